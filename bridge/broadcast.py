@@ -1,0 +1,24 @@
+"""The door between the two houses: one frozen type that travels from jobs (or the HTTP API) to sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcast:
+    """One delivery order: what one call of Laravel's broadcaster gives to a Pusher server.
+
+    app_id     the Pusher app whose connections receive it
+    channels   wire names with prefixes (`private-orders.7`), in Laravel's order, at least one
+    name       the event's name on the wire
+    data       the exact text of the message's `data` field; never parsed or re-encoded on the way;
+               already sealed for `private-encrypted-` channels
+    socket_id  the connection that is left out (`toOthers`), or None
+    """
+
+    app_id: str
+    channels: tuple[str, ...]
+    name: str
+    data: str
+    socket_id: str | None = None

@@ -1,0 +1,1 @@
+"""What Laravel means: the app on disk, its payloads, models and encryption."""

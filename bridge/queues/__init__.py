@@ -1,0 +1,1 @@
+"""Where jobs come from and end: reserve, release, delete, bury."""

@@ -1,0 +1,90 @@
+"""Job and Queue: what every queue driver gives, with its guarantees.
+
+A driver takes **broadcast jobs only**: payloads whose `data.commandName` or `data.command` says
+`Illuminate\\Broadcasting\\BroadcastEvent` (or `UniqueBroadcastEvent`). Every other job stays where and
+as it is: never reserved, never moved, never counted. A driver is used by one thread at a time, except
+`depth`, which any thread may call. Every call may raise `ServiceUnavailable`; the caller tries again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One reserved job.
+
+    queue     plain name, `default` (no `queues:` prefix)
+    payload   the raw JSON as the app pushed it; what `failed_jobs` stores
+    attempts  reservations so far, this one included: 1 at the first
+    receipt   the driver's own mark of this reservation; opaque to everybody else
+    """
+
+    queue: str
+    payload: bytes
+    attempts: int
+    receipt: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """Jobs of the queue by state, broadcasts and others alike (as Laravel's own `size` counts)."""
+
+    pending: int
+    delayed: int
+    reserved: int
+
+
+class Queue(Protocol):
+    """A Laravel queue connection, restricted to some queue names in strict priority order."""
+
+    @property
+    def connection_name(self) -> str:
+        """Laravel's name of the queue connection (`database`, `redis`); goes into `failed_jobs`."""
+        ...
+
+    def check(self) -> None:
+        """Returns once the store has answered and its tables or keys are usable.
+
+        Raises ServiceUnavailable (cannot be reached) or ConfigurationError (reached, but wrong)."""
+        ...
+
+    def reserve(self, limit: int) -> Sequence[Job]:
+        """Up to `limit` broadcast jobs that are now ours until `retry_after`, oldest first, priority kept.
+
+        Atomic against every other worker: a job is given to one reserver only. Delayed jobs that are due
+        and reservations that have expired are taken too. Empty when there is none."""
+        ...
+
+    def wait(self, timeout: float) -> None:
+        """Returns when a job may be there, at the latest after `timeout` seconds. `wake` ends it early."""
+        ...
+
+    def wake(self) -> None:
+        """Ends a `wait` under way (or the next one). Any thread may call it."""
+        ...
+
+    def delete(self, jobs: Sequence[Job]) -> int:
+        """The jobs are gone from the queue; how many of the reservations were still ours.
+
+        Fenced: a job that somebody reserved again after our `retry_after` ran out is left to them."""
+        ...
+
+    def release(self, job: Job, delay: float) -> None:
+        """The job may be reserved again in `delay` seconds, its attempts kept. Fenced like `delete`."""
+        ...
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """Jobs that were reserved and not begun are as before the reservation, attempts restored."""
+        ...
+
+    def depth(self) -> dict[str, Depth]:
+        """Queue name → counts."""
+        ...
+
+    def close(self) -> None:
+        """Connections are closed; the driver is not used again."""
+        ...

@@ -1,0 +1,1 @@
+"""Sockets and HTTP: the only room with asyncio. Performs what `pusher` decides."""
