@@ -1,0 +1,47 @@
+"""`bridge serve` as a user runs it: the command, its line on stdout, SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.end_to_end.laravel import Laravel
+from tests.end_to_end.processes import environment, running, wait_until
+
+COMMAND = (sys.executable, "-m", "bridge")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A `bridge serve` that takes connections on `port`."""
+
+    process: subprocess.Popen[str]
+    port: int
+    log: Path
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit code, once it has drained."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=70)
+
+
+@contextlib.contextmanager
+def bridge_serve(app: Laravel, *, port: int | None = None, name: str = "bridge") -> Iterator[Bridge]:
+    """bridge serves the app, on the port its Pusher client posts to unless another is given."""
+    port = app.port if port is None else port
+    log = app.path / "storage/logs" / f"{name}.txt"
+    command = [*COMMAND, "serve", "--app", str(app.path), "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, cwd=app.path, log=log, env=environment(PYTHONUNBUFFERED="1")) as process:
+
+        def ready() -> bool:
+            written = log.read_text()
+            assert process.poll() is None, f"bridge ended with {process.returncode}: {written}"
+            return f"listening on http://127.0.0.1:{port}\n" in written
+
+        wait_until("bridge says that it listens", ready)
+        yield Bridge(process=process, port=port, log=log)

@@ -1,0 +1,96 @@
+"""Start, wait for, stop: every process is a group of its own and ends with its `with` block."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 30.0  # seconds for anything that should happen soon; a loaded machine is slow, a hang is longer
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(what: str, probe: Callable[[], T], timeout: float = PATIENCE) -> T:
+    """The first true answer of `probe`, asked every 20 ms; AssertionError naming `what` after `timeout`."""
+    deadline = time.monotonic() + timeout
+    while not (answer := probe()):
+        assert time.monotonic() < deadline, f"waited {timeout:g} s in vain: {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def listens(port: int) -> bool:
+    """Whether 127.0.0.1:`port` takes connections."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without variables that would configure Laravel or bridge."""
+    own = (
+        "APP_",
+        "DB_",
+        "DATABASE_",
+        "REDIS_",
+        "QUEUE_",
+        "PUSHER_",
+        "BROADCAST_",
+        "BRIDGE_",
+        "CACHE_",
+        "REVERB_",
+    )
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)} | more
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    env: Mapping[str, str],
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """The command runs, writing to `log` (stdout elsewhere if asked); ends with its children at the end."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            list(command),
+            cwd=cwd,
+            env=dict(env),
+            stdin=stdin,
+            stdout=file if stdout is None else stdout,
+            stderr=file,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
