@@ -1,0 +1,58 @@
+# make demo    the main job on this machine; needs only Python 3.11
+# make test    lint and every test; on Debian and Ubuntu it installs what is missing and says so
+# make lint    ruff, mypy, import-linter
+# make format  ruff format
+# make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
+# make chaos   faults on purpose: ROW=name
+
+PYTHON ?= python3
+BIN := .venv/bin
+NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
+BENCH ?= queues fanout queue_work
+QUICK ?=
+
+.PHONY: demo test lint format bench chaos packages
+
+demo: .venv/.installed
+	$(BIN)/bridge demo
+
+test: packages lint $(NODE_MODULES)
+	$(BIN)/pytest -n 2 --dist loadfile
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: packages .venv/.installed-dev
+	set -e; for bench in $(BENCH); do $(BIN)/python -m tests.bench.$$bench $(if $(QUICK),--quick); done
+
+chaos:
+	@echo "make chaos: no row is written yet$(if $(ROW),$(comma) so there is no $(ROW))"
+	@test -z "$(ROW)"
+
+# The servers, PHP, Laravel, Node and Chromium of the tests.
+packages:
+	@sh tests/install.sh
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/.installed-dev: pyproject.toml | packages .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+$(NODE_MODULES): fixtures/browser/package-lock.json | packages
+	cd fixtures/browser && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+comma := ,
