@@ -1,0 +1,157 @@
+"""PHP's values as Python sees them, and the rules that turn one kind into another.
+
+    PHP        Python
+    null       None
+    bool       bool
+    int        int (64 bits, signed)
+    float      float
+    string     bytes (PHP's strings are bytes; they need not be UTF-8)
+    array      PhpArray, a dict in PHP's order with keys int | bytes
+    object     PhpObject, compared by identity
+    enum case  EnumCase, compared by value
+
+Nothing here ever runs or instantiates PHP code.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
+
+_INTEGER_KEY = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z")
+
+
+class PhpArray(dict[int | bytes, "Value"]):
+    """An ordered map. Whoever changes one that others may hold copies it first (`copy`)."""
+
+    __slots__ = ("next_index",)
+
+    next_index: int  # the key `[]=` uses; set by `append`, else worked out
+
+    @classmethod
+    def of(cls, values: object) -> PhpArray:
+        """A list (keys 0, 1, …) of the values of an iterable."""
+        return cls(enumerate(values))  # type: ignore[arg-type]
+
+    def append(self, value: Value) -> None:
+        """As `$array[] = $value`: the key is one above the highest integer key there ever was."""
+        index = self.upcoming()
+        self[index] = value
+        self.next_index = index + 1
+
+    def upcoming(self) -> int:
+        """The key that `append` would use now."""
+        known = getattr(self, "next_index", 0)
+        highest = max((key for key in self if type(key) is int), default=None)
+        return known if highest is None else max(known, highest + 1)
+
+    def copy(self) -> PhpArray:
+        """A shallow copy, as an assignment makes."""
+        twin = PhpArray(self)
+        if hasattr(self, "next_index"):
+            twin.next_index = self.next_index
+        return twin
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the keys are exactly 0 … n-1 in this order (`array_is_list`; decides `[…]` in JSON)."""
+        return all(key == index for index, key in enumerate(self))
+
+
+class PhpObject:
+    """An object: its class's name and its properties under their mangled names.
+
+    Mangled as in serialize(): `name` public, NUL `*` NUL `name` protected, NUL `Class` NUL `name` private.
+    A class with `__serialize` may have integer keys. `class_name` has no leading backslash.
+    """
+
+    __slots__ = ("class_name", "properties")
+
+    def __init__(self, class_name: str, properties: dict[int | bytes, Value] | None = None) -> None:
+        self.class_name = class_name
+        self.properties: dict[int | bytes, Value] = {} if properties is None else properties
+
+    def __repr__(self) -> str:
+        return f"<PhpObject {self.class_name}>"
+
+    def get(self, name: str, default: Value = None) -> Value:
+        """The property of that plain name, whatever its visibility (private ones of this class only)."""
+        plain = name.encode()
+        properties = self.properties
+        for mangled in (plain, b"\0*\0" + plain, b"\0" + self.class_name.encode() + b"\0" + plain):
+            if mangled in properties:
+                return properties[mangled]
+        return default
+
+    def has(self, name: str) -> bool:
+        """Whether `get` would find a property (a null one counts)."""
+        return self.get(name, _MISSING) is not _MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class EnumCase:
+    """`E:`: a case by name; its backing value stands in the source only."""
+
+    class_name: str
+    case: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CustomSerialized:
+    """`C:`: a Serializable object whose text only its own class can read."""
+
+    class_name: str
+    text: bytes
+
+
+Value: TypeAlias = "bool | int | float | bytes | PhpArray | PhpObject | EnumCase | CustomSerialized | None"
+
+_MISSING = PhpObject("")
+
+
+def array_key(key: bytes) -> int | bytes:
+    """A string key as an array holds it: decimal integers of 64 bits become int (`"7"` → 7, not `"07"`)."""
+    if _INTEGER_KEY.match(key):
+        number = int(key)
+        if INT_MIN <= number <= INT_MAX:
+            return number
+    return key
+
+
+def plain_name(mangled: int | bytes) -> str:
+    """The property name without the mark of its visibility."""
+    if isinstance(mangled, int):
+        return str(mangled)
+    return mangled.rsplit(b"\0", 1)[-1].decode("utf-8", "surrogateescape")
+
+
+def float_text(number: float, *, exponent: str = "E") -> str:
+    """The shortest text that reads back as the same float, in PHP's form (precision 17, mode 0).
+
+    `exponent` is `E` for echo, serialize and string casts, `e` for json_encode. Not for INF and NAN.
+    Source: main/snprintf.c php_gcvt; tested against PHP 8.2.
+    """
+    if number == 0:
+        return "-0" if str(number)[0] == "-" else "0"
+    sign = "-" if number < 0 else ""
+    mantissa, _, power = repr(abs(number)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    if fraction == "0":
+        fraction = ""
+    # digits d1d2d3… and the place of the point counted from d1
+    point = len(whole) + int(power or 0)
+    digits = whole + fraction
+    stripped = digits.lstrip("0")
+    point -= len(digits) - len(stripped)
+    digits = stripped.rstrip("0")
+    if point > 17 or point < -3:
+        tail = digits[1:] or "0"
+        return f"{sign}{digits[0]}.{tail}{exponent}{point - 1:+d}"
+    if point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    if point >= len(digits):
+        return f"{sign}{digits}{'0' * (point - len(digits))}"
+    return f"{sign}{digits[:point]}.{digits[point:]}"
