@@ -1,1 +1,8 @@
-"""The Pusher protocol, version 7. Pure: no sockets, no clock, no randomness; what shall happen goes out as values."""
+"""The Pusher protocol, version 7. Pure: no sockets, clock or randomness; what shall happen goes out as values.
+
+    text ──► connection.receive ──► Outcome: replies, deliveries, happenings, close
+                   │    messages (JSON), channels (the table of kinds), signatures
+                   └──► hub.subscribe, unsubscribe, publish: who hears what
+
+`Connection` and `Hub` are generic over the socket handle: the server's socket, or a string in tests.
+"""

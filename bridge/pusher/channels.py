@@ -1,0 +1,63 @@
+"""The kinds of channels and the rule for their names. The others ask a kind's properties, never a prefix."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelKind:
+    """What holds for every channel whose name begins with `prefix`.
+
+    needs_auth     a subscription must be signed
+    has_members    subscribers are users, known to each other
+    is_cache       the last event is kept for the next subscriber
+    client_events  subscribers may send `client-` events to each other
+    is_encrypted   `data` is sealed by the publisher; the server only passes it on
+    """
+
+    prefix: str
+    needs_auth: bool = False
+    has_members: bool = False
+    is_cache: bool = False
+    client_events: bool = False
+    is_encrypted: bool = False
+
+
+KINDS = (  # longest prefix first: the first match counts
+    ChannelKind(prefix="private-encrypted-cache-", needs_auth=True, is_cache=True, is_encrypted=True),
+    ChannelKind(prefix="private-encrypted-", needs_auth=True, is_encrypted=True),
+    ChannelKind(
+        prefix="presence-cache-", needs_auth=True, has_members=True, is_cache=True, client_events=True
+    ),
+    ChannelKind(prefix="private-cache-", needs_auth=True, is_cache=True, client_events=True),
+    ChannelKind(prefix="presence-", needs_auth=True, has_members=True, client_events=True),
+    ChannelKind(prefix="private-", needs_auth=True, client_events=True),
+    ChannelKind(prefix="cache-", is_cache=True),
+    ChannelKind(prefix=""),
+)
+
+USER_CHANNEL = "#server-to-user-"
+"""Published to, never subscribed to: reaches every connection that is signed in as the user."""
+
+_NAME = re.compile(r"[-a-zA-Z0-9_=@,.;]+")  # pusher-http-php Pusher::validate_channel, without its `#`
+
+
+def kind_of(name: str) -> ChannelKind:
+    for kind in KINDS[:-1]:
+        if name.startswith(kind.prefix):
+            return kind
+    return KINDS[-1]
+
+
+def is_valid(name: str, max_length: int) -> bool:
+    """Whether clients may subscribe to this name (`max_length` in characters, prefix included)."""
+    return len(name) <= max_length and _NAME.fullmatch(name) is not None
+
+
+def is_publishable(name: str, max_length: int) -> bool:
+    """Whether servers may publish to this name: a channel, or a user's own."""
+    if name.startswith(USER_CHANNEL):
+        return name != USER_CHANNEL and len(name) <= max_length + len(USER_CHANNEL)
+    return is_valid(name, max_length)

@@ -1,0 +1,270 @@
+"""Connection: the protocol state of one client. `receive` takes a message and says what shall happen."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, assert_never
+
+from bridge.errors import ProtocolError
+from bridge.pusher import messages, signatures
+from bridge.pusher.app import App
+from bridge.pusher.channels import is_valid, kind_of
+from bridge.pusher.happenings import ClientEventSent, SignedIn, SubscriptionRefused
+from bridge.pusher.hub import Hub, Member
+from bridge.pusher.messages import (
+    CLIENT_EVENT_REFUSED,
+    MALFORMED,
+    ClientEvent,
+    Ping,
+    Pong,
+    Signin,
+    Subscribe,
+    Unsubscribe,
+)
+from bridge.pusher.outcome import Close, Delivery, Outcome, S
+
+# Close codes. pusher-js never comes back after 4000-4099, at once after 42xx, after a second otherwise.
+UNKNOWN_APP = 4001
+APP_DISABLED = 4003
+UNAUTHORIZED = 4009
+OVER_CAPACITY = 4100
+RECONNECT = 4200
+PONG_TIMEOUT = 4201
+
+_NOTHING: Outcome[Any] = Outcome()
+_PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
+_PING: Outcome[Any] = Outcome(replies=(messages.PING,))
+
+
+def check_admission(app: App | None, origin: str | None, connections: int) -> App:
+    """The app that this client may connect to. Raises ProtocolError with the code that ends the connection.
+
+    A full app answers 4100, not Pusher's 4004: after that, clients would never come back.
+    """
+    if app is None:
+        raise ProtocolError(UNKNOWN_APP, "no app has this key: check PUSHER_APP_KEY", close=True)
+    if not app.enabled:
+        raise ProtocolError(APP_DISABLED, "this app is switched off", close=True)
+    if not app.allows_origin(origin):
+        raise ProtocolError(UNAUTHORIZED, "this origin is not among the app's allowed origins", close=True)
+    if app.max_connections is not None and connections >= app.max_connections:
+        raise ProtocolError(OVER_CAPACITY, "the app has as many connections as it may", close=True)
+    return app
+
+
+class Connection(Generic[S]):
+    """One client of one app.
+
+    channels  names of its subscriptions, in order; the hub holds the other half
+    user      set once the client has signed in
+    seen      when anything last came from the client; monotonic seconds, like every `now` here
+    """
+
+    __slots__ = (
+        "_events",
+        "_idle_at",
+        "_is_pinged",
+        "_second",
+        "channels",
+        "hub",
+        "seen",
+        "socket",
+        "socket_id",
+        "user",
+    )
+
+    def __init__(self, hub: Hub[S], socket: S, socket_id: str, now: float) -> None:
+        self.hub = hub
+        self.socket = socket
+        self.socket_id = socket_id
+        self.channels: tuple[str, ...] = ()
+        self.user: Member | None = None
+        self.seen = now
+        self._is_pinged = False
+        self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
+        self._second = 0.0  # the second in which client events are being counted
+        self._events = 0
+
+    def open(self) -> Outcome[S]:
+        """The client is connected and told so; the first call."""
+        return self.hub.connect(self.socket_id, self.socket)
+
+    def receive(self, text: str, now: float) -> Outcome[S]:
+        """What a text message brings about. Never raises for anything that a client can send."""
+        self.alive(now)
+        try:
+            self.count(now)
+            message = messages.read(text)
+            match message:
+                case Subscribe():
+                    return self._subscribe(message, now)
+                case ClientEvent():
+                    return self._client_event(message, now)
+                case Ping():
+                    return _PONG
+                case Pong():
+                    return _NOTHING
+                case Unsubscribe():
+                    return self._unsubscribe(message)
+                case Signin():
+                    return self._sign_in(message)
+                case _:
+                    assert_never(message)
+        except ProtocolError as refusal:
+            return _refusal(refusal)
+
+    def alive(self, now: float) -> None:
+        """Anything has come from the client, be it a fragment or a ping frame."""
+        self.seen = now
+        self._is_pinged = False
+
+    def count(self, now: float) -> None:
+        """One more message. Raises ProtocolError 4100 when they come faster than allowed for too long."""
+        limits = self.hub.app.limits
+        self._idle_at = max(self._idle_at, now) + 1 / limits.messages_per_second
+        if self._idle_at - now > limits.messages_burst / limits.messages_per_second:
+            raise ProtocolError(OVER_CAPACITY, "messages come too fast", close=True)
+
+    def check(self, now: float) -> Outcome[S]:
+        """A ping when the client has been silent, 4201 when it stays so. To be called every second or so."""
+        silence = now - self.seen
+        app = self.hub.app
+        if silence < min(app.ping_interval, app.activity_timeout):
+            return _NOTHING
+        if silence >= app.activity_timeout + app.pong_timeout:
+            return Outcome(close=Close(code=PONG_TIMEOUT, reason="no answer to ping"))
+        if self._is_pinged:
+            return _NOTHING
+        self._is_pinged = True
+        return _PING
+
+    def closed(self, code: int) -> Outcome[S]:
+        """The client is gone from the hub; the last call."""
+        channels, self.channels = self.channels, ()
+        user_id = self.user.user_id if self.user else None
+        return self.hub.disconnect(self.socket_id, self.socket, channels, user_id, code)
+
+    # Messages -------------------------------------------------------------------------------------------
+
+    def _subscribe(self, message: Subscribe, now: float) -> Outcome[S]:
+        name, limits = message.channel, self.hub.app.limits
+        if not is_valid(name, limits.channel_name_length):
+            return self._refused(name, "ChannelError", 400, "the channel's name is not valid")
+        kind = kind_of(name)
+        member: Member | None = None
+        if kind.needs_auth:
+            text = signatures.subscription_text(
+                self.socket_id, name, message.channel_data if kind.has_members else None
+            )
+            if not signatures.verify(self.hub.app, message.auth, text):
+                return self._refused(name, "AuthError", 401, "the signature is not valid")
+        if kind.has_members:
+            try:
+                member = self._member(message)
+            except ProtocolError as problem:
+                return self._refused(name, "AuthError", 400, str(problem), now)
+        channel = self.hub.channels.get(name)
+        if channel is not None and self.socket in channel.sockets:
+            return Outcome(replies=(self.hub.confirmation(channel),))
+        if len(self.channels) >= limits.subscriptions:
+            return self._refused(name, "LimitReached", 403, "too many subscriptions")
+        if member and channel and member.user_id not in channel.members and channel.is_full(limits.members):
+            return self._refused(name, "LimitReached", 403, "the channel has too many members")
+        self._idle_at -= 1 / limits.messages_per_second  # not counted: a reconnect brings many at once
+        outcome = self.hub.subscribe(self.socket_id, self.socket, name, kind, member, now)
+        self.channels += (self.hub.channels[name].name,)  # the hub's own string: one for all
+        return outcome
+
+    def _unsubscribe(self, message: Unsubscribe) -> Outcome[S]:
+        name = message.channel
+        if name not in self.channels:
+            return _NOTHING
+        self.channels = tuple(channel for channel in self.channels if channel != name)
+        return self.hub.unsubscribe(self.socket_id, self.socket, name)
+
+    def _client_event(self, message: ClientEvent, now: float) -> Outcome[S]:
+        app = self.hub.app
+        channel = self.hub.channels.get(message.channel)
+        if not app.client_events:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "client events are switched off for this app")
+        if not kind_of(message.channel).client_events:
+            raise ProtocolError(
+                CLIENT_EVENT_REFUSED, "client events are for private and presence channels only"
+            )
+        if channel is None or self.socket not in channel.sockets:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "client events are for subscribers of the channel only")
+        if len(message.name) > app.limits.event_name_length:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "the client event's name is too long")
+        if message.size > app.limits.event_bytes:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "the client event's data is too long")
+        self._count_client_event(now)
+        user_id = channel.sockets[self.socket]
+        text = messages.client_event(message, user_id)
+        delivery = Delivery(text=text, sockets=channel.sockets, excluded=self.socket)
+        happening = ClientEventSent(
+            app_id=app.id,
+            channel=channel.name,
+            name=message.name,
+            data=message.data,
+            socket_id=self.socket_id,
+            user_id=user_id,
+            receivers=delivery.receivers,
+        )
+        return Outcome(deliveries=(delivery,), happenings=(happening,))
+
+    def _sign_in(self, message: Signin) -> Outcome[S]:
+        text = signatures.signin_text(self.socket_id, message.user_data)
+        if not signatures.verify(self.hub.app, message.auth, text):
+            raise ProtocolError(UNAUTHORIZED, "the signature of user_data is not valid", close=True)
+        data = messages.parse(message.user_data)
+        user_id = data.get("id") if isinstance(data, dict) else None
+        if not isinstance(user_id, str) or not user_id:
+            raise ProtocolError(MALFORMED, "user_data has no id that is a string")
+        if self.user is not None:
+            raise ProtocolError(MALFORMED, "this connection is signed in already")
+        info = data.get("user_info")
+        self.user = Member(user_id=user_id, info=None if info is None else messages.to_json(info))
+        self.hub.sign_in(self.socket, user_id)
+        happening = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
+        return Outcome(replies=(messages.signin_success(message.user_data),), happenings=(happening,))
+
+    # Parts ----------------------------------------------------------------------------------------------
+
+    def _member(self, message: Subscribe) -> Member:
+        """The user that subscribes, from the signed `channel_data`, else from the signin."""
+        limits = self.hub.app.limits
+        if message.channel_data is None:
+            if self.user is None:
+                raise ProtocolError(MALFORMED, "channel_data is missing")
+            return self.user
+        data = messages.parse(message.channel_data)
+        user_id = data.get("user_id") if isinstance(data, dict) else None
+        if isinstance(user_id, int) and not isinstance(user_id, bool):
+            user_id = str(user_id)  # some back ends send a number: the same user
+        if not isinstance(user_id, str) or not 0 < len(user_id) <= limits.user_id_length:
+            raise ProtocolError(MALFORMED, "channel_data.user_id is missing or too long")
+        if "user_info" not in data:
+            return Member(user_id=user_id, info=None)
+        info = messages.to_json(data["user_info"])
+        if len(info) > limits.member_bytes:
+            raise ProtocolError(MALFORMED, "channel_data.user_info is too long")
+        return Member(user_id=user_id, info=info)
+
+    def _count_client_event(self, now: float) -> None:
+        if now - self._second >= 1:
+            self._second, self._events = now, 0
+        self._events += 1
+        if self._events > self.hub.app.limits.client_events_per_second:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "too many client events in one second")
+
+    def _refused(self, channel: str, kind: str, status: int, problem: str) -> Outcome[S]:
+        """A subscription that is not made: the client is told, and nothing else has changed."""
+        happening = SubscriptionRefused(
+            app_id=self.hub.app.id, socket_id=self.socket_id, status=status, reason=problem
+        )
+        reply = messages.subscription_error(channel, kind, problem, status)
+        return Outcome(replies=(reply,), happenings=(happening,))
+
+
+def _refusal(refusal: ProtocolError) -> Outcome[Any]:
+    close = Close(code=refusal.code, reason=str(refusal)) if refusal.close else None
+    return Outcome(replies=(messages.error(refusal.code, str(refusal)),), close=close)
