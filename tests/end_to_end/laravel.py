@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.processes import environment, free_port, listens, running, wait_until
+from tests.end_to_end.processes import environment, listens, running, wait_until
+from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "fixtures" / "laravel"
@@ -48,7 +49,7 @@ class Laravel:
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, str], *, port: int | None = None) -> Laravel:
-        """`settings`: the lines of .env that name the store (DB_*, QUEUE_CONNECTION, REDIS_*)."""
+        """`settings`: what .env says of the store (DB_*, QUEUE_CONNECTION, REDIS_*), quoted if need be."""
         shutil.copytree(SOURCE, path)
         port = free_port() if port is None else port
         lines = {
@@ -64,7 +65,7 @@ class Laravel:
             "PUSHER_MASTER_KEY": base64.b64encode(bytes(range(100, 132))).decode(),
             **settings,
         }
-        (path / ".env").write_text("".join(f'{name}="{value}"\n' for name, value in lines.items()))
+        (path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         lock = {"packages": [{"name": "laravel/framework", "version": f"v{framework_version()}"}]}
         (path / "composer.lock").write_text(json.dumps(lock))
         app = cls(path=path, port=port)

@@ -17,14 +17,6 @@ T = TypeVar("T")
 PATIENCE = 30.0  # seconds for anything that should happen soon; a loaded machine is slow, a hang is longer
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def wait_until(what: str, probe: Callable[[], T], timeout: float = PATIENCE) -> T:
     """The first true answer of `probe`, asked every 20 ms; AssertionError naming `what` after `timeout`."""
     deadline = time.monotonic() + timeout
