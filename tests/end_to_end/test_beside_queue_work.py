@@ -1,0 +1,52 @@
+"""Two bridges and one real `queue:work` on one queue: each takes what it can, nobody loses a job."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.end_to_end.bridge import bridge_serve
+from tests.end_to_end.laravel import Laravel
+from tests.end_to_end.processes import wait_until
+from tests.end_to_end.stores import NOTHING, Store
+from tests.end_to_end.wire import WireClient, wire_client
+from tests.services import free_port
+
+JOBS = 5000
+PLAIN_EVERY = 5  # 80 % broadcasts
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("store", ["mariadb", "redis"], indirect=True)
+def test_each_broadcast_is_delivered_and_no_other_job_is_lost_or_run_twice(
+    app: Laravel, store: Store, tag: str
+) -> None:
+    plain = {f"{tag} {number}" for number in range(PLAIN_EVERY, JOBS + 1, PLAIN_EVERY)}
+    broadcasts = {number for number in range(1, JOBS + 1) if number % PLAIN_EVERY}
+    with (
+        bridge_serve(app, name="first") as first,
+        bridge_serve(app, port=free_port(), name="second") as second,
+        wire_client(first.port, "lines") as of_first,
+        wire_client(second.port, "lines") as of_second,
+        # its Pusher client posts to the first bridge, as .env says
+        app.queue_work("--sleep=0.1", "--tries=3"),
+    ):
+        app.dispatch("line", tag=tag, count=JOBS, plain_every=PLAIN_EVERY)
+        wait_until("the queue is empty", lambda: store.left() == NOTHING, timeout=200)
+        wait_until("the last message is here", lambda: not broadcasts - set(numbers(of_first, of_second)))
+        delivered = Counter(numbers(of_first, of_second))
+        ran = Counter(app.lines())
+        assert second.terminate() == 0
+        assert first.terminate() == 0
+    assert set(delivered) == broadcasts
+    assert {number: times for number, times in delivered.items() if times > 1} == {}
+    assert set(ran) == plain
+    assert {line: times for line, times in ran.items() if times > 1} == {}
+    assert store.failed() == 0
+
+
+def numbers(*clients: WireClient) -> list[int]:
+    """The numbers of the events that these clients received, each as often as it came."""
+    return [json.loads(it.data)["number"] for client in clients for it in client.events()]

@@ -1,0 +1,99 @@
+"""From the first line on stdout to exit 0, and what becomes of a job that cannot be delivered."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.bridge import Bridge, bridge_serve
+from tests.end_to_end.laravel import Laravel
+from tests.end_to_end.processes import listens, wait_until
+from tests.end_to_end.stores import NOTHING, Left, Store
+from tests.end_to_end.wire import wire_client
+
+
+def test_the_text_on_the_wire_is_laravels_byte_for_byte(app: Laravel, bridge: Bridge, tag: str) -> None:
+    [public] = app.oracle("public", tag=tag)
+    [private] = app.oracle("private", tag=tag)
+    with wire_client(bridge.port, "ChatChannel", "private-orders.7") as client:
+        app.dispatch("public", "private", tag=tag)
+        wait_until("both are received", lambda: len(client.events()) >= 2)
+        got = [(it.channel, it.event, it.data) for it in client.events()]
+    assert got == [
+        ("ChatChannel", public.name, public.data),
+        ("private-orders.7", private.name, private.data),
+    ]
+
+
+def test_jobs_that_waited_before_the_start_are_delivered(app: Laravel, store: Store, tag: str) -> None:
+    app.dispatch("private", tag=tag, count=50)
+    with bridge_serve(app):
+        wait_until("the queue is empty", lambda: store.left() == NOTHING)
+    assert store.failed() == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_work_leaves_nothing_reserved_and_exits_0(
+    app: Laravel, store: Store, tag: str, how: signal.Signals
+) -> None:
+    count = 3000
+    with (
+        bridge_serve(app) as bridge,
+        wire_client(bridge.port, "lines") as client,
+        app.dispatching("line", tag=tag, count=count) as dispatch,
+    ):
+        wait_until("delivery has begun", client.events)
+        bridge.process.send_signal(how)
+        assert bridge.process.wait(timeout=70) == 0
+        assert dispatch.wait(timeout=60) == 0
+        client.join()
+        delivered = [it.data for it in client.events()]
+        left = store.left()
+        assert not listens(bridge.port)
+    assert left.reserved == 0
+    assert left.waiting > 0, "it was no middle: all was delivered before the signal"
+    # what was delivered is gone from the queue, what was not is still there
+    assert len(delivered) == len(set(delivered)) == count - left.waiting
+    assert store.failed() == 0
+
+
+def test_clients_are_told_to_come_back_when_bridge_stops(app: Laravel, bridge: Bridge) -> None:
+    with wire_client(bridge.port, "lines") as client:
+        assert bridge.terminate() == 0
+        client.join()
+        assert client.close_code in {4100, 4200}  # both make pusher-js reconnect within a second
+
+
+def test_plain_jobs_are_left_as_they_are(app: Laravel, store: Store, tag: str) -> None:
+    app.dispatch("plain", "line", "plain", tag=tag)
+    with bridge_serve(app) as bridge, wire_client(bridge.port, "lines"):
+        wait_until("the broadcast is gone", lambda: store.left() == Left(waiting=2, reserved=0))
+        assert bridge.terminate() == 0
+    assert store.left() == Left(waiting=2, reserved=0)
+    assert app.lines() == []
+    with app.queue_work():
+        wait_until("Laravel's worker ran them", lambda: store.left() == NOTHING)
+    assert app.lines() == [f"{tag} 1", f"{tag} 1"]
+
+
+def test_an_event_whose_class_is_gone_ends_in_failed_jobs_and_is_delivered_when_retried(
+    app: Laravel, store: Store, tag: str, tmp_path: Path
+) -> None:
+    app.dispatch("vanishing", tag=tag)
+    source, elsewhere = app.path / "app/Events/Vanishing.php", tmp_path / "Vanishing.php"
+    source.rename(elsewhere)
+    with bridge_serve(app) as bridge:
+        wait_until("the job is in failed_jobs", store.failed)
+        assert store.left() == NOTHING
+        bridge.terminate()
+    listed = app.artisan("queue:failed")
+    assert listed.count(f"| {store.connection} ") == 1
+    elsewhere.rename(source)
+    with bridge_serve(app, name="bridge-again") as bridge, wire_client(bridge.port, "lines") as client:
+        app.artisan("queue:retry", "all")
+        wait_until("the event is delivered", client.events)
+        assert [it.data for it in client.events()] == [f'{{"tag":"{tag}"}}']
+        wait_until("the queue is empty", lambda: store.left() == NOTHING)
+    assert store.failed() == 0
