@@ -250,7 +250,7 @@ def _compare(left: Value, right: Value, *, equality: bool) -> int:
     if isinstance(left, bytes):
         return _compare_text_number(left, right)  # type: ignore[arg-type]
     if isinstance(right, bytes):
-        return -flip if (flip := _compare_text_number(right, left)) != 2 else 2  # type: ignore[arg-type]
+        return -flip if (flip := _compare_text_number(right, left)) != 2 else 2
     return _order(left, right)
 
 

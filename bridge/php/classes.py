@@ -1,0 +1,194 @@
+"""The table of classes: name → declaration, and what follows from parents and traits.
+
+Loading is somebody else's (`load`); here is only PHP's inheritance: which method, property or constant a
+class has. Where a parent or trait cannot be loaded the whole class chain is unknown, and everything that
+depends on it is refused: a guess could hide an overridden method or a hidden attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.errors import Refused
+from bridge.php import nodes as n
+
+Load = Callable[[str], "n.ClassDeclaration | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundMethod:
+    """A method and the class it acts as a member of: for a trait's method the class that uses the trait."""
+
+    method: n.Method
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoundProperty:
+    """A property and the class that declares it (for a trait's property the class that uses the trait)."""
+
+    declaration: n.PropertyDeclaration
+    owner: str
+
+    @property
+    def mangled(self) -> bytes:
+        """Its key in `PhpObject.properties`."""
+        name = self.declaration.name.encode()
+        match self.declaration.visibility:
+            case "private":
+                return b"\0" + self.owner.encode() + b"\0" + name
+            case "protected":
+                return b"\0*\0" + name
+        return name
+
+
+class ClassTable:
+    """Every answer is kept; make a new table when the source has changed."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._classes: dict[str, n.ClassDeclaration | None] = {}
+        self._chains: dict[str, tuple[n.ClassDeclaration, ...]] = {}
+        self._methods: dict[tuple[str, str], BoundMethod | None] = {}
+        self._properties: dict[str, dict[str, BoundProperty]] = {}
+
+    def find(self, name: str) -> n.ClassDeclaration | None:
+        """The declaration, or None where no source for it is known. Raises Refused on a syntax error."""
+        if name not in self._classes:
+            self._classes[name] = self._load(name)
+        return self._classes[name]
+
+    def require(self, name: str, *, file: str = "", line: int = 0) -> n.ClassDeclaration:
+        """The declaration, else Refused, saying who needs it."""
+        found = self.find(name)
+        if found is None:
+            raise Refused(f"the source of {name} is not known", file=file, line=line)
+        return found
+
+    def chain(self, name: str) -> tuple[n.ClassDeclaration, ...]:
+        """The class and its parents, nearest first. Refused when one is missing."""
+        if name not in self._chains:
+            chain = [self.require(name)]
+            while (parent := chain[-1].parent) is not None:
+                if any(parent == known.name for known in chain):
+                    raise Refused(f"{name} is its own parent", file=chain[-1].file, line=chain[-1].line)
+                chain.append(self.require(parent, file=chain[-1].file, line=chain[-1].line))
+            self._chains[name] = tuple(chain)
+        return self._chains[name]
+
+    def traits(self, declared: n.ClassDeclaration) -> list[n.ClassDeclaration]:
+        """The traits that a class itself uses, those used by its traits included."""
+        found: list[n.ClassDeclaration] = []
+        for use in declared.traits:
+            for name in use.names:
+                trait = self.require(name, file=declared.file, line=use.line)
+                found.append(trait)
+                found.extend(self.traits(trait))
+        return found
+
+    def whole(self, name: str) -> list[n.ClassDeclaration]:
+        """Every class and trait whose code can run in an object of this class."""
+        return [part for declared in self.chain(name) for part in (declared, *self.traits(declared))]
+
+    def is_a(self, name: str, ancestor: str) -> bool | None:
+        """Whether an object of class `name` is an `ancestor`; None where the chain is not known."""
+        wanted = ancestor.lower()
+        if name.lower() == wanted:
+            return True
+        declared = self.find(name)
+        if declared is None:
+            return None
+        unknown = False
+        for base in (*declared.interfaces, *([declared.parent] if declared.parent else [])):
+            answer = self.is_a(base, ancestor)
+            if answer:
+                return True
+            unknown = unknown or answer is None
+        return None if unknown else False
+
+    def method(self, name: str, method: str) -> BoundMethod | None:
+        """The method an object of class `name` has under this name (any case), abstract ones left out."""
+        key = (name, method.lower())
+        if key not in self._methods:
+            found = None
+            for declared in self.chain(name):
+                found = self._own_method(declared, key[1])
+                if found is not None:
+                    break
+            self._methods[key] = found
+        return self._methods[key]
+
+    def _own_method(self, declared: n.ClassDeclaration, method: str) -> BoundMethod | None:
+        own = declared.methods.get(method)
+        if own is not None and not own.abstract:
+            return BoundMethod(own, declared.name)
+        candidates: list[n.Method] = []
+        for use in declared.traits:
+            for trait_name in use.names:
+                trait = self.require(trait_name, file=declared.file, line=use.line)
+                for owner, original, visibility, alias in use.aliases:
+                    if visibility is not None and alias is None and original == method:
+                        continue
+                    if alias is not None and alias.lower() == method and owner in (None, trait_name):
+                        renamed = self._own_method(trait, original)
+                        if renamed is not None:
+                            candidates.append(renamed.method)
+                excluded = any(
+                    original == method and trait_name in losers for _, original, losers in use.instead_of
+                )
+                if not excluded:
+                    used = self._own_method(trait, method)
+                    if used is not None:
+                        candidates.append(used.method)
+        if len(candidates) > 1 and any(c.source is not candidates[0].source for c in candidates):
+            raise Refused(
+                f"{declared.name}::{method}() comes from two traits", file=declared.file, line=declared.line
+            )
+        return BoundMethod(candidates[0], declared.name) if candidates else None
+
+    def properties(self, name: str) -> dict[str, BoundProperty]:
+        """Every declared property in the order of PHP's reflection: own, inherited, then those of traits.
+
+        Private ones of parents are left out, static ones are not. Source: php-src zend_inheritance.c,
+        tested on 8.2.
+        """
+        if name not in self._properties:
+            declared = self.chain(name)[0]
+            found = {p.name: BoundProperty(p, name) for p in declared.properties.values()}
+            if declared.parent is not None:
+                for inherited in self.properties(declared.parent).values():
+                    if inherited.declaration.visibility != "private":
+                        found.setdefault(inherited.declaration.name, inherited)
+            for trait in self.traits(declared):
+                for p in trait.properties.values():
+                    found.setdefault(p.name, BoundProperty(p, name))
+            self._properties[name] = found
+        return self._properties[name]
+
+    def instance_properties(self, name: str) -> list[BoundProperty]:
+        """The properties of an object, private ones of parents included, static ones not."""
+        found: dict[bytes, BoundProperty] = {}
+        for declared in self.chain(name):
+            for bound in self.properties(declared.name).values():
+                if not bound.declaration.static:
+                    found.setdefault(bound.mangled, bound)
+        shadowed = {b.declaration.name for b in found.values() if b.declaration.visibility == "public"}
+        return [
+            bound
+            for bound in found.values()
+            if bound.declaration.visibility != "protected" or bound.declaration.name not in shadowed
+        ]
+
+    def constant(self, name: str, constant: str) -> tuple[n.Expression, str] | None:
+        """The expression of a class constant and the class it stands in; None if there is none."""
+        for declared in self.whole(name):
+            if constant in declared.constants:
+                return declared.constants[constant], declared.name
+        for declared in self.chain(name):
+            for interface in declared.interfaces:
+                if self.find(interface) is not None:
+                    found = self.constant(interface, constant)
+                    if found is not None:
+                        return found
+        return None
