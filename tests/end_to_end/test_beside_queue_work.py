@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from tests import services
 from tests.end_to_end.bridge import bridge_serve
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import wait_until
-from tests.end_to_end.stores import NOTHING, Store
+from tests.end_to_end.stores import NOTHING, Store, sql_store
 from tests.end_to_end.wire import WireClient, wire_client
 from tests.services import free_port
 
@@ -44,6 +46,25 @@ def test_each_broadcast_is_delivered_and_no_other_job_is_lost_or_run_twice(
     assert {number: times for number, times in delivered.items() if times > 1} == {}
     assert set(ran) == plain
     assert {line: times for line, times in ran.items() if times > 1} == {}
+    assert store.failed() == 0
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_what_queue_work_posts_to_the_http_api_is_delivered_as_it_is(
+    app: Laravel, store: Store, tag: str, tmp_path: Path
+) -> None:
+    with services.sqlite(tmp_path) as empty, sql_store("sqlite", empty) as elsewhere:
+        beside = Laravel.create(tmp_path / "beside", elsewhere.settings, port=app.port)
+        with (
+            bridge_serve(beside) as bridge,
+            wire_client(bridge.port, "ChatChannel", "private-orders.7") as client,
+            app.queue_work("--sleep=0.1"),
+        ):
+            app.dispatch("public", "private", tag=tag)
+            wait_until("both are received", lambda: len(client.events()) >= 2)
+            got = [(it.channel, it.event, it.data) for it in client.events()]
+    sent = [*app.oracle("public", tag=tag), *app.oracle("private", tag=tag)]
+    assert got == [(*it.channels, it.name, it.data) for it in sent]
     assert store.failed() == 0
 
 
