@@ -1,4 +1,4 @@
-"""The Pusher protocol, version 7. Pure: no sockets, clock or randomness; what shall happen goes out as values.
+"""The Pusher protocol, version 7. Pure: no sockets, no clock; what shall happen goes out as values.
 
     text ──► connection.receive ──► Outcome: replies, deliveries, happenings, close
                    │    messages (JSON), channels (the table of kinds), signatures

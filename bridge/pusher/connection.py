@@ -161,7 +161,7 @@ class Connection(Generic[S]):
             try:
                 member = self._member(message)
             except ProtocolError as problem:
-                return self._refused(name, "AuthError", 400, str(problem), now)
+                return self._refused(name, "AuthError", 400, str(problem))
         channel = self.hub.channels.get(name)
         if channel is not None and self.socket in channel.sockets:
             return Outcome(replies=(self.hub.confirmation(channel),))

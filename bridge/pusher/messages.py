@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from bridge.errors import ProtocolError
 
+OVER_CAPACITY = 4100
 MALFORMED = 4300  # Pusher's "any other error": as a message it changes nothing for the client
 CLIENT_EVENT_REFUSED = 4301
 

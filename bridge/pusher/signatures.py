@@ -34,7 +34,7 @@ def signin_text(socket_id: str, user_data: str) -> str:
 
 
 def verify(app: App, auth: str, text: str) -> bool:
-    """Whether `auth` is `KEY:HEX`: the app's key, and its signature of `text` by the secret or a previous one."""
+    """Whether `auth` is `KEY:HEX`: this app's key and its signature of `text`, by any of its secrets."""
     key, _, signature = auth.partition(":")
     return _same(key, app.key) & _signed(app, signature, text)
 

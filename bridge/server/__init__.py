@@ -1,1 +1,7 @@
-"""Sockets and HTTP: the only room with asyncio. Performs what `pusher` decides."""
+"""Sockets and HTTP: the only room with asyncio. Performs what `pusher` decides.
+
+    uvicorn (listener) ──► api ────────► node.publish ──► hub ──► outbox ──► socket ──► client
+            └── upgrade ──► socket ──► connection.receive ──► node.perform ─┘
+
+Everything here runs on one loop; `Node.publish_from_thread` is the one way in from other threads.
+"""

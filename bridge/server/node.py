@@ -1,0 +1,229 @@
+"""Node: this process as a Pusher server. Performs outcomes, publishes broadcasts, tells observers."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+
+from bridge.broadcast import Broadcast
+from bridge.errors import JobError, ProtocolError, ServiceUnavailable
+from bridge.pusher.app import App
+from bridge.pusher.connection import OVER_CAPACITY, Connection, check_admission
+from bridge.pusher.happenings import ConnectionRefused, Happening
+from bridge.pusher.hub import Hub
+from bridge.pusher.outcome import Outcome
+from bridge.server.outbox import Outbox, text_frame
+from bridge.server.socket import Socket
+
+SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing sockets
+CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
+
+logger = logging.getLogger(__name__)
+
+Observer = Callable[[Happening], None]
+
+
+class Node:
+    """The apps of this process and everybody connected to them.
+
+    Lives on one loop: `start` on it, then everything but `publish_from_thread` from it only.
+
+    observers        called with each happening, on the loop, in order; they must be quick
+    max_connections  over all apps, None: no limit; beyond it clients are told to come back (4100)
+    max_backlog      bytes a slow client may owe before it is cut
+    stall_timeout    seconds without progress after which a slow client is cut
+    close_timeout    seconds a client has to answer a close frame
+    """
+
+    def __init__(
+        self,
+        apps: Sequence[App],
+        *,
+        observers: Sequence[Observer] = (),
+        max_connections: int | None = None,
+        max_backlog: int = 1_048_576,
+        stall_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+    ) -> None:
+        self.hubs: dict[str, Hub[Socket]] = {app.id: Hub(app) for app in apps}
+        self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
+        self.observers = tuple(observers)
+        self.max_connections = max_connections
+        self.max_backlog = max_backlog
+        self.stall_timeout = stall_timeout
+        self.close_timeout = close_timeout
+        self.slow: set[Socket] = set()
+        self.closing: dict[Socket, float] = {}  # → when we stop waiting for the answer
+        self.is_draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._swept_at = 0.0
+        self._all_closed = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        return sum(len(hub.sockets) for hub in self.hubs.values())
+
+    # Life -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The node belongs to the running loop and looks after its sockets."""
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._outbox = Outbox(self._loop)
+        self._swept_at = self.now()
+        self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+
+    async def drain(self, within: float, code: int = OVER_CAPACITY) -> None:
+        """Everybody has got what was published and is closed with `code`, or cut off after `within` seconds.
+
+        4100 brings clients back after a second, which is what the next process needs to bind the address;
+        4200 brings them back at once, for when somebody keeps listening.
+        """
+        self.is_draining = True
+        deadline = self.now() + within
+        sockets = [socket for hub in self.hubs.values() for socket in hub.sockets.values()]
+        for at in range(0, len(sockets), CLOSE_SLICE):
+            for socket in sockets[at : at + CLOSE_SLICE]:
+                socket.close(code, "the server is restarting")
+            await asyncio.sleep(0)
+        if self.closing:
+            self._all_closed.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._all_closed.wait()
+            except TimeoutError:
+                pass
+        for socket in tuple(self.closing):
+            socket.transport.abort()
+
+    def stop(self) -> None:
+        """The node takes nothing more; after `drain`."""
+        self.is_draining = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop = None
+
+    # Publishing -----------------------------------------------------------------------------------------
+
+    def publish(self, broadcasts: Sequence[Broadcast], *, origin: str = "queue") -> int:
+        """Every broadcast is in the outgoing queue of all its subscribers; how many receivers that were.
+
+        Broadcasts given together, or in the same turn of the loop, are written together. Raises JobError,
+        having published nothing, when an app is not served here.
+        """
+        for broadcast in broadcasts:
+            if broadcast.app_id not in self.hubs:
+                raise JobError(f"no app has the id {broadcast.app_id}: check the broadcasting connection")
+        now, receivers = self.now(), 0
+        for broadcast in broadcasts:
+            outcome = self.hubs[broadcast.app_id].publish(broadcast, now, origin)
+            receivers += sum(delivery.receivers for delivery in outcome.deliveries)
+            self._deliver(outcome)
+        return receivers
+
+    def publish_from_thread(self, broadcasts: Sequence[Broadcast], *, timeout: float = 10.0) -> int:
+        """`publish`, from any other thread; blocks until the node has all of them.
+
+        Raises ServiceUnavailable, with nothing published, when the loop is gone or does not answer in
+        `timeout` seconds; JobError as `publish` does.
+        """
+        future: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(self.publish(broadcasts))
+            except BaseException as problem:
+                future.set_exception(problem)
+
+        loop = self._loop
+        try:
+            if loop is None:
+                raise RuntimeError
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            raise ServiceUnavailable("the server is not running: nothing was published") from None
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            if future.cancel():
+                raise ServiceUnavailable(f"the server did not answer in {timeout:g} s") from None
+            return future.result()  # it has just begun
+
+    # For sockets ----------------------------------------------------------------------------------------
+
+    def admit(self, socket: Socket, key: str, origin: str | None) -> Connection[Socket]:
+        """A connection for this client. Raises ProtocolError with the code that it is closed with."""
+        hub = self._by_key.get(key)
+        try:
+            app = check_admission(hub.app if hub else None, origin, len(hub.sockets) if hub else 0)
+            if self.is_draining or self.connections >= (self.max_connections or self.connections + 1):
+                raise ProtocolError(OVER_CAPACITY, "the server takes no more connections now", close=True)
+        except ProtocolError as refusal:
+            self.tell(ConnectionRefused(app_id=hub.app.id if hub else "", code=refusal.code))
+            raise
+        hub = self.hubs[app.id]
+        socket_id = new_socket_id()
+        while socket_id in hub.sockets:
+            socket_id = new_socket_id()
+        return Connection(hub, socket, socket_id, self.now())
+
+    def perform(self, socket: Socket, outcome: Outcome[Socket]) -> None:
+        for text in outcome.replies:
+            self._outbox.put(text_frame(text), (socket,))
+        self._deliver(outcome)
+        if outcome.close is not None:
+            socket.close(outcome.close.code, outcome.close.reason)
+
+    def tell(self, happening: Happening) -> None:
+        for observer in self.observers:
+            try:
+                observer(happening)
+            except Exception:  # an observer's fault is not the client's
+                logger.exception("observer failed", extra={"action": "observe"})
+
+    def forget(self, socket: Socket) -> None:
+        """The socket's transport has ended."""
+        self.slow.discard(socket)
+        self.closing.pop(socket, None)
+        if not self.closing:
+            self._all_closed.set()
+
+    def _deliver(self, outcome: Outcome[Socket]) -> None:
+        for delivery in outcome.deliveries:
+            self._outbox.put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
+        if self.observers:
+            for happening in outcome.happenings:
+                self.tell(happening)
+
+    def _sweep(self) -> None:
+        """All time limits of all sockets, once a second: no socket has a timer."""
+        now = self.now()
+        was_stopped = now - self._swept_at > 5 * SWEEP_INTERVAL
+        self._swept_at = now
+        if self._loop is not None:
+            self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+        if was_stopped:  # the process slept; what clients sent meanwhile is to be read first
+            return
+        for hub in self.hubs.values():
+            hub.forget_expired(now)
+            silent_since = now - min(hub.app.ping_interval, hub.app.activity_timeout)
+            for socket in tuple(hub.sockets.values()):
+                connection = socket.connection
+                if connection is not None and connection.seen <= silent_since:
+                    self.perform(socket, connection.check(now))
+        for socket in tuple(self.slow):
+            socket.check_progress(now, self.stall_timeout)
+        for socket, deadline in tuple(self.closing.items()):
+            if now >= deadline:
+                socket.transport.abort()
+
+
+def new_socket_id() -> str:
+    """Two integers and a dot, as pusher-http-php checks it. Not a secret, but not to be guessed either."""
+    return f"{secrets.randbelow(10**9) + 1}.{secrets.randbelow(10**9) + 1}"

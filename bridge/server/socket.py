@@ -1,0 +1,334 @@
+"""Socket: one client's TCP connection after the upgrade. Bytes ↔ text, closing, and slow readers.
+
+uvicorn makes one for each upgrade request and hands it the request's bytes. Kept small, because there are
+thousands: no task, no timer, no compression (one frame for all is worth more), and the handshake's
+`ServerProtocol` is dropped once it has answered. What clients send nearly always, a complete, masked, short
+text frame, is read here; the first byte of anything else (fragments, control frames, partial frames, errors)
+brings a fresh `ServerProtocol` that reads this client from then on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
+
+from websockets.datastructures import MultipleValuesError
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from bridge.errors import ProtocolError
+from bridge.pusher import messages
+from bridge.pusher.connection import Connection
+from bridge.pusher.happenings import Received
+from bridge.server.outbox import text_frame
+
+if TYPE_CHECKING:
+    from bridge.server.node import Node
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no C extension for this platform
+    from websockets.utils import apply_mask
+
+MAX_MESSAGE = 65_536  # bytes of one message, all its fragments together
+BINARY_REFUSED, NOT_UTF8 = 1003, 1007
+ABNORMAL, NO_CODE = 1006, 1005
+RESUME_PIECE = 65_536  # bytes handed over at once when a slow client reads again
+
+Out = bytes | list[bytes] | None
+
+
+class Backlog:
+    """What a slow client has not taken yet; exists only while its transport holds unsent bytes.
+
+    chunks  whole frames, shared with other sockets, that the transport has not been given
+    size    their bytes
+    unsent  bytes in the transport when it last moved, at `since`
+    """
+
+    __slots__ = ("chunks", "since", "size", "unsent")
+
+    def __init__(self, unsent: int, since: float) -> None:
+        self.chunks: deque[bytes] = deque()
+        self.size = 0
+        self.unsent = unsent
+        self.since = since
+
+    def add(self, data: bytes) -> None:
+        self.chunks.append(data)
+        self.size += len(data)
+
+    def take(self) -> bytes:
+        """The next chunks, joined up to a piece; at least one."""
+        piece = [self.chunks.popleft()]
+        size = len(piece[0])
+        while self.chunks and size + len(self.chunks[0]) <= RESUME_PIECE:
+            piece.append(self.chunks.popleft())
+            size += len(piece[-1])
+        self.size -= size
+        return b"".join(piece)
+
+
+class Socket(asyncio.Protocol):
+    """One upgraded connection. Only `Node` and `Outbox` call its public methods, on the loop.
+
+    out         frames of this turn of the loop, see `Outbox.put`
+    connection  the protocol state; None before admission and once closing
+    backlog     see `Backlog`; None while the client keeps up
+    """
+
+    __slots__ = (
+        "_fd",
+        "_fragments",
+        "_is_closing",
+        "_node",
+        "_wire",
+        "backlog",
+        "connection",
+        "out",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, node: Node, **uvicorn: Any) -> None:
+        self._node = node
+        self._fd = -1  # the descriptor for direct writes; -1 with TLS, before opening and when closing
+        self._wire: ServerProtocol | None = ServerProtocol(max_size=MAX_MESSAGE)
+        self._fragments: bytearray | None = None
+        self._is_closing = False
+        self.out: Out = None
+        self.connection: Connection[Socket] | None = None
+        self.backlog: Backlog | None = None
+
+    # Called by the transport ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=0)  # so that a pause means: bytes are waiting
+
+    def data_received(self, data: bytes) -> None:
+        at, end, size = 0, 0, len(data)
+        while self._wire is None and at < size:
+            # FIN and text, no reserved bits; then the mask bit and the length
+            if size - at < 6 or data[at] != 0x81:
+                break
+            length = data[at + 1] - 0x80
+            start = at + 6
+            if length == 126 and size - at >= 8:
+                length = data[at + 2] << 8 | data[at + 3]
+                start = at + 8
+            elif not 0 <= length < 126:
+                break
+            end = start + length
+            if end > size:
+                break
+            at = end
+            self._receive(apply_mask(data[start:end], data[start - 4 : start]))
+        if at < size:
+            self._receive_frames(data[at:])
+
+    def eof_received(self) -> None:
+        """The client has ended its side: the transport closes ours."""
+
+    def pause_writing(self) -> None:
+        self.backlog = Backlog(self.transport.get_write_buffer_size(), self._node.now())
+        self._node.slow.add(self)
+
+    def resume_writing(self) -> None:
+        backlog, self.backlog = self.backlog, None
+        self._node.slow.discard(self)
+        if backlog is None:
+            return
+        while backlog.chunks:
+            self.write(backlog.take())
+            if (paused := cast("Backlog | None", self.backlog)) is not None:
+                paused.chunks, paused.size = backlog.chunks, backlog.size
+                return
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave(ABNORMAL)
+        self._fd = -1
+        self._is_closing = True
+        self.out = self.backlog = self._wire = self._fragments = None
+        self._node.forget(self)
+
+    # Called by the node ---------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Whole frames are with the kernel, the transport or the backlog; the client is cut when it is full.
+
+        Straight to the descriptor when nothing waits before it: a fifth cheaper than through the transport.
+        """
+        if self.backlog is not None:
+            self.backlog.add(data)
+            if self.backlog.size + self.backlog.unsent > self._node.max_backlog:
+                self.cut("the client reads too slowly")
+            return
+        if self._fd >= 0:
+            try:
+                sent = os.write(self._fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.transport.abort()
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self.transport.write(data)
+
+    def check_progress(self, now: float, limit: float) -> None:
+        """A client that has taken nothing for `limit` seconds is cut."""
+        backlog = self.backlog
+        if backlog is None:
+            return
+        unsent = self.transport.get_write_buffer_size()
+        if unsent < backlog.unsent:
+            backlog.unsent, backlog.since = unsent, now
+        elif now - backlog.since >= limit:
+            self.cut("the client has stopped reading")
+
+    def cut(self, reason: str) -> None:
+        """A slow client is closed with 4100; frames that it has not begun to read are dropped."""
+        self.out = None
+        if self.backlog is not None:
+            self.backlog.chunks.clear()
+        self.close(messages.OVER_CAPACITY, reason)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """What waits is written, then a close frame; the transport ends with its answer or the time limit."""
+        if self._is_closing:
+            return
+        self._leave(code)
+        out, self.out = self.out, None
+        if out is not None:
+            self.write(b"".join(out) if type(out) is list else cast("bytes", out))
+        if self.backlog is not None:
+            self.transport.write(b"".join(self.backlog.chunks))
+            self.backlog.chunks.clear()
+        wire = self._wire = self._wire or ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
+        if wire.state is State.OPEN:
+            wire.send_close(code, reason)
+        self._end(wire.data_to_send())
+
+    # The way in -----------------------------------------------------------------------------------------
+
+    def _receive(self, payload: bytes | bytearray | memoryview) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        try:
+            text = str(payload, "utf-8")
+        except UnicodeDecodeError:
+            self.close(NOT_UTF8, "text is not UTF-8")
+            return
+        node = self._node
+        node.perform(self, connection.receive(text, node.now()))
+        if node.observers:
+            node.tell(Received(app_id=connection.hub.app.id, socket_id=connection.socket_id))
+
+    def _receive_frames(self, data: bytes) -> None:
+        """Bytes go through the library: the handshake, and whatever the fast reader leaves."""
+        wire = self._wire
+        if wire is None:
+            wire = self._wire = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
+        wire.receive_data(data)
+        for event in wire.events_received():
+            if isinstance(event, Request):
+                self._open(wire, event)
+            elif isinstance(event, Frame):
+                self._take(event)
+        writes = wire.data_to_send()
+        if b"" in writes:  # the library's sign that the connection ends
+            self._leave(_close_code(wire))
+            self._end(writes)
+            if wire.close_rcvd is not None or wire.close_sent is None:
+                self.transport.close()
+            elif self.transport.can_write_eof():
+                # After an error the client may still be sending; closing now would reset the connection
+                # and take our close frame with it. So end our side only, and read on until it ends.
+                self.transport.write_eof()
+        elif writes:
+            self.transport.write(b"".join(writes))
+
+    def _take(self, frame: Frame) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        match frame.opcode:
+            case Opcode.TEXT | Opcode.CONT if frame.fin:
+                begun, self._fragments = self._fragments, None
+                self._receive(frame.data if begun is None else begun + frame.data)
+                return
+            case Opcode.TEXT:
+                self._fragments = bytearray(frame.data)
+            case Opcode.CONT:
+                if self._fragments is not None:
+                    self._fragments += frame.data
+            case Opcode.BINARY:
+                self.close(BINARY_REFUSED, "messages are text")
+                return
+            case Opcode.CLOSE:
+                return
+        try:  # fragments, pings and pongs count as life, and as messages
+            connection.alive(self._node.now())
+            connection.count(self._node.now())
+        except ProtocolError as flood:
+            self.close(flood.code, str(flood))
+
+    def _open(self, wire: ServerProtocol, request: Request) -> None:
+        """The upgrade is answered. A client that may not stay is let in, told the code, and closed with it:
+        browsers hide the status of a refused upgrade from the page."""
+        response = wire.accept(request)
+        path = urlsplit(request.path).path
+        if response.status_code == 101 and not path.startswith("/app/"):
+            response = wire.reject(404, "WebSocket connections go to /app/{key}.\n")
+        wire.send_response(response)
+        head = b"".join(wire.data_to_send())
+        if response.status_code != 101:
+            self.transport.write(head)
+            self._is_closing = True
+            self.transport.close()
+            return
+        self._wire = None
+        try:
+            origin = request.headers.get("Origin")
+        except MultipleValuesError:
+            origin = ""
+        try:
+            connection = self._node.admit(self, unquote(path.removeprefix("/app/")), origin)
+        except ProtocolError as refusal:
+            self.transport.write(head + text_frame(messages.error(refusal.code, str(refusal))))
+            self.close(refusal.code, str(refusal))
+            return
+        self.connection = connection
+        self.transport.write(head)
+        if self.transport.get_extra_info("sslcontext") is None:
+            self._fd = self.transport.get_extra_info("socket").fileno()
+        self._node.perform(self, connection.open())
+
+    # The way out ----------------------------------------------------------------------------------------
+
+    def _end(self, writes: list[bytes]) -> None:
+        """The last bytes are written, and the time for the client's answer runs."""
+        self._is_closing = True
+        self._fd = -1  # from now on in the transport's order only
+        self.out = None
+        self.transport.write(b"".join(writes))
+        self._node.closing[self] = self._node.now() + self._node.close_timeout
+
+    def _leave(self, code: int) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            self._node.perform(self, connection.closed(code))
+
+
+def _close_code(wire: ServerProtocol) -> int:
+    close = wire.close_rcvd or wire.close_sent
+    return NO_CODE if close is None else int(close.code)
