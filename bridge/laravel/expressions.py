@@ -370,8 +370,8 @@ def _implode(separator: Value, array: Value) -> Value:
     return to_string(separator).join(to_string(value) for value in as_array(array).values())
 
 
-def _trim(text: Value) -> Value:
-    return to_string(text).strip(" \t\n\r\0\x0b")
+def _trim(strip: Callable[[str, str], str]) -> _Function:
+    return _of_values(lambda text, signs=" \t\n\r\0\x0b": strip(to_string(text), to_string(signs)))
 
 
 def _dirname(path: Value, levels: Value = 1) -> Value:
@@ -398,7 +398,9 @@ _FUNCTIONS: dict[str, _Function] = {
     "getenv": _getenv,
     "explode": _of_values(_explode),
     "implode": _of_values(_implode),
-    "trim": _of_values(_trim),
+    "trim": _trim(str.strip),
+    "ltrim": _trim(str.lstrip),
+    "rtrim": _trim(str.rstrip),
     "strtolower": _of_values(lambda text: re.sub("[A-Z]+", lambda m: m[0].lower(), to_string(text))),
     "strtoupper": _of_values(lambda text: re.sub("[a-z]+", lambda m: m[0].upper(), to_string(text))),
     "str::slug": _of_values(lambda title, *rest: slug(to_string(title), *map(to_string, rest))),

@@ -34,7 +34,7 @@ return [
                 app_path(), public_path('a'), resource_path('v'), __DIR__, dirname(__DIR__), dirname(__DIR__, 2),
                 config_path('c'), __FILE__],
     'functions' => [explode(',', 'a,b,,c'), array_filter(explode(',', env('APP_PREVIOUS_KEYS'))),
-                    implode('|', ['a', 1]), trim("  x\n"), strtolower('ABÜ'), strtoupper('abü'),
+                    implode('|', ['a', 1]), trim("  x\n"), rtrim('x//', '/'), ltrim(' x '), strtolower('ABÜ'), strtoupper('abü'),
                     array_merge(['a' => 1, 5 => 'x'], ['a' => 2, 'y']), array_values([3 => 'a', 1 => 'b'])],
     'spread' => [...array_filter(explode(',', (string) env('APP_PREVIOUS_KEYS', ''))), 'last',
                  ...['k' => 'v', 9 => 'nine']],

@@ -1,0 +1,183 @@
+"""Laravel's own classes, as far as app code builds on them: what they declare, by release.
+
+Used where the framework's source is not at hand, and for speed. Only declarations stand here (interfaces,
+traits with their properties, base classes); behaviour in Python is in `bridge.laravel.classes`. One row a
+class: a new one is one entry. Facts: laravel/framework 8.83 to 13.26, each named file's declarations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.laravel.version import Version
+from bridge.php import nodes as n
+from bridge.php.values import PhpArray, Value
+
+BROADCAST = "Illuminate\\Contracts\\Broadcasting\\"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Property:
+    name: str
+    default: Value = None
+    visibility: str = "public"
+    since: Version = (5, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Class:
+    kind: str = "class"
+    parent: str | None = None
+    interfaces: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
+    properties: tuple[_Property, ...] = ()
+    before: Version = (99, 0)  # not there from this release on
+
+
+_QUEUEABLE = (
+    _Property(name="connection"),
+    _Property(name="queue"),
+    _Property(name="messageGroup", since=(12, 28)),
+    _Property(name="deduplicator", since=(12, 32)),
+    _Property(name="debounceOwner", default=b"", since=(13, 6)),
+    _Property(name="uniqueLockOwner", default=b"", since=(13, 24)),
+    _Property(name="delay"),
+    _Property(name="afterCommit", since=(8, 19)),
+    _Property(name="middleware", default=PhpArray()),
+    _Property(name="chained", default=PhpArray()),
+    _Property(name="chainConnection"),
+    _Property(name="chainQueue"),
+    _Property(name="chainCatchCallbacks", since=(8, 0)),
+)
+# 8.x declared the chain's settings before the delay
+_QUEUEABLE_8 = tuple(
+    sorted(
+        (p for p in _QUEUEABLE),
+        key=lambda p: (
+            (
+                ["connection", "queue", "chainConnection", "chainQueue", "chainCatchCallbacks", "delay"]
+                + ["afterCommit", "middleware", "chained"]
+            ).index(p.name)
+            if p.since < (9, 0)
+            else 99
+        ),
+    )
+)
+
+_TABLE: dict[str, _Class] = {
+    BROADCAST + "ShouldBroadcast": _Class(kind="interface"),
+    BROADCAST + "ShouldBroadcastNow": _Class(kind="interface", interfaces=(BROADCAST + "ShouldBroadcast",)),
+    BROADCAST + "ShouldBeUnique": _Class(kind="interface"),
+    BROADCAST + "ShouldRescue": _Class(kind="interface"),
+    BROADCAST + "HasBroadcastChannel": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Queue\\ShouldQueue": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Queue\\ShouldBeUnique": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Queue\\ShouldBeUniqueUntilProcessing": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Queue\\ShouldBeEncrypted": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Queue\\ShouldQueueAfterCommit": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Events\\ShouldDispatchAfterCommit": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Events\\ShouldHandleEventsAfterCommit": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Support\\Arrayable": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Support\\Jsonable": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Support\\Htmlable": _Class(kind="interface"),
+    "JsonSerializable": _Class(kind="interface"),
+    "Stringable": _Class(kind="interface"),
+    "Countable": _Class(kind="interface"),
+    "Traversable": _Class(kind="interface"),
+    "Iterator": _Class(kind="interface", interfaces=("Traversable",)),
+    "IteratorAggregate": _Class(kind="interface", interfaces=("Traversable",)),
+    "ArrayAccess": _Class(kind="interface"),
+    "Serializable": _Class(kind="interface"),
+    "UnitEnum": _Class(kind="interface"),
+    "BackedEnum": _Class(kind="interface", interfaces=("UnitEnum",)),
+    "Throwable": _Class(kind="interface", interfaces=("Stringable",)),
+    "stdClass": _Class(),
+    "Illuminate\\Foundation\\Events\\Dispatchable": _Class(kind="trait"),
+    "Illuminate\\Foundation\\Bus\\Dispatchable": _Class(kind="trait"),
+    "Illuminate\\Broadcasting\\InteractsWithSockets": _Class(
+        kind="trait", properties=(_Property(name="socket"),)
+    ),
+    "Illuminate\\Broadcasting\\InteractsWithBroadcasting": _Class(
+        kind="trait",
+        properties=(
+            _Property(name="broadcastConnection", default=PhpArray.of([None]), visibility="protected"),
+        ),
+    ),
+    "Illuminate\\Queue\\SerializesModels": _Class(kind="trait"),
+    "Illuminate\\Queue\\InteractsWithQueue": _Class(
+        kind="trait", properties=(_Property(name="job", visibility="protected"),), before=(8, 0)
+    ),
+    "Illuminate\\Bus\\Queueable": _Class(kind="trait", properties=_QUEUEABLE),
+    "Illuminate\\Notifications\\Notification": _Class(
+        traits=("Illuminate\\Queue\\SerializesModels",),
+        properties=(_Property(name="id"), _Property(name="locale")),
+    ),
+    "Illuminate\\Broadcasting\\BroadcastEvent": _Class(
+        interfaces=("Illuminate\\Contracts\\Queue\\ShouldQueue",),
+        traits=("Illuminate\\Bus\\Queueable",),
+        properties=(_Property(name="event"), _Property(name="tries"), _Property(name="timeout")),
+    ),
+    "Illuminate\\Broadcasting\\Channel": _Class(properties=(_Property(name="name"),)),
+    "Illuminate\\Broadcasting\\PrivateChannel": _Class(parent="Illuminate\\Broadcasting\\Channel"),
+    "Illuminate\\Broadcasting\\PresenceChannel": _Class(parent="Illuminate\\Broadcasting\\Channel"),
+    "Illuminate\\Broadcasting\\EncryptedPrivateChannel": _Class(parent="Illuminate\\Broadcasting\\Channel"),
+}
+
+_EXCEPTIONS = {
+    "Exception": None, "Error": None, "ErrorException": "Exception", "TypeError": "Error", "ValueError": "Error",
+    "ArithmeticError": "Error", "DivisionByZeroError": "ArithmeticError", "ArgumentCountError": "TypeError",
+    "UnhandledMatchError": "Error", "LogicException": "Exception", "RuntimeException": "Exception",
+    "InvalidArgumentException": "LogicException", "DomainException": "LogicException",
+    "LengthException": "LogicException", "OutOfRangeException": "LogicException",
+    "BadFunctionCallException": "LogicException", "BadMethodCallException": "BadFunctionCallException",
+    "OutOfBoundsException": "RuntimeException", "OverflowException": "RuntimeException",
+    "RangeException": "RuntimeException", "UnderflowException": "RuntimeException",
+    "UnexpectedValueException": "RuntimeException", "JsonException": "Exception",
+}  # fmt: skip
+for _name, _parent in _EXCEPTIONS.items():
+    _TABLE[_name] = _Class(
+        parent=_parent,
+        interfaces=() if _parent else ("Throwable",),
+        properties=()
+        if _parent
+        else (
+            _Property(name="message", default=b"", visibility="protected"),
+            _Property(name="code", default=0, visibility="protected"),
+            _Property(name="previous", visibility="private"),
+        ),
+    )
+
+# Traits whose serialization the resolver knows: it restores models as they do.
+SERIALIZES_MODELS = "Illuminate\\Queue\\SerializesModels"
+MODEL = "Illuminate\\Database\\Eloquent\\Model"
+
+
+def is_known(class_name: str) -> bool:
+    """Whether the table has the class in some release."""
+    return class_name in _TABLE
+
+
+def framework_class(class_name: str, version: Version) -> n.ClassDeclaration | None:
+    """The declaration of one of Laravel's (or PHP's) own classes in that release, None if it has no row."""
+    row = _TABLE.get(class_name)
+    if row is None or version >= row.before:
+        return None
+    rows = _QUEUEABLE_8 if row.properties is _QUEUEABLE and version < (9, 0) else row.properties
+    return n.ClassDeclaration(
+        name=class_name,
+        kind=row.kind,
+        file="",
+        parent=row.parent,
+        interfaces=row.interfaces,
+        traits=tuple(n.TraitUse(names=(trait,)) for trait in row.traits),
+        constants={},
+        cases={},
+        properties={
+            p.name: n.PropertyDeclaration(
+                name=p.name, visibility=p.visibility, default=n.Literal(value=p.default)
+            )
+            for p in rows
+            if p.since <= version
+        },
+        methods={},
+    )

@@ -1,0 +1,146 @@
+"""A queue entry's JSON → Payload → BroadcastEvent.
+
+What Laravel runs is decided by the class inside `data.command` (CallQueuedHandler::getCommand);
+`data.commandName` is only a label.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bridge.errors import Refused, Unreadable
+from bridge.laravel.version import Version, fitting_version
+from bridge.php.unserialize import unserialize
+from bridge.php.values import PhpArray, PhpObject
+
+HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
+BROADCAST_EVENT = "Illuminate\\Broadcasting\\BroadcastEvent"
+UNIQUE_BROADCAST_EVENT = "Illuminate\\Broadcasting\\UniqueBroadcastEvent"
+
+Decrypt = Callable[[bytes], bytes]  # the text of data.command → the serialized command inside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """The JSON of one job, read once.
+
+    document      all of it
+    uuid          None before Laravel 7
+    display_name  for a broadcast the event's class
+    command_name  `data.commandName`, "" where it is missing
+    command       `data.command`: serialized (`O:…`) or encrypted text
+    """
+
+    document: Mapping[str, object]
+    uuid: str | None
+    display_name: str
+    command_name: str
+    command: bytes
+
+    @property
+    def handler(self) -> str | None:
+        """`job`: who runs it; None where it is missing."""
+        handler = self.document.get("job")
+        return handler if isinstance(handler, str) and handler else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastEvent:
+    """The job object of a broadcast and the event inside it, as they lie in the payload."""
+
+    payload: Payload
+    command: PhpObject
+    event: PhpObject
+    version: Version
+
+    @property
+    def class_name(self) -> str:
+        return self.event.class_name
+
+
+class NotABroadcast(Exception):
+    """The job is none of ours; its message says what it is."""
+
+
+def read_document(document: Mapping[str, object]) -> Payload:
+    """The Payload of a decoded JSON object. Raises Unreadable where Laravel's worker would throw."""
+    data = document.get("data")
+    command = data.get("command") if isinstance(data, dict) else None
+    uuid, name = document.get("uuid"), document.get("displayName")
+    if document.get("job") == HANDLER and not isinstance(command, str):
+        raise Unreadable("the payload has no data.command")
+    command_name = data.get("commandName") if isinstance(data, dict) else None
+    return Payload(
+        document=document,
+        uuid=uuid if isinstance(uuid, str) else None,
+        display_name=name if isinstance(name, str) else "",
+        command_name=command_name if isinstance(command_name, str) else "",
+        command=command.encode("utf-8", "surrogatepass") if isinstance(command, str) else b"",
+    )
+
+
+def read_payload(raw: bytes) -> Payload:
+    """The Payload of the raw text. Raises Unreadable."""
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable("the payload is not JSON") from error
+    if not isinstance(document, dict) or "job" not in document:
+        raise Unreadable("the payload is not a job: it has no field `job`")
+    return read_document(document)
+
+
+def broadcast_event(
+    payload: Payload,
+    decrypt: Decrypt,
+    *,
+    version: Version | None = None,
+    derives: Callable[[str], bool | None] = lambda _: False,
+) -> BroadcastEvent:
+    """The event that the job carries.
+
+    `version` of the app's Laravel, None for the newest that fits. `derives` tells of an app class whether it
+    is a BroadcastEvent with no code of its own (None: not known). Raises NotABroadcast for other jobs,
+    Unreadable where Laravel would throw, Refused where only PHP can know.
+    """
+    if payload.handler is None:
+        raise Unreadable("the payload names no handler in `job`")
+    if payload.handler != HANDLER:
+        if payload.command_name in (BROADCAST_EVENT, UNIQUE_BROADCAST_EVENT):
+            raise Refused(f"the job is a broadcast with the handler {payload.handler}, not Laravel's own")
+        raise NotABroadcast(f"a job for {payload.handler}")
+    text = payload.command
+    if not text.startswith(b"O:"):
+        text = decrypt(text)
+    command = unserialize(text)
+    if not isinstance(command, PhpObject):
+        raise Unreadable("the serialized command is no object")
+    if command.class_name not in (BROADCAST_EVENT, UNIQUE_BROADCAST_EVENT):
+        derived = derives(command.class_name)
+        if not derived:
+            if payload.command_name in (BROADCAST_EVENT, UNIQUE_BROADCAST_EVENT):
+                raise Refused(
+                    f"the job calls itself a broadcast, but holds an object of {command.class_name}"
+                )
+            if derived is None:
+                raise NotABroadcast(f"a job of {command.class_name}, whose source is not known")
+            raise NotABroadcast(f"a job of {command.class_name}")
+    event = command.get("event")
+    if not isinstance(event, PhpObject):
+        raise Unreadable("the broadcast job holds no event")
+    for name, what in (
+        ("middleware", "job middleware"),
+        ("chained", "a chain"),
+        ("debounceOwner", "debouncing"),
+    ):
+        value = command.get(name)
+        if value is not None and value not in (b"", PhpArray()):
+            raise Refused(f"the broadcast job has {what}, which only Laravel can run")
+    return BroadcastEvent(
+        payload=payload,
+        command=command,
+        event=event,
+        version=version or fitting_version(command, payload.document),
+    )
