@@ -1,16 +1,18 @@
 """Job and Queue: what every queue driver gives, with its guarantees.
 
-A driver takes **broadcast jobs only**: payloads whose `data.commandName` or `data.command` says
-`Illuminate\\Broadcasting\\BroadcastEvent` (or `UniqueBroadcastEvent`). Every other job stays where and
-as it is: never reserved, never moved, never counted. A driver is used by one thread at a time, except
-`depth`, which any thread may call. Every call may raise `ServiceUnavailable`; the caller tries again later.
+A driver takes **broadcast jobs only** (`queues/payload.py` says which those are). Every other job stays
+where and as it is: never reserved, never locked, never reordered. A driver is used by one thread at a time,
+except `depth` and `wake`, which any thread may call. Every call may raise `ServiceUnavailable`; the caller
+tries again later. Repeating a call is always safe: what was already done counts as not ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from bridge.queues.payload import job_uuid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,15 +20,28 @@ class Job:
     """One reserved job.
 
     queue     plain name, `default` (no `queues:` prefix)
-    payload   the raw JSON as the app pushed it; what `failed_jobs` stores
+    payload   the raw JSON as it stood in the queue; what `failed_jobs` stores
+    document  the same, decoded; to be read only
     attempts  reservations so far, this one included: 1 at the first
     receipt   the driver's own mark of this reservation; opaque to everybody else
     """
 
     queue: str
     payload: bytes
+    document: Mapping[str, object]
     attempts: int
     receipt: object
+
+    @property
+    def uuid(self) -> str:
+        """Laravel's `uuid`; for payloads without one (before Laravel 7) a hash that outlives a release."""
+        return job_uuid(self.document)
+
+    @property
+    def display_name(self) -> str:
+        """For a broadcast the event's class, `App\\Events\\OrderShipped`; empty when the payload has none."""
+        name = self.document.get("displayName")
+        return name if isinstance(name, str) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,341 @@
+"""The `jobs` table of MySQL, MariaDB, PostgreSQL or SQLite.
+
+Reserving looks first and locks second. A plain SELECT finds candidates by their text and their JSON; then
+one transaction locks just those rows by primary key, asks again whether they are free, and marks them. So
+a row that is not a broadcast is never locked, not even for a moment, and other workers never wait for us
+where the server can skip locked rows.
+
+Nothing tells of a new row, so an idle queue is polled: every 25 ms the last hundred rows, once a second
+all of them (delayed jobs, expired reservations, rows whose transaction took long). A slow server is asked
+less often: polling takes at most a tenth of the time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.queues.payload import broadcast_document
+from bridge.queues.queue import Depth, Job
+from bridge.queues.sql import SqlConnection
+
+POLL_INTERVAL = 0.025  # seconds between looks at the newest rows
+SCAN_INTERVAL = 1.0  # seconds between looks at all rows
+RESTING_SHARE = 10  # a poll that took t seconds is followed by 10 t of rest
+NEWEST = 100  # rows a poll looks at
+MOST_ATTEMPTS = 255  # the column is an unsigned tinyint
+FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like broadcasts and are none
+
+# Servers that can step over locked rows, by the version they report; the first line that fits decides.
+# Laravel's own table is `DatabaseQueue::getLockForPopping`.
+SKIP_LOCKED: tuple[tuple[str, tuple[int, ...]], ...] = (
+    (r"(\d+)\.(\d+)\S*(?:vitess|planetscale)", (19, 0)),
+    (r"(\d+)\.(\d+)\.\d+-mariadb", (10, 6)),  # not the 5.5.5- that may stand before
+    (r"postgresql (\d+)(?:\.(\d+))?", (9, 5)),
+    (r"(\d+)\.(\d+)\.(\d+)", (8, 0, 1)),  # MySQL
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """The receipt of a row: it is ours as long as it still shows these numbers."""
+
+    id: int
+    attempts: int
+    reserved_at: int
+
+
+class DatabaseQueue:
+    """See `queue.Queue` for what every method guarantees.
+
+    engine       on the queue's database; an engine made here from a URL is disposed of by `close`
+    table        with its prefix; `schema.table` is understood
+    queues       plain names, the most urgent first
+    retry_after  seconds after which a reservation has expired
+    clock        unix seconds; Laravel compares the application's clocks, never the database's
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine | sa.URL | str,
+        *,
+        queues: Sequence[str] = ("default",),
+        table: str = "jobs",
+        retry_after: int = 90,
+        connection_name: str = "database",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine if isinstance(engine, sa.Engine) else sa.create_engine(engine)
+        self._owns_engine = not isinstance(engine, sa.Engine)
+        self._sql = SqlConnection(self._engine)
+        self._connection_name = connection_name
+        self._queues = tuple(queues)
+        self._retry_after = retry_after
+        self._clock = clock
+        self._jobs = _jobs_table(table)
+        self._skip_locked: bool | None = None
+        self._woken = threading.Event()
+        self._foreign: set[int] = set()
+        self._poll_rest = POLL_INTERVAL
+        self._scan_rest = SCAN_INTERVAL
+        self._version: object = None
+
+    @property
+    def connection_name(self) -> str:
+        return self._connection_name
+
+    def check(self) -> None:
+        self._sql.check()
+        columns = sa.select(*self._jobs.c).where(sa.false())
+        try:
+            self._sql.run(lambda connection: connection.execute(columns).all())
+        except ServiceUnavailable as error:
+            if isinstance(error.__cause__, DBAPIError) and not error.__cause__.connection_invalidated:
+                raise ConfigurationError(
+                    f"the table {self._jobs.fullname}",
+                    "is missing or not Laravel's",
+                    mend="php artisan queue:table (make:queue-table from Laravel 11) and php artisan migrate",
+                ) from error
+            raise
+
+    def reserve(self, limit: int) -> Sequence[Job]:
+        started = time.monotonic()
+        now = int(self._clock())
+        found = self._sql.run(lambda connection: self._find(connection, limit, now))
+        self._scan_rest = max(SCAN_INTERVAL, RESTING_SHARE * (time.monotonic() - started))
+        if not found:
+            return ()
+        taken = self._sql.transaction(lambda connection: self._claim(connection, list(found), now)) or {}
+        return [
+            Job(
+                queue=row.queue,
+                payload=row.payload,
+                document=row.document,
+                attempts=taken[id],
+                receipt=Reservation(id=id, attempts=taken[id], reserved_at=now),
+            )
+            for id, row in found.items()
+            if id in taken
+        ]
+
+    def wait(self, timeout: float) -> None:
+        started = time.monotonic()
+        until = started + min(timeout, self._scan_rest)
+        while (rest := until - time.monotonic()) > 0:
+            if self._woken.wait(min(rest, self._poll_rest)):
+                self._woken.clear()
+                return
+            before = time.monotonic()
+            new = self._sql.run(self._has_new)
+            self._poll_rest = max(POLL_INTERVAL, RESTING_SHARE * (time.monotonic() - before))
+            if new:
+                return
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def delete(self, jobs: Sequence[Job]) -> int:
+        groups = _by_fence(jobs)
+        statements = [self._jobs.delete().where(self._still(group)) for group in groups]
+        run = (
+            self._sql.run if len(statements) == 1 else self._sql.transaction
+        )  # one statement is atomic alone
+        return run(lambda connection: sum(connection.execute(sql).rowcount for sql in statements)) or 0
+
+    def release(self, job: Job, delay: float) -> None:
+        """The row goes and a new one with the same payload comes to the end, as in Laravel."""
+        now = int(self._clock())
+        row = self._jobs.c
+        ours = self._still([_receipt(job)])
+        number = sa.BigInteger()
+        copy = sa.select(
+            row.queue,
+            row.payload,
+            row.attempts,
+            sa.null(),
+            sa.literal(now + max(0, round(delay)), number),
+            sa.literal(now, number),
+        ).where(ours)
+        columns = ["queue", "payload", "attempts", "reserved_at", "available_at", "created_at"]
+
+        def move(connection: sa.Connection) -> int | None:
+            connection.execute(self._jobs.insert().from_select(columns, copy))
+            return connection.execute(self._jobs.delete().where(ours)).rowcount or None  # None: undo the copy
+
+        self._sql.transaction(move)
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        free = {"reserved_at": None, "attempts": self._jobs.c.attempts - 1}
+        statements = [self._jobs.update().where(self._still(group)).values(free) for group in _by_fence(jobs)]
+        self._sql.transaction(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
+
+    def depth(self) -> dict[str, Depth]:
+        row = self._jobs.c
+        now = int(self._clock())
+        reserved = sa.func.count(row.reserved_at)
+        waiting = sa.func.count(sa.case((row.reserved_at.is_(None) & (row.available_at <= now), 1)))
+        counts = (
+            sa.select(row.queue, waiting, reserved, sa.func.count())
+            .where(row.queue.in_(self._queues))
+            .group_by(row.queue)
+        )
+        depths = dict.fromkeys(self._queues, Depth(pending=0, delayed=0, reserved=0))
+        for queue, pending, held, total in self._sql.aside(
+            lambda connection: connection.execute(counts).all()
+        ):
+            depths[queue] = Depth(pending=pending, delayed=total - pending - held, reserved=held)
+        return depths
+
+    def close(self) -> None:
+        self._sql.close()
+        if self._owns_engine:
+            self._engine.dispose()
+
+    def _find(self, connection: sa.Connection, limit: int, now: int) -> dict[int, _Candidate]:
+        """Up to `limit` free broadcasts by id, in order of service. Locks nothing."""
+        if self._sql.dialect == "sqlite":
+            self._version = _data_version(connection)  # before the rows are read: no change goes unseen
+        row = self._jobs.c
+        payload = sa.cast(row.payload, sa.LargeBinary) if self._sql.dialect == "sqlite" else row.payload
+        found: dict[int, _Candidate] = {}
+        for queue in self._queues:
+            after = 0
+            while len(found) < limit:
+                page = (
+                    sa.select(row.id, payload)
+                    .where(row.queue == queue, row.id > after, self._free(now), self._looks_like_broadcast())
+                    .order_by(row.id)
+                    .limit(limit - len(found))
+                )
+                rows = connection.execute(page).all()
+                for id, text in rows:
+                    if id not in self._foreign and (candidate := self._candidate(queue, id, text)):
+                        found[id] = candidate
+                if not rows:
+                    break
+                after = rows[-1][0]
+        return found
+
+    def _candidate(self, queue: str, id: int, text: str | bytes) -> _Candidate | None:
+        payload = text.encode() if isinstance(text, str) else bytes(text)
+        document = broadcast_document(payload)
+        if document is None:
+            if len(self._foreign) >= FOREIGN_LIMIT:
+                self._foreign.clear()
+            self._foreign.add(id)
+            return None
+        return _Candidate(queue=queue, payload=payload, document=document)
+
+    def _claim(self, connection: sa.Connection, ids: Sequence[int], now: int) -> dict[int, int] | None:
+        """Id → attempts of those rows that were still free and are now ours."""
+        row = self._jobs.c
+        free = sa.select(row.id, row.attempts).where(row.id.in_(ids), self._free(now))
+        if self._sql.dialect != "sqlite":  # there, the transaction itself is the lock
+            free = free.with_for_update(skip_locked=self._skips_locked(connection))
+        # without the hint a small table is read as a whole, and its other rows are locked in passing
+        free = free.with_hint(self._jobs, "FORCE INDEX (PRIMARY)", "mysql")
+        free = free.with_hint(self._jobs, "FORCE INDEX (PRIMARY)", "mariadb")
+        held = {id: attempts for id, attempts in connection.execute(free)}
+        if not held:
+            return None
+        more = sa.case((row.attempts < MOST_ATTEMPTS, row.attempts + 1), else_=row.attempts)
+        connection.execute(
+            self._jobs.update().where(row.id.in_(list(held))).values(reserved_at=now, attempts=more)
+        )
+        return {id: attempts + (attempts < MOST_ATTEMPTS) for id, attempts in held.items()}
+
+    def _has_new(self, connection: sa.Connection) -> bool:
+        if self._sql.dialect == "sqlite":
+            version = _data_version(connection)
+            if version == self._version:
+                return False
+            self._version = version
+        row = self._jobs.c
+        newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
+        free = sa.and_(row.reserved_at.is_(None), row.available_at <= int(self._clock()))
+        poll = sa.select(row.id).where(
+            row.id > newest, row.queue.in_(self._queues), free, self._looks_like_broadcast()
+        )
+        return any(id not in self._foreign for id in connection.execute(poll).scalars())
+
+    def _free(self, now: int) -> sa.ColumnElement[bool]:
+        row = self._jobs.c
+        waiting = sa.and_(row.reserved_at.is_(None), row.available_at <= now)
+        return sa.or_(waiting, row.reserved_at <= now - self._retry_after)
+
+    def _looks_like_broadcast(self) -> sa.ColumnElement[bool]:
+        return self._jobs.c.payload.like("%Illuminate%BroadcastEvent%")
+
+    def _still(self, receipts: Sequence[Reservation]) -> sa.ColumnElement[bool]:
+        """True for rows that are reserved as these receipts say; they agree in all but the id."""
+        row = self._jobs.c
+        fence = receipts[0]
+        return sa.and_(
+            row.id.in_([receipt.id for receipt in receipts]),
+            row.attempts == fence.attempts,
+            row.reserved_at == fence.reserved_at,
+        )
+
+    def _skips_locked(self, connection: sa.Connection) -> bool:
+        if self._skip_locked is None:
+            version = connection.exec_driver_sql("SELECT version()").scalar_one()
+            self._skip_locked = skips_locked(version)
+        return self._skip_locked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    queue: str
+    payload: bytes
+    document: Mapping[str, object]
+
+
+def skips_locked(version: str) -> bool:
+    """Whether a server that reports this `version()` knows SKIP LOCKED."""
+    for pattern, least in SKIP_LOCKED:
+        if match := re.search(pattern, version.lower()):
+            return tuple(int(part) for part in match.groups(default="0")) >= least
+    return False
+
+
+def _jobs_table(name: str) -> sa.TableClause:
+    schema, _, table = name.rpartition(".")
+    big, text, number = sa.BigInteger(), sa.Text(), sa.Integer()
+    return sa.table(
+        table,
+        sa.column("id", big),
+        sa.column("queue", text),
+        sa.column("payload", text),
+        sa.column("attempts", number),
+        sa.column("reserved_at", big),
+        sa.column("available_at", big),
+        sa.column("created_at", big),
+        schema=schema or None,
+    )
+
+
+def _receipt(job: Job) -> Reservation:
+    if not isinstance(job.receipt, Reservation):
+        raise TypeError("this job was reserved from another queue")
+    return job.receipt
+
+
+def _by_fence(jobs: Sequence[Job]) -> list[list[Reservation]]:
+    def fence(receipt: Reservation) -> tuple[int, int]:
+        return receipt.attempts, receipt.reserved_at
+
+    receipts = sorted((_receipt(job) for job in jobs), key=lambda receipt: (fence(receipt), receipt.id))
+    return [list(group) for _, group in itertools.groupby(receipts, fence)]
+
+
+def _data_version(connection: sa.Connection) -> object:
+    """Changes when another connection has changed the SQLite file."""
+    return connection.exec_driver_sql("PRAGMA data_version").scalar_one()

@@ -1,0 +1,72 @@
+"""A queue entry's JSON, as far as a driver must know it: is it a broadcast job, and who is it.
+
+What Laravel runs is decided by the class inside `data.command` (`CallQueuedHandler::getCommand`);
+`data.commandName` is only a label, and counts where the class cannot be read because the command is
+encrypted or damaged. A subclass of the app's own may do anything, and is not ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+
+HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
+COMMANDS = frozenset(
+    {"Illuminate\\Broadcasting\\BroadcastEvent", "Illuminate\\Broadcasting\\UniqueBroadcastEvent"}
+)
+MARK = b"BroadcastEvent"  # stands in every broadcast payload; json_encode never escapes letters
+_SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
+_ATTEMPTS = re.compile(rb'("attempts"\s*:\s*)(\d+)(?=\s*[,}])')
+
+
+def broadcast_document(payload: bytes) -> Mapping[str, object] | None:
+    """The decoded payload if this is a broadcast job, None if it is anything else, also no JSON at all."""
+    if MARK not in payload:
+        return None
+    try:
+        document = json.loads(payload.decode())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or document.get("job") != HANDLER:
+        return None
+    data = document.get("data")
+    if not isinstance(data, dict) or not isinstance(command := data.get("command"), str):
+        return None
+    stated = _SERIALIZED_CLASS.match(command)
+    name = stated.group(1) if stated else data.get("commandName")
+    return document if isinstance(name, str) and name in COMMANDS else None
+
+
+def with_attempts(payload: bytes, document: Mapping[str, object], attempts: int) -> bytes:
+    """The payload with another `attempts`, every other byte unchanged.
+
+    Where the text leaves doubt which number is meant, the whole is encoded anew, as Laravel's script always
+    does.
+    """
+    found = _ATTEMPTS.findall(payload)
+    if len(found) == 1 and int(found[0][1]) == document["attempts"]:
+        return _ATTEMPTS.sub(rb"\g<1>%d" % attempts, payload)
+    return json.dumps({**document, "attempts": attempts}).encode()
+
+
+def job_uuid(document: Mapping[str, object]) -> str:
+    """`uuid`, or a hash of everything but the attempt counter."""
+    uuid = document.get("uuid")
+    if isinstance(uuid, str) and uuid:
+        return uuid
+    rest = {key: value for key, value in document.items() if key != "attempts"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def whole_number(document: Mapping[str, object], key: str) -> int | None:
+    """The value of `key` where it is a whole number (PHP and Lua may write 3 as 3.0), else None."""
+    match document.get(key):
+        case bool():
+            return None
+        case int(number):
+            return number
+        case float(number) if number.is_integer():
+            return int(number)
+    return None

@@ -1,0 +1,401 @@
+"""Laravel's Redis queue: `queues:NAME`, `:delayed`, `:reserved`, `:notify`.
+
+Reserving looks first and moves second. LRANGE shows entries, Python decides which are broadcasts and
+writes their new attempts; then a script moves exactly those bytes, each only if it is still in the list.
+Nothing is popped before it is understood, other jobs keep their places, and the script, during which Redis
+serves nobody else, parses no JSON.
+
+Behind a backlog of other jobs the search goes on where it ended (`_Place`), a bounded piece per call.
+
+An idle queue is woken by Laravel's own `:notify` tokens. While tokens lie there for jobs of others, who may
+need them, the lists are polled instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, TypeVar
+
+import redis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.queues.payload import broadcast_document, whole_number, with_attempts
+from bridge.queues.queue import Depth, Job
+
+POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
+TICK = 1  # seconds; a delayed job is at most this late
+MIGRATED = 100  # members per call, as Laravel's chunks
+WINDOW = 500  # entries per call behind the head of the list
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    text: str
+    sha1: str
+
+
+def _read_script(name: str) -> Script:
+    text = resources.files(__package__).joinpath(f"{name}.lua").read_text()
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+SCRIPTS = {name: _read_script(name) for name in ("claim", "migrate", "release", "give_back", "return_token")}
+
+
+class RedisQueue:
+    """See `queue.Queue` for what every method guarantees.
+
+    client       answers in bytes; its pool must allow three connections. Stays the caller's
+    prefix       of the Redis connection (`laravel_database_`), before every key
+    queues       plain names, the most urgent first; a name may bring its own `{hash tag}`
+    retry_after  seconds after which a reservation has expired
+    clock        unix seconds
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        queues: Sequence[str] = ("default",),
+        prefix: str = "",
+        retry_after: int = 90,
+        connection_name: str = "redis",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._connection_name = connection_name
+        self._keys = {name: _Keys.of(prefix, name) for name in queues}
+        self._retry_after = retry_after
+        self._clock = clock
+        self._woken = threading.Event()
+        self._waiter: redis.Redis | None = None
+        self._blocked_as: int | None = None  # client id of the connection inside BLPOP
+        self._places: dict[str, _Place] = {}
+        self._owed: set[str] = set()  # queues whose token woke us and is not yet used
+        self._unfinished = False  # the last `reserve` left something to look at
+        self._seen: dict[str, object] = {}
+
+    @property
+    def connection_name(self) -> str:
+        return self._connection_name
+
+    def check(self) -> None:
+        try:
+            for name, keys in self._keys.items():
+                for source in (keys.delayed, keys.reserved):
+                    self._script("migrate", (source, keys.list, keys.notify), (0, 1))
+                samples: list[Any] = [
+                    self._client.lindex(keys.list, 0),
+                    *self._client.zrange(keys.delayed, 0, 0),
+                ]
+                if any(sample and not sample.startswith(b"{") for sample in samples):
+                    log.warning(
+                        "entries are no JSON: a phpredis serializer or compression does not suit queues",
+                        extra={"action": "queue_check", "queue": name},
+                    )
+        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+            raise ConfigurationError(
+                "REDIS_USERNAME or REDIS_PASSWORD",
+                f"is not accepted by Redis: {error}",
+                mend="see the app's .env",
+            ) from error
+        except ResponseError as error:
+            if str(error).startswith(("LOADING", "READONLY", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "OOM")):
+                raise _unavailable(error) from error
+            raise ConfigurationError(
+                "the queue's Redis keys",
+                f"cannot be used: {_reason(error)}",
+                mend="check REDIS_DB and REDIS_PREFIX",
+            ) from error
+        except RedisError as error:
+            raise _unavailable(error) from error
+
+    def reserve(self, limit: int) -> Sequence[Job]:
+        jobs: list[Job] = []
+        with self._translated():
+            self._unfinished = False
+            for queue, keys in self._keys.items():
+                if len(jobs) < limit:
+                    jobs += self._reserve_from(queue, keys, limit - len(jobs))
+            for queue in self._owed - {job.queue for job in jobs}:
+                keys = self._keys[queue]
+                self._script("return_token", (keys.list, keys.notify))
+            self._owed.clear()
+        return jobs
+
+    def wait(self, timeout: float) -> None:
+        until = time.monotonic() + min(timeout, TICK)
+        with self._translated():
+            while not self._unfinished and not self._woken.is_set():
+                tokens, seen = self._state()
+                if seen != self._seen:
+                    self._seen = seen
+                    return
+                if not tokens and timeout >= TICK:
+                    self._block()
+                    return
+                if (rest := until - time.monotonic()) <= 0:
+                    return
+                self._woken.wait(min(rest, POLL_INTERVAL))
+        self._woken.clear()
+
+    def wake(self) -> None:
+        self._woken.set()
+        with contextlib.suppress(RedisError):  # then BLPOP ends by itself, within a second
+            for _ in range(20):
+                blocked = self._blocked_as
+                if blocked is None or self._client.client_unblock(blocked):
+                    return
+                time.sleep(0.002)  # it is about to block: not yet to be unblocked
+
+    def delete(self, jobs: Sequence[Job]) -> int:
+        with self._translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for queue, members in _by_queue(jobs).items():
+                pipeline.zrem(self._keys[queue].reserved, *members)
+            return sum(pipeline.execute())
+
+    def release(self, job: Job, delay: float) -> None:
+        keys = self._keys[job.queue]
+        due = int(self._clock()) + max(0, round(delay))
+        with self._translated():
+            self._script("release", (keys.reserved, keys.delayed), (_member(job), due))
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        with self._translated():
+            for queue in _by_queue(jobs):
+                keys = self._keys[queue]
+                ours = [job for job in reversed(jobs) if job.queue == queue]
+                pairs = [part for job in ours for part in (_member(job), job.payload)]
+                self._script("give_back", (keys.reserved, keys.list, keys.notify), pairs)
+
+    def depth(self) -> dict[str, Depth]:
+        with self._translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for keys in self._keys.values():
+                pipeline.llen(keys.list)
+                pipeline.zcard(keys.delayed)
+                pipeline.zcard(keys.reserved)
+            counts = iter(pipeline.execute())
+        return {
+            queue: Depth(pending=next(counts), delayed=next(counts), reserved=next(counts))
+            for queue in self._keys
+        }
+
+    def close(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.close()
+
+    def _reserve_from(self, queue: str, keys: _Keys, limit: int) -> list[Job]:
+        now = int(self._clock())
+        head, length = self._look(queue, keys, limit, now)
+        found = _broadcasts(head)
+        at_head = len(found)
+        if at_head < limit and length > len(head):
+            found += self._look_behind(queue, keys, len(head))[: limit - at_head]
+        if not found:
+            return []
+        pairs = [part for one in found for part in (one.entry, one.reserved)]
+        tokens = 1 if queue in self._owed else 0
+        taken = self._script(
+            "claim", (keys.list, keys.reserved, keys.notify), (now + self._retry_after, tokens, *pairs)
+        )
+        if place := self._places.get(queue):
+            place.position -= sum(number <= at_head for number in taken)
+        return [found[number - 1].job(queue) for number in taken]
+
+    def _look(self, queue: str, keys: _Keys, limit: int, now: int) -> tuple[list[bytes], int]:
+        """Due members are migrated. Returns the first `limit` entries of the list, and its length."""
+
+        def look() -> list[Any]:
+            pipeline = self._client.pipeline(transaction=False)
+            for source in (keys.delayed, keys.reserved):
+                pipeline.evalsha(SCRIPTS["migrate"].sha1, 3, source, keys.list, keys.notify, now, MIGRATED)
+            pipeline.lrange(keys.list, 0, limit - 1)
+            pipeline.llen(keys.list)
+            pipeline.lindex(keys.list, -1)
+            return pipeline.execute()
+
+        due, expired, head, length, last = self._with_scripts(look)
+        self._seen[queue] = (length, last)
+        self._unfinished = self._unfinished or MIGRATED in (due, expired)
+        return head, length
+
+    def _look_behind(self, queue: str, keys: _Keys, start: int) -> list[_Found]:
+        """Broadcasts among the next entries after those known to be others', never before `start`."""
+        position = self._find_place(queue, keys, start)
+        entries = self._range(keys.list, position, position + WINDOW - 1)
+        found = _broadcasts(entries)
+        if entries and not found:
+            self._places[queue] = _Place(position=position + len(entries), entry=entries[-1])
+            self._unfinished = self._unfinished or len(entries) == WINDOW
+        return found
+
+    def _find_place(self, queue: str, keys: _Keys, start: int) -> int:
+        """The position where the search goes on: pops at the head move everything to the left."""
+        place = self._places.get(queue)
+        if place is None or place.position <= start:
+            return start
+        for back in (0, WINDOW):
+            first = max(0, place.position - 1 - back)
+            read = self._range(keys.list, first, place.position - 1)
+            if place.entry in read:
+                place.position = first + read.index(place.entry) + 1
+                return max(start, place.position)
+        del self._places[queue]
+        return start
+
+    def _range(self, key: bytes, first: int, last: int) -> list[bytes]:
+        entries: list[Any] = self._client.lrange(key, first, last)
+        return entries
+
+    def _state(self) -> tuple[bool, dict[str, object]]:
+        """Whether any token lies about; and what a push to any of the lists would change."""
+        pipeline = self._client.pipeline(transaction=False)
+        for keys in self._keys.values():
+            pipeline.llen(keys.notify)
+            pipeline.llen(keys.list)
+            pipeline.lindex(keys.list, -1)
+        answers = iter(pipeline.execute())
+        tokens = 0
+        seen: dict[str, object] = {}
+        for queue in self._keys:
+            tokens += next(answers)
+            seen[queue] = (next(answers), next(answers))
+        return tokens > 0, seen
+
+    def _block(self) -> None:
+        """Waits for a token, at most TICK seconds."""
+        if self._waiter is None:
+            self._waiter = self._client.client()  # type: ignore[no-untyped-call]
+        try:
+            self._blocked_as = self._waiter.client_id()
+            if self._woken.is_set():
+                return
+            notify = {keys.notify: queue for queue, keys in self._keys.items()}
+            woken_by: Any = self._waiter.blpop(list(notify), timeout=TICK)
+        finally:
+            self._blocked_as = None
+        if woken_by:
+            self._owed.add(notify[woken_by[0]])
+
+    def _script(self, name: str, keys: Sequence[bytes], arguments: Iterable[object] = ()) -> Any:
+        rest: tuple[Any, ...] = (*keys, *arguments)
+        return self._with_scripts(lambda: self._client.evalsha(SCRIPTS[name].sha1, len(keys), *rest))
+
+    def _with_scripts(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns; a Redis that has not seen our scripts is given them first."""
+        try:
+            return work()
+        except NoScriptError:
+            for script in SCRIPTS.values():
+                self._client.script_load(script.text)
+            return work()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except RedisError as error:
+            if isinstance(error, ReadOnlyError):
+                # after a failover the address leads elsewhere: the old connections never notice
+                self._client.connection_pool.disconnect()
+            self.close()
+            raise _unavailable(error) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keys:
+    """The keys of one queue, in full."""
+
+    list: bytes
+    delayed: bytes
+    reserved: bytes
+    notify: bytes
+
+    @classmethod
+    def of(cls, prefix: str, queue: str) -> _Keys:
+        key = f"{prefix}queues:{queue}".encode()
+        return cls(list=key, delayed=key + b":delayed", reserved=key + b":reserved", notify=key + b":notify")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Place:
+    """Where a search goes on: no entry before `position` is a broadcast, and `entry` is the last of them."""
+
+    position: int
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A broadcast in the list: the entry's bytes, and what they become when it is reserved."""
+
+    entry: bytes
+    reserved: bytes
+    document: Mapping[str, object]
+    attempts: int
+
+    def job(self, queue: str) -> Job:
+        return Job(
+            queue=queue,
+            payload=self.entry,
+            document=self.document,
+            attempts=self.attempts,
+            receipt=self.reserved,
+        )
+
+
+def _broadcasts(entries: Iterable[bytes]) -> list[_Found]:
+    found = []
+    for entry in entries:
+        document = broadcast_document(entry)
+        if document is None or (attempts := whole_number(document, "attempts")) is None:
+            continue
+        reserved = with_attempts(entry, document, attempts + 1)
+        found.append(_Found(entry=entry, reserved=reserved, document=document, attempts=attempts + 1))
+    return found
+
+
+def _member(job: Job) -> bytes:
+    """The exact member of the reserved set."""
+    if not isinstance(job.receipt, bytes):
+        raise TypeError("this job was reserved from another queue")
+    return job.receipt
+
+
+def _by_queue(jobs: Sequence[Job]) -> dict[str, list[bytes]]:
+    members: dict[str, list[bytes]] = {}
+    for job in jobs:
+        members.setdefault(job.queue, []).append(_member(job))
+    return members
+
+
+def _unavailable(error: RedisError) -> ServiceUnavailable:
+    return ServiceUnavailable(f"Redis cannot serve: {_reason(error)}")
+
+
+def _reason(error: RedisError) -> str:
+    """One line without the arguments of the command, which hold payloads."""
+    return f"{type(error).__name__} {str(error).partition(', with args')[0]}"[:200]

@@ -1,0 +1,186 @@
+"""SqlConnection: one connection to MySQL, MariaDB, PostgreSQL or SQLite that survives the server's faults.
+
+It is kept open between calls and in autocommit, so that a poll is one message to the server and one back;
+transactions are opened by hand. It is detached from the engine's pool: what is set on it stays on it.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from bridge.errors import ConfigurationError, ServiceUnavailable
+
+RETRIES = 5  # of a statement or transaction that met a deadlock or a lock
+LOCK_WAIT = 5  # seconds until a wait for somebody else's lock is given up
+
+OPENING: dict[str, tuple[str, ...]] = {
+    "mysql": (
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",  # no gap locks: other jobs stay free
+        f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT}",
+    ),
+    "postgresql": (),
+    "sqlite": (f"PRAGMA busy_timeout = {LOCK_WAIT * 1000}",),
+}
+BEGIN: dict[str, str] = {
+    "mysql": "START TRANSACTION",
+    "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED",
+    "sqlite": "BEGIN IMMEDIATE",  # a read that turns into a write could fail at once
+}
+
+# What an error says, by the driver's own code: MySQL errno, SQLSTATE, primary result code of SQLite.
+BUSY = frozenset({1020, 1205, 1213, "40001", "40P01", "55P03", 5, 6})
+LOST = frozenset({1053, 1927, 2006, 2013, "57P01", "57P02", "57P03"})
+DENIED = frozenset({1044, 1045, 1049, 1698, "28000", "28P01", "3D000"})
+
+Result = TypeVar("Result")
+
+
+class SqlConnection:
+    """Runs pieces of work; used by one thread at a time, except `aside`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.dialect = _family(engine)
+        self._connection: Connection | None = None
+
+    def run(self, work: Callable[[Connection], Result]) -> Result:
+        """What `work` returns; each of its statements stands alone.
+
+        Work that met a deadlock or lost its connection is done again, so it must bear being repeated.
+        Raises ServiceUnavailable when that does not help."""
+        return self._retried(lambda: work(self._open()))
+
+    def transaction(self, work: Callable[[Connection], Result | None]) -> Result | None:
+        """What `work` returns, committed; rolled back if it returns None or raises. Else like `run`."""
+
+        def attempt() -> Result | None:
+            connection = self._open()
+            connection.exec_driver_sql(BEGIN[self.dialect])
+            try:
+                result = work(connection)
+                connection.exec_driver_sql("ROLLBACK" if result is None else "COMMIT")
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            return result
+
+        return self._retried(attempt)
+
+    def aside(self, work: Callable[[Connection], Result]) -> Result:
+        """What `work` returns, on a connection of the engine's pool. Any thread may call it."""
+        try:
+            with self._engine.connect() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            raise self._unavailable(error) from error
+
+    def check(self) -> None:
+        """Returns once the server has let us in. ServiceUnavailable or ConfigurationError otherwise."""
+        file = self._engine.url.database
+        if self.dialect == "sqlite" and file and file != ":memory:" and not Path(file).is_file():
+            raise ConfigurationError(
+                "DB_DATABASE", f"names no file: {file}", mend="create it, or correct the path"
+            )
+        try:
+            self.run(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        except ServiceUnavailable as error:
+            if isinstance(error.__cause__, DBAPIError) and _code(error.__cause__) in DENIED:
+                raise ConfigurationError(
+                    "the database's user, password or name",
+                    f"is not accepted: {error}",
+                    mend="see DB_* in .env",
+                ) from error
+            raise
+
+    def close(self) -> None:
+        """The connection is closed; a later call opens another."""
+        self._drop()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                connection.detach()
+                for statement in OPENING[self.dialect]:
+                    connection.exec_driver_sql(statement)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            connection.exec_driver_sql("ROLLBACK")
+        except SQLAlchemyError:
+            self._drop()  # the server rolls back what its client leaves open
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()  # closes without asking the server for anything
+            connection.close()
+
+    def _retried(self, attempt: Callable[[], Result]) -> Result:
+        fresh = self._connection is None
+        for tries in range(1, RETRIES + 1):
+            try:
+                return attempt()
+            except SQLAlchemyError as error:
+                kind = _kind(error)
+                if kind == "busy" and tries < RETRIES:
+                    time.sleep(random.uniform(0, 0.02 * 2**tries))  # noqa: S311 - two workers must not meet again
+                    continue
+                self._drop()
+                if kind != "lost" or fresh:
+                    raise self._unavailable(error) from error
+                fresh = True  # a connection that had died while idle: once more on a new one
+        raise AssertionError("unreachable")
+
+    def _unavailable(self, error: SQLAlchemyError) -> ServiceUnavailable:
+        where = self._engine.url.render_as_string(hide_password=True)
+        return ServiceUnavailable(f"the database {where} cannot serve: {_reason(error)}")
+
+
+def _family(engine: Engine) -> str:
+    name = "mysql" if engine.dialect.name == "mariadb" else engine.dialect.name
+    if name not in BEGIN:
+        raise ConfigurationError(
+            "DB_CONNECTION", f"names a {name} database", mend="use MySQL, PostgreSQL or SQLite"
+        )
+    return name
+
+
+def _code(error: SQLAlchemyError) -> int | str | None:
+    original = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(sqlite := getattr(original, "sqlite_errorcode", None), int):
+        return sqlite & 0xFF
+    if isinstance(state := getattr(original, "sqlstate", None), str):
+        return state
+    arguments = getattr(original, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def _kind(error: SQLAlchemyError) -> Literal["busy", "lost", "other"]:
+    code = _code(error)
+    if (isinstance(error, DBAPIError) and error.connection_invalidated) or code in LOST:
+        return "lost"
+    return "busy" if code in BUSY else "other"
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """One line without statement or parameters: those may hold a payload."""
+    if not isinstance(error, DBAPIError):
+        return type(error).__name__
+    name = type(error.orig).__name__
+    if name not in ("OperationalError", "InterfaceError"):  # others may quote the row
+        return f"{name} {_code(error) or ''}".rstrip()
+    return re.sub(r"\s+", " ", f"{name} {error.orig}")[:200]
