@@ -27,6 +27,7 @@ from bridge.pusher.hub import Hub
 from bridge.server.node import Node
 from bridge.server.socket import Socket
 
+EMPTY = JSONResponse({})
 SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")  # pusher-http-php Pusher::validate_socket_id
 
 
@@ -172,7 +173,8 @@ def _signed(node: Node, endpoint: Endpoint) -> Callable[[Request], Any]:
         call = Call(
             node=node, hub=hub, query=dict(query), path=request.path_params, body=_json(body) if body else {}
         )
-        return JSONResponse(endpoint(call))
+        answer = endpoint(call)
+        return JSONResponse(answer) if answer else EMPTY
 
     return serve
 
@@ -188,7 +190,7 @@ async def _body(request: Request, limit: int) -> bytes:
 
 def _json(body: bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(body)
+        value = json.loads(body.decode())
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

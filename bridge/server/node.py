@@ -12,7 +12,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ProtocolError, ServiceUnavailable
 from bridge.pusher.app import App
 from bridge.pusher.connection import OVER_CAPACITY, Connection, check_admission
-from bridge.pusher.happenings import ConnectionRefused, Happening
+from bridge.pusher.happenings import ConnectionRefused, Happening, Received
 from bridge.pusher.hub import Hub
 from bridge.pusher.outcome import Outcome
 from bridge.server.outbox import Outbox, text_frame
@@ -172,6 +172,18 @@ class Node:
         while socket_id in hub.sockets:
             socket_id = new_socket_id()
         return Connection(hub, socket, socket_id, self.now())
+
+    def receive(self, socket: Socket, connection: Connection[Socket], text: str) -> None:
+        """A client's message has had its effect."""
+        self._outbox.settle()
+        self.perform(socket, connection.receive(text, self.now()))
+        if self.observers:
+            self.tell(Received(app_id=connection.hub.app.id, socket_id=connection.socket_id))
+
+    def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:
+        """The connection is gone from its app and channels."""
+        self._outbox.settle()
+        self.perform(socket, connection.closed(code))
 
     def perform(self, socket: Socket, outcome: Outcome[Socket]) -> None:
         for text in outcome.replies:

@@ -7,7 +7,7 @@ loop are written together, in order: with a backlog of events that is several ti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,18 +29,43 @@ def text_frame(text: str) -> bytes:
 
 
 class Outbox:
-    __slots__ = ("_dirty", "_is_scheduled", "_loop")
+    """Two steps to the sockets: a run of frames for one audience, then each socket's own slot.
+
+    A run gathers the frames that one turn of the loop brings for the same channel, so that a backlog touches
+    each socket once and is joined once. It holds the hub's own collection of sockets: `settle` must be called
+    before the hub changes. `Socket.out` is None, one frame, or a list: mostly one frame, and no list.
+    """
+
+    __slots__ = ("_audience", "_dirty", "_is_scheduled", "_loop", "_run")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._run: list[bytes] = []
+        self._audience: Collection[Socket] = ()
         self._dirty: list[Socket] = []
         self._is_scheduled = False
 
-    def put(self, frame: bytes, sockets: Iterable[Socket], excluded: Socket | None = None) -> None:
-        """The frame is the next that each of the sockets gets; `sockets` is not changed meanwhile.
+    def put(self, frame: bytes, sockets: Collection[Socket], excluded: Socket | None = None) -> None:
+        """The frame is the next that each of the sockets gets."""
+        if excluded is not None or sockets is not self._audience:
+            self.settle()
+        if excluded is not None:
+            self._distribute(frame, sockets, excluded)
+        else:
+            self._audience = sockets
+            self._run.append(frame)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._flush)
 
-        `Socket.out` is None, one frame, or a list: most sockets have one frame per turn, and no list.
-        """
+    def settle(self) -> None:
+        """What was put so far does not depend on the hub any more."""
+        run, audience = self._run, self._audience
+        if run:
+            self._run, self._audience = [], ()
+            self._distribute(b"".join(run), audience, None)
+
+    def _distribute(self, frame: bytes, sockets: Collection[Socket], excluded: Socket | None) -> None:
         dirty = self._dirty
         for socket in sockets:
             if socket is not excluded:
@@ -52,11 +77,9 @@ class Outbox:
                     out.append(frame)
                 else:
                     socket.out = [out, frame]  # type: ignore[list-item]
-        if dirty and not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        self.settle()
         batch, self._dirty = self._dirty[:SLICE], self._dirty[SLICE:]
         previous: list[bytes] | None = None
         joined = b""
@@ -71,6 +94,6 @@ class Outbox:
                 socket.write(joined)
             else:
                 socket.write(out)  # type: ignore[arg-type]
-        self._is_scheduled = bool(self._dirty)
+        self._is_scheduled = bool(self._dirty or self._run)
         if self._is_scheduled:
             self._loop.call_soon(self._flush)

@@ -10,6 +10,7 @@ brings a fresh `ServerProtocol` that reads this client from then on.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +25,6 @@ from websockets.server import ServerProtocol
 from bridge.errors import ProtocolError
 from bridge.pusher import messages
 from bridge.pusher.connection import Connection
-from bridge.pusher.happenings import Received
 from bridge.server.outbox import text_frame
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ MAX_MESSAGE = 65_536  # bytes of one message, all its fragments together
 BINARY_REFUSED, NOT_UTF8 = 1003, 1007
 ABNORMAL, NO_CODE = 1006, 1005
 RESUME_PIECE = 65_536  # bytes handed over at once when a slow client reads again
+
+logger = logging.getLogger(__name__)
 
 Out = bytes | list[bytes] | None
 
@@ -99,7 +101,7 @@ class Socket(asyncio.Protocol):
     def __init__(self, node: Node, **uvicorn: Any) -> None:
         self._node = node
         self._fd = -1  # the descriptor for direct writes; -1 with TLS, before opening and when closing
-        self._wire: ServerProtocol | None = ServerProtocol(max_size=MAX_MESSAGE)
+        self._wire: ServerProtocol | None = ServerProtocol(max_size=MAX_MESSAGE, logger=logger)
         self._fragments: bytearray | None = None
         self._is_closing = False
         self.out: Out = None
@@ -212,7 +214,7 @@ class Socket(asyncio.Protocol):
         if self.backlog is not None:
             self.transport.write(b"".join(self.backlog.chunks))
             self.backlog.chunks.clear()
-        wire = self._wire = self._wire or ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
+        wire = self._wire = self._wire or _open_protocol()
         if wire.state is State.OPEN:
             wire.send_close(code, reason)
         self._end(wire.data_to_send())
@@ -228,16 +230,13 @@ class Socket(asyncio.Protocol):
         except UnicodeDecodeError:
             self.close(NOT_UTF8, "text is not UTF-8")
             return
-        node = self._node
-        node.perform(self, connection.receive(text, node.now()))
-        if node.observers:
-            node.tell(Received(app_id=connection.hub.app.id, socket_id=connection.socket_id))
+        self._node.receive(self, connection, text)
 
     def _receive_frames(self, data: bytes) -> None:
         """Bytes go through the library: the handshake, and whatever the fast reader leaves."""
         wire = self._wire
         if wire is None:
-            wire = self._wire = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE)
+            wire = self._wire = _open_protocol()
         wire.receive_data(data)
         for event in wire.events_received():
             if isinstance(event, Request):
@@ -326,7 +325,11 @@ class Socket(asyncio.Protocol):
     def _leave(self, code: int) -> None:
         connection, self.connection = self.connection, None
         if connection is not None:
-            self._node.perform(self, connection.closed(code))
+            self._node.leave(self, connection, code)
+
+
+def _open_protocol() -> ServerProtocol:
+    return ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE, logger=logger)
 
 
 def _close_code(wire: ServerProtocol) -> int:
