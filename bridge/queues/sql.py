@@ -6,6 +6,7 @@ transactions are opened by hand. It is detached from the engine's pool: what is 
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import time
@@ -126,8 +127,11 @@ class SqlConnection:
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.invalidate()  # closes without asking the server for anything
-            connection.close()
+            with contextlib.suppress(Exception):  # it may be broken in any way; it only has to go
+                driver = connection.connection.driver_connection
+                if driver is not None:
+                    driver.close()
+            connection.invalidate()
 
     def _retried(self, attempt: Callable[[], Result]) -> Result:
         fresh = self._connection is None
