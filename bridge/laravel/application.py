@@ -1,0 +1,306 @@
+"""The Laravel app at a path: its environment and configuration, read once, and the facts that bridge needs.
+
+Nothing is demanded before it is asked for: an app whose cache store is a riddle can still broadcast.
+"""
+
+from __future__ import annotations
+
+import json
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bridge.errors import ConfigurationError, UsageError
+from bridge.laravel.coercion import Value
+from bridge.laravel.config import Config, read_config
+from bridge.laravel.connections import (
+    DatabaseConnection,
+    RedisConnection,
+    database_connection,
+    redis_connection,
+)
+from bridge.laravel.dotenv import parse
+from bridge.laravel.version import Version, parse_version
+from bridge.secret import Secret
+
+FailedDriver = Literal["database", "database-uuids", "file", "dynamodb", "null"]
+
+# Why a queue driver that Laravel knows is of no use here.
+_OTHER_QUEUES = {
+    "sync": "runs every job at once, so nothing is ever queued",
+    "null": "throws every job away",
+    "deferred": "runs every job in the web server, so nothing is ever queued",
+    "background": "runs every job in a process of its own, so nothing is ever queued",
+    "failover": "only says which other connections to try",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueConnection:
+    """One entry of `queue.connections` that bridge can work on.
+
+    connection   name of the database or Redis connection
+    table        name without the database's prefix; empty for redis
+    queue        the name that is used where none is given
+    retry_after  seconds until a reservation ends
+    block_for    seconds that PHP workers wait inside Redis, None for not at all
+    """
+
+    name: str
+    driver: Literal["database", "redis"]
+    connection: str
+    table: str
+    queue: str
+    retry_after: int
+    block_for: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedJobs:
+    """Where failed jobs go: `connection` and `table` for the database drivers, `path` and `limit` for file."""
+
+    driver: FailedDriver
+    connection: str | None = None
+    table: str = ""
+    path: str = ""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastConnection:
+    """One entry of `broadcasting.connections`.
+
+    app_id, key, secret  of the Pusher app; empty or None unless the driver is pusher or reverb
+    master_key           `options.encryption_master_key_base64`, or None
+    """
+
+    name: str
+    driver: str
+    app_id: str = ""
+    key: str = ""
+    secret: Secret | None = None
+    master_key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcasting:
+    """`default` names the connection of events that name none; it may be one that sends nothing."""
+
+    default: str
+    connections: Mapping[str, BroadcastConnection]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaravelApp:
+    """An app on disk.
+
+    version  as the framework was installed (`11.38.2`), or as the caller said; None if unknown
+    env      what `env()` sees: the real environment over `.env` (which is not read beside a cached config)
+    """
+
+    path: Path
+    version: str | None
+    config: Config
+    env: Mapping[str, str] = field(repr=False)
+
+    @property
+    def release(self) -> Version | None:
+        """Major and minor of `version`."""
+        return _release(self.version)
+
+    @property
+    def name(self) -> str:
+        return self.config.text("app.name") or "Laravel"
+
+    @property
+    def environment(self) -> str:
+        return self.config.text("app.env") or "production"
+
+    @property
+    def keys(self) -> tuple[Secret, ...]:
+        """APP_KEY and the previous keys, in the order in which Laravel tries them; empty if there is none."""
+        previous = [f"app.previous_keys.{n}" for n in self.config.names("app.previous_keys")]
+        texts = [self.config.text(key) for key in ("app.key", *previous)]
+        return tuple(Secret(text) for text in texts if text)
+
+    @property
+    def cipher(self) -> str:
+        return self.config.text("app.cipher") or "AES-256-CBC"
+
+    @property
+    def timezone(self) -> zoneinfo.ZoneInfo:
+        name = self.config.text("app.timezone") or "UTC"
+        try:
+            return zoneinfo.ZoneInfo(name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            raise self.config.error(
+                "app.timezone", f"is no time zone: {name!r}", mend="write one like Europe/Berlin"
+            ) from None
+
+    def queue(self, name: str | None = None) -> QueueConnection:
+        """The queue connection called `name`, None for the default one."""
+        config = self.config
+        name = name or config.text("queue.default") or "null"
+        key = f"queue.connections.{name}"
+        driver = config.text(f"{key}.driver") or ("null" if name == "null" else None)
+        if driver != "database" and driver != "redis":
+            why = "is not configured" if driver is None else _OTHER_QUEUES.get(driver, "is not for bridge")
+            raise config.error(
+                key,
+                f"has the driver {driver}, which {why}" if driver else why,
+                mend="set QUEUE_CONNECTION to database or redis, or BRIDGE_CONNECTION to such a connection",
+            )
+        connection = config.text(f"{key}.connection")
+        table = config.text(f"{key}.table") or ""
+        if driver == "database" and not table:
+            raise config.error(f"{key}.table", "is empty", mend="write the name of the table, usually jobs")
+        if driver == "database" and not connection:
+            connection = config.text("database.default")
+        retry_after = config.integer(f"{key}.retry_after")
+        return QueueConnection(
+            name=name,
+            driver="redis" if driver == "redis" else "database",
+            connection=connection or "default",
+            table=table if driver == "database" else "",
+            queue=config.text(f"{key}.queue") or "default",
+            retry_after=60 if retry_after is None else retry_after,
+            block_for=config.integer(f"{key}.block_for"),
+        )
+
+    def failed(self) -> FailedJobs:
+        """Laravel's choice in `Queue/QueueServiceProvider.php`: no driver but a table means `database`."""
+        config = self.config
+        driver = config.text("queue.failed.driver")
+        table = config.text("queue.failed.table") or ""
+        if driver is None and "driver" not in config.names("queue.failed"):
+            driver = "database" if table else "null"
+        match driver:
+            case "file":
+                path = config.text("queue.failed.path")
+                return FailedJobs(
+                    driver="file",
+                    path=path or str(self.path / "storage/framework/cache/failed-jobs.json"),
+                    limit=config.integer("queue.failed.limit") or 100,
+                )
+            case "dynamodb":
+                return FailedJobs(driver="dynamodb", table=table)
+            case None | "null":
+                return FailedJobs(driver="null")
+            case _ if not table:
+                return FailedJobs(driver="null")
+            case _:
+                uuids = driver == "database-uuids"
+                connection = config.text("queue.failed.database") or config.text("database.default")
+                return FailedJobs(
+                    driver="database-uuids" if uuids else "database", connection=connection, table=table
+                )
+
+    def broadcasting(self) -> Broadcasting:
+        """All connections, whatever their driver, in the app's order."""
+        names = self.config.names("broadcasting.connections")
+        connections = {name: self._broadcast_connection(name) for name in names}
+        default = self.config.text("broadcasting.default") or "null"
+        if default == "null" and self.config.partial and not self.env.keys() & _BROADCAST_DEFAULTS:
+            complete = (one.name for one in reversed(connections.values()) if one.app_id and one.key)
+            default = next(complete, default)
+        return Broadcasting(default=default, connections=connections)
+
+    def database(self, name: str | None = None) -> DatabaseConnection:
+        """The database connection called `name`, None for the default one."""
+        return database_connection(self.config, name, base=str(self.path), env=self.env)
+
+    def redis(self, name: str | None = None) -> RedisConnection:
+        """The Redis connection called `name`, None for `default`."""
+        return redis_connection(self.config, name)
+
+    def _broadcast_connection(self, name: str) -> BroadcastConnection:
+        key = f"broadcasting.connections.{name}"
+        driver = self.config.text(f"{key}.driver") or "null"
+        if driver not in ("pusher", "reverb"):
+            return BroadcastConnection(name=name, driver=driver)
+        secret = self.config.text(f"{key}.secret")
+        master_key = self.config.text(f"{key}.options.encryption_master_key_base64")
+        return BroadcastConnection(
+            name=name,
+            driver=driver,
+            app_id=self.config.text(f"{key}.app_id") or "",
+            key=self.config.text(f"{key}.key") or "",
+            secret=Secret(secret) if secret else None,
+            master_key=Secret(master_key) if master_key else None,
+        )
+
+
+_BROADCAST_DEFAULTS = {"BROADCAST_CONNECTION", "BROADCAST_DRIVER"}
+
+
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    version: str | None = None,
+    given: Mapping[str, Value] | None = None,
+) -> LaravelApp:
+    """The app in the folder `path`. `environ` is the real environment, which wins over `.env`.
+
+    `version` stands in place of the installed one; `given` (dotted key → value) in place of the app's
+    configuration. Raises ConfigurationError if there is no app, or its `.env` is broken.
+    """
+    base = path.resolve()
+    if not base.is_dir():
+        raise ConfigurationError(
+            "--app", f"is no folder: {path}", mend="give the root of the Laravel app, where artisan is"
+        )
+    cache = base / (environ.get("APP_CONFIG_CACHE") or "bootstrap/cache/config.php")
+    env = dict(environ) if cache.is_file() else _environment(base, environ)
+    version = version or _installed_version(base)
+    config = read_config(
+        base,
+        env,
+        cache=cache,
+        version=_release(version),
+        has_vendor=(base / "vendor/composer/installed.json").is_file(),
+        given=given or {},
+    )
+    return LaravelApp(path=base, version=version, config=config, env=env)
+
+
+def _environment(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The real environment over `.env`, or over `.env.NAME` if that exists and the real APP_ENV is NAME."""
+    named = base / f".env.{environ.get('APP_ENV')}"
+    file = named if named.is_file() else base / ".env"
+    if not file.is_file():
+        if not (base / "config").is_dir():
+            raise ConfigurationError(
+                "--app",
+                f"holds no Laravel app, neither .env nor config/: {base}",
+                mend="give the root of the app, where artisan is",
+            )
+        return dict(environ)
+    try:
+        text = file.read_bytes().decode("utf-8", "replace").replace("\ufffd", "?")
+    except OSError as error:
+        raise ConfigurationError(
+            ".env", f"cannot be read, {error.strerror}", where=str(file), mend="let this user read it"
+        ) from None
+    return parse(text, environ, file=str(file)) | dict(environ)
+
+
+def _installed_version(base: Path) -> str | None:
+    for name in ("vendor/composer/installed.json", "composer.lock"):
+        try:
+            document = json.loads((base / name).read_bytes())
+        except (OSError, ValueError):
+            continue
+        packages = document.get("packages", []) if isinstance(document, dict) else document
+        for package in packages if isinstance(packages, list) else []:
+            if isinstance(package, dict) and package.get("name") in ("laravel/framework", "illuminate/queue"):
+                return str(package.get("version", "")).removeprefix("v") or None
+    return None
+
+
+def _release(version: str | None) -> Version | None:
+    try:
+        return parse_version(version) if version else None
+    except UsageError:  # a branch: dev-master
+        return None

@@ -1,0 +1,156 @@
+"""From a connection's facts to a client: SQLAlchemy engines, redis-py clients; every wait has its limit."""
+
+from __future__ import annotations
+
+import sqlite3
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import redis
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from bridge.errors import ConfigurationError
+from bridge.laravel.connections import DatabaseConnection, RedisConnection
+
+CONNECT_TIMEOUT = 5  # seconds until a server must have let us in
+STATEMENT_TIMEOUT = 30  # seconds until an answer must have come
+POOL_SIZE = 4  # connections kept; as many again in a rush
+
+
+def engine(facts: DatabaseConnection) -> sa.Engine:
+    """An engine on the app's database; nothing is connected yet. The caller disposes of it.
+
+    Raises ConfigurationError if an SQLite file is missing: it is never created. The session is as the
+    server gives it (time zone, modes) but for the limits above. The password shows in no repr or message.
+    """
+    url, arguments, prepare = _DIALECTS[facts.driver](facts)
+    made = sa.create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        **arguments,
+    )
+    if prepare:
+        event.listen(made, "connect", prepare)
+    return made
+
+
+def redis_client(facts: RedisConnection, *, socket_timeout: float = 10.0) -> redis.Redis:
+    """A client on the app's Redis, answering in bytes; nothing is connected yet. The caller closes it.
+
+    `socket_timeout` in seconds must exceed the longest blocking command. Keys are not prefixed by it.
+    """
+    where: dict[str, Any] = {"host": facts.host, "port": facts.port, "ssl": facts.tls}
+    if facts.unix_socket:
+        where = {"unix_socket_path": facts.unix_socket}
+    return redis.Redis(
+        db=facts.database,
+        username=facts.username,
+        password=facts.password.reveal() if facts.password else None,
+        decode_responses=False,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_timeout=socket_timeout,
+        socket_keepalive=True,
+        health_check_interval=30,
+        **where,
+    )
+
+
+_Prepare = Callable[[Any, Any], None]
+_Dialect = tuple[sa.URL, dict[str, Any], _Prepare | None]
+
+
+def _mysql(facts: DatabaseConnection) -> _Dialect:
+    arguments: dict[str, Any] = {
+        "charset": facts.charset or "utf8mb4",
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": STATEMENT_TIMEOUT,
+        "write_timeout": STATEMENT_TIMEOUT,
+    }
+    if facts.unix_socket:
+        arguments["unix_socket"] = facts.unix_socket
+    if facts.ssl_ca:
+        arguments["ssl"] = _authority(facts)
+    return _url("mysql+pymysql", facts), {"connect_args": arguments}, None
+
+
+def _postgres(facts: DatabaseConnection) -> _Dialect:
+    def prepare(connection: Any, record: Any) -> None:
+        """Set by hand: a pooler before the server refuses them among the start-up options."""
+        settings = {"statement_timeout": f"{STATEMENT_TIMEOUT}s"}
+        if facts.search_path:
+            settings["search_path"] = ", ".join(
+                '"' + one.replace('"', '""') + '"' for one in facts.search_path
+            )
+        autocommit, connection.autocommit = connection.autocommit, True
+        with connection.cursor() as cursor:
+            for name, value in settings.items():
+                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+        connection.autocommit = autocommit
+
+    arguments = {"connect_timeout": CONNECT_TIMEOUT, "prepare_threshold": None, **facts.ssl}
+    return _url("postgresql+psycopg", facts), {"connect_args": arguments}, prepare
+
+
+def _sqlite(facts: DatabaseConnection) -> _Dialect:
+    if facts.database == ":memory:":
+        raise ConfigurationError(
+            f"database.connections.{facts.name}.database",
+            "is in memory, which no other process can see",
+            mend="set DB_DATABASE to a file",
+        )
+    path = Path(facts.database)
+    if not path.is_file():
+        raise ConfigurationError(
+            f"database.connections.{facts.name}.database",
+            f"names no file: {path}",
+            mend="set DB_DATABASE to the app's SQLite file, or make it with `php artisan migrate`",
+        )
+
+    def connect() -> sqlite3.Connection:
+        # mode=rw: a file that was removed meanwhile is not made again, empty
+        address = f"file:{quote(str(path))}?mode=rw"
+        return sqlite3.connect(address, uri=True, timeout=CONNECT_TIMEOUT, check_same_thread=False)
+
+    return sa.URL.create("sqlite", database=str(path)), {"creator": connect, "poolclass": sa.QueuePool}, None
+
+
+_DIALECTS: dict[str, Callable[[DatabaseConnection], _Dialect]] = {
+    "mysql": _mysql,
+    "mariadb": _mysql,
+    "pgsql": _postgres,
+    "sqlite": _sqlite,
+}
+
+
+def _url(driver: str, facts: DatabaseConnection) -> sa.URL:
+    return sa.URL.create(
+        driver,
+        username=facts.username,
+        password=facts.password.reveal() if facts.password else None,
+        host=facts.host,
+        port=facts.port,
+        database=facts.database,
+    )
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _authority(facts: DatabaseConnection) -> ssl.SSLContext:
+    """The authority must have signed; the name is not compared, as hosted servers often carry another."""
+    try:
+        context = ssl.create_default_context(cafile=facts.ssl_ca)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError(
+            "MYSQL_ATTR_SSL_CA", f"is no certificate: {facts.ssl_ca}", mend="correct the path"
+        ) from None
+    context.check_hostname = False
+    return context
