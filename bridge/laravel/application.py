@@ -59,7 +59,7 @@ class QueueConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedJobs:
-    """Where failed jobs go: `connection` and `table` for the database drivers, `path` and `limit` for file."""
+    """Where failed jobs go: `connection`, `table` for the database drivers, `path`, `limit` for file."""
 
     driver: FailedDriver
     connection: str | None = None
@@ -97,13 +97,15 @@ class LaravelApp:
     """An app on disk.
 
     version  as the framework was installed (`11.38.2`), or as the caller said; None if unknown
-    env      what `env()` sees: the real environment over `.env` (which is not read beside a cached config)
+    env      what `env()` sees: the real environment over `.env` (which does not count beside a cached config)
+    dotenv   what `.env` alone says, cached config or not
     """
 
     path: Path
     version: str | None
     config: Config
     env: Mapping[str, str] = field(repr=False)
+    dotenv: Mapping[str, str] = field(repr=False)
 
     @property
     def release(self) -> Version | None:
@@ -251,8 +253,15 @@ def load(
         raise ConfigurationError(
             "--app", f"is no folder: {path}", mend="give the root of the Laravel app, where artisan is"
         )
+    if not any((base / part).exists() for part in (".env", "config", "bootstrap")):
+        raise ConfigurationError(
+            "--app",
+            f"holds no Laravel app, neither .env nor config/: {base}",
+            mend="give the root of the app, where artisan is",
+        )
     cache = base / (environ.get("APP_CONFIG_CACHE") or "bootstrap/cache/config.php")
-    env = dict(environ) if cache.is_file() else _environment(base, environ)
+    dotenv = _dotenv(base, environ)
+    env = dict(environ) if cache.is_file() else {**dotenv, **environ}
     version = version or _installed_version(base)
     config = read_config(
         base,
@@ -262,28 +271,22 @@ def load(
         has_vendor=(base / "vendor/composer/installed.json").is_file(),
         given=given or {},
     )
-    return LaravelApp(path=base, version=version, config=config, env=env)
+    return LaravelApp(path=base, version=version, config=config, env=env, dotenv=dotenv)
 
 
-def _environment(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The real environment over `.env`, or over `.env.NAME` if that exists and the real APP_ENV is NAME."""
+def _dotenv(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """What `.env` says, or `.env.NAME` if that exists and the real APP_ENV is NAME."""
     named = base / f".env.{environ.get('APP_ENV')}"
     file = named if named.is_file() else base / ".env"
     if not file.is_file():
-        if not (base / "config").is_dir():
-            raise ConfigurationError(
-                "--app",
-                f"holds no Laravel app, neither .env nor config/: {base}",
-                mend="give the root of the app, where artisan is",
-            )
-        return dict(environ)
+        return {}
     try:
         text = file.read_bytes().decode("utf-8", "replace").replace("\ufffd", "?")
     except OSError as error:
         raise ConfigurationError(
             ".env", f"cannot be read, {error.strerror}", where=str(file), mend="let this user read it"
         ) from None
-    return parse(text, environ, file=str(file)) | dict(environ)
+    return parse(text, environ, file=str(file))
 
 
 def _installed_version(base: Path) -> str | None:
