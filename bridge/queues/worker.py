@@ -1,0 +1,322 @@
+"""The loop of one thread: reserve, attempt, settle.
+
+What an attempt comes to is a `Result`, and each has one end (`Worker._settle`):
+
+    Delivered, Nothing   deleted
+    Failed               kept in `failed_jobs`, then deleted
+    Retry                released with Laravel's backoff; Failed once its tries are used up
+
+A crash leaves the job reserved; it comes again after `retry_after`, whatever its `tries` say, since nobody
+knows whether the broadcast happened. A job that keeps coming without an end is what crashes us, and is
+failed before it is attempted again.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import random
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar, assert_never
+
+from bridge.errors import BridgeError, ServiceUnavailable
+from bridge.queues.failed import FailedJob, FailedJobs
+from bridge.queues.payload import whole_number
+from bridge.queues.queue import Job, Queue
+
+BATCH = 50  # jobs reserved at once
+IDLE = 1.0  # seconds of one wait
+CRASHES = 3  # reservations without an outcome that are forgiven
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries of a store that does not answer
+KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
+
+# What `Worker.counts` counts since the start, in jobs; the last in faults.
+COUNTED = ("reserved", "delivered", "nothing", "failed", "released", "given_back", "fenced", "store_faults")
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The job's broadcasts have been published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The job ended well without a broadcast; `why` in one sentence."""
+
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job cannot be broadcast, now or later."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Something the job needs is down: try it later."""
+
+    error: Exception
+
+
+Result = Delivered | Nothing | Failed | Retry
+Attempt = Callable[[Sequence[Job]], Sequence[Result]]
+
+
+class _OutOfTime(Exception):
+    """A stop's time is up."""
+
+
+class MaxAttemptsExceeded(BridgeError):
+    """A job was reserved more often than allowed."""
+
+
+class Worker:
+    """Works through a queue in a thread of its own.
+
+    attempt  gets jobs in order of service and returns one Result for each, in this order. It should not
+             raise: if it does, its jobs are attempted again one by one, and what raises alone is failed
+    tries    for jobs whose payload has no `maxTries`; 0: without end
+    backoff  seconds before the 2nd, 3rd, … try, the last one repeated; for payloads that say nothing
+    clock    unix seconds
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        failed: FailedJobs,
+        attempt: Attempt,
+        *,
+        batch: int = BATCH,
+        tries: int = 3,
+        backoff: Sequence[int] = (1, 5, 10),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._queue = queue
+        self._failed = failed
+        self._attempt = attempt
+        self._batch = batch
+        self._tries = tries
+        self._backoff = tuple(backoff)
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._deadline = float("inf")  # monotonic; when a stop must have ended
+        self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
+        self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
+        self.store_answers = threading.Event()  # set while the queue's store does
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """No job is reserved any more, those at hand are finished, those not begun are given back.
+
+        Returns whether the thread ended within `timeout` seconds; what it still holds then comes again
+        after `retry_after`. The queue and failed jobs may be closed when it did."""
+        self._deadline = time.monotonic() + timeout
+        self._stopping.set()
+        self._queue.wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                jobs = self._patiently(lambda: self._queue.reserve(self._batch))
+                if jobs:
+                    self.counts["reserved"] += len(jobs)
+                    self._work(jobs)
+                else:
+                    self._patiently(lambda: self._queue.wait(IDLE))
+            except _OutOfTime:
+                log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
+            except Exception:
+                log.exception("the worker met a fault of its own", extra={"action": "worker_fault"})
+                self._stopping.wait(LONGEST_PAUSE)
+
+    def _work(self, jobs: Sequence[Job]) -> None:
+        if self._stopping.is_set():
+            self._patiently(lambda: self._queue.give_back(jobs))
+            self.counts["given_back"] += len(jobs)
+            return
+        verdicts = [(job, self._exceeded(job)) for job in jobs]
+        begun = [job for job, error in verdicts if error is None]
+        self._settle([(job, Failed(error)) for job, error in verdicts if error is not None])
+        if begun:
+            self._settle(list(zip(begun, self._attempted(begun), strict=True)))
+
+    def _attempted(self, jobs: Sequence[Job]) -> Sequence[Result]:
+        try:
+            results = self._attempt(jobs)
+            if len(results) == len(jobs):
+                return results
+            error: Exception = RuntimeError(f"{len(results)} results for {len(jobs)} jobs")
+        except Exception as raised:
+            error = raised
+        if len(jobs) > 1:
+            log.exception(
+                "a batch failed: its jobs are attempted one by one",
+                exc_info=error,
+                extra={"action": "batch_failed", "jobs": len(jobs)},
+            )
+            return [result for job in jobs for result in self._attempted([job])]
+        return [Failed(error)]
+
+    def _settle(self, results: Sequence[tuple[Job, Result]]) -> None:
+        done: list[Job] = []
+        for job, result in results:
+            match result:
+                case Retry(error) if not self._is_last_try(job):
+                    self._release(job, self._delay(job), error)
+                case Failed(error) | Retry(error):
+                    if self._bury(job, error):
+                        done.append(job)
+                case Nothing(why):
+                    self.counts["nothing"] += 1
+                    log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
+                    done.append(job)
+                case Delivered():
+                    self.counts["delivered"] += 1
+                    log.debug("job delivered", extra=_about(job, "job_delivered"))
+                    done.append(job)
+                case _:
+                    assert_never(result)
+        if done:
+            deleted = self._patiently(lambda: self._queue.delete(done))
+            if deleted < len(done):
+                self.counts["fenced"] += len(done) - deleted
+                log.warning(
+                    "jobs took longer than retry_after: somebody else may have them too",
+                    extra={"action": "job_fenced", "jobs": len(done) - deleted},
+                )
+
+    def _bury(self, job: Job, error: Exception) -> bool:
+        """Whether the job is in failed_jobs, or nobody wants it kept; if not, it is released."""
+        entry = FailedJob(
+            connection_name=self._queue.connection_name,
+            queue=job.queue,
+            payload=job.payload,
+            exception=_exception_text(error),
+            uuid=job.uuid,
+            failed_at=datetime.fromtimestamp(self._clock(), UTC),
+        )
+        try:
+            self._failed.bury(entry)
+        except Exception as refusal:
+            log.exception("failed_jobs cannot be written", extra=_about(job, "bury_failed"))
+            self._release(job, KEPT_BACK, refusal)
+            return False
+        self.counts["failed"] += 1
+        log.error("job failed", extra={**_about(job, "job_failed"), "why": _why(error)})
+        return True
+
+    def _release(self, job: Job, delay: float, error: Exception) -> None:
+        self._patiently(lambda: self._queue.release(job, delay))
+        self.counts["released"] += 1
+        about = {**_about(job, "job_released"), "why": _why(error), "delay_s": delay}
+        log.warning("job is tried later", extra=about)
+
+    def _patiently(self, work: Callable[[], Value]) -> Value:
+        """What `work` returns, as soon as the store answers. _OutOfTime when a stop cannot wait for it."""
+        pause, lost_at = FIRST_PAUSE, None
+        while True:
+            try:
+                value = work()
+                break
+            except ServiceUnavailable as error:
+                self.counts["store_faults"] += 1
+                self.store_answers.clear()
+                if lost_at is None:
+                    lost_at = time.monotonic()
+                    log.warning(
+                        "the queue does not answer", extra={"action": "store_lost", "why": str(error)}
+                    )
+            if time.monotonic() + pause > self._deadline:
+                raise _OutOfTime
+            if self._stopping.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - workers shall not come together
+                time.sleep(FIRST_PAUSE)  # a stop shortens the pauses
+            pause = min(2 * pause, LONGEST_PAUSE)
+        self.store_answers.set()
+        if lost_at is not None:
+            lost_s = round(time.monotonic() - lost_at, 1)
+            log.info("the queue answers again", extra={"action": "store_back", "lost_s": lost_s})
+        return value
+
+    def _exceeded(self, job: Job) -> MaxAttemptsExceeded | None:
+        """The reason why this job must not be attempted, if there is one."""
+        until = _retry_until(job)
+        if until is not None:
+            if self._clock() > until:
+                return MaxAttemptsExceeded(
+                    f"{job.display_name} was not done by the time its retryUntil allows"
+                )
+            return None
+        limit = self._limit(job)
+        if limit and job.attempts > max(limit, CRASHES):
+            return MaxAttemptsExceeded(
+                f"{job.display_name} was taken {job.attempts - 1} times and never came to an end:"
+                " it may crash its worker, or take longer than retry_after"
+            )
+        return None
+
+    def _is_last_try(self, job: Job) -> bool:
+        """As `Worker::markJobAsFailedIfWillExceedMaxAttempts`."""
+        until = _retry_until(job)
+        if until is not None:
+            return until <= self._clock()
+        limit = self._limit(job)
+        return 0 < limit <= job.attempts
+
+    def _limit(self, job: Job) -> int:
+        limit = whole_number(job.document, "maxTries")
+        return self._tries if limit is None else limit
+
+    def _delay(self, job: Job) -> int:
+        """Seconds until the next try: `backoff` of the payload, else its `delay`, else the worker's own."""
+        delays = _delays(job.document.get("backoff")) or _delays(job.document.get("delay")) or self._backoff
+        return delays[min(job.attempts, len(delays)) - 1] if delays else 0
+
+
+def _retry_until(job: Job) -> int | None:
+    until = whole_number(job.document, "retryUntil")
+    return (
+        until if until is not None else whole_number(job.document, "timeoutAt")
+    )  # its name before Laravel 8
+
+
+def _delays(value: object) -> tuple[int, ...]:
+    """A number, or numbers with commas in a string; nothing else is understood."""
+    try:
+        return tuple(int(float(part)) for part in str(value).split(",")) if value not in (None, "") else ()
+    except (ValueError, OverflowError):
+        return ()
+
+
+def _exception_text(error: Exception) -> str:
+    """Class and message in the first line, where `queue:failed` looks; then, if unexpected, the traceback."""
+    first = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
+    return first if isinstance(error, BridgeError) else "\n".join((first, *traceback.format_exception(error)))
+
+
+def _why(error: Exception) -> str:
+    """For the log: of errors that are not ours only the class, they may quote data."""
+    return str(error) if isinstance(error, BridgeError) else type(error).__name__
+
+
+def _about(job: Job, action: str) -> dict[str, object]:
+    return {"action": action, "uuid": job.uuid, "event_class": job.display_name, "queue": job.queue}
