@@ -22,6 +22,7 @@ class _Property:
     default: Value = None
     visibility: str = "public"
     since: Version = (5, 0)
+    before: Version = (99, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +35,13 @@ class _Class:
     before: Version = (99, 0)  # not there from this release on
 
 
+# In the order of 11.x and later; 10.x and earlier declare the chain's settings before the delay.
 _QUEUEABLE = (
     _Property(name="connection"),
     _Property(name="queue"),
+    _Property(name="chainConnection", before=(11, 0)),
+    _Property(name="chainQueue", before=(11, 0)),
+    _Property(name="chainCatchCallbacks", since=(8, 0), before=(11, 0)),
     _Property(name="messageGroup", since=(12, 28)),
     _Property(name="deduplicator", since=(12, 32)),
     _Property(name="debounceOwner", default=b"", since=(13, 6)),
@@ -45,23 +50,9 @@ _QUEUEABLE = (
     _Property(name="afterCommit", since=(8, 19)),
     _Property(name="middleware", default=PhpArray()),
     _Property(name="chained", default=PhpArray()),
-    _Property(name="chainConnection"),
-    _Property(name="chainQueue"),
-    _Property(name="chainCatchCallbacks", since=(8, 0)),
-)
-# 8.x declared the chain's settings before the delay
-_QUEUEABLE_8 = tuple(
-    sorted(
-        (p for p in _QUEUEABLE),
-        key=lambda p: (
-            (
-                ["connection", "queue", "chainConnection", "chainQueue", "chainCatchCallbacks", "delay"]
-                + ["afterCommit", "middleware", "chained"]
-            ).index(p.name)
-            if p.since < (9, 0)
-            else 99
-        ),
-    )
+    _Property(name="chainConnection", since=(11, 0)),
+    _Property(name="chainQueue", since=(11, 0)),
+    _Property(name="chainCatchCallbacks", since=(11, 0)),
 )
 
 _TABLE: dict[str, _Class] = {
@@ -112,6 +103,43 @@ _TABLE: dict[str, _Class] = {
         traits=("Illuminate\\Queue\\SerializesModels",),
         properties=(_Property(name="id"), _Property(name="locale")),
     ),
+    "Illuminate\\Notifications\\Events\\BroadcastNotificationCreated": _Class(
+        traits=("Illuminate\\Bus\\Queueable", "Illuminate\\Queue\\SerializesModels"),
+        properties=(
+            _Property(name="notifiable"),
+            _Property(name="notification"),
+            _Property(name="data", default=PhpArray()),
+        ),
+    ),
+    "Illuminate\\Database\\Eloquent\\BroadcastableModelEventOccurred": _Class(
+        traits=(
+            "Illuminate\\Broadcasting\\InteractsWithSockets",
+            "Illuminate\\Queue\\SerializesModels",
+        ),
+        properties=(
+            _Property(name="model"),
+            _Property(name="event", visibility="protected"),
+            _Property(name="channels", default=PhpArray(), visibility="protected"),
+            _Property(name="connection"),
+            _Property(name="queue"),
+            _Property(name="afterCommit", since=(9, 45)),
+        ),
+    ),
+    "Illuminate\\Broadcasting\\AnonymousEvent": _Class(
+        traits=(
+            "Illuminate\\Foundation\\Events\\Dispatchable",
+            "Illuminate\\Broadcasting\\InteractsWithBroadcasting",
+            "Illuminate\\Broadcasting\\InteractsWithSockets",
+        ),
+        properties=(
+            _Property(name="connection", visibility="protected"),
+            _Property(name="name", visibility="protected"),
+            _Property(name="payload", default=PhpArray(), visibility="protected"),
+            _Property(name="includeCurrentUser", default=True, visibility="protected"),
+            _Property(name="shouldBroadcastNow", default=False, visibility="protected"),
+            _Property(name="channels", default=PhpArray(), visibility="protected"),
+        ),
+    ),
     "Illuminate\\Broadcasting\\BroadcastEvent": _Class(
         interfaces=("Illuminate\\Contracts\\Queue\\ShouldQueue",),
         traits=("Illuminate\\Bus\\Queueable",),
@@ -124,7 +152,8 @@ _TABLE: dict[str, _Class] = {
 }
 
 _EXCEPTIONS = {
-    "Exception": None, "Error": None, "ErrorException": "Exception", "TypeError": "Error", "ValueError": "Error",
+    "Exception": None, "Error": None, "ErrorException": "Exception", "TypeError": "Error",
+    "ValueError": "Error",
     "ArithmeticError": "Error", "DivisionByZeroError": "ArithmeticError", "ArgumentCountError": "TypeError",
     "UnhandledMatchError": "Error", "LogicException": "Exception", "RuntimeException": "Exception",
     "InvalidArgumentException": "LogicException", "DomainException": "LogicException",
@@ -162,7 +191,6 @@ def framework_class(class_name: str, version: Version) -> n.ClassDeclaration | N
     row = _TABLE.get(class_name)
     if row is None or version >= row.before:
         return None
-    rows = _QUEUEABLE_8 if row.properties is _QUEUEABLE and version < (9, 0) else row.properties
     return n.ClassDeclaration(
         name=class_name,
         kind=row.kind,
@@ -176,8 +204,8 @@ def framework_class(class_name: str, version: Version) -> n.ClassDeclaration | N
             p.name: n.PropertyDeclaration(
                 name=p.name, visibility=p.visibility, default=n.Literal(value=p.default)
             )
-            for p in rows
-            if p.since <= version
+            for p in row.properties
+            if p.since <= version < p.before
         },
         methods={},
     )

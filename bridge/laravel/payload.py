@@ -7,7 +7,7 @@ What Laravel runs is decided by the class inside `data.command` (CallQueuedHandl
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.errors import Refused, Unreadable
@@ -48,11 +48,15 @@ class Payload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BroadcastEvent:
-    """The job object of a broadcast and the event inside it, as they lie in the payload."""
+    """The job object of a broadcast and the event inside it, as they lie in the payload.
+
+    `objects` are all objects in it, the command first.
+    """
 
     payload: Payload
     command: PhpObject
     event: PhpObject
+    objects: Sequence[PhpObject]
     version: Version
 
     @property
@@ -114,7 +118,8 @@ def broadcast_event(
     text = payload.command
     if not text.startswith(b"O:"):
         text = decrypt(text)
-    command = unserialize(text)
+    objects: list[PhpObject] = []
+    command = unserialize(text, objects=objects)
     if not isinstance(command, PhpObject):
         raise Unreadable("the serialized command is no object")
     if command.class_name not in (BROADCAST_EVENT, UNIQUE_BROADCAST_EVENT):
@@ -142,5 +147,6 @@ def broadcast_event(
         payload=payload,
         command=command,
         event=event,
+        objects=objects,
         version=version or fitting_version(command, payload.document),
     )

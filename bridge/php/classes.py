@@ -52,6 +52,7 @@ class ClassTable:
         self._chains: dict[str, tuple[n.ClassDeclaration, ...]] = {}
         self._methods: dict[tuple[str, str], BoundMethod | None] = {}
         self._properties: dict[str, dict[str, BoundProperty]] = {}
+        self._slots: dict[str, list[BoundProperty]] = {}
 
     def find(self, name: str) -> n.ClassDeclaration | None:
         """The declaration, or None where no source for it is known. Raises Refused on a syntax error."""
@@ -167,18 +168,20 @@ class ClassTable:
         return self._properties[name]
 
     def instance_properties(self, name: str) -> list[BoundProperty]:
-        """The properties of an object, private ones of parents included, static ones not."""
-        found: dict[bytes, BoundProperty] = {}
-        for declared in self.chain(name):
-            for bound in self.properties(declared.name).values():
-                if not bound.declaration.static:
-                    found.setdefault(bound.mangled, bound)
-        shadowed = {b.declaration.name for b in found.values() if b.declaration.visibility == "public"}
-        return [
-            bound
-            for bound in found.values()
-            if bound.declaration.visibility != "protected" or bound.declaration.name not in shadowed
-        ]
+        """The properties of an object as it stores them: those of parents first, private ones included.
+
+        Static ones are not. This is the order of `(array) $object` and json_encode.
+        """
+        if name not in self._slots:
+            found: dict[str | bytes, BoundProperty] = {}
+            for declared in reversed(self.chain(name)):
+                for bound in self.properties(declared.name).values():
+                    if bound.declaration.static or bound.owner != declared.name:
+                        continue
+                    private = bound.declaration.visibility == "private"
+                    found[bound.mangled if private else bound.declaration.name] = bound
+            self._slots[name] = list(found.values())
+        return self._slots[name]
 
     def constant(self, name: str, constant: str) -> tuple[n.Expression, str] | None:
         """The expression of a class constant and the class it stands in; None if there is none."""

@@ -233,11 +233,28 @@ class Evaluator:
                 values[bound.mangled] = None
         return values
 
+    def accepts(self, value: Value, declared: n.Type, class_name: str) -> bool:
+        """Whether a property of that type, in that class, may hold the value unconverted."""
+        if declared.names is None:
+            return True
+        outer = self._frame
+        self._frame = Frame("", {}, None, class_name, class_name)
+        try:
+            return any(self._fits(value, name) for name in declared.names)
+        finally:
+            self._frame = outer
+
     def refuse(self, what: str) -> NoReturn:
         """Raises Refused, pointing at the line under evaluation."""
         raise Refused(f"{what} is not evaluated natively", file=self._frame.file, line=self._line)
 
     # ---- calls ----------------------------------------------------------------------------
+
+    def _complete(self, class_name: str) -> bool:
+        """Whether all code of the class is at hand: a declaration without a file has none of its methods."""
+        return self.classes.find(class_name) is not None and all(
+            part.file for part in self.classes.whole(class_name)
+        )
 
     def _declared(self, value: PhpObject | EnumCase) -> bool:
         return self.classes.find(value.class_name) is not None
@@ -322,7 +339,7 @@ class Evaluator:
             return float(value)
         scalar = isinstance(value, bool | int | float | bytes)
         if scalar and not declared.strict:
-            converted = _weak(value, names)
+            converted = _weak(value, names)  # type: ignore[arg-type]
             if converted is not None:
                 return converted
         raise Thrown("TypeError", f"{what} of type {type_name(value)} given, {'|'.join(names)} expected")
@@ -620,6 +637,8 @@ class Evaluator:
         magic = self.classes.method(holder.class_name, "__get")
         if magic is not None:
             self.refuse(f"__get of {holder.class_name}")
+        if not self._complete(holder.class_name) and mangled is None:
+            self.refuse(f"the property {holder.class_name}::${name}")
         if quiet:
             return None
         if mangled is not None:
@@ -779,7 +798,7 @@ class Evaluator:
             self.refuse("named arguments of a native method")
         native = self.world.native(holder.class_name)
         if native is None:
-            if self._declared(holder) and self.classes.method(holder.class_name, "__call") is None:
+            if self._complete(holder.class_name) and self.classes.method(holder.class_name, "__call") is None:
                 raise Thrown("Error", f"Call to undefined method {holder.class_name}::{name}()")
             self.refuse(f"the method {holder.class_name}::{name}()")
         return native.call(self, holder, name, arguments)
@@ -947,8 +966,10 @@ class Evaluator:
         if isinstance(value, PhpObject):
             return value
         if isinstance(value, PhpArray):
-            entries = {str(k).encode() if isinstance(k, int) else k: _stored(v) for k, v in value.items()}
-            return PhpObject("stdClass", dict(entries))
+            entries: dict[int | bytes, Value] = {
+                str(k).encode() if isinstance(k, int) else k: _stored(v) for k, v in value.items()
+            }
+            return PhpObject("stdClass", entries)
         return PhpObject("stdClass", {} if value is None else {b"scalar": value})
 
     def to_array(self, value: Value) -> PhpArray:

@@ -54,14 +54,14 @@ _SPECIAL_FLOATS = {b"INF": float("inf"), b"-INF": float("-inf"), b"NAN": float("
 _SMALLEST_ENTRY = len(b"i:0;N;")  # an array or object entry cannot be shorter
 
 
-def unserialize(data: bytes, *, max_depth: int = MAX_DEPTH) -> Value:
-    """The one value that `data` holds.
+def unserialize(data: bytes, *, max_depth: int = MAX_DEPTH, objects: list[PhpObject] | None = None) -> Value:
+    """The one value that `data` holds. Every object met is appended to `objects`, outermost first.
 
     `r:` gives the same Python object again, `R:` the same value. Raises Unreadable where PHP would give
     false, and Refused where the answer depends on the class (`C:` followed by a reference) or on PHP's
     version (bytes after the end: ignored before 8.3, a warning and so a failed job from then on).
     """
-    value, end = _read(data, max_depth)
+    value, end = _read(data, max_depth, objects)
     if end != len(data):
         raise Refused(f"the serialized command has bytes after its end at byte {end}")
     return value
@@ -71,7 +71,7 @@ def _fail(problem: str, position: int) -> NoReturn:
     raise Unreadable(f"the serialized command {problem} at byte {position}")
 
 
-def _read(data: bytes, max_depth: int) -> tuple[Value, int]:
+def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple[Value, int]:
     token = _TOKEN.match
     size = len(data)
     slots: list[Value] = [None]
@@ -157,6 +157,8 @@ def _read(data: bytes, max_depth: int) -> tuple[Value, int]:
             count = int(counted[1])
             value = PhpObject(name)
             opened = value.properties
+            if objects is not None:
+                objects.append(value)
             position = counted.end()
             slots.append(value)
         elif kind == _FLOAT:

@@ -1,0 +1,113 @@
+"""Value objects of PHP and Laravel as JSON: dates, collections, strings. One entry a class.
+
+Each entry turns the object's unserialized properties into what json_encode writes for it.
+Sources: spec BroadcastEvent section 7; Carbon src/Carbon/Traits/Serialization.php (toJSON: UTC, six digits).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+from bridge.errors import Refused
+from bridge.php.values import PhpArray, PhpObject, Value
+
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)(?::?(\d\d))?\Z")
+_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6})\Z")
+_ABBREVIATIONS = {"utc", "z", "gmt"}
+
+DATE_TIMES = frozenset({"DateTime", "DateTimeImmutable"})
+CARBONS = frozenset({"Carbon\\Carbon", "Carbon\\CarbonImmutable", "Illuminate\\Support\\Carbon"})
+COLLECTIONS = frozenset({"Illuminate\\Support\\Collection", "Illuminate\\Database\\Eloquent\\Collection"})
+
+
+def moment(value: PhpObject) -> datetime:
+    """The instant of a serialized DateTime or Carbon, aware. Raises Refused outside of years 1 to 9999."""
+    date, kind, zone = value.get("date"), value.get("timezone_type"), value.get("timezone")
+    match = _MOMENT.match(date.decode("ascii", "replace")) if isinstance(date, bytes) else None
+    if match is None or not isinstance(zone, bytes) or not isinstance(kind, int):
+        raise Refused(f"a {value.class_name} with a date that is not of the usual form")
+    year, month, day, hour, minute, second, micro = map(int, match.groups())
+    try:
+        naive = datetime(year, month, day, hour, minute, second, micro)
+    except ValueError as error:
+        raise Refused(f"a {value.class_name} with a date outside of the calendar") from error
+    return naive.replace(tzinfo=time_zone(kind, zone.decode("ascii", "replace")))
+
+
+def time_zone(kind: int, name: str) -> timezone | ZoneInfo:
+    """`timezone_type` 1 offset, 2 abbreviation, 3 identifier."""
+    if kind == 1 and (match := _OFFSET.match(name)):
+        sign, hours, minutes, seconds = match.groups()
+        offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0))
+        return timezone(-offset if sign == "-" else offset)
+    if kind == 2 and name.lower() in _ABBREVIATIONS:
+        return UTC
+    if kind == 3:
+        try:
+            return ZoneInfo(name)
+        except (ValueError, OSError) as error:
+            raise Refused(f"the time zone {name} is not known here") from error
+    raise Refused(f"the time zone {name}")
+
+
+def iso_json(instant: datetime) -> bytes:
+    """As Carbon's toJSON: `2024-05-17T12:34:56.789012Z`."""
+    try:
+        instant = instant.astimezone(UTC)
+    except OverflowError as error:
+        raise Refused("a date outside of the years 1 to 9999") from error
+    return instant.strftime(f"{instant.year:04d}-%m-%dT%H:%M:%S.%fZ").encode()
+
+
+def _carbon(value: PhpObject) -> Value:
+    return iso_json(moment(value))
+
+
+def _as_stored(value: PhpObject) -> Value:
+    return PhpObject("stdClass", dict(value.properties))
+
+
+def _date_time(value: PhpObject) -> Value:
+    moment(value)  # only the usual form comes out as it went in
+    return PhpObject(
+        "stdClass", {key: value.get(key.decode()) for key in (b"date", b"timezone_type", b"timezone")}
+    )
+
+
+def _array_object(value: PhpObject) -> Value:
+    storage = value.properties.get(1)
+    if not isinstance(storage, PhpArray):
+        raise Refused("an ArrayObject over another object")
+    return PhpObject(
+        "stdClass", {str(k).encode() if isinstance(k, int) else k: v for k, v in storage.items()}
+    )
+
+
+def _text(name: str) -> Callable[[PhpObject], Value]:
+    def read(value: PhpObject) -> Value:
+        text = value.get(name)
+        if not isinstance(text, bytes):
+            raise Refused(f"a {value.class_name} without its text")
+        return text
+
+    return read
+
+
+JSON_FORMS: dict[str, Callable[[PhpObject], Value]] = {
+    **dict.fromkeys(DATE_TIMES, _date_time),
+    **dict.fromkeys(CARBONS, _carbon),
+    "DateTimeZone": _as_stored,
+    "Illuminate\\Support\\Stringable": _text("value"),
+    "Illuminate\\Support\\HtmlString": lambda value: PhpObject("stdClass"),
+    "ArrayObject": _array_object,
+    "Ramsey\\Uuid\\Lazy\\LazyUuidFromString": _text("string"),
+}
+
+# Items of these are converted one by one, as Laravel does.
+WRAPPERS: dict[str, str] = {
+    **dict.fromkeys(COLLECTIONS, "items"),
+    "Illuminate\\Support\\Fluent": "attributes",
+}

@@ -1,0 +1,124 @@
+"""The app's PHP files: class name → declaration, by the autoload rules of its composer.json.
+
+Parsed files are kept by path, mtime and size. Whoever holds a ClassTable made from here asks `changed` now
+and then, and makes a new one after a deploy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.errors import Refused
+from bridge.php import nodes as n
+from bridge.php.syntax import declarations
+
+_DEFAULT_ROOTS = (("App\\", "app/"),)
+_SKIPPED = {"vendor", "node_modules", "storage", "tests"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    mtime_ns: int
+    size: int
+
+
+class AppSource:
+    """The PHP classes of the app in the folder `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._roots = _roots(path)
+        self._parsed: dict[str, tuple[_Stamp, dict[str, n.ClassDeclaration] | Refused]] = {}
+        self._looked: dict[str, _Stamp | None] = {}
+
+    @property
+    def has_code(self) -> bool:
+        """Whether any of the autoload folders is there (a folder with only `.env` has none)."""
+        return any((self._path / folder).is_dir() for _, folder in self._roots)
+
+    def load(self, class_name: str) -> n.ClassDeclaration | None:
+        """The declaration of an app class; None if no file has it, Refused if the file cannot be parsed."""
+        for prefix, folder in self._roots:
+            if not class_name.startswith(prefix):
+                continue
+            relative = folder + class_name[len(prefix) :].replace("\\", "/") + ".php"
+            found = self.parse(relative).get(class_name)
+            if found is not None:
+                return found
+        return None
+
+    def parse(self, relative: str) -> dict[str, n.ClassDeclaration]:
+        """The classes of a file, by its path from the app's root; empty if there is no such file."""
+        stamp = self._stamp(relative)
+        self._looked[relative] = stamp
+        if stamp is None:
+            return {}
+        kept = self._parsed.get(relative)
+        if kept is None or kept[0] != stamp:
+            kept = (stamp, self._read(relative))
+            self._parsed[relative] = kept
+        if isinstance(kept[1], Refused):
+            raise kept[1]
+        return kept[1]
+
+    def changed(self) -> bool:
+        """Whether a file that was looked at since the last call is another one now. Costs a stat a file."""
+        for relative, stamp in self._looked.items():
+            if self._stamp(relative) != stamp:
+                self._looked.clear()
+                return True
+        return False
+
+    def files(self) -> Iterator[str]:
+        """Every PHP file of the autoload folders, sorted, as paths from the app's root."""
+        for _, folder in self._roots:
+            for root, folders, names in os.walk(self._path / folder):
+                folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+                for name in sorted(names):
+                    if name.endswith(".php"):
+                        yield os.path.relpath(os.path.join(root, name), self._path)
+
+    def texts(self, *folders: str) -> Iterator[tuple[str, bytes]]:
+        """Path and source of every PHP file right in these folders (from the app's root)."""
+        for folder in folders:
+            for file in sorted((self._path / folder).glob("*.php")):
+                relative = str(file.relative_to(self._path))
+                self._looked[relative] = self._stamp(relative)
+                yield relative, file.read_bytes()
+
+    def _stamp(self, relative: str) -> _Stamp | None:
+        try:
+            found = (self._path / relative).stat()
+        except OSError:
+            return None
+        return _Stamp(found.st_mtime_ns, found.st_size)
+
+    def _read(self, relative: str) -> dict[str, n.ClassDeclaration] | Refused:
+        try:
+            return declarations((self._path / relative).read_bytes(), relative)
+        except Refused as refusal:
+            return refusal
+        except OSError as error:
+            return Refused(f"the file cannot be read, {error.strerror}", file=relative)
+
+
+def _roots(path: Path) -> tuple[tuple[str, str], ...]:
+    """PSR-4 prefixes and folders, the longest prefix first."""
+    try:
+        document = json.loads((path / "composer.json").read_bytes())
+    except (OSError, ValueError):
+        return _DEFAULT_ROOTS
+    autoload = document.get("autoload") if isinstance(document, dict) else None
+    mapping = autoload.get("psr-4") if isinstance(autoload, dict) else None
+    if not isinstance(mapping, dict):
+        return _DEFAULT_ROOTS
+    roots = []
+    for prefix, folders in mapping.items():
+        for folder in folders if isinstance(folders, list) else [folders]:
+            if isinstance(folder, str):
+                roots.append((str(prefix), folder.rstrip("/") + "/" if folder else ""))
+    return tuple(sorted(roots, key=lambda root: -len(root[0]))) or _DEFAULT_ROOTS

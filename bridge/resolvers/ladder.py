@@ -1,0 +1,79 @@
+"""The ladder: mapping, framework, native, php; in this order, with the reason of each step.
+
+The first rung that knows decides. A rung that refuses passes to the next; where all refuse, so does the
+ladder, and the job ends in failed_jobs with all their reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from bridge.errors import ConfigurationError, Refused, WouldFail
+from bridge.laravel.payload import (
+    BroadcastEvent,
+    Decrypt,
+    NotABroadcast,
+    Payload,
+    broadcast_event,
+)
+from bridge.laravel.version import Version
+from bridge.resolvers.resolution import Resolution, Rung
+
+RUNGS = ("mapping", "framework", "native", "php")
+
+
+class Ladder:
+    """`only`: the names of the rungs that may answer; all by default."""
+
+    def __init__(
+        self,
+        rungs: Sequence[Rung],
+        decrypt: Decrypt,
+        *,
+        version: Version | None = None,
+        derives: Callable[[str], bool | None] = lambda _: False,
+        only: Collection[str] = RUNGS,
+    ) -> None:
+        unknown = [name for name in only if name not in RUNGS]
+        if unknown:
+            raise ConfigurationError(
+                "only", f"names no rung: {unknown[0]}", mend=f"choose from {', '.join(RUNGS)}"
+            )
+        self._rungs = [rung for rung in rungs if rung.name in only]
+        self._decrypt = decrypt
+        self._version = version
+        self._derives = derives
+
+    def resolve(self, payload: Payload) -> Resolution:
+        """What Laravel would broadcast for the job. Raises only ServiceUnavailable."""
+        label = payload.display_name or payload.command_name or (payload.handler or "")
+        try:
+            event = broadcast_event(payload, self._decrypt, version=self._version, derives=self._derives)
+        except NotABroadcast as other:
+            return Resolution(outcome="other", event=label, why=str(other))
+        except WouldFail as failure:
+            return Resolution(outcome="failed", event=label, why=str(failure))
+        except Refused as refusal:
+            return Resolution(outcome="refused", event=label, why=str(refusal))
+        return self._climb(event)
+
+    def _climb(self, event: BroadcastEvent) -> Resolution:
+        reasons: list[str] = []
+        for rung in self._rungs:
+            try:
+                answer = rung.resolve(event)
+            except Refused as refusal:
+                reasons.append(f"{rung.name}: {refusal}")
+                continue
+            except WouldFail as failure:
+                return Resolution(outcome="failed", event=event.class_name, by=rung.name, why=str(failure))
+            if answer is None:
+                continue
+            if not answer.calls:
+                why = answer.why or "no channel or no connection that sends"
+                return Resolution(outcome="nothing", event=event.class_name, by=rung.name, why=why)
+            return Resolution(
+                outcome="broadcast", event=event.class_name, by=rung.name, broadcasts=tuple(answer.calls)
+            )
+        why = "; ".join(reasons) or f"no rung knows {event.class_name}"
+        return Resolution(outcome="refused", event=event.class_name, why=why)
