@@ -128,7 +128,7 @@ class SqlConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(Exception):  # it may be broken in any way; it only has to go
-                driver = connection.connection.driver_connection
+                driver = connection.connection.dbapi_connection
                 if driver is not None:
                     driver.close()
             connection.invalidate()

@@ -92,7 +92,7 @@ def test_the_old_table_without_uuid_takes_jobs_too(engine: sa.Engine) -> None:
 def test_a_missing_table_is_named_with_the_command_that_makes_it(engine: sa.Engine) -> None:
     execute(engine, "drop table failed_jobs")
     failed = DatabaseFailedJobs(engine, timezone=BERLIN)
-    with pytest.raises(ConfigurationError, match="failed_jobs.*queue:failed-table"):
+    with pytest.raises(ConfigurationError, match=r"failed_jobs.*queue:failed-table"):
         failed.check()
     failed.close()
 
@@ -138,7 +138,7 @@ def test_a_damaged_file_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="failed-jobs.json"):
+    with pytest.raises(ConfigurationError, match=r"failed-jobs\.json"):
         FileFailedJobs(tmp_path / "nowhere" / "failed-jobs.json", timezone=BERLIN).check()
 
 
