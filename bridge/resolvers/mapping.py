@@ -139,7 +139,7 @@ class MappedEvent:
         elif isinstance(value, PhpObject):
             if value.class_name == MODEL_IDENTIFIER and step not in ("id", "class"):
                 raise Refused(
-                    f"the mapping of {self._event.class_name} asks {{{path}}}: of a model only its id is known here"
+                    f"the mapping of {self._event.class_name} asks {{{path}}}, but of a model only the id"
                 )
             if value.has(step):
                 return value.get(step)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from bridge.errors import Refused
 from bridge.laravel.classes.channel import CHANNELS, ChannelClass
@@ -14,8 +13,8 @@ from bridge.laravel.source import AppSource
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import ClassTable
-from bridge.php.evaluate import Evaluator, Function, Native
-from bridge.php.values import PhpObject, Value
+from bridge.php.evaluate import Function, Native
+from bridge.php.values import Value
 
 # Calls in providers and bootstrap files that change how every event turns out. Spec: real-events, danger 20.
 _GLOBAL_CHANGES = re.compile(
@@ -24,14 +23,6 @@ _GLOBAL_CHANGES = re.compile(
     rb"Broadcast\s*::\s*extend\s*\("
 )
 _PROVIDERS = ("app/Providers", "bootstrap")
-
-
-class Models(Protocol):
-    """Where models come from; see `bridge.laravel.models`."""
-
-    def restore(self, identifier: PhpObject, php: Evaluator) -> Value: ...
-
-    def native(self) -> Native: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +64,27 @@ class AppWorld:
                 what = match[0].decode("ascii", "replace").rstrip("( ")
                 return Refused(f"the app calls {what}, which changes every event", file=file, line=line)
         return None
+
+
+class Worlds:
+    """The world of each release, made anew when a file it was made from has changed.
+
+    `clock` in seconds, monotonic: files are looked at once a second at most.
+    """
+
+    def __init__(self, source: AppSource, known: Known, clock: Callable[[], float]) -> None:
+        self._source = source
+        self._known = known
+        self._clock = clock
+        self._looked_at = clock()
+        self._worlds: dict[Version, AppWorld] = {}
+
+    def of(self, version: Version) -> AppWorld:
+        now = self._clock()
+        if now - self._looked_at >= 1.0:
+            self._looked_at = now
+            if self._source.changed():
+                self._worlds.clear()
+        if version not in self._worlds:
+            self._worlds[version] = AppWorld(self._source, version, self._known)
+        return self._worlds[version]

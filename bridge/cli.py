@@ -1,0 +1,207 @@
+"""The command line: what a person types, and what is printed. Only this, `demo` and `doctor` print.
+
+Exit codes: 0 done, 1 a check found something, 2 wrong usage, 69 a service cannot be reached, 78 wrong
+configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from bridge import __version__
+from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, Unreadable, UsageError
+from bridge.laravel.payload import read_payload
+from bridge.laravel.version import parse_version
+from bridge.resolvers.resolution import Resolution
+
+EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (
+    (UsageError, 2),
+    (ServiceUnavailable, 69),
+    (ConfigurationError, 78),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = given.command
+    try:
+        return command(given)
+    except BridgeError as problem:
+        print(f"bridge: {problem}", file=sys.stderr)
+        return next((code for kind, code in EXIT_CODES if isinstance(problem, kind)), 1)
+    except BrokenPipeError:  # `bridge resolve … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bridge",
+        description="Delivers a Laravel app's queued broadcasts to its Echo clients.",
+        epilog="Every setting has the form BRIDGE_NAME too; the README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"bridge {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="the worker and the Pusher server, until SIGTERM")
+    _app_arguments(serve)
+    serve.add_argument("--host", help="address to listen on (0.0.0.0)")
+    serve.add_argument("--port", help="port for WebSocket and HTTP (6001)")
+    serve.add_argument("--queue", metavar="NAMES", help="queues, first in priority first: high,default")
+    serve.set_defaults(command=_serve)
+
+    demo = commands.add_parser("demo", help="the main job on an embedded SQLite queue with sample events")
+    demo.add_argument("--port", help="port of the page (6001)")
+    demo.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    demo.set_defaults(command=_demo)
+
+    resolve = commands.add_parser(
+        "resolve",
+        help="how each job would be broadcast, sending nothing",
+        description="Reads JSON Lines with `payload` or `payload_base64`, and `id`; writes one line for each.",
+    )
+    _app_arguments(resolve)
+    resolve.add_argument("--laravel", metavar="VERSION", help="Laravel's version, where it cannot be read")
+    resolve.add_argument("--only", metavar="RUNGS", help="rungs allowed: mapping,framework,native,php")
+    resolve.add_argument("file", nargs="?", metavar="FILE", help="JSON Lines; standard input by default")
+    resolve.set_defaults(command=_resolve)
+    return parser
+
+
+def _app_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--app", metavar="DIR", help="the Laravel app (BRIDGE_APP, else this folder)")
+    parser.add_argument("--config", metavar="FILE", help="bridge.toml (BRIDGE_CONFIG)")
+
+
+# ---- serve and demo -----------------------------------------------------------------------------
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from bridge.daemon import Daemon  # the other commands start faster without the server
+    from bridge.settings import load_settings
+
+    settings = load_settings(vars(given), os.environ, given.app, given.config)
+    start_logging(settings.log_level)
+    return Daemon(settings, announce=lambda address: print(f"listening on {address}", flush=True)).run()
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from bridge.demo import run
+
+    start_logging("warning")
+    return run(port=given.port, browser=not given.no_browser)
+
+
+# ---- resolve ------------------------------------------------------------------------------------
+
+
+def _resolve(given: argparse.Namespace) -> int:
+    from bridge.daemon import build_ladder, event_mappings
+    from bridge.resolvers.ladder import RUNGS
+    from bridge.settings import load_settings
+
+    flags = {"laravel_version": given.laravel}
+    settings = load_settings(flags, os.environ, given.app, given.config)
+    only = [name.strip() for name in given.only.split(",")] if given.only else RUNGS
+    version = parse_version(given.laravel) if given.laravel else None
+    ladder = build_ladder(settings.laravel, event_mappings(settings), version=version, only=only)
+    for number, line in enumerate(_lines(given.file), 1):
+        if not line.strip():
+            continue
+        row, payload = _row(line, number)
+        try:
+            resolution = ladder.resolve(read_payload(payload))
+        except Unreadable as problem:
+            resolution = Resolution(outcome="failed", event="", why=str(problem))
+        print(json.dumps({"id": row.get("id"), **_report(resolution)}, ensure_ascii=False))
+    return 0
+
+
+def _lines(file: str | None) -> Iterable[str]:
+    if file is None or file == "-":
+        yield from sys.stdin
+        return
+    try:
+        with Path(file).open(encoding="utf-8") as stream:
+            yield from stream
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read, {error.strerror}: give a file of JSON Lines") from None
+
+
+def _row(line: str, number: int) -> tuple[dict[str, object], bytes]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise UsageError(f"line {number} is not JSON: give JSON Lines, one object a line") from None
+    payload = row.get("payload") if isinstance(row, dict) else None
+    encoded = row.get("payload_base64") if isinstance(row, dict) else None
+    if isinstance(payload, str):
+        return row, payload.encode("utf-8", "surrogatepass")
+    if isinstance(encoded, str):
+        try:
+            return row, base64.b64decode(encoded, validate=True)
+        except ValueError:
+            raise UsageError(f"payload_base64 of line {number} is not base64") from None
+    raise UsageError(f"line {number} has no payload: give `payload` or `payload_base64` as text")
+
+
+def _report(resolution: Resolution) -> dict[str, object]:
+    report: dict[str, object] = {
+        "event": resolution.event,
+        "outcome": resolution.outcome,
+        "by": resolution.by,
+        "broadcasts": [
+            {
+                "connection": call.connection,
+                "channels": list(call.channels),
+                "name": call.name,
+                "data": call.data,
+                "socket": call.socket,
+            }
+            for call in resolution.broadcasts
+        ],
+    }
+    if resolution.outcome != "broadcast":
+        report["why"] = resolution.why
+    return report
+
+
+# ---- logging ------------------------------------------------------------------------------------
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "action", "taskName"}
+
+
+class _Line(logging.Formatter):
+    """`2026-01-31 12:00:00 warning job failed uuid=… why="…"`: the message, then what varies."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        extra = [
+            f"{key}={json.dumps(value, ensure_ascii=False) if isinstance(value, str) else value}"
+            for key, value in vars(record).items()
+            if key not in _STANDARD
+        ]
+        line = " ".join([moment, record.levelname.lower(), record.getMessage(), *extra])
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def start_logging(level: str) -> None:
+    """Lines for people on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line())
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    for noisy in ("uvicorn", "asyncio", "apscheduler"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
