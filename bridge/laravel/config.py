@@ -38,7 +38,7 @@ class Config:
         value: Value = self.items
         for depth, segment in enumerate(key.split(".")):
             if isinstance(value, Unknown):
-                return value
+                return default if self._is_given_beside(key) else value
             if not isinstance(value, dict) or (at := array_key(segment)) not in value:
                 return self._missing(key, depth) or default
             value = value[at]
@@ -73,6 +73,10 @@ class Config:
 
     def error(self, key: str, problem: str, *, mend: str) -> ConfigurationError:
         return ConfigurationError(key, problem, where=self.where(key), mend=mend)
+
+    def _is_given_beside(self, key: str) -> bool:
+        """Whether the user wrote down other options of the same array: then it is known as a whole."""
+        return key.rpartition(".")[0] in {given.rpartition(".")[0] for given in self.given}
 
     def _known(self, key: str) -> str | int | float | bool | Array | None:
         value = self.get(key)

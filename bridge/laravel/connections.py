@@ -120,7 +120,7 @@ def redis_connection(config: Config, name: str | None) -> RedisConnection:
     """The connection called `name`, None for `default`. ConfigurationError where it is not usable."""
     name = name or "default"
     key = f"database.redis.{name}"
-    if name not in config.names("database.redis") and config.get(key) is None:
+    if config.get(key) is None and name not in config.names("database.redis"):
         if name in config.names("database.redis.clusters"):
             raise config.error(
                 f"database.redis.clusters.{name}", "is a cluster", mend="give the queue a single server"
@@ -156,19 +156,21 @@ class _Options:
     def __init__(self, config: Config, key: str) -> None:
         self._config = config
         self._key = key
-        whole = config.get(key)
-        url = whole if isinstance(whole, str) else config.text(f"{key}.url")
+        url = config.text(key) if isinstance(config.get(key), str) else config.text(f"{key}.url")
         self._url = _parse_url(url, config, key) if url else {}
 
     def text(self, name: str) -> str | None:
-        written = f"{self._key}.write"
-        for place in (f"{written}.0.{name}", f"{written}.{name}.0", f"{written}.{name}"):
-            if (value := self._config.get(place)) is not None and not isinstance(value, dict):
-                return self._config.text(place)
-        if name in self._url:
-            return self._url[name]
-        listed = f"{self._key}.{name}.0"
-        return self._config.text(listed if self._config.get(listed) is not None else f"{self._key}.{name}")
+        written = self._config.get(f"{self._key}.write")
+        if isinstance(written, dict):
+            place = f"{self._key}.write.0.{name}" if 0 in written else f"{self._key}.write.{name}"
+            if self._config.get(place) is not None:
+                return self._one(place)
+        return self._url[name] if name in self._url else self._one(f"{self._key}.{name}")
+
+    def _one(self, place: str) -> str | None:
+        """The text there, or the first of several."""
+        several = isinstance(self._config.get(place), dict)
+        return self._config.text(f"{place}.0" if several else place)
 
     def integer(self, name: str) -> int | None:
         text = self.text(name)
@@ -199,10 +201,12 @@ def _parse_url(url: str, config: Config, key: str) -> dict[str, str | None]:
 
 
 def _ssl_ca(config: Config, name: str, env: Mapping[str, str]) -> str | None:
-    options = config.get(f"database.connections.{name}.options")
-    if isinstance(options, Unknown):  # every skeleton asks extension_loaded() first, which only PHP can
+    key = f"database.connections.{name}.options.{MYSQL_SSL_CA}"
+    if isinstance(
+        config.get(key), Unknown
+    ):  # every skeleton asks extension_loaded() first, which only PHP can
         return env.get("MYSQL_ATTR_SSL_CA") or None
-    return config.text(f"database.connections.{name}.options.{MYSQL_SSL_CA}")
+    return config.text(key)
 
 
 def _search_path(options: _Options) -> tuple[str, ...]:
