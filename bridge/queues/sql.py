@@ -39,7 +39,10 @@ BEGIN: dict[str, str] = {
 # What an error says, by the driver's own code: MySQL errno, SQLSTATE, primary result code of SQLite.
 BUSY = frozenset({1020, 1205, 1213, "40001", "40P01", "55P03", 5, 6})
 LOST = frozenset({1053, 1927, 2006, 2013, "57P01", "57P02", "57P03"})
-DENIED = frozenset({1044, 1045, 1049, 1698, "28000", "28P01", "3D000"})
+DENIED = frozenset({1044, 1045, 1049, 1698})
+DENIED_TEXT = re.compile(
+    r"authentication failed|pg_hba|FATAL: .*does not exist"
+)  # PostgreSQL gives no code yet
 
 Result = TypeVar("Result")
 
@@ -93,7 +96,10 @@ class SqlConnection:
         try:
             self.run(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
         except ServiceUnavailable as error:
-            if isinstance(error.__cause__, DBAPIError) and _code(error.__cause__) in DENIED:
+            cause = error.__cause__
+            if isinstance(cause, DBAPIError) and (
+                _code(cause) in DENIED or DENIED_TEXT.search(str(cause.orig))
+            ):
                 raise ConfigurationError(
                     "the database's user, password or name",
                     f"is not accepted: {error}",
@@ -167,10 +173,10 @@ def _code(error: SQLAlchemyError) -> int | str | None:
     original = error.orig if isinstance(error, DBAPIError) else None
     if isinstance(sqlite := getattr(original, "sqlite_errorcode", None), int):
         return sqlite & 0xFF
-    if isinstance(state := getattr(original, "sqlstate", None), str):
-        return state
     arguments = getattr(original, "args", ())
-    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+    if arguments and isinstance(arguments[0], int):  # MySQL; newer drivers give a vaguer SQLSTATE beside it
+        return arguments[0]
+    return getattr(original, "sqlstate", None)
 
 
 def _kind(error: SQLAlchemyError) -> Literal["busy", "lost", "other"]:
