@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     resolve = commands.add_parser(
         "resolve",
         help="how each job would be broadcast, sending nothing",
-        description="Reads JSON Lines with `payload` or `payload_base64`, and `id`; writes one line for each.",
+        description="Reads JSON Lines with `payload` or `payload_base64`, and `id`; writes a line for each.",
     )
     _app_arguments(resolve)
     resolve.add_argument("--laravel", metavar="VERSION", help="Laravel's version, where it cannot be read")

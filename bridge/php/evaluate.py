@@ -50,6 +50,18 @@ MAX_CALLS = 100  # nested calls
 Function = Callable[["Evaluator", Sequence[Value]], Value]
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceFunction:
+    """A function that changes some of its arguments (`sort`, `preg_match`).
+
+    positions  of the arguments taken by reference; they may be variables that do not exist yet (null)
+    act        returns the result and the new values of these arguments, by position
+    """
+
+    positions: tuple[int, ...]
+    act: Callable[[Evaluator, Sequence[Value]], tuple[Value, Mapping[int, Value]]]
+
+
 class Native(Protocol):
     """A class, or a family of classes, whose behaviour is written in Python.
 
@@ -74,7 +86,10 @@ class World(Protocol):
     def classes(self) -> ClassTable: ...
 
     @property
-    def functions(self) -> Mapping[str, Function]: ...
+    def functions(self) -> Mapping[str, Function | ReferenceFunction]:
+        """By lower-case name. Arguments come unconverted and uncounted: `arity` and the conversions of
+        `bridge.php.operators` are each function's own business."""
+        ...
 
     @property
     def constants(self) -> Mapping[str, Value]: ...
@@ -384,6 +399,8 @@ class Evaluator:
         function = self.world.functions.get(name)
         if function is None:
             self.refuse(f"the function {name}()")
+        if isinstance(function, ReferenceFunction):
+            return function.act(self, arguments)[0]
         result = function(self, arguments)
         if isinstance(result, bytes) and len(result) > MAX_STRING:
             self.refuse("a string this long")
@@ -767,12 +784,31 @@ class Evaluator:
         raise Thrown("TypeError", "Illegal offset type")
 
     def _call(self, node: n.Call) -> Value:
+        if isinstance(node.function, str):
+            function = self.world.functions.get(node.function)
+            if isinstance(function, ReferenceFunction):
+                return self._reference_call(function, node)
         arguments, named = self._arguments(node.arguments)
         if named:
             self.refuse("named arguments of a function")
         if isinstance(node.function, str):
             return self._function(node.function, arguments)
         return self.call(self._value(node.function), arguments)
+
+    def _reference_call(self, function: ReferenceFunction, node: n.Call) -> Value:
+        arguments: list[Value] = []
+        for position, argument in enumerate(node.arguments):
+            if argument.spread or argument.name is not None:
+                self.refuse("this argument of a function that changes its arguments")
+            by_reference = position in function.positions
+            arguments.append(
+                self._value_or_null(argument.value) if by_reference else self._value(argument.value)
+            )
+        result, changed = function.act(self, arguments)
+        for position, value in changed.items():
+            if position < len(node.arguments):
+                self._assign_to(node.arguments[position].value, value)
+        return result
 
     def _method_call(self, node: n.MethodCall) -> Value:
         holder = self._value(node.object)

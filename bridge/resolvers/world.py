@@ -13,7 +13,7 @@ from bridge.laravel.source import AppSource
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import ClassTable
-from bridge.php.evaluate import Function, Native
+from bridge.php.evaluate import Function, Native, ReferenceFunction
 from bridge.php.values import Value
 
 # Calls in providers and bootstrap files that change how every event turns out. Spec: real-events, danger 20.
@@ -29,7 +29,7 @@ _PROVIDERS = ("app/Providers", "bootstrap")
 class Known:
     """What is the same for every release: functions, constants and classes written in Python."""
 
-    functions: Mapping[str, Function]
+    functions: Mapping[str, Function | ReferenceFunction]
     constants: Mapping[str, Value]
 
 
