@@ -136,7 +136,7 @@ class LaravelApp:
         name = self.config.text("app.timezone") or "UTC"
         try:
             return zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             raise self.config.error(
                 "app.timezone", f"is no time zone: {name!r}", mend="write one like Europe/Berlin"
             ) from None

@@ -1,0 +1,366 @@
+"""Where the values come from, and the checks on what is no single value: events, apps, corrections."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import ConfigurationError
+from bridge.laravel.application import BroadcastConnection, LaravelApp, QueueConnection, load
+from bridge.laravel.coercion import Unknown, Value
+from bridge.laravel.connections import RedisConnection
+from bridge.laravel.dotenv import convert
+from bridge.secret import Secret
+from bridge.settings.table import COUNT, SETTINGS, Reader, Setting, Wrong, switch, text, words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppSettings:
+    """One Pusher app that is served.
+
+    connections        names in config/broadcasting.php whose broadcasts go to it; none for `[[apps]]` alone
+    previous_secrets   still believed in signatures
+    max_connections    at once, None: as many as the server takes
+    """
+
+    id: str
+    key: str
+    secret: Secret
+    name: str = ""
+    connections: tuple[str, ...] = ()
+    previous_secrets: tuple[Secret, ...] = ()
+    client_events: bool = True
+    allowed_origins: tuple[str, ...] = ()
+    max_connections: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventMapping:
+    """One `[events."Class"]`: what its broadcasts are, with `{path}` placeholders still in them.
+
+    name  `as`, None for the class name
+    data  `with`, None for the event's public properties
+    """
+
+    channels: tuple[str, ...]
+    name: str | None = None
+    data: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of it. Units are in the table `SETTINGS`, whose names these fields have.
+
+    laravel  the app on disk
+    limits   the `limit_…` settings by the rest of their name, as `pusher.app.Limits` calls them
+    events   class name without leading backslash → mapping
+    own_apps `[[apps]]` as written; `apps()` joins them with the app's
+    origins  setting → where its value was read, for those that are not defaults
+    """
+
+    laravel: LaravelApp
+    host: str
+    port: int
+    ssl_cert: str | None
+    ssl_key: str | None
+    dashboard_path: str
+    queue: tuple[str, ...] | None
+    connection: str | None
+    retry_after: int | None
+    tries: int
+    backoff: float
+    batch_size: int
+    redis_prefix: str | None
+    timezone: str | None
+    laravel_version: str | None
+    client_events: bool
+    allowed_origins: tuple[str, ...]
+    max_connections: int | None
+    activity_timeout: int
+    max_backlog: int
+    stall_timeout: float
+    drain_seconds: float
+    log_level: str
+    limits: Mapping[str, float]
+    events: Mapping[str, EventMapping]
+    own_apps: tuple[AppSettings, ...]
+    origins: Mapping[str, str] = field(repr=False)
+
+    def queue_connection(self) -> QueueConnection:
+        """The queue connection to work on. ConfigurationError if it is none that bridge can use."""
+        facts = self.laravel.queue(self.connection)
+        return facts if self.retry_after is None else replace(facts, retry_after=self.retry_after)
+
+    def queue_names(self) -> tuple[str, ...]:
+        """The queues to work on, first in priority first."""
+        return self.queue or (self.queue_connection().queue,)
+
+    def redis(self, name: str) -> RedisConnection:
+        """The Redis connection `name`, with the prefix that was given by hand."""
+        facts = self.laravel.redis(name)
+        return facts if self.redis_prefix is None else replace(facts, prefix=self.redis_prefix)
+
+    def apps(self) -> tuple[AppSettings, ...]:
+        """The apps to serve: of every complete pusher and reverb connection, then those of bridge.toml.
+
+        ConfigurationError if there is none, if the default connection is incomplete, or if two disagree.
+        """
+        broadcasting = self.laravel.broadcasting()
+        apps: dict[str, AppSettings] = {}
+        for connection in broadcasting.connections.values():
+            if connection.driver not in ("pusher", "reverb"):
+                continue
+            missing = _missing(connection)
+            if not missing:
+                _join(apps, self._app(connection), f"broadcasting.connections.{connection.name}")
+            elif connection.name == broadcasting.default:
+                raise self.laravel.config.error(
+                    f"broadcasting.connections.{connection.name}.{missing[0]}",
+                    "is empty",
+                    mend="set "
+                    + " and ".join(f"{connection.driver.upper()}_{_VARIABLES[name]}" for name in missing),
+                )
+        for app in self.own_apps:
+            _join(apps, app, "[[apps]] in bridge.toml")
+        if not apps:
+            raise self.laravel.config.error(
+                "broadcasting.connections",
+                "has no pusher or reverb connection with app_id, key and secret",
+                mend="set PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET in .env, or add [[apps]] "
+                "to bridge.toml",
+            )
+        return tuple(apps.values())
+
+    def _app(self, connection: BroadcastConnection) -> AppSettings:
+        return AppSettings(
+            id=connection.app_id,
+            key=connection.key,
+            secret=connection.secret or Secret(""),
+            name=self.laravel.name,
+            connections=(connection.name,),
+            client_events=self.client_events,
+            allowed_origins=self.allowed_origins,
+        )
+
+
+# Tables rather than single values: `[events."Class"]`, `[[apps]]`, `[app_config]`; as JSON in BRIDGE_NAME.
+_TABLES = ("events", "apps", "app_config")
+_LIMIT = "limit_"
+_PLACES = ("BRIDGE_APP", "BRIDGE_CONFIG")  # what `--app` and `--config` say
+_VARIABLES = {"app_id": "APP_ID", "key": "APP_KEY", "secret": "APP_SECRET"}
+
+
+def load_settings(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    app_dir: Path | str | None = None,
+    config_file: Path | str | None = None,
+) -> Settings:
+    """The settings, checked; ConfigurationError for the first that is wrong.
+
+    `flags` by setting name; None means not given, other names are ignored. `app_dir` None: BRIDGE_APP, else
+    the current folder. `config_file` None: BRIDGE_CONFIG, else bridge.toml here or in the app, if there.
+    """
+    base = Path(app_dir or environ.get("BRIDGE_APP") or ".")
+    file, toml = _toml_file(base, config_file or environ.get("BRIDGE_CONFIG"))
+    names = [setting.name for setting in SETTINGS]
+    _no_strangers(toml, [*names, *_TABLES], "", f"{file}")
+    variables = [*(setting.variable for setting in SETTINGS), *(f"BRIDGE_{t.upper()}" for t in _TABLES)]
+    ours = [name for name in environ if name.startswith("BRIDGE_")]
+    _no_strangers(ours, [*variables, *_PLACES], "", "the environment")
+
+    def given(setting: Setting) -> Iterable[tuple[object, str]]:
+        yield flags.get(setting.name), setting.flag
+        yield environ.get(setting.variable) or None, f"{setting.variable} in the environment"
+        yield toml.get(setting.name), f"{file}"
+
+    by_name = {setting.name: setting for setting in SETTINGS}
+    origins: dict[str, str] = {}
+    version = _value(by_name["laravel_version"], given(by_name["laravel_version"]), origins)
+    timezone = _value(by_name["timezone"], given(by_name["timezone"]), origins)
+    overrides = _overrides(*_table("app_config", toml, environ, file))
+    laravel = load(base, environ, version, overrides | ({"app.timezone": timezone} if timezone else {}))
+
+    def all_sources(setting: Setting) -> Iterable[tuple[object, str]]:
+        yield from given(setting)
+        for name in (setting.variable, *setting.app_variables):
+            text = laravel.dotenv.get(name) or laravel.env.get(name) or "null"
+            yield convert(text), f"{name} in .env"
+        for key in setting.app_keys:
+            value = laravel.config.get(key)
+            yield None if isinstance(value, Unknown) else value, laravel.config.where(key)
+
+    values = {setting.name: _value(setting, all_sources(setting), origins) for setting in SETTINGS}
+    limits = {name.removeprefix(_LIMIT): values.pop(name) for name in names if name.startswith(_LIMIT)}
+    return Settings(
+        laravel=laravel,
+        limits=limits,
+        events=_events(*_table("events", toml, environ, file)),
+        own_apps=_own_apps(*_table("apps", toml, environ, file), defaults=values),
+        origins=origins,
+        **values,
+    )
+
+
+def _value(setting: Setting, sources: Iterable[tuple[object, str]], origins: dict[str, str]) -> Any:
+    """The first value that is given; `origins` learns where."""
+    for value, where in sources:
+        if value is not None:
+            origins[setting.name] = where
+            return _read(setting.read, value, setting.name, where)
+    return setting.default
+
+
+def _read(read: Reader, value: object, key: str, where: str) -> Any:
+    try:
+        return read(value)
+    except Wrong as wrong:
+        raise ConfigurationError(key, "is wrong", where=where, mend=f"write {wrong}") from None
+
+
+def _toml_file(base: Path, named: Path | str | None) -> tuple[str, dict[str, Any]]:
+    """Path and content; the name alone and nothing where there is none."""
+    candidates = [Path(named)] if named else [Path("bridge.toml"), base / "bridge.toml"]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        if named:
+            raise ConfigurationError("--config", f"names no file: {named}", mend="correct the path")
+        return "bridge.toml", {}
+    try:
+        return str(path), tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        line = str(error).rpartition(" (")[2].rstrip(")") if "(at " in str(error) else "not UTF-8"
+        raise ConfigurationError(
+            "bridge.toml", f"is not TOML, {line}", where=str(path), mend="see https://toml.io"
+        ) from None
+
+
+def _no_strangers(found: Iterable[str], known: list[str], prefix: str, where: str) -> None:
+    for name in found:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        mend = f"did you mean {near[0]}?" if near else f"take it out; known are {', '.join(known)}"
+        raise ConfigurationError(f"{prefix}{name}", "is no setting of bridge", where=where, mend=mend)
+
+
+def _table(name: str, toml: Mapping[str, Any], environ: Mapping[str, str], file: str) -> tuple[Any, str]:
+    """The raw table and where it was read; None where there is none."""
+    variable = f"BRIDGE_{name.upper()}"
+    if not environ.get(variable):
+        return toml.get(name), file
+    where = f"{variable} in the environment"
+    try:
+        return json.loads(environ[variable]), where
+    except ValueError:
+        raise ConfigurationError(name, "is not JSON", where=where, mend="write it as JSON") from None
+
+
+def _overrides(table: Any, where: str) -> dict[str, Value]:
+    """Dotted key of the app's configuration → value; a table within counts as a longer key."""
+    if table is None:
+        return {}
+    if not isinstance(table, dict):
+        raise ConfigurationError(
+            "app_config", "is no table", where=where, mend='write "queue.default" = "redis"'
+        )
+    flat: dict[str, Value] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": one for inner, one in _overrides(value, where).items()}
+        elif isinstance(value, str | int | float | bool):
+            flat[key] = value
+        else:
+            raise ConfigurationError(
+                f"app_config.{key}", "is no plain value", where=where, mend="write a text, number or switch"
+            )
+    return flat
+
+
+def _events(table: Any, where: str) -> dict[str, EventMapping]:
+    example = 'write [events."App\\\\Events\\\\OrderShipped"] with channels = ["private-orders.{order.id}"]'
+    if table is None:
+        return {}
+    if not isinstance(table, dict):
+        raise ConfigurationError("events", "is no table", where=where, mend=example)
+    events = {}
+    for name, entry in table.items():
+        key = f'events."{name}"'
+        if not isinstance(entry, dict):
+            raise ConfigurationError(key, "is no table", where=where, mend=example)
+        _no_strangers(entry, ["channels", "as", "with"], f"{key}.", where)
+        channels = entry.get("channels")
+        if not isinstance(channels, list) or not channels:
+            raise ConfigurationError(f"{key}.channels", "is no list of texts", where=where, mend=example)
+        data = entry.get("with")
+        if data is not None and not isinstance(data, dict):
+            raise ConfigurationError(
+                f"{key}.with", "is no table", where=where, mend='write with = {id = "{id}"}'
+            )
+        events[name.removeprefix("\\")] = EventMapping(
+            channels=_read(words, channels, f"{key}.channels", where),
+            name=_read(text, entry["as"], f"{key}.as", where) if "as" in entry else None,
+            data=data,
+        )
+    return events
+
+
+def _own_apps(table: Any, where: str, *, defaults: Mapping[str, Any]) -> tuple[AppSettings, ...]:
+    if table is None:
+        return ()
+    if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
+        raise ConfigurationError("apps", "is no list of tables", where=where, mend="write [[apps]]")
+    return tuple(_own_app(entry, f"apps[{n}]", where, defaults) for n, entry in enumerate(table))
+
+
+def _own_app(entry: dict[str, Any], key: str, where: str, defaults: Mapping[str, Any]) -> AppSettings:
+    _no_strangers(entry, list(_APP_FIELDS), f"{key}.", where)
+    found = {
+        name: _read(read, entry[name], f"{key}.{name}", where)
+        for name, read in _APP_FIELDS.items()
+        if name in entry
+    }
+    for name in ("id", "key", "secret"):
+        if name not in found:
+            raise ConfigurationError(
+                f"{key}.{name}", "is missing", where=where, mend="an app needs all three"
+            )
+    inherited = {name: defaults[name] for name in ("client_events", "allowed_origins")}
+    return AppSettings(**(inherited | found))
+
+
+_APP_FIELDS: dict[str, Reader] = {
+    "id": lambda value: str(value) if isinstance(value, int) else text(value),
+    "key": text,
+    "secret": lambda value: Secret(text(value)),
+    "name": text,
+    "previous_secrets": lambda value: tuple(Secret(secret) for secret in words(value)),
+    "client_events": switch,
+    "allowed_origins": words,
+    "max_connections": COUNT,
+}
+
+
+def _missing(connection: BroadcastConnection) -> list[str]:
+    given = {"app_id": connection.app_id, "key": connection.key, "secret": connection.secret}
+    return [name for name, value in given.items() if not value]
+
+
+def _join(apps: dict[str, AppSettings], app: AppSettings, key: str) -> None:
+    """The app is among `apps`; an equal one keeps its connections and takes the later's permissions."""
+    for other in apps.values():
+        same = (other.id == app.id, other.key == app.key)
+        if any(same) and not (all(same) and other.secret == app.secret):
+            raise ConfigurationError(
+                key,
+                f"has the id or key of another app, {other.id}, but is not the same",
+                mend="give every app its own id and key, and one secret",
+            )
+    before = apps.get(app.id)
+    connections = (*before.connections, *app.connections) if before else app.connections
+    apps[app.id] = replace(app, connections=connections)

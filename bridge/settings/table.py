@@ -1,0 +1,167 @@
+"""The table of settings: name, kind, default, meaning, and what means the same in the app."""
+
+from __future__ import annotations
+
+import json
+import zoneinfo
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.errors import UsageError
+from bridge.laravel.version import parse_version
+
+
+class Wrong(ValueError):
+    """The value is not of its kind; the text completes `must be …`."""
+
+
+Reader = Callable[[object], Any]
+
+
+def text(value: object) -> str:
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise Wrong("a text")
+
+
+def words(value: object) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
+        raise Wrong("names with commas between them, or a list of texts")
+    return tuple(item.strip() for item in items)
+
+
+def switch(value: object) -> bool:
+    word = value.strip().lower() if isinstance(value, str) else value
+    for answer, names in ((True, ("true", "1", "yes", "on")), (False, ("false", "0", "no", "off"))):
+        if word is answer or word in names:
+            return answer
+    raise Wrong("true or false")
+
+
+def _whole(least: int, most: int | None = None) -> Reader:
+    def read(value: object) -> int:
+        digits = isinstance(value, str) and value.strip().isascii() and value.strip().isdecimal()
+        number = int(str(value)) if digits or (isinstance(value, int) and not isinstance(value, bool)) else -1
+        if number < least or (most is not None and number > most):
+            raise Wrong(f"a whole number from {least}" + ("" if most is None else f" to {most}"))
+        return number
+
+    return read
+
+
+def _seconds(value: object) -> float:
+    try:
+        number = -1.0 if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < 1e9:
+        raise Wrong("a number of seconds")
+    return number
+
+
+def _level(value: object) -> str:
+    levels = ("debug", "info", "warning", "error")
+    if isinstance(value, str) and value.strip().lower() in levels:
+        return value.strip().lower()
+    raise Wrong(f"one of {', '.join(levels)}")
+
+
+def _timezone(value: object) -> str:
+    try:
+        return zoneinfo.ZoneInfo(text(value)).key
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise Wrong("a time zone such as Europe/Berlin") from None
+
+
+def _version(value: object) -> str:
+    version = str(value) if isinstance(value, int | float) else text(value)
+    try:
+        parse_version(version)
+    except UsageError:
+        raise Wrong("a version such as 11.38") from None
+    return version
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: `default_text` is shown where the default depends; the rest says where else it may stand.
+
+    app_variables  names in the app's `.env` that mean the same
+    app_keys       keys of the app's configuration that mean the same
+    """
+
+    name: str
+    read: Reader
+    default: object
+    help: str
+    default_text: str = ""
+    app_variables: tuple[str, ...] = ()
+    app_keys: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        return f"BRIDGE_{self.name.upper()}"
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+
+COUNT = _whole(1)
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("host", text, "0.0.0.0", "Address to listen on, as `websockets:serve` does."),  # noqa: S104
+    Setting("port", _whole(0, 65535), 6001, "Port for WebSocket and HTTP; 0 takes a free one.",
+            app_variables=("LARAVEL_WEBSOCKETS_PORT",), app_keys=("websockets.dashboard.port",)),
+    Setting("ssl_cert", text, None, "PEM file of the certificate chain; with it the port speaks TLS.",
+            app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_CERT",), app_keys=("websockets.ssl.local_cert",)),
+    Setting("ssl_key", text, None, "PEM file of its private key.",
+            app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_PK",), app_keys=("websockets.ssl.local_pk",)),
+    Setting("dashboard_path", text, "laravel-websockets", "Path of the debug page.",
+            app_variables=("LARAVEL_WEBSOCKETS_PATH",),
+            app_keys=("websockets.path", "websockets.dashboard.path")),
+    Setting("queue", words, None, "Queues to work on, first in priority first.", "the connection's queue"),
+    Setting("connection", text, None, "Queue connection to work on.", "`QUEUE_CONNECTION`"),
+    Setting("retry_after", COUNT, None, "Seconds until a job that was not finished is taken again.",
+            "the connection's `retry_after`"),
+    Setting("tries", COUNT, 3, "Attempts of a job that says no number itself."),
+    Setting("backoff", _seconds, 3.0, "Seconds before the next attempt of a job that says no number itself."),
+    Setting("batch_size", _whole(1, 1000), 100, "Jobs reserved at once."),
+    Setting("redis_prefix", lambda value: text(value) if value else "", None,
+            "Prefix of the app's Redis keys, where it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
+    Setting("timezone", _timezone, None, "Time zone of `failed_at`.", "`app.timezone`"),
+    Setting("laravel_version", _version, None, "Laravel's version, such as 11.38.", "the installed one"),
+    Setting("client_events", switch, True, "Whether clients may send `client-` events (whispers)."),
+    Setting("allowed_origins", words, (), "Hosts whose pages may connect; `*.example.com` is understood.",
+            "every origin"),
+    Setting("max_connections", COUNT, None, "WebSocket connections at once.", "no limit"),
+    Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign."),
+    Setting("max_backlog", _whole(1024), 1_048_576, "Bytes that may wait for a slow reader; then it is cut."),
+    Setting("stall_timeout", _seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
+    Setting("drain_seconds", _seconds, 10.0, "Seconds to finish what is held when told to stop."),
+    Setting("log_level", _level, "info", "debug, info, warning or error."),
+    Setting("limit_channel_name_length", COUNT, 164, "Characters of a channel name, prefix included."),
+    Setting("limit_event_name_length", COUNT, 200, "Characters of an event name."),
+    Setting("limit_event_bytes", COUNT, 10_240, "Bytes of the data of one event."),
+    Setting("limit_channels_per_event", COUNT, 100, "Channels of one event."),
+    Setting("limit_events_per_batch", COUNT, 10, "Events of one batch of the HTTP API."),
+    Setting("limit_request_bytes", COUNT, 256_000, "Bytes of a request to the HTTP API."),
+    Setting("limit_members", COUNT, 100, "Members of a presence channel."),
+    Setting("limit_member_bytes", COUNT, 1_024, "Bytes of what a member shows of itself."),
+    Setting("limit_client_events_per_second", COUNT, 10, "Client events of one connection each second."),
+)  # fmt: skip
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, for the README."""
+    rows = ["| bridge.toml | environment | default | meaning |", "| --- | --- | --- | --- |"]
+    for setting in SETTINGS:
+        shown = setting.default_text or ("none" if setting.default is None else f"`{_toml(setting.default)}`")
+        rows.append(f"| `{setting.name}` | `{setting.variable}` | {shown} | {setting.help} |")
+    return "\n".join(rows) + "\n"
+
+
+def _toml(value: object) -> str:
+    return json.dumps(value)
