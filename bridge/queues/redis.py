@@ -102,6 +102,9 @@ class RedisQueue:
     def check(self) -> None:
         try:
             for name, keys in self._keys.items():
+                self._client.zremrangebyscore(
+                    keys.reserved, 1, 0
+                )  # removes nothing, but a replica refuses it
                 for source in (keys.delayed, keys.reserved):
                     self._script("migrate", (source, keys.list, keys.notify), (0, 1))
                 samples: list[Any] = [
