@@ -27,8 +27,11 @@ import redis
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    ClusterDownError,
+    MasterDownError,
     NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -42,6 +45,8 @@ POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
 TICK = 1  # seconds; a delayed job is at most this late
 MIGRATED = 100  # members per call, as Laravel's chunks
 WINDOW = 500  # entries per call behind the head of the list
+
+PASSING = (ReadOnlyError, MasterDownError, ClusterDownError, OutOfMemoryError)  # a failover, or too much load
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +128,7 @@ class RedisQueue:
                 mend="see the app's .env",
             ) from error
         except ResponseError as error:
-            if str(error).startswith(("LOADING", "READONLY", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "OOM")):
+            if isinstance(error, PASSING) or str(error).startswith("BUSY"):
                 raise _unavailable(error) from error
             raise ConfigurationError(
                 "the queue's Redis keys",
