@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import redis
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.connections import DatabaseConnection, RedisConnection
 
 CONNECT_TIMEOUT = 5  # seconds until a server must have let us in
@@ -60,6 +62,41 @@ def redis_client(facts: RedisConnection, *, socket_timeout: float = 10.0) -> red
         health_check_interval=30,
         **where,
     )
+
+
+@contextmanager
+def answering(facts: DatabaseConnection | RedisConnection) -> Iterator[None]:
+    """Turns the clients' exceptions within into ours: ServiceUnavailable, or ConfigurationError if the server
+    answers but does not let us in. Neither carries the password, nor the statement's values."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, redis.RedisError) as error:
+        cause = getattr(error, "orig", None) or error
+        said = " ".join(str(cause).split())
+        place = facts.unix_socket or f"{facts.host}:{facts.port}"
+        if isinstance(facts, DatabaseConnection) and facts.driver == "sqlite":
+            place = facts.database
+        if _is_denied(cause):
+            raise ConfigurationError(
+                f"the connection {facts.name}",
+                f"is not let in by {place}, {said}",
+                mend="correct its user, password and database name",
+            ) from None
+        raise ServiceUnavailable(f"the connection {facts.name} to {place} does not answer: {said}") from None
+
+
+# A wrong user, password or database name: MySQL's errno, SQLSTATE, and the words of a PostgreSQL server to
+# which the connection was never made (libpq gives no code for that).
+_DENIED_CODES = frozenset({1044, 1045, 1049, 1698, "28000", "28P01", "3D000"})
+_DENIED_WORDS = ("authentication failed", "no pg_hba.conf entry", "does not exist")
+
+
+def _is_denied(error: BaseException) -> bool:
+    if isinstance(error, redis.AuthenticationError):
+        return True
+    codes = {*(arg for arg in error.args[:1] if isinstance(arg, int)), getattr(error, "sqlstate", None)}
+    unmade = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    return bool(codes & _DENIED_CODES) or (unmade and any(words in str(error) for words in _DENIED_WORDS))
 
 
 _Prepare = Callable[[Any, Any], None]

@@ -7,9 +7,9 @@ import pytest
 import redis
 import sqlalchemy as sa
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.application import LaravelApp, load
-from bridge.laravel.database import engine, redis_client
+from bridge.laravel.database import answering, engine, redis_client
 from tests import services
 
 LoadApp = Callable[..., LaravelApp]
@@ -138,3 +138,37 @@ def test_no_redis_client_or_error_shows_the_password(app: LoadApp, redis_server:
         with pytest.raises(redis.AuthenticationError) as caught:
             client.ping()
         assert "canary" not in repr(client) + repr(client.connection_pool) + str(caught.value)
+
+
+def test_a_server_that_refuses_us_is_wrong_configuration_and_one_that_is_gone_is_unavailable(
+    app: LoadApp, mariadb: services.MariaDB, postgres: services.PostgreSQL, redis_server: services.Redis
+) -> None:
+    gone = {"DB_PORT": str(services.free_port()), "REDIS_PORT": str(services.free_port())}
+    for server in (mariadb, postgres):
+        env = {
+            "DB_CONNECTION": server.driver,
+            "DB_HOST": server.host,
+            "DB_PORT": str(server.port),
+            "DB_DATABASE": "nope",
+            "DB_USERNAME": server.user,
+            "DB_PASSWORD": f'"{server.password}"',
+        }
+        for changed, kind in (
+            ({"DB_PASSWORD": "canary"}, ConfigurationError),
+            ({}, ConfigurationError),
+            (gone, ServiceUnavailable),
+        ):
+            facts = app(env | changed).database()
+            made = engine(facts)
+            with pytest.raises(kind, match=facts.name) as caught, answering(facts):
+                made.connect()
+            made.dispose()
+            assert "canary" not in str(caught.value)
+            assert server.password not in str(caught.value)
+    redis_env = redis_server.env
+    for changed, kind in (({"REDIS_PASSWORD": "canary"}, ConfigurationError), (gone, ServiceUnavailable)):
+        redis_facts = app(redis_env | changed).redis()
+        client = redis_client(redis_facts)
+        with client, pytest.raises(kind, match="default") as caught, answering(redis_facts):
+            client.ping()
+        assert "canary" not in str(caught.value)
