@@ -9,7 +9,8 @@ from pathlib import Path
 from bridge.errors import ConfigurationError
 from bridge.laravel.coercion import Array, Unknown, Value, array_key, to_int, to_string
 from bridge.laravel.defaults import FRAMEWORK_FILES, MERGED_OPTIONS, framework_config
-from bridge.laravel.expressions import World, evaluate
+from bridge.laravel.expressions import evaluate
+from bridge.laravel.functions import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bridge.laravel.coercion import Unknown
 from bridge.laravel.config import Config
-from bridge.laravel.expressions import MYSQL_SSL_CA
+from bridge.laravel.functions import MYSQL_SSL_CA
 from bridge.secret import Secret
 
 SqlDriver = Literal["mysql", "mariadb", "pgsql", "sqlite"]

@@ -7,7 +7,7 @@ app's (`Foundation/Bootstrap/LoadConfiguration.php`).
 from __future__ import annotations
 
 from bridge.laravel.coercion import Array, Unknown, Value, slug, to_int, to_string
-from bridge.laravel.expressions import World
+from bridge.laravel.functions import World
 
 # Top-level names of the framework's own `config/` from 11 on, and those options whose entries are merged.
 FRAMEWORK_FILES = frozenset((

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable
 
 import tree_sitter_php
 from tree_sitter import Language, Node, Parser
@@ -28,25 +26,12 @@ from bridge.laravel.coercion import (
     known,
     loosely_equal,
     next_key,
-    slug,
     to_int,
     to_number,
     to_string,
     truth,
 )
-from bridge.laravel.dotenv import convert
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What the expressions of one app see: the root folder and the environment (`.env` beneath)."""
-
-    base: str
-    env: Mapping[str, str]
-
-    def variable(self, name: str, default: Callable[[], Value]) -> Value:
-        """Laravel's `env(name, default)`; the default is only worked out when it is needed."""
-        return convert(self.env[name]) if name in self.env else default()
+from bridge.laravel.functions import CASTS, CLASS_CONSTANTS, CONSTANTS, FUNCTIONS, World
 
 
 def evaluate(source: bytes, file: str, world: World) -> Value:
@@ -187,36 +172,47 @@ def _constant(file: _File, node: Node) -> Value:
         "__FILE__": file.file,
         "__LINE__": _line(node),
     }
-    return own[name] if name in own else _CONSTANTS[name]
+    return own[name] if name in own else CONSTANTS[name]
 
 
 def _class_constant(file: _File, node: Node) -> Value:
     holder, name = _meat(node)
     if _text(name) == "class":
         return file.class_name(holder)
-    return _CLASS_CONSTANTS[f"{file.class_name(holder).lower()}::{_text(name)}"]
+    return CLASS_CONSTANTS[f"{file.class_name(holder).lower()}::{_text(name)}"]
 
 
 def _call(file: _File, node: Node) -> Value:
-    name = _text(_field(node, "function")).removeprefix("\\").lower()
-    return _invoke(file, node, _FUNCTIONS.get(name))
+    return _invoke(file, node, _text(_field(node, "function")).removeprefix("\\").lower())
 
 
 def _static_call(file: _File, node: Node) -> Value:
     scope = file.class_name(_field(node, "scope")).lower().removeprefix("illuminate\\support\\")
-    return _invoke(file, node, _FUNCTIONS.get(f"{scope}::{_text(_field(node, 'name')).lower()}"))
+    return _invoke(file, node, f"{scope}::{_text(_field(node, 'name')).lower()}")
 
 
-def _invoke(file: _File, node: Node, function: _Function | None) -> Value:
-    arguments = _meat(_field(node, "arguments"))
-    plain = all(len(_meat(one)) == 1 and _meat(one)[0].type != "variadic_unpacking" for one in arguments)
-    if function is None or not plain:
+def _invoke(file: _File, node: Node, name: str) -> Value:
+    parts = [_meat(one) for one in _meat(_field(node, "arguments"))]
+    plain = all(len(one) == 1 and one[0].type != "variadic_unpacking" for one in parts)
+    if plain and name in ("env", "env::get"):  # its default may be an Unknown that is not needed
+        key, *default = [one[0] for one in parts]
+        return file.world.variable(
+            to_string(file.value(key)), lambda: file.value(default[0]) if default else None
+        )
+    if not plain or name not in FUNCTIONS:
         raise NotKnown(f"`{_short(node)}` is more than bridge evaluates", _line(node))
-    return function(file, *[_meat(one)[0] for one in arguments])
+    return FUNCTIONS[name](file.world, *[_deeply_known(file.value(one[0])) for one in parts])
+
+
+def _deeply_known(value: Value) -> Value:
+    it = known(value)
+    for inner in it.values() if isinstance(it, dict) else ():
+        _deeply_known(inner)
+    return it
 
 
 def _cast(file: _File, node: Node) -> Value:
-    return _CASTS[_text(_field(node, "type")).lower()](file.value(_field(node, "value")))
+    return CASTS[_text(_field(node, "type")).lower()](file.value(_field(node, "value")))
 
 
 def _unary(file: _File, node: Node) -> Value:
@@ -264,8 +260,6 @@ def _coalesce(file: _File, left: Node, right: Node) -> Value:
     return file.value(right) if value is None else value
 
 
-_Function: TypeAlias = Callable[..., Value]
-
 _EXPRESSIONS: dict[str, Callable[[_File, Node], Value]] = {
     "array_creation_expression": _array,
     "string": _single_quoted,
@@ -309,135 +303,6 @@ _OPERATORS: dict[str, Callable[[Value, Value], Value]] = {
     "|": lambda a, b: to_int(a) | to_int(b),
 }
 
-
-# Functions: file and argument nodes in, value out ---------------------------------------------------------
-
-
-def _env(file: _File, name: Node, default: Node | None = None) -> Value:
-    return file.world.variable(
-        to_string(file.value(name)), lambda: None if default is None else file.value(default)
-    )
-
-
-def _getenv(file: _File, name: Node) -> Value:
-    return file.world.env.get(to_string(file.value(name)), False)
-
-
-def _path(folder: str) -> _Function:
-    def path(file: _File, below: Node | None = None) -> Value:
-        rest = "" if below is None else to_string(file.value(below))
-        base = os.path.join(file.world.base, folder) if folder else file.world.base
-        if folder == "storage":
-            base = file.world.env.get("LARAVEL_STORAGE_PATH", base)
-        return f"{base}/{rest.lstrip('/')}" if rest else base
-
-    return path
-
-
-def _of_values(function: Callable[..., Value]) -> _Function:
-    """A PHP function of plain values; an Unknown anywhere within an argument is not let through."""
-
-    def call(file: _File, *nodes: Node) -> Value:
-        return function(*[_deeply_known(file.value(node)) for node in nodes])
-
-    return call
-
-
-def _deeply_known(value: Value) -> Value:
-    it = known(value)
-    for inner in it.values() if isinstance(it, dict) else ():
-        _deeply_known(inner)
-    return it
-
-
-def _array_filter(file: _File, array: Node) -> Value:
-    return {key: value for key, value in as_array(file.value(array)).items() if truth(value)}
-
-
-def _array_merge(*arrays: Value) -> Value:
-    result: Array = {}
-    for array in arrays:
-        for key, value in as_array(array).items():
-            result[next_key(result) if isinstance(key, int) else key] = value
-    return result
-
-
-def _explode(separator: Value, text: Value) -> Value:
-    return dict(enumerate(to_string(text).split(to_string(separator))))
-
-
-def _implode(separator: Value, array: Value) -> Value:
-    return to_string(separator).join(to_string(value) for value in as_array(array).values())
-
-
-def _trim(strip: Callable[[str, str], str]) -> _Function:
-    return _of_values(lambda text, signs=" \t\n\r\0\x0b": strip(to_string(text), to_string(signs)))
-
-
-def _dirname(path: Value, levels: Value = 1) -> Value:
-    result = to_string(path)
-    for _ in range(to_int(levels)):
-        result = os.path.dirname(result.rstrip("/")) or ("/" if result.startswith("/") else ".")
-    return result
-
-
-_FUNCTIONS: dict[str, _Function] = {
-    "env": _env,
-    "env::get": _env,
-    "base_path": _path(""),
-    "app_path": _path("app"),
-    "config_path": _path("config"),
-    "database_path": _path("database"),
-    "public_path": _path("public"),
-    "resource_path": _path("resources"),
-    "storage_path": _path("storage"),
-    "array_filter": _array_filter,
-    "array_merge": _of_values(_array_merge),
-    "array_values": _of_values(lambda array: dict(enumerate(as_array(array).values()))),
-    "dirname": _of_values(_dirname),
-    "getenv": _getenv,
-    "explode": _of_values(_explode),
-    "implode": _of_values(_implode),
-    "trim": _trim(str.strip),
-    "ltrim": _trim(str.lstrip),
-    "rtrim": _trim(str.rstrip),
-    "strtolower": _of_values(lambda text: re.sub("[A-Z]+", lambda m: m[0].lower(), to_string(text))),
-    "strtoupper": _of_values(lambda text: re.sub("[a-z]+", lambda m: m[0].upper(), to_string(text))),
-    "str::slug": _of_values(lambda title, *rest: slug(to_string(title), *map(to_string, rest))),
-    "str::lower": _of_values(lambda text: to_string(text).lower()),
-}
-
-_CASTS: dict[str, Callable[[Value], Value]] = {
-    "bool": truth,
-    "boolean": truth,
-    "int": to_int,
-    "integer": to_int,
-    "string": to_string,
-    "array": lambda value: value if isinstance(value, dict) else {} if value is None else {0: known(value)},
-}
-
-_CONSTANTS: dict[str, Value] = {
-    "PHP_EOL": "\n",
-    "DIRECTORY_SEPARATOR": "/",
-    "PHP_INT_MAX": 2**63 - 1,
-}
-
-# The numbers that mysqlnd, PHP's own MySQL library, gives to its options.
-_MYSQL_OPTIONS = (
-    "USE_BUFFERED_QUERY LOCAL_INFILE INIT_COMMAND COMPRESS DIRECT_QUERY FOUND_ROWS IGNORE_SPACE SSL_KEY "
-    "SSL_CERT SSL_CA SSL_CAPATH SSL_CIPHER SERVER_PUBLIC_KEY MULTI_STATEMENTS SSL_VERIFY_SERVER_CERT"
-)
-_PDO_OPTIONS = {
-    "ATTR_AUTOCOMMIT": 0, "ATTR_PREFETCH": 1, "ATTR_TIMEOUT": 2, "ATTR_ERRMODE": 3, "ATTR_CASE": 8,
-    "ATTR_PERSISTENT": 12, "ATTR_STRINGIFY_FETCHES": 17, "ATTR_DEFAULT_FETCH_MODE": 19,
-    "ATTR_EMULATE_PREPARES": 20, "ERRMODE_EXCEPTION": 2, "CASE_NATURAL": 0, "FETCH_ASSOC": 2, "FETCH_OBJ": 5,
-}  # fmt: skip
-_CLASS_CONSTANTS: dict[str, Value] = {
-    **{f"pdo::{name}": number for name, number in _PDO_OPTIONS.items()},
-    **{f"pdo::MYSQL_ATTR_{name}": 1000 + n for n, name in enumerate(_MYSQL_OPTIONS.split())},
-    **{f"pdo\\mysql::ATTR_{name}": 1000 + n for n, name in enumerate(_MYSQL_OPTIONS.split())},
-}
-MYSQL_SSL_CA = 1009
 
 _ESCAPES = {
     "n": "\n", "t": "\t", "r": "\r", "v": "\v", "e": "\x1b", "f": "\f", "\\": "\\", "$": "$", '"': '"',

@@ -11,6 +11,7 @@ import pytest
 from bridge.errors import ConfigurationError
 from bridge.laravel.coercion import Unknown, Value, loosely_equal, slug, to_int, to_string, truth
 from bridge.laravel.config import Config, read_config
+from bridge.laravel.dotenv import parse
 from tests.laravel.php import Php, php
 
 ENV = {
@@ -285,3 +286,13 @@ def test_a_slug_is_laravels_or_no_answer() -> None:
                     assert title in titles[7:], f"{title} has no slug"
                     continue
                 assert ours == process.ask([title, separator])["ok"], title
+
+
+def test_the_recorded_apps_configuration_is_known_as_a_whole(requiring: Php) -> None:
+    base = Path(__file__).parents[2] / "fixtures/payloads"
+    env = parse((base / ".env").read_text(encoding="utf-8"), {})
+    config = load(base, env)
+    real = asked(requiring, base, env)
+    assert isinstance(real, dict)
+    assert {name: differences(config.get(name), real[name]) for name in real} == dict.fromkeys(real, [])
+    assert config.get("chat.channels.staff") == "staff.acme"
