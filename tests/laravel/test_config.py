@@ -294,5 +294,6 @@ def test_the_recorded_apps_configuration_is_known_as_a_whole(requiring: Php) -> 
     config = load(base, env)
     real = asked(requiring, base, env)
     assert isinstance(real, dict)
-    assert {name: differences(config.get(name), real[name]) for name in real} == dict.fromkeys(real, [])
+    assert [line for name in real for line in differences(config.get(name), real[name], name)] == []
+    assert not any(isinstance(config.get(name), Unknown) for name in real)
     assert config.get("chat.channels.staff") == "staff.acme"
