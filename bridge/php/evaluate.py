@@ -139,6 +139,7 @@ class Evaluator:
         self._depth = 0
         self._frame = Frame("")
         self._line = 0
+        self.strict = False  # whether the function call under way stands in a file with strict_types
 
     # ---- what others call ---------------------------------------------------------------
 
@@ -258,6 +259,12 @@ class Evaluator:
             return any(self._fits(value, name) for name in declared.names)
         finally:
             self._frame = outer
+
+    def spend(self, steps: int) -> None:
+        """Takes more than one step off the budget, for work that grows with a string or an array."""
+        self._steps -= steps
+        if self._steps < 0:
+            self.refuse("code that runs this long")
 
     def refuse(self, what: str) -> NoReturn:
         """Raises Refused, pointing at the line under evaluation."""
@@ -395,10 +402,11 @@ class Evaluator:
                 self.refuse("the type parent")
         return isinstance(value, PhpObject | EnumCase | CustomSerialized) and self.is_a(value, name)
 
-    def _function(self, name: str, arguments: Sequence[Value]) -> Value:
+    def _function(self, name: str, arguments: Sequence[Value], *, strict: bool = False) -> Value:
         function = self.world.functions.get(name)
         if function is None:
             self.refuse(f"the function {name}()")
+        self.strict = strict
         if isinstance(function, ReferenceFunction):
             return function.act(self, arguments)[0]
         result = function(self, arguments)
@@ -792,7 +800,7 @@ class Evaluator:
         if named:
             self.refuse("named arguments of a function")
         if isinstance(node.function, str):
-            return self._function(node.function, arguments)
+            return self._function(node.function, arguments, strict=node.strict)
         return self.call(self._value(node.function), arguments)
 
     def _reference_call(self, function: ReferenceFunction, node: n.Call) -> Value:
@@ -804,6 +812,7 @@ class Evaluator:
             arguments.append(
                 self._value_or_null(argument.value) if by_reference else self._value(argument.value)
             )
+        self.strict = node.strict
         result, changed = function.act(self, arguments)
         for position, value in changed.items():
             if position < len(node.arguments):

@@ -100,10 +100,11 @@ class Argument(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Expression):
-    """`name(…)`, lower-case and without namespace, or a callable value."""
+    """`name(…)`, lower-case and without namespace, or a callable value. `strict`: as in `Type`."""
 
     function: str | Expression
     arguments: tuple[Argument, ...]
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

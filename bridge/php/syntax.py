@@ -741,8 +741,12 @@ def _function_call(self: _Lower, tree: Tree) -> n.Expression:
     if "\\" in written.lstrip("\\"):
         self.refuse(tree, f"the function {written}()")
     name = (imported or lowered).lstrip("\\").lower()
+    strict = self.scope.strict
     return _reference_or(
-        self, tree, arguments, lambda given: n.Call(line=_line(tree), function=name, arguments=given)
+        self,
+        tree,
+        arguments,
+        lambda given: n.Call(line=_line(tree), function=name, arguments=given, strict=strict),
     )
 
 
