@@ -39,9 +39,11 @@ def test_each_broadcast_is_delivered_and_no_other_job_is_lost_or_run_twice(
         wait_until("the queue is empty", lambda: store.left() == NOTHING, timeout=200)
         wait_until("the last message is here", lambda: not broadcasts - set(numbers(of_first, of_second)))
         delivered = Counter(numbers(of_first, of_second))
+        taken = {"first": len(of_first.events()), "second": len(of_second.events())}
         ran = Counter(app.lines())
         assert second.terminate() == 0
         assert first.terminate() == 0
+    assert min(taken.values()) > 0, f"one bridge had no part in it: {taken}"
     assert set(delivered) == broadcasts
     assert {number: times for number, times in delivered.items() if times > 1} == {}
     assert set(ran) == plain
