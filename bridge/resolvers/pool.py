@@ -1,0 +1,276 @@
+"""PHP processes that answer one question after another: one of them, and the few that are kept.
+
+A process talks in frames (four bytes of length, big-endian, then JSON) over one end of a socket pair. What it
+prints is read beside that, so that it never blocks, and kept up to OUTPUT_KEPT bytes a question.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+OUTPUT_KEPT = 64 * 1024  # bytes of what one question made the app print
+FRAME_LIMIT = 16 * 1024 * 1024  # bytes
+LOOK = 1.0  # seconds between looks whether a process still lives while it holds its socket open
+FAREWELL = 1.0  # seconds that an idle process has to end by itself
+
+Frame = Mapping[str, object]
+
+
+class Died(Exception):
+    """The process ended, or had to be ended, before it answered; `str()` says why."""
+
+
+class Late(Died):
+    """It did not answer in time."""
+
+
+class PhpProcess:
+    """One process, in a group of its own, started at once. For one thread at a time; `kill` for any.
+
+    `output` is what it printed during the last question, `printed` how many bytes that were in all.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
+        """`command` gets the number of its descriptor as the last argument. Raises OSError."""
+        self._socket, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                pass_fds=[theirs.fileno()],
+                cwd=folder,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._socket.close()
+            os.close(reading)
+            raise
+        finally:
+            theirs.close()
+            os.close(writing)
+        self._socket.setblocking(False)
+        os.set_blocking(reading, False)
+        self._reading: int | None = reading
+        self._received = bytearray()
+        self._ended = threading.Lock()
+        self._reaped = False
+        self.output = b""
+        self.printed = 0
+        self.questions = 0
+        self.memory = 0  # bytes that PHP said it uses
+        self.retired = False  # it said that it will answer no more
+        self.started_at = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def age(self) -> float:
+        """Seconds since its start."""
+        return time.monotonic() - self.started_at
+
+    @property
+    def idle(self) -> bool:
+        """Whether it lives and has said nothing unasked."""
+        return not self._reaped and not self._exit() and not select.select([self._socket], [], [], 0)[0]
+
+    def ask(self, question: Frame | None, timeout: float) -> Frame:
+        """The next frame from it, after `question` has been sent, in `timeout` seconds. Raises Died, Late."""
+        unsent = memoryview(b"" if question is None else _packed(question))
+        deadline = time.monotonic() + timeout
+        self.output, self.printed = b"", 0
+        self.questions += 1
+        while True:
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN | (select.POLLOUT if unsent else 0))
+            if self._reading is not None:
+                poll.register(self._reading, select.POLLIN)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Late(f"it did not answer within {timeout:g} s")
+            ready = dict(poll.poll(min(left, LOOK) * 1000))
+            if self._reading in ready:
+                self._read_output()
+            on_socket = ready.get(self._socket.fileno(), 0)
+            try:
+                if unsent and on_socket & select.POLLOUT:
+                    unsent = unsent[self._socket.send(unsent) :]
+                gone = on_socket & ~select.POLLOUT and not self._receive()
+            except (ConnectionError, BlockingIOError) as error:
+                gone = isinstance(error, ConnectionError)
+            frame = self._frame()
+            if frame is not None:
+                self._read_output()
+                return frame
+            if gone or (not ready and self._exit()):
+                self._read_output()
+                raise Died(self._last_words())
+
+    def kill(self) -> None:
+        """Its whole group gets SIGKILL; who waits for its answer gets Died."""
+        with self._ended:
+            if not self._reaped:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self, *, farewell: float = 0) -> None:
+        """Nothing of it is left; it has `farewell` seconds to end by itself."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + farewell
+        while not self._exit() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.kill()
+        with self._ended:
+            self._process.wait()
+            self._reaped = True
+        self._socket.close()
+        self._close_output()
+
+    def _receive(self) -> bool:
+        data = self._socket.recv(1 << 18)
+        self._received += data
+        return bool(data)
+
+    def _frame(self) -> Frame | None:
+        if len(self._received) < 4:
+            return None
+        size: int = struct.unpack_from(">I", self._received)[0]
+        if size > FRAME_LIMIT:
+            raise Died(f"its answer is longer than {FRAME_LIMIT >> 20} MiB")
+        if len(self._received) < 4 + size:
+            return None
+        text = bytes(self._received[4 : 4 + size])
+        del self._received[: 4 + size]
+        try:
+            frame = json.loads(text)
+        except ValueError:
+            frame = None
+        if not isinstance(frame, dict) or self._received:
+            raise Died("it answered with something that is no frame")
+        return frame
+
+    def _read_output(self) -> None:
+        while self._reading is not None:
+            try:
+                data = os.read(self._reading, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                self._close_output()
+            self.printed += len(data)
+            self.output += data[: OUTPUT_KEPT - len(self.output)]
+
+    def _close_output(self) -> None:
+        if self._reading is not None:
+            os.close(self._reading)
+            self._reading = None
+
+    def _last_words(self) -> str:
+        """Why it ended: PHP's own fatal message, else its exit."""
+        deadline = time.monotonic() + FAREWELL
+        while not (ended := self._exit()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        for line in self.output.splitlines():
+            if b"Fatal error" in line or b"Parse error" in line or b"Could not open" in line:
+                return line.decode("utf-8", "replace").strip()[:300]
+        if ended is None:
+            return "it closed its socket"
+        if ended.si_code == os.CLD_EXITED:
+            return f"it exited with {ended.si_status}"
+        return f"it was ended by {signal.Signals(ended.si_status).name}"
+
+    def _exit(self) -> os.waitid_result | None:
+        """How it ended, None while it lives. It stays a zombie, so that its group keeps its number."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+
+
+class Pool:
+    """Up to `size` processes, started when they are needed.
+
+    start  makes one that has booted; what it raises goes to who asked
+    fit    whether a process may serve another question
+    """
+
+    def __init__(
+        self, start: Callable[[], PhpProcess], *, size: int, fit: Callable[[PhpProcess], bool]
+    ) -> None:
+        self._start = start
+        self._fit = fit
+        self._slots: queue.LifoQueue[PhpProcess | None] = queue.LifoQueue()
+        for _ in range(size):
+            self._slots.put(None)
+        self._living: set[PhpProcess] = set()
+        self._lock = threading.Lock()  # `close` comes from another thread than the questions
+        self._closed = False
+
+    @contextlib.contextmanager
+    def borrowed(self) -> Iterator[PhpProcess]:
+        """A process for the caller alone. It is ended if the block raises. Raises Died when closed."""
+        process = self._slots.get()
+        try:
+            if process is not None and not (process.idle and self._fit(process)):
+                self._end(process, farewell=FAREWELL)
+                process = None
+            if process is None:
+                process = self._started()
+            try:
+                yield process
+            except BaseException:
+                self._end(process)
+                process = None
+                raise
+        finally:
+            self._slots.put(process)
+
+    def close(self) -> None:
+        """Every process is gone; who waits for one gets Died."""
+        self._closed = True
+        idle: list[PhpProcess | None] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                idle.append(self._slots.get_nowait())
+        for process in idle:
+            if process is not None:
+                self._end(process, farewell=FAREWELL)
+            self._slots.put(None)
+        with self._lock:
+            for busy in self._living:
+                busy.kill()  # whoever has borrowed it ends it
+
+    def _started(self) -> PhpProcess:
+        if self._closed:
+            raise Died("the PHP helper has been closed")
+        process = self._start()
+        with self._lock:
+            self._living.add(process)
+            closed = self._closed
+        if closed:
+            self._end(process)
+            raise Died("the PHP helper has been closed")
+        return process
+
+    def _end(self, process: PhpProcess, *, farewell: float = 0) -> None:
+        with self._lock:
+            self._living.discard(process)
+        process.close(farewell=farewell)
+
+
+def _packed(frame: Frame) -> bytes:
+    text = json.dumps(frame).encode()
+    return struct.pack(">I", len(text)) + text
