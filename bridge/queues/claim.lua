@@ -3,30 +3,29 @@
 --
 -- KEYS  list, reserved set, notify list
 -- ARGV  score of the reservation, tokens already taken from the notify list,
---       then pairs: the entry as it stands in the list, the entry with its new attempts
--- Returns the positions (1, 2, …) of the pairs that were taken.
+--       the jobs, each as two strings with their lengths (four bytes, big-endian) before them:
+--       the entry as it stands in the list, the entry with its new attempts
+-- Returns the numbers (1, 2, …) of the jobs that were taken.
 
 local taken = {}
-local pairs_given = (#ARGV - 2) / 2
+local job, position = 0, 1
+while position <= #ARGV[3] do
+    local entry, reserved
+    entry, reserved, position = struct.unpack('>I4c0I4c0', ARGV[3], position)
+    job = job + 1
 
-local function reserve(pair)
-    redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2 + 2 * pair])
-    taken[#taken + 1] = pair
-end
-
--- As long as the head of the list is the next pair, popping is cheaper than searching.
-local pair = 1
-while pair <= pairs_given do
-    local entry = ARGV[1 + 2 * pair]
-    if redis.call('ZSCORE', KEYS[2], ARGV[2 + 2 * pair]) then
-        -- its twin is reserved already and would be overwritten: left for later
+    local found = false
+    if redis.call('ZSCORE', KEYS[2], reserved) then
+        found = false -- its twin is reserved and would be overwritten: left for later
     elseif redis.call('LINDEX', KEYS[1], 0) == entry then
-        redis.call('LPOP', KEYS[1])
-        reserve(pair)
-    elseif redis.call('LREM', KEYS[1], 1, entry) == 1 then
-        reserve(pair)
+        found = redis.call('LPOP', KEYS[1]) -- cheaper than searching
+    else
+        found = redis.call('LREM', KEYS[1], 1, entry) == 1
     end
-    pair = pair + 1
+    if found then
+        redis.call('ZADD', KEYS[2], ARGV[1], reserved)
+        taken[#taken + 1] = job
+    end
 end
 
 -- One token per job, as Laravel's own script takes one per pop.

@@ -12,12 +12,14 @@ less often: polling takes at most a tenth of the time.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -31,6 +33,7 @@ POLL_INTERVAL = 0.025  # seconds between looks at the newest rows
 SCAN_INTERVAL = 1.0  # seconds between looks at all rows
 RESTING_SHARE = 10  # a poll that took t seconds is followed by 10 t of rest
 NEWEST = 100  # rows a poll looks at
+LOOK = "%Illuminate%BroadcastEvent%"  # a payload to read closely; escaping differs, letters do not
 MOST_ATTEMPTS = 255  # the column is an unsigned tinyint
 FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like broadcasts and are none
 
@@ -81,10 +84,14 @@ class DatabaseQueue:
         self._retry_after = retry_after
         self._clock = clock
         self._jobs = _jobs_table(table)
+        self._page = _page(self._jobs, self._sql.dialect)
+        self._poll = _poll(self._jobs, self._sql.dialect, self._queues)
         self._skip_locked: bool | None = None
         self._woken = threading.Event()
         self._foreign: set[int] = set()
         self._poll_rest = POLL_INTERVAL
+        # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
+        self._polls: collections.deque[float] = collections.deque(maxlen=8)
         self._scan_rest = SCAN_INTERVAL
         self._version: object = None
 
@@ -135,7 +142,8 @@ class DatabaseQueue:
                 return
             before = time.monotonic()
             new = self._sql.run(self._has_new)
-            self._poll_rest = max(POLL_INTERVAL, RESTING_SHARE * (time.monotonic() - before))
+            self._polls.append(time.monotonic() - before)
+            self._poll_rest = max(POLL_INTERVAL, RESTING_SHARE * min(self._polls))
             if new:
                 return
 
@@ -203,23 +211,16 @@ class DatabaseQueue:
         """Up to `limit` free broadcasts by id, in order of service. Locks nothing."""
         if self._sql.dialect == "sqlite":
             self._version = _data_version(connection)  # before the rows are read: no change goes unseen
-        row = self._jobs.c
-        payload = sa.cast(row.payload, sa.LargeBinary) if self._sql.dialect == "sqlite" else row.payload
         found: dict[int, _Candidate] = {}
         for queue in self._queues:
             after = 0
-            while len(found) < limit:
-                page = (
-                    sa.select(row.id, payload)
-                    .where(row.queue == queue, row.id > after, self._free(now), self._looks_like_broadcast())
-                    .order_by(row.id)
-                    .limit(limit - len(found))
-                )
-                rows = connection.execute(page).all()
+            while (wanted := limit - len(found)) > 0:
+                given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
+                rows = connection.execute(self._page, given).all()
                 for id, text in rows:
                     if id not in self._foreign and (candidate := self._candidate(queue, id, text)):
                         found[id] = candidate
-                if not rows:
+                if len(rows) < wanted:
                     break
                 after = rows[-1][0]
         return found
@@ -237,13 +238,13 @@ class DatabaseQueue:
     def _claim(self, connection: sa.Connection, ids: Sequence[int], now: int) -> dict[int, int] | None:
         """Id → attempts of those rows that were still free and are now ours."""
         row = self._jobs.c
-        free = sa.select(row.id, row.attempts).where(row.id.in_(ids), self._free(now))
+        free = sa.select(row.id, row.attempts).where(row.id.in_(ids), _is_free(self._jobs))
         if self._sql.dialect != "sqlite":  # there, the transaction itself is the lock
             free = free.with_for_update(skip_locked=self._skips_locked(connection))
         # without the hint a small table is read as a whole, and its other rows are locked in passing
         free = free.with_hint(self._jobs, "FORCE INDEX (PRIMARY)", "mysql")
         free = free.with_hint(self._jobs, "FORCE INDEX (PRIMARY)", "mariadb")
-        held = {id: attempts for id, attempts in connection.execute(free)}
+        held = {id: attempts for id, attempts in connection.execute(free, self._times(now))}
         if not held:
             return None
         more = sa.case((row.attempts < MOST_ATTEMPTS, row.attempts + 1), else_=row.attempts)
@@ -258,21 +259,11 @@ class DatabaseQueue:
             if version == self._version:
                 return False
             self._version = version
-        row = self._jobs.c
-        newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
-        free = sa.and_(row.reserved_at.is_(None), row.available_at <= int(self._clock()))
-        poll = sa.select(row.id).where(
-            row.id > newest, row.queue.in_(self._queues), free, self._looks_like_broadcast()
-        )
-        return any(id not in self._foreign for id in connection.execute(poll).scalars())
+        rows = connection.execute(self._poll, self._times(int(self._clock())))
+        return any(id not in self._foreign for id in rows.scalars())
 
-    def _free(self, now: int) -> sa.ColumnElement[bool]:
-        row = self._jobs.c
-        waiting = sa.and_(row.reserved_at.is_(None), row.available_at <= now)
-        return sa.or_(waiting, row.reserved_at <= now - self._retry_after)
-
-    def _looks_like_broadcast(self) -> sa.ColumnElement[bool]:
-        return self._jobs.c.payload.like("%Illuminate%BroadcastEvent%")
+    def _times(self, now: int) -> dict[str, int]:
+        return {"now": now, "expired": now - self._retry_after}
 
     def _still(self, receipts: Sequence[Reservation]) -> sa.ColumnElement[bool]:
         """True for rows that are reserved as these receipts say; they agree in all but the id."""
@@ -320,6 +311,48 @@ def _jobs_table(name: str) -> sa.TableClause:
         sa.column("created_at", big),
         schema=schema or None,
     )
+
+
+def _page(jobs: sa.TableClause, dialect: str) -> sa.Select[Any]:
+    """Free rows of one queue that look like broadcasts, from an id on: id and payload."""
+    row = jobs.c
+    # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
+    payload = sa.cast(row.payload, sa.LargeBinary) if dialect == "sqlite" else row.payload
+    return (
+        sa.select(row.id, payload)
+        .where(
+            row.queue == sa.bindparam("queue"),
+            row.id > sa.bindparam("after"),
+            _is_free(jobs),
+            _looks_like_broadcast(jobs, dialect),
+        )
+        .order_by(row.id)
+        .limit(sa.bindparam("wanted", type_=sa.Integer()))
+    )
+
+
+def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str]) -> sa.Select[Any]:
+    """Ids of waiting rows that look like broadcasts, among the newest."""
+    row = jobs.c
+    newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
+    any_queue = sa.or_(*(row.queue == queue for queue in queues))
+    looks = _looks_like_broadcast(jobs, dialect)
+    return sa.select(row.id).where(row.id > newest, any_queue, _is_waiting(jobs), looks)
+
+
+def _looks_like_broadcast(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[bool]:
+    # MySQL's collations compare letter by letter, which takes ten times as long as comparing bytes
+    text = sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "mysql" else jobs.c.payload
+    return sa.type_coerce(text, sa.Text).like(LOOK)
+
+
+def _is_waiting(jobs: sa.TableClause) -> sa.ColumnElement[bool]:
+    return sa.and_(jobs.c.reserved_at.is_(None), jobs.c.available_at <= sa.bindparam("now"))
+
+
+def _is_free(jobs: sa.TableClause) -> sa.ColumnElement[bool]:
+    """Waiting, or reserved so long ago that the reservation has expired."""
+    return sa.or_(_is_waiting(jobs), jobs.c.reserved_at <= sa.bindparam("expired"))
 
 
 def _receipt(job: Job) -> Reservation:

@@ -18,7 +18,7 @@ COMMANDS = frozenset(
 )
 MARK = b"BroadcastEvent"  # stands in every broadcast payload; json_encode never escapes letters
 _SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
-_ATTEMPTS = re.compile(rb'("attempts"\s*:\s*)(\d+)(?=\s*[,}])')
+_ATTEMPTS = re.compile(rb'"attempts"\s*:\s*(\d+)(?=\s*[,}])')
 
 
 def broadcast_document(payload: bytes) -> Mapping[str, object] | None:
@@ -45,9 +45,10 @@ def with_attempts(payload: bytes, document: Mapping[str, object], attempts: int)
     Where the text leaves doubt which number is meant, the whole is encoded anew, as Laravel's script always
     does.
     """
-    found = _ATTEMPTS.findall(payload)
+    found = list(_ATTEMPTS.finditer(payload))
     if len(found) == 1 and int(found[0][1]) == document["attempts"]:
-        return _ATTEMPTS.sub(rb"\g<1>%d" % attempts, payload)
+        start, end = found[0].span(1)
+        return payload[:start] + b"%d" % attempts + payload[end:]
     return json.dumps({**document, "attempts": attempts}).encode()
 
 

@@ -222,8 +222,8 @@ def test_wait_ends_when_a_job_is_pushed(store: Store) -> None:
 
     def push_soon() -> None:
         time.sleep(0.2)
-        pushed_at.append(time.monotonic())
         store.push(broadcast())
+        pushed_at.append(time.monotonic())
 
     pusher = threading.Thread(target=push_soon)
     pusher.start()
@@ -235,7 +235,7 @@ def test_wait_ends_when_a_job_is_pushed(store: Store) -> None:
     found_at = time.monotonic()
     pusher.join()
     assert len(jobs) == 1
-    assert found_at - pushed_at[0] < 0.3
+    assert found_at - pushed_at[0] < 0.8  # before the scan that comes every second
 
 
 def test_wait_ends_in_time_when_nothing_comes(store: Store) -> None:
