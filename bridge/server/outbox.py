@@ -7,6 +7,7 @@ loop are written together, in order: with a backlog of events that is several ti
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -29,20 +30,23 @@ def text_frame(text: str) -> bytes:
 
 
 class Outbox:
-    """Two steps to the sockets: a run of frames for one audience, then each socket's own slot.
+    """Three ways to the sockets, the cheapest that keeps each socket's order.
 
-    A run gathers the frames that one turn of the loop brings for the same channel, so that a backlog touches
-    each socket once and is joined once. It holds the hub's own collection of sockets: `settle` must be called
-    before the hub changes. `Socket.out` is None, one frame, or a list: mostly one frame, and no list.
+    A *run* gathers the frames that one turn of the loop brings for the same audience: they are joined once.
+    It holds the hub's own collection of sockets, so `settle` must be called before the hub changes.
+    A run that is alone is written straight to its sockets. Otherwise frames wait in each socket's *slot*,
+    `Socket.out`: None, one frame, or a list; mostly one frame, and no list.
     """
 
-    __slots__ = ("_audience", "_dirty", "_is_scheduled", "_loop", "_run")
+    __slots__ = ("_audience", "_dirty", "_is_scheduled", "_joined", "_loop", "_rest", "_run")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._run: list[bytes] = []
         self._audience: Collection[Socket] = ()
-        self._dirty: list[Socket] = []
+        self._joined = b""  # the run that is being written,
+        self._rest: list[Socket] = []  # and who has yet to get it
+        self._dirty: list[Socket] = []  # sockets with something in their slots
         self._is_scheduled = False
 
     def put(self, frame: bytes, sockets: Collection[Socket], excluded: Socket | None = None) -> None:
@@ -59,9 +63,12 @@ class Outbox:
             self._loop.call_soon(self._flush)
 
     def settle(self) -> None:
-        """What was put so far does not depend on the hub any more."""
-        run, audience = self._run, self._audience
-        if run:
+        """What was put so far is in the sockets' slots and does not depend on the hub any more."""
+        if self._rest:
+            rest, self._rest = self._rest, []
+            self._distribute(self._joined, rest, None)
+        if self._run:
+            run, audience = self._run, self._audience
             self._run, self._audience = [], ()
             self._distribute(b"".join(run), audience, None)
 
@@ -79,7 +86,32 @@ class Outbox:
                     socket.out = [out, frame]  # type: ignore[list-item]
 
     def _flush(self) -> None:
-        self.settle()
+        if self._dirty or (self._rest and self._run):
+            self.settle()
+            self._write_slots()
+        else:
+            if self._run:
+                self._joined, self._rest = b"".join(self._run), list(self._audience)
+                self._run, self._audience = [], ()
+            batch, self._rest = self._rest[:SLICE], self._rest[SLICE:]
+            self._write_run(batch)
+        self._is_scheduled = bool(self._dirty or self._rest or self._run)
+        if self._is_scheduled:
+            self._loop.call_soon(self._flush)
+
+    def _write_run(self, batch: list[Socket]) -> None:
+        data, size, write = self._joined, len(self._joined), os.write
+        for socket in batch:  # `Socket.write`, written out: this is where a fan-out spends its time
+            fd, sent = socket.fd, 0
+            if fd >= 0:
+                try:
+                    sent = write(fd, data)
+                except OSError:
+                    sent = 0
+            if sent != size:
+                socket.write(data[sent:])
+
+    def _write_slots(self) -> None:
         batch, self._dirty = self._dirty[:SLICE], self._dirty[SLICE:]
         previous: list[bytes] | None = None
         joined = b""
@@ -94,6 +126,3 @@ class Outbox:
                 socket.write(joined)
             else:
                 socket.write(out)  # type: ignore[arg-type]
-        self._is_scheduled = bool(self._dirty or self._run)
-        if self._is_scheduled:
-            self._loop.call_soon(self._flush)
