@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import sqlalchemy as sa
 from starlette.routing import BaseRoute
 
 from bridge.broadcast import Broadcast
@@ -27,12 +28,11 @@ from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.database import engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
+from bridge.laravel.models.records import Records
 from bridge.laravel.payload import Decrypt, read_document
 from bridge.laravel.source import AppSource
 from bridge.laravel.version import Version
-from bridge.php.evaluate import Evaluator
 from bridge.php.unserialize import unserialize
-from bridge.php.values import PhpObject, Value
 from bridge.pusher.app import App, Limits
 from bridge.queues.database import DatabaseQueue
 from bridge.queues.failed import DatabaseFailedJobs, FailedJobs, FileFailedJobs, NoFailedJobs
@@ -68,13 +68,20 @@ def build_ladder(
     """The ladder for the app; nothing is connected or evaluated yet."""
     connections = broadcast_connections(laravel)
     source = AppSource(laravel.path)
-    worlds = Worlds(source, Known(functions={}, constants={}), time.monotonic)
-    restore_model = _no_models
+    known = Known(
+        functions={},
+        constants={},
+        records=Records(partial(_database, laravel)),
+        connection=laravel.config.text("database.default") or "",
+        zone=laravel.timezone,
+        decrypt=_encrypter(laravel),
+    )
+    worlds = Worlds(source, known, time.monotonic)
     return Ladder(
         [
             MappingRung(events, connections),
-            FrameworkRung(worlds.of, connections, restore_model),
-            NativeRung(worlds.of, connections, restore_model),
+            FrameworkRung(worlds.of, connections),
+            NativeRung(worlds.of, connections),
         ],
         decrypter(laravel),
         version=version or laravel.release,
@@ -83,8 +90,13 @@ def build_ladder(
     )
 
 
-def _no_models(identifier: PhpObject, php: Evaluator) -> Value:
-    raise Refused("models")
+def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:
+    """Engine and table prefix of a Laravel connection. Refused where it is not usable."""
+    try:
+        facts = laravel.database(connection or None)
+        return engine(facts), facts.prefix
+    except ConfigurationError as problem:
+        raise Refused(str(problem)) from None
 
 
 def broadcast_connections(laravel: LaravelApp) -> Connections:
@@ -96,23 +108,27 @@ def broadcast_connections(laravel: LaravelApp) -> Connections:
 
 def decrypter(laravel: LaravelApp) -> Decrypt:
     """Opens the command of a ShouldBeEncrypted job; without a key it refuses."""
-    try:
-        encrypter = Encrypter(laravel.keys, laravel.cipher)
-    except ConfigurationError as problem:
-        reason = f"the job is encrypted, and {problem}"
-
-        def refuse(_: bytes) -> bytes:
-            raise Refused(reason)
-
-        return refuse
+    decrypt_text = _encrypter(laravel)
 
     def decrypt(text: bytes) -> bytes:
-        plain = unserialize(encrypter.decrypt(text))
+        plain = unserialize(decrypt_text(text))
         if not isinstance(plain, bytes):
             raise WouldFail("the encrypted command holds no text")
         return plain
 
     return decrypt
+
+
+def _encrypter(laravel: LaravelApp) -> Callable[[bytes], bytes]:
+    try:
+        return Encrypter(laravel.keys, laravel.cipher).decrypt
+    except ConfigurationError as problem:
+        reason = f"something is encrypted, and {problem}"
+
+        def refuse(_: bytes) -> bytes:
+            raise Refused(reason)
+
+        return refuse
 
 
 def derives_from_broadcast_event(source: AppSource, class_name: str) -> bool | None:

@@ -55,6 +55,34 @@ _QUEUEABLE = (
     _Property(name="chainCatchCallbacks", since=(11, 0)),
 )
 
+# Properties of Model and its concerns that say how a model is read; `casts()` and traits add to them.
+_MODEL = (
+    *(_Property(name=name, visibility="protected") for name in ("connection", "table", "dateFormat")),
+    _Property(name="primaryKey", default=b"id", visibility="protected"),
+    _Property(name="keyType", default=b"int", visibility="protected"),
+    *(
+        _Property(name=name, default=PhpArray(), visibility="protected")
+        for name in (
+            "with", "withCount", "attributes", "original", "changes", "previous", "casts", "classCastCache",
+            "attributeCastCache", "dates", "appends", "dispatchesEvents", "observables", "relations",
+            "touches", "hidden", "visible", "fillable",
+        )
+    ),
+    _Property(name="guarded", default=PhpArray.of([b"*"]), visibility="protected"),
+    _Property(name="perPage", default=15, visibility="protected"),
+    _Property(name="relationAutoloadCallback", visibility="protected"),
+    _Property(name="relationAutoloadContext", visibility="protected"),
+    _Property(name="escapeWhenCastingToString", default=False, visibility="protected"),
+    _Property(name="incrementing", default=True),
+    _Property(name="preventsLazyLoading", default=False),
+    _Property(name="exists", default=False),
+    _Property(name="wasRecentlyCreated", default=False),
+    _Property(name="timestamps", default=True),
+    _Property(name="usesUniqueIds", default=False),
+)  # fmt: skip
+
+_ELOQUENT = "Illuminate\\Database\\Eloquent\\"
+
 _TABLE: dict[str, _Class] = {
     BROADCAST + "ShouldBroadcast": _Class(kind="interface"),
     BROADCAST + "ShouldBroadcastNow": _Class(kind="interface", interfaces=(BROADCAST + "ShouldBroadcast",)),
@@ -83,6 +111,15 @@ _TABLE: dict[str, _Class] = {
     "BackedEnum": _Class(kind="interface", interfaces=("UnitEnum",)),
     "Throwable": _Class(kind="interface", interfaces=("Stringable",)),
     "stdClass": _Class(),
+    "DateTimeInterface": _Class(kind="interface"),
+    "DateTime": _Class(interfaces=("DateTimeInterface",)),
+    "DateTimeImmutable": _Class(interfaces=("DateTimeInterface",)),
+    "Carbon\\CarbonInterface": _Class(
+        kind="interface", interfaces=("DateTimeInterface", "JsonSerializable", "Stringable")
+    ),
+    "Carbon\\Carbon": _Class(parent="DateTime", interfaces=("Carbon\\CarbonInterface",)),
+    "Carbon\\CarbonImmutable": _Class(parent="DateTimeImmutable", interfaces=("Carbon\\CarbonInterface",)),
+    "Illuminate\\Support\\Carbon": _Class(parent="Carbon\\Carbon"),
     "Illuminate\\Foundation\\Events\\Dispatchable": _Class(kind="trait"),
     "Illuminate\\Foundation\\Bus\\Dispatchable": _Class(kind="trait"),
     "Illuminate\\Broadcasting\\InteractsWithSockets": _Class(
@@ -145,13 +182,58 @@ _TABLE: dict[str, _Class] = {
         traits=("Illuminate\\Bus\\Queueable",),
         properties=(_Property(name="event"), _Property(name="tries"), _Property(name="timeout")),
     ),
+    _ELOQUENT + "Model": _Class(
+        interfaces=(
+            BROADCAST + "HasBroadcastChannel",
+            "Illuminate\\Contracts\\Support\\Arrayable",
+            "Illuminate\\Contracts\\Support\\Jsonable",
+            "ArrayAccess",
+            "JsonSerializable",
+        ),
+        properties=_MODEL,
+    ),
+    "Illuminate\\Foundation\\Auth\\User": _Class(parent=_ELOQUENT + "Model"),
+    _ELOQUENT + "Relations\\Pivot": _Class(
+        parent=_ELOQUENT + "Model",
+        properties=(
+            _Property(name="incrementing", default=False),
+            _Property(name="guarded", default=PhpArray(), visibility="protected"),
+            _Property(name="pivotParent"),
+            _Property(name="pivotRelated"),
+            _Property(name="foreignKey", visibility="protected"),
+            _Property(name="relatedKey", visibility="protected"),
+        ),
+    ),
+    # Traits without effect on how a model is read, or with one that `laravel.models.facts` knows
+    **dict.fromkeys(
+        (
+            _ELOQUENT + "SoftDeletes",
+            _ELOQUENT + "BroadcastsEvents",
+            _ELOQUENT + "BroadcastsEventsAfterCommit",
+            _ELOQUENT + "Factories\\HasFactory",
+            _ELOQUENT + "Prunable",
+            _ELOQUENT + "MassPrunable",
+            _ELOQUENT + "Concerns\\HasUuids",
+            _ELOQUENT + "Concerns\\HasUlids",
+            _ELOQUENT + "Concerns\\HasVersion4Uuids",
+            "Illuminate\\Notifications\\Notifiable",
+            "Illuminate\\Auth\\Authenticatable",
+            "Illuminate\\Auth\\MustVerifyEmail",
+            "Illuminate\\Auth\\Passwords\\CanResetPassword",
+            "Illuminate\\Foundation\\Auth\\Access\\Authorizable",
+            "Laravel\\Sanctum\\HasApiTokens",
+            "Laravel\\Passport\\HasApiTokens",
+            "Laravel\\Fortify\\TwoFactorAuthenticatable",
+        ),
+        _Class(kind="trait"),
+    ),
     "Illuminate\\Broadcasting\\Channel": _Class(properties=(_Property(name="name"),)),
     "Illuminate\\Broadcasting\\PrivateChannel": _Class(parent="Illuminate\\Broadcasting\\Channel"),
     "Illuminate\\Broadcasting\\PresenceChannel": _Class(parent="Illuminate\\Broadcasting\\Channel"),
     "Illuminate\\Broadcasting\\EncryptedPrivateChannel": _Class(parent="Illuminate\\Broadcasting\\Channel"),
 }
 
-_EXCEPTIONS = {
+EXCEPTIONS = {
     "Exception": None, "Error": None, "ErrorException": "Exception", "TypeError": "Error",
     "ValueError": "Error",
     "ArithmeticError": "Error", "DivisionByZeroError": "ArithmeticError", "ArgumentCountError": "TypeError",
@@ -163,7 +245,7 @@ _EXCEPTIONS = {
     "RangeException": "RuntimeException", "UnderflowException": "RuntimeException",
     "UnexpectedValueException": "RuntimeException", "JsonException": "Exception",
 }  # fmt: skip
-for _name, _parent in _EXCEPTIONS.items():
+for _name, _parent in EXCEPTIONS.items():
     _TABLE[_name] = _Class(
         parent=_parent,
         interfaces=() if _parent else ("Throwable",),

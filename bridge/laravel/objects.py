@@ -37,7 +37,8 @@ def restore(objects: Sequence[PhpObject], php: Evaluator, restore_model: Restore
         if declared is None:
             raise Refused(f"the class {name} of an object in the payload is not known")
         if php.classes.is_a(name, MODEL):
-            raise Refused(f"a {name} that was serialized whole")
+            _restore_model(value, php)
+            continue
         if is_known(name) and not uses_trait(php.classes, name, SERIALIZES_MODELS):
             continue
         _restore_one(value, php, restore_model)
@@ -71,6 +72,14 @@ def _restore_one(value: PhpObject, php: Evaluator, restore_model: RestoreModel) 
         elif bound.declaration.type is not None and not php.accepts(written, bound.declaration.type, name):
             raise Refused(f"the property {plain_name(key)} of {name} has changed its type")
         complete[key] = written
+    value.properties.clear()
+    value.properties.update(complete)
+
+
+def _restore_model(value: PhpObject, php: Evaluator) -> None:
+    """A model that was serialized whole: its state is that of the dispatch, no query is made."""
+    complete = php.defaults(value.class_name)
+    complete.update(value.properties)
     value.properties.clear()
     value.properties.update(complete)
 

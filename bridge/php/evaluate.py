@@ -65,7 +65,8 @@ class ReferenceFunction:
 class Native(Protocol):
     """A class, or a family of classes, whose behaviour is written in Python.
 
-    Each raises Refused for what it does not know; `method` and `name` are as written in the source.
+    Each raises Refused for what it does not know; `method` and `name` are as written in the source. A class
+    whose methods may be called with named arguments has `parameters`: lower-case method → their names.
     """
 
     def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value: ...
@@ -116,6 +117,7 @@ class Frame:
     this: PhpObject | None = None
     class_name: str = ""
     static_class: str = ""
+    function: str = ""
 
 
 class _Return(Exception):
@@ -233,6 +235,16 @@ class Evaluator:
             return class_name == "UnitEnum" or self.backing_value(value) is not None
         return answer
 
+    @property
+    def function_name(self) -> str:
+        """The method that is running."""
+        return self._frame.function
+
+    def runs_inside(self, subject: PhpObject) -> bool:
+        """Whether the code that runs may reach protected members of the object."""
+        scope = self._frame.class_name
+        return bool(scope) and bool(self.classes.is_a(subject.class_name, scope))
+
     def instantiate(self, class_name: str) -> PhpObject:
         """An object with every property at its default, no constructor run."""
         return PhpObject(class_name, self.defaults(class_name))
@@ -304,7 +316,7 @@ class Evaluator:
     ) -> Value:
         method = bound.method
         body = syntax.lower_body(method)
-        frame = Frame(method.file, {}, this, bound.owner, static_class)
+        frame = Frame(method.file, {}, this, bound.owner, static_class, method.name)
         if case is not None:
             frame.variables["this"] = case
         elif this is not None and not method.static:
@@ -839,14 +851,12 @@ class Evaluator:
         bound = self._visible_method(holder, name)
         if bound is not None:
             return self._run(bound, holder, holder.class_name, arguments, named)
-        if named:
-            self.refuse("named arguments of a native method")
         native = self.world.native(holder.class_name)
         if native is None:
             if self._complete(holder.class_name) and self.classes.method(holder.class_name, "__call") is None:
                 raise Thrown("Error", f"Call to undefined method {holder.class_name}::{name}()")
             self.refuse(f"the method {holder.class_name}::{name}()")
-        return native.call(self, holder, name, arguments)
+        return native.call(self, holder, name, self._positional(native, name, arguments, named))
 
     def _visible_method(self, holder: PhpObject, name: str) -> BoundMethod | None:
         if not self._declared(holder):
@@ -890,12 +900,16 @@ class Evaluator:
                 raise Thrown(
                     "Error", f"Non-static method {class_name}::{node.name}() cannot be called statically"
                 )
-        if named:
-            self.refuse("named arguments of a native method")
         if relative and self._frame.this is not None:
             native = self.world.native(self._frame.this.class_name)
             if native is not None:
-                return native.call(self, self._frame.this, node.name, arguments)
+                given = self._positional(native, node.name, arguments, named)
+                return native.call(self, self._frame.this, node.name, given)
+        if named:
+            native = self.world.native(class_name)
+            if native is None:
+                self.refuse("named arguments of this method")
+            arguments = list(self._positional(native, node.name, arguments, named))
         return self.call_static(class_name, node.name, arguments)
 
     def _enum_static(self, class_name: str, name: str, arguments: Sequence[Value]) -> Value:
@@ -916,11 +930,18 @@ class Evaluator:
     def _new(self, node: n.New) -> Value:
         class_name = self._class(node.class_name)
         arguments, named = self._arguments(node.arguments)
+        return self.make(class_name, arguments, named)
+
+    def make(
+        self, class_name: str, arguments: Sequence[Value] = (), named: Mapping[str, Value] | None = None
+    ) -> Value:
+        """`new Class(…)`."""
+        named = named or {}
         native = self.world.native(class_name)
         if native is not None:
-            if named:
-                self.refuse("named arguments of a native class")
-            return native.construct(self, class_name, arguments)
+            return native.construct(
+                self, class_name, self._positional(native, "__construct", arguments, named)
+            )
         if self.classes.find(class_name) is None:
             self.refuse(f"new {class_name}")
         declared = self.classes.require(class_name)
@@ -933,6 +954,22 @@ class Evaluator:
         elif self.classes.method(class_name, "__destruct") is not None:
             self.refuse(f"the destructor of {class_name}")
         return made
+
+    def _positional(
+        self, native: Native, method: str, arguments: Sequence[Value], named: Mapping[str, Value]
+    ) -> Sequence[Value]:
+        """The arguments of a native in order, named ones put in their places."""
+        if not named:
+            return arguments
+        signature: Sequence[str] = getattr(native, "parameters", {}).get(method.lower(), ())
+        if any(name not in signature for name in named):
+            self.refuse(f"named arguments of {method}()")
+        places = {signature.index(name): value for name, value in named.items()}
+        last = max(places)
+        return [
+            arguments[place] if place < len(arguments) else places.get(place)
+            for place in range(max(last + 1, len(arguments)))
+        ]
 
     def _construct(
         self, bound: BoundMethod, made: PhpObject, arguments: Sequence[Value], named: Mapping[str, Value]

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from bridge.php.values import INT_MAX, INT_MIN, PhpArray, PhpObject, Value, array_key
 
-MAX_DEPTH = 512
+MAX_DEPTH = 511  # arrays and objects inside one another; depth 512 counts one more
 
 
 class _NotJson(ValueError):
@@ -44,8 +44,6 @@ def _object(pairs: list[tuple[str, object]]) -> _Pairs:
 
 
 def _int(digits: str) -> int | float:
-    if digits == "-0":
-        return -0.0
     if len(digits) > 20:  # Python refuses to convert very long digits
         return float(digits)
     number = int(digits)

@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 from bridge.errors import Refused, WouldFail
 from bridge.laravel import objects
-from bridge.laravel.broadcasting import Connections, handle
+from bridge.laravel.broadcasting import Connections, MissingModel, handle
 from bridge.laravel.framework import MODEL
 from bridge.laravel.payload import BroadcastEvent
 from bridge.laravel.version import Version
 from bridge.php.evaluate import Evaluator
 from bridge.php.operators import to_bool
 from bridge.php.values import PhpArray, PhpObject, Value
-from bridge.resolvers.native import EvaluatedEvent
+from bridge.resolvers.native import EvaluatedEvent, without_model
 from bridge.resolvers.resolution import Answer
 from bridge.resolvers.world import AppWorld
 
@@ -33,11 +33,9 @@ class FrameworkRung:
         self,
         world_of: Callable[[Version], AppWorld],
         connections: Connections,
-        restore_model: objects.RestoreModel,
     ) -> None:
         self._world_of = world_of
         self._connections = connections
-        self._restore_model = restore_model
 
     def resolve(self, event: BroadcastEvent) -> Answer | None:
         subject_class = EVENTS.get(event.class_name)
@@ -46,7 +44,10 @@ class FrameworkRung:
         world = self._world_of(event.version)
         world.require_plain_app()
         php = Evaluator(world)
-        objects.restore(event.objects[1:], php, self._restore_model)
+        try:
+            objects.restore(event.objects[1:], php, world.restore_model)
+        except MissingModel as missing:
+            return without_model(event, php, missing)
         subject = subject_class(event.event, php, event.version)
         return Answer(calls=handle(subject, event.version, self._connections))
 

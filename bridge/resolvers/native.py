@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from bridge.errors import Refused, WouldFail
 from bridge.laravel import objects
-from bridge.laravel.broadcasting import Connections, handle
+from bridge.laravel.broadcasting import Connections, MissingModel, handle
 from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, BroadcastEvent
 from bridge.laravel.version import Version
 from bridge.php.evaluate import Evaluator
+from bridge.php.operators import to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.resolvers.resolution import Answer
 from bridge.resolvers.world import AppWorld
@@ -31,11 +32,9 @@ class NativeRung:
         self,
         world_of: Callable[[Version], AppWorld],
         connections: Connections,
-        restore_model: objects.RestoreModel,
     ) -> None:
         self._world_of = world_of
         self._connections = connections
-        self._restore_model = restore_model
 
     def resolve(self, event: BroadcastEvent) -> Answer:
         world = self._world_of(event.version)
@@ -45,11 +44,39 @@ class NativeRung:
         if event.command.class_name == UNIQUE_BROADCAST_EVENT:
             raise Refused("a unique event's lock is released by Laravel only")
         php = Evaluator(world)
-        objects.restore(event.objects[1:], php, self._restore_model)
+        try:
+            objects.restore(event.objects[1:], php, world.restore_model)
+        except MissingModel as missing:
+            return without_model(event, php, missing)
         subject = EvaluatedEvent(event.event, php, event.version)
         if event.version >= (11, 42) and subject.has("middleware"):
             raise Refused(f"{event.class_name} has middleware()")
         return Answer(calls=handle(subject, event.version, self._connections))
+
+
+def without_model(event: BroadcastEvent, php: Evaluator, missing: MissingModel) -> Answer:
+    """What becomes of an event one of whose models is gone: dropped, or failed (raises), by release.
+
+    Source: CallQueuedHandler::handleModelNotFound of each release; spec laravel-queue, section 4.5.
+    """
+    version, document = event.version, event.payload.document
+    if version >= (13, 0):
+        drops = document.get("deleteWhenMissingModels", True) is not False
+    elif version >= (12, 38):
+        drops = True  # a property of BroadcastEvent itself, and its default counts
+    elif version >= (12, 0):
+        drops = False
+    else:
+        name = event.payload.display_name
+        if version >= (11, 3) and any(
+            "DeleteWhenMissingModels" in a for a in php.classes.require(name).attributes
+        ):
+            drops = True
+        else:
+            drops = to_bool(php.defaults(name).get(b"deleteWhenMissingModels"))
+    if not drops:
+        raise missing
+    return Answer(calls=(), why=f"{missing}, and the job is dropped then")
 
 
 class EvaluatedEvent:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
+from bridge.laravel import objects
+from bridge.laravel.classes.attribute import ATTRIBUTE, AttributeClass
 from bridge.laravel.classes.channel import CHANNELS, ChannelClass
-from bridge.laravel.framework import framework_class
+from bridge.laravel.classes.exception import ExceptionClass
+from bridge.laravel.framework import EXCEPTIONS, MODEL, framework_class
+from bridge.laravel.models.casts import Surroundings
+from bridge.laravel.models.model import ModelClass
+from bridge.laravel.models.records import Records
+from bridge.laravel.models.relations import RELATION_CLASSES, RelationClass
 from bridge.laravel.source import AppSource
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import ClassTable
-from bridge.php.evaluate import Function, Native, ReferenceFunction
-from bridge.php.values import Value
+from bridge.php.evaluate import Evaluator, Function, Native, ReferenceFunction
+from bridge.php.values import PhpObject, Value
 
 # Calls in providers and bootstrap files that change how every event turns out. Spec: real-events, danger 20.
 _GLOBAL_CHANGES = re.compile(
@@ -25,12 +33,31 @@ _GLOBAL_CHANGES = re.compile(
 _PROVIDERS = ("app/Providers", "bootstrap")
 
 
+# Classes written in Python, by name; models are found by their parent.
+NATIVES: Mapping[str, Native] = {
+    **dict.fromkeys(CHANNELS, ChannelClass()),
+    **dict.fromkeys(RELATION_CLASSES, RelationClass()),
+    **dict.fromkeys(EXCEPTIONS, ExceptionClass()),
+    ATTRIBUTE: AttributeClass(),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is the same for every release: functions, constants and classes written in Python."""
+    """What is the same for every release.
+
+    functions, constants  by name
+    records, connection   the app's database, and the name of its default connection
+    zone                  `app.timezone`
+    decrypt               opens an `encrypted` attribute
+    """
 
     functions: Mapping[str, Function | ReferenceFunction]
     constants: Mapping[str, Value]
+    records: Records
+    connection: str
+    zone: ZoneInfo
+    decrypt: Callable[[bytes], bytes]
 
 
 class AppWorld:
@@ -42,11 +69,20 @@ class AppWorld:
         self.constants = known.constants
         self.classes = ClassTable(self._load)
         self._source = source
-        self._natives: dict[str, Native] = dict.fromkeys(CHANNELS, ChannelClass())
+        self._natives: dict[str, Native | None] = dict(NATIVES)
+        around = Surroundings(zone=known.zone, decrypt=known.decrypt, version=version)
+        self._models = ModelClass(known.records, around, known.connection, objects.to_array)
         self._change = self._global_change()
 
     def native(self, class_name: str) -> Native | None:
-        return self._natives.get(class_name)
+        if class_name not in self._natives:
+            is_model = self.classes.find(class_name) is not None and self.classes.is_a(class_name, MODEL)
+            self._natives[class_name] = self._models if is_model else None
+        return self._natives[class_name]
+
+    def restore_model(self, identifier: PhpObject, php: Evaluator) -> Value:
+        """See `ModelClass.restore`."""
+        return self._models.restore(identifier, php)
 
     def require_plain_app(self) -> None:
         """Refused where a provider changes what no event's class shows."""

@@ -1,0 +1,42 @@
+"""`Casts\\Attribute`, what an accessor of the new style returns. Source: Eloquent/Casts/Attribute.php."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.php.evaluate import Evaluator
+from bridge.php.values import PhpObject, Value
+
+ATTRIBUTE = "Illuminate\\Database\\Eloquent\\Casts\\Attribute"
+_SETTINGS = {"shouldcache", "withoutobjectcaching"}  # change when a getter runs, not what it gives
+
+
+class AttributeClass:
+    """A `bridge.php.evaluate.Native`."""
+
+    parameters = {"__construct": ("get", "set"), "make": ("get", "set"), "get": ("get",), "set": ("set",)}  # noqa: RUF012
+
+    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+        getter, setter = (*arguments, None, None)[:2]
+        return PhpObject(class_name, {b"get": getter, b"set": setter})
+
+    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+        match method.lower():
+            case "make":
+                return self.construct(php, class_name, arguments)
+            case "get":
+                return self.construct(php, class_name, arguments[:1])
+            case "set":
+                return self.construct(php, class_name, (None, *arguments[:1]))
+        php.refuse(f"Attribute::{method}()")
+
+    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+        if method.lower() not in _SETTINGS:
+            php.refuse(f"{method}() of an Attribute")
+        return subject
+
+    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+        return subject.get(name)
+
+    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+        return subject.get(name) is not None

@@ -1,0 +1,222 @@
+"""Casts: the table name → what reading the attribute gives. One entry a cast.
+
+Source: Database/Eloquent/Concerns/HasAttributes.php castAttribute, Casts/*; by release where they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from zoneinfo import ZoneInfo
+
+from bridge.errors import Refused
+from bridge.laravel.classes.values import moment
+from bridge.laravel.models import dates
+from bridge.laravel.version import Version
+from bridge.php.evaluate import Evaluator
+from bridge.php.json_decode import decode_json
+from bridge.php.operators import Thrown, identical, is_numeric, to_bool, to_float, to_int
+from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
+
+_CASTS = "Illuminate\\Database\\Eloquent\\Casts\\"
+COLLECTION = "Illuminate\\Support\\Collection"
+_DATES = {"date", "datetime", "immutable_date", "immutable_datetime"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What casts need besides the value: the app's time zone and key, its Laravel."""
+
+    zone: ZoneInfo
+    decrypt: Callable[[bytes], bytes]
+    version: Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Casting:
+    """One value on its way: `argument` is what follows the colon in the cast."""
+
+    php: Evaluator
+    around: Surroundings
+    date_format: str | None
+    argument: str
+
+
+Cast = Callable[[Value, Casting], Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCast:
+    """A cast as a model names it: `decimal:2` → name `decimal`, argument `2`; class names stay."""
+
+    name: str
+    argument: str
+    whole: str
+
+    @property
+    def is_date(self) -> bool:
+        """`date`, `datetime` and the immutable ones without a format: serializeDate makes them text."""
+        return self.whole in _DATES
+
+    @property
+    def date_text(self) -> str | None:
+        """The format of `datetime:FORMAT` and its kin."""
+        return self.argument if self.name.lower() in _DATES and self.argument else None
+
+
+def named_cast(cast: str) -> NamedCast:
+    """A cast from its text."""
+    name, _, argument = cast.partition(":")
+    return NamedCast(name=name, argument=argument, whole=cast)
+
+
+def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
+    """What the attribute is in PHP. Refused for a cast that has no entry; classes are the caller's."""
+    primitive = PRIMITIVE.get(cast.name.strip().lower())
+    if primitive is not None:
+        return None if value is None else primitive(value, casting)
+    known = KNOWN_CLASSES.get(cast.name)
+    if known is None:
+        raise Refused(f"the cast {cast.whole}")
+    if cast.argument:
+        raise Refused(f"the cast {cast.whole} with an argument")
+    return None if value is None else known(value, casting)
+
+
+def cast_enum(class_name: str, value: Value, php: Evaluator) -> Value:
+    """The case of the enum for a stored value; null stays null."""
+    if value is None or (isinstance(value, EnumCase) and value.class_name == class_name):
+        return value
+    declared = php.classes.require(class_name)
+    for name in declared.cases:
+        case = EnumCase(class_name, name)
+        backing = php.backing_value(case)
+        if backing is None:
+            if isinstance(value, bytes) and value == name.encode():
+                return case
+            continue
+        wanted = to_int(value) if isinstance(backing, int) and _integer(value) else value
+        if isinstance(backing, bytes) and isinstance(wanted, int):
+            wanted = str(wanted).encode()
+        if identical(backing, wanted):
+            return case
+    raise Thrown("ValueError", f"a stored value is no case of {class_name}")
+
+
+def _integer(value: Value) -> bool:
+    return isinstance(value, bytes) and is_numeric(value) and value.strip().lstrip(b"-").isdigit()
+
+
+def _float(value: Value, casting: Casting) -> Value:
+    special = {b"Infinity": float("inf"), b"-Infinity": float("-inf"), b"NaN": float("nan")}
+    return special[value] if isinstance(value, bytes) and value in special else to_float(value)
+
+
+def _decimal(value: Value, casting: Casting) -> Value:
+    """Half up on decimal text from 9.48 on; number_format of a float before: refused near a tie."""
+    try:
+        digits = int(casting.argument)
+        text = casting.php.text(value).decode("ascii")
+        number = Decimal(text)
+    except (ValueError, InvalidOperation) as error:
+        raise Refused("a decimal cast of what is no number") from error
+    if not number.is_finite() or not 0 <= digits <= 20 or abs(number) > Decimal(10) ** 15:
+        raise Refused("a decimal cast of a number this large")
+    exponent = Decimal(1).scaleb(-digits)
+    if casting.around.version < (9, 48):
+        tie = (abs(number) / exponent) % 1
+        if abs(tie - Decimal("0.5")) < Decimal("0.000001"):
+            raise Refused("a decimal cast that rounds a tie, before Laravel 9.48")
+    rounded = number.quantize(exponent, rounding=ROUND_HALF_UP)
+    if rounded == 0 and casting.around.version < (9, 48):
+        rounded = abs(rounded)
+    return f"{rounded:f}".encode()
+
+
+def _json(*, objects: bool) -> Cast:
+    def decode(value: Value, casting: Casting) -> Value:
+        return decode_json(casting.php.text(value), objects=objects)
+
+    return decode
+
+
+def collection(value: Value) -> PhpObject:
+    """`new Collection($value)`."""
+    items = value if isinstance(value, PhpArray) else PhpArray() if value is None else PhpArray.of([value])
+    return PhpObject(COLLECTION, {b"\0*\0items": items})
+
+
+def _collection(value: Value, casting: Casting) -> Value:
+    return collection(_json(objects=False)(value, casting))
+
+
+def _date_time(value: Value, casting: Casting) -> PhpObject:
+    return dates.as_date_time(value, casting.around.zone, casting.date_format)
+
+
+def _date(value: Value, casting: Casting) -> PhpObject:
+    return dates.start_of_day(_date_time(value, casting))
+
+
+def immutable(value: PhpObject) -> PhpObject:
+    """`->toImmutable()`."""
+    return PhpObject(dates.IMMUTABLE, dict(value.properties))
+
+
+def _timestamp(value: Value, casting: Casting) -> Value:
+    read = _date_time(value, casting)
+    return dates.timestamp(read, moment(read))
+
+
+def _encrypted(value: Value, casting: Casting) -> Value:
+    plain = casting.around.decrypt(casting.php.text(value))
+    match casting.argument.lower():
+        case "":
+            return plain
+        case "array" | "json":
+            return decode_json(plain, objects=False)
+        case "object":
+            return decode_json(plain, objects=True)
+        case "collection":
+            return collection(decode_json(plain, objects=False))
+    raise Refused(f"the cast encrypted:{casting.argument}")
+
+
+PRIMITIVE: dict[str, Cast] = {
+    "int": lambda value, _: to_int(value),
+    "integer": lambda value, _: to_int(value),
+    "real": _float,
+    "float": _float,
+    "double": _float,
+    "decimal": _decimal,
+    "string": lambda value, casting: casting.php.text(value),
+    "bool": lambda value, _: to_bool(value),
+    "boolean": lambda value, _: to_bool(value),
+    "object": _json(objects=True),
+    "array": _json(objects=False),
+    "json": _json(objects=False),
+    "collection": _collection,
+    "date": _date,
+    "datetime": _date_time,
+    "immutable_date": lambda value, casting: immutable(_date(value, casting)),
+    "immutable_datetime": lambda value, casting: immutable(_date_time(value, casting)),
+    "timestamp": _timestamp,
+    "encrypted": _encrypted,
+    "hashed": lambda value, _: value,
+}
+
+
+def _as_collection(value: Value, casting: Casting) -> Value:
+    decoded = _json(objects=False)(value, casting)
+    return collection(decoded) if isinstance(decoded, PhpArray) else None
+
+
+def _as_stringable(value: Value, casting: Casting) -> Value:
+    return PhpObject("Illuminate\\Support\\Stringable", {b"\0*\0value": casting.php.text(value)})
+
+
+KNOWN_CLASSES: dict[str, Cast] = {
+    _CASTS + "AsCollection": _as_collection,
+    _CASTS + "AsStringable": _as_stringable,
+}

@@ -1,0 +1,98 @@
+"""Dates of a model: from what the database holds to Carbon objects. Source: HasAttributes::asDateTime."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+from bridge.errors import Refused
+from bridge.php.operators import is_numeric, to_float
+from bridge.php.values import PhpObject, Value
+
+CARBON = "Illuminate\\Support\\Carbon"
+IMMUTABLE = "Carbon\\CarbonImmutable"
+DEFAULT_FORMAT = "Y-m-d H:i:s"
+
+_STANDARD = re.compile(rb"(\d{4})-(\d{1,2})-(\d{1,2})\Z")
+_DATABASE = re.compile(rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\Z")
+_ISO = re.compile(rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)\Z")
+
+
+def carbon(moment: datetime, zone: tuple[int, str], *, immutable: bool = False) -> PhpObject:
+    """A Carbon object; `zone` as PHP stores it: (3, "Europe/Berlin"), (1, "+02:00"), (2, "Z")."""
+    kind, name = zone
+    return PhpObject(
+        IMMUTABLE if immutable else CARBON,
+        {
+            b"date": moment.strftime(f"{moment.year:04d}-%m-%d %H:%M:%S.%f").encode(),
+            b"timezone_type": kind,
+            b"timezone": name.encode(),
+        },
+    )
+
+
+def as_date_time(value: Value, zone: ZoneInfo, date_format: str | None) -> PhpObject:
+    """What Eloquent makes of a stored value; Refused for forms that only PHP's own parser may read."""
+    if isinstance(value, PhpObject):
+        return PhpObject(value.class_name, dict(value.properties))
+    own = (3, zone.key)
+    if isinstance(value, int | float) or (isinstance(value, bytes) and is_numeric(value)):
+        return carbon(_in_zone(_timestamp(to_float(value)), zone), own)
+    if not isinstance(value, bytes):
+        raise Refused("a date that is neither text nor number")
+    match = _STANDARD.match(value)
+    if match:
+        return carbon(_local((*match.groups(), b"0", b"0", b"0", None), zone), own)
+    if date_format not in (None, DEFAULT_FORMAT):
+        raise Refused(f"the date format {date_format} of a model")
+    match = _DATABASE.match(value)
+    if match:
+        return carbon(_local(match.groups(), zone), own)
+    match = _ISO.match(value)
+    if match:
+        *parts, offset = match.groups()
+        naive = _naive(parts)
+        if offset == b"Z":
+            return carbon(naive, (2, "Z"))
+        return carbon(naive, (1, offset.decode()))
+    raise Refused("a date in a form that only PHP can read")
+
+
+def start_of_day(value: PhpObject) -> PhpObject:
+    """`->startOfDay()` of what `as_date_time` gives."""
+    date = value.properties[b"date"]
+    midnight = date[:10] + b" 00:00:00.000000" if isinstance(date, bytes) else date
+    started = PhpObject(value.class_name, {**value.properties, b"date": midnight})
+    return started
+
+
+def timestamp(value: PhpObject, moment: datetime) -> int:
+    """`->getTimestamp()`: whole seconds, rounded down."""
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1))
+
+
+def _naive(parts: list[bytes | None] | tuple[bytes | None, ...]) -> datetime:
+    year, month, day, hour, minute, second = (int(part or b"0") for part in parts[:6])
+    micro = int((parts[6] or b"0").ljust(6, b"0"))
+    try:
+        return datetime(year, month, day, hour, minute, second, micro)
+    except ValueError as error:
+        raise Refused("a date that is not in the calendar") from error
+
+
+def _local(parts: tuple[bytes | None, ...], zone: ZoneInfo) -> datetime:
+    """The wall clock of the zone; a time that a clock change skips is moved past it, as PHP does."""
+    naive = _naive(parts)
+    return naive.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None)
+
+
+def _timestamp(seconds: float) -> datetime:
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except OverflowError as error:
+        raise Refused("a timestamp outside of the calendar") from error
+
+
+def _in_zone(moment: datetime, zone: ZoneInfo | timezone) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None)

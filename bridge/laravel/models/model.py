@@ -1,0 +1,642 @@
+"""Eloquent's Model in Python: restoring identifiers, reading attributes, toArray.
+
+`ModelClass` is the Native of every model class. Methods and accessors of the app's own are evaluated by
+`php`; what stands here is what Laravel's Model does around them, in Laravel's order: dates, accessors, casts,
+appends, then relations. Sources: Model.php, Concerns/HasAttributes.php, Concerns/HidesAttributes.php,
+Queue/SerializesAndRestoresModelIdentifiers.php, 8.83 to 13.26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bridge.errors import Refused
+from bridge.laravel.broadcasting import MissingModel
+from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
+from bridge.laravel.inflection import camel, snake, studly, table_name
+from bridge.laravel.models import casts, dates, relations, state
+from bridge.laravel.models.facts import ATTRIBUTE, ModelFacts
+from bridge.laravel.models.records import Condition, Join, Query, Records
+from bridge.php.evaluate import Evaluator, PhpClosure
+from bridge.php.operators import to_bool
+from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
+
+ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
+ToArray = Callable[[PhpObject, Evaluator], Value]
+_SERIALIZES = "Illuminate\\Contracts\\Database\\Eloquent\\SerializesCastableAttributes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A model object with the facts of its class."""
+
+    model: PhpObject
+    facts: ModelFacts
+    attributes: PhpArray
+    connection: str
+    key_name: str
+    key_type: str
+    incrementing: bool
+    table: str
+
+    @property
+    def base_name(self) -> str:
+        """Short class name in snake case."""
+        return snake(self.model.class_name.rsplit("\\", 1)[-1].encode()).decode()
+
+    @property
+    def foreign_key(self) -> str:
+        """The column by which other tables point here."""
+        return f"{self.base_name}_{self.key_name}"
+
+
+class ModelClass:
+    """A `bridge.php.evaluate.Native` for all models of one world."""
+
+    def __init__(
+        self, records: Records, around: casts.Surroundings, default_connection: str, to_array: ToArray
+    ) -> None:
+        self._records = records
+        self._around = around
+        self._default_connection = default_connection
+        self._to_array = to_array
+        self._facts: dict[str, ModelFacts | Refused] = {}
+
+    # ---- restoring --------------------------------------------------------------------------
+
+    def restore(self, identifier: PhpObject, php: Evaluator) -> Value:
+        """The model or collection of a ModelIdentifier. Raises MissingModel, Refused, ServiceUnavailable."""
+        class_name, key = identifier.get("class"), identifier.get("id")
+        named = identifier.get("relations")
+        connection = identifier.get("connection")
+        names = [php.text(name).decode() for name in named.values()] if isinstance(named, PhpArray) else []
+        place = connection.decode() if isinstance(connection, bytes) else self._default_connection
+        if isinstance(key, PhpArray):
+            return self._restore_collection(identifier, class_name, key, names, place, php)
+        if not isinstance(class_name, bytes) or not isinstance(key, int | bytes):
+            raise Refused("a model identifier without a class or key")
+        name = class_name.decode()
+        blank = self.blank(name, php)
+        rows = self.select(place, blank.table, (self._has_key(blank, (key,)),), limit=1)
+        if not rows:
+            raise MissingModel(f"no query results for model [{name}]")
+        model = self.hydrate(name, rows[0], place, php)
+        self.eager_load([model], php)
+        self.load([model], names, php)
+        return model
+
+    def _restore_collection(
+        self,
+        identifier: PhpObject,
+        class_name: Value,
+        keys: PhpArray,
+        names: list[str],
+        place: str,
+        php: Evaluator,
+    ) -> Value:
+        custom = identifier.get("collectionClass")
+        if custom is not None:
+            raise Refused("a collection class of the app's own")
+        if not isinstance(class_name, bytes) or not keys:
+            return self.collection([])
+        if names and self._around.version >= (13, 0):
+            raise Refused("relations of a collection of models, from Laravel 13 on")
+        name = class_name.decode()
+        wanted = [key for key in keys.values() if isinstance(key, int | bytes)]
+        rows = self.select(
+            place, self.blank(name, php).table, (self._has_key(self.blank(name, php), wanted),)
+        )
+        models = [self.hydrate(name, row, place, php) for row in rows]
+        self.eager_load(models, php)
+        by_key = {self._key_text(self.key(model, php)): model for model in models}
+        found = PhpArray()
+        for position, key in enumerate(wanted):
+            model = by_key.get(self._key_text(key))
+            if model is not None:
+                found[position] = model
+        return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": found})
+
+    @staticmethod
+    def _key_text(key: Value) -> Value:
+        return str(key).encode() if isinstance(key, int) else key
+
+    @staticmethod
+    def _has_key(blank: View, keys: Sequence[Value]) -> Condition:
+        if blank.key_type == "string":
+            keys = [str(key).encode() if isinstance(key, int) else key for key in keys]
+        column = f"{blank.table}.{blank.key_name}"
+        if len(keys) == 1:
+            return Condition(column=column, operator="=", value=keys[0])
+        return Condition(column=column, operator="in", value=tuple(keys))
+
+    def select(
+        self,
+        connection: str,
+        table: str,
+        conditions: tuple[Condition, ...],
+        *,
+        orders: tuple[tuple[str, str], ...] = (),
+        join: Join | None = None,
+        limit: int | None = None,
+    ) -> list[PhpArray]:
+        """Rows of the app's database."""
+        query = Query(table=table, conditions=conditions, orders=orders, join=join, limit=limit)
+        return self._records.select(connection, query)
+
+    def hydrate(self, class_name: str, row: PhpArray, connection: str, php: Evaluator) -> PhpObject:
+        """`newFromBuilder`: a model that exists, with these raw attributes."""
+        model = self._new(class_name, php)
+        state.put(model, "attributes", row)
+        state.put(model, "connection", connection.encode())
+        model.properties[b"exists"] = True
+        return model
+
+    def pivot(
+        self, row: PhpArray, table: str, connection: str, *, timestamps: bool, php: Evaluator
+    ) -> PhpObject:
+        """The `pivot` relation of a model read through a pivot table."""
+        model = php.instantiate(relations.PIVOT)
+        state.put(model, "attributes", row)
+        state.put(model, "table", table.encode())
+        state.put(model, "connection", connection.encode())
+        model.properties[b"timestamps"] = timestamps
+        model.properties[b"incrementing"] = False
+        model.properties[b"exists"] = True
+        return model
+
+    def collection(self, models: Sequence[PhpObject]) -> PhpObject:
+        """An Eloquent collection."""
+        return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": PhpArray.of(models)})
+
+    def eager_load(self, models: Sequence[PhpObject], php: Evaluator) -> None:
+        """What the class always loads (`$with`)."""
+        if not models:
+            return
+        if state.array(models[0], "withCount"):
+            raise Refused(f"{models[0].class_name} has $withCount")
+        self.load(models, [name.decode() for name in state.names(models[0], "with")], php)
+
+    def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Evaluator) -> None:
+        """`load`: relations by name, nested ones with dots, for all models (of one class) at once."""
+        nested: dict[str, list[str]] = {}
+        for name in names:
+            first, _, rest = name.partition(".")
+            if ":" in first or " " in first:
+                raise Refused(f"loading {name}")
+            nested.setdefault(first, []).extend([rest] if rest else [])
+        for first, inner in nested.items():
+            if not models:
+                continue
+            found = relations.load(self, php, models, first)
+            by_class: dict[str, list[PhpObject]] = {}
+            for model in found:
+                by_class.setdefault(model.class_name, []).append(model)
+            for group in by_class.values():
+                self.load(group, list(dict.fromkeys(inner)), php)
+
+    # ---- what a class is -----------------------------------------------------------------------
+
+    def facts(self, class_name: str, php: Evaluator) -> ModelFacts:
+        """The facts of the class; Refused as `ModelFacts.of` says, remembered."""
+        known = self._facts.get(class_name)
+        if known is None:
+            try:
+                known = ModelFacts.of(class_name, php, self._around.version)
+            except Refused as refusal:
+                known = refusal
+            self._facts[class_name] = known
+        if isinstance(known, Refused):
+            raise known
+        return known
+
+    def blank(self, class_name: str, php: Evaluator) -> View:
+        """A new model of the class, for its table and keys."""
+        return self.view(self._new(class_name, php), php)
+
+    def view(self, model: PhpObject, php: Evaluator) -> View:
+        """The object with its facts."""
+        facts = self.facts(model.class_name, php)
+        table = state.text(model, "table")
+        incrementing = model.get("incrementing") is not False
+        key_type = state.text(model, "keyType") or "int"
+        if facts.unique_ids:
+            incrementing, key_type = False, "string"
+        return View(
+            model=model,
+            facts=facts,
+            attributes=state.array(model, "attributes"),
+            connection=state.text(model, "connection") or self._default_connection,
+            key_name=state.text(model, "primaryKey") or "id",
+            key_type=key_type,
+            incrementing=incrementing,
+            table=table if table is not None else table_name(model.class_name).decode(),
+        )
+
+    def _new(self, class_name: str, php: Evaluator) -> PhpObject:
+        facts = self.facts(class_name, php)
+        model = php.instantiate(class_name)
+        if self._around.version >= (11, 0):
+            method = php.classes.method(class_name, "casts")
+            if method is not None:
+                more = php.call_method(model, "casts")
+                if not isinstance(more, PhpArray):
+                    raise Refused(f"{class_name}::casts() gives no array")
+                merged = state.array(model, "casts").copy()
+                merged.update((key, _cast_text(value)) for key, value in more.items())
+                state.put(model, "casts", merged)
+        if facts.soft_deletes:
+            merged = state.array(model, "casts").copy()
+            merged.setdefault(facts.deleted_at.encode(), b"datetime")
+            state.put(model, "casts", merged)
+        return model
+
+    # ---- attributes ------------------------------------------------------------------------------
+
+    def key(self, model: PhpObject, php: Evaluator) -> Value:
+        """`getKey()`."""
+        return self._attribute(self.view(model, php), self.view(model, php).key_name.encode(), php)
+
+    def _casts(self, view: View) -> dict[bytes, casts.NamedCast]:
+        """`getCasts()`: the key's own type first, while it increments."""
+        found: dict[bytes, casts.NamedCast] = {}
+        if view.incrementing:
+            found[view.key_name.encode()] = casts.named_cast(view.key_type)
+        for name, cast in state.array(view.model, "casts").items():
+            if not isinstance(name, bytes) or not isinstance(cast, bytes):
+                raise Refused(f"the casts of {view.model.class_name}")
+            found[name] = casts.named_cast(cast.decode("utf-8", "replace"))
+        return found
+
+    def _date_names(self, view: View) -> list[bytes]:
+        """`getDates()`."""
+        names: list[bytes] = []
+        if view.model.get("timestamps") is not False:
+            names = [name.encode() for name in (view.facts.created_at, view.facts.updated_at) if name]
+        if self._around.version < (10, 0):
+            names = state.names(view.model, "dates") + names
+        return names
+
+    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+        """`$model->name` for code outside; inside the model its own properties come first."""
+        own = self._own_property(php, subject, name)
+        if own is not None:
+            return own[0]
+        return self._read_attribute(self.view(subject, php), name, php)
+
+    def _own_property(self, php: Evaluator, subject: PhpObject, name: str) -> tuple[Value] | None:
+        bound = php.classes.properties(subject.class_name).get(name)
+        if bound is None or bound.declaration.static:
+            return None
+        inside = php.runs_inside(subject)
+        if bound.declaration.visibility == "public" or inside:
+            if bound.mangled not in subject.properties:
+                php.refuse(f"the property ${name} of {subject.class_name}")
+            return (subject.properties[bound.mangled],)
+        return None
+
+    def _read_attribute(self, view: View, name: str, php: Evaluator) -> Value:
+        """`getAttribute`."""
+        key = name.encode("utf-8", "surrogateescape")
+        known = key in view.attributes or key in self._casts(view)
+        if known or self._accessor(view, name, php) is not None:
+            return self._attribute(view, key, php)
+        loaded = state.array(view.model, "relations")
+        if key in loaded:
+            return loaded[key]
+        if php.classes.method(view.model.class_name, name) is not None:
+            relations.load(self, php, [view.model], name)
+            return state.array(view.model, "relations").get(key)
+        if name.lower() in _MODEL_METHODS or name in ("pivot",):
+            php.refuse(f"the property {view.model.class_name}::${name}")
+        return None
+
+    def _accessor(self, view: View, name: str, php: Evaluator) -> tuple[str, bool] | None:
+        """The method that stands before the attribute, and whether it gives an Attribute object."""
+        classes, class_name = php.classes, view.model.class_name
+        old = f"get{studly(name.encode()).decode()}Attribute"
+        if classes.method(class_name, old) is not None:
+            return old, False
+        bound = classes.method(class_name, camel(name.encode()).decode())
+        returns = bound.method.returns if bound is not None and self._around.version >= (8, 77) else None
+        if bound is not None and returns is not None and returns.names == (ATTRIBUTE,):
+            return bound.method.name, True
+        return None
+
+    def _attribute(self, view: View, key: bytes, php: Evaluator) -> Value:
+        """`getAttributeValue`: accessor, else cast, else date, else as it is."""
+        value = view.attributes.get(key)
+        accessor = self._accessor(view, key.decode("utf-8", "surrogateescape"), php)
+        if accessor is not None:
+            got = self._accessed(view, accessor, value, php)
+            if got is not None:
+                return got[0]
+        cast = self._casts(view).get(key)
+        if cast is not None:
+            return self._cast(view, key, cast, value, php)
+        if value is not None and key in self._date_names(view):
+            return self._date(view, value)
+        return value
+
+    def _accessed(
+        self, view: View, accessor: tuple[str, bool], value: Value, php: Evaluator
+    ) -> tuple[Value] | None:
+        """What the accessor makes of the value; None where it only changes what is written."""
+        method, marked = accessor
+        if not marked:
+            return (php.call_method(view.model, method, (value,)),)
+        attribute = php.call_method(view.model, method)
+        getter = attribute.get("get") if isinstance(attribute, PhpObject) else None
+        if not isinstance(getter, PhpClosure):
+            return None
+        return (php.call(getter, (value, view.attributes.copy())),)
+
+    def _cast(self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator) -> Value:
+        """`castAttribute`."""
+        if php.is_enum(cast.whole):
+            return casts.cast_enum(cast.whole, value, php)
+        if php.classes.find(cast.name) is not None:
+            return self._custom_cast(view, key, cast, value, php)
+        casting = casts.Casting(
+            php=php,
+            around=self._around,
+            date_format=state.text(view.model, "dateFormat"),
+            argument=cast.argument,
+        )
+        return casts.cast_value(cast, value, casting)
+
+    def _custom_cast(
+        self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator
+    ) -> Value:
+        """A cast class of the app: its `get()` is evaluated."""
+        if (
+            php.classes.method(cast.name, "get") is None
+            or php.classes.is_a(cast.name, _SERIALIZES) is not False
+        ):
+            raise Refused(f"the cast class {cast.name}")
+        given = [part.encode() for part in cast.argument.split(",")] if cast.argument else []
+        caster = php.make(cast.name, given)
+        if not isinstance(caster, PhpObject):
+            raise Refused(f"the cast class {cast.name}")
+        return php.call_method(caster, "get", (view.model, key, value, view.attributes.copy()))
+
+    def _date(self, view: View, value: Value) -> PhpObject:
+        return dates.as_date_time(value, self._around.zone, state.text(view.model, "dateFormat"))
+
+    def _serialize_date(self, view: View, value: PhpObject, php: Evaluator) -> Value:
+        if view.facts.overrides_serialize_date:
+            return php.call_method(view.model, "serializeDate", (value,))
+        return iso_json(moment(value))
+
+    # ---- arrays ------------------------------------------------------------------------------------
+
+    def to_array(self, model: PhpObject, php: Evaluator) -> PhpArray:
+        """Laravel's own `toArray()`: attributes, then relations of the same names over them."""
+        view = self.view(model, php)
+        result = self._attributes_to_array(view, php)
+        for key, value in self._relations_to_array(view, php).items():
+            result[key] = value
+        return result
+
+    def _arrayable(self, view: View, values: PhpArray) -> PhpArray:
+        """`getArrayableItems`: only visible ones, without hidden ones."""
+        visible, hidden = state.names(view.model, "visible"), state.names(view.model, "hidden")
+        return PhpArray(
+            (key, value)
+            for key, value in values.items()
+            if (not visible or key in visible) and key not in hidden
+        )
+
+    def _attributes_to_array(self, view: View, php: Evaluator) -> PhpArray:
+        result = self._arrayable(view, view.attributes)
+        for key in self._date_names(view):
+            if result.get(key) is not None:
+                result[key] = self._serialize_date(view, self._date(view, result[key]), php)
+        mutated = [name.encode() for name in view.facts.accessors if self._gets(view, name, php)]
+        for key in mutated:
+            if key in result:
+                result[key] = self._for_array(view, key, result[key], php)
+        for key, cast in self._casts(view).items():
+            if key in result and key not in mutated:
+                result[key] = self._cast_for_array(view, key, cast, result[key], php)
+        for key in self._appended(view):
+            result[key] = self._for_array(view, key, None, php)
+        return result
+
+    def _appended(self, view: View) -> list[bytes]:
+        appends = PhpArray((name, name) for name in state.names(view.model, "appends"))
+        return [name for name in self._arrayable(view, appends).values() if isinstance(name, bytes)]
+
+    def _gets(self, view: View, name: str, php: Evaluator) -> bool:
+        """Whether an accessor changes what is read: an Attribute may have only a setter."""
+        method, marked = view.facts.accessors[name]
+        if not marked:
+            return True
+        attribute = php.call_method(view.model, method)
+        return isinstance(attribute, PhpObject) and isinstance(attribute.get("get"), PhpClosure)
+
+    def _for_array(self, view: View, key: bytes, value: Value, php: Evaluator) -> Value:
+        """`mutateAttributeForArray`."""
+        name = key.decode("utf-8", "surrogateescape")
+        accessor = view.facts.accessors.get(name)
+        if accessor is None:
+            raise Refused(f"{view.model.class_name} appends {name}, which has no accessor of the usual form")
+        got = self._accessed(view, accessor, value, php)
+        if got is None:
+            raise Refused(f"{view.model.class_name} appends {name}, whose accessor does not get")
+        (made,) = got
+        if accessor[1] and isinstance(made, PhpObject) and made.class_name in CARBONS | DATE_TIMES:
+            return self._serialize_date(view, made, php)
+        return self._array_of(made, php)
+
+    def _array_of(self, value: Value, php: Evaluator) -> Value:
+        """An Arrayable becomes its array, anything else stays."""
+        if isinstance(value, PhpObject):
+            array = self._to_array(value, php)
+            return value if array is None else array
+        return value
+
+    def _cast_for_array(
+        self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator
+    ) -> Value:
+        made = self._cast(view, key, cast, value, php)
+        if isinstance(made, PhpObject) and made.class_name in CARBONS | DATE_TIMES:
+            if cast.date_text is not None:
+                return php.call_method(made, "format", (cast.date_text.encode(),))
+            return self._serialize_date(view, made, php)
+        if isinstance(made, EnumCase) and php.is_enum(cast.whole):
+            backing = php.backing_value(made)
+            if backing is None and self._around.version < (11, 0):
+                raise Refused(f"the pure enum {made.class_name} as a cast before Laravel 11")
+            return made.case.encode() if backing is None else backing
+        return self._array_of(made, php)
+
+    def _relations_to_array(self, view: View, php: Evaluator) -> PhpArray:
+        result = PhpArray()
+        for key, value in self._arrayable(view, state.array(view.model, "relations")).items():
+            name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key
+            if value is None:
+                result[name] = None
+            elif isinstance(value, PhpObject):
+                array = self._to_array(value, php)
+                if array is not None:
+                    result[name] = array
+        return result
+
+    # ---- relations ---------------------------------------------------------------------------------
+
+    def relation(self, model: PhpObject, name: str, php: Evaluator) -> relations.Relation | None:
+        """What the relation method of that name describes; None for a morphTo that points nowhere."""
+        view = self.view(model, php)
+        bound = php.classes.method(model.class_name, name)
+        if bound is None:
+            raise Refused(f"{model.class_name} has no relation {name}()")
+        made = php.call_method(model, bound.method.name)
+        if not isinstance(made, relations.Relation):
+            raise Refused(f"{model.class_name}::{name}() gives no relation that is known here")
+        local = made.description.local.encode()
+        if local not in view.attributes:
+            raise Refused(f"the relation {name}() needs {made.description.local}, which was not read")
+        return made
+
+    # ---- Native ------------------------------------------------------------------------------------
+
+    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+        php.refuse(f"new {class_name}")
+
+    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+        php.refuse(f"{class_name}::{method}()")
+
+    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+        """`isset($model->name)`."""
+        return self.read(php, subject, name) is not None
+
+    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+        act = _METHODS.get(method.lower())
+        if act is not None:
+            return act(self, php, subject, arguments)
+        make = relations.RELATIONS.get(method.lower())
+        if make is not None:
+            asked = relations.Asked(
+                models=self, php=php, parent=subject, method=php.function_name, arguments=arguments
+            )
+            return make(asked)
+        php.refuse(f"the method {subject.class_name}::{method}()")
+
+
+_Method = Callable[[ModelClass, Evaluator, PhpObject, Sequence[Value]], Value]
+
+
+def _cast_text(value: Value) -> Value:
+    """A cast of the method `casts()` as text: `[Class, argument]` is `Class:argument`."""
+    if isinstance(value, PhpArray):
+        parts = list(value.values())
+        if parts and all(isinstance(part, bytes) for part in parts):
+            head, *rest = (part for part in parts if isinstance(part, bytes))
+            return head + (b":" + b",".join(rest) if rest else b"")
+        raise Refused("a cast in a form that is not known")
+    return value
+
+
+def _listed(arguments: Sequence[Value]) -> list[bytes]:
+    """Names given one by one or as an array."""
+    found: list[bytes] = []
+    for argument in arguments:
+        for value in argument.values() if isinstance(argument, PhpArray) else [argument]:
+            if not isinstance(value, bytes):
+                raise Refused("a name that is no text")
+            found.append(value)
+    return found
+
+
+def _only(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    names = _listed(arguments)
+    return PhpArray(
+        (name, models.read(php, model, name.decode("utf-8", "surrogateescape"))) for name in names
+    )
+
+
+def _load(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    models.load([model], [name.decode() for name in _listed(arguments)], php)
+    return model
+
+
+def _load_missing(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    for name in _listed(arguments):
+        if b"." in name:
+            php.refuse("loadMissing() of a nested relation")
+        if name not in state.array(model, "relations"):
+            models.load([model], [name.decode()], php)
+    return model
+
+
+def _hide(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    state.put(model, "hidden", PhpArray.of([*state.names(model, "hidden"), *_listed(arguments)]))
+    return model
+
+
+def _show(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    names = _listed(arguments)
+    state.put(model, "hidden", PhpArray.of([n for n in state.names(model, "hidden") if n not in names]))
+    visible = state.names(model, "visible")
+    if visible:
+        state.put(model, "visible", PhpArray.of([*visible, *names]))
+    return model
+
+
+def _append(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    appends = dict.fromkeys([*state.names(model, "appends"), *_listed(arguments)])
+    state.put(model, "appends", PhpArray.of(appends))
+    return model
+
+
+def _channel(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    return model.class_name.replace("\\", ".").encode() + b"." + php.text(models.key(model, php))
+
+
+def _trashed(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    view = models.view(model, php)
+    if not view.facts.soft_deletes:
+        php.refuse(f"{model.class_name}::trashed()")
+    return view.attributes.get(view.facts.deleted_at.encode()) is not None
+
+
+def _is(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    (other,) = arguments
+    if not isinstance(other, PhpObject):
+        return False
+    mine, theirs = models.view(model, php), models.view(other, php)
+    same = models._key_text(models.key(model, php)) == models._key_text(models.key(other, php))
+    return same and mine.table == theirs.table and mine.connection == theirs.connection
+
+
+_METHODS: dict[str, _Method] = {
+    "getkey": lambda m, php, model, _: m.key(model, php),
+    "getkeyname": lambda m, php, model, _: m.view(model, php).key_name.encode(),
+    "getroutekey": lambda m, php, model, _: m.key(model, php),
+    "gettable": lambda m, php, model, _: m.view(model, php).table.encode(),
+    "getmorphclass": lambda m, php, model, _: model.class_name.encode(),
+    "getattribute": lambda m, php, model, a: m.read(php, model, php.text(a[0]).decode()),
+    "getattributes": lambda m, php, model, _: m.view(model, php).attributes.copy(),
+    "toarray": lambda m, php, model, _: m.to_array(model, php),
+    "jsonserialize": lambda m, php, model, _: php.call_method(model, "toArray"),
+    "attributestoarray": lambda m, php, model, _: m._attributes_to_array(m.view(model, php), php),
+    "relationstoarray": lambda m, php, model, _: m._relations_to_array(m.view(model, php), php),
+    "only": _only,
+    "load": _load,
+    "loadmissing": _load_missing,
+    "relationloaded": lambda m, php, model, a: a[0] in state.array(model, "relations"),
+    "makehidden": _hide,
+    "makevisible": _show,
+    "append": _append,
+    "broadcastchannel": _channel,
+    "trashed": _trashed,
+    "is": _is,
+    "isnot": lambda m, php, model, a: not to_bool(_is(m, php, model, a)),
+    "waschanged": lambda m, php, model, _: False,
+    "isdirty": lambda m, php, model, _: False,
+    "isclean": lambda m, php, model, _: True,
+    "getchanges": lambda m, php, model, _: PhpArray(),
+    "getdirty": lambda m, php, model, _: PhpArray(),
+}
+_MODEL_METHODS = frozenset(_METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}

@@ -1,0 +1,393 @@
+"""Relations: what a relation method describes, and loading it. One entry a relation kind.
+
+A relation method of the app is evaluated; `belongsTo` and its kin give a `Relation` object, on which the
+method may still put conditions. Loading then asks the database as Eloquent does, for one model or for many.
+Sources: Concerns/HasRelationships.php, Relations/*.php, 8.83 to 13.26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bridge.errors import Refused
+from bridge.laravel.inflection import snake
+from bridge.laravel.models import state
+from bridge.laravel.models.records import OPERATORS, Condition, Join
+from bridge.php.evaluate import Evaluator
+from bridge.php.operators import to_bool
+from bridge.php.values import PhpArray, PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.laravel.models.model import ModelClass
+
+_SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
+PIVOT = _SPACE + "Pivot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a relation method said.
+
+    many       gives a collection, else one model or null
+    local      attribute of the parent whose value is looked for
+    foreign    column of the related table (or pivot table) that holds it
+    pivot      table in between, its columns for parent and related model, and more columns to read
+    type       attribute of the parent that names the related class (morphTo)
+    """
+
+    related: str
+    many: bool
+    local: str
+    foreign: str
+    pivot_table: str = ""
+    pivot_related: str = ""
+    related_key: str = ""
+    pivot_columns: tuple[str, ...] = ()
+    pivot_timestamps: bool = False
+    accessor: str = "pivot"
+    conditions: tuple[Condition, ...] = ()
+    orders: tuple[tuple[str, str], ...] = ()
+    with_trashed: bool = False
+    default: bool = False
+
+
+class Relation(PhpObject):
+    """The object that a relation method returns."""
+
+    __slots__ = ("description", "parent")
+
+    def __init__(self, class_name: str, parent: PhpObject, description: Description) -> None:
+        super().__init__(class_name)
+        self.parent = parent
+        self.description = description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One call of `belongsTo` and its kin: on which model, from which method, with which arguments."""
+
+    models: ModelClass
+    php: Evaluator
+    parent: PhpObject
+    method: str
+    arguments: Sequence[Value] = field(default=())
+
+    def text(self, position: int, default: str | None = None) -> str:
+        """A text argument, its default where it is missing or null."""
+        value = self.arguments[position] if position < len(self.arguments) else None
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, bytes):
+            raise Refused(f"an argument of the relation {self.method}()")
+        return value.decode("utf-8", "replace")
+
+    def related(self, position: int = 0) -> str:
+        return self.text(position).lstrip("\\")
+
+    def key_of(self, class_name: str) -> str:
+        return self.models.blank(class_name, self.php).key_name
+
+
+Make = Callable[[Asked], Relation]
+
+
+def _belongs_to(asked: Asked) -> Relation:
+    related = asked.related()
+    owner = asked.text(2, asked.key_of(related))
+    relation = asked.text(3, asked.method)
+    foreign = asked.text(1, f"{snake(relation.encode()).decode()}_{asked.key_of(related)}")
+    description = Description(related=related, many=False, local=foreign, foreign=owner)
+    return Relation(_SPACE + "BelongsTo", asked.parent, description)
+
+
+def _has(*, many: bool) -> Make:
+    def make(asked: Asked) -> Relation:
+        related, own = asked.related(), asked.models.view(asked.parent, asked.php)
+        description = Description(
+            related=related,
+            many=many,
+            local=asked.text(2, own.key_name),
+            foreign=asked.text(1, own.foreign_key),
+        )
+        return Relation(_SPACE + ("HasMany" if many else "HasOne"), asked.parent, description)
+
+    return make
+
+
+def _morph(*, many: bool) -> Make:
+    def make(asked: Asked) -> Relation:
+        related, name = asked.related(), asked.text(1)
+        own = asked.models.view(asked.parent, asked.php)
+        kind, id = asked.text(2, f"{name}_type"), asked.text(3, f"{name}_id")
+        same_class = Condition(column=kind, operator="=", value=asked.parent.class_name.encode())
+        description = Description(
+            related=related,
+            many=many,
+            local=asked.text(4, own.key_name),
+            foreign=id,
+            conditions=(same_class,),
+        )
+        return Relation(_SPACE + ("MorphMany" if many else "MorphOne"), asked.parent, description)
+
+    return make
+
+
+def _belongs_to_many(asked: Asked) -> Relation:
+    related, own = asked.related(), asked.models.view(asked.parent, asked.php)
+    other = asked.models.blank(related, asked.php)
+    segments = sorted([own.base_name, other.base_name])
+    table = asked.text(1, "_".join(segments))
+    if "\\" in table:
+        raise Refused(f"a pivot class of its own in {asked.method}()")
+    description = Description(
+        related=related,
+        many=True,
+        pivot_table=table,
+        foreign=asked.text(2, own.foreign_key),
+        pivot_related=asked.text(3, other.foreign_key),
+        local=asked.text(4, own.key_name),
+        related_key=asked.text(5, other.key_name),
+    )
+    return Relation(_SPACE + "BelongsToMany", asked.parent, description)
+
+
+def _morph_to(asked: Asked) -> Relation:
+    name = asked.text(0, asked.method)
+    kind, id = (
+        asked.text(1, f"{snake(name.encode()).decode()}_type"),
+        asked.text(2, f"{snake(name.encode()).decode()}_id"),
+    )
+    held = asked.models.view(asked.parent, asked.php).attributes.get(kind.encode())
+    if not held:
+        raise Refused(f"the relation {asked.method}() without a type")
+    if not isinstance(held, bytes):
+        raise Refused(f"the type of the relation {asked.method}()")
+    related = held.decode("utf-8", "replace").lstrip("\\")
+    owner = asked.text(3, asked.key_of(related))
+    description = Description(related=related, many=False, local=id, foreign=owner)
+    return Relation(_SPACE + "MorphTo", asked.parent, description)
+
+
+RELATIONS: dict[str, Make] = {
+    "belongsto": _belongs_to,
+    "hasone": _has(many=False),
+    "hasmany": _has(many=True),
+    "belongstomany": _belongs_to_many,
+    "morphone": _morph(many=False),
+    "morphmany": _morph(many=True),
+    "morphto": _morph_to,
+}
+
+
+# ---- what may be put on a relation -----------------------------------------------------------
+
+Refine = Callable[[Description, Sequence[Value]], Description]
+
+
+def _name(value: Value) -> str:
+    if not isinstance(value, bytes) or not value.replace(b"_", b"").replace(b".", b"").isalnum():
+        raise Refused("a relation with a condition on an expression")
+    return value.decode()
+
+
+def _where(description: Description, arguments: Sequence[Value]) -> Description:
+    column, *rest = arguments
+    operator: Value = b"="
+    if len(rest) == 2:
+        operator, value = rest
+    elif len(rest) == 1:
+        value = rest[0]
+    else:
+        raise Refused("a relation with such a condition")
+    if not isinstance(operator, bytes) or operator.decode().lower() not in OPERATORS:
+        raise Refused("a relation with such an operator")
+    if not isinstance(value, int | float | bytes):
+        raise Refused("a relation with such a value in its condition")
+    condition = Condition(column=_name(column), operator=operator.decode().lower(), value=value)
+    return replace(description, conditions=(*description.conditions, condition))
+
+
+def _where_null(operator: str) -> Refine:
+    def refine(description: Description, arguments: Sequence[Value]) -> Description:
+        (column,) = arguments
+        condition = Condition(column=_name(column), operator=operator)
+        return replace(description, conditions=(*description.conditions, condition))
+
+    return refine
+
+
+def _order(direction: str | None) -> Refine:
+    def refine(description: Description, arguments: Sequence[Value]) -> Description:
+        column, *rest = arguments if arguments else (b"created_at",)
+        way = direction or (rest[0].decode().lower() if rest and isinstance(rest[0], bytes) else "asc")
+        if way not in ("asc", "desc"):
+            raise Refused("a relation with such an order")
+        return replace(description, orders=(*description.orders, (_name(column), way)))
+
+    return refine
+
+
+def _with_pivot(description: Description, arguments: Sequence[Value]) -> Description:
+    names: list[Value] = []
+    for argument in arguments:
+        names += argument.values() if isinstance(argument, PhpArray) else [argument]
+    return replace(description, pivot_columns=(*description.pivot_columns, *(_name(name) for name in names)))
+
+
+def _with_timestamps(description: Description, arguments: Sequence[Value]) -> Description:
+    if arguments:
+        raise Refused("withTimestamps() with other columns")
+    timed = _with_pivot(description, (b"created_at", b"updated_at"))
+    return replace(timed, pivot_timestamps=True)
+
+
+def _as(description: Description, arguments: Sequence[Value]) -> Description:
+    return replace(description, accessor=_name(arguments[0]))
+
+
+def _with_trashed(description: Description, arguments: Sequence[Value]) -> Description:
+    if arguments and not to_bool(arguments[0]):
+        raise Refused("withTrashed(false)")
+    return replace(description, with_trashed=True)
+
+
+REFINEMENTS: dict[str, Refine] = {
+    "where": _where,
+    "wherenull": _where_null("null"),
+    "wherenotnull": _where_null("not null"),
+    "orderby": _order(None),
+    "orderbydesc": _order("desc"),
+    "latest": _order("desc"),
+    "oldest": _order("asc"),
+    "withpivot": _with_pivot,
+    "withtimestamps": _with_timestamps,
+    "as": _as,
+    "withtrashed": _with_trashed,
+}
+
+
+class RelationClass:
+    """A `bridge.php.evaluate.Native`: the object that a relation method builds upon."""
+
+    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+        php.refuse(f"new {class_name}")
+
+    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+        refine = REFINEMENTS.get(method.lower())
+        if refine is None or not isinstance(subject, Relation):
+            php.refuse(f"{method}() on a relation")
+        subject.description = refine(subject.description, arguments)
+        return subject
+
+    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+        php.refuse(f"the static method {class_name}::{method}()")
+
+    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+        php.refuse(f"the property ${name} of a relation")
+
+    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+        php.refuse(f"the property ${name} of a relation")
+
+
+RELATION_CLASSES = tuple(
+    _SPACE + name
+    for name in ("BelongsTo", "HasOne", "HasMany", "MorphOne", "MorphMany", "BelongsToMany", "MorphTo")
+)
+
+
+# ---- loading ---------------------------------------------------------------------------------
+
+
+def load(models: ModelClass, php: Evaluator, parents: Sequence[PhpObject], name: str) -> list[PhpObject]:
+    """The relation `name` of all parents (of one class) is loaded; the related models, for nested loads."""
+    related: list[PhpObject] = []
+    by_description: dict[Description, list[PhpObject]] = {}
+    for parent in parents:
+        relation = models.relation(parent, name, php)
+        if relation is None:
+            set_relation(parent, name, None)
+        else:
+            by_description.setdefault(relation.description, []).append(parent)
+    for description, group in by_description.items():
+        related += _load_group(models, php, group, name, description)
+    return related
+
+
+def set_relation(model: PhpObject, name: str, value: Value) -> None:
+    """`$model->setRelation($name, $value)`."""
+    relations = state.array(model, "relations").copy()
+    relations[name.encode()] = value
+    state.put(model, "relations", relations)
+
+
+def _load_group(
+    models: ModelClass, php: Evaluator, parents: Sequence[PhpObject], name: str, description: Description
+) -> list[PhpObject]:
+    keys = {id(p): models.view(p, php).attributes.get(description.local.encode()) for p in parents}
+    wanted = list(dict.fromkeys(key for key in keys.values() if key is not None))
+    found = _query(models, php, parents[0], description, wanted) if wanted else []
+    matches: dict[Value, list[PhpObject]] = {}
+    for model, key in found:
+        matches.setdefault(_comparable(key), []).append(model)
+    for parent in parents:
+        own = matches.get(_comparable(keys[id(parent)]), []) if keys[id(parent)] is not None else []
+        if description.many:
+            set_relation(parent, name, models.collection(own))
+        else:
+            set_relation(parent, name, own[0] if own else None)
+    return [model for model, _ in found]
+
+
+def _comparable(key: Value) -> Value:
+    """Eloquent groups by array key: 7 and "7" are the same."""
+    if not isinstance(key, int | bytes) or isinstance(key, bool):
+        raise Refused("a relation over a key that is neither integer nor text")
+    return str(key).encode() if isinstance(key, int) else key
+
+
+def _query(
+    models: ModelClass, php: Evaluator, parent: PhpObject, description: Description, keys: Sequence[Value]
+) -> list[tuple[PhpObject, Value]]:
+    """The related models with the key of the parent that each belongs to."""
+    blank = models.blank(description.related, php)
+    facts = blank.facts
+    if facts.scope is not None:
+        raise facts.scope
+    table = blank.table
+    pivot = description.pivot_table
+    join = None
+    if pivot:
+        columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
+        join = Join(
+            table=pivot,
+            first=f"{table}.{description.related_key}",
+            second=f"{pivot}.{description.pivot_related}",
+            columns=tuple(columns),
+        )
+    owner = pivot or table
+    conditions = [
+        Condition(column=f"{owner}.{description.foreign}", operator="in", value=tuple(keys))
+        if len(keys) > 1
+        else Condition(column=f"{owner}.{description.foreign}", operator="=", value=keys[0]),
+        *description.conditions,
+    ]
+    if facts.soft_deletes and not description.with_trashed:
+        conditions.append(Condition(column=f"{table}.{facts.deleted_at}", operator="null"))
+    connection = blank.connection or models.view(parent, php).connection
+    rows = models.select(connection, table, tuple(conditions), orders=description.orders, join=join)
+    result: list[tuple[PhpObject, Value]] = []
+    for row in rows:
+        pivots = PhpArray()
+        if pivot:
+            for key in list(row):
+                if isinstance(key, bytes) and key.startswith(b"pivot_"):
+                    pivots[key[len(b"pivot_") :]] = row.pop(key)
+        model = models.hydrate(description.related, row, connection, php)
+        if pivot:
+            held = models.pivot(pivots, pivot, connection, timestamps=description.pivot_timestamps, php=php)
+            set_relation(model, description.accessor, held)
+        result.append((model, (pivots if pivot else row).get(description.foreign.encode())))
+    models.eager_load([model for model, _ in result], php)
+    return result
