@@ -1,0 +1,203 @@
+"""json_encode and json_decode."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from bridge.errors import WouldFail
+from bridge.php.evaluate import Evaluator
+from bridge.php.functions.signature import check_length, table, value_error
+from bridge.php.json_encode import json_encode
+from bridge.php.operators import Thrown
+from bridge.php.values import INT_MAX, INT_MIN, EnumCase, PhpArray, PhpObject, Value, array_key
+
+HEX_TAG, HEX_AMP, HEX_APOS, HEX_QUOT = 1, 2, 4, 8
+UNESCAPED_SLASHES, PRETTY_PRINT, UNESCAPED_UNICODE, THROW = 64, 128, 256, 4194304
+OBJECT_AS_ARRAY, BIGINT_AS_STRING = 1, 2
+_KNOWN = (
+    HEX_TAG | HEX_AMP | HEX_APOS | HEX_QUOT | UNESCAPED_SLASHES | PRETTY_PRINT | UNESCAPED_UNICODE | THROW
+)
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ESCAPE = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\u([0-9a-f]{4})|\\(.)|([<>&'])")
+_HEX = {"<": HEX_TAG, ">": HEX_TAG, "&": HEX_AMP, "'": HEX_APOS}
+
+
+def _encode(php: Evaluator, value: Value, flags: int = 0, depth: int = 512) -> Value:
+    if flags & ~_KNOWN or depth != 512:
+        php.refuse("these flags of json_encode()")
+
+    def jsonable(held: PhpObject | EnumCase) -> Value:
+        if isinstance(held, EnumCase):
+            backing = php.backing_value(held)
+            if backing is None:
+                raise Thrown(
+                    "JsonException" if flags & THROW else "", "Non-backed enums have no default serialization"
+                )
+            return backing
+        php.refuse(f"json_encode() of {held.class_name}")
+
+    try:
+        text = json_encode(value, jsonable)
+    except Thrown as thrown:
+        if thrown.exception.class_name:
+            raise
+        return False
+    except WouldFail as failure:
+        if flags & THROW:
+            raise Thrown("JsonException", str(failure)) from failure
+        return False
+    check_length(php, len(text))
+    if flags & ~THROW:
+        text = _written(text, flags)
+    return text.encode()
+
+
+def _written(text: str, flags: int) -> str:
+    """Default JSON text as the flags want it."""
+
+    def character(match: re.Match[str]) -> str:
+        high, low, code, escaped, raw = match.groups()
+        if raw is not None:
+            return f"\\u00{ord(raw):02X}" if flags & _HEX[raw] else raw
+        if escaped is not None:
+            if escaped == "/" and flags & UNESCAPED_SLASHES:
+                return "/"
+            if escaped == '"' and flags & HEX_QUOT:
+                return "\\u0022"
+            return match[0]
+        if not flags & UNESCAPED_UNICODE:
+            return match[0]
+        if high is not None:
+            return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
+        number = int(code, 16)
+        return match[0] if number < 0x20 or number in (0x2028, 0x2029) else chr(number)
+
+    pieces: list[str] = []
+    indent = 0
+    position = 0
+    pretty = flags & PRETTY_PRINT
+
+    def line() -> str:
+        return "\n" + "    " * indent
+
+    for match in _STRING.finditer(text):
+        indent = _structure(text[position : match.start()], pieces, indent, bool(pretty))
+        pieces.append('"' + _ESCAPE.sub(character, match[0][1:-1]) + '"')
+        position = match.end()
+    _structure(text[position:], pieces, indent, bool(pretty))
+    return "".join(pieces)
+
+
+def _structure(text: str, pieces: list[str], indent: int, pretty: bool) -> int:
+    """What stands between strings, with line breaks; gives the indentation after it."""
+    if not pretty:
+        pieces.append(text)
+        return indent
+    for character in text.replace("{}", "\0").replace("[]", "\1"):
+        match character:
+            case "{" | "[":
+                indent += 1
+                pieces.append(character + "\n" + "    " * indent)
+            case "}" | "]":
+                indent -= 1
+                pieces.append("\n" + "    " * indent + character)
+            case ",":
+                pieces.append(",\n" + "    " * indent)
+            case ":":
+                pieces.append(": ")
+            case "\0":
+                pieces.append("{}")
+            case "\1":
+                pieces.append("[]")
+            case _:
+                pieces.append(character)
+    return indent
+
+
+class _Malformed(Exception):
+    pass
+
+
+def _decode(
+    php: Evaluator, json_: bytes, associative: bool | None = None, depth: int = 512, flags: int = 0
+) -> Value:
+    if flags & ~(OBJECT_AS_ARRAY | BIGINT_AS_STRING | THROW):
+        php.refuse("these flags of json_decode()")
+    if depth < 1:
+        value_error("json_decode", 3, "depth", "must be greater than 0")
+    arrays = associative if associative is not None else bool(flags & OBJECT_AS_ARRAY)
+    try:
+        text = json_.decode()
+        if _depth(text) > min(depth, 512):
+            if depth > 512:
+                php.refuse("json_decode() this deep")
+            raise _Malformed
+        return _read(php, text, arrays, bool(flags & BIGINT_AS_STRING))
+    except (ValueError, _Malformed) as error:
+        if flags & THROW:
+            raise Thrown("JsonException", "Syntax error") from error
+        return None
+
+
+def _read(php: Evaluator, text: str, arrays: bool, big_as_text: bool) -> Value:
+    def number(digits: str) -> Value:
+        whole = int(digits) if len(digits) <= 20 else INT_MAX + 1
+        if INT_MIN <= whole <= INT_MAX:
+            return whole
+        return digits.encode() if big_as_text else float(digits)
+
+    def reject(name: str) -> Value:
+        raise _Malformed
+
+    def members(pairs: list[tuple[str, object]]) -> Value:
+        entries: dict[int | bytes, Value] = {}
+        for name, value in pairs:
+            key = _bytes(name)
+            if not arrays and key[:1] == b"\0":
+                raise _Malformed
+            entries[array_key(key) if arrays else key] = _value(value)
+        return PhpArray(entries) if arrays else PhpObject("stdClass", entries)
+
+    decoder = json.JSONDecoder(
+        object_pairs_hook=members, parse_int=number, parse_float=float, parse_constant=reject
+    )
+    if text[:1] == "\ufeff":
+        raise _Malformed
+    php.spend(len(text) // 32)
+    return _value(decoder.decode(text))
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        raise _Malformed from None
+
+
+def _value(read: object) -> Value:
+    if isinstance(read, str):
+        return _bytes(read)
+    if isinstance(read, list):
+        return PhpArray.of(_value(item) for item in read)
+    return read  # type: ignore[return-value]
+
+
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for character in _STRING.sub("", text):
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+FUNCTIONS = table(
+    {
+        "json_encode(mixed $value, int $flags = 0, int $depth = 512)": _encode,
+        "json_decode(string $json, ?bool $associative = null, int $depth = 512, int $flags = 0)": _decode,
+    }
+)
