@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.errors import Refused, Unreadable
-from bridge.laravel.version import Version, fitting_version
+from bridge.laravel.version import Version, fitting_versions
 from bridge.php.unserialize import unserialize
 from bridge.php.values import PhpArray, PhpObject
 
@@ -50,7 +50,9 @@ class Payload:
 class BroadcastEvent:
     """The job object of a broadcast and the event inside it, as they lie in the payload.
 
-    `objects` are all objects in it, the command first.
+    objects  all objects in it, the command first
+    version  of the app's Laravel; where it is not told, the newest that fits
+    oldest   where it is not told, the oldest that fits; else the same
     """
 
     payload: Payload
@@ -58,6 +60,7 @@ class BroadcastEvent:
     event: PhpObject
     objects: Sequence[PhpObject]
     version: Version
+    oldest: Version
 
     @property
     def class_name(self) -> str:
@@ -143,10 +146,12 @@ def broadcast_event(
         value = command.get(name)
         if value is not None and value not in (b"", PhpArray()):
             raise Refused(f"the broadcast job has {what}, which only Laravel can run")
+    oldest, newest = (version, version) if version else fitting_versions(command, payload.document)
     return BroadcastEvent(
         payload=payload,
         command=command,
         event=event,
         objects=objects,
-        version=version or fitting_version(command, payload.document),
+        version=newest,
+        oldest=oldest,
     )

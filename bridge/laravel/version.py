@@ -22,6 +22,7 @@ _MARKS: tuple[tuple[str, Version], ...] = (
     ("backoff", (9, 18)),
     ("afterCommit", (8, 19)),
 )
+OLDEST: Version = (6, 0)
 NEWEST: Version = (13, 99)
 
 
@@ -34,16 +35,16 @@ def parse_version(text: str) -> Version:
     return int(match[1]), int(minor) if minor and minor != "x" else 99
 
 
-def fitting_version(command: PhpObject, document: Mapping[str, object]) -> Version:
-    """The newest release whose jobs look like this one."""
+def fitting_versions(command: PhpObject, document: Mapping[str, object]) -> tuple[Version, Version]:
+    """The oldest and the newest release whose jobs look like this one."""
     newest = NEWEST
     for name, since in _MARKS:
         if command.has(name):
-            return newest
+            return since, newest
         newest = _before(since)
         if since == (12, 28) and "createdAt" not in document:
             newest = (12, 10)
-    return newest
+    return OLDEST, newest
 
 
 def _before(version: Version) -> Version:

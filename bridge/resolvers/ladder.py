@@ -1,12 +1,14 @@
 """The ladder: mapping, framework, native, php; in this order, with the reason of each step.
 
 The first rung that knows decides. A rung that refuses passes to the next; where all refuse, so does the
-ladder, and the job ends in failed_jobs with all their reasons.
+ladder, and the job ends in failed_jobs with all their reasons. Where the app's release of Laravel is not told,
+the oldest and the newest that fit the payload must agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from bridge.errors import ConfigurationError, Refused, WouldFail
 from bridge.laravel.payload import (
@@ -48,14 +50,27 @@ class Ladder:
         """What Laravel would broadcast for the job. Raises only ServiceUnavailable."""
         label = payload.display_name or payload.command_name or (payload.handler or "")
         try:
-            event = broadcast_event(payload, self._decrypt, version=self._version, derives=self._derives)
+            event = self._event(payload)
         except NotABroadcast as other:
             return Resolution(outcome="other", event=label, why=str(other))
         except WouldFail as failure:
             return Resolution(outcome="failed", event=label, why=str(failure))
         except Refused as refusal:
             return Resolution(outcome="refused", event=label, why=str(refusal))
-        return self._climb(event)
+        resolution = self._climb(event)
+        if event.oldest != event.version and resolution.outcome != "refused":
+            # Read anew: evaluation leaves its traces in the event's objects.
+            older = self._climb(replace(self._event(payload), version=event.oldest))
+            if (older.outcome, older.broadcasts) != (resolution.outcome, resolution.broadcasts):
+                why = (
+                    f"Laravel {_text(event.oldest)} and {_text(event.version)} would not do the same: say "
+                    "which it is with BRIDGE_LARAVEL_VERSION"
+                )
+                return Resolution(outcome="refused", event=event.class_name, why=why)
+        return resolution
+
+    def _event(self, payload: Payload) -> BroadcastEvent:
+        return broadcast_event(payload, self._decrypt, version=self._version, derives=self._derives)
 
     def _climb(self, event: BroadcastEvent) -> Resolution:
         reasons: list[str] = []
@@ -77,3 +92,7 @@ class Ladder:
             )
         why = "; ".join(reasons) or f"no rung knows {event.class_name}"
         return Resolution(outcome="refused", event=event.class_name, why=why)
+
+
+def _text(version: Version) -> str:
+    return ".".join(map(str, version))

@@ -19,7 +19,8 @@ class ExceptionClass:
     def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
         if class_name == "ErrorException" and len(arguments) > 2:
             php.refuse(f"new {class_name} with so many arguments")
-        message, code, previous = (*arguments, *(b"", 0, None)[len(arguments) :])
+        defaults: tuple[Value, ...] = (b"", 0, None)
+        message, code, previous = (*arguments, *defaults[len(arguments) :])
         return PhpObject(
             class_name,
             {

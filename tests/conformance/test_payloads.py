@@ -1,0 +1,119 @@
+"""Every recorded entry of Laravel 8.83 to 12.67, resolved without PHP: right, or refused with a reason.
+
+A wrong result fails the build, whatever the share of right ones.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bridge.daemon import build_ladder
+from bridge.errors import Refused
+from bridge.laravel.application import load
+from bridge.php.unserialize import unserialize
+from bridge.resolvers.resolution import Resolution
+from tests.conformance.corpus import APP, RELEASES, Row, differences, resolve, rows
+from tests.services import Database
+
+WITHOUT_PHP = ("mapping", "framework", "native")
+RIGHT_SHARE = 0.55  # of the rows that Laravel broadcast
+
+
+@pytest.fixture
+def sqlite_app(tmp_path: Path) -> Mapping[str, str]:
+    file = tmp_path / "app.sqlite"
+    connection = sqlite3.connect(file)
+    connection.executescript((APP / "app.sqlite.sql").read_text())
+    connection.close()
+    return {"DB_CONNECTION": "sqlite", "DB_DATABASE": str(file)}
+
+
+@pytest.fixture
+def mysql_app(mariadb_database: Database) -> Mapping[str, str]:
+    engine = mariadb_database.engine()
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop table if exists jobs, failed_jobs"))
+        for statement in (APP / "app.mysql.sql").read_text().split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement.replace("%", "%%"))
+    engine.dispose()
+    url = mariadb_database.url
+    return {
+        "DB_CONNECTION": "mysql",
+        "DB_HOST": str(url.host),
+        "DB_PORT": str(url.port),
+        "DB_DATABASE": str(url.database),
+        "DB_USERNAME": str(url.username),
+        "DB_PASSWORD": str(url.password or ""),
+    }
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def environment(request: pytest.FixtureRequest) -> tuple[str, Mapping[str, str]]:
+    return request.param, request.getfixturevalue(f"{request.param}_app")
+
+
+def resolved(
+    environment: tuple[str, Mapping[str, str]], release: str, version: str | None
+) -> list[tuple[Row, Resolution]]:
+    name, variables = environment
+    ladder = build_ladder(load(APP, variables, version), {}, only=WITHOUT_PHP)
+    return [(row, resolve(ladder, row)) for row in rows(release) if row.app_db == name]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_no_row_is_resolved_wrongly(environment: tuple[str, Mapping[str, str]], release: str) -> None:
+    results = resolved(environment, release, release)
+    wrong = [text for row, got in results if got.outcome != "refused" for text in differences(row, got)]
+    assert wrong == []
+    broadcast = [got for row, got in results if row.outcome == "broadcast"]
+    right = [got for got in broadcast if got.outcome == "broadcast"]
+    assert len(broadcast) > 90
+    assert len(right) / len(broadcast) >= RIGHT_SHARE
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_no_row_is_resolved_wrongly_where_the_release_is_not_told(
+    environment: tuple[str, Mapping[str, str]], release: str
+) -> None:
+    results = resolved(environment, release, None)
+    wrong = [text for row, got in results if got.outcome != "refused" for text in differences(row, got)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_refusal_says_why(environment: tuple[str, Mapping[str, str]], release: str) -> None:
+    refused = [got for _, got in resolved(environment, release, release) if got.outcome == "refused"]
+    assert refused
+    assert all(len(got.why) > 20 for got in refused)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_well_formed_command_is_read(release: str) -> None:
+    read = 0
+    for row in rows(release):
+        if row.kind == "malformed":
+            continue
+        document = json.loads(row.payload)
+        command = document["data"].get("command") if isinstance(document["data"], dict) else None
+        if not isinstance(command, str) or not command.startswith("O:"):
+            continue
+        try:
+            unserialize(command.encode())
+        except Refused as refusal:
+            pytest.fail(f"{row.id}: {refusal}")
+        read += 1
+    assert read > 300
+
+
+@pytest.mark.parametrize("only", ["mapping", "framework"])
+def test_a_rung_that_is_not_allowed_does_not_answer(sqlite_app: Mapping[str, str], only: str) -> None:
+    ladder = build_ladder(load(APP, sqlite_app, "11.56"), {}, only=(only,))
+    answers = {resolve(ladder, row).by for row in rows("11.56") if row.app_db == "sqlite"}
+    assert answers <= {only, None}
