@@ -1,7 +1,7 @@
 """The ladder: mapping, framework, native, php; in this order, with the reason of each step.
 
 The first rung that knows decides. A rung that refuses passes to the next; where all refuse, so does the
-ladder, and the job ends in failed_jobs with all their reasons. Where the app's release of Laravel is not told,
+ladder, and the job ends in failed_jobs with all their reasons. Where the release of Laravel is not told,
 the oldest and the newest that fit the payload must agree.
 """
 
