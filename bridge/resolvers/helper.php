@@ -100,11 +100,23 @@ final class Pipe
 /** The files that the app was booted from and has loaded since; vendor/ only as a whole. */
 final class Files
 {
+    private const ALWAYS = [
+        '.env',
+        'bootstrap/cache/config.php',
+        'bootstrap/cache/events.php',
+        'bootstrap/cache/packages.php',
+        'bootstrap/cache/services.php',
+        'vendor/autoload.php',
+        'vendor/composer/installed.json',
+    ];
+
     private $base;
 
     private $place;
 
     private $seen = [];
+
+    private $known = 0;
 
     private $checked = 0;
 
@@ -112,30 +124,25 @@ final class Files
     {
         $this->base = $base;
         $this->place = realpath($base);
+
+        foreach (self::ALWAYS as $file) {
+            $this->note("{$this->place}/{$file}");
+        }
     }
 
-    /** Takes note of what has been loaded by now. */
+    /** Takes note of what has been loaded since the last time. */
     public function learn(): void
     {
-        $own = $this->place.'/';
-        $vendor = $own.'vendor/';
-        $files = [$own.'.env', $vendor.'composer/installed.json', $vendor.'autoload.php'];
+        $own = '#\A'.preg_quote($this->place, '#').'/(?!vendor/|storage/)#';
+        $all = get_included_files();
 
-        foreach (['config', 'packages', 'services', 'events'] as $name) {
-            $files[] = "{$own}bootstrap/cache/{$name}.php";
-        }
-
-        foreach (get_included_files() as $file) {
-            if (strpos($file, $own) === 0 && strpos($file, $vendor) !== 0) {
-                $files[] = $file;
+        foreach (array_slice($all, $this->known) as $file) {
+            if (preg_match($own, $file)) {
+                $this->note($file);
             }
         }
 
-        foreach ($files as $file) {
-            if (! array_key_exists($file, $this->seen)) {
-                $this->seen[$file] = $this->state($file);
-            }
-        }
+        $this->known = count($all);
     }
 
     /** Whether one of them has changed, or APP_DIR leads to another release; looks once a second at most. */
@@ -159,6 +166,11 @@ final class Files
         }
 
         return false;
+    }
+
+    private function note(string $file): void
+    {
+        $this->seen[$file] = $this->state($file);
     }
 
     private function state(string $file): ?array
@@ -612,13 +624,13 @@ function serve(string $base, int $fd): void
             $alarm(0);
         }
 
+        $files->learn();
         $pipe->write(['id' => $current, 'memory' => memory_get_usage()] + $answer);
         $current = null;
         unset($answer, $e);
 
         try {
             $helper->rest();
-            $files->learn();
         } catch (\Throwable $e) {
             return; // a new process is surer than one that cannot be cleaned
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import shutil
@@ -10,22 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.laravel.payload import BroadcastEvent, read_document
+from bridge.laravel.payload import BROADCAST_EVENT, BroadcastEvent, read_document, read_payload
 from bridge.laravel.payload import broadcast_event as read_event
+from bridge.php.values import PhpObject
+
+Sent = tuple[str, tuple[str, ...], str, str, str | None]  # connection, channels, name, data, socket
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One recorded entry. `sent`: (connection, channels, name, data, socket) of each call of Laravel's."""
+    """One recorded entry. `sent`: each call of Laravel's to its broadcaster."""
 
     name: str
     database: str
     payload: str
     result: str
     is_broadcast: bool
-    sent: tuple[tuple[str, tuple[str, ...], str, str, str | None], ...]
+    sent: tuple[Sent, ...]
 
 
 def rows(version: str) -> Iterator[Row]:
@@ -67,23 +71,31 @@ def create(folder: Path, **env: str) -> Path:
     kept = [line for line in lines if line.partition("=")[0] not in given]
     (folder / ".env").write_text("\n".join([*kept, *(f"{k}={v}" for k, v in given.items())]) + "\n")
     config = folder / "config" / "broadcasting.php"
-    config.write_text(config.read_text().replace("'log' =>", "'own' => ['driver' => 'own'],\n        'log' =>"))
+    config.write_text(
+        config.read_text().replace("'log' =>", "'own' => ['driver' => 'own'],\n        'log' =>")
+    )
     return folder
 
 
-def behaving(how: str, *, uuid: str = "", timeout: int | None = None) -> BroadcastEvent:
-    """The job of an event that behaves like this (`App\\Events\\Behaving`)."""
-    event = _object("App\\Events\\Behaving", f's:3:"how";{_string(how)}')
-    command = _object("Illuminate\\Broadcasting\\BroadcastEvent", f's:5:"event";{event}')
+def unread(payload: str) -> BroadcastEvent:
+    """The job, its command left to PHP. Raises Unreadable."""
+    read = read_payload(payload.encode())
+    return dataclasses.replace(behaving("pid"), payload=read, event=PhpObject(read.display_name))
+
+
+def behaving(how: str, *, token: str = "", timeout: int | None = None) -> BroadcastEvent:
+    """The job of an `App\\Events\\Behaving` that does this; `token` comes back in its data."""
+    event = _object("App\\Events\\Behaving", how=_string(how), token=_string(token))
+    command = _object(BROADCAST_EVENT, event=event)
     return read_event(
         read_document(
             {
-                "uuid": uuid or f"job-{how}",
+                "uuid": f"job {how} {token}",
                 "displayName": "App\\Events\\Behaving",
                 "job": "Illuminate\\Queue\\CallQueuedHandler@call",
                 "timeout": timeout,
                 "data": {
-                    "commandName": "Illuminate\\Broadcasting\\BroadcastEvent",
+                    "commandName": BROADCAST_EVENT,
                     "command": command,
                 },
             }
@@ -93,8 +105,9 @@ def behaving(how: str, *, uuid: str = "", timeout: int | None = None) -> Broadca
     )
 
 
-def _object(class_name: str, property_: str) -> str:
-    return f'O:{len(class_name)}:"{class_name}":1:{{{property_}}}'
+def _object(class_name: str, **properties: str) -> str:
+    held = "".join(_string(name) + value for name, value in properties.items())
+    return f'O:{len(class_name)}:"{class_name}":{len(properties)}:{{{held}}}'
 
 
 def _string(text: str) -> str:
