@@ -30,10 +30,10 @@ bridge demo: a queue of its own, and a sample event of a real Laravel in it ever
   1. Open the page. Events go from the jobs table to the browser; the time it took stands beside each.
   2. Open it in a second window: both are members of the presence channel. Whisper from one to the other.
   3. Push an event of your own: your text becomes a row in the jobs table.
-  4. Watch the queue:  sqlite3 {database} 'select * from jobs'
-     The app, with its .env, its events and a bridge.toml:  {folder}
+  4. Look at the app it works for, with its .env, events, bridge.toml and queue:
+     {folder}
 
-Ctrl-C ends it and removes that folder. Beside a real app: bridge serve --app /path/to/app
+Ctrl-C ends the demo and removes that folder. Beside a real app: bridge serve --app /path/to/app
 """
 
 
@@ -54,7 +54,7 @@ def run(*, port: str | int | None, browser: bool) -> int:
         feed = Feed(app.database)
 
         def announce(address: str) -> None:
-            print(WORDS.format(address=address, database=app.database, folder=app.path), flush=True)
+            print(WORDS.format(address=address, folder=app.path), flush=True)
             feed.start()
             if browser and _has_display():
                 threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()

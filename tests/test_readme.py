@@ -1,0 +1,104 @@
+"""README and CHANGELOG say what is there: settings, commands, exit codes, endpoints, files, examples."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bridge import __version__, cli
+from bridge.resolvers.ladder import RUNGS
+from bridge.server import api
+from bridge.server.node import Node
+from bridge.settings import load_settings, settings_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CODE = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+ENV = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=key\nPUSHER_APP_SECRET=secret\nBROADCAST_CONNECTION=pusher\n"
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    [subparsers] = (
+        action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    return dict(subparsers.choices)
+
+
+def test_the_table_of_settings_is_the_generated_one() -> None:
+    assert settings_table() in README, (
+        "paste: python -c 'from bridge.settings import *; print(settings_table())'"
+    )
+
+
+def test_every_command_stands_in_its_table_with_every_flag() -> None:
+    for name, parser in commands().items():
+        [row] = re.findall(rf"^\| `bridge {name}\b.*$", README, re.MULTILINE)
+        for action in parser._actions:
+            for flag in action.option_strings:
+                if flag not in ("-h", "--help"):
+                    assert flag in row, f"{flag} of bridge {name} is missing"
+
+
+def test_no_command_is_promised_that_is_not_there() -> None:
+    named = {command for command in re.findall(r"\bbridge ([a-z]+) --", README)}
+    assert named <= set(commands())
+
+
+def test_every_exit_code_has_its_row() -> None:
+    codes = {0, 1, 2, *(code for _, code in cli.EXIT_CODES)}
+    rows = re.findall(r"^\| (\d+) \|", README, re.MULTILINE)
+    assert {int(row) for row in rows} == codes
+
+
+def test_every_rung_has_its_row() -> None:
+    assert re.findall(r"^\| `(mapping|framework|native|php)` \|", README, re.MULTILINE) == list(RUNGS)
+
+
+def test_every_endpoint_stands_with_its_method() -> None:
+    for route in api.routes(Node([]), lambda: {"ready": True}):
+        methods = sorted((route.methods or set()) - {"HEAD"})
+        stands = f"`{route.path}`" in README or any(f"`{m} {route.path}`" in README for m in methods)
+        assert stands, f"{methods} {route.path}"
+    served = {route.path for route in api.routes(Node([]), lambda: {"ready": True})}
+    assert (
+        set(re.findall(r"^\| `(?:GET |POST )?(/[^`]*)` \| ", README, re.MULTILINE)) - {"/broadcasting/auth"}
+        == served
+    )
+
+
+def test_every_path_of_this_project_exists() -> None:
+    tops = "bridge|docker|systemd|tests|fixtures"
+    named = set(re.findall(rf"(?<![\w/.-])(?:{tops})/[\w./-]*[\w]", README))
+    assert {"docker/supervisor.conf", "systemd/bridge.service", "bridge/daemon.py"} <= named
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_every_make_target_exists() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make (\w+)", README, re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("toml", [code for language, code in CODE if language == "toml"])
+def test_every_example_of_bridge_toml_is_read(tmp_path: Path, toml: str) -> None:
+    (tmp_path / ".env").write_text(ENV, encoding="utf-8")
+    (tmp_path / "bridge.toml").write_text(toml, encoding="utf-8")
+    settings = load_settings({}, {}, tmp_path, tmp_path / "bridge.toml")
+    assert settings.events or settings.own_apps or settings.laravel.config.get("queue.default") == "redis"
+
+
+def test_every_command_line_in_an_example_is_understood() -> None:
+    lines = [line for language, code in CODE if language == "sh" for line in code.splitlines()]
+    ours = [re.split(r"[<#]", line)[0] for line in lines if re.match(r"\S*bridge\s", line)]
+    assert len(ours) >= 3
+    for line in ours:
+        cli._parser().parse_args(shlex.split(line)[1:])
+
+
+def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## (\S+)", changelog, re.MULTILINE)[0]
+    assert newest == __version__
