@@ -245,25 +245,25 @@ def _to_zulu(php: Evaluator, subject: PhpObject) -> bytes:
 
 
 _FORMS = {
-    "__tostring": "Y-m-d H:i:s",
-    "todatetimestring": "Y-m-d H:i:s",
-    "todatestring": "Y-m-d",
-    "totimestring": "H:i:s",
-    "todatetimelocalstring": r"Y-m-d\TH:i:s",
-    "toformatteddatestring": "M j, Y",
-    "toformatteddaydatestring": "D, M j, Y",
-    "todaydatetimestring": "D, M j, Y g:i A",
-    "toiso8601string": r"Y-m-d\TH:i:sP",
-    "toatomstring": r"Y-m-d\TH:i:sP",
-    "tow3cstring": r"Y-m-d\TH:i:sP",
-    "torfc3339string": r"Y-m-d\TH:i:sP",
-    "torssstring": "D, d M Y H:i:s O",
-    "torfc822string": "D, d M y H:i:s O",
-    "torfc1036string": "D, d M y H:i:s O",
-    "torfc1123string": "D, d M Y H:i:s O",
-    "torfc2822string": "D, d M Y H:i:s O",
-    "torfc850string": "l, d-M-y H:i:s T",
-    "tocookiestring": "l, d-M-Y H:i:s T",
+    "__toString": "Y-m-d H:i:s",
+    "toDateTimeString": "Y-m-d H:i:s",
+    "toDateString": "Y-m-d",
+    "toTimeString": "H:i:s",
+    "toDateTimeLocalString": r"Y-m-d\TH:i:s",
+    "toFormattedDateString": "M j, Y",
+    "toFormattedDayDateString": "D, M j, Y",
+    "toDayDateTimeString": "D, M j, Y g:i A",
+    "toIso8601String": r"Y-m-d\TH:i:sP",
+    "toAtomString": r"Y-m-d\TH:i:sP",
+    "toW3cString": r"Y-m-d\TH:i:sP",
+    "toRfc3339String": r"Y-m-d\TH:i:sP",
+    "toRssString": "D, d M Y H:i:s O",
+    "toRfc822String": "D, d M y H:i:s O",
+    "toRfc1036String": "D, d M y H:i:s O",
+    "toRfc1123String": "D, d M Y H:i:s O",
+    "toRfc2822String": "D, d M Y H:i:s O",
+    "toRfc850String": "l, d-M-y H:i:s T",
+    "toCookieString": "l, d-M-Y H:i:s T",
 }
 
 
@@ -329,10 +329,11 @@ def _moves() -> dict[str, Act]:
     for unit in (*_SPANS, *_DAY_UNITS, *_MONTH_UNITS):
         for name in (unit, _PLURALS.get(unit, unit + "s")):
             for verb, sign in (("add", 1), ("sub", -1)):
-                table[verb + name] = _move(unit, sign)
+                full = verb + name.capitalize()
+                table[full] = _move(unit, sign)
                 if unit in _MONTH_UNITS:
-                    table[f"{verb}{name}nooverflow"] = _move(unit, sign, overflow=False)
-                    table[f"{verb}{name}withoverflow"] = _move(unit, sign)
+                    table[full + "NoOverflow"] = _move(unit, sign, overflow=False)
+                    table[full + "WithOverflow"] = _move(unit, sign)
     return table
 
 
@@ -467,10 +468,10 @@ def _elapsed(unit: timedelta) -> Callable[[Evaluator, Moment, Moment, int], int 
 
 
 _DIFFERENCES = {
-    "diffinseconds": _elapsed(timedelta(seconds=1)),
-    "diffinminutes": _elapsed(timedelta(minutes=1)),
-    "diffinhours": _elapsed(timedelta(hours=1)),
-    "diffindays": _elapsed(timedelta(days=1)),
+    "diffInSeconds": _elapsed(timedelta(seconds=1)),
+    "diffInMinutes": _elapsed(timedelta(minutes=1)),
+    "diffInHours": _elapsed(timedelta(hours=1)),
+    "diffInDays": _elapsed(timedelta(days=1)),
 }
 
 
@@ -489,8 +490,6 @@ _HUMAN = (("year", 0), ("month", 1), ("week", 2), ("day", 3), ("hour", 4), ("min
 
 def _human_parts(php: Evaluator, one: Moment, other: Moment) -> tuple[int, ...]:
     """Years, months, weeks, days, hours, minutes, seconds from the earlier to the later moment."""
-    if one.at.utcoffset() != other.at.utcoffset():
-        one, other = _in_utc(one), _in_utc(other)
     early, late = sorted((one.wall, other.wall))
     months = (late.year - early.year) * 12 + late.month - early.month
     if (late.day, late.time()) < (early.day, early.time()):
@@ -508,14 +507,20 @@ def _human_parts(php: Evaluator, one: Moment, other: Moment) -> tuple[int, ...]:
 
 
 def _human(php: Evaluator, one: Moment, other: Moment, past: str, future: str) -> bytes:
+    span = _human_span(php, one, other)
+    if one.at.utcoffset() != other.at.utcoffset() and span != _human_span(php, _in_utc(one), _in_utc(other)):
+        php.refuse("a difference for people across a change of the clocks")
+    return f"{span} {future if one.instant > other.instant else past}".encode()
+
+
+def _human_span(php: Evaluator, one: Moment, other: Moment) -> str:
     parts = _human_parts(php, one, other)
     unit, count = next(((name, parts[index]) for name, index in _HUMAN if parts[index]), ("second", 0))
     if not count:
         if carbon_major(php) != 2:
             php.refuse("a difference of less than a second for people")
         count = 1
-    word = unit if count == 1 else unit + "s"
-    return f"{count} {word} {future if one.instant > other.instant else past}".encode()
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 # ---- making -------------------------------------------------------------------------------------
@@ -560,8 +565,9 @@ class Calendar:
         """As `parse` and `new` take text, a date, `now`, `today`, `tomorrow`, `yesterday` or nothing."""
         where = self.zone if zone is None else zone_of(php, zone)
         if isinstance(given, PhpObject):
-            moment = replace(read_moment(given), class_name=class_name)
-            return moment if zone is None else replace(moment, at=where.at(moment.at), zone=where)
+            if zone is not None:
+                php.refuse("a date made of a date and a time zone")
+            return replace(read_moment(given), class_name=class_name)
         words = b"now" if given is None else text(php, given).lower() or b"now"
         if words == b"now":
             return self.now(class_name, where)
@@ -629,65 +635,64 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
         return _human(php, one, read_moment(other), "before", "after")
 
     return {
-        "ispast": beside_now(lambda at, now: at < now),
-        "isfuture": beside_now(lambda at, now: at > now),
-        "istoday": on_day(0),
-        "istomorrow": on_day(1),
-        "isyesterday": on_day(-1),
-        "issameday": same("Y-m-d"),
-        "issamemonth": same("Y-m"),
-        "issameyear": same("Y"),
-        "diffforhumans": for_humans,
+        "isPast": beside_now(lambda at, now: at < now),
+        "isFuture": beside_now(lambda at, now: at > now),
+        "isToday": on_day(0),
+        "isTomorrow": on_day(1),
+        "isYesterday": on_day(-1),
+        "isSameDay": same("Y-m-d"),
+        "isSameMonth": same("Y-m"),
+        "isSameYear": same("Y"),
+        "diffForHumans": for_humans,
         **{name: difference(count) for name, count in _DIFFERENCES.items()},
     }
 
 
 _COMPARISONS: dict[tuple[str, ...], Callable[[datetime, datetime], bool]] = {
-    ("eq", "equalto"): lambda a, b: a == b,
-    ("ne", "notequalto"): lambda a, b: a != b,
-    ("gt", "greaterthan", "isafter"): lambda a, b: a > b,
-    ("gte", "greaterthanorequalto"): lambda a, b: a >= b,
-    ("lt", "lessthan", "isbefore"): lambda a, b: a < b,
-    ("lte", "lessthanorequalto"): lambda a, b: a <= b,
+    ("eq", "equalTo"): lambda a, b: a == b,
+    ("ne", "notEqualTo"): lambda a, b: a != b,
+    ("gt", "greaterThan", "isAfter"): lambda a, b: a > b,
+    ("gte", "greaterThanOrEqualTo"): lambda a, b: a >= b,
+    ("lt", "lessThan", "isBefore"): lambda a, b: a < b,
+    ("lte", "lessThanOrEqualTo"): lambda a, b: a <= b,
 }
 
 _DATE_TIME_METHODS: dict[str, Act] = {
     "format": lambda php, subject, form: format_moment(read_moment(subject), text(php, form)),
-    "gettimestamp": lambda php, subject: _timestamp(read_moment(subject)),
-    "getoffset": lambda php, subject: _offset_seconds(read_moment(subject)),
-    "settimezone": _set_zone,
+    "getTimestamp": lambda php, subject: _timestamp(read_moment(subject)),
+    "getOffset": lambda php, subject: _offset_seconds(read_moment(subject)),
+    "setTimezone": _set_zone,
 }
 
 _METHODS: dict[str, Act] = {
     **_DATE_TIME_METHODS,
     **{name: _in_form(form) for name, form in _FORMS.items()},
     **_moves(),
-    **{"startof" + unit: _start(unit) for unit in _STARTS},
-    **{"endof" + unit: _end(unit) for unit in _STARTS},
+    **{"startOf" + unit.capitalize(): _start(unit) for unit in _STARTS},
+    **{"endOf" + unit.capitalize(): _end(unit) for unit in _STARTS},
     **{name: _compare(holds) for names, holds in _COMPARISONS.items() for name in names},
-    **{f"is{name.lower()}": _on_weekday((index + 1) % 7) for index, name in enumerate(_DAYS)},
-    "rawformat": _DATE_TIME_METHODS["format"],
-    "toisostring": _to_iso_string,
-    "tojson": lambda php, subject: _to_iso_string(php, subject),
-    "jsonserialize": lambda php, subject: _to_iso_string(php, subject),
-    "toiso8601zulustring": _to_zulu,
+    **{f"is{name}": _on_weekday((index + 1) % 7) for index, name in enumerate(_DAYS)},
+    "rawFormat": _DATE_TIME_METHODS["format"],
+    "toISOString": _to_iso_string,
+    "toJSON": lambda php, subject: _to_iso_string(php, subject),
+    "jsonSerialize": lambda php, subject: _to_iso_string(php, subject),
+    "toIso8601ZuluString": _to_zulu,
     "copy": _copy,
     "clone": _copy,
-    "avoidmutation": _copy,
-    "tomutable": _as("Carbon\\Carbon"),
-    "toimmutable": _as("Carbon\\CarbonImmutable"),
-    "settime": _set_time,
-    "setdate": _set_date,
-    "midnight": _start("day"),
+    "avoidMutation": _copy,
+    "toMutable": _as("Carbon\\Carbon"),
+    "toImmutable": _as("Carbon\\CarbonImmutable"),
+    "setTime": _set_time,
+    "setDate": _set_date,
     "timezone": _set_zone,
     "tz": _set_zone,
     "utc": _utc,
     "between": _between,
-    "isbetween": _between,
-    "isweekend": lambda php, subject: read_moment(subject).at.weekday() >= 5,
-    "isweekday": lambda php, subject: read_moment(subject).at.weekday() < 5,
-    "isleapyear": lambda php, subject: isleap(read_moment(subject).at.year),
-    "isutc": lambda php, subject: read_moment(subject).at.utcoffset() == timedelta(),
+    "isBetween": _between,
+    "isWeekend": lambda php, subject: read_moment(subject).at.weekday() >= 5,
+    "isWeekday": lambda php, subject: read_moment(subject).at.weekday() < 5,
+    "isLeapYear": lambda php, subject: isleap(read_moment(subject).at.year),
+    "isUtc": lambda php, subject: read_moment(subject).at.utcoffset() == timedelta(),
 }
 
 
@@ -754,7 +759,7 @@ def _statics(calendar: Calendar) -> dict[str, Act]:
         "yesterday": made(b"yesterday"),
         "parse": parsed,
         "instance": instance,
-        "createfromtimestamp": from_timestamp,
+        "createFromTimestamp": from_timestamp,
     }
 
 

@@ -2,6 +2,9 @@
 
     Family(methods={"count": lambda php, subject: …})
 
+Names are as Laravel writes them: PHP ignores the case of a declared method, but not of one that `__call`
+serves, so another case is refused.
+
 The Python function's own signature says how many arguments the method takes; another count is refused, as is
 every name without an entry. `refuse` in the converters below means: PHP would do something else than the
 plain thing here, and nobody has written it down yet.
@@ -22,8 +25,8 @@ Act = Callable[..., Any]
 class Family:
     """A `bridge.php.evaluate.Native` made of tables.
 
-    methods     by lower-case name; called with (php, subject, *arguments)
-    statics     by lower-case name; called with (php, class_name, *arguments)
+    methods     by name; called with (php, subject, *arguments)
+    statics     by name; called with (php, class_name, *arguments)
     properties  by name; called with (php, subject)
     make        the constructor; called with (php, class_name, *arguments)
     """
@@ -47,13 +50,13 @@ class Family:
         return run(php, self._make, f"new {class_name}", class_name, arguments)
 
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
-        act = self.methods.get(method.lower())
+        act = self.methods.get(method)
         if act is None:
             php.refuse(f"the method {subject.class_name}::{method}()")
         return run(php, act, f"{subject.class_name}::{method}()", subject, arguments)
 
     def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
-        act = self.statics.get(method.lower())
+        act = self.statics.get(method)
         if act is None:
             php.refuse(f"the static method {class_name}::{method}()")
         return run(php, act, f"{class_name}::{method}()", class_name, arguments)
