@@ -1,0 +1,48 @@
+<?php
+// One question per line, one answer per line; bytes travel as base64, values as serialize().
+error_reporting(E_ALL);
+ini_set('precision', '14');
+ini_set('serialize_precision', '-1');
+set_error_handler(function ($level, $message) {
+    if ($level & (E_DEPRECATED | E_USER_DEPRECATED)) {
+        return true;
+    }
+    throw new ErrorException($message, 0, $level);
+});
+
+function answer(array $question): array
+{
+    switch ($question['ask']) {
+        case 'unserialize':
+            $value = unserialize(base64_decode($question['data']));
+            if ($value === false && base64_decode($question['data']) !== 'b:0;') {
+                return ['unreadable' => true];
+            }
+            return ['value' => base64_encode(serialize($value))];
+        case 'call':
+            $arguments = unserialize(base64_decode($question['arguments']));
+            $result = ($question['function'])(...$arguments);
+            return ['value' => base64_encode(serialize([$result, $arguments]))];
+        case 'operate':
+            [$left, $right] = unserialize(base64_decode($question['arguments']));
+            $operator = $question['operator'];
+            static $operators = [];
+            $operators[$operator] ??= eval("return fn(\$left, \$right) => \$left $operator \$right;");
+            return ['value' => base64_encode(serialize($operators[$operator]($left, $right)))];
+        case 'encode':
+            $text = json_encode(unserialize(base64_decode($question['data'])), $question['flags'] ?? 0);
+            return ['value' => base64_encode(serialize($text))];
+        case 'evaluate':
+            return ['value' => base64_encode(serialize(eval(base64_decode($question['source']))))];
+    }
+}
+
+while (($line = fgets(STDIN)) !== false) {
+    $question = json_decode($line, true);
+    try {
+        $answer = answer($question);
+    } catch (\Throwable $thrown) {
+        $answer = ['class' => get_class($thrown), 'message' => base64_encode($thrown->getMessage())];
+    }
+    echo json_encode($answer), "\n";
+}

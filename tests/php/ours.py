@@ -1,0 +1,56 @@
+"""The same source in our evaluator: a world of PHP's functions and the classes of one text."""
+
+from __future__ import annotations
+
+from bridge.errors import Refused
+from bridge.php.classes import ClassTable
+from bridge.php.evaluate import Evaluator, Native
+from bridge.php.functions import CONSTANTS, FUNCTIONS
+from bridge.php.operators import Thrown
+from bridge.php.syntax import declarations
+from bridge.php.values import Value
+from tests.php.oracle import Outcome, serialize
+
+FILE = "app/Subject.php"
+
+
+class World:
+    """A `bridge.php.evaluate.World` of one source text."""
+
+    def __init__(self, source: str = "") -> None:
+        found = declarations(f"<?php {source}".encode(), FILE)
+        self.classes = ClassTable(found.get)
+        self.functions = FUNCTIONS
+        self.constants = CONSTANTS
+
+    def native(self, class_name: str) -> Native | None:
+        return None
+
+
+def evaluator(source: str = "") -> Evaluator:
+    return Evaluator(World(source))
+
+
+def run(body: str, *, classes: str = "") -> Outcome:
+    """What the statements of a static method give. Raises Refused."""
+    php = evaluator(f"class Subject {{ public static function run() {{ {body} }} }} {classes}")
+    return outcome_of(lambda: php.call_static("Subject", "run"))
+
+
+def outcome_of(act) -> Outcome:  # type: ignore[no-untyped-def]
+    try:
+        value: Value = act()
+    except Thrown as thrown:
+        message = thrown.exception.get("message", b"")
+        assert isinstance(message, bytes)
+        return Outcome(thrown=thrown.exception.class_name, message=message.decode("utf-8", "replace"))
+    return Outcome(value=serialize(value))
+
+
+def refused(body: str, *, classes: str = "") -> Refused | None:
+    """The refusal of the statements, if they are refused."""
+    try:
+        run(body, classes=classes)
+    except Refused as refusal:
+        return refusal
+    return None
