@@ -113,7 +113,8 @@ class Socket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=0)  # so that a pause means: bytes are waiting
+        # A pause shall mean: bytes are waiting. Plain transports pause above the mark, those of TLS at it.
+        self.transport.set_write_buffer_limits(high=1 if self._is_tls else 0)
 
     def data_received(self, data: bytes) -> None:
         at, end, size = 0, 0, len(data)
@@ -326,8 +327,12 @@ class Socket(asyncio.Protocol):
         self.transport.write(b"".join(writes))
         self._node.closing[self] = self._node.now() + self._node.close_timeout
 
+    @property
+    def _is_tls(self) -> bool:
+        return self.transport.get_extra_info("sslcontext") is not None
+
     def _write_directly(self) -> None:
-        if self.transport.get_extra_info("sslcontext") is None:
+        if not self._is_tls:
             self.fd = self.transport.get_extra_info("socket").fileno()
 
     def _leave(self, code: int) -> None:

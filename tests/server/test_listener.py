@@ -1,0 +1,145 @@
+import asyncio
+import datetime
+import inspect
+import ipaddress
+import json
+import resource
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets.asyncio.client import connect
+
+from bridge.errors import ConfigurationError
+from bridge.server.listener import bind, new_event_loop, raise_descriptor_limit
+from tests.server.running import Client, broadcast, running
+
+anyio = pytest.mark.anyio
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    with closing(bind("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=str(port)):
+            bind("127.0.0.1", port)
+
+
+def test_a_host_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"256\.0\.0\.1"):
+        bind("256.0.0.1", 0)
+
+
+def test_clients_wait_in_the_backlog_before_anything_runs() -> None:
+    sock = bind("127.0.0.1", 0)
+    with closing(sock), socket.create_connection(sock.getsockname(), timeout=5) as waiting:
+        assert waiting.getpeername() == sock.getsockname()
+
+
+def test_ipv6_can_be_bound() -> None:
+    with closing(bind("::1", 0)) as sock:
+        assert sock.family == socket.AF_INET6
+
+
+@pytest.fixture
+def low_descriptor_limit() -> Iterator[int]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_descriptor_limit_is_raised_to_the_hard_one(low_descriptor_limit: int) -> None:
+    assert raise_descriptor_limit() == low_descriptor_limit
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == low_descriptor_limit
+
+
+def test_the_event_loop_is_uvloops() -> None:
+    with closing(new_event_loop()) as loop:
+        assert type(loop).__module__.startswith("uvloop")
+
+
+def test_uvicorn_still_calls_a_websocket_class_as_we_expect() -> None:
+    """Not promised by uvicorn: the keywords, and that the request's bytes are handed over."""
+    source = inspect.getsource(HttpToolsProtocol.handle_websocket_upgrade)
+    for words in (
+        "config=self.config",
+        "server_state=self.server_state",
+        "app_state=self.app_state",
+        "protocol.connection_made(self.transport)",
+        "protocol.data_received(",
+        "self.transport.set_protocol(protocol)",
+    ):
+        assert words in source
+
+
+@anyio
+async def test_extra_routes_are_served_on_the_same_port() -> None:
+    async def page(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("a page")
+
+    async with running(routes=[Route("/demo", page)]) as server:
+        answer = await server.request("GET", "/demo", sign=False)
+        assert answer.text == "a page"
+        assert "server" not in answer.headers
+
+
+@anyio
+async def test_signals_are_left_to_the_daemon() -> None:
+    import signal
+
+    before = signal.getsignal(signal.SIGTERM)
+    async with running():
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[str, str]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return str(chain), str(private)
+
+
+@anyio
+async def test_tls_carries_the_same_protocol(certificate: tuple[str, str]) -> None:
+    context = ssl.create_default_context(cafile=certificate[0])
+    async with running(certificate=certificate) as server:
+        url = server.url().replace("ws://", "wss://")
+        async with connect(url, ssl=context, compression=None) as websocket:
+            client = Client(websocket, server.app)
+            await client.get("pusher:connection_established")
+            await client.send("pusher:subscribe", {"channel": "news", "auth": ""})
+            await client.get("pusher_internal:subscription_succeeded")
+            data = json.dumps("x" * 9_000)
+            server.node.publish([broadcast("news", data=data)] * 200)
+            for _ in range(200):
+                assert (await client.get())["data"] == data
+            stopping = asyncio.create_task(server.listener.stop())
+            assert await client.close_code() == 4100
+            await stopping
