@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -26,16 +27,18 @@ from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, ConfigurationError, Refused, ServiceUnavailable, WouldFail
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
+from bridge.laravel.classes.carbon import carbon_classes
 from bridge.laravel.database import engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
 from bridge.laravel.models.records import Records
 from bridge.laravel.payload import Decrypt, read_document
 from bridge.laravel.source import AppSource
 from bridge.laravel.version import Version
+from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.unserialize import unserialize
 from bridge.pusher.app import App, Limits
 from bridge.queues.database import DatabaseQueue
-from bridge.queues.failed import DatabaseFailedJobs, FailedJobs, FileFailedJobs, NoFailedJobs
+from bridge.queues.failed import DatabaseFailedJobs, FailedJob, FailedJobs, FileFailedJobs, NoFailedJobs
 from bridge.queues.queue import Job, Queue
 from bridge.queues.redis import RedisQueue
 from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry, Worker
@@ -69,8 +72,11 @@ def build_ladder(
     connections = broadcast_connections(laravel)
     source = AppSource(laravel.path)
     known = Known(
-        functions={},
-        constants={},
+        functions=FUNCTIONS,
+        constants=CONSTANTS,
+        natives=carbon_classes(
+            lambda: datetime.now(UTC), laravel.timezone.key, laravel.config.text("app.locale") or "en"
+        ),
         records=Records(partial(_database, laravel)),
         connection=laravel.config.text("database.default") or "",
         zone=laravel.timezone,
@@ -173,7 +179,30 @@ def build_queue(settings: Settings) -> Queue:
 
 
 def build_failed_jobs(laravel: LaravelApp) -> FailedJobs:
-    """Where the app keeps its failed jobs."""
+    """Where the app keeps its failed jobs; if that cannot be used, they stay in the queue."""
+    try:
+        return _failed_jobs(laravel)
+    except ConfigurationError as problem:
+        return KeptInQueue(problem)
+
+
+class KeptInQueue:
+    """A `queues.failed.FailedJobs` that takes none, for the reason given: the worker releases the job."""
+
+    def __init__(self, problem: ConfigurationError) -> None:
+        self._problem = problem
+
+    def check(self) -> None:
+        raise self._problem
+
+    def bury(self, job: FailedJob) -> None:
+        raise self._problem
+
+    def close(self) -> None:
+        pass
+
+
+def _failed_jobs(laravel: LaravelApp) -> FailedJobs:
     facts = laravel.failed()
     match facts.driver:
         case "database" | "database-uuids":
@@ -360,6 +389,8 @@ class Daemon:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(self._serve(listening, node, worker, queue, failed))
             return 0
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
         finally:
             listening.close()
 
@@ -391,6 +422,15 @@ class Daemon:
             finally:
                 await listener.stop()
         await asyncio.to_thread(_close, worker, queue, failed)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the start; its companions only followed it."""
+    ours = group.subgroup(BridgeError)
+    first: BaseException = ours or group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 def _stop_signal() -> asyncio.Event:

@@ -7,11 +7,12 @@ models stand as identifiers. `restore` mends that, in place, for every object at
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from bridge.errors import Refused, WouldFail
 from bridge.laravel.classes.values import JSON_FORMS, WRAPPERS
 from bridge.laravel.framework import MODEL, SERIALIZES_MODELS, is_known
-from bridge.php.classes import ClassTable
+from bridge.php.classes import BoundProperty, ClassTable
 from bridge.php.evaluate import Evaluator, PhpClosure
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value, plain_name
 
@@ -49,20 +50,36 @@ def is_native(class_name: str) -> bool:
     return class_name in JSON_FORMS or class_name in WRAPPERS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """What an object of a class is before its own properties are read."""
+
+    properties: dict[int | bytes, BoundProperty]
+    names: frozenset[str]
+    serializes_models: bool
+
+    @classmethod
+    def of(cls, name: str, classes: ClassTable) -> _Shape:
+        for method in _AWAKENING:
+            if classes.method(name, method) is not None:
+                raise Refused(f"{name} has {method}(), which only PHP can run")
+        own = classes.instance_properties(name)
+        return cls(
+            properties={bound.mangled: bound for bound in own},
+            names=frozenset(bound.declaration.name for bound in own),
+            serializes_models=uses_trait(classes, name, SERIALIZES_MODELS),
+        )
+
+
 def _restore_one(value: PhpObject, php: Evaluator, restore_model: RestoreModel) -> None:
-    classes = php.classes
     name = value.class_name
-    for method in _AWAKENING:
-        if classes.method(name, method) is not None:
-            raise Refused(f"{name} has {method}(), which only PHP can run")
-    serializes_models = uses_trait(classes, name, SERIALIZES_MODELS)
+    shape = php.classes.remember("shape", name, lambda: _Shape.of(name, php.classes))
+    serializes_models = shape.serializes_models
     complete = php.defaults(name)
-    own = {bound.mangled: bound for bound in classes.instance_properties(name)}
-    by_name = {bound.declaration.name: bound for bound in own.values()}
     for key, written in value.properties.items():
-        bound = own.get(key) if isinstance(key, bytes) else None
+        bound = shape.properties.get(key)
         if bound is None:
-            if plain_name(key) in by_name:
+            if plain_name(key) in shape.names:
                 raise Refused(f"the property {plain_name(key)} of {name} has changed its visibility")
             if not serializes_models:
                 complete[key] = written
@@ -86,7 +103,9 @@ def _restore_model(value: PhpObject, php: Evaluator) -> None:
 
 def uses_trait(classes: ClassTable, class_name: str, trait: str) -> bool:
     """Whether the class, a parent or one of their traits uses the trait."""
-    return any(part.name == trait for part in classes.whole(class_name))
+    return trait in classes.remember(
+        "parts", class_name, lambda: {part.name for part in classes.whole(class_name)}
+    )
 
 
 def public_properties(value: PhpObject, classes: ClassTable) -> dict[int | bytes, Value]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from bridge.php import nodes as n
 from bridge.php.syntax import declarations
 
 _DEFAULT_ROOTS = (("App\\", "app/"),)
+_STATIC = re.compile(rb"::\s*\$(\w*)")  # an empty name: `::$$name`, which may be any
 _SKIPPED = {"vendor", "node_modules", "storage", "tests"}
 
 
@@ -34,6 +36,7 @@ class AppSource:
         self._roots = _roots(path)
         self._parsed: dict[str, tuple[_Stamp, dict[str, n.ClassDeclaration] | Refused]] = {}
         self._looked: dict[str, _Stamp | None] = {}
+        self._statics: set[bytes] | None = None
 
     @property
     def has_code(self) -> bool:
@@ -70,6 +73,7 @@ class AppSource:
         for relative, stamp in self._looked.items():
             if self._stamp(relative) != stamp:
                 self._looked.clear()
+                self._statics = None
                 return True
         return False
 
@@ -81,6 +85,15 @@ class AppSource:
                 for name in sorted(names):
                     if name.endswith(".php"):
                         yield os.path.relpath(os.path.join(root, name), self._path)
+
+    def mentions_static(self, name: str) -> bool:
+        """Whether any PHP file of the app (but its own declaration) speaks of a static property `::$name`."""
+        if self._statics is None:
+            self._statics = set()
+            for folder in ("app", "bootstrap", "config", "database", "routes", "src"):
+                for file in (self._path / folder).rglob("*.php"):
+                    self._statics.update(_STATIC.findall(file.read_bytes()))
+        return name.encode() in self._statics or b"" in self._statics
 
     def texts(self, *folders: str) -> Iterator[tuple[str, bytes]]:
         """Path and source of every PHP file right in these folders (from the app's root)."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bridge.errors import Refused
 from bridge.php import nodes as n
+from bridge.php.syntax import lower_body
 
+Kept = TypeVar("Kept")
 Load = Callable[[str], "n.ClassDeclaration | None"]
 
 
@@ -30,17 +33,12 @@ class BoundProperty:
 
     declaration: n.PropertyDeclaration
     owner: str
+    mangled: bytes  # its key in `PhpObject.properties`
 
-    @property
-    def mangled(self) -> bytes:
-        """Its key in `PhpObject.properties`."""
-        name = self.declaration.name.encode()
-        match self.declaration.visibility:
-            case "private":
-                return b"\0" + self.owner.encode() + b"\0" + name
-            case "protected":
-                return b"\0*\0" + name
-        return name
+    @classmethod
+    def of(cls, declaration: n.PropertyDeclaration, owner: str) -> BoundProperty:
+        mark = {"private": f"\0{owner}\0", "protected": "\0*\0"}.get(declaration.visibility, "")
+        return cls(declaration, owner, (mark + declaration.name).encode())
 
 
 class ClassTable:
@@ -53,6 +51,9 @@ class ClassTable:
         self._methods: dict[tuple[str, str], BoundMethod | None] = {}
         self._properties: dict[str, dict[str, BoundProperty]] = {}
         self._slots: dict[str, list[BoundProperty]] = {}
+        self._bodies: dict[int, tuple[n.Statement, ...]] = {}
+        self._ancestors: dict[tuple[str, str], bool | None] = {}
+        self._memory: dict[tuple[str, str], object] = {}
 
     def find(self, name: str) -> n.ClassDeclaration | None:
         """The declaration, or None where no source for it is known. Raises Refused on a syntax error."""
@@ -66,6 +67,20 @@ class ClassTable:
         if found is None:
             raise Refused(f"the source of {name} is not known", file=file, line=line)
         return found
+
+    def remember(self, what: str, class_name: str, work: Callable[[], Kept]) -> Kept:
+        """What `work()` gave the first time for this class; for what follows from the source alone."""
+        key = (what, class_name)
+        if key not in self._memory:
+            self._memory[key] = work()
+        return self._memory[key]  # type: ignore[return-value]
+
+    def body(self, method: n.Method) -> tuple[n.Statement, ...]:
+        """The statements of a method. Refused where a construct is not known."""
+        key = id(method)  # kept alive by its class
+        if key not in self._bodies:
+            self._bodies[key] = lower_body(method)
+        return self._bodies[key]
 
     def chain(self, name: str) -> tuple[n.ClassDeclaration, ...]:
         """The class and its parents, nearest first. Refused when one is missing."""
@@ -94,8 +109,13 @@ class ClassTable:
 
     def is_a(self, name: str, ancestor: str) -> bool | None:
         """Whether an object of class `name` is an `ancestor`; None where the chain is not known."""
-        wanted = ancestor.lower()
-        if name.lower() == wanted:
+        key = (name, ancestor)
+        if key not in self._ancestors:
+            self._ancestors[key] = self._is_a(name, ancestor)
+        return self._ancestors[key]
+
+    def _is_a(self, name: str, ancestor: str) -> bool | None:
+        if name.lower() == ancestor.lower():
             return True
         declared = self.find(name)
         if declared is None:
@@ -156,14 +176,14 @@ class ClassTable:
         """
         if name not in self._properties:
             declared = self.chain(name)[0]
-            found = {p.name: BoundProperty(p, name) for p in declared.properties.values()}
+            found = {p.name: BoundProperty.of(p, name) for p in declared.properties.values()}
             if declared.parent is not None:
                 for inherited in self.properties(declared.parent).values():
                     if inherited.declaration.visibility != "private":
                         found.setdefault(inherited.declaration.name, inherited)
             for trait in self.traits(declared):
                 for p in trait.properties.values():
-                    found.setdefault(p.name, BoundProperty(p, name))
+                    found.setdefault(p.name, BoundProperty.of(p, name))
             self._properties[name] = found
         return self._properties[name]
 

@@ -251,6 +251,9 @@ class Evaluator:
 
     def defaults(self, class_name: str) -> dict[int | bytes, Value]:
         """Mangled name → default; typed properties without one are left out (uninitialized)."""
+        return dict(self.classes.remember("defaults", class_name, lambda: self._defaults(class_name)))
+
+    def _defaults(self, class_name: str) -> dict[int | bytes, Value]:
         values: dict[int | bytes, Value] = {}
         for bound in self.classes.instance_properties(class_name):
             declaration = bound.declaration
@@ -315,7 +318,7 @@ class Evaluator:
         case: EnumCase | None = None,
     ) -> Value:
         method = bound.method
-        body = syntax.lower_body(method)
+        body = self.classes.body(method)
         frame = Frame(method.file, {}, this, bound.owner, static_class, method.name)
         if case is not None:
             frame.variables["this"] = case
@@ -974,7 +977,7 @@ class Evaluator:
     def _construct(
         self, bound: BoundMethod, made: PhpObject, arguments: Sequence[Value], named: Mapping[str, Value]
     ) -> None:
-        body = syntax.lower_body(bound.method)
+        body = self.classes.body(bound.method)
         parameters = syntax.lower_parameters(bound.method)
         frame = Frame(bound.method.file, {"this": made}, made, bound.owner, made.class_name)
 

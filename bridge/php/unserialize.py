@@ -48,6 +48,11 @@ _STRING, _INT, _NULL, _BOOL, _ARRAY, _OBJECT, _FLOAT, _SAME, _REFERENCE, _ENUM, 
     1, 13
 )
 
+# Most entries whole: a key and a scalar, no quote inside; lengths are checked by the caller.
+_ENTRY = re.compile(
+    rb'(?:s:(\d{1,9}):"([^"]*)";|i:(-?\d{1,18});)'
+    rb'(?:s:(\d{1,9}):"([^"]*)";|i:(-?\d{1,18});|(N);|b:([01]);)'
+)
 _COUNT = re.compile(rb'":(\d{1,19}):\{')
 _CLASS_NAME = re.compile(rb"[a-zA-Z0-9_\\\x80-\xff]+\Z")
 _SPECIAL_FLOATS = {b"INF": float("inf"), b"-INF": float("-inf"), b"NAN": float("nan")}
@@ -72,7 +77,7 @@ def _fail(problem: str, position: int) -> NoReturn:
 
 
 def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple[Value, int]:
-    token = _TOKEN.match
+    token, entry = _TOKEN.match, _ENTRY.match
     size = len(data)
     slots: list[Value] = [None]
     opaque = False  # a C: was met: slot numbers after it are not known
@@ -97,6 +102,28 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
                 return slots[1], position
 
         if entries is not None:
+            match = entry(data, position)
+            if match is not None:
+                name_length, name, index, length, text, number, null, _ = match.groups()
+                if (name is None or len(name) == int(name_length)) and (
+                    text is None or len(text) == int(length)
+                ):
+                    if text is not None:
+                        value = text
+                    elif number is not None:
+                        value = int(number)
+                    else:
+                        value = None if null is not None else match[8] == b"1"
+                    if name is None:
+                        name = int(index)
+                    elif is_array:
+                        name = array_key(name)
+                    key = name
+                    entries[key] = value
+                    slots.append(value)
+                    position = match.end()
+                    left -= 1
+                    continue
             match = token(data, position)
             if match is None:
                 _fail("has a bad key", position)

@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 
+_DIGITS = frozenset(bytes([byte]) for byte in b"-0123456789")
 _INTEGER_KEY = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z")
 
 
@@ -114,7 +115,7 @@ _MISSING = PhpObject("")
 
 def array_key(key: bytes) -> int | bytes:
     """A string key as an array holds it: decimal integers of 64 bits become int (`"7"` → 7, not `"07"`)."""
-    if _INTEGER_KEY.match(key):
+    if key[:1] in _DIGITS and _INTEGER_KEY.match(key):
         number = int(key)
         if INT_MIN <= number <= INT_MAX:
             return number

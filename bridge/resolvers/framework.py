@@ -48,7 +48,7 @@ class FrameworkRung:
             objects.restore(event.objects[1:], php, world.restore_model)
         except MissingModel as missing:
             return without_model(event, php, missing)
-        subject = subject_class(event.event, php, event.version)
+        subject = subject_class(event.event, php, event.version, world.keeps_default)
         return Answer(calls=handle(subject, event.version, self._connections))
 
 

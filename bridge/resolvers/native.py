@@ -7,12 +7,14 @@ the payload: else it refuses, with file and line, and the next rung decides.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bridge.errors import Refused, WouldFail
 from bridge.laravel import objects
 from bridge.laravel.broadcasting import Connections, MissingModel, handle
 from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, BroadcastEvent
 from bridge.laravel.version import Version
+from bridge.php.classes import BoundProperty
 from bridge.php.evaluate import Evaluator
 from bridge.php.operators import to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
@@ -48,7 +50,7 @@ class NativeRung:
             objects.restore(event.objects[1:], php, world.restore_model)
         except MissingModel as missing:
             return without_model(event, php, missing)
-        subject = EvaluatedEvent(event.event, php, event.version)
+        subject = EvaluatedEvent(event.event, php, event.version, world.keeps_default)
         if event.version >= (11, 42) and subject.has("middleware"):
             raise Refused(f"{event.class_name} has middleware()")
         return Answer(calls=handle(subject, event.version, self._connections))
@@ -79,11 +81,21 @@ def without_model(event: BroadcastEvent, php: Evaluator, missing: MissingModel) 
     return Answer(calls=(), why=f"{missing}, and the job is dropped then")
 
 
+@dataclass(frozen=True, slots=True)
+class _Static:
+    """The value of a public static property that nothing in the app changes."""
+
+    value: Value
+
+
 class EvaluatedEvent:
     """A `bridge.laravel.broadcasting.Subject`: the event's own methods, evaluated."""
 
-    def __init__(self, event: PhpObject, php: Evaluator, version: Version) -> None:
+    def __init__(
+        self, event: PhpObject, php: Evaluator, version: Version, keeps_default: Callable[[str], bool]
+    ) -> None:
         self._event = event
+        self._keeps_default = keeps_default
         self._php = php
         self._version = version
 
@@ -142,25 +154,45 @@ class EvaluatedEvent:
     def _properties(self) -> PhpArray:
         """Every public property in the order of PHP's reflection."""
         payload = PhpArray()
+        class_name, held = self._event.class_name, self._event.properties
+        for name, static in self._php.classes.remember("public", class_name, self._public).items():
+            if static is not None:
+                value = static.value
+            elif name not in held:
+                raise WouldFail(f"the typed property ${name.decode()} of {class_name} was never set")
+            else:
+                value = held[name]
+            if isinstance(value, PhpObject):
+                array = objects.to_array(value, self._php)
+                value = value if array is None else array
+            payload[name] = value
+        return payload
+
+    def _public(self) -> dict[bytes, _Static | None]:
+        """Names in order; PHP's reflection counts static properties too."""
+        names: dict[bytes, _Static | None] = {}
         for name, bound in self._php.classes.properties(self._event.class_name).items():
             declaration = bound.declaration
             if declaration.visibility != "public" or name == "broadcastQueue":
                 continue
             file = self._php.classes.require(bound.owner).file
             if declaration.static:
-                raise Refused(
-                    f"the static property ${name} is part of the payload", file=file, line=declaration.line
-                )
+                names[name.encode()] = self._static(bound, file)
+                continue
             if declaration.hooked:
                 raise Refused(f"the property hook of ${name}", file=file, line=declaration.line)
-            if bound.mangled not in self._event.properties:
-                raise WouldFail(f"the typed property ${name} of {self._event.class_name} was never set")
-            value = self._event.properties[bound.mangled]
-            if isinstance(value, PhpObject):
-                array = objects.to_array(value, self._php)
-                value = value if array is None else array
-            payload[name.encode()] = value
-        return payload
+            names[bound.mangled] = None
+        return names
+
+    def _static(self, bound: BoundProperty, file: str) -> _Static:
+        name, default = bound.declaration.name, bound.declaration.default
+        if not self._keeps_default(name) or (default is None and bound.declaration.type is not None):
+            raise Refused(
+                f"the static property ${name} is part of the payload", file=file, line=bound.declaration.line
+            )
+        if default is None:
+            return _Static(None)
+        return _Static(self._php.constant_expression(default, bound.owner, file))
 
     def text(self, value: Value) -> bytes:
         return self._php.text(value)

@@ -47,6 +47,7 @@ class Known:
     """What is the same for every release.
 
     functions, constants  by name
+    natives               classes written in Python that depend on the app (its clock, zone, locale)
     records, connection   the app's database, and the name of its default connection
     zone                  `app.timezone`
     decrypt               opens an `encrypted` attribute
@@ -54,6 +55,7 @@ class Known:
 
     functions: Mapping[str, Function | ReferenceFunction]
     constants: Mapping[str, Value]
+    natives: Mapping[str, Native]
     records: Records
     connection: str
     zone: ZoneInfo
@@ -69,7 +71,7 @@ class AppWorld:
         self.constants = known.constants
         self.classes = ClassTable(self._load)
         self._source = source
-        self._natives: dict[str, Native | None] = dict(NATIVES)
+        self._natives: dict[str, Native | None] = {**NATIVES, **known.natives}
         around = Surroundings(zone=known.zone, decrypt=known.decrypt, version=version)
         self._models = ModelClass(known.records, around, known.connection, objects.to_array)
         self._change = self._global_change()
@@ -83,6 +85,10 @@ class AppWorld:
     def restore_model(self, identifier: PhpObject, php: Evaluator) -> Value:
         """See `ModelClass.restore`."""
         return self._models.restore(identifier, php)
+
+    def keeps_default(self, static_property: str) -> bool:
+        """Whether nothing in the app could have changed a static property of that name."""
+        return not self._source.mentions_static(static_property)
 
     def require_plain_app(self) -> None:
         """Refused where a provider changes what no event's class shows."""
