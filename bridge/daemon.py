@@ -75,10 +75,10 @@ def build_ladder(
         functions=FUNCTIONS,
         constants=CONSTANTS,
         natives=carbon_classes(
-            lambda: datetime.now(UTC), laravel.timezone.key, laravel.config.text("app.locale") or "en"
+            lambda: datetime.now(UTC), laravel.timezone.key, _known_text(laravel, "app.locale")
         ),
         records=Records(partial(_database, laravel)),
-        connection=laravel.config.text("database.default") or "",
+        connection=_known_text(laravel, "database.default"),
         zone=laravel.timezone,
         decrypt=_encrypter(laravel),
     )
@@ -94,6 +94,12 @@ def build_ladder(
         derives=partial(derives_from_broadcast_event, source),
         only=only,
     )
+
+
+def _known_text(laravel: LaravelApp, key: str) -> str:
+    """A text of the configuration; empty where it is missing or only PHP could tell."""
+    value = laravel.config.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:
