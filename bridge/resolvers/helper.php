@@ -37,6 +37,8 @@ use Illuminate\Queue\Jobs\Job;
 use Illuminate\Queue\Worker;
 use Illuminate\Support\Facades\Facade;
 
+const MEMORY = 256 << 20; // bytes
+
 /** A job that this rung does not answer for. */
 final class Refused extends \RuntimeException
 {
@@ -557,6 +559,17 @@ function described(\Throwable $e): array
     ];
 }
 
+/** PHP allows what a process may keep until bridge replaces it, and a job on top. */
+function make_room(): void
+{
+    $units = ['' => 0, 'K' => 10, 'M' => 20, 'G' => 30];
+    preg_match('/\A(\d+)\s*([KMG]?)/', strtoupper(ini_get('memory_limit')), $limit);
+
+    if ($limit && $limit[1] << $units[$limit[2]] < MEMORY) {
+        ini_set('memory_limit', (string) MEMORY);
+    }
+}
+
 function serve(string $base, int $fd): void
 {
     // Packages ask which command runs: for them this is the worker.
@@ -582,6 +595,8 @@ function serve(string $base, int $fd): void
         }
     });
 
+    make_room();
+
     try {
         $helper = new Helper($base);
     } catch (\Throwable $e) {
@@ -591,13 +606,18 @@ function serve(string $base, int $fd): void
         return;
     }
 
+    // Where bridge was killed while a job hangs, nobody else would end this process. What is meant for bridge
+    // as a whole (a stop of its service) shall not end a job: bridge closes the socket when it is time.
+    $signals = function_exists('pcntl_signal') && function_exists('pcntl_alarm');
+
+    if ($signals) {
+        pcntl_signal(SIGTERM, SIG_IGN);
+        pcntl_signal(SIGINT, SIG_IGN);
+    }
+
     $files = new Files($base);
     $files->learn();
     $pipe->write(['id' => $current, 'ready' => Application::VERSION]);
-
-    // Where bridge was killed while a job hangs, nobody else would end this process.
-    $alarm = function_exists('pcntl_alarm') && function_exists('pcntl_signal') ? 'pcntl_alarm' : null;
-
     $current = null;
 
     while (($request = $pipe->read()) !== null) {
@@ -609,9 +629,9 @@ function serve(string $base, int $fd): void
 
         $current = $request['id'];
 
-        if ($alarm !== null) {
+        if ($signals) {
             pcntl_signal(SIGALRM, SIG_DFL);
-            $alarm($request['timeout'] + 5);
+            pcntl_alarm($request['timeout'] + 5);
         }
 
         try {
@@ -620,8 +640,8 @@ function serve(string $base, int $fd): void
             $answer = ['error' => described($e) + ['kind' => $helper->kind($e)]];
         }
 
-        if ($alarm !== null) {
-            $alarm(0);
+        if ($signals) {
+            pcntl_alarm(0);
         }
 
         $files->learn();

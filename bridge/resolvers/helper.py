@@ -13,7 +13,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bridge.errors import Refused, ServiceUnavailable, WouldFail
@@ -104,13 +104,12 @@ class HelperRung:
             raise self._after(death, event, job) from death
         with self._deaths_lock:
             self._deaths.pop(job, None)
-        error = answer.get("error")
-        if isinstance(error, dict):
-            raise self._failure(error)
-        calls = _calls(answer)
-        return Answer(calls=calls, why="" if calls else NOTHING)
+        if isinstance(answer, Exception):
+            raise answer
+        return Answer(calls=answer, why="" if answer else NOTHING)
 
-    def _ask(self, event: BroadcastEvent) -> Frame:
+    def _ask(self, event: BroadcastEvent) -> Sequence[Call] | Exception:
+        """The calls, or what Laravel's worker would have been thrown. Raises Died."""
         document = event.payload.document
         given = document.get("timeout")
         timeout = given if type(given) is int and given > 0 else self._timeout
@@ -131,14 +130,21 @@ class HelperRung:
                     raise Died("it answered a question that was not asked")
                 if "died" in answer:
                     raise Died(str(answer["died"])[:300])
-                if "stale" not in answer:
-                    memory = answer.get("memory")
-                    if not isinstance(memory, int) or not ("error" in answer or "calls" in answer):
-                        raise Died("it answered with something that is no answer")
-                    process.memory = memory
-                    self._outages.over()
-                    return answer
-                process.retired = True
+                if "stale" in answer:
+                    process.retired = True
+                    continue
+                result, process.memory = self._read(answer)
+                self._outages.over()
+                return result
+
+    def _read(self, answer: Frame) -> tuple[Sequence[Call] | Exception, int]:
+        """What an answer says, and the bytes of memory that PHP uses. Raises Died if it is none."""
+        match answer:
+            case {"memory": int(memory), "error": dict(error)}:
+                return self._failure(error), memory
+            case {"memory": int(memory), "calls": list(calls)}:
+                return [_call(call) for call in calls], memory
+        raise Died("it answered with something that is no answer")
 
     def _is_fit(self, process: PhpProcess) -> bool:
         return (
@@ -208,6 +214,8 @@ class HelperRung:
 
     def _after(self, death: Died, event: BroadcastEvent, job: str) -> Exception:
         """What a job comes to that ended its process."""
+        if self._pool.closed:
+            return ServiceUnavailable(f"the PHP helper was closed while it resolved {event.class_name}")
         with self._deaths_lock:
             deaths = self._deaths.pop(job, 0) + 1
             self._deaths[job] = deaths
@@ -258,20 +266,17 @@ class _Outages:
         self._problem, self._pause, self._crashes = None, FIRST_PAUSE, 0
 
 
-def _calls(answer: Frame) -> list[Call]:
-    calls = answer["calls"]
-    if not isinstance(calls, list):
-        raise TypeError("calls is no list")
-    return [
-        Call(
-            connection=call["connection"],
-            channels=tuple(call["channels"]),
-            name=call["name"],
-            data=call["data"],
-            socket=call["socket"],
-        )
-        for call in calls
-    ]
+def _call(call: object) -> Call:
+    match call:
+        case {
+            "connection": str(connection),
+            "channels": [*channels],
+            "name": str(name),
+            "data": str(data),
+            "socket": str() | None as socket,
+        } if channels and all(isinstance(channel, str) for channel in channels):
+            return Call(connection=connection, channels=tuple(channels), name=name, data=data, socket=socket)
+    raise Died("it answered with a call that is none")
 
 
 def _identity(event: BroadcastEvent) -> str:

@@ -87,7 +87,11 @@ class PhpProcess:
     @property
     def idle(self) -> bool:
         """Whether it lives and has said nothing unasked."""
-        return not self._reaped and not self._exit() and not select.select([self._socket], [], [], 0)[0]
+        if self._reaped or self._exit():
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
 
     def ask(self, question: Frame | None, timeout: float) -> Frame:
         """The next frame from it, after `question` has been sent, in `timeout` seconds. Raises Died, Late."""
@@ -217,7 +221,7 @@ class Pool:
             self._slots.put(None)
         self._living: set[PhpProcess] = set()
         self._lock = threading.Lock()  # `close` comes from another thread than the questions
-        self._closed = False
+        self.closed = False
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[PhpProcess]:
@@ -240,7 +244,7 @@ class Pool:
 
     def close(self) -> None:
         """Every process is gone; who waits for one gets Died."""
-        self._closed = True
+        self.closed = True
         idle: list[PhpProcess | None] = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -254,12 +258,12 @@ class Pool:
                 busy.kill()  # whoever has borrowed it ends it
 
     def _started(self) -> PhpProcess:
-        if self._closed:
+        if self.closed:
             raise Died("the PHP helper has been closed")
         process = self._start()
         with self._lock:
             self._living.add(process)
-            closed = self._closed
+            closed = self.closed
         if closed:
             self._end(process)
             raise Died("the PHP helper has been closed")

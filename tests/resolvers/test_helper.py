@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -273,6 +274,60 @@ def test_two_processes_work_side_by_side(make: Callable[..., HelperRung]) -> Non
         thread.join()
     assert len(pids) == 4
     assert len(set(pids)) == 2
+
+
+def test_a_stop_of_the_whole_service_does_not_end_the_process(rung: HelperRung) -> None:
+    process = pid(rung)
+    os.kill(process, signal.SIGTERM)
+    os.kill(process, signal.SIGINT)
+    assert pid(rung) == process
+
+
+# Stands where PHP stands: says that it is ready, then answers the first question with these bytes.
+PRETENDER = r"""
+import json, os, socket, struct, sys
+own = socket.socket(fileno=int(sys.argv[-1]))
+def say(frame):
+    own.sendall(struct.pack(">I", len(frame)) + frame)
+say(b'{"id": 0, "ready": "8.83"}')
+size, = struct.unpack(">I", own.recv(4, socket.MSG_WAITALL))
+own.recv(size, socket.MSG_WAITALL)
+own.sendall(ANSWER)
+own.recv(1)
+"""
+CALL = '{"connection": "pusher", "channels": ["a"], "name": "n", "data": "[]", "socket": null}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ('{"id": 1, "memory": 1, "calls": [%s]}', None),
+        ('{"id": 2, "memory": 1, "calls": [%s]}', "not asked"),
+        ('{"id": 1, "memory": 1, "calls": [%s, {}]}', "a call that is none"),
+        ('{"id": 1, "memory": 1}', "no answer"),
+        ('{"id": 1, "calls": [%s]}', "no answer"),
+        ('["id", 1]', "no frame"),
+        ("garbage", "no frame"),
+        ('{"id": 1, "memory": 1, "calls": [%s]}more', "no frame"),
+        (b"\xff\xff\xff\xff", "longer than 16 MiB"),
+        (b"\x00\x00\x00\x20{", "did not answer within 1 s"),
+    ],
+)
+def test_a_process_that_answers_amiss_is_ended_and_its_job_tried_again(
+    own_app: Path, tmp_path: Path, answer: str | bytes, why: str | None
+) -> None:
+    if isinstance(answer, str):
+        text = answer.replace("%s", CALL).encode()
+        answer = struct.pack(">I", len(text) - 4 * text.endswith(b"more")) + text
+    php = tmp_path / "php"
+    php.write_text(f"#!{sys.executable}\n{PRETENDER.replace('ANSWER', repr(answer))}")
+    php.chmod(0o755)
+    with contextlib.closing(HelperRung(own_app, php=str(php))) as rung:
+        if why is None:
+            assert len(rung.resolve(behaving("pid")).calls) == 1
+            return
+        with pytest.raises(ServiceUnavailable, match=why):
+            rung.resolve(behaving("pid", timeout=1))
 
 
 # ---- recycling -------------------------------------------------------------------------------------
