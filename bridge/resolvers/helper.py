@@ -10,6 +10,7 @@ import collections
 import hashlib
 import json
 import logging
+import os
 import shutil
 import threading
 import time
@@ -64,7 +65,7 @@ class HelperRung:
         queue: str = "default",
         fatal: int = FATAL,
     ) -> None:
-        self._app = app
+        self._app = app.absolute()  # not resolved: it may be a link that a deploy changes
         self._php = php
         self._timeout = timeout
         self._jobs = jobs
@@ -76,6 +77,7 @@ class HelperRung:
         self._deaths: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._deaths_lock = threading.Lock()  # workers share this rung
         self._recycled_at = 0.0
+        self._has_booted = False
 
     @property
     def down(self) -> str | None:
@@ -94,9 +96,9 @@ class HelperRung:
     def resolve(self, event: BroadcastEvent) -> Answer:
         """What Laravel itself gives to its broadcasters, in order.
 
-        Raises WouldFail with Laravel's exception, Refused where the app does not boot or sends over
-        something that is no Pusher server, ServiceUnavailable where a database of the app, or the process,
-        may be back at the next try."""
+        Raises WouldFail with Laravel's exception, Refused where the app has never booted or sends over
+        something that is no Pusher server, ServiceUnavailable where a database of the app, the process or an
+        app amid a deploy may be back at the next try."""
         job = _identity(event)
         try:
             answer = self._ask(event)
@@ -162,8 +164,10 @@ class HelperRung:
         try:
             return self._booted()
         except (Refused, ServiceUnavailable) as raised:
-            self._outages.begin(raised)
-            raise
+            # An app that did boot once is perhaps in the middle of a deploy: its jobs are kept.
+            problem = ServiceUnavailable(str(raised)) if self._has_booted else raised
+            self._outages.begin(problem)
+            raise problem from raised
 
     def _booted(self) -> PhpProcess:
         php = shutil.which(self._php)
@@ -174,7 +178,7 @@ class HelperRung:
                 f"{self._app} holds no Laravel app that PHP could boot: bootstrap/app.php is missing"
             )
         try:
-            process = PhpProcess([php, str(SCRIPT), str(self._app)], self._app)
+            process = PhpProcess([os.path.abspath(php), str(SCRIPT), str(self._app)], self._app)
         except OSError as error:
             raise ServiceUnavailable(f"PHP cannot be started ({php}): {error.strerror}") from error
         try:
@@ -191,6 +195,7 @@ class HelperRung:
             if isinstance(error, Died):
                 raise Refused(f"the app does not boot under {php}: {error}") from error
             raise
+        self._has_booted = True
         about = {"pid": process.pid, "laravel": answer["ready"], "duration_ms": round(process.age() * 1000)}
         log.info("PHP helper started", extra={"action": "helper_started", **about})
         return process

@@ -421,6 +421,29 @@ def test_an_app_that_does_not_boot_is_refused_and_not_booted_for_each_job(
     assert pid(rung)
 
 
+def test_an_app_that_breaks_amid_a_deploy_keeps_its_jobs(
+    own_app: Path, make: Callable[..., HelperRung]
+) -> None:
+    rung = make()
+    assert pid(rung)
+    (own_app / "boot.php").write_text("<?php throw new RuntimeException('half a deploy');")
+    rung.recycle()
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable, match="half a deploy"):
+            rung.resolve(behaving("pid"))
+    (own_app / "boot.php").unlink()
+    wait_until(lambda: rung.down is None, "the pause is over", 5)
+    assert pid(rung)
+
+
+def test_a_relative_path_of_the_app_is_taken_from_where_bridge_was_started(
+    own_app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(own_app.parent)
+    with contextlib.closing(HelperRung(Path("app"))) as rung:
+        assert pid(rung)
+
+
 # ---- the app's own services -----------------------------------------------------------------------------
 
 
