@@ -1,0 +1,64 @@
+"""What an evaluation holds on to: frames, closures, and the jumps of return, break and continue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bridge.php.values import PhpArray, PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.php.evaluate import Evaluator
+
+MAX_STRING = 8 << 20  # bytes of one string
+
+
+class PhpClosure(PhpObject):
+    """A closure or a reference to a function; it has no JSON form and leaves no trace in a payload."""
+
+    __slots__ = ("act",)
+
+    def __init__(self, act: Callable[[Sequence[Value]], Value]) -> None:
+        super().__init__("Closure")
+        self.act = act
+
+
+@dataclass(slots=True)
+class Frame:
+    """One call: its variables, `$this`, the class whose code runs and the class it was called on."""
+
+    file: str
+    variables: dict[str, Value] = field(default_factory=dict)
+    this: PhpObject | None = None
+    class_name: str = ""
+    static_class: str = ""
+    function: str = ""
+
+
+class Return(Exception):
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+
+class Leave(Exception):
+    def __init__(self, levels: int, again: bool) -> None:
+        self.levels = levels
+        self.again = again
+
+
+def stored(value: Value) -> Value:
+    """What a store keeps: its own copy of an array."""
+    return value.copy() if isinstance(value, PhpArray) else value
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFunction:
+    """A function that changes some of its arguments (`sort`, `preg_match`).
+
+    positions  of the arguments taken by reference; they may be variables that do not exist yet (null)
+    act        returns the result and the new values of these arguments, by position
+    """
+
+    positions: tuple[int, ...]
+    act: Callable[[Evaluator, Sequence[Value]], tuple[Value, Mapping[int, Value]]]

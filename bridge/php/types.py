@@ -1,0 +1,92 @@
+"""Declared types: which values they take, and what PHP converts on the way in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.php import nodes as n
+from bridge.php.frame import PhpClosure
+from bridge.php.operators import Thrown, is_numeric, number_prefix, to_bool, to_string, type_name
+from bridge.php.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.php.evaluate import Evaluator
+
+
+def coerce(php: Evaluator, value: Value, declared: n.Type | None, what: str) -> Value:
+    """The value as a declared type takes it: checked, and converted where PHP converts."""
+    if declared is None:
+        return value
+    if declared.names is None:
+        php.refuse(f"the type of this {what}")
+    names = declared.names
+    if any(fits(php, value, name) for name in names):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and "float" in names:
+        return float(value)
+    scalar = isinstance(value, bool | int | float | bytes)
+    if scalar and not declared.strict:
+        converted = weak(value, names)  # type: ignore[arg-type]
+        if converted is not None:
+            return converted
+    raise Thrown("TypeError", f"{what} of type {type_name(value)} given, {'|'.join(names)} expected")
+
+
+def fits(php: Evaluator, value: Value, name: str) -> bool:
+    match name:
+        case "mixed":
+            return True
+        case "null" | "void":
+            return value is None
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, float)
+        case "string":
+            return isinstance(value, bytes)
+        case "bool":
+            return isinstance(value, bool)
+        case "false":
+            return value is False
+        case "true":
+            return value is True
+        case "array":
+            return isinstance(value, PhpArray)
+        case "object":
+            return isinstance(value, PhpObject | EnumCase)
+        case "iterable":
+            return isinstance(value, PhpArray) or php.is_a(value, "Traversable")
+        case "callable":
+            return isinstance(value, PhpClosure)
+        case "never":
+            return False
+        case "php":
+            return php.is_a(value, php.frame.class_name)
+        case "static":
+            return php.is_a(value, php.frame.static_class)
+        case "parent":
+            php.refuse("the type parent")
+    return isinstance(value, PhpObject | EnumCase | CustomSerialized) and php.is_a(value, name)
+
+
+def weak(value: bool | int | float | bytes, names: tuple[str, ...]) -> Value:
+    """A scalar as a declared scalar type takes it, in PHP's order int, float, string, bool; else None."""
+    if "int" in names:
+        if isinstance(value, bool):
+            return int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+            return int(value)
+        if isinstance(value, bytes) and is_numeric(value):
+            number = number_prefix(value)[0]
+            if isinstance(number, int) or (number.is_integer() and "float" not in names):
+                return int(number)
+    if "float" in names:
+        if isinstance(value, bool):
+            return float(value)
+        if isinstance(value, bytes) and is_numeric(value):
+            return float(number_prefix(value)[0])
+    if "string" in names and not isinstance(value, bytes):
+        return to_string(value)
+    if "bool" in names:
+        return to_bool(value)
+    return None
