@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bridge.php import access, calls, syntax
+from bridge.php import access, calls
 from bridge.php import nodes as n
 from bridge.php.access import value_or_null
 from bridge.php.frame import Frame, PhpClosure, stored
@@ -21,7 +21,7 @@ def _literal(php: Evaluator, node: n.Literal) -> Value:
     return node.value
 
 
-def _unknown(php: Evaluator, node: syntax.Unknown) -> Value:
+def _unknown(php: Evaluator, node: n.Unknown) -> Value:
     raise node.problem
 
 
@@ -214,7 +214,7 @@ def _clone(php: Evaluator, node: n.Clone) -> Value:
 
 EXPRESSIONS: dict[type[n.Expression], Callable[[Evaluator, Any], Value]] = {
     n.Literal: _literal,
-    syntax.Unknown: _unknown,
+    n.Unknown: _unknown,
     n.Interpolated: _interpolated,
     n.ArrayLiteral: _array,
     n.Variable: access.variable,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bridge.errors import Refused
 from bridge.php.values import Value
 
 
@@ -266,6 +267,13 @@ class ThrowExpression(Expression):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clone(Expression):
     operand: Expression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown(Expression):
+    """A constant expression (default, constant) that could not be lowered: refused only when it is used."""
+
+    problem: Refused
 
 
 # ---- statements -------------------------------------------------------------------------
