@@ -86,7 +86,7 @@ class Outbox:
                     socket.out = [out, frame]  # type: ignore[list-item]
 
     def _flush(self) -> None:
-        if self._dirty or (self._rest and self._run):
+        if self._dirty:  # then there is no rest: whatever is put settles it first
             self.settle()
             self._write_slots()
         else:

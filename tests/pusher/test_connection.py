@@ -344,6 +344,15 @@ def test_a_signed_in_user_enters_a_presence_channel_without_channel_data() -> No
     assert json.loads(answer["data"])["presence"]["hash"] == {"7": {"name": "A"}}
 
 
+def test_a_connection_signs_in_once() -> None:
+    room = Room()
+    client = room.join()
+    client.sign_in('{"id":"7"}')
+    (answer,) = client.sign_in('{"id":"8"}')
+    assert answer["event"] == "pusher:error"
+    assert list(room.hub.users) == ["7"]
+
+
 @pytest.mark.parametrize("user_data", ["{}", '{"id":7}', '{"id":""}', "[]", "nonsense"])
 def test_signin_needs_an_id_that_is_a_string(user_data: str) -> None:
     room = Room()

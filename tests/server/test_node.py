@@ -224,19 +224,29 @@ async def test_more_sockets_than_one_slice_all_get_everything_in_order() -> None
             assert socket.connection is not None
             text = json.dumps({"event": "pusher:subscribe", "data": {"channel": "news"}})
             server.node.receive(socket, socket.connection, text)
+        for client in clients:
+            await client.message()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("bridge.server.outbox.SLICE", count // 3)
             for number in range(6):
                 assert server.publish("news", data=str(number)) == count
                 await asyncio.sleep(0)
             for client in clients:
-                await client.message()
                 assert [(await client.message())["data"] for _ in range(6)] == list("012345")
         for client in clients:
             await client.aclose()
 
 
 # Publishing
+
+
+@pytest.mark.parametrize("size", [100, 125, 126, 65_535, 65_536, 200_000])
+async def test_data_of_any_size_arrives_whole(size: int) -> None:
+    """The node has no limit of its own: the API has, and the queue's jobs have none in Laravel either."""
+    async with running() as server, server.client("news") as client:
+        envelope = len(json.dumps({"event": "event", "channel": "news", "data": ""}, separators=(",", ":")))
+        server.publish("news", data="x" * (size - envelope))
+        assert len((await client.get())["data"]) == size - envelope
 
 
 async def test_a_broadcast_for_an_unknown_app_publishes_nothing_of_its_batch() -> None:
