@@ -72,7 +72,7 @@ class HelperRung:
         self._memory = memory
         self._queue = {"connection": connection_name, "queue": queue}
         self._fatal = fatal
-        self._pool = Pool(self._start, size=size, fit=self._is_fit)
+        self._pool = Pool(self._start, self._boot, size=size, fit=self._is_fit)
         self._outages = _Outages()
         self._deaths: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._deaths_lock = threading.Lock()  # workers share this rung
@@ -157,48 +157,50 @@ class HelperRung:
         )
 
     def _start(self) -> PhpProcess:
-        """A process with the app booted. Raises Refused or ServiceUnavailable, in a pause at once."""
+        """A new process. Raises Refused or ServiceUnavailable, in a pause at once, and Died when closed."""
+        if self._pool.closed:
+            raise Died("it has been closed")
         problem = self._outages.present()
         if problem is not None:
             raise problem.with_traceback(None)
-        try:
-            return self._booted()
-        except (Refused, ServiceUnavailable) as raised:
-            # An app that did boot once is perhaps in the middle of a deploy: its jobs are kept.
-            problem = ServiceUnavailable(str(raised)) if self._has_booted else raised
-            self._outages.begin(problem)
-            raise problem from raised
-
-    def _booted(self) -> PhpProcess:
         php = shutil.which(self._php)
         if php is None:
-            raise Refused(f"there is no PHP program `{self._php}`: install php-cli, or set `php` to its path")
+            mend = "install php-cli, or set `php` to its path"
+            raise self._down(Refused(f"there is no PHP program `{self._php}`: {mend}"))
         if not (self._app / "bootstrap" / "app.php").is_file():
-            raise Refused(
-                f"{self._app} holds no Laravel app that PHP could boot: bootstrap/app.php is missing"
-            )
+            raise self._down(Refused(f"{self._app} holds no Laravel app: bootstrap/app.php is missing"))
         try:
-            process = PhpProcess([os.path.abspath(php), str(SCRIPT), str(self._app)], self._app)
+            return PhpProcess([os.path.abspath(php), str(SCRIPT), str(self._app)], self._app)
         except OSError as error:
-            raise ServiceUnavailable(f"PHP cannot be started ({php}): {error.strerror}") from error
+            raise self._down(
+                ServiceUnavailable(f"PHP cannot be started ({php}): {error.strerror}")
+            ) from error
+
+    def _boot(self, process: PhpProcess) -> None:
+        """The process has booted the app. Raises Refused, ServiceUnavailable, and Died when closed."""
         try:
             answer = process.ask(None, BOOT_TIMEOUT)
             if "died" in answer:
                 raise Died(str(answer["died"])[:300])
             boot = answer.get("boot")
             if isinstance(boot, dict):
-                raise self._not_booted(boot)
+                raise self._down(self._not_booted(boot))
             if "ready" not in answer:
                 raise Died("it said something else than that it is ready")
-        except BaseException as error:
-            process.close()
-            if isinstance(error, Died):
-                raise Refused(f"the app does not boot under {php}: {error}") from error
-            raise
+        except Died as error:
+            if self._pool.closed:
+                raise
+            raise self._down(Refused(f"the app does not boot under {self._php}: {error}")) from error
         self._has_booted = True
         about = {"pid": process.pid, "laravel": answer["ready"], "duration_ms": round(process.age() * 1000)}
         log.info("PHP helper started", extra={"action": "helper_started", **about})
-        return process
+
+    def _down(self, problem: Refused | ServiceUnavailable) -> Refused | ServiceUnavailable:
+        """What is raised for it, now and until the pause is over."""
+        if self._has_booted:  # the app is perhaps in the middle of a deploy: its jobs are kept
+            problem = ServiceUnavailable(str(problem))
+        self._outages.begin(problem)
+        return problem
 
     def _not_booted(self, error: Mapping[str, object]) -> Refused | ServiceUnavailable:
         if error.get("unavailable"):

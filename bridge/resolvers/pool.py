@@ -207,14 +207,21 @@ class PhpProcess:
 class Pool:
     """Up to `size` processes, started when they are needed.
 
-    start  makes one that has booted; what it raises goes to who asked
+    start  makes one
+    boot   returns when it is ready for questions; what this and `start` raise goes to who asked
     fit    whether a process may serve another question
     """
 
     def __init__(
-        self, start: Callable[[], PhpProcess], *, size: int, fit: Callable[[PhpProcess], bool]
+        self,
+        start: Callable[[], PhpProcess],
+        boot: Callable[[PhpProcess], None],
+        *,
+        size: int,
+        fit: Callable[[PhpProcess], bool],
     ) -> None:
         self._start = start
+        self._boot = boot
         self._fit = fit
         self._slots: queue.LifoQueue[PhpProcess | None] = queue.LifoQueue()
         for _ in range(size):
@@ -258,15 +265,16 @@ class Pool:
                 busy.kill()  # whoever has borrowed it ends it
 
     def _started(self) -> PhpProcess:
-        if self.closed:
-            raise Died("the PHP helper has been closed")
         process = self._start()
         with self._lock:
             self._living.add(process)
-            closed = self.closed
-        if closed:
+        try:
+            if self.closed:
+                raise Died("it has been closed")
+            self._boot(process)
+        except BaseException:
             self._end(process)
-            raise Died("the PHP helper has been closed")
+            raise
         return process
 
     def _end(self, process: PhpProcess, *, farewell: float = 0) -> None:

@@ -259,7 +259,7 @@ def test_after_five_crashes_in_a_row_there_is_a_pause_before_the_next_start(
     started = time.monotonic()
     with pytest.raises(ServiceUnavailable, match="SIGKILL"):
         rung.resolve(behaving("pid"))
-    assert time.monotonic() - started < 0.05
+    assert time.monotonic() - started < 0.2
     wait_until(lambda: rung.down is None, "the pause is over", 5)
     assert pid(rung)
 
@@ -345,6 +345,17 @@ def test_a_process_that_leaks_is_replaced_between_jobs(make: Callable[..., Helpe
     pids = [pid(rung, "leak") for _ in range(120)]
     changes = sum(a != b for a, b in itertools.pairwise(pids))
     assert 1 <= changes <= 4
+
+
+@pytest.mark.parametrize(("set_to", "is_"), [("64M", "268435456"), ("1G", "1G"), ("-1", "-1")])
+def test_php_may_use_more_memory_than_a_process_is_replaced_at(
+    app: Path, tmp_path: Path, set_to: str, is_: str
+) -> None:
+    php = tmp_path / "php"
+    php.write_text(f'#!/bin/sh\nexec php -d memory_limit={set_to} "$@"\n')
+    php.chmod(0o755)
+    with contextlib.closing(HelperRung(app, php=str(php))) as rung:
+        assert json.loads(answer(rung, behaving("memory limit")))["memory limit"] == is_
 
 
 def test_recycle_replaces_the_process_before_its_next_job(rung: HelperRung) -> None:
@@ -434,6 +445,14 @@ def test_an_app_that_breaks_amid_a_deploy_keeps_its_jobs(
     (own_app / "boot.php").unlink()
     wait_until(lambda: rung.down is None, "the pause is over", 5)
     assert pid(rung)
+
+
+def test_an_app_that_composer_installed_is_booted_with_its_autoloader(
+    own_app: Path, make: Callable[..., HelperRung]
+) -> None:
+    (own_app / "vendor").mkdir()
+    (own_app / "bootstrap/autoload.php").rename(own_app / "vendor/autoload.php")
+    assert pid(make())
 
 
 def test_a_relative_path_of_the_app_is_taken_from_where_bridge_was_started(
@@ -530,6 +549,29 @@ def test_close_ends_a_job_at_work(own_app: Path) -> None:
     worker.join(5)
     assert len(ended) == 1
     assert is_gone(int((own_app / "hanging").read_text()))
+
+
+def test_close_ends_a_process_that_still_boots(own_app: Path) -> None:
+    (own_app / "boot.php").write_text(
+        "<?php file_put_contents(base_path('booting'), getmypid()); sleep(999);"
+    )
+    rung = HelperRung(own_app)
+    ended: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            rung.resolve(behaving("pid"))
+        except ServiceUnavailable as error:
+            ended.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    booting = own_app / "booting"
+    wait_until(lambda: booting.exists() and booting.read_text() != "", "it boots")
+    rung.close()
+    worker.join(5)
+    assert len(ended) == 1
+    assert is_gone(int(booting.read_text()))
 
 
 @pytest.mark.parametrize("how", ["pid", "hang"])
