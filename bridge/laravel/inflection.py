@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ def plural_studly(word: bytes, count: int = 2) -> bytes:
     return text[:start].encode() + plural(text[start:].encode(), count)
 
 
+@lru_cache(maxsize=1024)
 def table_name(class_name: str) -> bytes:
     """The table of an Eloquent model that names none: the plural of its short name in snake case."""
     return snake(plural_studly(class_name.rpartition("\\")[2].encode()))
@@ -77,9 +79,12 @@ def ucwords(value: bytes) -> bytes:
 
 
 def ucfirst(value: bytes) -> bytes:
-    """`Str::ucfirst`: the first character, of any script, in upper case."""
+    """`Str::ucfirst`: the first character, of any script, in upper case (title case in newer releases)."""
     text = decode(value)
-    return upper(text[:1].encode()) + text[1:].encode()
+    first = text[:1]
+    if first.upper() != first.title():
+        raise Refused(f"Laravel's releases disagree on the capital of {first}")
+    return first.upper().encode() + text[1:].encode()
 
 
 def lower(value: bytes) -> bytes:
@@ -107,7 +112,8 @@ _LOWER_ONLY = re.compile(rb"[a-z]+")
 _WORD_START = re.compile(rb"(?:(?<=[ \t\r\n\f\v])|\A)[a-z]")
 _BEFORE_CAPITAL = re.compile(r"([^\n])(?=[A-Z])")
 # What \s means to PCRE under PHP's /u.
-_SPACE = re.compile(r"[ \t\n\v\f\r\x85\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+WHITE = r" \t\n\v\f\r\x85\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACE = re.compile(f"[{WHITE}]+")
 
 
 def _ends_in_a_letter(word: bytes) -> bool:

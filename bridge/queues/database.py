@@ -29,7 +29,7 @@ from bridge.queues.payload import broadcast_document
 from bridge.queues.queue import Depth, Job
 from bridge.queues.sql import SqlConnection
 
-POLL_INTERVAL = 0.025  # seconds between looks at the newest rows
+POLL_INTERVAL = 0.02  # seconds between looks at the newest rows
 SCAN_INTERVAL = 1.0  # seconds between looks at all rows
 RESTING_SHARE = 10  # a poll that took t seconds is followed by 10 t of rest
 NEWEST = 100  # rows a poll looks at

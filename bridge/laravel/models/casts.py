@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
@@ -65,6 +66,7 @@ class NamedCast:
         return self.argument if self.name.lower() in _DATES and self.argument else None
 
 
+@lru_cache(maxsize=1024)
 def named_cast(cast: str) -> NamedCast:
     """A cast from its text."""
     name, _, argument = cast.partition(":")

@@ -38,7 +38,12 @@ class View:
     key_name: str
     key_type: str
     incrementing: bool
-    table: str
+
+    @property
+    def table(self) -> str:
+        """`getTable()`."""
+        named = state.text(self.model, "table")
+        return named if named is not None else table_name(self.model.class_name).decode()
 
     @property
     def base_name(self) -> str:
@@ -217,8 +222,7 @@ class ModelClass:
     def view(self, model: PhpObject, php: Evaluator) -> View:
         """The object with its facts."""
         facts = self.facts(model.class_name, php)
-        table = state.text(model, "table")
-        incrementing = model.get("incrementing") is not False
+        incrementing = model.properties.get(b"incrementing") is not False
         key_type = state.text(model, "keyType") or "int"
         if facts.unique_ids:
             incrementing, key_type = False, "string"
@@ -230,7 +234,6 @@ class ModelClass:
             key_name=state.text(model, "primaryKey") or "id",
             key_type=key_type,
             incrementing=incrementing,
-            table=table if table is not None else table_name(model.class_name).decode(),
         )
 
     def _new(self, class_name: str, php: Evaluator) -> PhpObject:
@@ -271,7 +274,7 @@ class ModelClass:
     def _date_names(self, view: View) -> list[bytes]:
         """`getDates()`."""
         names: list[bytes] = []
-        if view.model.get("timestamps") is not False:
+        if view.model.properties.get(b"timestamps") is not False:
             names = [name.encode() for name in (view.facts.created_at, view.facts.updated_at) if name]
         if self._around.version < (10, 0):
             names = state.names(view.model, "dates") + names

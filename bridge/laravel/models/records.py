@@ -82,7 +82,7 @@ class Records:
         statement, parameters = _statement(source, query)
         try:
             with source.engine.connect() as open_connection:
-                result = open_connection.execute(sa.text(statement), parameters)
+                result = open_connection.exec_driver_sql(statement, tuple(parameters))
                 names = [name.encode() for name in result.keys()]  # noqa: SIM118 - not a dict
                 driver = source.engine.dialect.name
                 return [
@@ -160,7 +160,7 @@ def _value(value: object, driver: str) -> Value:
     return CustomSerialized(f"a {type(value).__name__} column", b"")
 
 
-def _statement(source: _Source, query: Query) -> tuple[str, dict[str, object]]:
+def _statement(source: _Source, query: Query) -> tuple[str, list[object]]:
     preparer = source.engine.dialect.identifier_preparer
 
     def quote(name: str) -> str:
@@ -187,12 +187,12 @@ def _statement(source: _Source, query: Query) -> tuple[str, dict[str, object]]:
         pivots = (f"{table(join.table)}.{quote(c)} as {quote('pivot_' + c)}" for c in join.columns)
         columns = ", ".join([f"{table(query.table)}.*", *pivots])
         joined = f" inner join {table(join.table)} on {column(join.first)} = {column(join.second)}"
-    parameters: dict[str, object] = {}
+    parameters: list[object] = []
+    place = "?" if source.engine.dialect.paramstyle == "qmark" else "%s"
 
     def bind(value: object) -> str:
-        name = f"p{len(parameters)}"
-        parameters[name] = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-        return f":{name}"
+        parameters.append(value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value)
+        return place
 
     wheres = []
     for condition in query.conditions:

@@ -5,24 +5,33 @@ A model that was read from the database and one that was serialized whole look t
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from bridge.errors import Refused
 from bridge.php.values import PhpArray, PhpObject, Value
 
 
 def get(model: PhpObject, name: str) -> Value:
-    """A property of Model, protected or public."""
-    return model.get(name)
+    """A protected property of Model (which an app's class may have made public)."""
+    protected, public = _keys(name)
+    properties = model.properties
+    return properties[protected] if protected in properties else properties.get(public)
+
+
+@lru_cache(maxsize=64)
+def _keys(name: str) -> tuple[bytes, bytes]:
+    return b"\0*\0" + name.encode(), name.encode()
 
 
 def put(model: PhpObject, name: str, value: Value) -> None:
     """Sets a protected property of Model."""
-    plain = name.encode()
-    model.properties[plain if plain in model.properties else b"\0*\0" + plain] = value
+    protected, public = _keys(name)
+    model.properties[public if public in model.properties else protected] = value
 
 
 def array(model: PhpObject, name: str) -> PhpArray:
     """A property that holds an array; null counts as empty."""
-    value = model.get(name)
+    value = get(model, name)
     if value is None:
         return PhpArray()
     if not isinstance(value, PhpArray):
@@ -42,7 +51,7 @@ def names(model: PhpObject, name: str) -> list[bytes]:
 
 def text(model: PhpObject, name: str) -> str | None:
     """A property that holds a text or null."""
-    value = model.get(name)
+    value = get(model, name)
     if value is None:
         return None
     if not isinstance(value, bytes):
