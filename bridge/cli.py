@@ -19,6 +19,7 @@ from bridge import __version__
 from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, Unreadable, UsageError
 from bridge.laravel.payload import read_payload
 from bridge.laravel.version import parse_version
+from bridge.resolvers.ladder import Ladder
 from bridge.resolvers.resolution import Resolution
 
 EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (
@@ -107,7 +108,7 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 def _resolve(given: argparse.Namespace) -> int:
-    from bridge.daemon import build_ladder, event_mappings
+    from bridge.daemon import build_ladder, event_mappings, php_rung
     from bridge.resolvers.ladder import RUNGS
     from bridge.settings import load_settings
 
@@ -115,8 +116,14 @@ def _resolve(given: argparse.Namespace) -> int:
     settings = load_settings(flags, os.environ, given.app, given.config)
     only = [name.strip() for name in given.only.split(",")] if given.only else RUNGS
     version = parse_version(given.laravel) if given.laravel else None
-    ladder = build_ladder(settings.laravel, event_mappings(settings), version=version, only=only)
-    for number, line in enumerate(_lines(given.file), 1):
+    with php_rung(settings) as php:
+        ladder = build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
+        _resolve_lines(ladder, given.file)
+    return 0
+
+
+def _resolve_lines(ladder: Ladder, file: str | None) -> None:
+    for number, line in enumerate(_lines(file), 1):
         if not line.strip():
             continue
         row, payload = _row(line, number)
@@ -124,8 +131,7 @@ def _resolve(given: argparse.Namespace) -> int:
             resolution = ladder.resolve(read_payload(payload))
         except Unreadable as problem:
             resolution = Resolution(outcome="failed", event="", why=str(problem))
-        print(json.dumps({"id": row.get("id"), **_report(resolution)}, ensure_ascii=False))
-    return 0
+        print(json.dumps({"id": row.get("id"), **_report(resolution)}, ensure_ascii=False), flush=True)
 
 
 def _lines(file: str | None) -> Iterable[str]:

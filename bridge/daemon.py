@@ -9,12 +9,13 @@ are finished, sockets are flushed and closed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -43,6 +44,7 @@ from bridge.queues.queue import Job, Queue
 from bridge.queues.redis import RedisQueue
 from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry, Worker
 from bridge.resolvers.framework import FrameworkRung
+from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.ladder import RUNGS, Ladder
 from bridge.resolvers.mapping import EventMapping, MappingRung
 from bridge.resolvers.native import NativeRung
@@ -67,8 +69,9 @@ def build_ladder(
     *,
     version: Version | None = None,
     only: Collection[str] = RUNGS,
+    php: HelperRung | None = None,
 ) -> Ladder:
-    """The ladder for the app; nothing is connected or evaluated yet."""
+    """The ladder for the app; nothing is connected, evaluated or started yet. `php` stays the caller's."""
     connections = broadcast_connections(laravel)
     source = AppSource(laravel.path)
     known = Known(
@@ -88,12 +91,31 @@ def build_ladder(
             MappingRung(events, connections),
             FrameworkRung(worlds.of, connections),
             NativeRung(worlds.of, connections),
+            *([php] if php is not None else []),
         ],
         decrypter(laravel),
         version=version or laravel.release,
         derives=partial(derives_from_broadcast_event, source),
         only=only,
     )
+
+
+@contextlib.contextmanager
+def php_rung(settings: Settings) -> Iterator[HelperRung | None]:
+    """The rung that asks the app's own PHP, where there is an app to boot; its processes end with the block."""
+    if not settings.php or not (settings.laravel.path / "bootstrap/app.php").is_file():
+        yield None
+        return
+    try:
+        queue = settings.queue_connection()
+        where = {"connection_name": queue.name, "queue": settings.queue_names()[0]}
+    except ConfigurationError:  # `bridge resolve` needs no queue
+        where = {}
+    rung = HelperRung(settings.laravel.path, php=settings.php, size=settings.php_processes, **where)
+    try:
+        yield rung
+    finally:
+        rung.close()
 
 
 def _known_text(laravel: LaravelApp, key: str) -> str:
@@ -369,6 +391,11 @@ class Daemon:
         """Serves until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
         settings = self.settings
         listening = bind(settings.host, settings.port)
+        with contextlib.closing(listening), php_rung(settings) as php:
+            return self._run(listening, php)
+
+    def _run(self, listening: socket.socket, php: HelperRung | None) -> int:
+        settings = self.settings
         try:
             node = Node(
                 [pusher_app(app, settings) for app in settings.apps()],
@@ -377,7 +404,7 @@ class Daemon:
                 stall_timeout=settings.stall_timeout,
             )
             queue, failed = build_queue(settings), build_failed_jobs(settings.laravel)
-            ladder = build_ladder(settings.laravel, event_mappings(settings))
+            ladder = build_ladder(settings.laravel, event_mappings(settings), php=php)
             attempt = Attempt(
                 lambda document: ladder.resolve(read_document(document)),
                 destinations(settings),
@@ -397,8 +424,6 @@ class Daemon:
             return 0
         except BaseExceptionGroup as group:
             raise _first(group) from None
-        finally:
-            listening.close()
 
     async def _serve(
         self, listening: socket.socket, node: Node, worker: Worker, queue: Queue, failed: FailedJobs

@@ -84,6 +84,8 @@ class Settings:
     activity_timeout: int
     max_backlog: int
     stall_timeout: float
+    php: str
+    php_processes: int
     drain_seconds: float
     log_level: str
     limits: Mapping[str, float]
