@@ -102,16 +102,21 @@ def build_ladder(
 
 @contextlib.contextmanager
 def php_rung(settings: Settings) -> Iterator[HelperRung | None]:
-    """The rung that asks the app's own PHP, where there is an app to boot; its processes end with the block."""
+    """The rung that asks the app's own PHP, where there is one to boot; its processes end with the block."""
     if not settings.php or not (settings.laravel.path / "bootstrap/app.php").is_file():
         yield None
         return
     try:
-        queue = settings.queue_connection()
-        where = {"connection_name": queue.name, "queue": settings.queue_names()[0]}
+        connection, queue = settings.queue_connection().name, settings.queue_names()[0]
     except ConfigurationError:  # `bridge resolve` needs no queue
-        where = {}
-    rung = HelperRung(settings.laravel.path, php=settings.php, size=settings.php_processes, **where)
+        connection, queue = "database", "default"
+    rung = HelperRung(
+        settings.laravel.path,
+        php=settings.php,
+        size=settings.php_processes,
+        connection_name=connection,
+        queue=queue,
+    )
     try:
         yield rung
     finally:
