@@ -248,21 +248,27 @@ class Pool:
                 raise
         finally:
             self._slots.put(process)
+            if self.closed:
+                self._drain()
 
     def close(self) -> None:
         """Every process is gone; who waits for one gets Died."""
         self.closed = True
-        idle: list[PhpProcess | None] = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                idle.append(self._slots.get_nowait())
-        for process in idle:
-            if process is not None:
-                self._end(process, farewell=FAREWELL)
-            self._slots.put(None)
+        self._drain()
         with self._lock:
             for busy in self._living:
                 busy.kill()  # whoever has borrowed it ends it
+
+    def _drain(self) -> None:
+        """No process is idle any more."""
+        slots: list[PhpProcess | None] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                slots.append(self._slots.get_nowait())
+        for process in slots:
+            if process is not None:
+                self._end(process, farewell=FAREWELL)
+            self._slots.put(None)
 
     def _started(self) -> PhpProcess:
         process = self._start()
