@@ -7,7 +7,7 @@ Where PHP would give an error (bytes that are not UTF-8, NAN, INF, recursion, de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring_ascii
 from math import isfinite
 
@@ -31,8 +31,34 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
     Raises WouldFail as json_encode would fail, and whatever `jsonable` raises.
     """
     parts: list[str] = []
-    _write(value, parts.append, jsonable, 0)
-    return "".join(parts)
+    write = parts.append
+    # The open arrays and objects: what is left of each, and whether names are written. No recursion, since
+    # PHP's 512 levels are more than Python's frames would hold.
+    entries: Iterator[tuple[int | bytes, Value]] = iter(())
+    stack: list[tuple[Iterator[tuple[int | bytes, Value]], bool]] = []
+    named = first = False
+    while True:
+        opened, named_inside = _write(value, write, jsonable)
+        if opened is not None:
+            if len(stack) >= MAX_DEPTH:
+                raise WouldFail("the payload is nested deeper than json_encode allows, or holds itself")
+            stack.append((entries, named))
+            entries, named, first = iter(opened.items()), named_inside, True
+        while (entry := next(entries, None)) is None:
+            if not stack:
+                return "".join(parts)
+            write("}" if named else "]")
+            entries, named = stack.pop()
+            first = False
+            if not stack:
+                return "".join(parts)
+        key, value = entry
+        if not first:
+            write(",")
+        first = False
+        if named:
+            write(json_string(key) if isinstance(key, bytes) else f'"{key}"')
+            write(":")
 
 
 def json_string(text: bytes) -> str:
@@ -49,7 +75,16 @@ def json_string(text: bytes) -> str:
     return encoded.replace("/", "\\/")
 
 
-def _write(value: Value, write: Callable[[str], None], jsonable: Jsonable, depth: int) -> None:
+def _write(
+    value: Value, write: Callable[[str], None], jsonable: Jsonable
+) -> tuple[dict[int | bytes, Value] | None, bool]:
+    """Writes a scalar, or the beginning of what holds entries: gives these, and whether with their names."""
+    asked = 0
+    while isinstance(value, EnumCase) or (isinstance(value, PhpObject) and value.class_name != "stdClass"):
+        asked += 1
+        if asked > MAX_DEPTH:
+            raise WouldFail("jsonSerialize gives objects without end")
+        value = jsonable(value)
     kind = type(value)
     if kind is bytes:
         write(json_string(value))  # type: ignore[arg-type]
@@ -61,55 +96,17 @@ def _write(value: Value, write: Callable[[str], None], jsonable: Jsonable, depth
         write("true")
     elif value is False:
         write("false")
-    elif kind is float:
-        if not isfinite(value):  # type: ignore[arg-type]
+    elif isinstance(value, float):
+        if not isfinite(value):
             raise WouldFail("INF and NAN have no JSON form")
-        write(float_text(value, exponent="e"))  # type: ignore[arg-type]
+        write(float_text(value, exponent="e"))
     elif isinstance(value, PhpArray):
-        if not value:
-            write("[]")
-        elif value.is_list:
-            _write_list(value, write, jsonable, depth + 1)
-        else:
-            _write_map(value, write, jsonable, depth + 1)
+        named = not value.is_list
+        write("{" if named else "[")
+        return value, named
     elif isinstance(value, PhpObject):
-        if value.class_name == "stdClass":
-            if value.properties:
-                _write_map(value.properties, write, jsonable, depth + 1)
-            else:
-                write("{}")
-        else:
-            _write(jsonable(value), write, jsonable, depth + 1)
-    elif isinstance(value, EnumCase):
-        _write(jsonable(value), write, jsonable, depth)
+        write("{")
+        return value.properties, True
     else:
         raise Refused(f"how {value.class_name} becomes JSON is not known")  # type: ignore[union-attr]
-
-
-def _write_list(values: PhpArray, write: Callable[[str], None], jsonable: Jsonable, depth: int) -> None:
-    _check(depth)
-    separator = "["
-    for value in values.values():
-        write(separator)
-        _write(value, write, jsonable, depth)
-        separator = ","
-    write("]")
-
-
-def _write_map(
-    entries: dict[int | bytes, Value], write: Callable[[str], None], jsonable: Jsonable, depth: int
-) -> None:
-    _check(depth)
-    separator = "{"
-    for key, value in entries.items():
-        write(separator)
-        write(json_string(key) if isinstance(key, bytes) else f'"{key}"')
-        write(":")
-        _write(value, write, jsonable, depth)
-        separator = ","
-    write("}")
-
-
-def _check(depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise WouldFail("the payload is nested deeper than json_encode allows, or holds itself")
+    return None, False

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from typing import TypeAlias
 
 from bridge.errors import Refused, WouldFail
 from bridge.php.values import (
     INT_MAX,
     INT_MIN,
+    PRECISION,
     CustomSerialized,
     EnumCase,
     PhpArray,
@@ -22,6 +24,8 @@ from bridge.php.values import (
     Value,
     float_text,
 )
+
+Number: TypeAlias = int | float
 
 _NUMERIC = re.compile(rb"[ \t\n\r\v\f]*([+-]?(?:\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?)")
 _INTEGER = re.compile(rb"[+-]?\d+\Z")
@@ -126,6 +130,8 @@ def to_int(value: Value) -> int:
 
 
 def _string_float_to_int(number: float) -> int:
+    if not math.isfinite(number):
+        return 0
     if number >= 2**63:
         return INT_MAX
     if number < -(2**63):
@@ -160,15 +166,18 @@ def to_string(value: Value) -> bytes:
             return str(value).encode()
         case float():
             if math.isfinite(value):
-                return float_text(value).encode()
+                return float_text(value, precision=PRECISION).encode()
             return b"NAN" if math.isnan(value) else b"INF" if value > 0 else b"-INF"
         case PhpArray():
             raise warn("Array to string conversion")
     raise Thrown("Error", f"Object of class {value.class_name} could not be converted to string")
 
 
-def to_number(value: Value, operator: str) -> int | float:
-    """An operand of arithmetic."""
+class _Unsupported(Exception):
+    """An operand that arithmetic does not take."""
+
+
+def _number_of(value: Value) -> int | float:
     match value:
         case None:
             return 0
@@ -179,11 +188,29 @@ def to_number(value: Value, operator: str) -> int | float:
         case bytes():
             number, found, whole = number_prefix(value)
             if not found:
-                raise Thrown("TypeError", f"Unsupported operand types: string {operator} number")
+                raise _Unsupported
             if not whole:
                 raise warn("A non-numeric value encountered")
             return number
-    raise Thrown("TypeError", f"Unsupported operand types: {type_name(value)} {operator}")
+    raise _Unsupported
+
+
+def _integer_of(value: Value) -> int:
+    number = _number_of(value)
+    if isinstance(number, int):
+        return number
+    return _string_float_to_int(number) if isinstance(value, bytes) else float_to_int(number)
+
+
+def _operands(
+    left: Value, right: Value, operator: str, convert: Callable[[Value], Number]
+) -> tuple[Number, Number]:
+    """Both operands, the left one first; a TypeError that names both where one is not taken."""
+    try:
+        return convert(left), convert(right)
+    except _Unsupported:
+        kinds = f"{type_name(left)} {operator} {type_name(right)}"
+        raise Thrown("TypeError", f"Unsupported operand types: {kinds}") from None
 
 
 # ---- comparison -----------------------------------------------------------------------------
@@ -219,16 +246,22 @@ def _order(left: object, right: object) -> int:
     return 1 if left > right else 2  # type: ignore[operator]
 
 
+def _order_numbers(left: int | float, right: int | float) -> int:
+    """Of an int and a float as floats, as PHP does; Python compares them exactly."""
+    if isinstance(left, float) or isinstance(right, float):
+        return _order(float(left), float(right))
+    return _order(left, right)
+
+
 def _compare(left: Value, right: Value, *, equality: bool) -> int:
-    a, b = type(left), type(right)
-    if a is b and a in (int, float):
-        return _order(left, right)
     if isinstance(left, bool | None) or isinstance(right, bool | None):
         if left is None and isinstance(right, bytes):
             return _order(b"", right)
         if right is None and isinstance(left, bytes):
             return _order(left, b"")
         return _order(to_bool(left), to_bool(right))
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return _order_numbers(left, right)
     if isinstance(left, EnumCase) or isinstance(right, EnumCase):
         return 0 if left == right else 2 if not equality else 1
     if isinstance(left, PhpObject | CustomSerialized) or isinstance(right, PhpObject | CustomSerialized):
@@ -242,22 +275,47 @@ def _compare(left: Value, right: Value, *, equality: bool) -> int:
     if isinstance(right, PhpArray):
         return -1
     if isinstance(left, bytes) and isinstance(right, bytes):
-        x, _, whole_left = number_prefix(left)
-        y, _, whole_right = number_prefix(right)
-        if whole_left and whole_right:
-            return _order(x, y)
-        return _order(left, right)
+        return _compare_texts(left, right)
     if isinstance(left, bytes):
         return _compare_text_number(left, right)  # type: ignore[arg-type]
-    if isinstance(right, bytes):
-        return -flip if (flip := _compare_text_number(right, left)) != 2 else 2
-    return _order(left, right)
+    order = _compare_text_number(right, left)  # type: ignore[arg-type]
+    return 1 if left != left else -order if order != 2 else 2
+
+
+def _compare_texts(left: bytes, right: bytes) -> int:
+    """As numbers if both are numeric, unless that would hide a difference beyond 64 bits.
+
+    Source: Zend/zend_operators.c zendi_smart_strcmp.
+    """
+    x, _, whole_left = number_prefix(left)
+    y, _, whole_right = number_prefix(right)
+    if not (whole_left and whole_right):
+        return _order(left, right)
+    over_left, over_right = _overflow(left, x), _overflow(right, y)
+    if over_left and over_left == over_right:
+        return _order(left, right)
+    if isinstance(x, int) and over_right:
+        return -over_right
+    if isinstance(y, int) and over_left:
+        return over_left
+    if isinstance(x, float) and isinstance(y, float) and x == y and not math.isfinite(x):
+        return _order(left, right)
+    return _order_numbers(x, y)
+
+
+def _overflow(text: bytes, number: int | float) -> int:
+    """1 or -1 for an integer's digits that do not fit into 64 bits."""
+    if isinstance(number, int) or not _INTEGER.match(text.strip(b" \t\n\r\v\f")):
+        return 0
+    return 1 if number > 0 else -1
 
 
 def _compare_text_number(text: bytes, number: int | float) -> int:
+    if number != number:
+        return 1
     parsed, _, whole = number_prefix(text)
     if whole:
-        return _order(parsed, number)
+        return _order_numbers(parsed, number)
     return _order(text, to_string(number))
 
 
@@ -276,9 +334,10 @@ def _compare_arrays(left: PhpArray, right: PhpArray, *, equality: bool) -> int:
 # ---- arithmetic -------------------------------------------------------------------------------
 
 
-def _number(result: int | float) -> int | float:
+def _fitting(result: Number, in_floats: Callable[[], float]) -> Number:
+    """Integers that do not fit into 64 bits are computed again as floats."""
     if isinstance(result, int) and not INT_MIN <= result <= INT_MAX:
-        return float(result)
+        return in_floats()
     return result
 
 
@@ -287,78 +346,92 @@ def add(left: Value, right: Value) -> Value:
     if isinstance(left, PhpArray) and isinstance(right, PhpArray):
         union = left.copy()
         for key, value in right.items():
-            union.setdefault(key, value)
+            if key not in union:
+                union[key] = value
         return union
-    return _number(to_number(left, "+") + to_number(right, "+"))
+    a, b = _operands(left, right, "+", _number_of)
+    return _fitting(a + b, lambda: float(a) + float(b))
 
 
 def subtract(left: Value, right: Value) -> Value:
-    return _number(to_number(left, "-") - to_number(right, "-"))
+    a, b = _operands(left, right, "-", _number_of)
+    return _fitting(a - b, lambda: float(a) - float(b))
 
 
 def multiply(left: Value, right: Value) -> Value:
-    return _number(to_number(left, "*") * to_number(right, "*"))
+    a, b = _operands(left, right, "*", _number_of)
+    return _fitting(a * b, lambda: float(a) * float(b))
 
 
 def divide(left: Value, right: Value) -> Value:
     """`/`: an int only if both are and it divides evenly."""
-    a, b = to_number(left, "/"), to_number(right, "/")
+    a, b = _operands(left, right, "/", _number_of)
     if b == 0:
         raise Thrown("DivisionByZeroError", "Division by zero")
-    if isinstance(a, int) and isinstance(b, int):
-        quotient, rest = divmod(a, b)
-        return _number(quotient) if rest == 0 else a / b
-    return a / b
+    if isinstance(a, int) and isinstance(b, int) and a % b == 0 and a // b <= INT_MAX:
+        return a // b
+    return float(a) / float(b)
 
 
 def modulo(left: Value, right: Value) -> Value:
     """`%`: of integers, with the sign of the left one."""
-    a, b = _integer_operand(left, "%"), _integer_operand(right, "%")
+    a, b = _operands(left, right, "%", _integer_of)
     if b == 0:
         raise Thrown("DivisionByZeroError", "Modulo by zero")
-    return (
-        int(math.fmod(a, b))
-        if abs(a) < 2**53 and abs(b) < 2**53
-        else (abs(a) % abs(b)) * (1 if a >= 0 else -1)
-    )
-
-
-def _integer_operand(value: Value, operator: str) -> int:
-    number = to_number(value, operator)
-    return number if isinstance(number, int) else float_to_int(number)
+    rest = abs(a) % abs(b)
+    return rest if a >= 0 else -rest
 
 
 def power(left: Value, right: Value) -> Value:
-    """`**`."""
-    a, b = to_number(left, "**"), to_number(right, "**")
-    if isinstance(a, int) and isinstance(b, int) and b >= 0:
-        if b > 64 and abs(a) > 1:
-            return _float_power(a, b)
-        return _number(a**b)
-    return _float_power(a, b)
+    """`**`. Source: Zend/zend_operators.c pow_function_base: integers by squaring, floats from the first
+    product that does not fit."""
+    base, exponent = _operands(left, right, "**", _number_of)
+    if not (isinstance(base, int) and isinstance(exponent, int) and exponent >= 0):
+        return _float_power(base, exponent)
+    if exponent == 0:
+        return 1
+    if base == 0:
+        return 0
+    result = 1
+    while exponent:
+        if exponent % 2:
+            exponent -= 1
+            if not INT_MIN <= result * base <= INT_MAX:
+                return float(result) * float(base) * _float_power(base, exponent)
+            result *= base
+        else:
+            exponent //= 2
+            if not INT_MIN <= base * base <= INT_MAX:
+                return float(result) * _float_power(float(base) * float(base), exponent)
+            base *= base
+    return result
 
 
-def _float_power(a: float, b: float) -> float:
+def _float_power(base: float, exponent: float) -> float:
+    base, exponent = float(base), float(exponent)
     try:
-        return math.pow(a, b)
+        return math.pow(base, exponent)
     except OverflowError:
-        return -math.inf if a < 0 and b % 2 == 1 else math.inf
-    except ValueError:
-        return math.nan if a else math.inf
+        return -math.inf if base < 0 and exponent % 2 == 1 else math.inf
+    except ValueError:  # a root of a negative number, or zero to a negative power
+        if base:
+            return math.nan
+        return math.copysign(math.inf, base) if exponent % 2 == 1 else math.inf
 
 
 def _bitwise(operator: str, act: Callable[[int, int], int]) -> Callable[[Value, Value], Value]:
     def operate(left: Value, right: Value) -> Value:
         if isinstance(left, bytes) and isinstance(right, bytes):
             raise Refused(f"the operator {operator} between two strings")
-        return wrap(act(_integer_operand(left, operator), _integer_operand(right, operator)))
+        a, b = _operands(left, right, operator, _integer_of)
+        return wrap(act(int(a), int(b)))
 
     return operate
 
 
 def _shift(operator: str) -> Callable[[Value, Value], Value]:
     def operate(left: Value, right: Value) -> Value:
-        number, by = _integer_operand(left, operator), _integer_operand(right, operator)
+        number, by = map(int, _operands(left, right, operator, _integer_of))
         if by < 0:
             raise Thrown("ArithmeticError", "Bit shift by negative number")
         if operator == "<<":

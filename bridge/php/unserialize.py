@@ -140,6 +140,10 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
             elif kind == _INT:
                 key = _integer(match[2], position)
                 position = match.end()
+            elif kind == _ESCAPED:
+                key, position = _escaped(data, match.end(), int(match[12]), position)
+                if is_array:
+                    key = array_key(key)
             else:
                 _fail("has a key that is neither integer nor string", position)
             left -= 1

@@ -19,6 +19,8 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from bridge.errors import Refused
+
 INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 
 _DIGITS = frozenset(bytes([byte]) for byte in b"-0123456789")
@@ -30,24 +32,33 @@ class PhpArray(dict[int | bytes, "Value"]):
 
     __slots__ = ("next_index",)
 
-    next_index: int  # the key `[]=` uses; set by `append`, else worked out
+    next_index: int  # the key `[]=` uses; worked out when it is first wanted, and kept up from then on
 
     @classmethod
     def of(cls, values: object) -> PhpArray:
         """A list (keys 0, 1, …) of the values of an iterable."""
         return cls(enumerate(values))  # type: ignore[arg-type]
 
+    def __setitem__(self, key: int | bytes, value: Value) -> None:
+        dict.__setitem__(self, key, value)
+        if type(key) is int and key >= getattr(self, "next_index", key + 1):
+            self.next_index = key + 1
+
     def append(self, value: Value) -> None:
         """As `$array[] = $value`: the key is one above the highest integer key there ever was."""
         index = self.upcoming()
-        self[index] = value
+        dict.__setitem__(self, index, value)
         self.next_index = index + 1
 
     def upcoming(self) -> int:
         """The key that `append` would use now."""
-        known = getattr(self, "next_index", 0)
-        highest = max((key for key in self if type(key) is int), default=None)
-        return known if highest is None else max(known, highest + 1)
+        known: int | None = getattr(self, "next_index", None)
+        if known is None:
+            highest = max((key for key in self if type(key) is int), default=-1)
+            if highest < -1:
+                raise Refused("the key after a negative one, in which PHP's releases differ,")
+            known = self.next_index = highest + 1
+        return known
 
     def copy(self) -> PhpArray:
         """A shallow copy, as an assignment makes."""
@@ -129,16 +140,20 @@ def plain_name(mangled: int | bytes) -> str:
     return mangled.rsplit(b"\0", 1)[-1].decode("utf-8", "surrogateescape")
 
 
-def float_text(number: float, *, exponent: str = "E") -> str:
-    """The shortest text that reads back as the same float, in PHP's form (precision 17, mode 0).
+PRECISION = 14  # php.ini `precision`: digits of a float that becomes a string
 
-    `exponent` is `E` for echo, serialize and string casts, `e` for json_encode. Not for INF and NAN.
-    Source: main/snprintf.c php_gcvt; tested against PHP 8.2.
+
+def float_text(number: float, *, exponent: str = "E", precision: int | None = None) -> str:
+    """The shortest text that reads back as the same float, or one of `precision` digits, in PHP's form.
+
+    serialize and json_encode (`exponent` "e") write the shortest (serialize_precision -1), string casts and
+    echo `PRECISION` digits. Not for INF and NAN. Source: main/snprintf.c php_gcvt; tested against PHP 8.2.
     """
     if number == 0:
         return "-0" if str(number)[0] == "-" else "0"
     sign = "-" if number < 0 else ""
-    mantissa, _, power = repr(abs(number)).partition("e")
+    written = repr(abs(number)) if precision is None else f"{abs(number):.{precision - 1}e}"
+    mantissa, _, power = written.partition("e")
     whole, _, fraction = mantissa.partition(".")
     if fraction == "0":
         fraction = ""
@@ -148,7 +163,7 @@ def float_text(number: float, *, exponent: str = "E") -> str:
     stripped = digits.lstrip("0")
     point -= len(digits) - len(stripped)
     digits = stripped.rstrip("0")
-    if point > 17 or point < -3:
+    if point > (precision or 17) or point < -3:
         tail = digits[1:] or "0"
         return f"{sign}{digits[0]}.{tail}{exponent}{point - 1:+d}"
     if point <= 0:

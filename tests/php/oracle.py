@@ -128,7 +128,17 @@ def _outcome(answer: dict[str, Any]) -> Outcome:
 
 @contextmanager
 def oracle() -> Iterator[Oracle]:
-    command = ["php", "-n", "-d", "extension=mbstring", "-d", "extension=ctype", "-d", "memory_limit=256M", str(_SCRIPT)]
+    command = [
+        "php",
+        "-n",
+        "-d",
+        "extension=mbstring",
+        "-d",
+        "extension=ctype",
+        "-d",
+        "memory_limit=256M",
+        str(_SCRIPT),
+    ]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     ) as process:

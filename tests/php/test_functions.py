@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import Refused
 from bridge.php.evaluate import ReferenceFunction
 from bridge.php.functions import CONSTANTS, FUNCTIONS
+from bridge.php.unserialize import unserialize
 from bridge.php.values import PhpArray, Value
 from tests.php.function_cases import CASES, CLASSES, REFUSED
 from tests.php.oracle import Oracle, Outcome, serialize
@@ -76,7 +77,20 @@ arrays = st.one_of(
 )
 anything = st.one_of(scalars, arrays)
 
-_KINDS = {"t": texts, "i": small, "f": floats, "s": scalars, "a": arrays, "b": st.booleans(), "m": anything}
+_KINDS = {
+    "t": texts,
+    "i": small,
+    "f": floats,
+    "s": scalars,
+    "a": arrays,
+    "b": st.booleans(),
+    "m": anything,
+    "r": st.one_of(
+        st.integers(-8, 8),
+        st.integers(-20, 20).map(lambda n: n / 4),
+        st.sampled_from([b"a", b"f", b"3", b"Z", b"-2", b"1.5"]),
+    ),
+}
 
 # function: the kinds of its arguments, `?` before those that may be missing
 PROPERTIES: dict[str, str] = {
@@ -86,8 +100,7 @@ PROPERTIES: dict[str, str] = {
     "strripos": "tt?i", "strstr": "tt?b", "stristr": "tt", "strrchr": "tt", "strpbrk": "tt", "strspn": "tt?i?i",
     "strcspn": "tt?i?i", "str_contains": "tt", "str_starts_with": "tt", "str_ends_with": "tt", "str_repeat": "ti",
     "str_pad": "ti?t", "str_replace": "ttt", "str_ireplace": "ttt", "strtr": "ttt", "wordwrap": "tit?b", "nl2br": "t",
-    "addslashes": "t", "stripslashes": "t", "similar_text": "tt", "levenshtein": "tt", "strcmp": "tt",
-    "strcasecmp": "tt", "strncmp": "tti", "strncasecmp": "tti", "ord": "t", "chr": "i", "str_word_count": "t",
+    "addslashes": "t", "stripslashes": "t", "similar_text": "tt", "levenshtein": "tt", "ord": "t", "chr": "i", "str_word_count": "t",
     "ctype_digit": "t", "ctype_alpha": "t", "ctype_alnum": "t", "ctype_punct": "t", "ctype_space": "t",
     "substr_replace": "tti?i", "md5": "t", "crc32": "t", "bin2hex": "t", "hex2bin": "t", "base64_encode": "t",
     "base64_decode": "t", "urlencode": "t", "rawurlencode": "t", "urldecode": "t", "rawurldecode": "t",
@@ -100,8 +113,8 @@ PROPERTIES: dict[str, str] = {
     "is_numeric": "m", "intval": "m", "floatval": "m", "boolval": "m", "strval": "m", "gettype": "m",
     "get_debug_type": "m", "is_scalar": "m", "count": "m",
     "in_array": "sa?b", "array_search": "sa?b", "array_keys": "a?s?b", "array_values": "a", "array_key_exists": "sa",
-    "array_key_first": "a", "array_key_last": "a", "array_is_list": "a", "array_fill": "ims", "array_fill_keys": "as",
-    "array_combine": "aa", "range": "ss", "array_pad": "ais", "array_slice": "ai?i?b", "array_splice": "ai?i",
+    "array_key_first": "a", "array_key_last": "a", "array_is_list": "a", "array_fill": "irs", "array_fill_keys": "as",
+    "array_combine": "aa", "range": "rr?r", "array_pad": "ais", "array_slice": "ai?i?b", "array_splice": "ai?i",
     "array_chunk": "ai?b", "array_merge": "aa", "array_merge_recursive": "aa", "array_replace": "aa",
     "array_push": "ass", "array_unshift": "as", "array_pop": "a", "array_shift": "a", "array_flip": "a",
     "array_reverse": "a?b", "array_change_key_case": "a?i", "array_count_values": "a", "array_unique": "a?i",
@@ -120,13 +133,12 @@ def _arguments(kinds: str) -> st.SearchStrategy[list[Value]]:
             maybe = True
         else:
             (optional if maybe else needed).append(_KINDS[kind])
-    return st.integers(0, len(optional)).flatmap(
-        lambda more: st.tuples(*needed, *optional[:more]).map(list)
-    )
+    return st.integers(0, len(optional)).flatmap(lambda more: st.tuples(*needed, *optional[:more]).map(list))
 
 
 @pytest.mark.parametrize("function", PROPERTIES)
 def test_any_arguments_give_what_php_gives_or_are_refused(php: Oracle, function: str) -> None:
+    @settings(max_examples=settings().max_examples // 4)
     @given(_arguments(PROPERTIES[function]))
     def check(arguments: list[Value]) -> None:
         compare_call(php, function, arguments)
@@ -152,6 +164,20 @@ def compare_call(php: Oracle, function: str, arguments: list[Value]) -> None:
         return
     theirs = php.call(function, arguments)
     assert ours == theirs, f"{function}({', '.join(map(repr, arguments))})"
+
+
+@pytest.mark.parametrize("function", ["strcmp", "strcasecmp", "strncmp", "strncasecmp"])
+def test_comparisons_of_strings_have_phps_sign(php: Oracle, function: str) -> None:
+    @given(texts, texts)
+    def check(left: bytes, right: bytes) -> None:
+        arguments: list[Value] = [left, right, 3] if "strn" in function else [left, right]
+        answer = php.call(function, arguments).value
+        assert answer is not None
+        theirs = unserialize(answer)[0]  # type: ignore[index]
+        ours = FUNCTIONS[function](evaluator(), arguments)  # type: ignore[operator]
+        assert ours == (theirs > 0) - (theirs < 0)
+
+    check()
 
 
 @given(values, st.sampled_from([0, 64, 128, 256, 320, 448, 15, 143]))
@@ -200,7 +226,9 @@ def test_any_pattern_matches_as_in_php_or_is_refused(
     st.text(alphabet="%$'-+0 12.5lsdfeuxXobcE*q", max_size=10).map(lambda text: f"%{text}".encode()),
     st.lists(scalars, max_size=3),
 )
-def test_any_format_gives_what_php_gives_or_is_refused(php: Oracle, format: bytes, given_: list[Value]) -> None:
+def test_any_format_gives_what_php_gives_or_is_refused(
+    php: Oracle, format: bytes, given_: list[Value]
+) -> None:
     compare_call(php, "sprintf", [format, *given_])
 
 

@@ -276,7 +276,7 @@ def _merge_into(php: Evaluator, target: PhpArray, source: PhpArray) -> None:
             if isinstance(there, PhpObject) or isinstance(value, PhpObject):
                 php.refuse("array_merge_recursive() of objects")
             joined = there.copy() if isinstance(there, PhpArray) else PhpArray()
-            if there is not None and not isinstance(there, PhpArray):
+            if not isinstance(there, PhpArray):
                 joined.append(there)
             if isinstance(value, PhpArray):
                 _merge_into(php, joined, value)
@@ -355,6 +355,8 @@ def _array_count_values(array: PhpArray) -> PhpArray:
 
 
 def _array_unique(php: Evaluator, array: PhpArray, flags: int = 2) -> PhpArray:
+    if len(array) <= 1:
+        return array.copy()
     seen: set[object] = set()
     result = PhpArray()
     for key, value in array.items():

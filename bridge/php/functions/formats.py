@@ -38,12 +38,6 @@ def _format(php: Evaluator, function: str, format: bytes, values: Sequence[Value
         match = _DIRECTIVE.match(format, percent)
         assert match is not None  # noqa: S101
         number, flags, width, precision, _, kind = match.groups()
-        if kind is None:
-            raise Thrown("ValueError", "Missing format specifier at end of string")
-        if kind not in b"bcdeEfFosuxX":
-            if kind in b"gGhH*":
-                php.refuse(f"the format %{kind.decode('latin-1')}")
-            raise Thrown("ValueError", f'Unknown format specifier "{kind.decode("latin-1")}"')
         if number is not None:
             if int(number) == 0:
                 raise Thrown(
@@ -56,14 +50,20 @@ def _format(php: Evaluator, function: str, format: bytes, values: Sequence[Value
             index += 1
         if len(width) > 7 or (precision is not None and len(precision) > 3):
             php.refuse("a format this wide")
+        position = match.end()
         if at >= len(values):
             missing = max(missing, at)
-        else:
-            piece = _directive(php, kind.decode(), flags, int(width or 0), precision, values[at])
-            size += len(piece)
-            check_length(php, size)
-            result.append(piece)
-        position = match.end()
+            continue
+        if kind is None:
+            raise Thrown("ValueError", "Missing format specifier at end of string")
+        if kind in b"gGhH*%":
+            php.refuse(f"the format %{kind.decode('latin-1')}")
+        if kind not in b"bcdeEfFosuxX":
+            raise Thrown("ValueError", f'Unknown format specifier "{kind.decode("latin-1")}"')
+        piece = _directive(php, kind.decode(), flags, int(width or 0), precision, values[at])
+        size += len(piece)
+        check_length(php, size)
+        result.append(piece)
     if missing >= 0:
         if function.startswith("v"):
             raise Thrown(
@@ -100,6 +100,8 @@ def _directive(
     if kind == "s":
         text = php.text(value)
         return _padded(text if places is None else text[:places], width, pad, left, numeric=False)
+    if left and kind in "du" and pad == b"0":
+        pad = b" "  # zeros to the right would make it another number
     if kind == "d":
         number = to_int(value)
         text = str(number).encode() if number < 0 or not plus else b"+%d" % number
@@ -111,8 +113,7 @@ def _directive(
         return _padded(text, width, pad, left, numeric=False)
     amount = to_float(value)
     if not math.isfinite(amount):
-        text = b"NaN" if math.isnan(amount) else b"-Inf" if amount < 0 else b"+Inf" if plus else b"Inf"
-        return _padded(text, width, pad, left, numeric=False)
+        php.refuse("a format of INF or NAN")
     places = 6 if places is None else places
     if places > 53 or (kind in "fF" and abs(amount) > 1e15):
         php.refuse("a format with this many digits")
@@ -130,8 +131,7 @@ def _padded(text: bytes, width: int, pad: bytes, left: bool, *, numeric: bool) -
     if missing <= 0:
         return text
     if left:
-        # zeros to the right of a number would change it: PHP leaves them out for integers only
-        return text + (b"0" if pad == b"0" else pad) * missing
+        return text + pad * missing
     if numeric and pad == b"0" and text[:1] in (b"-", b"+"):
         return text[:1] + b"0" * missing + text[1:]
     return pad * missing + text

@@ -130,7 +130,7 @@ def _decode(
     arrays = associative if associative is not None else bool(flags & OBJECT_AS_ARRAY)
     try:
         text = json_.decode()
-        if _depth(text) > min(depth, 512):
+        if _depth(text) >= min(depth, 512):  # scalars inside are one level more
             if depth > 512:
                 php.refuse("json_decode() this deep")
             raise _Malformed

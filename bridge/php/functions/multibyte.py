@@ -64,7 +64,7 @@ def _convert_case(php: Evaluator, string: bytes, mode: int, encoding: bytes | No
         if character.isalpha() and character.lower() != character.upper():
             result.append(character.lower() if inside else character.upper())
             inside = True
-        elif character.isascii() and character != "'":
+        elif character.isascii() and character not in "'.:^`":
             result.append(character)
             inside = False
         else:  # apostrophes and marks may stand within a word, and releases differ in that

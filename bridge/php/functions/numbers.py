@@ -20,7 +20,9 @@ def _power_of_ten(places: int) -> float:
 
 
 def _half_up(number: float) -> float:
-    return math.floor(number + 0.5) if number >= 0 else math.ceil(number - 0.5)
+    if number >= 0:
+        return float(math.floor(number + 0.5))
+    return math.copysign(float(math.ceil(number - 0.5)), number)
 
 
 def _round_with_pre_rounding(value: float, places: int) -> float:

@@ -188,7 +188,7 @@ def _preg_replace_callback(
 def _preg_split(
     php: Evaluator, pattern: bytes, subject: bytes, limit: int | None = -1, flags: int = 0
 ) -> PhpArray:
-    """Source: php-src php_pcre_split_impl: an empty match where a piece begins is passed over."""
+    """Source: php-src php_pcre_split_impl."""
     if flags & ~(NO_EMPTY | DELIM_CAPTURE):
         php.refuse("these flags of preg_split()")
     compiled = _pattern(php, pattern)
@@ -196,14 +196,10 @@ def _preg_split(
     left = to_int(limit) if limit else -1
     pieces: list[bytes] = []
     position = 0
-    if not text:
-        return PhpArray() if flags & NO_EMPTY else PhpArray.of([b""])
     for match in compiled.compiled.finditer(text):
         if left == 1:
             break
         start, end = match.span()
-        if start == end and (start == position or start == len(text)):
-            continue
         if start > position or not flags & NO_EMPTY:
             pieces.append(compiled.bytes(text[position:start]))
             left -= left > 0

@@ -161,12 +161,12 @@ def _convert(php: Evaluator, function: str, index: int, parameter: Parameter, va
                 return value
             if "string" in types and isinstance(value, PhpObject) and _may_have_text(php, value):
                 return php.text(value)
-    of = "a valid callback" if "callable" in types else f"of type {parameter.shown}"
     if "callable" in types:
         php.refuse(f"{function}() with what is no callback")
+    name = "" if parameter.variadic else f" (${parameter.name})"
     raise Thrown(
         "TypeError",
-        f"{function}(): Argument #{index + 1} (${parameter.name}) must be {of}, {type_name(value)} given",
+        f"{function}(): Argument #{index + 1}{name} must be of type {parameter.shown}, {type_name(value)} given",
     )
 
 

@@ -53,7 +53,7 @@ def _explode(php: Evaluator, separator: bytes, string: bytes, limit: int = 1 << 
 def _implode(php: Evaluator, separator: Value, array: Value = None) -> bytes:
     if array is None:
         if not isinstance(separator, PhpArray):
-            from_type = "implode(): Argument #1 ($pieces) must be of type array, string given"
+            from_type = "implode(): Argument #1 ($array) must be of type array, string given"
             raise _type_error(from_type)
         glue, pieces = b"", separator
     elif isinstance(array, PhpArray) and isinstance(separator, bytes):
@@ -90,7 +90,7 @@ def _str_word_count(php: Evaluator, string: bytes, format: int = 0, characters: 
     word = bytearray()
     # a hyphen neither begins nor ends the text's words, an apostrophe does not begin them
     stripped = string
-    while stripped[:1] in (b"'", b"-"):
+    if stripped[:1] in (b"'", b"-"):
         stripped = stripped[1:]
     if stripped[-1:] == b"-":
         stripped = stripped[:-1]
@@ -191,10 +191,6 @@ def _span(wanted: bool) -> Callable[..., int]:
 # ---- compare ----------------------------------------------------------------------------------
 
 
-def _order(left: bytes, right: bytes) -> int:
-    return (left > right) - (left < right)
-
-
 def _strncmp(function: str, fold: Callable[[bytes], bytes]) -> Callable[..., int]:
     def compare(php: Evaluator, string1: bytes, string2: bytes, length: int) -> int:
         if length < 0:
@@ -205,8 +201,8 @@ def _strncmp(function: str, fold: Callable[[bytes], bytes]) -> Callable[..., int
 
 
 def _sign(php: Evaluator, left: bytes, right: bytes) -> int:
-    """-1, 0, 1 as from PHP 8.2 on; before, a difference of lengths, or of bytes for the case-blind ones."""
-    return _order(left, right)
+    """-1, 0, 1: PHP promises the sign only, and what it gives depends on its C library's memcmp."""
+    return (len(left) > len(right)) - (len(left) < len(right))
 
 
 def _strcasecmp(php: Evaluator, string1: bytes, string2: bytes) -> int:
