@@ -17,7 +17,7 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,7 @@ class DatabaseQueue:
         self._sql = SqlConnection(self._engine)
         self._connection_name = connection_name
         self._queues = tuple(queues)
+        self._active = self._queues  # but for those that are paused
         self._retry_after = retry_after
         self._clock = clock
         self._jobs = _jobs_table(table)
@@ -132,6 +133,12 @@ class DatabaseQueue:
             for id, row in found.items()
             if id in taken
         ]
+
+    def pause(self, queues: Collection[str]) -> None:
+        active = tuple(queue for queue in self._queues if queue not in queues)
+        if active != self._active:
+            self._active = active
+            self._poll = _poll(self._jobs, self._sql.dialect, active)
 
     def wait(self, timeout: float) -> None:
         started = time.monotonic()
@@ -212,7 +219,7 @@ class DatabaseQueue:
         if self._sql.dialect == "sqlite":
             self._version = _data_version(connection)  # before the rows are read: no change goes unseen
         found: dict[int, _Candidate] = {}
-        for queue in self._queues:
+        for queue in self._active:
             after = 0
             while (wanted := limit - len(found)) > 0:
                 given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
@@ -335,7 +342,7 @@ def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str]) -> sa.Selec
     """Ids of waiting rows that look like broadcasts, among the newest."""
     row = jobs.c
     newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
-    any_queue = sa.or_(*(row.queue == queue for queue in queues))
+    any_queue = sa.or_(sa.false(), *(row.queue == queue for queue in queues))
     looks = _looks_like_broadcast(jobs, dialect)
     return sa.select(row.id).where(row.id > newest, any_queue, _is_waiting(jobs), looks)
 

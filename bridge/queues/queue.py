@@ -8,7 +8,7 @@ tries again later. Repeating a call is always safe: what was already done counts
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +72,10 @@ class Queue(Protocol):
 
         Atomic against every other worker: a job is given to one reserver only. Delayed jobs that are due
         and reservations that have expired are taken too. Empty when there is none."""
+        ...
+
+    def pause(self, queues: Collection[str]) -> None:
+        """From now on nothing is taken from these queues, until the next call says otherwise."""
         ...
 
     def wait(self, timeout: float) -> None:

@@ -18,7 +18,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
@@ -90,6 +90,7 @@ class RedisQueue:
         self._client = client
         self._connection_name = connection_name
         self._keys = {name: _Keys.of(prefix, name) for name in queues}
+        self._active = self._keys  # but for those that are paused
         self._retry_after = retry_after
         self._clock = clock
         self._woken = threading.Event()
@@ -142,7 +143,7 @@ class RedisQueue:
         jobs: list[Job] = []
         with self._translated():
             self._unfinished = False
-            for queue, keys in self._keys.items():
+            for queue, keys in self._active.items():
                 if len(jobs) < limit:
                     jobs += self._reserve_from(queue, keys, limit - len(jobs))
             for queue in self._owed - {job.queue for job in jobs}:
@@ -150,6 +151,9 @@ class RedisQueue:
                 self._script("return_token", (keys.list, keys.notify))
             self._owed.clear()
         return jobs
+
+    def pause(self, queues: Collection[str]) -> None:
+        self._active = {queue: keys for queue, keys in self._keys.items() if queue not in queues}
 
     def wait(self, timeout: float) -> None:
         until = time.monotonic() + min(timeout, TICK)
@@ -159,7 +163,7 @@ class RedisQueue:
                 if seen != self._seen:
                     self._seen = seen
                     return
-                if not tokens and timeout >= TICK:
+                if not tokens and timeout >= TICK and self._active:
                     self._block()
                     return
                 if (rest := until - time.monotonic()) <= 0:
@@ -282,14 +286,14 @@ class RedisQueue:
     def _state(self) -> tuple[bool, dict[str, object]]:
         """Whether any token lies about; and what a push to any of the lists would change."""
         pipeline = self._client.pipeline(transaction=False)
-        for keys in self._keys.values():
+        for keys in self._active.values():
             pipeline.llen(keys.notify)
             pipeline.llen(keys.list)
             pipeline.lindex(keys.list, -1)
         answers = iter(pipeline.execute())
         tokens = 0
         seen: dict[str, object] = {}
-        for queue in self._keys:
+        for queue in self._active:
             tokens += next(answers)
             seen[queue] = (next(answers), next(answers))
         return tokens > 0, seen
@@ -302,7 +306,7 @@ class RedisQueue:
             self._blocked_as = self._waiter.client_id()
             if self._woken.is_set():
                 return
-            notify = {keys.notify: queue for queue, keys in self._keys.items()}
+            notify = {keys.notify: queue for queue, keys in self._active.items()}
             woken_by: Any = self._waiter.blpop(list(notify), timeout=TICK)
         finally:
             self._blocked_as = None
