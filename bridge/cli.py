@@ -94,7 +94,11 @@ def _serve(given: argparse.Namespace) -> int:
 
     settings = load_settings(vars(given), os.environ, given.app, given.config)
     start_logging(settings.log_level)
-    return Daemon(settings, announce=lambda address: print(f"listening on {address}", flush=True)).run()
+    return Daemon(
+        settings,
+        announce=lambda address: print(f"listening on {address}", flush=True),
+        reread=lambda: load_settings(vars(given), os.environ, given.app, given.config),
+    ).run()
 
 
 def _demo(given: argparse.Namespace) -> int:

@@ -25,15 +25,26 @@ import sqlalchemy as sa
 from starlette.routing import BaseRoute
 
 from bridge.broadcast import Broadcast
-from bridge.errors import BridgeError, ConfigurationError, Refused, ServiceUnavailable, WouldFail
+from bridge.errors import (
+    BridgeError,
+    ConfigurationError,
+    JobError,
+    Refused,
+    ServiceUnavailable,
+    WouldFail,
+)
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
+from bridge.laravel.cache import cache_store
 from bridge.laravel.classes.carbon import carbon_classes
+from bridge.laravel.connections import RedisConnection
 from bridge.laravel.database import engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
 from bridge.laravel.models.records import Records
-from bridge.laravel.payload import Decrypt, read_document
+from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, Decrypt, NotABroadcast, read_document
+from bridge.laravel.signals import Signals
 from bridge.laravel.source import AppSource
+from bridge.laravel.unique import UniqueLocks
 from bridge.laravel.version import Version
 from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.unserialize import unserialize
@@ -70,9 +81,11 @@ def build_ladder(
     version: Version | None = None,
     only: Collection[str] = RUNGS,
     php: HelperRung | None = None,
+    locks: UniqueLocks | None = None,
 ) -> Ladder:
     """The ladder for the app; nothing is connected, evaluated or started yet. `php` stays the caller's."""
     connections = broadcast_connections(laravel)
+    locks = locks or unique_locks(laravel)
     source = AppSource(laravel.path)
     known = Known(
         functions=FUNCTIONS,
@@ -88,9 +101,9 @@ def build_ladder(
     worlds = Worlds(source, known, time.monotonic)
     return Ladder(
         [
-            MappingRung(events, connections),
+            MappingRung(events, connections, locks),
             FrameworkRung(worlds.of, connections),
-            NativeRung(worlds.of, connections),
+            NativeRung(worlds.of, connections, locks),
             *([php] if php is not None else []),
         ],
         decrypter(laravel),
@@ -121,6 +134,14 @@ def php_rung(settings: Settings) -> Iterator[HelperRung | None]:
         yield rung
     finally:
         rung.close()
+
+
+def unique_locks(laravel: LaravelApp, redis: Callable[[str], RedisConnection] | None = None) -> UniqueLocks:
+    """The locks of the app's unique events; `redis` gives connections in place of the app."""
+    try:
+        return UniqueLocks(cache_store(laravel, redis=redis))
+    except ConfigurationError as problem:
+        return UniqueLocks(problem)
 
 
 def _known_text(laravel: LaravelApp, key: str) -> str:
@@ -349,17 +370,89 @@ class Attempt:
         try:
             resolution = self._resolve(job.document)
             if resolution.outcome == "broadcast":
-                return Delivered(), [addressed(call, self._destinations) for call in resolution.broadcasts]
+                broadcasts = [addressed(call, self._destinations) for call in resolution.broadcasts]
+                return Delivered(resolution.keeps_lock), broadcasts
         except ServiceUnavailable as problem:
             return Retry(problem), ()
         except BridgeError as problem:
             return Failed(problem), ()
         match resolution.outcome:
             case "nothing":
-                return Nothing(resolution.why), ()
+                return Nothing(resolution.why, resolution.keeps_lock), ()
             case "failed":
                 return Failed(WouldFail(resolution.why)), ()
         return Failed(Refused(resolution.why)), ()
+
+
+class Deployed:
+    """What a deploy changes: made anew after `queue:restart`, in the worker's thread, between two batches.
+
+    `reread` gives the settings as they are now; None: what was read at the start counts for ever.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Callable[[Sequence[Broadcast]], object],
+        *,
+        php: HelperRung | None,
+        reread: Callable[[], Settings] | None,
+    ) -> None:
+        self._publish = publish
+        self._php = php
+        self._reread = reread
+        self._use(settings)
+        self._signals = Signals(
+            settings.laravel,
+            partial(cache_store, settings.laravel, redis=settings.redis),
+            connection=settings.queue_connection().name,
+            queues=settings.queue_names(),
+            force=settings.force,
+            restart=self._renew,
+        )
+
+    def attempt(self, jobs: Sequence[Job]) -> Sequence[Result]:
+        return self._attempt(jobs)
+
+    def paused(self) -> Collection[str]:
+        """The queues from which nothing may be taken now."""
+        self._locks.retry()
+        return self._signals.paused()
+
+    def unlock(self, jobs: Sequence[Job]) -> None:
+        """The locks of unique events are free."""
+        for job in jobs:
+            with contextlib.suppress(JobError, NotABroadcast):  # an unreadable job tells of no lock
+                payload = read_document(job.document)
+                if payload.command_name == UNIQUE_BROADCAST_EVENT:
+                    self._locks.release(self._ladder.event(payload))
+
+    def close(self) -> None:
+        self._signals.close()
+        self._locks.close()
+
+    def _use(self, settings: Settings) -> None:
+        """All of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
+        to = destinations(settings)
+        locks = unique_locks(settings.laravel, settings.redis)
+        ladder = build_ladder(settings.laravel, event_mappings(settings), php=self._php, locks=locks)
+        self._attempt = Attempt(lambda document: ladder.resolve(read_document(document)), to, self._publish)
+        self._ladder, self._locks = ladder, locks
+
+    def _renew(self) -> None:
+        if self._reread is None:
+            return
+        old = self._locks
+        try:
+            self._use(self._reread())
+        except BridgeError as problem:
+            about = {"action": "restart_signal", "why": str(problem)}
+            log.warning("queue:restart: the app cannot be read anew, the old state stays", extra=about)
+            return
+        old.close()
+        if self._php is not None:
+            self._php.recycle()
+        log.info("queue:restart: source and configuration are read anew", extra={"action": "restart_signal"})
 
 
 # ---- the house of sockets -----------------------------------------------------------------------
@@ -386,10 +479,13 @@ def pusher_app(app: AppSettings, settings: Settings) -> App:
 
 @dataclass(slots=True)
 class Daemon:
-    """One `bridge serve`. `announce` is called with the address once connections and jobs are taken."""
+    """One `bridge serve`. `announce` is called with the address once connections and jobs are taken.
+
+    `reread` gives the settings as they are after a deploy."""
 
     settings: Settings
     announce: Callable[[str], None]
+    reread: Callable[[], Settings] | None = None
     routes: Sequence[BaseRoute] = ()
 
     def run(self) -> int:
@@ -409,22 +505,22 @@ class Daemon:
                 stall_timeout=settings.stall_timeout,
             )
             queue, failed = build_queue(settings), build_failed_jobs(settings.laravel)
-            ladder = build_ladder(settings.laravel, event_mappings(settings), php=php)
-            attempt = Attempt(
-                lambda document: ladder.resolve(read_document(document)),
-                destinations(settings),
-                node.publish_from_thread,
-            )
+            deployed = Deployed(settings, node.publish_from_thread, php=php, reread=self.reread)
             worker = Worker(
                 queue,
                 failed,
-                attempt,
+                deployed.attempt,
                 batch=settings.batch_size,
                 tries=settings.tries,
                 backoff=(round(settings.backoff),),
+                paused=deployed.paused,
+                unlock=deployed.unlock,
             )
             sys.setswitchinterval(SWITCH_INTERVAL)
-            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            with (
+                contextlib.closing(deployed),
+                asyncio.Runner(loop_factory=new_event_loop) as runner,
+            ):
                 runner.run(self._serve(listening, node, worker, queue, failed))
             return 0
         except BaseExceptionGroup as group:

@@ -86,6 +86,10 @@ def framework_config(world: World, *, generation: int, hyphens: bool) -> Array:
             "cipher": "AES-256-CBC",
             "key": env("APP_KEY"),
             "previous_keys": _keys(env("APP_PREVIOUS_KEYS")) if new else {},
+            "maintenance": {
+                "driver": option("APP_MAINTENANCE_DRIVER", "file"),
+                "store": option("APP_MAINTENANCE_STORE", "database"),
+            },
         },
         "queue": {
             "default": env("QUEUE_CONNECTION", "database" if new else "sync"),
@@ -150,6 +154,8 @@ def framework_config(world: World, *, generation: int, hyphens: bool) -> Array:
                     "driver": "database",
                     "connection": option("DB_CACHE_CONNECTION", None),
                     "table": option("DB_CACHE_TABLE", "cache"),
+                    "lock_connection": option("DB_CACHE_LOCK_CONNECTION", None),
+                    "lock_table": option("DB_CACHE_LOCK_TABLE", None),
                 },
                 "file": {"driver": "file", "path": f"{world.base}/storage/framework/cache/data"},
                 "redis": {

@@ -19,7 +19,7 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar, assert_never
@@ -45,14 +45,17 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The job's broadcasts have been published."""
+    """The job's broadcasts have been published; `keeps_lock`: its unique lock is not ours to release."""
+
+    keeps_lock: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """The job ended well without a broadcast; `why` in one sentence."""
+    """The job ended well without a broadcast; `why` in one sentence, `keeps_lock` as above."""
 
     why: str = ""
+    keeps_lock: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Worker:
     tries    for jobs whose payload has no `maxTries`; 0: without end
     backoff  seconds before the 2nd, 3rd, … try, the last one repeated; for payloads that say nothing
     clock    unix seconds
+    paused   the queues from which nothing shall be taken now; asked before every reservation
+    unlock   gets jobs that have ended, before they are deleted: what is locked for them may be released
     """
 
     def __init__(
@@ -101,6 +106,8 @@ class Worker:
         tries: int = 3,
         backoff: Sequence[int] = (1, 5, 10),
         clock: Callable[[], float] = time.time,
+        paused: Callable[[], Collection[str]] = frozenset,
+        unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
     ) -> None:
         self._queue = queue
         self._failed = failed
@@ -109,6 +116,8 @@ class Worker:
         self._tries = tries
         self._backoff = tuple(backoff)
         self._clock = clock
+        self._paused = paused
+        self._unlock = unlock
         self._stopping = threading.Event()
         self._deadline = float("inf")  # monotonic; when a stop must have ended
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
@@ -137,6 +146,7 @@ class Worker:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._queue.pause(self._paused())
                 jobs = self._patiently(lambda: self._queue.reserve(self._batch))
                 if jobs:
                     self.counts["reserved"] += len(jobs)
@@ -179,6 +189,7 @@ class Worker:
 
     def _settle(self, results: Sequence[tuple[Job, Result]]) -> None:
         done: list[Job] = []
+        unlocked: list[Job] = []
         for job, result in results:
             match result:
                 case Retry(error) if not self._is_last_try(job):
@@ -186,16 +197,23 @@ class Worker:
                 case Failed(error) | Retry(error):
                     if self._bury(job, error):
                         done.append(job)
-                case Nothing(why):
+                        unlocked.append(job)
+                case Nothing(why, keeps_lock):
                     self.counts["nothing"] += 1
                     log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
                     done.append(job)
-                case Delivered():
+                    unlocked += [] if keeps_lock else [job]
+                case Delivered(keeps_lock):
                     self.counts["delivered"] += 1
                     log.debug("job delivered", extra=_about(job, "job_delivered"))
                     done.append(job)
+                    unlocked += [] if keeps_lock else [job]
                 case _:
                     assert_never(result)
+        try:
+            self._unlock(unlocked)
+        except Exception:
+            log.exception("locks could not be released", extra={"action": "unlock_failed"})
         if done:
             deleted = self._patiently(lambda: self._queue.delete(done))
             if deleted < len(done):

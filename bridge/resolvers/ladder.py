@@ -50,7 +50,7 @@ class Ladder:
         """What Laravel would broadcast for the job. Raises only ServiceUnavailable."""
         label = payload.display_name or payload.command_name or (payload.handler or "")
         try:
-            event = self._event(payload)
+            event = self.event(payload)
         except NotABroadcast as other:
             return Resolution(outcome="other", event=label, why=str(other))
         except WouldFail as failure:
@@ -60,7 +60,7 @@ class Ladder:
         resolution = self._climb(event)
         if event.oldest != event.version and resolution.outcome != "refused":
             # Read anew: evaluation leaves its traces in the event's objects.
-            older = self._climb(replace(self._event(payload), version=event.oldest))
+            older = self._climb(replace(self.event(payload), version=event.oldest))
             if (older.outcome, older.broadcasts) != (resolution.outcome, resolution.broadcasts):
                 why = (
                     f"Laravel {_text(event.oldest)} and {_text(event.version)} would not do the same: say "
@@ -69,7 +69,8 @@ class Ladder:
                 return Resolution(outcome="refused", event=event.class_name, why=why)
         return resolution
 
-    def _event(self, payload: Payload) -> BroadcastEvent:
+    def event(self, payload: Payload) -> BroadcastEvent:
+        """The event that the job carries; raises as `broadcast_event` does."""
         return broadcast_event(payload, self._decrypt, version=self._version, derives=self._derives)
 
     def _climb(self, event: BroadcastEvent) -> Resolution:
@@ -84,11 +85,14 @@ class Ladder:
                 return Resolution(outcome="failed", event=event.class_name, by=rung.name, why=str(failure))
             if answer is None:
                 continue
-            if not answer.calls:
-                why = answer.why or "no channel or no connection that sends"
-                return Resolution(outcome="nothing", event=event.class_name, by=rung.name, why=why)
+            why = "" if answer.calls else answer.why or "no channel or no connection that sends"
             return Resolution(
-                outcome="broadcast", event=event.class_name, by=rung.name, broadcasts=tuple(answer.calls)
+                outcome="broadcast" if answer.calls else "nothing",
+                event=event.class_name,
+                by=rung.name,
+                broadcasts=tuple(answer.calls),
+                why=why,
+                keeps_lock=answer.keeps_lock or rung.name == "php",
             )
         why = "; ".join(reasons) or f"no rung knows {event.class_name}"
         return Resolution(outcome="refused", event=event.class_name, why=why)

@@ -17,6 +17,7 @@ from bridge.laravel.broadcasting import Connections, handle
 from bridge.laravel.classes.values import JSON_FORMS
 from bridge.laravel.objects import MODEL_IDENTIFIER
 from bridge.laravel.payload import BroadcastEvent
+from bridge.laravel.unique import UniqueLocks
 from bridge.php.operators import to_string
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value, array_key
 from bridge.resolvers.resolution import Answer
@@ -39,18 +40,22 @@ class EventMapping:
 
 
 class MappingRung:
-    """`events`: class name → its mapping."""
+    """`events`: class name → its mapping; `locks` are to be released later."""
 
     name = "mapping"
 
-    def __init__(self, events: Mapping[str, EventMapping], connections: Connections) -> None:
+    def __init__(
+        self, events: Mapping[str, EventMapping], connections: Connections, locks: UniqueLocks
+    ) -> None:
         self._events = events
         self._connections = connections
+        self._locks = locks
 
     def resolve(self, event: BroadcastEvent) -> Answer | None:
         mapping = self._events.get(event.class_name)
         if mapping is None:
             return None
+        self._locks.of(event)  # refused where it could not be released
         subject = MappedEvent(event.event, mapping)
         return Answer(calls=handle(subject, event.version, self._connections))
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from bridge.errors import Refused, WouldFail
 from bridge.laravel import objects
 from bridge.laravel.broadcasting import Connections, MissingModel, handle
-from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, BroadcastEvent
+from bridge.laravel.payload import BroadcastEvent
+from bridge.laravel.unique import UniqueLocks
 from bridge.laravel.version import Version
 from bridge.php.classes import BoundProperty
 from bridge.php.evaluate import Evaluator
@@ -26,7 +27,7 @@ _NO_CONNECTION = PhpArray.of([None])
 
 
 class NativeRung:
-    """`world_of` gives the world of a release, made anew after a deploy."""
+    """`world_of` gives the world of a release, made anew after a deploy; `locks` are to be released later."""
 
     name = "native"
 
@@ -34,17 +35,19 @@ class NativeRung:
         self,
         world_of: Callable[[Version], AppWorld],
         connections: Connections,
+        locks: UniqueLocks,
     ) -> None:
         self._world_of = world_of
         self._connections = connections
+        self._locks = locks
 
     def resolve(self, event: BroadcastEvent) -> Answer:
         world = self._world_of(event.version)
         if world.classes.find(event.class_name) is None:
             raise Refused(f"the class {event.class_name} is not among the app's sources")
         world.require_plain_app()
-        if event.command.class_name == UNIQUE_BROADCAST_EVENT:
-            raise Refused("a unique event's lock is released by Laravel only")
+        if self._locks.of(event) is not None and world.classes.method(event.class_name, "uniqueVia"):
+            raise Refused(f"{event.class_name} has uniqueVia(): its lock may be anywhere")
         php = Evaluator(world)
         try:
             objects.restore(event.objects[1:], php, world.restore_model)
@@ -78,7 +81,7 @@ def without_model(event: BroadcastEvent, php: Evaluator, missing: MissingModel) 
             drops = to_bool(php.defaults(name).get(b"deleteWhenMissingModels"))
     if not drops:
         raise missing
-    return Answer(calls=(), why=f"{missing}, and the job is dropped then")
+    return Answer(calls=(), why=f"{missing}, and the job is dropped then", keeps_lock=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Resolution:
     by          the rung that decided; None for refused and other
     broadcasts  the calls Laravel would make, in order
     why         one sentence for everything but broadcast
+    keeps_lock  see `Answer`
     """
 
     outcome: Outcome
@@ -26,14 +27,19 @@ class Resolution:
     by: str | None = None
     broadcasts: tuple[Call, ...] = ()
     why: str = ""
+    keeps_lock: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A rung's answer: the calls, and for none of them why."""
+    """A rung's answer: the calls, and for none of them why.
+
+    keeps_lock  the lock of a unique event is not ours to release: PHP has done so, or Laravel does not
+    """
 
     calls: Sequence[Call]
     why: str = ""
+    keeps_lock: bool = False
 
 
 class Rung(Protocol):

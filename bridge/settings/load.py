@@ -86,6 +86,7 @@ class Settings:
     stall_timeout: float
     php: str
     php_processes: int
+    force: bool
     drain_seconds: float
     log_level: str
     limits: Mapping[str, float]

@@ -143,6 +143,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("php", lambda value: text(value) if value else "", "php",
             "PHP's command line program, for events that only the app itself can tell; empty: never."),
     Setting("php_processes", COUNT, 1, "PHP processes at most; none is started before it is needed."),
+    Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
     Setting("drain_seconds", _seconds, 10.0, "Seconds to finish what is held when told to stop."),
     Setting("log_level", _level, "info", "debug, info, warning or error."),
     Setting("limit_channel_name_length", COUNT, 164, "Characters of a channel name, prefix included."),

@@ -1,0 +1,280 @@
+"""The app's cache stores, as far as a queue worker must know them: signals are read, locks are released.
+
+Facts: Cache/{Redis,Database,File}Store.php and their locks, of 8.83 to 13.26.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from bridge.errors import ServiceUnavailable
+from bridge.laravel.application import LaravelApp
+from bridge.laravel.connections import DatabaseConnection, RedisConnection
+from bridge.laravel.database import answering, engine, redis_client
+from bridge.laravel.version import Version
+
+TIMEOUT = 2.0  # seconds in which Redis must answer: the worker waits meanwhile
+_OWN_DRIVERS = ("array", "null")  # what one process keeps for itself, or nobody does
+
+# Deletes a lock that has this owner.
+_RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """key    of a lock in its store, in full
+    owner  whose lock it must be; empty: whoever has it
+    """
+
+    key: str
+    owner: str = ""
+
+
+class CacheStore(Protocol):
+    """One entry of `cache.stores`. Nothing is connected until something is read or released."""
+
+    @property
+    def packed(self) -> bool:
+        """Whether values bear a form that only phpredis reads."""
+        ...
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values as they are stored, None where there is none. Raises BridgeError."""
+        ...
+
+    def lock_key(self, name: str, release: Version) -> str:
+        """The key under which a Laravel of that release keeps the lock."""
+        ...
+
+    def unlock(self, lock: Lock) -> None:
+        """The lock is free, unless it belongs to another owner. Raises BridgeError."""
+        ...
+
+    def close(self) -> None:
+        """Connections are closed; a later call opens them again."""
+        ...
+
+
+def cache_store(
+    laravel: LaravelApp,
+    name: str | None = None,
+    *,
+    redis: Callable[[str], RedisConnection] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> CacheStore:
+    """The store called `name`, None for the default one; `redis` gives its connection, the app's if None.
+
+    Raises ConfigurationError for a store that only PHP can use.
+    """
+    config = laravel.config
+    name = name or config.text("cache.default") or "null"
+    key = f"cache.stores.{name}"
+    driver = config.text(f"{key}.driver") or name
+    if driver in _OWN_DRIVERS:
+        return NoStore()
+    own_prefix = config.text(f"{key}.prefix")
+    prefix = (config.text("cache.prefix") or "") if own_prefix is None else own_prefix
+    connection, lock_connection = (config.text(f"{key}.{one}") for one in ("connection", "lock_connection"))
+    match driver:
+        case "redis":
+            connect = redis or laravel.redis
+            connection = connection or "default"
+            return RedisStore(
+                connect(connection),
+                connect(lock_connection or connection),
+                prefix=prefix,
+                release=laravel.release,
+            )
+        case "database":
+            return DatabaseStore(
+                laravel.database(connection),
+                laravel.database(lock_connection or connection),
+                table=config.text(f"{key}.table") or "cache",
+                lock_table=config.text(f"{key}.lock_table") or "cache_locks",
+                prefix=prefix,
+                clock=clock,
+            )
+        case "file":
+            path = config.text(f"{key}.path") or str(laravel.path / "storage/framework/cache/data")
+            locks = config.text(f"{key}.lock_path") or path
+            return FileStore(laravel.path / path, laravel.path / locks, clock=clock)
+    raise config.error(
+        key,
+        f"has the driver {driver}, which bridge cannot use",
+        mend="use redis, database or file, or leave what depends on it to PHP",
+    )
+
+
+class NoStore:
+    """The driver `array` or `null`: a queue worker finds nothing there, and nothing is locked for it."""
+
+    packed = False
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [None] * len(keys)
+
+    def lock_key(self, name: str, release: Version) -> str:
+        return ""
+
+    def unlock(self, lock: Lock) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class RedisStore:
+    """`release` None: not known, then a value may stand under the name of either form."""
+
+    def __init__(
+        self, facts: RedisConnection, lock_facts: RedisConnection, *, prefix: str, release: Version | None
+    ) -> None:
+        self._facts = facts
+        self._lock_facts = lock_facts
+        self._client = redis_client(facts, socket_timeout=TIMEOUT)
+        self._lock_client = redis_client(lock_facts, socket_timeout=TIMEOUT)
+        self._prefix = prefix
+        forms = [release] if release else [(10, 99), (11, 0)]
+        self._starts = list(dict.fromkeys(facts.prefix + self._start(form) for form in forms))
+
+    @property
+    def packed(self) -> bool:
+        return self._lock_facts.packed
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        names = [start + key for start in self._starts for key in keys]
+        with answering(self._facts):
+            values: Any = self._client.mget(names) if names else []
+        return [
+            next((one for one in values[at :: len(keys)] if one is not None), None) for at in range(len(keys))
+        ]
+
+    def lock_key(self, name: str, release: Version) -> str:
+        return self._lock_facts.prefix + self._start(release) + name
+
+    def unlock(self, lock: Lock) -> None:
+        with answering(self._lock_facts):
+            if lock.owner:
+                self._lock_client.eval(_RELEASE, 1, lock.key, lock.owner)
+            else:
+                self._lock_client.delete(lock.key)
+
+    def close(self) -> None:
+        self._client.close()
+        self._lock_client.close()
+
+    def _start(self, release: Version) -> str:
+        return f"{self._prefix}:" if self._prefix and release < (11, 0) else self._prefix
+
+
+class DatabaseStore:
+    def __init__(
+        self,
+        facts: DatabaseConnection,
+        lock_facts: DatabaseConnection,
+        *,
+        table: str,
+        lock_table: str,
+        prefix: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._facts = facts
+        self._lock_facts = lock_facts
+        self._engine = engine(facts)
+        self._lock_engine = self._engine if lock_facts == facts else engine(lock_facts)
+        self._values = _table(facts.prefix + table, "key", "value", "expiration")
+        self._locks = _table(lock_facts.prefix + lock_table, "key", "owner")
+        self._prefix = prefix
+        self._clock = clock
+
+    packed = False
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        names, row = [self._prefix + key for key in keys], self._values.c
+        live = sa.select(row.key, row.value).where(row.key.in_(names), row.expiration > int(self._clock()))
+        with answering(self._facts), self._engine.connect() as connection:
+            found = {key: value for key, value in connection.execute(live)}
+        return [_bytes(found.get(name)) for name in names]
+
+    def lock_key(self, name: str, release: Version) -> str:
+        return self._prefix + name
+
+    def unlock(self, lock: Lock) -> None:
+        row = self._locks.c
+        delete = sa.delete(self._locks).where(row.key == lock.key)
+        if lock.owner:
+            delete = delete.where(row.owner == lock.owner)
+        with answering(self._lock_facts), self._lock_engine.begin() as connection:
+            connection.execute(delete)
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._lock_engine.dispose()
+
+
+class FileStore:
+    """A file for each key: ten digits of expiry (unix seconds), then the serialized value."""
+
+    packed = False
+
+    def __init__(self, path: Path, lock_path: Path, *, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._lock_path = lock_path
+        self._clock = clock
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self._value(self._path / _file(key)) for key in keys]
+
+    def lock_key(self, name: str, release: Version) -> str:
+        return f"file-store-lock:{name}" if release >= (12, 36) else name
+
+    def unlock(self, lock: Lock) -> None:
+        file, owner = self._lock_path / _file(lock.key), lock.owner.encode()
+        if owner and self._value(file) != b's:%d:"%s";' % (len(owner), owner):
+            return
+        with _usable(file):
+            file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        pass
+
+    def _value(self, file: Path) -> bytes | None:
+        with _usable(file):
+            try:
+                content = file.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        expiry = content[:10]
+        return content[10:] if expiry.isdigit() and int(expiry) > self._clock() else None
+
+
+def _file(key: str) -> str:
+    digest = hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()
+    return f"{digest[:2]}/{digest[2:4]}/{digest}"
+
+
+@contextmanager
+def _usable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"the cache file {file}, {error.strerror}: let this user read and write the cache"
+        ) from None
+
+
+def _table(name: str, *columns: str) -> sa.TableClause:
+    schema, _, name = name.rpartition(".")
+    return sa.table(name, *map(sa.column, columns), schema=schema or None)
+
+
+def _bytes(value: object) -> bytes | None:
+    return value.encode() if isinstance(value, str) else bytes(value) if isinstance(value, bytes) else None
