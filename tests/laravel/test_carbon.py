@@ -98,12 +98,22 @@ STATICS = {
     "today": ("", "'Asia/Tokyo'"),
     "tomorrow": ("",),
     "yesterday": ("",),
-    "parse": ("", "'now'", "'2024-01-02T03:04:05Z'", "'2024-01-02 03:04:05.12'", "'2024-01-02T03:04:05+02:00'",
-              "'2024-01-02 03:04', 'Asia/Tokyo'", "'today'", "'tomorrow'", "'yesterday'", "''",
-              "Carbon::parse('2020-01-01')"),
+    "parse": (
+        "",
+        "'now'",
+        "'2024-01-02T03:04:05Z'",
+        "'2024-01-02 03:04:05.12'",
+        "'2024-01-02T03:04:05+02:00'",
+        "'2024-01-02 03:04', 'Asia/Tokyo'",
+        "'today'",
+        "'tomorrow'",
+        "'yesterday'",
+        "''",
+        "Carbon::parse('2020-01-01')",
+    ),
     "instance": ("Carbon::parse('2020-01-01')", "new \\DateTime('2020-01-01')"),
     "createFromTimestamp": ("0", "1700000000", "-5", "1700000000, 'Asia/Tokyo'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", sorted(carbon_family().statics))
@@ -141,9 +151,12 @@ CHAINS = (
 
 @settings(max_examples=300, deadline=None)
 @given(
-    moment=moments, zone=st.sampled_from(ZONES), count=st.integers(-40, 40),
-    code=st.sampled_from(CHAINS), class_name=st.sampled_from(("Carbon", "CarbonImmutable")),
-)  # fmt: skip
+    moment=moments,
+    zone=st.sampled_from(ZONES),
+    count=st.integers(-40, 40),
+    code=st.sampled_from(CHAINS),
+    class_name=st.sampled_from(("Carbon", "CarbonImmutable")),
+)
 def test_any_moment_in_any_zone(
     peer: Php, moment: object, zone: str, count: int, code: str, class_name: str
 ) -> None:

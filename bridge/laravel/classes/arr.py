@@ -43,7 +43,14 @@ def array_function(php: Evaluator, name: str, *arguments: Value) -> PhpArray:
         result = function.act(php, arguments)[1][0]
     else:
         result = function(php, arguments)
-    return array(php, result)
+    made = array(php, result)
+    if name in _THINNING and made is not arguments[0]:
+        made.next_index = array(php, arguments[0]).upcoming()
+    return made
+
+
+# These take entries out of a copy, so that the next key stays where it was.
+_THINNING = frozenset({"array_intersect", "array_unique"})
 
 
 def items_of(php: Evaluator, value: Value) -> PhpArray:
@@ -183,6 +190,7 @@ def only(php: Evaluator, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
 def forget(php: Evaluator, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
     """`Arr::except`: without the keys, dotted ones included."""
     result = holder.copy()
+    result.next_index = holder.upcoming()
     for key in keys:
         index = php.key(key)
         if index in result:
@@ -195,6 +203,7 @@ def forget(php: Evaluator, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
 def _without(php: Evaluator, holder: PhpArray, path: Sequence[bytes]) -> PhpArray:
     index = php.key(path[0])
     result = holder.copy()
+    result.next_index = holder.upcoming()
     if len(path) == 1:
         result.pop(index, None)
         return result

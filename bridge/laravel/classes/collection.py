@@ -584,6 +584,18 @@ def _join(php: Evaluator, subject: PhpObject, glue: Value, final: Value = b"") -
     return arr.join(php, items, text(php, glue), text(php, final))
 
 
+def _json_serialize(php: Evaluator, subject: PhpObject) -> PhpArray:
+    """As arrays all the way down; what else json_encode would turn into text is refused."""
+    result = PhpArray()
+    for key, item in array(php, objects.jsonable(subject, php)).items():
+        if isinstance(item, PhpObject) and arr.is_items(item):
+            item = _json_serialize(php, item)
+        elif isinstance(item, PhpObject | EnumCase):
+            php.refuse("jsonSerialize() of a collection of objects")
+        result[key] = item
+    return result
+
+
 def _to_json(php: Evaluator, subject: PhpObject) -> bytes:
     return json_encode(subject, lambda value: objects.jsonable(value, php)).encode()
 
@@ -746,7 +758,7 @@ def _by_value(name: str, *, keep: bool) -> Act:
 METHODS: dict[str, Act] = {
     "all": _items,
     "toArray": lambda php, subject: objects.to_array(subject, php),
-    "jsonSerialize": lambda php, subject: objects.jsonable(subject, php),
+    "jsonSerialize": _json_serialize,
     "toJson": _to_json,
     "__toString": _to_json,
     "count": lambda php, subject: len(_items(php, subject)),

@@ -102,6 +102,7 @@ JSON_FORMS: dict[str, Callable[[PhpObject], Value]] = {
     "DateTimeZone": _as_stored,
     "Illuminate\\Support\\Stringable": _text("value"),
     "Illuminate\\Support\\HtmlString": lambda value: PhpObject("stdClass"),
+    "Illuminate\\Support\\Optional": lambda value: PhpObject("stdClass"),
     "ArrayObject": _array_object,
     "Ramsey\\Uuid\\Lazy\\LazyUuidFromString": _text("string"),
 }
