@@ -1,6 +1,7 @@
 <?php
 // One question per line, one answer per line; bytes travel as base64, values as serialize().
 error_reporting(E_ALL);
+ini_set('display_errors', 'stderr');
 ini_set('precision', '14');
 ini_set('serialize_precision', '-1');
 set_error_handler(function ($level, $message) {
