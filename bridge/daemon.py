@@ -36,10 +36,10 @@ from bridge.errors import (
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import cache_store
-from bridge.laravel.classes.carbon import carbon_classes
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.database import engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
+from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.records import Records
 from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, Decrypt, NotABroadcast, read_document
 from bridge.laravel.signals import Signals
@@ -60,7 +60,8 @@ from bridge.resolvers.ladder import RUNGS, Ladder
 from bridge.resolvers.mapping import EventMapping, MappingRung
 from bridge.resolvers.native import NativeRung
 from bridge.resolvers.resolution import Resolution
-from bridge.resolvers.world import Known, Worlds
+from bridge.resolvers.survey import Finding, survey
+from bridge.resolvers.world import AppWorld, Known, Worlds
 from bridge.server.listener import Listener, bind, new_event_loop
 from bridge.server.node import Node
 from bridge.settings import AppSettings, Settings
@@ -87,18 +88,7 @@ def build_ladder(
     connections = broadcast_connections(laravel)
     locks = locks or unique_locks(laravel)
     source = AppSource(laravel.path)
-    known = Known(
-        functions=FUNCTIONS,
-        constants=CONSTANTS,
-        natives=carbon_classes(
-            lambda: datetime.now(UTC), laravel.timezone.key, _known_text(laravel, "app.locale")
-        ),
-        records=Records(partial(_database, laravel)),
-        connection=_known_text(laravel, "database.default"),
-        zone=laravel.timezone,
-        decrypt=_encrypter(laravel),
-    )
-    worlds = Worlds(source, known, time.monotonic)
+    worlds = Worlds(source, known_to(laravel), time.monotonic)
     return Ladder(
         [
             MappingRung(events, connections, locks),
@@ -111,6 +101,37 @@ def build_ladder(
         derives=partial(derives_from_broadcast_event, source),
         only=only,
     )
+
+
+def known_to(laravel: LaravelApp) -> Known:
+    """What surrounds the app's code, the same for every release."""
+    return Known(
+        functions={**FUNCTIONS, **laravel_functions(laravel.config, laravel.env)},
+        constants=CONSTANTS,
+        natives=laravel_classes(
+            lambda: datetime.now(UTC),
+            laravel.timezone.key,
+            _known_text(laravel, "app.locale"),
+            laravel.config,
+        ),
+        records=Records(partial(_database, laravel)),
+        connection=_known_text(laravel, "database.default"),
+        zone=laravel.timezone,
+        decrypt=_encrypter(laravel),
+    )
+
+
+def survey_app(settings: Settings, version: Version) -> list[Finding]:
+    """Every class of the app that broadcasts, and its rung. ConfigurationError where there is no source."""
+    laravel = settings.laravel
+    source = AppSource(laravel.path)
+    if not source.has_code:
+        raise ConfigurationError(
+            "app", f"{laravel.path} has no PHP source", mend="give the folder that holds composer.json and app/"
+        )
+    world = AppWorld(source, version, known_to(laravel))
+    php = settings.php and (laravel.path / "bootstrap/app.php").is_file()
+    return survey(source, world, mapped=event_mappings(settings), php=php)
 
 
 @contextlib.contextmanager

@@ -293,15 +293,15 @@ class _OptionalClass:
         return self.read(php, subject, name) is not None
 
 
-def laravel_classes(clock: Clock, config: Config) -> dict[str, Native]:
+def laravel_classes(clock: Clock, timezone: str, locale: str, config: Config) -> dict[str, Native]:
     """Laravel's own classes by name, but for channels and models: dates, collections, texts, facades.
 
-    `clock` gives the time, aware. Time zone and locale are the app's.
+    `clock` gives the time, aware; `timezone` and `locale` are the app's.
     """
     facade = Family(methods={}, statics={"get": _config_get(config), "has": _config_has(config)})
     log = _LogClass()
     return {
-        **carbon_classes(clock, config.text("app.timezone") or "UTC", config.text("app.locale") or "en"),
+        **carbon_classes(clock, timezone, locale),
         **COLLECTION_CLASSES,
         **arr.ARR_CLASSES,
         **STR_CLASSES,

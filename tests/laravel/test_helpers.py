@@ -17,7 +17,7 @@ from tests.laravel.php import Php
 
 CONFIG = Config(
     items={
-        "app": {"name": "Shop", "timezone": "Europe/Berlin", "locale": "en", "debug": False, "none": None},
+        "app": {"name": "Shop", "debug": False, "none": None},
         "chat": {
             "channels": {"lobby": "lobby.1"},
             "hosts": {0: "a", 1: "b"},
@@ -39,7 +39,7 @@ def peer() -> Iterator[Php]:
 @cache
 def world(version: Version = (8, 83)) -> TestWorld:
     return TestWorld(
-        natives=laravel_classes(lambda: NOW, CONFIG),
+        natives=laravel_classes(lambda: NOW, "Europe/Berlin", "en", CONFIG),
         functions={**functions.FUNCTIONS, **laravel_functions(CONFIG, ENV)},
         constants=functions.CONSTANTS,
         version=version,
