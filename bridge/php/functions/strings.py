@@ -201,8 +201,10 @@ def _strncmp(function: str, fold: Callable[[bytes], bytes]) -> Callable[..., int
 
 
 def _sign(php: Evaluator, left: bytes, right: bytes) -> int:
-    """-1, 0, 1: PHP promises the sign only, and what it gives depends on its C library's memcmp."""
-    return (len(left) > len(right)) - (len(left) < len(right))
+    """0 for equal strings: else PHP promises the sign only, and the number differs between its releases."""
+    if left != right:
+        php.refuse("a comparison of different strings as a number")
+    return 0
 
 
 def _strcasecmp(php: Evaluator, string1: bytes, string2: bytes) -> int:
