@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.php import nodes as n
-from bridge.php.frame import MAX_STRING, stored
+from bridge.php.frame import MAX_STRING, NullChain, stored
 from bridge.php.operators import BINARY, Thrown, is_numeric, number_prefix, type_name, warn
 from bridge.php.types import coerce
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
@@ -13,8 +13,14 @@ from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 if TYPE_CHECKING:
     from bridge.php.evaluate import Evaluator
 
+_SUPERGLOBALS = frozenset(
+    {"GLOBALS", "_GET", "_POST", "_COOKIE", "_FILES", "_SERVER", "_ENV", "_REQUEST", "_SESSION"}
+)
+
 
 def variable(php: Evaluator, node: n.Variable) -> Value:
+    if node.name in _SUPERGLOBALS:
+        php.refuse(f"${node.name}")
     try:
         return php.frame.variables[node.name]
     except KeyError:
@@ -22,9 +28,9 @@ def variable(php: Evaluator, node: n.Variable) -> Value:
 
 
 def property(php: Evaluator, node: n.Property) -> Value:
-    holder = php.value(node.object)
+    holder = php.link(node.object)
     if holder is None and node.nullsafe:
-        return None
+        raise NullChain
     return php.read(holder, php.name_of(node.name))
 
 
@@ -57,7 +63,7 @@ def slot(php: Evaluator, holder: PhpObject, name: str) -> bytes | None:
 def index(php: Evaluator, node: n.Index) -> Value:
     if node.index is None:
         raise Thrown("Error", "Cannot use [] for reading")
-    return php.offset(php.value(node.base), php.value(node.index))
+    return php.offset(php.link(node.base), php.value(node.index))
 
 
 def assign_to(php: Evaluator, target: n.Expression, value: Value) -> None:
@@ -164,12 +170,17 @@ def value_or_null(php: Evaluator, node: n.Expression) -> Value:
     """As the left of `??` or inside `isset`: whatever is not there is null, without a warning."""
     match node:
         case n.Variable(name=name):
+            if name in _SUPERGLOBALS:
+                php.refuse(f"${name}")
             return php.frame.variables.get(name)
         case n.Index(base=base, index=index) if index is not None:
             holder = value_or_null(php, base)
+            offset = php.value(index)  # evaluated in any case, as it may throw
             if holder is None:
                 return None
-            return php.offset(holder, php.value(index), quiet=True)
+            if isinstance(holder, bytes) and not isinstance(offset, int | bytes):
+                php.refuse("an offset of a string that is no integer")
+            return php.offset(holder, offset, quiet=True)
         case n.Property(object=base, name=name):
             holder = value_or_null(php, base)
             if not isinstance(holder, PhpObject | EnumCase):

@@ -9,7 +9,7 @@ from bridge.php import nodes as n
 from bridge.php import syntax
 from bridge.php.access import assign_to, slot, value_or_null
 from bridge.php.classes import BoundMethod
-from bridge.php.frame import Frame, PhpClosure, ReferenceFunction, stored
+from bridge.php.frame import Frame, NullChain, PhpClosure, ReferenceFunction, stored
 from bridge.php.operators import Thrown, equal, type_name
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
@@ -46,9 +46,9 @@ def _reference_call(php: Evaluator, function: ReferenceFunction, node: n.Call) -
 
 
 def method_call(php: Evaluator, node: n.MethodCall) -> Value:
-    holder = php.value(node.object)
+    holder = php.link(node.object)
     if holder is None and node.nullsafe:
-        return None
+        raise NullChain
     name = php.name_of(node.name)
     arguments, named = _arguments(php, node.arguments)
     if isinstance(holder, EnumCase):
@@ -97,7 +97,7 @@ def _visible_method(php: Evaluator, holder: PhpObject, name: str) -> BoundMethod
 def static_call(php: Evaluator, node: n.StaticCall) -> Value:
     class_name = php.class_of(node.class_name)
     arguments, named = _arguments(php, node.arguments)
-    relative = node.class_name in ("php", "static", "parent")
+    relative = node.class_name in ("self", "static", "parent")
     if php.classes.find(class_name) is not None:
         bound = php.classes.method(class_name, node.name)
         if bound is not None:

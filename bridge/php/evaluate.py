@@ -23,9 +23,9 @@ from bridge.php.classes import BoundMethod, ClassTable
 from bridge.php.expressions import EXPRESSIONS
 from bridge.php.frame import MAX_STRING as MAX_STRING
 from bridge.php.frame import Frame as Frame
+from bridge.php.frame import NullChain, Return, stored
 from bridge.php.frame import PhpClosure as PhpClosure
 from bridge.php.frame import ReferenceFunction as ReferenceFunction
-from bridge.php.frame import Return, stored
 from bridge.php.operators import (
     BINARY,
     Thrown,
@@ -371,6 +371,13 @@ class Evaluator:
     # ---- expressions ------------------------------------------------------------------------
 
     def value(self, node: n.Expression) -> Value:
+        try:
+            return self.link(node)
+        except NullChain:
+            return None
+
+    def link(self, node: n.Expression) -> Value:
+        """The value of what stands left of `->` or `[`: a `?->` on null in it ends the whole chain (NullChain)."""
         self.step(node.line or self.line)
         return EXPRESSIONS[type(node)](self, node)
 

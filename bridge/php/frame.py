@@ -62,3 +62,7 @@ class ReferenceFunction:
 
     positions: tuple[int, ...]
     act: Callable[[Evaluator, Sequence[Value]], tuple[Value, Mapping[int, Value]]]
+
+
+class NullChain(Exception):
+    """A `?->` met null: the value of the whole chain that it stands in is null."""

@@ -320,6 +320,10 @@ def _binary(self: Lower, tree: Tree) -> n.Expression:
         )
     if operator not in _OPERATORS:
         self.refuse(tree, f"the operator {operator}")
+    left = tree.child_by_field_name("left")
+    if operator == "**" and left is not None and left.type in ("unary_op_expression", "cast_expression"):
+        # PHP reads -$a ** 2 as -($a ** 2), the parser as (-$a) ** 2
+        self.refuse(tree, "a sign or cast before **")
     return n.Binary(
         line=line_of(tree),
         operator=_SAME_OPERATOR.get(operator, operator),

@@ -29,7 +29,18 @@ def coerce(php: Evaluator, value: Value, declared: n.Type | None, what: str) -> 
         converted = weak(value, names)  # type: ignore[arg-type]
         if converted is not None:
             return converted
+    if "string" in names and isinstance(value, PhpObject) and not declared.strict and _has_text(php, value):
+        return php.text(value)
     raise Thrown("TypeError", f"{what} of type {type_name(value)} given, {'|'.join(names)} expected")
+
+
+def _has_text(php: Evaluator, value: PhpObject) -> bool:
+    """Whether the object has a `__toString`; Refused where its class is not known."""
+    if isinstance(value, PhpClosure) or value.class_name == "stdClass":
+        return False
+    if php.world.native(value.class_name) is not None or not php.declared(value):
+        php.refuse(f"{value.class_name} as a string")
+    return php.classes.method(value.class_name, "__toString") is not None
 
 
 def fits(php: Evaluator, value: Value, name: str) -> bool:
@@ -60,7 +71,7 @@ def fits(php: Evaluator, value: Value, name: str) -> bool:
             return isinstance(value, PhpClosure)
         case "never":
             return False
-        case "php":
+        case "self":
             return php.is_a(value, php.frame.class_name)
         case "static":
             return php.is_a(value, php.frame.static_class)
@@ -74,12 +85,14 @@ def weak(value: bool | int | float | bytes, names: tuple[str, ...]) -> Value:
     if "int" in names:
         if isinstance(value, bool):
             return int(value)
-        if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
-            return int(value)
+        number: int | float | bytes = value
         if isinstance(value, bytes) and is_numeric(value):
             number = number_prefix(value)[0]
-            if isinstance(number, int) or (number.is_integer() and "float" not in names):
-                return int(number)
+        if isinstance(number, int):
+            return number
+        # a fraction is cut off with a deprecation only
+        if isinstance(number, float) and "float" not in names and -(2.0**63) <= number < 2.0**63:
+            return int(number)
     if "float" in names:
         if isinstance(value, bool):
             return float(value)
