@@ -1,4 +1,4 @@
-"""The same PHP code by bridge and by real PHP with Laravel 8: each gives a value or throws, or bridge refuses.
+"""The same PHP code by bridge and by real PHP with Laravel 8: a value, an exception, or a refusal of bridge.
 
 Code is the body of a function whose parameters are the given variables (scalars and arrays of JSON).
 """

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bridge.laravel.classes import carbon
 from bridge.laravel.classes.carbon import carbon_classes
 from bridge.laravel.classes.family import Family
+from bridge.laravel.classes.moment import LETTERS
 from tests.laravel.evaluation import NOW, TestWorld, laravel, natively, really
 from tests.laravel.php import Php
 
@@ -125,7 +126,7 @@ def test_every_static_method_gives_what_carbon_gives(name: str, peer: Php) -> No
                 assert natively(world(zone), code) == really(peer, code, zone=zone), code
 
 
-@pytest.mark.parametrize("letter", sorted(carbon._LETTERS))
+@pytest.mark.parametrize("letter", sorted(LETTERS))
 def test_every_format_letter_gives_what_php_gives(letter: str, peer: Php) -> None:
     for zone in ZONES:
         for moment in MOMENTS:

@@ -1,247 +1,63 @@
-"""Carbon and DateTime: reading, formatting, moving and comparing. One entry a method, format letter or unit.
+"""Carbon and DateTime: formatting, moving and comparing. One entry a method or unit.
 
-A moment is a PhpObject with PHP's own three properties (`date`, `timezone_type`, `timezone`), as unserialize
-gives it. Clock, time zone and locale are arguments. Wall clock arithmetic that would touch a change of the
-clocks is refused, since PHP releases treat it differently; so is what differs between Carbon 2 and 3, unless
-the Laravel release says which one there is.
+Clock, time zone and locale are arguments. Wall clock arithmetic that would touch a change of the clocks is
+refused, since PHP releases treat it differently; so is what differs between Carbon 2 and 3, unless the
+Laravel release says which one there is.
 
-Sources: nesbot/carbon 2.65 and 3.9, src/Carbon/Traits; ext/date/php_date.c date_format.
+Source: nesbot/carbon 2.65 and 3.9, src/Carbon/Traits.
 """
 
 from __future__ import annotations
 
-import re
 from calendar import isleap, monthrange
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from bridge.errors import Refused
 from bridge.laravel.classes import values
 from bridge.laravel.classes.family import Act, Family, flag, text, whole
+from bridge.laravel.classes.moment import (
+    DAYS,
+    EPOCH,
+    MONTHS,
+    Moment,
+    Zone,
+    format_moment,
+    formatted,
+    in_utc,
+    offset_seconds,
+    parse,
+    read_moment,
+    timestamp,
+    write_moment,
+    zone_name,
+    zone_of,
+)
 from bridge.laravel.version import Version
 from bridge.php.evaluate import Evaluator, Native
 from bridge.php.values import PhpObject, Value
 
 CARBON = "Illuminate\\Support\\Carbon"
 MUTABLE = frozenset({"Carbon\\Carbon", CARBON, "DateTime"})
-MOMENTS = values.CARBONS | values.DATE_TIMES
 
 Clock = Callable[[], datetime]
-_Format = Callable[["Moment"], str]
 
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """A PHP time zone: `kind` as `timezone_type`, and its name."""
-
-    kind: int
-    name: str
-
-    def at(self, instant: datetime) -> datetime:
-        return instant.astimezone(values.time_zone(self.kind, self.name))
-
-    def wall(self, php: Evaluator, naive: datetime) -> datetime:
-        """That wall clock time; refused where the clocks are changed."""
-        zone = values.time_zone(self.kind, self.name)
-        first, second = naive.replace(tzinfo=zone, fold=0), naive.replace(tzinfo=zone, fold=1)
-        if first.utcoffset() != second.utcoffset():
-            php.refuse("a time of day at which the clocks are changed")
-        return first
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    class_name: str
-    at: datetime  # in its zone
-    zone: Zone
-
-    @property
-    def wall(self) -> datetime:
-        return self.at.replace(tzinfo=None)
-
-    @property
-    def instant(self) -> datetime:
-        """In UTC, to compare: Python compares two times of one zone by the clock on the wall."""
-        return self.at.astimezone(UTC)
-
-
-def read_moment(value: Value) -> Moment:
-    """A DateTime or Carbon as unserialized or made here. Refused for anything else."""
-    if not isinstance(value, PhpObject) or value.class_name not in MOMENTS:
-        raise Refused("a date is expected here")
-    instant = values.moment(value)
-    kind, name = value.get("timezone_type"), value.get("timezone")
-    if not isinstance(kind, int) or not isinstance(name, bytes):
-        raise Refused("a date without its time zone")
-    zone = Zone(kind, name.decode("ascii"))
-    try:
-        return Moment(value.class_name, zone.at(instant.astimezone(UTC)), zone)
-    except OverflowError:
-        raise Refused("a date outside of the years 1 to 9999") from None
-
-
-def write_moment(moment: Moment) -> PhpObject:
-    """The object; refused in the second pass of an hour that comes twice: three properties cannot say it."""
-    at = moment.at
-    if at.fold and at.replace(fold=0).utcoffset() != at.utcoffset():
-        raise Refused("a time in the hour that the clocks repeat")
-    return PhpObject(
-        moment.class_name,
-        {
-            b"date": at.replace(tzinfo=None).isoformat(" ", "microseconds").encode(),
-            b"timezone_type": moment.zone.kind,
-            b"timezone": moment.zone.name.encode(),
-        },
-    )
-
-
-def zone_of(php: Evaluator, value: Value) -> Zone:
-    """The zone that a string or DateTimeZone means."""
-    if isinstance(value, PhpObject):
-        if value.class_name == "DateTimeZone":
-            kind, name = value.get("timezone_type"), value.get("timezone")
-            if isinstance(kind, int) and isinstance(name, bytes):
-                return Zone(kind, name.decode("ascii", "replace"))
-        return read_moment(value).zone
-    name_text = text(php, value).decode("ascii", "replace")
-    if _OFFSET.fullmatch(name_text) and name_text != "-00:00":
-        return Zone(1, name_text)
-    if name_text != "UTC" and ("/" not in name_text or name_text.startswith(("posix/", "right/"))):
-        php.refuse(f"the time zone {name_text}")
-    values.time_zone(3, name_text)
-    return Zone(3, name_text)
-
-
-_OFFSET = re.compile(r"[+-](?:0\d|1[0-4]):[0-5]\d")
-
-
-# ---- format -------------------------------------------------------------------------------------
-
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
-
-
-def _offset_seconds(moment: Moment) -> int:
-    return int((moment.at.utcoffset() or timedelta()).total_seconds())
-
-
-def _offset(moment: Moment, colon: str) -> str:
-    seconds = _offset_seconds(moment)
-    minutes = abs(seconds) // 60
-    return f"{'-' if seconds < 0 else '+'}{minutes // 60:02d}{colon}{minutes % 60:02d}"
-
-
-def _abbreviation(moment: Moment) -> str:
-    if moment.zone.kind == 1:
-        return _offset(moment, ":")
-    if moment.zone.kind == 2:
-        return moment.zone.name.upper()
-    return moment.at.tzname() or ""
-
-
-def _zone_name(moment: Moment) -> str:
-    return _offset(moment, ":") if moment.zone.kind == 1 else moment.zone.name
-
-
-def _suffix(moment: Moment) -> str:
-    day = moment.at.day
-    return "th" if 10 <= day <= 19 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
-
-
-def _timestamp(moment: Moment) -> int:
-    return (moment.instant - _EPOCH) // timedelta(seconds=1)
-
-
-def _swatch(moment: Moment) -> str:
-    seconds = (_timestamp(moment) + 3600) % 86400
-    return f"{seconds * 10 // 864:03d}"
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_LETTERS: dict[str, _Format] = {
-    "d": lambda m: f"{m.at.day:02d}",
-    "D": lambda m: _DAYS[m.at.weekday()][:3],
-    "j": lambda m: str(m.at.day),
-    "l": lambda m: _DAYS[m.at.weekday()],
-    "N": lambda m: str(m.at.isoweekday()),
-    "S": _suffix,
-    "w": lambda m: str(m.at.isoweekday() % 7),
-    "z": lambda m: str(m.at.timetuple().tm_yday - 1),
-    "W": lambda m: f"{m.at.isocalendar().week:02d}",
-    "F": lambda m: _MONTHS[m.at.month - 1],
-    "m": lambda m: f"{m.at.month:02d}",
-    "M": lambda m: _MONTHS[m.at.month - 1][:3],
-    "n": lambda m: str(m.at.month),
-    "t": lambda m: str(monthrange(m.at.year, m.at.month)[1]),
-    "L": lambda m: str(int(isleap(m.at.year))),
-    "o": lambda m: str(m.at.isocalendar().year),
-    "Y": lambda m: f"{m.at.year:04d}",
-    "y": lambda m: f"{m.at.year % 100:02d}",
-    "a": lambda m: "am" if m.at.hour < 12 else "pm",
-    "A": lambda m: "AM" if m.at.hour < 12 else "PM",
-    "B": _swatch,
-    "g": lambda m: str((m.at.hour - 1) % 12 + 1),
-    "G": lambda m: str(m.at.hour),
-    "h": lambda m: f"{(m.at.hour - 1) % 12 + 1:02d}",
-    "H": lambda m: f"{m.at.hour:02d}",
-    "i": lambda m: f"{m.at.minute:02d}",
-    "s": lambda m: f"{m.at.second:02d}",
-    "u": lambda m: f"{m.at.microsecond:06d}",
-    "v": lambda m: f"{m.at.microsecond // 1000:03d}",
-    "e": _zone_name,
-    "I": lambda m: str(int(bool(m.at.dst()))) if m.zone.kind == 3 else "0",
-    "O": lambda m: _offset(m, ""),
-    "P": lambda m: _offset(m, ":"),
-    "T": _abbreviation,
-    "Z": lambda m: str(_offset_seconds(m)),
-    "c": lambda m: _formatted(m, r"Y-m-d\TH:i:sP"),
-    "r": lambda m: _formatted(m, "D, d M Y H:i:s O"),
-    "U": lambda m: str(_timestamp(m)),
-}
-_NEWER_LETTERS = "pXx"  # letters since PHP 8.0 and 8.2, else printed as they are
-
-
-def _formatted(moment: Moment, form: str) -> str:
-    out: list[str] = []
-    letters = iter(form)
-    for letter in letters:
-        if letter == "\\":
-            out.append(next(letters, "\\"))
-        elif letter in _NEWER_LETTERS:
-            raise Refused(f"the letter {letter} of a date format, which depends on the PHP release,")
-        else:
-            known = _LETTERS.get(letter)
-            out.append(letter if known is None else known(moment))
-    return "".join(out)
-
-
-def format_moment(moment: Moment, form: bytes) -> bytes:
-    """PHP's `date` format; bytes that are no letters pass through."""
-    return _formatted(moment, form.decode("latin-1")).encode("latin-1")
+# ---- text ---------------------------------------------------------------------------------------
 
 
 def _in_form(form: str) -> Act:
-    return lambda php, subject: _formatted(read_moment(subject), form).encode()
-
-
-def _in_utc(moment: Moment) -> Moment:
-    return Moment(moment.class_name, moment.instant, Zone(3, "UTC"))
+    return lambda php, subject: formatted(read_moment(subject), form).encode()
 
 
 def _to_iso_string(php: Evaluator, subject: PhpObject, keep_offset: Value = False) -> bytes:
     moment = read_moment(subject)
     if flag(php, keep_offset):
-        return _formatted(moment, r"Y-m-d\TH:i:s.uP").encode()
-    return _formatted(_in_utc(moment), r"Y-m-d\TH:i:s.u\Z").encode()
+        return formatted(moment, r"Y-m-d\TH:i:s.uP").encode()
+    return formatted(in_utc(moment), r"Y-m-d\TH:i:s.u\Z").encode()
 
 
 def _to_zulu(php: Evaluator, subject: PhpObject) -> bytes:
-    return _formatted(_in_utc(read_moment(subject)), r"Y-m-d\TH:i:s\Z").encode()
+    return formatted(in_utc(read_moment(subject)), r"Y-m-d\TH:i:s\Z").encode()
 
 
 _FORMS = {
@@ -412,7 +228,7 @@ def _set_zone(php: Evaluator, subject: PhpObject, zone: Value) -> PhpObject:
 
 
 def _utc(php: Evaluator, subject: PhpObject) -> PhpObject:
-    return _result(subject, _in_utc(read_moment(subject)))
+    return _result(subject, in_utc(read_moment(subject)))
 
 
 def _copy(php: Evaluator, subject: PhpObject) -> PhpObject:
@@ -508,7 +324,7 @@ def _human_parts(php: Evaluator, one: Moment, other: Moment) -> tuple[int, ...]:
 
 def _human(php: Evaluator, one: Moment, other: Moment, past: str, future: str) -> bytes:
     span = _human_span(php, one, other)
-    if one.at.utcoffset() != other.at.utcoffset() and span != _human_span(php, _in_utc(one), _in_utc(other)):
+    if one.at.utcoffset() != other.at.utcoffset() and span != _human_span(php, in_utc(one), in_utc(other)):
         php.refuse("a difference for people across a change of the clocks")
     return f"{span} {future if one.instant > other.instant else past}".encode()
 
@@ -524,29 +340,6 @@ def _human_span(php: Evaluator, one: Moment, other: Moment) -> str:
 
 
 # ---- making -------------------------------------------------------------------------------------
-
-_TEXT = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?(Z|[+-]\d\d:\d\d)?)?"
-)
-
-
-def parse(php: Evaluator, given: bytes, class_name: str, default: Zone) -> Moment:
-    """A moment from ISO or SQL text; refused for every other form."""
-    match = _TEXT.fullmatch(given.decode("ascii", "replace"))
-    if match is None:
-        php.refuse("a date in this form")
-    *numbers, fraction, zone_text = match.groups()
-    zone = default
-    if zone_text == "Z":
-        zone = Zone(2, "Z")
-    elif zone_text:
-        zone = zone_of(php, zone_text.encode())
-    try:
-        year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
-        wall = datetime(year, month, day, hour, minute, second, int((fraction or "").ljust(6, "0")))
-    except ValueError:
-        php.refuse("a date outside of the calendar")
-    return Moment(class_name, zone.wall(php, wall), zone)
 
 
 class Calendar:
@@ -612,7 +405,7 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
             two = calendar.other(php, one, other)
             if one.zone != two.zone:
                 php.refuse("the same day in two time zones")
-            return _formatted(one, form) == _formatted(two, form)
+            return formatted(one, form) == formatted(two, form)
 
         return act
 
@@ -659,8 +452,8 @@ _COMPARISONS: dict[tuple[str, ...], Callable[[datetime, datetime], bool]] = {
 
 _DATE_TIME_METHODS: dict[str, Act] = {
     "format": lambda php, subject, form: format_moment(read_moment(subject), text(php, form)),
-    "getTimestamp": lambda php, subject: _timestamp(read_moment(subject)),
-    "getOffset": lambda php, subject: _offset_seconds(read_moment(subject)),
+    "getTimestamp": lambda php, subject: timestamp(read_moment(subject)),
+    "getOffset": lambda php, subject: offset_seconds(read_moment(subject)),
     "setTimezone": _set_zone,
 }
 
@@ -671,7 +464,7 @@ _METHODS: dict[str, Act] = {
     **{"startOf" + unit.capitalize(): _start(unit) for unit in _STARTS},
     **{"endOf" + unit.capitalize(): _end(unit) for unit in _STARTS},
     **{name: _compare(holds) for names, holds in _COMPARISONS.items() for name in names},
-    **{f"is{name}": _on_weekday((index + 1) % 7) for index, name in enumerate(_DAYS)},
+    **{f"is{name}": _on_weekday((index + 1) % 7) for index, name in enumerate(DAYS)},
     "rawFormat": _DATE_TIME_METHODS["format"],
     "toISOString": _to_iso_string,
     "toJSON": lambda php, subject: _to_iso_string(php, subject),
@@ -703,7 +496,7 @@ def _field(read: Callable[[Moment], Value]) -> Act:
 _PROPERTIES: dict[str, Act] = {
     name: _field(read)
     for name, read in {
-        "timestamp": _timestamp,
+        "timestamp": timestamp,
         "year": lambda m: m.at.year,
         "month": lambda m: m.at.month,
         "day": lambda m: m.at.day,
@@ -718,13 +511,13 @@ _PROPERTIES: dict[str, Act] = {
         "dayOfYear": lambda m: m.at.timetuple().tm_yday,
         "daysInMonth": lambda m: monthrange(m.at.year, m.at.month)[1],
         "quarter": lambda m: (m.at.month - 1) // 3 + 1,
-        "englishDayOfWeek": lambda m: _DAYS[m.at.weekday()].encode(),
-        "shortEnglishDayOfWeek": lambda m: _DAYS[m.at.weekday()][:3].encode(),
-        "englishMonth": lambda m: _MONTHS[m.at.month - 1].encode(),
-        "shortEnglishMonth": lambda m: _MONTHS[m.at.month - 1][:3].encode(),
-        "timezoneName": lambda m: _zone_name(m).encode(),
-        "tzName": lambda m: _zone_name(m).encode(),
-        "offset": _offset_seconds,
+        "englishDayOfWeek": lambda m: DAYS[m.at.weekday()].encode(),
+        "shortEnglishDayOfWeek": lambda m: DAYS[m.at.weekday()][:3].encode(),
+        "englishMonth": lambda m: MONTHS[m.at.month - 1].encode(),
+        "shortEnglishMonth": lambda m: MONTHS[m.at.month - 1][:3].encode(),
+        "timezoneName": lambda m: zone_name(m).encode(),
+        "tzName": lambda m: zone_name(m).encode(),
+        "offset": offset_seconds,
     }.items()
 }
 
@@ -747,7 +540,7 @@ def _statics(calendar: Calendar) -> dict[str, Act]:
         else:
             php.refuse("createFromTimestamp() without a time zone")
         try:
-            at = where.at(_EPOCH + timedelta(seconds=whole(php, seconds)))
+            at = where.at(EPOCH + timedelta(seconds=whole(php, seconds)))
         except OverflowError:
             php.refuse("a date outside of the years 1 to 9999")
         return write_moment(Moment(class_name, at, where))
