@@ -33,7 +33,7 @@ COLUMNS: dict[str, tuple[str, st.SearchStrategy[object]]] = {
     "happened_on": ("date", st.none() | st.dates().map(lambda d: d.isoformat())),
     "happened_at": (
         "datetime",
-        st.none() | st.datetimes(allow_imaginary=False).map(lambda d: d.replace(microsecond=0).isoformat(" ")),
+        st.none() | st.datetimes().map(lambda d: d.replace(microsecond=0).isoformat(" ")),
     ),
     "details": (
         "text",
@@ -63,7 +63,7 @@ _ACCESSORS = {
     "title": "public function getTitleAttribute($value) { return $value === null ? null : strtoupper($value); }",
     "label": "public function getLabelAttribute() { return $this->title . '#' . $this->id; }",
     "has_number": "public function getHasNumberAttribute(): bool { return isset($this->number); }",
-    "short": "public function getShortAttribute() { return \\Illuminate\\Support\\Str::limit((string) $this->attributes['title'], 5); }",  # noqa: E501
+    "short": "public function getShortAttribute() { return \\Illuminate\\Support\\Str::limit((string) $this->attributes['title'], 5); }",
 }
 
 

@@ -48,7 +48,8 @@ def compare(folder: Path, batch: Sequence[Case], zone: str) -> tuple[list[str], 
     database = sqlite3.connect(app / "app.sqlite")
     columns = ", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS.items())
     database.execute(
-        f"create table generated (id integer primary key, {columns}, created_at datetime, updated_at datetime)"
+        f"create table generated (id integer primary key, {columns},"
+        " created_at datetime, updated_at datetime)"
     )
     for number, case in enumerate(batch, 1):
         (app / f"app/Models/Made{number}.php").write_text(case.model_source(f"Made{number}"))
