@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from bridge.laravel import coercion
 from bridge.laravel.classes import arr
 from bridge.laravel.classes.carbon import CARBON, Clock, carbon_classes
-from bridge.laravel.classes.collection import COLLECTION, COLLECTION_CLASSES, arrayable, collection, release
+from bridge.laravel.classes.collection import COLLECTION_CLASSES
 from bridge.laravel.classes.family import Act, Family, array, run, text
+from bridge.laravel.classes.items import COLLECTION, arrayable, collection, release
 from bridge.laravel.classes.moment import MOMENTS
 from bridge.laravel.classes.str import STR_CLASSES, STRINGABLE, stringable
 from bridge.laravel.config import Config

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bridge.laravel import inflection
-from bridge.laravel.classes.collection import collection
 from bridge.laravel.classes.family import Act, Family, array, flag, run, text, whole
+from bridge.laravel.classes.items import collection
 from bridge.php.evaluate import Evaluator, Native, ReferenceFunction
 from bridge.php.operators import is_numeric
 from bridge.php.values import PhpArray, PhpObject, Value
@@ -147,7 +147,9 @@ def _between_first(php: Evaluator, subject: bytes, start: Value, end: Value) -> 
 
 def _limit(php: Evaluator, subject: bytes, limit: Value = 100, end: Value = b"...") -> bytes:
     width = whole(php, limit)
-    if whole(php, _function(php, "mb_strwidth", subject, b"UTF-8")) <= width:
+    # More characters than columns are too wide, whatever the width of each.
+    wide = len(inflection.decode(subject)) > width
+    if not wide and whole(php, _function(php, "mb_strwidth", subject, b"UTF-8")) <= width:
         return subject
     if width < 0:
         php.refuse("Str::limit() with a negative limit")
