@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a signature is one line, as in the manual)
 """The mb_ functions on UTF-8. Refused: other encodings, bytes that are not UTF-8, and letters whose case
 depends on the Unicode version or on their neighbours."""
 
@@ -158,11 +159,12 @@ def _strimwidth(
     encoding: bytes | None = None,
 ) -> bytes:
     text, marker = _text(php, string, encoding), _text(php, trim_marker, encoding)
-    if any(ord(character) >= 0x1100 for character in text + marker) or start < 0 or width < 0:
-        php.refuse("mb_strimwidth() of this text")
-    if start > len(text):
-        php.refuse("mb_strimwidth() beyond its text")
+    if start < 0 or width < 0 or start > len(text):
+        php.refuse("mb_strimwidth() with such a start or width")
     rest = text[start:]
+    # no character is narrower than one column: what stands behind these cannot matter
+    if any(ord(character) >= 0x1100 for character in rest[: width + 1] + marker):
+        php.refuse("mb_strimwidth() of this text")
     if len(rest) <= width:
         return rest.encode()
     if len(marker) > width:
