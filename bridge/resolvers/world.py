@@ -28,8 +28,11 @@ from bridge.php.values import PhpObject, Value
 _GLOBAL_CHANGES = re.compile(
     rb"::\s*(serializeUsing|pipeThrough|withoutWrapping|morphMap|enforceMorphMap|shouldBeStrict|"
     rb"preventAccessingMissingAttributes|preventLazyLoading)\s*\(|\bDate\s*::\s*use\s*\(|"
-    rb"Broadcast\s*::\s*extend\s*\("
+    rb"Broadcast\s*::\s*extend\s*\(|"
+    rb"\b(Carbon|CarbonImmutable|Date)\s*::\s*(setTestNow|setToStringFormat|useMonthsOverflow|useYearsOverflow|"
+    rb"setHumanDiffOptions|enableHumanDiffOption|disableHumanDiffOption)\s*\(|\bPluralizer\s*::"
 )
+_LOCALE_CHANGE = re.compile(rb"\bsetLocale\s*\(", re.IGNORECASE)
 _PROVIDERS = ("app/Providers", "bootstrap")
 
 
@@ -75,6 +78,8 @@ class AppWorld:
         around = Surroundings(zone=known.zone, decrypt=known.decrypt, version=version)
         self._models = ModelClass(known.records, around, known.connection, objects.to_array)
         self._change = self._global_change()
+        # Whether the app's language is more than `app.locale`: then no sentence can be written here.
+        self.sets_locale = any(_LOCALE_CHANGE.search(text) for _, text in source.texts(*_PROVIDERS))
 
     def native(self, class_name: str) -> Native | None:
         if class_name not in self._natives:

@@ -70,7 +70,8 @@ class TestWorld:
     natives: Mapping[str, Native]
     functions: Mapping[str, Function | ReferenceFunction]
     constants: Mapping[str, Value]
-    version: Version = (8, 83)
+    version: Version | None = (8, 83)
+    sets_locale: bool = False
     classes: ClassTable = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -166,3 +166,36 @@ def test_any_moment_in_any_zone(
     mine = natively(world(zone), code, variables)
     if mine.kind != "refused":
         assert mine == really(peer, code, variables, zone=zone)
+
+
+HUMAN = "return Carbon::parse('2024-01-01')->diffForHumans();"
+
+
+def test_words_for_people_are_english_only() -> None:
+    def answer(locale: str, *, sets_locale: bool = False) -> str:
+        natives = carbon_classes(lambda: NOW, "UTC", locale)
+        return natively(
+            TestWorld(natives=natives, functions={}, constants={}, sets_locale=sets_locale), HUMAN
+        ).kind
+
+    assert answer("en") == "value"
+    assert answer("de") == "refused"
+    assert answer("en", sets_locale=True) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("version", "outcome"),
+    [
+        ((10, 48), ["int", 4]),
+        ((11, 0), None),
+        (None, None),
+        ((12, 0), ["float", "-4.524268391076389"]),
+    ],
+)
+def test_differences_are_those_of_the_carbon_that_the_release_needs(
+    version: tuple[int, int] | None, outcome: object
+) -> None:
+    natives = carbon_classes(lambda: NOW, "UTC", "en")
+    there = TestWorld(natives=natives, functions={}, constants={}, version=version)
+    answer = natively(there, "return Carbon::parse('2024-05-22 01:09:53.578001')->diffInDays();")
+    assert (answer.content if answer.kind == "value" else None) == outcome

@@ -420,8 +420,8 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
         return act
 
     def for_humans(php: Evaluator, subject: PhpObject, other: Value = None) -> bytes:
-        if calendar.locale != "en":
-            php.refuse(f"diffForHumans() in the language {calendar.locale}")
+        if calendar.locale != "en" or getattr(php.world, "sets_locale", False):
+            php.refuse("diffForHumans() in a language that may not be English")
         one = read_moment(subject)
         if other is None:
             return _human(php, one, now_beside(one), "ago", "from now")
