@@ -272,6 +272,8 @@ class Evaluator:
         self._depth += 1
         try:
             return act()
+        except RecursionError:  # Python's frames end before MAX_CALLS where expressions are deep
+            self.refuse("a recursion this deep")
         finally:
             self.frame, self.line = outer, line
             self._depth -= 1
@@ -377,7 +379,7 @@ class Evaluator:
             return None
 
     def link(self, node: n.Expression) -> Value:
-        """The value of what stands left of `->` or `[`: a `?->` on null in it ends the whole chain (NullChain)."""
+        """What stands left of `->` or `[`: a `?->` on null in it ends the whole chain (NullChain)."""
         self.step(node.line or self.line)
         return EXPRESSIONS[type(node)](self, node)
 

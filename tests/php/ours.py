@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.errors import Refused
+from bridge.laravel.framework import framework_class
 from bridge.php.classes import ClassTable
 from bridge.php.evaluate import Evaluator, Native
 from bridge.php.functions import CONSTANTS, FUNCTIONS
@@ -19,7 +20,7 @@ class World:
 
     def __init__(self, source: str = "") -> None:
         found = declarations(f"<?php {source}".encode(), FILE)
-        self.classes = ClassTable(found.get)
+        self.classes = ClassTable(lambda name: found.get(name) or framework_class(name, (11, 0)))
         self.functions = FUNCTIONS
         self.constants = CONSTANTS
 

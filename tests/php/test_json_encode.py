@@ -35,7 +35,7 @@ def _containers(inner: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
         st.lists(inner, max_size=4).map(PhpArray.of),
         st.dictionaries(keys, inner, max_size=4).map(PhpArray),
         st.dictionaries(property_names, inner, max_size=3).map(
-            lambda properties: PhpObject("stdClass", dict(properties))
+            lambda properties: PhpObject("stdClass", {name: value for name, value in properties.items()})
         ),
     )
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Every operator and conversion on every pair of nasty values, in ours and in PHP."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """unserialize reads what PHP reads, and never another value."""
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def test_references_point_at_what_php_means(php: Oracle, body: str) -> None:
         $text = serialize((function () { %s })());
         $walk(unserialize($text), '');
         return [$text, $ids];
-    """  # noqa: S105
+    """
     outcome = php.evaluate(walk % body)
     assert outcome.value is not None, outcome
     answer = unserialize(outcome.value)

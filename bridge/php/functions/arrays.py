@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a signature is one line, as in the manual)
 """PHP's array functions but for sorting: new arrays, order and keys as PHP leaves them."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bridge.php.operators import (
     to_string,
     warn,
 )
-from bridge.php.values import EnumCase, PhpArray, PhpObject, Value, array_key
+from bridge.php.values import INT_MAX, EnumCase, PhpArray, PhpObject, Value, array_key
 
 COUNT_RECURSIVE = 1
 USE_KEY, USE_BOTH = 2, 1
@@ -94,6 +95,8 @@ def _array_fill(php: Evaluator, start_index: int, count: int, value: Value) -> P
     if count < 0:
         value_error("array_fill", 2, "count", "must be greater than or equal to 0")
     check_entries(php, count)
+    if start_index > INT_MAX - count:
+        php.refuse("array_fill() beyond the last index")
     if start_index < 0 and count > 1:
         php.refuse("array_fill() from a negative index (8.3 changed it)")
     return PhpArray((start_index + index, value) for index in range(count))
@@ -143,19 +146,15 @@ def _range(php: Evaluator, start: Value, end: Value, step: int | float = 1) -> P
     low, high = float(first), float(last)
     if by == 0 or not abs(high - low) >= by or not abs(high - low) / by < MAX_ENTRIES:
         php.refuse("range() with this step")
-    count = int(_floor_ratio(abs(high - low), by)) + 1
+    count = int(abs(high - low) / by) + 1
     check_entries(php, count)
     sign = 1.0 if low <= high else -1.0
     return PhpArray.of(low + sign * (index * by) for index in range(count))
 
 
-def _floor_ratio(span: float, by: float) -> float:
-    return span / by
-
-
 def _steps(php: Evaluator, first: int, last: int, step: int) -> Iterable[int]:
     by = abs(step)
-    if first == last:
+    if first == last and by:
         return (first,)
     if by == 0 or by > abs(last - first):
         value_error("range", 3, "step", "must not exceed the specified range")
@@ -187,10 +186,7 @@ def _array_slice(
     if offset > size:
         return PhpArray()
     start = max(size + offset, 0) if offset < 0 else offset
-    if length is None:
-        end = size
-    else:
-        end = size + length if length < 0 else min(start + length, size)
+    end = size if length is None else size + length if length < 0 else min(start + length, size)
     part = list(array.items())[start : max(end, start)]
     return PhpArray(part) if preserve_keys else renumbered(part)
 
@@ -200,10 +196,7 @@ def _array_splice(
 ) -> tuple[Value, dict[int, Value]]:
     size = len(array)
     start = max(size + offset, 0) if offset < 0 else min(offset, size)
-    if length is None:
-        end = size
-    else:
-        end = max(size + length, start) if length < 0 else min(start + length, size)
+    end = size if length is None else max(size + length, start) if length < 0 else min(start + length, size)
     items = list(array.items())
     put = php.to_array(replacement).values() if replacement is not None else ()
     kept = [*items[:start], *((0, value) for value in put), *items[end:]]

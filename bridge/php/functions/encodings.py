@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a signature is one line, as in the manual)
 """Digests, and texts written as other texts: hex, base64, URLs, HTML."""
 
 from __future__ import annotations

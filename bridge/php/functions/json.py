@@ -79,9 +79,6 @@ def _written(text: str, flags: int) -> str:
     position = 0
     pretty = flags & PRETTY_PRINT
 
-    def line() -> str:
-        return "\n" + "    " * indent
-
     for match in _STRING.finditer(text):
         indent = _structure(text[position : match.start()], pieces, indent, bool(pretty))
         pieces.append('"' + _ESCAPE.sub(character, match[0][1:-1]) + '"')

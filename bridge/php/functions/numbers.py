@@ -1,13 +1,15 @@
+# ruff: noqa: E501 (a signature is one line, as in the manual)
 """PHP's arithmetic functions. Those whose last bit depends on the C library (sin, exp, log) are left out."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 
 from bridge.php.evaluate import Evaluator
 from bridge.php.functions.signature import table, value_error
-from bridge.php.operators import Thrown, compare, power
+from bridge.php.operators import Thrown, compare, power, type_name
 from bridge.php.values import INT_MAX, INT_MIN, PhpArray, PhpObject, Value
 
 Number = int | float
@@ -134,12 +136,12 @@ def _sqrt(num: float) -> float:
     return math.sqrt(num) if num >= 0 else math.nan
 
 
-def _extreme(function: str, sign: int):  # type: ignore[no-untyped-def]
+def _extreme(function: str, sign: int) -> Callable[..., Value]:
     def pick(php: Evaluator, value: Value, *values: Value) -> Value:
         candidates: list[Value]
         if not values:
             if not isinstance(value, PhpArray):
-                kind = "null" if value is None else php_type(value)
+                kind = type_name(value)
                 raise Thrown(
                     "TypeError", f"{function}(): Argument #1 ($value) must be of type array, {kind} given"
                 )
@@ -162,13 +164,6 @@ def _extreme(function: str, sign: int):  # type: ignore[no-untyped-def]
     return pick
 
 
-def php_type(value: Value) -> str:
-    """As messages name it."""
-    from bridge.php.operators import type_name
-
-    return type_name(value)
-
-
 # ---- bases --------------------------------------------------------------------------------------
 
 
@@ -180,11 +175,11 @@ def _in_base(number: int, base: int) -> bytes:
     return (digits or "0").encode()
 
 
-def _to_base(base: int):  # type: ignore[no-untyped-def]
+def _to_base(base: int) -> Callable[[int], bytes]:
     return lambda num: _in_base(num % (1 << 64), base)
 
 
-def _from_base(base: int):  # type: ignore[no-untyped-def]
+def _from_base(base: int) -> Callable[..., Number]:
     prefix = {2: b"0b", 8: b"0o", 16: b"0x"}[base]
 
     def read(php: Evaluator, string: bytes) -> Number:
@@ -223,10 +218,6 @@ def _checkdate(month: int, day: int, year: int) -> bool:
         return False
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     return day <= (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]
-
-
-def _float_check(test):  # type: ignore[no-untyped-def]
-    return lambda num: test(num)
 
 
 FUNCTIONS = table({

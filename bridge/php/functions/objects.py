@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a signature is one line, as in the manual)
 """Functions on objects, classes and callbacks. What depends on code that is not known is refused."""
 
 from __future__ import annotations

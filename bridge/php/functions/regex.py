@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a signature is one line, as in the manual)
 """The preg_ functions, for the patterns that `patterns` can translate."""
 
 from __future__ import annotations

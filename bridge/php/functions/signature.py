@@ -164,10 +164,8 @@ def _convert(php: Evaluator, function: str, index: int, parameter: Parameter, va
     if "callable" in types:
         php.refuse(f"{function}() with what is no callback")
     name = "" if parameter.variadic else f" (${parameter.name})"
-    raise Thrown(
-        "TypeError",
-        f"{function}(): Argument #{index + 1}{name} must be of type {parameter.shown}, {type_name(value)} given",
-    )
+    problem = f"must be of type {parameter.shown}, {type_name(value)} given"
+    raise Thrown("TypeError", f"{function}(): Argument #{index + 1}{name} {problem}")
 
 
 _EMPTY: dict[str, Value] = {"string": b"", "int": 0, "float": 0.0, "bool": False}
@@ -185,9 +183,7 @@ def _of_scalar(php: Evaluator, types: tuple[str, ...], value: bool | int | float
                     return number
                 value = number
         if isinstance(value, float):
-            if math.isfinite(value) and INT_MIN <= value < INT_MAX and (
-                value.is_integer() or "string" not in types
-            ):  # fmt: skip
+            if math.isfinite(value) and INT_MIN <= value < INT_MAX:  # a fraction is cut off
                 return int(value)
         elif isinstance(value, bool | int):
             return int(value)

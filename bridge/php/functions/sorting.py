@@ -51,7 +51,11 @@ def _sorted(
 ) -> list[tuple[int | bytes, Value]]:
     """The entries in the order of their keys (`of` 0) or values (`of` 1)."""
     php.spend(len(entries))
-    result = sorted(entries, key=cmp_to_key(lambda a, b: order(a[of], b[of])))
+
+    def compare_entries(a: tuple[int | bytes, Value], b: tuple[int | bytes, Value]) -> int:
+        return order(a[of], b[of])
+
+    result = sorted(entries, key=cmp_to_key(compare_entries))
     if not checked:
         place = {id(entry): index for index, entry in enumerate(entries)}
         for i, left in enumerate(result):
@@ -67,7 +71,7 @@ def _sorted(
 def _sort(*, of: int, keep: bool, descending: bool) -> Callable[..., tuple[Value, dict[int, Value]]]:
     def sort(php: Evaluator, array: PhpArray, flags: int = 0) -> tuple[Value, dict[int, Value]]:
         order = _by_flags(php, flags)
-        subjects = list(array.values()) if of else list(array)
+        subjects: list[Value] = list(array.values()) if of else list(array)
         plain = _plain(subjects) or (flags != 0 and flags != 1)
         if of == 0 and not plain:
             php.refuse("a sort by keys of several kinds (8.2 changed it)")

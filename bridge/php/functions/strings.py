@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a signature is one line, as in the manual)
 """PHP's functions on byte strings. Case is ASCII only (PHP 8); a search that fails gives false."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from collections.abc import Callable
 
 from bridge.php.evaluate import Evaluator
 from bridge.php.functions.signature import check_entries, check_length, table, value_error
-from bridge.php.operators import to_string
+from bridge.php.operators import Thrown, to_string
 from bridge.php.values import PhpArray, Value
 
 WHITE = b" \n\r\t\v\0"
@@ -34,10 +35,7 @@ def _substr_replace(
         php.refuse("substr_replace() with arrays")
     size = len(string)
     start = max(size + offset, 0) if offset < 0 else min(offset, size)
-    if length is None:
-        end = size
-    else:
-        end = max(size + length, start) if length < 0 else min(start + length, size)
+    end = size if length is None else max(size + length, start) if length < 0 else min(start + length, size)
     return string[:start] + replace + string[end:]
 
 
@@ -278,7 +276,7 @@ def _fill(pad: bytes, length: int) -> bytes:
     return (pad * (length // len(pad) + 1))[:length]
 
 
-def _replace(fold: Callable[[bytes], bytes], name: str) -> Callable[..., Value]:
+def _replace(fold: Callable[[bytes], bytes], name: str) -> Callable[..., tuple[Value, dict[int, Value]]]:
     def one(php: Evaluator, text: bytes, search: bytes, replacement: bytes) -> tuple[bytes, int]:
         if not search or not text:
             return text, 0
@@ -298,8 +296,7 @@ def _replace(fold: Callable[[bytes], bytes], name: str) -> Callable[..., Value]:
 
     def all_of(php: Evaluator, text: bytes, search: Value, replace: Value) -> tuple[bytes, int]:
         if not isinstance(search, PhpArray):
-            assert isinstance(search, bytes) and isinstance(replace, bytes)  # noqa: S101, PT018
-            return one(php, text, search, replace)
+            return one(php, text, php.text(search), php.text(replace))
         total = 0
         replacements = iter(replace.values()) if isinstance(replace, PhpArray) else None
         for wanted in search.values():
@@ -451,7 +448,7 @@ def _levenshtein(php: Evaluator, string1: bytes, string2: bytes) -> int:
     return row[-1]
 
 
-def _addcslashes_free(string: bytes) -> bytes:
+def _addslashes(string: bytes) -> bytes:
     return string.replace(b"\\", b"\\\\").replace(b"'", b"\\'").replace(b'"', b'\\"').replace(b"\0", b"\\0")
 
 
@@ -497,8 +494,6 @@ def _ctype(characters: bytes) -> Callable[..., bool]:
 
 
 def _type_error(message: str) -> Exception:
-    from bridge.php.operators import Thrown
-
     return Thrown("TypeError", message)
 
 
@@ -549,7 +544,7 @@ FUNCTIONS = table({
     "strtr(string $string, string|array $from, ?string $to = null)": _strtr,
     "wordwrap(string $string, int $width = 75, string $break = '', bool $cut_long_words = false)": _wordwrap,
     "nl2br(string $string, bool $use_xhtml = true)": _nl2br,
-    "addslashes(string $string)": _addcslashes_free,
+    "addslashes(string $string)": _addslashes,
     "stripslashes(string $string)": _stripslashes,
     "similar_text(string $string1, string $string2, mixed &$percent = null)": _similar_text,
     "levenshtein(string $string1, string $string2)": _levenshtein,
