@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bridge.laravel.payload import read_payload
 from bridge.laravel.version import parse_version
 from bridge.resolvers.ladder import Ladder
 from bridge.resolvers.resolution import Resolution
+from bridge.resolvers.survey import Finding
 
 EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (
     (UsageError, 2),
@@ -77,6 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     resolve.add_argument("--only", metavar="RUNGS", help="rungs allowed: mapping,framework,native,php")
     resolve.add_argument("file", nargs="?", metavar="FILE", help="JSON Lines; standard input by default")
     resolve.set_defaults(command=_resolve)
+
+    events = commands.add_parser(
+        "events",
+        help="every class of the app that broadcasts, and the rung that serves it",
+        description="Rungs: mapping, framework, native, php, refused; http is posted by Laravel itself.",
+    )
+    _app_arguments(events)
+    events.add_argument("--laravel", metavar="VERSION", help="Laravel's version, where it cannot be read")
+    events.add_argument("--json", action="store_true", help="JSON Lines")
+    events.set_defaults(command=_events)
     return parser
 
 
@@ -120,7 +132,7 @@ def _resolve(given: argparse.Namespace) -> int:
     settings = load_settings(flags, os.environ, given.app, given.config)
     only = [name.strip() for name in given.only.split(",")] if given.only else RUNGS
     version = parse_version(given.laravel) if given.laravel else None
-    with php_rung(settings) as php:
+    with php_rung(settings, fatal=1) as php:
         ladder = build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
         _resolve_lines(ladder, given.file)
     return 0
@@ -185,6 +197,57 @@ def _report(resolution: Resolution) -> dict[str, object]:
     if resolution.outcome != "broadcast":
         report["why"] = resolution.why
     return report
+
+
+# ---- events -------------------------------------------------------------------------------------
+
+
+def _events(given: argparse.Namespace) -> int:
+    from bridge.daemon import survey_app
+    from bridge.settings import load_settings
+
+    settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)
+    findings = survey_app(settings)
+    if findings is None:
+        print(
+            f"bridge: {settings.laravel.path} has no PHP source: its events are resolved by mapping and by "
+            "Laravel's own rules",
+            file=sys.stderr,
+        )
+        return 0
+    for line in (_event_json if given.json else _event_table)(findings):
+        print(line)
+    return 0
+
+
+def _event_json(findings: Sequence[Finding]) -> Iterable[str]:
+    for one in findings:
+        report = {
+            "class": one.class_name,
+            "kind": one.kind,
+            "rung": one.rung,
+            "why": one.why,
+            "queued": one.queued,
+            "channels": list(one.channels),
+            "name": one.name,
+            "file": one.file,
+            "line": one.line,
+            "reasons": list(one.reasons),
+        }
+        yield json.dumps(report, ensure_ascii=False)
+
+
+def _event_table(findings: Sequence[Finding]) -> Iterable[str]:
+    """Two or three lines a class: what serves it, where it goes, and why it is not native."""
+    width = max((len(one.class_name) for one in findings), default=0)
+    for one in findings:
+        yield f"{one.class_name:<{width}}  {one.kind:<12}  {one.rung}"
+        name = "" if one.name == one.class_name else f"  as {one.name}"
+        yield f"    {', '.join(one.channels) or '(channels not told by the source)'}{name}"
+        if one.why:
+            yield f"    {one.why}"
+    counts = Counter(one.rung for one in findings)
+    yield f"{len(findings)} classes: " + ", ".join(f"{count} {rung}" for rung, count in counts.most_common())
 
 
 # ---- logging ------------------------------------------------------------------------------------

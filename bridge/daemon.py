@@ -45,7 +45,7 @@ from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, Decrypt, NotABroadcas
 from bridge.laravel.signals import Signals
 from bridge.laravel.source import AppSource
 from bridge.laravel.unique import UniqueLocks
-from bridge.laravel.version import Version
+from bridge.laravel.version import NEWEST, Version
 from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.unserialize import unserialize
 from bridge.pusher.app import App, Limits
@@ -121,21 +121,19 @@ def known_to(laravel: LaravelApp) -> Known:
     )
 
 
-def survey_app(settings: Settings, version: Version) -> list[Finding]:
-    """Every class of the app that broadcasts, and its rung. ConfigurationError where there is no source."""
+def survey_app(settings: Settings) -> list[Finding] | None:
+    """Every class of the app that broadcasts, and its rung. None where there is no PHP source."""
     laravel = settings.laravel
     source = AppSource(laravel.path)
     if not source.has_code:
-        raise ConfigurationError(
-            "app", f"{laravel.path} has no PHP source", mend="give the folder that holds composer.json and app/"
-        )
-    world = AppWorld(source, version, known_to(laravel))
-    php = settings.php and (laravel.path / "bootstrap/app.php").is_file()
+        return None
+    world = AppWorld(source, laravel.release or NEWEST, known_to(laravel))
+    php = bool(settings.php) and (laravel.path / "bootstrap/app.php").is_file()
     return survey(source, world, mapped=event_mappings(settings), php=php)
 
 
 @contextlib.contextmanager
-def php_rung(settings: Settings) -> Iterator[HelperRung | None]:
+def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | None]:
     """The rung that asks the app's own PHP, where there is one to boot; its processes end with the block."""
     if not settings.php or not (settings.laravel.path / "bootstrap/app.php").is_file():
         yield None
@@ -150,6 +148,7 @@ def php_rung(settings: Settings) -> Iterator[HelperRung | None]:
         size=settings.php_processes,
         connection_name=connection,
         queue=queue,
+        fatal=fatal,
     )
     try:
         yield rung
@@ -160,7 +159,7 @@ def php_rung(settings: Settings) -> Iterator[HelperRung | None]:
 def unique_locks(laravel: LaravelApp, redis: Callable[[str], RedisConnection] | None = None) -> UniqueLocks:
     """The locks of the app's unique events; `redis` gives connections in place of the app."""
     try:
-        return UniqueLocks(cache_store(laravel, redis=redis))
+        return UniqueLocks(cache_store(laravel, redis_facts=redis))
     except ConfigurationError as problem:
         return UniqueLocks(problem)
 
@@ -425,7 +424,7 @@ class Deployed:
         self._use(settings)
         self._signals = Signals(
             settings.laravel,
-            partial(cache_store, settings.laravel, redis=settings.redis),
+            partial(cache_store, settings.laravel, redis_facts=settings.redis),
             connection=settings.queue_connection().name,
             queues=settings.queue_names(),
             force=settings.force,

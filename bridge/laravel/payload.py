@@ -19,6 +19,9 @@ HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 BROADCAST_EVENT = "Illuminate\\Broadcasting\\BroadcastEvent"
 UNIQUE_BROADCAST_EVENT = "Illuminate\\Broadcasting\\UniqueBroadcastEvent"
 
+# Properties of the job that are empty for a plain broadcast.
+_ONLY_PHP = (("middleware", "job middleware"), ("chained", "a chain"), ("debounceOwner", "debouncing"))
+
 Decrypt = Callable[[bytes], bytes]  # the text of data.command → the serialized command inside
 
 
@@ -53,6 +56,7 @@ class BroadcastEvent:
     objects  all objects in it, the command first
     version  of the app's Laravel; where it is not told, the newest that fits
     oldest   where it is not told, the oldest that fits; else the same
+    only_php what it has that only Laravel itself can run; empty for nothing
     """
 
     payload: Payload
@@ -61,6 +65,7 @@ class BroadcastEvent:
     objects: Sequence[PhpObject]
     version: Version
     oldest: Version
+    only_php: str = ""
 
     @property
     def class_name(self) -> str:
@@ -138,14 +143,7 @@ def broadcast_event(
     event = command.get("event")
     if not isinstance(event, PhpObject):
         raise Unreadable("the broadcast job holds no event")
-    for name, what in (
-        ("middleware", "job middleware"),
-        ("chained", "a chain"),
-        ("debounceOwner", "debouncing"),
-    ):
-        value = command.get(name)
-        if value is not None and value not in (b"", PhpArray()):
-            raise Refused(f"the broadcast job has {what}, which only Laravel can run")
+    extras = (what for name, what in _ONLY_PHP if command.get(name) not in (None, b"", PhpArray()))
     oldest, newest = (version, version) if version else fitting_versions(command, payload.document)
     return BroadcastEvent(
         payload=payload,
@@ -154,4 +152,5 @@ def broadcast_event(
         objects=objects,
         version=newest,
         oldest=oldest,
+        only_php=", ".join(extras),
     )

@@ -58,7 +58,7 @@ class Ladder:
         except Refused as refusal:
             return Resolution(outcome="refused", event=label, why=str(refusal))
         resolution = self._climb(event)
-        if event.oldest != event.version and resolution.outcome != "refused":
+        if event.oldest != event.version and resolution.by not in (None, "php"):
             # Read anew: evaluation leaves its traces in the event's objects.
             older = self._climb(replace(self.event(payload), version=event.oldest))
             if (older.outcome, older.broadcasts) != (resolution.outcome, resolution.broadcasts):
@@ -76,6 +76,9 @@ class Ladder:
     def _climb(self, event: BroadcastEvent) -> Resolution:
         reasons: list[str] = []
         for rung in self._rungs:
+            if event.only_php and rung.name != "php":
+                reasons.append(f"{rung.name}: the job has {event.only_php}")
+                continue
             try:
                 answer = rung.resolve(event)
             except Refused as refusal:
