@@ -189,4 +189,7 @@ def _event_name(subject: Subject, value: Value, version: Version) -> str:
         case None | PhpArray() | EnumCase():
             raise WouldFail("the event's name (broadcastAs) is not a string")
         case _:
-            return subject.text(value).decode("utf-8", "replace")
+            try:
+                return subject.text(value).decode()
+            except UnicodeDecodeError as error:
+                raise WouldFail("the event's name (broadcastAs) is not valid UTF-8") from error
