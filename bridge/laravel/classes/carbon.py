@@ -401,6 +401,8 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
 
     def same(form: str) -> Act:
         def act(php: Evaluator, subject: PhpObject, other: Value = None) -> bool:
+            if other is None and carbon_major(php) != 2:
+                php.refuse("a comparison with now, which Carbon 3 does not make,")
             one = read_moment(subject)
             two = calendar.other(php, one, other)
             if one.zone != two.zone:
@@ -526,7 +528,7 @@ def _statics(calendar: Calendar) -> dict[str, Act]:
     def made(given: Value) -> Act:
         return lambda php, class_name, zone=None: write_moment(calendar.made(php, class_name, given, zone))
 
-    def parsed(php: Evaluator, class_name: str, given: Value = None, zone: Value = None) -> PhpObject:
+    def parsed(php: Evaluator, class_name: str, given: Value, zone: Value = None) -> PhpObject:
         return write_moment(calendar.made(php, class_name, given, zone))
 
     def instance(php: Evaluator, class_name: str, given: Value) -> PhpObject:
@@ -535,10 +537,8 @@ def _statics(calendar: Calendar) -> dict[str, Act]:
     def from_timestamp(php: Evaluator, class_name: str, seconds: Value, zone: Value = None) -> PhpObject:
         if zone is not None:
             where = zone_of(php, zone)
-        elif calendar.zone.name == "UTC" or carbon_major(php) == 2:
-            where = calendar.zone
         else:
-            php.refuse("createFromTimestamp() without a time zone")
+            where = calendar.zone if carbon_major(php) == 2 else Zone(1, "+00:00")
         try:
             at = where.at(EPOCH + timedelta(seconds=whole(php, seconds)))
         except OverflowError:
