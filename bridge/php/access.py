@@ -110,6 +110,8 @@ def _write(php: Evaluator, holder: Value, name: str, value: Value) -> None:
         php.refuse(f"the new property ${name} of {holder.class_name}")
     bound = php.classes.properties(holder.class_name).get(name)
     declared = bound.declaration.type if bound is not None else None
+    if bound is not None and bound.declaration.readonly and place in holder.properties:
+        raise Thrown("Error", f"Cannot modify readonly property {holder.class_name}::${name}")
     holder.properties[place] = stored(coerce(php, value, declared, "property"))
 
 

@@ -375,6 +375,7 @@ class PropertyDeclaration(Node):
     promoted: bool = False
     default: Expression | None = None
     hooked: bool = False
+    readonly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ construct is one entry there (and one in `expressions` or `statements`).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tree_sitter import Node as Tree
 
@@ -55,6 +56,12 @@ def lower_parameters(method: n.Method) -> tuple[n.Parameter, ...]:
             line=method.line,
         )
     return method.parameters
+
+
+def source_of(method: n.Method) -> bytes:
+    """The text of the method's body; empty for an abstract one."""
+    body = method.source
+    return body.tree.text or b"" if isinstance(body, Body) else b""
 
 
 # ---- declarations -----------------------------------------------------------------------
@@ -146,6 +153,8 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
                 pass
             case other:
                 raise Refused(f"a class member of kind {other}", file=scope.file, line=line_of(member))
+    if any(c.type == "readonly_modifier" for c in tree.named_children):
+        properties = {key: replace(one, readonly=True) for key, one in properties.items()}
     return n.ClassDeclaration(
         line=line_of(tree),
         name=name,
@@ -192,6 +201,7 @@ def _properties(tree: Tree, lower: Lower) -> Iterable[n.PropertyDeclaration]:
             type=lower.type(tree.child_by_field_name("type")),
             default=lower.lazily(default) if default is not None else None,
             hooked="property_hook_list" in modifiers,
+            readonly="readonly_modifier" in modifiers,
         )
 
 
@@ -217,6 +227,7 @@ def _method(tree: Tree, lower: Lower) -> tuple[n.Method, list[n.PropertyDeclarat
                     type=lower.type(parameter.child_by_field_name("type")),
                     promoted=True,
                     hooked=any(c.type == "property_hook_list" for c in parameter.named_children),
+                    readonly=any(c.type == "readonly_modifier" for c in parameter.named_children),
                 )
             )
     scope = lower.scope

@@ -210,7 +210,6 @@ def test_same_as_php(php: Oracle, body: str) -> None:
     assert (ours.value, ours.thrown) == (theirs.value, theirs.thrown)
 
 
-@pytest.mark.xfail(reason="declarations do not know readonly yet")
 def test_a_readonly_property_cannot_be_written_again(php: Oracle) -> None:
     body = "$s = new Square; $s->tag = 'x'; return $s->tag;"
     assert run(body, classes=CLASSES).thrown == php.evaluate(body).thrown == "Error"
