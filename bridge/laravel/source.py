@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bridge.errors import Refused
 from bridge.php import nodes as n
 from bridge.php.syntax import declarations
 
 _DEFAULT_ROOTS = (("App\\", "app/"),)
+_OWN = ("Illuminate\\", "Carbon\\")
 _STATIC = re.compile(rb"::\s*\$(\w*)")  # an empty name: `::$$name`, which may be any
 _SKIPPED = {"vendor", "node_modules", "storage", "tests"}
 
@@ -34,6 +36,7 @@ class AppSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._roots = _roots(path)
+        self._packages = _packages(path)
         self._parsed: dict[str, tuple[_Stamp, dict[str, n.ClassDeclaration] | Refused]] = {}
         self._looked: dict[str, _Stamp | None] = {}
         self._statics: set[bytes] | None = None
@@ -44,8 +47,11 @@ class AppSource:
         return any((self._path / folder).is_dir() for _, folder in self._roots)
 
     def load(self, class_name: str) -> n.ClassDeclaration | None:
-        """The declaration of an app class; None if no file has it, Refused if the file cannot be parsed."""
-        for prefix, folder in self._roots:
+        """The declaration of a class of the app, else of a package in vendor/; None if no file has it.
+
+        Refused where its file cannot be parsed.
+        """
+        for prefix, folder in (*self._roots, *self._packages):
             if not class_name.startswith(prefix):
                 continue
             relative = folder + class_name[len(prefix) :].replace("\\", "/") + ".php"
@@ -86,6 +92,13 @@ class AppSource:
                     if name.endswith(".php"):
                         yield os.path.relpath(os.path.join(root, name), self._path)
 
+    def text(self, relative: str) -> bytes:
+        """The source of a file, by its path from the app's root; empty if it cannot be read."""
+        try:
+            return (self._path / relative).read_bytes()
+        except OSError:
+            return b""
+
     def mentions_static(self, name: str) -> bool:
         """Whether any PHP file of the app (but its own declaration) speaks of a static property `::$name`."""
         if self._statics is None:
@@ -120,18 +133,38 @@ class AppSource:
 
 
 def _roots(path: Path) -> tuple[tuple[str, str], ...]:
-    """PSR-4 prefixes and folders, the longest prefix first."""
+    """PSR-4 prefixes and folders of the app, the longest prefix first."""
+    return _psr4(_document(path / "composer.json"), "") or _DEFAULT_ROOTS
+
+
+def _packages(path: Path) -> tuple[tuple[str, str], ...]:
+    """Those of the installed packages, without Laravel itself and Carbon, whose classes are written here.
+
+    Composer writes install paths as seen from vendor/composer.
+    """
+    document = _document(path / "vendor/composer/installed.json")
+    listed = document.get("packages") if isinstance(document, dict) else document
+    roots: list[tuple[str, str]] = []
+    for package in listed if isinstance(listed, list) else ():
+        if isinstance(package, dict) and isinstance(package.get("install-path"), str):
+            roots += _psr4(package, os.path.normpath("vendor/composer/" + package["install-path"]) + "/")
+    foreign = [root for root in roots if root[0] and not root[0].startswith(_OWN)]
+    return tuple(sorted(foreign, key=lambda root: -len(root[0])))
+
+
+def _document(file: Path) -> Any:
     try:
-        document = json.loads((path / "composer.json").read_bytes())
+        return json.loads(file.read_bytes())
     except (OSError, ValueError):
-        return _DEFAULT_ROOTS
+        return None
+
+
+def _psr4(document: Any, base: str) -> tuple[tuple[str, str], ...]:
     autoload = document.get("autoload") if isinstance(document, dict) else None
     mapping = autoload.get("psr-4") if isinstance(autoload, dict) else None
-    if not isinstance(mapping, dict):
-        return _DEFAULT_ROOTS
     roots = []
-    for prefix, folders in mapping.items():
+    for prefix, folders in mapping.items() if isinstance(mapping, dict) else ():
         for folder in folders if isinstance(folders, list) else [folders]:
             if isinstance(folder, str):
-                roots.append((str(prefix), folder.rstrip("/") + "/" if folder else ""))
-    return tuple(sorted(roots, key=lambda root: -len(root[0]))) or _DEFAULT_ROOTS
+                roots.append((str(prefix), base + (folder.rstrip("/") + "/" if folder else "")))
+    return tuple(sorted(roots, key=lambda root: -len(root[0])))

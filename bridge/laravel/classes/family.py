@@ -44,6 +44,11 @@ class Family:
         self.properties = properties or {}
         self._make = make
 
+    @property
+    def makes(self) -> bool:
+        """Whether there is a constructor."""
+        return self._make is not None
+
     def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
         if self._make is None:
             php.refuse(f"new {class_name}")

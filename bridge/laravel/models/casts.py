@@ -86,6 +86,12 @@ def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
     return None if value is None else known(value, casting)
 
 
+def is_cast(cast: NamedCast) -> bool:
+    """Whether `cast_value` has an entry for it."""
+    known = cast.name in KNOWN_CLASSES and not cast.argument
+    return known or cast.name.strip().lower() in PRIMITIVE
+
+
 def cast_enum(class_name: str, value: Value, php: Evaluator) -> Value:
     """The case of the enum for a stored value; null stays null."""
     if value is None or (isinstance(value, EnumCase) and value.class_name == class_name):

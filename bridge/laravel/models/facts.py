@@ -18,6 +18,7 @@ from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import BoundMethod
 from bridge.php.evaluate import Evaluator
+from bridge.php.syntax import source_of
 
 SOFT_DELETES = "Illuminate\\Database\\Eloquent\\SoftDeletes"
 ATTRIBUTE = "Illuminate\\Database\\Eloquent\\Casts\\Attribute"
@@ -140,7 +141,7 @@ def _boot(parts: list[n.ClassDeclaration]) -> Refused | None:
             )
             if not boots or method.abstract:
                 continue
-            for call in _STATIC_CALL.findall(_source(method)):
+            for call in _STATIC_CALL.findall(source_of(method)):
                 called = call.decode().lower()
                 if called == "addglobalscope":
                     where = {"file": part.file, "line": method.line}
@@ -152,11 +153,6 @@ def _boot(parts: list[n.ClassDeclaration]) -> Refused | None:
                         line=method.line,
                     )
     return scope
-
-
-def _source(method: n.Method) -> bytes:
-    tree = getattr(method.source, "tree", None)
-    return tree.text or b"" if tree is not None else b""
 
 
 def _accessors(

@@ -514,6 +514,11 @@ class ModelClass:
         """`isset($model->name)`."""
         return self.read(php, subject, name) is not None
 
+    @staticmethod
+    def knows(method: str) -> bool:
+        """Whether `call` has an entry for the method of Laravel's Model."""
+        return method.lower() in _METHODS or method.lower() in relations.RELATIONS
+
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         act = _METHODS.get(method.lower())
         if act is not None:

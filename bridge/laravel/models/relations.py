@@ -291,10 +291,12 @@ class RelationClass:
         php.refuse(f"the property ${name} of a relation")
 
 
-RELATION_CLASSES = tuple(
-    _SPACE + name
+# Method in lower case → the class of what it returns
+RELATION_OF = {
+    name.lower(): _SPACE + name
     for name in ("BelongsTo", "HasOne", "HasMany", "MorphOne", "MorphMany", "BelongsToMany", "MorphTo")
-)
+}
+RELATION_CLASSES = tuple(RELATION_OF.values())
 
 
 # ---- loading ---------------------------------------------------------------------------------

@@ -1,0 +1,219 @@
+"""What `bridge events` says of an app's classes, held against what the ladder then does with real jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bridge.cli import main
+from bridge.daemon import build_ladder
+from bridge.laravel.application import load
+from tests.conformance.corpus import APP, resolve, rows
+
+RELEASE = "11.56"
+
+
+class Printed(NamedTuple):
+    out: str
+    err: str
+
+
+def events(app: Path, *options: str) -> Printed:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main(["events", "--app", str(app), *options]) == 0
+    return Printed(out.getvalue(), err.getvalue())
+
+
+def report(app: Path, *options: str) -> dict[str, dict[str, Any]]:
+    lines = events(app, "--json", *options).out.splitlines()
+    return {row["class"]: row for row in map(json.loads, lines)}
+
+
+def app_with(folder: Path, **files: str) -> Path:
+    """An app of the given classes, `Events_Shipped="…"` as app/Events/Shipped.php."""
+    (folder / ".env").write_text("APP_ENV=testing\n")
+    (folder / "composer.json").write_text('{"autoload": {"psr-4": {"App\\\\": "app/"}}}')
+    for name, body in files.items():
+        *spaces, short = name.split("_")
+        file = folder.joinpath("app", *spaces, short + ".php")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        space = "\\".join(["App", *spaces])
+        file.write_text(f"<?php\nnamespace {space};\n{USES}{body}\n")
+    return folder
+
+
+USES = (
+    "use Illuminate\\Contracts\\Broadcasting\\{ShouldBroadcast, ShouldBroadcastNow}; "
+    "use Illuminate\\Broadcasting\\{Channel, PrivateChannel, PresenceChannel}; "
+    "use Illuminate\\Queue\\SerializesModels; use Illuminate\\Notifications\\Notification; "
+    "use Illuminate\\Database\\Eloquent\\Model;\n"
+)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, dict[str, Any]]:
+    return report(APP, "--laravel", RELEASE)
+
+
+def test_every_broadcasting_class_of_the_recorded_app_is_listed(
+    recorded: dict[str, dict[str, Any]],
+) -> None:
+    written = {f"App\\Events\\{path.stem}" for path in (APP / "app/Events").glob("*.php")
+               if re.search(r"(?m)^class .*implements ShouldBroadcast", path.read_text())}  # fmt: skip
+    assert written
+    assert written <= {name for name, row in recorded.items() if row["kind"] in ("event", "event-now")}
+    assert {row["kind"] for row in recorded.values()} == {"event", "event-now", "notification", "model"}
+
+
+def test_the_native_rung_does_what_the_survey_says(
+    recorded: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Over the recorded jobs. A class that is called native may still have a payload that is not; a class
+    that is called refused never resolves."""
+    file = tmp_path / "app.sqlite"
+    connection = sqlite3.connect(file)
+    connection.executescript((APP / "app.sqlite.sql").read_text())
+    connection.close()
+    environment = {"DB_CONNECTION": "sqlite", "DB_DATABASE": str(file)}
+    ladder = build_ladder(load(APP, environment, RELEASE), {}, only=("native",))
+    outcomes: dict[str, set[str]] = {}
+    for row in rows(RELEASE):
+        if row.app_db == "sqlite" and row.outcome == "broadcast":
+            resolution = resolve(ladder, row)
+            outcomes.setdefault(resolution.event, set()).add(resolution.outcome)
+    said = {name: row["rung"] for name, row in recorded.items() if name in outcomes}
+    native = [name for name, rung in said.items() if rung == "native"]
+    refused = [name for name, rung in said.items() if rung == "refused"]
+    assert len(native) > 25
+    assert refused
+    assert [name for name in native if outcomes[name] == {"refused"}] == []
+    assert [name for name in refused if outcomes[name] != {"refused"}] == []
+
+
+def test_a_class_is_found_through_its_app_parent_and_a_notification_by_its_channel(tmp_path: Path) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Base="abstract class Base implements ShouldBroadcast { public function broadcastOn()"
+        " { return new PrivateChannel('orders.'.$this->id); } }",
+        Events_Shipped="class Shipped extends Base { public int $id = 1; }",
+        Events_Now="class Now implements ShouldBroadcastNow { public function broadcastOn()"
+        " { return ['a', 'b']; } public function broadcastAs() { return 'now'; } }",
+        Events_Silent="class Silent { public function broadcastOn() { return ['a']; } }",
+        Notices_Paid="class Paid extends Notification { public function via($n) { return ['broadcast']; } }",
+        Notices_Mailed="class Mailed extends Notification { public function via($n) { return ['mail']; } }",
+    )
+    found = report(app)
+    assert {name: (row["kind"], row["rung"]) for name, row in found.items()} == {
+        "App\\Events\\Shipped": ("event", "native"),
+        "App\\Events\\Now": ("event-now", "http"),
+        "App\\Notices\\Paid": ("notification", "framework"),
+    }
+    assert found["App\\Events\\Shipped"]["channels"] == ["private-orders.{id}"]
+    assert found["App\\Events\\Now"]["channels"] == ["a", "b"]
+    assert found["App\\Events\\Now"]["name"] == "now"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("return $this->order->customer->secret();", "the method App\\Models\\Customer::secret()"),
+        ("return $this->help();", "the function session()"),
+        ("return ['a' => \\Illuminate\\Support\\Facades\\Auth::id()];", "Auth::id()"),
+        ("return array_map(fn ($x) => request($x), [1]);", "the function request()"),
+        ("return ['a' => $this->order->items()->count()];", "count() on a relation"),
+        ("return ['a' => $this->order->total];", "the cast Vendor\\Money"),
+        ("return ['a' => $this->order->label];", "the function trans()"),
+        ("return ['order' => $this->order];", "the cast Vendor\\Money"),
+    ],
+)
+def test_a_refusal_is_found_through_methods_closures_models_relations_and_casts(
+    tmp_path: Path, body: str, why: str
+) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Shipped="class Shipped implements ShouldBroadcast { use SerializesModels; public $order;"
+        "\npublic function __construct(\\App\\Models\\Order $given) { $this->order = $given; }"
+        "\npublic function broadcastOn() { return []; }"
+        "\nprivate function help() { return ['a' => session('a')]; }"
+        f"\npublic function broadcastWith() {{\n{body}\n}} }}",
+        Models_Order="class Order extends Model { protected $casts = ['total' => 'Vendor\\\\Money'];"
+        "\npublic function customer() { return $this->belongsTo(Customer::class); }"
+        "\npublic function items() { return $this->hasMany(Customer::class); }"
+        "\npublic function getLabelAttribute($value) { return trans($value); } }",
+        Models_Customer="class Customer extends Model {}",
+    )
+    row = report(app)["App\\Events\\Shipped"]
+    assert row["rung"] == "refused"
+    assert why in row["why"]
+
+
+def test_a_class_with_a_constructor_that_only_php_can_run_is_native(tmp_path: Path) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Shipped="class Shipped implements ShouldBroadcast { public $by;"
+        " public function __construct() { $this->by = auth()->id(); }"
+        " public function broadcastOn() { return [new Channel('c.'.$this->by)]; } }",
+    )
+    assert report(app)["App\\Events\\Shipped"]["rung"] == "native"
+
+
+def test_traits_and_parents_of_installed_packages_are_read(tmp_path: Path) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Shipped="class Shipped extends \\Maker\\Kit\\Event implements ShouldBroadcast {}",
+        Events_Lost="class Lost extends \\Nobody\\Event implements ShouldBroadcast {}",
+    )
+    package = app / "vendor/maker/kit"
+    (package / "src").mkdir(parents=True)
+    (package / "src/Event.php").write_text(
+        "<?php namespace Maker\\Kit; class Event { public function broadcastOn() { return ['kit']; } }"
+    )
+    (app / "vendor/composer").mkdir()
+    (app / "vendor/composer/installed.json").write_text(
+        json.dumps(
+            {
+                "packages": [
+                    {
+                        "name": "maker/kit",
+                        "install-path": "../maker/kit",
+                        "autoload": {"psr-4": {"Maker\\Kit\\": "src/"}},
+                    }
+                ]
+            }
+        )
+    )
+    found = report(app)
+    assert (found["App\\Events\\Shipped"]["rung"], found["App\\Events\\Shipped"]["channels"]) == (
+        "native",
+        ["kit"],
+    )
+    assert (
+        "the source of Nobody\\Event is not known (app/Events/Lost.php:" in found["App\\Events\\Lost"]["why"]
+    )
+
+
+def test_the_table_says_what_serves_each_class_and_why(tmp_path: Path) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Shipped="class Shipped implements ShouldBroadcast"
+        " { public function broadcastOn() { return [session('a')]; } }",
+    )
+    shown = events(app).out
+    assert "App\\Events\\Shipped  event         refused" in shown
+    assert "the function session() is not evaluated natively (app/Events/Shipped.php:4)" in shown
+    assert "1 classes: 1 refused" in shown
+
+
+def test_a_folder_without_source_gives_a_clear_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("APP_ENV=testing\n")
+    done = events(tmp_path)
+    assert done.out == ""
+    assert "has no PHP source" in done.err
