@@ -459,6 +459,12 @@ class Evaluator:
                 return None
             raise warn(f'Undefined array key "{plain_name(key)}"')
         if isinstance(holder, bytes):
+            if index is None or isinstance(index, bool | float):
+                if quiet:
+                    self.refuse("an offset of a string that is no integer")
+                raise warn("String offset cast occurred")
+            if isinstance(index, bytes) and is_numeric(index) and not isinstance(array_key(index), int):
+                self.refuse("an offset of a string that is no integer")
             if not isinstance(index, int) and not (isinstance(index, bytes) and is_numeric(index)):
                 if quiet:
                     return None

@@ -80,7 +80,7 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
     token, entry = _TOKEN.match, _ENTRY.match
     size = len(data)
     slots: list[Value] = [None]
-    opaque = False  # a C: was met: slot numbers after it are not known
+    opaque = False  # a C: or a key twice was met: slots are not known from there on
     position = 0
 
     # The open container: its entries, how many are to come, whether its keys are those of an array.
@@ -199,8 +199,10 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
             position = match.end()
             slots.append(value)
         elif kind in (_SAME, _REFERENCE):
-            if opaque:
-                raise Refused("a reference after a class with its own serialize format cannot be followed")
+            if opaque or (entries is not None and key in entries):
+                raise Refused(
+                    "a reference after a repeated key or a class with its own format cannot be followed"
+                )
             number = int(match[kind])
             if not 0 < number < len(slots):
                 _fail("refers to a value that is not there", position)
@@ -240,6 +242,8 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
             if opened is None:
                 return value, position
         else:
+            if key in entries:
+                opaque = True  # PHP drops the value that was there, and may free the slot
             entries[key] = value
 
         if opened is not None:

@@ -234,6 +234,8 @@ class Child extends Thing {}
 """
 
 REFUSED: list[str] = [
+    "preg_match('/|{2}/', '')",
+    "sprintf('%\\'')",
     "strcmp('a', 'b')",
     "strncasecmp('ax', 'bx', 1)",
     "round(1.955, 2, PHP_ROUND_HALF_EVEN)",

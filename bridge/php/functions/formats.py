@@ -51,6 +51,8 @@ def _format(php: Evaluator, function: str, format: bytes, values: Sequence[Value
         if len(width) > 7 or (precision is not None and len(precision) > 3):
             php.refuse("a format this wide")
         position = match.end()
+        if kind == b"'":
+            php.refuse("a format without its padding character")
         if at >= len(values):
             missing = max(missing, at)
             continue

@@ -197,6 +197,8 @@ class _Translation:
                 return self._escape()
             case "*" | "+" | "?":
                 raise NotSupported("a quantifier after nothing that can be repeated")
+            case "{" if re.match(r"\{\d*,?\d*\}", self.body[self.at - 1 :]):
+                raise NotSupported("a quantifier after nothing that can be repeated")
             case "{" | "}" | "]":
                 return re.escape(character), _ONE
         return re.escape(character), _ONE
