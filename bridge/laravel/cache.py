@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import redis
 import sqlalchemy as sa
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from bridge.errors import ServiceUnavailable
 from bridge.laravel.application import LaravelApp
@@ -67,12 +70,13 @@ def cache_store(
     laravel: LaravelApp,
     name: str | None = None,
     *,
-    redis: Callable[[str], RedisConnection] | None = None,
+    redis_facts: Callable[[str], RedisConnection] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> CacheStore:
-    """The store called `name`, None for the default one; `redis` gives its connection, the app's if None.
+    """The store called `name`, None for the default one.
 
-    Raises ConfigurationError for a store that only PHP can use.
+    `redis_facts` gives a Redis connection by name, None: as the app has it. Raises ConfigurationError for a
+    store that only PHP can use.
     """
     config = laravel.config
     name = name or config.text("cache.default") or "null"
@@ -85,7 +89,7 @@ def cache_store(
     connection, lock_connection = (config.text(f"{key}.{one}") for one in ("connection", "lock_connection"))
     match driver:
         case "redis":
-            connect = redis or laravel.redis
+            connect = redis_facts or laravel.redis
             connection = connection or "default"
             return RedisStore(
                 connect(connection),
@@ -139,8 +143,8 @@ class RedisStore:
     ) -> None:
         self._facts = facts
         self._lock_facts = lock_facts
-        self._client = redis_client(facts, socket_timeout=TIMEOUT)
-        self._lock_client = redis_client(lock_facts, socket_timeout=TIMEOUT)
+        self._client = _client(facts)
+        self._lock_client = _client(lock_facts)
         self._prefix = prefix
         forms = [release] if release else [(10, 99), (11, 0)]
         self._starts = list(dict.fromkeys(facts.prefix + self._start(form) for form in forms))
@@ -254,6 +258,13 @@ class FileStore:
                 return None
         expiry = content[:10]
         return content[10:] if expiry.isdigit() and int(expiry) > self._clock() else None
+
+
+def _client(facts: RedisConnection) -> redis.Redis:
+    """A client that gives up soon: the worker waits meanwhile, and comes again later anyhow."""
+    client = redis_client(facts, socket_timeout=TIMEOUT)
+    client.set_retry(Retry(NoBackoff(), 1))  # once: the server may have closed an idle connection
+    return client
 
 
 def _file(key: str) -> str:

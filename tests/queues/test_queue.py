@@ -56,6 +56,42 @@ def test_queues_not_asked_for_are_left_alone(store: Store) -> None:
     assert not store.queue("default").reserve(10)
 
 
+def test_a_paused_queue_keeps_its_jobs_until_it_is_not_paused_any_more(store: Store) -> None:
+    low = push(store, 1, "low")
+    high = push(store, 1, "high")
+    queue = store.queue("high", "low")
+    queue.pause({"high"})
+    assert uuids(queue.reserve(10)) == low
+    queue.pause({"high", "low"})
+    push(store, 1, "low")
+    assert not queue.reserve(10)
+    queue.pause(())
+    assert uuids(queue.reserve(1)) == high
+
+
+def test_a_push_to_a_paused_queue_does_not_end_a_wait_again_and_again(store: Store) -> None:
+    queue = store.queue("high", "low")
+    queue.pause({"high"})
+    push(store, 1, "high")
+    for _ in range(2):  # what has changed in the store may end one wait
+        assert not queue.reserve(10)
+        started = time.monotonic()
+        queue.wait(0.3)
+    assert time.monotonic() - started > 0.2
+
+
+def test_a_wait_with_every_queue_paused_ends_by_itself_or_by_wake(store: Store) -> None:
+    queue = store.queue("high")
+    queue.pause({"high"})
+    push(store, 1, "high")
+    queue.wait(1.0)
+    assert not queue.reserve(10)
+    queue.wake()
+    started = time.monotonic()
+    queue.wait(1.0)
+    assert time.monotonic() - started < 0.5
+
+
 def test_a_delayed_job_comes_when_it_is_due(store: Store) -> None:
     pushed = push(store, 1, delay=30)
     queue = store.queue()

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -29,13 +29,27 @@ class Bench:
         self.attempted: list[str] = []
         self._workers: list[Worker] = []
 
-    def start(self, attempt: Attempt, tries: int = 3) -> Worker:
+    def start(
+        self,
+        attempt: Attempt,
+        tries: int = 3,
+        *,
+        paused: Callable[[], Collection[str]] = frozenset,
+        unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
+    ) -> Worker:
         def noting(jobs: Sequence[Job]) -> Sequence[Result]:
             self.attempted += [job.uuid for job in jobs]
             return attempt(jobs)
 
         worker = Worker(
-            self.store.queue(), self.failed, noting, tries=tries, backoff=(2, 7), clock=self.store.clock
+            self.store.queue(),
+            self.failed,
+            noting,
+            tries=tries,
+            backoff=(2, 7),
+            clock=self.store.clock,
+            paused=paused,
+            unlock=unlock,
         )
         self._workers.append(worker)
         worker.start()
@@ -274,3 +288,67 @@ def test_no_payload_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) ->
     eventually(lambda: bench.failures())
     eventually(lambda: any("job failed" in record.message for record in caplog.records))
     assert not [record for record in caplog.records if "hunter2" in str(record.__dict__)]
+
+
+def test_a_paused_worker_takes_no_job_until_the_pause_ends(bench: Bench) -> None:
+    bench.push()
+    asked, paused = threading.Event(), {"default"}
+
+    def pauses() -> set[str]:
+        if len(paused) == 1:
+            asked.set()
+        return set(paused)
+
+    worker = bench.start(always(Delivered()), paused=pauses)
+    assert asked.wait(5)
+    asked.clear()
+    assert asked.wait(5)  # a whole round without a job
+    assert worker.counts["reserved"] == 0
+    paused.clear()
+    eventually(lambda: worker.counts["delivered"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("result", "unlocked"),
+    [
+        (Delivered(), True),
+        (Nothing("no channels"), True),
+        (Failed(Refused("unknown")), True),
+        (Delivered(keeps_lock=True), False),
+        (Nothing("its model is gone", keeps_lock=True), False),
+    ],
+)
+def test_a_job_that_ended_is_unlocked_before_it_is_deleted(
+    bench: Bench, result: Result, unlocked: bool
+) -> None:
+    uuid = bench.push()
+    seen: list[tuple[str, int]] = []
+
+    def unlock(jobs: Sequence[Job]) -> None:
+        seen.extend((job.uuid, len(bench.store.payloads())) for job in jobs)
+
+    bench.start(always(result), unlock=unlock)
+    eventually(lambda: not bench.store.payloads())
+    assert seen == ([(uuid, 1)] if unlocked else [])
+
+
+def test_a_job_that_is_tried_again_stays_locked(bench: Bench) -> None:
+    bench.push()
+    seen: list[Job] = []
+    worker = bench.start(always(Retry(ServiceUnavailable("down"))), tries=2, unlock=seen.extend)
+    eventually(lambda: worker.counts["released"] == 1)
+    assert not seen
+    bench.store.clock.now += 10
+    eventually(lambda: not bench.store.payloads())
+    assert len(seen) == 1
+
+
+def test_a_fault_while_unlocking_does_not_bring_the_job_back(bench: Bench) -> None:
+    bench.push()
+
+    def unlock(jobs: Sequence[Job]) -> None:
+        raise RuntimeError("a fault")
+
+    worker = bench.start(always(Delivered()), unlock=unlock)
+    eventually(lambda: not bench.store.payloads())
+    assert worker.counts["delivered"] == 1
