@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -134,7 +135,8 @@ def _resolve(given: argparse.Namespace) -> int:
     version = parse_version(given.laravel) if given.laravel else None
     with php_rung(settings, fatal=1) as php:
         ladder = build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
-        _resolve_lines(ladder, given.file)
+        with contextlib.closing(ladder):
+            _resolve_lines(ladder, given.file)
     return 0
 
 

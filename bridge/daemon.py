@@ -84,11 +84,15 @@ def build_ladder(
     php: HelperRung | None = None,
     locks: UniqueLocks | None = None,
 ) -> Ladder:
-    """The ladder for the app; nothing is connected, evaluated or started yet. `php` stays the caller's."""
+    """The ladder for the app; nothing is connected, evaluated or started yet.
+
+    `php` stays the caller's; the ladder's own connections end with its `close`.
+    """
     connections = broadcast_connections(laravel)
     locks = locks or unique_locks(laravel)
     source = AppSource(laravel.path)
-    worlds = Worlds(source, known_to(laravel), time.monotonic)
+    known = known_to(laravel)
+    worlds = Worlds(source, known, time.monotonic)
     return Ladder(
         [
             MappingRung(events, connections, locks),
@@ -100,6 +104,7 @@ def build_ladder(
         version=version or laravel.release,
         derives=partial(derives_from_broadcast_event, source),
         only=only,
+        on_close=known.records.close,
     )
 
 

@@ -147,7 +147,8 @@ def to_float(value: Value) -> float:
         case bool() | int() | float():
             return float(value)
         case bytes():
-            return float(number_prefix(value)[0])
+            match = _NUMERIC.match(value)
+            return float(match[1]) if match is not None else 0.0
         case PhpArray():
             return 1.0 if value else 0.0
     raise warn(f"Object of class {value.class_name} could not be converted to float")

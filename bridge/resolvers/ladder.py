@@ -25,7 +25,7 @@ RUNGS = ("mapping", "framework", "native", "php")
 
 
 class Ladder:
-    """`only`: the names of the rungs that may answer; all by default."""
+    """`only`: the names of the rungs that may answer; all by default. `on_close`: what `close` ends."""
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Ladder:
         version: Version | None = None,
         derives: Callable[[str], bool | None] = lambda _: False,
         only: Collection[str] = RUNGS,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         unknown = [name for name in only if name not in RUNGS]
         if unknown:
@@ -45,6 +46,7 @@ class Ladder:
         self._decrypt = decrypt
         self._version = version
         self._derives = derives
+        self.close = on_close
 
     def resolve(self, payload: Payload) -> Resolution:
         """What Laravel would broadcast for the job. Raises only ServiceUnavailable."""

@@ -67,6 +67,10 @@ _ACCESSORS = {
 }
 
 
+# what PostgreSQL calls the same
+POSTGRES_TYPES = {"tinyint(1)": "boolean", "double": "double precision", "datetime": "timestamp"}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """PHP sources with `NAME` for the class names, the row, the event's property values."""
@@ -82,7 +86,7 @@ class Case:
     def event_source(self, name: str) -> str:
         return self.event.replace("NAME", name)
 
-    def payload(self, name: str, key: int) -> bytes:
+    def payload(self, name: str, key: int, connection: str) -> bytes:
         """The queue entry as Laravel 8 would have written it."""
         identifier = PhpObject(
             "Illuminate\\Contracts\\Database\\ModelIdentifier",
@@ -90,7 +94,7 @@ class Case:
                 b"class": f"App\\Models\\{name}".encode(),
                 b"id": key,
                 b"relations": PhpArray(),
-                b"connection": b"sqlite",
+                b"connection": connection.encode(),
             },
         )
         properties: dict[int | bytes, Value] = {k.encode(): v for k, v in self.values.items()}

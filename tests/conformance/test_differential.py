@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -22,14 +23,20 @@ from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.resolution import Resolution
-from tests.conformance.generated import COLUMNS, Case, cases
+from tests.conformance.generated import COLUMNS, POSTGRES_TYPES, Case, cases
 from tests.resolvers import helper_app
+from tests.services import Database
 
-CASES = int(os.environ.get("BRIDGE_FUZZ", "300"))
+CASES = int(os.environ.get("BRIDGE_FUZZ", "150"))
 BATCH = 50
 PROVIDER = (  # nothing that changes every event
     "<?php namespace App\\Providers; "
     "class TestServiceProvider extends \\Illuminate\\Support\\ServiceProvider {}"
+)
+PGSQL = (
+    "'pgsql' => ['driver' => 'pgsql', 'host' => env('DB_HOST'), 'port' => env('DB_PORT'), "
+    "'database' => env('DB_DATABASE'), 'username' => env('DB_USERNAME'), 'password' => env('DB_PASSWORD'), "
+    "'charset' => 'utf8', 'prefix' => ''],"
 )
 ZONES = ("UTC", "Europe/Berlin", "America/New_York")
 
@@ -41,26 +48,25 @@ class Batch(list[Case]):
         return f"{len(self)} cases"
 
 
-def compare(folder: Path, batch: Sequence[Case], zone: str) -> tuple[list[str], Counter[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the models lie: `.env` for the app, the URL for us; None for the app's own SQLite file."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    url: sa.URL | None = None
+
+    @property
+    def connection(self) -> str:
+        return self.env.get("DB_CONNECTION", "sqlite")
+
+
+def compare(folder: Path, batch: Sequence[Case], zone: str, place: Place) -> tuple[list[str], Counter[str]]:
     """Descriptions of every case that differs, and how many went which way."""
-    app = helper_app.create(folder, APP_TIMEZONE=zone)
+    app = helper_app.create(folder, APP_TIMEZONE=zone, **place.env)
+    config = app / "config/database.php"
+    config.write_text(config.read_text().replace("'connections' => [", "'connections' => [" + PGSQL, 1))
     (app / "app/Providers/TestServiceProvider.php").write_text(PROVIDER)
-    database = sqlite3.connect(app / "app.sqlite")
-    columns = ", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS.items())
-    database.execute(
-        f"create table generated (id integer primary key, {columns},"
-        " created_at datetime, updated_at datetime)"
-    )
-    for number, case in enumerate(batch, 1):
-        (app / f"app/Models/Made{number}.php").write_text(case.model_source(f"Made{number}"))
-        (app / f"app/Events/Made{number}.php").write_text(case.event_source(f"Made{number}"))
-        names = ", ".join(case.row)
-        places = ", ".join("?" for _ in case.row)
-        database.execute(
-            f"insert into generated (id, {names}) values (?, {places})", (number, *case.row.values())
-        )
-    database.commit()
-    database.close()
+    _fill(app, batch, place)
     laravel = load(app, {}, "8.83")
     rung = HelperRung(app)
     ours = build_ladder(laravel, {}, only=("native",))
@@ -68,7 +74,7 @@ def compare(folder: Path, batch: Sequence[Case], zone: str) -> tuple[list[str], 
     differences, counts = [], Counter[str]()
     try:
         for number, case in enumerate(batch, 1):
-            payload = read_payload(case.payload(f"Made{number}", number))
+            payload = read_payload(case.payload(f"Made{number}", number, place.connection))
             native = ours.resolve(payload)
             counts[native.outcome] += 1
             if native.outcome == "refused":
@@ -80,15 +86,50 @@ def compare(folder: Path, batch: Sequence[Case], zone: str) -> tuple[list[str], 
                 )
     finally:
         rung.close()
+        ours.close()
+        theirs.close()
     return differences, counts
+
+
+def _fill(app: Path, batch: Sequence[Case], place: Place) -> None:
+    engine = sa.create_engine(place.url or f"sqlite:///{app}/app.sqlite")
+    postgres = engine.dialect.name == "postgresql"
+    kinds = {
+        name: POSTGRES_TYPES.get(kind, kind) if postgres else kind for name, (kind, _) in COLUMNS.items()
+    }
+    kinds |= dict.fromkeys(("created_at", "updated_at"), "timestamp" if postgres else "datetime")
+    columns = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop table if exists generated"))
+        connection.execute(sa.text(f"create table generated (id integer primary key, {columns})"))
+        for number, case in enumerate(batch, 1):
+            (app / f"app/Models/Made{number}.php").write_text(case.model_source(f"Made{number}"))
+            (app / f"app/Events/Made{number}.php").write_text(case.event_source(f"Made{number}"))
+            row = dict(case.row)
+            if postgres and row["flag"] is not None:
+                row["flag"] = bool(row["flag"])
+            names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
+            connection.execute(
+                sa.text(f"insert into generated (id, {names}) values (:id, {places})"), {"id": number, **row}
+            )
+    engine.dispose()
 
 
 def _told(resolution: Resolution) -> object:
     return resolution.outcome, resolution.broadcasts
 
 
+@pytest.fixture(params=["sqlite", "mysql", "pgsql"])
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "sqlite":
+        return Place()
+    fixture = {"mysql": "mariadb_database", "pgsql": "postgres_database"}[request.param]
+    database: Database = request.getfixturevalue(fixture)
+    return Place(env=database.env, url=database.url)
+
+
 @pytest.mark.timeout(3600)
-def test_what_is_resolved_natively_is_what_laravel_sends(tmp_path: Path) -> None:
+def test_what_is_resolved_natively_is_what_laravel_sends(tmp_path: Path, place: Place) -> None:
     total = Counter[str]()
     run = 0
 
@@ -104,11 +145,10 @@ def test_what_is_resolved_natively_is_what_laravel_sends(tmp_path: Path) -> None
         nonlocal run
         run += 1
         folder = tmp_path / f"app{run}"
-        differences, counts = compare(folder, batch, zone)
+        differences, counts = compare(folder, batch, zone, place)
         total.update(counts)
         shutil.rmtree(folder)
         assert not differences, f"{len(differences)} of {len(batch)} differ:\n" + "\n\n".join(differences[:3])
 
     differ()
-    print(dict(total))
     assert total["broadcast"] > 0.3 * sum(total.values()), total
