@@ -125,8 +125,8 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 def _resolve(given: argparse.Namespace) -> int:
-    from bridge.daemon import build_ladder, event_mappings, php_rung
     from bridge.resolvers.ladder import RUNGS
+    from bridge.rooms import build_ladder, event_mappings, php_rung
     from bridge.settings import load_settings
 
     flags = {"laravel_version": given.laravel}
@@ -205,7 +205,7 @@ def _report(resolution: Resolution) -> dict[str, object]:
 
 
 def _events(given: argparse.Namespace) -> int:
-    from bridge.daemon import survey_app
+    from bridge.rooms import survey_app
     from bridge.settings import load_settings
 
     settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)

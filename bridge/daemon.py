@@ -15,353 +15,48 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
-import sqlalchemy as sa
 from starlette.routing import BaseRoute
 
 from bridge.broadcast import Broadcast
 from bridge.errors import (
     BridgeError,
-    ConfigurationError,
     JobError,
     Refused,
     ServiceUnavailable,
     WouldFail,
 )
-from bridge.laravel.application import LaravelApp
-from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import cache_store
-from bridge.laravel.connections import RedisConnection
-from bridge.laravel.database import engine, redis_client
-from bridge.laravel.encryption import Encrypter, master_key, seal
-from bridge.laravel.helpers import laravel_classes, laravel_functions
-from bridge.laravel.models.records import Records
-from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, Decrypt, NotABroadcast, read_document
+from bridge.laravel.payload import NotABroadcast, read_document
 from bridge.laravel.signals import Signals
-from bridge.laravel.source import AppSource
-from bridge.laravel.unique import UniqueLocks
-from bridge.laravel.version import NEWEST, Version
-from bridge.php.functions import CONSTANTS, FUNCTIONS
-from bridge.php.unserialize import unserialize
-from bridge.pusher.app import App, Limits
-from bridge.queues.database import DatabaseQueue
-from bridge.queues.failed import DatabaseFailedJobs, FailedJob, FailedJobs, FileFailedJobs, NoFailedJobs
+from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Job, Queue
-from bridge.queues.redis import RedisQueue
 from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry, Worker
-from bridge.resolvers.framework import FrameworkRung
 from bridge.resolvers.helper import HelperRung
-from bridge.resolvers.ladder import RUNGS, Ladder
-from bridge.resolvers.mapping import EventMapping, MappingRung
-from bridge.resolvers.native import NativeRung
 from bridge.resolvers.resolution import Resolution
-from bridge.resolvers.survey import Finding, survey
-from bridge.resolvers.world import AppWorld, Known, Worlds
+from bridge.rooms import (
+    Destination,
+    addressed,
+    build_failed_jobs,
+    build_ladder,
+    build_queue,
+    destinations,
+    event_mappings,
+    php_rung,
+    pusher_app,
+    unique_locks,
+)
 from bridge.server.listener import Listener, bind, new_event_loop
 from bridge.server.node import Node
-from bridge.settings import AppSettings, Settings
+from bridge.settings import Settings
 
 START_PATIENCE = 5.0  # seconds in which the queue's store must answer for the first time
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
 
 log = logging.getLogger(__name__)
-
-
-# ---- the house of jobs --------------------------------------------------------------------------
-
-
-def build_ladder(
-    laravel: LaravelApp,
-    events: Mapping[str, EventMapping],
-    *,
-    version: Version | None = None,
-    only: Collection[str] = RUNGS,
-    php: HelperRung | None = None,
-    locks: UniqueLocks | None = None,
-) -> Ladder:
-    """The ladder for the app; nothing is connected, evaluated or started yet.
-
-    `php` stays the caller's; the ladder's own connections end with its `close`.
-    """
-    connections = broadcast_connections(laravel)
-    locks = locks or unique_locks(laravel)
-    source = AppSource(laravel.path)
-    known = known_to(laravel)
-    worlds = Worlds(source, known, time.monotonic)
-    return Ladder(
-        [
-            MappingRung(events, connections, locks),
-            FrameworkRung(worlds.of, connections),
-            NativeRung(worlds.of, connections, locks),
-            *([php] if php is not None else []),
-        ],
-        decrypter(laravel),
-        version=version or laravel.release,
-        derives=partial(derives_from_broadcast_event, source),
-        only=only,
-        on_close=known.records.close,
-    )
-
-
-def known_to(laravel: LaravelApp) -> Known:
-    """What surrounds the app's code, the same for every release."""
-    return Known(
-        functions={**FUNCTIONS, **laravel_functions(laravel.config, laravel.env)},
-        constants=CONSTANTS,
-        natives=laravel_classes(
-            lambda: datetime.now(UTC),
-            laravel.timezone.key,
-            _known_text(laravel, "app.locale"),
-            laravel.config,
-        ),
-        records=Records(partial(_database, laravel)),
-        connection=_known_text(laravel, "database.default"),
-        zone=laravel.timezone,
-        decrypt=_encrypter(laravel),
-    )
-
-
-def survey_app(settings: Settings) -> list[Finding] | None:
-    """Every class of the app that broadcasts, and its rung. None where there is no PHP source."""
-    laravel = settings.laravel
-    source = AppSource(laravel.path)
-    if not source.has_code:
-        return None
-    world = AppWorld(source, laravel.release or NEWEST, known_to(laravel))
-    php = bool(settings.php) and (laravel.path / "bootstrap/app.php").is_file()
-    return survey(source, world, mapped=event_mappings(settings), php=php)
-
-
-@contextlib.contextmanager
-def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | None]:
-    """The rung that asks the app's own PHP, where there is one to boot; its processes end with the block."""
-    if not settings.php or not (settings.laravel.path / "bootstrap/app.php").is_file():
-        yield None
-        return
-    try:
-        connection, queue = settings.queue_connection().name, settings.queue_names()[0]
-    except ConfigurationError:  # `bridge resolve` needs no queue
-        connection, queue = "database", "default"
-    rung = HelperRung(
-        settings.laravel.path,
-        php=settings.php,
-        size=settings.php_processes,
-        connection_name=connection,
-        queue=queue,
-        fatal=fatal,
-    )
-    try:
-        yield rung
-    finally:
-        rung.close()
-
-
-def unique_locks(laravel: LaravelApp, redis: Callable[[str], RedisConnection] | None = None) -> UniqueLocks:
-    """The locks of the app's unique events; `redis` gives connections in place of the app."""
-    try:
-        return UniqueLocks(cache_store(laravel, redis_facts=redis))
-    except ConfigurationError as problem:
-        return UniqueLocks(problem)
-
-
-def _known_text(laravel: LaravelApp, key: str) -> str:
-    """A text of the configuration; empty where it is missing or only PHP could tell."""
-    value = laravel.config.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:
-    """Engine and table prefix of a Laravel connection. Refused where it is not usable."""
-    try:
-        facts = laravel.database(connection or None)
-        return engine(facts), facts.prefix
-    except ConfigurationError as problem:
-        raise Refused(str(problem)) from None
-
-
-def broadcast_connections(laravel: LaravelApp) -> Connections:
-    """Names and drivers of config/broadcasting.php."""
-    broadcasting = laravel.broadcasting()
-    drivers = {name: one.driver for name, one in broadcasting.connections.items()}
-    return Connections(drivers=drivers, default=broadcasting.default)
-
-
-def decrypter(laravel: LaravelApp) -> Decrypt:
-    """Opens the command of a ShouldBeEncrypted job; without a key it refuses."""
-    decrypt_text = _encrypter(laravel)
-
-    def decrypt(text: bytes) -> bytes:
-        plain = unserialize(decrypt_text(text))
-        if not isinstance(plain, bytes):
-            raise WouldFail("the encrypted command holds no text")
-        return plain
-
-    return decrypt
-
-
-def _encrypter(laravel: LaravelApp) -> Callable[[bytes], bytes]:
-    try:
-        return Encrypter(laravel.keys, laravel.cipher).decrypt
-    except ConfigurationError as problem:
-        reason = f"something is encrypted, and {problem}"
-
-        def refuse(_: bytes) -> bytes:
-            raise Refused(reason)
-
-        return refuse
-
-
-def derives_from_broadcast_event(source: AppSource, class_name: str) -> bool | None:
-    """Whether an app class is a BroadcastEvent with no code of its own; None if its source is not known."""
-    try:
-        declared = source.load(class_name)
-    except Refused:
-        return None
-    if declared is None:
-        return None
-    plain = not declared.methods and not declared.traits and not declared.properties
-    return plain and declared.parent == "Illuminate\\Broadcasting\\BroadcastEvent"
-
-
-def build_queue(settings: Settings) -> Queue:
-    """The driver of the queue connection; nothing is connected yet."""
-    facts = settings.queue_connection()
-    names = settings.queue_names()
-    if facts.driver == "redis":
-        redis = settings.redis(facts.connection)
-        if redis.packed:
-            raise ConfigurationError(
-                f"database.redis.{redis.name}",
-                "packs its values (serializer or compression), which loses jobs in Laravel itself",
-                mend="give the queue a Redis connection without these options",
-            )
-        return RedisQueue(
-            redis_client(redis),
-            queues=names,
-            prefix=redis.prefix,
-            retry_after=facts.retry_after,
-            connection_name=facts.name,
-        )
-    database = settings.laravel.database(facts.connection)
-    return DatabaseQueue(
-        engine(database),
-        queues=names,
-        table=database.prefix + facts.table,
-        retry_after=facts.retry_after,
-        connection_name=facts.name,
-    )
-
-
-def build_failed_jobs(laravel: LaravelApp) -> FailedJobs:
-    """Where the app keeps its failed jobs; if that cannot be used, they stay in the queue."""
-    try:
-        return _failed_jobs(laravel)
-    except ConfigurationError as problem:
-        return KeptInQueue(problem)
-
-
-class KeptInQueue:
-    """A `queues.failed.FailedJobs` that takes none, for the reason given: the worker releases the job."""
-
-    def __init__(self, problem: ConfigurationError) -> None:
-        self._problem = problem
-
-    def check(self) -> None:
-        raise self._problem
-
-    def bury(self, job: FailedJob) -> None:
-        raise self._problem
-
-    def close(self) -> None:
-        pass
-
-
-def _failed_jobs(laravel: LaravelApp) -> FailedJobs:
-    facts = laravel.failed()
-    match facts.driver:
-        case "database" | "database-uuids":
-            database = laravel.database(facts.connection)
-            return DatabaseFailedJobs(
-                engine(database),
-                timezone=laravel.timezone,
-                table=database.prefix + facts.table,
-                with_uuid=facts.driver == "database-uuids",
-            )
-        case "file":
-            return FileFailedJobs(Path(facts.path), timezone=laravel.timezone, limit=facts.limit)
-        case "null":
-            return NoFailedJobs()
-    raise ConfigurationError(
-        "queue.failed.driver",
-        f"is {facts.driver}, which bridge cannot write",
-        mend="set QUEUE_FAILED_DRIVER to database-uuids, database, file or null",
-    )
-
-
-def event_mappings(settings: Settings) -> dict[str, EventMapping]:
-    """`[events."…"]` as the mapping rung takes it."""
-    return {
-        name: EventMapping(channels=one.channels, name=one.name, payload=one.data)  # type: ignore[arg-type]
-        for name, one in settings.events.items()
-    }
-
-
-# ---- the door -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
-    """The Pusher app of a broadcast connection, and the key for its encrypted channels."""
-
-    app_id: str
-    master_key: bytes | None
-    event_bytes: int
-
-
-def destinations(settings: Settings) -> dict[str, Destination]:
-    """Broadcast connection → where its broadcasts go."""
-    keys = settings.laravel.broadcasting().connections
-    limits = Limits(**settings.limits)  # type: ignore[arg-type]
-    found = {}
-    for app in settings.apps():
-        for name in app.connections:
-            secret = keys[name].master_key
-            found[name] = Destination(
-                app_id=app.id,
-                master_key=master_key(secret) if secret is not None else None,
-                event_bytes=limits.event_bytes,
-            )
-    return found
-
-
-def addressed(call: Call, destinations: Mapping[str, Destination]) -> Broadcast:
-    """What a call of Laravel's broadcaster comes to here. Raises WouldFail where Pusher would refuse it."""
-    to = destinations.get(call.connection)
-    if to is None:
-        raise WouldFail(
-            f"the broadcast connection {call.connection} has no app: set its app_id, key and secret"
-        )
-    if len(call.data) > to.event_bytes and len(call.data.encode()) > to.event_bytes:
-        raise WouldFail(
-            f"the event's data has more than {to.event_bytes} bytes, Pusher's limit: send less, or raise "
-            "BRIDGE_LIMIT_EVENT_BYTES"
-        )
-    data = call.data
-    if call.channels[0].startswith("private-encrypted-"):
-        if to.master_key is None:
-            raise WouldFail(
-                f"{call.channels[0]} is encrypted: set options.encryption_master_key_base64 of the broadcast "
-                f"connection {call.connection}"
-            )
-        data = seal(call.channels[0], data, to.master_key)
-    return Broadcast(
-        app_id=to.app_id, channels=call.channels, name=call.name, data=data, socket_id=call.socket
-    )
 
 
 class Attempt:
@@ -447,14 +142,14 @@ class Deployed:
     def unlock(self, jobs: Sequence[Job]) -> None:
         """The locks of unique events are free."""
         for job in jobs:
-            with contextlib.suppress(JobError, NotABroadcast):  # an unreadable job tells of no lock
-                payload = read_document(job.document)
-                if payload.command_name == UNIQUE_BROADCAST_EVENT:
-                    self._locks.release(self._ladder.event(payload))
+            if b"UniqueBroadcastEvent" in job.payload:
+                with contextlib.suppress(JobError, NotABroadcast):  # an unreadable job tells of no lock
+                    self._locks.release(self._ladder.event(read_document(job.document)))
 
     def close(self) -> None:
         self._signals.close()
         self._locks.close()
+        self._ladder.close()
 
     def _use(self, settings: Settings) -> None:
         """All of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
@@ -467,36 +162,18 @@ class Deployed:
     def _renew(self) -> None:
         if self._reread is None:
             return
-        old = self._locks
+        locks, ladder = self._locks, self._ladder
         try:
             self._use(self._reread())
         except BridgeError as problem:
             about = {"action": "restart_signal", "why": str(problem)}
             log.warning("queue:restart: the app cannot be read anew, the old state stays", extra=about)
             return
-        old.close()
+        locks.close()
+        ladder.close()
         if self._php is not None:
             self._php.recycle()
         log.info("queue:restart: source and configuration are read anew", extra={"action": "restart_signal"})
-
-
-# ---- the house of sockets -----------------------------------------------------------------------
-
-
-def pusher_app(app: AppSettings, settings: Settings) -> App:
-    """The app as the Pusher rooms know it."""
-    return App(
-        id=app.id,
-        key=app.key,
-        secret=app.secret.reveal(),
-        previous_secrets=tuple(secret.reveal() for secret in app.previous_secrets),
-        name=app.name,
-        client_events=app.client_events,
-        allowed_origins=app.allowed_origins,
-        max_connections=app.max_connections,
-        activity_timeout=settings.activity_timeout,
-        limits=Limits(**settings.limits),  # type: ignore[arg-type]
-    )
 
 
 # ---- the whole ----------------------------------------------------------------------------------

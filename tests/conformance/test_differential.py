@@ -18,11 +18,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bridge.daemon import build_ladder
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.resolution import Resolution
+from bridge.rooms import build_ladder
 from tests.conformance.generated import COLUMNS, POSTGRES_TYPES, Case, cases
 from tests.resolvers import helper_app
 from tests.services import Database

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bridge.daemon import build_ladder
 from bridge.errors import Refused
 from bridge.laravel.application import load
 from bridge.php.unserialize import unserialize
 from bridge.resolvers.resolution import Resolution
+from bridge.rooms import build_ladder
 from tests.conformance.corpus import APP, RELEASES, Row, differences, resolve, rows
 from tests.services import Database
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from bridge.cli import main
-from bridge.daemon import build_ladder
 from bridge.laravel.application import load
+from bridge.rooms import build_ladder
 from tests.conformance.corpus import APP, resolve, rows
 
 RELEASE = "11.56"
