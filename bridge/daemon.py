@@ -1,4 +1,4 @@
-"""Builds every room from the settings, joins the two houses, starts, drains and stops.
+"""Joins the two houses, starts, drains and stops.
 
 The worker thread resolves a batch of jobs and hands all their broadcasts to the node in one crossing; a job
 is deleted only after the node has them. Order of a start: the address is bound, the node takes connections,
@@ -30,13 +30,13 @@ from bridge.errors import (
     WouldFail,
 )
 from bridge.laravel.cache import cache_store
-from bridge.laravel.payload import NotABroadcast, read_document
+from bridge.laravel.payload import BroadcastEvent, NotABroadcast, read_document
 from bridge.laravel.signals import Signals
 from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Job, Queue
 from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry, Worker
 from bridge.resolvers.helper import HelperRung
-from bridge.resolvers.resolution import Resolution
+from bridge.resolvers.resolution import Answer, Resolution
 from bridge.rooms import (
     Destination,
     addressed,
@@ -60,7 +60,10 @@ log = logging.getLogger(__name__)
 
 
 class Attempt:
-    """`queues.worker.Attempt`: resolves a batch of jobs and publishes all their broadcasts at once."""
+    """`queues.worker.Attempt`: resolves a batch of jobs and publishes all their broadcasts at once.
+
+    What is ready goes out earlier where the next job may take long (`flush`). For one thread.
+    """
 
     def __init__(
         self,
@@ -71,20 +74,29 @@ class Attempt:
         self._resolve = resolve
         self._destinations = destinations
         self._publish = publish
+        self._results: list[Result] = []
+        self._ready: list[Broadcast] = []
+        self._published = 0  # results up to here are final
 
     def __call__(self, jobs: Sequence[Job]) -> Sequence[Result]:
-        results: list[Result] = []
-        batch: list[Broadcast] = []
+        self._results, self._ready, self._published = [], [], 0
         for job in jobs:
             result, broadcasts = self._one(job)
-            results.append(result)
-            batch += broadcasts
-        if batch:
+            self._results.append(result)
+            self._ready += broadcasts
+        self.flush()
+        return self._results
+
+    def flush(self) -> None:
+        """The broadcasts of the jobs resolved so far are out, or their jobs are to be tried again."""
+        if self._ready:
             try:
-                self._publish(batch)
+                self._publish(self._ready)
             except ServiceUnavailable as problem:
-                return [Retry(problem) if isinstance(one, Delivered) else one for one in results]
-        return results
+                for at, result in enumerate(self._results[self._published :], self._published):
+                    if isinstance(result, Delivered):
+                        self._results[at] = Retry(problem)
+        self._ready, self._published = [], len(self._results)
 
     def _one(self, job: Job) -> tuple[Result, Sequence[Broadcast]]:
         try:
@@ -102,6 +114,20 @@ class Attempt:
             case "failed":
                 return Failed(WouldFail(resolution.why)), ()
         return Failed(Refused(resolution.why)), ()
+
+
+class _Unhurried:
+    """The PHP rung, before which everything that is ready goes out: PHP may take its time."""
+
+    name = "php"
+
+    def __init__(self, php: HelperRung, flush: Callable[[], None]) -> None:
+        self._php = php
+        self._flush = flush
+
+    def resolve(self, event: BroadcastEvent) -> Answer:
+        self._flush()
+        return self._php.resolve(event)
 
 
 class Deployed:
@@ -155,8 +181,10 @@ class Deployed:
         """All of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
         to = destinations(settings)
         locks = unique_locks(settings.laravel, settings.redis)
-        ladder = build_ladder(settings.laravel, event_mappings(settings), php=self._php, locks=locks)
-        self._attempt = Attempt(lambda document: ladder.resolve(read_document(document)), to, self._publish)
+        php = None if self._php is None else _Unhurried(self._php, lambda: attempt.flush())
+        ladder = build_ladder(settings.laravel, event_mappings(settings), php=php, locks=locks)
+        attempt = Attempt(lambda document: ladder.resolve(read_document(document)), to, self._publish)
+        self._attempt = attempt
         self._ladder, self._locks = ladder, locks
 
     def _renew(self) -> None:

@@ -42,6 +42,7 @@ from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.ladder import RUNGS, Ladder
 from bridge.resolvers.mapping import EventMapping, MappingRung
 from bridge.resolvers.native import NativeRung
+from bridge.resolvers.resolution import Rung
 from bridge.resolvers.survey import Finding, survey
 from bridge.resolvers.world import AppWorld, Known, Worlds
 from bridge.settings import AppSettings, Settings
@@ -55,7 +56,7 @@ def build_ladder(
     *,
     version: Version | None = None,
     only: Collection[str] = RUNGS,
-    php: HelperRung | None = None,
+    php: Rung | None = None,
     locks: UniqueLocks | None = None,
 ) -> Ladder:
     """The ladder for the app; nothing is connected, evaluated or started yet.
