@@ -64,6 +64,15 @@ def source_of(method: n.Method) -> bytes:
     return body.tree.text or b"" if isinstance(body, Body) else b""
 
 
+def is_comment(source: bytes, file: str, offset: int) -> bool:
+    """Whether the byte at `offset` stands in a comment; False where the file is not understood."""
+    try:
+        tree = parse(source, file).descendant_for_byte_range(offset, offset + 1)
+    except Refused:
+        return False
+    return tree is not None and tree.type == "comment"
+
+
 # ---- declarations -----------------------------------------------------------------------
 
 

@@ -532,6 +532,8 @@ class Plan:
         """A method of Laravel's Model."""
         method, texts = str(node.name).lower(), list(_texts(node.arguments))
         relation = RELATION_OF.get(method)
+        if native.around.morphs is not None and method.removeprefix("get").startswith("morph"):
+            self._refusal(native.around.morphs)
         if relation is not None:
             related = texts[0].lstrip("\\") if texts else ""
             many = relation.endswith(("Many", "BelongsToMany"))

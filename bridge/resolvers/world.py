@@ -22,16 +22,22 @@ from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import ClassTable
 from bridge.php.evaluate import Evaluator, Function, Native, ReferenceFunction
+from bridge.php.syntax import is_comment
 from bridge.php.values import PhpObject, Value
 
 # Calls in providers and bootstrap files that change how every event turns out. Spec: real-events, danger 20.
 _GLOBAL_CHANGES = re.compile(
-    rb"::\s*(serializeUsing|pipeThrough|withoutWrapping|morphMap|enforceMorphMap|shouldBeStrict|"
-    rb"preventAccessingMissingAttributes|preventLazyLoading)\s*\(|\bDate\s*::\s*use\s*\(|"
+    rb"::\s*(serializeUsing|pipeThrough)\s*\(|\bDate\s*::\s*use\s*\(|"
     rb"Broadcast\s*::\s*extend\s*\(|"
     rb"\b(Carbon|CarbonImmutable|Date)\s*::\s*(setTestNow|setToStringFormat|useMonthsOverflow|useYearsOverflow|"
     rb"setHumanDiffOptions|enableHumanDiffOption|disableHumanDiffOption)\s*\(|\bPluralizer\s*::"
 )
+# And those that change what models do in some cases only: field of `Surroundings` → the call.
+_MODEL_CHANGES = {
+    "lazy": rb"::\s*(shouldBeStrict|preventLazyLoading|automaticallyEagerLoadRelationships)\s*\(",
+    "missing": rb"::\s*(shouldBeStrict|preventAccessingMissingAttributes)\s*\(",
+    "morphs": rb"::\s*(morphMap|enforceMorphMap|requireMorphMap)\s*\(",
+}
 _LOCALE_CHANGE = re.compile(rb"\bsetLocale\s*\(", re.IGNORECASE)
 _PROVIDERS = ("app/Providers", "bootstrap")
 
@@ -75,9 +81,10 @@ class AppWorld:
         self.classes = ClassTable(self._load)
         self._source = source
         self._natives: dict[str, Native | None] = {**NATIVES, **known.natives}
-        around = Surroundings(zone=known.zone, decrypt=known.decrypt, version=version)
+        changes = {name: self._change_by(re.compile(call)) for name, call in _MODEL_CHANGES.items()}
+        around = Surroundings(zone=known.zone, decrypt=known.decrypt, version=version, **changes)
         self._models = ModelClass(known.records, around, known.connection, objects.to_array)
-        self._change = self._global_change()
+        self._change = self._change_by(_GLOBAL_CHANGES)
         # Whether the app's language is more than `app.locale`: then no sentence can be written here.
         self.sets_locale = any(_LOCALE_CHANGE.search(text) for _, text in source.texts(*_PROVIDERS))
 
@@ -103,13 +110,15 @@ class AppWorld:
     def _load(self, class_name: str) -> n.ClassDeclaration | None:
         return framework_class(class_name, self.version) or self._source.load(class_name)
 
-    def _global_change(self) -> Refused | None:
+    def _change_by(self, calls: re.Pattern[bytes]) -> Refused | None:
+        """The first of such calls in a provider."""
         for file, text in self._source.texts(*_PROVIDERS):
-            match = _GLOBAL_CHANGES.search(text)
-            if match is not None:
+            for match in calls.finditer(text):
+                if is_comment(text, file, match.start()):
+                    continue
                 line = text.count(b"\n", 0, match.start()) + 1
-                what = match[0].decode("ascii", "replace").rstrip("( ")
-                return Refused(f"the app calls {what}, which changes every event", file=file, line=line)
+                what = match[0].decode("ascii", "replace").strip(":( ")
+                return Refused(f"the app calls {what}(), which changes every event", file=file, line=line)
         return None
 
 

@@ -27,11 +27,20 @@ _DATES = {"date", "datetime", "immutable_date", "immutable_datetime"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What casts need besides the value: the app's time zone and key, its Laravel."""
+    """What models need besides their class: the app's time zone and key, its Laravel.
+
+    Reasons to refuse, where a provider calls for another behaviour of every model, else None:
+    lazy     lazy loading for a model that was read among others is an error, or loads for all of them
+    missing  reading an attribute that is not there is an error
+    morphs   types in morph columns are not class names
+    """
 
     zone: ZoneInfo
     decrypt: Callable[[bytes], bytes]
     version: Version
+    lazy: Refused | None = None
+    missing: Refused | None = None
+    morphs: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,7 @@ class ModelFacts:
                 if name.startswith("initialize") and part.kind == "trait":
                     raise Refused(f"{part.name} has {method.name}()", file=part.file, line=method.line)
             for name, declared in part.properties.items():
-                if name == "dispatchesEvents":
+                if name == "dispatchesEvents" and _dispatches_when_read(declared.default):
                     raise Refused(f"{part.name} has $dispatchesEvents", file=part.file, line=declared.line)
         scope = _boot(own)
         names = {part.name for part in parts}
@@ -117,6 +117,15 @@ class ModelFacts:
         )
 
 
+def _dispatches_when_read(events: n.Expression | None) -> bool:
+    """Whether `$dispatchesEvents` has `retrieved`, or something that cannot be told; other events come with
+    writes."""
+    if not isinstance(events, n.ArrayLiteral):
+        return True
+    keys = [entry.key.value if isinstance(entry.key, n.Literal) else None for entry in events.entries]
+    return any(not isinstance(key, bytes) or key == b"retrieved" for key in keys)
+
+
 def _snake_attributes(class_name: str, php: Evaluator) -> bool:
     bound = php.classes.properties(class_name).get("snakeAttributes")
     if bound is None or bound.declaration.default is None or not bound.declaration.static:
@@ -133,7 +142,7 @@ def _boot(parts: list[n.ClassDeclaration]) -> Refused | None:
             short = attribute.rsplit("\\", 1)[-1]
             if short in ("ScopedBy",):
                 scope = scope or Refused(f"{part.name} has a global scope", file=part.file, line=part.line)
-            elif short not in ("UseFactory", "UsePolicy"):
+            elif short not in ("UseFactory", "UsePolicy", "AllowDynamicProperties"):
                 raise Refused(f"{part.name} has the attribute {short}", file=part.file, line=part.line)
         for name, method in part.methods.items():
             boots = name in ("boot", "booted", "booting") or (

@@ -112,7 +112,7 @@ class ModelClass:
         rows = self.select(
             place, self.blank(name, php).table, (self._has_key(self.blank(name, php), wanted),)
         )
-        models = [self.hydrate(name, row, place, php) for row in rows]
+        models = [self.hydrate(name, row, place, php, among=len(rows)) for row in rows]
         self.eager_load(models, php)
         by_key = {self._key_text(self.key(model, php)): model for model in models}
         found = PhpArray()
@@ -149,12 +149,20 @@ class ModelClass:
         query = Query(table=table, conditions=conditions, orders=orders, join=join, limit=limit)
         return self._records.select(connection, query)
 
-    def hydrate(self, class_name: str, row: PhpArray, connection: str, php: Evaluator) -> PhpObject:
-        """`newFromBuilder`: a model that exists, with these raw attributes."""
+    @property
+    def around(self) -> casts.Surroundings:
+        return self._around
+
+    def hydrate(
+        self, class_name: str, row: PhpArray, connection: str, php: Evaluator, *, among: int = 1
+    ) -> PhpObject:
+        """`newFromBuilder`: a model that exists, with these raw attributes; `among` rows of one query."""
         model = self._new(class_name, php)
         state.put(model, "attributes", row)
         state.put(model, "connection", connection.encode())
         model.properties[b"exists"] = True
+        if among > 1 and self._around.lazy is not None:  # Source: Eloquent/Builder.php hydrate
+            model.properties[b"preventsLazyLoading"] = True
         return model
 
     def pivot(
@@ -308,10 +316,14 @@ class ModelClass:
         if key in loaded:
             return loaded[key]
         if php.classes.method(view.model.class_name, name) is not None:
+            if self._around.lazy is not None and view.model.get("preventsLazyLoading"):
+                raise self._around.lazy
             relations.load(self, php, [view.model], name)
             return state.array(view.model, "relations").get(key)
         if name.lower() in _MODEL_METHODS or name in ("pivot",):
             php.refuse(f"the property {view.model.class_name}::${name}")
+        if self._around.missing is not None:
+            raise self._around.missing
         return None
 
     def _accessor(self, view: View, name: str, php: Evaluator) -> tuple[str, bool] | None:
@@ -486,6 +498,12 @@ class ModelClass:
                     result[name] = array
         return result
 
+    def morph_class(self, class_name: str) -> str:
+        """`getMorphClass()`."""
+        if self._around.morphs is not None:
+            raise self._around.morphs
+        return class_name
+
     # ---- relations ---------------------------------------------------------------------------------
 
     def relation(self, model: PhpObject, name: str, php: Evaluator) -> relations.Relation | None:
@@ -623,7 +641,7 @@ _METHODS: dict[str, _Method] = {
     "getkeyname": lambda m, php, model, _: m.view(model, php).key_name.encode(),
     "getroutekey": lambda m, php, model, _: m.key(model, php),
     "gettable": lambda m, php, model, _: m.view(model, php).table.encode(),
-    "getmorphclass": lambda m, php, model, _: model.class_name.encode(),
+    "getmorphclass": lambda m, php, model, _: m.morph_class(model.class_name).encode(),
     "getattribute": lambda m, php, model, a: m.read(php, model, php.text(a[0]).decode()),
     "getattributes": lambda m, php, model, _: m.view(model, php).attributes.copy(),
     "toarray": lambda m, php, model, _: m.to_array(model, php),

@@ -121,7 +121,9 @@ def _morph(*, many: bool) -> Make:
         related, name = asked.related(), asked.text(1)
         own = asked.models.view(asked.parent, asked.php)
         kind, id = asked.text(2, f"{name}_type"), asked.text(3, f"{name}_id")
-        same_class = Condition(column=kind, operator="=", value=asked.parent.class_name.encode())
+        same_class = Condition(
+            column=kind, operator="=", value=asked.models.morph_class(asked.parent.class_name).encode()
+        )
         description = Description(
             related=related,
             many=many,
@@ -164,7 +166,7 @@ def _morph_to(asked: Asked) -> Relation:
         raise Refused(f"the relation {asked.method}() without a type")
     if not isinstance(held, bytes):
         raise Refused(f"the type of the relation {asked.method}()")
-    related = held.decode("utf-8", "replace").lstrip("\\")
+    related = asked.models.morph_class(held.decode("utf-8", "replace").lstrip("\\"))
     owner = asked.text(3, asked.key_of(related))
     description = Description(related=related, many=False, local=id, foreign=owner)
     return Relation(_SPACE + "MorphTo", asked.parent, description)
@@ -386,7 +388,7 @@ def _query(
             for key in list(row):
                 if isinstance(key, bytes) and key.startswith(b"pivot_"):
                     pivots[key[len(b"pivot_") :]] = row.pop(key)
-        model = models.hydrate(description.related, row, connection, php)
+        model = models.hydrate(description.related, row, connection, php, among=len(rows))
         if pivot:
             held = models.pivot(pivots, pivot, connection, timestamps=description.pivot_timestamps, php=php)
             set_relation(model, description.accessor, held)
