@@ -1,17 +1,19 @@
-"""JSON text → values, as PHP's json_decode reads it (default depth and flags)."""
+"""JSON text → values, as PHP's json_decode reads it."""
 
 from __future__ import annotations
 
 import json
-from typing import NoReturn
+import re
 
 from bridge.php.values import INT_MAX, INT_MIN, PhpArray, PhpObject, Value, array_key
 
-MAX_DEPTH = 511  # arrays and objects inside one another; depth 512 counts one more
+MAX_DEPTH = 512  # a scalar inside counts as one level more
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-class _NotJson(ValueError):
-    pass
+class NotJson(ValueError):
+    """PHP gives null (or throws, if asked to)."""
 
 
 def decode_json(text: bytes, *, objects: bool) -> Value:
@@ -19,59 +21,60 @@ def decode_json(text: bytes, *, objects: bool) -> Value:
 
     `objects`: `{…}` becomes a stdClass; else an array.
     """
-    pairs = _object if objects else _array
     try:
-        value = json.loads(text.decode(), object_pairs_hook=pairs, parse_int=_int, parse_constant=_constant)
-        return _value(value, 0)
-    except (ValueError, RecursionError):
+        return read_json(text, objects=objects)
+    except NotJson:
         return None
 
 
-class _Pairs(list[tuple[str, object]]):
-    """The members of one object, before their values are converted."""
+def read_json(text: bytes, *, objects: bool, depth: int = MAX_DEPTH, big_as_text: bool = False) -> Value:
+    """The value; NotJson where there is none. `big_as_text`: integers over 64 bits stay text, else float."""
+
+    def number(digits: str) -> Value:
+        # Python refuses to convert very long digits
+        whole = int(digits) if len(digits) <= 20 else INT_MAX + 1
+        if INT_MIN <= whole <= INT_MAX:
+            return whole
+        return digits.encode() if big_as_text else float(digits)
+
+    def reject(name: str) -> Value:
+        raise NotJson(name)
+
+    def members(pairs: list[tuple[str, object]]) -> Value:
+        entries: dict[int | bytes, Value] = {}
+        for name, value in pairs:
+            key = name.encode()  # a lone surrogate is an error in PHP too
+            if objects and key[:1] == b"\0":
+                raise NotJson("a property name that begins with NUL")
+            entries[key if objects else array_key(key)] = _value(value)
+        return PhpObject("stdClass", entries) if objects else PhpArray(entries)
+
+    decoder = json.JSONDecoder(
+        object_pairs_hook=members, parse_int=number, parse_float=float, parse_constant=reject
+    )
+    try:
+        decoded = text.decode()
+        if decoded[:1] == "\ufeff" or _depth(decoded) >= depth:
+            raise NotJson("a byte order mark, or too deep")
+        return _value(decoder.decode(decoded))
+    except ValueError as error:
+        raise NotJson("not JSON") from error
 
 
-class _ObjectPairs(_Pairs):
-    pass
+def _value(read: object) -> Value:
+    if isinstance(read, str):
+        return read.encode()
+    if isinstance(read, list):
+        return PhpArray.of(_value(item) for item in read)
+    return read  # type: ignore[return-value]
 
 
-def _array(pairs: list[tuple[str, object]]) -> _Pairs:
-    return _Pairs(pairs)
-
-
-def _object(pairs: list[tuple[str, object]]) -> _Pairs:
-    return _ObjectPairs(pairs)
-
-
-def _int(digits: str) -> int | float:
-    if len(digits) > 20:  # Python refuses to convert very long digits
-        return float(digits)
-    number = int(digits)
-    return number if INT_MIN <= number <= INT_MAX else float(number)
-
-
-def _constant(name: str) -> NoReturn:
-    raise _NotJson(name)
-
-
-def _value(value: object, depth: int) -> Value:
-    match value:
-        case None | bool() | int() | float():
-            return value
-        case str():
-            return value.encode()  # a lone surrogate is an error in PHP too
-    if depth >= MAX_DEPTH:
-        raise _NotJson("too deep")
-    match value:
-        case _ObjectPairs():
-            properties: dict[int | bytes, Value] = {}
-            for key, item in value:
-                if key[:1] == "\0":
-                    raise _NotJson("a property name that begins with NUL")
-                properties[key.encode()] = _value(item, depth + 1)
-            return PhpObject("stdClass", properties)
-        case _Pairs():
-            return PhpArray((array_key(key.encode()), _value(item, depth + 1)) for key, item in value)
-        case list():
-            return PhpArray.of([_value(item, depth + 1) for item in value])
-    raise _NotJson("an unknown kind of value")
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for character in _STRING.sub("", text):
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest

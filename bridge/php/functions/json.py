@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from bridge.errors import WouldFail
 from bridge.php.evaluate import Evaluator
 from bridge.php.functions.signature import check_length, table, value_error
+from bridge.php.json_decode import NotJson, read_json
 from bridge.php.json_encode import json_encode
 from bridge.php.operators import Thrown
-from bridge.php.values import INT_MAX, INT_MIN, EnumCase, PhpArray, PhpObject, Value, array_key
+from bridge.php.values import EnumCase, PhpObject, Value
 
 HEX_TAG, HEX_AMP, HEX_APOS, HEX_QUOT = 1, 2, 4, 8
 UNESCAPED_SLASHES, PRETTY_PRINT, UNESCAPED_UNICODE, THROW = 64, 128, 256, 4194304
 OBJECT_AS_ARRAY, BIGINT_AS_STRING = 1, 2
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _KNOWN = (
     HEX_TAG | HEX_AMP | HEX_APOS | HEX_QUOT | UNESCAPED_SLASHES | PRETTY_PRINT | UNESCAPED_UNICODE | THROW
 )
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPE = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\u([0-9a-f]{4})|\\(.)|([<>&'])")
 _HEX = {"<": HEX_TAG, ">": HEX_TAG, "&": HEX_AMP, "'": HEX_APOS}
 
@@ -113,10 +113,6 @@ def _structure(text: str, pieces: list[str], indent: int, pretty: bool) -> int:
     return indent
 
 
-class _Malformed(Exception):
-    pass
-
-
 def _decode(
     php: Evaluator, json_: bytes, associative: bool | None = None, depth: int = 512, flags: int = 0
 ) -> Value:
@@ -125,71 +121,17 @@ def _decode(
     if depth < 1:
         value_error("json_decode", 3, "depth", "must be greater than 0")
     arrays = associative if associative is not None else bool(flags & OBJECT_AS_ARRAY)
+    php.spend(len(json_) // 32)
     try:
-        text = json_.decode()
-        if _depth(text) >= min(depth, 512):  # scalars inside are one level more
-            if depth > 512:
-                php.refuse("json_decode() this deep")
-            raise _Malformed
-        return _read(php, text, arrays, bool(flags & BIGINT_AS_STRING))
-    except (ValueError, _Malformed) as error:
+        return read_json(
+            json_, objects=not arrays, depth=min(depth, 512), big_as_text=bool(flags & BIGINT_AS_STRING)
+        )
+    except NotJson as error:
+        if depth > 512:
+            php.refuse("json_decode() this deep")
         if flags & THROW:
             raise Thrown("JsonException", "Syntax error") from error
         return None
-
-
-def _read(php: Evaluator, text: str, arrays: bool, big_as_text: bool) -> Value:
-    def number(digits: str) -> Value:
-        whole = int(digits) if len(digits) <= 20 else INT_MAX + 1
-        if INT_MIN <= whole <= INT_MAX:
-            return whole
-        return digits.encode() if big_as_text else float(digits)
-
-    def reject(name: str) -> Value:
-        raise _Malformed
-
-    def members(pairs: list[tuple[str, object]]) -> Value:
-        entries: dict[int | bytes, Value] = {}
-        for name, value in pairs:
-            key = _bytes(name)
-            if not arrays and key[:1] == b"\0":
-                raise _Malformed
-            entries[array_key(key) if arrays else key] = _value(value)
-        return PhpArray(entries) if arrays else PhpObject("stdClass", entries)
-
-    decoder = json.JSONDecoder(
-        object_pairs_hook=members, parse_int=number, parse_float=float, parse_constant=reject
-    )
-    if text[:1] == "\ufeff":
-        raise _Malformed
-    php.spend(len(text) // 32)
-    return _value(decoder.decode(text))
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        raise _Malformed from None
-
-
-def _value(read: object) -> Value:
-    if isinstance(read, str):
-        return _bytes(read)
-    if isinstance(read, list):
-        return PhpArray.of(_value(item) for item in read)
-    return read  # type: ignore[return-value]
-
-
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    for character in _STRING.sub("", text):
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
 
 
 FUNCTIONS = table(
