@@ -60,7 +60,8 @@ class Kind:
 
 
 KINDS = (
-    Kind(label="literal", id="shape-with-literal", target=10),
+    Kind(label="literal", id="scalar-seed", target=10),
+    Kind(label="code", id="shape-with-literal", target=10),
     Kind(label="model", id="model-message", target=3),
     Kind(label="relations", id="model-relations", target=3),
 )
