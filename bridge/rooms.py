@@ -108,14 +108,14 @@ def survey_app(settings: Settings) -> list[Finding] | None:
     if not source.has_code:
         return None
     world = AppWorld(source, laravel.release or NEWEST, known_to(laravel))
-    php = bool(settings.php) and (laravel.path / "bootstrap/app.php").is_file()
+    php = bool(settings.php_binary) and (laravel.path / "bootstrap/app.php").is_file()
     return survey(source, world, mapped=event_mappings(settings), php=php)
 
 
 @contextlib.contextmanager
 def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | None]:
     """The rung that asks the app's own PHP, where there is one to boot; its processes end with the block."""
-    if not settings.php or not (settings.laravel.path / "bootstrap/app.php").is_file():
+    if not settings.php_binary or not (settings.laravel.path / "bootstrap/app.php").is_file():
         yield None
         return
     try:
@@ -124,7 +124,7 @@ def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | Non
         connection, queue = "database", "default"
     rung = HelperRung(
         settings.laravel.path,
-        php=settings.php,
+        php=settings.php_binary,
         size=settings.php_processes,
         connection_name=connection,
         queue=queue,

@@ -73,7 +73,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         "backoff": 1.5, "timezone": "Europe/Berlin", "laravel_version": "11.38", "stall_timeout": 2.5,
         "drain_seconds": 0.5, "allowed_origins": ["a.example", "b.example"], "max_backlog": 4096,
     }  # fmt: skip
-    texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix")
+    texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary")
     for setting in SETTINGS:
         sample = samples.get(setting.name, "text" if setting.name in texts else 7)
         text = ",".join(sample) if isinstance(sample, list) else json.dumps(sample).strip('"')

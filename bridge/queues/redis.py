@@ -410,9 +410,11 @@ def _by_queue(jobs: Sequence[Job]) -> dict[str, list[bytes]]:
 
 
 def _unavailable(error: RedisError) -> ServiceUnavailable:
-    return ServiceUnavailable(f"Redis cannot serve: {_reason(error)}")
+    return ServiceUnavailable(
+        f"Redis cannot serve: {_reason(error)}: start it, or correct REDIS_HOST and REDIS_PORT in .env"
+    )
 
 
 def _reason(error: RedisError) -> str:
     """One line without the arguments of the command, which hold payloads."""
-    return f"{type(error).__name__} {str(error).partition(', with args')[0]}"[:200]
+    return f"{type(error).__name__} {str(error).partition(', with args')[0].rstrip('.')}"[:200]

@@ -157,7 +157,10 @@ class SqlConnection:
 
     def _unavailable(self, error: SQLAlchemyError) -> ServiceUnavailable:
         where = self._engine.url.render_as_string(hide_password=True)
-        return ServiceUnavailable(f"the database {where} cannot serve: {_reason(error)}")
+        return ServiceUnavailable(
+            f"the database {where} cannot serve: {_reason(error)}: "
+            "start it, or correct DB_HOST and DB_PORT in .env"
+        )
 
 
 def _family(engine: Engine) -> str:

@@ -84,7 +84,7 @@ class Settings:
     activity_timeout: int
     max_backlog: int
     stall_timeout: float
-    php: str
+    php_binary: str
     php_processes: int
     force: bool
     drain_seconds: float

@@ -140,7 +140,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign."),
     Setting("max_backlog", _whole(1024), 1_048_576, "Bytes that may wait for a slow reader; then it is cut."),
     Setting("stall_timeout", _seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
-    Setting("php", lambda value: text(value) if value else "", "php",
+    Setting("php_binary", lambda value: text(value) if value else "", "php",
             "PHP's command line program, for events that only the app itself can tell; empty: never."),
     Setting("php_processes", COUNT, 1, "PHP processes at most; none is started before it is needed."),
     Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
