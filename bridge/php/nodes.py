@@ -420,4 +420,5 @@ class ClassDeclaration(Node):
     properties: dict[str, PropertyDeclaration]
     methods: dict[str, Method]
     attributes: tuple[str, ...] = ()
+    attribute_arguments: dict[str, tuple[Argument, ...]] = field(default_factory=dict)
     abstract: bool = False

@@ -8,6 +8,7 @@ construct is one entry there (and one in `expressions` or `statements`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -177,6 +178,7 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
         properties=properties,
         methods=methods,
         attributes=_attributes(tree, scope),
+        attribute_arguments=_attribute_arguments(tree, lower),
         abstract=any(c.type == "abstract_modifier" for c in tree.named_children),
     )
 
@@ -188,6 +190,19 @@ def _attributes(tree: Tree, scope: Scope) -> tuple[str, ...]:
         for group in of_type(group_list, "attribute_group")
         for attribute in of_type(group, "attribute")
     )
+
+
+def _attribute_arguments(tree: Tree, lower: Lower) -> dict[str, tuple[n.Argument, ...]]:
+    """Attribute → its arguments; without those that are not understood."""
+    found: dict[str, tuple[n.Argument, ...]] = {}
+    for group_list in of_type(tree, "attribute_list"):
+        for group in of_type(group_list, "attribute_group"):
+            for attribute in of_type(group, "attribute"):
+                given = next(iter(of_type(attribute, "arguments")), None)
+                with contextlib.suppress(Refused):
+                    name = lower.scope.class_name(text_of(children_of(attribute)[0]))
+                    found[name] = lower.arguments(given)
+    return found
 
 
 def _visibility(tree: Tree) -> str:

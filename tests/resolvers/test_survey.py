@@ -155,6 +155,65 @@ def test_a_refusal_is_found_through_methods_closures_models_relations_and_casts(
     assert why in row["why"]
 
 
+SHIPPED_ORDER = (
+    "class Shipped implements ShouldBroadcast { public \\App\\Models\\Order $order;"
+    " public function broadcastOn() { return [new Channel('o.'.$this->order->customer->id)]; } }"
+)
+
+
+@pytest.mark.parametrize(
+    ("boot", "rung"),
+    [
+        (
+            "static::creating(function ($m) { $m->slug = static::slug(); static::where('a', 1)->get(); });",
+            "native",
+        ),
+        ("static::observe(Watcher::class);", "native"),
+        ("static::observe(new Watcher);", "native"),
+        ("static::observe(Reader::class);", "refused"),
+        ("static::observe(\\Nobody\\Watcher::class);", "refused"),
+        ("static::retrieved(function ($m) { $m->a = 1; });", "refused"),
+        ("foreach ([1] as $x) { static::slug(); }", "refused"),
+    ],
+)
+def test_what_a_model_does_when_it_boots_counts_only_for_reading(
+    tmp_path: Path, boot: str, rung: str
+) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Shipped=SHIPPED_ORDER,
+        Models_Order=f"class Order extends Model {{ protected static function booted() {{ {boot} }}"
+        " public function customer() { return $this->belongsTo(Order::class); } }",
+        Models_Watcher="class Watcher { public function saved($m) {} }",
+        Models_Reader="class Reader { public function retrieved($m) {} }",
+    )
+    assert report(app)["App\\Events\\Shipped"]["rung"] == rung
+
+
+@pytest.mark.parametrize(
+    ("call", "relation", "rung"),
+    [
+        ("Relation::morphMap(['order' => Order::class]);", "belongsTo(Order::class)", "native"),
+        ("Relation::morphMap(['order' => Order::class]);", "morphOne(Order::class, 'a')", "refused"),
+        ("// Relation::morphMap([]);", "morphOne(Order::class, 'a')", "native"),
+        ("Model::preventLazyLoading();", "belongsTo(Order::class)", "native"),
+        ("Date::use(CarbonImmutable::class);", "belongsTo(Order::class)", "refused"),
+        ("/* Date::use(CarbonImmutable::class); */", "belongsTo(Order::class)", "native"),
+    ],
+)
+def test_what_a_provider_changes_counts_where_it_matters(
+    tmp_path: Path, call: str, relation: str, rung: str
+) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Shipped=SHIPPED_ORDER,
+        Models_Order=f"class Order extends Model {{ public function customer()"
+        f" {{ return $this->{relation}; }} }}",
+        Providers_AppServiceProvider=f"class AppServiceProvider {{ public function boot() {{\n{call}\n}} }}",
+    )
+    assert report(app)["App\\Events\\Shipped"]["rung"] == rung
+
+
 def test_a_class_with_a_constructor_that_only_php_can_run_is_native(tmp_path: Path) -> None:
     app = app_with(
         tmp_path,

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from bridge.errors import Refused
 from bridge.laravel.framework import MODEL
 from bridge.laravel.inflection import snake
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
-from bridge.php.classes import BoundMethod
+from bridge.php.classes import BoundMethod, ClassTable
 from bridge.php.evaluate import Evaluator
 from bridge.php.syntax import source_of
 
@@ -31,7 +31,7 @@ _UNIQUE_IDS = {
 # Methods of Model that an app may override and that change what comes out; `toArray` and `serializeDate`
 # are evaluated instead.
 _OVERRIDES = {
-    "__get", "__call", "__construct", "__tostring", "getattribute", "getattributes", "getattributevalue",
+    "__get", "__call", "__construct", "getattribute", "getattributes", "getattributevalue",
     "getattributefromarray", "attributestoarray", "relationstoarray", "getarrayableattributes",
     "getarrayableitems", "getarrayableappends", "getarrayablerelations", "gethidden", "getvisible",
     "getappends", "getcasts", "getcasttype", "castattribute", "getdates", "getdateformat", "asdatetime",
@@ -91,7 +91,7 @@ class ModelFacts:
             for name, declared in part.properties.items():
                 if name == "dispatchesEvents" and _dispatches_when_read(declared.default):
                     raise Refused(f"{part.name} has $dispatchesEvents", file=part.file, line=declared.line)
-        scope = _boot(own)
+        scope = _boot(own, classes)
         names = {part.name for part in parts}
 
         def constant(name: str, default: str) -> str:
@@ -134,7 +134,7 @@ def _snake_attributes(class_name: str, php: Evaluator) -> bool:
     return default is not False
 
 
-def _boot(parts: list[n.ClassDeclaration]) -> Refused | None:
+def _boot(parts: list[n.ClassDeclaration], classes: ClassTable) -> Refused | None:
     """Refused (raised) for hooks on reading, returned for global scopes, which only relations obey."""
     scope: Refused | None = None
     for part in parts:
@@ -142,6 +142,10 @@ def _boot(parts: list[n.ClassDeclaration]) -> Refused | None:
             short = attribute.rsplit("\\", 1)[-1]
             if short in ("ScopedBy",):
                 scope = scope or Refused(f"{part.name} has a global scope", file=part.file, line=part.line)
+            elif short == "ObservedBy" and _hears_no_reading(
+                part.attribute_arguments.get(attribute), classes
+            ):
+                continue
             elif short not in ("UseFactory", "UsePolicy", "AllowDynamicProperties"):
                 raise Refused(f"{part.name} has the attribute {short}", file=part.file, line=part.line)
         for name, method in part.methods.items():
@@ -150,18 +154,61 @@ def _boot(parts: list[n.ClassDeclaration]) -> Refused | None:
             )
             if not boots or method.abstract:
                 continue
-            for call in _STATIC_CALL.findall(source_of(method)):
-                called = call.decode().lower()
+            for call, arguments in _boot_calls(method, classes):
+                called = call.lower()
                 if called == "addglobalscope":
                     where = {"file": part.file, "line": method.line}
                     scope = scope or Refused(f"{part.name} has a global scope", **where)  # type: ignore[arg-type]
+                elif called == "observe" and _hears_no_reading(arguments, classes):
+                    continue
                 elif called not in _HARMLESS_BOOT:
                     raise Refused(
-                        f"{part.name}::{method.name}() calls {call.decode()}()",
-                        file=part.file,
-                        line=method.line,
+                        f"{part.name}::{method.name}() calls {call}()", file=part.file, line=method.line
                     )
     return scope
+
+
+def _boot_calls(method: n.Method, classes: ClassTable) -> Iterable[tuple[str, tuple[n.Argument, ...] | None]]:
+    """Static calls that a boot method makes of its own class, without those in listeners to writes; where
+    its code is not understood, everything that looks like one, without arguments."""
+    try:
+        body = classes.body(method)
+    except Refused:
+        return [(call.decode(), None) for call in _STATIC_CALL.findall(source_of(method))]
+    return list(_calls(body))
+
+
+def _calls(part: object) -> Iterable[tuple[str, tuple[n.Argument, ...]]]:
+    if isinstance(part, tuple):
+        for inner in part:
+            yield from _calls(inner)
+    elif isinstance(part, n.StaticCall) and part.class_name in ("self", "static", "parent"):
+        yield part.name, part.arguments
+        listens = part.name.lower() in _HARMLESS_BOOT
+        for argument in part.arguments:
+            if not (listens and isinstance(argument.value, n.Closure)):
+                yield from _calls(argument)
+    elif isinstance(part, n.Node):
+        for one in fields(part):
+            yield from _calls(getattr(part, one.name))
+
+
+def _hears_no_reading(arguments: tuple[n.Argument, ...] | None, classes: ClassTable) -> bool:
+    """Whether observers, named by their classes, do nothing when a model is read."""
+    if arguments is None or len(arguments) != 1:
+        return False
+    given = arguments[0].value
+    listed = [entry.value for entry in given.entries] if isinstance(given, n.ArrayLiteral) else [given]
+    for one in listed:
+        if isinstance(one, n.New) and isinstance(one.class_name, str):
+            name = one.class_name
+        elif isinstance(one, n.Literal) and isinstance(one.value, bytes):
+            name = one.value.decode("utf-8", "replace").lstrip("\\")
+        else:
+            return False
+        if classes.find(name) is None or classes.method(name, "retrieved") is not None:
+            return False
+    return True
 
 
 def _accessors(
