@@ -14,8 +14,10 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge import __version__
 from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, Unreadable, UsageError
@@ -24,6 +26,9 @@ from bridge.laravel.version import parse_version
 from bridge.resolvers.ladder import Ladder
 from bridge.resolvers.resolution import Resolution
 from bridge.resolvers.survey import Finding
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
 
 EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (
     (UsageError, 2),
@@ -78,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     _app_arguments(resolve)
     resolve.add_argument("--laravel", metavar="VERSION", help="Laravel's version, where it cannot be read")
     resolve.add_argument("--only", metavar="RUNGS", help="rungs allowed: mapping,framework,native,php")
+    resolve.add_argument(
+        "--compare", action="store_true", help="beside what PHP says; exit 1 if any job differs"
+    )
     resolve.add_argument("file", nargs="?", metavar="FILE", help="JSON Lines; standard input by default")
     resolve.set_defaults(command=_resolve)
 
@@ -129,8 +137,12 @@ def _resolve(given: argparse.Namespace) -> int:
     from bridge.rooms import build_ladder, event_mappings, php_rung
     from bridge.settings import load_settings
 
+    if given.compare and given.only:
+        raise UsageError("--compare asks every rung: leave out --only")
     flags = {"laravel_version": given.laravel}
     settings = load_settings(flags, os.environ, given.app, given.config)
+    if given.compare:
+        return _compare(settings, given)
     only = [name.strip() for name in given.only.split(",")] if given.only else RUNGS
     version = parse_version(given.laravel) if given.laravel else None
     with php_rung(settings, fatal=1) as php:
@@ -141,15 +153,54 @@ def _resolve(given: argparse.Namespace) -> int:
 
 
 def _resolve_lines(ladder: Ladder, file: str | None) -> None:
+    for row, payload in _rows(file):
+        _print_json({"id": row.get("id"), **_report(_resolved(ladder, payload))})
+
+
+def _compare(settings: Settings, given: argparse.Namespace) -> int:
+    """Each job without PHP and by PHP; 1 if any is not the same."""
+    from bridge.resolvers.comparison import compare, preferred
+    from bridge.rooms import compared_ladders
+
+    counts = Counter[str]()
+    with compared_ladders(settings, parse_version(given.laravel) if given.laravel else None) as (native, php):
+        for row, payload in _rows(given.file):
+            both = compare(partial(_resolved, native, payload), partial(_resolved, php, payload))
+            sides: dict[str, object] = {
+                "native": _report(both.native),
+                "php": _report(both.php),
+                "same": both.same,
+            }
+            if both.same is None:
+                sides["why"] = both.why
+            elif not both.same:
+                sides["differences"] = both.differences
+            report = _report(preferred(both.native, both.php))
+            _print_json({"id": row.get("id"), **report, "compare": sides})
+            counts[_VERDICTS[both.same]] += 1
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS.values())
+    print(f"bridge: {counts.total()} jobs compared: {told}", file=sys.stderr)
+    return 1 if counts[_VERDICTS[False]] else 0
+
+
+_VERDICTS = {True: "same", False: "different", None: "not to be compared"}
+
+
+def _resolved(ladder: Ladder, payload: bytes) -> Resolution:
+    try:
+        return ladder.resolve(read_payload(payload))
+    except Unreadable as problem:
+        return Resolution(outcome="failed", event="", why=str(problem))
+
+
+def _print_json(line: Mapping[str, object]) -> None:
+    print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+def _rows(file: str | None) -> Iterable[tuple[dict[str, object], bytes]]:
     for number, line in enumerate(_lines(file), 1):
-        if not line.strip():
-            continue
-        row, payload = _row(line, number)
-        try:
-            resolution = ladder.resolve(read_payload(payload))
-        except Unreadable as problem:
-            resolution = Resolution(outcome="failed", event="", why=str(problem))
-        print(json.dumps({"id": row.get("id"), **_report(resolution)}, ensure_ascii=False), flush=True)
+        if line.strip():
+            yield _row(line, number)
 
 
 def _lines(file: str | None) -> Iterable[str]:

@@ -136,6 +136,25 @@ def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | Non
         rung.close()
 
 
+@contextlib.contextmanager
+def compared_ladders(settings: Settings, version: Version | None) -> Iterator[tuple[Ladder, Ladder]]:
+    """The ladder without PHP and PHP alone; their connections and processes end with the block."""
+    with php_rung(settings, fatal=1) as php, contextlib.ExitStack() as stack:
+        if php is None:
+            raise ConfigurationError(
+                "php_binary",
+                "cannot be asked, so there is nothing to compare with",
+                mend="set it to PHP's program, and --app to an app with bootstrap/app.php",
+            )
+        native, real = (
+            build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
+            for only in (RUNGS[:-1], RUNGS[-1:])
+        )
+        stack.callback(native.close)
+        stack.callback(real.close)
+        yield native, real
+
+
 def unique_locks(laravel: LaravelApp, redis: Callable[[str], RedisConnection] | None = None) -> UniqueLocks:
     """The locks of the app's unique events; `redis` gives connections in place of the app."""
     try:
