@@ -84,13 +84,21 @@ class AppSource:
         return False
 
     def files(self) -> Iterator[str]:
-        """Every PHP file of the autoload folders, sorted, as paths from the app's root."""
-        for _, folder in self._roots:
+        """Every PHP file of the autoload folders, sorted, as paths from the app's root.
+
+        Composer's path repositories, which it links into vendor/, are folders of the app.
+        """
+        linked = [root for root in self._packages if self._is_linked(root[1])]
+        for _, folder in (*self._roots, *linked):
             for root, folders, names in os.walk(self._path / folder):
                 folders[:] = sorted(name for name in folders if name not in _SKIPPED)
                 for name in sorted(names):
                     if name.endswith(".php"):
                         yield os.path.relpath(os.path.join(root, name), self._path)
+
+    def _is_linked(self, folder: str) -> bool:
+        home, place = self._path.resolve(), (self._path / folder).resolve()
+        return place.is_relative_to(home) and not place.is_relative_to(home / "vendor")
 
     def text(self, relative: str) -> bytes:
         """The source of a file, by its path from the app's root; empty if it cannot be read."""

@@ -257,7 +257,7 @@ class Plan(Walk):
         if native.around.morphs is not None and method.removeprefix("get").startswith("morph"):
             self._refusal(native.around.morphs)
         if relation is not None:
-            related = texts[0].lstrip("\\") if texts else ""
+            related = next(texts_of(node.arguments[:1]), "").lstrip("\\")
             many = relation.endswith(("Many", "BelongsToMany"))
             return Kind(class_name=relation, item="" if method == "morphto" else related, many=many)
         if not native.knows(method):

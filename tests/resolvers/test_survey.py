@@ -259,6 +259,21 @@ def test_traits_and_parents_of_installed_packages_are_read(tmp_path: Path) -> No
     )
 
 
+def test_a_module_that_composer_links_into_vendor_is_the_apps_own(tmp_path: Path) -> None:
+    app = app_with(tmp_path, Events_Silent="class Silent {}")
+    (app / "modules/ai/src").mkdir(parents=True)
+    (app / "modules/ai/src/Said.php").write_text(
+        "<?php namespace Ai; class Said implements \\Illuminate\\Contracts\\Broadcasting\\ShouldBroadcast"
+        " { public function broadcastOn() { return ['ai']; } }"
+    )
+    (app / "vendor/maker").mkdir(parents=True)
+    (app / "vendor/maker/ai").symlink_to("../../modules/ai")
+    (app / "vendor/composer").mkdir()
+    package = {"name": "maker/ai", "install-path": "../maker/ai", "autoload": {"psr-4": {"Ai\\": "src/"}}}
+    (app / "vendor/composer/installed.json").write_text(json.dumps({"packages": [package]}))
+    assert report(app)["Ai\\Said"]["rung"] == "native"
+
+
 def test_the_table_says_what_serves_each_class_and_why(tmp_path: Path) -> None:
     app = app_with(
         tmp_path,
