@@ -535,10 +535,10 @@ class ModelClass:
     @staticmethod
     def knows(method: str) -> bool:
         """Whether `call` has an entry for the method of Laravel's Model."""
-        return method.lower() in _METHODS or method.lower() in relations.RELATIONS
+        return method.lower() in METHODS or method.lower() in relations.RELATIONS
 
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
-        act = _METHODS.get(method.lower())
+        act = METHODS.get(method.lower())
         if act is not None:
             return act(self, php, subject, arguments)
         make = relations.RELATIONS.get(method.lower())
@@ -636,7 +636,7 @@ def _is(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequenc
     return same and mine.table == theirs.table and mine.connection == theirs.connection
 
 
-_METHODS: dict[str, _Method] = {
+METHODS: dict[str, _Method] = {
     "getkey": lambda m, php, model, _: m.key(model, php),
     "getkeyname": lambda m, php, model, _: m.view(model, php).key_name.encode(),
     "getroutekey": lambda m, php, model, _: m.key(model, php),
@@ -665,4 +665,4 @@ _METHODS: dict[str, _Method] = {
     "getchanges": lambda m, php, model, _: PhpArray(),
     "getdirty": lambda m, php, model, _: PhpArray(),
 }
-_MODEL_METHODS = frozenset(_METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}
+_MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}
