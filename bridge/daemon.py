@@ -254,12 +254,12 @@ class Daemon:
                 runner.run(self._serve(listening, node, worker, queue, failed))
             return 0
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_error(group) from None
 
     async def _serve(
         self, listening: socket.socket, node: Node, worker: Worker, queue: Queue, failed: FailedJobs
     ) -> None:
-        stopping = _stop_signal()
+        stopping = stop_signal()
         certificate = None
         if self.settings.ssl_cert and self.settings.ssl_key:
             certificate = (self.settings.ssl_cert, self.settings.ssl_key)
@@ -277,7 +277,7 @@ class Daemon:
                 await asyncio.to_thread(_wait_for_store, queue)
                 await asyncio.to_thread(_look_at_failed_jobs, failed)
                 worker.start()
-                self.announce(_address(listening, tls=certificate is not None))
+                self.announce(address(listening, tls=certificate is not None))
                 await stopping.wait()
                 log.info("stopping", extra={"action": "drain"})
                 await asyncio.to_thread(worker.stop, self.settings.drain_seconds)
@@ -286,7 +286,7 @@ class Daemon:
         await asyncio.to_thread(_close, worker, queue, failed)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that ended the start; its companions only followed it."""
     ours = group.subgroup(BridgeError)
     first: BaseException = ours or group
@@ -295,7 +295,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return first
 
 
-def _stop_signal() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
     """Set by the first SIGTERM or SIGINT; the second ends the process as if there were no handler."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -339,7 +339,7 @@ def _close(worker: Worker, queue: Queue, failed: FailedJobs) -> None:
         failed.close()
 
 
-def _address(listening: socket.socket, *, tls: bool) -> str:
+def address(listening: socket.socket, *, tls: bool) -> str:
     host, port = listening.getsockname()[:2]
     scheme = "https" if tls else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
+from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 from nacl.utils import random as random_bytes
 
@@ -152,6 +153,16 @@ def seal(channel: str, data: str, key: bytes, *, nonce: bytes | None = None) -> 
         {"nonce": _encode(sealed.nonce), "ciphertext": _encode(sealed.ciphertext)}, separators=(",", ":")
     )
     return text.replace("/", "\\/")  # as PHP's json_encode writes it
+
+
+def unseal(channel: str, sealed: str, key: bytes) -> str | None:
+    """The text that was sealed; None where it is not of that form or was sealed with another key."""
+    shared = hashlib.sha256(channel.encode() + key).digest()
+    try:
+        parts = json.loads(sealed)
+        return SecretBox(shared).decrypt(_decode(parts["ciphertext"]), _decode(parts["nonce"])).decode()
+    except (ValueError, TypeError, KeyError, AttributeError, CryptoError):
+        return None
 
 
 def _key_bytes(key: Secret) -> bytes:

@@ -84,7 +84,7 @@ class DatabaseQueue:
         self._active = self._queues  # but for those that are paused
         self._retry_after = retry_after
         self._clock = clock
-        self._jobs = _jobs_table(table)
+        self._jobs = jobs_table(table)
         self._page = _page(self._jobs, self._sql.dialect)
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues)
         self._skip_locked: bool | None = None
@@ -304,7 +304,7 @@ def skips_locked(version: str) -> bool:
     return False
 
 
-def _jobs_table(name: str) -> sa.TableClause:
+def jobs_table(name: str) -> sa.TableClause:
     schema, _, table = name.rpartition(".")
     big, text, number = sa.BigInteger(), sa.Text(), sa.Integer()
     return sa.table(

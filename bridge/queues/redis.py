@@ -89,7 +89,7 @@ class RedisQueue:
     ) -> None:
         self._client = client
         self._connection_name = connection_name
-        self._keys = {name: _Keys.of(prefix, name) for name in queues}
+        self._keys = {name: Keys.of(prefix, name) for name in queues}
         self._active = self._keys  # but for those that are paused
         self._retry_after = retry_after
         self._clock = clock
@@ -219,7 +219,7 @@ class RedisQueue:
         if waiter is not None:
             waiter.close()
 
-    def _reserve_from(self, queue: str, keys: _Keys, limit: int) -> list[Job]:
+    def _reserve_from(self, queue: str, keys: Keys, limit: int) -> list[Job]:
         now = int(self._clock())
         head, length = self._look(queue, keys, limit, now)
         found = _broadcasts(head)
@@ -238,7 +238,7 @@ class RedisQueue:
             place.position -= sum(number <= at_head for number in taken)
         return [found[number - 1].job(queue) for number in taken]
 
-    def _look(self, queue: str, keys: _Keys, limit: int, now: int) -> tuple[list[bytes], int]:
+    def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:
         """Due members are migrated. Returns the first `limit` entries of the list, and its length."""
 
         def look() -> list[Any]:
@@ -255,7 +255,7 @@ class RedisQueue:
         self._unfinished = self._unfinished or MIGRATED in (due, expired)
         return head, length
 
-    def _look_behind(self, queue: str, keys: _Keys, start: int) -> list[_Found]:
+    def _look_behind(self, queue: str, keys: Keys, start: int) -> list[_Found]:
         """Broadcasts among the next entries after those known to be others', never before `start`."""
         position = self._find_place(queue, keys, start)
         entries = self._range(keys.list, position, position + WINDOW - 1)
@@ -265,7 +265,7 @@ class RedisQueue:
             self._unfinished = self._unfinished or len(entries) == WINDOW
         return found
 
-    def _find_place(self, queue: str, keys: _Keys, start: int) -> int:
+    def _find_place(self, queue: str, keys: Keys, start: int) -> int:
         """The position where the search goes on: pops at the head move everything to the left."""
         place = self._places.get(queue)
         if place is None or place.position <= start:
@@ -339,7 +339,7 @@ class RedisQueue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Keys:
+class Keys:
     """The keys of one queue, in full."""
 
     list: bytes
@@ -348,7 +348,7 @@ class _Keys:
     notify: bytes
 
     @classmethod
-    def of(cls, prefix: str, queue: str) -> _Keys:
+    def of(cls, prefix: str, queue: str) -> Keys:
         key = f"{prefix}queues:{queue}".encode()
         return cls(list=key, delayed=key + b":delayed", reserved=key + b":reserved", notify=key + b":notify")
 
