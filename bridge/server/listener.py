@@ -65,6 +65,7 @@ class Listener:
     """Serves a node on listening sockets.
 
     routes       extra Starlette routes (a demo page, a dashboard); they come after the API's
+    instead      routes that come before the API's, and so in their place
     ready        what `/ready` answers; 200 when its `ready` is true, else 503
     certificate  TLS: paths of certificate chain and private key, PEM
     """
@@ -75,12 +76,13 @@ class Listener:
         sockets: Sequence[socket.socket],
         *,
         routes: Sequence[BaseRoute] = (),
+        instead: Sequence[BaseRoute] = (),
         ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
         certificate: tuple[str, str] | None = None,
     ) -> None:
         self._node = node
         self._sockets = list(sockets)
-        app = Starlette(routes=[*api.routes(node, ready), *routes])
+        app = Starlette(routes=[*instead, *api.routes(node, ready), *routes])
         chain, key = certificate or (None, None)
         protocol: Any = functools.partial(Socket, node)
         self._uvicorn = _Uvicorn(

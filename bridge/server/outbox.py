@@ -7,7 +7,6 @@ loop are written together, in order: with a backlog of events that is several ti
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -100,14 +99,12 @@ class Outbox:
             self._loop.call_soon(self._flush)
 
     def _write_run(self, batch: list[Socket]) -> None:
-        data, size, write = self._joined, len(self._joined), os.write
+        data, size = self._joined, len(self._joined)
         for socket in batch:  # `Socket.write`, written out: this is where a fan-out spends its time
-            fd, sent = socket.fd, 0
-            if fd >= 0:
-                try:
-                    sent = write(fd, data)
-                except OSError:
-                    sent = 0
+            try:
+                sent = socket.send(data)
+            except OSError:
+                sent = 0
             if sent != size:
                 socket.write(data[sent:])
 
