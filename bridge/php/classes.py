@@ -8,7 +8,7 @@ depends on it is refused: a guess could hide an overridden method or a hidden at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bridge.errors import Refused
@@ -149,19 +149,17 @@ class ClassTable:
             for trait_name in use.names:
                 trait = self.require(trait_name, file=declared.file, line=use.line)
                 for owner, original, visibility, alias in use.aliases:
-                    if visibility is not None and alias is None and original == method:
-                        continue
                     if alias is not None and alias.lower() == method and owner in (None, trait_name):
                         renamed = self._own_method(trait, original)
                         if renamed is not None:
-                            candidates.append(renamed.method)
+                            candidates.append(_with_visibility(renamed.method, visibility))
                 excluded = any(
                     original == method and trait_name in losers for _, original, losers in use.instead_of
                 )
                 if not excluded:
                     used = self._own_method(trait, method)
                     if used is not None:
-                        candidates.append(used.method)
+                        candidates.append(_as_declared(used.method, use, trait_name))
         if len(candidates) > 1 and any(c.source is not candidates[0].source for c in candidates):
             raise Refused(
                 f"{declared.name}::{method}() comes from two traits", file=declared.file, line=declared.line
@@ -215,3 +213,15 @@ class ClassTable:
                     if found is not None:
                         return found
         return None
+
+
+def _with_visibility(method: n.Method, visibility: str | None) -> n.Method:
+    return method if visibility in (None, method.visibility) else replace(method, visibility=visibility)
+
+
+def _as_declared(method: n.Method, use: n.TraitUse, trait: str) -> n.Method:
+    """A trait's method with the visibility that `use … { name as protected; }` gives it."""
+    for owner, original, visibility, alias in use.aliases:
+        if alias is None and original == method.name.lower() and owner in (None, trait):
+            return _with_visibility(method, visibility)
+    return method

@@ -46,6 +46,21 @@ _OVERRIDES = {
     "getmorphclass", "newrelatedinstance", "broadcastchannel", "load", "loadmissing", "getqualifiedkeyname",
     "getdeletedatcolumn", "hascast", "hasgetmutator", "hasattributemutator", "isclasscastable",
     "setrawattributes",
+    "__isset", "__callstatic", "__wakeup", "offsetget", "offsetexists", "initializetraits",
+    "bootifnotbooted", "boottraits", "firemodelevent", "firecustommodelevent", "getconnection",
+    "setconnection", "resolveconnection", "qualifycolumn", "registerglobalscopes", "getglobalscopes",
+    "addglobalscope", "adddateattributestoarray", "addmutatedattributestoarray", "addcastattributestoarray",
+    "cachemutatedattributes", "getmutatormethods", "getattributemarkedmutatormethods", "mergecasts",
+    "hasanygetmutator", "hasattributegetmutator", "mergeattributesfromcachedcasts", "astimestamp",
+    "mergeattributesfromclasscasts", "mergeattributesfromattributecasts", "fromdatetime", "isdateattribute",
+    "isdatecastable", "isdatecastablewithcustomformat", "iscustomdatetimecast", "isstandarddateformat",
+    "isimmutablecustomdatetimecast", "isjsoncastable", "isencryptedcastable", "isenumcastable",
+    "isclassserializable", "isdecimalcast", "resolvecasterclass", "parsecasterclass",
+    "serializeclasscastableattribute", "getclasscastableattributevalue",
+    "getenumcastableattributevalue", "syncoriginal", "getrelations",
+    "setrelation", "setrelations", "newbelongsto", "newhasone", "newhasmany", "newmorphone", "newmorphmany",
+    "newmorphto", "newbelongstomany", "getactualclassnameformorph", "joiningtablesegment", "getmorphs",
+    "relationresolver", "newcollectionfromattribute", "resolvecollectionfromattribute",
 }  # fmt: skip
 
 # What a class may do when it boots without any effect on reading: listening to writes.
@@ -53,7 +68,17 @@ _HARMLESS_BOOT = {
     "creating", "created", "updating", "updated", "saving", "saved", "deleting", "deleted", "restoring",
     "restored", "forcedeleting", "forcedeleted", "replicating", "trashed", "booting", "booted", "boot",
 }  # fmt: skip
-_STATIC_CALL = re.compile(rb"\b(?:static|self|parent)\s*::\s*(\w+)\s*\(")
+# What changes the reading of a model, whatever it is called on.
+_HOOKS = {
+    "retrieved", "observe", "addglobalscope", "addglobalscopes", "resolverelationusing", "listen",
+    "registermodelevent", "call_user_func", "call_user_func_array", "forward_static_call",
+    "forward_static_call_array",
+}  # fmt: skip
+_BOOTS = {"boot", "booted", "booting"}
+# Static properties by which a class chooses its query builder or collection.
+_CHOICES = {"builder", "collectionClass"}
+_OWN_CALL = re.compile(rb"\b(?:static|self|parent)\s*::\s*(\w+)\s*\(")
+_WORD = re.compile(rb"\w+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,16 +107,26 @@ class ModelFacts:
         own = [part for part in parts if part.file]
         if not any(part.name == MODEL for part in parts):
             raise Refused(f"{class_name} is no Eloquent model")
+        for name in sorted(_OVERRIDES):  # also under the alias of a trait's method
+            bound = classes.method(class_name, name)
+            if bound is not None:
+                method = bound.method
+                known = method.name if method.name.lower() == name else name
+                raise Refused(f"{bound.owner} overrides {known}()", file=method.file, line=method.line)
+        traits = {_short(part): part for part in parts if part.kind == "trait"}
         for part in own:
             for name, method in part.methods.items():
-                if name in _OVERRIDES:
-                    raise Refused(f"{part.name} overrides {method.name}()", file=part.file, line=method.line)
-                if name.startswith("initialize") and part.kind == "trait":
+                if name.startswith("initialize") and (part.kind == "trait" or name[10:] in traits):
                     raise Refused(f"{part.name} has {method.name}()", file=part.file, line=method.line)
+            for alias in _aliases(part):
+                if alias.lower() in _BOOTS or alias.lower().startswith(("boot", "initialize")):
+                    raise Refused(f"{part.name} has {alias}()", file=part.file, line=part.line)
             for name, declared in part.properties.items():
+                if name in _CHOICES and declared.static:
+                    raise Refused(f"{part.name} has ${name}", file=part.file, line=declared.line)
                 if name == "dispatchesEvents" and _dispatches_when_read(declared.default):
                     raise Refused(f"{part.name} has $dispatchesEvents", file=part.file, line=declared.line)
-        scope = _boot(own, classes)
+        scope = _boot(own, classes, traits)
         names = {part.name for part in parts}
 
         def constant(name: str, default: str) -> str:
@@ -111,10 +146,19 @@ class ModelFacts:
             unique_ids=bool(names & _UNIQUE_IDS),
             snake_attributes=snake_attributes,
             accessors=dict(_accessors(own, class_name, php, snake_attributes, version)),
-            overrides_to_array=any("toarray" in part.methods for part in own),
-            overrides_serialize_date=any("serializedate" in part.methods for part in own),
+            overrides_to_array=classes.method(class_name, "toArray") is not None,
+            overrides_serialize_date=classes.method(class_name, "serializeDate") is not None,
             scope=scope,
         )
+
+
+def _short(part: n.ClassDeclaration) -> str:
+    return part.name.rsplit("\\", 1)[-1].lower()
+
+
+def _aliases(part: n.ClassDeclaration) -> Iterable[str]:
+    """New names that a class gives to methods of its traits."""
+    return (alias for use in part.traits for *_, alias in use.aliases if alias is not None)
 
 
 def _dispatches_when_read(events: n.Expression | None) -> bool:
@@ -134,7 +178,9 @@ def _snake_attributes(class_name: str, php: Evaluator) -> bool:
     return default is not False
 
 
-def _boot(parts: list[n.ClassDeclaration], classes: ClassTable) -> Refused | None:
+def _boot(
+    parts: list[n.ClassDeclaration], classes: ClassTable, traits: dict[str, n.ClassDeclaration]
+) -> Refused | None:
     """Refused (raised) for hooks on reading, returned for global scopes, which only relations obey."""
     scope: Refused | None = None
     for part in parts:
@@ -149,12 +195,13 @@ def _boot(parts: list[n.ClassDeclaration], classes: ClassTable) -> Refused | Non
             elif short not in ("UseFactory", "UsePolicy", "AllowDynamicProperties"):
                 raise Refused(f"{part.name} has the attribute {short}", file=part.file, line=part.line)
         for name, method in part.methods.items():
-            boots = name in ("boot", "booted", "booting") or (
-                part.kind == "trait" and name.startswith("boot")
-            )
+            of_trait = traits.get(name[4:]) if name.startswith("boot") else None
+            boots = name in _BOOTS or of_trait or (part.kind == "trait" and name.startswith("boot"))
             if not boots or method.abstract:
                 continue
-            for call, arguments in _boot_calls(method, classes):
+            if of_trait is not None and not of_trait.file:
+                raise Refused(f"{part.name} overrides {method.name}()", file=part.file, line=method.line)
+            for call, arguments in _boot_calls(method, classes, {one.name for one in parts}):
                 called = call.lower()
                 if called == "addglobalscope":
                     where = {"file": part.file, "line": method.line}
@@ -168,29 +215,44 @@ def _boot(parts: list[n.ClassDeclaration], classes: ClassTable) -> Refused | Non
     return scope
 
 
-def _boot_calls(method: n.Method, classes: ClassTable) -> Iterable[tuple[str, tuple[n.Argument, ...] | None]]:
-    """Static calls that a boot method makes of its own class, without those in listeners to writes; where
-    its code is not understood, everything that looks like one, without arguments."""
+def _boot_calls(
+    method: n.Method, classes: ClassTable, own: set[str]
+) -> Iterable[tuple[str, tuple[n.Argument, ...] | None]]:
+    """Static calls that a boot method makes of its own class (`own`: all its names), and hooks on reading by
+    any other way, without those in listeners to writes; where its code is not understood, everything that
+    looks like one, without arguments."""
     try:
         body = classes.body(method)
     except Refused:
-        return [(call.decode(), None) for call in _STATIC_CALL.findall(source_of(method))]
-    return list(_calls(body))
+        source = source_of(method)
+        calls = [(call.decode(), None) for call in _OWN_CALL.findall(source)]
+        return calls + [(w.decode(), None) for w in _WORD.findall(source) if w.decode().lower() in _HOOKS]
+    return list(_calls(body, own))
 
 
-def _calls(part: object) -> Iterable[tuple[str, tuple[n.Argument, ...]]]:
+def _calls(part: object, own: set[str]) -> Iterable[tuple[str, tuple[n.Argument, ...]]]:
     if isinstance(part, tuple):
         for inner in part:
-            yield from _calls(inner)
-    elif isinstance(part, n.StaticCall) and part.class_name in ("self", "static", "parent"):
-        yield part.name, part.arguments
-        listens = part.name.lower() in _HARMLESS_BOOT
-        for argument in part.arguments:
-            if not (listens and isinstance(argument.value, n.Closure)):
-                yield from _calls(argument)
-    elif isinstance(part, n.Node):
-        for one in fields(part):
-            yield from _calls(getattr(part, one.name))
+            yield from _calls(inner, own)
+        return
+    if not isinstance(part, n.Node):
+        return
+    listens = False
+    if isinstance(part, n.StaticCall):
+        name = part.name if isinstance(part.name, str) else "(a computed name)"
+        mine = not isinstance(part.class_name, str) or part.class_name in ("self", "static", "parent", *own)
+        listens = mine and name.lower() in _HARMLESS_BOOT
+        if mine or name.lower() in _HOOKS:
+            yield name, part.arguments
+    elif isinstance(part, n.MethodCall | n.Call):
+        called = part.name if isinstance(part, n.MethodCall) else part.function
+        if isinstance(called, str) and called.lower() in _HOOKS:
+            yield called, part.arguments
+    for one in fields(part):
+        inner = getattr(part, one.name)
+        if listens and one.name == "arguments":
+            inner = tuple(a for a in inner if not isinstance(a.value, n.Closure))
+        yield from _calls(inner, own)
 
 
 def _hears_no_reading(arguments: tuple[n.Argument, ...] | None, classes: ClassTable) -> bool:
@@ -217,18 +279,31 @@ def _accessors(
     """Old style `getNameAttribute`, then methods that return an Attribute (8.77 and later)."""
     methods: dict[str, BoundMethod] = {}
     for part in parts:
-        for name in part.methods:
+        for name in (*(method.name for method in part.methods.values()), *_aliases(part)):
             bound = php.classes.method(class_name, name)
             if bound is not None:
                 methods[name] = bound
-    for bound in methods.values():
-        match = re.fullmatch(r"get(.+)Attribute", bound.method.name)
+    for name, bound in methods.items():
+        match = re.fullmatch(r"get(.+)Attribute", name)
         if match:
-            yield _key(match[1], snaked), (bound.method.name, False)
-    for bound in methods.values():
-        returns = bound.method.returns
-        if returns is not None and returns.names == (ATTRIBUTE,) and version >= (8, 77):
-            yield _key(bound.method.name, snaked), (bound.method.name, True)
+            _require_reachable(bound)
+            yield _key(match[1], snaked), (name, False)
+    for name, bound in methods.items():
+        if gives_attribute(bound) and version >= (8, 77):
+            _require_reachable(bound)
+            yield _key(name, snaked), (name, True)
+
+
+def _require_reachable(accessor: BoundMethod) -> None:
+    method = accessor.method
+    if method.visibility == "private":  # Model itself calls it
+        raise Refused(f"{accessor.owner}::{method.name}() is private", file=method.file, line=method.line)
+
+
+def gives_attribute(bound: BoundMethod) -> bool:
+    """Whether the method declares that it returns an Attribute, null allowed: only then Laravel asks it."""
+    returns = bound.method.returns
+    return returns is not None and set(returns.names or ()) - {"null"} == {ATTRIBUTE}
 
 
 def _key(name: str, snaked: bool) -> str:

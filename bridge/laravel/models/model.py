@@ -16,10 +16,10 @@ from bridge.laravel.broadcasting import MissingModel
 from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.laravel.inflection import camel, snake, studly, table_name
 from bridge.laravel.models import casts, dates, relations, state
-from bridge.laravel.models.facts import ATTRIBUTE, ModelFacts
+from bridge.laravel.models.facts import ModelFacts, gives_attribute
 from bridge.laravel.models.records import Condition, Join, Query, Records
 from bridge.php.evaluate import Evaluator, PhpClosure
-from bridge.php.operators import to_bool
+from bridge.php.operators import identical, to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
@@ -333,8 +333,7 @@ class ModelClass:
         if classes.method(class_name, old) is not None:
             return old, False
         bound = classes.method(class_name, camel(name.encode()).decode())
-        returns = bound.method.returns if bound is not None and self._around.version >= (8, 77) else None
-        if bound is not None and returns is not None and returns.names == (ATTRIBUTE,):
+        if bound is not None and self._around.version >= (8, 77) and gives_attribute(bound):
             return bound.method.name, True
         return None
 
@@ -378,7 +377,14 @@ class ModelClass:
             date_format=state.text(view.model, "dateFormat"),
             argument=cast.argument,
         )
-        return casts.cast_value(cast, value, casting)
+        if cast.name not in casts.KNOWN_CLASSES:
+            return casts.cast_value(cast, value, casting)
+        kept = state.array(view.model, "classCastCache")
+        if kept.get(key) is None:  # Eloquent gives the same object each time
+            kept = kept.copy()
+            kept[key] = casts.cast_value(cast, value, casting)
+            state.put(view.model, "classCastCache", kept)
+        return kept.get(key)
 
     def _custom_cast(
         self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator
@@ -636,6 +642,23 @@ def _is(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequenc
     return same and mine.table == theirs.table and mine.connection == theirs.connection
 
 
+def _dirty(model: PhpObject, php: Evaluator) -> PhpArray:
+    """What was changed and not saved: nothing in a model that was read again."""
+    original = state.array(model, "original")
+    if model.get("exists") is True and not original:
+        return PhpArray()
+    attributes = state.array(model, "attributes")
+    for key, value in attributes.items():
+        if key not in original or not identical(value, original[key]):
+            php.refuse(f"what is dirty in a {model.class_name} that was serialized whole")
+    return PhpArray()
+
+
+def _touches(names: Sequence[bytes], changes: PhpArray) -> bool:
+    """`hasChanges`: any of the names, or anything at all."""
+    return any(name in changes for name in names) if names else bool(changes)
+
+
 METHODS: dict[str, _Method] = {
     "getkey": lambda m, php, model, _: m.key(model, php),
     "getkeyname": lambda m, php, model, _: m.view(model, php).key_name.encode(),
@@ -659,10 +682,10 @@ METHODS: dict[str, _Method] = {
     "trashed": _trashed,
     "is": _is,
     "isnot": lambda m, php, model, a: not to_bool(_is(m, php, model, a)),
-    "waschanged": lambda m, php, model, _: False,
-    "isdirty": lambda m, php, model, _: False,
-    "isclean": lambda m, php, model, _: True,
-    "getchanges": lambda m, php, model, _: PhpArray(),
-    "getdirty": lambda m, php, model, _: PhpArray(),
+    "waschanged": lambda m, php, model, a: _touches(_listed(a), state.array(model, "changes")),
+    "isdirty": lambda m, php, model, a: _touches(_listed(a), _dirty(model, php)),
+    "isclean": lambda m, php, model, a: not _touches(_listed(a), _dirty(model, php)),
+    "getchanges": lambda m, php, model, _: state.array(model, "changes").copy(),
+    "getdirty": lambda m, php, model, _: _dirty(model, php),
 }
 _MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}

@@ -379,7 +379,8 @@ def _query(
     ]
     if facts.soft_deletes and not description.with_trashed:
         conditions.append(Condition(column=f"{table}.{facts.deleted_at}", operator="null"))
-    connection = blank.connection or models.view(parent, php).connection
+    # As newRelatedInstance: the parent's, unless the class names one
+    connection = state.text(blank.model, "connection") or models.view(parent, php).connection
     rows = models.select(connection, table, tuple(conditions), orders=description.orders, join=join)
     result: list[tuple[PhpObject, Value]] = []
     for row in rows:

@@ -48,11 +48,11 @@ class App:
         with closing(sqlite3.connect(self.path / "app.sqlite")) as database:
             database.executescript(script)
 
-    def native(self, payload: bytes, *, version: str = "8.83", only: Sequence[str] = ("native",)) -> Resolution:
+    def native(
+        self, payload: bytes, *, version: str = "8.83", only: Sequence[str] = ("native",)
+    ) -> Resolution:
         """What bridge says by itself, with everything read anew."""
-        ladder = build_ladder(
-            load(self.path, {}, version), {}, version=parse_version(version), only=only
-        )
+        ladder = build_ladder(load(self.path, {}, version), {}, version=parse_version(version), only=only)
         with closing(ladder):
             return ladder.resolve(read_payload(payload))
 
@@ -107,7 +107,9 @@ class Case:
             )
             database.execute(f"insert into posts ({names}) values ({places})", held)
 
-    def event(self, body: str, *, traits: str = "InteractsWithSockets, SerializesModels", head: str = "") -> None:
+    def event(
+        self, body: str, *, traits: str = "InteractsWithSockets, SerializesModels", head: str = ""
+    ) -> None:
         """The event Sent with `body`; its channel is `c` unless the body says so."""
         channel = (
             "" if "broadcastOn" in body else "public function broadcastOn() { return new Channel('c'); }"
@@ -120,7 +122,12 @@ class Case:
         self.event(f"public $post; public function broadcastWith() {{ return ['it' => {expression}]; }}")
 
     def model(
-        self, short: str = "Post", key: Value = 1, *, relations: Sequence[str] = (), connection: str = "sqlite"
+        self,
+        short: str = "Post",
+        key: Value = 1,
+        *,
+        relations: Sequence[str] = (),
+        connection: str = "sqlite",
     ) -> PhpObject:
         """The identifier that stands for a model in a payload."""
         return PhpObject(
