@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (0.0.0.0)")
     serve.add_argument("--port", help="port for WebSocket and HTTP (6001)")
     serve.add_argument("--queue", metavar="NAMES", help="queues, first in priority first: high,default")
+    serve.add_argument(
+        "--shadow",
+        action="store_true",
+        help="beside the present worker and server: compares, takes no job, sends nothing to clients",
+    )
+    serve.add_argument("--shadow-to", metavar="URL", help="the present server, which gets what Laravel posts")
+    serve.add_argument(
+        "--shadow-show-data", action="store_true", help="event data in the log where they differ"
+    )
     serve.set_defaults(command=_serve)
 
     demo = commands.add_parser("demo", help="the main job on an embedded SQLite queue with sample events")
@@ -115,11 +125,29 @@ def _serve(given: argparse.Namespace) -> int:
 
     settings = load_settings(vars(given), os.environ, given.app, given.config)
     start_logging(settings.log_level)
+    if given.shadow:
+        return _shadow(settings, given)
+    if given.shadow_to or given.shadow_show_data:
+        raise UsageError("--shadow-to and --shadow-show-data need --shadow")
     return Daemon(
         settings,
-        announce=lambda address: print(f"listening on {address}", flush=True),
+        announce=_announce,
         reread=lambda: load_settings(vars(given), os.environ, given.app, given.config),
     ).run()
+
+
+def _shadow(settings: Settings, given: argparse.Namespace) -> int:
+    from bridge.shadow import Shadow
+
+    if given.shadow_to and not re.match(r"https?://[^/?#]+(/[^?#]*)?\Z", given.shadow_to):
+        raise UsageError("--shadow-to is no URL: give the server's, such as http://127.0.0.1:6002")
+    return Shadow(
+        settings=settings, announce=_announce, to=given.shadow_to, show_data=given.shadow_show_data
+    ).run()
+
+
+def _announce(address: str) -> None:
+    print(f"listening on {address}", flush=True)
 
 
 def _demo(given: argparse.Namespace) -> int:
@@ -329,5 +357,5 @@ def start_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Line())
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    for noisy in ("uvicorn", "asyncio", "apscheduler"):
+    for noisy in ("uvicorn", "asyncio", "apscheduler", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -274,7 +274,7 @@ class Daemon:
             tasks.create_task(listener.run())
             try:
                 await listener.listening.wait()
-                await asyncio.to_thread(_wait_for_store, queue)
+                await asyncio.to_thread(wait_for_store, queue.check)
                 await asyncio.to_thread(_look_at_failed_jobs, failed)
                 worker.start()
                 self.announce(address(listening, tls=certificate is not None))
@@ -310,12 +310,13 @@ def stop_signal() -> asyncio.Event:
     return stopping
 
 
-def _wait_for_store(queue: Queue) -> None:
-    """Returns once the queue has answered. Raises ServiceUnavailable if it does not within START_PATIENCE."""
+def wait_for_store(check: Callable[[], object]) -> None:
+    """Returns once the store has answered. Raises ServiceUnavailable if it does not in START_PATIENCE."""
     deadline = time.monotonic() + START_PATIENCE
     while True:
         try:
-            return queue.check()
+            check()
+            return
         except ServiceUnavailable:
             if time.monotonic() > deadline:
                 raise

@@ -35,6 +35,7 @@ from bridge.php.unserialize import unserialize
 from bridge.pusher.app import App, Limits
 from bridge.queues.database import DatabaseQueue
 from bridge.queues.failed import DatabaseFailedJobs, FailedJob, FailedJobs, FileFailedJobs, NoFailedJobs
+from bridge.queues.look import DatabaseLook, Look, RedisLook
 from bridge.queues.queue import Queue
 from bridge.queues.redis import RedisQueue
 from bridge.resolvers.framework import FrameworkRung
@@ -227,13 +228,7 @@ def build_queue(settings: Settings) -> Queue:
     facts = settings.queue_connection()
     names = settings.queue_names()
     if facts.driver == "redis":
-        redis = settings.redis(facts.connection)
-        if redis.packed:
-            raise ConfigurationError(
-                f"database.redis.{redis.name}",
-                "packs its values (serializer or compression), which loses jobs in Laravel itself",
-                mend="give the queue a Redis connection without these options",
-            )
+        redis = _queue_redis(settings, facts.connection)
         return RedisQueue(
             redis_client(redis),
             queues=names,
@@ -249,6 +244,28 @@ def build_queue(settings: Settings) -> Queue:
         retry_after=facts.retry_after,
         connection_name=facts.name,
     )
+
+
+def build_look(settings: Settings) -> Look:
+    """The same queue, for looking only; nothing is connected yet."""
+    facts = settings.queue_connection()
+    names = settings.queue_names()
+    if facts.driver == "redis":
+        redis = _queue_redis(settings, facts.connection)
+        return RedisLook(redis_client(redis), queues=names, prefix=redis.prefix)
+    database = settings.laravel.database(facts.connection)
+    return DatabaseLook(engine(database), queues=names, table=database.prefix + facts.table)
+
+
+def _queue_redis(settings: Settings, connection: str) -> RedisConnection:
+    redis = settings.redis(connection)
+    if redis.packed:
+        raise ConfigurationError(
+            f"database.redis.{redis.name}",
+            "packs its values (serializer or compression), which loses jobs in Laravel itself",
+            mend="give the queue a Redis connection without these options",
+        )
+    return redis
 
 
 def build_failed_jobs(laravel: LaravelApp) -> FailedJobs:

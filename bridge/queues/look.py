@@ -1,11 +1,11 @@
-"""The broadcast jobs that lie in a queue, seen and left as they are: nothing is reserved, locked or written."""
+"""Broadcast jobs that lie in a queue, seen and left as they are: nothing is reserved, locked or written."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import redis
 import sqlalchemy as sa
@@ -46,17 +46,20 @@ class Look(Protocol):
     def close(self) -> None: ...
 
 
-class _Memory:
+K = TypeVar("K", bound=Hashable)
+
+
+class _Memory(Generic[K]):
     """Entries by what tells one from the other in the store, so that each payload is read once."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, Seen | None] = {}
+        self._known: dict[K, Seen | None] = {}
         self._present: frozenset[str] = frozenset()
 
-    def unknown(self, keys: Iterable[Hashable]) -> list[Hashable]:
+    def unknown(self, keys: Iterable[K]) -> list[K]:
         return [key for key in keys if key not in self._known]
 
-    def sight(self, keys: Sequence[Hashable], payloads: Mapping[Hashable, bytes]) -> Sight:
+    def sight(self, keys: Sequence[K], payloads: Mapping[K, bytes]) -> Sight:
         """What lies there: `keys`, with the payloads of the unknown ones; a key without one is gone again."""
         for key, payload in payloads.items():
             document = broadcast_document(payload)
@@ -80,7 +83,7 @@ class DatabaseLook:
     ) -> None:
         self._engine = engine
         self._sql = SqlConnection(engine)
-        self._memory = _Memory()
+        self._memory = _Memory[int]()
         self._clock = clock
         row = jobs_table(table).c
         # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
@@ -124,7 +127,7 @@ class RedisLook:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._memory = _Memory()
+        self._memory = _Memory[bytes]()
         self._clock = clock
         self._keys = [Keys.of(prefix, name) for name in queues]
 
@@ -136,7 +139,7 @@ class RedisLook:
                     pipeline.lrange(keys.list, 0, MOST - 1)
                     pipeline.zrange(keys.reserved, 0, MOST - 1)
                     pipeline.zrangebyscore(keys.delayed, "-inf", now, 0, MOST)
-                entries = [entry for entries in pipeline.execute() for entry in entries]
+                entries: list[bytes] = [entry for entries in pipeline.execute() for entry in entries]
         except RedisError as error:
             raise ServiceUnavailable(f"Redis does not answer: {error}") from error
         return self._memory.sight(entries, {entry: entry for entry in self._memory.unknown(entries)})

@@ -1,0 +1,194 @@
+"""`bridge serve --shadow` beside Laravel's own queue:work, which posts through it to the present server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.bridge import COMMAND
+from tests.end_to_end.laravel import Laravel
+from tests.end_to_end.processes import environment, running, wait_until
+from tests.end_to_end.stores import NOTHING, Store, open_store
+
+CASES = ("public", "private", "presence", "to-others", "notification", "encrypted")
+NAMES = ("same", "different", "not_resolved", "posted_not_seen", "resolved_not_posted", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The server that the team has: writes down what it gets."""
+
+    port: int
+    got: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def present_server() -> Iterator[Present]:
+    team: Present
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            team.got.append(json.loads(body))
+            team.paths.append(self.path)
+            answer = b'{"present":"server"}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        team = Present(server.server_port)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield team
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    process: Popen[str]
+    log: Path
+
+    def seen(self) -> int:
+        """Jobs that were resolved so far."""
+        return self.log.read_text().count("a job was resolved")
+
+    def ended(self) -> dict[str, int]:
+        """SIGTERM; the numbers of the last summary."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=30) == 0, self.log.read_text()
+        [line] = re.findall(r'^.*shadow: summary when="in all".*$', self.log.read_text(), re.MULTILINE)
+        return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", line)}
+
+
+@contextlib.contextmanager
+def shadow(app: Laravel, path: Path, *arguments: str) -> Iterator[Shadow]:
+    """The shadow of `app` on the port where it posts; `path` is the source that it resolves with."""
+    log = app.path / "storage/logs/shadow.txt"
+    command = [*COMMAND, "serve", "--shadow", "--app", str(path), "--host", "127.0.0.1"]
+    command += ["--port", str(app.port), *arguments]
+    env = environment(PYTHONUNBUFFERED="1", BRIDGE_LOG_LEVEL="debug")
+    with running(command, cwd=path, log=log, env=env) as process:
+        found = Shadow(process, log)
+        wait_until(
+            "the shadow listens", lambda: "listening on" in log.read_text() or process.poll() is not None
+        )
+        assert process.poll() is None, log.read_text()
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    get: Callable[[str], object] = request.getfixturevalue
+    with open_store(request.param, tmp_path, get) as opened:
+        yield opened
+
+
+@pytest.fixture
+def present() -> Iterator[Present]:
+    with present_server() as server:
+        yield server
+
+
+def worked_off(app: Laravel, store: Store) -> None:
+    app.artisan("queue:work", "--stop-when-empty")
+    assert store.left() == NOTHING
+    assert store.failed() == 0
+
+
+def test_everything_is_the_same_and_reaches_the_present_server_once(
+    tmp_path: Path, store: Store, present: Present
+) -> None:
+    app = Laravel.create(tmp_path / "app", store.settings)
+    with shadow(app, app.path, "--shadow-to", f"http://127.0.0.1:{present.port}") as ours:
+        app.dispatch(*CASES, tag="shadowed", count=3)
+        wait_until("every job is seen", lambda: ours.seen() == 3 * len(CASES))
+        assert (store.left().waiting, store.left().reserved) == (3 * len(CASES), 0)
+        worked_off(app, store)
+        told = ours.ended()
+    assert {name: told[name] for name in NAMES} == {**dict.fromkeys(NAMES, 0), "same": 3 * len(CASES)}
+    assert len(present.got) == 3 * len(CASES)
+    assert all(path.startswith("/apps/4711/events?") for path in present.paths)
+    [expected] = app.oracle("private", tag="shadowed")
+    assert [event["data"] for event in present.got if event["name"] == expected.name] == [expected.data] * 3
+
+
+def test_jobs_that_are_worked_off_at_once_are_seen_when_laravel_posts(
+    tmp_path: Path, store: Store, present: Present
+) -> None:
+    app = Laravel.create(tmp_path / "app", store.settings)
+    with (
+        shadow(app, app.path, "--shadow-to", f"http://127.0.0.1:{present.port}") as ours,
+        app.queue_work("--sleep=0.01"),
+    ):
+        app.dispatch("line", tag="quick", count=40)
+        wait_until("all have come", lambda: len(present.got) == 40)
+        wait_until("the queue is empty", lambda: store.left() == NOTHING)
+        told = ours.ended()
+    assert {name: told[name] for name in NAMES} == {**dict.fromkeys(NAMES, 0), "same": 40}
+
+
+def test_source_that_says_something_else_is_different_and_its_data_stay_private(
+    tmp_path: Path, store: Store, present: Present
+) -> None:
+    app = Laravel.create(tmp_path / "app", store.settings)
+    tampered = tmp_path / "tampered"
+    shutil.copytree(app.path, tampered)
+    event = tampered / "app/Events/LineSaid.php"
+    source = event.read_text()
+    extra = (
+        "public function broadcastWith() { return ['number' => $this->number, 'tag' => $this->tag . '!']; }"
+    )
+    event.write_text(source[: source.rindex("}")] + extra + "}\n")
+    with shadow(app, tampered, "--shadow-to", f"http://127.0.0.1:{present.port}") as ours:
+        app.dispatch("line", "private", tag="secret-tag", count=2)
+        wait_until("every job is seen", lambda: ours.seen() == 4)
+        worked_off(app, store)
+        told = ours.ended()
+    assert (told["same"], told["different"]) == (2, 2)
+    log = ours.log.read_text()
+    assert log.count("shadow: differs from what Laravel posted") == 2
+    assert 'paths="data.tag"' in log
+    assert "secret-tag" not in log
+
+
+def test_without_a_present_server_it_answers_itself_and_shows_data_when_told_to(
+    tmp_path: Path, store: Store
+) -> None:
+    app = Laravel.create(tmp_path / "app", store.settings)
+    tampered = tmp_path / "tampered"
+    shutil.copytree(app.path, tampered)
+    event = tampered / "app/Events/LineSaid.php"
+    event.write_text(event.read_text().replace("'lines'", "'other-lines'"))
+    with shadow(app, tampered, "--shadow-show-data") as ours:
+        app.dispatch("line", tag="shown")
+        wait_until("the job is seen", lambda: ours.seen() == 1)
+        worked_off(app, store)
+        told = ours.ended()
+    assert (told["same"], told["different"]) == (0, 1)
+    log = ours.log.read_text()
+    assert "no --shadow-to" in log
+    [line] = re.findall(r"^.*shadow: differs.*$", log, re.MULTILINE)
+    assert 'paths="channels"' in line
+    assert line.count("shown") == 2
