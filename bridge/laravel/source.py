@@ -117,10 +117,12 @@ class AppSource:
         return name.encode() in self._statics or b"" in self._statics
 
     def texts(self, *folders: str) -> Iterator[tuple[str, bytes]]:
-        """Path and source of every PHP file right in these folders (from the app's root)."""
+        """Path and source of every PHP file in these folders (from the app's root), caches left out."""
         for folder in folders:
-            for file in sorted((self._path / folder).glob("*.php")):
+            for file in sorted((self._path / folder).rglob("*.php")):
                 relative = str(file.relative_to(self._path))
+                if relative.startswith("bootstrap/cache/"):
+                    continue
                 self._looked[relative] = self._stamp(relative)
                 yield relative, file.read_bytes()
 

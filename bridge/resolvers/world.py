@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -28,7 +28,11 @@ from bridge.php.values import PhpObject, Value
 # Calls in providers and bootstrap files that change how every event turns out. Spec: real-events, danger 20.
 _GLOBAL_CHANGES = re.compile(
     rb"::\s*(serializeUsing|pipeThrough)\s*\(|\bDate\s*::\s*use\s*\(|"
-    rb"Broadcast\s*::\s*extend\s*\(|"
+    rb"Broadcast\s*::\s*extend\s*\(|\bdate_default_timezone_set\s*\(|"
+    rb"\bini_set\s*\(\s*['\"](serialize_)?precision|\b(setDefaultConnection|setDefaultDriver)\s*\(|"
+    rb"(\bconfig\s*\(\s*\[[^\]]*|\bConfig\s*::\s*set\s*\(\s*|->\s*set\s*\(\s*)"
+    rb"['\"](app\.(timezone|locale|fallback_locale|key|cipher|previous_keys)|broadcasting|database)\b|"
+    rb"\beloquent\.(retrieved|booting|booted|\*)|"
     rb"\b(Carbon|CarbonImmutable|Date)\s*::\s*(setTestNow|setToStringFormat|useMonthsOverflow|useYearsOverflow|"
     rb"setHumanDiffOptions|enableHumanDiffOption|disableHumanDiffOption)\s*\(|\bPluralizer\s*::"
 )
@@ -38,6 +42,18 @@ _MODEL_CHANGES = {
     "missing": rb"::\s*(shouldBeStrict|preventAccessingMissingAttributes)\s*\(",
     "morphs": rb"::\s*(morphMap|enforceMorphMap|requireMorphMap)\s*\(",
 }
+# Those that give configuration that no file has: of these names `config()` knows nothing.
+_CONFIG_CHANGE = re.compile(
+    rb"\bconfig\s*\(\s*\[|\bConfig\s*::\s*(set|push|prepend)\s*\(|\bmergeConfigFrom\s*\(|"
+    rb"(\bconfig\s*\(\s*\)|\bconfig['\"]\s*[\])])\s*->\s*(set|push|prepend)\s*\("
+)
+_CONFIG_NAME = re.compile(rb"['\"]([\w-]+)")
+_CONFIG = ("Config", "Illuminate\\Support\\Facades\\Config")
+# Hooks on the reading of a model, from outside of its class; those in its class are seen by ModelFacts.
+_HOOK = re.compile(rb"(\$?\w+)\s*::\s*(retrieved|addGlobalScopes?|resolveRelationUsing)\s*\(")
+_OBSERVING = re.compile(rb"::\s*observe\s*\(|\$observers\b")
+_HEARS_READING = re.compile(rb"\bfunction\s+retrieved\s*\(", re.IGNORECASE)
+_OF_OTHER_PROCESSES = ("/Http/", "/Console/")
 _LOCALE_CHANGE = re.compile(rb"\bsetLocale\s*\(", re.IGNORECASE)
 _PROVIDERS = ("app/Providers", "bootstrap")
 
@@ -84,7 +100,12 @@ class AppWorld:
         changes = {name: self._change_by(re.compile(call)) for name, call in _MODEL_CHANGES.items()}
         around = Surroundings(zone=known.zone, decrypt=known.decrypt, version=version, **changes)
         self._models = ModelClass(known.records, around, known.connection, objects.to_array)
-        self._change = self._change_by(_GLOBAL_CHANGES)
+        self._change = self._change_by(_GLOBAL_CHANGES) or self._hook()
+        names = self._configured()
+        if names:
+            config = self.functions["config"]
+            self.functions = {**self.functions, "config": _without(names, config)}  # type: ignore[arg-type]
+            self._natives |= dict.fromkeys(_CONFIG)
         # Whether the app's language is more than `app.locale`: then no sentence can be written here.
         self.sets_locale = any(_LOCALE_CHANGE.search(text) for _, text in source.texts(*_PROVIDERS))
 
@@ -110,6 +131,33 @@ class AppWorld:
     def _load(self, class_name: str) -> n.ClassDeclaration | None:
         return framework_class(class_name, self.version) or self._source.load(class_name)
 
+    def _hook(self) -> Refused | None:
+        """The first hook on the reading of models that stands outside of a model."""
+        observing = any(_OBSERVING.search(text) for _, text in self._source.texts(*_PROVIDERS))
+        for file in (*self._source.files(), *(name for name, _ in self._source.texts("bootstrap"))):
+            if any(part in f"/{file}" for part in _OF_OTHER_PROCESSES):
+                continue
+            text = self._source.text(file)
+            own = {b"static", b"self", b"parent", file.rpartition("/")[2].removesuffix(".php").encode()}
+            matches = [match for match in _HOOK.finditer(text) if match[1] not in own]
+            if observing:
+                matches += _HEARS_READING.finditer(text)
+            for match in matches:
+                if not is_comment(text, file, match.start()):
+                    line = text.count(b"\n", 0, match.start()) + 1
+                    what = " ".join(match[0].decode("ascii", "replace").strip("( ").split())
+                    return Refused(f"the app has {what}(), which changes models", file=file, line=line)
+        return None
+
+    def _configured(self) -> set[bytes]:
+        """Names of configuration that a provider sets while the app boots; an empty one for any."""
+        names: set[bytes] = set()
+        for _, text in self._source.texts(*_PROVIDERS):
+            for match in _CONFIG_CHANGE.finditer(text):
+                found = _CONFIG_NAME.findall(text[match.end() : text.find(b";", match.end())])
+                names.update(found or [b""])
+        return names
+
     def _change_by(self, calls: re.Pattern[bytes]) -> Refused | None:
         """The first of such calls in a provider."""
         for file, text in self._source.texts(*_PROVIDERS):
@@ -120,6 +168,18 @@ class AppWorld:
                 what = match[0].decode("ascii", "replace").strip(":( ")
                 return Refused(f"the app calls {what}(), which changes every event", file=file, line=line)
         return None
+
+
+def _without(names: set[bytes], config: Function) -> Function:
+    """`config()` that refuses the keys that begin with these names."""
+
+    def known_config(php: Evaluator, arguments: Sequence[Value]) -> Value:
+        key = arguments[0] if arguments else None
+        if not isinstance(key, bytes) or b"" in names or key.partition(b".")[0] in names:
+            php.refuse("config() of what a provider sets")
+        return config(php, arguments)
+
+    return known_config
 
 
 class Worlds:
