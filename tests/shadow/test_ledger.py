@@ -11,8 +11,16 @@ def event(data: str = '{"n":1}', *, name: str = "Said", channel: str = "lines") 
 
 def resolved(uuid: str, what: Event | None, *, at: float = 0.0, outcome: str = "broadcast") -> Resolved:
     return Resolved(
-        uuid=uuid, event_class="Said", outcome=outcome, why="", by="native", call=0, event=what, at=at, document={}
-    )  # fmt: skip
+        uuid=uuid,
+        event_class="Said",
+        outcome=outcome,
+        why="",
+        by="native",
+        call=0,
+        event=what,
+        at=at,
+        document={},
+    )
 
 
 def posted(what: Event, *, at: float = 0.0) -> Posted:
