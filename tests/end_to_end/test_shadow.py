@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from subprocess import Popen
+from subprocess import Popen, run
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.end_to_end.bridge import COMMAND
 from tests.end_to_end.laravel import Laravel
@@ -111,6 +113,21 @@ def present() -> Iterator[Present]:
         yield server
 
 
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Store]:
+    with open_store("sqlite", tmp_path, dict[str, object]().__getitem__) as opened:
+        yield opened
+
+
+def sends(app: Path, payload: str) -> None:
+    """The source of the event `line` gets a broadcastWith() that returns this."""
+    event = app / "app/Events/LineSaid.php"
+    source = event.read_text()
+    event.write_text(
+        f"{source[: source.rindex('}')]}public function broadcastWith() {{ return {payload}; }}\n}}\n"
+    )
+
+
 def worked_off(app: Laravel, store: Store) -> None:
     app.artisan("queue:work", "--stop-when-empty")
     assert store.left() == NOTHING
@@ -155,12 +172,7 @@ def test_source_that_says_something_else_is_different_and_its_data_stay_private(
     app = Laravel.create(tmp_path / "app", store.settings)
     tampered = tmp_path / "tampered"
     shutil.copytree(app.path, tampered)
-    event = tampered / "app/Events/LineSaid.php"
-    source = event.read_text()
-    extra = (
-        "public function broadcastWith() { return ['number' => $this->number, 'tag' => $this->tag . '!']; }"
-    )
-    event.write_text(source[: source.rindex("}")] + extra + "}\n")
+    sends(tampered, "['number' => $this->number, 'tag' => $this->tag . '!']")
     with shadow(app, tampered, "--shadow-to", f"http://127.0.0.1:{present.port}") as ours:
         app.dispatch("line", "private", tag="secret-tag", count=2)
         wait_until("every job is seen", lambda: ours.seen() == 4)
@@ -171,6 +183,61 @@ def test_source_that_says_something_else_is_different_and_its_data_stay_private(
     assert log.count("shadow: differs from what Laravel posted") == 2
     assert 'paths="data.tag"' in log
     assert "secret-tag" not in log
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        ("['at' => now()->format('u'), 'tag' => $this->tag]", {"same": 2}),
+        ("['version' => app()->version(), 'tag' => $this->tag]", {"same": 2, "by_php": 2}),
+    ],
+    ids=["clock", "php"],
+)
+def test_the_clock_and_the_php_rung_make_no_difference(
+    tmp_path: Path, sqlite: Store, present: Present, payload: str, told: dict[str, int]
+) -> None:
+    app = Laravel.create(tmp_path / "app", sqlite.settings)
+    sends(app.path, payload)
+    with shadow(app, app.path, "--shadow-to", f"http://127.0.0.1:{present.port}") as ours:
+        app.dispatch("line", tag="told", count=2)
+        wait_until("every job is seen", lambda: ours.seen() == 2)
+        worked_off(app, sqlite)
+        assert ours.ended() == {**dict.fromkeys((*NAMES, "by_php"), 0), **told}
+
+
+def test_what_no_rung_may_know_is_told_once_and_its_posts_are_no_surprise(
+    tmp_path: Path, sqlite: Store, present: Present
+) -> None:
+    app = Laravel.create(tmp_path / "app", sqlite.settings)
+    sends(app.path, "['version' => app()->version()]")
+    (app.path / "bridge.toml").write_text('php_binary = ""\n')
+    with shadow(app, app.path, "--shadow-to", f"http://127.0.0.1:{present.port}") as ours:
+        app.dispatch("line", tag="refused", count=3)
+        wait_until("every job is seen", lambda: ours.seen() == 3)
+        worked_off(app, sqlite)
+        assert ours.ended() == {**dict.fromkeys((*NAMES, "by_php"), 0), "not_resolved": 3}
+    [line] = re.findall("^.*shadow: not resolved.*$", ours.log.read_text(), re.MULTILINE)
+    assert "app/Events/LineSaid.php:" in line
+
+
+def test_clients_are_sent_away(tmp_path: Path, sqlite: Store) -> None:
+    app = Laravel.create(tmp_path / "app", sqlite.settings)
+    with (
+        shadow(app, app.path),
+        connect(f"ws://127.0.0.1:{app.port}/app/app-key?protocol=7", compression=None) as client,
+    ):
+        assert json.loads(client.recv(timeout=10))["event"] == "pusher:error"
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=10)
+
+
+def test_a_url_that_is_none_and_flags_without_shadow_are_wrong_usage(tmp_path: Path, sqlite: Store) -> None:
+    app = Laravel.create(tmp_path / "app", sqlite.settings)
+    for flags in (["--shadow", "--shadow-to", "localhost:6001"], ["--shadow-show-data"]):
+        command = [*COMMAND, "serve", "--app", str(app.path), "--port", "0", *flags]
+        done = run(command, env=environment(), capture_output=True, text=True, timeout=30)
+        assert done.returncode == 2
+        assert "--shadow" in done.stderr
 
 
 def test_without_a_present_server_it_answers_itself_and_shows_data_when_told_to(
