@@ -40,7 +40,7 @@ class Look(Protocol):
     """For one thread."""
 
     def look(self) -> Sight:
-        """Raises ServiceUnavailable."""
+        """Raises ServiceUnavailable, and at first ConfigurationError where the store lets nobody in."""
         ...
 
     def close(self) -> None: ...
@@ -85,6 +85,7 @@ class DatabaseLook:
         self._sql = SqlConnection(engine)
         self._memory = _Memory[int]()
         self._clock = clock
+        self._checked = False
         row = jobs_table(table).c
         # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
         payload = sa.cast(row.payload, sa.LargeBinary) if self._sql.dialect == "sqlite" else row.payload
@@ -101,6 +102,9 @@ class DatabaseLook:
         self._payloads = sa.select(row.id, payload).where(row.id.in_(sa.bindparam("ids", expanding=True)))
 
     def look(self) -> Sight:
+        if not self._checked:
+            self._sql.check()  # SQLite would make a file that is missing
+            self._checked = True
         return self._sql.run(self._look)
 
     def _look(self, connection: sa.Connection) -> Sight:

@@ -73,6 +73,7 @@ Address = tuple[str, tuple[str, ...], str]
 class Ledger:
     def __init__(self) -> None:
         self._resolved: dict[Address, list[Resolved]] = collections.defaultdict(list)
+        self._open: set[str] = set()  # jobs in `_resolved`, and some that were
         self._mute: dict[str, collections.deque[Resolved]] = {}  # by class: known, but not what they post
         self._posted: dict[Address, list[Posted]] = collections.defaultdict(list)
         self._stages = tuple(_Stage(after, search) for after, search in self._searches())
@@ -86,8 +87,9 @@ class Ledger:
 
     def expect(self, uuid: str, calls: Iterable[Resolved]) -> None:
         """What a job should post, in place of what was said of it before."""
-        for waiting in self._resolved.values():
-            waiting[:] = [one for one in waiting if one.uuid != uuid]
+        if uuid in self._open:
+            for waiting in self._resolved.values():
+                waiting[:] = [one for one in waiting if one.uuid != uuid]
         for one in calls:
             if one.event is None:
                 self._mute.setdefault(one.event_class, collections.deque(maxlen=KEPT)).append(one)
@@ -96,6 +98,7 @@ class Ledger:
             equal = next((posted for posted in posts if posted.event == one.event), None)
             if equal is None:
                 self._resolved[_address(one.event)].append(one)
+                self._open.add(uuid)
             else:
                 posts.remove(equal)
                 self._found.append(Pair(resolved=one, posted=equal, equal=True))
@@ -160,6 +163,7 @@ class Ledger:
             waiting[:] = [one for one in waiting if one not in late]
             if not waiting:
                 del self._resolved[address]
+        self._open = {one.uuid for waiting in self._resolved.values() for one in waiting}
         for address in [address for address, posts in self._posted.items() if not posts]:
             del self._posted[address]
 

@@ -187,6 +187,10 @@ class Watch:
         except BridgeError as problem:
             yield replace(one, outcome="failed", why=str(problem))
             return
+        except Exception:  # the thread goes on, whatever one job does to it
+            log.exception("shadow: a job was not resolved by a fault of bridge", extra={"uuid": job.uuid})
+            yield replace(one, why="a fault of bridge itself")
+            return
         one = replace(one, event_class=said.event, outcome=said.outcome, why=said.why, by=said.by)
         for number, (call, broadcast) in enumerate(zip(said.broadcasts, sent, strict=True)):
             event = Event(
