@@ -119,6 +119,8 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
                     elif is_array:
                         name = array_key(name)
                     key = name
+                    if key in entries:
+                        opaque = True  # as below
                     entries[key] = value
                     slots.append(value)
                     position = match.end()

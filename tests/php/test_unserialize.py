@@ -175,7 +175,14 @@ def test_visibility_enums_and_custom_formats_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b'a:2:{i:1;O:8:"stdClass":0:{}i:1;r:2;}', b"N;N;", b"i:1;\n", b'a:2:{i:0;C:1:"A":0:{}i:1;r:1;}']
+    "data",
+    [
+        b'a:2:{i:1;O:8:"stdClass":0:{}i:1;r:2;}',
+        b'a:3:{i:0;i:7;i:0;s:1:"x";i:1;R:2;}',
+        b"N;N;",
+        b"i:1;\n",
+        b'a:2:{i:0;C:1:"A":0:{}i:1;r:1;}',
+    ],
 )
 def test_what_depends_on_the_release_or_the_class_is_refused(data: bytes) -> None:
     with pytest.raises(Refused):
