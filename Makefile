@@ -44,11 +44,11 @@ packages:
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -e .
 	touch $@
 
 .venv/.installed-dev: pyproject.toml | packages .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
 	touch $@
 
 $(NODE_MODULES): fixtures/browser/package-lock.json | packages
