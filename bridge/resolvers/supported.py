@@ -14,7 +14,7 @@ from bridge.laravel.classes.family import Family
 from bridge.laravel.config import Config
 from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.casts import KNOWN_CLASSES, PRIMITIVE
-from bridge.laravel.models.model import METHODS
+from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.relations import REFINEMENTS, RELATION_OF, RELATIONS
 from bridge.php.evaluate import Native
 from bridge.php.functions import CONSTANTS, FUNCTIONS

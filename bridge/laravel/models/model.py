@@ -17,13 +17,14 @@ from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.laravel.inflection import camel, snake, studly, table_name
 from bridge.laravel.models import casts, dates, relations, state
 from bridge.laravel.models.facts import ModelFacts, gives_attribute
+from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.records import Condition, Join, Query, Records
 from bridge.php.evaluate import Evaluator, PhpClosure
-from bridge.php.operators import identical, to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
 ToArray = Callable[[PhpObject, Evaluator], Value]
+_MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}
 _SERIALIZES = "Illuminate\\Contracts\\Database\\Eloquent\\SerializesCastableAttributes"
 
 
@@ -114,16 +115,16 @@ class ModelClass:
         )
         models = [self.hydrate(name, row, place, php, among=len(rows)) for row in rows]
         self.eager_load(models, php)
-        by_key = {self._key_text(self.key(model, php)): model for model in models}
+        by_key = {self.key_text(self.key(model, php)): model for model in models}
         found = PhpArray()
         for position, key in enumerate(wanted):
-            model = by_key.get(self._key_text(key))
+            model = by_key.get(self.key_text(key))
             if model is not None:
                 found[position] = model
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": found})
 
     @staticmethod
-    def _key_text(key: Value) -> Value:
+    def key_text(key: Value) -> Value:
         return str(key).encode() if isinstance(key, int) else key
 
     @staticmethod
@@ -414,8 +415,8 @@ class ModelClass:
     def to_array(self, model: PhpObject, php: Evaluator) -> PhpArray:
         """Laravel's own `toArray()`: attributes, then relations of the same names over them."""
         view = self.view(model, php)
-        result = self._attributes_to_array(view, php)
-        for key, value in self._relations_to_array(view, php).items():
+        result = self.attributes_to_array(view, php)
+        for key, value in self.relations_to_array(view, php).items():
             result[key] = value
         return result
 
@@ -428,7 +429,7 @@ class ModelClass:
             if (not visible or key in visible) and key not in hidden
         )
 
-    def _attributes_to_array(self, view: View, php: Evaluator) -> PhpArray:
+    def attributes_to_array(self, view: View, php: Evaluator) -> PhpArray:
         result = self._arrayable(view, view.attributes)
         for key in self._date_names(view):
             if result.get(key) is not None:
@@ -492,7 +493,7 @@ class ModelClass:
             return made.case.encode() if backing is None else backing
         return self._array_of(made, php)
 
-    def _relations_to_array(self, view: View, php: Evaluator) -> PhpArray:
+    def relations_to_array(self, view: View, php: Evaluator) -> PhpArray:
         result = PhpArray()
         for key, value in self._arrayable(view, state.array(view.model, "relations")).items():
             name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key
@@ -556,9 +557,6 @@ class ModelClass:
         php.refuse(f"the method {subject.class_name}::{method}()")
 
 
-_Method = Callable[[ModelClass, Evaluator, PhpObject, Sequence[Value]], Value]
-
-
 def _cast_text(value: Value) -> Value:
     """A cast of the method `casts()` as text: `[Class, argument]` is `Class:argument`."""
     if isinstance(value, PhpArray):
@@ -568,124 +566,3 @@ def _cast_text(value: Value) -> Value:
             return head + (b":" + b",".join(rest) if rest else b"")
         raise Refused("a cast in a form that is not known")
     return value
-
-
-def _listed(arguments: Sequence[Value]) -> list[bytes]:
-    """Names given one by one or as an array."""
-    found: list[bytes] = []
-    for argument in arguments:
-        for value in argument.values() if isinstance(argument, PhpArray) else [argument]:
-            if not isinstance(value, bytes):
-                raise Refused("a name that is no text")
-            found.append(value)
-    return found
-
-
-def _only(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    names = _listed(arguments)
-    return PhpArray(
-        (name, models.read(php, model, name.decode("utf-8", "surrogateescape"))) for name in names
-    )
-
-
-def _load(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    models.load([model], [name.decode() for name in _listed(arguments)], php)
-    return model
-
-
-def _load_missing(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    for name in _listed(arguments):
-        if b"." in name:
-            php.refuse("loadMissing() of a nested relation")
-        if name not in state.array(model, "relations"):
-            models.load([model], [name.decode()], php)
-    return model
-
-
-def _hide(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    state.put(model, "hidden", PhpArray.of([*state.names(model, "hidden"), *_listed(arguments)]))
-    return model
-
-
-def _show(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    names = _listed(arguments)
-    state.put(model, "hidden", PhpArray.of([n for n in state.names(model, "hidden") if n not in names]))
-    visible = state.names(model, "visible")
-    if visible:
-        state.put(model, "visible", PhpArray.of([*visible, *names]))
-    return model
-
-
-def _append(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    appends = dict.fromkeys([*state.names(model, "appends"), *_listed(arguments)])
-    state.put(model, "appends", PhpArray.of(appends))
-    return model
-
-
-def _channel(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    return model.class_name.replace("\\", ".").encode() + b"." + php.text(models.key(model, php))
-
-
-def _trashed(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    view = models.view(model, php)
-    if not view.facts.soft_deletes:
-        php.refuse(f"{model.class_name}::trashed()")
-    return view.attributes.get(view.facts.deleted_at.encode()) is not None
-
-
-def _is(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    (other,) = arguments
-    if not isinstance(other, PhpObject):
-        return False
-    mine, theirs = models.view(model, php), models.view(other, php)
-    same = models._key_text(models.key(model, php)) == models._key_text(models.key(other, php))
-    return same and mine.table == theirs.table and mine.connection == theirs.connection
-
-
-def _dirty(model: PhpObject, php: Evaluator) -> PhpArray:
-    """What was changed and not saved: nothing in a model that was read again."""
-    original = state.array(model, "original")
-    if model.get("exists") is True and not original:
-        return PhpArray()
-    attributes = state.array(model, "attributes")
-    for key, value in attributes.items():
-        if key not in original or not identical(value, original[key]):
-            php.refuse(f"what is dirty in a {model.class_name} that was serialized whole")
-    return PhpArray()
-
-
-def _touches(names: Sequence[bytes], changes: PhpArray) -> bool:
-    """`hasChanges`: any of the names, or anything at all."""
-    return any(name in changes for name in names) if names else bool(changes)
-
-
-METHODS: dict[str, _Method] = {
-    "getkey": lambda m, php, model, _: m.key(model, php),
-    "getkeyname": lambda m, php, model, _: m.view(model, php).key_name.encode(),
-    "getroutekey": lambda m, php, model, _: m.key(model, php),
-    "gettable": lambda m, php, model, _: m.view(model, php).table.encode(),
-    "getmorphclass": lambda m, php, model, _: m.morph_class(model.class_name).encode(),
-    "getattribute": lambda m, php, model, a: m.read(php, model, php.text(a[0]).decode()),
-    "getattributes": lambda m, php, model, _: m.view(model, php).attributes.copy(),
-    "toarray": lambda m, php, model, _: m.to_array(model, php),
-    "jsonserialize": lambda m, php, model, _: php.call_method(model, "toArray"),
-    "attributestoarray": lambda m, php, model, _: m._attributes_to_array(m.view(model, php), php),
-    "relationstoarray": lambda m, php, model, _: m._relations_to_array(m.view(model, php), php),
-    "only": _only,
-    "load": _load,
-    "loadmissing": _load_missing,
-    "relationloaded": lambda m, php, model, a: a[0] in state.array(model, "relations"),
-    "makehidden": _hide,
-    "makevisible": _show,
-    "append": _append,
-    "broadcastchannel": _channel,
-    "trashed": _trashed,
-    "is": _is,
-    "isnot": lambda m, php, model, a: not to_bool(_is(m, php, model, a)),
-    "waschanged": lambda m, php, model, a: _touches(_listed(a), state.array(model, "changes")),
-    "isdirty": lambda m, php, model, a: _touches(_listed(a), _dirty(model, php)),
-    "isclean": lambda m, php, model, a: not _touches(_listed(a), _dirty(model, php)),
-    "getchanges": lambda m, php, model, _: state.array(model, "changes").copy(),
-    "getdirty": lambda m, php, model, _: _dirty(model, php),
-}
-_MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}

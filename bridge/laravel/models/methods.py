@@ -1,0 +1,140 @@
+"""The public methods of Laravel's Model that native evaluation knows: one entry of `METHODS` each.
+
+Sources: Model.php, Concerns/HasAttributes.php, Concerns/HidesAttributes.php, 8.83 to 13.26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from bridge.errors import Refused
+from bridge.laravel.models import state
+from bridge.php.evaluate import Evaluator
+from bridge.php.operators import identical, to_bool
+from bridge.php.values import PhpArray, PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.laravel.models.model import ModelClass
+
+Method = Callable[["ModelClass", Evaluator, PhpObject, Sequence[Value]], Value]
+
+
+def _listed(arguments: Sequence[Value]) -> list[bytes]:
+    """Names given one by one or as an array."""
+    found: list[bytes] = []
+    for argument in arguments:
+        for value in argument.values() if isinstance(argument, PhpArray) else [argument]:
+            if not isinstance(value, bytes):
+                raise Refused("a name that is no text")
+            found.append(value)
+    return found
+
+
+def _only(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    names = _listed(arguments)
+    return PhpArray(
+        (name, models.read(php, model, name.decode("utf-8", "surrogateescape"))) for name in names
+    )
+
+
+def _load(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    models.load([model], [name.decode() for name in _listed(arguments)], php)
+    return model
+
+
+def _load_missing(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    for name in _listed(arguments):
+        if b"." in name:
+            php.refuse("loadMissing() of a nested relation")
+        if name not in state.array(model, "relations"):
+            models.load([model], [name.decode()], php)
+    return model
+
+
+def _hide(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    state.put(model, "hidden", PhpArray.of([*state.names(model, "hidden"), *_listed(arguments)]))
+    return model
+
+
+def _show(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    names = _listed(arguments)
+    state.put(model, "hidden", PhpArray.of([n for n in state.names(model, "hidden") if n not in names]))
+    visible = state.names(model, "visible")
+    if visible:
+        state.put(model, "visible", PhpArray.of([*visible, *names]))
+    return model
+
+
+def _append(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    appends = dict.fromkeys([*state.names(model, "appends"), *_listed(arguments)])
+    state.put(model, "appends", PhpArray.of(appends))
+    return model
+
+
+def _channel(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    return model.class_name.replace("\\", ".").encode() + b"." + php.text(models.key(model, php))
+
+
+def _trashed(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    view = models.view(model, php)
+    if not view.facts.soft_deletes:
+        php.refuse(f"{model.class_name}::trashed()")
+    return view.attributes.get(view.facts.deleted_at.encode()) is not None
+
+
+def _is(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    (other,) = arguments
+    if not isinstance(other, PhpObject):
+        return False
+    mine, theirs = models.view(model, php), models.view(other, php)
+    same = models.key_text(models.key(model, php)) == models.key_text(models.key(other, php))
+    return same and mine.table == theirs.table and mine.connection == theirs.connection
+
+
+def _dirty(model: PhpObject, php: Evaluator) -> PhpArray:
+    """What was changed and not saved: nothing in a model that was read again."""
+    original = state.array(model, "original")
+    if model.get("exists") is True and not original:
+        return PhpArray()
+    attributes = state.array(model, "attributes")
+    for key, value in attributes.items():
+        if key not in original or not identical(value, original[key]):
+            php.refuse(f"what is dirty in a {model.class_name} that was serialized whole")
+    return PhpArray()
+
+
+def _touches(names: Sequence[bytes], changes: PhpArray) -> bool:
+    """`hasChanges`: any of the names, or anything at all."""
+    return any(name in changes for name in names) if names else bool(changes)
+
+
+METHODS: dict[str, Method] = {
+    "getkey": lambda m, php, model, _: m.key(model, php),
+    "getkeyname": lambda m, php, model, _: m.view(model, php).key_name.encode(),
+    "getroutekey": lambda m, php, model, _: m.key(model, php),
+    "gettable": lambda m, php, model, _: m.view(model, php).table.encode(),
+    "getmorphclass": lambda m, php, model, _: m.morph_class(model.class_name).encode(),
+    "getattribute": lambda m, php, model, a: m.read(php, model, php.text(a[0]).decode()),
+    "getattributes": lambda m, php, model, _: m.view(model, php).attributes.copy(),
+    "toarray": lambda m, php, model, _: m.to_array(model, php),
+    "jsonserialize": lambda m, php, model, _: php.call_method(model, "toArray"),
+    "attributestoarray": lambda m, php, model, _: m.attributes_to_array(m.view(model, php), php),
+    "relationstoarray": lambda m, php, model, _: m.relations_to_array(m.view(model, php), php),
+    "only": _only,
+    "load": _load,
+    "loadmissing": _load_missing,
+    "relationloaded": lambda m, php, model, a: a[0] in state.array(model, "relations"),
+    "makehidden": _hide,
+    "makevisible": _show,
+    "append": _append,
+    "broadcastchannel": _channel,
+    "trashed": _trashed,
+    "is": _is,
+    "isnot": lambda m, php, model, a: not to_bool(_is(m, php, model, a)),
+    "waschanged": lambda m, php, model, a: _touches(_listed(a), state.array(model, "changes")),
+    "isdirty": lambda m, php, model, a: _touches(_listed(a), _dirty(model, php)),
+    "isclean": lambda m, php, model, a: not _touches(_listed(a), _dirty(model, php)),
+    "getchanges": lambda m, php, model, _: state.array(model, "changes").copy(),
+    "getdirty": lambda m, php, model, _: _dirty(model, php),
+}
