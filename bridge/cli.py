@@ -172,6 +172,9 @@ def _resolve(given: argparse.Namespace) -> int:
     if given.compare:
         return _compare(settings, given)
     only = [name.strip() for name in given.only.split(",")] if given.only else RUNGS
+    for name in only:
+        if name not in RUNGS:
+            raise UsageError(f"--only names no rung: {name}; choose from {', '.join(RUNGS)}")
     version = parse_version(given.laravel) if given.laravel else None
     with php_rung(settings, fatal=1) as php:
         ladder = build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
@@ -232,12 +235,16 @@ def _rows(file: str | None) -> Iterable[tuple[dict[str, object], bytes]]:
 
 
 def _lines(file: str | None) -> Iterable[str]:
-    if file is None or file == "-":
-        yield from sys.stdin
-        return
     try:
+        if file is None or file == "-":
+            yield from sys.stdin
+            return
         with Path(file).open(encoding="utf-8") as stream:
             yield from stream
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"{file or 'the input'} is not UTF-8: give other payloads as payload_base64"
+        ) from None
     except OSError as error:
         raise UsageError(f"{file} cannot be read, {error.strerror}: give a file of JSON Lines") from None
 

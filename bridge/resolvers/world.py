@@ -139,7 +139,12 @@ class AppWorld:
                 continue
             text = self._source.text(file)
             own = {b"static", b"self", b"parent", file.rpartition("/")[2].removesuffix(".php").encode()}
-            matches = [match for match in _HOOK.finditer(text) if match[1] not in own]
+            boots = b"static function boot" in text  # then its `$class::` may be the model's own
+            matches = [
+                match
+                for match in _HOOK.finditer(text)
+                if match[1] not in own and not (boots and match[1].startswith(b"$"))
+            ]
             if observing:
                 matches += _HEARS_READING.finditer(text)
             for match in matches:

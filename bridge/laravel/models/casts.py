@@ -226,7 +226,11 @@ PRIMITIVE: dict[str, Cast] = {
 
 def _as_collection(value: Value, casting: Casting) -> Value:
     decoded = _json(objects=False)(value, casting)
-    return collection(decoded) if isinstance(decoded, PhpArray) else None
+    if isinstance(decoded, PhpArray) or casting.around.version < (9, 0):
+        return collection(decoded)
+    if casting.around.version < (11, 0):
+        raise Refused("the cast AsCollection of what is no array, which releases read differently")
+    return None
 
 
 def _as_stringable(value: Value, casting: Casting) -> Value:

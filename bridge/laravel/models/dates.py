@@ -82,8 +82,14 @@ def _naive(parts: list[bytes | None] | tuple[bytes | None, ...]) -> datetime:
 
 
 def _local(parts: tuple[bytes | None, ...], zone: ZoneInfo) -> datetime:
-    """The wall clock of the zone; a time that a clock change skips is moved past it, as PHP does."""
+    """The wall clock of the zone; a time that a clock change skips is moved past it, as PHP does.
+
+    Which of the two is meant in an hour that comes twice, releases of PHP and Carbon see differently.
+    """
     naive = _naive(parts)
+    first, second = (naive.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    if first is not None and second is not None and first > second:
+        raise Refused("a time of the hour that a clock change repeats")
     return naive.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None)
 
 

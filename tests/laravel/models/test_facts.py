@@ -184,7 +184,8 @@ def test_to_array_may_come_from_a_traits_alias(case: Case) -> None:
         f"protected static function booted() {{ Post::retrieved({RETRIEVED}); }}",
         f"protected static function booted() {{ (static::class)::retrieved({RETRIEVED}); }}",
         f"protected static function booted() {{ $class = self::class; $class::retrieved({RETRIEVED}); }}",
-        f"protected static function booted() {{ forward_static_call([self::class, 'retrieved'], {RETRIEVED}); }}",
+        f"protected static function booted() {{ forward_static_call("
+        f"[self::class, 'retrieved'], {RETRIEVED}); }}",
         "protected static function boot() { parent::boot(); Post::observe(Watcher::class); }",
         "protected static function boot() { parent::boot(); static::hooks(); } static function hooks() {"
         f" static::retrieved({RETRIEVED}); }}",
@@ -194,7 +195,7 @@ def test_to_array_may_come_from_a_traits_alias(case: Case) -> None:
     ],
 )  # fmt: skip
 def test_a_hook_on_reading_is_refused(case: Case, body: str) -> None:
-    watcher = f"class Watcher {{ public function retrieved($model) {{ $model->setHidden(['secret']); }} }}"
+    watcher = "class Watcher { public function retrieved($model) { $model->setHidden(['secret']); } }"
     heard = "class Heard { public function __construct($model) { $model->setHidden(['secret']); } }"
     case.post(body)
     case.sends("$this->post")
@@ -239,7 +240,7 @@ def test_what_a_trait_does_when_a_model_boots_or_is_made_is_refused_wherever_it_
 @pytest.mark.parametrize(
     "body",
     [
-        "protected static function booted() { static::creating(function ($model) { $model->title = 'x'; }); }",
+        "protected static function booted() { static::creating(function ($model) { $model->id = 5; }); }",
         "protected static function boot() { parent::boot(); self::deleting(fn ($model) => null); }",
         "protected $dispatchesEvents = ['saved' => Heard::class];",
         "protected static function booted() { static::observe(Watcher::class); }",
@@ -311,7 +312,7 @@ def test_a_builder_or_collection_of_the_apps_own_is_refused(case: Case, property
         "public static function getTitleAttribute($value) { return 'got ' . $value; }",
         "protected function title(): Attribute { return new Attribute(fn ($value) => 'got ' . $value); }",
         "protected function title(): ?Attribute { return new Attribute(fn ($value) => 'got ' . $value); }",
-        "protected function title(): Attribute|null { return new Attribute(fn ($value) => 'got ' . $value); }",
+        "public function title(): Attribute|null { return new Attribute(fn ($value) => 'got ' . $value); }",
     ],
 )
 def test_an_accessor_stands_before_its_column(case: Case, body: str) -> None:

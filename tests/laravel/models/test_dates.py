@@ -1,0 +1,94 @@
+"""Dates of models in a zone that is not UTC, held against real Laravel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.laravel.models.app import App, Case, app
+
+
+@pytest.fixture(scope="module")
+def berlin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with app(tmp_path_factory.mktemp("berlin") / "app", APP_TIMEZONE="Europe/Berlin") as made:
+        yield made
+
+
+@pytest.fixture
+def local(berlin: App) -> Case:
+    return Case(berlin)
+
+
+WHEN = "2024-07-01 00:30:00"
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [WHEN, "2024-03-31 02:30:00", "2024-10-27 03:00:00", "2024-01-15", "1700000000", 1700000000, None],
+)
+@pytest.mark.parametrize(
+    "cast", ["datetime", "date", "immutable_datetime", "datetime:d.m.Y H:i", "timestamp"]
+)
+def test_a_date_cast_is_read_in_the_apps_zone(local: Case, cast: str, stored: object) -> None:
+    local.post(f"protected $casts = ['it' => '{cast}'];", columns="it", it=stored)
+    local.sends("[$this->post->it, $this->post]")
+    local.data()
+
+
+def test_created_at_is_sent_in_utc_and_formatted_in_the_apps_zone(local: Case) -> None:
+    local.post(created_at=WHEN)
+    local.sends("[$this->post->created_at, $this->post->created_at->format('H:i'), $this->post->toArray()]")
+    data = local.data()
+    assert isinstance(data, dict)
+    assert data["it"][:2] == ["2024-06-30T22:30:00.000000Z", "00:30"]
+    assert data["it"][2]["created_at"] == "2024-06-30T22:30:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "protected function serializeDate(\\DateTimeInterface $date) { return $date->format('d.m.Y H:i'); }",
+        "public $timestamps = false;",
+        "const CREATED_AT = 'updated_at'; const UPDATED_AT = null;",
+        "protected $dates = ['it'];",
+        "protected $dates = ['it']; protected $hidden = ['it'];",
+        "public function getCreatedAtAttribute($value) { return 'got ' . $value; }",
+    ],
+)
+def test_what_a_class_says_of_its_dates_counts(local: Case, body: str) -> None:
+    local.post(body, columns="it", it=WHEN, created_at=WHEN)
+    local.sends("$this->post")
+    local.data()
+
+
+def test_dates_as_a_property_are_no_more_from_laravel_10_on(local: Case) -> None:
+    local.post("protected $dates = ['it'];", columns="it", it=WHEN)
+    local.sends("$this->post->it")
+    assert local.native(version="10.0").broadcasts[0].data == f'{{"it":"{WHEN}"}}'
+
+
+@pytest.mark.parametrize("format", ["d/m/Y", "Y-m-d"])
+def test_a_date_format_of_a_model_that_its_column_needs_is_refused(local: Case, format: str) -> None:
+    local.post(f"protected $dateFormat = '{format}';", created_at="01/07/2024 10:00")
+    local.sends("$this->post")
+    assert local.refused()
+
+
+@pytest.mark.parametrize("stored", ["yesterday", "1 July 2024", "2024-13-01", "10:00"])
+def test_a_date_that_only_php_reads_is_refused(local: Case, stored: str) -> None:
+    local.post(created_at=stored)
+    local.sends("$this->post")
+    assert local.refused()
+
+
+def test_the_hour_that_comes_twice_is_refused(local: Case) -> None:
+    local.post(created_at="2024-10-27 02:30:00")
+    local.sends("$this->post")
+    assert "the hour that a clock change repeats" in local.refused()
+
+
+def test_a_date_that_is_not_sent_does_no_harm(local: Case) -> None:
+    local.post(created_at="yesterday")
+    local.sends("$this->post->title")
+    assert local.data() == {"it": "Title"}
