@@ -23,7 +23,7 @@ from bridge.resolvers.resolution import Answer
 from bridge.rooms import Destination, addressed
 from bridge.shadow.ledger import Event, Ledger, Pair, Posted, Resolved, differing
 
-INTERVAL = 0.01  # seconds between looks, and ten times what a look took at least
+INTERVAL = 0.1  # seconds between looks, and ten times what a look took at least; a post asks for its own
 RESTING_SHARE = 10
 SPELL = 0.05  # seconds of resolving until the next look
 PATIENCE = 0.25  # seconds that a post waits for a look
@@ -148,6 +148,8 @@ class Watch:
         while self._jobs and time.monotonic() < until:
             job = self._jobs.popleft()
             self._ledger.expect(job.uuid, self._resolved(job))
+            if not last and not self._inbox.empty():
+                break  # Laravel waits
         if not self._jobs or last:
             for finding in self._ledger.settle(time.monotonic(), self._present, last=last):
                 self._judge(finding)
