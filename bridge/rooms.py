@@ -48,6 +48,8 @@ from bridge.resolvers.survey import Finding, survey
 from bridge.resolvers.world import AppWorld, Known, Worlds
 from bridge.settings import AppSettings, Settings
 
+_CHANGES_ROWS = {8, 11, 17}  # PDO::ATTR_CASE, ATTR_ORACLE_NULLS, ATTR_STRINGIFY_FETCHES
+
 # ---- the house of jobs --------------------------------------------------------------------------
 
 
@@ -174,9 +176,12 @@ def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:
     """Engine and table prefix of a Laravel connection. Refused where it is not usable."""
     try:
         facts = laravel.database(connection or None)
-        return engine(facts), facts.prefix
     except ConfigurationError as problem:
         raise Refused(str(problem)) from None
+    options = laravel.config.get(f"database.connections.{facts.name}.options")
+    if isinstance(options, dict) and _CHANGES_ROWS & options.keys():
+        raise Refused(f"options of the database connection {facts.name} change what is read")
+    return engine(facts), facts.prefix
 
 
 def broadcast_connections(laravel: LaravelApp) -> Connections:
@@ -357,7 +362,7 @@ def addressed(call: Call, destinations: Mapping[str, Destination]) -> Broadcast:
         raise WouldFail(
             f"the broadcast connection {call.connection} has no app: set its app_id, key and secret"
         )
-    if len(call.data) > to.event_bytes and len(call.data.encode()) > to.event_bytes:
+    if len(call.data) * 4 > to.event_bytes and len(call.data.encode()) > to.event_bytes:
         raise WouldFail(
             f"the event's data has more than {to.event_bytes} bytes, Pusher's limit: send less, or raise "
             "BRIDGE_LIMIT_EVENT_BYTES"
