@@ -56,7 +56,8 @@ def test_a_master_key_that_is_none_is_named_without_its_text(folder: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("driver", "kind"), [("database-uuids", DatabaseFailedJobs), ("null", NoFailedJobs), ("sqs", KeptInQueue)]
+    ("driver", "kind"),
+    [("database-uuids", DatabaseFailedJobs), ("null", NoFailedJobs), ("dynamodb", KeptInQueue)],
 )
 def test_failed_jobs_go_where_the_app_keeps_them(folder: Path, driver: str, kind: type) -> None:
     (folder / ".env").write_text(ENV + f"QUEUE_FAILED_DRIVER={driver}\n")

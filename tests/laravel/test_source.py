@@ -1,0 +1,84 @@
+"""Class name → file → declaration, and when a file counts as changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import Refused
+from bridge.laravel.source import AppSource
+
+
+def write(folder: Path, relative: str, text: str) -> None:
+    file = folder / relative
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def test_a_class_is_found_by_the_longest_prefix_of_composer_json(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "composer.json",
+        '{"autoload": {"psr-4": {"App\\\\": "app/", "App\\\\Deep\\\\": ["src", "lib"]}}}',
+    )
+    write(tmp_path, "lib/One.php", "<?php namespace App\\Deep; class One { }")
+    found = AppSource(tmp_path).load("App\\Deep\\One")
+    assert found is not None
+    assert found.file == "lib/One.php"
+
+
+def test_without_composer_json_app_is_the_root(tmp_path: Path) -> None:
+    write(tmp_path, "app/One.php", "<?php namespace App; class One { }")
+    source = AppSource(tmp_path)
+    assert source.has_code
+    assert source.load("App\\One") is not None
+    assert source.load("App\\Two") is None
+    assert source.load("Other\\One") is None
+
+
+def test_a_folder_of_only_an_env_file_has_no_code(tmp_path: Path) -> None:
+    assert not AppSource(tmp_path).has_code
+
+
+@pytest.mark.parametrize("broken", ["class One {", "class One { public function }", "class One { $ }"])
+def test_a_file_with_an_error_is_refused_whole_and_others_are_not(tmp_path: Path, broken: str) -> None:
+    write(tmp_path, "app/One.php", f"<?php namespace App; {broken}")
+    write(tmp_path, "app/Two.php", "<?php namespace App; class Two { }")
+    source = AppSource(tmp_path)
+    with pytest.raises(Refused, match=r"app/One\.php"):
+        source.load("App\\One")
+    assert source.load("App\\Two") is not None
+
+
+def test_a_change_is_told_once_the_file_was_looked_at(tmp_path: Path) -> None:
+    write(tmp_path, "app/One.php", "<?php namespace App; class One { }")
+    source = AppSource(tmp_path)
+    source.load("App\\One")
+    assert not source.changed()
+    write(tmp_path, "app/One.php", "<?php namespace App; class One { public $more; }")
+    assert source.changed()
+    found = source.load("App\\One")
+    assert found is not None
+    assert "more" in found.properties
+    (tmp_path / "app/One.php").unlink()
+    assert source.changed()
+    assert source.load("App\\One") is None
+
+
+def test_providers_in_folders_below_are_read_and_caches_are_not(tmp_path: Path) -> None:
+    write(tmp_path, "app/Providers/Deep/One.php", "<?php")
+    write(tmp_path, "bootstrap/app.php", "<?php")
+    write(tmp_path, "bootstrap/cache/config.php", "<?php")
+    found = [name for name, _ in AppSource(tmp_path).texts("app/Providers", "bootstrap")]
+    assert found == ["app/Providers/Deep/One.php", "bootstrap/app.php"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned"), [("One::$count = 5;", True), ("One::$$name = 5;", True), ("", False)]
+)
+def test_a_static_property_is_mentioned_anywhere_in_the_app(
+    tmp_path: Path, text: str, mentioned: bool
+) -> None:
+    write(tmp_path, "routes/web.php", f"<?php {text}")
+    assert AppSource(tmp_path).mentions_static("count") is mentioned
