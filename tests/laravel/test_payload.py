@@ -1,0 +1,83 @@
+"""A queue entry's JSON: what is a broadcast, what is not, and what cannot be read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bridge.errors import Refused, Unreadable
+from bridge.laravel.payload import BroadcastEvent, NotABroadcast, broadcast_event, read_payload
+from bridge.php.values import PhpArray, PhpObject, Value
+from tests.laravel.models.app import job
+from tests.php.oracle import serialize
+
+EVENT = PhpObject("App\\Events\\Shipped", {b"id": 7})
+
+
+def read(raw: bytes) -> BroadcastEvent:
+    return broadcast_event(read_payload(raw), lambda text: text, version=(11, 0))
+
+
+def with_command(command: str, **document: object) -> bytes:
+    whole = json.loads(job(EVENT)) | document
+    whole["data"]["command"] = command
+    return json.dumps(whole).encode()
+
+
+def test_the_event_is_the_object_inside_the_command() -> None:
+    event = read(job(EVENT))
+    assert (event.class_name, event.event.get("id"), event.only_php) == ("App\\Events\\Shipped", 7, "")
+
+
+def test_the_label_does_not_decide() -> None:
+    assert read(job(EVENT, displayName="App\\Jobs\\Other")).class_name == "App\\Events\\Shipped"
+
+
+@pytest.mark.parametrize("raw", [b"", b"no json", b"[]", b'{"a":1}', b"\xff", b"[" * 100_000])
+def test_what_is_no_job_is_unreadable(raw: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read_payload(raw)
+
+
+@pytest.mark.parametrize(
+    "command", ["", "O:1", "i:5;", 'O:8:"stdClass":1:{s:5:"event";i:1;}', "O:9999999999:"]
+)
+def test_a_command_that_is_no_broadcast_is_not_guessed(command: str) -> None:
+    with pytest.raises((Unreadable, Refused)) as caught:
+        read(with_command(command))
+    assert "9999" not in str(caught.value)
+
+
+def test_another_handler_is_another_job() -> None:
+    other = json.dumps({"job": "App\\Jobs\\Old@handle", "data": {}}).encode()
+    with pytest.raises(NotABroadcast):
+        read(other)
+
+
+def test_a_broadcast_that_another_handler_runs_is_refused() -> None:
+    with pytest.raises(Refused, match="not Laravel's own"):
+        read(job(EVENT, job="App\\Handler@call"))
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ({"middleware": PhpArray.of([EVENT])}, "job middleware"),
+        ({"chained": PhpArray.of([b"O:"])}, "a chain"),
+    ],
+)
+def test_what_only_laravel_runs_is_named(command: dict[str, Value], what: str) -> None:
+    assert read(job(EVENT, command=command)).only_php == what
+
+
+def test_an_encrypted_command_is_opened_first() -> None:
+    plain = json.loads(job(EVENT))["data"]["command"].encode()
+    event = broadcast_event(read_payload(with_command("sealed")), lambda text: plain, version=(11, 0))
+    assert event.class_name == "App\\Events\\Shipped"
+
+
+def test_a_job_of_the_apps_own_that_calls_itself_a_broadcast_is_refused() -> None:
+    own = serialize(PhpObject("App\\Jobs\\Own", {b"event": EVENT})).decode()
+    with pytest.raises(Refused, match="calls itself a broadcast"):
+        read(with_command(own))
