@@ -1,0 +1,102 @@
+"""The ladder: who is asked in which order, and what becomes of their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from bridge.errors import ConfigurationError, Refused, ServiceUnavailable, WouldFail
+from bridge.laravel.broadcasting import Call
+from bridge.laravel.payload import BroadcastEvent, read_payload
+from bridge.laravel.version import Version
+from bridge.php.values import PhpArray, PhpObject
+from bridge.resolvers.ladder import Ladder
+from bridge.resolvers.resolution import Answer, Resolution
+from tests.laravel.models.app import job
+
+EVENT = PhpObject("App\\Events\\Shipped", {b"id": 7})
+CALL = Call(connection="pusher", channels=("c",), name="n", data="{}", socket=None)
+
+
+@dataclass
+class Step:
+    """A rung that says the same to every event, or an answer by release."""
+
+    name: str
+    says: Answer | Exception | None
+    asked: list[Version] = field(default_factory=list)
+    older: Answer | None = None
+
+    def resolve(self, event: BroadcastEvent) -> Answer | None:
+        self.asked.append(event.version)
+        if self.older is not None and event.version == event.oldest:
+            return self.older
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says
+
+
+def climb(*rungs: Step, version: Version | None = (11, 0), payload: bytes | None = None) -> Resolution:
+    return Ladder(rungs, lambda text: text, version=version).resolve(read_payload(payload or job(EVENT)))
+
+
+def test_the_first_rung_that_knows_decides_and_no_other_is_asked() -> None:
+    later = Step("native", Answer(calls=()))
+    found = climb(Step("mapping", None), Step("framework", Answer(calls=(CALL,))), later)
+    assert (found.outcome, found.by, found.broadcasts, later.asked) == ("broadcast", "framework", (CALL,), [])
+
+
+def test_where_all_refuse_all_reasons_are_told() -> None:
+    found = climb(Step("native", Refused("this")), Step("php", Refused("that", file="a.php", line=3)))
+    assert (found.outcome, found.by) == ("refused", None)
+    assert found.why == "native: this; php: that (a.php:3)"
+
+
+def test_where_laravel_would_fail_nobody_else_is_asked() -> None:
+    later = Step("php", Answer(calls=(CALL,)))
+    found = climb(Step("native", WouldFail("bad channel")), later)
+    assert (found.outcome, found.by, found.why, later.asked) == ("failed", "native", "bad channel", [])
+
+
+def test_a_database_that_is_away_is_told_to_the_caller() -> None:
+    with pytest.raises(ServiceUnavailable):
+        climb(Step("native", ServiceUnavailable("away")), Step("php", Answer(calls=(CALL,))))
+
+
+def test_without_calls_nothing_is_sent_and_the_reason_told() -> None:
+    found = climb(Step("native", Answer(calls=(), why="gone")))
+    assert (found.outcome, found.why) == ("nothing", "gone")
+
+
+def test_what_only_laravel_runs_goes_to_php_alone() -> None:
+    native, php = Step("native", Answer(calls=(CALL,))), Step("php", Answer(calls=(CALL,)))
+    found = climb(native, php, payload=job(EVENT, command={"middleware": PhpArray.of([EVENT])}))
+    assert (found.by, native.asked) == ("php", [])
+
+
+def test_releases_that_would_differ_are_refused_and_the_setting_named() -> None:
+    rung = Step("native", Answer(calls=(CALL,)), older=Answer(calls=()))
+    found = climb(rung, version=None)
+    assert found.outcome == "refused"
+    assert "BRIDGE_LARAVEL_VERSION" in found.why
+    assert len(rung.asked) == 2
+
+
+def test_a_known_release_is_asked_once() -> None:
+    rung = Step("native", Answer(calls=(CALL,)))
+    climb(rung)
+    assert rung.asked == [(11, 0)]
+
+
+def test_a_rung_that_is_not_allowed_is_not_asked() -> None:
+    native, php = Step("native", Answer(calls=(CALL,))), Step("php", Answer(calls=(CALL,)))
+    found = Ladder([native, php], lambda text: text, version=(11, 0), only=("php",)).resolve(
+        read_payload(job(EVENT))
+    )
+    assert (found.by, native.asked) == ("php", [])
+
+
+def test_a_name_that_is_no_rung_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="magic"):
+        Ladder([], lambda text: text, only=("magic",))
