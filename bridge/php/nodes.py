@@ -391,6 +391,7 @@ class Method(Node):
     abstract: bool
     parameters: tuple[Parameter, ...] | None
     returns: Type | None
+    attributes: tuple[str, ...] = ()
     source: object = field(repr=False, compare=False)
 
 

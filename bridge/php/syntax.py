@@ -265,6 +265,7 @@ def _method(tree: Tree, lower: Lower) -> tuple[n.Method, list[n.PropertyDeclarat
         abstract=body is None,
         parameters=parameters,
         returns=lower.type(tree.child_by_field_name("return_type")),
+        attributes=_attributes(tree, scope),
         source=Body(body, scope, lower.class_name, name) if body is not None else None,
     )
     return method, promoted

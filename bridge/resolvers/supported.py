@@ -16,12 +16,13 @@ from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.casts import KNOWN_CLASSES, PRIMITIVE
 from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.relations import REFINEMENTS, RELATION_OF, RELATIONS
+from bridge.laravel.version import NEWEST
 from bridge.php.evaluate import Native
 from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.lower_expressions import EXPRESSIONS
 from bridge.php.lower_statements import STATEMENTS
 from bridge.resolvers.framework import EVENTS
-from bridge.resolvers.world import NATIVES
+from bridge.resolvers.world import natives
 
 WIDTH = 110  # characters of a line
 HEAD = """# What is evaluated natively
@@ -57,7 +58,7 @@ def _classes() -> Iterator[str]:
     """What each table of members holds, below the names of its classes; then the classes without a table."""
     classes = laravel_classes(lambda: datetime.now(UTC), "UTC", "en", Config(items={}, files={}, given={}))
     tables: dict[tuple[str, ...], list[str]] = {}
-    for name, native in {**classes, **NATIVES}.items():
+    for name, native in {**classes, **natives(NEWEST)}.items():
         tables.setdefault(tuple(_members(native)), []).append(name)
     others = tables.pop((), [])
     for members, names in sorted(tables.items(), key=lambda table: min(table[1])):

@@ -58,13 +58,14 @@ _LOCALE_CHANGE = re.compile(rb"\bsetLocale\s*\(", re.IGNORECASE)
 _PROVIDERS = ("app/Providers", "bootstrap")
 
 
-# Classes written in Python, by name; models are found by their parent.
-NATIVES: Mapping[str, Native] = {
-    **dict.fromkeys(CHANNELS, ChannelClass()),
-    **dict.fromkeys(RELATION_CLASSES, RelationClass()),
-    **dict.fromkeys(EXCEPTIONS, ExceptionClass()),
-    ATTRIBUTE: AttributeClass(),
-}
+def natives(version: Version) -> dict[str, Native]:
+    """Classes written in Python, by name; models are found by their parent."""
+    return {
+        **dict.fromkeys(CHANNELS, ChannelClass()),
+        **dict.fromkeys(RELATION_CLASSES, RelationClass()),
+        **dict.fromkeys(EXCEPTIONS, ExceptionClass()),
+        ATTRIBUTE: AttributeClass(version),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class AppWorld:
         self.constants = known.constants
         self.classes = ClassTable(self._load)
         self._source = source
-        self._natives: dict[str, Native | None] = {**NATIVES, **known.natives}
+        self._natives: dict[str, Native | None] = {**natives(version), **known.natives}
         changes = {name: self._change_by(re.compile(call)) for name, call in _MODEL_CHANGES.items()}
         around = Surroundings(zone=known.zone, decrypt=known.decrypt, version=version, **changes)
         self._models = ModelClass(known.records, around, known.connection, objects.to_array)

@@ -141,7 +141,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_backlog", _whole(1024), 1_048_576, "Bytes that may wait for a slow reader; then it is cut."),
     Setting("stall_timeout", _seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
     Setting("php_binary", lambda value: text(value) if value else "", "php",
-            "PHP's command line program, for events that only the app itself can tell; empty: never."),
+            "PHP's command line program, for events that only the app itself can tell;"
+            " empty in `bridge.toml`: never."),
     Setting("php_processes", COUNT, 1, "PHP processes at most; none is started before it is needed."),
     Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
     Setting("drain_seconds", _seconds, 10.0, "Seconds to finish what is held when told to stop."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.laravel.version import Version
 from bridge.php.evaluate import Evaluator
 from bridge.php.values import PhpObject, Value
 
@@ -12,9 +13,12 @@ _SETTINGS = {"shouldcache", "withoutobjectcaching"}  # change when a getter runs
 
 
 class AttributeClass:
-    """A `bridge.php.evaluate.Native`."""
+    """A `bridge.php.evaluate.Native` for one release."""
 
     parameters = {"__construct": ("get", "set"), "make": ("get", "set"), "get": ("get",), "set": ("set",)}  # noqa: RUF012
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
 
     def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
         getter, setter = (*arguments, None, None)[:2]
@@ -22,7 +26,7 @@ class AttributeClass:
 
     def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         match method.lower():
-            case "make":
+            case "make" if self._version >= (9, 3):  # came with 9.2, or the release after it
                 return self.construct(php, class_name, arguments)
             case "get":
                 return self.construct(php, class_name, arguments[:1])

@@ -74,6 +74,7 @@ _HOOKS = {
     "registermodelevent", "call_user_func", "call_user_func_array", "forward_static_call",
     "forward_static_call_array",
 }  # fmt: skip
+_BOOT_MARKS = {"Boot", "Initialize"}  # attributes of methods, from Laravel 12 on
 _BOOTS = {"boot", "booted", "booting"}
 # Static properties by which a class chooses its query builder or collection.
 _CHOICES = {"builder", "collectionClass"}
@@ -116,6 +117,11 @@ class ModelFacts:
         traits = {_short(part): part for part in parts if part.kind == "trait"}
         for part in own:
             for name, method in part.methods.items():
+                marks = {attribute.rsplit("\\", 1)[-1] for attribute in method.attributes} & _BOOT_MARKS
+                if marks:
+                    raise Refused(
+                        f"{part.name}::{method.name}() has #[{min(marks)}]", file=part.file, line=method.line
+                    )
                 if name.startswith("initialize") and (part.kind == "trait" or name[10:] in traits):
                     raise Refused(f"{part.name} has {method.name}()", file=part.file, line=method.line)
             for alias in _aliases(part):

@@ -42,9 +42,7 @@ def test_a_decimal_cast_that_rounds_a_tie_is_refused_where_it_would_be_a_guess(c
     assert "rounds a tie" in case.refused()
 
 
-@pytest.mark.parametrize(
-    "cast", ["'wibble'", "'App\\\\Nowhere'", f"{CASTS}AsArrayObject::class"]
-)
+@pytest.mark.parametrize("cast", ["'wibble'", "'App\\\\Nowhere'", f"{CASTS}AsArrayObject::class"])
 def test_a_cast_that_is_not_known_is_refused(case: Case, cast: str) -> None:
     casting(case, cast, "text")
     assert "cast" in case.refused()

@@ -210,6 +210,22 @@ def test_a_hook_on_reading_is_refused(case: Case, body: str) -> None:
     )  # so a guess would have shown it
 
 
+def test_a_trait_method_marked_to_run_at_boot_is_refused(case: Case) -> None:
+    case.post("use Concern;")
+    marked = "#[\\Illuminate\\Database\\Eloquent\\Attributes\\Boot] static function hide() {}"
+    case.add("Concern", TRAIT.format(marked))
+    case.sends("$this->post")
+    assert "Concern::hide() has #[Boot]" in case.refused()
+
+
+def test_attribute_make_is_not_known_to_a_release_without_it(case: Case) -> None:
+    attribute = "\\Illuminate\\Database\\Eloquent\\Casts\\Attribute"
+    case.post(f"protected function title(): {attribute} {{ return {attribute}::make(fn () => 'x'); }}")
+    case.sends("$this->post")
+    assert "Attribute::make()" in case.refused()
+    assert case.app.laravel(case.payload()).outcome == "failed"
+
+
 @pytest.mark.parametrize(
     "trait_method",
     [
