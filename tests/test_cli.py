@@ -206,7 +206,7 @@ def test_a_store_that_does_not_answer_exits_with_69_in_time(bridge: Command, env
     bridge.env(env.format(port=services.free_port()))
     began = time.monotonic()
     bridge.problem(69, *serve(bridge))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60  # it waits five seconds; the rest is for a busy machine
 
 
 # ---- resolve ---------------------------------------------------------------------------------

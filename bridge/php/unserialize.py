@@ -13,6 +13,7 @@ the bytes that are left before it is used; time is linear in the input.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NoReturn
 
 from bridge.errors import Refused, Unreadable
@@ -53,6 +54,8 @@ _ENTRY = re.compile(
     rb'(?:s:(\d{1,9}):"([^"]*)";|i:(-?\d{1,18});)'
     rb'(?:s:(\d{1,9}):"([^"]*)";|i:(-?\d{1,18});|(N);|b:([01]);)'
 )
+# A job object is mostly nulls: such a run is looked up as one, since its text is the same in every job.
+_NULLS = re.compile(rb'(?:s:\d{1,2}:"[^"]{1,99}";N;){2,32}')
 _COUNT = re.compile(rb'":(\d{1,19}):\{')
 _CLASS_NAME = re.compile(rb"[a-zA-Z0-9_\\\x80-\xff]+\Z")
 _SPECIAL_FLOATS = {b"INF": float("inf"), b"-INF": float("-inf"), b"NAN": float("nan")}
@@ -77,7 +80,7 @@ def _fail(problem: str, position: int) -> NoReturn:
 
 
 def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple[Value, int]:
-    token, entry = _TOKEN.match, _ENTRY.match
+    token, entry, nulls = _TOKEN.match, _ENTRY.match, _NULLS.match
     size = len(data)
     slots: list[Value] = [None]
     opaque = False  # a C: or a key twice was met: slots are not known from there on
@@ -102,6 +105,15 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
                 return slots[1], position
 
         if entries is not None:
+            match = None if is_array else nulls(data, position)
+            if match is not None:
+                names = _names_of_nulls(match[0])
+                if 0 < len(names) <= left and entries.keys().isdisjoint(names):
+                    entries.update(names)
+                    slots += names.values()
+                    position = match.end()
+                    left -= len(names)
+                    continue
             match = entry(data, position)
             if match is not None:
                 name_length, name, index, length, text, number, null, _ = match.groups()
@@ -255,6 +267,18 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
                 _fail("is nested too deep", position)
             stack.append((entries, left, is_array))
             entries, left, is_array = opened, count, kind == _ARRAY
+
+
+@lru_cache(maxsize=256)
+def _names_of_nulls(run: bytes) -> dict[int | bytes, Value]:
+    """The entries of a run of nulls; none where a length is wrong or a name comes twice."""
+    names: dict[int | bytes, Value] = {}
+    pieces = run.split(b'"')
+    for length, name in zip(pieces[::2], pieces[1::2], strict=False):
+        if int(length.rpartition(b"s:")[2][:-1]) != len(name) or name in names:
+            return {}
+        names[name] = None
+    return names
 
 
 def _integer(digits: bytes, position: int) -> int:

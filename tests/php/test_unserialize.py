@@ -17,6 +17,7 @@ from tests.php.oracle import Oracle, serialize
 from tests.php.test_json_encode import values
 
 WELL_FORMED = [
+    b'O:8:"stdClass":3:{s:1:"a";N;s:1:"b";N;s:1:"c";N;}', b'O:8:"stdClass":4:{s:1:"a";N;s:1:"b";N;s:1:"a";N;s:1:"c";i:1;}',
     b"N;", b"b:0;", b"b:1;", b"i:0;", b"i:-5;", b"i:+5;", b"i:9223372036854775807;", b"i:-9223372036854775808;",
     b"d:0.1;", b"d:1;", b"d:-0;", b"d:1.0E+25;", b"d:1e3;", b"d:.5;", b"d:5.;", b"d:INF;", b"d:-INF;", b"d:NAN;", b"d:1e999;",
     b's:0:"";', b's:3:"a"b";', b's:1:"\0";', b's:5:"";N;x";', b'S:1:"\\41";', b'S:3:"a\\00b";',
@@ -37,6 +38,8 @@ MALFORMED = [
     b"r:0;", b"r:1;", b"R:1;", b"a:1:{i:0;r:2;}", b"a:1:{i:0;R:3;}", b"a:2:{i:0;i:5;i:1;r:2;}", b"a:1:{i:0;r:9;}",
     b'E:1:"A";', b'E:2:"A:";', b'C:8:"stdClass":5:{}', b'C:1:"A":0:{', b'S:1:"\\4";', b'S:1:"\\zz";', b'S:2:"a";',
     b'x:1;', b"\0", b"\xff" * 10,
+    b'O:8:"stdClass":2:{s:1:"a";N;s:2:"b";N;}', b'O:8:"stdClass":1:{s:1:"a";N;s:1:"b";N;}',
+    b'O:8:"stdClass":3:{s:1:"a";N;s:1:"b";N;}',
 ]  # fmt: skip
 
 
@@ -179,6 +182,8 @@ def test_visibility_enums_and_custom_formats_are_kept() -> None:
     [
         b'a:2:{i:1;O:8:"stdClass":0:{}i:1;r:2;}',
         b'a:3:{i:0;i:7;i:0;s:1:"x";i:1;R:2;}',
+        b'O:8:"stdClass":3:{s:1:"a";N;s:1:"a";N;s:1:"b";R:2;}',
+        b'O:8:"stdClass":4:{s:1:"a";i:1;s:1:"b";N;s:1:"a";N;s:1:"c";R:2;}',
         b"N;N;",
         b"i:1;\n",
         b'a:2:{i:0;C:1:"A":0:{}i:1;r:1;}',

@@ -88,8 +88,8 @@ def test_a_wait_with_every_queue_paused_ends_by_itself_or_by_wake(store: Store) 
     assert not queue.reserve(10)
     queue.wake()
     started = time.monotonic()
-    queue.wait(1.0)
-    assert time.monotonic() - started < 0.5
+    queue.wait(5)
+    assert time.monotonic() - started < 3
 
 
 def test_a_delayed_job_comes_when_it_is_due(store: Store) -> None:
@@ -279,7 +279,7 @@ def test_wait_ends_in_time_when_nothing_comes(store: Store) -> None:
     queue.reserve(1)
     started = time.monotonic()
     queue.wait(0.15)
-    assert time.monotonic() - started < 0.6
+    assert time.monotonic() - started < 3
 
 
 def test_wake_ends_a_wait_under_way(store: Store) -> None:
@@ -291,7 +291,7 @@ def test_wake_ends_a_wait_under_way(store: Store) -> None:
     started = time.monotonic()
     queue.wait(5)
     waker.join()
-    assert time.monotonic() - started < 0.7
+    assert time.monotonic() - started < 3
 
 
 def test_wake_before_a_wait_is_not_lost(store: Store) -> None:
@@ -301,7 +301,7 @@ def test_wake_before_a_wait_is_not_lost(store: Store) -> None:
     queue.wake()
     started = time.monotonic()
     queue.wait(5)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 3
 
 
 @pytest.mark.parametrize("workers", [4])

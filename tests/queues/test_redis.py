@@ -165,7 +165,7 @@ def test_a_push_ends_a_wait_while_tokens_of_others_lie_about(redis_store: RedisS
     pusher.start()
     started = time.monotonic()
     queue.wait(5)
-    assert 0.15 < time.monotonic() - started < 0.5
+    assert 0.15 < time.monotonic() - started < 3
     pusher.join()
     assert len(queue.reserve(10)) == 1
 

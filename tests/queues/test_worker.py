@@ -226,7 +226,7 @@ def test_stop_of_an_idle_worker_is_quick(bench: Bench) -> None:
     assert worker.store_answers.wait(5)
     started = time.monotonic()
     assert worker.stop(5)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 0.9  # a wait is a second
 
 
 def test_jobs_reserved_and_not_begun_are_given_back_with_their_attempts(bench: Bench) -> None:
