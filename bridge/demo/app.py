@@ -22,6 +22,7 @@ APP_KEY=base64:{app_key}
 QUEUE_CONNECTION=database
 DB_CONNECTION=sqlite
 DB_DATABASE={database}
+CACHE_STORE=file
 
 BROADCAST_CONNECTION=pusher
 PUSHER_APP_ID={id}

@@ -62,6 +62,7 @@ class Signals:
         self._next_look = clock()
         self._restarted_at: bytes | None = None
         self._has_looked = False
+        self._is_lost = False
         self._paused: frozenset[str] = frozenset()
 
     def paused(self) -> frozenset[str]:
@@ -72,12 +73,15 @@ class Signals:
         self._next_look = now + LOOK
         try:
             self._look()
+            self._is_lost = False
         except BridgeError as problem:
             self._next_look = now + AFTER_FAULT
-            log.warning(
-                "the app's cache does not answer: pauses are not seen",
-                extra={"action": "signals_lost", "why": str(problem)},
-            )
+            if not self._is_lost:
+                log.warning(
+                    "the app's cache does not answer: pauses are not seen",
+                    extra={"action": "signals_lost", "why": str(problem)},
+                )
+            self._is_lost = True
         return self._paused
 
     def close(self) -> None:

@@ -396,6 +396,8 @@ def test_a_store_that_does_not_answer_changes_nothing_and_is_asked_less_often(
             server.stop()
             assert watch.look() == {"high"}
             assert watch.look() == {"high"}
+            watch.now += AFTER_FAULT  # one line for the whole outage
+            assert watch.look() == {"high"}
             assert [record.message for record in caplog.records] == [
                 "the app's cache does not answer: pauses are not seen"
             ]
