@@ -36,6 +36,7 @@ need "Node" nodejs -- one_of node
 need "npm" npm -- one_of npm
 need "Chromium" chromium -- one_of chromium chromium-browser
 need "supervisor" supervisor -- one_of supervisord
+need "systemd, to verify its unit" systemd -- one_of systemd-analyze
 
 [ -n "$missing" ] || exit 0
 

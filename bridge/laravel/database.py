@@ -177,10 +177,6 @@ def _url(driver: str, facts: DatabaseConnection) -> sa.URL:
     )
 
 
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
 def _authority(facts: DatabaseConnection) -> ssl.SSLContext:
     """The authority must have signed; the name is not compared, as hosted servers often carry another."""
     try:

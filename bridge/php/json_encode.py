@@ -38,11 +38,7 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
     stack: list[tuple[Iterator[tuple[int | bytes, Value]], bool]] = []
     named = first = False
     while True:
-        if type(value) is bytes:  # what most values are
-            write(json_string(value))
-            opened, named_inside = None, False
-        else:
-            opened, named_inside = _write(value, write, jsonable)
+        opened, named_inside = _write(value, write, jsonable)
         if opened is not None:
             if len(stack) >= MAX_DEPTH:
                 raise WouldFail("the payload is nested deeper than json_encode allows, or holds itself")

@@ -28,18 +28,6 @@ def declarations(source: bytes, file: str) -> dict[str, n.ClassDeclaration]:
     return found
 
 
-def expression_of_file(source: bytes, file: str) -> n.Expression:
-    """What a file `<?php return …;` returns."""
-    root = parse(source, file)
-    scope = Scope(file)
-    for tree in root.named_children:
-        if tree.type == "namespace_use_declaration":
-            _use(tree, scope)
-        elif tree.type == "return_statement":
-            return Lower(scope, "", "").expression(tree.named_children[0])
-    raise Refused("the file returns nothing", file=file, line=1)
-
-
 def lower_body(method: n.Method) -> tuple[n.Statement, ...]:
     """The statements of a method. Raises Refused with file, line and construct where one is not known."""
     body = method.source

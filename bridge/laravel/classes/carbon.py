@@ -153,10 +153,6 @@ def _moves() -> dict[str, Act]:
     return table
 
 
-def _week_start(wall: datetime) -> datetime:
-    return _day_start(wall) - timedelta(days=wall.weekday())
-
-
 def _day_start(wall: datetime) -> datetime:
     return wall.replace(hour=0, minute=0, second=0, microsecond=0)
 

@@ -65,11 +65,6 @@ class NamedCast:
     whole: str
 
     @property
-    def is_date(self) -> bool:
-        """`date`, `datetime` and the immutable ones without a format: serializeDate makes them text."""
-        return self.whole in _DATES
-
-    @property
     def date_text(self) -> str | None:
         """The format of `datetime:FORMAT` and its kin."""
         return self.argument if self.name.lower() in _DATES and self.argument else None
