@@ -41,7 +41,8 @@ class App:
     max_connections   at once on this node, None: as many as the node takes
     activity_timeout  seconds of silence after which a client should ping; told to it at the start
     ping_interval     seconds of silence after which the server pings; below a proxy's usual 60
-    pong_timeout      seconds after `activity_timeout` at which a silent client is closed with 4201
+    pong_timeout      seconds after `activity_timeout`, and after the ping, at which a client that stays
+                      silent is closed with 4201
     """
 
     id: str

@@ -61,7 +61,7 @@ class Connection(Generic[S]):
     __slots__ = (
         "_events",
         "_idle_at",
-        "_is_pinged",
+        "_pinged_at",
         "_second",
         "channels",
         "hub",
@@ -78,7 +78,7 @@ class Connection(Generic[S]):
         self.channels: tuple[str, ...] = ()
         self.user: Member | None = None
         self.seen = now
-        self._is_pinged = False
+        self._pinged_at: float | None = None  # and nothing has come since
         self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
         self._second = 0.0  # the second in which client events are being counted
         self._events = 0
@@ -114,7 +114,7 @@ class Connection(Generic[S]):
     def alive(self, now: float) -> None:
         """Anything has come from the client, be it a fragment or a ping frame."""
         self.seen = now
-        self._is_pinged = False
+        self._pinged_at = None
 
     def count(self, now: float) -> None:
         """One more message. Raises ProtocolError 4100 when they come faster than allowed for too long."""
@@ -124,17 +124,20 @@ class Connection(Generic[S]):
             raise ProtocolError(OVER_CAPACITY, "messages come too fast", close=True)
 
     def check(self, now: float) -> Outcome[S]:
-        """A ping when the client has been silent, 4201 when it stays so. To be called every second or so."""
+        """A ping when the client has been silent, 4201 when it stays so. To be called every second or so.
+
+        However late the call comes: nobody is closed who has not had `pong_timeout` seconds since a ping.
+        """
         silence = now - self.seen
         app = self.hub.app
         if silence < min(app.ping_interval, app.activity_timeout):
             return _NOTHING
-        if silence >= app.activity_timeout + app.pong_timeout:
-            return Outcome(close=Close(code=PONG_TIMEOUT, reason="no answer to ping"))
-        if self._is_pinged:
+        if self._pinged_at is None:
+            self._pinged_at = now
+            return _PING
+        if silence < app.activity_timeout + app.pong_timeout or now - self._pinged_at < app.pong_timeout:
             return _NOTHING
-        self._is_pinged = True
-        return _PING
+        return Outcome(close=Close(code=PONG_TIMEOUT, reason="no answer to ping"))
 
     def closed(self, code: int) -> Outcome[S]:
         """The client is gone from the hub; the last call."""

@@ -216,7 +216,7 @@ class Node:
     def _sweep(self) -> None:
         """All time limits of all sockets, once a second: no socket has a timer."""
         now = self.now()
-        was_stopped = now - self._swept_at > 5 * SWEEP_INTERVAL
+        was_stopped = now - self._swept_at > 2 * SWEEP_INTERVAL
         self._swept_at = now
         if self._loop is not None:
             self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ProtocolError
+from bridge.pusher import messages
 from bridge.pusher.app import App, Limits
 from bridge.pusher.connection import check_admission
 from bridge.pusher.happenings import (
@@ -16,6 +17,7 @@ from bridge.pusher.happenings import (
     Unsubscribed,
     Vacated,
 )
+from bridge.pusher.outcome import Outcome
 from tests.pusher.clients import APP, Client, Room
 
 
@@ -376,6 +378,26 @@ def test_a_silent_client_is_pinged_once_and_then_closed_with_4201() -> None:
             codes.append((second, outcome.close.code))
     assert pings == 1
     assert codes == [(150, 4201)]
+
+
+@pytest.mark.parametrize("late", [50, 149, 150, 1_000])
+def test_a_client_is_never_closed_before_it_had_time_to_answer_a_ping(late: int) -> None:
+    """However long the process could not look."""
+    room = Room()
+    client = room.join()
+    start = room.now + late
+    assert client.connection.check(start).replies == (messages.PING,)
+    closed = [second for second in range(1, 200) if client.connection.check(start + second).close]
+    assert closed[0] == max(30, 150 - late)
+
+
+def test_an_answer_to_the_ping_starts_it_all_anew() -> None:
+    room = Room()
+    client = room.join()
+    assert client.connection.check(room.now + 149).replies == (messages.PING,)
+    client.connection.alive(room.now + 150)
+    assert client.connection.check(room.now + 179) == Outcome()
+    assert client.connection.check(room.now + 200).replies == (messages.PING,)
 
 
 def test_any_sign_of_life_keeps_a_client() -> None:

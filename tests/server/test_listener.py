@@ -19,11 +19,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from websockets.asyncio.client import connect
 
 from bridge.errors import ConfigurationError
 from bridge.server.listener import bind, new_event_loop, raise_descriptor_limit
-from tests.server.running import Client, broadcast, running
+from tests.server.running import LIMIT, Client, broadcast, connect, running
 
 anyio = pytest.mark.anyio
 
@@ -42,7 +41,7 @@ def test_a_host_that_does_not_exist_is_named() -> None:
 
 def test_clients_wait_in_the_backlog_before_anything_runs() -> None:
     sock = bind("127.0.0.1", 0)
-    with closing(sock), socket.create_connection(sock.getsockname(), timeout=5) as waiting:
+    with closing(sock), socket.create_connection(sock.getsockname(), timeout=LIMIT) as waiting:
         assert waiting.getpeername() == sock.getsockname()
 
 
@@ -131,7 +130,7 @@ async def test_tls_carries_the_same_protocol(certificate: tuple[str, str]) -> No
     context = ssl.create_default_context(cafile=certificate[0])
     async with running(certificate=certificate) as server:
         url = server.url().replace("ws://", "wss://")
-        async with connect(url, ssl=context, compression=None) as websocket:
+        async with connect(url, ssl=context) as websocket:
             client = Client(websocket, server.app)
             await client.get("pusher:connection_established")
             await client.send("pusher:subscribe", {"channel": "news", "auth": ""})
@@ -140,6 +139,6 @@ async def test_tls_carries_the_same_protocol(certificate: tuple[str, str]) -> No
             server.node.publish([broadcast("news", data=data)] * 200)
             for _ in range(200):
                 assert (await client.get())["data"] == data
-            stopping = asyncio.create_task(server.listener.stop())
+            stopping = asyncio.create_task(server.listener.stop(LIMIT))
             assert await client.close_code() == 4100
             await stopping

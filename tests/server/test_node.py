@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import JobError, ServiceUnavailable
@@ -15,14 +14,14 @@ from bridge.pusher.app import App, Limits
 from bridge.pusher.happenings import Connected, ConnectionRefused, Happening, Published, Received
 from bridge.server.node import Node
 from bridge.server.outbox import SLICE
-from tests.server.running import APP, LIMIT, Client, Running, broadcast, running, until
+from tests.server.running import APP, LIMIT, Client, Running, broadcast, connect, running, until
 
 pytestmark = pytest.mark.anyio
 
 
 async def refused(server: Running, key: str = "app-key", origin: str | None = None) -> tuple[int, int | None]:
     """The code of the error that comes first, and the code that the connection is closed with."""
-    async with connect(server.url(key), compression=None, origin=origin) as websocket:  # type: ignore[arg-type]
+    async with connect(server.url(key), origin=origin) as websocket:
         client = Client(websocket, server.app)
         error = await client.get("pusher:error")
         return error["data"]["code"], await client.close_code()
@@ -145,6 +144,7 @@ async def test_a_client_event_reaches_the_other_members_only() -> None:
 
 async def test_too_many_client_events_are_4301_as_a_message() -> None:
     async with running() as server, server.client("private-a") as client:
+        server.stop_clock()
         for _ in range(11):
             await client.send("client-x", {}, channel="private-a")
         assert (await client.get("pusher:error"))["data"]["code"] == 4301
@@ -154,6 +154,7 @@ async def test_too_many_client_events_are_4301_as_a_message() -> None:
 async def test_too_many_messages_are_4100_as_a_close() -> None:
     app = replace(APP, limits=Limits(messages_per_second=1, messages_burst=5))
     async with running(app) as server, server.client() as client:
+        server.stop_clock()
         for _ in range(6):
             await client.send("pusher:ping", {})
         for _ in range(5):
@@ -259,7 +260,7 @@ async def test_a_broadcast_for_an_unknown_app_publishes_nothing_of_its_batch() -
 async def test_a_thread_publishes_a_batch_and_knows_its_receivers() -> None:
     async with running() as server, server.client("news") as client:
         batch = [broadcast("news", data=str(number)) for number in range(50)]
-        receivers = await asyncio.to_thread(server.node.publish_from_thread, batch)
+        receivers = await asyncio.to_thread(server.node.publish_from_thread, batch, timeout=LIMIT)
         assert receivers == 50
         assert [(await client.get())["data"] for _ in range(50)] == [str(number) for number in range(50)]
         assert sum(isinstance(told, Published) for told in server.happenings) == 50
@@ -328,7 +329,7 @@ async def test_every_message_of_a_client_is_told() -> None:
 async def test_a_stop_delivers_what_was_published_and_closes_with_its_code(code: int) -> None:
     async with running() as server, server.client("news") as client:
         server.publish("news", data="last")
-        stopping = asyncio.create_task(server.listener.stop(2.0, code))
+        stopping = asyncio.create_task(server.listener.stop(LIMIT, code))
         assert (await client.get())["data"] == "last"
         assert await client.close_code() == code
         await asyncio.wait_for(stopping, LIMIT)
@@ -341,7 +342,7 @@ async def test_a_stop_does_not_wait_longer_than_its_limit_for_a_silent_client() 
         raw = await server.raw()
         started = asyncio.get_running_loop().time()
         await server.listener.stop(drain=0.3)
-        assert asyncio.get_running_loop().time() - started < 2
+        assert asyncio.get_running_loop().time() - started < LIMIT / 2  # the client had LIMIT to answer
         await raw.aclose()
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from websockets.frames import Frame, Opcode
 
-from bridge.pusher.app import Limits
 from bridge.pusher.happenings import Disconnected
 from tests.server.running import APP, LIMIT, PING, UPGRADE, Raw, running, text, until
 
@@ -311,17 +310,20 @@ async def test_a_client_that_reads_again_has_missed_nothing() -> None:
 
 
 async def test_control_frames_keep_a_silent_client() -> None:
-    app = replace(APP, activity_timeout=1, pong_timeout=1, limits=Limits())
+    # longer than two sweeps, so that a stall of this process cannot be taken for the client's silence
+    app = replace(APP, activity_timeout=1, pong_timeout=3)
     async with running(app) as server:
         raw = await server.raw()
         deaf = await server.raw()
-        loop = asyncio.get_running_loop()
-        until_then = loop.time() + 3.5
-        while loop.time() < until_then:
-            raw.send(frame(Opcode.PING, b""))
-            await asyncio.sleep(0.3)
+        async with asyncio.timeout(LIMIT):
+            while server.node.connections == 2:
+                raw.send(frame(Opcode.PING, b""))
+                await asyncio.sleep(0.2)
         assert server.node.connections == 1
         assert (await deaf.message())["event"] == "pusher:ping"
         assert await deaf.close_code() == 4201
+        raw.send(frame(Opcode.PING, b"last"))
+        while await raw.frame() != (Opcode.PONG, b"last"):
+            pass
         await raw.aclose()
         await deaf.aclose()
