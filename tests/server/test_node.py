@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 async def refused(server: Running, key: str = "app-key", origin: str | None = None) -> tuple[int, int | None]:
     """The code of the error that comes first, and the code that the connection is closed with."""
-    async with connect(server.url(key), origin=origin) as websocket:
+    async with connect(server.url(key), origin=origin) as websocket:  # type: ignore[arg-type]
         client = Client(websocket, server.app)
         error = await client.get("pusher:error")
         return error["data"]["code"], await client.close_code()
