@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge import __version__, cli
+from bridge import __version__
+from bridge.cli.program import EXIT_CODES, parser
 from bridge.resolvers.ladder import RUNGS
 from bridge.server import api
 from bridge.server.node import Node
@@ -22,9 +23,7 @@ ENV = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=key\nPUSHER_APP_SECRET=secret\nBROADCAST_
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    [subparsers] = (
-        action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)
-    )
+    [subparsers] = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
     return dict(subparsers.choices)
 
 
@@ -35,9 +34,9 @@ def test_the_table_of_settings_is_the_generated_one() -> None:
 
 
 def test_every_command_stands_in_its_table_with_every_flag() -> None:
-    for name, parser in commands().items():
+    for name, command in commands().items():
         [row] = re.findall(rf"^\| `bridge {name}\b.*$", README, re.MULTILINE)
-        for action in parser._actions:
+        for action in command._actions:
             for flag in action.option_strings:
                 if flag not in ("-h", "--help"):
                     assert flag in row, f"{flag} of bridge {name} is missing"
@@ -49,7 +48,7 @@ def test_no_command_is_promised_that_is_not_there() -> None:
 
 
 def test_every_exit_code_has_its_row() -> None:
-    codes = {0, 1, 2, *(code for _, code in cli.EXIT_CODES)}
+    codes = {0, 1, 2, *(code for _, code in EXIT_CODES)}
     rows = re.findall(r"^\| (\d+) \|", README, re.MULTILINE)
     assert {int(row) for row in rows} == codes
 
@@ -95,7 +94,7 @@ def test_every_command_line_in_an_example_is_understood() -> None:
     ours = [re.split(r"[<#]", line)[0] for line in lines if re.match(r"\S*bridge\s", line)]
     assert len(ours) >= 3
     for line in ours:
-        cli._parser().parse_args(shlex.split(line)[1:])
+        parser().parse_args(shlex.split(line)[1:])
 
 
 def test_the_newest_entry_of_the_changelog_is_this_version() -> None:

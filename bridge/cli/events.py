@@ -1,0 +1,74 @@
+"""`bridge events`: every class that broadcasts, and the rung that serves it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from bridge.cli.arguments import Commands, add_app, add_laravel
+from bridge.resolvers.survey import Finding
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "events",
+        help="every class of the app that broadcasts, and the rung that serves it",
+        description="Rungs: mapping, framework, native, php, refused; http is posted by Laravel itself.",
+    )
+    add_app(parser)
+    add_laravel(parser)
+    parser.add_argument("--json", action="store_true", help="JSON Lines")
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """0, whatever is found."""
+    from bridge.rooms import survey_app
+    from bridge.settings import load_settings
+
+    settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)
+    findings = survey_app(settings)
+    if findings is None:
+        print(
+            f"bridge: {settings.laravel.path} has no PHP source: its events are resolved by mapping and by "
+            "Laravel's own rules",
+            file=sys.stderr,
+        )
+        return 0
+    for line in (_event_json if given.json else _event_table)(findings):
+        print(line)
+    return 0
+
+
+def _event_json(findings: Sequence[Finding]) -> Iterable[str]:
+    for one in findings:
+        report = {
+            "class": one.class_name,
+            "kind": one.kind,
+            "rung": one.rung,
+            "why": one.why,
+            "queued": one.queued,
+            "channels": list(one.channels),
+            "name": one.name,
+            "file": one.file,
+            "line": one.line,
+            "reasons": list(one.reasons),
+        }
+        yield json.dumps(report, ensure_ascii=False)
+
+
+def _event_table(findings: Sequence[Finding]) -> Iterable[str]:
+    """Two or three lines a class: what serves it, where it goes, and why it is not native."""
+    width = max((len(one.class_name) for one in findings), default=0)
+    for one in findings:
+        yield f"{one.class_name:<{width}}  {one.kind:<12}  {one.rung}"
+        name = "" if one.name == one.class_name else f"  as {one.name}"
+        yield f"    {', '.join(one.channels) or '(channels not told by the source)'}{name}"
+        if one.why:
+            yield f"    {one.why}"
+    counts = Counter(one.rung for one in findings)
+    yield f"{len(findings)} classes: " + ", ".join(f"{count} {rung}" for rung, count in counts.most_common())

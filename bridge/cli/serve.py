@@ -1,0 +1,67 @@
+"""`bridge serve`: the worker and the server, or their shadow."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from typing import TYPE_CHECKING
+
+from bridge.cli.arguments import Commands, add_app
+from bridge.cli.logs import start_logging
+from bridge.errors import UsageError
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("serve", help="the worker and the Pusher server, until SIGTERM")
+    add_app(parser)
+    parser.add_argument("--host", help="address to listen on (0.0.0.0)")
+    parser.add_argument("--port", help="port for WebSocket and HTTP (6001)")
+    parser.add_argument("--queue", metavar="NAMES", help="queues, first in priority first: high,default")
+    parser.add_argument(
+        "--shadow",
+        action="store_true",
+        help="beside the present worker and server: compares, takes no job, sends nothing to clients",
+    )
+    parser.add_argument(
+        "--shadow-to", metavar="URL", help="the present server, which gets what Laravel posts"
+    )
+    parser.add_argument(
+        "--shadow-show-data", action="store_true", help="event data in the log where they differ"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Until SIGTERM."""
+    from bridge.daemon import Daemon  # the other commands start faster without the server
+    from bridge.settings import load_settings
+
+    settings = load_settings(vars(given), os.environ, given.app, given.config)
+    start_logging(settings.log_level)
+    if given.shadow:
+        return _shadow(settings, given)
+    if given.shadow_to or given.shadow_show_data:
+        raise UsageError("--shadow-to and --shadow-show-data need --shadow")
+    return Daemon(
+        settings,
+        announce=_announce,
+        reread=lambda: load_settings(vars(given), os.environ, given.app, given.config),
+    ).run()
+
+
+def _shadow(settings: Settings, given: argparse.Namespace) -> int:
+    from bridge.shadow import Shadow
+
+    if given.shadow_to and not re.match(r"https?://[^/?#]+(/[^?#]*)?\Z", given.shadow_to):
+        raise UsageError("--shadow-to is no URL: give the server's, such as http://127.0.0.1:6002")
+    return Shadow(
+        settings=settings, announce=_announce, to=given.shadow_to, show_data=given.shadow_show_data
+    ).run()
+
+
+def _announce(address: str) -> None:
+    print(f"listening on {address}", flush=True)
