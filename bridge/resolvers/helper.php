@@ -6,8 +6,7 @@
  *
  *     php helper.php APP_DIR FD
  *
- * FD is one end of a socket. A frame is four bytes of length, big-endian, then JSON; first comes `ready`
- * (or `boot`: why there is no app), then one answer for each request, bearing its `id`:
+ * Frames are those of `resident/app.php`; there is one answer for each request, bearing its `id`:
  *
  *     request  {"id", "payload": the queue's text, "connection", "queue", "timeout": seconds}
  *     answer   {"id", "memory", "calls": [{"connection", "channels", "name", "data", "socket"}]}
@@ -28,7 +27,6 @@ use Illuminate\Broadcasting\Broadcasters\NullBroadcaster;
 use Illuminate\Contracts\Broadcasting\Factory;
 use Illuminate\Contracts\Console\Kernel;
 use Illuminate\Contracts\Queue\Job as JobContract;
-use Illuminate\Database\DetectsLostConnections;
 use Illuminate\Foundation\Application;
 use Illuminate\Queue\Events\JobExceptionOccurred;
 use Illuminate\Queue\Events\JobProcessed;
@@ -36,6 +34,8 @@ use Illuminate\Queue\Events\JobProcessing;
 use Illuminate\Queue\Jobs\Job;
 use Illuminate\Queue\Worker;
 use Illuminate\Support\Facades\Facade;
+
+require_once dirname(__DIR__).'/resident/app.php';
 
 const MEMORY = 256 << 20; // bytes
 
@@ -52,135 +52,6 @@ final class PusherException extends \RuntimeException
 /** A job that its own middleware put back into the queue. */
 final class Released extends \RuntimeException
 {
-}
-
-/** Frames on the socket. */
-final class Pipe
-{
-    private $in;
-
-    private $out;
-
-    public function __construct(int $fd)
-    {
-        $this->in = fopen("php://fd/{$fd}", 'rb');
-        $this->out = fopen("php://fd/{$fd}", 'wb');
-    }
-
-    /** The next frame; null once bridge has gone. */
-    public function read(): ?array
-    {
-        $head = (string) stream_get_contents($this->in, 4);
-
-        if (strlen($head) < 4) {
-            return null;
-        }
-
-        $size = unpack('N', $head)[1];
-        $text = (string) stream_get_contents($this->in, $size);
-
-        return strlen($text) === $size ? json_decode($text, true) : null;
-    }
-
-    public function write(array $frame): void
-    {
-        $text = json_encode($frame, JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE);
-        $text = pack('N', strlen($text)).$text;
-
-        while ($text !== '') {
-            $written = @fwrite($this->out, $text);
-
-            if (! $written) {
-                exit(1);
-            }
-
-            $text = (string) substr($text, $written);
-        }
-    }
-}
-
-/** The files that the app was booted from and has loaded since; vendor/ only as a whole. */
-final class Files
-{
-    private const ALWAYS = [
-        '.env',
-        'bootstrap/cache/config.php',
-        'bootstrap/cache/events.php',
-        'bootstrap/cache/packages.php',
-        'bootstrap/cache/services.php',
-        'vendor/autoload.php',
-        'vendor/composer/installed.json',
-    ];
-
-    private $base;
-
-    private $place;
-
-    private $seen = [];
-
-    private $known = 0;
-
-    private $checked = 0;
-
-    public function __construct(string $base)
-    {
-        $this->base = $base;
-        $this->place = realpath($base);
-
-        foreach (self::ALWAYS as $file) {
-            $this->note("{$this->place}/{$file}");
-        }
-    }
-
-    /** Takes note of what has been loaded since the last time. */
-    public function learn(): void
-    {
-        $own = '#\A'.preg_quote($this->place, '#').'/(?!vendor/|storage/)#';
-        $all = get_included_files();
-
-        foreach (array_slice($all, $this->known) as $file) {
-            if (preg_match($own, $file)) {
-                $this->note($file);
-            }
-        }
-
-        $this->known = count($all);
-    }
-
-    /** Whether one of them has changed, or APP_DIR leads to another release; looks once a second at most. */
-    public function changed(): bool
-    {
-        if (hrtime(true) - $this->checked < 1000000000) {
-            return false;
-        }
-
-        $this->checked = hrtime(true);
-        clearstatcache(true);
-
-        if (realpath($this->base) !== $this->place) {
-            return true;
-        }
-
-        foreach ($this->seen as $file => $state) {
-            if ($this->state($file) !== $state) {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
-    private function note(string $file): void
-    {
-        $this->seen[$file] = $this->state($file);
-    }
-
-    private function state(string $file): ?array
-    {
-        $stat = @stat($file);
-
-        return $stat ? [$stat['mtime'], $stat['size'], $stat['ino']] : null;
-    }
 }
 
 /** The calls that a job makes to its broadcasters. */
@@ -262,7 +133,7 @@ final class Calls
 }
 
 /** The app, and one job of it at a time. */
-final class Helper
+final class Helper implements Program
 {
     private const SENDING = ['pusher', 'reverb'];
 
@@ -280,7 +151,7 @@ final class Helper
 
     public function __construct(string $base)
     {
-        $this->app = $this->load($base);
+        $this->app = load($base);
         $this->calls = new Calls(Application::VERSION);
         $this->manager = $this->manager();
         $this->app->extend(BroadcastManager::class, function () {
@@ -291,8 +162,40 @@ final class Helper
         $this->outputLevel = ob_get_level();
     }
 
+    public function answer(array $request): array
+    {
+        // Where bridge was killed while a job hangs, nobody else would end this process.
+        $alarm = function_exists('pcntl_alarm') && function_exists('pcntl_signal');
+
+        if ($alarm) {
+            pcntl_signal(SIGALRM, SIG_DFL);
+            pcntl_alarm($request['timeout'] + 5);
+        }
+
+        try {
+            $answer = ['calls' => $this->resolve($request)];
+        } catch (\Throwable $e) {
+            $answer = ['error' => described($e) + ['kind' => $this->kind($e)]];
+        }
+
+        if ($alarm) {
+            pcntl_alarm(0);
+        }
+
+        return ['memory' => memory_get_usage()] + $answer;
+    }
+
+    public function lastWords(): array
+    {
+        return [];
+    }
+
+    public function stop(): void
+    {
+    }
+
     /** The calls of a job. Throws what Laravel's worker would be thrown, Refused or Released. */
-    public function resolve(array $request): array
+    private function resolve(array $request): array
     {
         $this->calls->made = [];
         $this->capture();
@@ -326,7 +229,6 @@ final class Helper
         return $this->calls->made;
     }
 
-    /** Nothing of a job is left for the next one. */
     public function rest(): void
     {
         $reset = \Closure::bind(function () {
@@ -352,7 +254,7 @@ final class Helper
     }
 
     /** What the error says of the job: failed, refused, released or unavailable. */
-    public function kind(\Throwable $e): string
+    private function kind(\Throwable $e): string
     {
         if ($e instanceof Refused) {
             return 'refused';
@@ -363,26 +265,6 @@ final class Helper
         }
 
         return unavailable($e) ? 'unavailable' : 'failed';
-    }
-
-    private function load(string $base)
-    {
-        define('LARAVEL_START', microtime(true));
-
-        foreach (['/vendor/autoload.php', '/bootstrap/autoload.php'] as $file) {
-            if (is_file($base.$file)) {
-                require_once $base.$file;
-                break;
-            }
-        }
-
-        $app = require $base.'/bootstrap/app.php';
-
-        if (! is_object($app)) {
-            throw new \RuntimeException('bootstrap/app.php returns no application');
-        }
-
-        return $app;
     }
 
     /** Our manager stands wherever the container gives one, also where a job has put another. */
@@ -513,52 +395,6 @@ final class Helper
     }
 }
 
-/** Whether a database or Redis could not be reached: another try may go well. */
-function unavailable(\Throwable $e): bool
-{
-    static $detector = null;
-
-    if ($detector === null && trait_exists(DetectsLostConnections::class)) {
-        $detector = new class {
-            use DetectsLostConnections;
-
-            public function sees(\Throwable $e): bool
-            {
-                return $this->causedByLostConnection($e);
-            }
-        };
-    }
-
-    for (; $e !== null; $e = $e->getPrevious()) {
-        // SQLSTATE classes: 08 connection, 40 rolled back (deadlock), 53 too many, 57P shutting down.
-        if ($e instanceof \PDOException && (preg_match('/\A(08|40|53|57P)/', (string) $e->getCode())
-            || in_array($e->errorInfo[1] ?? $e->getCode(), [1040, 1205, 1213, 2002, 2003, 2006, 2013], false)
-            || $detector !== null && $detector->sees($e))) {
-            return true;
-        }
-
-        if (is_a($e, 'RedisException') || is_a($e, 'Predis\\Connection\\ConnectionException')) {
-            return true;
-        }
-    }
-
-    return false;
-}
-
-/** Class, message and place; of a query only what the database said, its bindings may be private. */
-function described(\Throwable $e): array
-{
-    $told = $e instanceof \PDOException && $e->getPrevious() !== null ? $e->getPrevious() : $e;
-    $message = strtok($told->getMessage(), "\r\n");
-
-    return [
-        'class' => get_class($e),
-        'message' => substr($message === false ? '' : $message, 0, 300),
-        'file' => $e->getFile(),
-        'line' => $e->getLine(),
-    ];
-}
-
 /** PHP allows what a process may keep until bridge replaces it, and a job on top. */
 function make_room(): void
 {
@@ -570,91 +406,8 @@ function make_room(): void
     }
 }
 
-function serve(string $base, int $fd): void
-{
-    // Packages ask which command runs: for them this is the worker.
-    $_SERVER['argv'] = $GLOBALS['argv'] = ['artisan', 'queue:work'];
-    $_SERVER['argc'] = $GLOBALS['argc'] = 2;
-    $_SERVER['SCRIPT_NAME'] = $_SERVER['SCRIPT_FILENAME'] = $_SERVER['PHP_SELF'] = 'artisan';
-
-    $pipe = new Pipe($fd);
-    $current = 0;
-    $reserve = str_repeat(' ', 65536);
-
-    // An exit() of the app, a fatal error: bridge shall hear why.
-    register_shutdown_function(function () use ($pipe, &$current, &$reserve) {
-        $reserve = null;
-
-        if ($current !== null) {
-            $error = error_get_last();
-            $fatal = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
-            $died = $error !== null && ($error['type'] & $fatal)
-                ? strtok($error['message'], "\r\n")." in {$error['file']}:{$error['line']}"
-                : 'the app called exit() or dd()';
-            $pipe->write(['id' => $current, 'died' => $died]);
-        }
-    });
-
+serve($argv[1], (int) $argv[2], true, function () use ($argv): Program {
     make_room();
 
-    try {
-        $helper = new Helper($base);
-    } catch (\Throwable $e) {
-        $pipe->write(['id' => $current, 'boot' => described($e) + ['unavailable' => unavailable($e)]]);
-        $current = null;
-
-        return;
-    }
-
-    // Where bridge was killed while a job hangs, nobody else would end this process. What is meant for bridge
-    // as a whole (a stop of its service) shall not end a job: bridge closes the socket when it is time.
-    $signals = function_exists('pcntl_signal') && function_exists('pcntl_alarm');
-
-    if ($signals) {
-        pcntl_signal(SIGTERM, SIG_IGN);
-        pcntl_signal(SIGINT, SIG_IGN);
-    }
-
-    $files = new Files($base);
-    $files->learn();
-    $pipe->write(['id' => $current, 'ready' => Application::VERSION]);
-    $current = null;
-
-    while (($request = $pipe->read()) !== null) {
-        if ($files->changed()) {
-            $pipe->write(['id' => $request['id'], 'stale' => true]);
-
-            return;
-        }
-
-        $current = $request['id'];
-
-        if ($signals) {
-            pcntl_signal(SIGALRM, SIG_DFL);
-            pcntl_alarm($request['timeout'] + 5);
-        }
-
-        try {
-            $answer = ['calls' => $helper->resolve($request)];
-        } catch (\Throwable $e) {
-            $answer = ['error' => described($e) + ['kind' => $helper->kind($e)]];
-        }
-
-        if ($signals) {
-            pcntl_alarm(0);
-        }
-
-        $files->learn();
-        $pipe->write(['id' => $current, 'memory' => memory_get_usage()] + $answer);
-        $current = null;
-        unset($answer, $e);
-
-        try {
-            $helper->rest();
-        } catch (\Throwable $e) {
-            return; // a new process is surer than one that cannot be cleaned
-        }
-    }
-}
-
-serve($argv[1], (int) $argv[2]);
+    return new Helper($argv[1]);
+});

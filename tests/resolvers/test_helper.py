@@ -236,7 +236,7 @@ def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[.
                     data = json.loads(answer(rung, behaving("pid", token=str(number))))
                 except ServiceUnavailable:
                     lost += 1
-                    rung._outages.over()  # the pause after many crashes has a test of its own
+                    rung._resident.outages.over()  # the pause after many crashes has a test of its own
                     continue
                 assert data["token"] == str(number)
                 current[0] = data["pid"]

@@ -1,6 +1,6 @@
-"""PHP processes that answer one question after another: one of them, and the few that are kept.
+"""One PHP process that answers one question after another.
 
-A process talks in frames (four bytes of length, big-endian, then JSON) over one end of a socket pair. What it
+It talks in frames (four bytes of length, big-endian, then JSON) over one end of a socket pair. What it
 prints is read beside that, so that it never blocks, and kept up to OUTPUT_KEPT bytes a question.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import select
 import signal
 import socket
@@ -17,7 +16,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 OUTPUT_KEPT = 64 * 1024  # bytes of what one question made the app print
@@ -202,91 +201,6 @@ class PhpProcess:
     def _exit(self) -> os.waitid_result | None:
         """How it ended, None while it lives. It stays a zombie, so that its group keeps its number."""
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-
-
-class Pool:
-    """Up to `size` processes, started when they are needed.
-
-    start  makes one
-    boot   returns when it is ready for questions; what this and `start` raise goes to who asked
-    fit    whether a process may serve another question
-    """
-
-    def __init__(
-        self,
-        start: Callable[[], PhpProcess],
-        boot: Callable[[PhpProcess], None],
-        *,
-        size: int,
-        fit: Callable[[PhpProcess], bool],
-    ) -> None:
-        self._start = start
-        self._boot = boot
-        self._fit = fit
-        self._slots: queue.LifoQueue[PhpProcess | None] = queue.LifoQueue()
-        for _ in range(size):
-            self._slots.put(None)
-        self._living: set[PhpProcess] = set()
-        self._lock = threading.Lock()  # `close` comes from another thread than the questions
-        self.closed = False
-
-    @contextlib.contextmanager
-    def borrowed(self) -> Iterator[PhpProcess]:
-        """A process for the caller alone. It is ended if the block raises. Raises Died when closed."""
-        process = self._slots.get()
-        try:
-            if process is not None and not (process.idle and self._fit(process)):
-                self._end(process, farewell=FAREWELL)
-                process = None
-            if process is None:
-                process = self._started()
-            try:
-                yield process
-            except BaseException:
-                self._end(process)
-                process = None
-                raise
-        finally:
-            self._slots.put(process)
-            if self.closed:
-                self._drain()
-
-    def close(self) -> None:
-        """Every process is gone; who waits for one gets Died."""
-        self.closed = True
-        self._drain()
-        with self._lock:
-            for busy in self._living:
-                busy.kill()  # whoever has borrowed it ends it
-
-    def _drain(self) -> None:
-        """No process is idle any more."""
-        slots: list[PhpProcess | None] = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                slots.append(self._slots.get_nowait())
-        for process in slots:
-            if process is not None:
-                self._end(process, farewell=FAREWELL)
-            self._slots.put(None)
-
-    def _started(self) -> PhpProcess:
-        process = self._start()
-        with self._lock:
-            self._living.add(process)
-        try:
-            if self.closed:
-                raise Died("it has been closed")
-            self._boot(process)
-        except BaseException:
-            self._end(process)
-            raise
-        return process
-
-    def _end(self, process: PhpProcess, *, farewell: float = 0) -> None:
-        with self._lock:
-            self._living.discard(process)
-        process.close(farewell=farewell)
 
 
 def _packed(frame: Frame) -> bytes:

@@ -1,0 +1,43 @@
+"""Times in which no process is started: after a boot that failed, after many crashes in a row."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from bridge.errors import Refused, ServiceUnavailable
+
+CRASHES = 5  # processes in a row that died at work, until there is a pause
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds without a new process
+
+log = logging.getLogger(__name__)
+
+
+class Outages:
+    """What is wrong at present, if anything, and until when nothing is tried."""
+
+    def __init__(self) -> None:
+        self._problem: Refused | ServiceUnavailable | None = None
+        self._until = 0.0
+        self._pause = FIRST_PAUSE
+        self._crashes = 0
+
+    def present(self) -> Refused | ServiceUnavailable | None:
+        return self._problem if time.monotonic() < self._until else None
+
+    def begin(self, problem: Refused | ServiceUnavailable) -> None:
+        """No start until the pause is over; the next one is twice as long."""
+        self._problem = problem
+        self._until = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        about = {"why": str(problem), "pause_s": round(self._until - time.monotonic(), 1)}
+        log.error("the PHP helper is down", extra={"action": "helper_down", **about})
+
+    def crashed(self, problem: ServiceUnavailable) -> None:
+        self._crashes += 1
+        if self._crashes >= CRASHES:
+            self.begin(problem)
+
+    def over(self) -> None:
+        """A job was answered."""
+        self._problem, self._pause, self._crashes = None, FIRST_PAUSE, 0
