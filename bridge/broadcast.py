@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,7 @@ class Broadcast:
     data       the exact text of the message's `data` field; never parsed or re-encoded on the way;
                already sealed for `private-encrypted-` channels
     socket_id  the connection that is left out (`toOthers`), or None
+    job        uuid of the job that it comes from, for who looks on; empty for all others
     """
 
     app_id: str
@@ -22,3 +23,4 @@ class Broadcast:
     name: str
     data: str
     socket_id: str | None = None
+    job: str = field(default="", compare=False)

@@ -34,6 +34,7 @@ from bridge.laravel.payload import BroadcastEvent, NotABroadcast, read_document
 from bridge.laravel.signals import Signals
 from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Job, Queue
+from bridge.queues.steps import Tell, say_nothing, step
 from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry, Worker
 from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.resolution import Answer, Resolution
@@ -70,8 +71,10 @@ class Attempt:
         resolve: Callable[[Mapping[str, object]], Resolution],
         destinations: Mapping[str, Destination],
         publish: Callable[[Sequence[Broadcast]], object],
+        tell: Tell = say_nothing,
     ) -> None:
         self._resolve = resolve
+        self._tell = tell
         self._destinations = destinations
         self._publish = publish
         self._results: list[Result] = []
@@ -99,10 +102,13 @@ class Attempt:
         self._ready, self._published = [], len(self._results)
 
     def _one(self, job: Job) -> tuple[Result, Sequence[Broadcast]]:
+        started = time.perf_counter()
         try:
             resolution = self._resolve(job.document)
+            took = time.perf_counter() - started
+            self._tell(step(job, "resolved", event=resolution.event, rung=resolution.by or "", seconds=took))
             if resolution.outcome == "broadcast":
-                broadcasts = [addressed(call, self._destinations) for call in resolution.broadcasts]
+                broadcasts = [addressed(call, self._destinations, job.uuid) for call in resolution.broadcasts]
                 return Delivered(resolution.keeps_lock), broadcasts
         except ServiceUnavailable as problem:
             return Retry(problem), ()
@@ -143,8 +149,10 @@ class Deployed:
         *,
         php: HelperRung | None,
         reread: Callable[[], Settings] | None,
+        tell: Tell = say_nothing,
     ) -> None:
         self._publish = publish
+        self._tell = tell
         self._php = php
         self._reread = reread
         self._use(settings)
@@ -183,7 +191,9 @@ class Deployed:
         locks = unique_locks(settings.laravel, settings.redis)
         php = None if self._php is None else _Unhurried(self._php, lambda: attempt.flush())
         ladder = build_ladder(settings.laravel, event_mappings(settings), php=php, locks=locks)
-        attempt = Attempt(lambda document: ladder.resolve(read_document(document)), to, self._publish)
+        attempt = Attempt(
+            lambda document: ladder.resolve(read_document(document)), to, self._publish, self._tell
+        )
         self._attempt = attempt
         self._ladder, self._locks = ladder, locks
 

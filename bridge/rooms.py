@@ -355,7 +355,7 @@ def destinations(settings: Settings) -> dict[str, Destination]:
     return found
 
 
-def addressed(call: Call, destinations: Mapping[str, Destination]) -> Broadcast:
+def addressed(call: Call, destinations: Mapping[str, Destination], job: str = "") -> Broadcast:
     """What a call of Laravel's broadcaster comes to here. Raises WouldFail where Pusher would refuse it."""
     to = destinations.get(call.connection)
     if to is None:
@@ -376,7 +376,12 @@ def addressed(call: Call, destinations: Mapping[str, Destination]) -> Broadcast:
             )
         data = seal(call.channels[0], data, to.master_key)
     return Broadcast(
-        app_id=to.app_id, channels=call.channels, name=call.name, data=data, socket_id=call.socket
+        app_id=to.app_id,
+        channels=call.channels,
+        name=call.name,
+        data=data,
+        socket_id=call.socket,
+        job=job,
     )
 
 

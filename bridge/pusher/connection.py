@@ -8,7 +8,7 @@ from bridge.errors import ProtocolError
 from bridge.pusher import messages, signatures
 from bridge.pusher.app import App
 from bridge.pusher.channels import is_valid, kind_of
-from bridge.pusher.happenings import ClientEventSent, SignedIn, SubscriptionRefused
+from bridge.pusher.happenings import ClientEventSent, MessageRefused, SignedIn, SubscriptionRefused
 from bridge.pusher.hub import Hub, Member
 from bridge.pusher.messages import (
     CLIENT_EVENT_REFUSED,
@@ -109,7 +109,7 @@ class Connection(Generic[S]):
                 case _:
                     assert_never(message)
         except ProtocolError as refusal:
-            return _refusal(refusal)
+            return self._not_done(refusal)
 
     def alive(self, now: float) -> None:
         """Anything has come from the client, be it a fragment or a ping frame."""
@@ -261,12 +261,17 @@ class Connection(Generic[S]):
     def _refused(self, channel: str, kind: str, status: int, problem: str) -> Outcome[S]:
         """A subscription that is not made: the client is told, and nothing else has changed."""
         happening = SubscriptionRefused(
-            app_id=self.hub.app.id, socket_id=self.socket_id, status=status, reason=problem
+            app_id=self.hub.app.id, channel=channel, socket_id=self.socket_id, status=status, reason=problem
         )
         reply = messages.subscription_error(channel, kind, problem, status)
         return Outcome(replies=(reply,), happenings=(happening,))
 
-
-def _refusal(refusal: ProtocolError) -> Outcome[Any]:
-    close = Close(code=refusal.code, reason=str(refusal)) if refusal.close else None
-    return Outcome(replies=(messages.error(refusal.code, str(refusal)),), close=close)
+    def _not_done(self, refusal: ProtocolError) -> Outcome[S]:
+        """A message without effect: the client is told, and closed if the rule says so."""
+        code, reason = refusal.code, str(refusal)
+        happening = MessageRefused(app_id=self.hub.app.id, socket_id=self.socket_id, code=code, reason=reason)
+        return Outcome(
+            replies=(messages.error(code, reason),),
+            happenings=(happening,),
+            close=Close(code=code, reason=reason) if refusal.close else None,
+        )

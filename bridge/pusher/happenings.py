@@ -67,9 +67,40 @@ class SubscriptionRefused:
     """`status` as in `pusher:subscription_error`: 401 signature, 400 name or data, 403 a limit."""
 
     app_id: str
+    channel: str
     socket_id: str
     status: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRefused:
+    """A client's message had no effect; `code` as in `pusher:error`."""
+
+    app_id: str
+    socket_id: str
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A client that reads too slowly is being closed; what waited for it is dropped."""
+
+    app_id: str
+    socket_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiCalled:
+    """A request to the HTTP API has been answered. `path` is what follows `/apps/{app_id}`."""
+
+    app_id: str
+    method: str
+    path: str
+    status: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +144,10 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A broadcast has been given to every subscriber's socket; `receivers` counts them over all channels."""
+    """A broadcast has been given to every subscriber's socket; `receivers` counts them over all channels.
+
+    `job` is the uuid of the job that it comes from, empty for all others.
+    """
 
     app_id: str
     channels: tuple[str, ...]
@@ -122,6 +156,7 @@ class Published:
     socket_id: str | None
     origin: str
     receivers: int
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +180,9 @@ Happening: TypeAlias = (
     | Subscribed
     | Unsubscribed
     | SubscriptionRefused
+    | MessageRefused
+    | Cut
+    | ApiCalled
     | Occupied
     | Vacated
     | MemberAdded

@@ -271,6 +271,7 @@ class Hub(Generic[S]):
             socket_id=broadcast.socket_id,
             origin=origin,
             receivers=sum(delivery.receivers for delivery in deliveries),
+            job=broadcast.job,
         )
         return Outcome(deliveries=tuple(deliveries), happenings=(happening,))
 

@@ -28,6 +28,7 @@ from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.queues.failed import FailedJob, FailedJobs
 from bridge.queues.payload import whole_number
 from bridge.queues.queue import Job, Queue
+from bridge.queues.steps import Tell, say_nothing, step
 
 BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
@@ -94,6 +95,7 @@ class Worker:
     clock    unix seconds
     paused   the queues from which nothing shall be taken now; asked before every reservation
     unlock   gets jobs that have ended, before they are deleted: what is locked for them may be released
+    tell     gets every step of every job but `resolved`, in this thread; must be quick and not raise
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Worker:
         clock: Callable[[], float] = time.time,
         paused: Callable[[], Collection[str]] = frozenset,
         unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
+        tell: Tell = say_nothing,
     ) -> None:
         self._queue = queue
         self._failed = failed
@@ -118,6 +121,7 @@ class Worker:
         self._clock = clock
         self._paused = paused
         self._unlock = unlock
+        self._tell = tell
         self._stopping = threading.Event()
         self._deadline = float("inf")  # monotonic; when a stop must have ended
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
@@ -150,6 +154,8 @@ class Worker:
                 jobs = self._patiently(lambda: self._queue.reserve(self._batch))
                 if jobs:
                     self.counts["reserved"] += len(jobs)
+                    for job in jobs:
+                        self._tell(step(job, "reserved"))
                     self._work(jobs)
                 else:
                     self._patiently(lambda: self._queue.wait(IDLE))
@@ -163,6 +169,8 @@ class Worker:
         if self._stopping.is_set():
             self._patiently(lambda: self._queue.give_back(jobs))
             self.counts["given_back"] += len(jobs)
+            for job in jobs:
+                self._tell(step(job, "given_back"))
             return
         verdicts = [(job, self._exceeded(job)) for job in jobs]
         begun = [job for job, error in verdicts if error is None]
@@ -201,11 +209,13 @@ class Worker:
                 case Nothing(why, keeps_lock):
                     self.counts["nothing"] += 1
                     log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
+                    self._tell(step(job, "nothing", why=why))
                     done.append(job)
                     unlocked += [] if keeps_lock else [job]
                 case Delivered(keeps_lock):
                     self.counts["delivered"] += 1
                     log.debug("job delivered", extra=_about(job, "job_delivered"))
+                    self._tell(step(job, "delivered"))
                     done.append(job)
                     unlocked += [] if keeps_lock else [job]
                 case _:
@@ -241,6 +251,7 @@ class Worker:
             return False
         self.counts["failed"] += 1
         log.error("job failed", extra={**_about(job, "job_failed"), "why": _why(error)})
+        self._tell(step(job, "failed", why=_why(error)))
         return True
 
     def _release(self, job: Job, delay: float, error: Exception) -> None:
@@ -248,6 +259,7 @@ class Worker:
         self.counts["released"] += 1
         about = {**_about(job, "job_released"), "why": _why(error), "delay_s": delay}
         log.warning("job is tried later", extra=about)
+        self._tell(step(job, "released", why=_why(error), seconds=delay))
 
     def _patiently(self, work: Callable[[], Value]) -> Value:
         """What `work` returns, as soon as the store answers. _OutOfTime when a stop cannot wait for it."""

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 from bridge.errors import ConfigurationError
 from bridge.pusher.connection import OVER_CAPACITY
 from bridge.server import api
+from bridge.server.calls import Calls
 from bridge.server.node import Node
 from bridge.server.socket import Socket
 
@@ -82,7 +83,7 @@ class Listener:
     ) -> None:
         self._node = node
         self._sockets = list(sockets)
-        app = Starlette(routes=[*instead, *api.routes(node, ready), *routes])
+        app = Calls(Starlette(routes=[*instead, *api.routes(node, ready), *routes]), node)
         chain, key = certificate or (None, None)
         protocol: Any = functools.partial(Socket, node)
         self._uvicorn = _Uvicorn(

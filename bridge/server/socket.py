@@ -26,6 +26,7 @@ from websockets.server import ServerProtocol
 from bridge.errors import ProtocolError
 from bridge.pusher import messages
 from bridge.pusher.connection import Connection
+from bridge.pusher.happenings import Cut
 from bridge.server.outbox import text_frame
 
 if TYPE_CHECKING:
@@ -207,6 +208,9 @@ class Socket(asyncio.Protocol):
 
     def cut(self, reason: str) -> None:
         """A slow client is closed with 4100; frames that it has not begun to read are dropped."""
+        if self.connection is not None:
+            at = self.connection
+            self._node.tell(Cut(app_id=at.hub.app.id, socket_id=at.socket_id, reason=reason))
         self.out = None
         if self.backlog is not None:
             self.backlog.chunks.clear()

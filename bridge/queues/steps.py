@@ -1,0 +1,69 @@
+"""JobStep: what becomes of a job, told as it happens to whoever looks on; nothing depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bridge.queues.payload import whole_number
+from bridge.queues.queue import Job
+
+Step = Literal["reserved", "resolved", "delivered", "nothing", "failed", "released", "given_back"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStep:
+    """One step on a job's way.
+
+    job        its uuid
+    event      class of the event
+    queued_at  unix seconds, as the payload tells it; None where it does not (most Laravels before 12)
+    why        one sentence, where it is not plain: nothing, failed, released
+    rung       who resolved it: mapping, framework, native, php; empty for nobody
+    seconds    what resolving took; for `released` the delay
+    """
+
+    step: Step
+    job: str
+    event: str
+    queue: str
+    attempts: int
+    queued_at: float | None = None
+    why: str = ""
+    rung: str = ""
+    seconds: float = 0.0
+
+
+Tell = Callable[[JobStep], object]
+
+
+def say_nothing(step: JobStep) -> None:
+    """Nobody looks on."""
+
+
+def step(
+    job: Job, name: Step, *, event: str = "", why: str = "", rung: str = "", seconds: float = 0.0
+) -> JobStep:
+    return JobStep(
+        step=name,
+        job=job.uuid,
+        event=event or job.display_name,
+        queue=job.queue,
+        attempts=job.attempts,
+        queued_at=queued_at(job),
+        why=why,
+        rung=rung,
+        seconds=seconds,
+    )
+
+
+def queued_at(job: Job) -> float | None:
+    """`pushedAt` is Horizon's, to the microsecond; `createdAt` is Laravel's, to the second."""
+    pushed = job.document.get("pushedAt")
+    if isinstance(pushed, str):
+        try:
+            return float(pushed)
+        except ValueError:
+            pass
+    return whole_number(job.document, "createdAt")
