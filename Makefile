@@ -8,7 +8,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
-BENCH ?= queues fanout queue_work resolve
+BENCH ?= queues fanout publish queue_work resolve
 QUICK ?=
 
 .PHONY: demo test lint format bench chaos packages

@@ -1,4 +1,4 @@
-"""The HTTP API: one list of routes, one function per endpoint, the signature checked around all of them.
+"""The HTTP API: what each endpoint does, and the one table of them at the end.
 
 Sources: Pusher channels documentation, "HTTP API reference"; pusher-http-php 7.2, which takes only status 200
 and shows the body of anything else to the developer: so errors are one short line of text.
@@ -6,13 +6,9 @@ and shows the body of anything else to the developer: so errors are one short li
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,55 +16,27 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bridge.broadcast import Broadcast
-from bridge.pusher import signatures
+from bridge.pusher.app import Limits
 from bridge.pusher.channels import is_publishable, kind_of
 from bridge.pusher.connection import UNAUTHORIZED
-from bridge.pusher.hub import Hub
+from bridge.server import openapi
+from bridge.server.endpoint import Call, Endpoint, Page, Schema, signed_route
 from bridge.server.node import Node
-from bridge.server.socket import Socket
 
-EMPTY = JSONResponse({})
 SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")  # pusher-http-php Pusher::validate_socket_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request that is known to come from the app: query parameters, path parameters, the JSON body."""
-
-    node: Node
-    hub: Hub[Socket]
-    query: Mapping[str, str]
-    path: Mapping[str, str]
-    body: Mapping[str, Any]
-
-
-Endpoint = Callable[[Call], dict[str, Any]]
 
 
 def routes(node: Node, ready: Callable[[], Mapping[str, object]]) -> list[Route]:
     """Everything that is served over plain HTTP."""
-
-    def app_route(method: str, path: str, endpoint: Endpoint) -> Route:
-        return Route("/apps/{app_id}" + path, _signed(node, endpoint), methods=[method])
-
-    return [
-        app_route("POST", "/events", post_event),
-        app_route("POST", "/batch_events", post_batch),
-        app_route("GET", "/channels", get_channels),
-        app_route("GET", "/channels/{channel}", get_channel),
-        app_route("GET", "/channels/{channel}/users", get_users),
-        app_route("GET", "/connections", get_connections),
-        app_route("POST", "/users/{user_id}/terminate_connections", terminate_connections),
-        Route("/app/{key}", upgrade_required),
-        Route("/up", lambda request: JSONResponse({"health": "OK"})),
-        Route("/ready", lambda request: _readiness(node, ready)),
-    ]
+    signed = [signed_route(node, endpoint) for endpoint in ENDPOINTS]
+    return signed + [Route(page.path, page.serve) for page in pages(node, ready)]
 
 
 # Endpoints --------------------------------------------------------------------------------------------
 
 
 def post_event(call: Call) -> dict[str, Any]:
+    """One event to up to 100 channels. The answer holds what `info` asked of them."""
     broadcast = _broadcast(call, call.body, "channels" if "channels" in call.body else "channel")
     call.node.publish([broadcast], origin="api")
     if "info" not in call.body:
@@ -78,6 +46,7 @@ def post_event(call: Call) -> dict[str, Any]:
 
 
 def post_batch(call: Call) -> dict[str, Any]:
+    """Up to 10 events, each to one channel, delivered in order."""
     batch, limit = call.body.get("batch"), call.hub.app.limits.events_per_batch
     if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
         raise HTTPException(400, "batch is not a list of events")
@@ -93,6 +62,7 @@ def post_batch(call: Call) -> dict[str, Any]:
 
 
 def get_channels(call: Call) -> dict[str, Any]:
+    """The occupied channels."""
     prefix, words = call.query.get("filter_by_prefix", ""), _info(call.query.get("info", ""))
     if "user_count" in words and not kind_of(prefix).has_members:
         raise HTTPException(400, "info: user_count needs filter_by_prefix=presence-")
@@ -101,6 +71,7 @@ def get_channels(call: Call) -> dict[str, Any]:
 
 
 def get_channel(call: Call) -> dict[str, Any]:
+    """One channel, occupied or not."""
     name, words = _channel(call), _info(call.query.get("info", ""))
     kind = kind_of(name)
     if "user_count" in words and not kind.has_members:
@@ -116,6 +87,7 @@ def get_channel(call: Call) -> dict[str, Any]:
 
 
 def get_users(call: Call) -> dict[str, Any]:
+    """The users of a presence channel."""
     name = _channel(call)
     if not kind_of(name).has_members:
         raise HTTPException(400, "only presence channels have users")
@@ -124,78 +96,15 @@ def get_users(call: Call) -> dict[str, Any]:
 
 
 def get_connections(call: Call) -> dict[str, Any]:
+    """How many clients are connected."""
     return {"connections": len(call.hub.sockets)}
 
 
 def terminate_connections(call: Call) -> dict[str, Any]:
+    """Ends all connections of a user, who must sign in again."""
     for socket in call.hub.sockets_of(call.path["user_id"]):
         socket.close(UNAUTHORIZED, "the app has ended this user's connections")
     return {}
-
-
-async def upgrade_required(request: Request) -> Response:
-    return PlainTextResponse(
-        "This address speaks WebSocket: connect with pusher-js or Laravel Echo.\n",
-        status_code=426,
-        headers={"Upgrade": "websocket"},
-    )
-
-
-def _readiness(node: Node, ready: Callable[[], Mapping[str, object]]) -> Response:
-    answer = {**ready(), "draining": node.is_draining}
-    answer["ready"] = bool(answer.get("ready")) and not node.is_draining
-    return JSONResponse(answer, status_code=200 if answer["ready"] else 503)
-
-
-# Around them ------------------------------------------------------------------------------------------
-
-
-def _signed(node: Node, endpoint: Endpoint) -> Callable[[Request], Any]:
-    async def serve(request: Request) -> Response:
-        hub = node.hubs.get(request.path_params["app_id"])
-        if hub is None:
-            raise HTTPException(404, "no app has this id")
-        body = await _body(request, hub.app.limits.request_bytes)
-        try:
-            query = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
-        except ValueError:
-            raise HTTPException(400, "the query string is not readable") from None
-        problem = signatures.refusal(
-            hub.app,
-            method=request.method,
-            path=request.scope["path"],
-            parameters=query,
-            body=body,
-            now=time.time(),
-        )
-        if problem is not None:
-            raise HTTPException(401, problem)
-        call = Call(
-            node=node, hub=hub, query=dict(query), path=request.path_params, body=_json(body) if body else {}
-        )
-        answer = endpoint(call)
-        return JSONResponse(answer) if answer else EMPTY
-
-    return serve
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The raw body, never more than `limit` bytes of it in memory. A length is asked for: no chunks."""
-    if "transfer-encoding" in request.headers:
-        raise HTTPException(411, "Content-Length is missing")
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise HTTPException(413, f"the body is larger than {limit} bytes")
-    return await request.body()
-
-
-def _json(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(body.decode())
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise HTTPException(400, "the body is not a JSON object")
-    return value
 
 
 # Fields -----------------------------------------------------------------------------------------------
@@ -257,3 +166,172 @@ def _attributes(call: Call, name: str, words: Iterable[str]) -> dict[str, Any]:
     if "subscription_count" in words:
         answer["subscription_count"] = len(channel.sockets) if channel else 0
     return answer
+
+
+# As the functions above read and write them, in JSON Schema --------------------------------------------
+
+_DEFAULTS = Limits()
+CHANNEL: Schema = {
+    "type": "string",
+    "description": f"At most {_DEFAULTS.channel_name_length} characters; or `#server-to-user-` and an id.",
+    "anyOf": [
+        {"pattern": "^[-a-zA-Z0-9_=@,.;]+$", "maxLength": _DEFAULTS.channel_name_length},
+        {"pattern": "^#server-to-user-.+$", "maxLength": _DEFAULTS.channel_name_length},
+    ],
+}
+INFO: Schema = {"type": "string", "description": "Comma-separated: subscription_count, user_count, cache."}
+ATTRIBUTES: Schema = {
+    "type": "object",
+    "properties": {"user_count": {"type": "integer"}, "subscription_count": {"type": "integer"}},
+}
+CHANNELS_ANSWER: Schema = {
+    "type": "object",
+    "properties": {"channels": {"type": "object", "additionalProperties": ATTRIBUTES}},
+}
+_EVENT: dict[str, Schema] = {
+    "name": {"type": "string", "minLength": 1, "maxLength": _DEFAULTS.event_name_length},
+    "data": {"type": "string", "description": f"At most {_DEFAULTS.event_bytes} bytes, delivered as it is."},
+    "socket_id": {"type": ["string", "null"], "pattern": "^[0-9]+\\.[0-9]+$"},
+    "info": INFO,
+}
+_CHANNELS: Schema = {
+    "type": "array",
+    "items": CHANNEL,
+    "minItems": 1,
+    "maxItems": _DEFAULTS.channels_per_event,
+    "description": "An encrypted event goes to one channel.",
+}
+EVENT: Schema = {
+    "type": "object",
+    "properties": {**_EVENT, "channel": CHANNEL},
+    "required": ["name", "data", "channel"],
+}
+EVENT_TO_MANY: Schema = {
+    "type": "object",
+    "properties": {**_EVENT, "channels": _CHANNELS},
+    "required": ["name", "data", "channels"],
+}
+BATCH: Schema = {
+    "type": "object",
+    "properties": {"batch": {"type": "array", "items": EVENT, "maxItems": _DEFAULTS.events_per_batch}},
+    "required": ["batch"],
+}
+
+
+# One row an endpoint: route, parameters, body, answer --------------------------------------------------
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path="/events",
+        serve=post_event,
+        body={"anyOf": [EVENT_TO_MANY, EVENT]},
+        answer=CHANNELS_ANSWER,
+    ),
+    Endpoint(
+        method="POST",
+        path="/batch_events",
+        serve=post_batch,
+        body=BATCH,
+        answer={"type": "object", "properties": {"batch": {"type": "array", "items": ATTRIBUTES}}},
+    ),
+    Endpoint(
+        method="GET",
+        path="/channels",
+        serve=get_channels,
+        parameters={"filter_by_prefix": {"type": "string"}, "info": INFO},
+        answer=CHANNELS_ANSWER,
+    ),
+    Endpoint(
+        method="GET",
+        path="/channels/{channel}",
+        serve=get_channel,
+        parameters={"channel": CHANNEL, "info": INFO},
+        answer={
+            "type": "object",
+            "properties": {
+                "occupied": {"type": "boolean"},
+                **ATTRIBUTES["properties"],
+                "cache": {
+                    "type": ["object", "null"],
+                    "properties": {"data": {"type": "string"}, "ttl": {"type": "integer"}},
+                    "required": ["data", "ttl"],
+                },
+            },
+            "required": ["occupied"],
+        },
+    ),
+    Endpoint(
+        method="GET",
+        path="/channels/{channel}/users",
+        serve=get_users,
+        parameters={"channel": CHANNEL},
+        answer={
+            "type": "object",
+            "properties": {
+                "users": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {"id": {"type": "string"}},
+                        "required": ["id"],
+                    },
+                }
+            },
+            "required": ["users"],
+        },
+    ),
+    Endpoint(
+        method="GET",
+        path="/connections",
+        serve=get_connections,
+        answer={
+            "type": "object",
+            "properties": {"connections": {"type": "integer"}},
+            "required": ["connections"],
+        },
+    ),
+    Endpoint(
+        method="POST",
+        path="/users/{user_id}/terminate_connections",
+        serve=terminate_connections,
+        parameters={"user_id": {"type": "string", "minLength": 1}},
+        body={"type": "object"},
+        answer={"type": "object"},
+    ),
+)
+
+
+def pages(node: Node, ready: Callable[[], Mapping[str, object]]) -> list[Page]:
+    """What needs no signature."""
+
+    async def connect(request: Request) -> Response:
+        """The address of WebSocket connections, for pusher-js and Laravel Echo."""
+        return PlainTextResponse(
+            "This address speaks WebSocket: connect with pusher-js or Laravel Echo.\n",
+            status_code=426,
+            headers={"Upgrade": "websocket"},
+        )
+
+    async def up(request: Request) -> Response:
+        """Whether the server answers."""
+        return JSONResponse({"health": "OK"})
+
+    async def readiness(request: Request) -> Response:
+        """Whether the queue answers too, and the server is not about to end."""
+        answer = {**ready(), "draining": node.is_draining}
+        answer["ready"] = bool(answer.get("ready")) and not node.is_draining
+        return JSONResponse(answer, status_code=200 if answer["ready"] else 503)
+
+    async def describe(request: Request) -> Response:
+        """This document."""
+        return JSONResponse(openapi.document(ENDPOINTS, known))
+
+    json, text = "application/json", "text/plain"
+    known = [
+        Page(path="/app/{key}", serve=connect, answers={426: ("The request was no upgrade.", text)}),
+        Page(path="/up", serve=up, answers={200: ("It does.", json)}),
+        Page(path="/ready", serve=readiness, answers={200: ("It is.", json), 503: ("It is not.", json)}),
+        Page(path="/openapi.json", serve=describe, answers={200: ("OpenAPI 3.1.", json)}),
+    ]
+    return known
