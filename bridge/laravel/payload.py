@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bridge.errors import Refused, Unreadable
 from bridge.laravel.version import Version, fitting_versions
 from bridge.php.unserialize import unserialize
-from bridge.php.values import PhpArray, PhpObject
+from bridge.php.values import PhpArray, PhpObject, Value
 
 HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 BROADCAST_EVENT = "Illuminate\\Broadcasting\\BroadcastEvent"
@@ -23,6 +24,12 @@ UNIQUE_BROADCAST_EVENT = "Illuminate\\Broadcasting\\UniqueBroadcastEvent"
 _ONLY_PHP = (("middleware", "job middleware"), ("chained", "a chain"), ("debounceOwner", "debouncing"))
 
 Decrypt = Callable[[bytes], bytes]  # the text of data.command → the serialized command inside
+
+
+class Read(Protocol):
+    """`bridge.php.unserialize.unserialize`, or what does the same."""
+
+    def __call__(self, data: bytes, *, objects: list[PhpObject]) -> Value: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +117,13 @@ def broadcast_event(
     *,
     version: Version | None = None,
     derives: Callable[[str], bool | None] = lambda _: False,
+    read: Read = unserialize,
 ) -> BroadcastEvent:
     """The event that the job carries.
 
     `version` of the app's Laravel, None for the newest that fits. `derives` tells of an app class whether it
-    is a BroadcastEvent with no code of its own (None: not known). Raises NotABroadcast for other jobs,
-    Unreadable where Laravel would throw, Refused where only PHP can know.
+    is a BroadcastEvent with no code of its own (None: not known). `read` unserializes. Raises NotABroadcast
+    for other jobs, Unreadable where Laravel would throw, Refused where only PHP can know.
     """
     if payload.handler is None:
         raise Unreadable("the payload names no handler in `job`")
@@ -127,7 +135,7 @@ def broadcast_event(
     if not text.startswith(b"O:"):
         text = decrypt(text)
     objects: list[PhpObject] = []
-    command = unserialize(text, objects=objects)
+    command = read(text, objects=objects)
     if not isinstance(command, PhpObject):
         raise Unreadable("the serialized command is no object")
     if command.class_name not in (BROADCAST_EVENT, UNIQUE_BROADCAST_EVENT):

@@ -8,11 +8,12 @@ Where PHP would give an error (bytes that are not UTF-8, NAN, INF, recursion, de
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from math import isfinite
 
 from bridge.errors import Refused, WouldFail
-from bridge.php.values import EnumCase, PhpArray, PhpObject, Value, float_text
+from bridge.php.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value, float_text
 
 MAX_DEPTH = 512
 
@@ -33,32 +34,49 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
     parts: list[str] = []
     write = parts.append
     # The open arrays and objects: what is left of each, and whether names are written. No recursion, since
-    # PHP's 512 levels are more than Python's frames would hold.
-    entries: Iterator[tuple[int | bytes, Value]] = iter(())
+    # PHP's 512 levels are more than Python's frames would hold. The outermost holds the value itself.
     stack: list[tuple[Iterator[tuple[int | bytes, Value]], bool]] = []
-    named = first = False
+    entries: Iterator[tuple[int | bytes, Value]] = iter(((0, value),))
+    named = False
+    lead = ""  # what stands before the next entry
     while True:
-        opened, named_inside = _write(value, write, jsonable)
-        if opened is not None:
-            if len(stack) >= MAX_DEPTH:
-                raise WouldFail("the payload is nested deeper than json_encode allows, or holds itself")
-            stack.append((entries, named))
-            entries, named, first = iter(opened.items()), named_inside, True
-        while (entry := next(entries, None)) is None:
+        for key, entry in entries:
+            if named:
+                lead += _name(key)
+            kind = type(entry)
+            if kind is bytes:
+                write(lead + json_string(entry))  # type: ignore[arg-type]
+            elif kind is int:
+                write(lead + str(entry))
+            elif entry is None:
+                write(lead + "null")
+            elif entry is True:
+                write(lead + "true")
+            elif entry is False:
+                write(lead + "false")
+            elif kind is float:
+                write(lead + _number(entry))  # type: ignore[arg-type]
+            else:
+                entry = _plain(entry, jsonable)
+                if not isinstance(entry, PhpArray | PhpObject):  # a scalar, that stands for an enum case
+                    write(lead + json_encode(entry))
+                    lead = ","
+                    continue
+                if len(stack) >= MAX_DEPTH:
+                    raise WouldFail("the payload is nested deeper than json_encode allows, or holds itself")
+                stack.append((entries, named))
+                named = not (isinstance(entry, PhpArray) and entry.is_list)
+                entries = iter((entry if isinstance(entry, PhpArray) else entry.properties).items())
+                write(lead + ("{" if named else "["))
+                lead = ""
+                break
+            lead = ","
+        else:
             if not stack:
                 return "".join(parts)
             write("}" if named else "]")
             entries, named = stack.pop()
-            first = False
-            if not stack:
-                return "".join(parts)
-        key, value = entry
-        if not first:
-            write(",")
-        first = False
-        if named:
-            write(json_string(key) if isinstance(key, bytes) else f'"{key}"')
-            write(":")
+            lead = ","
 
 
 def json_string(text: bytes) -> str:
@@ -67,46 +85,34 @@ def json_string(text: bytes) -> str:
         decoded = text.decode()
     except UnicodeDecodeError as error:
         raise WouldFail("a string is not valid UTF-8, so it has no JSON form") from error
-    if "\x7f" in decoded:  # Python escapes DEL, PHP does not
+    if b"\x7f" in text:  # Python escapes DEL, PHP does not
         pieces = (encode_basestring_ascii(piece)[1:-1] for piece in decoded.split("\x7f"))
         encoded = '"' + "\x7f".join(pieces) + '"'
     else:
         encoded = encode_basestring_ascii(decoded)
-    return encoded.replace("/", "\\/")
+    return encoded.replace("/", "\\/") if b"/" in text else encoded
 
 
-def _write(
-    value: Value, write: Callable[[str], None], jsonable: Jsonable
-) -> tuple[dict[int | bytes, Value] | None, bool]:
-    """Writes a scalar, or the beginning of what holds entries: gives these, and whether with their names."""
+@lru_cache(maxsize=1024)
+def _name(key: int | bytes) -> str:
+    """What stands before an entry with a name; most names come in every job."""
+    return (json_string(key) if isinstance(key, bytes) else f'"{key}"') + ":"
+
+
+def _number(number: float) -> str:
+    if not isfinite(number):
+        raise WouldFail("INF and NAN have no JSON form")
+    return float_text(number, exponent="e")
+
+
+def _plain(value: Value, jsonable: Jsonable) -> Value:
+    """What stands for an object or enum case in JSON: a scalar, array or stdClass."""
     asked = 0
     while isinstance(value, EnumCase) or (isinstance(value, PhpObject) and value.class_name != "stdClass"):
         asked += 1
         if asked > MAX_DEPTH:
             raise WouldFail("jsonSerialize gives objects without end")
         value = jsonable(value)
-    kind = type(value)
-    if kind is bytes:
-        write(json_string(value))  # type: ignore[arg-type]
-    elif kind is int:
-        write(str(value))
-    elif value is None:
-        write("null")
-    elif value is True:
-        write("true")
-    elif value is False:
-        write("false")
-    elif isinstance(value, float):
-        if not isfinite(value):
-            raise WouldFail("INF and NAN have no JSON form")
-        write(float_text(value, exponent="e"))
-    elif isinstance(value, PhpArray):
-        named = not value.is_list
-        write("{" if named else "[")
-        return value, named
-    elif isinstance(value, PhpObject):
-        write("{")
-        return value.properties, True
-    else:
-        raise Refused(f"how {value.class_name} becomes JSON is not known")  # type: ignore[union-attr]
-    return None, False
+    if isinstance(value, CustomSerialized):
+        raise Refused(f"how {value.class_name} becomes JSON is not known")
+    return value

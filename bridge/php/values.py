@@ -70,7 +70,8 @@ class PhpArray(dict[int | bytes, "Value"]):
     @property
     def is_list(self) -> bool:
         """Whether the keys are exactly 0 … n-1 in this order (`array_is_list`; decides `[…]` in JSON)."""
-        return all(key == index for index, key in enumerate(self))
+        # most maps are told by their first key; the rest is compared in C
+        return not self or (next(iter(self)) == 0 and [*self] == [*range(len(self))])
 
 
 class PhpObject:

@@ -19,6 +19,7 @@ from bridge.laravel.payload import (
     broadcast_event,
 )
 from bridge.laravel.version import Version
+from bridge.php.shapes import Shapes
 from bridge.resolvers.resolution import Resolution, Rung
 
 RUNGS = ("mapping", "framework", "native", "php")
@@ -46,6 +47,7 @@ class Ladder:
         self._decrypt = decrypt
         self._version = version
         self._derives = derives
+        self._shapes = Shapes()
         self.close = on_close
 
     def resolve(self, payload: Payload) -> Resolution:
@@ -73,7 +75,13 @@ class Ladder:
 
     def event(self, payload: Payload) -> BroadcastEvent:
         """The event that the job carries; raises as `broadcast_event` does."""
-        return broadcast_event(payload, self._decrypt, version=self._version, derives=self._derives)
+        return broadcast_event(
+            payload,
+            self._decrypt,
+            version=self._version,
+            derives=self._derives,
+            read=self._shapes.unserialize,
+        )
 
     def _climb(self, event: BroadcastEvent) -> Resolution:
         reasons: list[str] = []
