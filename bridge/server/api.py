@@ -179,6 +179,11 @@ CHANNEL: Schema = {
         {"pattern": "^#server-to-user-.+$", "maxLength": _DEFAULTS.channel_name_length},
     ],
 }
+PRESENCE_CHANNEL: Schema = {
+    "type": "string",
+    "pattern": "^presence-[-a-zA-Z0-9_=@,.;]*$",
+    "maxLength": _DEFAULTS.channel_name_length,
+}
 INFO: Schema = {"type": "string", "description": "Comma-separated: subscription_count, user_count, cache."}
 ATTRIBUTES: Schema = {
     "type": "object",
@@ -265,7 +270,7 @@ ENDPOINTS = (
         method="GET",
         path="/channels/{channel}/users",
         serve=get_users,
-        parameters={"channel": CHANNEL},
+        parameters={"channel": PRESENCE_CHANNEL},
         answer={
             "type": "object",
             "properties": {
@@ -296,7 +301,6 @@ ENDPOINTS = (
         path="/users/{user_id}/terminate_connections",
         serve=terminate_connections,
         parameters={"user_id": {"type": "string", "minLength": 1}},
-        body={"type": "object"},
         answer={"type": "object"},
     ),
 )
