@@ -9,6 +9,7 @@ import schemathesis
 
 from tests.server.running import APP, signed
 
+
 class Signature(requests.auth.AuthBase):
     """Signs what is about to be sent, byte for byte."""
 
@@ -24,4 +25,4 @@ class Signature(requests.auth.AuthBase):
         return request
 
 
-schemathesis.auth.set_from_requests(Signature())  # type: ignore[attr-defined]  # theirs is a decorator with methods
+schemathesis.auth.set_from_requests(Signature())  # type: ignore[attr-defined]  # not in its stub
