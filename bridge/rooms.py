@@ -20,7 +20,7 @@ from bridge.errors import (
 )
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
-from bridge.laravel.cache import cache_store
+from bridge.laravel.cache import FileStore, cache_store
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.database import engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
@@ -34,16 +34,20 @@ from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.unserialize import unserialize
 from bridge.pusher.app import App, Limits
 from bridge.queues.database import DatabaseQueue
-from bridge.queues.failed import DatabaseFailedJobs, FailedJob, FailedJobs, FileFailedJobs, NoFailedJobs
+from bridge.queues.failed import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
+from bridge.queues.failed_file import FileFailedJobs
 from bridge.queues.look import DatabaseLook, Look, RedisLook
+from bridge.queues.push import DatabasePush, Push, RedisPush
 from bridge.queues.queue import Queue
 from bridge.queues.redis import RedisQueue
+from bridge.queues.retry import Refresh
 from bridge.resolvers.framework import FrameworkRung
 from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.ladder import RUNGS, Ladder
 from bridge.resolvers.mapping import EventMapping, MappingRung
 from bridge.resolvers.native import NativeRung
 from bridge.resolvers.resolution import Rung
+from bridge.resolvers.retry_until import refreshed
 from bridge.resolvers.survey import Finding, survey
 from bridge.resolvers.world import AppWorld, Known, Worlds
 from bridge.settings import AppSettings, Settings
@@ -262,6 +266,23 @@ def build_look(settings: Settings) -> Look:
     return DatabaseLook(engine(database), queues=names, table=database.prefix + facts.table)
 
 
+def build_push(settings: Settings, connection: str) -> Push:
+    """For writing into the queue connection of this name; nothing is connected yet."""
+    facts = settings.laravel.queue(connection)
+    if facts.driver == "redis":
+        redis = _queue_redis(settings, facts.connection)
+        return RedisPush(redis_client(redis), prefix=redis.prefix)
+    database = settings.laravel.database(facts.connection)
+    return DatabasePush(engine(database), table=database.prefix + facts.table)
+
+
+def refresher(laravel: LaravelApp) -> Refresh:
+    """What a job's payload must be told anew when it goes back into its queue."""
+    world = AppWorld(AppSource(laravel.path), laravel.release or NEWEST, known_to(laravel))
+    decrypt = _encrypter(laravel)
+    return lambda command: refreshed(command, decrypt, world)
+
+
 def _queue_redis(settings: Settings, connection: str) -> RedisConnection:
     redis = settings.redis(connection)
     if redis.packed:
@@ -276,7 +297,7 @@ def _queue_redis(settings: Settings, connection: str) -> RedisConnection:
 def build_failed_jobs(laravel: LaravelApp) -> FailedJobs:
     """Where the app keeps its failed jobs; if that cannot be used, they stay in the queue."""
     try:
-        return _failed_jobs(laravel)
+        return failed_jobs(laravel)
     except ConfigurationError as problem:
         return KeptInQueue(problem)
 
@@ -293,11 +314,24 @@ class KeptInQueue:
     def bury(self, job: FailedJob) -> None:
         raise self._problem
 
+    def kept(self) -> Iterator[KeptJob]:
+        raise self._problem
+
+    def find(self, id: str) -> KeptJob | None:
+        raise self._problem
+
+    def forget(self, id: str) -> bool:
+        raise self._problem
+
+    def flush(self, before: datetime | None) -> None:
+        raise self._problem
+
     def close(self) -> None:
         pass
 
 
-def _failed_jobs(laravel: LaravelApp) -> FailedJobs:
+def failed_jobs(laravel: LaravelApp) -> FailedJobs:
+    """Where the app keeps its failed jobs. ConfigurationError where bridge cannot."""
     facts = laravel.failed()
     match facts.driver:
         case "database" | "database-uuids":
@@ -309,7 +343,9 @@ def _failed_jobs(laravel: LaravelApp) -> FailedJobs:
                 with_uuid=facts.driver == "database-uuids",
             )
         case "file":
-            return FileFailedJobs(Path(facts.path), timezone=laravel.timezone, limit=facts.limit)
+            return FileFailedJobs(
+                Path(facts.path), timezone=laravel.timezone, limit=facts.limit, lock=_file_lock(laravel)
+            )
         case "null":
             return NoFailedJobs()
     raise ConfigurationError(
@@ -317,6 +353,17 @@ def _failed_jobs(laravel: LaravelApp) -> FailedJobs:
         f"is {facts.driver}, which bridge cannot write",
         mend="set QUEUE_FAILED_DRIVER to database-uuids, database, file or null",
     )
+
+
+def _file_lock(laravel: LaravelApp) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """The lock under which Laravel changes its file of failed jobs; none where it has no such cache."""
+    try:
+        store = cache_store(laravel, "file")
+    except ConfigurationError:
+        return contextlib.nullcontext
+    if not isinstance(store, FileStore):
+        return contextlib.nullcontext
+    return partial(store.hold, "laravel-failed-jobs", laravel.release or NEWEST, seconds=5, patience=10)
 
 
 def event_mappings(settings: Settings) -> dict[str, EventMapping]:

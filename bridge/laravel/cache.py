@@ -5,7 +5,10 @@ Facts: Cache/{Redis,Database,File}Store.php and their locks, of 8.83 to 13.26.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +27,7 @@ from bridge.laravel.connections import DatabaseConnection, RedisConnection
 from bridge.laravel.database import answering, engine, redis_client
 from bridge.laravel.version import Version
 
+ATTEMPT = 0.05  # seconds between attempts at a lock
 TIMEOUT = 2.0  # seconds in which Redis must answer: the worker waits meanwhile
 _OWN_DRIVERS = ("array", "null")  # what one process keeps for itself, or nobody does
 
@@ -241,14 +245,50 @@ class FileStore:
         return f"file-store-lock:{name}" if release >= (12, 36) else name
 
     def unlock(self, lock: Lock) -> None:
-        file, owner = self._lock_path / _file(lock.key), lock.owner.encode()
-        if owner and self._value(file) != b's:%d:"%s";' % (len(owner), owner):
+        file = self._lock_path / _file(lock.key)
+        if lock.owner and self._value(file) != _serialized(lock.owner):
             return
         with _usable(file):
             file.unlink(missing_ok=True)
 
+    @contextmanager
+    def hold(self, name: str, release: Version, *, seconds: int, patience: float) -> Iterator[None]:
+        """The lock is ours within; it ends by itself after `seconds`. ServiceUnavailable after `patience`.
+
+        Source: Cache/FileStore.php `add`, Cache/Lock.php `block`.
+        """
+        lock = Lock(key=self.lock_key(name, release), owner=secrets.token_hex(8))
+        deadline = time.monotonic() + patience
+        while not self._acquire(lock, seconds):
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(f"the app's lock {name} was not free within {patience:g} s")
+            time.sleep(ATTEMPT)
+        try:
+            yield
+        finally:
+            self.unlock(lock)
+
     def close(self) -> None:
         pass
+
+    def _acquire(self, lock: Lock, seconds: int) -> bool:
+        file = self._lock_path / _file(lock.key)
+        with _usable(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a+b") as handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if os.fstat(handle.fileno()).st_ino != file.stat().st_ino:
+                        return False
+                except (BlockingIOError, FileNotFoundError):  # at work, or just released
+                    return False
+                handle.seek(0)
+                expiry = handle.read(10)
+                if expiry.isdigit() and int(expiry) > self._clock():
+                    return False
+                handle.truncate(0)
+                handle.write(b"%010d" % (int(self._clock()) + seconds) + _serialized(lock.owner))
+        return True
 
     def _value(self, file: Path) -> bytes | None:
         with _usable(file):
@@ -265,6 +305,10 @@ def _client(facts: RedisConnection) -> redis.Redis:
     client = redis_client(facts, socket_timeout=TIMEOUT)
     client.set_retry(Retry(NoBackoff(), 1))  # once: the server may have closed an idle connection
     return client
+
+
+def _serialized(text: str) -> bytes:
+    return b's:%d:"%s";' % (len(text.encode()), text.encode())
 
 
 def _file(key: str) -> str:

@@ -1,21 +1,16 @@
 """Where jobs go that cannot be broadcast: in the form that `queue:failed` and `queue:retry` read.
 
-The drivers are those of Laravel's `queue.failed.driver`, all behind `FailedJobs`;
-`dynamodb` is not among them.
+The drivers are those of Laravel's `queue.failed.driver`, all behind `FailedJobs`; `file` is in
+`failed_file.py`, and `dynamodb` is not among them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -24,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.queues.sql import SqlConnection
 
-FILE_LIMIT = 100  # entries; `queue.failed.limit`
+PAGE = 200  # rows read at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +42,47 @@ class FailedJob:
     failed_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptJob:
+    """An entry as it is kept, whoever put it there.
+
+    id         what `queue:retry` takes: the uuid, or the row's number for the driver `database`
+    failed_at  local time of the app, `2024-05-17 14:00:00`
+    """
+
+    id: str
+    connection_name: str
+    queue: str
+    payload: bytes
+    exception: str
+    failed_at: str
+
+
 class FailedJobs(Protocol):
-    """Used by one thread at a time."""
+    """Used by one thread at a time; every call may raise ServiceUnavailable or ConfigurationError."""
 
     def check(self) -> None:
         """Returns once a failed job could be kept. ServiceUnavailable or ConfigurationError otherwise."""
         ...
 
     def bury(self, job: FailedJob) -> None:
-        """The job is kept; burying the same uuid again changes nothing. May raise ServiceUnavailable."""
+        """The job is kept; burying the same uuid again changes nothing."""
+        ...
+
+    def kept(self) -> Iterator[KeptJob]:
+        """Every entry, the newest first."""
+        ...
+
+    def find(self, id: str) -> KeptJob | None:
+        """The entry with this id."""
+        ...
+
+    def forget(self, id: str) -> bool:
+        """The entry is gone; whether it was there."""
+        ...
+
+    def flush(self, before: datetime | None) -> None:
+        """The entries that failed at that moment or earlier are gone, for None all of them."""
         ...
 
     def close(self) -> None: ...
@@ -70,8 +97,23 @@ class NoFailedJobs:
     def bury(self, job: FailedJob) -> None:
         pass
 
+    def kept(self) -> Iterator[KeptJob]:
+        return iter(())
+
+    def find(self, id: str) -> KeptJob | None:
+        return None
+
+    def forget(self, id: str) -> bool:
+        return False
+
+    def flush(self, before: datetime | None) -> None:
+        pass
+
     def close(self) -> None:
         pass
+
+
+_STORED = ("connection", "queue", "payload", "exception", "failed_at")
 
 
 class DatabaseFailedJobs:
@@ -84,15 +126,9 @@ class DatabaseFailedJobs:
         self._timezone = timezone
         schema, _, name = table.rpartition(".")
         self._with_uuid = with_uuid
-        columns = (
-            "connection",
-            "queue",
-            "payload",
-            "exception",
-            "failed_at",
-            *(["uuid"] if with_uuid else []),
-        )
+        columns = ("id", *_STORED, *(["uuid"] if with_uuid else []))
         self._table = sa.table(name, *(sa.column(column) for column in columns), schema=schema or None)
+        self._id = self._table.c.uuid if with_uuid else self._table.c.id
 
     def check(self) -> None:
         self._sql.check()
@@ -111,12 +147,12 @@ class DatabaseFailedJobs:
 
     def bury(self, job: FailedJob) -> None:
         # a text literal takes the column's own type everywhere, a bound string does not in PostgreSQL
-        failed_at: sa.ColumnElement[str] = sa.literal_column(f"'{_local(job, self._timezone)}'")
+        failed_at: sa.ColumnElement[str] = sa.literal_column(f"'{local_time(job.failed_at, self._timezone)}'")
         values: dict[str, str | sa.ColumnElement[str]] = {
             "connection": job.connection_name,
             "queue": job.queue,
             "payload": job.payload.decode(errors="replace"),
-            "exception": _storable(job.exception),
+            "exception": storable(job.exception),
             "failed_at": failed_at,
         }
         if self._with_uuid:
@@ -132,82 +168,87 @@ class DatabaseFailedJobs:
 
         self._sql.run(write)
 
+    def kept(self) -> Iterator[KeptJob]:
+        row, below = self._table.c, None
+        while True:
+            page = self._select().order_by(row.id.desc()).limit(PAGE)
+            if below is not None:
+                page = page.where(row.id < below)
+            found = self._sql.run(partial(_all, page))
+            yield from map(_kept, found)
+            if len(found) < PAGE:
+                return
+            below = found[-1].number
+
+    def find(self, id: str) -> KeptJob | None:
+        if (key := self._key(id)) is None:
+            return None
+        one = self._select().where(self._id == key).limit(1)
+        found = self._sql.run(lambda connection: connection.execute(one).first())
+        return None if found is None else _kept(found)
+
+    def forget(self, id: str) -> bool:
+        if (key := self._key(id)) is None:
+            return False
+        delete = sa.delete(self._table).where(self._id == key)
+        return bool(self._sql.run(lambda connection: connection.execute(delete).rowcount))
+
+    def flush(self, before: datetime | None) -> None:
+        delete = sa.delete(self._table)
+        if before is not None:
+            moment: sa.ColumnElement[str] = sa.literal_column(f"'{local_time(before, self._timezone)}'")
+            delete = delete.where(self._table.c.failed_at <= moment)
+        self._sql.run(lambda connection: connection.execute(delete))
+
     def close(self) -> None:
         self._sql.close()
+
+    def _select(self) -> sa.Select[tuple[Any, ...]]:
+        row = self._table.c
+        # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
+        payload = sa.cast(row.payload, sa.LargeBinary) if self._sql.dialect == "sqlite" else row.payload
+        return sa.select(
+            row.id.label("number"),
+            self._id.label("key"),
+            row.connection,
+            row.queue,
+            payload,
+            row.exception,
+            sa.cast(row.failed_at, sa.String(32)),
+        )
+
+    def _key(self, id: str) -> str | int | None:
+        """The id as its column has it; None where no row can have it."""
+        if self._with_uuid:
+            return id
+        return int(id) if id.isascii() and id.isdecimal() and len(id) < 19 else None
 
     def _holds(self, connection: sa.Connection, uuid: str) -> bool:
         known = sa.select(sa.literal(1)).select_from(self._table).where(self._table.c.uuid == uuid)
         return connection.execute(known).first() is not None
 
 
-class FileFailedJobs:
-    """Driver `file` (Laravel 10.10.1 and later): a JSON list, newest first. Source: `FileFailedJobProvider`.
-
-    Other bridges are waited for; PHP processes lock through the app's file cache, which is not looked at.
-    """
-
-    def __init__(self, path: Path, *, timezone: ZoneInfo, limit: int = FILE_LIMIT) -> None:
-        self._path = path
-        self._timezone = timezone
-        self._limit = limit
-
-    def check(self) -> None:
-        existing = self._path if self._path.exists() else self._path.parent
-        if not os.access(existing, os.W_OK) or not os.access(self._path.parent, os.W_OK):
-            raise ConfigurationError(
-                "queue.failed.path", f"cannot be written: {self._path}", mend="see its owner"
-            )
-
-    def bury(self, job: FailedJob) -> None:
-        entry = {
-            "id": job.uuid,
-            "connection": job.connection_name,
-            "queue": job.queue,
-            "payload": job.payload.decode(errors="replace"),
-            "exception": _storable(job.exception),
-            "failed_at": _local(job, self._timezone),
-            "failed_at_timestamp": int(job.failed_at.timestamp()),
-        }
-        try:
-            with _locked(self._path.parent):
-                entries = json.loads(self._path.read_text()) if self._path.exists() else []
-                if not any(known["id"] == job.uuid for known in entries):
-                    _replace(self._path, json.dumps([entry, *entries][: self._limit], indent=4))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ServiceUnavailable(
-                f"{self._path} cannot take a failed job: {type(error).__name__}"
-            ) from error
-
-    def close(self) -> None:
-        pass
+def _all(select: sa.Select[tuple[Any, ...]], connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    return connection.execute(select).all()
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def _kept(row: sa.Row[Any]) -> KeptJob:
+    id, connection, queue, payload, exception, failed_at = tuple(row)[1:]
+    return KeptJob(
+        id=str(id),
+        connection_name=connection,
+        queue=queue,
+        payload=payload.encode() if isinstance(payload, str) else bytes(payload),
+        exception=exception,
+        failed_at=str(failed_at)[:19],
+    )
 
 
-def _replace(path: Path, text: str) -> None:
-    """The file has this content, the rights it had, and never half of either."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(text)
-    if path.exists():
-        shutil.copymode(path, new)
-        owner = path.stat()
-        with contextlib.suppress(PermissionError):
-            os.chown(new, owner.st_uid, owner.st_gid)
-    new.replace(path)
-
-
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Valid UTF-8 without NUL, which PostgreSQL refuses."""
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
-def _local(job: FailedJob, timezone: ZoneInfo) -> str:
-    return job.failed_at.astimezone(timezone).strftime("%Y-%m-%d %H:%M:%S")
+def local_time(moment: datetime, timezone: ZoneInfo) -> str:
+    """The moment as Laravel stores it."""
+    return moment.astimezone(timezone).strftime("%Y-%m-%d %H:%M:%S")
