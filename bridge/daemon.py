@@ -50,8 +50,10 @@ from bridge.rooms import (
     pusher_app,
     unique_locks,
 )
+from bridge.server.certificate import Certificate
 from bridge.server.listener import Listener, bind, new_event_loop
 from bridge.server.node import Node
+from bridge.server.proxies import Proxies
 from bridge.settings import Settings
 
 START_PATIENCE = 5.0  # seconds in which the queue's store must answer for the first time
@@ -243,6 +245,7 @@ class Daemon:
                 max_connections=settings.max_connections,
                 max_backlog=settings.max_backlog,
                 stall_timeout=settings.stall_timeout,
+                proxies=Proxies(settings.trusted_proxies),
             )
             queue, failed = build_queue(settings), build_failed_jobs(settings.laravel)
             deployed = Deployed(settings, node.publish_from_thread, php=php, reread=self.reread)
@@ -272,13 +275,14 @@ class Daemon:
         stopping = stop_signal()
         certificate = None
         if self.settings.ssl_cert and self.settings.ssl_key:
-            certificate = (self.settings.ssl_cert, self.settings.ssl_key)
+            certificate = Certificate(self.settings.ssl_cert, self.settings.ssl_key)
         listener = Listener(
             node,
             [listening],
             routes=self.routes,
             ready=lambda: {"ready": worker.store_answers.is_set(), "queue": worker.store_answers.is_set()},
             certificate=certificate,
+            request_timeout=self.settings.request_timeout,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())

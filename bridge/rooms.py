@@ -389,7 +389,6 @@ class Destination:
 def destinations(settings: Settings) -> dict[str, Destination]:
     """Broadcast connection → where its broadcasts go."""
     keys = settings.laravel.broadcasting().connections
-    limits = Limits(**settings.limits)  # type: ignore[arg-type]
     found = {}
     for app in settings.apps():
         for name in app.connections:
@@ -397,7 +396,7 @@ def destinations(settings: Settings) -> dict[str, Destination]:
             found[name] = Destination(
                 app_id=app.id,
                 master_key=master_key(secret) if secret is not None else None,
-                event_bytes=limits.event_bytes,
+                event_bytes=_limits(app, settings).event_bytes,
             )
     return found
 
@@ -446,6 +445,13 @@ def pusher_app(app: AppSettings, settings: Settings) -> App:
         client_events=app.client_events,
         allowed_origins=app.allowed_origins,
         max_connections=app.max_connections,
+        enabled=app.enabled,
+        tls_only=app.tls_only,
+        subscription_count=app.subscription_count,
         activity_timeout=settings.activity_timeout,
-        limits=Limits(**settings.limits),  # type: ignore[arg-type]
+        limits=_limits(app, settings),
     )
+
+
+def _limits(app: AppSettings, settings: Settings) -> Limits:
+    return Limits(**{**settings.limits, **app.limits})  # type: ignore[arg-type]

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
+
+
+def _limit(default: int | None, meaning: str) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one app may ask for; the defaults are Pusher's, the last three our own.
+    """How much one app may ask for: the one table of limits. Whole numbers from 1; None: no limit.
 
-    Lengths are in characters, sizes in bytes of UTF-8, rates per second and connection.
+    A row here is a setting too, `limit_…`, for all apps and for each. Defaults are Pusher's where it has one.
+    Lengths are in characters, sizes in bytes of UTF-8.
     """
 
-    channel_name_length: int = 164
-    event_name_length: int = 200
-    event_bytes: int = 10_240
-    channels_per_event: int = 100
-    events_per_batch: int = 10
-    request_bytes: int = 256_000
-    members: int = 100
-    member_bytes: int = 1_024
-    user_id_length: int = 128
-    client_events_per_second: int = 10
-    cache_seconds: float = 1_800.0
-    cached_channels: int = 10_000
-    subscriptions: int = 500
-    messages_per_second: int = 60
-    messages_burst: int = 200
+    channel_name_length: int = _limit(164, "Characters of a channel name, prefix included.")
+    event_name_length: int = _limit(200, "Characters of an event name.")
+    event_bytes: int = _limit(10_240, "Bytes of the data of one event.")
+    channels_per_event: int = _limit(100, "Channels of one event.")
+    events_per_batch: int = _limit(10, "Events of one batch of the HTTP API.")
+    request_bytes: int = _limit(256_000, "Bytes of a request to the HTTP API.")
+    members: int = _limit(100, "Members of a presence channel.")
+    member_bytes: int = _limit(1_024, "Bytes of what a member shows of itself.")
+    user_id_length: int = _limit(128, "Characters of a user's id.")
+    watchlist: int = _limit(100, "Users whose coming and going one user may watch.")
+    client_events_per_second: int = _limit(10, "Client events of one connection each second.")
+    app_client_events_per_second: int | None = _limit(None, "Client events of an app each second.")
+    api_requests_per_second: int | None = _limit(None, "Requests of an app to publish (POST) each second.")
+    api_reads_per_second: int | None = _limit(None, "Requests of an app to read (GET) each second.")
+    connections_per_address: int | None = _limit(None, "WebSocket connections of an app from one address.")
+    subscriptions: int = _limit(500, "Channels of one connection.")
+    messages_per_second: int = _limit(60, "Messages of one connection each second, in the long run.")
+    messages_burst: int = _limit(200, "Messages of one connection at once.")
+    cache_seconds: int = _limit(1_800, "Seconds that the last event of a cache channel is kept.")
+    cached_channels: int = _limit(10_000, "Cache channels of an app whose last event is kept.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +49,9 @@ class App:
     client_events     whether clients may send `client-` events to each other
     allowed_origins   `example.com`, `*.example.com`, `https://example.com:8443`, `*`; none: every origin.
                       A request without an Origin header does not come from a browser and passes
+    tls_only          plain connections are closed with 4000, which makes clients come back over TLS
     max_connections   at once on this node, None: as many as the node takes
+    subscription_count  whether subscribers are told how many they are (not on presence channels)
     activity_timeout  seconds of silence after which a client should ping; told to it at the start
     ping_interval     seconds of silence after which the server pings; below a proxy's usual 60
     pong_timeout      seconds after `activity_timeout`, and after the ping, at which a client that stays
@@ -53,7 +66,9 @@ class App:
     enabled: bool = True
     client_events: bool = True
     allowed_origins: tuple[str, ...] = ()
+    tls_only: bool = False
     max_connections: int | None = None
+    subscription_count: bool = False
     activity_timeout: int = 120
     ping_interval: int = 50
     pong_timeout: int = 30

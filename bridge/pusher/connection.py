@@ -6,13 +6,18 @@ from typing import Any, Generic, assert_never
 
 from bridge.errors import ProtocolError
 from bridge.pusher import messages, signatures
-from bridge.pusher.app import App
 from bridge.pusher.channels import is_valid, kind_of
+from bridge.pusher.codes import (
+    CLIENT_EVENT_REFUSED,
+    MALFORMED,
+    OVER_CAPACITY,
+    PONG_TIMEOUT,
+    UNAUTHORIZED,
+    WATCHLIST_CUT,
+)
 from bridge.pusher.happenings import ClientEventSent, MessageRefused, SignedIn, SubscriptionRefused
 from bridge.pusher.hub import Hub, Member
 from bridge.pusher.messages import (
-    CLIENT_EVENT_REFUSED,
-    MALFORMED,
     ClientEvent,
     Ping,
     Pong,
@@ -22,40 +27,18 @@ from bridge.pusher.messages import (
 )
 from bridge.pusher.outcome import Close, Delivery, Outcome, S
 
-# Close codes. pusher-js never comes back after 4000-4099, at once after 42xx, after a second otherwise.
-UNKNOWN_APP = 4001
-APP_DISABLED = 4003
-UNAUTHORIZED = 4009
-OVER_CAPACITY = 4100
-PONG_TIMEOUT = 4201
-
 _NOTHING: Outcome[Any] = Outcome()
 _PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
 _PING: Outcome[Any] = Outcome(replies=(messages.PING,))
 
 
-def check_admission(app: App | None, origin: str | None, connections: int) -> App:
-    """The app that this client may connect to. Raises ProtocolError with the code that ends the connection.
-
-    A full app answers 4100, not Pusher's 4004: after that, clients would never come back.
-    """
-    if app is None:
-        raise ProtocolError(UNKNOWN_APP, "no app has this key: check PUSHER_APP_KEY", close=True)
-    if not app.enabled:
-        raise ProtocolError(APP_DISABLED, "this app is switched off", close=True)
-    if not app.allows_origin(origin):
-        raise ProtocolError(UNAUTHORIZED, "this origin is not among the app's allowed origins", close=True)
-    if app.max_connections is not None and connections >= app.max_connections:
-        raise ProtocolError(OVER_CAPACITY, "the app has as many connections as it may", close=True)
-    return app
-
-
 class Connection(Generic[S]):
     """One client of one app.
 
-    channels  names of its subscriptions, in order; the hub holds the other half
-    user      set once the client has signed in
-    seen      when anything last came from the client; monotonic seconds, like every `now` here
+    channels   names of its subscriptions, in order; the hub holds the other half
+    user       set once the client has signed in
+    watchlist  users whose coming and going it is told; the hub holds the other half
+    seen       when anything last came from the client; monotonic seconds, like every `now` here
     """
 
     __slots__ = (
@@ -69,6 +52,7 @@ class Connection(Generic[S]):
         "socket",
         "socket_id",
         "user",
+        "watchlist",
     )
 
     def __init__(self, hub: Hub[S], socket: S, socket_id: str, now: float) -> None:
@@ -77,6 +61,7 @@ class Connection(Generic[S]):
         self.socket_id = socket_id
         self.channels: tuple[str, ...] = ()
         self.user: Member | None = None
+        self.watchlist: tuple[str, ...] = ()
         self.seen = now
         self._pinged_at: float | None = None  # and nothing has come since
         self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
@@ -143,7 +128,7 @@ class Connection(Generic[S]):
         """The client is gone from the hub; the last call."""
         channels, self.channels = self.channels, ()
         user_id = self.user.user_id if self.user else None
-        return self.hub.disconnect(self.socket_id, self.socket, channels, user_id, code)
+        return self.hub.disconnect(self.socket_id, self.socket, channels, user_id, self.watchlist, code)
 
     # Messages -------------------------------------------------------------------------------------------
 
@@ -223,11 +208,20 @@ class Connection(Generic[S]):
             raise ProtocolError(MALFORMED, "user_data has no id that is a string")
         if self.user is not None:
             raise ProtocolError(MALFORMED, "this connection is signed in already")
-        info = data.get("user_info")
+        watchlist = data.get("watchlist") or []
+        if not isinstance(watchlist, list) or not all(isinstance(other, str) for other in watchlist):
+            raise ProtocolError(MALFORMED, "user_data.watchlist is not a list of strings")
+        info, limit = data.get("user_info"), self.hub.app.limits.watchlist
         self.user = Member(user_id=user_id, info=None if info is None else messages.to_json(info))
-        self.hub.sign_in(self.socket, user_id)
+        self.watchlist = tuple(dict.fromkeys(watchlist))[:limit]
+        replies = [messages.signin_success(message.user_data)]
+        if len(watchlist) > limit:
+            replies.append(messages.error(WATCHLIST_CUT, f"the watchlist is cut to {limit} users"))
+        signed_in = self.hub.sign_in(self.socket, user_id, self.watchlist)
         happening = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
-        return Outcome(replies=(messages.signin_success(message.user_data),), happenings=(happening,))
+        return Outcome(
+            replies=(*replies, *signed_in.replies), deliveries=signed_in.deliveries, happenings=(happening,)
+        )
 
     # Parts ----------------------------------------------------------------------------------------------
 
@@ -255,8 +249,11 @@ class Connection(Generic[S]):
         if now - self._second >= 1:
             self._second, self._events = now, 0
         self._events += 1
-        if self._events > self.hub.app.limits.client_events_per_second:
+        limits = self.hub.app.limits
+        if self._events > limits.client_events_per_second:
             raise ProtocolError(CLIENT_EVENT_REFUSED, "too many client events in one second")
+        if self.hub.client_events.take(limits.app_client_events_per_second, now):
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "the app has too many client events in one second")
 
     def _refused(self, channel: str, kind: str, status: int, problem: str) -> Outcome[S]:
         """A subscription that is not made: the client is told, and nothing else has changed."""

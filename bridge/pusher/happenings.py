@@ -131,8 +131,19 @@ class MemberRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheMissed:
+    """Told once, however many subscribers miss it, until the channel has had an event or is vacated."""
+
     app_id: str
     channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The channel's connections after a change; only where the app wants them counted, never presence."""
+
+    app_id: str
+    channel: str
+    subscriptions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +199,7 @@ Happening: TypeAlias = (
     | MemberAdded
     | MemberRemoved
     | CacheMissed
+    | Counted
     | SignedIn
     | Published
     | ClientEventSent

@@ -23,6 +23,7 @@ from bridge.pusher.channels import USER_CHANNEL, ChannelKind, kind_of
 from bridge.pusher.happenings import (
     CacheMissed,
     Connected,
+    Counted,
     Disconnected,
     Happening,
     MemberAdded,
@@ -34,6 +35,9 @@ from bridge.pusher.happenings import (
     Vacated,
 )
 from bridge.pusher.outcome import Delivery, Outcome, S
+from bridge.pusher.rates import Rate
+
+MANY, COUNT_INTERVAL = 100, 5.0  # above so many subscribers they are counted at most every 5 s, as at Pusher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +68,21 @@ class Cached:
 class Channel(Generic[S]):
     """An occupied channel.
 
-    sockets  each subscribed socket → its user_id, None unless presence
-    members  user_id → presence; stays empty unless presence
+    sockets     each subscribed socket → its user_id, None unless presence
+    members     user_id → presence; stays empty unless presence
+    counted_at  when its subscribers were last told how many they are
+    is_missed   whether somebody has missed a last event, and there was none since
     """
 
-    __slots__ = ("_roster", "kind", "members", "name", "sockets")
+    __slots__ = ("_roster", "counted_at", "is_missed", "kind", "members", "name", "sockets")
 
     def __init__(self, name: str, kind: ChannelKind) -> None:
         self.name = name
         self.kind = kind
         self.sockets: dict[S, str | None] = {}
         self.members: dict[str, Presence] = {}
+        self.counted_at = float("-inf")
+        self.is_missed = False
         self._roster: str | None = None
 
     def roster(self) -> str:
@@ -119,20 +127,38 @@ class Channel(Generic[S]):
 class Hub(Generic[S]):
     """The connections, channels and signed-in users of one app on this node.
 
-    sockets   socket_id → socket, every connection
-    channels  name → channel, the occupied ones
-    users     user_id → sockets signed in as that user
-    cached    name → last event of a cache channel
+    app        what it allows; a newer one may take its place
+    sockets    socket_id → socket, every connection
+    channels   name → channel, the occupied ones
+    users      user_id → sockets signed in as that user
+    watchers   user_id → sockets that are told when the user comes and goes
+    cached     name → last event of a cache channel
+    uncounted  names of channels whose subscribers have changed and are to be counted
+    client_events, api_requests, api_reads  rates of the whole app
     """
 
-    __slots__ = ("app", "cached", "channels", "sockets", "users")
+    __slots__ = (
+        "api_reads",
+        "api_requests",
+        "app",
+        "cached",
+        "channels",
+        "client_events",
+        "sockets",
+        "uncounted",
+        "users",
+        "watchers",
+    )
 
     def __init__(self, app: App) -> None:
         self.app = app
         self.sockets: dict[str, S] = {}
         self.channels: dict[str, Channel[S]] = {}
         self.users: dict[str, set[S]] = {}
+        self.watchers: dict[str, set[S]] = {}
         self.cached: dict[str, Cached] = {}
+        self.uncounted: set[str] = set()
+        self.client_events, self.api_requests, self.api_reads = Rate(), Rate(), Rate()
 
     # Connections ----------------------------------------------------------------------------------------
 
@@ -144,26 +170,44 @@ class Hub(Generic[S]):
         )
 
     def disconnect(
-        self, socket_id: str, socket: S, channels: Sequence[str], user_id: str | None, code: int
+        self,
+        socket_id: str,
+        socket: S,
+        channels: Sequence[str],
+        user_id: str | None,
+        watchlist: Sequence[str],
+        code: int,
     ) -> Outcome[S]:
-        """The connection has left its channels (`channels`), its user and the app."""
+        """The connection has left its channels (`channels`), its user, the users it watched and the app."""
         deliveries: list[Delivery[S]] = []
         happenings: list[Happening] = []
         for name in channels:
             left = self.unsubscribe(socket_id, socket, name)
             deliveries += left.deliveries
             happenings += left.happenings
-        if user_id is not None:
-            sockets = self.users[user_id]
-            sockets.discard(socket)
-            if not sockets:
-                del self.users[user_id]
+        for watched in watchlist:
+            _take_out(self.watchers, watched, socket)
+        if user_id is not None and _take_out(self.users, user_id, socket):
+            deliveries += self._tell_watchers("offline", user_id)
         del self.sockets[socket_id]
         happenings.append(Disconnected(app_id=self.app.id, socket_id=socket_id, code=code))
         return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
 
-    def sign_in(self, socket: S, user_id: str) -> None:
+    def sign_in(self, socket: S, user_id: str, watchlist: Sequence[str]) -> Outcome[S]:
+        """The connection is the user's. Its watchers hear of the first; it hears who of its own is there."""
+        deliveries = () if user_id in self.users else self._tell_watchers("online", user_id)
         self.users.setdefault(user_id, set()).add(socket)
+        for watched in watchlist:
+            self.watchers.setdefault(watched, set()).add(socket)
+        online = [watched for watched in watchlist if watched in self.users]
+        replies = (messages.watchlist_event("online", online),) if online else ()
+        return Outcome(replies=replies, deliveries=deliveries)
+
+    def _tell_watchers(self, what: str, user_id: str) -> tuple[Delivery[S], ...]:
+        watchers = self.watchers.get(user_id)
+        if not watchers:
+            return ()
+        return (Delivery(text=messages.watchlist_event(what, (user_id,)), sockets=watchers),)
 
     def sockets_of(self, user_id: str) -> set[S]:
         """Every connection signed in as this user, or a member under this id in some channel."""
@@ -200,11 +244,14 @@ class Hub(Generic[S]):
                 subscriptions=len(channel.sockets),
             )
         )
+        if self.app.subscription_count:
+            self.uncounted.add(name)
         replies = [self.confirmation(channel)]
         if kind.is_cache:
             cached = self.last_event(name, now)
             replies.append(cached.text if cached else messages.cache_miss(name))
-            if cached is None:
+            if cached is None and not channel.is_missed:
+                channel.is_missed = True
                 happenings.append(CacheMissed(app_id=app_id, channel=name))
         return Outcome(replies=tuple(replies), deliveries=deliveries, happenings=tuple(happenings))
 
@@ -232,10 +279,31 @@ class Hub(Generic[S]):
             text = messages.member_removed(name, user_id)
             deliveries = (Delivery(text=text, sockets=channel.sockets),)
             happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
+        if self.app.subscription_count:
+            self.uncounted.add(name)
         if not channel.sockets:
             del self.channels[name]
             happenings.append(Vacated(app_id=app_id, channel=name))
         return Outcome(deliveries=deliveries, happenings=tuple(happenings))
+
+    def count(self, now: float) -> Outcome[S]:
+        """Subscribers of channels that have changed are told how many they are. To be called every second."""
+        deliveries: list[Delivery[S]] = []
+        happenings: list[Happening] = []
+        for name in tuple(self.uncounted):
+            channel = self.channels.get(name)
+            if channel is None or channel.kind.has_members:
+                self.uncounted.discard(name)
+                continue
+            subscriptions = len(channel.sockets)
+            if subscriptions > MANY and now - channel.counted_at < COUNT_INTERVAL:
+                continue
+            self.uncounted.discard(name)
+            channel.counted_at = now
+            text = messages.subscription_count(name, subscriptions)
+            deliveries.append(Delivery(text=text, sockets=channel.sockets))
+            happenings.append(Counted(app_id=self.app.id, channel=name, subscriptions=subscriptions))
+        return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
 
     # Events ---------------------------------------------------------------------------------------------
 
@@ -261,6 +329,8 @@ class Hub(Generic[S]):
             text = messages.event(broadcast.name, name, broadcast.data)
             if is_cache:
                 self._keep(name, text, broadcast.data, now)
+                if channel is not None:
+                    channel.is_missed = False
             if audience:
                 deliveries.append(Delivery(text=text, sockets=audience, excluded=excluded))
         happening = Published(
@@ -293,3 +363,15 @@ class Hub(Generic[S]):
         if len(self.cached) >= limits.cached_channels:
             del self.cached[next(iter(self.cached))]
         self.cached[name] = Cached(text=text, data=data, expires_at=now + limits.cache_seconds)
+
+
+def _take_out(sets: dict[str, set[S]], name: str, socket: S) -> bool:
+    """The socket is not in the set of this name any more; whether it was the last, and the set is gone."""
+    sockets = sets.get(name)
+    if sockets is None:
+        return False
+    sockets.discard(socket)
+    if sockets:
+        return False
+    del sets[name]
+    return True

@@ -14,10 +14,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NoReturn, TypeAlias
 
 from bridge.errors import ProtocolError
-
-OVER_CAPACITY = 4100
-MALFORMED = 4300  # Pusher's "any other error": as a message it changes nothing for the client
-CLIENT_EVENT_REFUSED = 4301
+from bridge.pusher.codes import MALFORMED
 
 quote: Callable[[str], str] = encode_basestring_ascii
 
@@ -153,6 +150,18 @@ def member_removed(channel: str, user_id: str) -> str:
 
 def cache_miss(channel: str) -> str:
     return f'{{"event":"pusher:cache_miss","channel":{quote(channel)}}}'
+
+
+def subscription_count(channel: str, subscriptions: int) -> str:
+    data = f'{{"subscription_count":{subscriptions}}}'
+    return event("pusher_internal:subscription_count", channel, data)
+
+
+def watchlist_event(name: str, user_ids: Iterable[str]) -> str:
+    """`name` is `online` or `offline`."""
+    ids = ",".join(quote(user_id) for user_id in user_ids)
+    data = f'{{"events":[{{"name":{quote(name)},"user_ids":[{ids}]}}]}}'
+    return f'{{"event":"pusher_internal:watchlist_events","data":{quote(data)}}}'
 
 
 def signin_success(user_data: str) -> str:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from bridge.broadcast import Broadcast
 from bridge.pusher.app import Limits
 from bridge.pusher.channels import is_publishable, kind_of
-from bridge.pusher.connection import UNAUTHORIZED
+from bridge.pusher.codes import UNAUTHORIZED
 from bridge.server import openapi
 from bridge.server.endpoint import Call, Endpoint, Page, Schema, signed_route
 from bridge.server.node import Node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -69,9 +70,11 @@ class Page:
 REFUSALS: Mapping[int, str] = {
     400: "A field or parameter is missing or not valid; the line names it.",
     401: "The signature is missing, wrong or too old; the line says which.",
+    403: "The app is switched off.",
     404: "There is no such app.",
     411: "The body comes in chunks, without a Content-Length.",
     413: "The body, or the data of an event, is too large.",
+    429: "The app has too many requests in one second; Retry-After says when to come again.",
 }
 """What any endpoint may answer instead, always with one line of text."""
 
@@ -104,6 +107,9 @@ class _Served:
         )
         if problem is not None:
             raise HTTPException(401, problem)
+        if not hub.app.enabled:
+            raise HTTPException(403, "this app is switched off")
+        _spend(hub, scope["method"], self._node.now())
         answer = self._serve(
             Call(
                 node=self._node,
@@ -120,6 +126,18 @@ class _Served:
         else:
             await send(_EMPTY_START)
             await send(_EMPTY_BODY)
+
+
+def _spend(hub: Hub[Socket], method: str, now: float) -> None:
+    """One more request of the app. Raises HTTPException 429 when there were too many."""
+    limits = hub.app.limits
+    if method == "POST":
+        wait = hub.api_requests.take(limits.api_requests_per_second, now)
+    else:
+        wait = hub.api_reads.take(limits.api_reads_per_second, now)
+    if wait:
+        headers = {"Retry-After": str(math.ceil(wait))}
+        raise HTTPException(429, "the app has too many requests in one second", headers)
 
 
 def query_parameters(query: bytes) -> list[tuple[str, str]]:

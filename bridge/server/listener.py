@@ -17,12 +17,16 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from bridge.errors import ConfigurationError
-from bridge.pusher.connection import OVER_CAPACITY
+from bridge.pusher.codes import OVER_CAPACITY
 from bridge.server import api
 from bridge.server.calls import Calls
+from bridge.server.certificate import Certificate
+from bridge.server.http import REQUEST_TIMEOUT, with_timeout
 from bridge.server.node import Node
+from bridge.server.proxies import Forwarded
 from bridge.server.socket import Socket
 
 BACKLOG = 4_096  # connections the kernel holds while the process starts or the loop is busy
@@ -68,7 +72,8 @@ class Listener:
     routes       extra Starlette routes (a demo page, a dashboard); they come after the API's
     instead      routes that come before the API's, and so in their place
     ready        what `/ready` answers; 200 when its `ready` is true, else 503
-    certificate  TLS: paths of certificate chain and private key, PEM
+    certificate  for TLS; None: plain
+    request_timeout  seconds in which an HTTP request has to be complete
     """
 
     def __init__(
@@ -79,34 +84,35 @@ class Listener:
         routes: Sequence[BaseRoute] = (),
         instead: Sequence[BaseRoute] = (),
         ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
-        certificate: tuple[str, str] | None = None,
+        certificate: Certificate | None = None,
+        request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self._node = node
         self._sockets = list(sockets)
-        app = Calls(Starlette(routes=[*instead, *api.routes(node, ready), *routes]), node)
-        chain, key = certificate or (None, None)
+        app: ASGIApp = Calls(Starlette(routes=[*instead, *api.routes(node, ready), *routes]), node)
+        if node.proxies:
+            app = Forwarded(app, node.proxies)
         protocol: Any = functools.partial(Socket, node)
-        self._uvicorn = _Uvicorn(
-            uvicorn.Config(
-                app,
-                ws=protocol,
-                http="httptools",
-                loop="asyncio",  # not used: the loop is running already
-                interface="asgi3",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,
-                backlog=BACKLOG,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=2,
-                ssl_certfile=chain,
-                ssl_keyfile=key,
-            )
+        config = uvicorn.Config(
+            app,
+            ws=protocol,
+            http=with_timeout(request_timeout),
+            loop="asyncio",  # not used: the loop is running already
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
         )
+        config.load()
+        config.ssl = certificate.context if certificate else None
+        self._uvicorn = _Uvicorn(config)
         self._ended = asyncio.Event()
         self.listening = asyncio.Event()
 

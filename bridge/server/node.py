@@ -6,16 +6,21 @@ import asyncio
 import concurrent.futures
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ProtocolError, ServiceUnavailable
+from bridge.pusher import admission
+from bridge.pusher.admission import Arrival
 from bridge.pusher.app import App
-from bridge.pusher.connection import OVER_CAPACITY, Connection, check_admission
+from bridge.pusher.codes import APP_DISABLED, OVER_CAPACITY, UNKNOWN_APP
+from bridge.pusher.connection import Connection
 from bridge.pusher.happenings import ConnectionRefused, Happening, Received
 from bridge.pusher.hub import Hub
 from bridge.pusher.outcome import Outcome
 from bridge.server.outbox import Outbox, text_frame
+from bridge.server.proxies import Proxies
 from bridge.server.socket import Socket
 
 SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing sockets
@@ -36,6 +41,7 @@ class Node:
     max_backlog      bytes a slow client may owe before it is cut
     stall_timeout    seconds without progress after which a slow client is cut
     close_timeout    seconds a client has to answer a close frame
+    proxies          whose word about a client's address is believed
     """
 
     def __init__(
@@ -47,9 +53,12 @@ class Node:
         max_backlog: int = 1_048_576,
         stall_timeout: float = 10.0,
         close_timeout: float = 5.0,
+        proxies: Proxies | None = None,
     ) -> None:
         self.hubs: dict[str, Hub[Socket]] = {app.id: Hub(app) for app in apps}
         self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
+        self.proxies = proxies or Proxies()
+        self.addresses: Counter[tuple[str, str]] = Counter()  # app id and address → connections
         self.observers = tuple(observers)
         self.max_connections = max_connections
         self.max_backlog = max_backlog
@@ -76,6 +85,28 @@ class Node:
         self._outbox = Outbox(self._loop)
         self._swept_at = self.now()
         self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+
+    def serve(self, apps: Sequence[App]) -> None:
+        """These are the apps from now on. Clients of an app that is gone, or has another key, are closed with
+        4001, those of one that is switched off with 4003; all others notice nothing."""
+        known = {app.id: app for app in apps}
+        for app_id, hub in tuple(self.hubs.items()):
+            app = known.get(app_id)
+            if app is None or app.key != hub.app.key:
+                del self.hubs[app_id]
+                self._close_all(hub, UNKNOWN_APP, "the app is not served any more")
+            elif app != hub.app:
+                hub.app = app
+                if not app.enabled:
+                    self._close_all(hub, APP_DISABLED, "this app is switched off")
+        for app in apps:
+            if app.id not in self.hubs:
+                self.hubs[app.id] = Hub(app)
+        self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
+
+    def _close_all(self, hub: Hub[Socket], code: int, reason: str) -> None:
+        for socket in tuple(hub.sockets.values()):
+            socket.close(code, reason)
 
     async def drain(self, within: float, code: int = OVER_CAPACITY) -> None:
         """Everybody has got what was published and is closed with `code`, or cut off after `within` seconds.
@@ -157,17 +188,28 @@ class Node:
 
     # For sockets ----------------------------------------------------------------------------------------
 
-    def admit(self, socket: Socket, key: str, origin: str | None) -> Connection[Socket]:
+    def admit(self, socket: Socket, arrival: Arrival) -> Connection[Socket]:
         """A connection for this client. Raises ProtocolError with the code that it is closed with."""
-        hub = self._by_key.get(key)
+        hub = self._by_key.get(arrival.key or "")
+        place = (hub.app.id if hub else "", arrival.address)
         try:
-            app = check_admission(hub.app if hub else None, origin, len(hub.sockets) if hub else 0)
+            app = admission.check(
+                arrival,
+                hub.app if hub else None,
+                connections=len(hub.sockets) if hub else 0,
+                from_address=self.addresses[place],
+            )
             if self.is_draining or self.connections >= (self.max_connections or self.connections + 1):
                 raise ProtocolError(OVER_CAPACITY, "the server takes no more connections now", close=True)
         except ProtocolError as refusal:
             self.tell(ConnectionRefused(app_id=hub.app.id if hub else "", code=refusal.code))
+            about = {"action": "refuse", "address": arrival.address, "code": refusal.code}
+            logger.debug("connection refused", extra={**about, "why": str(refusal)})
             raise
         hub = self.hubs[app.id]
+        if app.limits.connections_per_address is not None:
+            socket.address = arrival.address
+            self.addresses[place] += 1
         socket_id = new_socket_id()
         while socket_id in hub.sockets:
             socket_id = new_socket_id()
@@ -184,6 +226,11 @@ class Node:
         """The connection is gone from its app and channels."""
         self._outbox.settle()
         self.perform(socket, connection.closed(code))
+        if socket.address:
+            place = (connection.hub.app.id, socket.address)
+            self.addresses[place] -= 1
+            if not self.addresses[place]:
+                del self.addresses[place]
 
     def perform(self, socket: Socket, outcome: Outcome[Socket]) -> None:
         for text in outcome.replies:
@@ -224,6 +271,9 @@ class Node:
             return
         for hub in self.hubs.values():
             hub.forget_expired(now)
+            if hub.uncounted:
+                self._outbox.settle()
+                self._deliver(hub.count(now))
             silent_since = now - min(hub.app.ping_interval, hub.app.activity_timeout)
             for socket in tuple(hub.sockets.values()):
                 connection = socket.connection

@@ -15,7 +15,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from websockets.datastructures import MultipleValuesError
 from websockets.frames import Frame, Opcode
@@ -24,7 +24,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from bridge.errors import ProtocolError
-from bridge.pusher import messages
+from bridge.pusher import codes, messages
+from bridge.pusher.admission import Arrival
 from bridge.pusher.connection import Connection
 from bridge.pusher.happenings import Cut
 from bridge.server.outbox import text_frame
@@ -81,6 +82,7 @@ class Backlog:
 class Socket(asyncio.Protocol):
     """One upgraded connection. Only `Node` and `Outbox` call its public methods, on the loop.
 
+    address     the client's, where the app limits its connections; else empty
     out         frames of this turn of the loop, see `Outbox.put`
     connection  the protocol state; None before admission and once closing
     backlog     see `Backlog`; None while the client keeps up
@@ -93,6 +95,7 @@ class Socket(asyncio.Protocol):
         "_node",
         "_raw",
         "_wire",
+        "address",
         "backlog",
         "connection",
         "out",
@@ -110,6 +113,7 @@ class Socket(asyncio.Protocol):
         self._wire: ServerProtocol | None = ServerProtocol(max_size=MAX_MESSAGE, logger=logger)
         self._fragments: bytearray | None = None
         self._is_closing = False
+        self.address = ""
         self.out: Out = None
         self.connection: Connection[Socket] | None = None
         self.backlog: Backlog | None = None
@@ -214,7 +218,7 @@ class Socket(asyncio.Protocol):
         self.out = None
         if self.backlog is not None:
             self.backlog.chunks.clear()
-        self.close(messages.OVER_CAPACITY, reason)
+        self.close(codes.OVER_CAPACITY, reason)
 
     def close(self, code: int, reason: str = "") -> None:
         """What waits is written, then a close frame; the transport ends with its answer or the time limit."""
@@ -298,9 +302,6 @@ class Socket(asyncio.Protocol):
         """The upgrade is answered. A client that may not stay is let in, told the code, and closed with it:
         browsers hide the status of a refused upgrade from the page."""
         response = wire.accept(request)
-        path = urlsplit(request.path).path
-        if response.status_code == 101 and not path.startswith("/app/"):
-            response = wire.reject(404, "WebSocket connections go to /app/{key}.\n")
         wire.send_response(response)
         head = b"".join(wire.data_to_send())
         if response.status_code != 101:
@@ -310,11 +311,7 @@ class Socket(asyncio.Protocol):
             return
         self._wire = None
         try:
-            origin = request.headers.get("Origin")
-        except MultipleValuesError:
-            origin = ""
-        try:
-            connection = self._node.admit(self, unquote(path.removeprefix("/app/")), origin)
+            connection = self._node.admit(self, self._arrival(request))
         except ProtocolError as refusal:
             self.transport.write(head + text_frame(messages.error(refusal.code, str(refusal))))
             self.close(refusal.code, str(refusal))
@@ -323,6 +320,29 @@ class Socket(asyncio.Protocol):
         self.transport.write(head)
         self._write_directly()
         self._node.perform(self, connection.open())
+
+    def _arrival(self, request: Request) -> Arrival:
+        url = urlsplit(request.path)
+        key = unquote(url.path.removeprefix("/app/")) if url.path.startswith("/app/") else ""
+        query = parse_qs(url.query, keep_blank_values=True)
+        try:
+            origin = request.headers.get("Origin")
+        except MultipleValuesError:
+            origin = ""
+        peer = self.transport.get_extra_info("peername")
+        address, is_secure = self._node.proxies.client(
+            str(peer[0]) if isinstance(peer, tuple) else "",
+            request.headers.raw_items(),
+            is_secure=self._is_tls,
+        )
+        return Arrival(
+            key=key if key and "/" not in key else None,
+            protocol=query["protocol"][-1] if "protocol" in query else None,
+            version=query["version"][-1] if "version" in query else None,
+            origin=origin,
+            address=address,
+            is_secure=is_secure,
+        )
 
     # The way out ----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class AppSettings:
     connections        names in config/broadcasting.php whose broadcasts go to it; none for `[[apps]]` alone
     previous_secrets   still believed in signatures
     max_connections    at once, None: as many as the server takes
+    limits             those that differ from `Settings.limits`
     """
 
     id: str
@@ -37,6 +39,10 @@ class AppSettings:
     client_events: bool = True
     allowed_origins: tuple[str, ...] = ()
     max_connections: int | None = None
+    enabled: bool = True
+    tls_only: bool = False
+    subscription_count: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,8 @@ class Settings:
     client_events: bool
     allowed_origins: tuple[str, ...]
     max_connections: int | None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    request_timeout: float
     activity_timeout: int
     max_backlog: int
     stall_timeout: float
@@ -334,7 +342,8 @@ def _own_app(entry: dict[str, Any], key: str, where: str, defaults: Mapping[str,
                 f"{key}.{name}", "is missing", where=where, mend="an app needs all three"
             )
     inherited = {name: defaults[name] for name in ("client_events", "allowed_origins")}
-    return AppSettings(**(inherited | found))
+    limits = {name.removeprefix(_LIMIT): found.pop(name) for name in list(found) if name.startswith(_LIMIT)}
+    return AppSettings(limits=limits, **(inherited | found))
 
 
 _APP_FIELDS: dict[str, Reader] = {
@@ -346,6 +355,10 @@ _APP_FIELDS: dict[str, Reader] = {
     "client_events": switch,
     "allowed_origins": words,
     "max_connections": COUNT,
+    "enabled": switch,
+    "tls_only": switch,
+    "subscription_count": switch,
+    **{setting.name: setting.read for setting in SETTINGS if setting.name.startswith(_LIMIT)},
 }
 
 

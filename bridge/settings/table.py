@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import zoneinfo
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from bridge.errors import UsageError
 from bridge.laravel.version import parse_version
+from bridge.pusher.app import Limits
 
 
 class Wrong(ValueError):
@@ -30,6 +32,13 @@ def words(value: object) -> tuple[str, ...]:
     if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
         raise Wrong("names with commas between them, or a list of texts")
     return tuple(item.strip() for item in items)
+
+
+def networks(value: object) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(word) for word in words(value))
+    except ValueError:
+        raise Wrong("addresses or networks such as 127.0.0.1, 10.0.0.0/8") from None
 
 
 def switch(value: object) -> bool:
@@ -137,6 +146,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("allowed_origins", words, (), "Hosts whose pages may connect; `*.example.com` is understood.",
             "every origin"),
     Setting("max_connections", COUNT, None, "WebSocket connections at once.", "no limit"),
+    Setting("trusted_proxies", networks, (), "Addresses or networks (`10.0.0.0/8`) of proxies whose"
+            " `X-Forwarded-For` and `X-Forwarded-Proto` are believed.", "none"),
+    Setting("request_timeout", _seconds, 20.0, "Seconds in which an HTTP request has to be complete."),
     Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign."),
     Setting("max_backlog", _whole(1024), 1_048_576, "Bytes that may wait for a slow reader; then it is cut."),
     Setting("stall_timeout", _seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
@@ -147,15 +159,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
     Setting("drain_seconds", _seconds, 10.0, "Seconds to finish what is held when told to stop."),
     Setting("log_level", _level, "info", "debug, info, warning or error."),
-    Setting("limit_channel_name_length", COUNT, 164, "Characters of a channel name, prefix included."),
-    Setting("limit_event_name_length", COUNT, 200, "Characters of an event name."),
-    Setting("limit_event_bytes", COUNT, 10_240, "Bytes of the data of one event."),
-    Setting("limit_channels_per_event", COUNT, 100, "Channels of one event."),
-    Setting("limit_events_per_batch", COUNT, 10, "Events of one batch of the HTTP API."),
-    Setting("limit_request_bytes", COUNT, 256_000, "Bytes of a request to the HTTP API."),
-    Setting("limit_members", COUNT, 100, "Members of a presence channel."),
-    Setting("limit_member_bytes", COUNT, 1_024, "Bytes of what a member shows of itself."),
-    Setting("limit_client_events_per_second", COUNT, 10, "Client events of one connection each second."),
+    *(Setting(f"limit_{limit.name}", COUNT, limit.default, limit.metadata["meaning"],
+              "no limit" if limit.default is None else "") for limit in fields(Limits)),
 )  # fmt: skip
 
 

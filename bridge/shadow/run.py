@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bridge.daemon import address, first_error, stop_signal, wait_for_store
 from bridge.rooms import build_ladder, build_look, destinations, event_mappings, php_rung, pusher_app
+from bridge.server.certificate import Certificate
 from bridge.server.listener import Listener, bind, new_event_loop
 from bridge.server.node import Node
 from bridge.settings import Settings
@@ -55,7 +56,7 @@ class Shadow:
         posts = Posts(self.to, apps, watch.look, watch.took)
         certificate = None
         if self.settings.ssl_cert and self.settings.ssl_key:
-            certificate = (self.settings.ssl_cert, self.settings.ssl_key)
+            certificate = Certificate(self.settings.ssl_cert, self.settings.ssl_key)
         listener = Listener(
             Node([]),  # no app: no client is taken
             [listening],

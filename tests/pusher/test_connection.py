@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import ProtocolError
 from bridge.pusher import messages
-from bridge.pusher.app import App, Limits
-from bridge.pusher.connection import check_admission
+from bridge.pusher.app import Limits
 from bridge.pusher.happenings import (
     ClientEventSent,
     MemberAdded,
@@ -36,32 +34,6 @@ def test_ping_is_answered_and_pong_is_not() -> None:
     client = Room().join()
     assert client.send("pusher:ping", {}) == [{"event": "pusher:pong", "data": {}}]
     assert client.send("pusher:pong", {}) == []
-
-
-# Admission
-
-
-@pytest.mark.parametrize(
-    ("app", "origin", "connections", "code"),
-    [
-        (None, None, 0, 4001),
-        (replace(APP, enabled=False), None, 0, 4003),
-        (replace(APP, allowed_origins=("example.com",)), "https://evil.test", 0, 4009),
-        (replace(APP, max_connections=2), None, 2, 4100),
-    ],
-)
-def test_a_client_that_may_not_stay_gets_its_close_code(
-    app: App | None, origin: str | None, connections: int, code: int
-) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        check_admission(app, origin, connections)
-    assert caught.value.code == code
-    assert caught.value.close
-
-
-def test_the_last_free_place_can_be_taken() -> None:
-    app = replace(APP, max_connections=2)
-    assert check_admission(app, None, 1) is app
 
 
 # Subscriptions
@@ -364,7 +336,89 @@ def test_signin_needs_an_id_that_is_a_string(user_data: str) -> None:
     assert room.hub.users == {}
 
 
+# Watchlists
+
+
+def watching(client: Client, user_id: str, *watchlist: Any) -> list[dict[str, Any]]:
+    return client.sign_in(json.dumps({"id": user_id, "watchlist": watchlist}))
+
+
+def told(client: Client) -> list[tuple[str, list[str]]]:
+    """The watchlist events since the last look."""
+    found = []
+    for message in client.take():
+        if message["event"] == "pusher_internal:watchlist_events":
+            found += [(event["name"], event["user_ids"]) for event in json.loads(message["data"])["events"]]
+    return found
+
+
+def test_watchers_are_told_of_a_users_first_and_last_connection_only() -> None:
+    room = Room()
+    watcher, tab, other_tab = room.join(), room.join(), room.join()
+    watching(watcher, "1", "2", "3")
+    assert told(watcher) == []
+    watching(tab, "2")
+    watching(other_tab, "2")
+    assert told(watcher) == [("online", ["2"])]
+    tab.leave()
+    assert told(watcher) == []
+    other_tab.leave()
+    assert told(watcher) == [("offline", ["2"])]
+    assert told(tab) == []
+
+
+def test_a_user_is_told_at_signin_who_is_online() -> None:
+    room = Room()
+    for user_id in ("2", "4"):
+        watching(room.join(), user_id)
+    client = room.join()
+    answers = watching(client, "1", "4", "2", "3")
+    assert [answer["event"] for answer in answers] == [
+        "pusher:signin_success",
+        "pusher_internal:watchlist_events",
+    ]
+    assert told(client) == [("online", ["4", "2"])]
+
+
+def test_a_watchlist_that_is_too_long_is_cut_and_the_client_told_with_4302() -> None:
+    room = room_with(watchlist=2)
+    client = room.join()
+    answers = watching(client, "1", "2", "3", "4")
+    assert answers[0]["event"] == "pusher:signin_success"
+    assert answers[1]["data"]["code"] == 4302
+    assert set(room.hub.watchers) == {"2", "3"}
+
+
+@pytest.mark.parametrize("watchlist", [[7], "2", {"2": 1}, [None]])
+def test_a_watchlist_that_is_no_list_of_strings_is_no_signin(watchlist: Any) -> None:
+    room = Room()
+    (answer,) = room.join().sign_in(json.dumps({"id": "1", "watchlist": watchlist}))
+    assert answer["data"]["code"] == 4300
+    assert room.hub.users == {}
+
+
+def test_a_connection_that_is_gone_watches_nobody() -> None:
+    room = Room()
+    watcher, client = room.join(), room.join()
+    watching(watcher, "1", "1", "2")
+    watching(client, "2", "1")
+    watcher.leave()
+    client.leave()
+    assert room.hub.watchers == {}
+    assert room.hub.users == {}
+
+
 # Silence, floods, nonsense
+
+
+def test_an_app_has_a_rate_of_client_events_for_all_its_connections() -> None:
+    room = room_with(app_client_events_per_second=2)
+    clients = [room.join() for _ in range(3)]
+    for client in clients:
+        client.subscribe("private-x")
+    answers = [client.send("client-x", {}, channel="private-x") for client in clients]
+    assert answers[:2] == [[], []]
+    assert answers[2][0]["data"]["code"] == 4301
 
 
 def test_a_silent_client_is_pinged_once_and_then_closed_with_4201() -> None:

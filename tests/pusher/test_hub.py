@@ -9,6 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from bridge.pusher.app import Limits
 from bridge.pusher.happenings import (
     CacheMissed,
+    Counted,
     Disconnected,
     MemberAdded,
     MemberRemoved,
@@ -82,6 +83,68 @@ def test_the_number_of_cached_events_is_bounded_and_the_oldest_goes() -> None:
     room = Room(replace(APP, limits=replace(Limits(), cached_channels=2)))
     room.publish("cache-1", "cache-2", "cache-1", "cache-3")
     assert list(room.hub.cached) == ["cache-1", "cache-3"]
+
+
+def test_a_miss_is_told_once_until_there_was_an_event() -> None:
+    room = Room()
+    for _ in range(3):
+        assert room.join().subscribe("cache-x")[1]["event"] == "pusher:cache_miss"
+    assert len(room.happened(CacheMissed)) == 1
+    room.publish("cache-x")
+    room.now += 1_800
+    for _ in range(2):
+        room.join().subscribe("cache-x")
+    assert len(room.happened(CacheMissed)) == 2
+
+
+def counts(room: Room, client: Client) -> list[int]:
+    """The numbers of subscribers that the client is told at the next count."""
+    client.take()
+    outcome = room.hub.count(room.now)
+    room.happenings += outcome.happenings
+    for delivery in outcome.deliveries:
+        for socket in delivery.sockets:
+            room.clients[socket].received.append(json.loads(delivery.text))
+    return [json.loads(message["data"])["subscription_count"] for message in client.take()]
+
+
+def test_subscribers_are_counted_after_a_change_where_the_app_wants_it() -> None:
+    room = Room(replace(APP, subscription_count=True))
+    first, second = room.join(), room.join()
+    first.subscribe("news")
+    assert counts(room, first) == [1]
+    second.subscribe("news")
+    second.subscribe("other")
+    assert counts(room, first) == [2]
+    assert counts(room, first) == []
+    second.leave()
+    assert counts(room, first) == [1]
+    assert room.happened(Counted)[0] == Counted(app_id="app-id", channel="news", subscriptions=1)
+    assert room.hub.uncounted == set()
+
+
+def test_nobody_is_counted_otherwise_nor_on_presence_channels() -> None:
+    quiet, client = Room(), None
+    client = quiet.join()
+    client.subscribe("news")
+    assert counts(quiet, client) == []
+    room = Room(replace(APP, subscription_count=True))
+    client = room.join()
+    client.enter("presence-x", "1")
+    assert counts(room, client) == []
+
+
+def test_many_subscribers_are_counted_every_five_seconds_at_most() -> None:
+    room = Room(replace(APP, subscription_count=True))
+    clients = [room.join() for _ in range(102)]
+    for client in clients[:101]:
+        client.subscribe("news")
+    assert counts(room, clients[0]) == [101]
+    clients[101].subscribe("news")
+    room.now += 4.9
+    assert counts(room, clients[0]) == []
+    room.now += 0.1
+    assert counts(room, clients[0]) == [102]
 
 
 def test_client_events_are_not_cached() -> None:

@@ -59,10 +59,10 @@ async def test_a_foreign_origin_is_4009_and_the_apps_own_is_welcome() -> None:
             assert server.node.connections == 1
 
 
-async def test_a_full_app_is_4100_until_somebody_leaves() -> None:
+async def test_a_full_app_is_4004_until_somebody_leaves() -> None:
     async with running(replace(APP, max_connections=1)) as server:
         async with server.client():
-            assert await refused(server) == (4100, 4100)
+            assert await refused(server) == (4004, 4004)
         await until(lambda: server.node.connections == 0)
         async with server.client("news"):
             pass

@@ -1,0 +1,83 @@
+"""Proxies: whom we believe about where a request came from (X-Forwarded-For, X-Forwarded-Proto)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_SECURE = ("https", "wss")  # Traefik says wss
+
+
+class Proxies:
+    """The networks of proxies that tell the truth; whatever others say of themselves is ignored."""
+
+    def __init__(self, networks: Sequence[Network] = ()) -> None:
+        self._networks = tuple(networks)
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def client(self, peer: str, headers: Iterable[tuple[str, str]], *, is_secure: bool) -> tuple[str, bool]:
+        """Address of the client, and whether it came over TLS, given the peer of the TCP connection.
+
+        Every proxy adds its own peer at the end of X-Forwarded-For, so the list is read from there, as long
+        as what adds can be believed.
+        """
+        if not self._networks or not self._trusts(_address(peer)):
+            return peer, is_secure
+        hops: list[str] = []
+        for name, value in headers:
+            match name.lower():
+                case "x-forwarded-for":
+                    hops += value.split(",")
+                case "x-forwarded-proto":
+                    is_secure = value.split(",")[0].strip().lower() in _SECURE
+        client = peer
+        for hop in reversed(hops):
+            address = _address(hop.strip())
+            if address is None:
+                break
+            client = str(address)
+            if not self._trusts(address):
+                break
+        return client, is_secure
+
+    def _trusts(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+
+class Forwarded:
+    """ASGI: `client` and `scheme` of each HTTP request are what believed proxies say."""
+
+    def __init__(self, app: ASGIApp, proxies: Proxies) -> None:
+        self._app = app
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["client"]:
+            headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+            peer, port = scope["client"]
+            address, is_secure = self._proxies.client(peer, headers, is_secure=scope["scheme"] == "https")
+            scope["client"] = (address, port if address == peer else 0)
+            scope["scheme"] = "https" if is_secure else "http"
+        await self._app(scope, receive, send)
+
+
+def _address(text: str) -> Address | None:
+    """`1.2.3.4`, `1.2.3.4:567`, `::1`, `[::1]`, `[::1]:567`; an IPv4 address inside IPv6 is taken out."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
