@@ -73,6 +73,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         "log_level": "debug",
         "backoff": 1.5, "timezone": "Europe/Berlin", "laravel_version": "11.38", "stall_timeout": 2.5,
         "drain_seconds": 0.5, "allowed_origins": ["a.example", "b.example"], "max_backlog": 4096,
+        "trusted_proxies": ["10.0.0.0/8", "::1/128"],
     }  # fmt: skip
     texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary")
     for setting in SETTINGS:
@@ -95,7 +96,8 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
     [("port", "65536"), ("port", "-1"), ("port", "http"), ("port", "6001.0"), ("client_events", "maybe"),
      ("tries", "0"), ("tries", "²"), ("backoff", "-1"), ("backoff", "nan"), ("log_level", "loud"),
      ("queue", "a,,b"), ("timezone", "Europe"), ("timezone", "Mars/Base"), ("laravel_version", "new"),
-     ("batch_size", "1001"), ("backoff", "inf")],
+     ("batch_size", "1001"), ("backoff", "inf"), ("trusted_proxies", "10.0.0.1/8"),
+     ("trusted_proxies", "proxy.example")],
 )  # fmt: skip
 def test_a_wrong_value_names_the_setting_its_place_and_the_mend(read: Load, name: str, wrong: str) -> None:
     variable = f"BRIDGE_{name.upper()}"

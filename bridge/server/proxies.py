@@ -9,7 +9,6 @@ from typing import TypeAlias
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SECURE = ("https", "wss")  # Traefik says wss
 
@@ -17,8 +16,8 @@ _SECURE = ("https", "wss")  # Traefik says wss
 class Proxies:
     """The networks of proxies that tell the truth; whatever others say of themselves is ignored."""
 
-    def __init__(self, networks: Sequence[Network] = ()) -> None:
-        self._networks = tuple(networks)
+    def __init__(self, networks: Sequence[str] = ()) -> None:
+        self._networks = [ipaddress.ip_network(network) for network in networks]
 
     def __bool__(self) -> bool:
         return bool(self._networks)

@@ -7,7 +7,6 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ class Settings:
     client_events: bool
     allowed_origins: tuple[str, ...]
     max_connections: int | None
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    trusted_proxies: tuple[str, ...]
     request_timeout: float
     activity_timeout: int
     max_backlog: int

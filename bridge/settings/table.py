@@ -34,9 +34,9 @@ def words(value: object) -> tuple[str, ...]:
     return tuple(item.strip() for item in items)
 
 
-def networks(value: object) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+def networks(value: object) -> tuple[str, ...]:
     try:
-        return tuple(ipaddress.ip_network(word) for word in words(value))
+        return tuple(str(ipaddress.ip_network(word)) for word in words(value))
     except ValueError:
         raise Wrong("addresses or networks such as 127.0.0.1, 10.0.0.0/8") from None
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import ProtocolError
-from bridge.pusher import messages
+from bridge.pusher import codes, messages
 from bridge.pusher.messages import ClientEvent, Ping, Pong, Signin, Subscribe, Unsubscribe
 
 anything = st.recursive(
@@ -90,7 +90,7 @@ def test_what_clients_send_is_read(text: str, message: object) -> None:
 def test_anything_else_is_a_protocol_error_that_does_not_close(text: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         messages.read(text)
-    assert caught.value.code == messages.MALFORMED
+    assert caught.value.code == codes.MALFORMED
     assert not caught.value.close
 
 

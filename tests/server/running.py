@@ -108,6 +108,12 @@ class Client:
             data["channel_data"] = channel_data
         await self.send("pusher:subscribe", data)
 
+    async def sign_in(self, user: dict[str, Any]) -> None:
+        user_data = json.dumps(user)
+        text = signatures.signin_text(self.socket_id, user_data)
+        auth = f"{self.app.key}:{signatures.sign(self.app.secret, text)}"
+        await self.send("pusher:signin", {"auth": auth, "user_data": user_data})
+
     async def send(self, event: str, data: Any = None, **extra: Any) -> None:
         await self.websocket.send(json.dumps({"event": event, "data": data, **extra}))
 
@@ -219,11 +225,14 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+OF_LISTENER = ("ready", "routes", "certificate", "request_timeout")
+
+
 @asynccontextmanager
 async def running(app: App = APP, *, apps: Sequence[App] = (), **options: Any) -> AsyncIterator[Running]:
     """A server on a free port; `options` are the node's, but for those of the listener."""
     happenings: list[Happening] = []
-    of_listener = {name: options.pop(name) for name in ("ready", "routes", "certificate") if name in options}
+    of_listener = {name: options.pop(name) for name in OF_LISTENER if name in options}
     patient = {"stall_timeout": LIMIT, "close_timeout": LIMIT}
     node = Node([app, *apps], observers=[happenings.append], **(patient | options))
     sock = bind("127.0.0.1", 0)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bridge.pusher.app import App, Limits
 from bridge.pusher.happenings import Published
 from tests.server.running import APP, LIMIT, Running, running, signed
 
@@ -296,3 +297,44 @@ async def test_a_plain_get_of_the_websocket_address_is_told_to_upgrade() -> None
         assert answer.status_code == 426
         assert answer.headers["upgrade"] == "websocket"
         assert "pusher-js" in answer.text
+
+
+# Rates
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "path", "other_method", "other_path"),
+    [
+        (Limits(api_requests_per_second=2), "POST", "/events", "GET", "/connections"),
+        (Limits(api_reads_per_second=2), "GET", "/connections", "POST", "/events"),
+    ],
+)
+async def test_too_many_requests_of_an_app_are_429_and_say_when_to_come_again(
+    limits: Limits, method: str, path: str, other_method: str, other_path: str
+) -> None:
+    other_app = App(id="other-id", key="other-key", secret="other-secret")
+    async with running(replace(APP, limits=limits), apps=[other_app]) as server:
+        server.stop_clock()
+
+        async def answer(method: str, path: str) -> httpx.Response:
+            return await server.request(method, f"/apps/app-id{path}", event() if method == "POST" else None)
+
+        assert [(await answer(method, path)).status_code for _ in range(3)] == [200, 200, 429]
+        refused = await answer(method, path)
+        assert refused.headers["retry-after"] == "1"
+        assert "too many requests" in refused.text
+        assert (await answer(other_method, other_path)).status_code == 200
+
+
+async def test_requests_that_are_not_signed_use_up_nothing() -> None:
+    async with running(replace(APP, limits=Limits(api_reads_per_second=1))) as server:
+        server.stop_clock()
+        for _ in range(3):
+            assert (await server.request("GET", "/apps/app-id/channels", sign=False)).status_code == 401
+        assert (await server.request("GET", "/apps/app-id/channels")).status_code == 200
+
+
+async def test_an_app_that_is_switched_off_is_403() -> None:
+    async with running(replace(APP, enabled=False)) as server:
+        answer = await server.request("POST", "/apps/app-id/events", event())
+        assert (answer.status_code, answer.text) == (403, "this app is switched off")

@@ -1,7 +1,5 @@
 import asyncio
-import datetime
 import inspect
-import ipaddress
 import json
 import resource
 import socket
@@ -11,17 +9,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bridge.errors import ConfigurationError
+from bridge.server.certificate import Certificate
 from bridge.server.listener import bind, new_event_loop, raise_descriptor_limit
+from tests.certificates import self_signed
 from tests.server.running import LIMIT, Client, broadcast, connect, running
 
 anyio = pytest.mark.anyio
@@ -102,33 +98,11 @@ async def test_signals_are_left_to_the_daemon() -> None:
         assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    built = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    chain, private = tmp_path / "chain.pem", tmp_path / "key.pem"
-    chain.write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return str(chain), str(private)
-
-
 @anyio
-async def test_tls_carries_the_same_protocol(certificate: tuple[str, str]) -> None:
-    context = ssl.create_default_context(cafile=certificate[0])
-    async with running(certificate=certificate) as server:
+async def test_tls_carries_the_same_protocol(tmp_path: Path) -> None:
+    chain, key = self_signed(tmp_path)
+    context = ssl.create_default_context(cafile=chain)
+    async with running(certificate=Certificate(chain, key)) as server:
         url = server.url().replace("ws://", "wss://")
         async with connect(url, ssl=context) as websocket:
             client = Client(websocket, server.app)

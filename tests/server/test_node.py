@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import JobError, ServiceUnavailable
 from bridge.pusher.app import App, Limits
-from bridge.pusher.happenings import Connected, ConnectionRefused, Happening, Published, Received
+from bridge.pusher.happenings import Connected, ConnectionRefused, Counted, Happening, Published, Received
 from bridge.server.node import Node
 from bridge.server.outbox import SLICE
 from tests.server.running import APP, LIMIT, Client, Running, broadcast, connect, running, until
@@ -71,6 +71,64 @@ async def test_a_full_app_is_4004_until_somebody_leaves() -> None:
 async def test_a_full_node_is_4100() -> None:
     async with running(max_connections=1) as server, server.client():
         assert await refused(server) == (4100, 4100)
+
+
+async def test_a_wrong_path_is_4005_as_a_close_that_the_page_can_see() -> None:
+    async with running() as server:
+        for key in ("", "app-key/more"):
+            assert await refused(server, key=key) == (4005, 4005)
+
+
+async def test_the_apps_can_be_changed_while_clients_are_connected() -> None:
+    gone = App(id="gone-id", key="gone-key", secret="gone-secret")
+    new = App(id="new-id", key="new-key", secret="new-secret")
+    async with running(apps=[gone]) as server, server.client("news") as stays:
+        async with connect(server.url("gone-key")) as websocket:
+            leaves = Client(websocket, gone)
+            await leaves.get("pusher:connection_established")
+            server.node.serve([replace(APP, max_connections=1), new])
+            assert await leaves.close_code() == 4001
+        await stays.silence()
+        assert server.publish("news") == 1
+        assert (await stays.get())["event"] == "event"
+        assert await refused(server) == (4004, 4004)
+        assert await refused(server, "gone-key") == (4001, 4001)
+        async with connect(server.url("new-key")) as websocket:
+            await Client(websocket, new).get("pusher:connection_established")
+        server.node.serve([replace(APP, enabled=False)])
+        assert await stays.close_code() == 4003
+
+
+async def test_an_app_with_a_new_key_is_another_app_to_its_clients() -> None:
+    async with running() as server, server.client() as client:
+        server.node.serve([replace(APP, key="new-key")])
+        assert await client.close_code() == 4001
+        async with connect(server.url("new-key")) as websocket:
+            await Client(websocket, server.app).get("pusher:connection_established")
+
+
+async def test_subscribers_are_told_how_many_they_are_where_the_app_wants_it() -> None:
+    async with running(replace(APP, subscription_count=True)) as server, server.client("news") as client:
+        async with server.client("news"):
+            while True:  # the first count may come before the second client
+                counted = await client.get("pusher_internal:subscription_count")
+                if json.loads(counted["data"]) == {"subscription_count": 2}:
+                    break
+        counted = await client.get("pusher_internal:subscription_count")
+        assert json.loads(counted["data"]) == {"subscription_count": 1}
+        assert any(isinstance(told, Counted) for told in server.happenings)
+
+
+async def test_a_watcher_hears_of_a_user_who_comes_and_goes() -> None:
+    async with running() as server, server.client() as watcher:
+        await watcher.sign_in({"id": "1", "watchlist": ["2"]})
+        await watcher.get("pusher:signin_success")
+        async with server.client() as user:
+            await user.sign_in({"id": "2"})
+            online = await watcher.get("pusher_internal:watchlist_events")
+            assert json.loads(online["data"]) == {"events": [{"name": "online", "user_ids": ["2"]}]}
+        offline = await watcher.get("pusher_internal:watchlist_events")
+        assert json.loads(offline["data"]) == {"events": [{"name": "offline", "user_ids": ["2"]}]}
 
 
 async def test_each_app_has_its_own_channels() -> None:
