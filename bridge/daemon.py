@@ -29,6 +29,7 @@ from bridge.errors import (
     ServiceUnavailable,
     WouldFail,
 )
+from bridge.instruments import Instruments, Watched
 from bridge.laravel.cache import cache_store
 from bridge.laravel.payload import BroadcastEvent, NotABroadcast, read_document
 from bridge.laravel.signals import Signals
@@ -229,6 +230,7 @@ class Daemon:
     announce: Callable[[str], None]
     reread: Callable[[], Settings] | None = None
     routes: Sequence[BaseRoute] = ()
+    open_dashboard: bool = False
 
     def run(self) -> int:
         """Serves until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
@@ -240,15 +242,19 @@ class Daemon:
     def _run(self, listening: socket.socket, php: HelperRung | None) -> int:
         settings = self.settings
         try:
+            instruments = Instruments(settings, is_open=self.open_dashboard)
             node = Node(
                 [pusher_app(app, settings) for app in settings.apps()],
+                observers=[instruments.observe],
                 max_connections=settings.max_connections,
                 max_backlog=settings.max_backlog,
                 stall_timeout=settings.stall_timeout,
                 proxies=Proxies(settings.trusted_proxies),
             )
             queue, failed = build_queue(settings), build_failed_jobs(settings.laravel)
-            deployed = Deployed(settings, node.publish_from_thread, php=php, reread=self.reread)
+            deployed = Deployed(
+                settings, node.publish_from_thread, php=php, reread=self.reread, tell=instruments.step
+            )
             worker = Worker(
                 queue,
                 failed,
@@ -258,20 +264,28 @@ class Daemon:
                 backoff=(round(settings.backoff),),
                 paused=deployed.paused,
                 unlock=deployed.unlock,
+                tell=instruments.step,
             )
+            helpers = dict if php is None else php.processes
+            watched = Watched(node=node, worker=worker, queue=queue, helpers=helpers)
             sys.setswitchinterval(SWITCH_INTERVAL)
             with (
                 contextlib.closing(deployed),
                 asyncio.Runner(loop_factory=new_event_loop) as runner,
             ):
-                runner.run(self._serve(listening, node, worker, queue, failed))
+                runner.run(self._serve(listening, watched, failed, instruments))
             return 0
         except BaseExceptionGroup as group:
             raise first_error(group) from None
 
     async def _serve(
-        self, listening: socket.socket, node: Node, worker: Worker, queue: Queue, failed: FailedJobs
+        self,
+        listening: socket.socket,
+        watched: Watched,
+        failed: FailedJobs,
+        instruments: Instruments,
     ) -> None:
+        node, worker, queue = watched.node, watched.worker, watched.queue
         stopping = stop_signal()
         certificate = None
         if self.settings.ssl_cert and self.settings.ssl_key:
@@ -279,7 +293,7 @@ class Daemon:
         listener = Listener(
             node,
             [listening],
-            routes=self.routes,
+            routes=[*self.routes, *instruments.routes(watched)],
             ready=lambda: {"ready": worker.store_answers.is_set(), "queue": worker.store_answers.is_set()},
             certificate=certificate,
             request_timeout=self.settings.request_timeout,
@@ -291,12 +305,14 @@ class Daemon:
                 await asyncio.to_thread(wait_for_store, queue.check)
                 await asyncio.to_thread(_look_at_failed_jobs, failed)
                 worker.start()
+                instruments.start(watched)
                 self.announce(address(listening, tls=certificate is not None))
                 await stopping.wait()
                 log.info("stopping", extra={"action": "drain"})
                 await asyncio.to_thread(worker.stop, self.settings.drain_seconds)
             finally:
                 await listener.stop()
+                await instruments.stop()
         await asyncio.to_thread(_close, worker, queue, failed)
 
 

@@ -30,6 +30,7 @@ from bridge.laravel.payload import Decrypt
 from bridge.laravel.source import AppSource
 from bridge.laravel.unique import UniqueLocks
 from bridge.laravel.version import NEWEST, Version
+from bridge.observers.statistics import StatisticsTable
 from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.unserialize import unserialize
 from bridge.pusher.app import App, Limits
@@ -364,6 +365,22 @@ def _file_lock(laravel: LaravelApp) -> Callable[[], contextlib.AbstractContextMa
     if not isinstance(store, FileStore):
         return contextlib.nullcontext
     return partial(store.hold, "laravel-failed-jobs", laravel.release or NEWEST, seconds=5, patience=10)
+
+
+def build_statistics(settings: Settings) -> StatisticsTable | None:
+    """Where the app's statistics go; None where it wants none or has no database."""
+    if not any(app.enable_statistics for app in settings.apps()):
+        return None
+    try:
+        facts = settings.laravel.database(None)
+        return StatisticsTable(
+            engine(facts),
+            prefix=facts.prefix,
+            timezone=settings.laravel.timezone,
+            may_create=settings.create_statistics_table,
+        )
+    except ConfigurationError:
+        return None
 
 
 def event_mappings(settings: Settings) -> dict[str, EventMapping]:

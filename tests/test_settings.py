@@ -73,9 +73,12 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         "log_level": "debug",
         "backoff": 1.5, "timezone": "Europe/Berlin", "laravel_version": "11.38", "stall_timeout": 2.5,
         "drain_seconds": 0.5, "allowed_origins": ["a.example", "b.example"], "max_backlog": 4096,
-        "trusted_proxies": ["10.0.0.0/8", "::1/128"],
+        "trusted_proxies": ["10.0.0.0/8", "::1/128"], "enable_statistics": False,
+        "create_statistics_table": True, "metrics_addresses": ["10.0.0.1"], "log_format": "json",
+        "dashboard_origins": ["https://a.example"],
     }  # fmt: skip
-    texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary")
+    texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary",
+             "dashboard_password", "metrics_token")  # fmt: skip
     for setting in SETTINGS:
         sample = samples.get(setting.name, "text" if setting.name in texts else 7)
         text = ",".join(sample) if isinstance(sample, list) else json.dumps(sample).strip('"')
@@ -85,6 +88,8 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
             return settings.limits[limit] if limit != name else getattr(settings, name)
 
         expected = tuple(sample) if isinstance(sample, list) else sample
+        if setting.name in ("dashboard_password", "metrics_token"):
+            expected = Secret(text)
         assert value(read("", f"{setting.name} = {json.dumps(sample)}")) == expected
         assert value(read("", environ={setting.variable: text})) == expected
         assert value(read(f"{setting.variable}={text}")) == expected

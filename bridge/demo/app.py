@@ -35,6 +35,7 @@ BRIDGE_TOML = """\
 laravel_version = "12.67"   # which wrote the sample events
 queue = ["default", "broadcasts"]
 drain_seconds = 3
+create_statistics_table = true
 log_level = "warning"
 
 [events."App\\\\Events\\\\NamedLiteral"]

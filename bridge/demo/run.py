@@ -30,7 +30,8 @@ bridge demo: a queue of its own, and a sample event of a real Laravel in it ever
   1. Open the page. Events go from the jobs table to the browser; the time it took stands beside each.
   2. Open it in a second window: both are members of the presence channel. Whisper from one to the other.
   3. Push an event of your own: your text becomes a row in the jobs table.
-  4. Look at the app it works for, with its .env, events, bridge.toml and queue:
+  4. Watch everything that happens on the dashboard: {address}/laravel-websockets
+  5. Look at the app it works for, with its .env, events, bridge.toml and queue:
      {folder}
 
 Ctrl-C ends the demo and removes that folder. Beside a real app: bridge serve --app /path/to/app
@@ -60,7 +61,7 @@ def run(*, port: str | int | None, browser: bool) -> int:
                 threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
         try:
-            return Daemon(settings, announce=announce, routes=routes(app, feed)).run()
+            return Daemon(settings, announce=announce, routes=routes(app, feed), open_dashboard=True).run()
         finally:
             feed.stop()
 

@@ -197,16 +197,19 @@ class DatabaseQueue:
         now = int(self._clock())
         reserved = sa.func.count(row.reserved_at)
         waiting = sa.func.count(sa.case((row.reserved_at.is_(None) & (row.available_at <= now), 1)))
+        due = sa.func.min(sa.case((row.reserved_at.is_(None) & (row.available_at <= now), row.available_at)))
         counts = (
-            sa.select(row.queue, waiting, reserved, sa.func.count())
+            sa.select(row.queue, waiting, reserved, sa.func.count(), due)
             .where(row.queue.in_(self._queues))
             .group_by(row.queue)
         )
         depths = dict.fromkeys(self._queues, Depth(pending=0, delayed=0, reserved=0))
-        for queue, pending, held, total in self._sql.aside(
+        for queue, pending, held, total, oldest_at in self._sql.aside(
             lambda connection: connection.execute(counts).all()
         ):
-            depths[queue] = Depth(pending=pending, delayed=total - pending - held, reserved=held)
+            depths[queue] = Depth(
+                pending=pending, delayed=total - pending - held, reserved=held, oldest_at=oldest_at
+            )
         return depths
 
     def close(self) -> None:

@@ -71,3 +71,14 @@ def whole_number(document: Mapping[str, object], key: str) -> int | None:
         case float(number) if number.is_integer():
             return int(number)
     return None
+
+
+def queued_at(document: Mapping[str, object]) -> float | None:
+    """Unix seconds: `pushedAt` is Horizon's, to the microsecond; `createdAt` is Laravel's, to the second."""
+    pushed = document.get("pushedAt")
+    if isinstance(pushed, str):
+        try:
+            return float(pushed)
+        except ValueError:
+            pass
+    return whole_number(document, "createdAt")

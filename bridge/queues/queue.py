@@ -46,11 +46,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """Jobs of the queue by state, broadcasts and others alike (as Laravel's own `size` counts)."""
+    """Jobs of the queue by state, broadcasts and others alike (as Laravel's own `size` counts).
+
+    oldest_at  unix seconds since when the oldest pending job has been due; None where there is none, or
+               where its payload does not tell
+    """
 
     pending: int
     delayed: int
     reserved: int
+    oldest_at: float | None = None
 
 
 class Queue(Protocol):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import threading
 import time
@@ -38,7 +39,7 @@ from redis.exceptions import (
 )
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.queues.payload import broadcast_document, whole_number, with_attempts
+from bridge.queues.payload import broadcast_document, queued_at, whole_number, with_attempts
 from bridge.queues.queue import Depth, Job
 
 POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
@@ -57,6 +58,15 @@ Result = TypeVar("Result")
 class Script:
     text: str
     sha1: str
+
+
+def _queued_at(entry: bytes | None) -> float | None:
+    """When the job at the head of a list was queued, as far as its payload tells."""
+    try:
+        document = json.loads(entry or b"")
+    except ValueError:
+        return None
+    return queued_at(document) if isinstance(document, dict) else None
 
 
 def _read_script(name: str) -> Script:
@@ -208,9 +218,15 @@ class RedisQueue:
                 pipeline.llen(keys.list)
                 pipeline.zcard(keys.delayed)
                 pipeline.zcard(keys.reserved)
+                pipeline.lindex(keys.list, 0)
             counts = iter(pipeline.execute())
         return {
-            queue: Depth(pending=next(counts), delayed=next(counts), reserved=next(counts))
+            queue: Depth(
+                pending=next(counts),
+                delayed=next(counts),
+                reserved=next(counts),
+                oldest_at=_queued_at(next(counts)),
+            )
             for queue in self._keys
         }
 

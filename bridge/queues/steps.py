@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from bridge.queues.payload import whole_number
+from bridge.queues.payload import queued_at
 from bridge.queues.queue import Job
 
 Step = Literal["reserved", "resolved", "delivered", "nothing", "failed", "released", "given_back"]
@@ -20,6 +20,7 @@ class JobStep:
     event      class of the event
     queued_at  unix seconds, as the payload tells it; None where it does not (most Laravels before 12)
     why        one sentence, where it is not plain: nothing, failed, released
+    error      class of the error: failed, released
     rung       who resolved it: mapping, framework, native, php; empty for nobody
     seconds    what resolving took; for `released` the delay
     """
@@ -31,6 +32,7 @@ class JobStep:
     attempts: int
     queued_at: float | None = None
     why: str = ""
+    error: str = ""
     rung: str = ""
     seconds: float = 0.0
 
@@ -43,7 +45,14 @@ def say_nothing(step: JobStep) -> None:
 
 
 def step(
-    job: Job, name: Step, *, event: str = "", why: str = "", rung: str = "", seconds: float = 0.0
+    job: Job,
+    name: Step,
+    *,
+    event: str = "",
+    why: str = "",
+    error: Exception | None = None,
+    rung: str = "",
+    seconds: float = 0.0,
 ) -> JobStep:
     return JobStep(
         step=name,
@@ -51,19 +60,9 @@ def step(
         event=event or job.display_name,
         queue=job.queue,
         attempts=job.attempts,
-        queued_at=queued_at(job),
+        queued_at=queued_at(job.document),
         why=why,
+        error="" if error is None else type(error).__name__,
         rung=rung,
         seconds=seconds,
     )
-
-
-def queued_at(job: Job) -> float | None:
-    """`pushedAt` is Horizon's, to the microsecond; `createdAt` is Laravel's, to the second."""
-    pushed = job.document.get("pushedAt")
-    if isinstance(pushed, str):
-        try:
-            return float(pushed)
-        except ValueError:
-            pass
-    return whole_number(job.document, "createdAt")

@@ -251,7 +251,7 @@ class Worker:
             return False
         self.counts["failed"] += 1
         log.error("job failed", extra={**_about(job, "job_failed"), "why": _why(error)})
-        self._tell(step(job, "failed", why=_why(error)))
+        self._tell(step(job, "failed", why=_why(error), error=error))
         return True
 
     def _release(self, job: Job, delay: float, error: Exception) -> None:
@@ -259,7 +259,7 @@ class Worker:
         self.counts["released"] += 1
         about = {**_about(job, "job_released"), "why": _why(error), "delay_s": delay}
         log.warning("job is tried later", extra=about)
-        self._tell(step(job, "released", why=_why(error), seconds=delay))
+        self._tell(step(job, "released", why=_why(error), error=error, seconds=delay))
 
     def _patiently(self, work: Callable[[], Value]) -> Value:
         """What `work` returns, as soon as the store answers. _OutOfTime when a stop cannot wait for it."""

@@ -26,6 +26,7 @@ class Pool:
         size: int,
         fit: Callable[[PhpProcess], bool],
     ) -> None:
+        self._size = size
         self._start = start
         self._boot = boot
         self._fit = fit
@@ -56,6 +57,11 @@ class Pool:
             self._slots.put(process)
             if self.closed:
                 self._drain()
+
+    def counts(self) -> dict[str, int]:
+        """Processes that live, that are lent, and that may live at most. Any thread may ask."""
+        busy = self._size - self._slots.qsize()
+        return {"living": len(self._living), "busy": max(0, busy), "most": self._size}
 
     def close(self) -> None:
         """Every process is gone; who waits for one gets Died."""

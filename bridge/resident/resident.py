@@ -63,6 +63,10 @@ class Resident:
     def closed(self) -> bool:
         return self._pool.closed
 
+    def processes(self) -> dict[str, int]:
+        """PHP processes: `living`, `busy`, and `most` at once."""
+        return self._pool.counts()
+
     def borrowed(self) -> AbstractContextManager[PhpProcess]:
         """A booted process for the caller alone, ended if the block raises.
 

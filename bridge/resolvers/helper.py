@@ -72,6 +72,10 @@ class HelperRung:
         """Why no process is started at present, for `/ready`; None if all is well."""
         return self._resident.down
 
+    def processes(self) -> dict[str, int]:
+        """PHP processes: `living`, `busy`, and `most` at once."""
+        return self._resident.processes()
+
     def recycle(self) -> None:
         """Every process is replaced before its next job, as after `queue:restart`."""
         self._resident.recycle()

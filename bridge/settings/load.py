@@ -42,6 +42,7 @@ class AppSettings:
     tls_only: bool = False
     subscription_count: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
+    enable_statistics: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,13 @@ class Settings:
     ssl_cert: str | None
     ssl_key: str | None
     dashboard_path: str
+    dashboard_password: Secret | None
+    dashboard_origins: tuple[str, ...]
+    enable_statistics: bool
+    create_statistics_table: bool
+    statistics_interval: int
+    metrics_addresses: tuple[str, ...]
+    metrics_token: Secret | None
     queue: tuple[str, ...] | None
     connection: str | None
     retry_after: int | None
@@ -95,6 +103,7 @@ class Settings:
     php_processes: int
     force: bool
     drain_seconds: float
+    log_format: str
     log_level: str
     limits: Mapping[str, float]
     events: Mapping[str, EventMapping]
@@ -155,6 +164,7 @@ class Settings:
             connections=(connection.name,),
             client_events=self.client_events,
             allowed_origins=self.allowed_origins,
+            enable_statistics=self.enable_statistics,
         )
 
 
@@ -340,7 +350,7 @@ def _own_app(entry: dict[str, Any], key: str, where: str, defaults: Mapping[str,
             raise ConfigurationError(
                 f"{key}.{name}", "is missing", where=where, mend="an app needs all three"
             )
-    inherited = {name: defaults[name] for name in ("client_events", "allowed_origins")}
+    inherited = {name: defaults[name] for name in ("client_events", "allowed_origins", "enable_statistics")}
     limits = {name.removeprefix(_LIMIT): found.pop(name) for name in list(found) if name.startswith(_LIMIT)}
     return AppSettings(limits=limits, **(inherited | found))
 
@@ -358,6 +368,7 @@ _APP_FIELDS: dict[str, Reader] = {
     "tls_only": switch,
     "subscription_count": switch,
     **{setting.name: setting.read for setting in SETTINGS if setting.name.startswith(_LIMIT)},
+    "enable_statistics": switch,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from bridge.errors import UsageError
 from bridge.laravel.version import parse_version
 from bridge.pusher.app import Limits
+from bridge.secret import Secret
 
 
 class Wrong(ValueError):
@@ -77,6 +78,16 @@ def _level(value: object) -> str:
     raise Wrong(f"one of {', '.join(levels)}")
 
 
+def _log_format(value: object) -> str:
+    if isinstance(value, str) and value.strip().lower() in ("text", "json"):
+        return value.strip().lower()
+    raise Wrong("text or json")
+
+
+def _secret(value: object) -> Secret:
+    return Secret(text(value))
+
+
 def _timezone(value: object) -> str:
     try:
         return zoneinfo.ZoneInfo(text(value)).key
@@ -131,6 +142,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("dashboard_path", text, "laravel-websockets", "Path of the debug page.",
             app_variables=("LARAVEL_WEBSOCKETS_PATH",),
             app_keys=("websockets.path", "websockets.dashboard.path")),
+    Setting("dashboard_password", _secret, None, "Password of the debug page; without one it stays closed."),
+    Setting("dashboard_origins", words, (),
+            "Origins (`https://…`) whose page it may be, where a proxy changes the Host header.", "its own"),
+    Setting("enable_statistics", switch, True, "Whether `websockets_statistics_entries` is written."),
+    Setting("create_statistics_table", switch, False, "Whether that table is made where it is missing."),
+    Setting("statistics_interval", COUNT, 60, "Seconds between its rows.",
+            app_keys=("websockets.statistics.interval_in_seconds",)),
+    Setting("metrics_addresses", words, ("127.0.0.1", "::1"),
+            "Addresses that may read `/metrics`, if not through a proxy."),
+    Setting("metrics_token", _secret, None, "Bearer token with which anybody may read `/metrics`."),
     Setting("queue", words, None, "Queues to work on, first in priority first.", "the connection's queue"),
     Setting("connection", text, None, "Queue connection to work on.", "`QUEUE_CONNECTION`"),
     Setting("retry_after", COUNT, None, "Seconds until a job that was not finished is taken again.",
@@ -158,6 +179,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("php_processes", COUNT, 1, "PHP processes at most; none is started before it is needed."),
     Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
     Setting("drain_seconds", _seconds, 10.0, "Seconds to finish what is held when told to stop."),
+    Setting("log_format", _log_format, "text", "text for people, or json: one object a line."),
     Setting("log_level", _level, "info", "debug, info, warning or error."),
     *(Setting(f"limit_{limit.name}", COUNT, limit.default, limit.metadata["meaning"],
               "no limit" if limit.default is None else "") for limit in fields(Limits)),

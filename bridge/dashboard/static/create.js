@@ -1,0 +1,42 @@
+// An event to the subscribers, or a job into the queue.
+import { ask, at, make, plural, say } from './dom.js';
+
+const SEED = { a: 'b', c: 'd' };
+const PAYLOAD = { array: [1, 2, 3], boolean: true, color: 'gold', null: null, number: 123, object: SEED, string: 'Hello World' };
+
+at('create-data').value = JSON.stringify(PAYLOAD, null, 2);
+at('create-data').placeholder = JSON.stringify(PAYLOAD);
+
+export function fillApps(apps) {
+  const chosen = at('create-app').value;
+  at('create-app').replaceChildren(...apps.map(({ id, name }) => make('option', { value: id }, name ? `${name} (${id})` : id)));
+  if (apps.some(({ id }) => id === chosen)) at('create-app').value = chosen;
+}
+
+at('creator').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const button = event.submitter;
+  const fields = { appId: at('create-app').value, channel: at('create-channel').value.trim(), event: at('create-event').value.trim(), data: at('create-data').value };
+  try {
+    JSON.parse(fields.data);
+  } catch (problem) {
+    say(at('create-note'), `the data are no JSON: ${problem.message}`, 'bad');
+    at('create-data').focus();
+    return;
+  }
+  if (button) button.disabled = true;
+  try {
+    if (new FormData(event.target).get('as') === 'job') {
+      const { job } = await ask('api/jobs', fields);
+      say(at('create-note'), `in the queue as ${job}: its way is under Broadcasts`, 'good');
+    } else {
+      const { receivers } = await ask('event', fields);
+      say(at('create-note'), receivers ? `sent to ${plural(receivers, 'socket')}` : 'sent, but nobody is subscribed to this channel', receivers ? 'good' : '');
+    }
+  } catch (problem) {
+    say(at('create-note'), problem.message, 'bad');
+  }
+  if (button) button.disabled = false;
+});
+
+at('creator').addEventListener('change', ({ target }) => target.name === 'as' && say(at('create-note'), ''));

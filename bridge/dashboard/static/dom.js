@@ -1,0 +1,103 @@
+// Small things for all panels. Text from outside only ever becomes text nodes.
+
+export const at = (id) => document.getElementById(id);
+export const base = document.body.dataset.base;
+
+/** An element: make('li', { class: 'x', onclick }, 'text', child, …); null children are left out. */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? '' : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ''));
+  return element;
+}
+
+let csrf = '';
+export const believe = (token) => { csrf = token; };
+
+/** The answer of the server; throws an Error whose message a person can read. */
+export async function ask(path, fields) {
+  const options = fields === undefined ? {} : {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-CSRF-Token': csrf },
+    body: JSON.stringify(fields),
+  };
+  let answer;
+  try {
+    answer = await fetch(`${base}/${path}`, options);
+  } catch {
+    throw new Error('the server does not answer');
+  }
+  if (answer.status === 401) location.reload();
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+
+export function say(element, text, tone = '') {
+  element.textContent = text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!…]$/.test(text) ? '' : '.'}`;
+  element.className = `note ${tone}`;
+}
+
+const KINDS = [[/^private-encrypted-/, 'encrypted'], [/^presence-/, 'presence'], [/^private-/, 'private'], [/^cache-/, 'cache']];
+export const kindOf = (channel) => KINDS.find(([rule]) => rule.test(channel))?.[1] ?? 'public';
+
+export const channelCode = (name) => make('code', { class: kindOf(name) }, name);
+
+/** `App\Events\` soft, the rest strong. */
+export function eventName(name) {
+  const cut = name.lastIndexOf('\\') + 1;
+  return make('span', {}, make('span', { class: 'space' }, name.slice(0, cut)), make('span', { class: 'event' }, name.slice(cut)));
+}
+
+export function clock(seconds) {
+  const moment = new Date(seconds * 1000);
+  const text = `${moment.toTimeString().slice(0, 8)}.${String(moment.getMilliseconds()).padStart(3, '0')}`;
+  return make('time', { datetime: moment.toISOString() }, text);
+}
+
+const grouped = new Intl.NumberFormat('en');
+export const number = (value) => grouped.format(value);
+
+/** A rate or a duration, with as many digits as a person can use. */
+export function brief(value) {
+  if (value >= 100 || value === 0) return number(Math.round(value));
+  return value >= 10 ? value.toFixed(1).replace(/\.0$/, '') : value.toFixed(value < 1 ? 2 : 1).replace(/\.?0+$/, '');
+}
+
+export function span(milliseconds) {
+  if (milliseconds < 1000) return `${brief(milliseconds)} ms`;
+  if (milliseconds < 120_000) return `${brief(milliseconds / 1000)} s`;
+  return milliseconds < 7_200_000 ? `${Math.round(milliseconds / 60_000)} min` : `${Math.round(milliseconds / 3_600_000)} h`;
+}
+
+export function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? '' : 's'}`;
+
+/** Runs now and then every few milliseconds while the panel is shown and the window visible. */
+export function whileShown(panel, milliseconds, work) {
+  let busy = false;
+  const run = async () => {
+    if (busy || at(panel).hidden || document.hidden) return;
+    busy = true;
+    try {
+      await work();
+    } catch {
+      // the state in the corner says so
+    } finally {
+      busy = false;
+    }
+  };
+  setInterval(run, milliseconds);
+  addEventListener('panel', ({ detail }) => detail === panel && run());
+  return run;
+}

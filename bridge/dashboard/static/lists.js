@@ -1,0 +1,76 @@
+// Channels with their members, and connections.
+import { ask, at, channelCode, kindOf, make, number, plural, pretty, span, whileShown } from './dom.js';
+
+let opened = null; // { app, name } of the channel that is shown beside the list
+
+const refreshChannels = whileShown('channels', 2_000, async () => {
+  const { total, rows } = await ask(`api/channels?search=${encodeURIComponent(at('channels-search').value.trim())}`);
+  const focused = document.activeElement?.dataset.channel;
+  at('channels-rows').replaceChildren(...rows.map((row) =>
+    make('tr', {},
+      make('td', {}, make('button', { type: 'button', class: 'link', 'data-channel': row.name, onclick: () => open(row) }, row.name)),
+      make('td', {}, make('span', { class: `tag ${row.kind}` }, row.kind)),
+      make('td', { class: 'number' }, number(row.subscribers)),
+      make('td', { class: 'number' }, row.members === null ? '' : number(row.members)))));
+  if (focused) at('channels-rows').querySelector(`[data-channel="${CSS.escape(focused)}"]`)?.focus();
+  say('channels-more', total, rows.length, 'channel');
+  at('create-channels').replaceChildren(...rows.slice(0, 50).map((row) => make('option', { value: row.name })));
+  if (opened) await showChannel();
+});
+
+function open(row) {
+  opened = { app: row.app, name: row.name };
+  showChannel();
+}
+
+async function showChannel() {
+  const { app, name } = opened;
+  const panel = at('channel');
+  let found = null;
+  try {
+    found = await ask(`api/channels/${encodeURIComponent(app)}/${encodeURIComponent(name)}`);
+  } catch {
+    // vacant meanwhile
+  }
+  const close = make('button', { type: 'button', onclick: () => { opened = null; panel.hidden = true; } }, 'Close');
+  const parts = [make('h2', {}, name), make('p', {}, make('span', { class: `tag ${found?.kind ?? kindOf(name)}` }, found?.kind ?? kindOf(name)), ' ',
+    found ? plural(found.subscribers, 'subscriber') : 'nobody is subscribed any more')];
+  if (found?.members.length) parts.push(make('h3', {}, plural(found.members.length, 'member')), make('ul', { class: 'members' }, ...found.members.map(member)));
+  if (found?.cached) parts.push(make('h3', {}, 'Last event'), make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Last event' }, pretty(found.cached)));
+  if (found) parts.push(make('h3', {}, 'Sockets'), make('p', { class: 'mono' }, found.sockets.slice(0, 20).join(', ') + (found.sockets.length > 20 ? ' …' : '')));
+  const key = JSON.stringify(found);
+  if (panel.dataset.key === key && !panel.hidden) return;
+  panel.dataset.key = key;
+  panel.replaceChildren(...parts, make('p', {}), close);
+  panel.hidden = false;
+}
+
+function member({ id, info, connections }) {
+  let name = '';
+  try {
+    const known = JSON.parse(info ?? 'null');
+    name = typeof known === 'string' ? known : known?.name ?? known?.username ?? known?.email ?? '';
+  } catch {
+    // no JSON, no name
+  }
+  const title = String(name || id);
+  return make('li', {}, make('span', { class: 'face', 'aria-hidden': 'true' }, title.slice(0, 2).toUpperCase()),
+    make('span', {}, title, make('small', {}, [name && `id ${id}`, plural(connections, 'connection')].filter(Boolean).join(', '))));
+}
+
+const refreshConnections = whileShown('connections', 2_000, async () => {
+  const { total, rows } = await ask(`api/connections?search=${encodeURIComponent(at('connections-search').value.trim())}`);
+  at('connections-rows').replaceChildren(...rows.map((row) =>
+    make('tr', {},
+      make('td', {}, make('code', {}, row.id)), make('td', {}, row.user), make('td', {}, make('code', {}, row.address)),
+      make('td', {}, ...row.channels.slice(0, 6).flatMap((name) => [channelCode(name), ' ']), row.count > 6 ? `and ${row.count - 6} more` : ''),
+      make('td', { class: 'number' }, row.slow ? 'slow' : row.silent < 1 ? 'no' : span(row.silent * 1000)))));
+  say('connections-more', total, rows.length, 'connection');
+});
+
+function say(id, total, shown, noun) {
+  at(id).textContent = total > shown ? `${number(shown)} of ${plural(total, noun)}: the filter finds the others.` : '';
+}
+
+at('channels-search').addEventListener('input', refreshChannels);
+at('connections-search').addEventListener('input', refreshConnections);

@@ -1,0 +1,117 @@
+// The live stream, and the part of it that needs a look.
+import { at, channelCode, clock, eventName, make, number, plural, pretty, span } from './dom.js';
+
+const MOST_ROWS = 300;
+const MOST_TROUBLE = 8;
+const KINDS = {
+  connection: 'Connections', subscription: 'Subscriptions', job: 'Jobs', broadcast: 'Broadcasts',
+  client: 'Client events', api: 'API calls', refusal: 'Refusals',
+};
+const DETAILS = {
+  app: 'App', socket: 'Socket', user: 'User', job: 'Job', queue: 'Queue', rung: 'Resolved by',
+  attempts: 'Attempt', origin: 'Came by', code: 'Code',
+};
+
+const counts = {};
+const toggles = {};
+let kept = []; // newest last, for a filter that changes
+let held = null; // rows that wait while the stream is paused
+
+for (const [kind, title] of Object.entries(KINDS)) {
+  counts[kind] = 0;
+  const toggle = make('input', { type: 'checkbox', checked: true, onchange: redraw });
+  const count = make('span', { class: 'n' });
+  toggles[kind] = { toggle, count };
+  at('kinds').append(make('label', { 'data-kind': kind }, toggle, title, count));
+}
+
+const isShown = (row) => toggles[row.kind].toggle.checked && holds(row, at('live-search').value.trim().toLowerCase());
+
+const holds = (row, text) => !text || ['text', 'event', 'channel', 'socket', 'user', 'job', 'why', 'app', 'queue', 'rung']
+  .some((name) => String(row[name] ?? '').toLowerCase().includes(text));
+
+export function addRows(rows, missed) {
+  for (const row of rows) {
+    counts[row.kind] += 1;
+    if (row.tone === 'bad' || row.tone === 'warn') addTrouble(row);
+  }
+  for (const kind of new Set(rows.map((row) => row.kind))) toggles[kind].count.textContent = number(counts[kind]);
+  if (held) {
+    held = [...held, ...rows].slice(-MOST_ROWS);
+    at('pause').textContent = `Resume (${held.length})`;
+    return;
+  }
+  keep(rows);
+  put(rows.filter(isShown), true);
+  at('missed').hidden = !missed;
+  if (missed) at('missed').textContent = `Much is happening: ${plural(missed, 'row')} of the last moment left out. All are counted.`;
+}
+
+function keep(rows) {
+  kept = [...kept, ...rows].slice(-MOST_ROWS);
+}
+
+function put(rows, fresh) {
+  const list = at('stream');
+  const items = rows.map((row) => item(row, fresh)).reverse();
+  list.prepend(...items);
+  while (list.childElementCount > MOST_ROWS) list.lastElementChild.remove();
+}
+
+function redraw() {
+  at('stream').replaceChildren();
+  put(kept.filter(isShown), false);
+}
+
+function addTrouble(row) {
+  const list = at('trouble');
+  list.prepend(item(row, true));
+  while (list.childElementCount > MOST_TROUBLE) list.lastElementChild.remove();
+}
+
+function item(row, fresh) {
+  const what = make('span', { class: 'what' },
+    row.event ? eventName(row.event) : null,
+    row.channel ? make('span', {}, ...row.channel.split(', ').slice(0, 4).map(channelCode)) : null,
+    row.event || row.channel || !row.socket ? null : make('code', {}, row.socket),
+    row.why ? make('span', { class: 'why' }, ` ${row.why}`) : null);
+  for (const child of [...what.children].slice(1)) child.before(' ');
+  const line = [clock(row.at), make('span', { class: 'kind' }, row.text), what, make('span', { class: 'end' }, end(row))];
+  const body = details(row);
+  return make('li', { class: `row ${row.tone ?? ''}${fresh ? ' new' : ''}`, 'data-kind': row.kind },
+    body ? make('details', {}, make('summary', {}, ...line), body) : make('div', { class: 'flat' }, ...line));
+}
+
+function end(row) {
+  if (row.receivers !== undefined) return `to ${number(row.receivers)}`;
+  if (row.kind === 'subscription' && row.count !== undefined) return plural(row.count, 'subscriber');
+  const parts = [row.rung, row.ms !== undefined ? span(row.ms) : '', row.delay !== undefined ? `in ${span(row.delay * 1000)}` : ''];
+  return parts.filter(Boolean).join(', ') || (row.code === undefined ? '' : String(row.code));
+}
+
+function details(row) {
+  const known = Object.entries(DETAILS).filter(([name]) => row[name] !== undefined);
+  if (!known.length && !row.data) return null;
+  const body = make('div', { class: 'body' },
+    make('dl', { class: 'details' }, ...known.flatMap(([name, title]) => [make('dt', {}, title), make('dd', {}, String(row[name]))])));
+  if (row.data) body.append(make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Data' }, pretty(row.data)));
+  return body;
+}
+
+export function togglePause() {
+  const rows = held;
+  held = rows ? null : [];
+  if (rows) {
+    keep(rows);
+    put(rows.filter(isShown), true);
+  }
+  at('pause').textContent = held ? 'Resume' : 'Pause';
+  at('pause').setAttribute('aria-pressed', String(Boolean(held)));
+}
+
+at('pause').addEventListener('click', togglePause);
+at('clear').addEventListener('click', () => {
+  kept = [];
+  redraw();
+});
+at('live-search').addEventListener('input', redraw);

@@ -1,0 +1,65 @@
+// The way of each of the last broadcasts, as a timeline.
+import { ask, at, channelCode, clock, eventName, make, number, span, whileShown } from './dom.js';
+
+let known = [];
+
+const refresh = whileShown('broadcasts', 1_000, async () => {
+  const found = await ask('api/ways');
+  if (JSON.stringify(found) === JSON.stringify(known)) return;
+  known = found;
+  draw();
+});
+
+function draw() {
+  const text = at('ways-search').value.trim().toLowerCase();
+  const ways = known.map(told).filter((way) => !text || way.words.toLowerCase().includes(text));
+  at('ways').replaceChildren(...ways.map(item));
+}
+
+/** What a list of steps says as a whole. */
+function told({ id, steps }) {
+  const reserved = steps.find((row) => row.step === 'reserved');
+  const resolved = steps.find((row) => row.step === 'resolved');
+  const sent = steps.filter((row) => row.kind === 'broadcast');
+  const ended = steps.findLast((row) => ['delivered', 'nothing', 'failed', 'released', 'given_back'].includes(row.step));
+  const first = steps[0];
+  const channels = [...new Set(sent.flatMap((row) => row.channel.split(', ')))];
+  const event = resolved?.event || reserved?.event || sent[0]?.event || '';
+  return { id, first, reserved, resolved, sent, ended, channels, event, words: [id, event, ...channels, resolved?.rung, ended?.why].join(' ') };
+}
+
+function item({ id, first, reserved, resolved, sent, ended, channels, event }) {
+  const steps = [];
+  const from = reserved?.at;
+  const after = (row) => (from === undefined ? '' : `+ ${span(Math.max(0, row.at - from) * 1000)}`);
+  if (reserved) {
+    steps.push(step('queued', 'Queued', queued(reserved)));
+    steps.push(step('', 'Reserved', reserved.attempts > 1 ? `attempt ${reserved.attempts}` : reserved.queue));
+  }
+  if (resolved) steps.push(step('resolved', resolved.rung ? `Resolved: ${resolved.rung}` : 'Not resolved', `in ${span(resolved.ms)}`));
+  if (sent.length) {
+    const receivers = sent.reduce((sum, row) => sum + row.receivers, 0);
+    steps.push(step('', 'Published', after(sent[0]) || `by ${sent[0].origin}`));
+    steps.push(step(receivers ? 'done' : 'warn', `Sent to ${number(receivers)}`, receivers ? (receivers === 1 ? 'socket' : 'sockets') : 'nobody listens'));
+  }
+  if (ended?.step === 'delivered') steps.push(step('done', 'Done', after(ended)));
+  else if (ended) steps.push(step(ended.tone ?? '', ended.text.replace('job ', ''), ended.delay ? `in ${span(ended.delay * 1000)}` : after(ended)));
+  return make('li', { class: 'way' },
+    make('p', { class: 'top' }, eventName(event), clock(first.at)),
+    make('p', { class: 'to' }, ...channels.map(channelCode), id.startsWith('#') ? null : make('code', { title: 'Job' }, id)),
+    make('ol', { class: 'steps', 'aria-label': 'Steps' }, ...steps),
+    ended?.why ? make('p', { class: `why ${ended.tone ?? ''}` }, ended.why) : null);
+}
+
+const step = (look, title, note) =>
+  make('li', { class: look }, make('b', {}, title.charAt(0).toUpperCase() + title.slice(1)), make('small', {}, note));
+
+/** Laravel tells the second only, so that nothing finer may be said. */
+function queued({ at: moment, queued_at: since }) {
+  if (since === undefined) return 'not told when';
+  const waited = moment - since;
+  return waited < 2 ? 'just before' : `${span(waited * 1000)} before`;
+}
+
+at('ways-search').addEventListener('input', draw);
+refresh();

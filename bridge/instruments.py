@@ -1,0 +1,195 @@
+"""The instruments: journal, tally, chart, statistics, metrics and dashboard, built, joined and run together.
+
+`observe` goes to the node, `step` to the worker; both only note down. On intervals (apscheduler) the chart
+gets a point, the store is asked for its depth, and the statistics are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from starlette.routing import BaseRoute
+
+from bridge.backstage import DashboardBackstage
+from bridge.dashboard.access import Access
+from bridge.dashboard.feed import Feed
+from bridge.dashboard.routes import Dashboard
+from bridge.errors import BridgeError, ConfigurationError
+from bridge.observers.chart import Chart
+from bridge.observers.journal import Journal
+from bridge.observers.metrics import MetricsAccess, Now, TallyCollector, metrics_route
+from bridge.observers.statistics import Taker
+from bridge.observers.tally import Tally
+from bridge.pusher.happenings import Happening
+from bridge.queues.queue import Queue
+from bridge.queues.steps import JobStep
+from bridge.queues.worker import Worker
+from bridge.rooms import build_statistics
+from bridge.server.node import Node
+from bridge.settings import Settings
+
+POINT_INTERVAL = 1.0  # seconds
+DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
+RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 t of rest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What the instruments look at. `helpers`: PHP processes by state."""
+
+    node: Node
+    worker: Worker
+    queue: Queue
+    helpers: Callable[[], Mapping[str, int]] = dict
+
+
+class Instruments:
+    """`is_open`: the dashboard asks for no password, and answers only to a name of this machine."""
+
+    def __init__(self, settings: Settings, *, is_open: bool = False) -> None:
+        self._settings = settings
+        self._is_open = is_open
+        self._apps = [app.id for app in settings.apps()]
+        self._counted = [app.id for app in settings.apps() if app.enable_statistics]
+        self._journal = Journal()
+        self._tally = Tally(self._apps)
+        self._chart = Chart(self._tally)
+        self._statistics = build_statistics(settings)
+        self._taker = Taker(self._tally)
+        self._backstage = DashboardBackstage(settings, self._statistics)
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._feed: Feed | None = None
+        self._depth_at = 0.0  # monotonic; when the store may be asked again
+        self._told = ""
+
+    def observe(self, happening: Happening) -> None:
+        self._journal.observe(happening)
+        self._tally.observe(happening)
+
+    def step(self, step: JobStep) -> None:
+        self._journal.step(step)
+        self._tally.step(step)
+
+    def routes(self, watched: Watched) -> Sequence[BaseRoute]:
+        """What is served besides the node's own: the dashboard and `/metrics`."""
+        settings, node = self._settings, watched.node
+        self._feed = Feed(
+            self._journal, self._chart, lambda: self._summary(watched), is_over=lambda: node.is_draining
+        )
+        dashboard = Dashboard(
+            path=settings.dashboard_path.strip("/"),
+            node=node,
+            access=Access(
+                password=settings.dashboard_password,
+                secrets=[app.secret for app in settings.apps()],
+                is_open=self._is_open,
+                origins=settings.dashboard_origins,
+            ),
+            feed=self._feed,
+            journal=self._journal,
+            backstage=self._backstage,
+            about={
+                "name": settings.laravel.name,
+                "queue": settings.queue_connection().name,
+                "queues": settings.queue_names(),
+            },
+        )
+        collector = TallyCollector(
+            self._tally, lambda: self._now(watched), lambda: watched.worker.counts["store_faults"]
+        )
+        access = MetricsAccess(settings.metrics_addresses, settings.metrics_token)
+        return [*dashboard.routes(), metrics_route(collector, access)]
+
+    def start(self, watched: Watched) -> None:
+        """On the loop."""
+        every = self._scheduler.add_job
+        lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+        every(self._chart.sample, "interval", seconds=POINT_INTERVAL, **lasting)
+        every(self._look_at_queue, "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting)
+        if self._statistics is not None:
+            every(self._write_statistics, "interval", seconds=self._settings.statistics_interval, **lasting)
+        self._scheduler.start()
+
+    async def stop(self) -> None:
+        """The last statistics are written, and every connection of the instruments is closed."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        await self._write_statistics()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._backstage.close()
+        if self._statistics is not None:
+            self._statistics.close()
+
+    # ---- on intervals -----------------------------------------------------------------------------
+
+    async def _look_at_queue(self, watched: Watched) -> None:
+        started = time.monotonic()
+        if started < self._depth_at:
+            return
+        with contextlib.suppress(BridgeError):  # the worker says so
+            self._chart.depths = await asyncio.to_thread(watched.queue.depth)
+        took = time.monotonic() - started
+        looks = self._feed is not None and self._feed.watchers > 0
+        rest = 0.0 if looks else IDLE_DEPTH_INTERVAL
+        self._depth_at = time.monotonic() + max(rest, RESTING_SHARE * took)
+
+    async def _write_statistics(self) -> None:
+        if self._statistics is None:
+            return
+        rows = {app_id: self._taker.take(app_id) for app_id in self._counted}
+        try:
+            await asyncio.to_thread(self._statistics.add, rows)
+            self._told = ""
+        except BridgeError as problem:
+            if self._told != str(problem):  # once, not every minute
+                self._told = str(problem)
+                about = {"action": "statistics", "why": str(problem)}
+                level = logging.INFO if isinstance(problem, ConfigurationError) else logging.WARNING
+                log.log(level, "statistics are not written", extra=about)
+
+    # ---- on request -------------------------------------------------------------------------------
+
+    def _summary(self, watched: Watched) -> dict[str, Any]:
+        node, tally = watched.node, self._tally
+        return {
+            "connections": tally.total("connections"),
+            "channels": sum(len(hub.channels) for hub in node.hubs.values()),
+            "subscriptions": tally.total("subscriptions"),
+            "slow": len(node.slow),
+            "failed": tally.steps["failed"],
+            "delivered": tally.steps["delivered"],
+            "rungs": {rung or "none": count for rung, count in list(tally.rungs.items())},
+            "store": watched.worker.store_answers.is_set(),
+            "queues": {
+                name: [depth.pending, depth.delayed, depth.reserved]
+                for name, depth in self._chart.depths.items()
+            },
+            "oldest": self._oldest(),
+        }
+
+    def _oldest(self) -> float | None:
+        """Seconds that the oldest waiting job has been due."""
+        due = [depth.oldest_at for depth in self._chart.depths.values() if depth.oldest_at is not None]
+        return round(max(0.0, time.time() - min(due)), 1) if due else None
+
+    def _now(self, watched: Watched) -> Now:
+        node = watched.node
+        return Now(
+            channels={hub.app.id: len(hub.channels) for hub in node.hubs.values()},
+            depths=self._chart.depths,
+            slow=len(node.slow),
+            answers=watched.worker.store_answers.is_set(),
+            helpers=watched.helpers(),
+        )

@@ -1,0 +1,87 @@
+"""Journal: the last things that happened, in order, for whoever opens the dashboard."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from bridge.pusher.happenings import (
+    ConnectionRefused,
+    Cut,
+    Happening,
+    MessageRefused,
+    Received,
+    SubscriptionRefused,
+)
+from bridge.queues.steps import JobStep
+
+KEPT = 1_000  # entries of what is common, and as many of what is rare
+
+RARE = frozenset({ConnectionRefused, SubscriptionRefused, MessageRefused, Cut})
+RARE_STEPS = frozenset({"nothing", "failed", "released"})
+
+
+class Entry(NamedTuple):
+    """`number` counts all entries since the start; `at` in unix seconds."""
+
+    number: int
+    at: float
+    what: Happening | JobStep
+
+
+class Journal:
+    """Two rings: what is rare is not washed away by what is common.
+
+    Written on the loop and in worker threads without a lock: `append` and `next` are atomic.
+    """
+
+    def __init__(self, *, kept: int = KEPT, clock: Callable[[], float] = time.time) -> None:
+        self._common: deque[Entry] = deque(maxlen=kept)
+        self._rare: deque[Entry] = deque(maxlen=kept)
+        self._numbers = itertools.count(1)
+        self._clock = clock
+
+    def observe(self, happening: Happening) -> None:
+        if type(happening) is not Received:  # every ping is one: counted elsewhere
+            self._keep(happening)
+
+    def step(self, step: JobStep) -> None:
+        self._keep(step)
+
+    def _keep(self, what: Happening | JobStep) -> None:
+        ring = self._rare if is_rare(what) else self._common
+        ring.append(Entry(next(self._numbers), self._clock(), what))
+
+    def since(self, number: int) -> Sequence[Entry]:
+        """What came after that entry and is still there, oldest first."""
+        newer = [entry for ring in (self._common, self._rare) for entry in _newer(ring, number)]
+        return sorted(newer, key=_number)
+
+    def way(self, job: str) -> Sequence[Entry]:
+        """All that is still known of a job, oldest first."""
+        return [entry for entry in self.since(0) if getattr(entry.what, "job", "") == job]
+
+
+def is_rare(what: Happening | JobStep) -> bool:
+    """Whether somebody may want to look at it: a refusal, a failure."""
+    return type(what) in RARE or (type(what) is JobStep and what.step in RARE_STEPS)
+
+
+def _newer(ring: deque[Entry], number: int) -> list[Entry]:
+    while True:
+        try:
+            newer = []
+            for entry in reversed(ring):
+                if entry.number <= number:
+                    break
+                newer.append(entry)
+            return newer
+        except RuntimeError:  # another thread has appended meanwhile
+            continue
+
+
+def _number(entry: Entry) -> int:
+    return entry.number
