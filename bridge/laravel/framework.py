@@ -81,6 +81,7 @@ _MODEL = (
     _Property(name="usesUniqueIds", default=False),
 )  # fmt: skip
 
+_HTTP = "Illuminate\\Http\\"
 _ELOQUENT = "Illuminate\\Database\\Eloquent\\"
 
 _TABLE: dict[str, _Class] = {
@@ -226,6 +227,40 @@ _TABLE: dict[str, _Class] = {
             "Laravel\\Fortify\\TwoFactorAuthenticatable",
         ),
         _Class(kind="trait"),
+    ),
+    # An unread parent, as an interface: what it is else cannot be told
+    _HTTP + "Request": _Class(interfaces=("Symfony\\Component\\HttpFoundation\\Request",)),
+    "Illuminate\\Contracts\\Support\\Responsable": _Class(kind="interface"),
+    "Illuminate\\Contracts\\Routing\\UrlRoutable": _Class(kind="interface"),
+    _HTTP + "Resources\\PotentiallyMissing": _Class(kind="interface"),
+    _HTTP + "Resources\\MissingValue": _Class(interfaces=(_HTTP + "Resources\\PotentiallyMissing",)),
+    _HTTP + "Resources\\MergeValue": _Class(properties=(_Property(name="data"),)),
+    _HTTP + "Resources\\Json\\JsonResource": _Class(
+        interfaces=(
+            "ArrayAccess",
+            "JsonSerializable",
+            "Illuminate\\Contracts\\Support\\Responsable",
+            "Illuminate\\Contracts\\Routing\\UrlRoutable",
+        ),
+        properties=(
+            _Property(name="resource"),
+            _Property(name="with", default=PhpArray()),
+            _Property(name="additional", default=PhpArray()),
+        ),
+    ),
+    _HTTP + "Resources\\Json\\ResourceCollection": _Class(
+        parent=_HTTP + "Resources\\Json\\JsonResource",
+        interfaces=("Countable", "IteratorAggregate"),
+        properties=(
+            _Property(name="collects"),
+            _Property(name="collection"),
+            _Property(name="preserveAllQueryParameters", default=False, visibility="protected"),
+            _Property(name="queryParameters", visibility="protected"),
+        ),
+    ),
+    _HTTP + "Resources\\Json\\AnonymousResourceCollection": _Class(
+        parent=_HTTP + "Resources\\Json\\ResourceCollection",
+        properties=(_Property(name="preserveKeys", default=False, since=(9, 45)),),
     ),
     "Illuminate\\Broadcasting\\Channel": _Class(properties=(_Property(name="name"),)),
     "Illuminate\\Broadcasting\\PrivateChannel": _Class(parent="Illuminate\\Broadcasting\\Channel"),

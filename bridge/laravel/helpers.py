@@ -17,6 +17,7 @@ from bridge.laravel.classes.collection import COLLECTION_CLASSES
 from bridge.laravel.classes.family import Act, Family, array, run, text
 from bridge.laravel.classes.items import COLLECTION, arrayable, collection, release
 from bridge.laravel.classes.moment import MOMENTS
+from bridge.laravel.classes.resource import REQUEST
 from bridge.laravel.classes.str import STR_CLASSES, STRINGABLE, stringable
 from bridge.laravel.config import Config
 from bridge.laravel.dotenv import convert
@@ -209,6 +210,7 @@ FUNCTIONS: dict[str, Act] = {
     "logger": _logger,
     "now": lambda php, name, zone=None: php.call_static(CARBON, "now", (zone,)),
     "optional": _optional,
+    "request": lambda php, name: PhpObject(REQUEST),
     "str": _str,
     "tap": _tap,
     "throw_if": _throw(when=True),

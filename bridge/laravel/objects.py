@@ -163,8 +163,7 @@ def to_array(value: PhpObject, php: Evaluator) -> Value:
         return converted
     if value.class_name in JSON_FORMS or value.class_name == "stdClass":
         return None
-    native = php.world.native(value.class_name)
-    if native is None and not php.is_a(value, _ARRAYABLE):
+    if not php.is_a(value, _ARRAYABLE):
         return None
     return php.call_method(value, "toArray")
 

@@ -103,7 +103,8 @@ def _write(php: Evaluator, holder: Value, name: str, value: Value) -> None:
     if holder.class_name == "stdClass":
         holder.properties[name.encode()] = stored(value)
         return
-    if php.world.native(holder.class_name) is not None or not php.declared(holder):
+    native = php.world.native(holder.class_name)
+    if (native is not None and not getattr(native, "assignable", False)) or not php.declared(holder):
         php.refuse(f"an assignment to {holder.class_name}::${name}")
     place = slot(php, holder, name)
     if place is None:

@@ -58,7 +58,8 @@ class Native(Protocol):
     """A class, or a family of classes, whose behaviour is written in Python.
 
     Each raises Refused for what it does not know; `method` and `name` are as written in the source. A class
-    whose methods may be called with named arguments has `parameters`: lower-case method → their names.
+    whose methods may be called with named arguments has `parameters`: lower-case method → their names. One
+    whose objects have properties of the app's own has a true `assignable`: these may be assigned.
     """
 
     def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value: ...
@@ -530,8 +531,8 @@ class Evaluator:
             return value
         if value is None:
             return PhpArray()
-        if isinstance(value, PhpObject):
-            if value.class_name != "stdClass":
+        if isinstance(value, PhpObject | EnumCase):
+            if value.class_name != "stdClass" or isinstance(value, EnumCase):
                 self.refuse("the cast of an object to an array")
             return PhpArray(
                 (array_key(k) if isinstance(k, bytes) else k, v) for k, v in value.properties.items()

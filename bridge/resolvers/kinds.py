@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bridge.laravel.classes.channel import ChannelClass
 from bridge.laravel.classes.family import Family
+from bridge.laravel.classes.resource import ResourceClass
 from bridge.php import nodes as n
 from bridge.php.evaluate import Native
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What is known of a value: an object's class; of a relation or collection the class of its models;
-    of an array what stands in it."""
+    """What is known of a value: an object's class; of a relation or collection the class of its models, of
+    an API resource that of what it holds; of an array what stands in it."""
 
     class_name: str = ""
     item: str = ""
@@ -36,6 +37,15 @@ class Scope:
 def item_of(kind: Kind | None) -> Kind | None:
     """What a loop over the value, or a closure of its methods, gets."""
     return Kind(class_name=kind.item) if kind is not None and kind.many and kind.item else None
+
+
+def held_by(arguments: Sequence[Kind | None]) -> str:
+    """The class of what a resource, or each of a collection of resources, is made of; empty if not known."""
+    given = arguments[0] if arguments else None
+    if given is None:
+        return ""
+    listed = {inner.class_name for inner in given.entries}
+    return given.item if given.many else listed.pop() if len(listed) == 1 else given.class_name
 
 
 def either(first: Kind | None, second: Kind | None) -> Kind | None:
@@ -65,4 +75,6 @@ def offers(native: Native, method: str) -> bool | None:
             return method in native.methods
         case ChannelClass():
             return method.lower() == "__tostring"
+        case ResourceClass():
+            return None if native.knows(method) else False
     return None

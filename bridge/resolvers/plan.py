@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bridge.errors import Refused
+from bridge.laravel.classes.resource import ResourceClass
 from bridge.laravel.classes.values import COLLECTIONS
 from bridge.laravel.models import state
 from bridge.laravel.models.casts import is_cast, named_cast
@@ -118,6 +119,10 @@ class Plan(Walk):
             return
         for inner in kind.entries:
             self._sent(inner)
+        native = self._native(kind.class_name) if kind.class_name else None
+        if isinstance(native, ResourceClass):
+            self._made_resource(native, kind.class_name, (Kind(class_name=kind.item),))
+            return
         if kind.item and kind.class_name not in RELATION_CLASSES:
             self._whole(kind.item)
             return

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 from bridge.laravel.classes.collection import PROXIES, CollectionClass
 from bridge.laravel.classes.family import Family
+from bridge.laravel.classes.resource import METHODS as RESOURCE_METHODS
+from bridge.laravel.classes.resource import PROTECTED, STATICS
 from bridge.laravel.config import Config
 from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.casts import KNOWN_CLASSES, PRIMITIVE
@@ -46,6 +48,14 @@ def supported() -> str:
         ("Laravel: functions", _listed(helpers)),
         ("Laravel: its own events", _listed(EVENTS)),
         ("Laravel: classes", _classes()),
+        (
+            "API resources",
+            [
+                "Of JsonResource and its collections; what the request holds is refused.",
+                "",
+                *_listed([*RESOURCE_METHODS, *PROTECTED, *STATICS]),
+            ],
+        ),
         ("Models: methods", ["In any case of letters.", "", *_listed(METHODS)]),
         ("Models: casts", _listed([*PRIMITIVE, *KNOWN_CLASSES, "enums"])),
         ("Models: relations", _listed(name.rsplit("\\", 1)[-1] for name in relations)),

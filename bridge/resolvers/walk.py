@@ -12,6 +12,14 @@ from typing import Any
 
 from bridge.errors import JobError, Refused
 from bridge.laravel.classes.family import Family
+from bridge.laravel.classes.resource import (
+    ANONYMOUS,
+    METHODS,
+    PROTECTED,
+    REQUEST,
+    ResourceClass,
+    collected_by,
+)
 from bridge.laravel.classes.values import COLLECTIONS
 from bridge.laravel.models.facts import ATTRIBUTE
 from bridge.laravel.models.model import ModelClass
@@ -21,7 +29,7 @@ from bridge.php import nodes as n
 from bridge.php.classes import BoundMethod
 from bridge.php.evaluate import Evaluator, Native
 from bridge.php.syntax import lower_parameters
-from bridge.resolvers.kinds import Kind, Scope, either, item_of, offers
+from bridge.resolvers.kinds import Kind, Scope, either, held_by, item_of, offers
 from bridge.resolvers.world import AppWorld
 
 CARBON = "Illuminate\\Support\\Carbon"
@@ -39,6 +47,7 @@ class Walk(ABC):
         self._known: dict[tuple[str, str], Kind | None] = {}
         self._done: set[tuple[str, str]] = set()
         self._constructed: dict[str, dict[str, Kind | None]] = {}
+        self._wrapped: dict[str, str] = {}  # resource class → class of what it is first made of
         self._scope = Scope("", "", "")
         self._quiet = False
 
@@ -53,6 +62,10 @@ class Walk(ABC):
     @abstractmethod
     def _model_call(self, native: ModelClass, kind: Kind, node: n.MethodCall) -> Kind | None:
         """A method of Laravel's Model."""
+
+    @abstractmethod
+    def _sent(self, kind: Kind | None) -> None:
+        """A value that becomes JSON."""
 
     # ---- keeping account --------------------------------------------------------------------------
 
@@ -250,8 +263,10 @@ class Walk(ABC):
         if self._is_model(name):
             return self._attribute(name, node.name)
         native = self._native(name)
+        if isinstance(native, ResourceClass):
+            return self._resource_property(kind, node.name)
         if native is not None:
-            if isinstance(native, Family) and node.name not in native.properties:
+            if isinstance(native, Family) and not native.has_property(node.name):
                 self._note(f"the property {name}::${node.name}", node.line)
             return None
         found = self._find(name)
@@ -282,6 +297,8 @@ class Walk(ABC):
         native = self._native(name)
         if isinstance(native, ModelClass):
             return self._model_call(native, kind, node)
+        if isinstance(native, ResourceClass):
+            return self._resource_call(kind, node.name, node.line, arguments)
         if native is None:
             found = self._find(name)
             if found is None or not found.file:
@@ -289,6 +306,52 @@ class Walk(ABC):
         elif offers(native, method) is False:
             self._note(f"the method {name}::{method}()", node.line)
         return None
+
+    # ---- API resources ----------------------------------------------------------------------------
+
+    def _holds(self, kind: Kind) -> Kind | None:
+        """What the resource was made of, as far as it was seen."""
+        name = kind.item or self._wrapped.get(kind.class_name, "")
+        return Kind(class_name=name) if name else None
+
+    def _resource_property(self, kind: Kind, name: str) -> Kind | None:
+        held = self._holds(kind)
+        if name in (self._try(lambda: self._classes.properties(kind.class_name)) or {}):
+            return held if name == "resource" else self._property_kind(kind.class_name, name)
+        return self._attribute(held.class_name, name) if held and self._is_model(held.class_name) else None
+
+    def _resource_call(
+        self, kind: Kind, method: str, line: int, arguments: Sequence[Kind | None]
+    ) -> Kind | None:
+        """A method of Laravel's resources, else one of what the resource holds."""
+        native, held = self._native(kind.class_name), self._holds(kind)
+        if native is not None and offers(native, method) is False:
+            self._note(f"the method {kind.class_name}::{method}()", line)
+        elif method == "toArray":
+            self._sent(held)
+        elif method in PROTECTED or method in METHODS:
+            return kind if method == "additional" else None
+        elif held is not None and self._has(held.class_name, method):
+            return self._method(held.class_name, method, arguments)
+        return None
+
+    def _made_resource(self, native: ResourceClass, name: str, arguments: Sequence[Kind | None]) -> Kind:
+        """`new Resource($model)`, which is taken to be sent."""
+        held = held_by(arguments)
+        made = Kind(class_name=name, item=held)
+        if held:
+            self._wrapped.setdefault(name, held)
+        if not self._first("resource", name + ("?" if self._quiet else "")):
+            return made
+        self._try(lambda: native.require_plain(self._php, name))
+        if self._has(name, "__construct"):
+            self._method(name, "__construct", arguments)
+        if self._has(name, "toArray"):
+            self._sent(self._method(name, "toArray", (Kind(class_name=REQUEST),)))
+        else:
+            collects: str | None = self._try(lambda: collected_by(self._php, name))
+            self._sent(self._made_resource(native, collects, arguments) if collects else self._holds(made))
+        return made
 
     def _static_call(self, node: n.StaticCall) -> Kind | None:
         name = self._class_of(node.class_name)
@@ -306,6 +369,15 @@ class Walk(ABC):
                 self._note(f"{name}::{node.name}()", node.line)
         elif isinstance(native, ModelClass):
             self._note(f"{name}::{node.name}()", node.line)
+        elif isinstance(native, ResourceClass) and node.name in ("make", "collection"):
+            made = self._made_resource(native, name, arguments)
+            return made if node.name == "make" else Kind(class_name=ANONYMOUS, item=name, many=True)
+        elif isinstance(native, ResourceClass) and relative:
+            if node.name != "__construct":
+                own = Kind(class_name=self._scope.static_class)
+                return self._resource_call(own, node.name, node.line, arguments)
+        elif isinstance(native, ResourceClass):
+            self._note(f"the static method {name}::{node.name}()", node.line)
         elif isinstance(native, Family):
             if node.name not in native.statics:
                 self._note(f"the static method {name}::{node.name}()", node.line)
@@ -319,6 +391,8 @@ class Walk(ABC):
         if not name:
             return None
         native = self._native(name)
+        if isinstance(native, ResourceClass):
+            return self._made_resource(native, name, arguments)
         if isinstance(native, ModelClass) or (isinstance(native, Family) and not native.makes):
             self._note(f"new {name}", node.line)
         elif native is None and name != "stdClass":

@@ -12,6 +12,7 @@ from bridge.laravel import objects
 from bridge.laravel.classes.attribute import ATTRIBUTE, AttributeClass
 from bridge.laravel.classes.channel import CHANNELS, ChannelClass
 from bridge.laravel.classes.exception import ExceptionClass
+from bridge.laravel.classes.resource import RESOURCE, RESOURCE_CLASSES
 from bridge.laravel.framework import EXCEPTIONS, MODEL, framework_class
 from bridge.laravel.models.casts import Surroundings
 from bridge.laravel.models.model import ModelClass
@@ -34,7 +35,8 @@ _GLOBAL_CHANGES = re.compile(
     rb"['\"](app\.(timezone|locale|fallback_locale|key|cipher|previous_keys)|broadcasting|database)\b|"
     rb"\beloquent\.(retrieved|booting|booted|\*)|"
     rb"\b(Carbon|CarbonImmutable|Date)\s*::\s*(setTestNow|setToStringFormat|useMonthsOverflow|useYearsOverflow|"
-    rb"setHumanDiffOptions|enableHumanDiffOption|disableHumanDiffOption)\s*\(|\bPluralizer\s*::"
+    rb"setHumanDiffOptions|enableHumanDiffOption|disableHumanDiffOption)\s*\(|\bPluralizer\s*::|"
+    rb"Resource(Collection)?\s*::\s*(macro|mixin)\s*\("
 )
 # And those that change what models do in some cases only: field of `Surroundings` → the call.
 _MODEL_CHANGES = {
@@ -59,11 +61,12 @@ _PROVIDERS = ("app/Providers", "bootstrap")
 
 
 def natives(version: Version) -> dict[str, Native]:
-    """Classes written in Python, by name; models are found by their parent."""
+    """Classes written in Python, by name; models and resources of the app are found by their parent."""
     return {
         **dict.fromkeys(CHANNELS, ChannelClass()),
         **dict.fromkeys(RELATION_CLASSES, RelationClass()),
         **dict.fromkeys(EXCEPTIONS, ExceptionClass()),
+        **RESOURCE_CLASSES,
         ATTRIBUTE: AttributeClass(version),
     }
 
@@ -112,9 +115,16 @@ class AppWorld:
 
     def native(self, class_name: str) -> Native | None:
         if class_name not in self._natives:
-            is_model = self.classes.find(class_name) is not None and self.classes.is_a(class_name, MODEL)
-            self._natives[class_name] = self._models if is_model else None
+            self._natives[class_name] = self._by_ancestor(class_name)
         return self._natives[class_name]
+
+    def _by_ancestor(self, class_name: str) -> Native | None:
+        """Classes of the app that build on one written in Python."""
+        if self.classes.find(class_name) is not None:
+            for ancestor, native in ((MODEL, self._models), (RESOURCE, RESOURCE_CLASSES[RESOURCE])):
+                if self.classes.is_a(class_name, ancestor):
+                    return native
+        return None
 
     def restore_model(self, identifier: PhpObject, php: Evaluator) -> Value:
         """See `ModelClass.restore`."""

@@ -127,7 +127,7 @@ def test_a_class_is_found_through_its_app_parent_and_a_notification_by_its_chann
         ("return $this->order->customer->secret();", "the method App\\Models\\Customer::secret()"),
         ("return $this->help();", "the function session()"),
         ("return ['a' => \\Illuminate\\Support\\Facades\\Auth::id()];", "Auth::id()"),
-        ("return array_map(fn ($x) => request($x), [1]);", "the function request()"),
+        ("return array_map(fn ($x) => session($x), [1]);", "the function session()"),
         ("return ['a' => $this->order->items()->count()];", "count() on a relation"),
         ("return ['a' => $this->order->total];", "the cast Vendor\\Money"),
         ("return ['a' => $this->order->label];", "the function trans()"),
@@ -291,3 +291,56 @@ def test_a_folder_without_source_gives_a_clear_line(tmp_path: Path) -> None:
     done = events(tmp_path)
     assert done.out == ""
     assert "has no PHP source" in done.err
+
+
+RESOURCE = "class Order{0} extends \\Illuminate\\Http\\Resources\\Json\\{1} {{ {2} }}"
+SHOWN = "public function toArray($request) {{ return [{}]; }}"
+
+
+@pytest.mark.parametrize(
+    ("model", "resource", "reason"),
+    [
+        (
+            "",
+            SHOWN.format("'id' => $this->id, 'more' => $this->when(true, fn () => strtoupper($this->x))"),
+            "",
+        ),
+        ("", "", ""),
+        ("protected $casts = ['x' => 'wibble'];", "", "the cast wibble of App\\Models\\Order::$x"),
+        ("protected $casts = ['x' => 'wibble'];", SHOWN.format("$this->x"), "the cast wibble"),
+        ("", SHOWN.format("$request->user()"), "the method Illuminate\\Http\\Request::user()"),
+        ("", SHOWN.format("$this->when(true, fn () => session('a'))"), "the function session()"),
+        ("", SHOWN.format("$this->response()"), "the method App\\Resources\\OrderResource::response()"),
+        ("public function total() { return session('a'); }", SHOWN.format("$this->total()"), "session()"),
+        ("public function getXAttribute() { return session('a'); }", SHOWN.format("$this->x"), "session()"),
+        ("", "protected function filter($data) { return []; }", "OrderResource overrides filter()"),
+        ("", "public function __get($name) { return 1; }", "OrderResource overrides __get()"),
+        ("", "use \\Nobody\\Shows;", "the source of Nobody\\Shows is not known"),
+    ],
+)
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "new OrderResource($this->order)",
+        "OrderResource::make($this->order)->resolve()",
+        "OrderResource::collection([$this->order])",
+        "new OrderCollection([$this->order])",
+        "['in' => fn () => new OrderResource($this->order)]",
+    ],
+)
+def test_what_a_resource_shows_is_looked_at(
+    tmp_path: Path, model: str, resource: str, reason: str, expression: str
+) -> None:
+    app = app_with(
+        tmp_path,
+        Models_Order=f"class Order extends Model {{ {model} }}",
+        Resources_OrderResource=RESOURCE.format("Resource", "JsonResource", resource),
+        Resources_OrderCollection=RESOURCE.format("Collection", "ResourceCollection", ""),
+        Events_Shipped="use App\\Resources\\{OrderResource, OrderCollection};"
+        "class Shipped implements ShouldBroadcast { use SerializesModels; public \\App\\Models\\Order $order;"
+        " public function broadcastOn() { return ['a']; }"
+        f" public function broadcastWith() {{ return ['order' => {expression}]; }} }}",
+    )
+    found = report(app)["App\\Events\\Shipped"]
+    assert (found["rung"] == "native") is (not reason), found
+    assert reason in found["why"]

@@ -496,6 +496,9 @@ STATICS: dict[str, Act] = {
 class CollectionClass(Family):
     """Collections, whose undeclared properties are higher order proxies."""
 
+    def has_property(self, name: str) -> bool:
+        return name in PROXIES
+
     def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
         if name not in PROXIES:
             raise Thrown("Exception", f"Property [{name}] does not exist on this collection instance.")

@@ -49,6 +49,10 @@ class Family:
         """Whether there is a constructor."""
         return self._make is not None
 
+    def has_property(self, name: str) -> bool:
+        """Whether `read` knows the property."""
+        return name in self.properties
+
     def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
         if self._make is None:
             php.refuse(f"new {class_name}")

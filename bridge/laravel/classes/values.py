@@ -20,6 +20,9 @@ _ABBREVIATIONS = {"utc", "z", "gmt"}
 
 DATE_TIMES = frozenset({"DateTime", "DateTimeImmutable"})
 CARBONS = frozenset({"Carbon\\Carbon", "Carbon\\CarbonImmutable", "Illuminate\\Support\\Carbon"})
+# What stands in the array of an API resource until it is filtered, or for good where it never is
+MISSING = "Illuminate\\Http\\Resources\\MissingValue"
+MERGE = "Illuminate\\Http\\Resources\\MergeValue"
 COLLECTIONS = frozenset({"Illuminate\\Support\\Collection", "Illuminate\\Database\\Eloquent\\Collection"})
 
 
@@ -103,6 +106,8 @@ JSON_FORMS: dict[str, Callable[[PhpObject], Value]] = {
     "Illuminate\\Support\\Stringable": _text("value"),
     "Illuminate\\Support\\HtmlString": lambda value: PhpObject("stdClass"),
     "Illuminate\\Support\\Optional": lambda value: PhpObject("stdClass"),
+    MISSING: lambda value: PhpObject("stdClass"),
+    MERGE: _as_stored,
     "ArrayObject": _array_object,
     "Ramsey\\Uuid\\Lazy\\LazyUuidFromString": _text("string"),
 }

@@ -31,6 +31,14 @@ def _listed(arguments: Sequence[Value]) -> list[bytes]:
     return found
 
 
+def _get(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    """`getAttribute`, which sees no property of the object itself."""
+    name = php.text(arguments[0]).decode("utf-8", "surrogateescape")
+    if name in php.classes.properties(model.class_name):
+        php.refuse(f"the attribute {name}, which is a property of the model as well,")
+    return models.read(php, model, name)
+
+
 def _only(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
     names = _listed(arguments)
     return PhpArray(
@@ -115,7 +123,9 @@ METHODS: dict[str, Method] = {
     "getroutekey": lambda m, php, model, _: m.key(model, php),
     "gettable": lambda m, php, model, _: m.view(model, php).table.encode(),
     "getmorphclass": lambda m, php, model, _: m.morph_class(model.class_name).encode(),
-    "getattribute": lambda m, php, model, a: m.read(php, model, php.text(a[0]).decode()),
+    "getattribute": _get,
+    "offsetget": _get,
+    "offsetexists": lambda m, php, model, a: _get(m, php, model, a) is not None,
     "getattributes": lambda m, php, model, _: m.view(model, php).attributes.copy(),
     "toarray": lambda m, php, model, _: m.to_array(model, php),
     "jsonserialize": lambda m, php, model, _: php.call_method(model, "toArray"),
@@ -128,6 +138,7 @@ METHODS: dict[str, Method] = {
     "makehidden": _hide,
     "makevisible": _show,
     "append": _append,
+    "hasappended": lambda m, php, model, a: a[0] in state.names(model, "appends"),
     "broadcastchannel": _channel,
     "trashed": _trashed,
     "is": _is,
