@@ -54,7 +54,8 @@ def read_json(text: bytes, *, objects: bool, depth: int = MAX_DEPTH, big_as_text
     )
     try:
         decoded = text.decode()
-        if decoded[:1] == "\ufeff" or _depth(decoded) >= depth:
+        opened = decoded.count("[") + decoded.count("{")
+        if decoded[:1] == "\ufeff" or (opened >= depth and _depth(decoded) >= depth):
             raise NotJson("a byte order mark, or too deep")
         return _value(decoder.decode(decoded))
     except ValueError as error:

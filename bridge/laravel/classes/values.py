@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
 from bridge.php.values import PhpArray, PhpObject, Value
 
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)(?::?(\d\d))?\Z")
-_MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6})\Z")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\Z", re.ASCII)
 _ABBREVIATIONS = {"utc", "z", "gmt"}
 
 DATE_TIMES = frozenset({"DateTime", "DateTimeImmutable"})
@@ -28,18 +29,19 @@ COLLECTIONS = frozenset({"Illuminate\\Support\\Collection", "Illuminate\\Databas
 
 def moment(value: PhpObject) -> datetime:
     """The instant of a serialized DateTime or Carbon, aware. Raises Refused outside of years 1 to 9999."""
-    date, kind, zone = value.get("date"), value.get("timezone_type"), value.get("timezone")
-    match = _MOMENT.match(date.decode("ascii", "replace")) if isinstance(date, bytes) else None
-    if match is None or not isinstance(zone, bytes) or not isinstance(kind, int):
+    held = value.properties
+    date, kind, zone = held.get(b"date"), held.get(b"timezone_type"), held.get(b"timezone")
+    text = date.decode("ascii", "replace") if isinstance(date, bytes) else ""
+    if not _MOMENT.match(text) or not isinstance(zone, bytes) or not isinstance(kind, int):
         raise Refused(f"a {value.class_name} with a date that is not of the usual form")
-    year, month, day, hour, minute, second, micro = map(int, match.groups())
     try:
-        naive = datetime(year, month, day, hour, minute, second, micro)
+        naive = datetime.fromisoformat(text)
     except ValueError as error:
         raise Refused(f"a {value.class_name} with a date outside of the calendar") from error
     return naive.replace(tzinfo=time_zone(kind, zone.decode("ascii", "replace")))
 
 
+@lru_cache(maxsize=1024)
 def time_zone(kind: int, name: str) -> timezone | ZoneInfo:
     """`timezone_type` 1 offset, 2 abbreviation, 3 identifier."""
     if kind == 1 and (match := _OFFSET.match(name)):
@@ -62,7 +64,7 @@ def iso_json(instant: datetime) -> bytes:
         instant = instant.astimezone(UTC)
     except OverflowError as error:
         raise Refused("a date outside of the years 1 to 9999") from error
-    return instant.strftime(f"{instant.year:04d}-%m-%dT%H:%M:%S.%fZ").encode()
+    return instant.replace(tzinfo=None).isoformat("T", "microseconds").encode() + b"Z"
 
 
 def _carbon(value: PhpObject) -> Value:

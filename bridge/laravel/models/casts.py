@@ -100,12 +100,9 @@ def cast_enum(class_name: str, value: Value, php: Evaluator) -> Value:
     """The case of the enum for a stored value; null stays null."""
     if value is None or (isinstance(value, EnumCase) and value.class_name == class_name):
         return value
-    declared = php.classes.require(class_name)
-    for name in declared.cases:
-        case = EnumCase(class_name, name)
-        backing = php.backing_value(case)
+    for case, backing in php.classes.remember("cases", class_name, lambda: _cases(class_name, php)):
         if backing is None:
-            if isinstance(value, bytes) and value == name.encode():
+            if isinstance(value, bytes) and value == case.case.encode():
                 return case
             continue
         wanted = to_int(value) if isinstance(backing, int) and _integer(value) else value
@@ -114,6 +111,11 @@ def cast_enum(class_name: str, value: Value, php: Evaluator) -> Value:
         if identical(backing, wanted):
             return case
     raise Thrown("ValueError", f"a stored value is no case of {class_name}")
+
+
+def _cases(class_name: str, php: Evaluator) -> list[tuple[EnumCase, int | bytes | None]]:
+    cases = (EnumCase(class_name, name) for name in php.classes.require(class_name).cases)
+    return [(case, php.backing_value(case)) for case in cases]
 
 
 def _integer(value: Value) -> bool:

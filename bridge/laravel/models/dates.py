@@ -25,7 +25,7 @@ def carbon(moment: datetime, zone: tuple[int, str], *, immutable: bool = False) 
     return PhpObject(
         IMMUTABLE if immutable else CARBON,
         {
-            b"date": moment.strftime(f"{moment.year:04d}-%m-%d %H:%M:%S.%f").encode(),
+            b"date": moment.isoformat(" ", "microseconds").encode(),
             b"timezone_type": kind,
             b"timezone": name.encode(),
         },
@@ -37,6 +37,10 @@ def as_date_time(value: Value, zone: ZoneInfo, date_format: str | None) -> PhpOb
     if isinstance(value, PhpObject):
         return PhpObject(value.class_name, dict(value.properties))
     own = (3, zone.key)
+    usual = date_format in (None, DEFAULT_FORMAT)
+    match = _DATABASE.match(value) if usual and isinstance(value, bytes) else None
+    if match:
+        return carbon(_local(match.groups(), zone), own)
     if isinstance(value, int | float) or (isinstance(value, bytes) and is_numeric(value)):
         return carbon(_in_zone(_timestamp(to_float(value)), zone), own)
     if not isinstance(value, bytes):
@@ -44,11 +48,8 @@ def as_date_time(value: Value, zone: ZoneInfo, date_format: str | None) -> PhpOb
     match = _STANDARD.match(value)
     if match:
         return carbon(_local((*match.groups(), b"0", b"0", b"0", None), zone), own)
-    if date_format not in (None, DEFAULT_FORMAT):
+    if not usual:
         raise Refused(f"the date format {date_format} of a model")
-    match = _DATABASE.match(value)
-    if match:
-        return carbon(_local(match.groups(), zone), own)
     match = _ISO.match(value)
     if match:
         *parts, offset = match.groups()
@@ -73,10 +74,9 @@ def timestamp(value: PhpObject, moment: datetime) -> int:
 
 
 def _naive(parts: list[bytes | None] | tuple[bytes | None, ...]) -> datetime:
-    year, month, day, hour, minute, second = (int(part or b"0") for part in parts[:6])
-    micro = int((parts[6] or b"0").ljust(6, b"0"))
+    *whole, fraction = (part or b"0" for part in parts)
     try:
-        return datetime(year, month, day, hour, minute, second, micro)
+        return datetime(*map(int, whole), int(fraction.ljust(6, b"0")))  # type: ignore[call-arg,arg-type]
     except ValueError as error:
         raise Refused("a date that is not in the calendar") from error
 
@@ -88,6 +88,8 @@ def _local(parts: tuple[bytes | None, ...], zone: ZoneInfo) -> datetime:
     """
     naive = _naive(parts)
     first, second = (naive.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    if first == second:
+        return naive
     if first is not None and second is not None and first > second:
         raise Refused("a time of the hour that a clock change repeats")
     return naive.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None)

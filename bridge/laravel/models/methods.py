@@ -97,7 +97,7 @@ def _is(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequenc
         return False
     mine, theirs = models.view(model, php), models.view(other, php)
     same = models.key_text(models.key(model, php)) == models.key_text(models.key(other, php))
-    return same and mine.table == theirs.table and mine.connection == theirs.connection
+    return same and mine.setup.table == theirs.setup.table and mine.connection == theirs.connection
 
 
 def _dirty(model: PhpObject, php: Evaluator) -> PhpArray:
@@ -119,9 +119,9 @@ def _touches(names: Sequence[bytes], changes: PhpArray) -> bool:
 
 METHODS: dict[str, Method] = {
     "getkey": lambda m, php, model, _: m.key(model, php),
-    "getkeyname": lambda m, php, model, _: m.view(model, php).key_name.encode(),
+    "getkeyname": lambda m, php, model, _: m.view(model, php).setup.key,
     "getroutekey": lambda m, php, model, _: m.key(model, php),
-    "gettable": lambda m, php, model, _: m.view(model, php).table.encode(),
+    "gettable": lambda m, php, model, _: m.view(model, php).setup.table.encode(),
     "getmorphclass": lambda m, php, model, _: m.morph_class(model.class_name).encode(),
     "getattribute": _get,
     "offsetget": _get,

@@ -9,16 +9,17 @@ Queue/SerializesAndRestoresModelIdentifiers.php, 8.83 to 13.26.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from bridge.errors import Refused
 from bridge.laravel.broadcasting import MissingModel
 from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
-from bridge.laravel.inflection import camel, snake, studly, table_name
+from bridge.laravel.inflection import snake
 from bridge.laravel.models import casts, dates, relations, state
-from bridge.laravel.models.facts import ModelFacts, gives_attribute
+from bridge.laravel.models.facts import ModelFacts
 from bridge.laravel.models.methods import METHODS
-from bridge.laravel.models.records import Condition, Join, Query, Records
+from bridge.laravel.models.records import Records
+from bridge.laravel.models.setup import Accessor, Setup, is_fixed
+from bridge.laravel.models.statements import Query, is_any_of
 from bridge.php.evaluate import Evaluator, PhpClosure
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
@@ -28,33 +29,27 @@ _MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "d
 _SERIALIZES = "Illuminate\\Contracts\\Database\\Eloquent\\SerializesCastableAttributes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A model object with the facts of its class."""
+    """A model object with what its class and its settings say."""
 
-    model: PhpObject
-    facts: ModelFacts
-    attributes: PhpArray
-    connection: str
-    key_name: str
-    key_type: str
-    incrementing: bool
+    __slots__ = ("_default_connection", "attributes", "facts", "model", "setup")
 
-    @property
-    def table(self) -> str:
-        """`getTable()`."""
-        named = state.text(self.model, "table")
-        return named if named is not None else table_name(self.model.class_name).decode()
+    def __init__(self, model: PhpObject, setup: Setup, default_connection: str) -> None:
+        self.model: PhpObject = model
+        self.setup: Setup = setup
+        self.facts: ModelFacts = setup.facts
+        self.attributes: PhpArray = state.array(model, "attributes")
+        self._default_connection = default_connection
 
     @property
-    def base_name(self) -> str:
-        """Short class name in snake case."""
-        return snake(self.model.class_name.rsplit("\\", 1)[-1].encode()).decode()
+    def connection(self) -> str:
+        """Laravel's name of the connection it was read from."""
+        return state.text(self.model, "connection") or self._default_connection
 
     @property
     def foreign_key(self) -> str:
         """The column by which other tables point here."""
-        return f"{self.base_name}_{self.key_name}"
+        return f"{self.setup.base_name}_{self.setup.key_name}"
 
 
 class ModelClass:
@@ -68,6 +63,8 @@ class ModelClass:
         self._default_connection = default_connection
         self._to_array = to_array
         self._facts: dict[str, ModelFacts | Refused] = {}
+        self._blanks: dict[str, dict[int | bytes, Value]] = {}
+        self._setups: dict[str, tuple[Setup, ...]] = {}  # of a class: the newest and the first one
 
     # ---- restoring --------------------------------------------------------------------------
 
@@ -83,8 +80,7 @@ class ModelClass:
         if not isinstance(class_name, bytes) or not isinstance(key, int | bytes):
             raise Refused("a model identifier without a class or key")
         name = class_name.decode()
-        blank = self.blank(name, php)
-        rows = self.select(place, blank.table, (self._has_key(blank, (key,)),), limit=1)
+        rows = self.records.select(place, by_key(self.blank(name, php).setup, (key,), limit=1))
         if not rows:
             raise MissingModel(f"no query results for model [{name}]")
         model = self.hydrate(name, rows[0], place, php)
@@ -110,15 +106,13 @@ class ModelClass:
             raise Refused("relations of a collection of models, from Laravel 13 on")
         name = class_name.decode()
         wanted = [key for key in keys.values() if isinstance(key, int | bytes)]
-        rows = self.select(
-            place, self.blank(name, php).table, (self._has_key(self.blank(name, php), wanted),)
-        )
+        rows = self.records.select(place, by_key(self.blank(name, php).setup, wanted))
         models = [self.hydrate(name, row, place, php, among=len(rows)) for row in rows]
         self.eager_load(models, php)
-        by_key = {self.key_text(self.key(model, php)): model for model in models}
+        found_by = {self.key_text(self.key(model, php)): model for model in models}
         found = PhpArray()
         for position, key in enumerate(wanted):
-            model = by_key.get(self.key_text(key))
+            model = found_by.get(self.key_text(key))
             if model is not None:
                 found[position] = model
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": found})
@@ -127,28 +121,9 @@ class ModelClass:
     def key_text(key: Value) -> Value:
         return str(key).encode() if isinstance(key, int) else key
 
-    @staticmethod
-    def _has_key(blank: View, keys: Sequence[Value]) -> Condition:
-        if blank.key_type == "string":
-            keys = [str(key).encode() if isinstance(key, int) else key for key in keys]
-        column = f"{blank.table}.{blank.key_name}"
-        if len(keys) == 1:
-            return Condition(column=column, operator="=", value=keys[0])
-        return Condition(column=column, operator="in", value=tuple(keys))
-
-    def select(
-        self,
-        connection: str,
-        table: str,
-        conditions: tuple[Condition, ...],
-        *,
-        orders: tuple[tuple[str, str], ...] = (),
-        join: Join | None = None,
-        limit: int | None = None,
-    ) -> list[PhpArray]:
-        """Rows of the app's database."""
-        query = Query(table=table, conditions=conditions, orders=orders, join=join, limit=limit)
-        return self._records.select(connection, query)
+    @property
+    def records(self) -> Records:
+        return self._records
 
     @property
     def around(self) -> casts.Surroundings:
@@ -185,11 +160,8 @@ class ModelClass:
 
     def eager_load(self, models: Sequence[PhpObject], php: Evaluator) -> None:
         """What the class always loads (`$with`)."""
-        if not models:
-            return
-        if state.array(models[0], "withCount"):
-            raise Refused(f"{models[0].class_name} has $withCount")
-        self.load(models, [name.decode() for name in state.names(models[0], "with")], php)
+        if models:
+            self.load(models, self.view(models[0], php).setup.always_loaded, php)
 
     def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Evaluator) -> None:
         """`load`: relations by name, nested ones with dots, for all models (of one class) at once."""
@@ -230,24 +202,21 @@ class ModelClass:
 
     def view(self, model: PhpObject, php: Evaluator) -> View:
         """The object with its facts."""
-        facts = self.facts(model.class_name, php)
-        incrementing = model.properties.get(b"incrementing") is not False
-        key_type = state.text(model, "keyType") or "int"
-        if facts.unique_ids:
-            incrementing, key_type = False, "string"
-        return View(
-            model=model,
-            facts=facts,
-            attributes=state.array(model, "attributes"),
-            connection=state.text(model, "connection") or self._default_connection,
-            key_name=state.text(model, "primaryKey") or "id",
-            key_type=key_type,
-            incrementing=incrementing,
-        )
+        known = self._setups.get(model.class_name, ())
+        for setup in known:
+            if setup.is_of(model):
+                return View(model, setup, self._default_connection)
+        setup = Setup(model, self.facts(model.class_name, php), php.classes, self._around.version)
+        self._setups[model.class_name] = (setup, *known[-1:])
+        return View(model, setup, self._default_connection)
 
     def _new(self, class_name: str, php: Evaluator) -> PhpObject:
+        blank = self._blanks.get(class_name)
+        if blank is not None:
+            return PhpObject(class_name, dict(blank))
         facts = self.facts(class_name, php)
         model = php.instantiate(class_name)
+        fixed = True
         if self._around.version >= (11, 0):
             method = php.classes.method(class_name, "casts")
             if method is not None:
@@ -257,37 +226,22 @@ class ModelClass:
                 merged = state.array(model, "casts").copy()
                 merged.update((key, _cast_text(value)) for key, value in more.items())
                 state.put(model, "casts", merged)
+                body = php.classes.body(method.method)
+                fixed = php.classes.remember("fixed casts", class_name, lambda: is_fixed(body))
         if facts.soft_deletes:
             merged = state.array(model, "casts").copy()
             merged.setdefault(facts.deleted_at.encode(), b"datetime")
             state.put(model, "casts", merged)
+        if fixed:
+            self._blanks[class_name] = dict(model.properties)
         return model
 
     # ---- attributes ------------------------------------------------------------------------------
 
     def key(self, model: PhpObject, php: Evaluator) -> Value:
         """`getKey()`."""
-        return self._attribute(self.view(model, php), self.view(model, php).key_name.encode(), php)
-
-    def _casts(self, view: View) -> dict[bytes, casts.NamedCast]:
-        """`getCasts()`: the key's own type first, while it increments."""
-        found: dict[bytes, casts.NamedCast] = {}
-        if view.incrementing:
-            found[view.key_name.encode()] = casts.named_cast(view.key_type)
-        for name, cast in state.array(view.model, "casts").items():
-            if not isinstance(name, bytes) or not isinstance(cast, bytes):
-                raise Refused(f"the casts of {view.model.class_name}")
-            found[name] = casts.named_cast(cast.decode("utf-8", "replace"))
-        return found
-
-    def _date_names(self, view: View) -> list[bytes]:
-        """`getDates()`."""
-        names: list[bytes] = []
-        if view.model.properties.get(b"timestamps") is not False:
-            names = [name.encode() for name in (view.facts.created_at, view.facts.updated_at) if name]
-        if self._around.version < (10, 0):
-            names = state.names(view.model, "dates") + names
-        return names
+        view = self.view(model, php)
+        return self._attribute(view, view.setup.key, php)
 
     def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
         """`$model->name` for code outside; inside the model its own properties come first."""
@@ -310,8 +264,8 @@ class ModelClass:
     def _read_attribute(self, view: View, name: str, php: Evaluator) -> Value:
         """`getAttribute`."""
         key = name.encode("utf-8", "surrogateescape")
-        known = key in view.attributes or key in self._casts(view)
-        if known or self._accessor(view, name, php) is not None:
+        setup = view.setup
+        if key in view.attributes or key in setup.casts or setup.accessor(name) is not None:
             return self._attribute(view, key, php)
         loaded = state.array(view.model, "relations")
         if key in loaded:
@@ -327,35 +281,22 @@ class ModelClass:
             raise self._around.missing
         return None
 
-    def _accessor(self, view: View, name: str, php: Evaluator) -> tuple[str, bool] | None:
-        """The method that stands before the attribute, and whether it gives an Attribute object."""
-        classes, class_name = php.classes, view.model.class_name
-        old = f"get{studly(name.encode()).decode()}Attribute"
-        if classes.method(class_name, old) is not None:
-            return old, False
-        bound = classes.method(class_name, camel(name.encode()).decode())
-        if bound is not None and self._around.version >= (8, 77) and gives_attribute(bound):
-            return bound.method.name, True
-        return None
-
     def _attribute(self, view: View, key: bytes, php: Evaluator) -> Value:
         """`getAttributeValue`: accessor, else cast, else date, else as it is."""
         value = view.attributes.get(key)
-        accessor = self._accessor(view, key.decode("utf-8", "surrogateescape"), php)
+        accessor = view.setup.accessor(key.decode("utf-8", "surrogateescape"))
         if accessor is not None:
             got = self._accessed(view, accessor, value, php)
             if got is not None:
                 return got[0]
-        cast = self._casts(view).get(key)
+        cast = view.setup.casts.get(key)
         if cast is not None:
             return self._cast(view, key, cast, value, php)
-        if value is not None and key in self._date_names(view):
+        if value is not None and key in view.setup.dates:
             return self._date(view, value)
         return value
 
-    def _accessed(
-        self, view: View, accessor: tuple[str, bool], value: Value, php: Evaluator
-    ) -> tuple[Value] | None:
+    def _accessed(self, view: View, accessor: Accessor, value: Value, php: Evaluator) -> tuple[Value] | None:
         """What the accessor makes of the value; None where it only changes what is written."""
         method, marked = accessor
         if not marked:
@@ -375,7 +316,7 @@ class ModelClass:
         casting = casts.Casting(
             php=php,
             around=self._around,
-            date_format=state.text(view.model, "dateFormat"),
+            date_format=view.setup.date_format,
             argument=cast.argument,
         )
         if cast.name not in casts.KNOWN_CLASSES:
@@ -403,7 +344,7 @@ class ModelClass:
         return php.call_method(caster, "get", (view.model, key, value, view.attributes.copy()))
 
     def _date(self, view: View, value: Value) -> PhpObject:
-        return dates.as_date_time(value, self._around.zone, state.text(view.model, "dateFormat"))
+        return dates.as_date_time(value, self._around.zone, view.setup.date_format)
 
     def _serialize_date(self, view: View, value: PhpObject, php: Evaluator) -> Value:
         if view.facts.overrides_serialize_date:
@@ -420,34 +361,23 @@ class ModelClass:
             result[key] = value
         return result
 
-    def _arrayable(self, view: View, values: PhpArray) -> PhpArray:
-        """`getArrayableItems`: only visible ones, without hidden ones."""
-        visible, hidden = state.names(view.model, "visible"), state.names(view.model, "hidden")
-        return PhpArray(
-            (key, value)
-            for key, value in values.items()
-            if (not visible or key in visible) and key not in hidden
-        )
-
     def attributes_to_array(self, view: View, php: Evaluator) -> PhpArray:
-        result = self._arrayable(view, view.attributes)
-        for key in self._date_names(view):
-            if result.get(key) is not None:
+        held = view.attributes
+        columns = view.setup.columns(tuple(held))
+        result = PhpArray((key, held[key]) for key in columns.shown)
+        for key in columns.dates:
+            if result[key] is not None:
                 result[key] = self._serialize_date(view, self._date(view, result[key]), php)
         mutated = [name.encode() for name in view.facts.accessors if self._gets(view, name, php)]
         for key in mutated:
             if key in result:
                 result[key] = self._for_array(view, key, result[key], php)
-        for key, cast in self._casts(view).items():
-            if key in result and key not in mutated:
+        for key, cast in columns.casts:
+            if key not in mutated:
                 result[key] = self._cast_for_array(view, key, cast, result[key], php)
-        for key in self._appended(view):
+        for key in view.setup.appended:
             result[key] = self._for_array(view, key, None, php)
         return result
-
-    def _appended(self, view: View) -> list[bytes]:
-        appends = PhpArray((name, name) for name in state.names(view.model, "appends"))
-        return [name for name in self._arrayable(view, appends).values() if isinstance(name, bytes)]
 
     def _gets(self, view: View, name: str, php: Evaluator) -> bool:
         """Whether an accessor changes what is read: an Attribute may have only a setter."""
@@ -495,7 +425,9 @@ class ModelClass:
 
     def relations_to_array(self, view: View, php: Evaluator) -> PhpArray:
         result = PhpArray()
-        for key, value in self._arrayable(view, state.array(view.model, "relations")).items():
+        loaded = state.array(view.model, "relations")
+        for key in view.setup.shown(loaded):
+            value = loaded[key]
             name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key
             if value is None:
                 result[name] = None
@@ -555,6 +487,14 @@ class ModelClass:
             )
             return make(asked)
         php.refuse(f"the method {subject.class_name}::{method}()")
+
+
+def by_key(setup: Setup, keys: Sequence[int | bytes], *, limit: int | None = None) -> Query:
+    """What finds the models with these keys."""
+    if setup.key_type == "string":
+        keys = [str(key).encode() if isinstance(key, int) else key for key in keys]
+    key = is_any_of(f"{setup.table}.{setup.key_name}", tuple(keys))
+    return Query(table=setup.table, key=key, limit=limit)
 
 
 def _cast_text(value: Value) -> Value:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bridge.errors import Refused
 from bridge.laravel.inflection import snake
 from bridge.laravel.models import state
-from bridge.laravel.models.records import OPERATORS, Condition, Join
+from bridge.laravel.models.statements import OPERATORS, Condition, Join, Query, is_any_of
 from bridge.php.evaluate import Evaluator
 from bridge.php.operators import to_bool
 from bridge.php.values import PhpArray, PhpObject, Value
@@ -87,7 +87,7 @@ class Asked:
         return self.text(position).lstrip("\\")
 
     def key_of(self, class_name: str) -> str:
-        return self.models.blank(class_name, self.php).key_name
+        return self.models.blank(class_name, self.php).setup.key_name
 
 
 Make = Callable[[Asked], Relation]
@@ -108,7 +108,7 @@ def _has(*, many: bool) -> Make:
         description = Description(
             related=related,
             many=many,
-            local=asked.text(2, own.key_name),
+            local=asked.text(2, own.setup.key_name),
             foreign=asked.text(1, own.foreign_key),
         )
         return Relation(_SPACE + ("HasMany" if many else "HasOne"), asked.parent, description)
@@ -127,7 +127,7 @@ def _morph(*, many: bool) -> Make:
         description = Description(
             related=related,
             many=many,
-            local=asked.text(4, own.key_name),
+            local=asked.text(4, own.setup.key_name),
             foreign=id,
             conditions=(same_class,),
         )
@@ -139,7 +139,7 @@ def _morph(*, many: bool) -> Make:
 def _belongs_to_many(asked: Asked) -> Relation:
     related, own = asked.related(), asked.models.view(asked.parent, asked.php)
     other = asked.models.blank(related, asked.php)
-    segments = sorted([own.base_name, other.base_name])
+    segments = sorted([own.setup.base_name, other.setup.base_name])
     table = asked.text(1, "_".join(segments))
     if "\\" in table:
         raise Refused(f"a pivot class of its own in {asked.method}()")
@@ -149,8 +149,8 @@ def _belongs_to_many(asked: Asked) -> Relation:
         pivot_table=table,
         foreign=asked.text(2, own.foreign_key),
         pivot_related=asked.text(3, other.foreign_key),
-        local=asked.text(4, own.key_name),
-        related_key=asked.text(5, other.key_name),
+        local=asked.text(4, own.setup.key_name),
+        related_key=asked.text(5, other.setup.key_name),
     )
     return Relation(_SPACE + "BelongsToMany", asked.parent, description)
 
@@ -355,33 +355,10 @@ def _query(
     models: ModelClass, php: Evaluator, parent: PhpObject, description: Description, keys: Sequence[Value]
 ) -> list[tuple[PhpObject, Value]]:
     """The related models with the key of the parent that each belongs to."""
-    blank = models.blank(description.related, php)
-    facts = blank.facts
-    if facts.scope is not None:
-        raise facts.scope
-    table = blank.table
+    query = query_of(models, php, description, keys)
+    connection = connection_of(models, php, description, models.view(parent, php).connection)
     pivot = description.pivot_table
-    join = None
-    if pivot:
-        columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
-        join = Join(
-            table=pivot,
-            first=f"{table}.{description.related_key}",
-            second=f"{pivot}.{description.pivot_related}",
-            columns=tuple(columns),
-        )
-    owner = pivot or table
-    conditions = [
-        Condition(column=f"{owner}.{description.foreign}", operator="in", value=tuple(keys))
-        if len(keys) > 1
-        else Condition(column=f"{owner}.{description.foreign}", operator="=", value=keys[0]),
-        *description.conditions,
-    ]
-    if facts.soft_deletes and not description.with_trashed:
-        conditions.append(Condition(column=f"{table}.{facts.deleted_at}", operator="null"))
-    # As newRelatedInstance: the parent's, unless the class names one
-    connection = state.text(blank.model, "connection") or models.view(parent, php).connection
-    rows = models.select(connection, table, tuple(conditions), orders=description.orders, join=join)
+    rows = models.records.select(connection, query)
     result: list[tuple[PhpObject, Value]] = []
     for row in rows:
         pivots = PhpArray()
@@ -396,3 +373,36 @@ def _query(
         result.append((model, (pivots if pivot else row).get(description.foreign.encode())))
     models.eager_load([model for model, _ in result], php)
     return result
+
+
+def query_of(models: ModelClass, php: Evaluator, description: Description, keys: Sequence[Value]) -> Query:
+    """What finds the related models of parents with these keys. Refused where they have a global scope."""
+    blank = models.blank(description.related, php)
+    facts = blank.facts
+    if facts.scope is not None:
+        raise facts.scope
+    table, pivot = blank.setup.table, description.pivot_table
+    join = None
+    if pivot:
+        columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
+        join = Join(
+            table=pivot,
+            first=f"{table}.{description.related_key}",
+            second=f"{pivot}.{description.pivot_related}",
+            columns=tuple(columns),
+        )
+    conditions = description.conditions
+    if facts.soft_deletes and not description.with_trashed:
+        conditions += (Condition(column=f"{table}.{facts.deleted_at}", operator="null"),)
+    return Query(
+        table=table,
+        key=is_any_of(f"{pivot or table}.{description.foreign}", tuple(keys)),
+        conditions=conditions,
+        orders=description.orders,
+        join=join,
+    )
+
+
+def connection_of(models: ModelClass, php: Evaluator, description: Description, parents: str) -> str:
+    """As newRelatedInstance: that of the parents, unless the related class names one."""
+    return state.text(models.blank(description.related, php).model, "connection") or parents

@@ -5,38 +5,42 @@ A model that was read from the database and one that was serialized whole look t
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from bridge.errors import Refused
 from bridge.php.values import PhpArray, PhpObject, Value
 
 
+class _Keys(dict[str, tuple[bytes, bytes]]):
+    """Name → its keys as a protected and as a public property."""
+
+    def __missing__(self, name: str) -> tuple[bytes, bytes]:
+        self[name] = keys = b"\0*\0" + name.encode(), name.encode()
+        return keys
+
+
+KEYS = _Keys()
+
+
 def get(model: PhpObject, name: str) -> Value:
     """A protected property of Model (which an app's class may have made public)."""
-    protected, public = _keys(name)
+    protected, public = KEYS[name]
     properties = model.properties
     return properties[protected] if protected in properties else properties.get(public)
 
 
-@lru_cache(maxsize=64)
-def _keys(name: str) -> tuple[bytes, bytes]:
-    return b"\0*\0" + name.encode(), name.encode()
-
-
 def put(model: PhpObject, name: str, value: Value) -> None:
     """Sets a protected property of Model."""
-    protected, public = _keys(name)
+    protected, public = KEYS[name]
     model.properties[public if public in model.properties else protected] = value
 
 
 def array(model: PhpObject, name: str) -> PhpArray:
-    """A property that holds an array; null counts as empty."""
+    """A property that holds an array; null counts as empty. Not to be written to."""
     value = get(model, name)
-    if value is None:
-        return PhpArray()
-    if not isinstance(value, PhpArray):
+    if isinstance(value, PhpArray):
+        return value
+    if value is not None:
         raise Refused(f"the property ${name} of {model.class_name} is no array")
-    return value
+    return PhpArray()
 
 
 def names(model: PhpObject, name: str) -> list[bytes]:

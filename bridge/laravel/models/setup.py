@@ -1,0 +1,177 @@
+"""What the settings of a model object ($casts, $hidden, $table, …) come to, worked out once for all objects
+that have the same.
+
+Objects of a class share the very arrays of its defaults until a method such as `makeHidden` gives one its
+own. So whether an object still has the settings that a `Setup` was made from is told by identity.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+from bridge.errors import Refused
+from bridge.laravel.inflection import camel, snake, studly, table_name
+from bridge.laravel.models import casts, state
+from bridge.laravel.models.facts import ModelFacts, gives_attribute
+from bridge.laravel.version import Version
+from bridge.php import nodes as n
+from bridge.php.classes import ClassTable
+from bridge.php.values import PhpObject, Value
+
+# Properties of Model that say how its objects are read.
+_SETTINGS = (
+    "table", "primaryKey", "keyType", "incrementing", "timestamps", "casts", "dates", "dateFormat", "hidden",
+    "visible", "appends", "with", "withCount",
+)  # fmt: skip
+_PROPERTIES = tuple(key for name in _SETTINGS for key in state.KEYS[name])
+_KEPT = 64  # names of attributes and sets of columns remembered for one class
+
+Accessor = tuple[str, bool]  # the method, and whether it gives an Attribute object
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Of attributes with certain names: those that are shown, and the dates and casts among them."""
+
+    shown: tuple[int | bytes, ...]
+    dates: tuple[bytes, ...]
+    casts: tuple[tuple[bytes, casts.NamedCast], ...]
+
+
+class Setup:
+    """`model` gives the settings; `facts` are those of its class."""
+
+    def __init__(self, model: PhpObject, facts: ModelFacts, classes: ClassTable, version: Version) -> None:
+        self.facts = facts
+        settings: dict[int | bytes, Value] = {
+            key: model.properties[key] for key in _PROPERTIES if key in model.properties
+        }
+        self._model = PhpObject(model.class_name, settings)
+        self._values = tuple(map(model.properties.get, _PROPERTIES))
+        self._classes = classes
+        self._version = version
+        self._accessors: dict[str, Accessor | None] = {}
+        self._columns: dict[tuple[int | bytes, ...], Columns] = {}
+        unique = facts.unique_ids
+        self.incrementing = not unique and model.properties.get(b"incrementing") is not False
+        self.key_type = "string" if unique else state.text(model, "keyType") or "int"
+        self.key_name = state.text(model, "primaryKey") or "id"
+        self.key = self.key_name.encode()
+
+    def is_of(self, model: PhpObject) -> bool:
+        """Whether the object has the settings that this was made from."""
+        return all(map(operator.is_, map(model.properties.get, _PROPERTIES), self._values))
+
+    @cached_property
+    def table(self) -> str:
+        """`getTable()`."""
+        named = state.text(self._model, "table")
+        return named if named is not None else table_name(self._model.class_name).decode()
+
+    @cached_property
+    def base_name(self) -> str:
+        """Short class name in snake case."""
+        return snake(self._model.class_name.rsplit("\\", 1)[-1].encode()).decode()
+
+    @cached_property
+    def date_format(self) -> str | None:
+        return state.text(self._model, "dateFormat")
+
+    @cached_property
+    def casts(self) -> dict[bytes, casts.NamedCast]:
+        """`getCasts()`: the key's own type first, while it increments."""
+        found: dict[bytes, casts.NamedCast] = {}
+        if self.incrementing:
+            found[self.key] = casts.named_cast(self.key_type)
+        for name, cast in state.array(self._model, "casts").items():
+            if not isinstance(name, bytes) or not isinstance(cast, bytes):
+                raise Refused(f"the casts of {self._model.class_name}")
+            found[name] = casts.named_cast(cast.decode("utf-8", "replace"))
+        return found
+
+    @cached_property
+    def dates(self) -> tuple[bytes, ...]:
+        """`getDates()`."""
+        names: list[bytes] = []
+        if self._model.properties.get(b"timestamps") is not False:
+            names = [name.encode() for name in (self.facts.created_at, self.facts.updated_at) if name]
+        if self._version < (10, 0):
+            names = state.names(self._model, "dates") + names
+        return tuple(dict.fromkeys(names))
+
+    @cached_property
+    def always_loaded(self) -> tuple[str, ...]:
+        """`$with`."""
+        if state.array(self._model, "withCount"):
+            raise Refused(f"{self._model.class_name} has $withCount")
+        return tuple(name.decode() for name in state.names(self._model, "with"))
+
+    @cached_property
+    def appended(self) -> tuple[bytes, ...]:
+        """The shown ones of `$appends`, each once."""
+        names = dict.fromkeys(state.names(self._model, "appends"))
+        return tuple(name for name in names if self._is_shown(name))
+
+    def shown(self, names: Iterable[int | bytes]) -> tuple[int | bytes, ...]:
+        """`getArrayableItems`: only visible ones, without hidden ones."""
+        return tuple(name for name in names if self._is_shown(name))
+
+    def columns(self, names: tuple[int | bytes, ...]) -> Columns:
+        """What toArray makes of attributes with these names."""
+        known = self._columns.get(names)
+        if known is None:
+            shown = self.shown(names)
+            known = Columns(
+                shown=shown,
+                dates=tuple(name for name in self.dates if name in shown),
+                casts=tuple((name, cast) for name, cast in self.casts.items() if name in shown),
+            )
+            if len(self._columns) < _KEPT:
+                self._columns[names] = known
+        return known
+
+    def accessor(self, name: str) -> Accessor | None:
+        """The method that stands before the attribute."""
+        if name in self._accessors:
+            return self._accessors[name]
+        found = self._accessor(name)
+        if len(self._accessors) < _KEPT:
+            self._accessors[name] = found
+        return found
+
+    def _accessor(self, name: str) -> Accessor | None:
+        class_name = self._model.class_name
+        old = f"get{studly(name.encode()).decode()}Attribute"
+        if self._classes.method(class_name, old) is not None:
+            return old, False
+        bound = self._classes.method(class_name, camel(name.encode()).decode())
+        if bound is not None and self._version >= (8, 77) and gives_attribute(bound):
+            return bound.method.name, True
+        return None
+
+    @cached_property
+    def _hidden(self) -> frozenset[bytes]:
+        return frozenset(state.names(self._model, "hidden"))
+
+    @cached_property
+    def _visible(self) -> frozenset[bytes]:
+        return frozenset(state.names(self._model, "visible"))
+
+    def _is_shown(self, name: int | bytes) -> bool:
+        text = str(name).encode() if isinstance(name, int) else name
+        return (not self._visible or text in self._visible) and text not in self._hidden
+
+
+_FIXED = (n.Return, n.ArrayLiteral, n.Entry, n.Literal, n.ClassConstant)
+
+
+def is_fixed(part: object) -> bool:
+    """Whether code gives the same whenever it runs: nothing but a literal array of constants."""
+    if isinstance(part, tuple):
+        return all(map(is_fixed, part))
+    if not isinstance(part, n.Node):
+        return True
+    return isinstance(part, _FIXED) and all(is_fixed(getattr(part, one.name)) for one in fields(part))
