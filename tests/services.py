@@ -137,7 +137,7 @@ class Server:
         process.send_signal(signal.SIGCONT)
         process.send_signal(how)
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -428,7 +428,7 @@ def create_tables(url: sqlalchemy.URL, prefix: str = "") -> None:
 def _mariadb_answers(server: Server) -> bool:
     try:
         pymysql.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password, connect_timeout=2
+            host=server.host, port=server.port, user=server.user, password=server.password, connect_timeout=20
         ).close()
     except pymysql.Error:
         return False
@@ -446,7 +446,7 @@ def _postgres_answers(server: Server) -> bool:
 
 def _redis_answers(server: Server) -> bool:
     assert isinstance(server, Redis)
-    with contextlib.closing(server.client(socket_connect_timeout=2, socket_timeout=2)) as client:
+    with contextlib.closing(server.client(socket_connect_timeout=20, socket_timeout=20)) as client:
         try:
             return bool(client.ping())
         except redis.ConnectionError:

@@ -98,7 +98,7 @@ class Command:
             capture_output=True,
             cwd=self.app,
             env=environment(**environ),
-            timeout=60,
+            timeout=120,
         )
 
     def problem(self, code: int, *arguments: str, **environ: str) -> str:
@@ -271,7 +271,7 @@ def test_an_answer_comes_before_the_next_row_is_written(mapped: Command, tmp_pat
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["id"] == f"row {number}"
         process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_a_reader_that_goes_away_is_no_error(mapped: Command, tmp_path: Path) ->
     script = (
         f"{sys.executable} -m bridge resolve --app {mapped.app} {file} | head -1; exit ${{PIPESTATUS[0]}}"
     )
-    done = subprocess.run(["bash", "-c", script], capture_output=True, env=environment(), timeout=60)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, env=environment(), timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -397,7 +397,7 @@ def test_no_secret_is_written_while_it_serves(bridge: Command, tmp_path: Path) -
 
             wait_until("the job has failed", failed)
             process.terminate()
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=60) == 0
         engine.dispose()
         bridge.written += log.read_text()
         assert "Shipped" in bridge.written

@@ -47,10 +47,10 @@ class Demo:
     log: Path
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(self.address + path, headers=headers, trust_env=False)
+        return httpx.get(self.address + path, headers=headers, trust_env=False, timeout=60)
 
     def post(self, path: str, fields: object, **headers: str) -> httpx.Response:
-        return httpx.post(self.address + path, json=fields, headers=headers, trust_env=False)
+        return httpx.post(self.address + path, json=fields, headers=headers, trust_env=False, timeout=60)
 
     def meta(self, name: str) -> str:
         found = re.search(rf'<meta name="demo-{name}" content="([^"]+)">', self.get("/").text)
@@ -93,7 +93,7 @@ def subscribed(demo: Demo, *channels: str) -> Iterator[ClientConnection]:
     """A bare client, which the server has confirmed on every channel."""
     url = f"{demo.address.replace('http', 'ws')}/app/{demo.meta('key')}?protocol=7&client=bare&version=1.0"
     with connect(url) as client:
-        socket_id = json.loads(json.loads(client.recv(timeout=10))["data"])["socket_id"]
+        socket_id = json.loads(json.loads(client.recv(timeout=60))["data"])["socket_id"]
         for channel in channels:
             who = {"socket_id": socket_id, "channel_name": channel, "user_id": "7", "name": "Zoë"}
             signed = demo.post_as_page("/demo/auth", who).json()
@@ -101,7 +101,7 @@ def subscribed(demo: Demo, *channels: str) -> Iterator[ClientConnection]:
             client.send(json.dumps({"event": "pusher:subscribe", "data": data}))
         waiting = set(channels)
         while waiting:
-            message = json.loads(client.recv(timeout=10))
+            message = json.loads(client.recv(timeout=60))
             assert not message["event"].endswith("error"), message
             if message["event"] == "pusher_internal:subscription_succeeded":
                 waiting.remove(message["channel"])
@@ -202,7 +202,7 @@ def test_a_signal_ends_it_cleanly_with_nothing_left(tmp_path: Path, number: sign
         assert next(receive(client, 90))["channel"] == "ChatChannel"
         assert list(demo.temporary.glob("bridge-demo-*/database.sqlite"))
         demo.process.send_signal(number)
-        assert demo.process.wait(timeout=20) == 0
+        assert demo.process.wait(timeout=60) == 0
         assert list(demo.temporary.iterdir()) == []
         assert "Traceback" not in demo.log.read_text()
 
@@ -221,7 +221,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
             env=environment(TMPDIR=str(tmp_path)),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
     assert run.returncode == 78

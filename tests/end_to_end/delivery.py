@@ -139,7 +139,7 @@ class Delivery:
             f"{stage.web}/dispatch/to-others",
             data={"tag": tag},
             headers={"X-Socket-ID": socket_id},
-            timeout=30,
+            timeout=120,
         )
         assert answer.status_code == 204, answer.text
         stage.app.dispatch("line", tag=f"{tag}-after")

@@ -105,7 +105,7 @@ class Driver:
         return answer
 
     def join(self) -> None:
-        self._reader.join(timeout=10)
+        self._reader.join(timeout=60)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -138,5 +138,5 @@ def echo_driver(log: Path) -> Iterator[Driver]:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
+                process.wait(timeout=60)
             driver.join()

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 30.0  # seconds for anything that should happen soon; a loaded machine is slow, a hang is longer
+PATIENCE = 90.0  # seconds for anything that should happen soon; a loaded machine is slow, a hang is longer
 
 
 def wait_until(what: str, probe: Callable[[], T], timeout: float = PATIENCE) -> T:
@@ -78,10 +78,10 @@ def running(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):

@@ -35,7 +35,7 @@ class Supervisor:
 
     def ctl(self, *arguments: str) -> str:
         command = ["supervisorctl", "-c", str(self._configuration), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=90).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=180).stdout
 
     def pid(self) -> int:
         """The running program's process id; 0 when it is in any other state."""
@@ -100,6 +100,6 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     text = (ROOT / "systemd/bridge.service").read_text()
     unit.write_text(replaced(text, {"/opt/bridge/bin/bridge": sys.executable}))
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -35,7 +35,7 @@ class WireClient:
         self._connection = connection
         self.received: list[Received] = []
         self.close_code: int | None = None
-        first = json.loads(connection.recv(timeout=10))
+        first = json.loads(connection.recv(timeout=60))
         assert first["event"] == "pusher:connection_established", first
         self.socket_id: str = json.loads(first["data"])["socket_id"]
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -81,7 +81,7 @@ class WireClient:
             self.close_code = closed.rcvd.code if closed.rcvd else None
 
     def join(self) -> None:
-        self._reader.join(timeout=10)
+        self._reader.join(timeout=60)
 
 
 @contextlib.contextmanager

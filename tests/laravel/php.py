@@ -57,4 +57,4 @@ def php(body: str, *, component: str = "Support") -> Iterator[Php]:
         finally:
             assert process.stdin is not None
             process.stdin.close()
-            process.wait(timeout=10)
+            process.wait(timeout=60)

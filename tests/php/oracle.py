@@ -147,4 +147,4 @@ def oracle() -> Iterator[Oracle]:
         finally:
             assert process.stdin is not None
             process.stdin.close()
-            process.wait(timeout=10)
+            process.wait(timeout=60)

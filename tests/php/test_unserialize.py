@@ -212,10 +212,10 @@ def test_depth_ends_where_phps_ends(php: Oracle) -> None:
     ids=["depth", "missing entries", "short string", "trailing", "wide and deep", "self", "escapes"],
 )  # fmt: skip
 def test_hostile_texts_end_soon(data: bytes) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises((Unreadable, Refused)):
         unserialize(data)
-    assert time.monotonic() - started < 2
+    assert time.thread_time() - started < 5
 
 
 def test_time_is_linear() -> None:
@@ -223,9 +223,9 @@ def test_time_is_linear() -> None:
         data = b"a:%d:{" % entries + b"".join(b'i:%d;s:3:"abc";' % i for i in range(entries)) + b"}"
         best = 9.0
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.thread_time()
             unserialize(data)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     assert seconds(80_000) < 12 * seconds(20_000)

