@@ -21,7 +21,7 @@ import pymysql
 import pytest
 from pymysql.constants import CLIENT
 
-import bridge.resolvers.helper
+import bridge.resident.outages
 from bridge.errors import Refused, ServiceUnavailable, WouldFail
 from bridge.laravel.payload import BroadcastEvent
 from bridge.resolvers.helper import HelperRung
@@ -67,12 +67,12 @@ def make(own_app: Path) -> Iterator[Callable[..., HelperRung]]:
 @pytest.fixture
 def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pause that outlasts a machine which stands still for some seconds; `end_pause` ends it."""
-    monkeypatch.setattr(bridge.resolvers.helper, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(bridge.resident.outages, "FIRST_PAUSE", 60.0)
 
 
 def end_pause(rung: HelperRung) -> None:
     assert rung.down is not None
-    rung._outages._until = time.monotonic()
+    rung._resident.outages._until = time.monotonic()
     assert rung.down is None
 
 
