@@ -10,6 +10,7 @@ brings a fresh `ServerProtocol` that reads this client from then on.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import socket
 from collections import deque
@@ -40,12 +41,14 @@ except ImportError:  # no C extension for this platform
 
 MAX_MESSAGE = 65_536  # bytes of one message, all its fragments together
 BINARY_REFUSED, NOT_UTF8 = 1003, 1007
+NOT_UTF8_REASON = "text is not UTF-8"
 ABNORMAL, NO_CODE = 1006, 1005
 RESUME_PIECE = 65_536  # bytes handed over at once when a slow client reads again
 
 logger = logging.getLogger(__name__)
 
 Out = bytes | list[bytes] | None
+_Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Backlog:
@@ -79,6 +82,29 @@ class Backlog:
         return b"".join(piece)
 
 
+class Fragments:
+    """The text of a message of which only a part has come."""
+
+    __slots__ = ("_decoder", "texts")
+
+    def __init__(self) -> None:
+        self._decoder = _Utf8Decoder()
+        self.texts: list[str] = []
+
+    def add(self, data: bytes | bytearray | memoryview, *, is_last: bool) -> None:
+        """Raises UnicodeDecodeError as soon as no octet that may follow could mend it."""
+        self.texts.append(self._decoder.decode(bytes(data), is_last))
+
+
+class Wire(ServerProtocol):
+    """The library's, but a close frame may come between the fragments of a message (RFC 6455, 5.4)."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class Socket(asyncio.Protocol):
     """One upgraded connection. Only `Node` and `Outbox` call its public methods, on the loop.
 
@@ -110,8 +136,8 @@ class Socket(asyncio.Protocol):
         self._node = node
         self._raw: socket.socket | None = None
         self.send = _send_nothing
-        self._wire: ServerProtocol | None = ServerProtocol(max_size=MAX_MESSAGE, logger=logger)
-        self._fragments: bytearray | None = None
+        self._wire: Wire | None = Wire(max_size=MAX_MESSAGE, logger=logger)
+        self._fragments: Fragments | None = None
         self._is_closing = False
         self.address = ""
         self.out: Out = None
@@ -225,12 +251,6 @@ class Socket(asyncio.Protocol):
         if self._is_closing:
             return
         self._leave(code)
-        out, self.out = self.out, None
-        if out is not None:
-            self.write(b"".join(out) if type(out) is list else cast("bytes", out))
-        if self.backlog is not None:
-            self.transport.write(b"".join(self.backlog.chunks))
-            self.backlog.chunks.clear()
         wire = self._wire = self._wire or _open_protocol()
         if wire.state is State.OPEN:
             wire.send_close(code, reason)
@@ -245,9 +265,21 @@ class Socket(asyncio.Protocol):
         try:
             text = str(payload, "utf-8")
         except UnicodeDecodeError:
-            self.close(NOT_UTF8, "text is not UTF-8")
+            self.close(NOT_UTF8, NOT_UTF8_REASON)
             return
         self._node.receive(self, connection, text)
+
+    def _receive_fragment(self, connection: Connection[Socket], frame: Frame) -> None:
+        """Text that is not UTF-8 ends the connection at once, not only when the message is whole."""
+        message = self._fragments = self._fragments or Fragments()
+        try:
+            message.add(frame.data, is_last=frame.fin)
+        except UnicodeDecodeError:
+            self.close(NOT_UTF8, NOT_UTF8_REASON)
+            return
+        if frame.fin:
+            self._fragments = None
+            self._node.receive(self, connection, "".join(message.texts))
 
     def _receive_frames(self, data: bytes) -> None:
         """Bytes go through the library: the handshake, and whatever the fast reader leaves."""
@@ -278,27 +310,27 @@ class Socket(asyncio.Protocol):
         if connection is None:
             return
         match frame.opcode:
-            case Opcode.TEXT | Opcode.CONT if frame.fin:
-                begun, self._fragments = self._fragments, None
-                self._receive(frame.data if begun is None else begun + frame.data)
+            case Opcode.TEXT if frame.fin:
+                self._receive(frame.data)
                 return
-            case Opcode.TEXT:
-                self._fragments = bytearray(frame.data)
-            case Opcode.CONT:
-                if self._fragments is not None:
-                    self._fragments += frame.data
+            case Opcode.TEXT | Opcode.CONT:
+                self._receive_fragment(connection, frame)
+                if frame.fin:
+                    return
             case Opcode.BINARY:
                 self.close(BINARY_REFUSED, "messages are text")
                 return
             case Opcode.CLOSE:
                 return
+        if self.connection is None:
+            return
         try:  # fragments, pings and pongs count as life, and as messages
             connection.alive(self._node.now())
             connection.count(self._node.now())
         except ProtocolError as flood:
             self.close(flood.code, str(flood))
 
-    def _open(self, wire: ServerProtocol, request: Request) -> None:
+    def _open(self, wire: Wire, request: Request) -> None:
         """The upgrade is answered. A client that may not stay is let in, told the code, and closed with it:
         browsers hide the status of a refused upgrade from the page."""
         response = wire.accept(request)
@@ -347,10 +379,15 @@ class Socket(asyncio.Protocol):
     # The way out ----------------------------------------------------------------------------------------
 
     def _end(self, writes: list[bytes]) -> None:
-        """The last bytes are written, and the time for the client's answer runs."""
+        """What waits is written, then the last bytes, and the time for the client's answer runs."""
+        out, self.out = self.out, None
+        if out is not None:
+            self.write(b"".join(out) if type(out) is list else cast("bytes", out))
+        if self.backlog is not None:
+            self.transport.write(b"".join(self.backlog.chunks))
+            self.backlog.chunks.clear()
         self._is_closing = True
         self.send = _send_nothing  # from now on in the transport's order only
-        self.out = None
         self.transport.write(b"".join(writes))
         self._node.closing[self] = self._node.now() + self._node.close_timeout
 
@@ -376,10 +413,10 @@ def _send_nothing(data: bytes) -> int:
     return 0
 
 
-def _open_protocol() -> ServerProtocol:
-    return ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE, logger=logger)
+def _open_protocol() -> Wire:
+    return Wire(state=State.OPEN, max_size=MAX_MESSAGE, logger=logger)
 
 
-def _close_code(wire: ServerProtocol) -> int:
+def _close_code(wire: Wire) -> int:
     close = wire.close_rcvd or wire.close_sent
     return NO_CODE if close is None else int(close.code)

@@ -19,13 +19,14 @@ Frame = tuple[int, bytes]
 class Case:
     """
     sent      what the client sends
-    expected  all the frames that come back, in this order. When the last is no close frame, the client
-              closes with 1000 after it, and exactly that comes back as the very next thing
-    ends      the server has closed by itself: it hangs up after its close frame
+    behind    what it sends in one segment with the last octet of that: too late, the server ends here
+    expected  all the frames that come back: messages in this order, pongs in this order, a close frame last.
+              When there is none, the client closes with 1000, and exactly that comes back as the next thing
     """
 
     id: str
     sent: bytes
+    behind: bytes = b""
     expected: tuple[Frame, ...]
 
     @property

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from bridge.pusher.admission import Arrival
 from bridge.pusher.app import App, Limits
 from bridge.pusher.connection import Connection
 from bridge.pusher.outcome import Outcome
@@ -22,8 +23,8 @@ APP = App(
 
 
 class Echo(Node):
-    def admit(self, socket: Socket, key: str, origin: str | None) -> Connection[Socket]:
-        connection = super().admit(socket, key, origin)
+    def admit(self, socket: Socket, arrival: Arrival) -> Connection[Socket]:
+        connection = super().admit(socket, arrival)
         return Silent(connection.hub, socket, connection.socket_id, self.now())
 
     def receive(self, socket: Socket, connection: Connection[Socket], text: str) -> None:

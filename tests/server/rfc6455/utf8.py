@@ -10,9 +10,23 @@ VALID: tuple[tuple[str, bytes], ...] = (
     *(
         (f"U+{point:04X}", chr(point).encode())
         for point in (
-            *(0x0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xE000, 0xFFFD, 0x10000, 0x10FFFF),
+            *(
+                0x0,
+                0x7F,
+                0x80,
+                0x7FF,
+                0x800,
+                0xFFF,
+                0x1000,
+                0xD7FF,
+                0xE000,
+                0xFFFD,
+                0x10000,
+                0x10FFFE,
+                0x10FFFF,
+            ),
             # no characters, yet valid: a receiver has to take them
-            *(0xFFFE, 0xFFFF, *(plane << 16 | last for plane in range(1, 17) for last in (0xFFFE, 0xFFFF))),
+            *(0xFFFE, 0xFFFF, *(plane << 16 | last for plane in range(1, 16) for last in (0xFFFE, 0xFFFF))),
         )
     ),
 )
