@@ -6,12 +6,14 @@ flags, the environment or bridge.toml. A wrong value stops the start with one li
 read, what to do; the value itself is never shown.
 """
 
-from bridge.settings.load import AppSettings, EventMapping, Settings, load_settings
+from bridge.settings.apps import AppSettings, AppsTable
+from bridge.settings.load import EventMapping, Settings, load_settings
 from bridge.settings.table import SETTINGS, Setting, settings_table
 
 __all__ = [
     "SETTINGS",
     "AppSettings",
+    "AppsTable",
     "EventMapping",
     "Setting",
     "Settings",

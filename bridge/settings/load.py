@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,33 +15,10 @@ from bridge.laravel.coercion import Unknown, Value
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.dotenv import convert
 from bridge.secret import Secret
-from bridge.settings.table import COUNT, SETTINGS, Reader, Setting, Wrong, switch, text, words
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppSettings:
-    """One Pusher app that is served.
-
-    connections        names in config/broadcasting.php whose broadcasts go to it; none for `[[apps]]` alone
-    previous_secrets   still believed in signatures
-    max_connections    at once, None: as many as the server takes
-    limits             those that differ from `Settings.limits`
-    """
-
-    id: str
-    key: str
-    secret: Secret
-    name: str = ""
-    connections: tuple[str, ...] = ()
-    previous_secrets: tuple[Secret, ...] = ()
-    client_events: bool = True
-    allowed_origins: tuple[str, ...] = ()
-    max_connections: int | None = None
-    enabled: bool = True
-    tls_only: bool = False
-    subscription_count: bool = False
-    limits: Mapping[str, int] = field(default_factory=dict)
-    enable_statistics: bool = True
+from bridge.settings.apps import AppSettings, AppsTable, join, own_apps, read_apps_table, read_webhooks
+from bridge.settings.reading import no_strangers, read_value
+from bridge.settings.table import LIMIT, SETTINGS, Setting, text, words
+from bridge.webhooks.events import Webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +42,8 @@ class Settings:
     limits   the `limit_…` settings by the rest of their name, as `pusher.app.Limits` calls them
     events   class name without leading backslash → mapping
     own_apps `[[apps]]` as written; `apps()` joins them with the app's
+    apps_table  where more apps are read from while bridge runs
+    webhooks of every app
     origins  setting → where its value was read, for those that are not defaults
     """
 
@@ -108,6 +86,8 @@ class Settings:
     limits: Mapping[str, float]
     events: Mapping[str, EventMapping]
     own_apps: tuple[AppSettings, ...]
+    apps_table: AppsTable | None
+    webhooks: tuple[Webhook, ...]
     origins: Mapping[str, str] = field(repr=False)
 
     def queue_connection(self) -> QueueConnection:
@@ -127,7 +107,8 @@ class Settings:
     def apps(self) -> tuple[AppSettings, ...]:
         """The apps to serve: of every complete pusher and reverb connection, then those of bridge.toml.
 
-        ConfigurationError if there is none, if the default connection is incomplete, or if two disagree.
+        ConfigurationError if there is none (but for a table, which may bring some), if the default connection
+        is incomplete, or if two disagree.
         """
         broadcasting = self.laravel.broadcasting()
         apps: dict[str, AppSettings] = {}
@@ -136,7 +117,7 @@ class Settings:
                 continue
             missing = _missing(connection)
             if not missing:
-                _join(apps, self._app(connection), f"broadcasting.connections.{connection.name}")
+                join(apps, self._app(connection), f"broadcasting.connections.{connection.name}")
             elif connection.name == broadcasting.default:
                 raise self.laravel.config.error(
                     f"broadcasting.connections.{connection.name}.{missing[0]}",
@@ -145,8 +126,8 @@ class Settings:
                     + " and ".join(f"{connection.driver.upper()}_{_VARIABLES[name]}" for name in missing),
                 )
         for app in self.own_apps:
-            _join(apps, app, "[[apps]] in bridge.toml")
-        if not apps:
+            join(apps, app, "[[apps]] in bridge.toml")
+        if not apps and self.apps_table is None:
             raise self.laravel.config.error(
                 "broadcasting.connections",
                 "has no pusher or reverb connection with app_id, key and secret",
@@ -168,9 +149,8 @@ class Settings:
         )
 
 
-# Tables rather than single values: `[events."Class"]`, `[[apps]]`, `[app_config]`; as JSON in BRIDGE_NAME.
-_TABLES = ("events", "apps", "app_config")
-_LIMIT = "limit_"
+# Tables rather than single values: `[events."Class"]`, `[[apps]]`, `[apps_table]`, …; as JSON in BRIDGE_NAME.
+_TABLES = ("events", "apps", "apps_table", "webhooks", "app_config")
 _PLACES = ("BRIDGE_APP", "BRIDGE_CONFIG")  # what `--app` and `--config` say
 _VARIABLES = {"app_id": "APP_ID", "key": "APP_KEY", "secret": "APP_SECRET"}
 
@@ -189,10 +169,10 @@ def load_settings(
     base = Path(app_dir or environ.get("BRIDGE_APP") or ".")
     file, toml = _toml_file(base, config_file or environ.get("BRIDGE_CONFIG"))
     names = [setting.name for setting in SETTINGS]
-    _no_strangers(toml, [*names, *_TABLES], "", f"{file}")
+    no_strangers(toml, [*names, *_TABLES], "", f"{file}")
     variables = [*(setting.variable for setting in SETTINGS), *(f"BRIDGE_{t.upper()}" for t in _TABLES)]
     ours = [name for name in environ if name.startswith("BRIDGE_")]
-    _no_strangers(ours, [*variables, *_PLACES], "", "the environment")
+    no_strangers(ours, [*variables, *_PLACES], "", "the environment")
 
     def given(setting: Setting) -> Iterable[tuple[object, str]]:
         yield flags.get(setting.name), setting.flag
@@ -204,6 +184,9 @@ def load_settings(
     version = _value(by_name["laravel_version"], given(by_name["laravel_version"]), origins)
     timezone = _value(by_name["timezone"], given(by_name["timezone"]), origins)
     overrides = _overrides(*_table("app_config", toml, environ, file))
+    apps_table = read_apps_table(*_table("apps_table", toml, environ, file))
+    if apps_table is not None and apps_table.url is not None:
+        overrides[f"database.connections.{apps_table.connection}"] = apps_table.url.reveal()
     laravel = load(base, environ, version, overrides | ({"app.timezone": timezone} if timezone else {}))
 
     def all_sources(setting: Setting) -> Iterable[tuple[object, str]]:
@@ -216,12 +199,14 @@ def load_settings(
             yield None if isinstance(value, Unknown) else value, laravel.config.where(key)
 
     values = {setting.name: _value(setting, all_sources(setting), origins) for setting in SETTINGS}
-    limits = {name.removeprefix(_LIMIT): values.pop(name) for name in names if name.startswith(_LIMIT)}
+    limits = {name.removeprefix(LIMIT): values.pop(name) for name in names if name.startswith(LIMIT)}
     return Settings(
         laravel=laravel,
         limits=limits,
         events=_events(*_table("events", toml, environ, file)),
-        own_apps=_own_apps(*_table("apps", toml, environ, file), defaults=values),
+        own_apps=own_apps(*_table("apps", toml, environ, file), defaults=values),
+        apps_table=apps_table,
+        webhooks=read_webhooks(*_table("webhooks", toml, environ, file), key="webhooks"),
         origins=origins,
         **values,
     )
@@ -232,15 +217,8 @@ def _value(setting: Setting, sources: Iterable[tuple[object, str]], origins: dic
     for value, where in sources:
         if value is not None:
             origins[setting.name] = where
-            return _read(setting.read, value, setting.name, where)
+            return read_value(setting.read, value, setting.name, where)
     return setting.default
-
-
-def _read(read: Reader, value: object, key: str, where: str) -> Any:
-    try:
-        return read(value)
-    except Wrong as wrong:
-        raise ConfigurationError(key, "is wrong", where=where, mend=f"write {wrong}") from None
 
 
 def _toml_file(base: Path, named: Path | str | None) -> tuple[str, dict[str, Any]]:
@@ -258,15 +236,6 @@ def _toml_file(base: Path, named: Path | str | None) -> tuple[str, dict[str, Any
         raise ConfigurationError(
             "bridge.toml", f"is not TOML, {line}", where=str(path), mend="see https://toml.io"
         ) from None
-
-
-def _no_strangers(found: Iterable[str], known: list[str], prefix: str, where: str) -> None:
-    for name in found:
-        if name in known:
-            continue
-        near = difflib.get_close_matches(name, known, n=1)
-        mend = f"did you mean {near[0]}?" if near else f"take it out; known are {', '.join(known)}"
-        raise ConfigurationError(f"{prefix}{name}", "is no setting of bridge", where=where, mend=mend)
 
 
 def _table(name: str, toml: Mapping[str, Any], environ: Mapping[str, str], file: str) -> tuple[Any, str]:
@@ -313,7 +282,7 @@ def _events(table: Any, where: str) -> dict[str, EventMapping]:
         key = f'events."{name}"'
         if not isinstance(entry, dict):
             raise ConfigurationError(key, "is no table", where=where, mend=example)
-        _no_strangers(entry, ["channels", "as", "with"], f"{key}.", where)
+        no_strangers(entry, ["channels", "as", "with"], f"{key}.", where)
         channels = entry.get("channels")
         if not isinstance(channels, list) or not channels:
             raise ConfigurationError(f"{key}.channels", "is no list of texts", where=where, mend=example)
@@ -323,70 +292,13 @@ def _events(table: Any, where: str) -> dict[str, EventMapping]:
                 f"{key}.with", "is no table", where=where, mend='write with = {id = "{id}"}'
             )
         events[name.removeprefix("\\")] = EventMapping(
-            channels=_read(words, channels, f"{key}.channels", where),
-            name=_read(text, entry["as"], f"{key}.as", where) if "as" in entry else None,
+            channels=read_value(words, channels, f"{key}.channels", where),
+            name=read_value(text, entry["as"], f"{key}.as", where) if "as" in entry else None,
             data=data,
         )
     return events
 
 
-def _own_apps(table: Any, where: str, *, defaults: Mapping[str, Any]) -> tuple[AppSettings, ...]:
-    if table is None:
-        return ()
-    if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
-        raise ConfigurationError("apps", "is no list of tables", where=where, mend="write [[apps]]")
-    return tuple(_own_app(entry, f"apps[{n}]", where, defaults) for n, entry in enumerate(table))
-
-
-def _own_app(entry: dict[str, Any], key: str, where: str, defaults: Mapping[str, Any]) -> AppSettings:
-    _no_strangers(entry, list(_APP_FIELDS), f"{key}.", where)
-    found = {
-        name: _read(read, entry[name], f"{key}.{name}", where)
-        for name, read in _APP_FIELDS.items()
-        if name in entry
-    }
-    for name in ("id", "key", "secret"):
-        if name not in found:
-            raise ConfigurationError(
-                f"{key}.{name}", "is missing", where=where, mend="an app needs all three"
-            )
-    inherited = {name: defaults[name] for name in ("client_events", "allowed_origins", "enable_statistics")}
-    limits = {name.removeprefix(_LIMIT): found.pop(name) for name in list(found) if name.startswith(_LIMIT)}
-    return AppSettings(limits=limits, **(inherited | found))
-
-
-_APP_FIELDS: dict[str, Reader] = {
-    "id": lambda value: str(value) if isinstance(value, int) else text(value),
-    "key": text,
-    "secret": lambda value: Secret(text(value)),
-    "name": text,
-    "previous_secrets": lambda value: tuple(Secret(secret) for secret in words(value)),
-    "client_events": switch,
-    "allowed_origins": words,
-    "max_connections": COUNT,
-    "enabled": switch,
-    "tls_only": switch,
-    "subscription_count": switch,
-    **{setting.name: setting.read for setting in SETTINGS if setting.name.startswith(_LIMIT)},
-    "enable_statistics": switch,
-}
-
-
 def _missing(connection: BroadcastConnection) -> list[str]:
     given = {"app_id": connection.app_id, "key": connection.key, "secret": connection.secret}
     return [name for name, value in given.items() if not value]
-
-
-def _join(apps: dict[str, AppSettings], app: AppSettings, key: str) -> None:
-    """The app is among `apps`; an equal one keeps its connections and takes the later's permissions."""
-    for other in apps.values():
-        same = (other.id == app.id, other.key == app.key)
-        if any(same) and not (all(same) and other.secret == app.secret):
-            raise ConfigurationError(
-                key,
-                f"has the id or key of another app, {other.id}, but is not the same",
-                mend="give every app its own id and key, and one secret",
-            )
-    before = apps.get(app.id)
-    connections = (*before.connections, *app.connections) if before else app.connections
-    apps[app.id] = replace(app, connections=connections)

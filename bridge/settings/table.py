@@ -61,7 +61,7 @@ def _whole(least: int, most: int | None = None) -> Reader:
     return read
 
 
-def _seconds(value: object) -> float:
+def seconds(value: object) -> float:
     try:
         number = -1.0 if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -130,6 +130,7 @@ class Setting:
 
 
 COUNT = _whole(1)
+LIMIT = "limit_"  # begins the name of every row of `Limits`
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("host", text, "0.0.0.0", "Address to listen on, as `websockets:serve` does."),  # noqa: S104
@@ -157,7 +158,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("retry_after", COUNT, None, "Seconds until a job that was not finished is taken again.",
             "the connection's `retry_after`"),
     Setting("tries", COUNT, 3, "Attempts of a job that says no number itself."),
-    Setting("backoff", _seconds, 3.0, "Seconds before the next attempt of a job that says no number itself."),
+    Setting("backoff", seconds, 3.0, "Seconds before the next attempt of a job that says no number itself."),
     Setting("batch_size", _whole(1, 1000), 100, "Jobs reserved at once."),
     Setting("redis_prefix", lambda value: text(value) if value else "", None,
             "Prefix of the app's Redis keys, where it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
@@ -169,19 +170,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_connections", COUNT, None, "WebSocket connections at once.", "no limit"),
     Setting("trusted_proxies", networks, (), "Addresses or networks (`10.0.0.0/8`) of proxies whose"
             " `X-Forwarded-For` and `X-Forwarded-Proto` are believed.", "none"),
-    Setting("request_timeout", _seconds, 20.0, "Seconds in which an HTTP request has to be complete."),
+    Setting("request_timeout", seconds, 20.0, "Seconds in which an HTTP request has to be complete."),
     Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign."),
     Setting("max_backlog", _whole(1024), 1_048_576, "Bytes that may wait for a slow reader; then it is cut."),
-    Setting("stall_timeout", _seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
+    Setting("stall_timeout", seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
     Setting("php_binary", lambda value: text(value) if value else "", "php",
             "PHP's command line program, for events that only the app itself can tell;"
             " empty in `bridge.toml`: never."),
     Setting("php_processes", COUNT, 1, "PHP processes at most; none is started before it is needed."),
     Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
-    Setting("drain_seconds", _seconds, 10.0, "Seconds to finish what is held when told to stop."),
+    Setting("drain_seconds", seconds, 10.0, "Seconds to finish what is held when told to stop."),
     Setting("log_format", _log_format, "text", "text for people, or json: one object a line."),
     Setting("log_level", _level, "info", "debug, info, warning or error."),
-    *(Setting(f"limit_{limit.name}", COUNT, limit.default, limit.metadata["meaning"],
+    *(Setting(f"{LIMIT}{limit.name}", COUNT, limit.default, limit.metadata["meaning"],
               "no limit" if limit.default is None else "") for limit in fields(Limits)),
 )  # fmt: skip
 

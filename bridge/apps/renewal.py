@@ -1,0 +1,93 @@
+"""Renewal: apps, webhooks and certificate as they are now, without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bridge.apps.table import join_rows
+from bridge.errors import BridgeError
+from bridge.pusher.app import App
+from bridge.rooms import pusher_app
+from bridge.server.certificate import Certificate
+from bridge.server.node import Node
+from bridge.settings import Settings
+from bridge.webhooks.events import Webhook
+from bridge.webhooks.webhooks import Webhooks
+
+log = logging.getLogger(__name__)
+
+Served = Sequence[tuple[App, Sequence[Webhook]]]
+
+
+def read_apps(settings: Settings) -> Served:
+    """Every app with its webhooks. Raises ConfigurationError or ServiceUnavailable. May block."""
+    apps = settings.apps()
+    if settings.apps_table is not None:
+        apps = join_rows(apps, settings, settings.apps_table)
+    return [(pusher_app(app, settings), (*app.webhooks, *settings.webhooks)) for app in apps]
+
+
+@dataclass(slots=True)
+class Renewal:
+    """`use` once at the start, then `run`. What cannot be read leaves everything as it is, and is said.
+
+    reread   the settings as they are now
+    tell     says to the house of jobs that it shall read anew too
+    """
+
+    settings: Settings
+    node: Node
+    webhooks: Webhooks
+    certificate: Certificate | None
+    reread: Callable[[], Settings] | None
+    tell: Callable[[], None]
+
+    def use(self, served: Served) -> None:
+        """These apps and webhooks count from now on. On the loop."""
+        self.node.serve([app for app, _ in served])
+        self.webhooks.serve(served)
+        others = tuple(observer for observer in self.node.observers if observer != self.webhooks.observe)
+        listens = any(webhooks for _, webhooks in served)
+        self.node.observers = (*others, self.webhooks.observe) if listens else others
+
+    async def run(self, hung_up: asyncio.Event) -> None:
+        """For ever: everything when `hung_up` is set, the table's apps on its interval."""
+        while True:
+            table = self.settings.apps_table
+            try:
+                async with asyncio.timeout(max(table.interval, 1.0) if table else None):
+                    await hung_up.wait()
+            except TimeoutError:
+                await self._renew_apps()
+                continue
+            hung_up.clear()
+            self._renew_certificate()
+            if self.reread is not None:
+                await self._renew_settings(self.reread)
+            await self._renew_apps()
+            self.tell()
+            log.info("SIGHUP: apps, webhooks and certificate are read anew", extra={"action": "renew"})
+
+    def _renew_certificate(self) -> None:
+        if self.certificate is not None:
+            try:
+                self.certificate.reload()
+            except BridgeError as problem:
+                log.error("the old certificate stays", extra={"action": "renew", "why": str(problem)})
+
+    async def _renew_settings(self, reread: Callable[[], Settings]) -> None:
+        try:
+            self.settings = await asyncio.to_thread(reread)
+        except BridgeError as problem:
+            log.error("the old settings stay", extra={"action": "renew", "why": str(problem)})
+
+    async def _renew_apps(self) -> None:
+        try:
+            served = await asyncio.to_thread(read_apps, self.settings)
+        except BridgeError as problem:
+            log.warning("the old apps stay", extra={"action": "renew", "why": str(problem)})
+            return
+        self.use(served)
