@@ -14,13 +14,16 @@ import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from starlette.routing import BaseRoute
 
+from bridge.apps.renewal import Renewal, Served, read_apps
 from bridge.broadcast import Broadcast
 from bridge.errors import (
     BridgeError,
@@ -48,7 +51,6 @@ from bridge.rooms import (
     destinations,
     event_mappings,
     php_rung,
-    pusher_app,
     unique_locks,
 )
 from bridge.server.certificate import Certificate
@@ -56,11 +58,14 @@ from bridge.server.listener import Listener, bind, new_event_loop
 from bridge.server.node import Node
 from bridge.server.proxies import Proxies
 from bridge.settings import Settings
+from bridge.webhooks.webhooks import Webhooks
 
 START_PATIENCE = 5.0  # seconds in which the queue's store must answer for the first time
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Attempt:
@@ -140,7 +145,8 @@ class _Unhurried:
 
 
 class Deployed:
-    """What a deploy changes: made anew after `queue:restart`, in the worker's thread, between two batches.
+    """What a deploy changes: made anew after `queue:restart` or SIGHUP, in the worker's thread,
+    between two batches.
 
     `reread` gives the settings as they are now; None: what was read at the start counts for ever.
     """
@@ -158,6 +164,8 @@ class Deployed:
         self._tell = tell
         self._php = php
         self._reread = reread
+        self._is_stale = False
+        self._renewed = threading.Event()
         self._use(settings)
         self._signals = Signals(
             settings.laravel,
@@ -173,8 +181,18 @@ class Deployed:
 
     def paused(self) -> Collection[str]:
         """The queues from which nothing may be taken now."""
+        if self._is_stale:
+            self._is_stale = False
+            self._renew()
+            self._renewed.set()
         self._locks.retry()
         return self._signals.paused()
+
+    def renew(self, within: float = 5.0) -> None:
+        """As after `queue:restart`; from another thread. Waits for it, but `within` seconds at most."""
+        self._renewed.clear()
+        self._is_stale = True
+        self._renewed.wait(within)
 
     def unlock(self, jobs: Sequence[Job]) -> None:
         """The locks of unique events are free."""
@@ -208,13 +226,13 @@ class Deployed:
             self._use(self._reread())
         except BridgeError as problem:
             about = {"action": "restart_signal", "why": str(problem)}
-            log.warning("queue:restart: the app cannot be read anew, the old state stays", extra=about)
+            log.warning("the app cannot be read anew, the old state stays", extra=about)
             return
         locks.close()
         ladder.close()
         if self._php is not None:
             self._php.recycle()
-        log.info("queue:restart: source and configuration are read anew", extra={"action": "restart_signal"})
+        log.info("source and configuration are read anew", extra={"action": "restart_signal"})
 
 
 # ---- the whole ----------------------------------------------------------------------------------
@@ -243,8 +261,9 @@ class Daemon:
         settings = self.settings
         try:
             instruments = Instruments(settings, is_open=self.open_dashboard)
+            served = wait_for_store(partial(read_apps, settings))
             node = Node(
-                [pusher_app(app, settings) for app in settings.apps()],
+                [app for app, _ in served],
                 observers=[instruments.observe],
                 max_connections=settings.max_connections,
                 max_backlog=settings.max_backlog,
@@ -273,7 +292,7 @@ class Daemon:
                 contextlib.closing(deployed),
                 asyncio.Runner(loop_factory=new_event_loop) as runner,
             ):
-                runner.run(self._serve(listening, watched, failed, instruments))
+                runner.run(self._serve(listening, watched, failed, instruments, served, deployed.renew))
             return 0
         except BaseExceptionGroup as group:
             raise first_error(group) from None
@@ -284,9 +303,11 @@ class Daemon:
         watched: Watched,
         failed: FailedJobs,
         instruments: Instruments,
+        served: Served,
+        tell: Callable[[], None],
     ) -> None:
         node, worker, queue = watched.node, watched.worker, watched.queue
-        stopping = stop_signal()
+        stopping, hung_up = stop_signal(), hang_up_signal()
         certificate = None
         if self.settings.ssl_cert and self.settings.ssl_key:
             certificate = Certificate(self.settings.ssl_cert, self.settings.ssl_key)
@@ -298,8 +319,12 @@ class Daemon:
             certificate=certificate,
             request_timeout=self.settings.request_timeout,
         )
+        webhooks = Webhooks()
+        renewal = Renewal(self.settings, node, webhooks, certificate, self.reread, tell)
+        renewal.use(served)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
+            renewing = tasks.create_task(renewal.run(hung_up))
             try:
                 await listener.listening.wait()
                 await asyncio.to_thread(wait_for_store, queue.check)
@@ -311,7 +336,9 @@ class Daemon:
                 log.info("stopping", extra={"action": "drain"})
                 await asyncio.to_thread(worker.stop, self.settings.drain_seconds)
             finally:
+                renewing.cancel()
                 await listener.stop()
+                await webhooks.stop(self.settings.drain_seconds)
                 await instruments.stop()
         await asyncio.to_thread(_close, worker, queue, failed)
 
@@ -340,13 +367,19 @@ def stop_signal() -> asyncio.Event:
     return stopping
 
 
-def wait_for_store(check: Callable[[], object]) -> None:
-    """Returns once the store has answered. Raises ServiceUnavailable if it does not in START_PATIENCE."""
+def hang_up_signal() -> asyncio.Event:
+    """Set by each SIGHUP."""
+    hung_up = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    return hung_up
+
+
+def wait_for_store(check: Callable[[], T]) -> T:
+    """The store's answer, once it has one. Raises ServiceUnavailable if it has none in START_PATIENCE."""
     deadline = time.monotonic() + START_PATIENCE
     while True:
         try:
-            check()
-            return
+            return check()
         except ServiceUnavailable:
             if time.monotonic() > deadline:
                 raise

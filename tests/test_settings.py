@@ -286,7 +286,7 @@ def test_the_table_names_every_setting_and_every_field_is_in_it() -> None:
         assert f"| `{setting.name}` | `{setting.variable}` |" in table
     plain = {setting.name for setting in SETTINGS if not setting.name.startswith("limit_")}
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert fields - plain == {"laravel", "limits", "events", "own_apps", "origins"}
+    assert fields - plain == {"laravel", "limits", "events", "own_apps", "apps_table", "webhooks", "origins"}
     assert plain <= fields
 
 

@@ -34,8 +34,8 @@ def read_apps(settings: Settings) -> Served:
 class Renewal:
     """`use` once at the start, then `run`. What cannot be read leaves everything as it is, and is said.
 
-    reread   the settings as they are now
-    tell     says to the house of jobs that it shall read anew too
+    reread   the settings as they are now; None: those of the start count for ever
+    tell     makes the house of jobs read anew too, and waits for it; called in a thread
     """
 
     settings: Settings
@@ -67,8 +67,7 @@ class Renewal:
             self._renew_certificate()
             if self.reread is not None:
                 await self._renew_settings(self.reread)
-            await self._renew_apps()
-            self.tell()
+            await self._renew_apps(self.tell)
             log.info("SIGHUP: apps, webhooks and certificate are read anew", extra={"action": "renew"})
 
     def _renew_certificate(self) -> None:
@@ -84,10 +83,15 @@ class Renewal:
         except BridgeError as problem:
             log.error("the old settings stay", extra={"action": "renew", "why": str(problem)})
 
-    async def _renew_apps(self) -> None:
+    async def _renew_apps(self, tell: Callable[[], None] | None = None) -> None:
         try:
             served = await asyncio.to_thread(read_apps, self.settings)
         except BridgeError as problem:
             log.warning("the old apps stay", extra={"action": "renew", "why": str(problem)})
             return
+        if tell is not None:  # until it knows, jobs may still be for an app that is gone
+            new = {app.id for app, _ in served}
+            gone = [(hub.app, ()) for hub in self.node.hubs.values() if hub.app.id not in new]
+            self.use([*gone, *served])
+            await asyncio.to_thread(tell)
         self.use(served)

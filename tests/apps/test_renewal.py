@@ -1,0 +1,149 @@
+"""`bridge serve` after a change of its apps, webhooks and certificate: SIGHUP, or the table's interval."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+import sqlalchemy as sa
+from websockets.sync.client import connect
+
+from tests import services
+from tests.certificates import self_signed
+from tests.end_to_end.processes import environment, running, wait_until
+from tests.webhooks.receiver import receiving
+
+PATIENCE = 60.0
+APP = 'id = "{0}"\nkey = "key-{0}"\nsecret = "secret-{0}"\n'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    process: Popen[str]
+    port: int
+    log: Path
+    config: Path
+    scheme: str
+
+    def greeting(self, key: str) -> str:
+        """The first event that a client of the key gets."""
+        context = None
+        if self.scheme == "wss":
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        url = f"{self.scheme}://127.0.0.1:{self.port}/app/{key}"
+        with connect(url, ssl=context, proxy=None, open_timeout=PATIENCE) as client:
+            message = json.loads(client.recv(timeout=PATIENCE))
+            return str(message["data"]["code"] if message["event"] == "pusher:error" else message["event"])
+
+    def welcomes(self, key: str) -> bool:
+        return self.greeting(key) == "pusher:connection_established"
+
+    def hang_up(self) -> None:
+        """SIGHUP; returns when it has been obeyed."""
+        before = self.log.read_text().count("SIGHUP:")
+        self.process.send_signal(signal.SIGHUP)
+        wait_until("it reads anew", lambda: self.log.read_text().count("SIGHUP:") > before, PATIENCE)
+
+
+@contextmanager
+def serving(folder: Path, toml: str, *, scheme: str = "ws") -> Iterator[Serving]:
+    app = folder / "app"
+    app.mkdir()
+    config = app / "bridge.toml"
+    config.write_text(toml)
+    with services.sqlite(folder) as database:
+        env = "".join(f"{name}={value}\n" for name, value in database.env.items())
+        (app / ".env").write_text(env + "QUEUE_CONNECTION=database\n")
+        port, log = services.free_port(), folder / "log"
+        command = [sys.executable, "-m", "bridge", "serve", "--app", str(app), "--host", "127.0.0.1"]
+        with running([*command, "--port", str(port)], cwd=app, log=log, env=environment()) as process:
+
+            def listens() -> bool:
+                assert process.poll() is None, log.read_text()
+                return "listening on" in log.read_text()
+
+            wait_until("it listens", listens, PATIENCE)
+            yield Serving(process=process, port=port, log=log, config=config, scheme=scheme)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=PATIENCE) == 0, log.read_text()
+            assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def test_sighup_brings_new_apps_takes_old_ones_and_starts_webhooks(tmp_path: Path) -> None:
+    with receiving() as receiver, serving(tmp_path, "[[apps]]\n" + APP.format("a")) as bridge:
+        assert bridge.welcomes("key-a")
+        assert bridge.greeting("key-b") == "4001"
+        hook = f'[[webhooks]]\nurl = "{receiver.url}"\nevents = ["channel_occupied"]\n'
+        bridge.config.write_text("[[apps]]\n" + APP.format("b") + hook)
+        bridge.hang_up()
+        assert bridge.greeting("key-a") == "4001"
+        url = f"ws://127.0.0.1:{bridge.port}/app/key-b"
+        with connect(url, proxy=None, open_timeout=PATIENCE) as client:
+            client.send(json.dumps({"event": "pusher:subscribe", "data": {"channel": "news"}}))
+            wait_until("the webhook comes", lambda: receiver.names() == ["channel_occupied news"], PATIENCE)
+        assert receiver.headers[0]["x-pusher-key"] == "key-b"
+
+
+def test_sighup_with_a_wrong_configuration_leaves_everything_as_it_was_and_says_why(tmp_path: Path) -> None:
+    with serving(tmp_path, "[[apps]]\n" + APP.format("a")) as bridge:
+        bridge.config.write_text("[[apps]]\nid = 'b'\n")
+        bridge.hang_up()
+        assert bridge.welcomes("key-a")
+        assert "apps[0].key" in bridge.log.read_text()
+
+
+def test_sighup_shows_the_new_certificate_and_keeps_the_old_one_when_it_is_broken(tmp_path: Path) -> None:
+    chain, key = self_signed(tmp_path, "old")
+    toml = f"ssl_cert = '{chain}'\nssl_key = '{key}'\n[[apps]]\n" + APP.format("a")
+    with serving(tmp_path, toml, scheme="wss") as bridge:
+
+        def shown() -> str:
+            return ssl.get_server_certificate(("127.0.0.1", bridge.port), timeout=PATIENCE)
+
+        old = shown()
+        self_signed(tmp_path, "new")
+        bridge.hang_up()
+        new = shown()
+        assert new != old
+        Path(chain).write_text("nonsense")
+        bridge.hang_up()
+        assert shown() == new
+        assert "the old certificate stays" in bridge.log.read_text()
+        assert bridge.welcomes("key-a")
+
+
+def test_a_table_is_looked_at_again_by_itself(tmp_path: Path) -> None:
+    url = sa.URL.create("sqlite", database=str(tmp_path / "apps.sqlite"))
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table my_apps (id text, key text, secret text)")
+        connection.exec_driver_sql("insert into my_apps values ('a', 'key-a', 'secret-a')")
+    toml = f"[apps_table]\nurl = 'sqlite:///{tmp_path}/apps.sqlite'\ntable = 'my_apps'\ninterval = 1\n"
+    with serving(tmp_path, toml) as bridge:
+        assert bridge.welcomes("key-a")
+        with engine.begin() as connection:
+            connection.exec_driver_sql("insert into my_apps values ('b', 'key-b', 'secret-b')")
+        wait_until("the new app is served", lambda: bridge.welcomes("key-b"), PATIENCE)
+        (tmp_path / "apps.sqlite").rename(tmp_path / "away.sqlite")
+        wait_until("the outage is told", lambda: "the old apps stay" in bridge.log.read_text(), PATIENCE)
+        assert bridge.welcomes("key-b")
+        (tmp_path / "away.sqlite").rename(tmp_path / "apps.sqlite")
+    engine.dispose()
+
+
+def test_a_table_that_cannot_be_read_ends_the_start(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match=r"apps\.sqlite"),
+        serving(tmp_path, f"[apps_table]\nurl = 'sqlite:///{tmp_path}/apps.sqlite'\n"),
+    ):
+        pass
