@@ -134,7 +134,8 @@ def test_sokets_columns_and_webhooks_mean_the_same() -> None:
     ]
     row = {
         "id": "1", "key": "k", "secret": "s", "max_connections": -1, "enable_client_messages": 1,
-        "enabled": 0,        "max_backend_events_per_sec": 10, "max_client_events_per_sec": -1, "max_read_req_per_sec": "20",
+        "enabled": 0,
+        "max_backend_events_per_sec": 10, "max_client_events_per_sec": -1, "max_read_req_per_sec": "20",
         "webhooks": json.dumps(hooks), "max_presence_member_size_in_kb": 2, "created_at": None,
     }  # fmt: skip
     assert entry(row) == {
