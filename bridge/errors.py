@@ -28,6 +28,7 @@ class ConfigurationError(BridgeError):
         advice = f": {mend}" if mend else ""
         super().__init__(f"{key}{place} {problem}{advice}")
         self.key = key
+        self.problem = problem
         self.where = where
         self.mend = mend
 

@@ -1,0 +1,81 @@
+"""`bridge doctor`: what is wrong around an app, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from bridge.cli.arguments import Commands, add_app, add_laravel
+from bridge.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from bridge.doctor import Finding
+
+_OF_THE_COMMAND = ("--app", "--config")  # errors of these are wrong usage of this command, not findings
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="checks everything that can be wrong; exit 1 with findings",
+        description="Looks at .env, stores, PHP, port, certificate, Echo's settings and every event; "
+        "changes nothing. Hints need not be wrong and do not count.",
+    )
+    add_app(parser)
+    add_laravel(parser)
+    parser.add_argument("--json", action="store_true", help="JSON Lines")
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """0 healthy, 1 with findings."""
+    faults = 0
+    for finding in _findings(given):
+        faults += not finding.hint
+        for line in [_json(finding)] if given.json else _text(finding):
+            print(line, flush=True)
+    if not given.json:
+        print(f"{faults} findings" if faults else "healthy: nothing was found")
+    return 1 if faults else 0
+
+
+def _findings(given: argparse.Namespace) -> Iterable[Finding]:
+    from bridge.doctor import Finding, Subject, examine
+    from bridge.settings import load_settings
+
+    try:
+        settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)
+    except ConfigurationError as problem:
+        if problem.key in _OF_THE_COMMAND:
+            raise
+        yield Finding(
+            what=f"{problem.key} {problem.problem}; the rest cannot be looked at before",
+            where=problem.where,
+            mend=problem.mend,
+            check="settings",
+        )
+        return
+    yield from examine(Subject(settings=settings))
+
+
+def _json(finding: Finding) -> str:
+    level = "hint" if finding.hint else "fault"
+    report = {
+        "check": finding.check,
+        "level": level,
+        "what": finding.what,
+        "where": finding.where,
+        "mend": finding.mend,
+    }
+    return json.dumps(report, ensure_ascii=False)
+
+
+def _text(finding: Finding) -> Iterator[str]:
+    yield f"{'hint ' if finding.hint else 'fault'}  {finding.check}: {finding.what}"
+    if finding.where:
+        yield f"       in  {finding.where}"
+    if finding.mend:
+        yield f"       do  {finding.mend}"

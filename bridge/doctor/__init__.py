@@ -1,0 +1,10 @@
+"""`bridge doctor`: everything that can be wrong around an app, and what to do about it.
+
+`examine.py` has the table of checks; a new one is one function and one row there. A check looks and says; it
+changes nothing, takes no job, and shows no secret.
+"""
+
+from bridge.doctor.examine import CHECKS, examine
+from bridge.doctor.finding import Finding, Found, Subject
+
+__all__ = ["CHECKS", "Finding", "Found", "Subject", "examine"]

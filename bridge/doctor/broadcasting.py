@@ -1,0 +1,162 @@
+"""Checks of how the app broadcasts: its connection, where it posts, who may listen."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from bridge.doctor.finding import Finding, Found, Subject
+from bridge.php.syntax import is_comment
+
+SILENT = ("log", "null")
+SERVED = ("pusher", "reverb")
+_AUTH_ROUTES = re.compile(
+    rb"\bBroadcast\s*::\s*routes\s*\(|\bwithBroadcasting\s*\(|\bchannels\s*:|['\"]/?broadcasting/auth"
+)
+_PROVIDER = "App\\Providers\\BroadcastServiceProvider"
+
+
+def connection(subject: Subject) -> Found:
+    """Events that name no connection go to one that bridge serves, and its app is complete."""
+    broadcasting = subject.laravel.broadcasting()
+    default = broadcasting.connections.get(broadcasting.default)
+    name = "BROADCAST_CONNECTION (BROADCAST_DRIVER before Laravel 11)"
+    where = subject.laravel.config.where("broadcasting.default")
+    if default is None and broadcasting.default != "null":
+        yield Finding(
+            what=f"the default broadcast connection {broadcasting.default} is not configured",
+            where=where,
+            mend=f"set {name} to pusher or reverb, or add that connection",
+        )
+    elif default is None or default.driver in SILENT:
+        yield Finding(
+            what=f"the default broadcast connection is {broadcasting.default}: events go nowhere",
+            where=where,
+            mend=f"set {name} to pusher or reverb",
+        )
+    elif default.driver not in SERVED:
+        yield Finding(
+            what=f"the default broadcast connection has the driver {default.driver}, no Pusher server",
+            where=where,
+            mend=f"set {name} to pusher or reverb",
+        )
+    subject.settings.apps()
+
+
+def posts(subject: Subject) -> Found:
+    """What Laravel sends itself (ShouldBroadcastNow, queue:work, Broadcast::) comes here too."""
+    config = subject.laravel.config
+    settings = subject.settings
+    for one in subject.laravel.broadcasting().connections.values():
+        if one.driver not in SERVED or not one.key or config.partial:
+            continue
+        prefix, key = one.driver.upper(), f"broadcasting.connections.{one.name}.options"
+        host, port, scheme = (config.get(f"{key}.{name}") for name in ("host", "port", "scheme"))
+        where = f"{config.where(key)}, options of {one.name}"
+        if host is None or (isinstance(host, str) and (not host or host.endswith("pusher.com"))):
+            yield Finding(
+                what=f"{one.name} has no host: what Laravel posts itself goes to Pusher's own servers",
+                where=where,
+                mend=f"set {prefix}_HOST; on Laravel 8 also write host, port and scheme into the options",
+            )
+            continue
+        if not isinstance(host, str) or not _is_loopback(host) or settings.port == 0:
+            continue  # through a proxy, or not known: nothing can be said
+        if str(port) != str(settings.port):
+            yield Finding(
+                what=f"{one.name} posts to port {port} here, and bridge listens on {settings.port}",
+                where=where,
+                mend=f"set {prefix}_PORT={settings.port}, or bridge's port to {port}",
+            )
+        elif scheme in ("http", "https") and (scheme == "https") != subject.speaks_tls:
+            speaks = "TLS" if subject.speaks_tls else "plain HTTP"
+            yield Finding(
+                what=f"{one.name} posts by {scheme}, and bridge speaks {speaks} on that port",
+                where=where,
+                mend=f"set {prefix}_SCHEME={'https' if subject.speaks_tls else 'http'}",
+            )
+
+
+def routes(subject: Subject) -> Found:
+    """Private channels need /broadcasting/auth, and somebody who says who may listen."""
+    if not subject.has_code:
+        return
+    if not (subject.path / "routes/channels.php").is_file():
+        yield Finding(
+            what="routes/channels.php is missing: nobody can listen on a private or presence channel",
+            where="routes/channels.php",
+            mend="php artisan install:broadcasting from Laravel 11, else take the file of a fresh app",
+        )
+    provider = subject.path / "app/Providers/BroadcastServiceProvider.php"
+    if provider.is_file() and not _is_registered(subject):
+        yield Finding(
+            what="BroadcastServiceProvider is not registered, so there is no /broadcasting/auth",
+            where="config/app.php, providers",
+            mend=f"take {_PROVIDER}::class out of its comment, or list it in bootstrap/providers.php",
+        )
+    elif not any(_calls(subject)):
+        yield Finding(
+            what="nothing makes the route /broadcasting/auth, without which no private channel opens",
+            where="app/Providers, routes, bootstrap/app.php",
+            mend="call Broadcast::routes() in a provider, or withBroadcasting() in bootstrap/app.php",
+        )
+
+
+def _is_registered(subject: Subject) -> bool:
+    listed = subject.laravel.config.get("app.providers")
+    if isinstance(listed, dict) and _PROVIDER in listed.values():
+        return True
+    files = ("config/app.php", "bootstrap/providers.php", "bootstrap/app.php")
+    return any(
+        _mentions(subject, file, rb"\bBroadcastServiceProvider\s*::\s*class", own=True) for file in files
+    )
+
+
+def _mentions(subject: Subject, file: str, pattern: bytes, *, own: bool = False) -> bool:
+    """Whether code, not a comment, has the pattern; `own`: of the app's namespace."""
+    try:
+        text = (subject.path / file).read_bytes()
+    except OSError:
+        return False
+    for match in re.finditer(pattern, text):
+        framework = own and text[: match.start()].endswith(b"Illuminate\\Broadcasting\\")
+        if not framework and not is_comment(text, file, match.start()):
+            return True
+    return False
+
+
+def _calls(subject: Subject) -> Iterator[bool]:
+    for folder in ("app/Providers", "routes", "bootstrap"):
+        for file in sorted((subject.path / folder).rglob("*.php")):
+            yield _mentions(subject, subject.relative(file), _AUTH_ROUTES.pattern)
+
+
+def origins(subject: Subject) -> Found:
+    """The app's own pages may connect."""
+    allowed = subject.settings.allowed_origins
+    address = subject.laravel.config.get("app.url")
+    host = urlsplit(address).hostname if isinstance(address, str) else None
+    if not allowed or not host or _is_loopback(host):
+        return
+    if not any(_fits(host, entry) for entry in allowed):
+        yield Finding(
+            what=f"allowed_origins does not let in {host}, the host of APP_URL",
+            where=subject.settings.origins.get("allowed_origins", ""),
+            mend=f'add "{host}" to it',
+        )
+
+
+def _fits(host: str, entry: str) -> bool:
+    entry = (urlsplit(entry).hostname or "") if "://" in entry else entry.partition(":")[0]
+    if entry.startswith("*."):
+        return host.endswith(entry[1:])
+    return entry in ("*", host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,42 @@
+"""Checks of the app's events: each has a rung, and each mapping has an event."""
+
+from __future__ import annotations
+
+import difflib
+
+from bridge.doctor.finding import Finding, Found, Subject
+from bridge.rooms import survey_app
+
+
+def rungs(subject: Subject) -> Found:
+    """Every class that broadcasts through the queue is served by some rung."""
+    for one in survey_app(subject.settings) or ():
+        if one.rung == "refused":
+            yield Finding(
+                what=f"{one.class_name} is refused: {one.why}",
+                where=f"{one.file}:{one.line}",
+                mend=f'map it in bridge.toml, [events."{_escaped(one.class_name)}"], or let bridge use PHP',
+            )
+
+
+def mappings(subject: Subject) -> Found:
+    """Every mapping of bridge.toml names a class that is there."""
+    survey = survey_app(subject.settings)
+    if survey is None:
+        return
+    names = [one.class_name for one in survey]
+    for name in subject.settings.events:
+        file = subject.path / "app" / (name.removeprefix("App\\").replace("\\", "/") + ".php")
+        if name in names or file.is_file():
+            continue
+        [near] = difflib.get_close_matches(name, names, 1) or [""]
+        yield Finding(
+            what=f"bridge.toml maps {name}, and the app has no such event",
+            where=f'events."{name}"',
+            mend=f"did you mean {near}?" if near else "correct its name, or take it out",
+            hint=not near,
+        )
+
+
+def _escaped(class_name: str) -> str:
+    return class_name.replace("\\", "\\\\")

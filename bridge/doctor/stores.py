@@ -1,0 +1,242 @@
+"""Checks of the stores: queue, failed jobs, Redis, cache; they are asked, not changed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import redis
+import sqlalchemy as sa
+
+from bridge.doctor.finding import Finding, Found, Subject
+from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.laravel.cache import NoStore, cache_store
+from bridge.laravel.connections import DatabaseConnection, RedisConnection
+from bridge.laravel.database import answering, engine, redis_client
+from bridge.queues.database import LOOK, jobs_table
+from bridge.queues.payload import MARK, broadcast_document
+from bridge.resolvers.helper import TIMEOUT
+from bridge.rooms import build_queue, failed_jobs
+
+SKEW = 5  # seconds that two clocks may differ
+SCANS = 20  # of a thousand keys each, at most
+SAMPLE = 200  # rows looked at for broadcasts in other queues
+_NOW = {
+    "mysql": "select unix_timestamp()",
+    "mariadb": "select unix_timestamp()",
+    "pgsql": "select extract(epoch from now())",
+}
+
+
+def queue(subject: Subject) -> Found:
+    """The queue's store answers, lets us in, and has Laravel's tables or keys."""
+    with contextlib.closing(build_queue(subject.settings)) as made:
+        try:
+            made.check()
+        except ServiceUnavailable as problem:
+            yield Finding(
+                what=str(problem),
+                where=_place(subject),
+                mend="start the server, or correct its host and port in .env",
+            )
+
+
+def _place(subject: Subject) -> str:
+    facts = subject.settings.queue_connection()
+    if facts.driver == "redis":
+        server = subject.settings.redis(facts.connection)
+        return server.unix_socket or f"{server.host}:{server.port}"
+    database = subject.laravel.database(facts.connection)
+    return database.database if database.driver == "sqlite" else f"{database.host}:{database.port}"
+
+
+def other_queues(subject: Subject) -> Found:
+    """Broadcasts do not wait in queues that nobody named to bridge."""
+    names = subject.settings.queue_names()
+    with contextlib.suppress(ServiceUnavailable, ConfigurationError):  # the check above says so
+        for name in sorted(set(_queues_with_broadcasts(subject)) - set(names)):
+            yield Finding(
+                what=f"broadcasts wait in the queue {name}, and bridge works on {', '.join(names)}",
+                where=subject.settings.origins.get("queue", "the connection's own queue"),
+                mend=f"start it with --queue {','.join([*names, name])}, or set BRIDGE_QUEUE",
+            )
+
+
+def _queues_with_broadcasts(subject: Subject) -> Iterator[str]:
+    facts = subject.settings.queue_connection()
+    if facts.driver == "redis":
+        server = subject.settings.redis(facts.connection)
+        start = f"{server.prefix}queues:".encode()
+        with _redis(server) as client:
+            for key in _keys(client, start + b"*"):
+                if client.type(key) == b"list" and not key.endswith(b":notify"):
+                    for entry in cast(list[bytes], client.lrange(key, 0, 9)):
+                        if MARK in entry and broadcast_document(entry) is not None:
+                            yield key.removeprefix(start).decode(errors="replace")
+                            break
+        return
+    database = subject.laravel.database(facts.connection)
+    row = jobs_table(database.prefix + facts.table).c
+    look = sa.select(row.queue).where(row.payload.like(LOOK)).order_by(row.id.desc()).limit(SAMPLE)
+    with _connected(database) as connection:
+        yield from connection.scalars(look)
+
+
+def failed(subject: Subject) -> Found:
+    """Jobs that fail can be kept."""
+    facts = subject.laravel.failed()
+    if facts.driver == "null":
+        yield Finding(
+            what="failed jobs are not kept: what cannot be broadcast would be lost without a trace",
+            where=subject.laravel.config.where("queue.failed.driver"),
+            mend="set QUEUE_FAILED_DRIVER to database-uuids",
+        )
+        return
+    with contextlib.closing(failed_jobs(subject.laravel)) as made:
+        try:
+            made.check()
+        except ServiceUnavailable as problem:
+            yield Finding(what=str(problem), mend="start the server, or correct its host and port in .env")
+
+
+def retry_after(subject: Subject) -> Found:
+    """A reservation outlives the longest attempt."""
+    facts = subject.settings.queue_connection()
+    if facts.retry_after <= TIMEOUT and subject.settings.php_binary and subject.has_code:
+        yield Finding(
+            what=f"retry_after is {facts.retry_after} s, and an attempt may take {TIMEOUT}: it may run twice",
+            where=f"{subject.laravel.config.where('queue')}, queue.connections.{facts.name}.retry_after",
+            mend=f"set it to more than {TIMEOUT}, 90 as Laravel does",
+        )
+
+
+def clock(subject: Subject) -> Found:
+    """The store's clock is ours: Laravel's delays are moments of the app's clock, seen by all machines."""
+    facts = subject.settings.queue_connection()
+    with contextlib.suppress(ServiceUnavailable, ConfigurationError):
+        theirs = _their_time(subject, facts.driver, facts.connection)
+        if theirs is not None and abs(theirs - subject.clock()) > SKEW:
+            skew = abs(theirs - subject.clock())
+            yield Finding(
+                what=f"the clock of the queue's server and ours differ by {skew:.0f} s",
+                where=_place(subject),
+                mend="set both by NTP: delays and retry_after go wrong, and TLS may",
+            )
+
+
+def _their_time(subject: Subject, driver: str, connection: str) -> float | None:
+    if driver == "redis":
+        with _redis(subject.settings.redis(connection)) as client:
+            seconds, microseconds = client.time()
+        return seconds + microseconds / 1e6
+    database = subject.laravel.database(connection)
+    if database.driver not in _NOW:
+        return None
+    with _connected(database) as server:
+        return float(server.exec_driver_sql(_NOW[database.driver]).scalar_one())
+
+
+def redis_server(subject: Subject) -> Found:
+    """Redis keeps jobs until they are taken, in the form that Laravel and bridge both read."""
+    facts = subject.settings.queue_connection()
+    if facts.driver != "redis":
+        return
+    server = subject.settings.redis(facts.connection)
+    with contextlib.suppress(ServiceUnavailable, ConfigurationError), _redis(server) as client:
+        memory = client.info("memory")
+        policy = memory.get("maxmemory_policy", "noeviction")
+        if memory.get("maxmemory") and policy.startswith("allkeys"):
+            yield Finding(
+                what=f"Redis may throw jobs away when its memory is full (maxmemory-policy {policy})",
+                where=f"{server.host}:{server.port}",
+                mend="set maxmemory-policy to noeviction, or give the queue a Redis of its own",
+            )
+        first = client.lindex(f"{server.prefix}queues:{subject.settings.queue_names()[0]}", 0)
+        if isinstance(first, bytes) and not _is_json(first):
+            yield Finding(
+                what="entries of the queue are no JSON: phpredis packs them with a serializer or compression",
+                where=f"database.redis.{server.name}",
+                mend="give the queue a Redis connection without these options",
+            )
+        yield from _other_prefix(subject, client, server)
+
+
+def _other_prefix(subject: Subject, client: redis.Redis, server: RedisConnection) -> Found:
+    name = f"queues:{subject.settings.queue_names()[0]}"
+    keys = {
+        key.decode(errors="replace").removesuffix(":notify") for key in _keys(client, f"*{name}*".encode())
+    }
+    prefixes = {key.removesuffix(name) for key in keys if key.endswith(name)}
+    if prefixes and server.prefix not in prefixes:
+        others = ", ".join(sorted(prefix or "(none)" for prefix in prefixes)[:3])
+        yield Finding(
+            what=f"no queue has the prefix {server.prefix or '(none)'}, but one has another: {others}",
+            where=f"{subject.laravel.config.where('database')}, database.redis.options.prefix",
+            mend="if that is this app's, set REDIS_PREFIX as its PHP sees it (it comes from APP_NAME)",
+            hint=True,
+        )
+
+
+def cache(subject: Subject) -> Found:
+    """Signals (queue:restart, queue:pause) and unique locks pass through a cache that both sides see."""
+    name = subject.laravel.config.text("cache.default") or "null"
+    where = subject.laravel.config.where("cache.default")
+    with contextlib.closing(cache_store(subject.laravel, redis_facts=subject.settings.redis)) as store:
+        if isinstance(store, NoStore):
+            yield Finding(
+                what=f"the cache {name} is each process's own: bridge never hears of queue:restart or pauses",
+                where=where,
+                mend="set CACHE_STORE (CACHE_DRIVER before Laravel 11) to redis, database or file",
+            )
+        else:
+            store.read(["illuminate:queue:restart"])
+
+
+def maintenance(subject: Subject) -> Found:
+    """The app is up."""
+    storage = Path(subject.laravel.env.get("LARAVEL_STORAGE_PATH") or subject.path / "storage")
+    down = storage / "framework/down"
+    if down.exists() and not subject.settings.force:
+        yield Finding(
+            what="the app is in maintenance mode: no job is taken",
+            where=subject.relative(down),
+            mend="php artisan up, or force = true in bridge.toml",
+        )
+
+
+@contextlib.contextmanager
+def _connected(facts: DatabaseConnection) -> Iterator[sa.Connection]:
+    made = engine(facts)
+    try:
+        with answering(facts), made.connect() as connection:
+            yield connection
+    finally:
+        made.dispose()
+
+
+@contextlib.contextmanager
+def _redis(facts: RedisConnection) -> Iterator[redis.Redis]:
+    with answering(facts), contextlib.closing(redis_client(facts)) as client:
+        yield client
+
+
+def _keys(client: redis.Redis, pattern: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    cursor = 0
+    for _ in range(SCANS):
+        cursor, page = cast(tuple[int, list[bytes]], client.scan(cursor, match=pattern, count=1000))
+        found += page
+        if not cursor:
+            break
+    return found
+
+
+def _is_json(entry: bytes) -> bool:
+    try:
+        json.loads(entry)
+    except ValueError:
+        return False
+    return True

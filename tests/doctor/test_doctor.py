@@ -1,0 +1,486 @@
+"""`bridge doctor` finds faults that are planted in a healthy app, one at a time, and names the mend."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import resource
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bridge.cli import main
+from bridge.doctor import Subject, examine
+from bridge.settings import load_settings
+from tests import services
+from tests.conformance.corpus import rows
+from tests.doctor.apps import App, copied, healthy
+from tests.end_to_end.processes import environment, running, wait_until
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> App:
+    return healthy(tmp_path_factory.mktemp("healthy"))
+
+
+@pytest.fixture
+def app(original: App, tmp_path: Path) -> App:
+    return copied(original, tmp_path / "app")
+
+
+@pytest.fixture
+def on_redis(app: App, redis_server: services.Redis) -> Iterator[App]:
+    prefix = f"doctor_{os.urandom(4).hex()}_"
+    app.env(**redis_server.env, REDIS_PREFIX=prefix, QUEUE_CONNECTION="redis")
+    yield app
+    with contextlib.closing(redis_server.client()) as client:
+        for key in client.scan_iter(match=f"*{prefix}*"):
+            client.delete(key)
+
+
+def the_fault(app: App, follows: str = "") -> dict[str, str]:
+    """The only finding that counts, but for those of the check `follows`."""
+    code, lines = app.doctor()
+    faults = [line for line in lines if line["level"] == "fault" and line["check"] != follows]
+    assert (code, len(faults)) == (1, 1), lines
+    assert faults[0]["mend"]
+    [fault] = faults
+    return {name: str(value) for name, value in fault.items()}
+
+
+# ---- health -------------------------------------------------------------------------------------
+
+
+def test_a_healthy_app_has_no_finding(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.doctor() == (0, [])
+    assert main(["doctor", "--app", str(app.path)]) == 0
+    assert capsys.readouterr().out == "healthy: nothing was found\n"
+
+
+def test_a_healthy_app_on_redis_has_no_finding(on_redis: App) -> None:
+    assert on_redis.doctor() == (0, [])
+
+
+@pytest.mark.parametrize("server", ["mariadb", "postgres"])
+def test_a_healthy_app_on_a_database_server_has_no_finding(
+    app: App, server: str, request: pytest.FixtureRequest
+) -> None:
+    running: services.SqlServer = request.getfixturevalue(server)
+    with running.database() as database:
+        app.env(**database.env)
+        assert app.doctor() == (0, [])
+
+
+def test_a_folder_with_a_dotenv_alone_is_no_fault(tmp_path: Path) -> None:
+    with services.sqlite(tmp_path) as database:
+        lines = {
+            **database.env, "QUEUE_CONNECTION": "database", "CACHE_STORE": "file", "PUSHER_APP_ID": "1",
+            "PUSHER_APP_KEY": "k", "PUSHER_APP_SECRET": "s", "BROADCAST_CONNECTION": "pusher",
+            "PUSHER_HOST": "bridge.internal", "BRIDGE_PORT": str(services.free_port()), "APP_KEY": "x" * 32,
+        }  # fmt: skip
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+        assert App(tmp_path).doctor() == (0, [])
+
+
+# ---- faults of files ------------------------------------------------------------------------------
+
+
+class Fault(NamedTuple):
+    """`plant` makes it; `check` finds it, with these words in what it says and in the mend.
+
+    follows  the check that may find something too: PHP itself stumbles over some faults
+    """
+
+    name: str
+    plant: Callable[[App], object]
+    check: str
+    what: str
+    mend: str
+    follows: str = ""
+
+
+def _echo(old: str, new: str) -> Callable[[App], None]:
+    return lambda app: app.replace("resources/js/bootstrap.js", old, new)
+
+
+def _stop_booting(app: App) -> None:
+    app.replace("app/Providers/AppServiceProvider.php", "class ", "clas ")
+
+
+def _cache_config(app: App) -> None:
+    """The configuration is cached, and `.env` changed afterwards."""
+    subprocess.run(
+        ["php", "artisan", "config:cache"], cwd=app.path, env=environment(), check=True, capture_output=True
+    )
+    moment = time.time() + 60
+    os.utime(app.path / ".env", (moment, moment))
+
+
+def _sql(statement: str) -> Callable[[App], None]:
+    def plant(app: App) -> None:
+        with contextlib.closing(sqlite3.connect(app.path / "database/queue.sqlite")) as database, database:
+            database.execute(statement)
+
+    return plant
+
+
+def _wait_elsewhere(app: App) -> None:
+    """A broadcast lies in the queue `high`."""
+    [payload] = [r.payload for r in rows("8.83") if (r.id, r.n, r.app_db) == ("scalar-seed", 0, "sqlite")
+                 and b'"attempts"' not in r.payload]  # fmt: skip
+    with contextlib.closing(sqlite3.connect(app.path / "database/queue.sqlite")) as database, database:
+        values = ("high", payload.decode())
+        sql = "insert into jobs (queue, payload, attempts, available_at, created_at) values (?, ?, 0, 0, 0)"
+        database.execute(sql, values)
+
+
+def _pem(app: App, *, ends: timedelta = timedelta(days=90), other_key: bool = False) -> None:
+    """A self-made certificate is the port's."""
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")]),
+    )
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=90)).not_valid_after(now + ends)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    if other_key:
+        key = ec.generate_private_key(ec.SECP256R1())
+    plain = serialization.NoEncryption()
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (app.path / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (app.path / "key.pem").write_bytes(key.private_bytes(*form))
+    app.toml(f'ssl_cert = "{app.path}/cert.pem"\nssl_key = "{app.path}/key.pem"')
+    app.replace("resources/js/bootstrap.js", "wsPort", "wssPort")
+    app.replace("resources/js/bootstrap.js", "forceTLS: false", "forceTLS: true")
+    app.replace("config/broadcasting.php", "'scheme' => 'http'", "'scheme' => 'https'")
+
+
+def _port(app: App) -> str:
+    found = re.search(r"port = (\d+)", (app.path / "bridge.toml").read_text())
+    assert found
+    return found[1]
+
+
+SECRET = "canarysecret"
+REFUSED = r"""<?php
+namespace App\Events;
+class Refused implements \Illuminate\Contracts\Broadcasting\ShouldBroadcast
+{
+    public function broadcastOn() { return new \Illuminate\Broadcasting\Channel(app('where')->name()); }
+}
+"""
+
+FAULTS = [
+    Fault("no .env", lambda app: (app.path / ".env").unlink(), "environment", "no .env", ".env.example"),
+    Fault("a quote that never closes", lambda app: app.env(ZED='"open'), "names", "ZED has a quote",
+          "close the quote"),
+    Fault("a value with a space and no quotes", lambda app: app.env(APP_NAME="My shop"), "settings",
+          "has a space in its value", "phpdotenv"),
+    Fault("a name twice", lambda app: app.file(".env", (app.path / ".env").read_text() + "APP_NAME=Other\n"),
+          "names", "APP_NAME is set 2 times", "leave one"),
+    Fault("a misspelt name", lambda app: app.env(PUSHER_APP_CLUSTER=None, PUSHER_APP_CLUTSER="eu"), "names",
+          "PUSHER_APP_CLUTSER is not known", "PUSHER_APP_CLUSTER"),
+    Fault("the name of another release",
+          lambda app: app.env(CACHE_STORE="file", CACHE_DRIVER=None), "names",
+          "CACHE_STORE is set, but config/cache.php asks for CACHE_DRIVER", "write CACHE_DRIVER"),
+    Fault("no APP_KEY", lambda app: app.env(APP_KEY=None), "keys", "APP_KEY is empty", "key:generate"),
+    Fault("an APP_KEY of another length", lambda app: app.env(APP_KEY=SECRET), "keys", "32 bytes",
+          "key:generate"),
+    Fault("a cached configuration that is old", _cache_config, "cached configuration", "older than .env",
+          "config:cache"),
+    Fault("an old Laravel", lambda app: app.replace("composer.lock", '"v8', '"v7'), "release", "older than 8",
+          "--shadow"),
+    Fault("broadcasts to the log", lambda app: app.env(BROADCAST_DRIVER="log"), "broadcasting", "go nowhere",
+          "pusher or reverb"),
+    Fault("broadcasts to a connection that is not there", lambda app: app.env(BROADCAST_DRIVER="pussher"),
+          "broadcasting", "pussher is not configured", "pusher or reverb", "boot"),
+    Fault("an app without a secret", lambda app: app.env(PUSHER_APP_SECRET=None), "broadcasting",
+          "pusher.secret is empty", "PUSHER_APP_SECRET", "boot"),
+    Fault("Laravel posts to Pusher",
+          lambda app: app.replace("config/broadcasting.php", "env('PUSHER_HOST', '127.0.0.1')", "null"),
+          "posts", "goes to Pusher's own servers", "PUSHER_HOST"),
+    Fault("Laravel posts to another port", lambda app: app.env(PUSHER_PORT="6002"), "posts",
+          "posts to port 6002", "PUSHER_PORT="),
+    Fault("Laravel posts by https",
+          lambda app: app.replace("config/broadcasting.php", "'scheme' => 'http'", "'scheme' => 'https'"),
+          "posts", "bridge speaks plain HTTP", "PUSHER_SCHEME=http"),
+    Fault("no routes/channels.php", lambda app: (
+              (app.path / "routes/channels.php").unlink(),
+              app.replace("app/Providers/BroadcastServiceProvider.php",
+                          "require base_path('routes/channels.php');", "")),
+          "routes", "routes/channels.php is missing", "install:broadcasting"),
+    Fault("the provider in a comment",
+          lambda app: app.replace("config/app.php", "App\\Providers\\BroadcastServiceProvider::class",
+                                  "// App\\Providers\\BroadcastServiceProvider::class"),
+          "routes", "BroadcastServiceProvider is not registered", "out of its comment"),
+    Fault("no route to sign", lambda app: app.replace("app/Providers/BroadcastServiceProvider.php",
+                                                      "Broadcast::routes(", "// Broadcast::routes("),
+          "routes", "nothing makes the route /broadcasting/auth", "Broadcast::routes()"),
+    Fault("origins without the app's own", lambda app: app.toml('allowed_origins = ["*.shop.example"]'),
+          "origins", "shop.example", "add"),
+    Fault("a queue that is none", lambda app: app.env(QUEUE_CONNECTION="sync"), "queue", "sync",
+          "QUEUE_CONNECTION to database or redis"),
+    Fault("no table jobs", _sql("drop table jobs"), "queue", "jobs is missing", "queue:table"),
+    Fault("a table jobs without a column", _sql("alter table jobs rename column reserved_at to reserved"),
+          "queue", "jobs is missing or not Laravel's", "queue:table"),
+    Fault("no database file", lambda app: (app.path / "database/queue.sqlite").unlink(), "queue",
+          "names no file", "migrate"),
+    Fault("broadcasts in another queue", _wait_elsewhere, "other queues", "wait in the queue high",
+          "--queue default,high"),
+    Fault("no table failed_jobs", _sql("drop table failed_jobs"), "failed jobs", "failed_jobs is missing",
+          "queue:failed-table"),
+    Fault("failed jobs that nobody keeps",
+          lambda app: app.replace("config/queue.php", "'database-uuids'", "'null'"), "failed jobs",
+          "not kept", "QUEUE_FAILED_DRIVER"),
+    Fault("a short retry_after", lambda app: app.toml("retry_after = 30"), "retry_after", "30 s", "90"),
+    Fault("a cache of its own", lambda app: app.env(CACHE_DRIVER="array"), "cache", "each process's own",
+          "CACHE_STORE"),
+    Fault("a cache that bridge does not know",
+          lambda app: (app.replace("config/cache.php", "'array' =>", "'m' => ['driver' => 'apc'], 'a' =>"),
+                       app.env(CACHE_DRIVER="m")), "cache", "apc", "redis, database or file"),
+    Fault("maintenance", lambda app: app.file("storage/framework/down", "{}"), "maintenance",
+          "maintenance mode", "php artisan up"),
+    Fault("no PHP", lambda app: app.toml('php_binary = "/nowhere/php"'), "php", "no program /nowhere/php",
+          "php-cli"),
+    Fault("an app that does not boot", _stop_booting, "boot", "does not boot", "php artisan --version"),
+    Fault("half a certificate",
+          lambda app: (app.file("c.pem", ""), app.toml(f'ssl_cert = "{app.path}/c.pem"')),
+          "certificate", "ssl_key is missing", "give both"),
+    Fault("a certificate that is not there", lambda app: (_pem(app), (app.path / "cert.pem").unlink()),
+          "certificate", "ssl_cert cannot be read", "correct the path"),
+    Fault("a certificate and the key of another", lambda app: _pem(app, other_key=True), "certificate",
+          "do not belong together", "private key it was made for"),
+    Fault("a certificate that has ended", lambda app: _pem(app, ends=timedelta(days=-1)), "certificate",
+          "ended on", "renew it"),
+    Fault("a certificate that ends soon", lambda app: _pem(app, ends=timedelta(days=5)), "certificate",
+          "ends in 4 days", "renew it"),
+    Fault("more connections than files",
+          lambda app: app.toml(f"max_connections = {resource.getrlimit(resource.RLIMIT_NOFILE)[1]}"), "files",
+          "open files", "ulimit"),
+    Fault("Echo without a key", lambda app: app.env(MIX_PUSHER_APP_KEY=None), "echo",
+          ".env does not set MIX_PUSHER_APP_KEY", "set MIX_PUSHER_APP_KEY"),
+    Fault("Echo with another key", lambda app: app.env(MIX_PUSHER_APP_KEY="other"), "echo",
+          "the key of no app", "PUSHER_APP_KEY"),
+    Fault("Echo without a host", _echo("wsHost: window.location.hostname,", ""), "echo",
+          "connects to Pusher's own servers", "wsHost"),
+    Fault("Echo to another port", _echo("wsPort: ", "wsPort: 1"), "echo", "Echo connects to port 1",
+          "wsPort"),
+    Fault("Echo with TLS, bridge without",
+          lambda app: (_echo("forceTLS: false", "forceTLS: true")(app), _echo("wsPort", "wssPort")(app)),
+          "echo", "bridge has no certificate", "ssl_cert"),
+    Fault("Echo without TLS, bridge with",
+          lambda app: (_pem(app), _echo("forceTLS: true", "forceTLS: false")(app),
+                       _echo("wssPort", "wsPort")(app)),
+          "echo", "without TLS", "forceTLS: true"),
+    Fault("Echo without a cluster", _echo("process.env.MIX_PUSHER_APP_CLUSTER ?? 'mt1'", "undefined"), "echo",
+          "cluster is not set", "cluster: 'mt1'"),
+    Fault("Echo for socket.io", _echo("broadcaster: 'pusher'", "broadcaster: 'socket.io'"), "echo",
+          "socket.io", "pusher-js"),
+    Fault("another origin that may not sign", lambda app: (
+              app.file("config/cors.php", "<?php return ['paths' => ['api/*']];"),
+              _echo("forceTLS", "authEndpoint: 'https://api.shop.example/broadcasting/auth', forceTLS")(app)),
+          "echo", "CORS", "broadcasting/auth"),
+    Fault("an event that nobody can tell",
+          lambda app: app.file("app/Events/Refused.php", REFUSED) or app.toml('php_binary = ""'), "events",
+          "App\\Events\\Refused is refused", "map it"),
+    Fault("a mapping of no event",
+          lambda app: app.file("bridge.toml", (app.path / "bridge.toml").read_text()
+                               + '[events."App\\\\Events\\\\OrderShiped"]\nchannels = ["x"]\n'),
+          "mappings", "OrderShiped", "did you mean App\\Events\\OrderShipped"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_found_and_its_mend_is_named(app: App, fault: Fault) -> None:
+    fault.plant(app)
+    found = the_fault(app, fault.follows)
+    assert found["check"] == fault.check
+    assert fault.what in found["what"]
+    assert fault.mend in found["mend"]
+    assert SECRET not in json.dumps(found)
+
+
+def test_thirty_faults_are_planted_at_least() -> None:
+    assert len({fault.name for fault in FAULTS}) >= 30
+
+
+# ---- faults of servers and of the machine -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("connection", ["mysql", "pgsql", "redis"])
+def test_a_server_that_does_not_answer_is_found(app: App, connection: str) -> None:
+    port = str(services.free_port())
+    if connection == "redis":
+        app.env(QUEUE_CONNECTION="redis", REDIS_PORT=port)
+        found = the_fault(app)
+    else:
+        app.replace(
+            "config/queue.php", "'table' => 'jobs'", f"'connection' => '{connection}', 'table' => 'jobs'"
+        )
+        app.env(DB_PORT=port, DB_HOST="127.0.0.1")
+        found = the_fault(app)
+    assert (found["check"], found["where"]) == ("queue", f"127.0.0.1:{port}")
+    assert "start the server" in found["mend"]
+
+
+def test_a_password_that_redis_does_not_take_is_found(on_redis: App) -> None:
+    on_redis.env(REDIS_PASSWORD=SECRET)
+    found = the_fault(on_redis)
+    assert found["check"] == "queue"
+    assert "REDIS_PASSWORD" in found["what"]
+    assert SECRET not in json.dumps(found)
+
+
+def test_redis_that_packs_its_values_is_found(on_redis: App) -> None:
+    on_redis.replace("config/database.php", "'options' => [\n            'cluster'",
+                     "'options' => [\n            'serializer' => 1, 'cluster'")  # fmt: skip
+    assert "packs its values" in the_fault(on_redis)["what"]
+
+
+def test_a_key_of_another_kind_is_found(on_redis: App, redis_server: services.Redis) -> None:
+    prefix = load_settings({}, {}, on_redis.path).redis("default").prefix
+    with contextlib.closing(redis_server.client()) as client:
+        client.set(f"{prefix}queues:default:delayed", "a text")
+    found = the_fault(on_redis)
+    assert (found["check"], found["mend"]) == ("queue", "check REDIS_DB and REDIS_PREFIX")
+
+
+def test_redis_that_may_throw_jobs_away_is_found(app: App) -> None:
+    options = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
+    with services.redis_server(**options) as server:
+        app.env(**server.env, QUEUE_CONNECTION="redis")
+        found = the_fault(app)
+    assert found["check"] == "redis"
+    assert "noeviction" in found["mend"]
+
+
+def test_a_prefix_that_another_queue_has_is_hinted_at(on_redis: App, redis_server: services.Redis) -> None:
+    with contextlib.closing(redis_server.client()) as client:
+        prefix = load_settings({}, {}, on_redis.path).redis("default").prefix
+        client.rpush(f"php_{prefix}queues:default", "{}")
+    code, [hint] = on_redis.doctor()
+    assert (code, hint["level"]) == (0, "hint")
+    assert f"php_{prefix}" in hint["what"]
+    assert "REDIS_PREFIX" in hint["mend"]
+
+
+@pytest.mark.parametrize("store", ["redis", "mariadb", "postgres"])
+def test_a_clock_that_goes_wrong_is_found(app: App, store: str, request: pytest.FixtureRequest) -> None:
+    with contextlib.ExitStack() as stack:
+        if store == "redis":
+            app.env(**request.getfixturevalue("redis_server").env, QUEUE_CONNECTION="redis")
+        else:
+            app.env(**stack.enter_context(request.getfixturevalue(store).database()).env)
+        subject = Subject(settings=load_settings({}, {}, app.path), clock=lambda: time.time() + 600)
+        [found] = [finding for finding in examine(subject) if not finding.hint]
+    assert found.check == "clock"
+    assert re.search(r"differ by (59\d|60\d) s", found.what)
+
+
+def test_who_holds_the_port_is_named(app: App) -> None:
+    script = f"import socket, sys; s = socket.create_server(('127.0.0.1', {_port(app)})); print(flush=True);"
+    command = [sys.executable, "-c", script + "sys.stdin.read()", "websockets:serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = the_fault(app)
+        process.communicate()
+    assert found["check"] == "port"
+    assert f"taken by laravel-websockets (process {process.pid})" in found["what"]
+
+
+def test_bridge_itself_on_its_port_is_no_fault(app: App, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bridge", "serve", "--app", str(app.path)]
+    log = tmp_path / "log"
+    with running(command, cwd=tmp_path, log=log, env=environment(PYTHONUNBUFFERED="1")):
+        wait_until("bridge listens", lambda: "listening on" in log.read_text(), 60)
+        assert app.doctor() == (0, [])
+
+
+def test_another_worker_and_another_server_of_the_app_are_hinted_at(app: App) -> None:
+    waiting = "fgets(STDIN);"
+    started = [
+        subprocess.Popen(["php", "-r", waiting, "--", name], cwd=app.path, stdin=subprocess.PIPE)
+        for name in ("queue:work", "reverb:start")
+    ]
+    try:
+        wait_until("both run", lambda: len(app.doctor()[1]) == 2, 60)
+        code, hints = app.doctor()
+    finally:
+        for process in started:
+            process.communicate()
+    assert code == 0
+    told = sorted(hint["what"].split()[0] for hint in hints)
+    assert told == ["queue:work", "reverb:start"]
+    assert {hint["check"] for hint in hints} == {"processes"}
+
+
+def test_units_that_kill_too_soon_or_start_another_server_are_found(app: App, tmp_path: Path) -> None:
+    folder = tmp_path / "machine/etc/supervisor/conf.d"
+    folder.mkdir(parents=True)
+    (folder / "bridge.conf").write_text(
+        f"[program:bridge]\ncommand=/opt/bridge/bin/bridge serve --app {app.path}\nstopwaitsecs=5\n"
+    )
+    (folder / "ws.conf").write_text(f"[program:ws]\ncommand=php {app.path}/artisan websockets:serve\n")
+    (folder / "else.conf").write_text("[program:x]\ncommand=php /elsewhere/artisan websockets:serve\n")
+    subject = Subject(settings=load_settings({}, {}, app.path), root=tmp_path / "machine")
+    fault, hint = [finding for finding in examine(subject) if finding.check == "units"]
+    assert (fault.hint, hint.hint) == (False, True)
+    assert "stopwaitsecs" in fault.mend
+    assert "websockets:serve" in hint.what
+
+
+# ---- what cannot be told ----------------------------------------------------------------------------
+
+
+def test_options_that_only_the_page_knows_are_hinted_at(app: App) -> None:
+    app.file(
+        "resources/js/bootstrap.js", "window.Echo = new Echo({...window.settings, broadcaster: 'pusher'});"
+    )
+    code, [hint] = app.doctor()
+    assert (code, hint["level"], hint["where"]) == (0, "hint", "resources/js/bootstrap.js:1")
+
+
+def test_an_app_that_is_not_there_is_wrong_usage_of_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["doctor", "--app", "/nowhere/app"]) == 78
+    assert "/nowhere/app" in capsys.readouterr().err
+
+
+def test_findings_are_told_to_people_with_place_and_mend(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app.env(BROADCAST_DRIVER="log")
+    assert main(["doctor", "--app", str(app.path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("fault  broadcasting: the default broadcast connection is log")
+    assert lines[2].startswith("       do  set BROADCAST_CONNECTION")
+    assert lines[-1] == "1 findings"
+
+
+def test_no_secret_is_told_even_where_php_tells_it(app: App) -> None:
+    app.env(DB_PASSWORD=SECRET)
+    app.replace(
+        "app/Providers/BroadcastServiceProvider.php", "Broadcast::routes(",
+        "throw new \\Exception('with '.env('DB_PASSWORD')); Broadcast::routes(",
+    )  # fmt: skip
+    found = the_fault(app)
+    assert found["check"] == "boot"
+    assert SECRET not in json.dumps(found)
