@@ -34,31 +34,40 @@ window.Echo = new Echo({
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An app's folder, in which faults are planted."""
+    """An app's folder, in which faults are planted; each of these calls gives the app, for the next."""
 
     path: Path
 
-    def file(self, name: str, text: str) -> None:
+    def file(self, name: str, text: str) -> App:
         file = self.path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
+        return self
 
-    def replace(self, name: str, old: str, new: str) -> None:
+    def replace(self, name: str, old: str, new: str) -> App:
         text = (self.path / name).read_text(encoding="utf-8")
         assert old in text, f"{name} has no {old}"
-        self.file(name, text.replace(old, new))
+        return self.file(name, text.replace(old, new))
 
-    def env(self, **values: str | None) -> None:
+    def remove(self, name: str) -> App:
+        (self.path / name).unlink()
+        return self
+
+    def echo(self, old: str, new: str) -> App:
+        """Echo's options have `new` for `old`."""
+        return self.replace("resources/js/bootstrap.js", old, new)
+
+    def env(self, **values: str | None) -> App:
         """The lines of `.env` say this now; None takes one out."""
         text = (self.path / ".env").read_text(encoding="utf-8")
         for name, value in values.items():
             text = re.sub(rf"^{name}=.*\n", "", text, flags=re.MULTILINE)
             text += "" if value is None else f"{name}={value}\n"
-        self.file(".env", text)
+        return self.file(".env", text)
 
-    def toml(self, more: str) -> None:
+    def toml(self, more: str) -> App:
         """bridge.toml begins with these lines."""
-        self.file("bridge.toml", more + "\n" + (self.path / "bridge.toml").read_text(encoding="utf-8"))
+        return self.file("bridge.toml", more + "\n" + (self.path / "bridge.toml").read_text(encoding="utf-8"))
 
     def doctor(self) -> tuple[int, list[dict[str, Any]]]:
         """The exit code of `bridge doctor --json`, and its lines."""

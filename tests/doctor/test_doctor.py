@@ -112,10 +112,6 @@ class Fault(NamedTuple):
     follows: str = ""
 
 
-def _echo(old: str, new: str) -> Callable[[App], None]:
-    return lambda app: app.replace("resources/js/bootstrap.js", old, new)
-
-
 def _stop_booting(app: App) -> None:
     app.replace("app/Providers/AppServiceProvider.php", "class ", "clas ")
 
@@ -147,7 +143,7 @@ def _wait_elsewhere(app: App) -> None:
         database.execute(sql, values)
 
 
-def _pem(app: App, *, ends: timedelta = timedelta(days=90), other_key: bool = False) -> None:
+def _pem(app: App, *, ends: timedelta = timedelta(days=90), other_key: bool = False) -> App:
     """A self-made certificate is the port's."""
     key, name = (
         ec.generate_private_key(ec.SECP256R1()),
@@ -166,9 +162,8 @@ def _pem(app: App, *, ends: timedelta = timedelta(days=90), other_key: bool = Fa
     (app.path / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     (app.path / "key.pem").write_bytes(key.private_bytes(*form))
     app.toml(f'ssl_cert = "{app.path}/cert.pem"\nssl_key = "{app.path}/key.pem"')
-    app.replace("resources/js/bootstrap.js", "wsPort", "wssPort")
-    app.replace("resources/js/bootstrap.js", "forceTLS: false", "forceTLS: true")
-    app.replace("config/broadcasting.php", "'scheme' => 'http'", "'scheme' => 'https'")
+    app.echo("wsPort", "wssPort").echo("forceTLS: false", "forceTLS: true")
+    return app.replace("config/broadcasting.php", "'scheme' => 'http'", "'scheme' => 'https'")
 
 
 def _port(app: App) -> str:
@@ -187,7 +182,7 @@ class Refused implements \Illuminate\Contracts\Broadcasting\ShouldBroadcast
 """
 
 FAULTS = [
-    Fault("no .env", lambda app: (app.path / ".env").unlink(), "environment", "no .env", ".env.example"),
+    Fault("no .env", lambda app: app.remove(".env"), "environment", "no .env", ".env.example"),
     Fault("a quote that never closes", lambda app: app.env(ZED='"open'), "names", "ZED has a quote",
           "close the quote"),
     Fault("a value with a space and no quotes", lambda app: app.env(APP_NAME="My shop"), "settings",
@@ -220,10 +215,8 @@ FAULTS = [
     Fault("Laravel posts by https",
           lambda app: app.replace("config/broadcasting.php", "'scheme' => 'http'", "'scheme' => 'https'"),
           "posts", "bridge speaks plain HTTP", "PUSHER_SCHEME=http"),
-    Fault("no routes/channels.php", lambda app: (
-              (app.path / "routes/channels.php").unlink(),
-              app.replace("app/Providers/BroadcastServiceProvider.php",
-                          "require base_path('routes/channels.php');", "")),
+    Fault("no routes/channels.php", lambda app: app.remove("routes/channels.php").replace(
+              "app/Providers/BroadcastServiceProvider.php", "require base_path('routes/channels.php');", ""),
           "routes", "routes/channels.php is missing", "install:broadcasting"),
     Fault("the provider in a comment",
           lambda app: app.replace("config/app.php", "App\\Providers\\BroadcastServiceProvider::class",
@@ -239,7 +232,7 @@ FAULTS = [
     Fault("no table jobs", _sql("drop table jobs"), "queue", "jobs is missing", "queue:table"),
     Fault("a table jobs without a column", _sql("alter table jobs rename column reserved_at to reserved"),
           "queue", "jobs is missing or not Laravel's", "queue:table"),
-    Fault("no database file", lambda app: (app.path / "database/queue.sqlite").unlink(), "queue",
+    Fault("no database file", lambda app: app.remove("database/queue.sqlite"), "queue",
           "names no file", "migrate"),
     Fault("broadcasts in another queue", _wait_elsewhere, "other queues", "wait in the queue high",
           "--queue default,high"),
@@ -252,17 +245,18 @@ FAULTS = [
     Fault("a cache of its own", lambda app: app.env(CACHE_DRIVER="array"), "cache", "each process's own",
           "CACHE_STORE"),
     Fault("a cache that bridge does not know",
-          lambda app: (app.replace("config/cache.php", "'array' =>", "'m' => ['driver' => 'apc'], 'a' =>"),
-                       app.env(CACHE_DRIVER="m")), "cache", "apc", "redis, database or file"),
+          lambda app: app.env(CACHE_DRIVER="m").replace(
+              "config/cache.php", "'array' =>", "'m' => ['driver' => 'apc'], 'a' =>"),
+          "cache", "apc", "redis, database or file"),
     Fault("maintenance", lambda app: app.file("storage/framework/down", "{}"), "maintenance",
           "maintenance mode", "php artisan up"),
     Fault("no PHP", lambda app: app.toml('php_binary = "/nowhere/php"'), "php", "no program /nowhere/php",
           "php-cli"),
     Fault("an app that does not boot", _stop_booting, "boot", "does not boot", "php artisan --version"),
     Fault("half a certificate",
-          lambda app: (app.file("c.pem", ""), app.toml(f'ssl_cert = "{app.path}/c.pem"')),
+          lambda app: app.file("c.pem", "").toml(f'ssl_cert = "{app.path}/c.pem"'),
           "certificate", "ssl_key is missing", "give both"),
-    Fault("a certificate that is not there", lambda app: (_pem(app), (app.path / "cert.pem").unlink()),
+    Fault("a certificate that is not there", lambda app: _pem(app).remove("cert.pem"),
           "certificate", "ssl_cert cannot be read", "correct the path"),
     Fault("a certificate and the key of another", lambda app: _pem(app, other_key=True), "certificate",
           "do not belong together", "private key it was made for"),
@@ -277,27 +271,28 @@ FAULTS = [
           ".env does not set MIX_PUSHER_APP_KEY", "set MIX_PUSHER_APP_KEY"),
     Fault("Echo with another key", lambda app: app.env(MIX_PUSHER_APP_KEY="other"), "echo",
           "the key of no app", "PUSHER_APP_KEY"),
-    Fault("Echo without a host", _echo("wsHost: window.location.hostname,", ""), "echo",
+    Fault("Echo without a host", lambda app: app.echo("wsHost: window.location.hostname,", ""), "echo",
           "connects to Pusher's own servers", "wsHost"),
-    Fault("Echo to another port", _echo("wsPort: ", "wsPort: 1"), "echo", "Echo connects to port 1",
-          "wsPort"),
+    Fault("Echo to another port", lambda app: app.echo("wsPort: ", "wsPort: 1"), "echo",
+          "Echo connects to port 1", "wsPort"),
     Fault("Echo with TLS, bridge without",
-          lambda app: (_echo("forceTLS: false", "forceTLS: true")(app), _echo("wsPort", "wssPort")(app)),
+          lambda app: app.echo("forceTLS: false", "forceTLS: true").echo("wsPort", "wssPort"),
           "echo", "bridge has no certificate", "ssl_cert"),
     Fault("Echo without TLS, bridge with",
-          lambda app: (_pem(app), _echo("forceTLS: true", "forceTLS: false")(app),
-                       _echo("wssPort", "wsPort")(app)),
+          lambda app: _pem(app).echo("forceTLS: true", "forceTLS: false").echo("wssPort", "wsPort"),
           "echo", "without TLS", "forceTLS: true"),
-    Fault("Echo without a cluster", _echo("process.env.MIX_PUSHER_APP_CLUSTER ?? 'mt1'", "undefined"), "echo",
+    Fault("Echo without a cluster",
+          lambda app: app.echo("process.env.MIX_PUSHER_APP_CLUSTER ?? 'mt1'", "undefined"), "echo",
           "cluster is not set", "cluster: 'mt1'"),
-    Fault("Echo for socket.io", _echo("broadcaster: 'pusher'", "broadcaster: 'socket.io'"), "echo",
+    Fault("Echo for socket.io",
+          lambda app: app.echo("broadcaster: 'pusher'", "broadcaster: 'socket.io'"), "echo",
           "socket.io", "pusher-js"),
-    Fault("another origin that may not sign", lambda app: (
-              app.file("config/cors.php", "<?php return ['paths' => ['api/*']];"),
-              _echo("forceTLS", "authEndpoint: 'https://api.shop.example/broadcasting/auth', forceTLS")(app)),
+    Fault("another origin that may not sign", lambda app: app.file(
+              "config/cors.php", "<?php return ['paths' => ['api/*']];"
+          ).echo("forceTLS", "authEndpoint: 'https://api.shop.example/broadcasting/auth', forceTLS"),
           "echo", "CORS", "broadcasting/auth"),
     Fault("an event that nobody can tell",
-          lambda app: app.file("app/Events/Refused.php", REFUSED) or app.toml('php_binary = ""'), "events",
+          lambda app: app.file("app/Events/Refused.php", REFUSED).toml('php_binary = ""'), "events",
           "App\\Events\\Refused is refused", "map it"),
     Fault("a mapping of no event",
           lambda app: app.file("bridge.toml", (app.path / "bridge.toml").read_text()
@@ -363,7 +358,7 @@ def test_a_key_of_another_kind_is_found(on_redis: App, redis_server: services.Re
 
 def test_redis_that_may_throw_jobs_away_is_found(app: App) -> None:
     options = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
-    with services.redis_server(**options) as server:
+    with services.redis_server(persistent=False, **options) as server:
         app.env(**server.env, QUEUE_CONNECTION="redis")
         found = the_fault(app)
     assert found["check"] == "redis"
