@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -71,12 +71,13 @@ T = TypeVar("T")
 class Attempt:
     """`queues.worker.Attempt`: resolves a batch of jobs and publishes all their broadcasts at once.
 
+    `resolve` gives for each document a call that resolves it, made before the next one is taken.
     What is ready goes out earlier where the next job may take long (`flush`). For one thread.
     """
 
     def __init__(
         self,
-        resolve: Callable[[Mapping[str, object]], Resolution],
+        resolve: Callable[[Sequence[Mapping[str, object]]], Iterable[Callable[[], Resolution]]],
         destinations: Mapping[str, Destination],
         publish: Callable[[Sequence[Broadcast]], object],
         tell: Tell = say_nothing,
@@ -91,8 +92,8 @@ class Attempt:
 
     def __call__(self, jobs: Sequence[Job]) -> Sequence[Result]:
         self._results, self._ready, self._published = [], [], 0
-        for job in jobs:
-            result, broadcasts = self._one(job)
+        for job, resolve in zip(jobs, self._resolve([job.document for job in jobs]), strict=True):
+            result, broadcasts = self._one(job, resolve)
             self._results.append(result)
             self._ready += broadcasts
         self.flush()
@@ -109,10 +110,10 @@ class Attempt:
                         self._results[at] = Retry(problem)
         self._ready, self._published = [], len(self._results)
 
-    def _one(self, job: Job) -> tuple[Result, Sequence[Broadcast]]:
+    def _one(self, job: Job, resolve: Callable[[], Resolution]) -> tuple[Result, Sequence[Broadcast]]:
         started = time.perf_counter()
         try:
-            resolution = self._resolve(job.document)
+            resolution = resolve()
             took = time.perf_counter() - started
             self._tell(step(job, "resolved", event=resolution.event, rung=resolution.by or "", seconds=took))
             if resolution.outcome == "broadcast":
@@ -212,9 +213,7 @@ class Deployed:
         locks = unique_locks(settings.laravel, settings.redis)
         php = None if self._php is None else _Unhurried(self._php, lambda: attempt.flush())
         ladder = build_ladder(settings.laravel, event_mappings(settings), php=php, locks=locks)
-        attempt = Attempt(
-            lambda document: ladder.resolve(read_document(document)), to, self._publish, self._tell
-        )
+        attempt = Attempt(ladder.batch, to, self._publish, self._tell)
         self._attempt = attempt
         self._ladder, self._locks = ladder, locks
 

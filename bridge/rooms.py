@@ -87,6 +87,7 @@ def build_ladder(
         version=version or laravel.release,
         derives=partial(derives_from_broadcast_event, source),
         only=only,
+        prepare=worlds.prepare,
         on_close=known.records.close,
     )
 

@@ -6,8 +6,9 @@ import base64
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from subprocess import Popen
@@ -42,6 +43,13 @@ def sends(*calls: Call) -> Resolution:
     return Resolution(outcome="broadcast", event="E", by="native", broadcasts=calls)
 
 
+def one_by_one(
+    resolve: Callable[[Mapping[str, object]], Resolution],
+) -> Callable[[Sequence[Mapping[str, object]]], list[Callable[[], Resolution]]]:
+    """What has nothing to prepare for a batch."""
+    return lambda documents: [partial(resolve, document) for document in documents]
+
+
 class Batch:
     """Attempts at jobs that resolve to what is given, an exception being raised; `published` is each call."""
 
@@ -49,7 +57,7 @@ class Batch:
         self.published: list[list[Broadcast]] = []
         self.outcomes = outcomes
         self.fails = fails
-        self.attempt = Attempt(self._resolve, TO, self._publish)
+        self.attempt = Attempt(one_by_one(self._resolve), TO, self._publish)
 
     def results(self) -> Sequence[Result]:
         jobs = [
@@ -118,7 +126,7 @@ def test_what_was_flushed_before_is_not_tried_again() -> None:
             batch.fails = True
         return batch._resolve(document)
 
-    batch.attempt = Attempt(resolve, TO, batch._publish)
+    batch.attempt = Attempt(one_by_one(resolve), TO, batch._publish)
     first, second = batch.results()
     assert first == Delivered()
     assert isinstance(second, Retry)

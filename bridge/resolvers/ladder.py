@@ -7,26 +7,31 @@ the oldest and the newest that fit the payload must agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from bridge.errors import ConfigurationError, Refused, WouldFail
+from bridge.errors import ConfigurationError, Refused, Unreadable, WouldFail
 from bridge.laravel.payload import (
     BroadcastEvent,
     Decrypt,
     NotABroadcast,
     Payload,
     broadcast_event,
+    read_document,
 )
 from bridge.laravel.version import Version
 from bridge.php.shapes import Shapes
 from bridge.resolvers.resolution import Resolution, Rung
 
 RUNGS = ("mapping", "framework", "native", "php")
+_EVALUATING = ("framework", "native")
 
 
 class Ladder:
-    """`only`: the names of the rungs that may answer; all by default. `on_close`: what `close` ends."""
+    """`only`: the names of the rungs that may answer; all by default. `prepare`: gets the events that come
+    next, to read what they have in common; without any, forgets what was read. `on_close`: what `close` ends.
+    """
 
     def __init__(
         self,
@@ -36,6 +41,7 @@ class Ladder:
         version: Version | None = None,
         derives: Callable[[str], bool | None] = lambda _: False,
         only: Collection[str] = RUNGS,
+        prepare: Callable[[Sequence[BroadcastEvent]], None] = lambda _: None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         unknown = [name for name in only if name not in RUNGS]
@@ -48,23 +54,57 @@ class Ladder:
         self._version = version
         self._derives = derives
         self._shapes = Shapes()
+        self._prepare = prepare
+        self._elsewhere: set[str] = set()  # classes whose last event was not evaluated: nothing to prepare
         self.close = on_close
 
     def resolve(self, payload: Payload) -> Resolution:
         """What Laravel would broadcast for the job. Raises only ServiceUnavailable."""
+        return self._decide(self._read(payload))
+
+    def batch(self, documents: Sequence[Mapping[str, object]]) -> Iterator[Callable[[], Resolution]]:
+        """For each job a call that resolves it, to be made before the next is taken; what the jobs have in
+        common is read once for all. The call raises as `read_document` and `resolve` do."""
+        jobs = [self._job(document) for document in documents]
+        events = (job for job in jobs if isinstance(job, BroadcastEvent) and not job.only_php)
+        self._prepare([event for event in events if event.class_name not in self._elsewhere])
+        try:
+            for job in jobs:
+                yield partial(self._decide, job)
+        finally:
+            self._prepare(())
+
+    def _job(self, document: Mapping[str, object]) -> BroadcastEvent | Resolution | Unreadable:
+        try:
+            return self._read(read_document(document))
+        except Unreadable as problem:
+            return problem
+
+    def _read(self, payload: Payload) -> BroadcastEvent | Resolution:
+        """The event, or what becomes of a job that holds none."""
         label = payload.display_name or payload.command_name or (payload.handler or "")
         try:
-            event = self.event(payload)
+            return self.event(payload)
         except NotABroadcast as other:
             return Resolution(outcome="other", event=label, why=str(other))
         except WouldFail as failure:
             return Resolution(outcome="failed", event=label, why=str(failure))
         except Refused as refusal:
             return Resolution(outcome="refused", event=label, why=str(refusal))
+
+    def _decide(self, event: BroadcastEvent | Resolution | Unreadable) -> Resolution:
+        if isinstance(event, Resolution):
+            return event
+        if isinstance(event, Unreadable):
+            raise event
         resolution = self._climb(event)
+        if resolution.by in _EVALUATING:
+            self._elsewhere.discard(event.class_name)
+        else:
+            self._elsewhere.add(event.class_name)
         if event.oldest != event.version and resolution.by not in (None, "php"):
             # Read anew: evaluation leaves its traces in the event's objects.
-            older = self._climb(replace(self.event(payload), version=event.oldest))
+            older = self._climb(replace(self.event(event.payload), version=event.oldest))
             if (older.outcome, older.broadcasts) != (resolution.outcome, resolution.broadcasts):
                 why = (
                     f"Laravel {_text(event.oldest)} and {_text(event.version)} would not do the same: say "
@@ -89,6 +129,8 @@ class Ladder:
             if event.only_php and rung.name != "php":
                 reasons.append(f"{rung.name}: the job has {event.only_php}")
                 continue
+            if rung.name == "php":
+                self._prepare(())  # it takes its time, and may write
             try:
                 answer = rung.resolve(event)
             except Refused as refusal:

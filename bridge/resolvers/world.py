@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from bridge.errors import Refused
+from bridge.errors import BridgeError, Refused
 from bridge.laravel import objects
 from bridge.laravel.classes.attribute import ATTRIBUTE, AttributeClass
 from bridge.laravel.classes.channel import CHANNELS, ChannelClass
 from bridge.laravel.classes.exception import ExceptionClass
 from bridge.laravel.classes.resource import RESOURCE, RESOURCE_CLASSES
 from bridge.laravel.framework import EXCEPTIONS, MODEL, framework_class
+from bridge.laravel.models.batch import read_ahead
 from bridge.laravel.models.casts import Surroundings
 from bridge.laravel.models.model import ModelClass
 from bridge.laravel.models.records import Records
 from bridge.laravel.models.relations import RELATION_CLASSES, RelationClass
+from bridge.laravel.objects import MODEL_IDENTIFIER
+from bridge.laravel.payload import BroadcastEvent
 from bridge.laravel.source import AppSource
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
@@ -130,6 +134,11 @@ class AppWorld:
         """See `ModelClass.restore`."""
         return self._models.restore(identifier, php)
 
+    def prepare(self, events: Iterable[BroadcastEvent]) -> None:
+        """What the models of these events have in common is read at once. Raises ServiceUnavailable."""
+        objects = (one for event in events for one in event.objects if one.class_name == MODEL_IDENTIFIER)
+        read_ahead(self._models, Evaluator(self), objects)
+
     def keeps_default(self, static_property: str) -> bool:
         """Whether nothing in the app could have changed a static property of that name."""
         return not self._source.mentions_static(static_property)
@@ -220,3 +229,18 @@ class Worlds:
         if version not in self._worlds:
             self._worlds[version] = AppWorld(self._source, version, self._known)
         return self._worlds[version]
+
+    def prepare(self, events: Sequence[BroadcastEvent]) -> None:
+        """What the models of these events have in common is read at once, for a second at most; what was
+        read for others before is forgotten."""
+        records = self._known.records
+        records.end_batch()
+        if len(events) < 2:
+            return
+        records.begin_batch()
+        by_version: dict[Version, list[BroadcastEvent]] = {}
+        for event in events:
+            by_version.setdefault(event.version, []).append(event)
+        for version, group in by_version.items():
+            with contextlib.suppress(BridgeError):  # each event will meet it by itself
+                self.of(version).prepare(group)

@@ -5,15 +5,16 @@ A wrong result fails the build, whatever the share of right ones.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from bridge.errors import Refused
+from bridge.errors import JobError, Refused
 from bridge.laravel.application import load
 from bridge.php.unserialize import unserialize
 from bridge.resolvers.resolution import Resolution
@@ -117,3 +118,37 @@ def test_a_rung_that_is_not_allowed_does_not_answer(sqlite_app: Mapping[str, str
     ladder = build_ladder(load(APP, sqlite_app, "11.56"), {}, only=(only,))
     answers = {resolve(ladder, row).by for row in rows("11.56") if row.app_db == "sqlite"}
     assert answers <= {only, None}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_batch_comes_to_what_its_jobs_come_to_one_by_one(
+    environment: tuple[str, Mapping[str, str]], release: str
+) -> None:
+    name, variables = environment
+    alone = {row.payload: got for row, got in resolved(environment, release, release)}
+    documents = {text: json.loads(text) for text in alone if _is_object(text)}
+    ladder = build_ladder(load(APP, variables, release), {}, only=WITHOUT_PHP)
+    with contextlib.closing(ladder):
+        for _ in range(2):  # the second time it is known which relations are touched
+            for texts in _chunks(list(documents), 50):
+                calls = ladder.batch([documents[text] for text in texts])
+                for text, resolve_next in zip(texts, calls, strict=True):
+                    assert _attempted(resolve_next) == alone[text], name
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return "job" in json.loads(text)
+    except (ValueError, TypeError):
+        return False
+
+
+def _chunks(texts: list[bytes], size: int) -> Iterator[list[bytes]]:
+    return (texts[at : at + size] for at in range(0, len(texts), size))
+
+
+def _attempted(resolve_next: Callable[[], Resolution]) -> Resolution:
+    try:
+        return resolve_next()
+    except JobError as problem:
+        return Resolution(outcome="failed", event="", why=str(problem))

@@ -1,8 +1,8 @@
 """Rows that a batch of jobs will ask for, read with one statement for all of them.
 
-What is kept here stands for statements by one key, so it must say exactly what each of these would:
-only plain keys are looked for, a row must carry the very key that was asked for, and where the order of
-several rows or the way the database compares could matter, nothing is kept and each job asks by itself.
+What is kept here stands for statements by one key, so it must say exactly what each of these would: only
+plain keys are looked for, a row must carry the very key that was asked for, and where the order of several
+rows or the way the database compares could matter, nothing is kept and each job asks by itself.
 """
 
 from __future__ import annotations
@@ -42,24 +42,26 @@ class Ahead:
     """The rows of one batch; `until` in the seconds of the reader's clock."""
 
     until: float
-    _rows: dict[_Asked, dict[Key, PhpArray | None]] = field(default_factory=dict)
+    _rows: dict[_Asked, dict[Key, list[PhpArray]]] = field(default_factory=dict)
 
     def keep(self, connection: str, query: Query, keys: Sequence[Key], rows: Sequence[PhpArray]) -> None:
         """`rows` are the answer to `query` for these keys, which `plain_keys` gave."""
         column = _column(query)
-        found: dict[Key, PhpArray | None] = {}
-        several = set()
-        wanted = set(keys)
+        by_key: dict[Key, list[PhpArray]] = {key: [] for key in keys}
         for row in rows:
             key = row.get(column)
-            if type(key) not in (int, bytes) or key not in wanted:
+            if isinstance(key, bool) or not isinstance(key, int | bytes) or key not in by_key:
                 return  # the database took it for the same as one of ours: its way to compare is not known
-            if key in found:
-                several.add(key)
-            found[key] = row  # type: ignore[index]
-        if type(keys[0]) is int:  # a text that is not found may yet be the same as another one
-            found = dict.fromkeys(keys) | found
-        self._rows[_asked(connection, query)] = {k: row for k, row in found.items() if k not in several}
+            by_key[key].append(row)
+        if len(keys) > 1:
+            # Of one key alone the rows come in another order, maybe; a text that is not found may yet be
+            # the same as another one for the database
+            by_key = {
+                key: found
+                for key, found in by_key.items()
+                if len(found) == 1 or (not found and isinstance(key, int))
+            }
+        self._rows[_asked(connection, query)] = by_key
 
     def rows(self, connection: str, query: Query) -> list[PhpArray] | None:
         """The answer to the query, in rows of its own; None where it is not known."""
@@ -68,12 +70,12 @@ class Ahead:
             return None
         keys = query.key.value if isinstance(query.key.value, tuple) else (query.key.value,)
         answer = []
-        for key in keys:
-            if type(key) not in (int, bytes) or key not in known:
+        for key in dict.fromkeys(keys):
+            plain = isinstance(key, int | bytes) and not isinstance(key, bool)
+            found = known.get(key) if plain else None
+            if found is None or (len(found) > 1 and (len(keys) > 1 or query.limit)):
                 return None
-            row = known[key]  # type: ignore[index]
-            if row is not None:
-                answer.append(row.copy())
+            answer += [row.copy() for row in found]
         return answer
 
 

@@ -62,6 +62,8 @@ class ModelClass:
         self._around = around
         self._default_connection = default_connection
         self._to_array = to_array
+        # Class → relations that were read when they were touched; a batch reads those of the one before ahead
+        self.touched: dict[str, dict[str, None]] = {}
         self._facts: dict[str, ModelFacts | Refused] = {}
         self._blanks: dict[str, dict[int | bytes, Value]] = {}
         self._setups: dict[str, tuple[Setup, ...]] = {}  # of a class: the newest and the first one
@@ -124,6 +126,10 @@ class ModelClass:
     @property
     def records(self) -> Records:
         return self._records
+
+    @property
+    def default_connection(self) -> str:
+        return self._default_connection
 
     @property
     def around(self) -> casts.Surroundings:
@@ -273,6 +279,7 @@ class ModelClass:
         if php.classes.method(view.model.class_name, name) is not None:
             if self._around.lazy is not None and view.model.get("preventsLazyLoading"):
                 raise self._around.lazy
+            self.touched.setdefault(view.model.class_name, {})[name] = None
             relations.load(self, php, [view.model], name)
             return state.array(view.model, "relations").get(key)
         if name.lower() in _MODEL_METHODS or name in ("pivot",):

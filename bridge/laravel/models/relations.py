@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
 PIVOT = _SPACE + "Pivot"
+MORPH_TO = _SPACE + "MorphTo"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,7 @@ def _morph_to(asked: Asked) -> Relation:
     related = asked.models.morph_class(held.decode("utf-8", "replace").lstrip("\\"))
     owner = asked.text(3, asked.key_of(related))
     description = Description(related=related, many=False, local=id, foreign=owner)
-    return Relation(_SPACE + "MorphTo", asked.parent, description)
+    return Relation(MORPH_TO, asked.parent, description)
 
 
 RELATIONS: dict[str, Make] = {
