@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from bridge.laravel.models.statements import Condition, Join, Query, is_any_of
 from bridge.php.values import PhpArray, Value
@@ -21,12 +22,14 @@ Key = int | bytes
 _Asked = tuple[str, str, str, tuple[Condition, ...], tuple[tuple[str, str], ...], Join | None]
 
 
+def _is_key(value: Value | tuple[Value, ...]) -> TypeGuard[Key]:
+    return isinstance(value, int | bytes) and not isinstance(value, bool)
+
+
 def plain_keys(keys: Iterable[Value]) -> list[Key]:
     """Each once, if they may be looked for together: all integers, or texts that no database takes for
     another."""
-    distinct = dict.fromkeys(
-        key for key in keys if isinstance(key, int | bytes) and key is not True and key is not False
-    )
+    distinct = dict.fromkeys(filter(_is_key, keys))
     texts = [key for key in distinct if isinstance(key, bytes)]
     if texts and (
         len(texts) < len(distinct)
@@ -50,7 +53,7 @@ class Ahead:
         by_key: dict[Key, list[PhpArray]] = {key: [] for key in keys}
         for row in rows:
             key = row.get(column)
-            if isinstance(key, bool) or not isinstance(key, int | bytes) or key not in by_key:
+            if not _is_key(key) or key not in by_key:
                 return  # the database took it for the same as one of ours: its way to compare is not known
             by_key[key].append(row)
         if len(keys) > 1:
@@ -71,8 +74,7 @@ class Ahead:
         keys = query.key.value if isinstance(query.key.value, tuple) else (query.key.value,)
         answer = []
         for key in dict.fromkeys(keys):
-            plain = isinstance(key, int | bytes) and not isinstance(key, bool)
-            found = known.get(key) if plain else None
+            found = known.get(key) if _is_key(key) else None
             if found is None or (len(found) > 1 and (len(keys) > 1 or query.limit)):
                 return None
             answer += [row.copy() for row in found]
