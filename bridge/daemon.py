@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute
 
 from bridge.apps.renewal import Renewal, Served, read_apps
 from bridge.broadcast import Broadcast
+from bridge.crew import Crew, Lanes
 from bridge.errors import (
     BridgeError,
     JobError,
@@ -37,7 +38,7 @@ from bridge.laravel.cache import cache_store
 from bridge.laravel.payload import BroadcastEvent, NotABroadcast, read_document
 from bridge.laravel.signals import Signals
 from bridge.queues.failed import FailedJobs
-from bridge.queues.queue import Job, Queue
+from bridge.queues.queue import Job
 from bridge.queues.steps import Tell, say_nothing, step
 from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry, Worker
 from bridge.resolvers.helper import HelperRung
@@ -45,9 +46,7 @@ from bridge.resolvers.resolution import Answer, Resolution
 from bridge.rooms import (
     Destination,
     addressed,
-    build_failed_jobs,
     build_ladder,
-    build_queue,
     destinations,
     event_mappings,
     php_rung,
@@ -60,6 +59,7 @@ from bridge.server.proxies import Proxies
 from bridge.settings import Settings
 from bridge.webhooks.webhooks import Webhooks
 
+BROADCAST_TRIES, BROADCAST_BACKOFF = 3, (3,)  # of broadcasts that say no number themselves
 START_PATIENCE = 5.0  # seconds in which the queue's store must answer for the first time
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
 
@@ -150,6 +150,7 @@ class Deployed:
     between two batches.
 
     `reread` gives the settings as they are now; None: what was read at the start counts for ever.
+    `restarted` is called at each `queue:restart`.
     """
 
     def __init__(
@@ -160,7 +161,10 @@ class Deployed:
         php: HelperRung | None,
         reread: Callable[[], Settings] | None,
         tell: Tell = say_nothing,
+        restarted: Callable[[], object] = lambda: None,
     ) -> None:
+        self._restarted = restarted
+        self.known_paused: Collection[str] = settings.queue_names()  # nothing is taken before the first look
         self._publish = publish
         self._tell = tell
         self._php = php
@@ -187,7 +191,8 @@ class Deployed:
             self._renew()
             self._renewed.set()
         self._locks.retry()
-        return self._signals.paused()
+        self.known_paused = self._signals.paused()
+        return self.known_paused
 
     def renew(self, within: float = 5.0) -> None:
         """As after `queue:restart`; from another thread. Waits for it, but `within` seconds at most."""
@@ -218,6 +223,7 @@ class Deployed:
         self._ladder, self._locks = ladder, locks
 
     def _renew(self) -> None:
+        self._restarted()
         if self._reread is None:
             return
         locks, ladder = self._locks, self._ladder
@@ -269,20 +275,28 @@ class Daemon:
                 stall_timeout=settings.stall_timeout,
                 proxies=Proxies(settings.trusted_proxies),
             )
-            queue, failed = build_queue(settings), build_failed_jobs(settings.laravel)
+            others = Lanes.build(settings, lambda: deployed.known_paused)
+            queue, failed = others.queue, others.failed
             deployed = Deployed(
-                settings, node.publish_from_thread, php=php, reread=self.reread, tell=instruments.step
+                settings,
+                node.publish_from_thread,
+                php=php,
+                reread=self.reread,
+                tell=instruments.step,
+                restarted=others.recycle,
             )
             worker = Worker(
                 queue,
                 failed,
                 deployed.attempt,
                 batch=settings.batch_size,
-                tries=settings.tries,
-                backoff=(round(settings.backoff),),
+                tries=BROADCAST_TRIES if settings.tries is None else settings.tries,
+                backoff=settings.backoff or BROADCAST_BACKOFF,
                 paused=deployed.paused,
                 unlock=deployed.unlock,
                 tell=instruments.step,
+                ending=others.ending,
+                beside=others.wake,
             )
             helpers = dict if php is None else php.processes
             watched = Watched(node=node, worker=worker, queue=queue, helpers=helpers)
@@ -291,7 +305,8 @@ class Daemon:
                 contextlib.closing(deployed),
                 asyncio.Runner(loop_factory=new_event_loop) as runner,
             ):
-                runner.run(self._serve(listening, watched, failed, instruments, served, deployed.renew))
+                crew = Crew(worker, others)
+                runner.run(self._serve(listening, watched, crew, instruments, served, deployed.renew))
             return 0
         except BaseExceptionGroup as group:
             raise first_error(group) from None
@@ -300,13 +315,14 @@ class Daemon:
         self,
         listening: socket.socket,
         watched: Watched,
-        failed: FailedJobs,
+        crew: Crew,
         instruments: Instruments,
         served: Served,
         tell: Callable[[], None],
     ) -> None:
-        node, worker, queue = watched.node, watched.worker, watched.queue
+        node = watched.node
         stopping, hung_up = stop_signal(), hang_up_signal()
+        crew.others.ending.end = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
         certificate = None
         if self.settings.ssl_cert and self.settings.ssl_key:
             certificate = Certificate(self.settings.ssl_cert, self.settings.ssl_key)
@@ -314,7 +330,7 @@ class Daemon:
             node,
             [listening],
             routes=[*self.routes, *instruments.routes(watched)],
-            ready=lambda: {"ready": worker.store_answers.is_set(), "queue": worker.store_answers.is_set()},
+            ready=crew.ready,
             certificate=certificate,
             request_timeout=self.settings.request_timeout,
         )
@@ -326,20 +342,22 @@ class Daemon:
             renewing = tasks.create_task(renewal.run(hung_up))
             try:
                 await listener.listening.wait()
-                await asyncio.to_thread(wait_for_store, queue.check)
-                await asyncio.to_thread(_look_at_failed_jobs, failed)
-                worker.start()
+                await asyncio.to_thread(wait_for_store, crew.others.queue.check)
+                await asyncio.to_thread(_look_at_failed_jobs, crew.others.failed)
+                crew.start()
+                if self.settings.max_time:
+                    asyncio.get_running_loop().call_later(self.settings.max_time, stopping.set)
                 instruments.start(watched)
                 self.announce(address(listening, tls=certificate is not None))
                 await stopping.wait()
                 log.info("stopping", extra={"action": "drain"})
-                await asyncio.to_thread(worker.stop, self.settings.drain_seconds)
+                await asyncio.to_thread(crew.stop, self.settings.drain_seconds)
             finally:
                 renewing.cancel()
                 await listener.stop()
                 await webhooks.stop(self.settings.drain_seconds)
                 await instruments.stop()
-        await asyncio.to_thread(_close, worker, queue, failed)
+        await asyncio.to_thread(crew.close)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -394,12 +412,6 @@ def _look_at_failed_jobs(failed: FailedJobs) -> None:
             "jobs that fail cannot be kept, they will stay in the queue",
             extra={"action": "failed_jobs", "why": str(problem)},
         )
-
-
-def _close(worker: Worker, queue: Queue, failed: FailedJobs) -> None:
-    if not worker.is_alive:
-        queue.close()
-        failed.close()
 
 
 def address(listening: socket.socket, *, tls: bool) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from bridge.errors import (
     Refused,
     WouldFail,
 )
+from bridge.jobs.lane import WORKER, Lane
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import FileStore, cache_store
@@ -35,13 +38,17 @@ from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.unserialize import unserialize
 from bridge.pusher.app import App, Limits
 from bridge.queues.database import DatabaseQueue
+from bridge.queues.ending import Ending
 from bridge.queues.failed import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
 from bridge.queues.failed_file import FileFailedJobs
 from bridge.queues.look import DatabaseLook, Look, RedisLook
+from bridge.queues.payload import BROADCASTS, Selection, others
 from bridge.queues.push import DatabasePush, Push, RedisPush
 from bridge.queues.queue import Queue
-from bridge.queues.redis import RedisQueue
+from bridge.queues.redis import RedisQueue, TokenUse
+from bridge.queues.retries import Retries
 from bridge.queues.retry import Refresh
+from bridge.resident.resident import Resident
 from bridge.resolvers.framework import FrameworkRung
 from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.ladder import RUNGS, Ladder
@@ -234,8 +241,16 @@ def derives_from_broadcast_event(source: AppSource, class_name: str) -> bool | N
     return plain and declared.parent == "Illuminate\\Broadcasting\\BroadcastEvent"
 
 
-def build_queue(settings: Settings) -> Queue:
-    """The driver of the queue connection; nothing is connected yet."""
+def build_queue(
+    settings: Settings,
+    *,
+    takes: Selection = BROADCASTS,
+    tokens: TokenUse = "share",
+    interval: float | None = None,
+) -> Queue:
+    """The driver of the queue connection for some of its jobs; nothing is connected yet.
+
+    `tokens` is for Redis; `interval`: seconds between looks, None: the driver's own."""
     facts = settings.queue_connection()
     names = settings.queue_names()
     if facts.driver == "redis":
@@ -246,6 +261,9 @@ def build_queue(settings: Settings) -> Queue:
             prefix=redis.prefix,
             retry_after=facts.retry_after,
             connection_name=facts.name,
+            takes=takes,
+            tokens=tokens,
+            interval=interval,
         )
     database = settings.laravel.database(facts.connection)
     return DatabaseQueue(
@@ -254,7 +272,79 @@ def build_queue(settings: Settings) -> Queue:
         table=database.prefix + facts.table,
         retry_after=facts.retry_after,
         connection_name=facts.name,
+        takes=takes,
+        interval=interval,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherJobs:
+    """Which jobs are run besides broadcasts.
+
+    takes   what the lanes take; None: nothing is run, for the reason `why`
+    tokens  what becomes of Redis' tokens in the broadcasts' driver, and in the lanes'
+    """
+
+    takes: Selection | None
+    why: str = ""
+    tokens: tuple[TokenUse, TokenUse] = ("share", "share")
+
+
+def other_jobs(settings: Settings) -> OtherJobs:
+    """What `other_jobs` comes to here."""
+    policy = settings.other_jobs
+    if policy == ("leave",):
+        return OtherJobs(takes=None, why="other_jobs says so")
+    if not settings.php_binary or shutil.which(settings.php_binary) is None:
+        return OtherJobs(takes=None, why=f"there is no PHP program `{settings.php_binary}`: see php_binary")
+    if not (settings.laravel.path / "bootstrap/app.php").is_file():
+        return OtherJobs(takes=None, why=f"{settings.laravel.path} has no bootstrap/app.php")
+    if policy == ("run",):
+        return OtherJobs(takes=others(), tokens=("all", "none"))
+    names = frozenset(policy)
+
+    def wanted(queue: str, document: Mapping[str, object]) -> bool:
+        return queue in names or document.get("displayName") in names
+
+    return OtherJobs(takes=others(wanted))
+
+
+def build_lanes(
+    settings: Settings, jobs: OtherJobs, *, paused: Callable[[], Collection[str]], ending: Ending
+) -> list[Lane]:
+    """The lanes that run other jobs; no process is started yet."""
+    if jobs.takes is None:
+        return []
+    tries = 1 if settings.tries is None else settings.tries
+    backoff = settings.backoff or (0,)
+    options = {
+        "name": settings.name,
+        "tries": tries,
+        "backoff": ",".join(map(str, backoff)),
+        "timeout": settings.timeout,
+        "memory": settings.memory,
+        "rest": settings.rest,
+        "sleep": 0,  # it waits for us
+        "force": True,  # we look whether the app is down
+    }
+    facts = {
+        "connection": settings.queue_connection().name,
+        "queue": ",".join(settings.queue_names()),
+        "options": options,
+        "watch": settings.watch_code,
+    }
+    return [
+        Lane(
+            build_queue(settings, takes=jobs.takes, tokens=jobs.tokens[1], interval=settings.sleep),
+            Resident(settings.laravel.path, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]),
+            retries=Retries(tries, backoff),
+            timeout=settings.timeout,
+            paused=paused,
+            ending=ending,
+            name=f"jobs-{number}",
+        )
+        for number in range(1, settings.workers + 1)
+    ]
 
 
 def build_look(settings: Settings) -> Look:

@@ -71,17 +71,19 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
     samples = {
         "port": 7000, "queue": ["high", "default"], "client_events": False, "force": True,
         "log_level": "debug",
-        "backoff": 1.5, "timezone": "Europe/Berlin", "laravel_version": "11.38", "stall_timeout": 2.5,
+        "backoff": [1, 5], "timezone": "Europe/Berlin", "laravel_version": "11.38", "stall_timeout": 2.5,
         "drain_seconds": 0.5, "allowed_origins": ["a.example", "b.example"], "max_backlog": 4096,
         "trusted_proxies": ["10.0.0.0/8", "::1/128"], "enable_statistics": False,
         "create_statistics_table": True, "metrics_addresses": ["10.0.0.1"], "log_format": "json",
-        "dashboard_origins": ["https://a.example"],
+        "dashboard_origins": ["https://a.example"], "other_jobs": ["mails", "App\\Jobs\\Tidy"],
+        "sleep": 0.5, "rest": 0.5, "max_time": 1.5, "once": True, "stop_when_empty": True,
+        "watch_code": False,
     }  # fmt: skip
     texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary",
-             "dashboard_password", "metrics_token")  # fmt: skip
+             "dashboard_password", "metrics_token", "name")  # fmt: skip
     for setting in SETTINGS:
         sample = samples.get(setting.name, "text" if setting.name in texts else 7)
-        text = ",".join(sample) if isinstance(sample, list) else json.dumps(sample).strip('"')
+        text = ",".join(map(str, sample)) if isinstance(sample, list) else json.dumps(sample).strip('"')
 
         def value(settings: Settings, name: str = setting.name) -> object:
             limit = name.removeprefix("limit_")
@@ -99,7 +101,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [("port", "65536"), ("port", "-1"), ("port", "http"), ("port", "6001.0"), ("client_events", "maybe"),
-     ("tries", "0"), ("tries", "²"), ("backoff", "-1"), ("backoff", "nan"), ("log_level", "loud"),
+     ("tries", "-1"), ("tries", "²"), ("backoff", "-1"), ("backoff", "nan"), ("log_level", "loud"),
      ("queue", "a,,b"), ("timezone", "Europe"), ("timezone", "Mars/Base"), ("laravel_version", "new"),
      ("batch_size", "1001"), ("backoff", "inf"), ("trusted_proxies", "10.0.0.1/8"),
      ("trusted_proxies", "proxy.example")],

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 from bridge.cli.arguments import Commands, add_app
 from bridge.cli.logs import start_logging
 from bridge.errors import UsageError
+from bridge.settings.table import SETTINGS
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
+
+# Settings that have a flag of their own, named as those of `queue:work`.
+WORKER = (
+    "other_jobs", "workers", "tries", "backoff", "timeout", "memory", "sleep", "rest", "name", "force",
+    "once", "stop_when_empty", "max_jobs", "max_time",
+)  # fmt: skip
 
 
 def add(commands: Commands) -> None:
@@ -21,6 +28,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--host", help="address to listen on (0.0.0.0)")
     parser.add_argument("--port", help="port for WebSocket and HTTP (6001)")
     parser.add_argument("--queue", metavar="NAMES", help="queues, first in priority first: high,default")
+    for name in WORKER:
+        [setting] = (row for row in SETTINGS if row.name == name)
+        if setting.default is False:
+            parser.add_argument(setting.flag, action="store_true", default=None, help=setting.help)
+        else:
+            parser.add_argument(setting.flag, metavar="VALUE", help=setting.help)
     parser.add_argument(
         "--shadow",
         action="store_true",

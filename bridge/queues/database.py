@@ -2,7 +2,7 @@
 
 Reserving looks first and locks second. A plain SELECT finds candidates by their text and their JSON; then
 one transaction locks just those rows by primary key, asks again whether they are free, and marks them. So
-a row that is not a broadcast is never locked, not even for a moment, and other workers never wait for us
+a row that is not ours is never locked, not even for a moment, and other workers never wait for us
 where the server can skip locked rows.
 
 Nothing tells of a new row, so an idle queue is polled: every 25 ms the last hundred rows, once a second
@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.queues.payload import broadcast_document
+from bridge.queues.payload import BROADCASTS, Selection
 from bridge.queues.queue import Depth, Job
 from bridge.queues.sql import SqlConnection
 
@@ -33,9 +33,8 @@ POLL_INTERVAL = 0.02  # seconds between looks at the newest rows
 SCAN_INTERVAL = 1.0  # seconds between looks at all rows
 RESTING_SHARE = 10  # a poll that took t seconds is followed by 10 t of rest
 NEWEST = 100  # rows a poll looks at
-LOOK = "%Illuminate%BroadcastEvent%"  # a payload to read closely; escaping differs, letters do not
 MOST_ATTEMPTS = 255  # the column is an unsigned tinyint
-FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like broadcasts and are none
+FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like ours and are not
 
 # Servers that can step over locked rows, by the version they report; the first line that fits decides.
 # Laravel's own table is `DatabaseQueue::getLockForPopping`.
@@ -63,6 +62,8 @@ class DatabaseQueue:
     table        with its prefix; `schema.table` is understood
     queues       plain names, the most urgent first
     retry_after  seconds after which a reservation has expired
+    takes        which jobs
+    interval     seconds between looks at the newest rows, while there is nothing to do
     clock        unix seconds; Laravel compares the application's clocks, never the database's
     """
 
@@ -74,6 +75,8 @@ class DatabaseQueue:
         table: str = "jobs",
         retry_after: int = 90,
         connection_name: str = "database",
+        takes: Selection = BROADCASTS,
+        interval: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine if isinstance(engine, sa.Engine) else sa.create_engine(engine)
@@ -85,12 +88,14 @@ class DatabaseQueue:
         self._retry_after = retry_after
         self._clock = clock
         self._jobs = jobs_table(table)
-        self._page = _page(self._jobs, self._sql.dialect)
-        self._poll = _poll(self._jobs, self._sql.dialect, self._queues)
+        self._takes = takes
+        self._interval = interval or POLL_INTERVAL
+        self._page = _page(self._jobs, self._sql.dialect, takes)
+        self._poll = _poll(self._jobs, self._sql.dialect, self._queues, takes)
         self._skip_locked: bool | None = None
         self._woken = threading.Event()
         self._foreign: set[int] = set()
-        self._poll_rest = POLL_INTERVAL
+        self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
         self._scan_rest = SCAN_INTERVAL
@@ -138,7 +143,7 @@ class DatabaseQueue:
         active = tuple(queue for queue in self._queues if queue not in queues)
         if active != self._active:
             self._active = active
-            self._poll = _poll(self._jobs, self._sql.dialect, active)
+            self._poll = _poll(self._jobs, self._sql.dialect, active, self._takes)
 
     def wait(self, timeout: float) -> None:
         started = time.monotonic()
@@ -150,7 +155,7 @@ class DatabaseQueue:
             before = time.monotonic()
             new = self._sql.run(self._has_new)
             self._polls.append(time.monotonic() - before)
-            self._poll_rest = max(POLL_INTERVAL, RESTING_SHARE * min(self._polls))
+            self._poll_rest = max(self._interval, RESTING_SHARE * min(self._polls))
             if new:
                 return
 
@@ -192,6 +197,9 @@ class DatabaseQueue:
         statements = [self._jobs.update().where(self._still(group)).values(free) for group in _by_fence(jobs)]
         self._sql.transaction(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
 
+    def as_laravel(self, job: Job) -> Mapping[str, object]:
+        return {"driver": "database", "row": {"id": _receipt(job).id, "attempts": job.attempts}}
+
     def depth(self) -> dict[str, Depth]:
         row = self._jobs.c
         now = int(self._clock())
@@ -218,7 +226,7 @@ class DatabaseQueue:
             self._engine.dispose()
 
     def _find(self, connection: sa.Connection, limit: int, now: int) -> dict[int, _Candidate]:
-        """Up to `limit` free broadcasts by id, in order of service. Locks nothing."""
+        """Up to `limit` free jobs of ours by id, in order of service. Locks nothing."""
         if self._sql.dialect == "sqlite":
             self._version = _data_version(connection)  # before the rows are read: no change goes unseen
         found: dict[int, _Candidate] = {}
@@ -237,7 +245,7 @@ class DatabaseQueue:
 
     def _candidate(self, queue: str, id: int, text: str | bytes) -> _Candidate | None:
         payload = text.encode() if isinstance(text, str) else bytes(text)
-        document = broadcast_document(payload)
+        document = self._takes.document(queue, payload)
         if document is None:
             if len(self._foreign) >= FOREIGN_LIMIT:
                 self._foreign.clear()
@@ -323,8 +331,8 @@ def jobs_table(name: str) -> sa.TableClause:
     )
 
 
-def _page(jobs: sa.TableClause, dialect: str) -> sa.Select[Any]:
-    """Free rows of one queue that look like broadcasts, from an id on: id and payload."""
+def _page(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any]:
+    """Free rows of one queue that look like ours, from an id on: id and payload."""
     row = jobs.c
     # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
     payload = sa.cast(row.payload, sa.LargeBinary) if dialect == "sqlite" else row.payload
@@ -334,26 +342,28 @@ def _page(jobs: sa.TableClause, dialect: str) -> sa.Select[Any]:
             row.queue == sa.bindparam("queue"),
             row.id > sa.bindparam("after"),
             _is_free(jobs),
-            _looks_like_broadcast(jobs, dialect),
+            _looks_ours(jobs, dialect, takes),
         )
         .order_by(row.id)
         .limit(sa.bindparam("wanted", type_=sa.Integer()))
     )
 
 
-def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str]) -> sa.Select[Any]:
-    """Ids of waiting rows that look like broadcasts, among the newest."""
+def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str], takes: Selection) -> sa.Select[Any]:
+    """Ids of waiting rows that look like ours, among the newest."""
     row = jobs.c
     newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
     any_queue = sa.or_(sa.false(), *(row.queue == queue for queue in queues))
-    looks = _looks_like_broadcast(jobs, dialect)
-    return sa.select(row.id).where(row.id > newest, any_queue, _is_waiting(jobs), looks)
+    ours = _looks_ours(jobs, dialect, takes)
+    return sa.select(row.id).where(row.id > newest, any_queue, _is_waiting(jobs), ours)
 
 
-def _looks_like_broadcast(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[bool]:
+def _looks_ours(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.ColumnElement[bool]:
     # MySQL's collations compare letter by letter, which takes ten times as long as comparing bytes
     text = sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "mysql" else jobs.c.payload
-    return sa.type_coerce(text, sa.Text).like(LOOK)
+    payload = sa.type_coerce(text, sa.Text)
+    like = [payload.like(takes.like)] if takes.like else []
+    return sa.and_(sa.true(), *like, *(payload.not_like(pattern) for pattern in takes.unlike))
 
 
 def _is_waiting(jobs: sa.TableClause) -> sa.ColumnElement[bool]:

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from redis.exceptions import RedisError
 
 from bridge.errors import ServiceUnavailable
-from bridge.queues.database import LOOK, jobs_table
-from bridge.queues.payload import broadcast_document, job_uuid
+from bridge.queues.database import jobs_table
+from bridge.queues.payload import BROADCASTS, broadcast_document, job_uuid
 from bridge.queues.redis import Keys
 from bridge.queues.sql import SqlConnection
 
@@ -94,7 +94,7 @@ class DatabaseLook:
             .where(
                 row.queue.in_(queues),
                 row.available_at <= sa.bindparam("now"),
-                row.payload.like(LOOK),
+                row.payload.like(BROADCASTS.like),
             )
             .order_by(row.id)
             .limit(MOST)

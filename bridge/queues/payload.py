@@ -1,4 +1,4 @@
-"""A queue entry's JSON, as far as a driver must know it: is it a broadcast job, and who is it.
+"""A queue entry's JSON, as far as a driver must know it: is it a broadcast job or another, and who is it.
 
 What Laravel runs is decided by the class inside `data.command` (`CallQueuedHandler::getCommand`);
 `data.commandName` is only a label, and counts where the class cannot be read because the command is
@@ -10,13 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 COMMANDS = frozenset(
     {"Illuminate\\Broadcasting\\BroadcastEvent", "Illuminate\\Broadcasting\\UniqueBroadcastEvent"}
 )
 MARK = b"BroadcastEvent"  # stands in every broadcast payload; json_encode never escapes letters
+# How nearly every broadcast reads in the queue, as SQL patterns; each `_` is a character of JSON's escaping.
+CERTAIN = tuple(
+    f'%"job":"Illuminate__Queue__CallQueuedHandler@call"%"command":"O:__:_"Illuminate__Broadcasting__{name}_":%'
+    for name in ("BroadcastEvent", "UniqueBroadcastEvent")
+)
+_CERTAIN = re.compile(
+    "|".join(re.escape(look.strip("%")).replace("_", ".").replace("%", ".*") for look in CERTAIN).encode(),
+    re.DOTALL,
+)
 _SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
 _ATTEMPTS = re.compile(rb'"attempts"\s*:\s*(\d+)(?=\s*[,}])')
 
@@ -37,6 +47,49 @@ def broadcast_document(payload: bytes) -> Mapping[str, object] | None:
     stated = _SERIALIZED_CLASS.match(command)
     name = stated.group(1) if stated else data.get("commandName")
     return document if isinstance(name, str) and name in COMMANDS else None
+
+
+def other_document(payload: bytes) -> Mapping[str, object] | None:
+    """The decoded payload if this is a job and no broadcast, None otherwise."""
+    if _CERTAIN.search(payload):
+        return None
+    try:
+        document = json.loads(payload.decode())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or not isinstance(document.get("job"), str):
+        return None
+    return document if broadcast_document(payload) is None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which jobs of a queue a driver takes; all others stay where and as they are.
+
+    document  gets a queue's name and an entry; the decoded payload if it is to be taken
+    like      an SQL pattern that every one of them matches; None: there is none
+    unlike    SQL patterns that none of them matches
+    """
+
+    document: Callable[[str, bytes], Mapping[str, object] | None]
+    like: str | None = None
+    unlike: tuple[str, ...] = ()
+
+
+BROADCASTS = Selection(
+    document=lambda queue, payload: broadcast_document(payload),
+    like="%Illuminate%BroadcastEvent%",  # escaping differs, letters do not
+)
+
+
+def others(wanted: Callable[[str, Mapping[str, object]], bool] = lambda queue, document: True) -> Selection:
+    """Every job that is no broadcast, as far as it is `wanted`."""
+
+    def document(queue: str, payload: bytes) -> Mapping[str, object] | None:
+        found = other_document(payload)
+        return found if found is not None and wanted(queue, found) else None
+
+    return Selection(document=document, unlike=CERTAIN)
 
 
 def with_attempts(payload: bytes, document: Mapping[str, object], attempts: int) -> bytes:

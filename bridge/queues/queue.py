@@ -1,9 +1,10 @@
 """Job and Queue: what every queue driver gives, with its guarantees.
 
-A driver takes **broadcast jobs only** (`queues/payload.py` says which those are). Every other job stays
-where and as it is: never reserved, never locked, never reordered. A driver is used by one thread at a time,
-except `depth` and `wake`, which any thread may call. Every call may raise `ServiceUnavailable`; the caller
-tries again later. Repeating a call is always safe: what was already done counts as not ours.
+A driver takes the jobs of its `Selection` only: broadcasts, or the others (`queues/payload.py` says which
+those are). Every other job stays where and as it is: never reserved, never locked, never reordered. A driver
+is used by one thread at a time, except `depth` and `wake`, which any thread may call. Every call may raise
+`ServiceUnavailable`; the caller tries again later. Repeating a call is always safe: what was already done
+counts as not ours.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Queue(Protocol):
         ...
 
     def reserve(self, limit: int) -> Sequence[Job]:
-        """Up to `limit` broadcast jobs that are now ours until `retry_after`, oldest first, priority kept.
+        """Up to `limit` jobs that are now ours until `retry_after`, oldest first, priority kept.
 
         Atomic against every other worker: a job is given to one reserver only. Delayed jobs that are due
         and reservations that have expired are taken too. Empty when there is none."""
@@ -103,6 +104,10 @@ class Queue(Protocol):
 
     def give_back(self, jobs: Sequence[Job]) -> None:
         """Jobs that were reserved and not begun are as before the reservation, attempts restored."""
+        ...
+
+    def as_laravel(self, job: Job) -> Mapping[str, object]:
+        """What Laravel's own job object of this driver is made of, for `jobs/worker.php`; fit for JSON."""
         ...
 
     def depth(self) -> dict[str, Depth]:

@@ -1,6 +1,6 @@
 """Laravel's Redis queue: `queues:NAME`, `:delayed`, `:reserved`, `:notify`.
 
-Reserving looks first and moves second. LRANGE shows entries, Python decides which are broadcasts and
+Reserving looks first and moves second. LRANGE shows entries, Python decides which are ours and
 writes their new attempts; then a script moves exactly those bytes, each only if it is still in the list.
 Nothing is popped before it is understood, other jobs keep their places, and the script, during which Redis
 serves nobody else, parses no JSON.
@@ -8,7 +8,8 @@ serves nobody else, parses no JSON.
 Behind a backlog of other jobs the search goes on where it ended (`_Place`), a bounded piece per call.
 
 An idle queue is woken by Laravel's own `:notify` tokens. While tokens lie there for jobs of others, who may
-need them, the lists are polled instead.
+need them, the lists are polled instead. Where a second driver of ours takes the other jobs, one of the two
+uses up all tokens and the other none (`TokenUse`): then no token of its jobs keeps the first from blocking.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import redis
 from redis.exceptions import (
@@ -39,7 +40,7 @@ from redis.exceptions import (
 )
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.queues.payload import broadcast_document, queued_at, whole_number, with_attempts
+from bridge.queues.payload import BROADCASTS, Selection, queued_at, whole_number, with_attempts
 from bridge.queues.queue import Depth, Job
 
 POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
@@ -48,6 +49,10 @@ MIGRATED = 100  # members per call, as Laravel's chunks
 WINDOW = 500  # entries per call behind the head of the list
 
 PASSING = (ReadOnlyError, MasterDownError, ClusterDownError, OutOfMemoryError)  # a failover, or too much load
+
+# What becomes of the tokens: `share`: those of our jobs are used up, others put back; `all`: all are used up;
+# `none`: none is touched, and nothing is waited for but `wake` and the next look.
+TokenUse = Literal["share", "all", "none"]
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +89,9 @@ class RedisQueue:
     prefix       of the Redis connection (`laravel_database_`), before every key
     queues       plain names, the most urgent first; a name may bring its own `{hash tag}`
     retry_after  seconds after which a reservation has expired
+    takes        which jobs
+    tokens       see `TokenUse`
+    interval     seconds between looks at the lists, while we do not block
     clock        unix seconds
     """
 
@@ -95,6 +103,9 @@ class RedisQueue:
         prefix: str = "",
         retry_after: int = 90,
         connection_name: str = "redis",
+        takes: Selection = BROADCASTS,
+        tokens: TokenUse = "share",
+        interval: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -103,6 +114,9 @@ class RedisQueue:
         self._active = self._keys  # but for those that are paused
         self._retry_after = retry_after
         self._clock = clock
+        self._takes = takes
+        self._tokens = tokens
+        self._interval = interval or POLL_INTERVAL
         self._woken = threading.Event()
         self._waiter: redis.Redis | None = None
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
@@ -156,7 +170,7 @@ class RedisQueue:
             for queue, keys in self._active.items():
                 if len(jobs) < limit:
                     jobs += self._reserve_from(queue, keys, limit - len(jobs))
-            for queue in self._owed - {job.queue for job in jobs}:
+            for queue in self._owed - {job.queue for job in jobs} if self._tokens == "share" else ():
                 keys = self._keys[queue]
                 self._script("return_token", (keys.list, keys.notify))
             self._owed.clear()
@@ -167,18 +181,23 @@ class RedisQueue:
 
     def wait(self, timeout: float) -> None:
         until = time.monotonic() + min(timeout, TICK)
+        if self._tokens == "none":
+            if not self._unfinished:
+                self._woken.wait(min(timeout, self._interval))
+            self._woken.clear()
+            return
         with self._translated():
             while not self._unfinished and not self._woken.is_set():
                 tokens, seen = self._state()
                 if seen != self._seen:
                     self._seen = seen
                     return
-                if not tokens and timeout >= TICK and self._active:
+                if self._may_block(tokens) and timeout >= TICK and self._active:
                     self._block()
                     return
                 if (rest := until - time.monotonic()) <= 0:
                     return
-                self._woken.wait(min(rest, POLL_INTERVAL))
+                self._woken.wait(min(rest, self._interval))
         self._woken.clear()
 
     def wake(self) -> None:
@@ -211,6 +230,9 @@ class RedisQueue:
                 pairs = [part for job in ours for part in (_member(job), job.payload)]
                 self._script("give_back", (keys.reserved, keys.list, keys.notify), pairs)
 
+    def as_laravel(self, job: Job) -> Mapping[str, object]:
+        return {"driver": "redis", "reserved": _member(job).decode(), "row": {"attempts": job.attempts}}
+
     def depth(self) -> dict[str, Depth]:
         with self._translated():
             pipeline = self._client.pipeline(transaction=False)
@@ -238,13 +260,13 @@ class RedisQueue:
     def _reserve_from(self, queue: str, keys: Keys, limit: int) -> list[Job]:
         now = int(self._clock())
         head, length = self._look(queue, keys, limit, now)
-        found = _broadcasts(head)
+        found = self._ours(queue, head)
         at_head = len(found)
         if at_head < limit and length > len(head):
             found += self._look_behind(queue, keys, len(head))[: limit - at_head]
         if not found:
             return []
-        tokens = 1 if queue in self._owed else 0
+        tokens = len(found) if self._tokens == "none" else 1 if queue in self._owed else 0
         # one argument for all: of many, redis-py would send each few KB apart
         packed = b"".join(_sized(one.entry) + _sized(one.reserved) for one in found)
         taken = self._script(
@@ -272,14 +294,27 @@ class RedisQueue:
         return head, length
 
     def _look_behind(self, queue: str, keys: Keys, start: int) -> list[_Found]:
-        """Broadcasts among the next entries after those known to be others', never before `start`."""
+        """Jobs of ours among the next entries after those known to be others', never before `start`."""
         position = self._find_place(queue, keys, start)
         entries = self._range(keys.list, position, position + WINDOW - 1)
-        found = _broadcasts(entries)
+        found = self._ours(queue, entries)
         if entries and not found:
             self._places[queue] = _Place(position=position + len(entries), entry=entries[-1])
             self._unfinished = self._unfinished or len(entries) == WINDOW
         return found
+
+    def _ours(self, queue: str, entries: Iterable[bytes]) -> list[_Found]:
+        found = []
+        for entry in entries:
+            document = self._takes.document(queue, entry)
+            if document is None or (attempts := whole_number(document, "attempts")) is None:
+                continue
+            reserved = with_attempts(entry, document, attempts + 1)
+            found.append(_Found(entry=entry, reserved=reserved, document=document, attempts=attempts + 1))
+        return found
+
+    def _may_block(self, tokens: bool) -> bool:
+        return self._tokens == "all" or not tokens
 
     def _find_place(self, queue: str, keys: Keys, start: int) -> int:
         """The position where the search goes on: pops at the head move everything to the left."""
@@ -371,7 +406,7 @@ class Keys:
 
 @dataclass(slots=True, kw_only=True)
 class _Place:
-    """Where a search goes on: no entry before `position` is a broadcast, and `entry` is the last of them."""
+    """Where a search goes on: no entry before `position` is ours, and `entry` is the last of them."""
 
     position: int
     entry: bytes
@@ -379,7 +414,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """A broadcast in the list: the entry's bytes, and what they become when it is reserved."""
+    """A job of ours in the list: the entry's bytes, and what they become when it is reserved."""
 
     entry: bytes
     reserved: bytes
@@ -394,17 +429,6 @@ class _Found:
             attempts=self.attempts,
             receipt=self.reserved,
         )
-
-
-def _broadcasts(entries: Iterable[bytes]) -> list[_Found]:
-    found = []
-    for entry in entries:
-        document = broadcast_document(entry)
-        if document is None or (attempts := whole_number(document, "attempts")) is None:
-            continue
-        reserved = with_attempts(entry, document, attempts + 1)
-        found.append(_Found(entry=entry, reserved=reserved, document=document, attempts=attempts + 1))
-    return found
 
 
 def _sized(text: bytes) -> bytes:

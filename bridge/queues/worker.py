@@ -15,33 +15,32 @@ from __future__ import annotations
 
 import collections
 import logging
-import random
 import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar, assert_never
+from functools import partial
+from typing import assert_never
 
-from bridge.errors import BridgeError, ServiceUnavailable
+from bridge.errors import BridgeError
+from bridge.queues.ending import Ending
 from bridge.queues.failed import FailedJob, FailedJobs
-from bridge.queues.payload import whole_number
+from bridge.queues.patience import LONGEST_PAUSE, OutOfTime, Patience
 from bridge.queues.queue import Job, Queue
+from bridge.queues.retries import Retries, retry_until
 from bridge.queues.steps import Tell, say_nothing, step
 
 BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
 CRASHES = 3  # reservations without an outcome that are forgiven
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries of a store that does not answer
 KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
 
 # What `Worker.counts` counts since the start, in jobs; the last in faults.
 COUNTED = ("reserved", "delivered", "nothing", "failed", "released", "given_back", "fenced", "store_faults")
 
 log = logging.getLogger(__name__)
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,6 @@ Result = Delivered | Nothing | Failed | Retry
 Attempt = Callable[[Sequence[Job]], Sequence[Result]]
 
 
-class _OutOfTime(Exception):
-    """A stop's time is up."""
-
-
 class MaxAttemptsExceeded(BridgeError):
     """A job was reserved more often than allowed."""
 
@@ -96,6 +91,8 @@ class Worker:
     paused   the queues from which nothing shall be taken now; asked before every reservation
     unlock   gets jobs that have ended, before they are deleted: what is locked for them may be released
     tell     gets every step of every job but `resolved`, in this thread; must be quick and not raise
+    ending   when to stop by itself
+    beside   called when the queue has changed and nothing in it was for us: for the lane of other jobs
     """
 
     def __init__(
@@ -111,22 +108,25 @@ class Worker:
         paused: Callable[[], Collection[str]] = frozenset,
         unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
         tell: Tell = say_nothing,
+        ending: Ending | None = None,
+        beside: Callable[[], object] = lambda: None,
     ) -> None:
         self._queue = queue
         self._failed = failed
         self._attempt = attempt
         self._batch = batch
-        self._tries = tries
-        self._backoff = tuple(backoff)
+        self._retries = Retries(tries, tuple(backoff))
         self._clock = clock
         self._paused = paused
         self._unlock = unlock
         self._tell = tell
-        self._stopping = threading.Event()
-        self._deadline = float("inf")  # monotonic; when a stop must have ended
+        self._ending = ending or Ending()
+        self._beside = beside
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
-        self.store_answers = threading.Event()  # set while the queue's store does
+        self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
+        self._stopping = self._patiently.stopping
+        self.store_answers = self._patiently.store_answers  # set while the queue's store does
 
     def start(self) -> None:
         self._thread.start()
@@ -136,8 +136,7 @@ class Worker:
 
         Returns whether the thread ended within `timeout` seconds; what it still holds then comes again
         after `retry_after`. The queue and failed jobs may be closed when it did."""
-        self._deadline = time.monotonic() + timeout
-        self._stopping.set()
+        self._patiently.stop(timeout)
         self._queue.wake()
         if self._thread.ident is not None:
             self._thread.join(timeout)
@@ -151,15 +150,21 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self._queue.pause(self._paused())
-                jobs = self._patiently(lambda: self._queue.reserve(self._batch))
+                turn = self._ending.turn(self._batch)
+                jobs = self._patiently(partial(self._queue.reserve, turn.jobs)) if turn.jobs else ()
+                self._ending.took(turn, len(jobs))
                 if jobs:
                     self.counts["reserved"] += len(jobs)
                     for job in jobs:
                         self._tell(step(job, "reserved"))
-                    self._work(jobs)
+                    try:
+                        self._work(jobs)
+                    finally:
+                        self._ending.finished(len(jobs))
                 else:
+                    self._beside()
                     self._patiently(lambda: self._queue.wait(IDLE))
-            except _OutOfTime:
+            except OutOfTime:
                 log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
             except Exception:
                 log.exception("the worker met a fault of its own", extra={"action": "worker_fault"})
@@ -200,8 +205,8 @@ class Worker:
         unlocked: list[Job] = []
         for job, result in results:
             match result:
-                case Retry(error) if not self._is_last_try(job):
-                    self._release(job, self._delay(job), error)
+                case Retry(error) if not self._retries.is_last(job, self._clock()):
+                    self._release(job, self._retries.delay(job), error)
                 case Failed(error) | Retry(error):
                     if self._bury(job, error):
                         done.append(job)
@@ -261,80 +266,22 @@ class Worker:
         log.warning("job is tried later", extra=about)
         self._tell(step(job, "released", why=_why(error), error=error, seconds=delay))
 
-    def _patiently(self, work: Callable[[], Value]) -> Value:
-        """What `work` returns, as soon as the store answers. _OutOfTime when a stop cannot wait for it."""
-        pause, lost_at = FIRST_PAUSE, None
-        while True:
-            try:
-                value = work()
-                break
-            except ServiceUnavailable as error:
-                self.counts["store_faults"] += 1
-                self.store_answers.clear()
-                if lost_at is None:
-                    lost_at = time.monotonic()
-                    log.warning(
-                        "the queue does not answer", extra={"action": "store_lost", "why": str(error)}
-                    )
-            if time.monotonic() + pause > self._deadline:
-                raise _OutOfTime
-            if self._stopping.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - workers shall not come together
-                time.sleep(FIRST_PAUSE)  # a stop shortens the pauses
-            pause = min(2 * pause, LONGEST_PAUSE)
-        self.store_answers.set()
-        if lost_at is not None:
-            lost_s = round(time.monotonic() - lost_at, 1)
-            log.info("the queue answers again", extra={"action": "store_back", "lost_s": lost_s})
-        return value
-
     def _exceeded(self, job: Job) -> MaxAttemptsExceeded | None:
         """The reason why this job must not be attempted, if there is one."""
-        until = _retry_until(job)
+        until = retry_until(job)
         if until is not None:
             if self._clock() > until:
                 return MaxAttemptsExceeded(
                     f"{job.display_name} was not done by the time its retryUntil allows"
                 )
             return None
-        limit = self._limit(job)
+        limit = self._retries.limit(job)
         if limit and job.attempts > max(limit, CRASHES):
             return MaxAttemptsExceeded(
                 f"{job.display_name} was taken {job.attempts - 1} times and never came to an end:"
                 " it may crash its worker, or take longer than retry_after"
             )
         return None
-
-    def _is_last_try(self, job: Job) -> bool:
-        """As `Worker::markJobAsFailedIfWillExceedMaxAttempts`."""
-        until = _retry_until(job)
-        if until is not None:
-            return until <= self._clock()
-        limit = self._limit(job)
-        return 0 < limit <= job.attempts
-
-    def _limit(self, job: Job) -> int:
-        limit = whole_number(job.document, "maxTries")
-        return self._tries if limit is None else limit
-
-    def _delay(self, job: Job) -> int:
-        """Seconds until the next try: `backoff` of the payload, else its `delay`, else the worker's own."""
-        delays = _delays(job.document.get("backoff")) or _delays(job.document.get("delay")) or self._backoff
-        return delays[min(job.attempts, len(delays)) - 1] if delays else 0
-
-
-def _retry_until(job: Job) -> int | None:
-    until = whole_number(job.document, "retryUntil")
-    return (
-        until if until is not None else whole_number(job.document, "timeoutAt")
-    )  # its name before Laravel 8
-
-
-def _delays(value: object) -> tuple[int, ...]:
-    """A number, or numbers with commas in a string; nothing else is understood."""
-    try:
-        return tuple(int(float(part)) for part in str(value).split(",")) if value not in (None, "") else ()
-    except (ValueError, OverflowError):
-        return ()
 
 
 def _exception_text(error: Exception) -> str:

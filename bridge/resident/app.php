@@ -211,89 +211,99 @@ function described(\Throwable $e): array
     ];
 }
 
-/** What answers requests. */
-interface Program
+/** What bridge asks this process, one request at a time. */
+final class Conversation
 {
-    /** The answer, but for its `id`; must not throw. */
-    public function answer(array $request): array;
+    private $pipe;
 
-    /** What bridge shall know of a request that the app ended this process in, but for `id` and `died`. */
-    public function lastWords(): array;
+    private $base;
 
-    /** Nothing of a request is left for the next one. Throws where a new process is surer. */
-    public function rest(): void;
+    private $watch;
 
-    /** Bridge asks no further. */
-    public function stop(): void;
-}
+    private $files;
 
-/** Answers until bridge has gone, the app's files have changed or `rest` throws; `$boot` gives the Program. */
-function serve(string $base, int $fd, bool $watch, callable $boot): void
-{
-    // Packages ask which command runs: for them this is the worker.
-    $_SERVER['argv'] = $GLOBALS['argv'] = ['artisan', 'queue:work'];
-    $_SERVER['argc'] = $GLOBALS['argc'] = 2;
-    $_SERVER['SCRIPT_NAME'] = $_SERVER['SCRIPT_FILENAME'] = $_SERVER['PHP_SELF'] = 'artisan';
+    /** Id of the request at hand, null between two; 0 while the app boots. */
+    private $current = 0;
 
-    $pipe = new Pipe($fd);
-    $program = null;
-    $current = 0;
-    $reserve = str_repeat(' ', 65536);
+    public function __construct(string $base, int $fd, bool $watch)
+    {
+        $this->base = $base;
+        $this->watch = $watch;
+        $this->pipe = new Pipe($fd);
 
-    // An exit() of the app, a fatal error: bridge shall hear why.
-    register_shutdown_function(function () use ($pipe, &$program, &$current, &$reserve) {
-        $reserve = null;
+        // Packages ask which command runs: for them this is the worker.
+        $_SERVER['argv'] = $GLOBALS['argv'] = ['artisan', 'queue:work'];
+        $_SERVER['argc'] = $GLOBALS['argc'] = 2;
+        $_SERVER['SCRIPT_NAME'] = $_SERVER['SCRIPT_FILENAME'] = $_SERVER['PHP_SELF'] = 'artisan';
 
-        if ($current !== null) {
-            $error = error_get_last();
-            $fatal = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
-            $died = $error !== null && ($error['type'] & $fatal)
-                ? strtok($error['message'], "\r\n")." in {$error['file']}:{$error['line']}"
-                : 'the app called exit() or dd()';
-            $pipe->write(['id' => $current, 'died' => $died] + ($program ? $program->lastWords() : []));
-        }
-    });
+        // An exit() of the app, a fatal error: bridge shall hear why.
+        $reserve = str_repeat(' ', 65536);
+        register_shutdown_function(function () use (&$reserve) {
+            $reserve = null;
 
-    try {
-        $program = $boot($pipe);
-    } catch (\Throwable $e) {
-        $pipe->write(['id' => $current, 'boot' => described($e) + ['unavailable' => unavailable($e)]]);
-        $current = null;
-
-        return;
+            if ($this->current !== null) {
+                $this->say(['died' => $this->causeOfDeath()]);
+            }
+        });
     }
 
-    // What is meant for bridge as a whole (a stop of its service) shall not end a job: bridge closes the socket
-    // when it is time.
-    if (function_exists('pcntl_signal')) {
-        pcntl_signal(SIGTERM, SIG_IGN);
-        pcntl_signal(SIGINT, SIG_IGN);
-    }
-
-    $files = new Files($base);
-    $files->learn();
-    $pipe->write(['id' => $current, 'ready' => Application::VERSION]);
-    $current = null;
-
-    while (($request = $pipe->read()) !== null) {
-        if ($watch && $files->changed()) {
-            $pipe->write(['id' => $request['id'], 'stale' => true]);
-            break;
-        }
-
-        $current = $request['id'];
-        $answer = $program->answer($request);
-        $files->learn();
-        $pipe->write(['id' => $current] + $answer);
-        $current = null;
-        unset($answer);
-
+    /** What `$make` gives, once the app is booted; null where it cannot be: then there is nothing to do. */
+    public function boot(callable $make)
+    {
         try {
-            $program->rest();
+            $made = $make();
         } catch (\Throwable $e) {
-            break;
+            $this->say(['boot' => described($e) + ['unavailable' => unavailable($e)]]);
+            $this->current = null;
+
+            return null;
         }
+
+        $this->files = new Files($this->base);
+        $this->files->learn();
+        $this->say(['ready' => Application::VERSION]);
+        $this->current = null;
+
+        return $made;
     }
 
-    $program->stop();
+    /** The next request; null once bridge has gone, or the app's files have changed. */
+    public function next(): ?array
+    {
+        $request = $this->pipe->read();
+
+        if ($request !== null && $this->watch && $this->files->changed()) {
+            $this->pipe->write(['id' => $request['id'], 'stale' => true]);
+
+            return null;
+        }
+
+        $this->current = $request['id'] ?? null;
+
+        return $request;
+    }
+
+    /** Something about the request at hand, which goes on. */
+    public function say(array $frame): void
+    {
+        $this->pipe->write(['id' => $this->current] + $frame);
+    }
+
+    /** The answer to the request at hand. */
+    public function answer(array $frame): void
+    {
+        $this->files->learn();
+        $this->say($frame);
+        $this->current = null;
+    }
+
+    private function causeOfDeath(): string
+    {
+        $error = error_get_last();
+        $fatal = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
+
+        return $error !== null && ($error['type'] & $fatal)
+            ? strtok($error['message'], "\r\n")." in {$error['file']}:{$error['line']}"
+            : 'the app called exit() or dd()';
+    }
 }

@@ -37,6 +37,11 @@ class Pool:
         self._lock = threading.Lock()  # `close` comes from another thread than the questions
         self.closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no process lives."""
+        return not self._living
+
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[PhpProcess]:
         """A process for the caller alone. It is ended if the block raises. Raises Died when closed."""

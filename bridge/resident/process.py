@@ -66,6 +66,7 @@ class PhpProcess:
         os.set_blocking(reading, False)
         self._reading: int | None = reading
         self._received = bytearray()
+        self._unsent = memoryview(b"")
         self._ended = threading.Lock()
         self._reaped = False
         self.output = b""
@@ -94,35 +95,52 @@ class PhpProcess:
 
     def ask(self, question: Frame | None, timeout: float) -> Frame:
         """The next frame from it, after `question` has been sent, in `timeout` seconds. Raises Died, Late."""
-        unsent = memoryview(b"" if question is None else _packed(question))
-        deadline = time.monotonic() + timeout
+        if question is None:
+            self.questions += 1  # it boots
+        else:
+            self.tell(question)
+        answer = self.hear(timeout)
+        if answer is None:
+            raise Late(f"it did not answer within {timeout:g} s")
+        if self._received:
+            raise Died("it answered with something that is no frame")
+        return answer
+
+    def tell(self, question: Frame) -> None:
+        """`question` goes out while we `hear`."""
+        self._unsent = memoryview(bytes(self._unsent) + _packed(question))
         self.output, self.printed = b"", 0
         self.questions += 1
-        while True:
+
+    def hear(self, timeout: float) -> Frame | None:
+        """The next frame from it; None if none comes in `timeout` seconds. Raises Died."""
+        deadline = time.monotonic() + timeout
+        while (frame := self._frame()) is None:
             poll = select.poll()
-            poll.register(self._socket, select.POLLIN | (select.POLLOUT if unsent else 0))
+            poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
             if self._reading is not None:
                 poll.register(self._reading, select.POLLIN)
             left = deadline - time.monotonic()
-            if left <= 0:
-                raise Late(f"it did not answer within {timeout:g} s")
-            ready = dict(poll.poll(min(left, LOOK) * 1000))
+            ready = dict(poll.poll(max(0.0, min(left, LOOK)) * 1000))
             if self._reading in ready:
                 self._read_output()
             on_socket = ready.get(self._socket.fileno(), 0)
             try:
-                if unsent and on_socket & select.POLLOUT:
-                    unsent = unsent[self._socket.send(unsent) :]
+                if self._unsent and on_socket & select.POLLOUT:
+                    self._unsent = self._unsent[self._socket.send(self._unsent) :]
                 gone = on_socket & ~select.POLLOUT and not self._receive()
             except (ConnectionError, BlockingIOError) as error:
                 gone = isinstance(error, ConnectionError)
-            frame = self._frame()
-            if frame is not None:
-                self._read_output()
-                return frame
             if gone or (not ready and self._exit()):
+                frame = self._frame()
+                if frame is not None:
+                    break
                 self._read_output()
                 raise Died(self._last_words())
+            if left <= 0 and not ready:
+                return None
+        self._read_output()
+        return frame
 
     def kill(self) -> None:
         """Its whole group gets SIGKILL; who waits for its answer gets Died."""
@@ -164,7 +182,7 @@ class PhpProcess:
             frame = json.loads(text)
         except ValueError:
             frame = None
-        if not isinstance(frame, dict) or self._received:
+        if not isinstance(frame, dict):
             raise Died("it answered with something that is no frame")
         return frame
 

@@ -67,6 +67,11 @@ class Resident:
         """PHP processes: `living`, `busy`, and `most` at once."""
         return self._pool.counts()
 
+    @property
+    def is_awake(self) -> bool:
+        """Whether any process lives."""
+        return not self._pool.is_empty
+
     def borrowed(self) -> AbstractContextManager[PhpProcess]:
         """A booted process for the caller alone, ended if the block raises.
 

@@ -133,7 +133,7 @@ final class Calls
 }
 
 /** The app, and one job of it at a time. */
-final class Helper implements Program
+final class Helper
 {
     private const SENDING = ['pusher', 'reverb'];
 
@@ -162,6 +162,7 @@ final class Helper implements Program
         $this->outputLevel = ob_get_level();
     }
 
+    /** The answer, but for its `id`. */
     public function answer(array $request): array
     {
         // Where bridge was killed while a job hangs, nobody else would end this process.
@@ -183,15 +184,6 @@ final class Helper implements Program
         }
 
         return ['memory' => memory_get_usage()] + $answer;
-    }
-
-    public function lastWords(): array
-    {
-        return [];
-    }
-
-    public function stop(): void
-    {
     }
 
     /** The calls of a job. Throws what Laravel's worker would be thrown, Refused or Released. */
@@ -229,6 +221,7 @@ final class Helper implements Program
         return $this->calls->made;
     }
 
+    /** Nothing of a job is left for the next one. Throws where that cannot be. */
     public function rest(): void
     {
         $reset = \Closure::bind(function () {
@@ -406,8 +399,26 @@ function make_room(): void
     }
 }
 
-serve($argv[1], (int) $argv[2], true, function () use ($argv): Program {
-    make_room();
-
-    return new Helper($argv[1]);
+[, $base, $fd] = $argv;
+make_room();
+$conversation = new Conversation($base, (int) $fd, true);
+$helper = $conversation->boot(function () use ($base): Helper {
+    return new Helper($base);
 });
+
+// What is meant for bridge as a whole (a stop of its service) shall not end a job: bridge closes the socket when
+// it is time.
+if ($helper && function_exists('pcntl_signal')) {
+    pcntl_signal(SIGTERM, SIG_IGN);
+    pcntl_signal(SIGINT, SIG_IGN);
+}
+
+while ($helper && ($request = $conversation->next()) !== null) {
+    $conversation->answer($helper->answer($request));
+
+    try {
+        $helper->rest();
+    } catch (\Throwable $e) {
+        break; // a new process is surer than one that cannot be cleaned
+    }
+}

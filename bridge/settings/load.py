@@ -63,9 +63,21 @@ class Settings:
     queue: tuple[str, ...] | None
     connection: str | None
     retry_after: int | None
-    tries: int
-    backoff: float
+    tries: int | None
+    backoff: tuple[int, ...] | None
     batch_size: int
+    other_jobs: tuple[str, ...]
+    workers: int
+    timeout: int
+    memory: int
+    sleep: float
+    rest: float
+    name: str
+    watch_code: bool
+    once: bool
+    stop_when_empty: bool
+    max_jobs: int
+    max_time: float
     redis_prefix: str | None
     timezone: str | None
     laravel_version: str | None

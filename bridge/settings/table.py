@@ -71,6 +71,15 @@ def seconds(value: object) -> float:
     return number
 
 
+def _delays(value: object) -> tuple[int, ...]:
+    """Whole seconds: one number, or several with commas between them."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    try:
+        return tuple(round(seconds(part)) for part in parts)
+    except Wrong:
+        raise Wrong("seconds, or several with commas between them") from None
+
+
 def _level(value: object) -> str:
     levels = ("debug", "info", "warning", "error")
     if isinstance(value, str) and value.strip().lower() in levels:
@@ -157,9 +166,25 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("connection", text, None, "Queue connection to work on.", "`QUEUE_CONNECTION`"),
     Setting("retry_after", COUNT, None, "Seconds until a job that was not finished is taken again.",
             "the connection's `retry_after`"),
-    Setting("tries", COUNT, 3, "Attempts of a job that says no number itself."),
-    Setting("backoff", seconds, 3.0, "Seconds before the next attempt of a job that says no number itself."),
+    Setting("tries", _whole(0), None, "Attempts of a job that says no number itself; 0: no limit.",
+            "3 for broadcasts, 1 for other jobs"),
+    Setting("backoff", _delays, None, "Seconds before the next attempt of a job that says none itself;"
+            " `1,5,10`: more each time.", "3 for broadcasts, 0 for other jobs"),
     Setting("batch_size", _whole(1, 1000), 100, "Jobs reserved at once."),
+    Setting("other_jobs", words, ("run",), "Jobs that are no broadcasts: `run`, `leave` them to others, or"
+            " the names of queues and classes to run.", '`"run"` where PHP and the app are'),
+    Setting("workers", COUNT, 1, "PHP processes for other jobs; each starts when it is needed."),
+    Setting("timeout", _whole(0), 60, "Seconds for an other job that names none; 0: no limit."),
+    Setting("memory", COUNT, 128, "Megabytes from which on a PHP worker is replaced after its job."),
+    Setting("sleep", seconds, 0.25, "Seconds between looks for other jobs while there are none."),
+    Setting("rest", seconds, 0.0, "Seconds that a PHP worker rests after each job."),
+    Setting("name", text, "default", "Name of the PHP workers."),
+    Setting("watch_code", switch, True, "Whether a PHP worker is replaced when the app's files change, as"
+            " under `queue:listen`."),
+    Setting("once", switch, False, "Do one job, if there is one, and end."),
+    Setting("stop_when_empty", switch, False, "End when there is no job to do."),
+    Setting("max_jobs", _whole(0), 0, "End after so many jobs; 0: never."),
+    Setting("max_time", seconds, 0.0, "End after so many seconds; 0: never."),
     Setting("redis_prefix", lambda value: text(value) if value else "", None,
             "Prefix of the app's Redis keys, where it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
     Setting("timezone", _timezone, None, "Time zone of `failed_at`.", "`app.timezone`"),

@@ -31,11 +31,14 @@ class Bridge:
 
 
 @contextlib.contextmanager
-def bridge_serve(app: Laravel, *, port: int | None = None, name: str = "bridge") -> Iterator[Bridge]:
+def bridge_serve(
+    app: Laravel, *flags: str, port: int | None = None, name: str = "bridge"
+) -> Iterator[Bridge]:
     """bridge serves the app, on the port its Pusher client posts to unless another is given."""
     port = app.port if port is None else port
     log = app.path / "storage/logs" / f"{name}.txt"
     command = [*COMMAND, "serve", "--app", str(app.path), "--host", "127.0.0.1", "--port", str(port)]
+    command += flags
     with running(command, cwd=app.path, log=log, env=environment(PYTHONUNBUFFERED="1")) as process:
 
         def ready() -> bool:

@@ -66,9 +66,9 @@ def test_clients_are_told_to_come_back_when_bridge_stops(app: Laravel, bridge: B
         assert client.close_code in {4100, 4200}  # both make pusher-js reconnect within a second
 
 
-def test_plain_jobs_are_left_as_they_are(app: Laravel, store: Store, tag: str) -> None:
+def test_other_jobs_are_left_as_they_are_if_told_so(app: Laravel, store: Store, tag: str) -> None:
     app.dispatch("plain", "line", "plain", tag=tag)
-    with bridge_serve(app) as bridge, wire_client(bridge.port, "lines"):
+    with bridge_serve(app, "--other-jobs=leave") as bridge, wire_client(bridge.port, "lines"):
         wait_until("the broadcast is gone", lambda: store.left() == Left(waiting=2, reserved=0))
         assert bridge.terminate() == 0
     assert store.left() == Left(waiting=2, reserved=0)

@@ -1,0 +1,343 @@
+"""One lane of jobs that are no broadcasts: a thread, a queue driver, and a PHP process with Laravel's worker.
+
+A job is reserved and handed to the process (`worker.php`). What becomes of it is decided by Laravel, and told
+the moment that Laravel does it: deleted, or released. While Laravel then tidies up, the next job is reserved.
+What the process does not survive counts as an attempt: the job is released, and at its next reservation
+Laravel itself sees whether that was one too many.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+
+from bridge.errors import Refused, ServiceUnavailable
+from bridge.queues.ending import Ending
+from bridge.queues.patience import LONGEST_PAUSE, OutOfTime, Patience
+from bridge.queues.payload import whole_number
+from bridge.queues.queue import Job, Queue
+from bridge.queues.retries import Retries
+from bridge.resident.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
+from bridge.resident.resident import Resident
+
+WORKER = Path(__file__).with_name("worker.php")
+IDLE = 1.0  # seconds of one wait
+LOOP = 3.0  # seconds between two rounds of an idle worker, which its listeners count on
+GRACE = 1.0  # seconds past its timeout until a job is killed that Laravel's alarm does not end
+FAREWELL = 30.0  # seconds that Laravel has to end a late job, once the alarm has come through
+PATIENCE = 60.0  # seconds until a worker asks for its next job: listeners of the app may hold it up
+HELD = 1.0  # seconds that a reserved job waits for the process; then it goes back
+LAST_SECONDS = 2.0  # of a stop: for what is left when PHP was killed
+
+# What `Lane.counts` counts since the start, in jobs; the last in faults.
+COUNTED = ("reserved", "done", "failed", "released", "given_back", "died", "fenced", "store_faults")
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    """Works through the other jobs of a queue.
+
+    resident  has one process
+    retries   for a job that ended its process
+    timeout   seconds, for jobs that name none; 0: none
+    paused    the queues from which nothing shall be taken now; asked before every reservation
+    ending    when to stop by itself
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        resident: Resident,
+        *,
+        retries: Retries,
+        timeout: int = 60,
+        paused: Callable[[], Collection[str]] = frozenset,
+        ending: Ending | None = None,
+        name: str = "jobs",
+    ) -> None:
+        self._queue = queue
+        self._resident = resident
+        self._retries = retries
+        self._timeout = timeout
+        self._paused = paused
+        self._ending = ending or Ending()
+        self._held: Job | None = None  # reserved, and not begun
+        self._looped_at = 0.0
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
+        self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
+        self._stopping = self._patiently.stopping
+
+    @property
+    def down(self) -> str | None:
+        """Why no job is run at present; None if all is well."""
+        return self._resident.down
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be a job. Any thread may call it."""
+        self._queue.wake()
+
+    def recycle(self) -> None:
+        """The process is replaced before the next job."""
+        self._resident.recycle()
+
+    def stop(self, timeout: float) -> bool:
+        """No job is begun any more, and the one at work is finished, or killed when its time is up.
+
+        Returns whether the thread ended within `timeout` seconds. The queue may be closed when it did."""
+        self._patiently.stop(timeout)
+        self._queue.wake()
+        if self._thread.ident is not None:
+            self._thread.join(max(timeout - LAST_SECONDS, 0))
+        self._resident.close()
+        if self._thread.ident is not None:
+            self._thread.join(min(timeout, LAST_SECONDS))
+        return not self.is_alive
+
+    def close(self) -> None:
+        """The process is gone, and the connections if the thread has ended."""
+        self._resident.close()
+        if not self.is_alive:
+            self._queue.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                job, self._held = self._held or self._taken(), None
+                if job is None:
+                    self._rest()
+                else:
+                    self._work(job)
+            except OutOfTime:
+                log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
+            except Exception:
+                log.exception("a lane of jobs met a fault of its own", extra={"action": "lane_fault"})
+                self._stopping.wait(LONGEST_PAUSE)
+        try:
+            self._let_go()
+        except OutOfTime:
+            log.warning("a job stays reserved until retry_after", extra={"action": "stopped_late"})
+
+    def _taken(self) -> Job | None:
+        """The next job, if it is to be had and PHP to run it."""
+        if self._stopping.is_set():
+            return None
+        if self._resident.down is not None:
+            self._stopping.wait(IDLE)
+            return None
+        self._queue.pause(self._paused())
+        turn = self._ending.turn(1)
+        jobs = self._patiently(partial(self._queue.reserve, turn.jobs)) if turn.jobs else ()
+        self._ending.took(turn, len(jobs))
+        self.counts["reserved"] += len(jobs)
+        return jobs[0] if jobs else None
+
+    def _rest(self) -> None:
+        now = time.monotonic()
+        if self._resident.is_awake and now - self._looped_at >= LOOP:
+            self._looped_at = now
+            try:
+                with self._resident.borrowed() as process:
+                    self._ask(process, {"idle": True})
+            except (Died, Refused, ServiceUnavailable) as loss:
+                log.info("an idle PHP worker was lost", extra={"action": "worker_lost", "why": str(loss)})
+        self._patiently(lambda: self._queue.wait(IDLE))
+
+    def _work(self, job: Job) -> None:
+        """The job has had an attempt, or has gone back untried."""
+        tried = 0
+        try:
+            tried = self._attempted(job)
+        except (Refused, ServiceUnavailable) as problem:
+            log.error("PHP cannot run a job", extra={**_about(job, "job_given_back"), "why": str(problem)})
+            self._give_back(job)
+        except Unready as problem:
+            log.warning("a PHP worker takes no job", extra={"action": "worker_held", "why": str(problem)})
+            self._give_back(job)
+            self._stopping.wait(LONGEST_PAUSE)
+        finally:
+            self._looped_at = 0.0
+            self._ending.finished(tried, given_back=1 - tried)
+
+    def _attempted(self, job: Job) -> int:
+        """1: the job has had its attempt. Raises Refused, ServiceUnavailable, Unready."""
+        attempt = _Attempt(job)
+        try:
+            self._hand_over(attempt)
+        except Died as death:
+            self._after(death, attempt)
+        return 1
+
+    def _hand_over(self, attempt: _Attempt) -> None:
+        """Some process runs the job, or ends it as late. Raises Died, and what `borrowed` raises."""
+        while not attempt.is_over:
+            with self._resident.borrowed() as process:
+                self._converse(process, attempt)
+
+    def _converse(self, process: PhpProcess, attempt: _Attempt) -> None:
+        """The job is over, or the process wants to be replaced first. Raises Died, Late, Unready."""
+        if process.questions == 1:  # it has just booted
+            self._await_first(process)
+        job = attempt.job
+        question = {"queue": job.queue, "payload": job.payload.decode(), **self._queue.as_laravel(job)}
+        number = _tell(process, question | ({"timed_out": True} if attempt.is_late else {}))
+        seconds = self._seconds(job)
+        deadline = time.monotonic() + seconds + GRACE
+        while True:
+            left = deadline - time.monotonic()
+            frame = process.hear(min(left, HELD) if self._held else left)
+            if frame is None and self._held:
+                self._let_go()  # Laravel tidies up for long: others may have the next job
+                continue
+            if frame is None:
+                raise Late(f"it ran longer than its timeout of {seconds:g} s")
+            if frame.get("id") != number:
+                raise Died("it answered a question that was not asked")
+            match frame:
+                case {"end": "deleted"}:
+                    attempt.has_ended = True
+                    self._delete(job)
+                    self._held = self._held or self._taken()
+                    deadline += PATIENCE
+                case {"end": "released", "delay": int(delay)}:
+                    attempt.has_ended = True
+                    self._release(job, delay)
+                case {"late": True}:
+                    attempt.alarmed = True
+                    deadline = time.monotonic() + FAREWELL
+                case {"done": True}:
+                    attempt.is_over = True
+                    process.retired = bool(frame.get("last"))
+                    self._finish(attempt, process, failed=bool(frame.get("failed")))
+                    return
+                case {"stale": True}:
+                    process.retired = True
+                    return
+                case {"died": why}:
+                    raise Died(str(why)[:300])
+                case _:
+                    raise Died("it answered with something that is no answer")
+
+    def _await_first(self, process: PhpProcess) -> None:
+        """Laravel's worker asks for a job. Raises Unready where it does not."""
+        try:
+            frame = process.hear(PATIENCE)
+        except Died as death:
+            raise Unready(str(death)) from death
+        if frame is None or not frame.get("done"):
+            raise Unready(f"it asked for none within {PATIENCE:g} s: a listener of Looping may hold it back")
+
+    def _ask(self, process: PhpProcess, question: Frame) -> None:
+        if process.questions == 1:
+            return
+        number = _tell(process, question)
+        frame = process.hear(LOOP)
+        if frame is None or frame.get("id") != number or "done" not in frame:
+            raise Died("it does not come round")
+        process.retired = bool(frame.get("last"))
+
+    def _finish(self, attempt: _Attempt, process: PhpProcess, *, failed: bool) -> None:
+        job = attempt.job
+        self.counts["failed" if failed else "done"] += 1
+        self._resident.outages.over()
+        if failed:
+            log.error("job failed", extra=_about(job, "job_failed"))
+        else:
+            log.debug("job done", extra={**_about(job, "job_done"), "ended": attempt.has_ended})
+        if process.printed:
+            about = {"printed_bytes": process.printed, "kept_bytes": OUTPUT_KEPT}
+            output = process.output.decode("utf-8", "replace")
+            log.info("a job printed", extra={**_about(job, "job_output"), "output": output, **about})
+
+    def _after(self, death: Died, attempt: _Attempt) -> None:
+        """What a job comes to that ended its process: an attempt more, and what Laravel says to that."""
+        job = attempt.job
+        self.counts["died"] += 1
+        why = "its time was up" if attempt.alarmed else str(death)
+        late = attempt.alarmed or isinstance(death, Late)
+        about = {**_about(job, "worker_died"), "why": why, "late": late}
+        log.warning("a job ended its PHP worker", extra=about)
+        if not late and not self._resident.closed:
+            problem = ServiceUnavailable(f"PHP was lost while it ran {job.display_name}: {death}")
+            self._resident.outages.crashed(problem)
+        if attempt.has_ended:
+            return
+        if isinstance(death, Late) and not attempt.is_late and not self._resident.closed:
+            attempt.is_late = True
+            try:
+                return self._hand_over(attempt)
+            except (Died, Refused, ServiceUnavailable, Unready) as problem:
+                log.warning("a late job cannot be ended", extra={**about, "why": str(problem)})
+        self._release(job, self._retries.delay(job))
+
+    def _delete(self, job: Job) -> None:
+        if not self._patiently(lambda: self._queue.delete([job])):
+            self.counts["fenced"] += 1
+            log.warning(
+                "a job took longer than retry_after: somebody else may have it too",
+                extra=_about(job, "job_fenced"),
+            )
+
+    def _release(self, job: Job, delay: int) -> None:
+        self._patiently(lambda: self._queue.release(job, delay))
+        self.counts["released"] += 1
+        log.info("job is tried later", extra={**_about(job, "job_released"), "delay_s": delay})
+
+    def _give_back(self, job: Job) -> None:
+        self._patiently(lambda: self._queue.give_back([job]))
+        self.counts["given_back"] += 1
+
+    def _let_go(self) -> None:
+        """No job is held that has not been begun."""
+        job, self._held = self._held, None
+        if job is not None:
+            self._give_back(job)
+            self._ending.finished(0, given_back=1)
+
+    def _seconds(self, job: Job) -> float:
+        given = whole_number(job.document, "timeout")
+        seconds = self._timeout if given is None else given
+        return seconds if seconds > 0 else float("inf")
+
+
+class Unready(Exception):
+    """A process that has booted asks for no job; `str()` says why."""
+
+
+class _Attempt:
+    """How far a job has come.
+
+    has_ended  it was deleted or released, as Laravel wanted
+    alarmed    Laravel has noticed that it is late
+    is_late    it was killed for that, and is not to be run again
+    is_over    nothing more comes of it
+    """
+
+    __slots__ = ("alarmed", "has_ended", "is_late", "is_over", "job")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.has_ended = self.alarmed = self.is_late = self.is_over = False
+
+
+def _tell(process: PhpProcess, question: Mapping[str, object]) -> int:
+    number = process.questions
+    process.tell({"id": number, **question})
+    return number
+
+
+def _about(job: Job, action: str) -> dict[str, object]:
+    return {"action": action, "uuid": job.uuid, "job_class": job.display_name, "queue": job.queue}
