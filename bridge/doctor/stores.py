@@ -16,8 +16,8 @@ from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.cache import NoStore, cache_store
 from bridge.laravel.connections import DatabaseConnection, RedisConnection
 from bridge.laravel.database import answering, engine, redis_client
-from bridge.queues.database import LOOK, jobs_table
-from bridge.queues.payload import MARK, broadcast_document
+from bridge.queues.database import jobs_table
+from bridge.queues.payload import BROADCASTS, MARK, broadcast_document
 from bridge.resolvers.helper import TIMEOUT
 from bridge.rooms import build_queue, failed_jobs
 
@@ -80,7 +80,7 @@ def _queues_with_broadcasts(subject: Subject) -> Iterator[str]:
         return
     database = subject.laravel.database(facts.connection)
     row = jobs_table(database.prefix + facts.table).c
-    look = sa.select(row.queue).where(row.payload.like(LOOK)).order_by(row.id.desc()).limit(SAMPLE)
+    look = sa.select(row.queue).where(row.payload.like(BROADCASTS.like)).order_by(row.id.desc()).limit(SAMPLE)
     with _connected(database) as connection:
         yield from connection.scalars(look)
 
