@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from bridge.errors import Refused, WouldFail
 from bridge.laravel.classes.values import JSON_FORMS, WRAPPERS
 from bridge.laravel.framework import MODEL, SERIALIZES_MODELS, is_known
-from bridge.php.classes import BoundProperty, ClassTable
+from bridge.php import nodes as n
+from bridge.php.classes import ClassTable
 from bridge.php.evaluate import Evaluator, PhpClosure
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value, plain_name
 
@@ -54,7 +55,7 @@ def is_native(class_name: str) -> bool:
 class _Shape:
     """What an object of a class is before its own properties are read."""
 
-    properties: dict[int | bytes, BoundProperty]
+    types: dict[int | bytes, n.Type | None]
     names: frozenset[str]
     serializes_models: bool
 
@@ -65,7 +66,7 @@ class _Shape:
                 raise Refused(f"{name} has {method}(), which only PHP can run")
         own = classes.instance_properties(name)
         return cls(
-            properties={bound.mangled: bound for bound in own},
+            types={bound.mangled: bound.declaration.type for bound in own},
             names=frozenset(bound.declaration.name for bound in own),
             serializes_models=uses_trait(classes, name, SERIALIZES_MODELS),
         )
@@ -76,17 +77,18 @@ def _restore_one(value: PhpObject, php: Evaluator, restore_model: RestoreModel) 
     shape = php.classes.remember("shape", name, lambda: _Shape.of(name, php.classes))
     serializes_models = shape.serializes_models
     complete = php.defaults(name)
+    types = shape.types
     for key, written in value.properties.items():
-        bound = shape.properties.get(key)
-        if bound is None:
+        if key not in types:
             if plain_name(key) in shape.names:
                 raise Refused(f"the property {plain_name(key)} of {name} has changed its visibility")
             if not serializes_models:
                 complete[key] = written
             continue
-        if serializes_models and isinstance(written, PhpObject) and written.class_name == MODEL_IDENTIFIER:
+        declared = types[key]
+        if serializes_models and type(written) is PhpObject and written.class_name == MODEL_IDENTIFIER:
             written = restore_model(written, php)
-        elif bound.declaration.type is not None and not php.accepts(written, bound.declaration.type, name):
+        elif declared is not None and not php.accepts(written, declared, name):
             raise Refused(f"the property {plain_name(key)} of {name} has changed its type")
         complete[key] = written
     value.properties.clear()

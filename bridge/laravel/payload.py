@@ -22,6 +22,7 @@ UNIQUE_BROADCAST_EVENT = "Illuminate\\Broadcasting\\UniqueBroadcastEvent"
 
 # Properties of the job that are empty for a plain broadcast.
 _ONLY_PHP = (("middleware", "job middleware"), ("chained", "a chain"), ("debounceOwner", "debouncing"))
+_EMPTY = (None, b"", PhpArray())
 
 Decrypt = Callable[[bytes], bytes]  # the text of data.command → the serialized command inside
 
@@ -151,7 +152,7 @@ def broadcast_event(
     event = command.get("event")
     if not isinstance(event, PhpObject):
         raise Unreadable("the broadcast job holds no event")
-    extras = (what for name, what in _ONLY_PHP if command.get(name) not in (None, b"", PhpArray()))
+    extras = [what for name, what in _ONLY_PHP if command.get(name) not in _EMPTY]
     oldest, newest = (version, version) if version else fitting_versions(command, payload.document)
     return BroadcastEvent(
         payload=payload,

@@ -1,8 +1,13 @@
-"""Variables, properties and offsets: reading them, and every way to assign."""
+"""Variables, properties and offsets: reading them, reading them quietly, and every way to assign.
+
+One function a node, which compiles it (see `compile`); the tables at the end say what can be read quietly and
+what can be assigned to.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from bridge.php import nodes as n
 from bridge.php.frame import MAX_STRING, NullChain, stored
@@ -11,6 +16,7 @@ from bridge.php.types import coerce
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
+    from bridge.php.compile import Assign, Code, Compiler
     from bridge.php.evaluate import Evaluator
 
 _SUPERGLOBALS = frozenset(
@@ -18,20 +24,59 @@ _SUPERGLOBALS = frozenset(
 )
 
 
-def variable(php: Evaluator, node: n.Variable) -> Value:
-    if node.name in _SUPERGLOBALS:
+# ---- reading --------------------------------------------------------------------------------
+
+
+def variable(c: Compiler, node: n.Variable) -> Code:
+    name = node.name
+    if name in _SUPERGLOBALS:
+        return _superglobal(node)
+
+    def run(php: Evaluator) -> Value:
+        try:
+            return php.frame.variables[name]
+        except KeyError:
+            raise warn(f"Undefined variable ${name}") from None
+
+    return run
+
+
+def _superglobal(node: n.Variable) -> Code:
+    def refuse(php: Evaluator) -> Value:
+        php.line = node.line
         php.refuse(f"${node.name}")
-    try:
-        return php.frame.variables[node.name]
-    except KeyError:
-        raise warn(f"Undefined variable ${node.name}") from None
+
+    return refuse
 
 
-def property(php: Evaluator, node: n.Property) -> Value:
-    holder = php.link(node.object)
-    if holder is None and node.nullsafe:
-        raise NullChain
-    return php.read(holder, php.name_of(node.name))
+def property(c: Compiler, node: n.Property) -> Code:
+    line, nullsafe, subject, name_of = node.line, node.nullsafe, c.link(node.object), c.name(node.name)
+
+    def run(php: Evaluator) -> Value:
+        holder = subject(php)
+        php.line = line
+        if nullsafe and holder is None:
+            raise NullChain
+        return php.read(holder, name_of(php))
+
+    return run
+
+
+def index(c: Compiler, node: n.Index) -> Code:
+    if node.index is None:
+
+        def fail(php: Evaluator) -> Value:
+            raise Thrown("Error", "Cannot use [] for reading")
+
+        return fail
+    line, subject, index_of = node.line, c.link(node.base), c.value(node.index)
+
+    def run(php: Evaluator) -> Value:
+        holder, offset = subject(php), index_of(php)
+        php.line = line
+        return php.offset(holder, offset)
+
+    return run
 
 
 def slot(php: Evaluator, holder: PhpObject, name: str) -> bytes | None:
@@ -60,41 +105,93 @@ def slot(php: Evaluator, holder: PhpObject, name: str) -> bytes | None:
     return bound.mangled
 
 
-def index(php: Evaluator, node: n.Index) -> Value:
+# ---- reading quietly, as `??`, isset and empty do ---------------------------------------------
+
+
+def _quiet_variable(c: Compiler, node: n.Variable) -> Code:
+    name = node.name
+    if name in _SUPERGLOBALS:
+        return _superglobal(node)
+    return lambda php: php.frame.variables.get(name)
+
+
+def _quiet_index(c: Compiler, node: n.Index) -> Code:
     if node.index is None:
-        raise Thrown("Error", "Cannot use [] for reading")
-    return php.offset(php.link(node.base), php.value(node.index))
+        return index(c, node)
+    line, subject, index_of = node.line, c.quiet(node.base), c.value(node.index)
+
+    def run(php: Evaluator) -> Value:
+        holder = subject(php)
+        offset = index_of(php)  # evaluated in any case, as it may throw
+        if holder is None:
+            return None
+        php.line = line
+        if isinstance(holder, bytes) and not isinstance(offset, int | bytes):
+            php.refuse("an offset of a string that is no integer")
+        return php.offset(holder, offset, quiet=True)
+
+    return run
 
 
-def assign_to(php: Evaluator, target: n.Expression, value: Value) -> None:
-    match target:
-        case n.Variable(name=name):
-            if name == "this":
-                php.refuse("an assignment to $this")
-            php.frame.variables[name] = stored(value)
-        case n.Index(base=base, index=index):
-            _assign_offset(php, base, index, value)
-        case n.Property(object=base, name=name):
-            _write(php, php.value(base), php.name_of(name), value)
-        case n.ListPattern(entries=entries):
-            _destructure(php, entries, value)
-        case _:
-            php.refuse("an assignment to this")
+def _quiet_property(c: Compiler, node: n.Property) -> Code:
+    line, subject, name_of = node.line, c.quiet(node.object), c.name(node.name)
+
+    def run(php: Evaluator) -> Value:
+        holder = subject(php)
+        if not isinstance(holder, PhpObject | EnumCase):
+            return None
+        php.line = line
+        return php.read(holder, name_of(php), quiet=True)
+
+    return run
 
 
-def _assign_offset(php: Evaluator, base: n.Expression, index: n.Expression | None, value: Value) -> None:
-    holder = value_or_null(php, base)
-    if holder is None:
-        holder = PhpArray()
-    elif isinstance(holder, PhpArray):
-        holder = holder.copy()
-    else:
-        php.refuse("an assignment to an offset of this")
-    if index is None:
-        holder.append(stored(value))
-    else:
-        holder[php.key(php.value(index))] = stored(value)
-    assign_to(php, base, holder)
+# ---- assigning --------------------------------------------------------------------------------
+
+
+def _to_variable(c: Compiler, node: n.Variable) -> Assign:
+    name = node.name
+
+    def assign(php: Evaluator, value: Value) -> None:
+        if name == "this":
+            php.line = node.line
+            php.refuse("an assignment to $this")
+        php.frame.variables[name] = stored(value)
+
+    return assign
+
+
+def _to_index(c: Compiler, node: n.Index) -> Assign:
+    line, subject, assign_base = node.line, c.quiet(node.base), c.target(node.base)
+    index_of = None if node.index is None else c.value(node.index)
+
+    def assign(php: Evaluator, value: Value) -> None:
+        holder = subject(php)
+        if holder is None:
+            holder = PhpArray()
+        elif isinstance(holder, PhpArray):
+            holder = holder.copy()
+        else:
+            php.line = line
+            php.refuse("an assignment to an offset of this")
+        if index_of is None:
+            holder.append(stored(value))
+        else:
+            holder[php.key(index_of(php))] = stored(value)
+        assign_base(php, holder)
+
+    return assign
+
+
+def _to_property(c: Compiler, node: n.Property) -> Assign:
+    line, subject, name_of = node.line, c.value(node.object), c.name(node.name)
+
+    def assign(php: Evaluator, value: Value) -> None:
+        holder = subject(php)
+        php.line = line
+        _write(php, holder, name_of(php), value)
+
+    return assign
 
 
 def _write(php: Evaluator, holder: Value, name: str, value: Value) -> None:
@@ -116,77 +213,103 @@ def _write(php: Evaluator, holder: Value, name: str, value: Value) -> None:
     holder.properties[place] = stored(coerce(php, value, declared, "property"))
 
 
-def _destructure(
-    php: Evaluator, entries: tuple[tuple[n.Expression | None, n.Expression] | None, ...], value: Value
-) -> None:
+def _to_pattern(c: Compiler, node: n.ListPattern) -> Assign:
+    parts: list[tuple[Code, Assign]] = []
     position = 0
-    for entry in entries:
+    for entry in node.entries:
         if entry is None:
             position += 1
             continue
         key, target = entry
-        index: Value = position if key is None else php.value(key)
+        parts.append((_position(position) if key is None else c.value(key), c.target(target)))
         position += key is None
-        assign_to(php, target, None if value is None else php.offset(value, index))
+
+    def assign(php: Evaluator, value: Value) -> None:
+        for index_of, assign_part in parts:
+            offset = index_of(php)
+            assign_part(php, None if value is None else php.offset(value, offset))
+
+    return assign
 
 
-def assign(php: Evaluator, node: n.Assign) -> Value:
-    value = php.value(node.value)
-    assign_to(php, node.target, value)
-    return value
+def _position(position: int) -> Code:
+    return lambda php: position
 
 
-def assign_operation(php: Evaluator, node: n.AssignOperation) -> Value:
-    if node.operator == "??":
-        current = value_or_null(php, node.target)
-        value = current if current is not None else php.value(node.value)
-    else:
-        current = php.value(node.target)
-        operand = php.value(node.value)
-        if node.operator == ".":
-            value = php.text(current) + php.text(operand)
-            if len(value) > MAX_STRING:
+def assign(c: Compiler, node: n.Assign) -> Code:
+    code, target = c.value(node.value), c.target(node.target)
+
+    def run(php: Evaluator) -> Value:
+        value = code(php)
+        target(php, value)
+        return value
+
+    return run
+
+
+def assign_operation(c: Compiler, node: n.AssignOperation) -> Code:
+    line, operator = node.line, node.operator
+    operand, target = c.value(node.value), c.target(node.target)
+    if operator == "??":
+        quiet = c.quiet(node.target)
+
+        def coalesce(php: Evaluator) -> Value:
+            current = quiet(php)
+            value = current if current is not None else operand(php)
+            target(php, value)
+            return value
+
+        return coalesce
+    current_of = c.value(node.target)
+
+    def run(php: Evaluator) -> Value:
+        current, other = current_of(php), operand(php)
+        php.line = line
+        if operator == ".":
+            value: Value = php.text(current) + php.text(other)
+            if len(value) > MAX_STRING:  # type: ignore[arg-type]
                 php.refuse("a string this long")
         else:
-            value = php.operate(node.operator, current, operand)
-    assign_to(php, node.target, value)
-    return value
+            value = php.operate(operator, current, other)
+        target(php, value)
+        return value
+
+    return run
 
 
-def increment(php: Evaluator, node: n.Increment) -> Value:
-    before = php.value(node.target)
-    if isinstance(before, bytes) and not is_numeric(before):
-        php.refuse("++ or -- of a string")
+def increment(c: Compiler, node: n.Increment) -> Code:
+    line, step, prefix = node.line, node.step, node.prefix
+    current_of, target = c.value(node.target), c.target(node.target)
+
+    def run(php: Evaluator) -> Value:
+        before = current_of(php)
+        if isinstance(before, bytes) and not is_numeric(before):
+            php.line = line
+            php.refuse("++ or -- of a string")
+        after = _next(before, step)
+        target(php, after)
+        return after if prefix else before
+
+    return run
+
+
+def _next(before: Value, step: int) -> Value:
     if before is None:
-        after: Value = 1 if node.step == 1 else None
-    elif isinstance(before, bool):
-        after = before
-    elif isinstance(before, bytes):
-        after = BINARY["+"](number_prefix(before)[0], node.step)
-    else:
-        after = BINARY["+"](before, node.step)
-    assign_to(php, node.target, after)
-    return after if node.prefix else before
+        return 1 if step == 1 else None
+    if isinstance(before, bool):
+        return before
+    return BINARY["+"](number_prefix(before)[0] if isinstance(before, bytes) else before, step)
 
 
-def value_or_null(php: Evaluator, node: n.Expression) -> Value:
-    """As the left of `??` or inside `isset`: whatever is not there is null, without a warning."""
-    match node:
-        case n.Variable(name=name):
-            if name in _SUPERGLOBALS:
-                php.refuse(f"${name}")
-            return php.frame.variables.get(name)
-        case n.Index(base=base, index=index) if index is not None:
-            holder = value_or_null(php, base)
-            offset = php.value(index)  # evaluated in any case, as it may throw
-            if holder is None:
-                return None
-            if isinstance(holder, bytes) and not isinstance(offset, int | bytes):
-                php.refuse("an offset of a string that is no integer")
-            return php.offset(holder, offset, quiet=True)
-        case n.Property(object=base, name=name):
-            holder = value_or_null(php, base)
-            if not isinstance(holder, PhpObject | EnumCase):
-                return None
-            return php.read(holder, php.name_of(name), quiet=True)
-    return php.value(node)
+QUIET: dict[type[n.Expression], Callable[[Compiler, Any], Code]] = {
+    n.Variable: _quiet_variable,
+    n.Index: _quiet_index,
+    n.Property: _quiet_property,
+}
+
+TARGETS: dict[type[n.Expression], Callable[[Compiler, Any], Assign]] = {
+    n.Variable: _to_variable,
+    n.Index: _to_index,
+    n.Property: _to_property,
+    n.ListPattern: _to_pattern,
+}

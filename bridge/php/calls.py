@@ -1,56 +1,100 @@
-"""Calls: functions, methods with their visibility, static calls, `new`."""
+"""Calls: functions, methods with their visibility, static calls, `new`. One function a node, which compiles
+it (see `compile`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from bridge.php import nodes as n
-from bridge.php import syntax
-from bridge.php.access import assign_to, slot, value_or_null
+from bridge.php.access import slot
 from bridge.php.classes import BoundMethod
 from bridge.php.frame import Frame, NullChain, PhpClosure, ReferenceFunction, stored
 from bridge.php.operators import Thrown, equal, type_name
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
+    from bridge.php.compile import Assign, Code, Compiler
     from bridge.php.evaluate import Evaluator, Native
 
+# The arguments of a call: in order, and by name.
+Arguments: TypeAlias = "Callable[[Evaluator], tuple[Sequence[Value], Mapping[str, Value]]]"
 
-def call(php: Evaluator, node: n.Call) -> Value:
-    if isinstance(node.function, str):
-        function = php.world.functions.get(node.function)
-        if isinstance(function, ReferenceFunction):
-            return _reference_call(php, function, node)
-    arguments, named = _arguments(php, node.arguments)
-    if named:
-        php.refuse("named arguments of a function")
-    if isinstance(node.function, str):
-        return php.call_function(node.function, arguments, strict=node.strict)
-    return php.call(php.value(node.function), arguments)
+_NONE: Mapping[str, Value] = {}
 
 
-def _reference_call(php: Evaluator, function: ReferenceFunction, node: n.Call) -> Value:
-    arguments: list[Value] = []
-    for position, argument in enumerate(node.arguments):
-        if argument.spread or argument.name is not None:
+def call(c: Compiler, node: n.Call) -> Code:
+    line, strict, name = node.line, node.strict, node.function
+    function = c.world.functions.get(name) if isinstance(name, str) else None
+    if isinstance(function, ReferenceFunction):
+        return _reference_call(c, node, function)
+    arguments_of = _arguments(c, node.arguments)
+    callback_of = None if isinstance(name, str) else c.value(name)
+
+    def run(php: Evaluator) -> Value:
+        arguments, named = arguments_of(php)
+        php.line = line
+        if named:
+            php.refuse("named arguments of a function")
+        if callback_of is not None:
+            return php.call(callback_of(php), arguments)
+        if function is None:
+            php.refuse(f"the function {name}()")
+        return php.apply(function, arguments, strict=strict)
+
+    return run
+
+
+def _reference_call(c: Compiler, node: n.Call, function: ReferenceFunction) -> Code:
+    line, strict = node.line, node.strict
+    if any(argument.spread or argument.name is not None for argument in node.arguments):
+
+        def refuse(php: Evaluator) -> Value:
+            php.line = line
             php.refuse("this argument of a function that changes its arguments")
-        by_reference = position in function.positions
-        arguments.append(value_or_null(php, argument.value) if by_reference else php.value(argument.value))
-    php.strict = node.strict
-    result, changed = function.act(php, arguments)
-    for position, value in changed.items():
-        if position < len(node.arguments):
-            assign_to(php, node.arguments[position].value, value)
-    return result
+
+        return refuse
+    codes: list[Code] = []
+    targets: dict[int, Assign] = {}
+    for position, argument in enumerate(node.arguments):
+        if position in function.positions:
+            codes.append(c.quiet(argument.value))
+            targets[position] = c.target(argument.value)
+        else:
+            codes.append(c.value(argument.value))
+
+    def run(php: Evaluator) -> Value:
+        arguments = [code(php) for code in codes]
+        php.line = line
+        php.strict = strict
+        result, changed = function.act(php, arguments)
+        for position, value in changed.items():
+            if position in targets:
+                targets[position](php, value)
+        return result
+
+    return run
 
 
-def method_call(php: Evaluator, node: n.MethodCall) -> Value:
-    holder = php.link(node.object)
-    if holder is None and node.nullsafe:
-        raise NullChain
-    name = php.name_of(node.name)
-    arguments, named = _arguments(php, node.arguments)
+def method_call(c: Compiler, node: n.MethodCall) -> Code:
+    line, nullsafe = node.line, node.nullsafe
+    subject, name_of, arguments_of = c.link(node.object), c.name(node.name), _arguments(c, node.arguments)
+
+    def run(php: Evaluator) -> Value:
+        holder = subject(php)
+        if nullsafe and holder is None:
+            raise NullChain
+        name = name_of(php)
+        arguments, named = arguments_of(php)
+        php.line = line
+        return _call_method(php, holder, name, arguments, named)
+
+    return run
+
+
+def _call_method(
+    php: Evaluator, holder: Value, name: str, arguments: Sequence[Value], named: Mapping[str, Value]
+) -> Value:
     if isinstance(holder, EnumCase):
         bound = php.classes.method(holder.class_name, name) if php.declared(holder) else None
         if bound is None:
@@ -94,12 +138,31 @@ def _visible_method(php: Evaluator, holder: PhpObject, name: str) -> BoundMethod
     return bound
 
 
-def static_call(php: Evaluator, node: n.StaticCall) -> Value:
-    class_name = php.class_of(node.class_name)
-    arguments, named = _arguments(php, node.arguments)
-    relative = node.class_name in ("self", "static", "parent")
+def static_call(c: Compiler, node: n.StaticCall) -> Code:
+    line, name, relative = node.line, node.name, node.class_name in ("self", "static", "parent")
+    class_of, arguments_of = c.class_name(node.class_name), _arguments(c, node.arguments)
+
+    def run(php: Evaluator) -> Value:
+        php.line = line
+        class_name = class_of(php)
+        arguments, named = arguments_of(php)
+        php.line = line
+        return _call_static(php, class_name, name, relative, arguments, named)
+
+    return run
+
+
+def _call_static(
+    php: Evaluator,
+    class_name: str,
+    name: str,
+    relative: bool,
+    arguments: Sequence[Value],
+    named: Mapping[str, Value],
+) -> Value:
+    """`relative`: written as `self::`, `static::` or `parent::`."""
     if php.classes.find(class_name) is not None:
-        bound = php.classes.method(class_name, node.name)
+        bound = php.classes.method(class_name, name)
         if bound is not None:
             static_class = php.frame.static_class if relative else class_name
             if bound.method.static:
@@ -107,20 +170,18 @@ def static_call(php: Evaluator, node: n.StaticCall) -> Value:
             this = php.frame.this
             if this is not None and php.classes.is_a(this.class_name, class_name):
                 return php.run(bound, this, this.class_name, arguments, named)
-            raise Thrown(
-                "Error", f"Non-static method {class_name}::{node.name}() cannot be called statically"
-            )
+            raise Thrown("Error", f"Non-static method {class_name}::{name}() cannot be called statically")
     if relative and php.frame.this is not None:
         native = php.world.native(php.frame.this.class_name)
         if native is not None:
-            given = positional(php, native, node.name, arguments, named)
-            return native.call(php, php.frame.this, node.name, given)
+            given = positional(php, native, name, arguments, named)
+            return native.call(php, php.frame.this, name, given)
     if named:
         native = php.world.native(class_name)
         if native is None:
             php.refuse("named arguments of this method")
-        arguments = list(positional(php, native, node.name, arguments, named))
-    return php.call_static(class_name, node.name, arguments)
+        arguments = positional(php, native, name, arguments, named)
+    return php.call_static(class_name, name, arguments)
 
 
 def enum_static(php: Evaluator, class_name: str, name: str, arguments: Sequence[Value]) -> Value:
@@ -139,10 +200,17 @@ def enum_static(php: Evaluator, class_name: str, name: str, arguments: Sequence[
     php.refuse(f"the static method {class_name}::{name}()")
 
 
-def new(php: Evaluator, node: n.New) -> Value:
-    class_name = php.class_of(node.class_name)
-    arguments, named = _arguments(php, node.arguments)
-    return php.make(class_name, arguments, named)
+def new(c: Compiler, node: n.New) -> Code:
+    line, class_of, arguments_of = node.line, c.class_name(node.class_name), _arguments(c, node.arguments)
+
+    def run(php: Evaluator) -> Value:
+        php.line = line
+        class_name = class_of(php)
+        arguments, named = arguments_of(php)
+        php.line = line
+        return php.make(class_name, arguments, named)
+
+    return run
 
 
 def positional(
@@ -169,37 +237,50 @@ def construct(
     arguments: Sequence[Value],
     named: Mapping[str, Value],
 ) -> None:
-    body = php.classes.body(bound.method)
-    parameters = syntax.lower_parameters(bound.method)
+    """Runs the constructor, promoted parameters put into their properties first."""
+    routine = php.routine(bound.method)
     frame = Frame(bound.method.file, {"this": made}, made, bound.owner, made.class_name)
 
-    def act() -> Value:
-        php.bind(parameters, arguments, named)
-        for parameter in parameters:
+    def act(php: Evaluator) -> Value:
+        php.bind(routine.parameters, arguments, named)
+        for parameter in routine.parameters:
             if parameter.promoted:
                 place = slot(php, made, parameter.name)
                 if place is not None:
                     made.properties[place] = stored(frame.variables[parameter.name])
-        return php.body(body)
+        return routine.body(php)
 
     php.inside(frame, act)
 
 
-def _arguments(php: Evaluator, given: tuple[n.Argument, ...]) -> tuple[list[Value], dict[str, Value]]:
-    positional: list[Value] = []
-    named: dict[str, Value] = {}
-    for argument in given:
-        value = php.value(argument.value)
-        if argument.spread:
-            if not isinstance(value, PhpArray):
-                php.refuse("spreading what is not an array")
-            for key, item in value.items():
-                if isinstance(key, bytes):
-                    named[key.decode("utf-8", "replace")] = item
-                else:
-                    positional.append(item)
-        elif argument.name is not None:
-            named[argument.name] = value
-        else:
-            positional.append(value)
-    return positional, named
+def _arguments(c: Compiler, given: tuple[n.Argument, ...]) -> Arguments:
+    codes = [c.value(argument.value) for argument in given]
+    if not any(argument.spread or argument.name is not None for argument in given):
+        if not codes:
+            return lambda php: ((), _NONE)
+        if len(codes) == 1:
+            [only] = codes
+            return lambda php: ((only(php),), _NONE)
+        return lambda php: ([code(php) for code in codes], _NONE)
+    kinds = [(argument.spread, argument.name) for argument in given]
+
+    def run(php: Evaluator) -> tuple[Sequence[Value], Mapping[str, Value]]:
+        positional: list[Value] = []
+        named: dict[str, Value] = {}
+        for code, (spread, name) in zip(codes, kinds, strict=True):
+            value = code(php)
+            if spread:
+                if not isinstance(value, PhpArray):
+                    php.refuse("spreading what is not an array")
+                for key, item in value.items():
+                    if isinstance(key, bytes):
+                        named[key.decode("utf-8", "replace")] = item
+                    else:
+                        positional.append(item)
+            elif name is not None:
+                named[name] = value
+            else:
+                positional.append(value)
+        return positional, named
+
+    return run

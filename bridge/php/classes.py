@@ -16,6 +16,7 @@ from bridge.php import nodes as n
 from bridge.php.syntax import lower_body
 
 Kept = TypeVar("Kept")
+Source = TypeVar("Source", bound=n.Node)
 Load = Callable[[str], "n.ClassDeclaration | None"]
 
 
@@ -51,15 +52,18 @@ class ClassTable:
         self._methods: dict[tuple[str, str], BoundMethod | None] = {}
         self._properties: dict[str, dict[str, BoundProperty]] = {}
         self._slots: dict[str, list[BoundProperty]] = {}
+        self._once: dict[int, tuple[n.Node, object]] = {}
         self._bodies: dict[int, tuple[n.Statement, ...]] = {}
         self._ancestors: dict[tuple[str, str], bool | None] = {}
         self._memory: dict[tuple[str, str], object] = {}
 
     def find(self, name: str) -> n.ClassDeclaration | None:
         """The declaration, or None where no source for it is known. Raises Refused on a syntax error."""
-        if name not in self._classes:
-            self._classes[name] = self._load(name)
-        return self._classes[name]
+        try:
+            return self._classes[name]
+        except KeyError:
+            found = self._classes[name] = self._load(name)
+            return found
 
     def require(self, name: str, *, file: str = "", line: int = 0) -> n.ClassDeclaration:
         """The declaration, else Refused, saying who needs it."""
@@ -71,9 +75,18 @@ class ClassTable:
     def remember(self, what: str, class_name: str, work: Callable[[], Kept]) -> Kept:
         """What `work()` gave the first time for this class; for what follows from the source alone."""
         key = (what, class_name)
-        if key not in self._memory:
-            self._memory[key] = work()
-        return self._memory[key]  # type: ignore[return-value]
+        try:
+            return self._memory[key]  # type: ignore[return-value]
+        except KeyError:
+            kept = self._memory[key] = work()
+            return kept
+
+    def once(self, node: Source, work: Callable[[Source], Kept]) -> Kept:
+        """What `work(node)` gave the first time for this very node."""
+        kept = self._once.get(id(node))
+        if kept is None:
+            kept = self._once[id(node)] = (node, work(node))  # the node is kept, so that its id stays its own
+        return kept[1]  # type: ignore[return-value]
 
     def body(self, method: n.Method) -> tuple[n.Statement, ...]:
         """The statements of a method. Refused where a construct is not known."""
@@ -130,15 +143,17 @@ class ClassTable:
 
     def method(self, name: str, method: str) -> BoundMethod | None:
         """The method an object of class `name` has under this name (any case), abstract ones left out."""
-        key = (name, method.lower())
-        if key not in self._methods:
+        key = (name, method)
+        try:
+            return self._methods[key]
+        except KeyError:
             found = None
             for declared in self.chain(name):
-                found = self._own_method(declared, key[1])
+                found = self._own_method(declared, method.lower())
                 if found is not None:
                     break
             self._methods[key] = found
-        return self._methods[key]
+            return found
 
     def _own_method(self, declared: n.ClassDeclaration, method: str) -> BoundMethod | None:
         own = declared.methods.get(method)

@@ -1,8 +1,9 @@
 """Nodes + values + a World → a value. Free of side effects, within a budget of steps and bytes.
 
 Rules of this room: nothing here knows Laravel. What lies outside the language (functions, constants,
-classes written in Python) comes from the `World`. A construct without an entry in the tables below has
-already been refused by `syntax`; what the World does not know is refused here with file and line.
+classes written in Python) comes from the `World`. A construct without a node has already been refused by
+`syntax`; `compile` makes Python functions of nodes, which run on the Evaluator here; what the World does not
+know is refused with file and line.
 
 How values behave: arrays are copied when they are stored (assigned, passed, captured, put into another
 array), so that a write never shows elsewhere; objects are shared. A PHP exception travels as `Thrown`, and a
@@ -20,12 +21,12 @@ from bridge.php import syntax
 from bridge.php.access import slot
 from bridge.php.calls import construct, enum_static, positional
 from bridge.php.classes import BoundMethod, ClassTable
-from bridge.php.expressions import EXPRESSIONS
+from bridge.php.compile import Code, Compiler, Parameter, Routine
 from bridge.php.frame import MAX_STRING as MAX_STRING
 from bridge.php.frame import Frame as Frame
-from bridge.php.frame import NullChain, Return, stored
 from bridge.php.frame import PhpClosure as PhpClosure
 from bridge.php.frame import ReferenceFunction as ReferenceFunction
+from bridge.php.frame import stored
 from bridge.php.operators import (
     BINARY,
     Thrown,
@@ -36,8 +37,7 @@ from bridge.php.operators import (
     type_name,
     warn,
 )
-from bridge.php.statements import STATEMENTS
-from bridge.php.types import coerce, fits
+from bridge.php.types import coerce, fits, plainly_fits
 from bridge.php.values import (
     CustomSerialized,
     EnumCase,
@@ -152,10 +152,35 @@ class Evaluator:
 
     def constant_expression(self, expression: n.Expression, class_name: str, file: str) -> Value:
         """A default value or constant of a class."""
-        return self.inside(Frame(file, {}, None, class_name, class_name), lambda: self.value(expression))
+
+        def act(php: Evaluator) -> Value:
+            steps, code = php.classes.once(expression, php._compiled)
+            php.spend(steps)
+            return code(php)
+
+        return self.inside(Frame(file, {}, None, class_name, class_name), act)
+
+    def _compiled(self, expression: n.Expression) -> tuple[int, Code]:
+        compiler = Compiler(self.world)
+        code = compiler.value(expression)
+        return compiler.steps, code
+
+    def class_constant(self, class_name: str, name: str) -> Value:
+        """`Class::NAME` or `Enum::Case`."""
+        if self.classes.find(class_name) is None:
+            self.refuse(f"the constant {class_name}::{name}")
+        if name in self.classes.require(class_name).cases:
+            return EnumCase(class_name, name)
+        found = self.classes.constant(class_name, name)
+        if found is None:
+            raise Thrown("Error", f"Undefined constant {class_name}::{name}")
+        expression, owner = found
+        return self.constant_expression(expression, owner, self.classes.require(owner).file)
 
     def text(self, value: Value) -> bytes:
         """`(string) $value`, `__toString` included."""
+        if type(value) is bytes:
+            return value
         if isinstance(value, PhpObject):
             declared = self.declared(value) and self.world.native(value.class_name) is None
             if declared and self.classes.method(value.class_name, "__toString") is None:
@@ -226,7 +251,7 @@ class Evaluator:
 
     def accepts(self, value: Value, declared: n.Type, class_name: str) -> bool:
         """Whether a property of that type, in that class, may hold the value unconverted."""
-        if declared.names is None:
+        if declared.names is None or plainly_fits(value, declared.names):
             return True
         outer = self.frame
         self.frame = Frame("", {}, None, class_name, class_name)
@@ -265,14 +290,14 @@ class Evaluator:
     def declared(self, value: PhpObject | EnumCase) -> bool:
         return self.classes.find(value.class_name) is not None
 
-    def inside(self, frame: Frame, act: Callable[[], Value]) -> Value:
+    def inside(self, frame: Frame, act: Code) -> Value:
         if self._depth >= MAX_CALLS:
             self.refuse("a recursion this deep")
         outer, line = self.frame, self.line
         self.frame = frame
         self._depth += 1
         try:
-            return act()
+            return act(self)
         except RecursionError:  # Python's frames end before MAX_CALLS where expressions are deep
             self.refuse("a recursion this deep")
         finally:
@@ -289,30 +314,43 @@ class Evaluator:
         case: EnumCase | None = None,
     ) -> Value:
         method = bound.method
-        body = self.classes.body(method)
+        routine = self.routine(method)
         frame = Frame(method.file, {}, this, bound.owner, static_class, method.name)
         if case is not None:
             frame.variables["this"] = case
         elif this is not None and not method.static:
             frame.variables["this"] = this
+        return self.enter(frame, routine, arguments, named)
 
-        def act() -> Value:
-            self.bind(syntax.lower_parameters(method), arguments, named)
-            return coerce(self, self.body(body), method.returns, "return value")
+    def routine(self, method: n.Method) -> Routine:
+        """The method, compiled. Refused where a construct in it is not known."""
+        return self.classes.once(method, self._routine)
+
+    def _routine(self, method: n.Method) -> Routine:
+        body = self.classes.body(method)
+        parameters = syntax.lower_parameters(method)
+        try:
+            return Compiler(self.world).routine(parameters, body, method.returns)
+        except RecursionError:
+            raise Refused("code nested this deep", file=method.file, line=method.line) from None
+
+    def enter(
+        self, frame: Frame, routine: Routine, arguments: Sequence[Value], named: Mapping[str, Value]
+    ) -> Value:
+        """What the function returns, called in that frame."""
+
+        def act(php: Evaluator) -> Value:
+            if routine.parameters or named:
+                php.bind(routine.parameters, arguments, named)
+            value = routine.body(php)
+            return value if routine.returns is None else coerce(php, value, routine.returns, "return value")
 
         return self.inside(frame, act)
 
-    def body(self, body: tuple[n.Statement, ...]) -> Value:
-        try:
-            self.statements(body)
-        except Return as returned:
-            return returned.value
-        return None
-
     def bind(
-        self, parameters: tuple[n.Parameter, ...], arguments: Sequence[Value], named: Mapping[str, Value]
+        self, parameters: tuple[Parameter, ...], arguments: Sequence[Value], named: Mapping[str, Value]
     ) -> None:
-        variables = self.frame.variables
+        variables, given = self.frame.variables, len(arguments)
         for index, parameter in enumerate(parameters):
             if parameter.variadic:
                 rest = PhpArray.of(
@@ -320,16 +358,18 @@ class Evaluator:
                 )
                 variables[parameter.name] = rest
                 break
-            if index < len(arguments):
+            if index < given:
                 value = arguments[index]
             elif parameter.name in named:
                 value = named[parameter.name]
             elif parameter.default is not None:
-                variables[parameter.name] = self.value(parameter.default)
+                variables[parameter.name] = parameter.default(self)
                 continue
             else:
                 raise Thrown("ArgumentCountError", f"Too few arguments, ${parameter.name} is missing")
-            variables[parameter.name] = stored(coerce(self, value, parameter.type, "argument"))
+            if parameter.type is not None:
+                value = coerce(self, value, parameter.type, "argument")
+            variables[parameter.name] = stored(value)
         for name in named:
             if all(parameter.name != name for parameter in parameters):
                 self.refuse(f"the named argument {name}")
@@ -338,6 +378,12 @@ class Evaluator:
         function = self.world.functions.get(name)
         if function is None:
             self.refuse(f"the function {name}()")
+        return self.apply(function, arguments, strict=strict)
+
+    def apply(
+        self, function: Function | ReferenceFunction, arguments: Sequence[Value], *, strict: bool
+    ) -> Value:
+        """`strict`: whether the call stands in a file with strict_types."""
         self.strict = strict
         if isinstance(function, ReferenceFunction):
             return function.act(self, arguments)[0]
@@ -346,18 +392,7 @@ class Evaluator:
             self.refuse("a string this long")
         return result
 
-    # ---- statements -------------------------------------------------------------------------
-
-    def statements(self, body: tuple[n.Statement, ...]) -> None:
-        for statement in body:
-            self.step(statement.line)
-            STATEMENTS[type(statement)](self, statement)
-
-    def step(self, line: int) -> None:
-        self.line = line
-        self._steps -= 1
-        if self._steps < 0:
-            self.refuse("code that runs this long")
+    # ---- values -----------------------------------------------------------------------------
 
     def iterable(self, value: Value) -> PhpArray:
         """The entries that foreach would go through."""
@@ -370,24 +405,6 @@ class Evaluator:
                 return entries
             self.refuse(f"a loop over an object of class {value.class_name}")
         raise warn(f"foreach() argument must be of type array|object, {type_name(value)} given")
-
-    # ---- expressions ------------------------------------------------------------------------
-
-    def value(self, node: n.Expression) -> Value:
-        try:
-            return self.link(node)
-        except NullChain:
-            return None
-
-    def link(self, node: n.Expression) -> Value:
-        """What stands left of `->` or `[`: a `?->` on null in it ends the whole chain (NullChain)."""
-        self.step(node.line or self.line)
-        return EXPRESSIONS[type(node)](self, node)
-
-    def name_of(self, name: str | n.Expression) -> str:
-        if isinstance(name, str):
-            return name
-        return self.text(self.value(name)).decode("utf-8", "surrogateescape")
 
     def read(self, holder: Value, name: str, *, quiet: bool = False) -> Value:
         """`$holder->name` as the code under evaluation sees it; `quiet` gives null instead of a warning."""
@@ -429,26 +446,20 @@ class Evaluator:
                                   "initialization")  # fmt: skip
         raise warn(f"Undefined property: {holder.class_name}::${name}")
 
-    def class_of(self, reference: str | n.Expression) -> str:
-        """The class that `self`, `static`, `parent`, a name or an object in front of `::` means."""
-        if isinstance(reference, n.Expression):
-            value = self.value(reference)
-            if isinstance(value, PhpObject | EnumCase):
-                return value.class_name
-            if isinstance(value, bytes):
-                return value.decode("utf-8", "replace").lstrip("\\")
-            raise Thrown("Error", "Class name must be a valid object or a string")
-        match reference:
-            case "self":
-                return self.frame.class_name
-            case "static":
-                return self.frame.static_class
-            case "parent":
-                parent = self.classes.require(self.frame.class_name).parent
-                if parent is None:
-                    self.refuse("parent of a class without one")
-                return parent
-        return reference
+    def class_of(self, value: Value) -> str:
+        """The class that a value in front of `::` means."""
+        if isinstance(value, PhpObject | EnumCase):
+            return value.class_name
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace").lstrip("\\")
+        raise Thrown("Error", "Class name must be a valid object or a string")
+
+    def parent_class(self) -> str:
+        """The class that `parent` means."""
+        parent = self.classes.require(self.frame.class_name).parent
+        if parent is None:
+            self.refuse("parent of a class without one")
+        return parent
 
     def offset(self, holder: Value, index: Value, *, quiet: bool = False) -> Value:
         """`$holder[$index]`; `quiet` gives null where there is nothing."""

@@ -1,10 +1,10 @@
-"""What an evaluation holds on to: frames, closures, and the jumps of return, break and continue."""
+"""What an evaluation holds on to: frames, closures, and what return, break and continue tell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from bridge.php.values import PhpArray, PhpObject, Value
 
@@ -36,20 +36,31 @@ class Frame:
     function: str = ""
 
 
-class Return(Exception):
+class Return:
+    """What a statement tells that ends its function; others tell nothing."""
+
+    __slots__ = ("value",)
+
     def __init__(self, value: Value) -> None:
         self.value = value
 
 
-class Leave(Exception):
+class Leave:
+    """What a statement tells that ends (or, `again`, only the turn of) so many loops and switches."""
+
+    __slots__ = ("again", "levels")
+
     def __init__(self, levels: int, again: bool) -> None:
         self.levels = levels
         self.again = again
 
 
+Told: TypeAlias = Return | Leave | None
+
+
 def stored(value: Value) -> Value:
     """What a store keeps: its own copy of an array."""
-    return value.copy() if isinstance(value, PhpArray) else value
+    return value.copy() if type(value) is PhpArray else value
 
 
 @dataclass(frozen=True, slots=True)

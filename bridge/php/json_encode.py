@@ -57,7 +57,8 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
             elif kind is float:
                 write(lead + _number(entry))  # type: ignore[arg-type]
             else:
-                entry = _plain(entry, jsonable)
+                if kind is not PhpArray:
+                    entry = _plain(entry, jsonable)
                 if not isinstance(entry, PhpArray | PhpObject):  # a scalar, that stands for an enum case
                     write(lead + json_encode(entry))
                     lead = ","

@@ -29,6 +29,9 @@ class Lower:
             return self.expression(tree)
         except Refused as problem:
             return n.Unknown(line=line_of(tree), problem=problem)
+        except RecursionError:
+            deep = Refused("an expression this deep", file=self.scope.file, line=line_of(tree))
+            return n.Unknown(line=line_of(tree), problem=deep)
 
     def expression(self, tree: Tree) -> n.Expression:
         lower = EXPRESSIONS.get(tree.type)

@@ -33,7 +33,10 @@ def lower_body(method: n.Method) -> tuple[n.Statement, ...]:
     body = method.source
     if not isinstance(body, Body):
         raise Refused(f"{method.class_name}::{method.name}() has no body", file=method.file, line=method.line)
-    return Lower(body.scope, body.class_name, body.function).block(body.tree)
+    try:
+        return Lower(body.scope, body.class_name, body.function).block(body.tree)
+    except RecursionError:
+        raise Refused("code nested this deep", file=method.file, line=method.line) from None
 
 
 def lower_parameters(method: n.Method) -> tuple[n.Parameter, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bridge.php import nodes as n
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
     from bridge.php.evaluate import Evaluator
 
 
+# Types whose values are told by their Python type alone.
+_PLAIN: dict[str, type] = {
+    "null": type(None), "void": type(None), "int": int, "float": float, "string": bytes, "bool": bool,
+    "array": PhpArray,
+}  # fmt: skip
+
+
+def plainly_fits(value: Value, names: Iterable[str]) -> bool:
+    """Whether the value's kind alone says that one of the types takes it; most do so."""
+    return type(value) in map(_PLAIN.get, names)
+
+
 def coerce(php: Evaluator, value: Value, declared: n.Type | None, what: str) -> Value:
     """The value as a declared type takes it: checked, and converted where PHP converts."""
     if declared is None:
@@ -20,7 +33,7 @@ def coerce(php: Evaluator, value: Value, declared: n.Type | None, what: str) -> 
     if declared.names is None:
         php.refuse(f"the type of this {what}")
     names = declared.names
-    if any(fits(php, value, name) for name in names):
+    if plainly_fits(value, names) or any(fits(php, value, name) for name in names):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and "float" in names:
         return float(value)

@@ -94,7 +94,9 @@ class PhpObject:
         """The property of that plain name, whatever its visibility (private ones of this class only)."""
         plain = name.encode()
         properties = self.properties
-        for mangled in (plain, b"\0*\0" + plain, b"\0" + self.class_name.encode() + b"\0" + plain):
+        if plain in properties:
+            return properties[plain]
+        for mangled in (b"\0*\0" + plain, b"\0" + self.class_name.encode() + b"\0" + plain):
             if mangled in properties:
                 return properties[mangled]
         return default
@@ -150,6 +152,8 @@ def float_text(number: float, *, exponent: str = "E", precision: int | None = No
     serialize and json_encode (`exponent` "e") write the shortest (serialize_precision -1), string casts and
     echo `PRECISION` digits. Not for INF and NAN. Source: main/snprintf.c php_gcvt; tested against PHP 8.2.
     """
+    if precision is None and "e" not in (text := repr(number)):
+        return text.removesuffix(".0")  # Python writes without an exponent in a smaller range than PHP
     if number == 0:
         return "-0" if str(number)[0] == "-" else "0"
     sign = "-" if number < 0 else ""

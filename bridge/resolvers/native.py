@@ -108,10 +108,13 @@ class EvaluatedEvent:
 
     def call(self, method: str) -> Value:
         """The method's value; an Error where it is not public, as handle() calls it from outside."""
-        bound = self._php.classes.method(self._event.class_name, method)
-        if bound is not None and bound.method.visibility != "public":
-            raise WouldFail(f"{self._event.class_name}::{method}() is {bound.method.visibility}")
-        return self._php.call_method(self._event, method)
+        class_name = self._event.class_name
+        bound = self._php.classes.method(class_name, method)
+        if bound is None:
+            return self._php.call_method(self._event, method)
+        if bound.method.visibility != "public":
+            raise WouldFail(f"{class_name}::{method}() is {bound.method.visibility}")
+        return self._php.run(bound, self._event, class_name, (), {})
 
     def name(self) -> Value:
         return self.call("broadcastAs") if self.has("broadcastAs") else self._event.class_name.encode()
@@ -143,12 +146,15 @@ class EvaluatedEvent:
 
     def _merged(self, given: PhpArray) -> PhpArray:
         """`array_merge($given, ['socket' => …])`: integer keys are numbered anew."""
-        merged = PhpArray()
-        for key, value in given.items():
-            if isinstance(key, int):
-                merged.append(value)
-            else:
-                merged[key] = value
+        if {*map(type, given)} == {bytes}:
+            merged = PhpArray(given)
+        else:
+            merged = PhpArray()
+            for key, value in given.items():
+                if isinstance(key, int):
+                    merged.append(value)
+                else:
+                    merged[key] = value
         socket = self._php.classes.properties(self._event.class_name).get("socket")
         public = socket is not None and socket.declaration.visibility == "public"
         merged[b"socket"] = self._event.properties.get(b"socket") if public or socket is None else None
@@ -156,7 +162,7 @@ class EvaluatedEvent:
 
     def _properties(self) -> PhpArray:
         """Every public property in the order of PHP's reflection."""
-        payload = PhpArray()
+        payload: dict[int | bytes, Value] = {}
         class_name, held = self._event.class_name, self._event.properties
         for name, static in self._php.classes.remember("public", class_name, self._public).items():
             if static is not None:
@@ -169,7 +175,7 @@ class EvaluatedEvent:
                 array = objects.to_array(value, self._php)
                 value = value if array is None else array
             payload[name] = value
-        return payload
+        return PhpArray(payload)
 
     def _public(self) -> dict[bytes, _Static | None]:
         """Names in order; PHP's reflection counts static properties too."""

@@ -198,6 +198,17 @@ BODIES = [
     "foreach ([1, 2, 3] as $x) { try { if ($x == 2) { continue; } $r[] = $x; } finally { $r[] = 'f'; } } return $r;",
     "try { return json_decode('{', false, 512, JSON_THROW_ON_ERROR); } catch (JsonException $e) { return 'bad'; }",
     "$x = null; try { $y = $x ?? throw new Exception('none'); } catch (Exception $e) { return 'thrown'; }",
+    "$f = function () { try { throw new Exception('a'); } finally { return 'instead'; } }; return $f();",
+    "$f = function () { try { try { return 1; } finally { throw new Exception('b'); } } catch (Exception $e) { return 2; } }; return $f();",
+    # what is worked out before anything runs
+    "return [1 / 2, -5 % 3, 2 ** 63, -9223372036854775807 - 1, 7 <=> 7.0, 1 == 1.0, 1 << 3, 3 & 5, -(-2), +3, 10 / 5, 0.1 + 0.2];",
+    "return ['a' => 1, 'a' => 2, 5 => 'x', 'y', '7' => 1, 'z', 'b' => null, 'c' => [], true => 't'];",
+    "$n = 0; $f = function () use ($n) { return ['a' => ++$n, 'a' => ++$n]; }; return $f();",
+    "try { return 1 % 0; } catch (DivisionByZeroError $e) { return 'at its time'; }",
+    "try { return true ? 1 : 1 << -1; } catch (ArithmeticError $e) { return 'too early'; }",
+    "$f = fn () => ['n' => [1, 2], 'm' => 1]; $a = $f(); $a['n'][] = 3; $a['m'] = 2; array_pop($a['n']); $a[] = 4; return [$f(), $a];",
+    "$f = function ($x = ['k' => [1]]) { $x['k'][] = 2; return $x; }; return [$f(), $f()];",
+    "$r = []; foreach ([1, 2] as $x) { $a = [1, 2, 3]; sort($a); array_push($a, $x); $a['k'] = $x; $r[] = $a; } return $r;",
 ]  # fmt: skip
 
 
@@ -228,6 +239,7 @@ REFUSED = [
     "return compact('x');", "return extract([]);", "return func_get_args();", "return $x::class;" if False else "unset($this->x->y);",
     "$s = 'abc'; $s[0] = 'x';", "return clone new Square;" if False else "$a = (array) new Square;",
     "while (true) {}", "$f = fn ($f) => $f($f); return $f($f);", "$s = 'x'; while (true) { $s .= $s; }",
+    "$s = 'x'; while (true) { $s = $s . $s; }", "$s = 'x'; while (true) { $s = \"$s$s\"; }",
     "$a = [1]; while (true) { $a = array_merge($a, $a); }", "return str_repeat(str_repeat('x', 8000000), 100);",
 ]  # fmt: skip
 
@@ -238,6 +250,16 @@ def test_what_is_not_known_is_refused_with_its_place(body: str) -> None:
     assert refusal is not None
     assert refusal.file == FILE
     assert refusal.line >= 3
+
+
+@pytest.mark.parametrize("depth", [100, 150, 200, 250, 300, 400, 500, 2000])
+@pytest.mark.parametrize(
+    ("before", "after"), [("1 + ", ""), ("'a' . ", ""), ("(", ")"), ("[", "]"), ("fn () => ", "")]
+)
+def test_expressions_nested_deep_are_evaluated_or_refused(before: str, after: str, depth: int) -> None:
+    body = f"$x = 1; return {before * depth}$x{after * depth};"
+    refusal = refused(body, classes="")
+    assert refusal is None or refusal.file == FILE
 
 
 def test_a_file_that_cannot_be_parsed_is_refused_with_its_line() -> None:

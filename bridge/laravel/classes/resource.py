@@ -53,7 +53,7 @@ def _held(php: Evaluator, subject: PhpObject, act: Callable[[Value], Value]) -> 
     """`act` on `$this->resource` as JsonResource sees it: only public members can be reached."""
     held = subject.properties.get(b"resource")
     frame = Frame(php.frame.file, {}, subject, RESOURCE, subject.class_name)
-    return php.inside(frame, lambda: act(held))
+    return php.inside(frame, lambda _: act(held))
 
 
 def _forward(php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value] = ()) -> Value:

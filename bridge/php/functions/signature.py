@@ -28,6 +28,11 @@ MAX_ENTRIES = 1_000_000  # of one array that a function makes
 
 Act = Callable[..., Any]
 
+_TAKEN: dict[str, type] = {
+    "null": type(None), "bool": bool, "int": int, "float": float, "string": bytes, "array": PhpArray,
+    "callable": PhpClosure,
+}  # fmt: skip
+_ALL = (*_TAKEN.values(), PhpObject, EnumCase, CustomSerialized)
 _SIGNATURE = re.compile(r"(\w+)\((.*)\)\Z")
 _PARAMETER = re.compile(r"(\??[\w|]+) (&?)(\.{3})?\$(\w+)( = .+)?\Z")
 
@@ -40,6 +45,7 @@ class Parameter:
     optional: bool
     reference: bool
     variadic: bool
+    taken: frozenset[type]  # of values that it takes as they are; others may be taken too
 
 
 def table(rows: Mapping[str, Act]) -> dict[str, Function | ReferenceFunction]:
@@ -55,8 +61,10 @@ def _entry(signature: str, act: Act) -> tuple[str, Function | ReferenceFunction]
     parameters = tuple(_parameter(text) for text in match[2].split(", ")) if match[2] else ()
     wants_php = next(iter(inspect.signature(act).parameters), "") == "php"
 
+    required = sum(not parameter.optional for parameter in parameters)
+
     def run(php: Evaluator, arguments: Sequence[Value]) -> Any:
-        converted = bind(php, name, parameters, arguments)
+        converted = bind(php, name, parameters, required, arguments)
         return act(php, *converted) if wants_php else act(*converted)
 
     positions = tuple(index for index, parameter in enumerate(parameters) if parameter.reference)
@@ -76,14 +84,14 @@ def _parameter(text: str) -> Parameter:
         optional=default is not None or dots is not None,
         reference=bool(reference),
         variadic=dots is not None,
+        taken=frozenset(_ALL if "mixed" in types else (_TAKEN[name] for name in types if name in _TAKEN)),
     )
 
 
 def bind(
-    php: Evaluator, name: str, parameters: Sequence[Parameter], arguments: Sequence[Value]
+    php: Evaluator, name: str, parameters: Sequence[Parameter], required: int, arguments: Sequence[Value]
 ) -> list[Value]:
-    """The arguments, counted and converted."""
-    required = sum(not parameter.optional for parameter in parameters)
+    """The arguments, counted and converted; the first `required` ones must be given."""
     variadic = bool(parameters) and parameters[-1].variadic
     given = len(arguments)
     if given < required or (given > len(parameters) and not variadic):
@@ -93,11 +101,18 @@ def bind(
         plural = "" if bound == 1 else "s"
         raise Thrown("ArgumentCountError", f"{name}() expects {how} {bound} argument{plural}, {given} given")
     last = len(parameters) - 1
-    php.spend(1 + sum(len(a) for a in arguments if isinstance(a, bytes | PhpArray)) // 256)
-    return [
-        _convert(php, name, index, parameters[min(index, last)], argument)
-        for index, argument in enumerate(arguments)
-    ]
+    size = 0
+    converted: list[Value] = []
+    for index, argument in enumerate(arguments):
+        kind = type(argument)
+        if kind is bytes or kind is PhpArray:
+            size += len(argument)  # type: ignore[arg-type]
+        parameter = parameters[min(index, last)]
+        if kind not in parameter.taken:
+            argument = _convert(php, name, index, parameter, argument)
+        converted.append(argument)
+    php.spend(1 + size // 256)
+    return converted
 
 
 def _convert(php: Evaluator, function: str, index: int, parameter: Parameter, value: Value) -> Value:
