@@ -35,6 +35,8 @@ need "Laravel" php-laravel-framework -- laravel
 need "Node" nodejs -- one_of node
 need "npm" npm -- one_of npm
 need "Chromium" chromium -- one_of chromium chromium-browser
+need "nginx, as a proxy" nginx -- one_of nginx
+need "Caddy, as a proxy" caddy -- one_of caddy
 need "supervisor" supervisor -- one_of supervisord
 need "systemd, to verify its unit" systemd -- one_of systemd-analyze
 

@@ -1,0 +1,129 @@
+"""A server behind the proxies of `docker/proxies`, with the files as users get them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bridge.pusher.app import Limits
+from bridge.server.proxies import Proxies
+from tests import services
+from tests.certificates import self_signed
+from tests.server.running import APP, LIMIT, Client, Running, connect, running, signed
+
+pytestmark = pytest.mark.anyio
+
+FILES = Path(__file__).parents[2] / "docker/proxies"
+APP_BEHIND = replace(APP, tls_only=True, limits=Limits(connections_per_address=10))
+CLIENT = "127.0.0.2"  # another address than the proxy's, which is believed
+
+
+def adapted(name: str, replacements: dict[str, str]) -> str:
+    text = (FILES / name).read_text(encoding="utf-8")
+    for old, new in replacements.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def nginx(folder: Path, port: int, behind: int, chain: str, key: str) -> list[str]:
+    server = adapted(
+        "nginx.conf",
+        {
+            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+            "127.0.0.1:6001": f"127.0.0.1:{behind}",
+            "/etc/ssl/ws.example.com/fullchain.pem": chain,
+            "/etc/ssl/ws.example.com/privkey.pem": key,
+            "ws.example.com": "localhost",
+        },
+    )
+    places = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{place}_temp_path {folder}/{place};\n" for place in places)
+    configuration = (
+        f"daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{server}}}\n"
+    )
+    (folder / "nginx.conf").write_text(configuration)
+    program = services.program("nginx", "nginx")
+    return [program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log"), "-p", str(folder)]
+
+
+def caddy(folder: Path, port: int, behind: int, chain: str, key: str) -> list[str]:
+    site = adapted(
+        "Caddyfile",
+        {
+            "ws.example.com {": f"https://localhost:{port} {{\n\ttls {chain} {key}\n\tbind 127.0.0.1",
+            "127.0.0.1:6001": f"127.0.0.1:{behind}",
+        },
+    )
+    (folder / "Caddyfile").write_text(
+        f"{{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system {folder}/caddy\n}}\n{site}"
+    )
+    return [services.program("caddy", "caddy"), "run", "--config", str(folder / "Caddyfile")]
+
+
+Command = Callable[[Path, int, int, str, str], list[str]]
+
+
+@asynccontextmanager
+async def behind(command: Command, folder: Path) -> AsyncIterator[tuple[Running, int, ssl.SSLContext]]:
+    """A server, the port of the proxy before it, and what makes its certificate believed."""
+    chain, key = self_signed(folder)
+    port = services.free_port()
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    async with running(APP_BEHIND, proxies=Proxies(["127.0.0.1"])) as server:
+        log = (folder / "proxy.log").open("wb")
+        proxy = await asyncio.create_subprocess_exec(
+            *command(folder, port, server.port, chain, key), stdout=log, stderr=log, env=environ
+        )
+        log.close()
+        try:
+            async with asyncio.timeout(LIMIT):
+                while True:
+                    assert proxy.returncode is None, (folder / "proxy.log").read_text()
+                    with suppress(OSError):
+                        _, writer = await asyncio.open_connection("127.0.0.1", port)
+                        writer.close()
+                        await writer.wait_closed()
+                        break
+                    await asyncio.sleep(0.05)
+            yield server, port, ssl.create_default_context(cafile=chain)
+        finally:
+            with suppress(ProcessLookupError):
+                proxy.terminate()
+            await asyncio.wait_for(proxy.wait(), LIMIT)
+
+
+@pytest.mark.parametrize("command", [nginx, caddy], ids=lambda command: command.__name__)
+async def test_clients_and_the_api_reach_bridge_and_it_knows_their_address(
+    command: Command, tmp_path: Path
+) -> None:
+    async with behind(command, tmp_path) as (server, port, context):
+        url = f"wss://localhost:{port}/app/app-key?protocol=7"
+        pretended = {"X-Forwarded-For": "9.9.9.9"}
+        async with connect(
+            url, ssl=context, local_addr=(CLIENT, 0), host="127.0.0.1", additional_headers=pretended
+        ) as websocket:
+            client = Client(websocket, APP)
+            await client.get("pusher:connection_established")  # it is known to have come over TLS
+            assert list(server.node.addresses) == [("app-id", CLIENT)]
+            await client.send("pusher:subscribe", {"channel": "news", "auth": ""})
+            await client.get("pusher_internal:subscription_succeeded")
+            content = b'{"name":"event","channel":"news","data":"' + b"x" * 9_000 + b'"}'
+            query = signed(APP, "POST", "/apps/app-id/events", content, {})
+            async with httpx.AsyncClient(verify=context, timeout=LIMIT, trust_env=False) as http:
+                address = f"https://localhost:{port}"
+                answer = await http.post(f"{address}/apps/app-id/events", params=query, content=content)
+                assert (answer.status_code, answer.text) == (200, "{}")
+                hidden = await http.get(f"{address}/up")
+                assert hidden.status_code == 404
+            assert (await client.get())["data"] == "x" * 9_000
+            await client.silence()
