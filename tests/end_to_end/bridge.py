@@ -32,7 +32,7 @@ class Bridge:
 
 @contextlib.contextmanager
 def bridge_serve(
-    app: Laravel, *flags: str, port: int | None = None, name: str = "bridge"
+    app: Laravel, *flags: str, port: int | None = None, name: str = "bridge", scheme: str = "http"
 ) -> Iterator[Bridge]:
     """bridge serves the app, on the port its Pusher client posts to unless another is given."""
     port = app.port if port is None else port
@@ -44,7 +44,7 @@ def bridge_serve(
         def ready() -> bool:
             written = log.read_text()
             assert process.poll() is None, f"bridge ended with {process.returncode}: {written}"
-            return f"listening on http://127.0.0.1:{port}\n" in written
+            return f"listening on {scheme}://127.0.0.1:{port}\n" in written
 
-        wait_until("bridge says that it listens", ready)
+        wait_until("bridge says that it listens", ready, timeout=60)
         yield Bridge(process=process, port=port, log=log)

@@ -32,9 +32,11 @@ class Client:
         """The driver's answer; AssertionError if the client threw."""
         return self._driver.ask(client=self.name, do=command, **arguments)
 
-    def connect(self, *, port: int, app: str, user: str) -> str:
-        """Connected to bridge as a user of the app; the socket_id."""
-        answer = self.do("connect", key=APP_KEY, host="127.0.0.1", port=port, app=app, token=TOKENS[user])
+    def connect(self, *, port: int, app: str, user: str, tls: bool = False) -> str:
+        """Connected to bridge as a user of the app; the socket_id. `tls` is Echo's forceTLS."""
+        answer = self.do(
+            "connect", key=APP_KEY, host="127.0.0.1", port=port, app=app, token=TOKENS[user], tls=tls
+        )
         socket_id: str = answer["socket_id"]
         return socket_id
 
@@ -82,11 +84,14 @@ class Driver:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def open(self, name: str, place: Place, *, page: str = "") -> Client:
-        """A client that is not connected yet; `page` is the address to load in Chromium."""
+    def open(self, name: str, place: Place, *, page: str = "", pin: str = "") -> Client:
+        """A client that is not connected yet; `page` is the address to load in Chromium.
+
+        `pin` is the public key that Chromium believes without an authority; the first client's counts.
+        """
         client = self._clients[name] = Client(self, name)
         executable = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
-        self.ask(client=name, do="open", page=page, executable=executable, **{"in": place})
+        self.ask(client=name, do="open", page=page, executable=executable, pin=pin, **{"in": place})
         return client
 
     def ask(self, **command: Any) -> dict[str, Any]:
@@ -119,14 +124,14 @@ class Driver:
 
 
 @contextlib.contextmanager
-def echo_driver(log: Path) -> Iterator[Driver]:
+def echo_driver(log: Path, **env: str) -> Iterator[Driver]:
     """Node runs and waits for commands; its clients and its browser end with the block."""
     assert (BROWSER / "node_modules").is_dir(), "run `npm ci` in fixtures/browser first (make test does)"
     with running(
         ["node", "driver.mjs"],
         cwd=BROWSER,
         log=log,
-        env=environment(),
+        env=environment(**env),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
