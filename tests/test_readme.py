@@ -86,7 +86,12 @@ def test_every_example_of_bridge_toml_is_read(tmp_path: Path, toml: str) -> None
     (tmp_path / ".env").write_text(ENV, encoding="utf-8")
     (tmp_path / "bridge.toml").write_text(toml, encoding="utf-8")
     settings = load_settings({}, {}, tmp_path, tmp_path / "bridge.toml")
-    assert settings.events or settings.own_apps or settings.laravel.config.get("queue.default") == "redis"
+    assert (
+        settings.events
+        or settings.own_apps
+        or settings.apps_table
+        or settings.laravel.config.get("queue.default") == "redis"
+    )
 
 
 def test_every_command_line_in_an_example_is_understood() -> None:

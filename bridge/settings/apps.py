@@ -165,7 +165,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
         isinstance(text, str) and text.isascii() and text.isprintable() and name.isascii() and name
         for name, text in value.items()
     ):
-        raise Wrong('headers such as { Authorization = "Bearer …" }')
+        raise Wrong('headers such as { Authorization = "Bearer secret" }')
     return tuple(value.items())
 
 
