@@ -232,6 +232,20 @@ _TABLE: dict[str, _Class] = {
     _HTTP + "Request": _Class(interfaces=("Symfony\\Component\\HttpFoundation\\Request",)),
     "Illuminate\\Contracts\\Support\\Responsable": _Class(kind="interface"),
     "Illuminate\\Contracts\\Routing\\UrlRoutable": _Class(kind="interface"),
+    **dict.fromkeys(
+        (
+            "Illuminate\\Contracts\\Database\\Eloquent\\" + name
+            for name in (
+                "Castable",
+                "CastsAttributes",
+                "CastsInboundAttributes",
+                "ComparesCastableAttributes",
+                "DeviatesCastableAttributes",
+                "SerializesCastableAttributes",
+            )
+        ),
+        _Class(kind="interface"),
+    ),
     _HTTP + "Resources\\PotentiallyMissing": _Class(kind="interface"),
     _HTTP + "Resources\\MissingValue": _Class(interfaces=(_HTTP + "Resources\\PotentiallyMissing",)),
     _HTTP + "Resources\\MergeValue": _Class(properties=(_Property(name="data"),)),

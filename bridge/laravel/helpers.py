@@ -19,6 +19,7 @@ from bridge.laravel.classes.items import COLLECTION, arrayable, collection, rele
 from bridge.laravel.classes.moment import MOMENTS
 from bridge.laravel.classes.resource import REQUEST
 from bridge.laravel.classes.str import STR_CLASSES, STRINGABLE, stringable
+from bridge.laravel.classes.values import ARRAY_OBJECT
 from bridge.laravel.config import Config
 from bridge.laravel.dotenv import convert
 from bridge.php.evaluate import Evaluator, Function, Native, PhpClosure
@@ -297,6 +298,20 @@ class _OptionalClass:
         return self.read(php, subject, name) is not None
 
 
+def _storage(php: Evaluator, subject: PhpObject) -> PhpArray:
+    return array(php, subject.properties.get(1))
+
+
+_ARRAY_OBJECT: dict[str, Act] = {
+    "offsetGet": lambda php, subject, key: php.offset(_storage(php, subject), key),
+    "offsetExists": lambda php, subject, key: _storage(php, subject).get(php.key(key)) is not None,
+    "toArray": _storage,
+    "getArrayCopy": _storage,
+    "count": lambda php, subject: len(_storage(php, subject)),
+    "collect": lambda php, subject: collection(_storage(php, subject), COLLECTION),
+}
+
+
 def laravel_classes(clock: Clock, timezone: str, locale: str, config: Config) -> dict[str, Native]:
     """Laravel's own classes by name, but for channels and models: dates, collections, texts, facades.
 
@@ -312,4 +327,5 @@ def laravel_classes(clock: Clock, timezone: str, locale: str, config: Config) ->
         **dict.fromkeys((_FACADES + "Config", "Config"), facade),
         **dict.fromkeys((_FACADES + "Log", "Log", LOGGER), log),
         OPTIONAL: _OptionalClass(),
+        ARRAY_OBJECT: Family(methods=_ARRAY_OBJECT),
     }

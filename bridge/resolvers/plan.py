@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from bridge.errors import Refused
 from bridge.laravel.classes.resource import ResourceClass
 from bridge.laravel.classes.values import COLLECTIONS
-from bridge.laravel.models import state
+from bridge.laravel.models import casters, state
 from bridge.laravel.models.casts import is_cast, named_cast
 from bridge.laravel.models.model import ELOQUENT_COLLECTION, ModelClass, View
 from bridge.laravel.models.relations import RELATION_CLASSES, RELATION_OF
@@ -199,10 +199,11 @@ class Plan(Walk):
         if self._find(cast.whole) is not None and self._php.is_enum(cast.whole):
             return Kind(class_name=cast.whole)
         if self._find(cast.name) is not None:
-            if not self._has(cast.name, "get"):
-                self._refusal(Refused(f"the cast class {cast.name}"))
+            refused: Refused | None = self._try(lambda: casters.problem(cast, self._php))
+            if refused is not None:
+                self._refusal(refused)
             self._method(cast.name, "__construct")
-            return self._method(cast.name, "get")
+            return self._method(cast.name, "get", (Kind(class_name=view.model.class_name),))
         if not is_cast(cast):
             self._refusal(Refused(f"the cast {cast.whole} of {view.model.class_name}::${key.decode()}"))
         return Kind(class_name=CARBON) if cast.name.lower() in _DATES else None

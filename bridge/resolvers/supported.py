@@ -57,7 +57,7 @@ def supported() -> str:
             ],
         ),
         ("Models: methods", ["In any case of letters.", "", *_listed(METHODS)]),
-        ("Models: casts", _listed([*PRIMITIVE, *KNOWN_CLASSES, "enums"])),
+        ("Models: casts", _listed([*PRIMITIVE, *KNOWN_CLASSES, "enums", "cast classes of the app"])),
         ("Models: relations", _listed(name.rsplit("\\", 1)[-1] for name in relations)),
         ("Models: on relations", _listed(REFINEMENTS)),
     ]

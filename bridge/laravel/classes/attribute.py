@@ -9,7 +9,8 @@ from bridge.php.evaluate import Evaluator
 from bridge.php.values import PhpObject, Value
 
 ATTRIBUTE = "Illuminate\\Database\\Eloquent\\Casts\\Attribute"
-_SETTINGS = {"shouldcache", "withoutobjectcaching"}  # change when a getter runs, not what it gives
+# Whether a model keeps what the getter gave, and gives it again
+_SETTINGS = {"shouldcache": (b"withCaching", True), "withoutobjectcaching": (b"withObjectCaching", False)}
 
 
 class AttributeClass:
@@ -22,7 +23,8 @@ class AttributeClass:
 
     def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
         getter, setter = (*arguments, None, None)[:2]
-        return PhpObject(class_name, {b"get": getter, b"set": setter})
+        settings: dict[int | bytes, Value] = {b"withCaching": False, b"withObjectCaching": True}
+        return PhpObject(class_name, {b"get": getter, b"set": setter, **settings})
 
     def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         match method.lower():
@@ -35,8 +37,10 @@ class AttributeClass:
         php.refuse(f"Attribute::{method}()")
 
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
-        if method.lower() not in _SETTINGS:
+        setting = _SETTINGS.get(method.lower())
+        if setting is None:
             php.refuse(f"{method}() of an Attribute")
+        subject.properties[setting[0]] = setting[1]
         return subject
 
     def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:

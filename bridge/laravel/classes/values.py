@@ -24,6 +24,7 @@ CARBONS = frozenset({"Carbon\\Carbon", "Carbon\\CarbonImmutable", "Illuminate\\S
 # What stands in the array of an API resource until it is filtered, or for good where it never is
 MISSING = "Illuminate\\Http\\Resources\\MissingValue"
 MERGE = "Illuminate\\Http\\Resources\\MergeValue"
+ARRAY_OBJECT = "Illuminate\\Database\\Eloquent\\Casts\\ArrayObject"
 COLLECTIONS = frozenset({"Illuminate\\Support\\Collection", "Illuminate\\Database\\Eloquent\\Collection"})
 
 
@@ -111,6 +112,7 @@ JSON_FORMS: dict[str, Callable[[PhpObject], Value]] = {
     MISSING: lambda value: PhpObject("stdClass"),
     MERGE: _as_stored,
     "ArrayObject": _array_object,
+    ARRAY_OBJECT: lambda value: value.properties.get(1),  # jsonSerialize() gives the array
     "Ramsey\\Uuid\\Lazy\\LazyUuidFromString": _text("string"),
 }
 

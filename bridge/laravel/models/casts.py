@@ -12,11 +12,13 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
-from bridge.laravel.classes.values import moment
+from bridge.laravel.classes.values import ARRAY_OBJECT, moment
 from bridge.laravel.models import dates
+from bridge.laravel.objects import jsonable
 from bridge.laravel.version import Version
 from bridge.php.evaluate import Evaluator
 from bridge.php.json_decode import decode_json
+from bridge.php.json_encode import json_encode
 from bridge.php.operators import Thrown, identical, is_numeric, to_bool, to_float, to_int
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
@@ -85,14 +87,16 @@ def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
     known = KNOWN_CLASSES.get(cast.name)
     if known is None:
         raise Refused(f"the cast {cast.whole}")
-    if cast.argument:
+    if cast.argument and cast.name not in _TAKES_ARGUMENT:
         raise Refused(f"the cast {cast.whole} with an argument")
+    if casting.around.version < SINCE.get(cast.name, (0, 0)):
+        raise Refused(f"the cast {cast.whole} in a Laravel that does not have it")
     return None if value is None else known(value, casting)
 
 
 def is_cast(cast: NamedCast) -> bool:
     """Whether `cast_value` has an entry for it."""
-    known = cast.name in KNOWN_CLASSES and not cast.argument
+    known = cast.name in KNOWN_CLASSES and (cast.name in _TAKES_ARGUMENT or not cast.argument)
     return known or cast.name.strip().lower() in PRIMITIVE
 
 
@@ -234,7 +238,76 @@ def _as_stringable(value: Value, casting: Casting) -> Value:
     return PhpObject("Illuminate\\Support\\Stringable", {b"\0*\0value": casting.php.text(value)})
 
 
+def _as_array_object(value: Value, casting: Casting) -> Value:
+    decoded = decode_json(casting.php.text(value), objects=False)
+    if isinstance(decoded, PhpArray):
+        return PhpObject(ARRAY_OBJECT, {1: decoded})
+    if casting.around.version < (9, 7):
+        raise Refused("the cast AsArrayObject of what is no array")
+    return None
+
+
+def _decrypted(value: Value, casting: Casting) -> PhpArray:
+    decoded = decode_json(casting.around.decrypt(casting.php.text(value)), objects=False)
+    if not isinstance(decoded, PhpArray):
+        raise Refused("an encrypted cast of what is no array")
+    return decoded
+
+
+def _as_encrypted_object(value: Value, casting: Casting) -> Value:
+    return PhpObject(ARRAY_OBJECT, {1: _decrypted(value, casting)})
+
+
+def _as_enums(value: Value, casting: Casting) -> Value:
+    decoded = decode_json(casting.php.text(value), objects=False)
+    if not isinstance(decoded, PhpArray):
+        return None
+    name, php = casting.argument.lstrip("\\"), casting.php
+    if not php.is_enum(name) or any(case is None for case in php.classes.require(name).cases.values()):
+        raise Refused(
+            f"the cast AsEnumCollection of {name}, which is no enum with values that is known here,"
+        )
+    return collection(PhpArray((key, php.call_static(name, "from", (one,))) for key, one in decoded.items()))
+
+
 KNOWN_CLASSES: dict[str, Cast] = {
     _CASTS + "AsCollection": _as_collection,
     _CASTS + "AsStringable": _as_stringable,
+    _CASTS + "AsArrayObject": _as_array_object,
+    _CASTS + "AsEncryptedCollection": lambda value, casting: collection(_decrypted(value, casting)),
+    _CASTS + "AsEncryptedArrayObject": _as_encrypted_object,
+    _CASTS + "AsEnumCollection": _as_enums,
 }
+SINCE: dict[str, Version] = {_CASTS + "AsEnumCollection": (9, 49)}
+_TAKES_ARGUMENT = {_CASTS + "AsEnumCollection"}
+
+
+def _copied(value: Value, php: Evaluator) -> Value:
+    """`getArrayCopy()`."""
+    return value.properties[1] if isinstance(value, PhpObject) else value
+
+
+def _enum_values(value: Value, php: Evaluator) -> Value:
+    items = value.get("items") if isinstance(value, PhpObject) else None
+    if not isinstance(items, PhpArray):
+        return value
+    return PhpArray((k, php.backing_value(v) if isinstance(v, EnumCase) else v) for k, v in items.items())
+
+
+# What becomes of their values in toArray(), where it is not what becomes of any such object: `serialize()`
+FOR_ARRAY: dict[str, Callable[[Value, Evaluator], Value]] = {
+    _CASTS + "AsArrayObject": _copied,
+    _CASTS + "AsEncryptedArrayObject": _copied,
+    _CASTS + "AsEnumCollection": _enum_values,
+}
+
+
+def written(cast: NamedCast, value: Value, raw: Value, php: Evaluator) -> Value:
+    """What the `set` of one of Laravel's own cast classes makes of a value that it gave; `raw` is what the
+    column held."""
+    if "Encrypted" in cast.name:
+        return raw  # another ciphertext each time, of the same
+    if cast.name == _CASTS + "AsStringable":
+        return php.text(value)
+    shown = FOR_ARRAY[cast.name](value, php) if cast.name in FOR_ARRAY else value
+    return json_encode(shown, lambda held: jsonable(held, php)).encode()

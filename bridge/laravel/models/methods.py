@@ -126,7 +126,7 @@ METHODS: dict[str, Method] = {
     "getattribute": _get,
     "offsetget": _get,
     "offsetexists": lambda m, php, model, a: _get(m, php, model, a) is not None,
-    "getattributes": lambda m, php, model, _: m.view(model, php).attributes.copy(),
+    "getattributes": lambda m, php, model, _: m.attributes(m.view(model, php), php).copy(),
     "toarray": lambda m, php, model, _: m.to_array(model, php),
     "jsonserialize": lambda m, php, model, _: php.call_method(model, "toArray"),
     "attributestoarray": lambda m, php, model, _: m.attributes_to_array(m.view(model, php), php),

@@ -14,7 +14,7 @@ from bridge.errors import Refused
 from bridge.laravel.broadcasting import MissingModel
 from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.laravel.inflection import snake
-from bridge.laravel.models import casts, dates, relations, state
+from bridge.laravel.models import casters, casts, dates, relations, state
 from bridge.laravel.models.facts import ModelFacts
 from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.records import Records
@@ -26,7 +26,6 @@ from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
 ToArray = Callable[[PhpObject, Evaluator], Value]
 _MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}
-_SERIALIZES = "Illuminate\\Contracts\\Database\\Eloquent\\SerializesCastableAttributes"
 
 
 class View:
@@ -290,10 +289,10 @@ class ModelClass:
 
     def _attribute(self, view: View, key: bytes, php: Evaluator) -> Value:
         """`getAttributeValue`: accessor, else cast, else date, else as it is."""
-        value = view.attributes.get(key)
+        value = self.attributes(view, php, key).get(key)
         accessor = view.setup.accessor(key.decode("utf-8", "surrogateescape"))
         if accessor is not None:
-            got = self._accessed(view, accessor, value, php)
+            got = self._accessed(view, key, accessor, value, php)
             if got is not None:
                 return got[0]
         cast = view.setup.casts.get(key)
@@ -303,52 +302,53 @@ class ModelClass:
             return self._date(view, value)
         return value
 
-    def _accessed(self, view: View, accessor: Accessor, value: Value, php: Evaluator) -> tuple[Value] | None:
+    def attributes(self, view: View, php: Evaluator, key: bytes | None = None) -> PhpArray:
+        """`getAttributes()`, or what of them is needed to read one."""
+
+        def attribute(name: bytes) -> PhpObject:
+            accessor = view.setup.accessor(name.decode("utf-8", "surrogateescape"))
+            made = php.call_method(view.model, accessor[0]) if accessor is not None else None
+            if not isinstance(made, PhpObject):
+                raise Refused(f"what a {view.model.class_name} keeps of its accessors")
+            return made
+
+        casters.write_back(view.model, key, php, self._around.version, view.setup.casts.get, attribute)
+        return state.array(view.model, "attributes")
+
+    def _accessed(
+        self, view: View, key: bytes, accessor: Accessor, value: Value, php: Evaluator
+    ) -> tuple[Value] | None:
         """What the accessor makes of the value; None where it only changes what is written."""
         method, marked = accessor
+        kept = state.array(view.model, casters.BY_ACCESSOR)
+        if marked and key in kept:
+            return (kept[key],)
+        if self._around.version >= (12, 52):
+            self.attributes(view, php)
         if not marked:
             return (php.call_method(view.model, method, (value,)),)
         attribute = php.call_method(view.model, method)
         getter = attribute.get("get") if isinstance(attribute, PhpObject) else None
-        if not isinstance(getter, PhpClosure):
+        if not isinstance(attribute, PhpObject) or not isinstance(getter, PhpClosure):
             return None
-        return (php.call(getter, (value, view.attributes.copy())),)
+        made = php.call(getter, (value, state.array(view.model, "attributes").copy()))
+        if attribute.get("withCaching") or (casters.is_object(made) and attribute.get("withObjectCaching")):
+            casters.keep(view.model, casters.BY_ACCESSOR, key, made)
+        return (made,)
 
     def _cast(self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator) -> Value:
         """`castAttribute`."""
         if php.is_enum(cast.whole):
             return casts.cast_enum(cast.whole, value, php)
-        if php.classes.find(cast.name) is not None:
-            return self._custom_cast(view, key, cast, value, php)
         casting = casts.Casting(
             php=php,
             around=self._around,
             date_format=view.setup.date_format,
             argument=cast.argument,
         )
-        if cast.name not in casts.KNOWN_CLASSES:
-            return casts.cast_value(cast, value, casting)
-        kept = state.array(view.model, "classCastCache")
-        if kept.get(key) is None:  # Eloquent gives the same object each time
-            kept = kept.copy()
-            kept[key] = casts.cast_value(cast, value, casting)
-            state.put(view.model, "classCastCache", kept)
-        return kept.get(key)
-
-    def _custom_cast(
-        self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator
-    ) -> Value:
-        """A cast class of the app: its `get()` is evaluated."""
-        if (
-            php.classes.method(cast.name, "get") is None
-            or php.classes.is_a(cast.name, _SERIALIZES) is not False
-        ):
-            raise Refused(f"the cast class {cast.name}")
-        given = [part.encode() for part in cast.argument.split(",")] if cast.argument else []
-        caster = php.make(cast.name, given)
-        if not isinstance(caster, PhpObject):
-            raise Refused(f"the cast class {cast.name}")
-        return php.call_method(caster, "get", (view.model, key, value, view.attributes.copy()))
+        if casters.is_own(cast, php) or cast.name in casts.KNOWN_CLASSES:
+            return casters.read(view.model, key, cast, value, casting, php)
+        return casts.cast_value(cast, value, casting)
 
     def _date(self, view: View, value: Value) -> PhpObject:
         return dates.as_date_time(value, self._around.zone, view.setup.date_format)
@@ -369,7 +369,7 @@ class ModelClass:
         return result
 
     def attributes_to_array(self, view: View, php: Evaluator) -> PhpArray:
-        held = view.attributes
+        held = self.attributes(view, php)
         columns = view.setup.columns(tuple(held))
         result = PhpArray((key, held[key]) for key in columns.shown)
         for key in columns.dates:
@@ -383,7 +383,9 @@ class ModelClass:
             if key not in mutated:
                 result[key] = self._cast_for_array(view, key, cast, result[key], php)
         for key in view.setup.appended:
-            result[key] = self._for_array(view, key, None, php)
+            again = self._around.version >= (13, 24)
+            value = self.attributes(view, php, key).get(key) if again else None
+            result[key] = self._for_array(view, key, value, php)
         return result
 
     def _gets(self, view: View, name: str, php: Evaluator) -> bool:
@@ -400,7 +402,10 @@ class ModelClass:
         accessor = view.facts.accessors.get(name)
         if accessor is None:
             raise Refused(f"{view.model.class_name} appends {name}, which has no accessor of the usual form")
-        got = self._accessed(view, accessor, value, php)
+        cast = view.setup.casts.get(key)
+        if cast is not None and casters.is_class(cast, php):
+            return self._array_of(self._cast(view, key, cast, value, php), php)
+        got = self._accessed(view, key, accessor, value, php)
         if got is None:
             raise Refused(f"{view.model.class_name} appends {name}, whose accessor does not get")
         (made,) = got
@@ -419,10 +424,14 @@ class ModelClass:
         self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator
     ) -> Value:
         made = self._cast(view, key, cast, value, php)
+        if cast.name in casts.FOR_ARRAY:
+            return casts.FOR_ARRAY[cast.name](made, php)
         if isinstance(made, PhpObject) and made.class_name in CARBONS | DATE_TIMES:
             if cast.date_text is not None:
                 return php.call_method(made, "format", (cast.date_text.encode(),))
-            return self._serialize_date(view, made, php)
+            made = self._serialize_date(view, made, php)
+        if casters.is_own(cast, php):
+            made = casters.for_array(view.model, key, cast, made, php)
         if isinstance(made, EnumCase) and php.is_enum(cast.whole):
             backing = php.backing_value(made)
             if backing is None and self._around.version < (11, 0):
