@@ -52,10 +52,14 @@ class Http(HttpToolsProtocol):
 
     def _watch(self) -> None:
         if self._is_partial and self._deadline is None:
-            self._deadline = self.loop.call_later(self.request_timeout, self._give_up)
+            self._deadline = self.loop.call_later(self.request_timeout / 2, self._hurry)
         elif not self._is_partial and self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _hurry(self) -> None:
+        """Half the time is over. In halves, so that a process that stood still reads before it judges."""
+        self._deadline = self.loop.call_later(self.request_timeout / 2, self._give_up)
 
     def _give_up(self) -> None:
         if not self.transport.is_closing():

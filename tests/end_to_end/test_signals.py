@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,16 +76,21 @@ def test_no_job_is_taken_in_maintenance_mode(app: Laravel, store: Store, tag: st
         assert bridge.terminate() == 0
 
 
-def test_queue_restart_brings_a_new_configuration_while_clients_stay(
-    app: Laravel, store: Store, tag: str
+@pytest.mark.parametrize("how", ["queue:restart", "SIGHUP"])
+def test_a_restart_signal_brings_a_new_configuration_while_clients_stay(
+    app: Laravel, store: Store, tag: str, how: str
 ) -> None:
     mapping = '[events."App\\\\Events\\\\LineSaid"]\nchannels = ["moved"]\n'
     with bridge_serve(app) as bridge, wire_client(bridge.port, "lines", "moved") as client:
         app.dispatch("line", tag=tag)
         wait_until("the event arrives", client.events)
         (app.path / "bridge.toml").write_text(mapping)
-        app.artisan("queue:restart")
-        wait_until("it is read anew", lambda: "queue:restart: source and" in bridge.log.read_text())
+        if how == "SIGHUP":
+            bridge.process.send_signal(signal.SIGHUP)
+        else:
+            app.artisan(how)
+        told = "source and configuration are read anew"
+        wait_until("it is read anew", lambda: told in bridge.log.read_text())
         app.dispatch("line", tag=tag)
         wait_until("the other event arrives", lambda: len(client.events()) == 2)
         assert [event.channel for event in client.events()] == ["lines", "moved"]
