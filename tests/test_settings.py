@@ -351,3 +351,33 @@ def test_a_secret_is_only_revealed_on_purpose() -> None:
     assert secret != "canary"
     assert not Secret("")
     assert len({secret, Secret("canary")}) == 1
+
+
+def test_a_text_of_bridge_toml_may_stand_in_the_apps_file_or_configuration(read: Load) -> None:
+    toml = """
+        dashboard_path = "${DEBUG_PATH}"
+        [[apps]]
+        id = "2"
+        key = "${app.name}"
+        secret = "${SECOND_SECRET}"
+        previous_secrets = ["old", "${OLD}"]
+        [events.X]
+        channels = ["${PRICE}"]
+        with = { price = "${NOWHERE}" }
+    """
+    settings = read("APP_NAME=Shop\nSECOND_SECRET=inside\nDEBUG_PATH=ws\nOLD=older\n", toml)
+    [app] = settings.own_apps
+    assert (settings.dashboard_path, app.key, app.secret) == ("ws", "Shop", Secret("inside"))
+    assert app.previous_secrets == (Secret("old"), Secret("older"))
+    assert settings.events["X"].channels == ("${PRICE}",)
+    assert read("", toml, environ={"SECOND_SECRET": "o", "DEBUG_PATH": "x", "OLD": "p"}).dashboard_path == "x"
+
+
+@pytest.mark.parametrize(
+    ("reference", "named"),
+    [("${NOWHERE}", r"^apps\[0\]\.secret .*bridge\.toml.*is not set: set NOWHERE"),
+     ("${app.nowhere}", r"^app\.nowhere ")],
+)  # fmt: skip
+def test_a_reference_to_nothing_is_named(read: Load, reference: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        read("", f'[[apps]]\nid = "2"\nkey = "k"\nsecret = "{reference}"')

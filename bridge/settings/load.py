@@ -17,6 +17,7 @@ from bridge.laravel.dotenv import convert
 from bridge.secret import Secret
 from bridge.settings.apps import AppSettings, AppsTable, join, own_apps, read_apps_table, read_webhooks
 from bridge.settings.reading import no_strangers, read_value
+from bridge.settings.references import resolved
 from bridge.settings.table import LIMIT, SETTINGS, Setting, text, words
 from bridge.webhooks.events import Webhook
 
@@ -200,6 +201,10 @@ def load_settings(
     if apps_table is not None and apps_table.url is not None:
         overrides[f"database.connections.{apps_table.connection}"] = apps_table.url.reveal()
     laravel = load(base, environ, version, overrides | ({"app.timezone": timezone} if timezone else {}))
+    toml = {
+        name: value if name == "events" else resolved(value, laravel, file, name)
+        for name, value in toml.items()
+    }
 
     def all_sources(setting: Setting) -> Iterable[tuple[object, str]]:
         yield from given(setting)
