@@ -122,9 +122,9 @@ class Instruments:
 
     async def stop(self) -> None:
         """The last statistics are written, and every connection of the instruments is closed."""
-        if self._scheduler.running:
+        if self._scheduler.running:  # else the start has failed
             self._scheduler.shutdown(wait=False)
-        await self._write_statistics()
+            await self._write_statistics()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bridge import __version__
-from bridge.cli import demo, doctor, events, failed, init, resolve, serve
+from bridge.cli import demo, doctor, events, failed, init, resolve, serve, statistics
 from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, UsageError
 
-COMMANDS = (serve, demo, resolve, events, doctor, init, failed)
+COMMANDS = (serve, demo, resolve, events, doctor, init, failed, statistics)
 
 EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (
     (UsageError, 2),

@@ -54,7 +54,7 @@ def run(given: argparse.Namespace) -> int:
     from bridge.settings import load_settings
 
     settings = load_settings(vars(given), os.environ, given.app, given.config)
-    start_logging(settings.log_level)
+    start_logging(settings.log_level, settings.log_format)
     if given.shadow:
         return _shadow(settings, given)
     if given.shadow_to or given.shadow_show_data:

@@ -136,7 +136,8 @@ class Dashboard:
         allowed = self.access.session(request) is not None
         name = "page.html" if allowed else "login.html" if self.access.has_password else "closed.html"
         text = (FOLDER / name).read_text(encoding="utf-8").replace("{{ base }}", f"/{self.path}")
-        return Response(text, 200 if allowed else 403, media_type="text/html", headers=HEADERS)
+        status = 403 if name == "closed.html" else 200
+        return Response(text, status, media_type="text/html", headers=HEADERS)
 
     async def static(self, request: Request) -> Response:
         file = FOLDER / request.path_params["name"]

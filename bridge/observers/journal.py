@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from bridge.pusher.happenings import (
     ConnectionRefused,
+    Counted,
     Cut,
     Happening,
     MessageRefused,
@@ -20,6 +21,7 @@ from bridge.queues.steps import JobStep
 
 KEPT = 1_000  # entries of what is common, and as many of what is rare
 
+UNTOLD = frozenset({Received, Counted})  # every ping is one; every subscription says the number itself
 RARE = frozenset({ConnectionRefused, SubscriptionRefused, MessageRefused, Cut})
 RARE_STEPS = frozenset({"nothing", "failed", "released"})
 
@@ -45,7 +47,7 @@ class Journal:
         self._clock = clock
 
     def observe(self, happening: Happening) -> None:
-        if type(happening) is not Received:  # every ping is one: counted elsewhere
+        if type(happening) not in UNTOLD:
             self._keep(happening)
 
     def step(self, step: JobStep) -> None:

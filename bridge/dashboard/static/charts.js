@@ -4,7 +4,6 @@ import { at, brief, clock, make, number, span } from './dom.js';
 const KEPT = 600;
 const WIDTH = 300;
 const HEIGHT = 80;
-const LONGEST_GAP = 3; // seconds between two points that are joined by a line
 const CHARTS = [
   { id: 'connections', title: 'Connections', tint: 1, value: (p) => p.connections },
   { id: 'sent', title: 'Messages sent', unit: '/s', tint: 2, value: (p) => p.sent, second: (p) => p.received, beside: 'received' },
@@ -71,7 +70,7 @@ function draw() {
     const height = (value) => HEIGHT - 2 - (value / top) * (HEIGHT - 8);
     const line = path(values, across, height);
     chart.line.setAttribute('d', line);
-    chart.area.setAttribute('d', line && `${line.replace(/M(\S+) (\S+)/g, `M$1 ${HEIGHT} L$1 $2`)} L${WIDTH} ${HEIGHT} L0 ${HEIGHT} Z`);
+    chart.area.setAttribute('d', line && `${line.replace(/M(\S+) (\S+)/, `M$1 ${HEIGHT} L$1 $2`)} L${line.split(' ').at(-2).slice(1)} ${HEIGHT} Z`);
     chart.other.setAttribute('d', path(seconds, across, height));
     chart.cross.setAttribute('visibility', pointed === null ? 'hidden' : 'visible');
     chart.cross.setAttribute('x1', across(shown));
@@ -86,17 +85,12 @@ function draw() {
   }
 }
 
-/** Known values joined by lines; where one is unknown the last one goes on. */
+/** The known values joined by lines, `M1.0 2.0 L3.0 4.0`; a single one as a short dash. */
 function path(values, across, height) {
-  let drawn = '';
-  let last = null;
-  values.forEach((value, index) => {
-    if (value === null || value === undefined) return;
-    const gap = last === null || points[index].at - points[last].at > LONGEST_GAP * 20;
-    drawn += `${gap && !drawn ? 'M' : 'L'}${across(points[index]).toFixed(1)} ${height(value).toFixed(1)} `;
-    last = index;
-  });
-  return drawn.trim();
+  const known = values.map((value, index) => [value, points[index]]).filter(([value]) => value !== null && value !== undefined)
+    .map(([value, p]) => `${across(p).toFixed(1)} ${height(value).toFixed(1)}`);
+  if (known.length === 1) known.push(known[0].replace(/^\S+/, (x) => (Number(x) + 1).toFixed(1)));
+  return known.length ? `M${known.join(' L')}` : '';
 }
 
 // ---- what stands below the charts ---------------------------------------------------------------

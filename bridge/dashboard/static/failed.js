@@ -3,29 +3,27 @@ import { ask, at, eventName, make, plural, say, whileShown } from './dom.js';
 
 let counted = null;
 let shown = [];
+let retries = 0; // an answer that was asked for before a retry says nothing any more
 
-const refresh = whileShown('failed', 3_000, async () => {
+async function show() {
+  const asked = retries;
   const rows = await ask('api/failed');
+  if (asked !== retries) return;
   at('failed-badge').hidden = !rows.length;
   at('failed-badge').textContent = rows.length >= 100 ? '99+' : rows.length;
   at('retry-all').disabled = !rows.length;
   if (JSON.stringify(rows) === JSON.stringify(shown)) return;
   shown = rows;
   at('failures').replaceChildren(...rows.map(item));
-});
+}
+
+whileShown('failed', 3_000, show);
 
 /** Jobs that failed since the start: where there are more of them, the list is old. */
 export async function countFailed(count) {
   if (count === counted) return;
   counted = count;
-  try {
-    const rows = await ask('api/failed');
-    at('failed-badge').hidden = !rows.length;
-    at('failed-badge').textContent = rows.length >= 100 ? '99+' : rows.length;
-  } catch {
-    // the panel says so when it is opened
-  }
-  refresh();
+  await show().catch(() => {}); // the state in the corner says so
 }
 
 function item(row) {
@@ -45,6 +43,8 @@ async function again(rows) {
     try {
       await ask(`api/failed/${encodeURIComponent(id)}/retry`, {});
       done += 1;
+      retries += 1;
+      at('failures').querySelector(`[data-id="${CSS.escape(id)}"]`)?.remove();
     } catch (refusal) {
       problem = refusal;
     }
@@ -52,8 +52,8 @@ async function again(rows) {
   if (problem) say(at('failed-note'), `${plural(done, 'job')} back in the queue; ${problem.message}`, 'bad');
   else say(at('failed-note'), `${plural(done, 'job')} back in the queue`, 'good');
   for (const button of document.querySelectorAll('#failed button')) button.disabled = false;
-  shown = [];
-  await refresh();
+  shown = shown.filter(({ id }) => at('failures').querySelector(`[data-id="${CSS.escape(id)}"]`));
+  await show().catch(() => {});
 }
 
 at('retry-all').addEventListener('click', () => again(shown));

@@ -41,7 +41,7 @@ async function showChannel() {
   const key = JSON.stringify(found);
   if (panel.dataset.key === key && !panel.hidden) return;
   panel.dataset.key = key;
-  panel.replaceChildren(...parts, make('p', {}), close);
+  panel.replaceChildren(...parts, close);
   panel.hidden = false;
 }
 

@@ -1,0 +1,47 @@
+"""`bridge statistics clean`: old rows of `websockets_statistics_entries` go, as with `websockets:clean`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+
+from bridge.cli.arguments import Commands, add_app
+from bridge.errors import ConfigurationError, UsageError
+
+DAYS = 60  # laravel-websockets' own
+
+
+def add(commands: Commands) -> None:
+    whole = commands.add_parser("statistics", help="the app's statistics: clean")
+    actions = whole.add_subparsers(metavar="ACTION", required=True)
+    clean = actions.add_parser("clean", help="delete old rows, as websockets:clean does")
+    clean.add_argument("app_id", nargs="?", metavar="APP_ID", help="of this Pusher app only")
+    clean.add_argument(
+        "--days",
+        type=int,
+        metavar="N",
+        help=f"rows older than this ({DAYS}, or the app's own)",
+    )
+    add_app(clean)
+    clean.set_defaults(command=_clean)
+
+
+def _clean(given: argparse.Namespace) -> int:
+    from bridge.rooms import build_statistics
+    from bridge.settings import load_settings
+
+    settings = load_settings({}, os.environ, given.app, given.config)
+    known = settings.laravel.config.get("websockets.statistics.delete_statistics_older_than_days")
+    days = given.days if given.days is not None else known if isinstance(known, int) else DAYS
+    if days < 0:
+        raise UsageError(f"--days is negative: {days}")
+    table = build_statistics(settings)
+    if table is None:
+        raise ConfigurationError(
+            "enable_statistics", "is off, or the app has no database", mend="see DB_* in the app's .env"
+        )
+    with contextlib.closing(table):
+        count = table.clean(days, given.app_id)
+    print(f"{count} rows older than {days} days are deleted")
+    return 0
