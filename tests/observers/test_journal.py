@@ -1,0 +1,85 @@
+"""The last things that happened: in order, bounded, what is rare longer than what is common."""
+
+from __future__ import annotations
+
+import threading
+from typing import get_args
+
+from bridge.dashboard.rows import _ROWS, row
+from bridge.observers.journal import UNTOLD, Journal
+from bridge.pusher.happenings import Connected, Happening, Received, SubscriptionRefused
+from bridge.queues.steps import JobStep
+
+
+def connected(number: int) -> Connected:
+    return Connected(app_id="1", socket_id=f"{number}.1")
+
+
+REFUSED = SubscriptionRefused(app_id="1", channel="private-x", socket_id="1.1", status=401, reason="why")
+
+
+def step(name: str, job: str = "7") -> JobStep:
+    return JobStep(step=name, job=job, event="E", queue="default", attempts=1)  # type: ignore[arg-type]
+
+
+def test_entries_come_in_order_after_a_number() -> None:
+    journal = Journal(clock=lambda: 5.0)
+    for number in range(3):
+        journal.observe(connected(number))
+    journal.step(step("failed"))
+    assert [entry.number for entry in journal.since(0)] == [1, 2, 3, 4]
+    assert [entry.what for entry in journal.since(2)] == [connected(2), step("failed")]
+    assert [entry.at for entry in journal.since(3)] == [5.0]
+
+
+def test_messages_alone_are_no_entries() -> None:
+    journal = Journal()
+    journal.observe(Received(app_id="1", socket_id="1.1"))
+    assert journal.since(0) == []
+
+
+def test_the_oldest_goes_first_and_what_is_rare_is_not_washed_away() -> None:
+    journal = Journal(kept=10)
+    journal.observe(REFUSED)
+    for number in range(100):
+        journal.observe(connected(number))
+    assert [entry.number for entry in journal.since(0)] == [1, *range(92, 102)]
+
+
+def test_the_way_of_a_job_is_all_that_bears_its_id() -> None:
+    journal = Journal()
+    for name, job in (("reserved", "7"), ("reserved", "8"), ("failed", "7")):
+        journal.step(step(name, job))
+    journal.observe(connected(1))
+    assert [entry.what for entry in journal.way("7")] == [step("reserved"), step("failed")]
+
+
+def test_it_is_read_while_other_threads_write() -> None:
+    journal = Journal(kept=200)
+    threads = [
+        threading.Thread(target=lambda: [journal.step(step("reserved")) for _ in range(20_000)])
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    seen = 0
+    while any(thread.is_alive() for thread in threads):
+        numbers = [entry.number for entry in journal.since(seen)]
+        assert numbers == sorted(set(numbers))
+        seen = numbers[-1] if numbers else seen
+    for thread in threads:
+        thread.join()
+    assert journal.since(0)[-1].number == 60_000
+
+
+def test_everything_that_is_told_has_its_row_on_the_page() -> None:
+    assert set(_ROWS) == set(get_args(Happening)) - UNTOLD | {JobStep}
+
+
+def test_a_row_leaves_out_what_is_not_known() -> None:
+    journal = Journal(clock=lambda: 5.0)
+    journal.observe(REFUSED)
+    assert row(journal.since(0)[0]) == {
+        "n": 1, "at": 5.0, "kind": "refusal", "text": "subscription refused", "tone": "bad", "app": "1",
+        "channel": "private-x", "socket": "1.1", "code": 401, "why": "why",
+    }  # fmt: skip
