@@ -56,10 +56,12 @@ def test_the_way_of_a_job_is_all_that_bears_its_id() -> None:
 
 def test_it_is_read_while_other_threads_write() -> None:
     journal = Journal(kept=200)
-    threads = [
-        threading.Thread(target=lambda: [journal.step(step("reserved")) for _ in range(20_000)])
-        for _ in range(3)
-    ]
+
+    def write() -> None:
+        for _ in range(20_000):
+            journal.step(step("reserved"))
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
     for thread in threads:
         thread.start()
     seen = 0

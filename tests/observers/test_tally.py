@@ -57,7 +57,9 @@ def busy(clock: Clock) -> Tally:
         Subscribed(app_id="1", channel="c", socket_id="1.1", user_id=None, subscriptions=1),
         published("a", "b", receivers=5),
         published("a", "b", receivers=2, origin="api"),
-        ClientEventSent(app_id="1", channel="c", name="client-x", data="1", socket_id="1.1", user_id=None, receivers=3),
+        ClientEventSent(
+            app_id="1", channel="c", name="client-x", data="1", socket_id="1.1", user_id=None, receivers=3
+        ),
         ApiCalled(app_id="1", method="POST", path="/events", status=200, seconds=0.003),
         ApiCalled(app_id="", method="BREW", path="/events", status=404, seconds=0.003),
         ConnectionRefused(app_id="", code=4001),
