@@ -37,6 +37,7 @@ from bridge.instruments import Instruments, Watched
 from bridge.laravel.cache import cache_store
 from bridge.laravel.payload import BroadcastEvent, NotABroadcast, read_document
 from bridge.laravel.signals import Signals
+from bridge.observers.chart import Point
 from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Job
 from bridge.queues.steps import Tell, say_nothing, step
@@ -247,13 +248,14 @@ class Deployed:
 class Daemon:
     """One `bridge serve`. `announce` is called with the address once connections and jobs are taken.
 
-    `reread` gives the settings as they are after a deploy."""
+    `reread` gives the settings as they are after a deploy; `show` is told how the work goes, every second."""
 
     settings: Settings
     announce: Callable[[str], None]
     reread: Callable[[], Settings] | None = None
     routes: Sequence[BaseRoute] = ()
     open_dashboard: bool = False
+    show: Callable[[Point], None] | None = None
 
     def run(self) -> int:
         """Serves until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
@@ -265,7 +267,7 @@ class Daemon:
     def _run(self, listening: socket.socket, php: HelperRung | None) -> int:
         settings = self.settings
         try:
-            instruments = Instruments(settings, is_open=self.open_dashboard)
+            instruments = Instruments(settings, is_open=self.open_dashboard, show=self.show)
             served = wait_for_store(partial(read_apps, settings))
             node = Node(
                 [app for app, _ in served],

@@ -23,7 +23,7 @@ from bridge.dashboard.access import Access
 from bridge.dashboard.feed import Feed
 from bridge.dashboard.routes import Dashboard
 from bridge.errors import BridgeError, ConfigurationError
-from bridge.observers.chart import Chart
+from bridge.observers.chart import Chart, Point
 from bridge.observers.journal import Journal
 from bridge.observers.metrics import MetricsAccess, Now, TallyCollector, metrics_route
 from bridge.observers.statistics import Taker
@@ -54,9 +54,14 @@ class Watched:
 
 
 class Instruments:
-    """`is_open`: the dashboard asks for no password, and answers only to a name of this machine."""
+    """`is_open`: the dashboard asks for no password, and answers only to a name of this machine.
 
-    def __init__(self, settings: Settings, *, is_open: bool = False) -> None:
+    `show` is called with every point of the chart."""
+
+    def __init__(
+        self, settings: Settings, *, is_open: bool = False, show: Callable[[Point], None] | None = None
+    ) -> None:
+        self._show = show
         self._settings = settings
         self._is_open = is_open
         self._apps = [app.id for app in settings.apps()]
@@ -114,7 +119,7 @@ class Instruments:
         """On the loop."""
         every = self._scheduler.add_job
         lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-        every(self._chart.sample, "interval", seconds=POINT_INTERVAL, **lasting)
+        every(self._sample, "interval", seconds=POINT_INTERVAL, **lasting)
         every(self._look_at_queue, "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting)
         if self._statistics is not None:
             every(self._write_statistics, "interval", seconds=self._settings.statistics_interval, **lasting)
@@ -134,6 +139,11 @@ class Instruments:
 
     # ---- on intervals -----------------------------------------------------------------------------
 
+    def _sample(self) -> None:
+        self._chart.sample()
+        if self._show is not None:
+            self._show(self._chart.points[-1])
+
     async def _look_at_queue(self, watched: Watched) -> None:
         started = time.monotonic()
         if started < self._depth_at:
@@ -141,7 +151,7 @@ class Instruments:
         with contextlib.suppress(BridgeError):  # the worker says so
             self._chart.depths = await asyncio.to_thread(watched.queue.depth)
         took = time.monotonic() - started
-        looks = self._feed is not None and self._feed.watchers > 0
+        looks = self._show is not None or (self._feed is not None and self._feed.watchers > 0)
         rest = 0.0 if looks else IDLE_DEPTH_INTERVAL
         self._depth_at = time.monotonic() + max(rest, RESTING_SHARE * took)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from bridge.cli.arguments import Commands, add_app
+from bridge.cli.live import live_line
 from bridge.cli.logs import start_logging
 from bridge.errors import UsageError
 from bridge.settings.table import SETTINGS
@@ -59,11 +61,17 @@ def run(given: argparse.Namespace) -> int:
         return _shadow(settings, given)
     if given.shadow_to or given.shadow_show_data:
         raise UsageError("--shadow-to and --shadow-show-data need --shadow")
-    return Daemon(
-        settings,
-        announce=_announce,
-        reread=lambda: load_settings(vars(given), os.environ, given.app, given.config),
-    ).run()
+    live = live_line(sys.stderr, os.environ) if settings.log_format == "text" else None
+    try:
+        return Daemon(
+            settings,
+            announce=_announce,
+            reread=lambda: load_settings(vars(given), os.environ, given.app, given.config),
+            show=live.show if live else None,
+        ).run()
+    finally:
+        if live:
+            live.end()
 
 
 def _shadow(settings: Settings, given: argparse.Namespace) -> int:
