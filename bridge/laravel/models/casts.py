@@ -67,6 +67,16 @@ class NamedCast:
     whole: str
 
     @property
+    def is_moment(self) -> bool:
+        """A date or time that JSON shows in its own form."""
+        return self.name in _DATES and not self.argument
+
+    @property
+    def is_day(self) -> bool:
+        """A date whose time of day is midnight."""
+        return self.name in ("date", "immutable_date")
+
+    @property
     def date_text(self) -> str | None:
         """The format of `datetime:FORMAT` and its kin."""
         return self.argument if self.name.lower() in _DATES and self.argument else None

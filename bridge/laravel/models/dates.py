@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
@@ -17,6 +17,10 @@ DEFAULT_FORMAT = "Y-m-d H:i:s"
 _STANDARD = re.compile(rb"(\d{4})-(\d{1,2})-(\d{1,2})\Z")
 _DATABASE = re.compile(rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\Z")
 _ISO = re.compile(rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)\Z")
+
+
+_MIDNIGHT = time()
+_MIDNIGHT_PARTS = (b"0", b"0", b"0", None)
 
 
 def carbon(moment: datetime, zone: tuple[int, str], *, immutable: bool = False) -> PhpObject:
@@ -40,14 +44,14 @@ def as_date_time(value: Value, zone: ZoneInfo, date_format: str | None) -> PhpOb
     usual = date_format in (None, DEFAULT_FORMAT)
     match = _DATABASE.match(value) if usual and isinstance(value, bytes) else None
     if match:
-        return carbon(_local(match.groups(), zone), own)
+        return carbon(_local(_naive(match.groups()), zone), own)
     if isinstance(value, int | float) or (isinstance(value, bytes) and is_numeric(value)):
         return carbon(_in_zone(_timestamp(to_float(value)), zone), own)
     if not isinstance(value, bytes):
         raise Refused("a date that is neither text nor number")
     match = _STANDARD.match(value)
     if match:
-        return carbon(_local((*match.groups(), b"0", b"0", b"0", None), zone), own)
+        return carbon(_local(_naive((*match.groups(), *_MIDNIGHT_PARTS)), zone), own)
     if not usual:
         raise Refused(f"the date format {date_format} of a model")
     match = _ISO.match(value)
@@ -58,6 +62,29 @@ def as_date_time(value: Value, zone: ZoneInfo, date_format: str | None) -> PhpOb
             return carbon(naive, (2, "Z"))
         return carbon(naive, (1, offset.decode()))
     raise Refused("a date in a form that only PHP can read")
+
+
+def json_text(value: Value, zone: ZoneInfo, date_format: str | None, *, day: bool = False) -> bytes | None:
+    """What JSON shows of a stored value of a usual form, as `iso_json` of `as_date_time`, with `day` of its
+    `start_of_day`; None for other forms."""
+    if not isinstance(value, bytes):
+        return None
+    match = _DATABASE.match(value) if date_format in (None, DEFAULT_FORMAT) else None
+    if match is not None:
+        wall = _local(_second(value) if len(value) == 19 else _naive(match.groups()), zone)
+    else:
+        match = _STANDARD.match(value)
+        if match is None:
+            return None
+        wall = _local(_naive((*match.groups(), *_MIDNIGHT_PARTS)), zone)
+    if day:
+        wall = datetime.combine(wall, _MIDNIGHT)
+    offset = None if zone.key == "UTC" else wall.replace(tzinfo=zone).utcoffset()
+    try:
+        instant = wall - offset if offset else wall
+    except OverflowError:
+        return None
+    return instant.isoformat("T", "microseconds").encode() + b"Z"
 
 
 def start_of_day(value: PhpObject) -> PhpObject:
@@ -81,12 +108,21 @@ def _naive(parts: list[bytes | None] | tuple[bytes | None, ...]) -> datetime:
         raise Refused("a date that is not in the calendar") from error
 
 
-def _local(parts: tuple[bytes | None, ...], zone: ZoneInfo) -> datetime:
+def _second(value: bytes) -> datetime:
+    """`_naive` of `2024-01-31 12:34:56`."""
+    try:
+        return datetime.fromisoformat(value.decode())
+    except ValueError as error:
+        raise Refused("a date that is not in the calendar") from error
+
+
+def _local(naive: datetime, zone: ZoneInfo) -> datetime:
     """The wall clock of the zone; a time that a clock change skips is moved past it, as PHP does.
 
     Which of the two is meant in an hour that comes twice, releases of PHP and Carbon see differently.
     """
-    naive = _naive(parts)
+    if zone.key == "UTC":
+        return naive
     first, second = (naive.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
     if first == second:
         return naive

@@ -18,11 +18,12 @@ from bridge.laravel.models import casters, casts, dates, relations, state
 from bridge.laravel.models.facts import ModelFacts
 from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.records import Records
-from bridge.laravel.models.setup import Accessor, Setup, is_fixed
+from bridge.laravel.models.setup import Accessor, Setup, is_constant
 from bridge.laravel.models.statements import Query, is_any_of
 from bridge.php.evaluate import Evaluator, PhpClosure
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
+_SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
 ToArray = Callable[[PhpObject, Evaluator], Value]
 _MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}
@@ -64,8 +65,9 @@ class ModelClass:
         # Class → relations that were read when they were touched; a batch reads those of the one before ahead
         self.touched: dict[str, dict[str, None]] = {}
         self._facts: dict[str, ModelFacts | Refused] = {}
-        self._blanks: dict[str, dict[int | bytes, Value]] = {}
-        self._setups: dict[str, tuple[Setup, ...]] = {}  # of a class: the newest and the first one
+        self._blanks: dict[str, View] = {}
+        self._setups: dict[str, tuple[Setup, ...]] = {}  # of a class, newest first
+        self._pivots: dict[tuple[str, bool], dict[int | bytes, Value]] = {}
 
     # ---- restoring --------------------------------------------------------------------------
 
@@ -150,13 +152,15 @@ class ModelClass:
         self, row: PhpArray, table: str, connection: str, *, timestamps: bool, php: Evaluator
     ) -> PhpObject:
         """The `pivot` relation of a model read through a pivot table."""
-        model = php.instantiate(relations.PIVOT)
+        blank = self._pivots.get((table, timestamps))
+        if blank is None:
+            made = php.instantiate(relations.PIVOT)
+            state.put(made, "table", table.encode())
+            made.properties |= {b"timestamps": timestamps, b"incrementing": False, b"exists": True}
+            self._pivots[table, timestamps] = blank = made.properties
+        model = PhpObject(relations.PIVOT, dict(blank))
         state.put(model, "attributes", row)
-        state.put(model, "table", table.encode())
         state.put(model, "connection", connection.encode())
-        model.properties[b"timestamps"] = timestamps
-        model.properties[b"incrementing"] = False
-        model.properties[b"exists"] = True
         return model
 
     def collection(self, models: Sequence[PhpObject]) -> PhpObject:
@@ -202,8 +206,8 @@ class ModelClass:
         return known
 
     def blank(self, class_name: str, php: Evaluator) -> View:
-        """A new model of the class, for its table and keys."""
-        return self.view(self._new(class_name, php), php)
+        """A new model of the class, for its table and keys; not to be changed."""
+        return self._blanks.get(class_name) or self.view(self._new(class_name, php), php)
 
     def view(self, model: PhpObject, php: Evaluator) -> View:
         """The object with its facts."""
@@ -212,13 +216,13 @@ class ModelClass:
             if setup.is_of(model):
                 return View(model, setup, self._default_connection)
         setup = Setup(model, self.facts(model.class_name, php), php.classes, self._around.version)
-        self._setups[model.class_name] = (setup, *known[-1:])
+        self._setups[model.class_name] = (setup, *known[: _SETUPS - 1])
         return View(model, setup, self._default_connection)
 
     def _new(self, class_name: str, php: Evaluator) -> PhpObject:
         blank = self._blanks.get(class_name)
         if blank is not None:
-            return PhpObject(class_name, dict(blank))
+            return PhpObject(class_name, dict(blank.model.properties))
         facts = self.facts(class_name, php)
         model = php.instantiate(class_name)
         fixed = True
@@ -232,13 +236,13 @@ class ModelClass:
                 merged.update((key, _cast_text(value)) for key, value in more.items())
                 state.put(model, "casts", merged)
                 body = php.classes.body(method.method)
-                fixed = php.classes.remember("fixed casts", class_name, lambda: is_fixed(body))
+                fixed = php.classes.remember("fixed casts", class_name, lambda: is_constant(body))
         if facts.soft_deletes:
             merged = state.array(model, "casts").copy()
             merged.setdefault(facts.deleted_at.encode(), b"datetime")
             state.put(model, "casts", merged)
         if fixed:
-            self._blanks[class_name] = dict(model.properties)
+            self._blanks[class_name] = self.view(PhpObject(class_name, dict(model.properties)), php)
         return model
 
     # ---- attributes ------------------------------------------------------------------------------
@@ -353,6 +357,12 @@ class ModelClass:
     def _date(self, view: View, value: Value) -> PhpObject:
         return dates.as_date_time(value, self._around.zone, view.setup.date_format)
 
+    def _date_text(self, view: View, value: Value, *, day: bool = False) -> bytes | None:
+        """A stored date as arrays show it; None for what is not of the usual form."""
+        if view.facts.overrides_serialize_date:
+            return None
+        return dates.json_text(value, self._around.zone, view.setup.date_format, day=day)
+
     def _serialize_date(self, view: View, value: PhpObject, php: Evaluator) -> Value:
         if view.facts.overrides_serialize_date:
             return php.call_method(view.model, "serializeDate", (value,))
@@ -374,7 +384,8 @@ class ModelClass:
         result = PhpArray((key, held[key]) for key in columns.shown)
         for key in columns.dates:
             if result[key] is not None:
-                result[key] = self._serialize_date(view, self._date(view, result[key]), php)
+                text = self._date_text(view, result[key])
+                result[key] = text or self._serialize_date(view, self._date(view, result[key]), php)
         mutated = [name.encode() for name in view.facts.accessors if self._gets(view, name, php)]
         for key in mutated:
             if key in result:
@@ -423,6 +434,10 @@ class ModelClass:
     def _cast_for_array(
         self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator
     ) -> Value:
+        if cast.is_moment and php.classes.find(cast.name) is None:
+            text = self._date_text(view, value, day=cast.is_day)
+            if text is not None:
+                return text
         made = self._cast(view, key, cast, value, php)
         if cast.name in casts.FOR_ARRAY:
             return casts.FOR_ARRAY[cast.name](made, php)
@@ -467,9 +482,15 @@ class ModelClass:
         bound = php.classes.method(model.class_name, name)
         if bound is None:
             raise Refused(f"{model.class_name} has no relation {name}()")
-        made = php.call_method(model, bound.method.name)
-        if not isinstance(made, relations.Relation):
-            raise Refused(f"{model.class_name}::{name}() gives no relation that is known here")
+        known = view.setup.relations.get(name)
+        if known is None:
+            made = php.call_method(model, bound.method.name)
+            if not isinstance(made, relations.Relation):
+                raise Refused(f"{model.class_name}::{name}() gives no relation that is known here")
+            if relations.is_fixed(model.class_name, bound, php.classes):
+                view.setup.relations[name] = made.class_name, made.description
+        else:
+            made = relations.Relation(known[0], model, known[1])
         local = made.description.local.encode()
         if local not in view.attributes:
             raise Refused(f"the relation {name}() needs {made.description.local}, which was not read")

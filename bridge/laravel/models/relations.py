@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 from bridge.errors import Refused
 from bridge.laravel.inflection import snake
 from bridge.laravel.models import state
+from bridge.laravel.models.setup import is_constant
 from bridge.laravel.models.statements import OPERATORS, Condition, Join, Query, is_any_of
+from bridge.php import nodes as n
+from bridge.php.classes import BoundMethod, ClassTable
 from bridge.php.evaluate import Evaluator
 from bridge.php.operators import to_bool
 from bridge.php.values import PhpArray, PhpObject, Value
@@ -182,6 +185,25 @@ RELATIONS: dict[str, Make] = {
     "morphmany": _morph(many=True),
     "morphto": _morph_to,
 }
+
+
+def is_fixed(class_name: str, relation: BoundMethod, classes: ClassTable) -> bool:
+    """Whether the method says the same of every model: `return $this->hasMany(X::class)->where('a', 1)…`."""
+
+    def fixed() -> bool:
+        body = classes.body(relation.method)
+        call = body[0].value if len(body) == 1 and isinstance(body[0], n.Return) else None
+        while isinstance(call, n.MethodCall) and isinstance(call.name, str) and is_constant(call.arguments):
+            name, holder = call.name.lower(), call.object
+            if isinstance(holder, n.Variable):
+                makes = name in RELATIONS and name != "morphto" and classes.method(class_name, name) is None
+                return makes and holder.name == "this"
+            if name not in REFINEMENTS:
+                return False
+            call = holder
+        return False
+
+    return classes.remember(f"fixed relation {relation.method.name}", class_name, fixed)
 
 
 # ---- what may be put on a relation -----------------------------------------------------------

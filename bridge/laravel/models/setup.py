@@ -11,6 +11,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bridge.errors import Refused
 from bridge.laravel.inflection import camel, snake, studly, table_name
@@ -20,6 +21,9 @@ from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import ClassTable
 from bridge.php.values import PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.laravel.models.relations import Description
 
 # Properties of Model that say how its objects are read.
 _SETTINGS = (
@@ -53,6 +57,8 @@ class Setup:
         self._values = tuple(map(model.properties.get, _PROPERTIES))
         self._classes = classes
         self._version = version
+        # Name → class and description of a relation that is the same for every object
+        self.relations: dict[str, tuple[str, Description]] = {}
         self._accessors: dict[str, Accessor | None] = {}
         self._columns: dict[tuple[int | bytes, ...], Columns] = {}
         unique = facts.unique_ids
@@ -165,13 +171,13 @@ class Setup:
         return (not self._visible or text in self._visible) and text not in self._hidden
 
 
-_FIXED = (n.Return, n.ArrayLiteral, n.Entry, n.Literal, n.ClassConstant)
+_CONSTANT = (n.Return, n.ArrayLiteral, n.Entry, n.Argument, n.Literal, n.ClassConstant)
 
 
-def is_fixed(part: object) -> bool:
-    """Whether code gives the same whenever it runs: nothing but a literal array of constants."""
+def is_constant(part: object) -> bool:
+    """Whether code gives the same whenever it runs: nothing but literals and constants of classes."""
     if isinstance(part, tuple):
-        return all(map(is_fixed, part))
+        return all(map(is_constant, part))
     if not isinstance(part, n.Node):
         return True
-    return isinstance(part, _FIXED) and all(is_fixed(getattr(part, one.name)) for one in fields(part))
+    return isinstance(part, _CONSTANT) and all(is_constant(getattr(part, one.name)) for one in fields(part))
