@@ -3,13 +3,14 @@
 # make lint    ruff, mypy, import-linter
 # make format  ruff format
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
-# make chaos   faults on purpose: ROW=name
+# make chaos   faults on purpose: ROW=kill; FLAGS=… for it
 
 PYTHON ?= python3
 BIN := .venv/bin
 NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
 BENCH ?= queues fanout publish queue_work resolve
 QUICK ?=
+CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos/*.py))))
 
 .PHONY: demo test lint format bench chaos packages
 
@@ -32,9 +33,9 @@ format: .venv/.installed-dev
 bench: packages .venv/.installed-dev
 	set -e; for bench in $(BENCH); do $(BIN)/python -m tests.bench.$$bench $(if $(QUICK),--quick); done
 
-chaos:
-	@echo "make chaos: no row is written yet$(if $(ROW),$(comma) so there is no $(ROW))"
-	@test -z "$(ROW)"
+chaos: packages .venv/.installed-dev
+	$(if $(ROW),,$(error make chaos: name a row, ROW=$(or $(CHAOS))))
+	$(BIN)/python -m tests.chaos.$(ROW) $(FLAGS)
 
 # The servers, PHP, Laravel, Node and Chromium of the tests.
 packages:
