@@ -244,7 +244,7 @@ class Lane:
         if process.questions == 1:
             return
         number = _tell(process, question)
-        frame = process.hear(LOOP)
+        frame = process.hear(PATIENCE)
         if frame is None or frame.get("id") != number or "done" not in frame:
             raise Died("it does not come round")
         process.retired = bool(frame.get("last"))

@@ -3,8 +3,8 @@
     python -m tests.chaos.kill [--kills 200] [--store sqlite] [--seed N]
 
 Jobs are queued all the while, each of which writes a line when it begins and one when it ends. Half of the
-kills hit bridge, which is started again, half a PHP process. In the end every job must have run to its end, and
-no more jobs may have begun again than were at work when something was killed.
+kills hit bridge, which is started again, half a PHP process. In the end every job must have run to its end,
+and no more jobs may have begun again than were at work when something was killed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -25,7 +24,7 @@ from pathlib import Path
 from tests import services
 from tests.end_to_end.bridge import Bridge, bridge_serve
 from tests.end_to_end.laravel import Laravel
-from tests.end_to_end.processes import wait_until
+from tests.end_to_end.processes import family, wait_until
 from tests.end_to_end.stores import NOTHING, Store, StoreName, open_store
 
 RETRY_AFTER = 10  # seconds; more than a machine may stand still
@@ -45,10 +44,7 @@ class Report:
 
 def workers(bridge: Bridge) -> list[int]:
     """The PHP processes of this bridge."""
-    found = subprocess.run(
-        ["pgrep", "-P", str(bridge.process.pid)], capture_output=True, text=True, check=False
-    )
-    return [int(line) for line in found.stdout.split()]
+    return family(bridge.process.pid)[1:]
 
 
 def kill(process: int) -> bool:

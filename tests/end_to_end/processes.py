@@ -50,6 +50,17 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(own)} | more
 
 
+def family(pid: int) -> list[int]:
+    """The process and all that it has started."""
+    found, at = [pid], 0
+    while at < len(found):
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{found[at]}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        at += 1
+    return found
+
+
 @contextlib.contextmanager
 def running(
     command: Sequence[str],
