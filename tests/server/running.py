@@ -42,7 +42,7 @@ class Running:
         self.listener = listener
         self.port = port
         self.happenings = happenings
-        self.app = node.hubs["app-id"].app
+        self.app = next(iter(node.hubs.values())).app
 
     def url(self, key: str = "app-key") -> str:
         return f"ws://127.0.0.1:{self.port}/app/{key}?protocol=7&client=js&version=8.6.0&flash=false"
