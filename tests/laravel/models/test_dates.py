@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bridge.errors import Refused
+from bridge.laravel.classes import values
+from bridge.laravel.classes.values import iso_json
+from bridge.laravel.models import dates
 from tests.laravel.models.app import App, Case, app
 
 
@@ -92,3 +100,31 @@ def test_a_date_that_is_not_sent_does_no_harm(local: Case) -> None:
     local.post(created_at="yesterday")
     local.sends("$this->post->title")
     assert local.data() == {"it": "Title"}
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    moment=st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31)),
+    fraction=st.integers(0, 6),
+    zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Apia"]),
+    form=st.sampled_from(["%s", "%.10s", "%sZ", " %s", "%s\n"]),
+    day=st.booleans(),
+)
+def test_the_text_of_a_stored_date_is_that_of_its_carbon_object(
+    moment: datetime, fraction: int, zone: str, form: str, day: bool
+) -> None:
+    text = moment.isoformat(" ", "microseconds")
+    stored = (form % (text[: 20 + fraction] if fraction else text[:19])).encode()
+
+    def by_object() -> bytes:
+        made = dates.as_date_time(stored, ZoneInfo(zone), None)
+        return iso_json(values.moment(dates.start_of_day(made) if day else made))
+
+    def told(make: Callable[[], bytes | None]) -> bytes | str | None:
+        try:
+            return make()
+        except Refused as refusal:
+            return str(refusal)
+
+    short = told(lambda: dates.json_text(stored, ZoneInfo(zone), None, day=day))
+    assert short is None or short == told(by_object)
