@@ -8,7 +8,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
-BENCH ?= queues fanout publish queue_work resolve other_jobs
+BENCH ?= queues fanout publish dashboard queue_work resolve other_jobs
 QUICK ?=
 CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos/*.py))))
 

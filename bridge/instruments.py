@@ -23,7 +23,7 @@ from bridge.dashboard.access import Access
 from bridge.dashboard.feed import Feed
 from bridge.dashboard.routes import Dashboard
 from bridge.errors import BridgeError, ConfigurationError
-from bridge.observers.chart import Chart, Point
+from bridge.observers.chart import POINT_INTERVAL, Chart, Point
 from bridge.observers.journal import Journal
 from bridge.observers.metrics import MetricsAccess, Now, TallyCollector, metrics_route
 from bridge.observers.statistics import Taker
@@ -36,7 +36,6 @@ from bridge.rooms import build_statistics
 from bridge.server.node import Node
 from bridge.settings import Settings
 
-POINT_INTERVAL = 1.0  # seconds
 DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
 RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 t of rest
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from bridge.dashboard.rows import Row, row
 from bridge.observers.chart import Chart
-from bridge.observers.journal import Entry, Journal, is_rare
+from bridge.observers.journal import Entry, Journal
 from bridge.pusher.happenings import Published
 from bridge.queues.steps import JobStep
 
 INTERVAL = 0.25  # seconds between frames
-MOST_ROWS = 40  # of a frame
+MOST_ROWS = 25  # of a frame
 FIRST_ROWS = 150  # of the first frame
 MOST_WAYS = 60
 WATCHERS = 8  # pages at once
@@ -47,23 +47,20 @@ class Feed:
         """Server-sent events until the server stops; the first has what is known so far."""
         self.watchers += 1
         try:
-            entries = self._journal.since(0)
-            number = entries[-1].number if entries else 0
+            entries, number = self._journal.newest(0, FIRST_ROWS)
             drawn = self._chart.numbers
             yield _frame(
-                rows=[row(entry) for entry in _important(entries, FIRST_ROWS)],
+                rows=[row(entry) for entry in entries],
                 points=[asdict(point) for point in self._chart.points],
                 summary=self._summary(),
             )
             while not self._is_over():
                 await asyncio.sleep(INTERVAL)
-                entries = self._journal.since(number)
                 fields: dict[str, Any] = {}
+                entries, latest = self._journal.newest(number, MOST_ROWS)
                 if entries:
-                    chosen = _important(entries, MOST_ROWS)
-                    missed = entries[-1].number - number - len(chosen)
-                    number = entries[-1].number
-                    fields["rows"] = [row(entry) for entry in chosen]
+                    missed, number = latest - number - len(entries), latest
+                    fields["rows"] = [row(entry) for entry in entries]
                     fields |= {"missed": missed} if missed else {}
                 if self._chart.numbers > drawn:
                     new = min(self._chart.numbers - drawn, len(self._chart.points))
@@ -86,14 +83,6 @@ def ways(journal: Journal) -> list[Row]:
             found.setdefault(what.job or f"#{entry.number}", []).append(entry)
     newest = itertools.islice(reversed(found.items()), MOST_WAYS)
     return [{"id": key, "steps": [row(entry) for entry in entries]} for key, entries in newest]
-
-
-def _important(entries: Sequence[Entry], most: int) -> list[Entry]:
-    """At most so many, what needs a look first, then the newest; in order of time."""
-    if len(entries) <= most:
-        return list(entries)
-    ranked = sorted(entries, key=lambda entry: (is_rare(entry.what), entry.number), reverse=True)
-    return sorted(ranked[:most], key=lambda entry: entry.number)
 
 
 def _frame(**fields: Any) -> bytes:

@@ -11,6 +11,7 @@ from bridge.observers.tally import Tally
 from bridge.queues.queue import Depth
 
 KEPT = 600  # points
+POINT_INTERVAL = 1.0  # seconds between them
 FEWEST = 20  # durations that the middle and the slowest of a point are taken from
 
 

@@ -62,6 +62,14 @@ class Journal:
         newer = [entry for ring in (self._common, self._rare) for entry in _newer(ring, number)]
         return sorted(newer, key=_number)
 
+    def newest(self, number: int, most: int) -> tuple[Sequence[Entry], int]:
+        """At most so many of what came after that entry, oldest first: what is rare, then the newest; and the
+        number of the newest. It costs what it gives, however much has happened."""
+        rare = _newer(self._rare, number, most)
+        common = _newer(self._common, number, most)
+        latest = max([number, *(ring[0].number for ring in (rare, common) if ring)])
+        return sorted([*rare, *common[: most - len(rare)]], key=_number), latest
+
     def way(self, job: str) -> Sequence[Entry]:
         """All that is still known of a job, oldest first."""
         return [entry for entry in self.since(0) if getattr(entry.what, "job", "") == job]
@@ -72,12 +80,13 @@ def is_rare(what: Happening | JobStep) -> bool:
     return type(what) in RARE or (type(what) is JobStep and what.step in RARE_STEPS)
 
 
-def _newer(ring: deque[Entry], number: int) -> list[Entry]:
+def _newer(ring: deque[Entry], number: int, most: int = KEPT) -> list[Entry]:
+    """Newest first."""
     while True:
         try:
-            newer = []
+            newer: list[Entry] = []
             for entry in reversed(ring):
-                if entry.number <= number:
+                if entry.number <= number or len(newer) == most:
                     break
                 newer.append(entry)
             return newer

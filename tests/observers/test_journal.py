@@ -46,6 +46,17 @@ def test_the_oldest_goes_first_and_what_is_rare_is_not_washed_away() -> None:
     assert [entry.number for entry in journal.since(0)] == [1, *range(92, 102)]
 
 
+def test_the_newest_are_what_is_rare_and_then_the_rest_and_the_others_are_counted() -> None:
+    journal = Journal()
+    journal.observe(REFUSED)
+    for number in range(20):
+        journal.observe(connected(number))
+    entries, latest = journal.newest(0, 4)
+    assert ([entry.number for entry in entries], latest) == ([1, 19, 20, 21], 21)
+    assert journal.newest(21, 4) == ([], 21)
+    assert [entry.number for entry in journal.newest(18, 40)[0]] == [19, 20, 21]
+
+
 def test_the_way_of_a_job_is_all_that_bears_its_id() -> None:
     journal = Journal()
     for name, job in (("reserved", "7"), ("reserved", "8"), ("failed", "7")):

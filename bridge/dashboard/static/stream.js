@@ -1,7 +1,8 @@
 // The live stream, and the part of it that needs a look.
 import { at, channelCode, clock, eventName, make, number, plural, pretty, span } from './dom.js';
 
-const MOST_ROWS = 300;
+const MOST_ROWS = 200;
+const MOST_NEW = 8; // rows that come together and are still pointed out
 const MOST_TROUBLE = 8;
 const KINDS = {
   connection: 'Connections', subscription: 'Subscriptions', job: 'Jobs', broadcast: 'Broadcasts',
@@ -42,7 +43,7 @@ export function addRows(rows, missed) {
     return;
   }
   keep(rows);
-  put(rows.filter(isShown), true);
+  if (!at('live').hidden) put(rows.filter(isShown), true);
   at('missed').hidden = !missed;
   if (missed) at('missed').textContent = `Much is happening: ${plural(missed, 'row')} of the last moment left out. All are counted.`;
 }
@@ -53,7 +54,7 @@ function keep(rows) {
 
 function put(rows, fresh) {
   const list = at('stream');
-  const items = rows.map((row) => item(row, fresh)).reverse();
+  const items = rows.slice(-MOST_ROWS).map((row) => item(row, fresh && rows.length <= MOST_NEW)).reverse();
   list.prepend(...items);
   while (list.childElementCount > MOST_ROWS) list.lastElementChild.remove();
 }
@@ -77,9 +78,12 @@ function item(row, fresh) {
     row.why ? make('span', { class: 'why' }, ` ${row.why}`) : null);
   for (const child of [...what.children].slice(1)) child.before(' ');
   const line = [clock(row.at), make('span', { class: 'kind' }, row.text), what, make('span', { class: 'end' }, end(row))];
-  const body = details(row);
-  return make('li', { class: `row ${row.tone ?? ''}${fresh ? ' new' : ''}`, 'data-kind': row.kind },
-    body ? make('details', {}, make('summary', {}, ...line), body) : make('div', { class: 'flat' }, ...line));
+  const known = Object.entries(DETAILS).filter(([name]) => row[name] !== undefined);
+  const inside = known.length || row.data
+    ? make('details', { ontoggle: ({ currentTarget }) => currentTarget.childElementCount < 2 && currentTarget.append(body(row, known)) },
+      make('summary', {}, ...line))
+    : make('div', { class: 'flat' }, ...line);
+  return make('li', { class: `row ${row.tone ?? ''}${fresh ? ' new' : ''}`, 'data-kind': row.kind }, inside);
 }
 
 function end(row) {
@@ -89,14 +93,10 @@ function end(row) {
   return parts.filter(Boolean).join(', ') || (row.code === undefined ? '' : String(row.code));
 }
 
-function details(row) {
-  const known = Object.entries(DETAILS).filter(([name]) => row[name] !== undefined);
-  if (!known.length && !row.data) return null;
-  const body = make('div', { class: 'body' },
-    make('dl', { class: 'details' }, ...known.flatMap(([name, title]) => [make('dt', {}, title), make('dd', {}, String(row[name]))])));
-  if (row.data) body.append(make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Data' }, pretty(row.data)));
-  return body;
-}
+/** What a row shows when it is opened; made only then. */
+const body = (row, known) => make('div', { class: 'body' },
+  make('dl', { class: 'details' }, ...known.flatMap(([name, title]) => [make('dt', {}, title), make('dd', {}, String(row[name]))])),
+  row.data ? make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Data' }, pretty(row.data)) : null);
 
 export function togglePause() {
   const rows = held;
@@ -115,3 +115,4 @@ at('clear').addEventListener('click', () => {
   redraw();
 });
 at('live-search').addEventListener('input', redraw);
+addEventListener('panel', ({ detail }) => detail === 'live' && !held && redraw());

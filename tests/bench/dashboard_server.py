@@ -1,0 +1,118 @@
+"""A node with the dashboard that publishes when it is told to, for `tests.bench.dashboard`.
+
+    python -m tests.bench.dashboard_server PORT
+
+Reads lines from stdin: `MESSAGES RATE CHANNELS` publishes so many at this rate, in batches of a twentieth of
+a second as the worker does, and answers with a line of JSON: what the whole process spent on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bridge.broadcast import Broadcast
+from bridge.dashboard.access import Access
+from bridge.dashboard.feed import Feed
+from bridge.dashboard.routes import Dashboard, FailedRow
+from bridge.observers.chart import POINT_INTERVAL, Chart
+from bridge.observers.journal import Journal
+from bridge.observers.statistics import Counts
+from bridge.observers.tally import Tally
+from bridge.pusher.app import App, Limits
+from bridge.pusher.happenings import Happening
+from bridge.server.listener import Listener, bind, new_event_loop
+from bridge.server.node import Node
+
+APP = App(id="app-id", key="app-key", secret="app-secret", limits=Limits(messages_per_second=10**9))
+DATA = json.dumps({"id": 7, "status": "shipped", "total": 129.5, "note": "x" * 140})
+BATCHES = 20  # a second
+
+
+class Nobody:
+    """A `dashboard.routes.Backstage` without failed jobs, queue and statistics."""
+
+    def failed(self) -> Sequence[FailedRow]:
+        return ()
+
+    def retry(self, id: str) -> None: ...
+
+    def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
+        return ""
+
+    def entries(self, app_id: str) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+        return {}
+
+    def add_entry(self, app_id: str, counts: Counts) -> None: ...
+
+
+async def serve(port: int) -> None:
+    journal, tally = Journal(), Tally([APP.id])
+    chart = Chart(tally)
+
+    def observe(happening: Happening) -> None:
+        journal.observe(happening)
+        tally.observe(happening)
+
+    def summary() -> dict[str, Any]:
+        return {
+            "connections": tally.total("connections"), "channels": 0, "subscriptions": 0, "failed": 0,
+            "delivered": 0, "rungs": {}, "store": True, "queues": {}, "oldest": None,
+        }  # fmt: skip
+
+    node = Node([APP], observers=[observe])
+    dashboard = Dashboard(
+        path="dashboard",
+        node=node,
+        access=Access(password=None, secrets=(), is_open=True),
+        feed=Feed(journal, chart, summary, is_over=lambda: node.is_draining),
+        journal=journal,
+        backstage=Nobody(),
+        about={"name": "bench", "queue": "none", "queues": []},
+    )
+    listener = Listener(node, [bind("127.0.0.1", port)], routes=dashboard.routes())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(listener.run())
+        await listener.listening.wait()
+        sampling = tasks.create_task(_sample(chart))
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            messages, rate, channels = map(int, line.split())
+            print(json.dumps(await asyncio.to_thread(_publish, node, messages, rate, channels)), flush=True)
+        sampling.cancel()
+        await listener.stop(drain=0.5)
+
+
+async def _sample(chart: Chart) -> None:
+    while True:
+        chart.sample()
+        await asyncio.sleep(POINT_INTERVAL)
+
+
+def _publish(node: Node, messages: int, rate: int, channels: int) -> dict[str, float]:
+    """CPU-µs of the process per message, and how many seconds it took."""
+    size = rate // BATCHES
+    spent, started = time.process_time(), time.monotonic()
+    receivers = 0
+    for first in range(0, messages, size):
+        batch = [
+            Broadcast(
+                app_id=APP.id, channels=(f"bench-{at % channels}",), name="App\\Events\\Load", data=DATA
+            )
+            for at in range(first, min(first + size, messages))
+        ]
+        receivers += node.publish_from_thread(batch, timeout=60)
+        time.sleep(max(0.0, started + (first + size) / rate - time.monotonic()))
+    return {
+        "cpu_us": (time.process_time() - spent) / messages * 1e6,
+        "seconds": time.monotonic() - started,
+        "receivers": receivers / messages,
+    }
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(int(sys.argv[1])))
