@@ -4,6 +4,7 @@
     ├── ConfigurationError       a setting is wrong or missing: stops the start, exit 78
     ├── UsageError               the command line is wrong: exit 2
     ├── ServiceUnavailable       a database or Redis does not answer: try again later, exit 69 at the start
+    │   └── Released             the app itself put the job back: it may go otherwise at the next try
     ├── JobError                 this job cannot be broadcast (never retried by itself: see `queues.worker`)
     │   ├── Refused              the allowed rungs cannot know what Laravel would do
     │   └── WouldFail            Laravel itself would throw: bad channel, exception in a method, …
@@ -39,6 +40,10 @@ class UsageError(BridgeError):
 
 class ServiceUnavailable(BridgeError):
     """A database or Redis server cannot be reached or lost the connection; the same call may work later."""
+
+
+class Released(ServiceUnavailable):
+    """The job's own middleware put it back into the queue."""
 
 
 class JobError(BridgeError):

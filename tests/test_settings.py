@@ -70,6 +70,7 @@ def test_the_apps_own_configuration_of_websockets_counts(read: Load, tmp_path: P
 def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
     samples = {
         "port": 7000, "queue": ["high", "default"], "client_events": False, "force": True,
+        "shadow": True, "shadow_show_data": True, "shadow_to": "http://127.0.0.1:6002",
         "log_level": "debug",
         "backoff": [1, 5], "timezone": "Europe/Berlin", "laravel_version": "11.38", "stall_timeout": 2.5,
         "drain_seconds": 0.5, "allowed_origins": ["a.example", "b.example"], "max_backlog": 4096,

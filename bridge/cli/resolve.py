@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.cli.arguments import Commands, add_app, add_laravel
-from bridge.errors import Unreadable, UsageError
+from bridge.errors import Released, Unreadable, UsageError
 from bridge.laravel.payload import read_payload
 from bridge.laravel.version import parse_version
 from bridge.resolvers.ladder import Ladder
@@ -101,9 +101,13 @@ _VERDICTS = {True: "same", False: "different", None: "not to be compared"}
 
 def _resolved(ladder: Ladder, payload: bytes) -> Resolution:
     try:
-        return ladder.resolve(read_payload(payload))
+        read = read_payload(payload)
+        return ladder.resolve(read)
     except Unreadable as problem:
         return Resolution(outcome="failed", event="", why=str(problem))
+    except Released as problem:
+        why = f"{problem}: what it comes to depends on the next try"
+        return Resolution(outcome="refused", event=read.display_name, by="php", why=why)
 
 
 def _print_json(line: Mapping[str, object]) -> None:

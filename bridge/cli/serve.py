@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ WORKER = (
     "other_jobs", "workers", "tries", "backoff", "timeout", "memory", "sleep", "rest", "name", "force",
     "once", "stop_when_empty", "max_jobs", "max_time",
 )  # fmt: skip
+SHADOW = ("shadow", "shadow_to", "shadow_show_data")
 
 
 def add(commands: Commands) -> None:
@@ -30,23 +30,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--host", help="address to listen on (0.0.0.0)")
     parser.add_argument("--port", help="port for WebSocket and HTTP (6001)")
     parser.add_argument("--queue", metavar="NAMES", help="queues, first in priority first: high,default")
-    for name in WORKER:
+    for name in (*WORKER, *SHADOW):
         [setting] = (row for row in SETTINGS if row.name == name)
         if setting.default is False:
             parser.add_argument(setting.flag, action="store_true", default=None, help=setting.help)
         else:
             parser.add_argument(setting.flag, metavar="VALUE", help=setting.help)
-    parser.add_argument(
-        "--shadow",
-        action="store_true",
-        help="beside the present worker and server: compares, takes no job, sends nothing to clients",
-    )
-    parser.add_argument(
-        "--shadow-to", metavar="URL", help="the present server, which gets what Laravel posts"
-    )
-    parser.add_argument(
-        "--shadow-show-data", action="store_true", help="event data in the log where they differ"
-    )
     parser.set_defaults(command=run)
 
 
@@ -57,9 +46,9 @@ def run(given: argparse.Namespace) -> int:
 
     settings = load_settings(vars(given), os.environ, given.app, given.config)
     start_logging(settings.log_level, settings.log_format)
-    if given.shadow:
-        return _shadow(settings, given)
-    if given.shadow_to or given.shadow_show_data:
+    if settings.shadow:
+        return _shadow(settings)
+    if settings.shadow_to or settings.shadow_show_data:
         raise UsageError("--shadow-to and --shadow-show-data need --shadow")
     live = live_line(sys.stderr, os.environ) if settings.log_format == "text" else None
     try:
@@ -74,14 +63,11 @@ def run(given: argparse.Namespace) -> int:
             live.end()
 
 
-def _shadow(settings: Settings, given: argparse.Namespace) -> int:
+def _shadow(settings: Settings) -> int:
     from bridge.shadow import Shadow
 
-    if given.shadow_to and not re.match(r"https?://[^/?#]+(/[^?#]*)?\Z", given.shadow_to):
-        raise UsageError("--shadow-to is no URL: give the server's, such as http://127.0.0.1:6002")
-    return Shadow(
-        settings=settings, announce=_announce, to=given.shadow_to, show_data=given.shadow_show_data
-    ).run()
+    to, show_data = settings.shadow_to, settings.shadow_show_data
+    return Shadow(settings=settings, announce=_announce, to=to, show_data=show_data).run()
 
 
 def _announce(address: str) -> None:

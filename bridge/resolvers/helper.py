@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bridge.errors import Refused, ServiceUnavailable, WouldFail
+from bridge.errors import Refused, Released, ServiceUnavailable, WouldFail
 from bridge.laravel.broadcasting import Call
 from bridge.laravel.payload import BroadcastEvent
 from bridge.resident.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
@@ -143,7 +143,9 @@ class HelperRung:
         match error.get("kind"):
             case "refused":
                 return Refused(str(error.get("message")))
-            case "released" | "unavailable":
+            case "released":
+                return Released(text(error))
+            case "unavailable":
                 return ServiceUnavailable(text(error))
         return WouldFail(self._resident.told(error))
 

@@ -93,6 +93,9 @@ class Settings:
     php_binary: str
     php_processes: int
     force: bool
+    shadow: bool
+    shadow_to: str | None
+    shadow_show_data: bool
     drain_seconds: float
     log_format: str
     log_level: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -95,6 +96,12 @@ def _log_format(value: object) -> str:
 
 def _secret(value: object) -> Secret:
     return Secret(text(value))
+
+
+def _address(value: object) -> str:
+    if re.match(r"https?://[^/?#]+(/[^?#]*)?\Z", address := text(value)):
+        return address
+    raise Wrong("an address such as http://127.0.0.1:6002")
 
 
 def _timezone(value: object) -> str:
@@ -204,6 +211,9 @@ SETTINGS: tuple[Setting, ...] = (
             " empty in `bridge.toml`: never."),
     Setting("php_processes", COUNT, 1, "PHP processes at most; none is started before it is needed."),
     Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
+    Setting("shadow", switch, False, "Whether it only compares, beside the present worker and server."),
+    Setting("shadow_to", _address, None, "The present server, which gets what Laravel posts in shadow."),
+    Setting("shadow_show_data", switch, False, "Whether the log shows data that differ in shadow."),
     Setting("drain_seconds", seconds, 10.0, "Seconds to finish what is held when told to stop."),
     Setting("log_format", _log_format, "text", "text for people, or json: one object a line."),
     Setting("log_level", _level, "info", "debug, info, warning or error."),

@@ -231,12 +231,12 @@ def test_clients_are_sent_away(tmp_path: Path, sqlite: Store) -> None:
             client.recv(timeout=60)
 
 
-def test_a_url_that_is_none_and_flags_without_shadow_are_wrong_usage(tmp_path: Path, sqlite: Store) -> None:
+def test_a_url_that_is_none_and_flags_without_shadow_are_refused(tmp_path: Path, sqlite: Store) -> None:
     app = Laravel.create(tmp_path / "app", sqlite.settings)
-    for flags in (["--shadow", "--shadow-to", "localhost:6001"], ["--shadow-show-data"]):
+    for code, flags in ((78, ["--shadow", "--shadow-to", "localhost:6001"]), (2, ["--shadow-show-data"])):
         command = [*COMMAND, "serve", "--app", str(app.path), "--port", "0", *flags]
         done = run(command, env=environment(), capture_output=True, text=True, timeout=120)
-        assert done.returncode == 2
+        assert done.returncode == code
         assert "--shadow" in done.stderr
 
 

@@ -12,16 +12,25 @@ from typing import Any
 import pytest
 
 from bridge.laravel.broadcasting import Call
+from bridge.php.values import PhpObject
 from bridge.resolvers.comparison import compare, data_differences
 from bridge.resolvers.resolution import Resolution
 from tests.conformance.corpus import rows
 from tests.end_to_end.processes import environment
+from tests.laravel.models.app import job
 from tests.resolvers import helper_app
 
-PROVIDER = (  # nothing that stops the clock
-    "<?php namespace App\\Providers; "
-    "class TestServiceProvider extends \\Illuminate\\Support\\ServiceProvider {}"
-)
+PROVIDER = r"""<?php namespace App\Providers;
+class TestServiceProvider extends \Illuminate\Support\ServiceProvider
+{
+    public function boot()  // nothing that stops the clock
+    {
+        $this->app['events']->listen(\Illuminate\Queue\Events\JobProcessing::class, function ($event) {
+            $event->job->resolveName() === 'App\Events\HeldBack' && $event->job->release(10);
+        });
+    }
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +162,24 @@ def test_a_second_look_excuses_only_what_it_sees_change() -> None:
     found = compare(lambda: next(looks), lambda: said('{"at":2,"n":2}'))
     assert found.same is False
     assert found.differences == ("broadcasts[0].data.n",)
+
+
+HELD_BACK = r"""<?php namespace App\Events;
+class HeldBack implements \Illuminate\Contracts\Broadcasting\ShouldBroadcast
+{
+    public function broadcastOn() { return new \Illuminate\Broadcasting\Channel('x'); }
+}
+"""
+
+
+@pytest.mark.parametrize("flags", [["--compare"], ["--only", "php"]])
+def test_a_job_that_the_app_puts_back_is_a_row_that_says_so(app: Path, flags: list[str]) -> None:
+    (app / "app/Events/HeldBack.php").write_text(HELD_BACK)
+    payload = job(PhpObject("App\\Events\\HeldBack", {}))
+    rows = [json.dumps({"id": 1, "payload": payload.decode()}), line("scalar-seed")]
+    code, lines, _ = resolve(app, rows, *flags)
+    assert (code, [one["id"] for one in lines]) == (0, [1, "scalar-seed"])
+    side = lines[0]["compare"]["php"] if "compare" in lines[0] else lines[0]
+    assert (side["outcome"], side["event"], side["by"]) == ("refused", "App\\Events\\HeldBack", "php")
+    assert "put the job back" in side["why"]
+    assert lines[1]["outcome"] == "broadcast"
