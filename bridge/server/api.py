@@ -123,12 +123,15 @@ def _broadcast(call: Call, event: Mapping[str, Any], channels: str) -> Broadcast
     names = event.get(channels)
     if channels == "channel":
         names = [names]
-    if not isinstance(names, list) or not names or not all(isinstance(channel, str) for channel in names):
+    if not isinstance(names, list) or not names:
         raise HTTPException(400, f"{channels} is missing or not a string")
     if len(names) > limits.channels_per_event:
         raise HTTPException(400, f"channels has more than {limits.channels_per_event} names")
-    if not all(is_publishable(channel, limits.channel_name_length) for channel in names):
-        raise HTTPException(400, f"{channels} holds a name that is not valid")
+    for channel in names:
+        if not isinstance(channel, str):
+            raise HTTPException(400, f"{channels} is missing or not a string")
+        if not is_publishable(channel, limits.channel_name_length):
+            raise HTTPException(400, f"{channels} holds a name that is not valid")
     if len(names) > 1 and any(kind_of(channel).is_encrypted for channel in names):
         raise HTTPException(400, "channels: an encrypted event goes to one channel")
     if socket_id is not None and not (isinstance(socket_id, str) and SOCKET_ID.fullmatch(socket_id)):
