@@ -24,6 +24,7 @@ from bridge.jobs.lane import WORKER, Lane
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import FileStore, cache_store
+from bridge.laravel.coercion import Unknown
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.database import engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
@@ -192,8 +193,8 @@ def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:
     except ConfigurationError as problem:
         raise Refused(str(problem)) from None
     options = laravel.config.get(f"database.connections.{facts.name}.options")
-    if isinstance(options, dict) and _CHANGES_ROWS & options.keys():
-        raise Refused(f"options of the database connection {facts.name} change what is read")
+    if isinstance(options, Unknown) or (isinstance(options, dict) and _CHANGES_ROWS & options.keys()):
+        raise Refused(f"options of the database connection {facts.name} change what is read, or may")
     return engine(facts), facts.prefix
 
 

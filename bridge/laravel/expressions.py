@@ -229,8 +229,14 @@ def _unary(file: _File, node: Node) -> Value:
 
 
 def _conditional(file: _File, node: Node) -> Value:
-    condition = file.value(_field(node, "condition"))
     short = node.child_by_field_name("body")
+    try:
+        condition = file.value(_field(node, "condition"))
+    except NotKnown:  # as PHP_VERSION_ID, which chooses between two names of one constant
+        both = None if short is None else file.value(short)
+        if both is None or both != file.value(_field(node, "alternative")) or isinstance(both, dict):
+            raise
+        return both
     if truth(condition):
         return condition if short is None else file.value(short)
     return file.value(_field(node, "alternative"))

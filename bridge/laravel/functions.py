@@ -67,6 +67,12 @@ def _trim(strip: Callable[[str, str], str]) -> Function:
     return trim
 
 
+def _driver_extension(name: str) -> bool:
+    if not name.lower().startswith("pdo_"):
+        raise ValueError("an extension that may be missing")
+    return True
+
+
 FUNCTIONS: dict[str, Function] = {
     "base_path": _folder(""),
     "app_path": _folder("app"),
@@ -76,6 +82,8 @@ FUNCTIONS: dict[str, Function] = {
     "resource_path": _folder("resources"),
     "storage_path": _folder("storage"),
     "dirname": _dirname,
+    # Which one a connection needs is loaded in an app that uses it, and the others do not matter here
+    "extension_loaded": lambda world, name: _driver_extension(to_string(name)),
     "getenv": lambda world, name: world.env.get(to_string(name), False),
     "array_filter": lambda world, array: {k: one for k, one in as_array(array).items() if truth(one)},
     "array_merge": lambda world, *arrays: merged(*map(as_array, arrays)),
@@ -113,8 +121,9 @@ _MYSQL_OPTIONS = (
 )
 _PDO_OPTIONS = {
     "ATTR_AUTOCOMMIT": 0, "ATTR_PREFETCH": 1, "ATTR_TIMEOUT": 2, "ATTR_ERRMODE": 3, "ATTR_CASE": 8,
-    "ATTR_PERSISTENT": 12, "ATTR_STRINGIFY_FETCHES": 17, "ATTR_DEFAULT_FETCH_MODE": 19,
-    "ATTR_EMULATE_PREPARES": 20, "ERRMODE_EXCEPTION": 2, "CASE_NATURAL": 0, "FETCH_ASSOC": 2, "FETCH_OBJ": 5,
+    "ATTR_ORACLE_NULLS": 11, "ATTR_PERSISTENT": 12, "ATTR_STRINGIFY_FETCHES": 17,
+    "ATTR_DEFAULT_FETCH_MODE": 19, "ATTR_EMULATE_PREPARES": 20,
+    "ERRMODE_EXCEPTION": 2, "CASE_NATURAL": 0, "FETCH_ASSOC": 2, "FETCH_OBJ": 5,
 }  # fmt: skip
 CLASS_CONSTANTS: dict[str, Value] = {
     **{f"pdo::{name}": number for name, number in _PDO_OPTIONS.items()},

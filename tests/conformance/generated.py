@@ -59,6 +59,40 @@ _CASTS: dict[str, tuple[str, ...]] = {
     "details": ("array", "json", "object", "collection"),
 }
 
+# A cast class and a class of the objects it may give, as templates: what they say is drawn
+_CAST_CLASSES = {
+    "number": "App\\Models\\NAMECast",
+    "title": "App\\Models\\NAMECast:a,2",
+    "ratio": "App\\Models\\NAMECast",
+}
+_GOTTEN = (
+    "$value",
+    "(string) $value . $this->more",
+    "[$key => $value, 'n' => count($attributes)]",
+    "$value === null ? null : [$value]",
+    "new NAMEValue($value, $attributes['flag'])",
+    "new NAMEValue($value, null)",
+    "collect([$value, $model->id])",
+    "(object) ['v' => $value]",
+    "$attributes['title'] ?? 'none'",
+    "is_numeric($value) ? $value * 2 : $value",
+)
+_SET = (
+    "$value",
+    "[$key => 'set']",
+    "null",
+    "is_object($value) ? 5 : $value",
+    "['big' => 7, $key => 'was set']",
+    "json_encode($value)",
+)
+_SERIALIZED = (None, None, None, "is_array($value) ? count($value) : 'serialized'", "[$key => $value]")
+_BECOMES = (
+    "",
+    "implements \\Illuminate\\Contracts\\Support\\Arrayable",
+    "implements \\JsonSerializable",
+    "implements \\Illuminate\\Contracts\\Support\\Arrayable, \\JsonSerializable",
+)
+
 _ACCESSORS = {
     "title": "public function getTitleAttribute($value) { return $value === null ? null : strtoupper($value); }",
     "label": "public function getLabelAttribute() { return $this->title . '#' . $this->id; }",
@@ -77,6 +111,7 @@ class Case:
 
     model: str
     event: str
+    more: dict[str, str]  # further models and resources, by what follows NAME
     row: dict[str, object]
     values: dict[str, Value]
 
@@ -85,6 +120,9 @@ class Case:
 
     def event_source(self, name: str) -> str:
         return self.event.replace("NAME", name)
+
+    def more_sources(self, name: str) -> dict[str, str]:
+        return {name + end: source.replace("NAME", name) for end, source in self.more.items()}
 
     def payload(self, name: str, key: int, connection: str) -> bytes:
         """The queue entry as Laravel 8 would have written it."""
@@ -211,8 +249,26 @@ _GRAMMAR: dict[str, list[str]] = {
         "optional($this->model->happened_at)->toIso8601String()", "$this->model->created_at",
         "optional($this->model->happened_on)->toDateString()", "$this->model->price", "$this->model->big",
         "['deep' => {any}]", "$this->own({any_scalar})", "optional($this->model->created_at)->timestamp",
-        "data_get($this->map, 'a', 'dflt')", "$this->nothing?->x",
+        "data_get($this->map, 'a', 'dflt')", "$this->nothing?->x", "{resource}", "{resource}",
     ],
+    "resource": [
+        "new \\App\\Models\\NAMEResource($this->model)", "\\App\\Models\\NAMEResource::make($this->model)",
+        "\\App\\Models\\NAMEResource::collection([$this->model])", "(new \\App\\Models\\NAMEResource($this->model))->resolve()",
+        "\\App\\Models\\NAMEResource::collection(collect(['k' => $this->model]))", "new \\App\\Models\\NAMECollection([$this->model])",
+        "(new \\App\\Models\\NAMEResource($this->model))->toArray(request())", "new \\App\\Models\\NAMEResource(null)",
+    ],
+    "shown": [  # inside a resource
+        "$this->id", "$this->title", "$this->number", "$this->nowhere", "$this->happened_at", "$this->label", "$this->ratio",
+        "$this->when({condition}, {shown})", "$this->when({condition}, fn () => {shown}, {shown})", "$this->when({condition}, {shown}, {shown})",
+        "$this->transform($this->title, fn ($t) => [$t], 'blank')", "[{shown}, {shown}]", "['x' => {shown}, 5 => {shown}]",
+        "$this->whenAppended('label')", "$this->whenAppended('label', {shown}, {shown})", "$this->whenLoaded('none')", "$this->whenLoaded('none', 1, {shown})",
+        "$this->relationLoaded('none')", "isset($this->title)", "$this->number ?? 'null'", "$this->resource", "parent::toArray($request)",
+        "collect([{shown}])", "new NAMEOther({shown})", "new NAMEOther($this->when({condition}, $this->resource))",
+        "[$this->mergeWhen({condition}, ['m' => {shown}, 'z' => {shown}]), 'a' => {shown}]", "[{shown}, $this->merge([{shown}, {shown}]), {shown}]",
+        "[$this->attributes(['id', 'title']), {shown}]", "NAMEOther::collection([$this->resource, null])", "$this->details", "$this->own",
+        "[3 => {shown}, 4 => $this->when({condition}, 1)]",
+    ],
+    "condition": ["true", "false", "$this->flag", "$this->number > 5", "$this->title === null", "0", "'x'"],
 }  # fmt: skip
 
 
@@ -243,11 +299,46 @@ def _expression(draw: st.DrawFn, kind: str, depth: int = 3) -> str:
 
 
 @st.composite
+def _more(draw: st.DrawFn) -> dict[str, str]:
+    """A cast class with the class of its objects, and resources."""
+    head = "<?php\nnamespace App\\Models;\nuse Illuminate\\Http\\Resources\\Json\\{JsonResource, ResourceCollection};\n"
+    serialized = draw(st.sampled_from(_SERIALIZED))
+    serializes = "" if serialized is None else (
+        f"public function serialize($model, string $key, $value, array $attributes) {{ return {serialized}; }}"
+    )  # fmt: skip
+    entries = ", ".join(
+        (f"'{key}' => " if key else "") + draw(_expression("shown", 1))
+        for key in draw(st.lists(st.sampled_from(["a", "b", "c", ""]), min_size=1, max_size=3))
+    )
+    own = draw(st.sampled_from(["", "", "public $preserveKeys = true;", "protected $own = 'own';"]))
+    whole = draw(st.sampled_from([True, True, True, False]))
+    return {
+        "Cast": head + "class NAMECast implements \\Illuminate\\Contracts\\Database\\Eloquent\\CastsAttributes {"
+        " private $more; public function __construct(...$more) { $this->more = implode('-', $more); }"
+        f" public function get($model, $key, $value, $attributes) {{ return {draw(st.sampled_from(_GOTTEN))}; }}"
+        f" public function set($model, $key, $value, $attributes) {{ return {draw(st.sampled_from(_SET))}; }}"
+        f" {serializes} }}\n",
+        "Value": head + f"class NAMEValue {draw(st.sampled_from(_BECOMES))} {{ public $a; protected $b;"
+        " public function __construct($a, $b) { $this->a = $a; $this->b = $b; }"
+        " public function toArray() { return ['array' => $this->a, 'b' => $this->b]; }"
+        " #[\\ReturnTypeWillChange] public function jsonSerialize() { return [$this->b, $this->a]; } }\n",
+        "Resource": head + f"class NAMEResource extends JsonResource {{ {own}"
+        + (f" public function toArray($request) {{ if ($this->resource === null) {{ return []; }} return [{entries}]; }}" if whole else "")
+        + " }\n",
+        "Other": head + "class NAMEOther extends JsonResource { public function toArray($request) {"
+        " return ['other' => $this->resource instanceof \\Illuminate\\Database\\Eloquent\\Model ? $this->title : $this->resource]; } }\n",
+        "Collection": head + "class NAMECollection extends ResourceCollection { public $collects = NAMEResource::class; }\n",
+    }  # fmt: skip
+
+
+@st.composite
 def _model(draw: st.DrawFn) -> str:
     casts = {
         column: draw(st.sampled_from(_CASTS[column]))
         for column in draw(st.lists(st.sampled_from(sorted(_CASTS)), unique=True, max_size=6))
     }
+    for column in draw(st.lists(st.sampled_from(sorted(_CAST_CLASSES)), unique=True, max_size=2)):
+        casts[column] = _CAST_CLASSES[column]
     accessors = draw(st.lists(st.sampled_from(sorted(_ACCESSORS)), unique=True, max_size=3))
     appends = [name for name in accessors if name != "title" and draw(st.booleans())]
     hidden = draw(st.lists(st.sampled_from(["title", "number", "details", "label"]), unique=True, max_size=2))
@@ -326,4 +417,4 @@ def cases(draw: st.DrawFn) -> Case:
     row["created_at"] = draw(st.none() | st.just("2024-05-17 12:34:56"))
     row["updated_at"] = draw(st.none() | st.just("2024-03-31 02:30:00"))
     values = {name: draw(strategy) for name, strategy in _PROPERTIES.items()}
-    return Case("" + draw(_model()), "\n".join(lines) + "\n", row, values)
+    return Case(draw(_model()), "\n".join(lines) + "\n", draw(_more()), row, values)

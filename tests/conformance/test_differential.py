@@ -30,7 +30,7 @@ from tests.resolvers import helper_app
 from tests.services import Database, wait_until
 
 CASES = int(os.environ.get("BRIDGE_FUZZ", "150"))
-BATCH = 50
+BATCH = 25  # what hypothesis can hold of one draw
 TRIES = 3  # a machine that stands still may cost PHP its time; a difference comes each time
 PROVIDER = (  # nothing that changes every event
     "<?php namespace App\\Providers; "
@@ -90,7 +90,8 @@ def compare(folder: Path, batch: Sequence[Case], zone: str, place: Place) -> tup
             counts[native.outcome] += 1
             if native.outcome != "refused" and _told(native) != _told(php):
                 differences.append(
-                    f"native: {native}\nphp: {php}\n{case.event}\n{case.model}\n{case.row}\n{case.values}"
+                    f"native: {native}\nphp: {php}\n{case.event}\n{case.model}\n{case.more}\n"
+                    f"{case.row}\n{case.values}"
                 )
     finally:
         rung.close()
@@ -113,6 +114,8 @@ def _fill(app: Path, batch: Sequence[Case], place: Place) -> None:
         for number, case in enumerate(batch, 1):
             (app / f"app/Models/Made{number}.php").write_text(case.model_source(f"Made{number}"))
             (app / f"app/Events/Made{number}.php").write_text(case.event_source(f"Made{number}"))
+            for name, source in case.more_sources(f"Made{number}").items():
+                (app / f"app/Models/{name}.php").write_text(source)
             row = dict(case.row)
             if postgres and row["flag"] is not None:
                 row["flag"] = bool(row["flag"])

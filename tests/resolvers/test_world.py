@@ -250,3 +250,57 @@ def test_a_running_ladder_follows_the_source(own: App, monkeypatch: pytest.Monke
         assert json.loads(ladder.resolve(payload).broadcasts[0].data) == {"it": "another"}
     finally:
         ladder.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "[PDO::ATTR_STRINGIFY_FETCHES => true]",
+        "extension_loaded('pdo_sqlite') ? [PDO::ATTR_CASE => PDO::CASE_UPPER] : []",
+        "extension_loaded('pdo_sqlite') ? array_filter([PDO::ATTR_ORACLE_NULLS => 1]) : []",
+        "extension_loaded('swoole') ? [PDO::ATTR_STRINGIFY_FETCHES => true] : []",
+        "\\App\\Options::all()",
+    ],
+)
+def test_options_of_a_connection_that_change_what_is_read_are_refused(own: App, options: str) -> None:
+    _with_options(own, options)
+    assert "change what is read" in whole_case(own).refused()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "extension_loaded('pdo_sqlite') ? array_filter([PDO::ATTR_TIMEOUT => env('NOTHING')]) : []",
+        "[(PHP_VERSION_ID >= 80500 ? \\Pdo\\Mysql::ATTR_SSL_CA : \\PDO::MYSQL_ATTR_SSL_CA) => null]",
+        "[PDO::ATTR_PERSISTENT => true]",
+    ],
+)
+def test_other_options_of_a_connection_do_no_harm(own: App, options: str) -> None:
+    _with_options(own, options)
+    assert whole_case(own).native().outcome == "broadcast"
+
+
+def _with_options(own: App, options: str) -> None:
+    config = own.path / "config/database.php"
+    config.write_text(
+        config.read_text().replace("'driver' => 'sqlite',", f"'driver' => 'sqlite', 'options' => {options},")
+    )
+
+
+def whole_case(own: App) -> Case:
+    case = Case(own)
+    case.post()
+    case.sends("$this->post")
+    return case
+
+
+@pytest.mark.parametrize("name", ["Elsewhere", "Another"])
+def test_a_hook_that_a_deploy_brings_is_noticed_wherever_it_stands(own: App, name: str) -> None:
+    case = whole_case(own)
+    case.add("Elsewhere", "class Elsewhere { }")
+    source, moments = AppSource(own.path), iter(range(9))
+    worlds = Worlds(source, known_to(load(own.path, {}, "8.83")), lambda: next(moments))
+    worlds.of((8, 83)).require_plain_app()
+    case.add(name, f"class {name} {{ function go() {{ Post::retrieved(fn ($p) => $p->makeHidden('x')); }} }}")
+    with pytest.raises(Refused, match="retrieved"):
+        worlds.of((8, 83)).require_plain_app()
