@@ -38,7 +38,8 @@ def run(given: argparse.Namespace) -> int:
         for line in [_json(finding)] if given.json else _text(finding):
             print(line, flush=True)
     if not given.json:
-        print(f"{faults} findings" if faults else "healthy: nothing was found")
+        found = "1 fault was found" if faults == 1 else f"{faults} faults were found"
+        print(found if faults else "healthy: no fault was found")
     return 1 if faults else 0
 
 

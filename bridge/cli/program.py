@@ -6,12 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from bridge import __version__
 from bridge.cli import demo, doctor, events, failed, init, resolve, serve, statistics
 from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, UsageError
 
-COMMANDS = (serve, demo, resolve, events, doctor, init, failed, statistics)
+COMMANDS = (serve, demo, init, doctor, events, resolve, failed, statistics)
 
 EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (
     (UsageError, 2),
@@ -40,8 +41,11 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     whole = argparse.ArgumentParser(
         prog="bridge",
-        description="Delivers a Laravel app's queued broadcasts to its Echo clients.",
-        epilog="Every setting has the form BRIDGE_NAME too; the README lists them.",
+        description="Works off a Laravel app's queue and delivers its broadcasts to Echo: queue worker "
+        "and Pusher server in one.",
+        epilog="Begin with `bridge doctor --app DIR`, then `bridge serve --app DIR`; `bridge COMMAND --help` "
+        "tells more. Every setting has the form BRIDGE_NAME too; the README lists them.",
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=20),
     )
     whole.add_argument("--version", action="version", version=f"bridge {__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)

@@ -29,7 +29,8 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "resolve",
         help="how each job would be broadcast, sending nothing",
-        description="Reads JSON Lines with `payload` or `payload_base64`, and `id`; writes a line for each.",
+        description="Reads JSON Lines with `payload` (the text in the queue) or `payload_base64`, and `id`; "
+        "writes a line for each. `bridge failed show ID --json` gives such a line.",
     )
     add_app(parser)
     add_laravel(parser)

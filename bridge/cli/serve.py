@@ -25,17 +25,23 @@ SHADOW = ("shadow", "shadow_to", "shadow_show_data")
 
 
 def add(commands: Commands) -> None:
-    parser = commands.add_parser("serve", help="the worker and the Pusher server, until SIGTERM")
+    parser = commands.add_parser(
+        "serve",
+        help="the worker and the Pusher server, until SIGTERM",
+        description="Takes jobs off the app's queue, delivers its broadcasts, serves Echo; until SIGTERM.",
+    )
     add_app(parser)
     parser.add_argument("--host", help="address to listen on (0.0.0.0)")
     parser.add_argument("--port", help="port for WebSocket and HTTP (6001)")
     parser.add_argument("--queue", metavar="NAMES", help="queues, first in priority first: high,default")
-    for name in (*WORKER, *SHADOW):
-        [setting] = (row for row in SETTINGS if row.name == name)
-        if setting.default is False:
-            parser.add_argument(setting.flag, action="store_true", default=None, help=setting.help)
-        else:
-            parser.add_argument(setting.flag, metavar="VALUE", help=setting.help)
+    for title, names in (("as queue:work", WORKER), ("beside the present worker and server", SHADOW)):
+        group = parser.add_argument_group(title)
+        for name in names:
+            [setting] = (row for row in SETTINGS if row.name == name)
+            if setting.default is False:
+                group.add_argument(setting.flag, action="store_true", default=None, help=setting.help)
+            else:
+                group.add_argument(setting.flag, metavar="VALUE", help=setting.help)
     parser.set_defaults(command=run)
 
 

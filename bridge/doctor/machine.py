@@ -20,9 +20,9 @@ UNITS = (
 REPLACED = {
     "websockets:serve": "its own server",
     "reverb:start": "its own server",
-    "queue:work": "the broadcasts of the queue",
-    "queue:listen": "the broadcasts of the queue",
-    "horizon": "the broadcasts of the queue",
+    "queue:work": "the jobs of the queue",
+    "queue:listen": "the jobs of the queue",
+    "horizon": "the jobs of the queue",
 }
 _STOP_WAIT = re.compile(r"^\s*(?:stopwaitsecs|TimeoutStopSec)\s*=\s*(\d+)\s*s?\s*$", re.MULTILINE)
 _SERVES = re.compile(r"\bbridge\s+serve\b")
@@ -47,7 +47,7 @@ def processes(subject: Subject) -> Found:
         yield Finding(
             what=f"{command} runs beside (process {process.id}); bridge does {REPLACED[command]} itself",
             where=" ".join(process.command[:4]),
-            mend="stop it, but for other jobs; what it takes itself it posts to PUSHER_HOST and PUSHER_PORT",
+            mend="stop it when you switch over; what it takes itself it posts to PUSHER_HOST and PUSHER_PORT",
             hint=True,
         )
 

@@ -104,12 +104,12 @@ def failed(subject: Subject) -> Found:
 
 def retry_after(subject: Subject) -> Found:
     """A reservation outlives the longest attempt."""
-    facts = subject.settings.queue_connection()
-    if facts.retry_after <= TIMEOUT and subject.settings.php_binary and subject.has_code:
+    facts, longest = subject.settings.queue_connection(), max(TIMEOUT, subject.settings.timeout)
+    if facts.retry_after <= longest and subject.settings.php_binary and subject.has_code:
         yield Finding(
-            what=f"retry_after is {facts.retry_after} s, and an attempt may take {TIMEOUT}: it may run twice",
+            what=f"retry_after is {facts.retry_after} s, and an attempt may take {longest}: it may run twice",
             where=f"{subject.laravel.config.where('queue')}, queue.connections.{facts.name}.retry_after",
-            mend=f"set it to more than {TIMEOUT}, 90 as Laravel does",
+            mend=f"set it to more than {longest}; Laravel's own is 90",
         )
 
 

@@ -67,7 +67,7 @@ def the_fault(app: App, follows: str = "") -> dict[str, str]:
 def test_a_healthy_app_has_no_finding(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.doctor() == (0, [])
     assert main(["doctor", "--app", str(app.path)]) == 0
-    assert capsys.readouterr().out == "healthy: nothing was found\n"
+    assert capsys.readouterr().out == "healthy: no fault was found\n"
 
 
 def test_a_healthy_app_on_redis_has_no_finding(on_redis: App) -> None:
@@ -467,7 +467,7 @@ def test_findings_are_told_to_people_with_place_and_mend(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("fault  broadcasting: the default broadcast connection is log")
     assert lines[2].startswith("       do  set BROADCAST_CONNECTION")
-    assert lines[-1] == "1 findings"
+    assert lines[-1] == "1 fault was found"
 
 
 def test_no_secret_is_told_even_where_php_tells_it(app: App) -> None:
