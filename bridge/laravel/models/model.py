@@ -374,14 +374,13 @@ class ModelClass:
         """Laravel's own `toArray()`: attributes, then relations of the same names over them."""
         view = self.view(model, php)
         result = self.attributes_to_array(view, php)
-        for key, value in self.relations_to_array(view, php).items():
-            result[key] = value
+        result.update(self.relations_to_array(view, php))
         return result
 
     def attributes_to_array(self, view: View, php: Evaluator) -> PhpArray:
         held = self.attributes(view, php)
         columns = view.setup.columns(tuple(held))
-        result = PhpArray((key, held[key]) for key in columns.shown)
+        result: dict[int | bytes, Value] = {key: held[key] for key in columns.shown}
         for key in columns.dates:
             if result[key] is not None:
                 text = self._date_text(view, result[key])
@@ -397,7 +396,7 @@ class ModelClass:
             again = self._around.version >= (13, 24)
             value = self.attributes(view, php, key).get(key) if again else None
             result[key] = self._for_array(view, key, value, php)
-        return result
+        return PhpArray(result)
 
     def _gets(self, view: View, name: str, php: Evaluator) -> bool:
         """Whether an accessor changes what is read: an Attribute may have only a setter."""
