@@ -21,7 +21,7 @@ from bridge.queues.steps import JobStep
 
 KEPT = 1_000  # entries of what is common, and as many of what is rare
 
-UNTOLD = frozenset({Received, Counted})  # every ping is one; every subscription says the number itself
+UNTOLD = (Received, Counted)  # every ping is one; every subscription says the number itself
 RARE = frozenset({ConnectionRefused, SubscriptionRefused, MessageRefused, Cut})
 RARE_STEPS = frozenset({"nothing", "failed", "released"})
 

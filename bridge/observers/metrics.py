@@ -29,6 +29,8 @@ _COUNTERS = {
     "opened": ("bridge_connections_opened", "Connections since the start."),
     "received": ("bridge_messages_received", "Messages of clients, pings too."),
     "sent": ("bridge_messages_sent", "Events given to sockets: broadcasts times their receivers."),
+    "size_in": ("bridge_messages_received_characters", "Characters of the messages of clients."),
+    "size_out": ("bridge_messages_sent_characters", "Characters of the data of events given to sockets."),
     "broadcasts": ("bridge_broadcasts", "Broadcasts, wherever they came from."),
     "client_events": ("bridge_client_events", "Events of clients to each other."),
     "api_messages": ("bridge_api_messages", "Channels of events that came over the HTTP API."),

@@ -60,6 +60,7 @@ class AppTally:
     peak          the most connections at once since it was last `taken`
     received      messages of clients, pings too
     sent          events given to sockets
+    size_in, size_out  characters of those messages, and of the events' data: nearly bytes
     api_messages  channels of events that came over the HTTP API
     calls         (method, status) → requests of the HTTP API
     closed        close code → connections
@@ -79,12 +80,15 @@ class AppTally:
         "received",
         "refused",
         "sent",
+        "size_in",
+        "size_out",
         "subscriptions",
     )
 
     def __init__(self) -> None:
         self.connections = self.subscriptions = self.peak = self.opened = 0
         self.received = self.sent = self.broadcasts = self.client_events = self.api_messages = self.cut = 0
+        self.size_in = self.size_out = 0
         self.calls: Counter[tuple[str, int]] = Counter()
         self.closed: Counter[int] = Counter()
         self.refused: Counter[tuple[str, int]] = Counter()
@@ -162,6 +166,7 @@ def _disconnected(tally: Tally, app: AppTally, happening: Disconnected) -> None:
 
 def _received(tally: Tally, app: AppTally, happening: Received) -> None:
     app.received += 1
+    app.size_in += happening.size
 
 
 def _subscribed(tally: Tally, app: AppTally, happening: Subscribed) -> None:
@@ -175,6 +180,7 @@ def _unsubscribed(tally: Tally, app: AppTally, happening: Unsubscribed) -> None:
 def _published(tally: Tally, app: AppTally, happening: Published) -> None:
     app.broadcasts += 1
     app.sent += happening.receivers
+    app.size_out += happening.receivers * len(happening.data)
     if happening.origin == "api":
         app.api_messages += len(happening.channels)
 
@@ -182,6 +188,7 @@ def _published(tally: Tally, app: AppTally, happening: Published) -> None:
 def _client_event(tally: Tally, app: AppTally, happening: ClientEventSent) -> None:
     app.client_events += 1
     app.sent += happening.receivers
+    app.size_out += happening.receivers * len(happening.data)
 
 
 def _called(tally: Tally, app: AppTally, happening: ApiCalled) -> None:

@@ -34,10 +34,11 @@ class ConnectionRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A client's text message has been handled, whatever it was (pings too)."""
+    """A client's text message has been handled, whatever it was (pings too); `size` in characters."""
 
     app_id: str
     socket_id: str
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

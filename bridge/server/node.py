@@ -220,7 +220,8 @@ class Node:
         self._outbox.settle()
         self.perform(socket, connection.receive(text, self.now()))
         if self.observers:
-            self.tell(Received(app_id=connection.hub.app.id, socket_id=connection.socket_id))
+            app_id, size = connection.hub.app.id, len(text)
+            self.tell(Received(app_id=app_id, socket_id=connection.socket_id, size=size))
 
     def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:
         """The connection is gone from its app and channels."""

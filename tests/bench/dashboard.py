@@ -5,7 +5,8 @@
 One server on a processor of its own, one generator that holds the connections (each message goes to ten of
 them), and in every other turn a page of the dashboard in Chromium, on its busiest panel. Counted is the CPU
 time of the whole server process per message, the page's frames included. Turns with and without the page
-alternate; the median of the ratios of neighbours counts. Ends with 1 when the dashboard adds 5 % or more.
+alternate; the quietest third of each counts, since whatever else the machine does only ever adds. Ends with 1
+when the dashboard adds 5 % or more.
 Needs Linux, two processors, a C compiler, Node and Chromium.
 """
 
@@ -44,31 +45,31 @@ def main() -> int:
         generator = Path(folder) / "pusherload"
         subprocess.run([compiler, "-O2", "-o", generator, HERE / "pusherload.c"], check=True)
         with served(generator) as (server, port):
-            return report(server, port, chromium, rounds=2 if quick else 8, seconds=2 if quick else 6)
+            return report(server, port, chromium, rounds=2 if quick else 12, seconds=2 if quick else 4)
 
 
 def report(server: subprocess.Popen[str], port: int, chromium: str, *, rounds: int, seconds: int) -> int:
     """The table is printed; 1 if the target was missed."""
     measure(server, seconds=1)  # everything is loaded
-    ratios: list[float] = []
+    costs: dict[bool, list[float]] = {False: [], True: []}
     print(f"{CONNECTIONS:,} connections, {RATE:,} messages/s, each to {CONNECTIONS // CHANNELS}")
     heads = f"{'closed':>9}{'open':>9}{'ratio':>8}   page: late in ms, median / p95 / worst"
     print(f"{'CPU-µs per message':20}{heads}")
     for at in range(rounds):
-        both: dict[bool, float] = {}
         told: dict[str, Any] = {}
         for is_open in (at % 2 == 0, at % 2 == 1):
             if is_open:
                 with page(port, chromium) as told:
-                    both[True] = measure(server, seconds)
+                    costs[True].append(measure(server, seconds))
             else:
-                both[False] = measure(server, seconds)
-        ratios.append(both[True] / both[False])
+                costs[False].append(measure(server, seconds))
+        without, beside = costs[False][-1], costs[True][-1]
         late = f"{told['median_ms']} / {told['p95_ms']} / {told['worst_ms']}, {told['rows']} rows"
-        print(f"{'':20}{both[False]:9.1f}{both[True]:9.1f}{ratios[-1]:8.3f}   {late}", flush=True)
-    ratio = statistics.median(ratios)
-    is_missed = ratio >= MOST
-    print(f"{'median':38}{ratio:8.3f}   at most {MOST}{'  missed' if is_missed else ''}")
+        print(f"{'':20}{without:9.1f}{beside:9.1f}{beside / without:8.3f}   {late}", flush=True)
+    without, beside = (statistics.mean(sorted(costs[is_open])[: max(1, rounds // 3)]) for is_open in costs)
+    is_missed = beside / without >= MOST
+    told_so = f"below {MOST}{'  missed' if is_missed else ''}"
+    print(f"{'quietest third':20}{without:9.1f}{beside:9.1f}{beside / without:8.3f}   {told_so}")
     return int(is_missed)
 
 

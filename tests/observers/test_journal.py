@@ -86,7 +86,8 @@ def test_it_is_read_while_other_threads_write() -> None:
 
 
 def test_everything_that_is_told_has_its_row_on_the_page() -> None:
-    assert set(_ROWS) == set(get_args(Happening)) - UNTOLD | {JobStep}
+    told = {kind for kind in get_args(Happening) if kind not in UNTOLD}
+    assert set(_ROWS) == told | {JobStep}
 
 
 def test_a_row_leaves_out_what_is_not_known() -> None:
