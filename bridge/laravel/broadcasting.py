@@ -185,11 +185,9 @@ def _socket_id(value: Value) -> str | None:
 def _event_name(subject: Subject, value: Value, version: Version) -> str:
     if isinstance(value, EnumCase) and version >= (13, 16):
         value = subject.enum_value(value)
-    match value:
-        case None | PhpArray() | EnumCase():
-            raise WouldFail("the event's name (broadcastAs) is not a string")
-        case _:
-            try:
-                return subject.text(value).decode()
-            except UnicodeDecodeError as error:
-                raise WouldFail("the event's name (broadcastAs) is not valid UTF-8") from error
+    if value is None or isinstance(value, (PhpArray, EnumCase)):
+        raise WouldFail("the event's name (broadcastAs) is not a string")
+    try:
+        return (value if isinstance(value, bytes) else subject.text(value)).decode()
+    except UnicodeDecodeError as error:
+        raise WouldFail("the event's name (broadcastAs) is not valid UTF-8") from error

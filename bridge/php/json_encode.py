@@ -7,15 +7,17 @@ Where PHP would give an error (bytes that are not UTF-8, NAN, INF, recursion, de
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
+from json.encoder import encode_basestring_ascii as quoted
 from math import isfinite
 
 from bridge.errors import Refused, WouldFail
 from bridge.php.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value, float_text
 
 MAX_DEPTH = 512
+_ESCAPED = re.compile(r"\\(?:u....|.)")  # one escape, so that the backslash of a backslash begins none
 
 # An object or enum case → what stands for it in JSON: a scalar, an array, or a stdClass (always `{…}`).
 Jsonable = Callable[["PhpObject | EnumCase"], Value]
@@ -31,6 +33,18 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
 
     Raises WouldFail as json_encode would fail, and whatever `jsonable` raises.
     """
+    try:
+        text = _python_json(value, jsonable)
+    except UnicodeDecodeError as error:
+        raise WouldFail("a string is not valid UTF-8, so it has no JSON form") from error
+    # What PHP writes in another way than Python stands in strings only.
+    if "\\u007f" in text:
+        text = _ESCAPED.sub(_unescaped_delete, text)
+    return text.replace("/", "\\/") if "/" in text else text
+
+
+def _python_json(value: Value, jsonable: Jsonable) -> str:
+    """The text but for slashes and DEL, which Python writes `/` and `\\u007f`."""
     parts: list[str] = []
     write = parts.append
     # The open arrays and objects: what is left of each, and whether names are written. No recursion, since
@@ -45,7 +59,7 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
                 lead += _name(key)
             kind = type(entry)
             if kind is bytes:
-                write(lead + json_string(entry))  # type: ignore[arg-type]
+                write(lead + quoted(entry.decode()))  # type: ignore[union-attr]
             elif kind is int:
                 write(lead + str(entry))
             elif entry is None:
@@ -60,7 +74,7 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
                 if kind is not PhpArray:
                     entry = _plain(entry, jsonable)
                 if not isinstance(entry, PhpArray | PhpObject):  # a scalar, that stands for an enum case
-                    write(lead + json_encode(entry))
+                    write(lead + _python_json(entry, jsonable))
                     lead = ","
                     continue
                 if len(stack) >= MAX_DEPTH:
@@ -80,24 +94,14 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
             lead = ","
 
 
-def json_string(text: bytes) -> str:
-    """One string with its quotes."""
-    try:
-        decoded = text.decode()
-    except UnicodeDecodeError as error:
-        raise WouldFail("a string is not valid UTF-8, so it has no JSON form") from error
-    if b"\x7f" in text:  # Python escapes DEL, PHP does not
-        pieces = (encode_basestring_ascii(piece)[1:-1] for piece in decoded.split("\x7f"))
-        encoded = '"' + "\x7f".join(pieces) + '"'
-    else:
-        encoded = encode_basestring_ascii(decoded)
-    return encoded.replace("/", "\\/") if b"/" in text else encoded
-
-
 @lru_cache(maxsize=1024)
 def _name(key: int | bytes) -> str:
     """What stands before an entry with a name; most names come in every job."""
-    return (json_string(key) if isinstance(key, bytes) else f'"{key}"') + ":"
+    return (quoted(key.decode()) if isinstance(key, bytes) else f'"{key}"') + ":"
+
+
+def _unescaped_delete(escape: re.Match[str]) -> str:
+    return "\x7f" if escape[0] == "\\u007f" else escape[0]
 
 
 def _number(number: float) -> str:

@@ -2,44 +2,54 @@
 
     python -m tests.bench.resolve [--quick]
 
-The same recorded Laravel 8 jobs in one run, CPU only, start-up and first use left out:
+The same recorded Laravel 8 jobs, all ways in turn in one run, medians. CPU time of the processes that do the
+work, children included, never that of Redis or MariaDB; start-up and first use left out.
 
-native      the ladder's native rung in this process, reading the app's SQLite file where there is a model
-php         the PHP rung: this process and the PHP process that it asks
-queue:work  Laravel's own worker with the `null` broadcaster, out of Redis, its cheapest queue. It is started
-            on the empty queue and stopped by SIGSTOP while the jobs are pushed. Taking and deleting a job is
-            part of it: this is what a worker costs in which nothing else than resolving can be left out.
+native   the text of the job → what is sent: JSON, the ladder and its native rung in this process, reading the
+         app's SQLite file where there is a model
+php      the same by the PHP rung: this process and the PHP process that it asks
+redis    Laravel's own `queue:work` with the `null` broadcaster, out of Redis, its cheapest queue
+jobs     and out of a `jobs` table on MariaDB, the queue that a new app has
+
+Taking and deleting a job is part of the last two: this is what a worker costs in which nothing else than
+resolving can be left out. The last columns say how many times as much as native they take.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import json
-import os
 import shutil
-import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+import sqlalchemy
 
 from bridge.laravel.application import load
-from bridge.laravel.payload import Payload, read_payload
+from bridge.laravel.payload import read_payload
 from bridge.resolvers.helper import HelperRung
 from bridge.rooms import build_ladder
+from tests import services
 from tests.bench.queue_work import cpu_seconds, settled
 from tests.conformance.corpus import rows
 from tests.end_to_end.processes import environment, running, wait_until
 from tests.resolvers import helper_app
-from tests.services import redis_server
 
 RELEASE = "8.83"
+WARM = 200  # jobs before the first that counts
+JOBS_CONNECTION = """
+        'jobs' => [
+            'driver' => 'mysql', 'host' => env('JOBS_DB_HOST'), 'port' => env('JOBS_DB_PORT'),
+            'database' => env('JOBS_DB_DATABASE'), 'username' => env('JOBS_DB_USERNAME'),
+            'password' => env('JOBS_DB_PASSWORD'), 'charset' => 'utf8mb4',
+            'collation' => 'utf8mb4_unicode_ci', 'prefix' => '', 'strict' => true,
+        ],"""
 PREFIX = "bench_"
 # The console's commands; and nothing that stops the clock or changes every event.
 PROVIDER = """<?php namespace App\\Providers;
@@ -69,16 +79,17 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """CPU-µs for one job."""
+    """CPU-µs for one job; `redis` and `jobs` of queue:work."""
 
     native: float
     php: float
-    queue_work: float
+    redis: float
+    jobs: float
 
 
-def recorded(id: str) -> Payload:
+def recorded(id: str) -> bytes:
     """The first entry of that id in the app on SQLite."""
-    return next(read_payload(row.payload) for row in rows(RELEASE) if (row.id, row.app_db) == (id, "sqlite"))
+    return next(row.payload for row in rows(RELEASE) if (row.id, row.app_db) == (id, "sqlite"))
 
 
 def create_app(folder: Path, **env: str) -> Path:
@@ -95,112 +106,148 @@ def children() -> list[int]:
     return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
 
 
-def each(
-    resolve: Callable[[Payload], object], payload: Payload, jobs: int, pids: Callable[[], list[int]]
-) -> float:
-    """CPU-µs a job, of this process and of `pids`; after a tenth as many for warming up."""
-    for _ in range(max(20, jobs // 10)):
-        resolve(payload)
-    others = pids()
-    began = time.process_time() + sum(map(cpu_seconds, others))
-    for _ in range(jobs):
-        resolve(payload)
-    took = time.process_time() + sum(map(cpu_seconds, others)) - began
-    assert pids() == others, "a PHP process was replaced amid the measurement"
-    return took / jobs * 1e6
-
-
-def by_rung(app: Path, rung: str, payload: Payload, jobs: int) -> float:
-    before = children()
-    with contextlib.closing(HelperRung(app, jobs=10 * jobs)) as php:
-        ladder = build_ladder(load(app, {}, RELEASE), {}, only=(rung,), php=php)
-        with contextlib.closing(ladder):
-            answer = ladder.resolve(payload)
-            assert answer.outcome == "broadcast", answer
-            pids = (lambda: [pid for pid in children() if pid not in before]) if rung == "php" else list[int]
-            return each(ladder.resolve, payload, jobs, pids)
+Way = Callable[[int], float]  # one way to work off so many jobs → CPU-µs a job
 
 
 @contextlib.contextmanager
-def queue_work(app: Path, client: redis.Redis) -> Iterator[Callable[[Payload, int], float]]:
-    """A running worker, as a function that gives it so many jobs: CPU-µs a job."""
+def rung(app: Path, name: str, text: bytes) -> Iterator[Way]:
+    """The ladder with that rung only, warm."""
+    before = children()
+    with contextlib.closing(HelperRung(app, jobs=1_000_000)) as php:
+        ladder = build_ladder(load(app, {}, RELEASE), {}, only=(name,), php=php)
+        with contextlib.closing(ladder):
+            for _ in range(WARM):
+                answer = ladder.resolve(read_payload(text))
+                assert answer.outcome == "broadcast", answer
+            helpers = [pid for pid in children() if pid not in before]
+
+            def work(jobs: int) -> float:
+                began = time.process_time() + sum(map(cpu_seconds, helpers))
+                for _ in range(jobs):
+                    ladder.resolve(read_payload(text))
+                return (time.process_time() + sum(map(cpu_seconds, helpers)) - began) / jobs * 1e6
+
+            yield work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A queue of Laravel's: `name` in config/queue.php."""
+
+    name: str
+    push: Callable[[Sequence[str]], object]
+    is_empty: Callable[[], bool]
+
+
+def redis_queue(client: redis.Redis) -> Queue:
     key = f"{PREFIX}queues:default"
-    command = ["php", "artisan", "--no-ansi", "queue:work", "redis", "--sleep=0.02", "--memory=1024"]
-    with running(command, cwd=app, log=app / "storage/logs/work.txt", env=environment()) as worker:
+    return Queue(
+        name="redis",
+        push=lambda texts: client.rpush(key, *texts),
+        is_empty=lambda: not client.exists(key, f"{key}:reserved", f"{key}:delayed"),
+    )
 
-        def is_empty() -> bool:
-            assert worker.poll() is None, (app / "storage/logs/work.txt").read_text()
-            return not client.exists(key, f"{key}:reserved", f"{key}:delayed")
 
-        def work(payload: Payload, jobs: int) -> float:
+def jobs_table(engine: sqlalchemy.Engine) -> Queue:
+    insert = sqlalchemy.text(
+        "insert into jobs (queue, payload, attempts, reserved_at, available_at, created_at)"
+        " values ('default', :payload, 0, null, :now, :now)"
+    )
+
+    def push(texts: Sequence[str]) -> None:
+        now = int(time.time())
+        with engine.begin() as connection:
+            connection.execute(insert, [{"payload": text, "now": now} for text in texts])
+
+    def is_empty() -> bool:
+        with engine.connect() as connection:
+            return not connection.exec_driver_sql("select count(*) from jobs").scalar_one()
+
+    return Queue(name="database", push=push, is_empty=is_empty)
+
+
+@contextlib.contextmanager
+def queue_work(app: Path, queue: Queue, text: bytes) -> Iterator[Way]:
+    """A `queue:work`, warm. Idle it looks once a second, which does not tell."""
+    log = app / f"storage/logs/work-{queue.name}.txt"
+    command = ["php", "artisan", "--no-ansi", "queue:work", queue.name, "--sleep=1", "--memory=1024"]
+    document, given = json.loads(text), 0
+    with running(command, cwd=app, log=log, env=environment()) as process:
+
+        def is_done() -> bool:
+            assert process.poll() is None, log.read_text()
+            told = log.read_text()
+            assert "Failed" not in told, told[-2000:]
+            return queue.is_empty() and told.count("Processed:") == given
+
+        def work(jobs: int) -> float:
+            nonlocal given
+            given += jobs
             texts = [
-                json.dumps({**payload.document, "uuid": f"{n}", "id": f"{n}", "attempts": 0})
-                for n in range(jobs)
+                json.dumps({**document, "uuid": f"{n}", "id": f"{n}", "attempts": 0}) for n in range(jobs)
             ]
-            settled(worker.pid)
-            os.kill(worker.pid, signal.SIGSTOP)
-            client.rpush(key, *texts)
-            began = cpu_seconds(worker.pid)
-            os.kill(worker.pid, signal.SIGCONT)
-            wait_until("the queue is empty", is_empty, timeout=300)
-            return (cpu_seconds(worker.pid) - began) / jobs * 1e6
+            began = cpu_seconds(process.pid)
+            queue.push(texts)
+            wait_until("the queue is empty", is_done, timeout=300)
+            return (cpu_seconds(process.pid) - began) / jobs * 1e6
 
+        work(WARM)
+        settled(process.pid)
         yield work
 
 
-def processed(app: Path) -> int:
-    """Jobs that queue:work said it has finished well."""
-    log = (app / "storage/logs/work.txt").read_text()
-    assert "Failed" not in log, log[-2000:]
-    return log.count("Processed:")
+def create_worker_app(folder: Path, env: Mapping[str, str], jobs: Mapping[str, str]) -> Path:
+    """The app with the `null` broadcaster; its `database` queue lies on the server of `jobs` (.env lines)."""
+    app = create_app(folder, BROADCAST_CONNECTION="null", **env, **{f"JOBS_{k}": v for k, v in jobs.items()})
+    for name, before, after in (
+        ("queue", "'driver' => 'database',", "'driver' => 'database', 'connection' => 'jobs',"),
+        ("database", "'connections' => [", f"'connections' => [{JOBS_CONNECTION}"),
+    ):
+        config = app / f"config/{name}.php"
+        text = config.read_text()
+        assert before in text
+        config.write_text(text.replace(before, after, 1))
+    return app
 
 
 def measure(
-    kind: Kind, folder: Path, client: redis.Redis, env: dict[str, str], *, jobs: int, rounds: int
+    kind: Kind, folder: Path, queues: Sequence[Queue], null: Path, *, jobs: int, rounds: int
 ) -> Costs:
-    payload = recorded(kind.id)
+    text = recorded(kind.id)
     app = create_app(folder / kind.id)
-    null = create_app(
-        folder / f"{kind.id}-null", BROADCAST_CONNECTION="null", QUEUE_CONNECTION="redis", **env
-    )
-    native, php, worked = [], [], []
-    with queue_work(null, client) as work:
-        work(payload, max(20, jobs // 10))
-        for _ in range(rounds):
-            native.append(by_rung(app, "native", payload, jobs))
-            php.append(by_rung(app, "php", payload, jobs))
-            worked.append(work(payload, jobs))
-        wait_until(
-            "every job is told of",
-            functools.partial(lambda n: processed(null) == n, max(20, jobs // 10) + rounds * jobs),
-        )
-    return Costs(
-        native=statistics.median(native), php=statistics.median(php), queue_work=statistics.median(worked)
-    )
+    with contextlib.ExitStack() as stack:
+        ways = [stack.enter_context(rung(app, name, text)) for name in ("native", "php")]
+        ways += [stack.enter_context(queue_work(null, queue, text)) for queue in queues]
+        runs = [[way(jobs) for way in ways] for _ in range(rounds)]
+    native, php, out_of_redis, out_of_jobs = map(statistics.median, zip(*runs, strict=True))
+    return Costs(native=native, php=php, redis=out_of_redis, jobs=out_of_jobs)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a short run, for a first look")
     quick = parser.parse_args().quick
-    jobs, rounds = (300, 1) if quick else (1500, 3)
-    with (
-        tempfile.TemporaryDirectory(prefix="bridge-bench-") as folder,
-        redis_server() as server,
-        contextlib.closing(server.client()) as client,
-    ):
+    jobs, rounds = (200, 5) if quick else (500, 15)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-bench-")))
+        server = stack.enter_context(services.redis_server())
+        client = stack.enter_context(contextlib.closing(server.client()))
+        database = stack.enter_context(stack.enter_context(services.mariadb()).database())
+        engine = database.engine()
+        stack.callback(engine.dispose)
+        queues = (redis_queue(client), jobs_table(engine))
         env = {**server.env, "REDIS_PREFIX": PREFIX}
         print(f"CPU-us a job, Laravel {RELEASE}; {jobs} jobs, median of {rounds} runs in turn")
-        print(
-            f"{'event':10} {'native':>8} {'php':>8} {'queue:work':>11} {'php/native':>11} {'work/native':>12}"
-        )
+        print(f"{'':10} {'native':>8} {'php':>8} {'queue:work out of':>19}   {'times native':>20}")
+        print(f"{'event':10} {'':8} {'':8} {'redis':>9} {'jobs':>9}   {'php':>6} {'redis':>6} {'jobs':>6}")
         for kind in KINDS:
-            costs = measure(kind, Path(folder), client, env, jobs=jobs, rounds=rounds)
-            ratio = costs.queue_work / costs.native
-            verdict = "" if ratio >= kind.target else f"  BELOW the target of {kind.target:g}"
+            null = create_worker_app(folder / f"{kind.id}-null", env, database.env)
+            costs = measure(kind, folder, queues, null, jobs=jobs, rounds=rounds)
+            php, cheap, usual = (n / costs.native for n in (costs.php, costs.redis, costs.jobs))
+            verdict = "" if min(cheap, usual) >= kind.target else f"  BELOW the target of {kind.target:g}"
             print(
-                f"{kind.label:10} {costs.native:8,.0f} {costs.php:8,.0f} {costs.queue_work:11,.0f}"
-                f" {costs.php / costs.native:11.1f} {ratio:12.1f}{verdict}",
+                f"{kind.label:10} {costs.native:8,.0f} {costs.php:8,.0f} {costs.redis:9,.0f}"
+                f" {costs.jobs:9,.0f}   {php:6.1f} {cheap:6.1f} {usual:6.1f}{verdict}",
                 flush=True,
             )
 

@@ -47,6 +47,15 @@ values: st.SearchStrategy[Value] = st.recursive(scalars, _containers, max_leaves
 @example(PhpArray({0: 1, 1: 2}))
 @example(PhpArray({1: 1, 0: 2}))
 @example(PhpObject("stdClass", {b"5": 1, b"": 2}))
+@example(
+    PhpArray(
+        {
+            b"\\u007f/": b"\\u007f",
+            b"\x7f": b"\x7f\\\x7f\\\\u007f\\\\\x7fu007f",
+            3: "\u2028/\U0001f600\x7f".encode(),
+        }
+    )
+)
 def test_every_value_is_written_as_php_writes_it(php: Oracle, value: Value) -> None:
     theirs = php.json_encode(value)
     try:
