@@ -557,7 +557,7 @@ def pusher_app(app: AppSettings, settings: Settings) -> App:
         enabled=app.enabled,
         tls_only=app.tls_only,
         subscription_count=app.subscription_count,
-        activity_timeout=settings.activity_timeout,
+        activity_timeout=app.activity_timeout or settings.activity_timeout,
         limits=_limits(app, settings),
     )
 

@@ -1,7 +1,7 @@
 """Sockets and HTTP: the only room with asyncio. Performs what `pusher` decides.
 
-    uvicorn (listener) ──► api ────────► node.publish ──► hub ──► outbox ──► socket ──► client
+    uvicorn (listener, http) ──► api ────────► node.publish ──► hub ──► outbox ──► socket ──► client
             └── upgrade ──► socket ──► connection.receive ──► node.perform ─┘
 
-Everything here runs on one loop; `Node.publish_from_thread` is the one way in from other threads.
+`proxies` says who a client is, `certificate` what TLS shows. Everything here runs on one loop; `Node.publish_from_thread` is the one way in from other threads.
 """

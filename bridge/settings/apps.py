@@ -22,6 +22,7 @@ class AppSettings:
     connections        names in config/broadcasting.php whose broadcasts go to it; none for `[[apps]]` alone
     previous_secrets   still believed in signatures
     max_connections    at once, None: as many as the server takes
+    activity_timeout   seconds, None: as in `Settings`
     limits             those that differ from `Settings.limits`
     webhooks           besides `Settings.webhooks`
     """
@@ -35,6 +36,7 @@ class AppSettings:
     client_events: bool = True
     allowed_origins: tuple[str, ...] = ()
     max_connections: int | None = None
+    activity_timeout: int | None = None
     enabled: bool = True
     tls_only: bool = False
     subscription_count: bool = False
@@ -96,6 +98,7 @@ APP_FIELDS: dict[str, Reader] = {
     "client_events": switch,
     "allowed_origins": words,
     "max_connections": COUNT,
+    "activity_timeout": COUNT,
     "enabled": switch,
     "tls_only": switch,
     "subscription_count": switch,

@@ -165,6 +165,7 @@ secret = "new"
 previous_secrets = ["old", "older"]
 enabled = false
 tls_only = true
+activity_timeout = 30
 subscription_count = true
 limit_event_bytes = 100000
 limit_connections_per_address = 3
@@ -182,6 +183,7 @@ headers = { Authorization = "Bearer x" }
     assert first.limits == Limits(members=50)
     assert second.previous_secrets == ("old", "older")
     assert (second.enabled, second.tls_only, second.subscription_count) == (False, True, True)
+    assert (first.activity_timeout, second.activity_timeout) == (120, 30)
     assert second.limits == Limits(members=50, event_bytes=100_000, connections_per_address=3)
     own = Webhook(
         url="https://example.com/hook",
