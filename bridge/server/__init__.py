@@ -3,5 +3,6 @@
     uvicorn (listener, http) ──► api ────────► node.publish ──► hub ──► outbox ──► socket ──► client
             └── upgrade ──► socket ──► connection.receive ──► node.perform ─┘
 
-`proxies` says who a client is, `certificate` what TLS shows. Everything here runs on one loop; `Node.publish_from_thread` is the one way in from other threads.
+`proxies` says who a client is, `certificate` what TLS shows. Everything here runs on one loop;
+`Node.publish_from_thread` is the one way in from other threads.
 """

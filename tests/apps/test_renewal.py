@@ -40,7 +40,7 @@ class Serving:
         return asyncio.run(self._greeting(f"{self.scheme}://127.0.0.1:{self.port}/app/{key}"))
 
     async def _greeting(self, url: str) -> str:
-        # not the client with threads: over TLS, Python 3.11 now and then loses what two of them write and read
+        # not the client with threads: over TLS, Python 3.11 loses bytes when two of them write and read
         context = None
         if self.scheme == "wss":
             context = ssl.create_default_context()
