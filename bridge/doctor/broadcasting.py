@@ -49,7 +49,8 @@ def posts(subject: Subject) -> Found:
     """What Laravel sends itself (ShouldBroadcastNow, queue:work, Broadcast::) comes here too."""
     config = subject.laravel.config
     settings = subject.settings
-    for one in subject.laravel.broadcasting().connections.values():
+    broadcasting = subject.laravel.broadcasting()
+    for one in broadcasting.connections.values():
         if one.driver not in SERVED or not one.key or config.partial:
             continue
         prefix, key = one.driver.upper(), f"broadcasting.connections.{one.name}.options"
@@ -60,6 +61,7 @@ def posts(subject: Subject) -> Found:
                 what=f"{one.name} has no host: what Laravel posts itself goes to Pusher's own servers",
                 where=where,
                 mend=f"set {prefix}_HOST; on Laravel 8 also write host, port and scheme into the options",
+                hint=one.name != broadcasting.default,
             )
             continue
         if not isinstance(host, str) or not _is_loopback(host) or settings.port == 0:
@@ -83,11 +85,15 @@ def routes(subject: Subject) -> Found:
     """Private channels need /broadcasting/auth, and somebody who says who may listen."""
     if not subject.has_code:
         return
+    closed = ("private-", "presence-")
+    events = subject.events or ()
+    is_open = not any(channel.startswith(closed) for event in events for channel in event.channels)
     if not (subject.path / "routes/channels.php").is_file():
         yield Finding(
             what="routes/channels.php is missing: nobody can listen on a private or presence channel",
             where="routes/channels.php",
             mend="php artisan install:broadcasting from Laravel 11, else take the file of a fresh app",
+            hint=is_open,
         )
     provider = subject.path / "app/Providers/BroadcastServiceProvider.php"
     if provider.is_file() and not _is_registered(subject):
@@ -95,12 +101,14 @@ def routes(subject: Subject) -> Found:
             what="BroadcastServiceProvider is not registered, so there is no /broadcasting/auth",
             where="config/app.php, providers",
             mend=f"take {_PROVIDER}::class out of its comment, or list it in bootstrap/providers.php",
+            hint=is_open,
         )
     elif not any(_calls(subject)):
         yield Finding(
             what="nothing makes the route /broadcasting/auth, without which no private channel opens",
             where="app/Providers, routes, bootstrap/app.php",
             mend="call Broadcast::routes() in a provider, or withBroadcasting() in bootstrap/app.php",
+            hint=is_open,
         )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 
 from bridge.doctor.finding import Finding, Found, Subject
-from bridge.rooms import survey_app
 
 
 def rungs(subject: Subject) -> Found:
     """Every class that broadcasts through the queue is served by some rung."""
-    for one in survey_app(subject.settings) or ():
+    for one in subject.events or ():
         if one.rung == "refused":
             yield Finding(
                 what=f"{one.class_name} is refused: {one.why}",
@@ -21,10 +20,9 @@ def rungs(subject: Subject) -> Found:
 
 def mappings(subject: Subject) -> Found:
     """Every mapping of bridge.toml names a class that is there."""
-    survey = survey_app(subject.settings)
-    if survey is None:
+    if subject.events is None:
         return
-    names = [one.class_name for one in survey]
+    names = [one.class_name for one in subject.events]
     for name in subject.settings.events:
         file = subject.path / "app" / (name.removeprefix("App\\").replace("\\", "/") + ".php")
         if name in names or file.is_file():

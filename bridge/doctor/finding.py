@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 from bridge.errors import BridgeError, ConfigurationError
 from bridge.laravel.application import LaravelApp
+from bridge.resolvers.survey import Finding as Event
+from bridge.rooms import survey_app
 from bridge.settings import Settings
 
 
@@ -62,6 +64,11 @@ class Subject:
     def speaks_tls(self) -> bool:
         """Whether bridge's own port does."""
         return bool(self.settings.ssl_cert and self.settings.ssl_key)
+
+    @cached_property
+    def events(self) -> list[Event] | None:
+        """Every class that broadcasts; None where there is no source."""
+        return survey_app(self.settings)
 
     @cached_property
     def dotenv_lines(self) -> dict[str, list[int]]:
