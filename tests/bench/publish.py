@@ -46,8 +46,8 @@ class Case:
 FLOOR = Case(name="floor: a post answered with {}", server="tests.bench.http_floor", ratio=1.0)
 CASES = (
     FLOOR,
-    Case(name="one event, nobody listens", ratio=2.0),
-    Case(name="one event, one subscriber", subscribers=1, ratio=2.5),
+    Case(name="one event, nobody listens", ratio=2.5),
+    Case(name="one event, one subscriber", subscribers=1, ratio=3.5),
     Case(name="batch of 10, one subscriber", subscribers=1, events_per_request=10, ratio=6.0),
 )
 
@@ -203,7 +203,7 @@ class Subscriber:
 @contextmanager
 def serving(module: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     port = free_port()
-    command = [sys.executable, "-m", module, str(port)]
+    command = ["taskset", "-c", "0", sys.executable, "-m", module, str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             wait_for(port)

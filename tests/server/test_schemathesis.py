@@ -20,7 +20,7 @@ EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "")
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.timeout(0 if EXAMPLES else 300)
+@pytest.mark.timeout(0 if EXAMPLES else 900)
 async def test_what_the_document_says_is_what_is_served(tmp_path: Path) -> None:
     async with running() as server, server.client("presence-room", "news", "cache-prices"):
         process = await asyncio.create_subprocess_exec(
