@@ -163,7 +163,6 @@ def main() -> None:
         servers: dict[StoreName, object] = {
             "redis": stack.enter_context(services.redis_server()),
             "mariadb": stack.enter_context(services.mariadb()),
-            "sqlite": None,
         }
         print(f"{jobs} jobs that do nothing, median of {rounds} runs in turn; bridge with one PHP process")
         print(f"{'store':9} {'worker':13} {'jobs/s':>10} {'CPU-us/job':>12} {'bridge is':>10}")
