@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.queues.ahead import Ahead
 from bridge.queues.payload import BROADCASTS, Selection
 from bridge.queues.queue import Depth, Job
 from bridge.queues.sql import SqlConnection
@@ -90,6 +91,8 @@ class DatabaseQueue:
         self._jobs = jobs_table(table)
         self._takes = takes
         self._interval = interval or POLL_INTERVAL
+        self._ahead = Ahead(self._look_ahead, self._claim_one)
+        self._take = _take(self._jobs)
         self._page = _page(self._jobs, self._sql.dialect, takes)
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues, takes)
         self._skip_locked: bool | None = None
@@ -120,6 +123,9 @@ class DatabaseQueue:
             raise
 
     def reserve(self, limit: int) -> Sequence[Job]:
+        if limit == 1:
+            job = self._ahead.next()
+            return (job,) if job else ()
         started = time.monotonic()
         now = int(self._clock())
         found = self._sql.run(lambda connection: self._find(connection, limit, now))
@@ -143,6 +149,7 @@ class DatabaseQueue:
         active = tuple(queue for queue in self._queues if queue not in queues)
         if active != self._active:
             self._active = active
+            self._ahead.forget()
             self._poll = _poll(self._jobs, self._sql.dialect, active, self._takes)
 
     def wait(self, timeout: float) -> None:
@@ -235,15 +242,34 @@ class DatabaseQueue:
             while (wanted := limit - len(found)) > 0:
                 given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
                 rows = connection.execute(self._page, given).all()
-                for id, text in rows:
-                    if id not in self._foreign and (candidate := self._candidate(queue, id, text)):
+                for id, text, attempts in rows:
+                    if id not in self._foreign and (candidate := self._candidate(queue, id, text, attempts)):
                         found[id] = candidate
                 if len(rows) < wanted:
                     break
                 after = rows[-1][0]
         return found
 
-    def _candidate(self, queue: str, id: int, text: str | bytes) -> _Candidate | None:
+    def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
+        started = time.monotonic()
+        now = int(self._clock())
+        found = self._sql.run(lambda connection: self._find(connection, limit, now))
+        self._scan_rest = max(SCAN_INTERVAL, RESTING_SHARE * (time.monotonic() - started))
+        return list(found.items())
+
+    def _claim_one(self, seen: tuple[int, _Candidate]) -> Job | None:
+        id, row = seen
+        now = int(self._clock())
+        more = min(row.attempts + 1, MOST_ATTEMPTS)
+        given = {**self._times(now), "row": id, "before": row.attempts, "after": more}
+        if not self._sql.run(lambda connection: connection.execute(self._take, given).rowcount):
+            return None
+        receipt = Reservation(id=id, attempts=more, reserved_at=now)
+        return Job(
+            queue=row.queue, payload=row.payload, document=row.document, attempts=more, receipt=receipt
+        )
+
+    def _candidate(self, queue: str, id: int, text: str | bytes, attempts: int) -> _Candidate | None:
         payload = text.encode() if isinstance(text, str) else bytes(text)
         document = self._takes.document(queue, payload)
         if document is None:
@@ -251,7 +277,7 @@ class DatabaseQueue:
                 self._foreign.clear()
             self._foreign.add(id)
             return None
-        return _Candidate(queue=queue, payload=payload, document=document)
+        return _Candidate(queue=queue, payload=payload, document=document, attempts=attempts)
 
     def _claim(self, connection: sa.Connection, ids: Sequence[int], now: int) -> dict[int, int] | None:
         """Id → attempts of those rows that were still free and are now ours."""
@@ -305,6 +331,7 @@ class _Candidate:
     queue: str
     payload: bytes
     document: Mapping[str, object]
+    attempts: int
 
 
 def skips_locked(version: str) -> bool:
@@ -332,12 +359,12 @@ def jobs_table(name: str) -> sa.TableClause:
 
 
 def _page(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any]:
-    """Free rows of one queue that look like ours, from an id on: id and payload."""
+    """Free rows of one queue that look like ours, from an id on: id, payload and attempts."""
     row = jobs.c
     # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
     payload = sa.cast(row.payload, sa.LargeBinary) if dialect == "sqlite" else row.payload
     return (
-        sa.select(row.id, payload)
+        sa.select(row.id, payload, row.attempts)
         .where(
             row.queue == sa.bindparam("queue"),
             row.id > sa.bindparam("after"),
@@ -346,6 +373,16 @@ def _page(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any
         )
         .order_by(row.id)
         .limit(sa.bindparam("wanted", type_=sa.Integer()))
+    )
+
+
+def _take(jobs: sa.TableClause) -> sa.Update:
+    """One row becomes reserved, if it is as it was seen and still free."""
+    row = jobs.c
+    return (
+        jobs.update()
+        .where(row.id == sa.bindparam("row"), row.attempts == sa.bindparam("before"), _is_free(jobs))
+        .values(reserved_at=sa.bindparam("now"), attempts=sa.bindparam("after"))
     )
 
 

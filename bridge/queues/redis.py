@@ -40,6 +40,7 @@ from redis.exceptions import (
 )
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.queues.ahead import Ahead
 from bridge.queues.payload import BROADCASTS, Selection, queued_at, whole_number, with_attempts
 from bridge.queues.queue import Depth, Job
 
@@ -117,6 +118,7 @@ class RedisQueue:
         self._takes = takes
         self._tokens = tokens
         self._interval = interval or POLL_INTERVAL
+        self._ahead = Ahead(self._look_ahead, self._claim_one)
         self._woken = threading.Event()
         self._waiter: redis.Redis | None = None
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
@@ -164,6 +166,10 @@ class RedisQueue:
             raise _unavailable(error) from error
 
     def reserve(self, limit: int) -> Sequence[Job]:
+        if limit == 1 and self._tokens == "none":
+            with self._translated():
+                job = self._ahead.next()
+            return (job,) if job else ()
         jobs: list[Job] = []
         with self._translated():
             self._unfinished = False
@@ -177,7 +183,10 @@ class RedisQueue:
         return jobs
 
     def pause(self, queues: Collection[str]) -> None:
-        self._active = {queue: keys for queue, keys in self._keys.items() if queue not in queues}
+        active = {queue: keys for queue, keys in self._keys.items() if queue not in queues}
+        if active != self._active:
+            self._active = active
+            self._ahead.forget()
 
     def wait(self, timeout: float) -> None:
         until = time.monotonic() + min(timeout, TICK)
@@ -258,14 +267,10 @@ class RedisQueue:
             waiter.close()
 
     def _reserve_from(self, queue: str, keys: Keys, limit: int) -> list[Job]:
-        now = int(self._clock())
-        head, length = self._look(queue, keys, limit, now)
-        found = self._ours(queue, head)
-        at_head = len(found)
-        if at_head < limit and length > len(head):
-            found += self._look_behind(queue, keys, len(head))[: limit - at_head]
+        found, at_head = self._find(queue, keys, limit)
         if not found:
             return []
+        now = int(self._clock())
         tokens = len(found) if self._tokens == "none" else 1 if queue in self._owed else 0
         # one argument for all: of many, redis-py would send each few KB apart
         packed = b"".join(_sized(one.entry) + _sized(one.reserved) for one in found)
@@ -275,6 +280,31 @@ class RedisQueue:
         if place := self._places.get(queue):
             place.position -= sum(number <= at_head for number in taken)
         return [found[number - 1].job(queue) for number in taken]
+
+    def _find(self, queue: str, keys: Keys, limit: int) -> tuple[list[_Found], int]:
+        """Up to `limit` jobs of ours that wait, and how many of them stand at the head of the list."""
+        head, length = self._look(queue, keys, limit, int(self._clock()))
+        found = self._ours(queue, head)
+        at_head = len(found)
+        if at_head < limit and length > len(head):
+            found += self._look_behind(queue, keys, len(head))[: limit - at_head]
+        return found, at_head
+
+    def _look_ahead(self, limit: int) -> list[tuple[str, _Found]]:
+        self._unfinished = False
+        seen: list[tuple[str, _Found]] = []
+        for queue, keys in self._active.items():
+            if len(seen) < limit:
+                seen += [(queue, one) for one in self._find(queue, keys, limit - len(seen))[0]]
+        return seen
+
+    def _claim_one(self, seen: tuple[str, _Found]) -> Job | None:
+        queue, one = seen
+        keys = self._keys[queue]
+        until = int(self._clock()) + self._retry_after
+        packed = _sized(one.entry) + _sized(one.reserved)
+        taken = self._script("claim", (keys.list, keys.reserved, keys.notify), (until, 1, packed))
+        return one.job(queue) if taken else None
 
     def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:
         """Due members are migrated. Returns the first `limit` entries of the list, and its length."""
@@ -289,7 +319,7 @@ class RedisQueue:
             return pipeline.execute()
 
         due, expired, head, length, last = self._with_scripts(look)
-        self._seen[queue] = (length, last)
+        self._seen[queue] = self._mark(length, last)
         self._unfinished = self._unfinished or MIGRATED in (due, expired)
         return head, length
 
@@ -346,8 +376,12 @@ class RedisQueue:
         seen: dict[str, object] = {}
         for queue in self._active:
             tokens += next(answers)
-            seen[queue] = (next(answers), next(answers))
+            seen[queue] = self._mark(next(answers), next(answers))
         return tokens > 0, seen
+
+    def _mark(self, length: int, last: object) -> object:
+        """What changes when there may be something new in a list of that length and last entry."""
+        return last if self._tokens == "all" else (length, last)
 
     def _block(self) -> None:
         """Waits for a token, at most TICK seconds."""
@@ -363,6 +397,8 @@ class RedisQueue:
             self._blocked_as = None
         if woken_by:
             self._owed.add(notify[woken_by[0]])
+            if self._tokens == "all":
+                self._client.delete(woken_by[0])  # what they stand for is looked at next
 
     def _script(self, name: str, keys: Sequence[bytes], arguments: Iterable[object] = ()) -> Any:
         rest: tuple[Any, ...] = (*keys, *arguments)

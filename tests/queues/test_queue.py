@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bridge.queues.queue import Depth, Job, Queue
+from bridge.queues.queue import Job, Queue
 from tests.queues.stores import RETRY_AFTER, Store, broadcast, foreign, uuid_of, uuids
 
 
@@ -244,10 +244,8 @@ def test_depth_counts_pending_delayed_and_reserved(store: Store) -> None:
     store.push(foreign())
     queue = store.queue("default", "empty")
     queue.reserve(1)
-    assert queue.depth() == {
-        "default": Depth(pending=3, delayed=2, reserved=1),
-        "empty": Depth(pending=0, delayed=0, reserved=0),
-    }
+    depths = {name: (of.pending, of.delayed, of.reserved) for name, of in queue.depth().items()}
+    assert depths == {"default": (3, 2, 1), "empty": (0, 0, 0)}
 
 
 def test_wait_ends_when_a_job_is_pushed(store: Store) -> None:
