@@ -493,6 +493,7 @@ class ModelClass:
         local = made.description.local.encode()
         if local not in view.attributes:
             raise Refused(f"the relation {name}() needs {made.description.local}, which was not read")
+        relations.require_plain_key(view, made.description.local)
         return made
 
     # ---- Native ------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from bridge.php.operators import to_bool
 from bridge.php.values import PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
-    from bridge.laravel.models.model import ModelClass
+    from bridge.laravel.models.model import ModelClass, View
 
 _SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
 PIVOT = _SPACE + "Pivot"
@@ -374,6 +374,22 @@ def _comparable(key: Value) -> Value:
     return str(key).encode() if isinstance(key, int) else key
 
 
+def require_plain_key(view: View, name: str) -> None:
+    """Refused where Eloquent matches models by another value than the column holds: it asks accessors and
+    casts."""
+    cast, held = view.setup.casts.get(name.encode()), view.attributes.get(name.encode())
+    changed = cast is not None and (
+        cast.whole.lower() not in _KEY_CASTS
+        or (isinstance(held, bytes) and not held.isdigit() and cast.whole.lower() != "string")
+    )
+    if changed or view.setup.accessor(name):
+        raise Refused(f"a relation by {view.model.class_name}::${name}, which has an accessor or a cast")
+
+
+# By these the key stays the same text, where it is a key at all.
+_KEY_CASTS = ("int", "integer", "string")
+
+
 def _query(
     models: ModelClass, php: Evaluator, parent: PhpObject, description: Description, keys: Sequence[Value]
 ) -> list[tuple[PhpObject, Value]]:
@@ -405,6 +421,7 @@ def query_of(models: ModelClass, php: Evaluator, description: Description, keys:
     if facts.scope is not None:
         raise facts.scope
     table, pivot = blank.setup.table, description.pivot_table
+    require_plain_key(blank, description.related_key if pivot else description.foreign)
     join = None
     if pivot:
         columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
