@@ -173,6 +173,11 @@ try {
   await page.locator('#failed-note', { hasText: '1 job back in the queue.' }).waitFor();
   await page.locator('.failure').waitFor({ state: 'detached' });
 
+  await panel(page, 'broadcasts');
+  const again = page.locator('.way', { hasText: event.split('\\').at(-1) });
+  await again.locator('.steps li', { hasText: 'Sent to 1' }).waitFor();
+  const retried = await again.locator('.steps b').allTextContents();
+
   // a reload needs no password; every panel in every look: no fault, and nothing wider than the window
   const wide = [];
   for (const [look, options] of Object.entries(LOOKS)) {
@@ -198,7 +203,7 @@ try {
 
   await page.locator('#logout').click();
   await page.locator('#password').waitFor();
-  tell({ straight, queued, steps, bars, reason, faults: found, wide, complaints, foreign, source });
+  tell({ straight, queued, steps, retried, bars, reason, faults: found, wide, complaints, foreign, source });
 } catch (problem) {
   tell({ problem: String(problem.stack), complaints });
   process.exitCode = 1;

@@ -42,6 +42,7 @@ def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
     assert json.loads(seen["straight"]) == {"text": "straight <b>ы</b>"}
     assert json.loads(seen["queued"]) == {"text": "queued"}
     assert seen["steps"] == ["Queued", "Reserved", "Resolved: framework", "Published", "Sent to 1", "Done"]
+    assert seen["retried"][2] == "Resolved: native"
     assert any("framework" in bar for bar in seen["bars"])
     assert "file_get_contents" in seen["reason"]
     assert seen["faults"] == []

@@ -70,7 +70,8 @@ export function brief(value) {
 export function span(milliseconds) {
   if (milliseconds < 1000) return `${brief(milliseconds)} ms`;
   if (milliseconds < 120_000) return `${brief(milliseconds / 1000)} s`;
-  return milliseconds < 7_200_000 ? `${Math.round(milliseconds / 60_000)} min` : `${Math.round(milliseconds / 3_600_000)} h`;
+  if (milliseconds < 7_200_000) return `${Math.round(milliseconds / 60_000)} min`;
+  return milliseconds < 172_800_000 ? `${Math.round(milliseconds / 3_600_000)} h` : `${number(Math.round(milliseconds / 86_400_000))} days`;
 }
 
 export function pretty(text) {

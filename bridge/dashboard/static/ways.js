@@ -16,8 +16,10 @@ function draw() {
   at('ways').replaceChildren(...ways.map(item));
 }
 
-/** What a list of steps says as a whole. */
-function told({ id, steps }) {
+/** What a list of steps says as a whole: of a job that came again, its last try. */
+function told({ id, steps: all }) {
+  const steps = all.slice(Math.max(0, all.findLastIndex((row) => row.step === 'reserved')));
+  const tries = all.filter((row) => row.step === 'reserved').length;
   const reserved = steps.find((row) => row.step === 'reserved');
   const resolved = steps.find((row) => row.step === 'resolved');
   const sent = steps.filter((row) => row.kind === 'broadcast');
@@ -25,16 +27,16 @@ function told({ id, steps }) {
   const first = steps[0];
   const channels = [...new Set(sent.flatMap((row) => row.channel.split(', ')))];
   const event = resolved?.event || reserved?.event || sent[0]?.event || '';
-  return { id, first, reserved, resolved, sent, ended, channels, event, words: [id, event, ...channels, resolved?.rung, ended?.why].join(' ') };
+  return { id, first, tries, reserved, resolved, sent, ended, channels, event, words: [id, event, ...channels, resolved?.rung, ended?.why].join(' ') };
 }
 
-function item({ id, first, reserved, resolved, sent, ended, channels, event }) {
+function item({ id, first, tries, reserved, resolved, sent, ended, channels, event }) {
   const steps = [];
   const from = reserved?.at;
   const after = (row) => (from === undefined ? '' : `+ ${span(Math.max(0, row.at - from) * 1000)}`);
   if (reserved) {
     steps.push(step('queued', 'Queued', queued(reserved)));
-    steps.push(step('', 'Reserved', reserved.attempts > 1 ? `attempt ${reserved.attempts}` : reserved.queue));
+    steps.push(step('', 'Reserved', tries > 1 || reserved.attempts > 1 ? `try ${Math.max(tries, reserved.attempts)}` : reserved.queue));
   }
   if (resolved) steps.push(step('resolved', resolved.rung ? `Resolved: ${resolved.rung}` : 'Not resolved', `in ${span(resolved.ms)}`));
   if (sent.length) {
