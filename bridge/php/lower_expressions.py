@@ -32,12 +32,18 @@ def _integer(self: Lower, tree: Tree) -> n.Expression:
     text = text_of(tree).replace("_", "").lower()
     if re.fullmatch(r"0[0-7]+", text):
         text = "0o" + text[1:]
-    number = int(text, 0)
+    try:
+        number = int(text, 0)
+    except ValueError:  # what the parser took for a number
+        self.refuse(tree, f"the number {text[:20]}")
     return n.Literal(line=line_of(tree), value=number if number <= INT_MAX else float(number))
 
 
 def _float(self: Lower, tree: Tree) -> n.Expression:
-    return n.Literal(line=line_of(tree), value=float(text_of(tree).replace("_", "")))
+    try:
+        return n.Literal(line=line_of(tree), value=float(text_of(tree).replace("_", "")))
+    except ValueError:
+        self.refuse(tree, f"the number {text_of(tree)[:20]}")
 
 
 def _boolean(self: Lower, tree: Tree) -> n.Expression:

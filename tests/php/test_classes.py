@@ -6,7 +6,7 @@ import pytest
 
 from bridge.errors import Refused
 from bridge.php.classes import ClassTable
-from bridge.php.syntax import declarations
+from bridge.php.syntax import declarations, lower_body
 
 TRAITS = "trait A { function f() { } } trait B { function f() { } } "
 
@@ -67,3 +67,10 @@ def test_private_properties_of_a_parent_are_stored_and_not_reflected() -> None:
 def test_whether_a_class_is_another_may_be_unknown(ancestor: str, answer: bool | None) -> None:
     classes = table("interface I { } class P implements I, Gone { } class C extends P { }")
     assert classes.is_a("C", ancestor) is answer
+
+
+@pytest.mark.parametrize("expression", ["$Nfn($y) ?? $ y+ .", "$x + .", "0b2", "0x", "09"])
+def test_what_is_no_number_is_refused(expression: str) -> None:
+    source = f"<?php class A {{ function f($y) {{ return {expression}; }} }}".encode()
+    with pytest.raises(Refused):
+        lower_body(declarations(source, "A.php")["A"].methods["f"])
