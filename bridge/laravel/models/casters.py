@@ -15,6 +15,7 @@ from bridge.laravel.models import state
 from bridge.laravel.models.casts import Casting, NamedCast, cast_value, is_cast, written
 from bridge.laravel.version import Version
 from bridge.php.evaluate import Evaluator, PhpClosure
+from bridge.php.operators import to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 _CONTRACTS = "Illuminate\\Contracts\\Database\\Eloquent\\"
@@ -91,7 +92,7 @@ def for_array(model: PhpObject, key: bytes, cast: NamedCast, made: Value, php: E
     """`serializeClassCastableAttribute`, where the app's cast class has `serialize`."""
     if made is None or php.classes.method(cast.name, "serialize") is None:
         return made
-    if not isinstance(made, PhpObject | EnumCase | PhpArray) and not made:
+    if not isinstance(made, PhpObject | EnumCase | PhpArray) and not to_bool(made):
         raise Refused(f"the serialize() of {cast.name} for an empty value, in which releases differ,")
     attributes = state.array(model, "attributes").copy()
     return php.call_method(_caster(cast, php), "serialize", (model, key, made, attributes))

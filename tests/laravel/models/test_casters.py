@@ -253,3 +253,14 @@ def test_a_collection_of_enums_shows_values_from_the_release_that_has_it(
         assert f'"it":[{shown},' in resolution.broadcasts[0].data
         assert f'"it":{shown}}}]' in resolution.broadcasts[0].data
     assert "does not have it" in case.refused(version="9.48")
+
+
+@pytest.mark.parametrize("value", ["0", ""])
+def test_a_serialize_is_refused_for_what_php_takes_for_empty(case: Case, value: str) -> None:
+    text = (
+        "class Text implements CastsAttributes { public function get($model, $key, $value, $attributes)"
+        " { return (string) $value; } public function set($model, $key, $value, $attributes) { return $value; }"
+        " public function serialize($model, string $key, $value, array $attributes) { return 'serialized'; } }"
+    )
+    cast(case, "Text", text, value, "$this->post")
+    assert "empty value" in case.refused()
