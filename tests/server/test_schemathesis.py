@@ -8,11 +8,12 @@ import asyncio
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.server.running import running
+from tests.server.running import APP, running
 
 HERE = Path(__file__).parent
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "")
@@ -22,7 +23,8 @@ EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.timeout(0 if EXAMPLES else 900)
 async def test_what_the_document_says_is_what_is_served(tmp_path: Path) -> None:
-    async with running() as server, server.client("presence-room", "news", "cache-prices"):
+    patient = replace(APP, activity_timeout=3_600, ping_interval=3_600)  # the client answers no ping
+    async with running(patient) as server, server.client("presence-room", "news", "cache-prices"):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", HERE / "schemathesis.toml"),
             *(
