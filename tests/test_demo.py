@@ -121,7 +121,7 @@ def test_an_event_of_each_kind_arrives(demo: Demo) -> None:
     with subscribed(demo, *CHANNELS) as client:
         for message in receive(client, 60):
             arrived[message["channel"]] = message["event"]
-            assert abs(time.time() * 1000 - _pushed_at(json.loads(message["data"]))) < 5_000
+            assert abs(time.time() * 1000 - _pushed_at(json.loads(message["data"]))) < 60_000
             if len(arrived) == len(CHANNELS):
                 break
     assert arrived == CHANNELS
