@@ -24,20 +24,19 @@ class Lanes:
 
     queue   the driver for broadcasts, which may not take what the lanes take
     failed  where broadcasts go that cannot be sent
+    why     other jobs are left, where they are
     """
 
     lanes: Sequence[Lane]
     ending: Ending
     queue: Queue
     failed: FailedJobs
+    why: str
 
     @classmethod
-    def build(cls, settings: Settings, paused: Callable[[], Collection[str]]) -> Lanes:
+    def build(cls, settings: Settings, paused: Callable[[], Collection[str] | None]) -> Lanes:
         """Nothing is connected or started yet. `paused`: queues from which nothing may be taken now."""
         others = other_jobs(settings)
-        if others.takes is None:
-            about = {"action": "other_jobs", "why": others.why}
-            log.info("jobs that are no broadcasts are left in the queue", extra=about)
         ending = Ending(
             lanes=1 + (settings.workers if others.takes else 0),
             most=1 if settings.once else settings.max_jobs,
@@ -48,6 +47,7 @@ class Lanes:
             ending,
             build_queue(settings, tokens=others.tokens[0]),
             build_failed_jobs(settings.laravel),
+            others.why,
         )
 
     def recycle(self) -> None:
@@ -76,6 +76,9 @@ class Crew:
         return {"ready": answers, "queue": answers, **runs}
 
     def start(self) -> None:
+        if not self.others.lanes:
+            about = {"action": "other_jobs", "why": self.others.why}
+            log.info("jobs that are no broadcasts are left in the queue", extra=about)
         self.worker.start()
         for lane in self.others.lanes:
             lane.start()

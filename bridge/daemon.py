@@ -165,7 +165,7 @@ class Deployed:
         restarted: Callable[[], object] = lambda: None,
     ) -> None:
         self._restarted = restarted
-        self.known_paused: Collection[str] = settings.queue_names()  # nothing is taken before the first look
+        self.known_paused: Collection[str] | None = None  # before the first look
         self._publish = publish
         self._tell = tell
         self._php = php
@@ -192,8 +192,8 @@ class Deployed:
             self._renew()
             self._renewed.set()
         self._locks.retry()
-        self.known_paused = self._signals.paused()
-        return self.known_paused
+        self.known_paused = paused = self._signals.paused()
+        return paused
 
     def renew(self, within: float = 5.0) -> None:
         """As after `queue:restart`; from another thread. Waits for it, but `within` seconds at most."""

@@ -311,7 +311,7 @@ def other_jobs(settings: Settings) -> OtherJobs:
 
 
 def build_lanes(
-    settings: Settings, jobs: OtherJobs, *, paused: Callable[[], Collection[str]], ending: Ending
+    settings: Settings, jobs: OtherJobs, *, paused: Callable[[], Collection[str] | None], ending: Ending
 ) -> list[Lane]:
     """The lanes that run other jobs; no process is started yet."""
     if jobs.takes is None:

@@ -46,7 +46,8 @@ class Lane:
     resident  has one process
     retries   for a job that ended its process
     timeout   seconds, for jobs that name none; 0: none
-    paused    the queues from which nothing shall be taken now; asked before every reservation
+    paused    the queues from which nothing shall be taken now, None where that is not known yet; asked before
+              every reservation
     ending    when to stop by itself
     """
 
@@ -57,7 +58,7 @@ class Lane:
         *,
         retries: Retries,
         timeout: int = 60,
-        paused: Callable[[], Collection[str]] = frozenset,
+        paused: Callable[[], Collection[str] | None] = frozenset,
         ending: Ending | None = None,
         name: str = "jobs",
     ) -> None:
@@ -138,7 +139,10 @@ class Lane:
         if self._resident.down is not None:
             self._stopping.wait(IDLE)
             return None
-        self._queue.pause(self._paused())
+        paused = self._paused()
+        if paused is None:
+            return None
+        self._queue.pause(paused)
         turn = self._ending.turn(1)
         jobs = self._patiently(partial(self._queue.reserve, turn.jobs)) if turn.jobs else ()
         self._ending.took(turn, len(jobs))

@@ -41,6 +41,13 @@ def app(original: App, tmp_path: Path) -> App:
     return copied(original, tmp_path / "app")
 
 
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[services.Redis]:
+    """One of its own: queues of other tests would be findings."""
+    with services.redis_server() as server:
+        yield server
+
+
 @pytest.fixture
 def on_redis(app: App, redis_server: services.Redis) -> Iterator[App]:
     prefix = f"doctor_{os.urandom(4).hex()}_"

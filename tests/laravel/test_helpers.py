@@ -102,7 +102,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "value": ("5", "fn () => 6", "fn ($a, $b) => $a . $b, 'x', 'y'"),
     "with": ("5", "5, fn ($v) => $v + 1"),
 }
-BARE = {"config", "env", "info", "logger", "str", "enum_value", "illuminate\\support\\enum_value"}
+BARE = {"config", "env", "request", "info", "logger", "str", "enum_value", "illuminate\\support\\enum_value"}
 
 
 def test_every_function_has_a_case() -> None:

@@ -377,7 +377,9 @@ async def test_every_message_of_a_client_is_told() -> None:
     async with running() as server, server.client("news") as client:
         await client.silence()
         received = [happening for happening in server.happenings if isinstance(happening, Received)]
-        assert received == [Received(app_id="app-id", socket_id=client.socket_id)] * 2
+        ping = len(json.dumps({"event": "pusher:ping", "data": {}}))
+        assert [(it.app_id, it.socket_id) for it in received] == [("app-id", client.socket_id)] * 2
+        assert received[0].size > ping == received[1].size
 
 
 # The end
