@@ -55,5 +55,3 @@ packages:
 $(NODE_MODULES): fixtures/browser/package-lock.json | packages
 	cd fixtures/browser && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
-
-comma := ,
