@@ -4,6 +4,7 @@
 # make format  ruff format
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
 # make chaos   faults on purpose: ROW=kill; FLAGS=… for it
+# make fuzz    mutated input: TARGET=reader or source; SECONDS=600; installs atheris
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +13,7 @@ BENCH ?= queues fanout publish dashboard queue_work resolve other_jobs
 QUICK ?=
 CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos/*.py))))
 
-.PHONY: demo test lint format bench chaos packages
+.PHONY: demo test lint format bench chaos fuzz packages
 
 demo: .venv/.installed
 	$(BIN)/bridge demo
@@ -36,6 +37,11 @@ bench: packages .venv/.installed-dev
 chaos: packages .venv/.installed-dev
 	$(if $(ROW),,$(error make chaos: name a row, ROW=$(or $(CHAOS))))
 	$(BIN)/python -m tests.chaos.$(ROW) $(FLAGS)
+
+fuzz: .venv/.installed-dev
+	$(if $(TARGET),,$(error make fuzz: name a target, TARGET=reader or TARGET=source))
+	$(BIN)/pip install --quiet --disable-pip-version-check atheris
+	$(BIN)/python -m tests.fuzz $(TARGET) $(SECONDS)
 
 # The servers, PHP, Laravel, Node and Chromium of the tests.
 packages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -36,7 +37,10 @@ def _integer(self: Lower, tree: Tree) -> n.Expression:
         number = int(text, 0)
     except ValueError:  # what the parser took for a number
         self.refuse(tree, f"the number {text[:20]}")
-    return n.Literal(line=line_of(tree), value=number if number <= INT_MAX else float(number))
+    try:
+        return n.Literal(line=line_of(tree), value=number if number <= INT_MAX else float(number))
+    except OverflowError:
+        return n.Literal(line=line_of(tree), value=math.inf)
 
 
 def _float(self: Lower, tree: Tree) -> n.Expression:
@@ -281,6 +285,8 @@ def _function_call(self: Lower, tree: Tree) -> n.Expression:
     lowered = written.lower()
     if lowered in ("isset", "empty"):
         operands = tuple(argument.value for argument in self.arguments(arguments))
+        if not operands or (lowered == "empty" and len(operands) > 1):  # a compile error in PHP
+            self.refuse(tree, f"{lowered}() of {len(operands)} expressions")
         if lowered == "isset":
             return n.Isset(line=line_of(tree), operands=operands)
         return n.Empty(line=line_of(tree), operand=operands[0])

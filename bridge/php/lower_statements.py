@@ -100,7 +100,10 @@ def _switch(self: Lower, tree: Tree) -> n.Statement:
 
 def _leave(self: Lower, tree: Tree) -> n.Statement:
     parts = children_of(tree)
-    levels = int(text_of(parts[0])) if parts else 1
+    given = text_of(parts[0]) if parts else "1"
+    levels = int(given) if given.isascii() and given.isdecimal() and len(given) < 4 else 0
+    if not levels:  # a compile error in PHP
+        self.refuse(tree, f"a {tree.type.partition('_')[0]} of {given[:20]} levels")
     return n.Leave(line=line_of(tree), levels=levels, again=tree.type == "continue_statement")
 
 
