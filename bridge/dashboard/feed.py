@@ -1,7 +1,8 @@
 """The stream to the page: server-sent events, four frames a second at most.
 
 What a frame costs does not grow with the traffic: it has at most so many rows, those that need a look first,
-and says how many it left out.
+and says how many it left out. Nor does it grow with the pages: a frame is made once, by whoever comes first
+when it is due, and all get the same bytes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,14 +23,21 @@ from bridge.pusher.happenings import Published
 from bridge.queues.steps import JobStep
 
 INTERVAL = 0.25  # seconds between frames
+BUSY_INTERVAL = 0.5  # after one that had to leave rows out: nobody can read more, and the page rests
 MOST_ROWS = 25  # of a frame
 FIRST_ROWS = 150  # of the first frame
 MOST_WAYS = 60
 WATCHERS = 8  # pages at once
+EARLY = 0.01  # seconds that a timer may be too early
+KEPT = 8  # frames; a page that is further behind begins anew
 
 
 class Feed:
-    """`summary` gives what is shown beside the points: small, and quickly made."""
+    """`summary` gives what is shown beside the points: small, and quickly made. Lives on one loop.
+
+    A frame has the rows after those of the frame before; a page's first frame has what is known so far, and
+    `since`, by which a page that comes back knows whether the rows are still numbered as before.
+    """
 
     def __init__(
         self,
@@ -42,36 +52,66 @@ class Feed:
         self._chart = chart
         self._summary = summary
         self._is_over = is_over
+        self._since = round(time.time(), 3)
+        self._frames: deque[bytes] = deque(maxlen=KEPT)
+        self._made = 0  # frames ever
+        self._due_at = 0.0
+        self._number = 0  # of the last entry that is in a frame
+        self._drawn = 0  # points that are in a frame
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Server-sent events until the server stops; the first has what is known so far."""
+        """Server-sent events until the server stops."""
         self.watchers += 1
         try:
-            entries, number = self._journal.newest(0, FIRST_ROWS)
-            drawn = self._chart.numbers
-            yield _frame(
-                rows=[row(entry) for entry in entries],
-                points=[asdict(point) for point in self._chart.points],
-                summary=self._summary(),
-            )
+            if self.watchers > 1:
+                self._make()  # what the others have not got yet; then this one begins where they are
+            seen = self._made
+            yield self._first()
             while not self._is_over():
-                await asyncio.sleep(INTERVAL)
-                fields: dict[str, Any] = {}
-                entries, latest = self._journal.newest(number, MOST_ROWS)
-                if entries:
-                    missed, number = latest - number - len(entries), latest
-                    fields["rows"] = [row(entry) for entry in entries]
-                    fields |= {"missed": missed} if missed else {}
-                if self._chart.numbers > drawn:
-                    new = min(self._chart.numbers - drawn, len(self._chart.points))
-                    drawn = self._chart.numbers
-                    points = itertools.islice(reversed(self._chart.points), new)
-                    fields["points"] = [asdict(point) for point in reversed(list(points))]
-                    fields["summary"] = self._summary()
-                if fields:
-                    yield _frame(**fields)
+                rest = self._due_at - time.monotonic()
+                await asyncio.sleep(rest if rest > 0 else INTERVAL)
+                if time.monotonic() >= self._due_at - EARLY:
+                    self._make()
+                missing, seen = self._made - seen, self._made
+                if missing > len(self._frames):
+                    yield self._first()
+                elif missing:
+                    yield b"".join(itertools.islice(self._frames, len(self._frames) - missing, None))
         finally:
             self.watchers -= 1
+
+    def _first(self) -> bytes:
+        """For one page."""
+        entries, number = self._journal.newest(0, FIRST_ROWS)
+        if self.watchers == 1:
+            self._number, self._drawn = number, self._chart.numbers
+        return _frame(
+            since=self._since,
+            rows=[row(entry) for entry in entries],
+            points=[asdict(point) for point in self._chart.points],
+            summary=self._summary(),
+        )
+
+    def _make(self) -> None:
+        """The next frame, for all; none where nothing has happened."""
+        interval = INTERVAL
+        fields: dict[str, Any] = {}
+        entries, latest = self._journal.newest(self._number, MOST_ROWS)
+        if entries:
+            missed, self._number = latest - self._number - len(entries), latest
+            fields["rows"] = [row(entry) for entry in entries]
+            if missed:
+                fields["missed"], interval = missed, BUSY_INTERVAL
+        if self._chart.numbers > self._drawn:
+            new = min(self._chart.numbers - self._drawn, len(self._chart.points))
+            self._drawn = self._chart.numbers
+            points = itertools.islice(reversed(self._chart.points), new)
+            fields["points"] = [asdict(point) for point in reversed(list(points))]
+            fields["summary"] = self._summary()
+        self._due_at = time.monotonic() + interval
+        if fields:
+            self._frames.append(_frame(**fields))
+            self._made += 1
 
 
 def ways(journal: Journal) -> list[Row]:

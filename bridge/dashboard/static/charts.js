@@ -53,8 +53,8 @@ function point(index) {
   draw();
 }
 
-export function addPoints(more) {
-  points = (more.length > 1 ? more : [...points, ...more]).slice(-KEPT);
+export function addPoints(more, all) {
+  points = (all ? more : [...points, ...more]).slice(-KEPT);
   draw();
 }
 

@@ -1,7 +1,7 @@
 // The frame around the panels: session, navigation, keys, and the stream from the server.
 import { ask, at, base, believe, make, number, plural } from './dom.js';
 import { addPoints, showSummary } from './charts.js';
-import { addRows, togglePause } from './stream.js';
+import { addRows, startRows, togglePause } from './stream.js';
 import { fillApps } from './create.js';
 import { countFailed } from './failed.js';
 import './lists.js';
@@ -56,9 +56,10 @@ function listen() {
     if (source.readyState === EventSource.CLOSED) setTimeout(begin, 2_000);
   };
   source.onmessage = ({ data }) => {
-    const { rows = [], points = [], summary, missed = 0 } = JSON.parse(data);
+    const { since, rows = [], points = [], summary, missed = 0 } = JSON.parse(data);
+    if (since) startRows(since);
     if (rows.length) addRows(rows, missed);
-    if (points.length) addPoints(points);
+    if (points.length) addPoints(points, Boolean(since));
     if (summary) {
       showSummary(summary);
       countFailed(summary.failed);

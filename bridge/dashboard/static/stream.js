@@ -17,6 +17,8 @@ const counts = {};
 const toggles = {};
 let kept = []; // newest last, for a filter that changes
 let held = null; // rows that wait while the stream is paused
+let numbered = null; // since when the server counts its rows
+let newest = 0; // the number of the last row
 
 for (const [kind, title] of Object.entries(KINDS)) {
   counts[kind] = 0;
@@ -31,7 +33,16 @@ const isShown = (row) => toggles[row.kind].toggle.checked && holds(row, at('live
 const holds = (row, text) => !text || ['text', 'event', 'channel', 'socket', 'user', 'job', 'why', 'app', 'queue', 'rung']
   .some((name) => String(row[name] ?? '').toLowerCase().includes(text));
 
-export function addRows(rows, missed) {
+/** A first frame comes: again after a break, with rows that are here already, or from another process. */
+export function startRows(since) {
+  if (since !== numbered) newest = 0;
+  numbered = since;
+}
+
+export function addRows(all, missed) {
+  const rows = all.filter(({ n }) => n > newest);
+  if (!rows.length) return;
+  newest = rows.at(-1).n;
   for (const row of rows) {
     counts[row.kind] += 1;
     if (row.tone === 'bad' || row.tone === 'warn') addTrouble(row);
