@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bridge.laravel.application import LaravelApp
-from bridge.laravel.coercion import Unknown, Value
+from bridge.laravel.options import Unknown, Value
 from bridge.settings import SETTINGS
 from bridge.settings.table import LIMIT
 

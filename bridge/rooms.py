@@ -24,12 +24,12 @@ from bridge.jobs.lane import WORKER, Lane
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import FileStore, cache_store
-from bridge.laravel.coercion import Unknown
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.database import engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
 from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.records import Records
+from bridge.laravel.options import Unknown
 from bridge.laravel.payload import Decrypt
 from bridge.laravel.source import AppSource
 from bridge.laravel.unique import UniqueLocks

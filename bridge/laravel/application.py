@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 from bridge.errors import ConfigurationError, UsageError
-from bridge.laravel.coercion import Value
 from bridge.laravel.config import Config, read_config
 from bridge.laravel.connections import (
     DatabaseConnection,
@@ -22,6 +21,7 @@ from bridge.laravel.connections import (
     redis_connection,
 )
 from bridge.laravel.dotenv import parse
+from bridge.laravel.options import Value
 from bridge.laravel.version import Version, parse_version
 from bridge.secret import Secret
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.errors import ConfigurationError
-from bridge.laravel.coercion import Array, Unknown, Value, array_key, to_int, to_string
+from bridge.laravel.config_file import Place, evaluate
 from bridge.laravel.defaults import FRAMEWORK_FILES, MERGED_OPTIONS, framework_config
-from bridge.laravel.expressions import evaluate
-from bridge.laravel.functions import World
+from bridge.laravel.options import Array, Unknown, Value, array_key, to_int, to_string
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,16 +112,16 @@ def read_config(
     `cache` alone counts if it exists. `version` is Laravel's, None where unknown: then the names in `env`
     tell the generation. `has_vendor`: missing files are the installed framework's, not the skeleton's.
     """
-    world = World(base=str(base), env=env)
+    place = Place(base=str(base), env=env)
     if cache.is_file():
-        return _cached(base, cache, world, given)
+        return _cached(base, cache, place, given)
     generation = version[0] if version else _generation(env)
     hyphens = version is not None and version >= ((13,) if has_vendor else (12, 1))
-    items = framework_config(world, generation=generation, hyphens=hyphens)
+    items = framework_config(place, generation=generation, hyphens=hyphens)
     folder = base / "config"
     files = {}
     for name, path in _files(folder):
-        value = evaluate(path.read_bytes(), str(path), world)
+        value = evaluate(path.read_bytes(), str(path), place)
         files[name.split(".")[0]] = str(path)
         if generation >= 11 and isinstance(value, dict):
             value = _merged(name, items.get(name), value)
@@ -136,8 +135,8 @@ def read_config(
     )
 
 
-def _cached(base: Path, cache: Path, world: World, given: Mapping[str, Value]) -> Config:
-    value = evaluate(cache.read_bytes(), str(cache), world)
+def _cached(base: Path, cache: Path, place: Place, given: Mapping[str, Value]) -> Config:
+    value = evaluate(cache.read_bytes(), str(cache), place)
     if not isinstance(value, dict):
         line = value.line if isinstance(value, Unknown) else 0
         raise ConfigurationError(

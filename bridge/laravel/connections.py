@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from bridge.laravel.coercion import Unknown
 from bridge.laravel.config import Config
-from bridge.laravel.functions import MYSQL_SSL_CA
+from bridge.laravel.config_file import MYSQL_SSL_CA
+from bridge.laravel.options import Unknown
 from bridge.secret import Secret
 
 SqlDriver = Literal["mysql", "mariadb", "pgsql", "sqlite"]

@@ -6,8 +6,9 @@ app's (`Foundation/Bootstrap/LoadConfiguration.php`).
 
 from __future__ import annotations
 
-from bridge.laravel.coercion import Array, Unknown, Value, slug, to_int, to_string
-from bridge.laravel.functions import World
+from bridge.errors import Refused
+from bridge.laravel.config_file import Place, slug
+from bridge.laravel.options import Array, Unknown, Value, to_int, to_string
 
 # Top-level names of the framework's own `config/` from 11 on, and those options whose entries are merged.
 FRAMEWORK_FILES = frozenset((
@@ -26,14 +27,14 @@ MERGED_OPTIONS = {
 }
 
 
-def framework_config(world: World, *, generation: int, hyphens: bool) -> Array:
+def framework_config(place: Place, *, generation: int, hyphens: bool) -> Array:
     """Top-level name → options, for Laravel's major version `generation`.
 
     `hyphens`: names made of APP_NAME are written `laravel-database-` (12.1 on), not `laravel_database_`.
     """
 
     def env(name: str, default: Value = None) -> Value:
-        return world.variable(name, lambda: default)
+        return place.variable(name, default)
 
     new = generation >= 11
 
@@ -41,7 +42,7 @@ def framework_config(world: World, *, generation: int, hyphens: bool) -> Array:
         name, mark = to_string(env("APP_NAME", "laravel")), "-" if hyphens else "_"
         try:
             return f"{slug(name, mark)}{mark}{purpose}{mark}"
-        except ValueError:
+        except Refused:
             return Unknown("APP_NAME has letters that bridge does not transliterate", ".env")
 
     def option(name: str, default: Value) -> Value:
@@ -122,7 +123,7 @@ def framework_config(world: World, *, generation: int, hyphens: bool) -> Array:
                 "sqlite": {
                     "driver": "sqlite",
                     "url": sql["url"],
-                    "database": env("DB_DATABASE", f"{world.base}/database/database.sqlite"),
+                    "database": env("DB_DATABASE", f"{place.base}/database/database.sqlite"),
                     "prefix": "",
                 },
                 "mysql": {"driver": "mysql", **mysql},
@@ -140,7 +141,7 @@ def framework_config(world: World, *, generation: int, hyphens: bool) -> Array:
                 "client": env("REDIS_CLIENT", "phpredis"),
                 "options": {
                     "cluster": env("REDIS_CLUSTER", "redis"),
-                    "prefix": env("REDIS_PREFIX") if "REDIS_PREFIX" in world.env else named("database"),
+                    "prefix": env("REDIS_PREFIX") if "REDIS_PREFIX" in place.env else named("database"),
                 },
                 "default": {**redis, "database": env("REDIS_DB", "0")},
                 "cache": {**redis, "database": env("REDIS_CACHE_DB", "1")},
@@ -157,14 +158,14 @@ def framework_config(world: World, *, generation: int, hyphens: bool) -> Array:
                     "lock_connection": option("DB_CACHE_LOCK_CONNECTION", None),
                     "lock_table": option("DB_CACHE_LOCK_TABLE", None),
                 },
-                "file": {"driver": "file", "path": f"{world.base}/storage/framework/cache/data"},
+                "file": {"driver": "file", "path": f"{place.base}/storage/framework/cache/data"},
                 "redis": {
                     "driver": "redis",
                     "connection": option("REDIS_CACHE_CONNECTION", "cache"),
                     "lock_connection": option("REDIS_CACHE_LOCK_CONNECTION", "default"),
                 },
             },
-            "prefix": env("CACHE_PREFIX") if "CACHE_PREFIX" in world.env else named("cache"),
+            "prefix": env("CACHE_PREFIX") if "CACHE_PREFIX" in place.env else named("cache"),
         },
         "broadcasting": {
             "default": env("BROADCAST_CONNECTION" if new else "BROADCAST_DRIVER", "null"),

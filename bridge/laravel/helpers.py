@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bridge.laravel import coercion
+from bridge.errors import Refused
+from bridge.laravel import config_file, options
 from bridge.laravel.classes import arr
 from bridge.laravel.classes.carbon import CARBON, Clock, carbon_classes
 from bridge.laravel.classes.collection import COLLECTION_CLASSES
@@ -21,7 +22,6 @@ from bridge.laravel.classes.resource import REQUEST
 from bridge.laravel.classes.str import STR_CLASSES, STRINGABLE, stringable
 from bridge.laravel.classes.values import ARRAY_OBJECT
 from bridge.laravel.config import Config
-from bridge.laravel.dotenv import convert
 from bridge.php.evaluate import Evaluator, Function, Native, PhpClosure
 from bridge.php.operators import Thrown, to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
@@ -31,29 +31,24 @@ LOGGER = "Illuminate\\Log\\Logger"
 _FACADES = "Illuminate\\Support\\Facades\\"
 
 _HELD = b"\0*\0value"
-_NOWHERE = coercion.Unknown("there is no such key", "")
+_NOWHERE = options.Unknown("there is no such key", "")
 
 
 # ---- configuration ------------------------------------------------------------------------------------
 
 
-def php_value(php: Evaluator, value: coercion.Value) -> Value:
-    """A value of the configuration or the environment as PHP holds it; refused where it is not known."""
-    if isinstance(value, coercion.Unknown):
-        php.refuse(f"a value of the configuration that only PHP could tell, {value.reason},")
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, dict):
-        return PhpArray(
-            (key if isinstance(key, int) else key.encode(), php_value(php, one)) for key, one in value.items()
-        )
-    return value
+def _php_value(php: Evaluator, value: options.Value) -> Value:
+    """The value as PHP holds it; refused where it is not known."""
+    try:
+        return options.to_php(value)
+    except Refused as problem:
+        php.refuse(f"{problem.reason},")
 
 
 def _config_get(config: Config) -> Act:
     def get(php: Evaluator, name: str, key: Value, default: Value = None) -> Value:
         found = config.get(text(php, key).decode("utf-8", "replace"), _NOWHERE)
-        return arr.value_of(php, default) if found is _NOWHERE else php_value(php, found)
+        return arr.value_of(php, default) if found is _NOWHERE else _php_value(php, found)
 
     return get
 
@@ -61,21 +56,11 @@ def _config_get(config: Config) -> Act:
 def _config_has(config: Config) -> Act:
     def has(php: Evaluator, name: str, key: Value) -> bool:
         found = config.get(text(php, key).decode("utf-8", "replace"), _NOWHERE)
-        if isinstance(found, coercion.Unknown) and found is not _NOWHERE:
-            php_value(php, found)
+        if isinstance(found, options.Unknown) and found is not _NOWHERE:
+            _php_value(php, found)
         return found is not _NOWHERE
 
     return has
-
-
-def _env(variables: Mapping[str, str]) -> Act:
-    def get(php: Evaluator, name: str, key: Value, default: Value = None) -> Value:
-        variable = text(php, key).decode("utf-8", "replace")
-        if variable not in variables:
-            return arr.value_of(php, default)
-        return php_value(php, convert(variables[variable]))
-
-    return get
 
 
 # ---- functions ----------------------------------------------------------------------------------------
@@ -225,7 +210,7 @@ FUNCTIONS: dict[str, Act] = {
 
 def laravel_functions(config: Config, env: Mapping[str, str]) -> dict[str, Function]:
     """Laravel's helpers by lower-case name. `env` is what the app's `env()` sees."""
-    acts = {**FUNCTIONS, "config": _config_get(config), "env": _env(env)}
+    acts = {**FUNCTIONS, "config": _config_get(config), "env": config_file.env(env)}
     return {name: _entry(name, act) for name, act in acts.items()}
 
 

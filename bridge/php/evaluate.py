@@ -152,13 +152,17 @@ class Evaluator:
 
     def constant_expression(self, expression: n.Expression, class_name: str, file: str) -> Value:
         """A default value or constant of a class."""
+        return self.expression(expression, Frame(file, {}, None, class_name, class_name))
+
+    def expression(self, expression: n.Expression, frame: Frame) -> Value:
+        """The value of an expression in that frame."""
 
         def act(php: Evaluator) -> Value:
             steps, code = php.classes.once(expression, php._compiled)
             php.spend(steps)
             return code(php)
 
-        return self.inside(Frame(file, {}, None, class_name, class_name), act)
+        return self.inside(frame, act)
 
     def _compiled(self, expression: n.Expression) -> tuple[int, Code]:
         compiler = Compiler(self.world)

@@ -213,7 +213,24 @@ def _ternary(c: Compiler, node: n.Ternary) -> Code:
 
         return elvis
     then = c.value(node.then)
+    if _asks_for_release(node.condition):
+
+        def either(php: Evaluator) -> Value:
+            value = then(php)
+            if type(value) not in (int, bytes) or value != otherwise(php):
+                condition(php)  # is refused
+            return value
+
+        return either
     return lambda php: then(php) if to_bool(condition(php)) else otherwise(php)
+
+
+def _asks_for_release(condition: n.Expression) -> bool:
+    """Whether it compares PHP's release, which is not known, with a literal."""
+    match condition:
+        case n.Binary(left=n.Constant(name="PHP_VERSION_ID"), right=n.Literal()):
+            return True
+    return False
 
 
 def _cast(c: Compiler, node: n.Cast) -> Code:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -165,6 +166,10 @@ def _name(self: Lower, tree: Tree) -> n.Expression:
                 return n.Literal(line=line_of(tree), value=line_of(tree))
             case "__function__":
                 return n.Literal(line=line_of(tree), value=self.function.encode())
+            case "__file__" if self.scope.file.startswith("/"):
+                return n.Literal(line=line_of(tree), value=self.scope.file.encode())
+            case "__dir__" if self.scope.file.startswith("/"):
+                return n.Literal(line=line_of(tree), value=posixpath.dirname(self.scope.file).encode())
         self.refuse(tree, text)
     return n.Constant(line=line_of(tree), name=text.lstrip("\\").rsplit("\\", 1)[-1])
 

@@ -78,15 +78,21 @@ def _walk(tree: Tree, scope: Scope, found: dict[str, n.ClassDeclaration]) -> Non
                 if body is not None:
                     inner = Scope(scope.file, scope.namespace, scope.strict)
                     _walk(body, inner, found)
-            case "namespace_use_declaration":
-                _use(child, scope)
-            case "declare_statement":
-                scope.strict = scope.strict or "strict_types=1" in "".join(text_of(child).split()).lower()
+            case "namespace_use_declaration" | "declare_statement":
+                read_head(child, scope)
             case "class_declaration" | "interface_declaration" | "trait_declaration" | "enum_declaration":
                 declared = _class(child, scope)
                 found[declared.name] = declared
             case "if_statement" | "compound_statement" | "else_clause":
                 _walk(child, scope, found)
+
+
+def read_head(tree: Tree, scope: Scope) -> None:
+    """Puts into the scope what a `use` or `declare` line of the file says."""
+    if tree.type == "declare_statement":
+        scope.strict = scope.strict or "strict_types=1" in "".join(text_of(tree).split()).lower()
+    else:
+        _use(tree, scope)
 
 
 def _use(tree: Tree, scope: Scope) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.application import BroadcastConnection, LaravelApp, QueueConnection, load
-from bridge.laravel.coercion import Unknown, Value
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.dotenv import convert
+from bridge.laravel.options import Unknown, Value
 from bridge.secret import Secret
 from bridge.settings.apps import AppSettings, AppsTable, join, own_apps, read_apps_table, read_webhooks
 from bridge.settings.reading import no_strangers, read_value

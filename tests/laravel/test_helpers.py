@@ -7,9 +7,9 @@ from functools import cache
 
 import pytest
 
-from bridge.laravel.coercion import Unknown
 from bridge.laravel.config import Config
 from bridge.laravel.helpers import FUNCTIONS, laravel_classes, laravel_functions
+from bridge.laravel.options import Unknown
 from bridge.laravel.version import Version
 from bridge.php import functions
 from tests.laravel.evaluation import NOW, Outcome, TestWorld, laravel, natively, really

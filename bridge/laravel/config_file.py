@@ -1,0 +1,301 @@
+"""What a file of `config/` returns: evaluated as the app's other code is, key by key.
+
+What bridge does not know makes an `Unknown`, and only at the array key where it stands, so that one closure
+or unknown function does not hide the rest of the file.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tree_sitter import Node as Tree
+
+from bridge.errors import Refused
+from bridge.laravel.classes import arr
+from bridge.laravel.classes.arr import ARR_CLASSES
+from bridge.laravel.classes.family import Act, Family, run, text
+from bridge.laravel.classes.str import STR_CLASSES
+from bridge.laravel.dotenv import convert
+from bridge.laravel.options import Unknown, Value, from_php, key_from_php, to_php
+from bridge.php import functions, syntax
+from bridge.php.classes import ClassTable
+from bridge.php.evaluate import Evaluator, Frame, Function, Native, ReferenceFunction
+from bridge.php.functions.signature import table
+from bridge.php.lowering import Lower
+from bridge.php.operators import Thrown, to_string
+from bridge.php.tree import Scope, children_of, line_of, parse, text_of
+from bridge.php.values import EnumCase, PhpArray, PhpObject
+from bridge.php.values import Value as PhpValue
+
+ENV = "Illuminate\\Support\\Env"
+STR = "Illuminate\\Support\\Str"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an app stands: its root folder, and the environment (`.env` beneath)."""
+
+    base: str
+    env: Mapping[str, str]
+
+    def variable(self, name: str, default: Value = None) -> Value:
+        """Laravel's `env(name, default)`."""
+        return convert(self.env[name]) if name in self.env else default
+
+
+def evaluate(source: bytes, file: str, place: Place) -> Value:
+    """What `require` of this file returns; Unknown with the line when the file as a whole cannot be told.
+
+    `file` is the absolute path: it is `__FILE__`, and stands in every Unknown.
+    """
+    try:
+        root = parse(source, file)
+    except Refused as problem:
+        return Unknown(problem.reason, file, problem.line)
+    return _File(file, place).run(root)
+
+
+def slug(title: str, separator: str) -> str:
+    """Laravel's `Str::slug`. Refused for letters whose transliteration differs between its releases."""
+    php = Evaluator(_World(Place("", {})))
+    return to_string(php.call_static(STR, "slug", [title.encode(), separator.encode()])).decode()
+
+
+def env(variables: Mapping[str, str]) -> Act:
+    """`env()`, as one of Laravel's helpers."""
+
+    def get(php: Evaluator, name: str, key: PhpValue, default: PhpValue = None) -> PhpValue:
+        variable = text(php, key).decode("utf-8", "replace")
+        if variable not in variables:
+            return arr.value_of(php, default)
+        return to_php(convert(variables[variable]))
+
+    return get
+
+
+class _Hole(PhpObject):
+    """Stands in an array where a value is not known."""
+
+    __slots__ = ("unknown",)
+
+    def __init__(self, unknown: Unknown) -> None:
+        super().__init__("")
+        self.unknown = unknown
+
+
+class _More(Exception):
+    """The statement is none of those that a file of options has."""
+
+
+class _File:
+    """One file while it is read: its imports, and the variables assigned at its top level.
+
+    `_holes`: variables in whose value something is not known.
+    """
+
+    def __init__(self, file: str, place: Place) -> None:
+        self._file = file
+        self._scope = Scope(file)
+        self._lower = Lower(self._scope, "", "")
+        self._world = _World(place)
+        self._frame = Frame(file)
+        self._holes: dict[str, _Hole] = {}
+
+    def run(self, root: Tree) -> Value:
+        for statement in children_of(root):
+            line = line_of(statement)
+            try:
+                match statement.type:
+                    case "php_tag" | "text_interpolation":
+                        pass
+                    case "declare_statement" | "namespace_use_declaration":
+                        syntax.read_head(statement, self._scope)
+                    case "expression_statement":
+                        self._assign(children_of(statement)[0])
+                    case "return_statement" if children_of(statement):
+                        return self._told(self._value(children_of(statement)[0]), line)
+                    case _:
+                        raise _More
+            except _More:
+                return Unknown("the file does more than return an array", self._file, line)
+            except RecursionError:
+                return Unknown("the file is nested too deeply", self._file, line)
+        return Unknown("the file returns nothing", self._file)
+
+    def _assign(self, tree: Tree) -> None:
+        left, right = tree.child_by_field_name("left"), tree.child_by_field_name("right")
+        if tree.type != "assignment_expression" or not left or not right or left.type != "variable_name":
+            raise _More
+        name, value = text_of(left), self._value(right)
+        hole = next(_holes(value), None)
+        self._frame.variables[name[1:]] = value
+        self._holes.pop(name, None)
+        if hole:
+            self._holes[name] = hole
+
+    def _value(self, tree: Tree) -> PhpValue:
+        """The value, or an array with holes, or a hole."""
+        try:
+            if tree.type == "array_creation_expression":
+                return self._array(tree)
+            value = self._whole(tree)
+            if isinstance(value, PhpObject | EnumCase):
+                return _Hole(Unknown("an object, not an option", self._file, line_of(tree)))
+            return value
+        except Refused as problem:
+            return _Hole(Unknown(problem.reason, self._file, problem.line or line_of(tree)))
+        except Thrown as thrown:
+            reason = f"it throws {thrown.exception.class_name} here"
+            return _Hole(Unknown(reason, self._file, line_of(tree)))
+
+    def _array(self, tree: Tree) -> PhpArray:
+        php = Evaluator(self._world)
+        result = PhpArray()
+        for element in children_of(tree):
+            parts = children_of(element)
+            if parts[0].type == "variadic_unpacking":
+                spread = php.iterable(self._whole(children_of(parts[0])[0]))
+                for key, value in spread.items():
+                    if isinstance(key, int):
+                        result.append(value)
+                    else:
+                        result[key] = value
+            elif len(parts) == 2:
+                result[php.key(self._whole(parts[0]))] = self._value(parts[1])
+            else:
+                result.append(self._value(parts[0]))
+        return result
+
+    def _whole(self, tree: Tree) -> PhpValue:
+        """The value with nothing unknown in it. Raises Refused, Thrown."""
+        if self._holes:
+            for name in _variables(tree):
+                if hole := self._holes.get(name):
+                    raise Refused(hole.unknown.reason, line=hole.unknown.line)
+        return Evaluator(self._world).expression(self._lower.expression(tree), self._frame)
+
+    def _told(self, value: PhpValue, line: int) -> Value:
+        match value:
+            case _Hole():
+                return value.unknown
+            case PhpArray():
+                return {key_from_php(key): self._told(one, line) for key, one in value.items()}
+            case _:
+                return from_php(value, self._file, line)
+
+
+def _holes(value: PhpValue) -> Iterator[_Hole]:
+    if isinstance(value, _Hole):
+        yield value
+    for inner in value.values() if isinstance(value, PhpArray) else ():
+        yield from _holes(inner)
+
+
+def _variables(tree: Tree) -> Iterator[str]:
+    if tree.type == "variable_name":
+        yield text_of(tree)
+    for child in tree.named_children:
+        yield from _variables(child)
+
+
+# ---- what the code of such a file may use ------------------------------------------------------------
+
+
+class _World:
+    """A `bridge.php.evaluate.World`: PHP's functions, texts and arrays of Laravel, and where the app stands.
+
+    Neither clock nor `config()`: their answers change between two requests, or with the order of files."""
+
+    constants: Mapping[str, PhpValue] = {**functions.CONSTANTS, "DIRECTORY_SEPARATOR": b"/"}
+
+    def __init__(self, place: Place) -> None:
+        get = env(place.env)
+
+        def env_function(php: Evaluator, arguments: Sequence[PhpValue]) -> PhpValue:
+            return run(php, get, "env()", "env", arguments)
+
+        self.classes = ClassTable(_PDO.get)
+        self.functions: Mapping[str, Function | ReferenceFunction] = {
+            **functions.FUNCTIONS,
+            **_functions(place),
+            "env": env_function,
+        }
+        self._natives: Mapping[str, Native] = {
+            **STR_CLASSES,
+            **ARR_CLASSES,
+            ENV: Family(methods={}, statics={"get": get}),
+        }
+
+    def native(self, class_name: str) -> Native | None:
+        return self._natives.get(class_name)
+
+
+def _functions(place: Place) -> dict[str, Function | ReferenceFunction]:
+    """What PHP's and Laravel's functions say of the place."""
+
+    def folder(name: str) -> Callable[..., bytes]:
+        path = f"{place.base}/{name}" if name else place.base
+        if name == "storage":
+            path = place.env.get("LARAVEL_STORAGE_PATH", path)
+
+        def within(below: bytes = b"") -> bytes:
+            return path.encode() + (b"/" + below.lstrip(b"/") if below else b"")
+
+        return within
+
+    def getenv(name: bytes) -> bytes | bool:
+        value = place.env.get(name.decode("utf-8", "replace"))
+        return False if value is None else value.encode()
+
+    folders = {"base": "", "resource": "resources"}
+    names = ("base", "app", "config", "database", "public", "resource", "storage")
+    return table(
+        {
+            **{f"{name}_path(string $path = '')": folder(folders.get(name, name)) for name in names},
+            "getenv(string $name)": getenv,
+            "dirname(string $path, int $levels = 1)": _dirname,
+            "extension_loaded(string $extension)": _extension_loaded,
+        }
+    )
+
+
+def _dirname(path: bytes, levels: int = 1) -> bytes:
+    for _ in range(min(levels, path.count(b"/") + 1)):
+        path = os.path.dirname(path.rstrip(b"/")) or (b"/" if path.startswith(b"/") else b".")
+    return path
+
+
+def _extension_loaded(php: Evaluator, extension: bytes) -> bool:
+    # Which one a connection needs is loaded in an app that uses it, and the others do not matter here
+    if not extension.lower().startswith(b"pdo_"):
+        php.refuse("whether an extension is loaded")
+    return True
+
+
+# PHP's numbers (ext/pdo/php_pdo_driver.h, ext/pdo_mysql), where mysqlnd is what PDO was built with.
+_MYSQL = (
+    "USE_BUFFERED_QUERY", "LOCAL_INFILE", "INIT_COMMAND", "COMPRESS", "DIRECT_QUERY", "FOUND_ROWS",
+    "IGNORE_SPACE", "SSL_KEY", "SSL_CERT", "SSL_CA", "SSL_CAPATH", "SSL_CIPHER", "SERVER_PUBLIC_KEY",
+    "MULTI_STATEMENTS", "SSL_VERIFY_SERVER_CERT",
+)  # fmt: skip
+MYSQL_SSL_CA = 1000 + _MYSQL.index("SSL_CA")
+_PDO_CLASSES = f"""<?php
+class PDO {{
+    const ATTR_AUTOCOMMIT = 0, ATTR_PREFETCH = 1, ATTR_TIMEOUT = 2, ATTR_ERRMODE = 3, ATTR_CASE = 8,
+        ATTR_ORACLE_NULLS = 11, ATTR_PERSISTENT = 12, ATTR_STRINGIFY_FETCHES = 17,
+        ATTR_DEFAULT_FETCH_MODE = 19, ATTR_EMULATE_PREPARES = 20,
+        ERRMODE_EXCEPTION = 2, CASE_NATURAL = 0, FETCH_ASSOC = 2, FETCH_OBJ = 5;
+    const {", ".join(f"MYSQL_ATTR_{name} = {1000 + number}" for number, name in enumerate(_MYSQL))};
+}}
+"""
+_MYSQL_CLASS = f"""<?php
+namespace Pdo;
+class Mysql {{ const {", ".join(f"ATTR_{name} = {1000 + number}" for number, name in enumerate(_MYSQL))}; }}
+"""
+_PDO = {
+    name: declaration
+    for source in (_PDO_CLASSES, _MYSQL_CLASS)
+    for name, declaration in syntax.declarations(source.encode(), "").items()
+}
