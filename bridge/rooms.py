@@ -57,6 +57,7 @@ from bridge.resolvers.mapping import EventMapping, MappingRung
 from bridge.resolvers.native import NativeRung
 from bridge.resolvers.resolution import Rung
 from bridge.resolvers.retry_until import refreshed
+from bridge.resolvers.shortcut import Shortcut
 from bridge.resolvers.survey import Finding, survey
 from bridge.resolvers.world import AppWorld, Known, Worlds
 from bridge.settings import AppSettings, Settings
@@ -96,6 +97,7 @@ def build_ladder(
         derives=partial(derives_from_broadcast_event, source),
         only=only,
         prepare=worlds.prepare,
+        shortcut=partial(Shortcut, world_of=worlds.of, connections=connections),
         on_close=known.records.close,
     )
 

@@ -13,9 +13,8 @@ from typing import Protocol
 
 from bridge.errors import Refused, WouldFail
 from bridge.laravel.version import Version
-from bridge.php.json_encode import json_encode
 from bridge.php.operators import to_string
-from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
+from bridge.php.values import EnumCase, PhpArray, Value
 
 CHANNELS_A_CALL = 100  # what the Pusher client accepts
 _CHANNEL = re.compile(r"#?[-a-zA-Z0-9_=@,.;]+\Z")
@@ -68,8 +67,8 @@ class Subject(Protocol):
         """`(string) $value`."""
         ...
 
-    def jsonable(self, value: PhpObject | EnumCase) -> Value:
-        """What stands for an object in JSON."""
+    def json(self, payload: PhpArray) -> str:
+        """The JSON text of what is left of `payload` when the broadcaster sends it."""
         ...
 
     def enum_value(self, case: EnumCase) -> Value:
@@ -149,7 +148,7 @@ def _broadcast(
     wire = _wire_names(subject, channels)
     payload = payload.copy()
     socket = payload.pop(b"socket", None)
-    socket_id = _socket_id(socket)
+    left_out = socket_id(socket)
     if len(wire) > CHANNELS_A_CALL and version < (9, 12):
         raise WouldFail(f"an event can go to {CHANNELS_A_CALL} channels at most, this one has {len(wire)}")
     if not wire and version < (8, 45):
@@ -159,8 +158,8 @@ def _broadcast(
     for chunk in chunks:
         if len(chunk) > 1 and any(channel.startswith("private-encrypted-") for channel in chunk):
             raise WouldFail("an event on an encrypted channel can go to that channel only")
-    data = json_encode(payload, subject.jsonable)
-    return [Call(connection=name, channels=chunk, name=text, data=data, socket=socket_id) for chunk in chunks]
+    data = subject.json(payload)
+    return [Call(connection=name, channels=chunk, name=text, data=data, socket=left_out) for chunk in chunks]
 
 
 def _wire_names(subject: Subject, channels: PhpArray) -> tuple[str, ...]:
@@ -173,7 +172,8 @@ def _wire_names(subject: Subject, channels: PhpArray) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _socket_id(value: Value) -> str | None:
+def socket_id(value: Value) -> str | None:
+    """The event's `socket`. Raises WouldFail where the Pusher client does not take it."""
     if value is None:
         return None
     text = to_string(value).decode("utf-8", "replace")

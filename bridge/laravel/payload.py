@@ -152,7 +152,6 @@ def broadcast_event(
     event = command.get("event")
     if not isinstance(event, PhpObject):
         raise Unreadable("the broadcast job holds no event")
-    extras = [what for name, what in _ONLY_PHP if command.get(name) not in _EMPTY]
     oldest, newest = (version, version) if version else fitting_versions(command, payload.document)
     return BroadcastEvent(
         payload=payload,
@@ -161,5 +160,10 @@ def broadcast_event(
         objects=objects,
         version=newest,
         oldest=oldest,
-        only_php=", ".join(extras),
+        only_php=only_php(command),
     )
+
+
+def only_php(command: PhpObject) -> str:
+    """What the job has that only Laravel itself can run; empty for nothing."""
+    return ", ".join([what for name, what in _ONLY_PHP if command.get(name) not in _EMPTY])

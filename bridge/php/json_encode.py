@@ -37,7 +37,23 @@ def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
         text = _python_json(value, jsonable)
     except UnicodeDecodeError as error:
         raise WouldFail("a string is not valid UTF-8, so it has no JSON form") from error
-    # What PHP writes in another way than Python stands in strings only.
+    return _as_php(text)
+
+
+def text_json(text: bytes) -> str:
+    """`json_encode` of a string. Raises UnicodeDecodeError."""
+    return _as_php(quoted(text.decode()))
+
+
+def float_json(number: float) -> str:
+    """`json_encode` of a float. Raises WouldFail."""
+    if not isfinite(number):
+        raise WouldFail("INF and NAN have no JSON form")
+    return float_text(number, exponent="e")
+
+
+def _as_php(text: str) -> str:
+    """What PHP writes in another way than Python, which stands in strings only."""
     if "\\u007f" in text:
         text = _ESCAPED.sub(_unescaped_delete, text)
     return text.replace("/", "\\/") if "/" in text else text
@@ -69,7 +85,7 @@ def _python_json(value: Value, jsonable: Jsonable) -> str:
             elif entry is False:
                 write(lead + "false")
             elif kind is float:
-                write(lead + _number(entry))  # type: ignore[arg-type]
+                write(lead + float_json(entry))  # type: ignore[arg-type]
             else:
                 if kind is not PhpArray:
                     entry = _plain(entry, jsonable)
@@ -102,12 +118,6 @@ def _name(key: int | bytes) -> str:
 
 def _unescaped_delete(escape: re.Match[str]) -> str:
     return "\x7f" if escape[0] == "\\u007f" else escape[0]
-
-
-def _number(number: float) -> str:
-    if not isfinite(number):
-        raise WouldFail("INF and NAN have no JSON form")
-    return float_text(number, exponent="e")
 
 
 def _plain(value: Value, jsonable: Jsonable) -> Value:

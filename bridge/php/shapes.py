@@ -1,8 +1,8 @@
 """Serialized objects of a shape met before, read by one regular expression.
 
 The jobs of one event class differ in a few scalars; class names, keys, counts and nulls are the same bytes in
-each. Such a shape is one pattern with a group for every scalar, and a plan that puts them into copies of the
-containers. Where all of a pattern and every length fits, PHP's reader could read nothing else; where not,
+each. Such a shape is one pattern with a group for every scalar, which are put into copies of the containers.
+Where all of a pattern and every length fits, PHP's reader could read nothing else; where not,
 `unserialize` reads as ever. Learned are only shapes in which every value stands once: no references, no
 class with its own format. Groups are possessive, so that a text that fits nowhere costs linear time.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from bridge.php.unserialize import unserialize
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
@@ -38,26 +38,34 @@ class Shapes:
     """`unserialize` with a memory of its own. To be had once for each source of jobs."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, list[_Shape | None]] = {}
+        self._known: dict[bytes, list[Shape | None]] = {}
 
     def unserialize(self, data: bytes, *, objects: list[PhpObject]) -> Value:
         """As `bridge.php.unserialize.unserialize`."""
-        end = data.find(b"{", data.find(b"{") + 1)
-        if end < 0:
-            return unserialize(data, objects=objects)
-        head = data[:end]  # the class of the object, and of the first inside
-        shapes = self._known.get(head)
-        if shapes is None:
-            if len(self._known) >= MAX_HEADS:
-                self._known.clear()
-            shapes = self._known[head] = []
-        for shape in shapes:
-            if shape is not None and (known := shape.read(data, objects)) is not None:
-                return known
+        fit = self.fit(data)
+        if fit is not None:
+            return fit.read(data, objects=objects)
         value = unserialize(data, objects=objects)
-        if len(shapes) < MAX_SHAPES:
+        head = _head(data)
+        if head not in self._known and len(self._known) >= MAX_HEADS:
+            self._known.clear()
+        shapes = self._known.setdefault(head, [])
+        if head and len(shapes) < MAX_SHAPES:
             shapes.append(_learned(data, value) if len(data) <= MAX_LENGTH else None)
         return value
+
+    def fit(self, data: bytes) -> Fit | None:
+        """The shape met before which the text has, None where it has none."""
+        for shape in self._known.get(_head(data), ()):
+            if shape is not None and (groups := shape.groups(data)) is not None:
+                return Fit(shape, groups)
+        return None
+
+
+def _head(data: bytes) -> bytes:
+    """The class of the object, and of the first inside; empty where there is none."""
+    end = data.find(b"{", data.find(b"{") + 1)
+    return data[:end] if end > 0 else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +78,20 @@ class _Container:
     key: int | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """`texts` and `scalars`: container, key, number of the group from 0; a text's length stands before it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """`texts` and `scalars`: container, key, number of the group from 0; a text's length stands before it.
+
+    Of a scalar also its type and what reads it. Shapes are compared by identity.
+    """
 
     match: Callable[[bytes], re.Match[bytes] | None]
     containers: tuple[_Container, ...]
     texts: tuple[tuple[int, int | bytes, int], ...]
-    scalars: tuple[tuple[int, int | bytes, int, Callable[[bytes], Value]], ...]
+    scalars: tuple[tuple[int, int | bytes, int, type, Callable[[bytes], Value]], ...]
 
-    def read(self, data: bytes, objects: list[PhpObject]) -> PhpObject | None:
-        """The object, None where the text has another shape."""
+    def groups(self, data: bytes) -> tuple[bytes, ...] | None:
+        """The texts of the groups, None where the text has another shape."""
         match = self.match(data)
         if match is None:
             return None
@@ -88,6 +99,27 @@ class _Shape:
         for _, _, group in self.texts:
             if len(groups[group]) != int(groups[group - 1]):
                 return None
+        return groups
+
+    def objects(self, groups: tuple[bytes, ...]) -> list[PhpObject]:
+        """All objects that the text with these groups holds, the outermost first."""
+        found, made = self._copied()
+        for place, key, group in self.texts:
+            _put(made[place], key, groups[group])
+        for place, key, group, _, read in self.scalars:
+            _put(made[place], key, read(groups[group]))
+        return found
+
+    def marked(self, mark: Callable[[int, type], Value]) -> list[PhpObject]:
+        """As `objects`, with `mark(group, type)` in the place of every scalar."""
+        found, made = self._copied()
+        for place, key, group in self.texts:
+            _put(made[place], key, mark(group, bytes))
+        for place, key, group, kind, _ in self.scalars:
+            _put(made[place], key, mark(group, kind))
+        return found
+
+    def _copied(self) -> tuple[list[PhpObject], list[_Entries]]:
         found: list[PhpObject] = []
         made: list[_Entries] = []
         for container in self.containers:
@@ -102,10 +134,18 @@ class _Shape:
             if made:
                 _put(made[container.parent], container.key, value)
             made.append(entries)
-        for place, key, group in self.texts:
-            _put(made[place], key, groups[group])
-        for place, key, group, read in self.scalars:
-            _put(made[place], key, read(groups[group]))
+        return found, made
+
+
+class Fit(NamedTuple):
+    """A text with the shape that it has."""
+
+    shape: Shape
+    groups: tuple[bytes, ...]
+
+    def read(self, data: bytes, *, objects: list[PhpObject]) -> Value:
+        """As `unserialize` of the text, without looking at it again."""
+        found = self.shape.objects(self.groups)
         objects += found
         return found[0]
 
@@ -114,7 +154,7 @@ class _Unlearnable(Exception):
     """The text has something that no shape holds."""
 
 
-def _learned(data: bytes, value: Value) -> _Shape | None:
+def _learned(data: bytes, value: Value) -> Shape | None:
     """The shape of a text and the object that was read from it, None where it has none of its own."""
     learner = _Learner()
     try:
@@ -126,7 +166,7 @@ def _learned(data: bytes, value: Value) -> _Shape | None:
     match = re.compile(b"".join(learner.pattern)).fullmatch
     if match(data) is None:  # not as PHP writes it, or with references
         return None
-    return _Shape(match, tuple(learner.containers), tuple(learner.texts), tuple(learner.scalars))
+    return Shape(match, tuple(learner.containers), tuple(learner.texts), tuple(learner.scalars))
 
 
 class _Learner:
@@ -136,7 +176,7 @@ class _Learner:
         self.pattern: list[bytes] = []
         self.containers: list[_Container] = []
         self.texts: list[tuple[int, int | bytes, int]] = []
-        self.scalars: list[tuple[int, int | bytes, int, Callable[[bytes], Value]]] = []
+        self.scalars: list[tuple[int, int | bytes, int, type, Callable[[bytes], Value]]] = []
         self._groups = 0
         self._met: set[int] = set()  # arrays and objects, each of which may stand once
 
@@ -173,7 +213,7 @@ class _Learner:
                 pattern, read = _SCALARS[type(value)]
                 self.pattern.append(pattern)
                 self._groups += 1
-                self.scalars.append((place, key, self._groups - 1, read))
+                self.scalars.append((place, key, self._groups - 1, type(value), read))
             case EnumCase():
                 name = f"{value.class_name}:{value.case}".encode()
                 self._literal(b'E:%d:"%s";' % (len(name), name))

@@ -26,6 +26,11 @@ def plainly_fits(value: Value, names: Iterable[str]) -> bool:
     return type(value) in map(_PLAIN.get, names)
 
 
+def is_plain(declared: n.Type | None) -> bool:
+    """Whether the kind of a value alone says if the type takes it."""
+    return declared is None or all(name in _PLAIN or name == "mixed" for name in declared.names or ("?",))
+
+
 def coerce(php: Evaluator, value: Value, declared: n.Type | None, what: str) -> Value:
     """The value as a declared type takes it: checked, and converted where PHP converts."""
     if declared is None:

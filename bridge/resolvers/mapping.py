@@ -18,6 +18,7 @@ from bridge.laravel.classes.values import JSON_FORMS
 from bridge.laravel.objects import MODEL_IDENTIFIER
 from bridge.laravel.payload import BroadcastEvent
 from bridge.laravel.unique import UniqueLocks
+from bridge.php.json_encode import json_encode
 from bridge.php.operators import to_string
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value, array_key
 from bridge.resolvers.resolution import Answer
@@ -95,7 +96,10 @@ class MappedEvent:
     def text(self, value: Value) -> bytes:
         return to_string(value)
 
-    def jsonable(self, value: PhpObject | EnumCase) -> Value:
+    def json(self, payload: PhpArray) -> str:
+        return json_encode(payload, self._jsonable)
+
+    def _jsonable(self, value: PhpObject | EnumCase) -> Value:
         if isinstance(value, PhpObject):
             if value.class_name == MODEL_IDENTIFIER:
                 raise Refused(

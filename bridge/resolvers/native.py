@@ -17,13 +17,14 @@ from bridge.laravel.unique import UniqueLocks
 from bridge.laravel.version import Version
 from bridge.php.classes import BoundProperty
 from bridge.php.evaluate import Evaluator
+from bridge.php.json_encode import json_encode
 from bridge.php.operators import to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.resolvers.resolution import Answer
 from bridge.resolvers.world import AppWorld
 
 INTERACTS_WITH_BROADCASTING = "Illuminate\\Broadcasting\\InteractsWithBroadcasting"
-_NO_CONNECTION = PhpArray.of([None])
+NO_CONNECTION = PhpArray.of([None])
 
 
 class NativeRung:
@@ -126,13 +127,13 @@ class EvaluatedEvent:
 
     def connections(self) -> PhpArray:
         if self._version < (8, 52):
-            return _NO_CONNECTION
+            return NO_CONNECTION
         if self.has("broadcastConnections"):
             named = self.call("broadcastConnections")
         elif objects.uses_trait(self._php.classes, self._event.class_name, INTERACTS_WITH_BROADCASTING):
             named = self._event.get("broadcastConnection")
         else:
-            return _NO_CONNECTION
+            return NO_CONNECTION
         return self._php.iterable(named)
 
     def payload(self) -> PhpArray:
@@ -206,8 +207,8 @@ class EvaluatedEvent:
     def text(self, value: Value) -> bytes:
         return self._php.text(value)
 
-    def jsonable(self, value: PhpObject | EnumCase) -> Value:
-        return objects.jsonable(value, self._php)
+    def json(self, payload: PhpArray) -> str:
+        return json_encode(payload, lambda value: objects.jsonable(value, self._php))
 
     def enum_value(self, case: EnumCase) -> Value:
         backing = self._php.backing_value(case)

@@ -12,6 +12,7 @@ import pytest
 from bridge.errors import Refused, WouldFail
 from bridge.laravel.broadcasting import Call, Connections, handle
 from bridge.laravel.version import Version
+from bridge.php.json_encode import json_encode
 from bridge.php.operators import to_string
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
@@ -44,8 +45,8 @@ class Event:
     def text(self, value: Value) -> bytes:
         return to_string(value)
 
-    def jsonable(self, value: PhpObject | EnumCase) -> Value:
-        return PhpObject("stdClass")
+    def json(self, payload: PhpArray) -> str:
+        return json_encode(payload, lambda _: PhpObject("stdClass"))
 
     def enum_value(self, case: EnumCase) -> Value:
         return case.case.lower().encode()
