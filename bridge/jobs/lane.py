@@ -1,9 +1,9 @@
 """One lane of jobs that are no broadcasts: a thread, a queue driver, and a PHP process with Laravel's worker.
 
-A job is reserved and handed to the process (`worker.php`). What becomes of it is decided by Laravel, and told
-the moment that Laravel does it: deleted, or released. While Laravel then tidies up, the next job is reserved.
-What the process does not survive counts as an attempt: the job is released, and at its next reservation
-Laravel itself sees whether that was one too many.
+A job is reserved (`supply.py`) and handed to the process (`worker.php`). What becomes of it is decided by
+Laravel, and told the moment that Laravel does it: deleted, or released. What the process does not survive
+counts as an attempt: the job is released, and at its next reservation Laravel itself sees whether that was
+one too many.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from pathlib import Path
 
 from bridge.errors import Refused, ServiceUnavailable
-from bridge.queues.ending import Ending
+from bridge.jobs.supply import Supply, about
+from bridge.queues.ending import Ending, Turn
 from bridge.queues.patience import LONGEST_PAUSE, OutOfTime, Patience
 from bridge.queues.payload import whole_number
 from bridge.queues.queue import Job, Queue
@@ -31,7 +31,7 @@ LOOP = 3.0  # seconds between two rounds of an idle worker, which its listeners 
 GRACE = 1.0  # seconds past its timeout until a job is killed that Laravel's alarm does not end
 FAREWELL = 30.0  # seconds that Laravel has to end a late job, once the alarm has come through
 PATIENCE = 60.0  # seconds until a worker asks for its next job: listeners of the app may hold it up
-HELD = 1.0  # seconds that a reserved job waits for the process; then it goes back
+QUICK = 0.05  # seconds that a job takes at most for the next to be reserved while it is at work
 LAST_SECONDS = 2.0  # of a stop: for what is left when PHP was killed
 
 # What `Lane.counts` counts since the start, in jobs; the last in faults.
@@ -68,12 +68,13 @@ class Lane:
         self._timeout = timeout
         self._paused = paused
         self._ending = ending or Ending()
-        self._held: Job | None = None  # reserved, and not begun
+        self._are_quick = False  # jobs, of late
         self._looped_at = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
         self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
         self._stopping = self._patiently.stopping
+        self._supply = Supply(queue, self._patiently, self._turn, self._ending, self.counts)
 
     @property
     def down(self) -> str | None:
@@ -117,7 +118,7 @@ class Lane:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                job, self._held = self._held or self._taken(), None
+                job = self._supply.next()
                 if job is None:
                     self._rest()
                 else:
@@ -128,28 +129,23 @@ class Lane:
                 log.exception("a lane of jobs met a fault of its own", extra={"action": "lane_fault"})
                 self._stopping.wait(LONGEST_PAUSE)
         try:
-            self._let_go()
+            self._supply.let_go()
         except OutOfTime:
             log.warning("a job stays reserved until retry_after", extra={"action": "stopped_late"})
 
-    def _taken(self) -> Job | None:
-        """The next job, if it is to be had and PHP to run it."""
-        if self._stopping.is_set():
-            return None
-        if self._resident.down is not None:
-            self._stopping.wait(IDLE)
+    def _turn(self) -> Turn | None:
+        """Leave to reserve a job, if it is to be had and PHP to run it."""
+        if self._stopping.is_set() or self._resident.down is not None:
             return None
         paused = self._paused()
         if paused is None:
             return None
         self._queue.pause(paused)
-        turn = self._ending.turn(1)
-        jobs = self._patiently(partial(self._queue.reserve, turn.jobs)) if turn.jobs else ()
-        self._ending.took(turn, len(jobs))
-        self.counts["reserved"] += len(jobs)
-        return jobs[0] if jobs else None
+        return self._ending.turn(1)
 
     def _rest(self) -> None:
+        if self._resident.down is not None:
+            self._stopping.wait(IDLE)
         now = time.monotonic()
         if self._resident.is_awake and now - self._looped_at >= LOOP:
             self._looped_at = now
@@ -166,11 +162,11 @@ class Lane:
         try:
             tried = self._attempted(job)
         except (Refused, ServiceUnavailable) as problem:
-            log.error("PHP cannot run a job", extra={**_about(job, "job_given_back"), "why": str(problem)})
-            self._give_back(job)
+            log.error("PHP cannot run a job", extra={**about(job, "job_given_back"), "why": str(problem)})
+            self._supply.give_back(job)
         except Unready as problem:
             log.warning("a PHP worker takes no job", extra={"action": "worker_held", "why": str(problem)})
-            self._give_back(job)
+            self._supply.give_back(job)
             self._stopping.wait(LONGEST_PAUSE)
         finally:
             self._looped_at = 0.0
@@ -190,6 +186,8 @@ class Lane:
         while not attempt.is_over:
             with self._resident.borrowed() as process:
                 self._converse(process, attempt)
+            if not attempt.is_over:
+                self._supply.let_go()  # another process must boot first
 
     def _converse(self, process: PhpProcess, attempt: _Attempt) -> None:
         """The job is over, or the process wants to be replaced first. Raises Died, Late, Unready."""
@@ -199,12 +197,12 @@ class Lane:
         question = {"queue": job.queue, "payload": job.payload.decode(), **self._queue.as_laravel(job)}
         number = _tell(process, question | ({"timed_out": True} if attempt.is_late else {}))
         seconds = self._seconds(job)
-        deadline = time.monotonic() + seconds + GRACE
+        begun = time.monotonic()
+        deadline = begun + seconds + GRACE
+        self._supply.ahead(reserve=self._are_quick)
         while True:
-            left = deadline - time.monotonic()
-            frame = process.hear(min(left, HELD) if self._held else left)
-            if frame is None and self._held:
-                self._let_go()  # Laravel tidies up for long: others may have the next job
+            frame = process.hear(min(deadline - time.monotonic(), self._supply.due))
+            if frame is None and self._supply.tend():
                 continue
             if frame is None:
                 raise Late(f"it ran longer than its timeout of {seconds:g} s")
@@ -213,8 +211,7 @@ class Lane:
             match frame:
                 case {"end": "deleted"}:
                     attempt.has_ended = True
-                    self._delete(job)
-                    self._held = self._held or self._taken()
+                    self._supply.end(job)
                     deadline += PATIENCE
                 case {"end": "released", "delay": int(delay)}:
                     attempt.has_ended = True
@@ -225,7 +222,10 @@ class Lane:
                 case {"done": True}:
                     attempt.is_over = True
                     process.retired = bool(frame.get("last"))
+                    self._are_quick = time.monotonic() - begun < QUICK
                     self._finish(attempt, process, failed=bool(frame.get("failed")))
+                    if process.retired:
+                        self._supply.let_go()  # another process must boot first
                     return
                 case {"stale": True}:
                     process.retired = True
@@ -258,22 +258,24 @@ class Lane:
         self.counts["failed" if failed else "done"] += 1
         self._resident.outages.over()
         if failed:
-            log.error("job failed", extra=_about(job, "job_failed"))
-        else:
-            log.debug("job done", extra={**_about(job, "job_done"), "ended": attempt.has_ended})
+            log.error("job failed", extra=about(job, "job_failed"))
+        elif log.isEnabledFor(logging.DEBUG):
+            log.debug("job done", extra={**about(job, "job_done"), "ended": attempt.has_ended})
         if process.printed:
-            about = {"printed_bytes": process.printed, "kept_bytes": OUTPUT_KEPT}
+            sizes = {"printed_bytes": process.printed, "kept_bytes": OUTPUT_KEPT}
             output = process.output.decode("utf-8", "replace")
-            log.info("a job printed", extra={**_about(job, "job_output"), "output": output, **about})
+            log.info("a job printed", extra={**about(job, "job_output"), "output": output, **sizes})
 
     def _after(self, death: Died, attempt: _Attempt) -> None:
         """What a job comes to that ended its process: an attempt more, and what Laravel says to that."""
         job = attempt.job
+        self._are_quick = False
+        self._supply.let_go()
         self.counts["died"] += 1
         why = "its time was up" if attempt.alarmed else str(death)
         late = attempt.alarmed or isinstance(death, Late)
-        about = {**_about(job, "worker_died"), "why": why, "late": late}
-        log.warning("a job ended its PHP worker", extra=about)
+        said = {**about(job, "worker_died"), "why": why, "late": late}
+        log.warning("a job ended its PHP worker", extra=said)
         if not late and not self._resident.closed:
             problem = ServiceUnavailable(f"PHP was lost while it ran {job.display_name}: {death}")
             self._resident.outages.crashed(problem)
@@ -284,32 +286,12 @@ class Lane:
             try:
                 return self._hand_over(attempt)
             except (Died, Refused, ServiceUnavailable, Unready) as problem:
-                log.warning("a late job cannot be ended", extra={**about, "why": str(problem)})
+                log.warning("a late job cannot be ended", extra={**said, "why": str(problem)})
         self._release(job, self._retries.delay(job))
 
-    def _delete(self, job: Job) -> None:
-        if not self._patiently(lambda: self._queue.delete([job])):
-            self.counts["fenced"] += 1
-            log.warning(
-                "a job took longer than retry_after: somebody else may have it too",
-                extra=_about(job, "job_fenced"),
-            )
-
     def _release(self, job: Job, delay: int) -> None:
-        self._patiently(lambda: self._queue.release(job, delay))
-        self.counts["released"] += 1
-        log.info("job is tried later", extra={**_about(job, "job_released"), "delay_s": delay})
-
-    def _give_back(self, job: Job) -> None:
-        self._patiently(lambda: self._queue.give_back([job]))
-        self.counts["given_back"] += 1
-
-    def _let_go(self) -> None:
-        """No job is held that has not been begun."""
-        job, self._held = self._held, None
-        if job is not None:
-            self._give_back(job)
-            self._ending.finished(0, given_back=1)
+        self._supply.release(job, delay)
+        log.info("job is tried later", extra={**about(job, "job_released"), "delay_s": delay})
 
     def _seconds(self, job: Job) -> float:
         given = whole_number(job.document, "timeout")
@@ -341,7 +323,3 @@ def _tell(process: PhpProcess, question: Mapping[str, object]) -> int:
     number = process.questions
     process.tell({"id": number, **question})
     return number
-
-
-def _about(job: Job, action: str) -> dict[str, object]:
-    return {"action": action, "uuid": job.uuid, "job_class": job.display_name, "queue": job.queue}

@@ -38,6 +38,12 @@ class Ahead(Generic[Candidate]):
         self._until = time.monotonic() + FRESH
         return self._claimed()
 
+    def pop(self, suits: Callable[[Candidate], bool] = lambda seen: True) -> Candidate | None:
+        """The next of those that were seen lately, if it suits; the caller is to claim it."""
+        if self._seen and time.monotonic() < self._until and suits(self._seen[0]):
+            return self._seen.popleft()
+        return None
+
     def forget(self) -> None:
         """The next job is looked for anew."""
         self._until = 0.0

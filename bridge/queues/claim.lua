@@ -1,13 +1,14 @@
 -- Waiting jobs become reserved, wherever they stand in the list; all others keep their places.
--- A job that somebody took since we looked is passed over.
+-- A job that somebody took since we looked is passed over. A reserved member that is done goes.
 --
 -- KEYS  list, reserved set, notify list
 -- ARGV  score of the reservation, tokens already taken from the notify list,
 --       the jobs, each as two strings with their lengths (four bytes, big-endian) before them:
---       the entry as it stands in the list, the entry with its new attempts
--- Returns the numbers (1, 2, …) of the jobs that were taken.
+--       the entry as it stands in the list, the entry with its new attempts;
+--       the reserved member that is done, or an empty string
+-- Returns whether that was still reserved (1, 0), then the numbers (1, 2, …) of the jobs that were taken.
 
-local taken = {}
+local taken = {redis.call('ZREM', KEYS[2], ARGV[4])}
 local job, position = 0, 1
 while position <= #ARGV[3] do
     local entry, reserved
@@ -29,7 +30,7 @@ while position <= #ARGV[3] do
 end
 
 -- One token per job, as Laravel's own script takes one per pop.
-for _ = 1, #taken - tonumber(ARGV[2]) do
+for _ = 1, #taken - 1 - tonumber(ARGV[2]) do
     redis.call('LPOP', KEYS[3])
 end
 return taken

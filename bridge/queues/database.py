@@ -27,7 +27,7 @@ from sqlalchemy.exc import DBAPIError
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.queues.ahead import Ahead
 from bridge.queues.payload import BROADCASTS, Selection
-from bridge.queues.queue import Depth, Job
+from bridge.queues.queue import Depth, Exchange, Job
 from bridge.queues.sql import SqlConnection
 
 POLL_INTERVAL = 0.02  # seconds between looks at the newest rows
@@ -177,6 +177,10 @@ class DatabaseQueue:
         )  # one statement is atomic alone
         return run(lambda connection: sum(connection.execute(sql).rowcount for sql in statements)) or 0
 
+    def exchange(self, done: Job) -> Exchange:
+        outcome = self.delete([done]) > 0, next(iter(self.reserve(1)), None)
+        return lambda: outcome
+
     def release(self, job: Job, delay: float) -> None:
         """The row goes and a new one with the same payload comes to the end, as in Laravel."""
         now = int(self._clock())
@@ -200,6 +204,7 @@ class DatabaseQueue:
         self._sql.transaction(move)
 
     def give_back(self, jobs: Sequence[Job]) -> None:
+        self._ahead.forget()
         free = {"reserved_at": None, "attempts": self._jobs.c.attempts - 1}
         statements = [self._jobs.update().where(self._still(group)).values(free) for group in _by_fence(jobs)]
         self._sql.transaction(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))

@@ -9,7 +9,7 @@ counts as not ours.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,11 @@ class Depth:
     oldest_at: float | None = None
 
 
+# What an exchange came to, to be called once: whether the reservation of the job that is done was still ours,
+# and the next job if there is one. May raise ServiceUnavailable; the exchange may be begun anew then.
+Exchange = Callable[[], tuple[bool, Job | None]]
+
+
 class Queue(Protocol):
     """A Laravel queue connection, restricted to some queue names in strict priority order."""
 
@@ -96,6 +101,10 @@ class Queue(Protocol):
         """The jobs are gone from the queue; how many of the reservations were still ours.
 
         Fenced: a job that somebody reserved again after our `retry_after` ran out is left to them."""
+        ...
+
+    def exchange(self, done: Job) -> Exchange:
+        """`delete` of one job and `reserve` of one, begun and perhaps not yet over: see `Exchange`."""
         ...
 
     def release(self, job: Job, delay: float) -> None:

@@ -41,8 +41,9 @@ from redis.exceptions import (
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.queues.ahead import Ahead
+from bridge.queues.line import Line
 from bridge.queues.payload import BROADCASTS, Selection, queued_at, whole_number, with_attempts
-from bridge.queues.queue import Depth, Job
+from bridge.queues.queue import Depth, Exchange, Job
 
 POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
 TICK = 1  # seconds; a delayed job is at most this late
@@ -86,7 +87,7 @@ SCRIPTS = {name: _read_script(name) for name in ("claim", "migrate", "release", 
 class RedisQueue:
     """See `queue.Queue` for what every method guarantees.
 
-    client       answers in bytes; its pool must allow three connections. Stays the caller's
+    client       answers in bytes; its pool must allow four connections. Stays the caller's
     prefix       of the Redis connection (`laravel_database_`), before every key
     queues       plain names, the most urgent first; a name may bring its own `{hash tag}`
     retry_after  seconds after which a reservation has expired
@@ -120,6 +121,7 @@ class RedisQueue:
         self._interval = interval or POLL_INTERVAL
         self._ahead = Ahead(self._look_ahead, self._claim_one)
         self._woken = threading.Event()
+        self._line = Line(client)
         self._waiter: redis.Redis | None = None
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
         self._places: dict[str, _Place] = {}
@@ -225,6 +227,17 @@ class RedisQueue:
                 pipeline.zrem(self._keys[queue].reserved, *members)
             return sum(pipeline.execute())
 
+    def exchange(self, done: Job) -> Exchange:
+        # only within a queue: in a cluster, another one may live elsewhere
+        seen = self._ahead.pop(lambda seen: seen[0] == done.queue)
+        if seen is None:
+            outcome = self.delete([done]) > 0, next(iter(self.reserve(1)), None)
+            return lambda: outcome
+        keys, arguments = self._claim(seen, done)
+        with self._translated():
+            self._line.send("EVALSHA", SCRIPTS["claim"].sha1, len(keys), *keys, *arguments)
+        return lambda: self._exchanged(seen, done)
+
     def release(self, job: Job, delay: float) -> None:
         keys = self._keys[job.queue]
         due = int(self._clock()) + max(0, round(delay))
@@ -232,6 +245,7 @@ class RedisQueue:
             self._script("release", (keys.reserved, keys.delayed), (_member(job), due))
 
     def give_back(self, jobs: Sequence[Job]) -> None:
+        self._ahead.forget()
         with self._translated():
             for queue in _by_queue(jobs):
                 keys = self._keys[queue]
@@ -262,6 +276,7 @@ class RedisQueue:
         }
 
     def close(self) -> None:
+        self._line.close()
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.close()
@@ -274,8 +289,8 @@ class RedisQueue:
         tokens = len(found) if self._tokens == "none" else 1 if queue in self._owed else 0
         # one argument for all: of many, redis-py would send each few KB apart
         packed = b"".join(_sized(one.entry) + _sized(one.reserved) for one in found)
-        taken = self._script(
-            "claim", (keys.list, keys.reserved, keys.notify), (now + self._retry_after, tokens, packed)
+        _, *taken = self._script(
+            "claim", (keys.list, keys.reserved, keys.notify), (now + self._retry_after, tokens, packed, b"")
         )
         if place := self._places.get(queue):
             place.position -= sum(number <= at_head for number in taken)
@@ -299,12 +314,27 @@ class RedisQueue:
         return seen
 
     def _claim_one(self, seen: tuple[str, _Found]) -> Job | None:
+        _, *taken = self._script("claim", *self._claim(seen))
+        return seen[1].job(seen[0]) if taken else None
+
+    def _claim(
+        self, seen: tuple[str, _Found], done: Job | None = None
+    ) -> tuple[Sequence[bytes], Sequence[bytes | int]]:
+        """Keys and arguments of the script that reserves a job that was seen and deletes another one."""
         queue, one = seen
         keys = self._keys[queue]
         until = int(self._clock()) + self._retry_after
         packed = _sized(one.entry) + _sized(one.reserved)
-        taken = self._script("claim", (keys.list, keys.reserved, keys.notify), (until, 1, packed))
-        return one.job(queue) if taken else None
+        member = b"" if done is None else _member(done)
+        return (keys.list, keys.reserved, keys.notify), (until, 1, packed, member)
+
+    def _exchanged(self, seen: tuple[str, _Found], done: Job) -> tuple[bool, Job | None]:
+        with self._translated():
+            try:
+                removed, *taken = self._line.receive()
+            except NoScriptError:
+                removed, *taken = self._script("claim", *self._claim(seen, done))
+        return removed > 0, seen[1].job(seen[0]) if taken else next(iter(self.reserve(1)), None)
 
     def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:
         """Due members are migrated. Returns the first `limit` entries of the list, and its length."""

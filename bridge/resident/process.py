@@ -107,10 +107,12 @@ class PhpProcess:
         return answer
 
     def tell(self, question: Frame) -> None:
-        """`question` goes out while we `hear`."""
+        """`question` goes out at once as far as it can, the rest while we `hear`."""
         self._unsent = memoryview(bytes(self._unsent) + _packed(question))
         self.output, self.printed = b"", 0
         self.questions += 1
+        with contextlib.suppress(ConnectionError, BlockingIOError):  # `hear` will meet it too
+            self._send()
 
     def hear(self, timeout: float) -> Frame | None:
         """The next frame from it; None if none comes in `timeout` seconds. Raises Died."""
@@ -127,7 +129,7 @@ class PhpProcess:
             on_socket = ready.get(self._socket.fileno(), 0)
             try:
                 if self._unsent and on_socket & select.POLLOUT:
-                    self._unsent = self._unsent[self._socket.send(self._unsent) :]
+                    self._send()
                 gone = on_socket & ~select.POLLOUT and not self._receive()
             except (ConnectionError, BlockingIOError) as error:
                 gone = isinstance(error, ConnectionError)
@@ -162,6 +164,9 @@ class PhpProcess:
             self._reaped = True
         self._socket.close()
         self._close_output()
+
+    def _send(self) -> None:
+        self._unsent = self._unsent[self._socket.send(self._unsent) :]
 
     def _receive(self) -> bool:
         data = self._socket.recv(1 << 18)

@@ -1,0 +1,174 @@
+"""The jobs of one lane on their way out of the queue, out of a real store."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+
+import pytest
+
+from bridge.jobs.supply import Supply
+from bridge.queues.ending import Ending
+from bridge.queues.patience import Patience
+from bridge.queues.queue import Job
+from tests.queues.conftest import redis_store, sqlite_store  # noqa: F401
+from tests.queues.stores import RETRY_AFTER, Store, broadcast, uuid_of
+
+Made = Callable[..., Supply]
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def store(request: pytest.FixtureRequest) -> Store:
+    made: Store = request.getfixturevalue(f"{request.param}_store")
+    return made
+
+
+@pytest.fixture
+def counts() -> collections.Counter[str]:
+    return collections.Counter()
+
+
+@pytest.fixture
+def supply(store: Store, counts: collections.Counter[str]) -> Made:
+    """A supply that may be told to take no more, or so many jobs in all."""
+
+    def made(*, most: int = 0, may_take: Callable[[], bool] = lambda: True) -> Supply:
+        ending = Ending(most=most)
+        leave = lambda: ending.turn(1) if may_take() else None  # noqa: E731
+        return Supply(store.single(), Patience(), leave, ending, counts)
+
+    return made
+
+
+def push(store: Store, count: int) -> list[str]:
+    payloads = [broadcast() for _ in range(count)]
+    for payload in payloads:
+        store.push(payload)
+    return [uuid_of(payload) for payload in payloads]
+
+
+def left(store: Store) -> set[str]:
+    """What is in the queue, reserved or not."""
+    return {uuid_of(payload) for payload in store.payloads()}
+
+
+def free(store: Store) -> list[str]:
+    """What another worker may take."""
+    queue = store.queue()
+    jobs = queue.reserve(50)
+    queue.give_back(jobs)
+    return [job.uuid for job in jobs]
+
+
+def the_next(supply: Supply) -> Job:
+    job = supply.next()
+    assert job is not None
+    return job
+
+
+def test_quick_jobs_come_in_order_and_are_deleted_when_the_next_is_at_work(
+    store: Store, supply: Made, counts: collections.Counter[str]
+) -> None:
+    pushed = push(store, 60)
+    jobs = supply()
+    seen = []
+    while (job := jobs.next()) is not None:
+        seen.append(job.uuid)
+        jobs.ahead(reserve=True)
+        jobs.end(job)
+    assert seen == pushed
+    assert not left(store)
+    assert counts == {"reserved": 60}
+
+
+def test_the_next_is_reserved_while_one_is_at_work_if_so_wanted(store: Store, supply: Made) -> None:
+    pushed = push(store, 3)
+    jobs = supply()
+    the_next(jobs)
+    jobs.ahead(reserve=False)
+    assert free(store) == pushed[1:]
+    jobs.ahead(reserve=True)
+    assert free(store) == pushed[2:]
+
+
+def test_one_that_waits_too_long_for_its_turn_is_given_back_untried(
+    store: Store, supply: Made, counts: collections.Counter[str]
+) -> None:
+    pushed = push(store, 2)
+    jobs = supply()
+    the_next(jobs)
+    jobs.ahead(reserve=True)
+    assert 0 < jobs.due < 60
+    assert jobs.tend()
+    assert free(store) == pushed[1:]
+    assert counts["given_back"] == 1
+    assert jobs.due == float("inf")
+    assert not jobs.tend()
+    assert the_next(jobs).attempts == 1
+
+
+def test_one_that_ended_is_deleted_soon_and_the_next_reserved_while_laravel_tidies_up(
+    store: Store, supply: Made
+) -> None:
+    pushed = push(store, 3)
+    jobs = supply()
+    jobs.end(the_next(jobs))
+    while left(store) != set(pushed[1:]):
+        assert jobs.due < 60
+        assert jobs.tend()
+    jobs.let_go()
+    assert free(store) == pushed[1:]
+
+
+def test_after_let_go_nothing_is_held_and_nothing_is_left_undeleted(store: Store, supply: Made) -> None:
+    pushed = push(store, 3)
+    jobs = supply()
+    first = the_next(jobs)
+    jobs.ahead(reserve=True)
+    jobs.end(first)
+    jobs.let_go()
+    assert left(store) == set(pushed[1:])
+    assert free(store) == pushed[1:]
+    jobs.end(the_next(jobs))
+    jobs.ahead(reserve=True)  # an exchange is under way
+    jobs.let_go()
+    assert free(store) == pushed[2:]
+
+
+def test_where_no_job_may_be_taken_what_ended_is_deleted_all_the_same(store: Store, supply: Made) -> None:
+    pushed = push(store, 2)
+    allowed = [True]
+    jobs = supply(may_take=lambda: allowed[0])
+    jobs.end(the_next(jobs))
+    allowed[0] = False
+    assert jobs.next() is None
+    assert free(store) == pushed[1:]
+    assert left(store) == set(pushed[1:])
+
+
+def test_no_more_jobs_are_taken_than_there_shall_be(store: Store, supply: Made) -> None:
+    pushed = push(store, 3)
+    jobs = supply(most=2)
+    first = the_next(jobs)
+    jobs.ahead(reserve=True)
+    jobs.end(first)
+    second = the_next(jobs)
+    jobs.ahead(reserve=True)
+    jobs.end(second)
+    assert jobs.next() is None
+    assert left(store) == set(pushed[2:])
+
+
+def test_a_job_that_came_too_late_is_counted(
+    store: Store, supply: Made, counts: collections.Counter[str]
+) -> None:
+    push(store, 1)
+    jobs = supply()
+    late = the_next(jobs)
+    store.clock.now += RETRY_AFTER
+    other = store.queue()
+    (owned,) = other.reserve(1)
+    jobs.end(late)
+    assert jobs.next() is None
+    assert counts["fenced"] == 1
+    assert other.delete([owned]) == 1
