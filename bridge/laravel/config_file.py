@@ -89,6 +89,9 @@ class _More(Exception):
     """The statement is none of those that a file of options has."""
 
 
+_CHANGING = ("assignment_expression", "augmented_assignment_expression", "update_expression")
+
+
 class _File:
     """One file while it is read: its imports, and the variables assigned at its top level.
 
@@ -144,11 +147,12 @@ class _File:
             if isinstance(value, PhpObject | EnumCase):
                 return _Hole(Unknown("an object, not an option", self._file, line_of(tree)))
             return value
-        except Refused as problem:
-            return _Hole(Unknown(problem.reason, self._file, problem.line or line_of(tree)))
-        except Thrown as thrown:
-            reason = f"it throws {thrown.exception.class_name} here"
-            return _Hole(Unknown(reason, self._file, line_of(tree)))
+        except (Refused, Thrown) as problem:
+            if any(one.type in _CHANGING for one in _within(tree)):  # how far it came is not known
+                raise _More from problem
+            line = problem.line if isinstance(problem, Refused) else 0
+            reason = problem.reason if isinstance(problem, Refused) else "it throws an exception here"
+            return _Hole(Unknown(reason, self._file, line or line_of(tree)))
 
     def _array(self, tree: Tree) -> PhpArray:
         php = Evaluator(self._world)
@@ -171,8 +175,8 @@ class _File:
     def _whole(self, tree: Tree) -> PhpValue:
         """The value with nothing unknown in it. Raises Refused, Thrown."""
         if self._holes:
-            for name in _variables(tree):
-                if hole := self._holes.get(name):
+            for one in _within(tree):
+                if one.type == "variable_name" and (hole := self._holes.get(text_of(one))):
                     raise Refused(hole.unknown.reason, line=hole.unknown.line)
         return Evaluator(self._world).expression(self._lower.expression(tree), self._frame)
 
@@ -193,11 +197,10 @@ def _holes(value: PhpValue) -> Iterator[_Hole]:
         yield from _holes(inner)
 
 
-def _variables(tree: Tree) -> Iterator[str]:
-    if tree.type == "variable_name":
-        yield text_of(tree)
+def _within(tree: Tree) -> Iterator[Tree]:
+    yield tree
     for child in tree.named_children:
-        yield from _variables(child)
+        yield from _within(child)
 
 
 # ---- what the code of such a file may use ------------------------------------------------------------

@@ -138,6 +138,7 @@ def test_an_unknown_names_its_file_and_line(tmp_path: Path) -> None:
         ("<?php\nfunction f() {}\nreturn [];", 2),
         ("<?php\n$x = [];\n$x['a'] = 1;\nreturn $x;", 3),
         ("<?php\n$a = 1;", 0),
+        ("<?php\nreturn ['a' => php_uname($b = 1),\n'b' => $b ?? 2];", 2),
     ],
 )
 def test_a_file_that_does_more_than_return_an_array_is_unknown_as_a_whole(
@@ -146,6 +147,16 @@ def test_a_file_that_does_more_than_return_an_array_is_unknown_as_a_whole(
     value = load(app(tmp_path, x=source)).get("x.a")
     assert isinstance(value, Unknown)
     assert value.line == line
+
+
+def test_a_variable_with_something_unknown_in_it_makes_unknown_what_reads_it(tmp_path: Path) -> None:
+    source = (
+        "<?php $a = [php_uname()];\n$b = 2; $a2 = 1;\nreturn ['a' => $a ?? 1, 'b' => $b, 'c' => fn () => $a];"
+    )
+    config = load(app(tmp_path, x=source))
+    assert isinstance(config.get("x.a"), Unknown)
+    assert config.get("x.b") == 2
+    assert isinstance(config.get("x.c"), Unknown)
 
 
 def test_dotted_keys_are_answered_as_by_laravel(tmp_path: Path) -> None:
