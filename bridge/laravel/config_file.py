@@ -6,7 +6,6 @@ or unknown function does not hide the rest of the file.
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -258,16 +257,9 @@ def _functions(place: Place) -> dict[str, Function | ReferenceFunction]:
         {
             **{f"{name}_path(string $path = '')": folder(folders.get(name, name)) for name in names},
             "getenv(string $name)": getenv,
-            "dirname(string $path, int $levels = 1)": _dirname,
             "extension_loaded(string $extension)": _extension_loaded,
         }
     )
-
-
-def _dirname(path: bytes, levels: int = 1) -> bytes:
-    for _ in range(min(levels, path.count(b"/") + 1)):
-        path = os.path.dirname(path.rstrip(b"/")) or (b"/" if path.startswith(b"/") else b".")
-    return path
 
 
 def _extension_loaded(php: Evaluator, extension: bytes) -> bool:

@@ -43,9 +43,9 @@ return [
     'release' => [(PHP_VERSION_ID >= 80500 ? \Pdo\Mysql::ATTR_SSL_CA : \PDO::MYSQL_ATTR_SSL_CA) => env('APP_NAME')],
     'calls' => [in_array('a', ['a', 'b'], true), str_replace('a', 'b', 'banana'), array_map(fn ($v) => $v * 2, [1, 2]),
                 Str::upper('abc'), Str::of('A b')->snake()->__toString(), Illuminate\Support\Arr::wrap('x'),
-                match (env('MINUTES')) { '5' => 'five', default => 'more' }, sprintf('%s-%d', 'a', 3)],
+                match (env('MINUTES')) { '5' => 'five', default => 'more' }, sprintf('%s-%d', 'a', 3), parse_url('https://x.org/y')],
     'nested' => ['a' => ['b' => ['c' => ['d' => 'deep']]]],
-    'unknown' => ['closure' => fn () => 1, 'known' => 1, 'call' => parse_url('http://x'), 'new' => new DateTime,
+    'unknown' => ['closure' => fn () => 1, 'known' => 1, 'call' => file_get_contents('x'), 'new' => new DateTime,
                   'loaded' => extension_loaded('pdo_mysql') ? [1] : [], 'version' => PHP_VERSION_ID,
                   'inside' => ['x' => php_uname(), 'y' => 2], 'sum' => 1 + PHP_VERSION_ID],
 ];

@@ -3,6 +3,9 @@
 in ours and in PHP, errors and their messages included."""
 
 CASES: dict[str, list[str]] = {
+    # ---- urls
+    "parse_url": ["parse_url('https://user:pw@host.com:8443/a/b.php?x=1&y[]=2#top')", "parse_url('redis://10.0.0.1:6379')", "parse_url('/a/b?c=d')", "parse_url('a/b')", "parse_url('http://h?q#f')", "parse_url('https://h.com/p', PHP_URL_HOST)", "parse_url('https://h.com/p', PHP_URL_PORT)", "parse_url('https://h.com:81/p', PHP_URL_PORT)", "parse_url('https://h.com/ü')"],
+    "dirname": ["dirname('/a/b/c')", "dirname('/a/b/c', 2)", "dirname('a')", "dirname('/')", "dirname('/a//b//')", "dirname('/a/b', 9)", "dirname('a/b/', 1)"],
     # ---- strings
     "strlen": ["strlen('abc')", "strlen('ü')", "strlen('')", "strlen(12.50)", "strlen(true)", "strlen(null)", "strlen()", "strlen(1, 2)", "strlen([])", "strlen(-5)"],
     "strtolower": ["strtolower('ÄbC')", "strtolower('')", "strtolower(5)"],
@@ -234,6 +237,16 @@ class Child extends Thing {}
 """
 
 REFUSED: list[str] = [
+    "parse_url('//h/p')",
+    "parse_url('a:b')",
+    "parse_url('http:///x')",
+    "parse_url('http://h:0')",
+    "parse_url('http://h:99999')",
+    "parse_url('')",
+    "parse_url('http://h?')",
+    "parse_url('http://[::1]/')",
+    "dirname('')",
+    "dirname('a', 0)",
     "preg_match('/|{2}/', '')",
     "sprintf('%\\'')",
     "strcmp('a', 'b')",

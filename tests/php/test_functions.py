@@ -219,6 +219,21 @@ def test_any_format_gives_what_php_gives_or_is_refused(
     compare_call(php, "sprintf", [format, *given_])
 
 
+_PIECES = st.sampled_from(
+    ["http", "https", "redis", "://", "//", "/", "a", "user", "@", ":", "h.org", "80", "65536", "0", "?", "#", "x=1", "&", ".", "-", "%", "ü", "[", "::1", "]"]
+)
+
+
+@given(st.lists(_PIECES, min_size=1, max_size=9).map("".join))
+def test_any_url_comes_apart_as_in_php_or_is_refused(php: Oracle, url: str) -> None:
+    body = f"return [parse_url('{url}'), dirname('{url}')];"
+    try:
+        ours = run(body)
+    except Refused:
+        return
+    assert ours == php.evaluate(body)
+
+
 @given(floats, st.integers(-5, 12))
 def test_rounding_is_phps_or_refused(php: Oracle, number: float, places: int) -> None:
     compare_call(php, "round", [number, places])

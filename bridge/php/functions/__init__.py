@@ -1,7 +1,8 @@
 """PHP's own functions and constants: pure ones only. Each function is one row of a table in its file.
 
 strings, encodings (digests, base64, URLs, HTML), multibyte, formats (sprintf), numbers, types, arrays,
-sorting, json, regex, objects. Left out: what reads a clock, a file, the environment, randomness or a locale.
+sorting, json, regex, objects, urls. Left out: what reads a clock, a file, the environment, randomness or a
+locale.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bridge.php.functions import (
     sorting,
     strings,
     types,
+    urls,
 )
 from bridge.php.functions.constants import CONSTANTS
 
@@ -36,4 +38,5 @@ FUNCTIONS: dict[str, Function | ReferenceFunction] = {
     **json.FUNCTIONS,
     **regex.FUNCTIONS,
     **objects.FUNCTIONS,
+    **urls.FUNCTIONS,
 }
