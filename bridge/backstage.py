@@ -21,6 +21,7 @@ from bridge.queues.push import Push
 from bridge.queues.retry import retry
 from bridge.rooms import build_push, failed_jobs, refresher
 from bridge.settings import Settings
+from bridge.settings.apps import AppSettings
 
 MOST = 100  # failed jobs of a list
 LONGEST = 4_000  # characters of an exception
@@ -29,15 +30,19 @@ Value = TypeVar("Value")
 
 
 class DashboardBackstage:
-    """`dashboard.routes.Backstage` of an app. `statistics` is None where none are kept."""
+    """`dashboard.routes.Backstage` of an app. `statistics` is None where there is no place for them."""
 
     def __init__(self, settings: Settings, statistics: StatisticsTable | None) -> None:
         self._settings = settings
         self._statistics = statistics
-        self._connections = {app.id: next(iter(app.connections), None) for app in settings.apps()}
+        self.use(settings.apps())
         self._failed: FailedJobs | None = None
         self._pushes: dict[str, Push] = {}
         self._lock = threading.Lock()
+
+    def use(self, apps: Sequence[AppSettings]) -> None:
+        """Jobs for these apps can be made from now on."""
+        self._connections = {app.id: next(iter(app.connections), None) for app in apps}
 
     def failed(self) -> Sequence[FailedRow]:
         def work() -> list[FailedRow]:
@@ -108,7 +113,7 @@ class DashboardBackstage:
     def _table(self) -> StatisticsTable:
         if self._statistics is None:
             raise ConfigurationError(
-                "enable_statistics", "is off", mend="switch it on with BRIDGE_ENABLE_STATISTICS=true"
+                "statistics", "have no place: the app has no database", mend="see DB_* in the app's .env"
             )
         return self._statistics
 

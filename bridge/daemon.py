@@ -337,7 +337,7 @@ class Daemon:
             request_timeout=self.settings.request_timeout,
         )
         webhooks = Webhooks()
-        renewal = Renewal(self.settings, node, webhooks, certificate, self.reread, tell)
+        renewal = Renewal(self.settings, node, webhooks, certificate, self.reread, tell, instruments.renew)
         renewal.use(served)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())

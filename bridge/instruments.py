@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, TypedDict
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.routing import BaseRoute
@@ -28,11 +28,13 @@ from bridge.observers.journal import Journal
 from bridge.observers.metrics import MetricsAccess, Now, TallyCollector, metrics_route
 from bridge.observers.statistics import Taker
 from bridge.observers.tally import Tally
+from bridge.pusher.app import App
 from bridge.pusher.happenings import Happening
 from bridge.queues.queue import Queue
 from bridge.queues.steps import JobStep
 from bridge.queues.worker import Worker
 from bridge.rooms import build_statistics
+from bridge.secret import Secret
 from bridge.server.node import Node
 from bridge.settings import Settings
 
@@ -40,6 +42,12 @@ DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nob
 RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 t of rest
 
 log = logging.getLogger(__name__)
+
+
+class _Doors(TypedDict):
+    password: Secret | None
+    secrets: Sequence[Secret]
+    origins: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +70,16 @@ class Instruments:
     ) -> None:
         self._show = show
         self._settings = settings
-        self._is_open = is_open
-        self._apps = [app.id for app in settings.apps()]
-        self._counted = [app.id for app in settings.apps() if app.enable_statistics]
         self._journal = Journal()
-        self._tally = Tally(self._apps)
+        self._tally = Tally([app.id for app in settings.apps()])
         self._chart = Chart(self._tally)
         self._statistics = build_statistics(settings)
         self._taker = Taker(self._tally)
         self._backstage = DashboardBackstage(settings, self._statistics)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._feed: Feed | None = None
+        self._access = Access(**_doors(settings), is_open=is_open)
+        self._apps: Callable[[], Sequence[App]] = tuple  # that are served now
         self._depth_at = 0.0  # monotonic; when the store may be asked again
         self._told = ""
 
@@ -87,18 +94,14 @@ class Instruments:
     def routes(self, watched: Watched) -> Sequence[BaseRoute]:
         """What is served besides the node's own: the dashboard and `/metrics`."""
         settings, node = self._settings, watched.node
+        self._apps = lambda: [hub.app for hub in node.hubs.values()]
         self._feed = Feed(
             self._journal, self._chart, lambda: self._summary(watched), is_over=lambda: node.is_draining
         )
         dashboard = Dashboard(
             path=settings.dashboard_path.strip("/"),
             node=node,
-            access=Access(
-                password=settings.dashboard_password,
-                secrets=[app.secret for app in settings.apps()],
-                is_open=self._is_open,
-                origins=settings.dashboard_origins,
-            ),
+            access=self._access,
             feed=self._feed,
             journal=self._journal,
             backstage=self._backstage,
@@ -113,6 +116,11 @@ class Instruments:
         )
         access = MetricsAccess(settings.metrics_addresses, settings.metrics_token)
         return [*dashboard.routes(), metrics_route(collector, access)]
+
+    def renew(self, settings: Settings) -> None:
+        """Who may look, and the apps of the forms, are those of these settings. On the loop."""
+        self._access.use(**_doors(settings))
+        self._backstage.use(settings.apps())
 
     def start(self, watched: Watched) -> None:
         """On the loop."""
@@ -157,7 +165,7 @@ class Instruments:
     async def _write_statistics(self) -> None:
         if self._statistics is None:
             return
-        rows = {app_id: self._taker.take(app_id) for app_id in self._counted}
+        rows = {app.id: self._taker.take(app.id) for app in self._apps() if app.keeps_statistics}
         try:
             await asyncio.to_thread(self._statistics.add, rows)
             self._told = ""
@@ -202,3 +210,11 @@ class Instruments:
             answers=watched.worker.store_answers.is_set(),
             helpers=watched.helpers(),
         )
+
+
+def _doors(settings: Settings) -> _Doors:
+    return {
+        "password": settings.dashboard_password,
+        "secrets": [app.secret for app in settings.apps()],
+        "origins": settings.dashboard_origins,
+    }

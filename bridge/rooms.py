@@ -462,9 +462,7 @@ def _file_lock(laravel: LaravelApp) -> Callable[[], contextlib.AbstractContextMa
 
 
 def build_statistics(settings: Settings) -> StatisticsTable | None:
-    """Where the app's statistics go; None where it wants none or has no database."""
-    if not any(app.enable_statistics for app in settings.apps()):
-        return None
+    """Where the app's statistics go; None where it has no database."""
     try:
         facts = settings.laravel.database(None)
         return StatisticsTable(
@@ -559,6 +557,7 @@ def pusher_app(app: AppSettings, settings: Settings) -> App:
         enabled=app.enabled,
         tls_only=app.tls_only,
         subscription_count=app.subscription_count,
+        keeps_statistics=app.enable_statistics,
         activity_timeout=app.activity_timeout or settings.activity_timeout,
         limits=_limits(app, settings),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.apps.table import join_rows
 from bridge.errors import BridgeError
@@ -14,6 +14,7 @@ from bridge.rooms import pusher_app
 from bridge.server.certificate import Certificate
 from bridge.server.node import Node
 from bridge.settings import Settings
+from bridge.settings.table import SETTINGS
 from bridge.webhooks.events import Webhook
 from bridge.webhooks.webhooks import Webhooks
 
@@ -30,12 +31,32 @@ def read_apps(settings: Settings) -> Served:
     return [(pusher_app(app, settings), (*app.webhooks, *settings.webhooks)) for app in apps]
 
 
+def not_renewed(old: Settings, new: Settings) -> list[str]:
+    """What is not the same in both and is read at the start only. Raises ConfigurationError."""
+    names = [row.name for row in SETTINGS if not row.renewed and hasattr(old, row.name)]
+    changed = [name for name in names if getattr(old, name) != getattr(new, name)]
+    if _QUEUE.isdisjoint(changed) and _queue(old) != _queue(new):
+        changed.append("the queue connection")
+    return changed
+
+
+_QUEUE = frozenset({"queue", "connection", "retry_after", "redis_prefix"})
+
+
+def _queue(settings: Settings) -> object:
+    """All that the worker knows of the queue and its store."""
+    facts = settings.queue_connection()
+    store = settings.redis if facts.driver == "redis" else settings.laravel.database
+    return facts, settings.queue_names(), store(facts.connection)
+
+
 @dataclass(slots=True)
 class Renewal:
     """`use` once at the start, then `run`. What cannot be read leaves everything as it is, and is said.
 
     reread   the settings as they are now; None: those of the start count for ever
     tell     makes the house of jobs read anew too, and waits for it; called in a thread
+    renewed  is told of new settings, on the loop
     """
 
     settings: Settings
@@ -44,6 +65,11 @@ class Renewal:
     certificate: Certificate | None
     reread: Callable[[], Settings] | None
     tell: Callable[[], None]
+    renewed: Callable[[Settings], None]
+    _started: Settings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._started = self.settings
 
     def use(self, served: Served) -> None:
         """These apps and webhooks count from now on. On the loop."""
@@ -79,9 +105,16 @@ class Renewal:
 
     async def _renew_settings(self, reread: Callable[[], Settings]) -> None:
         try:
-            self.settings = await asyncio.to_thread(reread)
+            settings = await asyncio.to_thread(reread)
+            unused = not_renewed(self._started, settings)
+            self.renewed(settings)
         except BridgeError as problem:
             log.error("the old settings stay", extra={"action": "renew", "why": str(problem)})
+            return
+        self.settings = settings
+        if unused:
+            about = {"action": "renew", "changed": ", ".join(unused)}
+            log.warning("what has changed here counts from the next start on", extra=about)
 
     async def _renew_apps(self, tell: Callable[[], None] | None = None) -> None:
         try:

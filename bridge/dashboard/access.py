@@ -37,8 +37,7 @@ class Session:
 
 
 class Access:
-    """`secrets` are those of the apps: they sign links. `is_open`: anybody may look who opens it by a name of
-    this machine. `origins`: pages of these may talk to it too, where a proxy changes the Host header."""
+    """`is_open`: anybody may look who opens it by a name of this machine. The rest: see `use`."""
 
     def __init__(
         self,
@@ -49,15 +48,22 @@ class Access:
         origins: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._is_open = is_open
+        self._clock = clock
+        self._failures: OrderedDict[str, list[float]] = OrderedDict()
+        self.use(password=password, secrets=secrets, origins=origins)
+
+    def use(self, *, password: Secret | None, secrets: Sequence[Secret], origins: Sequence[str]) -> None:
+        """These count from now on; sessions end with the password or secret that they were opened under.
+
+        `secrets` are those of the apps: they sign links. `origins`: pages of these may talk to it too, where
+        a proxy changes the Host header."""
         self.has_password = password is not None
         self._password = _digest(password.reveal()) if password else b""
         self._secrets = tuple(secrets)
-        self._is_open = is_open
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
-        self._clock = clock
         texts = [secret.reveal() for secret in secrets] + [password.reveal() if password else ""]
         self._key = _digest("\0".join(["bridge dashboard", *texts]))
-        self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
     def session(self, request: Request) -> Session | None:
         """The session of whoever asks, None where nobody may look."""

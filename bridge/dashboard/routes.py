@@ -196,7 +196,9 @@ class Dashboard:
         return [asdict(one) for one in await _backstage(self.backstage.failed)]
 
     async def statistics(self, request: Request) -> Any:
-        return await _backstage(self.backstage.entries, self._hub(request.path_params["app_id"]).app.id)
+        app = self._hub(request.path_params["app_id"]).app
+        _require_statistics(app)
+        return await _backstage(self.backstage.entries, app.id)
 
     # ---- doing ------------------------------------------------------------------------------------
 
@@ -245,6 +247,7 @@ class Dashboard:
         app = self._hub(str(fields.get("app_id", ""))).app
         if not hmac.compare_digest(str(fields.get("secret", "")).encode(), app.secret.encode()):
             raise HTTPException(403, "the secret is not this app's")
+        _require_statistics(app)
         try:
             counts = Counts(
                 peak=int(fields["peak_connection_count"]),
@@ -340,6 +343,12 @@ def _data(app: App, fields: Fields) -> tuple[str, Any]:
     if len(text.encode()) > app.limits.event_bytes:
         raise HTTPException(413, f"the data are larger than {app.limits.event_bytes} bytes")
     return text, value
+
+
+def _require_statistics(app: App) -> None:
+    if not app.keeps_statistics:
+        mend = "switch it on with BRIDGE_ENABLE_STATISTICS=true, or for this app"
+        raise HTTPException(409, f"enable_statistics is off: {mend}")
 
 
 def _set_cookie(answer: Response, request: Request, session: str, path: str) -> None:

@@ -74,6 +74,8 @@ class StatisticsTable:
 
     def add(self, rows: Mapping[str, Counts]) -> None:
         """A row for each app id, all with the present time."""
+        if not rows:
+            return
 
         def work(connection: sa.Connection) -> None:
             table = self._table(connection)

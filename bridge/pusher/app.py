@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+LEAST_MESSAGE = 65_536
+"""Bytes that a client's message may have in any case."""
+
 
 def _limit(default: int | None, meaning: str) -> Any:
     return field(default=default, metadata={"meaning": meaning})
@@ -40,6 +43,11 @@ class Limits:
     cache_seconds: int = _limit(1_800, "Seconds that the last event of a cache channel is kept.")
     cached_channels: int = _limit(10_000, "Cache channels of an app whose last event is kept.")
 
+    @property
+    def message_bytes(self) -> int:
+        """Of one message of a client: room for the largest client event, its quotes escaped."""
+        return max(LEAST_MESSAGE, 2 * self.event_bytes + 4_096)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
@@ -52,6 +60,7 @@ class App:
     tls_only          plain connections are closed with 4000, which makes clients come back over TLS
     max_connections   at once on this node, None: as many as the node takes
     subscription_count  whether subscribers are told how many they are (not on presence channels)
+    keeps_statistics  whether its numbers go into the app's statistics
     activity_timeout  seconds of silence after which a client should ping; told to it at the start
     ping_interval     seconds of silence after which the server pings; below a proxy's usual 60
     pong_timeout      seconds after `activity_timeout`, and after the ping, at which a client that stays
@@ -69,6 +78,7 @@ class App:
     tls_only: bool = False
     max_connections: int | None = None
     subscription_count: bool = False
+    keeps_statistics: bool = True
     activity_timeout: int = 120
     ping_interval: int = 50
     pong_timeout: int = 30

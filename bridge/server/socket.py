@@ -27,6 +27,7 @@ from websockets.server import ServerProtocol
 from bridge.errors import ProtocolError
 from bridge.pusher import codes, messages
 from bridge.pusher.admission import Arrival
+from bridge.pusher.app import LEAST_MESSAGE
 from bridge.pusher.connection import Connection
 from bridge.pusher.happenings import Cut
 from bridge.server.outbox import text_frame
@@ -39,7 +40,6 @@ try:
 except ImportError:  # no C extension for this platform
     from websockets.utils import apply_mask
 
-MAX_MESSAGE = 65_536  # bytes of one message, all its fragments together
 BINARY_REFUSED, NOT_UTF8 = 1003, 1007
 NOT_UTF8_REASON = "text is not UTF-8"
 ABNORMAL, NO_CODE = 1006, 1005
@@ -136,7 +136,7 @@ class Socket(asyncio.Protocol):
         self._node = node
         self._raw: socket.socket | None = None
         self.send = _send_nothing
-        self._wire: Wire | None = Wire(max_size=MAX_MESSAGE, logger=logger)
+        self._wire: Wire | None = Wire(max_size=LEAST_MESSAGE, logger=logger)
         self._fragments: Fragments | None = None
         self._is_closing = False
         self.address = ""
@@ -251,7 +251,7 @@ class Socket(asyncio.Protocol):
         if self._is_closing:
             return
         self._leave(code)
-        wire = self._wire = self._wire or _open_protocol()
+        wire = self._wire = self._wire or self._new_wire()
         if wire.state is State.OPEN:
             wire.send_close(code, reason)
         self._end(wire.data_to_send())
@@ -285,7 +285,7 @@ class Socket(asyncio.Protocol):
         """Bytes go through the library: the handshake, and whatever the fast reader leaves."""
         wire = self._wire
         if wire is None:
-            wire = self._wire = _open_protocol()
+            wire = self._wire = self._new_wire()
         wire.receive_data(data)
         for event in wire.events_received():
             if isinstance(event, Request):
@@ -304,6 +304,11 @@ class Socket(asyncio.Protocol):
                 self.transport.write_eof()
         elif writes:
             self.transport.write(b"".join(writes))
+
+    def _new_wire(self) -> Wire:
+        """For a connection that is open; a message may be as large, in all its fragments, as its app says."""
+        most = LEAST_MESSAGE if self.connection is None else self.connection.hub.app.limits.message_bytes
+        return Wire(state=State.OPEN, max_size=most, logger=logger)
 
     def _take(self, frame: Frame) -> None:
         connection = self.connection
@@ -411,10 +416,6 @@ class Socket(asyncio.Protocol):
 
 def _send_nothing(data: bytes) -> int:
     return 0
-
-
-def _open_protocol() -> Wire:
-    return Wire(state=State.OPEN, max_size=MAX_MESSAGE, logger=logger)
 
 
 def _close_code(wire: Wire) -> int:

@@ -126,6 +126,7 @@ class Setting:
 
     app_variables  names in the app's `.env` that mean the same
     app_keys       keys of the app's configuration that mean the same
+    renewed        whether SIGHUP is enough after a change; else it counts from the next start on
     """
 
     name: str
@@ -135,6 +136,7 @@ class Setting:
     default_text: str = ""
     app_variables: tuple[str, ...] = ()
     app_keys: tuple[str, ...] = ()
+    renewed: bool = False
 
     @property
     def variable(self) -> str:
@@ -159,10 +161,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("dashboard_path", text, "laravel-websockets", "Path of the debug page.",
             app_variables=("LARAVEL_WEBSOCKETS_PATH",),
             app_keys=("websockets.path", "websockets.dashboard.path")),
-    Setting("dashboard_password", _secret, None, "Password of the debug page; without one it stays closed."),
+    Setting("dashboard_password", _secret, None, "Password of the debug page; without one it stays closed.",
+            renewed=True),
     Setting("dashboard_origins", words, (),
-            "Origins (`https://…`) whose page it may be, where a proxy changes the Host header.", "its own"),
-    Setting("enable_statistics", switch, True, "Whether `websockets_statistics_entries` is written."),
+            "Origins (`https://…`) whose page it may be, where a proxy changes the Host header.", "its own",
+            renewed=True),
+    Setting("enable_statistics", switch, True, "Whether `websockets_statistics_entries` is written.",
+            renewed=True),
     Setting("create_statistics_table", switch, False, "Whether that table is made where it is missing."),
     Setting("statistics_interval", COUNT, 60, "Seconds between its rows.",
             app_keys=("websockets.statistics.interval_in_seconds",)),
@@ -195,15 +200,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("redis_prefix", lambda value: text(value) if value else "", None,
             "Prefix of the app's Redis keys, where it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
     Setting("timezone", _timezone, None, "Time zone of `failed_at`.", "`app.timezone`"),
-    Setting("laravel_version", _version, None, "Laravel's version, such as 11.38.", "the installed one"),
-    Setting("client_events", switch, True, "Whether clients may send `client-` events (whispers)."),
+    Setting("laravel_version", _version, None, "Laravel's version, such as 11.38.", "the installed one",
+            renewed=True),
+    Setting("client_events", switch, True, "Whether clients may send `client-` events (whispers).",
+            renewed=True),
     Setting("allowed_origins", words, (), "Hosts whose pages may connect; `*.example.com` is understood.",
-            "every origin"),
+            "every origin", renewed=True),
     Setting("max_connections", COUNT, None, "WebSocket connections at once.", "no limit"),
     Setting("trusted_proxies", networks, (), "Addresses or networks (`10.0.0.0/8`) of proxies whose"
             " `X-Forwarded-For` and `X-Forwarded-Proto` are believed.", "none"),
     Setting("request_timeout", seconds, 20.0, "Seconds in which an HTTP request has to be complete."),
-    Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign."),
+    Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign.",
+            renewed=True),
     Setting("max_backlog", _whole(1024), 1_048_576, "Bytes that may wait for a slow reader; then it is cut."),
     Setting("stall_timeout", seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
     Setting("php_binary", lambda value: text(value) if value else "", "php",
@@ -218,7 +226,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log_format", _log_format, "text", "text for people, or json: one object a line."),
     Setting("log_level", _level, "info", "debug, info, warning or error."),
     *(Setting(f"{LIMIT}{limit.name}", COUNT, limit.default, limit.metadata["meaning"],
-              "no limit" if limit.default is None else "") for limit in fields(Limits)),
+              "no limit" if limit.default is None else "", renewed=True) for limit in fields(Limits)),
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from websockets.sync.client import connect
@@ -125,6 +126,68 @@ def test_sighup_shows_the_new_certificate_and_keeps_the_old_one_when_it_is_broke
         assert shown() == new
         assert "the old certificate stays" in bridge.log.read_text()
         assert bridge.welcomes("key-a")
+
+
+def test_apps_that_sighup_brings_get_statistics_like_all_others(tmp_path: Path) -> None:
+    toml = "statistics_interval = 1\ncreate_statistics_table = true\n[[apps]]\n" + APP.format("a")
+    with serving(tmp_path, toml) as bridge:
+        wait_until("a has a row", lambda: counted(tmp_path) >= {"a"}, PATIENCE)
+        more = "[[apps]]\n" + APP.format("b") + "[[apps]]\nenable_statistics = false\n" + APP.format("c")
+        bridge.config.write_text(toml + more)
+        bridge.hang_up()
+        assert bridge.welcomes("key-c")
+        wait_until("b has a row", lambda: counted(tmp_path) >= {"b"}, PATIENCE)
+        assert counted(tmp_path) == {"a", "b"}
+
+
+def counted(folder: Path) -> set[str]:
+    """The apps that have statistics."""
+    engine = sa.create_engine(f"sqlite:///{next(folder.glob('*.sqlite'))}")
+    try:
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("select app_id from websockets_statistics_entries")
+            return set(found.scalars())
+    except sa.exc.OperationalError:  # there is no such table yet
+        return set()
+    finally:
+        engine.dispose()
+
+
+def test_sighup_says_what_counts_from_the_next_start_on_only(tmp_path: Path) -> None:
+    toml = "[[apps]]\n" + APP.format("a")
+    with serving(tmp_path, toml) as bridge:
+        bridge.hang_up()
+        assert "next start" not in bridge.log.read_text()
+        bridge.config.write_text("queue = ['other']\nhost = '127.0.0.9'\nclient_events = false\n" + toml)
+        bridge.hang_up()
+        [line] = [line for line in bridge.log.read_text().splitlines() if "next start" in line]
+        assert line.endswith('changed="queue"')  # the address was given on the command line
+        bridge.config.write_text("max_connections = 7\n" + toml)
+        env = bridge.config.with_name(".env")
+        env.write_text(env.read_text() + "DB_DATABASE=/elsewhere.sqlite\n")
+        bridge.hang_up()
+        *_, line = [line for line in bridge.log.read_text().splitlines() if "next start" in line]
+        assert line.endswith('changed="max_connections, the queue connection"')
+        assert bridge.welcomes("key-a")
+
+
+def test_sighup_changes_who_may_see_the_dashboard(tmp_path: Path) -> None:
+    toml = "[[apps]]\n" + APP.format("a")
+    with serving(tmp_path, toml) as bridge:
+        page = f"http://127.0.0.1:{bridge.port}/laravel-websockets"
+        with httpx.Client(trust_env=False, timeout=PATIENCE) as person:
+
+            def enters(password: str) -> bool:
+                return person.post(f"{page}/login", json={"password": password}).status_code == 200
+
+            assert person.get(page).status_code == 403
+            for new, old in (("first", "none"), ("second", "first")):
+                bridge.config.write_text(f"dashboard_password = '{new}'\n" + toml)
+                bridge.hang_up()
+                assert person.get(f"{page}/api/session").status_code == 401
+                assert not enters(old)
+                assert enters(new)
+                assert person.get(f"{page}/api/session").status_code == 200
 
 
 def test_a_table_is_looked_at_again_by_itself(tmp_path: Path) -> None:

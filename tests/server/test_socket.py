@@ -68,6 +68,24 @@ async def test_a_fragmented_message_with_a_ping_between_its_fragments_is_read() 
         await raw.aclose()
 
 
+@pytest.mark.parametrize("event_bytes", [250_000, 10_240])
+async def test_a_message_may_be_as_large_as_the_app_lets_its_events_be(event_bytes: int) -> None:
+    app = replace(APP, limits=replace(APP.limits, event_bytes=event_bytes))
+    largest = '"' * 250_000  # each is two bytes once it is escaped
+    async with (
+        running(app) as server,
+        server.client("private-x", max_size=None) as one,
+        server.client("private-x", max_size=None) as other,
+    ):
+        await one.send("client-large", largest, channel="private-x")
+        if len(largest) > event_bytes:
+            assert await one.close_code() == 1009
+            return
+        assert (await other.get("client-large"))["data"] == largest
+        await one.send("client-large", largest + " ", channel="private-x")
+        assert (await one.get("pusher:error"))["data"]["code"] == 4301
+
+
 async def test_a_character_may_be_split_between_fragments() -> None:
     payload = json.dumps({"event": "pusher:ping", "data": {"\u00e4": 1}}, ensure_ascii=False).encode()
     cut = payload.index(b"\xc3") + 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import cycle
 
-from bridge.server.socket import MAX_MESSAGE
+from bridge.pusher.app import LEAST_MESSAGE
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MASK = bytes((0x37, 0xFA, 0x21, 0x3D))
-LIMIT = MAX_MESSAGE
+LIMIT = LEAST_MESSAGE
 
 Frame = tuple[int, bytes]
 """Opcode and payload of a frame of the server, which is whole, unmasked and of the shortest length form."""
