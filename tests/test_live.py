@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from bridge.cli.live import LiveLine, live_line
+from bridge.cli.live import ERASE, LiveLine, live_line
 from bridge.observers.chart import Point
 from tests import services
 from tests.end_to_end.bridge import COMMAND
@@ -48,6 +48,12 @@ def test_the_line_tells_depth_rates_and_connections() -> None:
     live, terminal = line()
     live.show(POINT)
     assert screen(terminal.getvalue()) == [TEXT]
+
+
+def test_it_tells_anything_that_is_said_in_words() -> None:
+    live, terminal = line()
+    live.say(["3 same", "0 different"])
+    assert screen(terminal.getvalue()) == ["3 same · 0 different"]
 
 
 def test_a_new_moment_takes_the_place_of_the_old() -> None:
@@ -124,7 +130,11 @@ def test_the_logs_own_handlers_write_above_it() -> None:
             assert live is not None
             live.show(POINT)
             logging.getLogger("bridge.test").error("told")
-            assert screen(os.read(read, 1000).decode()) == ["told", TEXT]
+            live.end()
+            written = b""
+            while not written.endswith(f"{TEXT}{ERASE}".encode()):  # a terminal gives it in pieces
+                written += os.read(read, 1000)
+            assert screen(written.decode().removesuffix(ERASE)) == ["told", TEXT]
         finally:
             root.removeHandler(handler)
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bridge.cli.arguments import Commands, add_app, add_laravel
+from bridge.cli.arguments import Commands, add_app, add_laravel, add_serving
 from bridge.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,10 +22,12 @@ def add(commands: Commands) -> None:
         "doctor",
         help="checks everything that can be wrong; exit 1 with findings",
         description="Looks at .env, stores, PHP, port, certificate, Echo's settings and every event; "
-        "changes nothing. Hints need not be wrong and do not count.",
+        "changes nothing. Hints need not be wrong and do not count. Give it the options that `bridge serve` "
+        "gets.",
     )
     add_app(parser)
     add_laravel(parser)
+    add_serving(parser)
     parser.add_argument("--json", action="store_true", help="JSON Lines")
     parser.set_defaults(command=run)
 
@@ -48,7 +50,9 @@ def _findings(given: argparse.Namespace) -> Iterable[Finding]:
     from bridge.settings import load_settings
 
     try:
-        settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)
+        settings = load_settings(
+            {**vars(given), "laravel_version": given.laravel}, os.environ, given.app, given.config
+        )
     except ConfigurationError as problem:
         if problem.key in _OF_THE_COMMAND:
             raise

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from bridge.observers.chart import Point
@@ -34,7 +34,11 @@ class LiveLine:
 
     def show(self, point: Point) -> None:
         """The line tells of this moment."""
-        text = _SEPARATOR.join(_words(point))[: max(self._width() - 1, 0)]
+        self.say(_words(point))
+
+    def say(self, words: Sequence[str]) -> None:
+        """The line tells this."""
+        text = _SEPARATOR.join(words)[: max(self._width() - 1, 0)]
         with self._lock:
             self._line = f"{_DIM}{text}{_PLAIN}" if self._colour else text
             self._terminal.write(ERASE + self._line)

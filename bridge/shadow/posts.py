@@ -42,10 +42,14 @@ class Posts:
         took: Callable[[Sequence[Event]], None],
     ) -> None:
         self._to = None if to is None else to.rstrip("/")
-        self._apps = {app.id: app for app in apps}
+        self.use(apps)
         self._before = before
         self._took = took
         self._client = httpx.AsyncClient(timeout=60, follow_redirects=False, trust_env=False)
+
+    def use(self, apps: Sequence[App]) -> None:
+        """These are the apps whose requests are taken from now on."""
+        self._apps = {app.id: app for app in apps}
 
     def routes(self) -> list[BaseRoute]:
         return [Route("/apps/{app_id}/{rest:path}", self._serve, methods=METHODS)]

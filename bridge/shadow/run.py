@@ -1,4 +1,4 @@
-"""Starts and stops the shadow."""
+"""Starts and stops the shadow, and brings it up to date."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bridge.daemon import address, first_error, stop_signal, wait_for_store
-from bridge.rooms import build_ladder, build_look, destinations, event_mappings, php_rung, pusher_app
+from bridge.apps.renewal import not_renewed
+from bridge.daemon import address, first_error, hang_up_signal, stop_signal, wait_for_store
+from bridge.errors import BridgeError
+from bridge.pusher.app import App
+from bridge.resolvers.helper import HelperRung
+from bridge.resolvers.ladder import Ladder
+from bridge.rooms import (
+    build_ladder,
+    build_look,
+    destinations,
+    event_mappings,
+    php_rung,
+    pusher_app,
+)
 from bridge.server.certificate import Certificate
 from bridge.server.listener import Listener, bind, new_event_loop
 from bridge.server.node import Node
@@ -23,37 +35,46 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shadow:
-    """One `bridge serve --shadow`. `to`: the server to which Laravel's requests are passed on, or None."""
+    """One `bridge serve --shadow`.
+
+    to      the server to which Laravel's requests are passed on, or None
+    reread  gives the settings as they are after a change
+    show    is told the numbers, as words, every second
+    """
 
     settings: Settings
     announce: Callable[[str], None]
+    reread: Callable[[], Settings]
     to: str | None
     show_data: bool
+    show: Callable[[Sequence[str]], None] | None = None
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
         settings = self.settings
         listening = bind(settings.host, settings.port)
         with contextlib.closing(listening), php_rung(settings) as php, contextlib.ExitStack() as stack:
-            ladder = build_ladder(
-                settings.laravel, event_mappings(settings), php=None if php is None else Harmless(php)
-            )
-            stack.callback(ladder.close)
             look = build_look(settings)
             stack.callback(look.close)
-            watch = Watch(look, ladder, destinations(settings), show_data=self.show_data)
+            watch = Watch(
+                look,
+                _ladder(settings, php),
+                destinations(settings),
+                show_data=self.show_data,
+                show=self.show,
+            )
+            stack.callback(watch.close)
             wait_for_store(watch.check)
             try:
                 with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                    runner.run(self._serve(listening, watch))
+                    runner.run(self._serve(listening, watch, php))
             except BaseExceptionGroup as group:
                 raise first_error(group) from None
         return 0
 
-    async def _serve(self, listening: socket.socket, watch: Watch) -> None:
-        stopping = stop_signal()
-        apps = [pusher_app(app, self.settings) for app in self.settings.apps()]
-        posts = Posts(self.to, apps, watch.look, watch.took)
+    async def _serve(self, listening: socket.socket, watch: Watch, php: HelperRung | None) -> None:
+        stopping, hung_up = stop_signal(), hang_up_signal()
+        posts = Posts(self.to, _apps(self.settings), watch.look, watch.took)
         certificate = None
         if self.settings.ssl_cert and self.settings.ssl_key:
             certificate = Certificate(self.settings.ssl_cert, self.settings.ssl_key)
@@ -67,15 +88,46 @@ class Shadow:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
             watch.start()
+            renewing = tasks.create_task(self._renewal(hung_up, watch, posts, certificate, php))
             try:
                 await listener.listening.wait()
                 self._say()
                 self.announce(address(listening, tls=certificate is not None))
                 await stopping.wait()
             finally:
+                renewing.cancel()
                 await listener.stop()
                 await asyncio.to_thread(watch.stop)
                 await posts.close()
+
+    async def _renewal(
+        self,
+        hung_up: asyncio.Event,
+        watch: Watch,
+        posts: Posts,
+        certificate: Certificate | None,
+        php: HelperRung | None,
+    ) -> None:
+        """For ever: after SIGHUP events, apps and certificate are read anew; what cannot be read stays."""
+        while True:
+            await hung_up.wait()
+            hung_up.clear()
+            try:
+                if certificate is not None:
+                    certificate.reload()
+                settings = await asyncio.to_thread(self.reread)
+                apps, unused = _apps(settings), not_renewed(self.settings, settings)
+                watch.use(_ladder(settings, php), destinations(settings))
+            except BridgeError as problem:
+                log.error("the old settings stay", extra={"action": "renew", "why": str(problem)})
+                continue
+            posts.use(apps)
+            if php is not None:
+                php.recycle()
+            if unused:
+                about = {"action": "renew", "changed": ", ".join(unused)}
+                log.warning("what has changed here counts from the next start on", extra=about)
+            log.info("SIGHUP: events, apps and certificate are read anew", extra={"action": "renew"})
 
     def _say(self) -> None:
         about = {"action": "shadow", "to": self.to or ""}
@@ -85,3 +137,13 @@ class Shadow:
             )
         else:
             log.info("shadow: what Laravel posts is passed on", extra=about)
+
+
+def _ladder(settings: Settings, php: HelperRung | None) -> Ladder:
+    return build_ladder(
+        settings.laravel, event_mappings(settings), php=None if php is None else Harmless(php)
+    )
+
+
+def _apps(settings: Settings) -> list[App]:
+    return [pusher_app(app, settings) for app in settings.apps()]

@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -28,6 +28,7 @@ RESTING_SHARE = 10
 SPELL = 0.05  # seconds of resolving until the next look
 PATIENCE = 0.25  # seconds that a post waits for a look
 SUMMARY = 60.0  # seconds
+SHOW_INTERVAL = 1.0  # seconds between the numbers on a terminal
 SHOWN = 300  # characters of data
 
 log = logging.getLogger(__name__)
@@ -49,16 +50,23 @@ class Harmless:
 
 
 class Watch:
-    """`show_data`: data that differ stand in the log, and not only the paths at which they do."""
+    """`show_data`: data that differ stand in the log, and not only the paths at which they do. `show` is told
+    the numbers, as words, every second. The ladder is the watch's to close."""
 
     def __init__(
-        self, look: Look, ladder: Ladder, destinations: Mapping[str, Destination], *, show_data: bool
+        self,
+        look: Look,
+        ladder: Ladder,
+        destinations: Mapping[str, Destination],
+        *,
+        show_data: bool,
+        show: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._look = look
-        self._ladder = ladder
-        self._destinations = destinations
-        self._keys = {to.app_id: to.master_key for to in destinations.values() if to.master_key}
+        self._turn_to(ladder, destinations)
+        self._newer: collections.deque[tuple[Ladder, Mapping[str, Destination]]] = collections.deque()
         self._show_data = show_data
+        self._show = show
         self._ledger = Ledger()
         self._inbox: queue.SimpleQueue[Posted | Future[None]] = queue.SimpleQueue()
         self._jobs: collections.deque[Seen] = collections.deque()
@@ -83,6 +91,15 @@ class Watch:
     def start(self) -> None:
         self._thread.start()
 
+    def use(self, ladder: Ladder, destinations: Mapping[str, Destination]) -> None:
+        """The next jobs are resolved by these; what waits keeps what was said of it."""
+        self._newer.append((ladder, destinations))
+
+    def close(self) -> None:
+        """While the thread does not run."""
+        for ladder in (self._ladder, *(ladder for ladder, _ in self._newer)):
+            ladder.close()
+
     def stop(self) -> None:
         """What is at hand is compared, and the last summary is in the log."""
         self._stopping.set()
@@ -105,7 +122,7 @@ class Watch:
     # ---- the thread ---------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        rest, summary_at = INTERVAL, time.monotonic() + SUMMARY
+        rest, shown_at, summary_at = INTERVAL, 0.0, time.monotonic() + SUMMARY
         while not self._stopping.is_set():
             waiting, posts = self._received(0 if self._jobs else rest)
             began = time.monotonic()
@@ -115,12 +132,30 @@ class Watch:
                 if done.set_running_or_notify_cancel():
                     done.set_result(None)
             self._work(posts, until=began + SPELL)
+            if self._show is not None and began - shown_at >= SHOW_INTERVAL:
+                shown_at = began
+                self._show(self._words())
             if time.monotonic() > summary_at:
                 summary_at += SUMMARY
                 self._summarize("so far")
         _, posts = self._received(0)
         self._work(posts, until=time.monotonic() + 5.0, last=True)
         self._summarize("in all")
+
+    def _turn_to(self, ladder: Ladder, destinations: Mapping[str, Destination]) -> None:
+        self._ladder = ladder
+        self._destinations = destinations
+        self._keys = {to.app_id: to.master_key for to in destinations.values() if to.master_key}
+
+    def _words(self) -> list[str]:
+        """The numbers; of those that are no good news, only what there is."""
+        numbers = {**self.counts, "waiting": self._ledger.waiting}
+        always = ("same", "different", "waiting")
+        return [
+            f"{count:,} {name.replace('_', ' ')}"
+            for name, count in numbers.items()
+            if count or name in always
+        ]
 
     def _received(self, rest: float) -> tuple[list[Future[None]], list[Posted]]:
         """What has come, waiting for the first of it."""
@@ -164,6 +199,9 @@ class Watch:
 
     def _resolved(self, job: Seen) -> list[Resolved]:
         """The calls that the job makes; one without an event where there is none."""
+        while self._newer:
+            self._ladder.close()
+            self._turn_to(*self._newer.popleft())
         found = list(self._calls(job))
         outcome, why, by = found[0].outcome, found[0].why, found[0].by
         self.counts["by_php"] += by == "php"

@@ -69,11 +69,11 @@ class App:
         """bridge.toml begins with these lines."""
         return self.file("bridge.toml", more + "\n" + (self.path / "bridge.toml").read_text(encoding="utf-8"))
 
-    def doctor(self) -> tuple[int, list[dict[str, Any]]]:
+    def doctor(self, *options: str) -> tuple[int, list[dict[str, Any]]]:
         """The exit code of `bridge doctor --json`, and its lines."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(["doctor", "--json", "--app", str(self.path)])
+            code = main(["doctor", "--json", "--app", str(self.path), *options])
         assert err.getvalue() == ""
         return code, [json.loads(line) for line in out.getvalue().splitlines()]
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -405,6 +406,18 @@ def test_who_holds_the_port_is_named(app: App) -> None:
         process.communicate()
     assert found["check"] == "port"
     assert f"taken by laravel-websockets (process {process.pid})" in found["what"]
+
+
+def test_the_options_of_serve_count_as_they_would_there(app: App) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = str(held.getsockname()[1])
+        code, findings = app.doctor("--port", port, "--queue", "high,default")
+        assert code == 1
+        assert [(one["check"], one["where"]) for one in findings if one["check"] == "port"] == [
+            ("port", "--port")
+        ]
+    code, [finding] = app.doctor("--port", "none")
+    assert (code, finding["check"], finding["where"]) == (1, "settings", "--port")
 
 
 def test_bridge_itself_on_its_port_is_no_fault(app: App, tmp_path: Path) -> None:

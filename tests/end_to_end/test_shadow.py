@@ -220,6 +220,30 @@ def test_what_no_rung_may_know_is_told_once_and_its_posts_are_no_surprise(
     assert "app/Events/LineSaid.php:" in line
 
 
+def test_sighup_brings_a_mapping_and_loses_nothing_and_what_is_wrong_leaves_all_as_it_was(
+    tmp_path: Path, sqlite: Store, present: Present
+) -> None:
+    app = Laravel.create(tmp_path / "app", sqlite.settings)
+    toml = app.path / "bridge.toml"
+    with shadow(app, app.path, "--shadow-to", f"http://127.0.0.1:{present.port}") as ours:
+        app.dispatch("line", tag="before")
+        wait_until("the first job is seen", lambda: ours.seen() == 1)
+        toml.write_text("[events.'App\\Events\\LineSaid']\nchannels = 7\n")
+        ours.process.send_signal(signal.SIGHUP)
+        wait_until("the mistake is told", lambda: "the old settings stay" in ours.log.read_text())
+        mapping = "[events.'App\\Events\\LineSaid']\nchannels = ['mapped']\n"
+        toml.write_text("batch_size = 7\n" + mapping)
+        ours.process.send_signal(signal.SIGHUP)
+        wait_until("it is read anew", lambda: "SIGHUP:" in ours.log.read_text())
+        assert 'changed="batch_size"' in ours.log.read_text()
+        app.dispatch("line", tag="after")
+        wait_until("the second job is seen", lambda: ours.seen() == 2)
+        worked_off(app, sqlite)
+        told = ours.ended()
+    assert (told["same"], told["different"]) == (1, 1)
+    assert 'paths="channels"' in ours.log.read_text()
+
+
 def test_clients_are_sent_away(tmp_path: Path, sqlite: Store) -> None:
     app = Laravel.create(tmp_path / "app", sqlite.settings)
     with (
