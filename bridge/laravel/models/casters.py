@@ -88,6 +88,11 @@ def keep(model: PhpObject, where: str, key: bytes, made: Value) -> None:
     state.put(model, where, kept)
 
 
+def keeps(model: PhpObject) -> bool:
+    """Whether the model has kept an object that a cast or an accessor made."""
+    return bool(state.get(model, BY_CAST) or state.get(model, BY_ACCESSOR))
+
+
 def for_array(model: PhpObject, key: bytes, cast: NamedCast, made: Value, php: Evaluator) -> Value:
     """`serializeClassCastableAttribute`, where the app's cast class has `serialize`."""
     if made is None or php.classes.method(cast.name, "serialize") is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
@@ -16,6 +17,7 @@ from bridge.laravel.classes.values import ARRAY_OBJECT, moment
 from bridge.laravel.models import dates
 from bridge.laravel.objects import jsonable
 from bridge.laravel.version import Version
+from bridge.php.classes import ClassTable
 from bridge.php.evaluate import Evaluator
 from bridge.php.json_decode import decode_json
 from bridge.php.json_encode import json_encode
@@ -24,6 +26,14 @@ from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 _CASTS = "Illuminate\\Database\\Eloquent\\Casts\\"
 COLLECTION = "Illuminate\\Support\\Collection"
+_KNOWN_CASES = 256  # stored values of one enum whose cases are remembered
+# Casts whose values are scalars, arrays or stdClass: what they give stands in arrays as it is.
+_PLAIN = frozenset(
+    {
+        "int", "integer", "real", "float", "double", "decimal", "string", "bool", "boolean", "object",
+        "array", "json", "timestamp", "hashed",
+    }
+)  # fmt: skip
 _DATES = {"date", "datetime", "immutable_date", "immutable_datetime"}
 
 
@@ -45,8 +55,7 @@ class Surroundings:
     morphs: Refused | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Casting:
+class Casting(NamedTuple):
     """One value on its way: `argument` is what follows the colon in the cast."""
 
     php: Evaluator
@@ -89,6 +98,15 @@ def named_cast(cast: str) -> NamedCast:
     return NamedCast(name=name, argument=argument, whole=cast)
 
 
+def plain(cast: NamedCast, classes: ClassTable) -> Cast | None:
+    """Makes of a value that is not null what an array shows, for a cast of simple kind: as `cast_value`. None
+    for any other cast."""
+    name = cast.name.strip().lower()
+    if name not in _PLAIN or classes.find(cast.name) is not None or classes.find(cast.whole) is not None:
+        return None
+    return PRIMITIVE[name]
+
+
 def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
     """What the attribute is in PHP. Refused for a cast that has no entry; classes are the caller's."""
     primitive = PRIMITIVE.get(cast.name.strip().lower())
@@ -108,6 +126,24 @@ def is_cast(cast: NamedCast) -> bool:
     """Whether `cast_value` has an entry for it."""
     known = cast.name in KNOWN_CLASSES and (cast.name in _TAKES_ARGUMENT or not cast.argument)
     return known or cast.name.strip().lower() in PRIMITIVE
+
+
+def enum_in_array(class_name: str, value: Value, php: Evaluator, version: Version) -> Value:
+    """What an array shows of the case for a stored value."""
+    known: dict[tuple[type, Value], Value] = php.classes.remember("shown cases", class_name, dict)
+    asked = (type(value), value)
+    if isinstance(value, int | bytes) and asked in known:
+        return known[asked]
+    case = cast_enum(class_name, value, php)
+    if not isinstance(case, EnumCase):
+        return case
+    backing = php.backing_value(case)
+    if backing is None and version < (11, 0):
+        raise Refused(f"the pure enum {class_name} as a cast before Laravel 11")
+    shown = case.case.encode() if backing is None else backing
+    if isinstance(value, int | bytes) and len(known) < _KNOWN_CASES:
+        known[asked] = shown
+    return shown
 
 
 def cast_enum(class_name: str, value: Value, php: Evaluator) -> Value:
@@ -141,6 +177,9 @@ def _float(value: Value, casting: Casting) -> Value:
     return special[value] if isinstance(value, bytes) and value in special else to_float(value)
 
 
+_LARGEST, _HALF, _NEAR = Decimal(10) ** 15, Decimal("0.5"), Decimal("0.000001")
+
+
 def _decimal(value: Value, casting: Casting) -> Value:
     """Half up on decimal text from 9.48 on; number_format of a float before: refused near a tie."""
     try:
@@ -149,12 +188,12 @@ def _decimal(value: Value, casting: Casting) -> Value:
         number = Decimal(text)
     except (ValueError, InvalidOperation) as error:
         raise Refused("a decimal cast of what is no number") from error
-    if not number.is_finite() or not 0 <= digits <= 20 or abs(number) > Decimal(10) ** 15:
+    if not number.is_finite() or not 0 <= digits <= 20 or abs(number) > _LARGEST:
         raise Refused("a decimal cast of a number this large")
     exponent = Decimal(1).scaleb(-digits)
     if casting.around.version < (9, 48):
         tie = (abs(number) / exponent) % 1
-        if abs(tie - Decimal("0.5")) < Decimal("0.000001"):
+        if abs(tie - _HALF) < _NEAR:
             raise Refused("a decimal cast that rounds a tie, before Laravel 9.48")
     rounded = number.quantize(exponent, rounding=ROUND_HALF_UP)
     if rounded == 0 and casting.around.version < (9, 48):

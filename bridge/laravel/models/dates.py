@@ -19,6 +19,7 @@ _DATABASE = re.compile(rb"(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6
 _ISO = re.compile(rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)\Z")
 
 
+_SECOND_TEXT, _DAY_TEXT = b"%sT%s.000000Z", b"%sT00:00:00.000000Z"
 _MIDNIGHT = time()
 _MIDNIGHT_PARTS = (b"0", b"0", b"0", None)
 
@@ -70,8 +71,13 @@ def json_text(value: Value, zone: ZoneInfo, date_format: str | None, *, day: boo
     if not isinstance(value, bytes):
         return None
     match = _DATABASE.match(value) if date_format in (None, DEFAULT_FORMAT) else None
-    if match is not None:
-        wall = _local(_second(value) if len(value) == 19 else _naive(match.groups()), zone)
+    if match is not None and len(value) == 19:
+        second = _second(value)
+        if zone.key == "UTC":
+            return (_DAY_TEXT if day else _SECOND_TEXT) % ((value[:10],) if day else (value[:10], value[11:]))
+        wall = _local(second, zone)
+    elif match is not None:
+        wall = _local(_naive(match.groups()), zone)
     else:
         match = _STANDARD.match(value)
         if match is None:

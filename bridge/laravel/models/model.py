@@ -21,7 +21,7 @@ from bridge.laravel.models.records import Records
 from bridge.laravel.models.setup import Accessor, Setup, is_constant
 from bridge.laravel.models.statements import Query, is_any_of
 from bridge.php.evaluate import Evaluator, PhpClosure
-from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
+from bridge.php.values import PhpArray, PhpObject, Value
 
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
@@ -308,6 +308,8 @@ class ModelClass:
 
     def attributes(self, view: View, php: Evaluator, key: bytes | None = None) -> PhpArray:
         """`getAttributes()`, or what of them is needed to read one."""
+        if not casters.keeps(view.model):
+            return state.array(view.model, "attributes")
 
         def attribute(name: bytes) -> PhpObject:
             accessor = view.setup.accessor(name.decode("utf-8", "surrogateescape"))
@@ -344,15 +346,13 @@ class ModelClass:
         """`castAttribute`."""
         if php.is_enum(cast.whole):
             return casts.cast_enum(cast.whole, value, php)
-        casting = casts.Casting(
-            php=php,
-            around=self._around,
-            date_format=view.setup.date_format,
-            argument=cast.argument,
-        )
+        casting = self._casting(view, cast, php)
         if casters.is_own(cast, php) or cast.name in casts.KNOWN_CLASSES:
             return casters.read(view.model, key, cast, value, casting, php)
         return casts.cast_value(cast, value, casting)
+
+    def _casting(self, view: View, cast: casts.NamedCast, php: Evaluator) -> casts.Casting:
+        return casts.Casting(php, self._around, view.setup.date_format, cast.argument)
 
     def _date(self, view: View, value: Value) -> PhpObject:
         return dates.as_date_time(value, self._around.zone, view.setup.date_format)
@@ -389,9 +389,14 @@ class ModelClass:
         for key in mutated:
             if key in result:
                 result[key] = self._for_array(view, key, result[key], php)
-        for key, cast in columns.casts:
-            if key not in mutated:
-                result[key] = self._cast_for_array(view, key, cast, result[key], php)
+        for key, cast, plain in columns.casts:
+            if key in mutated:
+                continue
+            value = result[key]
+            if plain is None:
+                result[key] = self._cast_for_array(view, key, cast, value, php)
+            elif value is not None:
+                result[key] = plain(value, self._casting(view, cast, php))
         for key in view.setup.appended:
             again = self._around.version >= (13, 24)
             value = self.attributes(view, php, key).get(key) if again else None
@@ -437,6 +442,8 @@ class ModelClass:
             text = self._date_text(view, value, day=cast.is_day)
             if text is not None:
                 return text
+        if php.is_enum(cast.whole):
+            return casts.enum_in_array(cast.whole, value, php, self._around.version)
         made = self._cast(view, key, cast, value, php)
         if cast.name in casts.FOR_ARRAY:
             return casts.FOR_ARRAY[cast.name](made, php)
@@ -446,11 +453,6 @@ class ModelClass:
             made = self._serialize_date(view, made, php)
         if casters.is_own(cast, php):
             made = casters.for_array(view.model, key, cast, made, php)
-        if isinstance(made, EnumCase) and php.is_enum(cast.whole):
-            backing = php.backing_value(made)
-            if backing is None and self._around.version < (11, 0):
-                raise Refused(f"the pure enum {made.class_name} as a cast before Laravel 11")
-            return made.case.encode() if backing is None else backing
         return self._array_of(made, php)
 
     def relations_to_array(self, view: View, php: Evaluator) -> PhpArray:

@@ -8,7 +8,7 @@ own. So whether an object still has the settings that a `Setup` was made from is
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -33,16 +33,19 @@ _SETTINGS = (
 _PROPERTIES = tuple(key for name in _SETTINGS for key in state.KEYS[name])
 _KEPT = 64  # names of attributes and sets of columns remembered for one class
 
+_READ_PUBLICLY = ("incrementing", "timestamps")
+
 Accessor = tuple[str, bool]  # the method, and whether it gives an Attribute object
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Of attributes with certain names: those that are shown, and the dates and casts among them."""
+    """Of attributes with certain names: those that are shown, and the dates and casts among them; of a cast
+    also `casts.plain`."""
 
     shown: tuple[int | bytes, ...]
     dates: tuple[bytes, ...]
-    casts: tuple[tuple[bytes, casts.NamedCast], ...]
+    casts: tuple[tuple[bytes, casts.NamedCast, casts.Cast | None], ...]
 
 
 class Setup:
@@ -54,7 +57,9 @@ class Setup:
             key: model.properties[key] for key in _PROPERTIES if key in model.properties
         }
         self._model = PhpObject(model.class_name, settings)
-        self._values = tuple(map(model.properties.get, _PROPERTIES))
+        present, self._absent = _told_by(settings)
+        self._held = operator.itemgetter(*present)
+        self._values = self._held(settings)
         self._classes = classes
         self._version = version
         # Name → class and description of a relation that is the same for every object
@@ -69,7 +74,12 @@ class Setup:
 
     def is_of(self, model: PhpObject) -> bool:
         """Whether the object has the settings that this was made from."""
-        return all(map(operator.is_, map(model.properties.get, _PROPERTIES), self._values))
+        properties = model.properties
+        try:
+            same = all(map(operator.is_, self._held(properties), self._values))
+        except KeyError:
+            return False
+        return same and properties.keys().isdisjoint(self._absent)
 
     @cached_property
     def table(self) -> str:
@@ -133,7 +143,11 @@ class Setup:
             known = Columns(
                 shown=shown,
                 dates=tuple(name for name in self.dates if name in shown),
-                casts=tuple((name, cast) for name, cast in self.casts.items() if name in shown),
+                casts=tuple(
+                    (name, cast, casts.plain(cast, self._classes))
+                    for name, cast in self.casts.items()
+                    if name in shown
+                ),
             )
             if len(self._columns) < _KEPT:
                 self._columns[names] = known
@@ -169,6 +183,19 @@ class Setup:
     def _is_shown(self, name: int | bytes) -> bool:
         text = str(name).encode() if isinstance(name, int) else name
         return (not self._visible or text in self._visible) and text not in self._hidden
+
+
+def _told_by(settings: Container[int | bytes]) -> tuple[list[bytes], list[bytes]]:
+    """The properties that say how an object is read: those that it has, and those that it must not have. A
+    public one counts where there is no protected one (`state.get`), or where it is read by itself."""
+    present: list[bytes] = []
+    absent: list[bytes] = []
+    for name in _SETTINGS:
+        protected, public = state.KEYS[name]
+        (present if protected in settings else absent).append(protected)
+        if protected not in settings or name in _READ_PUBLICLY:
+            (present if public in settings else absent).append(public)
+    return present, absent
 
 
 _CONSTANT = (n.Return, n.ArrayLiteral, n.Entry, n.Argument, n.Literal, n.ClassConstant)

@@ -35,8 +35,10 @@ def put(model: PhpObject, name: str, value: Value) -> None:
 
 def array(model: PhpObject, name: str) -> PhpArray:
     """A property that holds an array; null counts as empty. Not to be written to."""
-    value = get(model, name)
-    if isinstance(value, PhpArray):
+    protected, public = KEYS[name]
+    properties = model.properties
+    value = properties[protected] if protected in properties else properties.get(public)
+    if type(value) is PhpArray:
         return value
     if value is not None:
         raise Refused(f"the property ${name} of {model.class_name} is no array")
