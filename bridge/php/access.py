@@ -51,6 +51,9 @@ def _superglobal(node: n.Variable) -> Code:
 
 def property(c: Compiler, node: n.Property) -> Code:
     line, nullsafe, subject, name_of = node.line, node.nullsafe, c.link(node.object), c.name(node.name)
+    match node:
+        case n.Property(object=n.Variable(name="this"), name=str(name)):
+            return _own_property(node, name, subject)
 
     def run(php: Evaluator) -> Value:
         holder = subject(php)
@@ -58,6 +61,30 @@ def property(c: Compiler, node: n.Property) -> Code:
         if nullsafe and holder is None:
             raise NullChain
         return php.read(holder, name_of(php))
+
+    return run
+
+
+def _own_property(node: n.Property, name: str, subject: Code) -> Code:
+    """`$this->name`: where it lies in an object of the very class whose code runs is looked up once."""
+    line, places = node.line, dict[str, bytes]()
+
+    def run(php: Evaluator) -> Value:
+        holder, scope = subject(php), php.frame.class_name
+        php.line = line
+        if type(holder) is PhpObject and holder.class_name == scope:
+            mangled = places.get(scope)
+            if mangled is None and php.declared(holder) and php.world.native(scope) is None:
+                declared = php.classes.properties(scope).get(name)
+                if declared is not None and not declared.declaration.static:
+                    mangled = slot(php, holder, name)
+                    if mangled is not None:
+                        places[scope] = mangled
+            if mangled is not None and mangled in holder.properties:
+                return holder.properties[mangled]
+        elif holder is None and node.nullsafe:
+            raise NullChain
+        return php.read(holder, name)
 
     return run
 

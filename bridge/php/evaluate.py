@@ -341,15 +341,22 @@ class Evaluator:
     def enter(
         self, frame: Frame, routine: Routine, arguments: Sequence[Value], named: Mapping[str, Value]
     ) -> Value:
-        """What the function returns, called in that frame."""
-
-        def act(php: Evaluator) -> Value:
+        """What the function returns, called in that frame; as `inside`, without a function for each call."""
+        if self._depth >= MAX_CALLS:
+            self.refuse("a recursion this deep")
+        outer, line = self.frame, self.line
+        self.frame = frame
+        self._depth += 1
+        try:
             if routine.parameters or named:
-                php.bind(routine.parameters, arguments, named)
-            value = routine.body(php)
-            return value if routine.returns is None else coerce(php, value, routine.returns, "return value")
-
-        return self.inside(frame, act)
+                self.bind(routine.parameters, arguments, named)
+            value = routine.body(self)
+            return value if routine.returns is None else coerce(self, value, routine.returns, "return value")
+        except RecursionError:
+            self.refuse("a recursion this deep")
+        finally:
+            self.frame, self.line = outer, line
+            self._depth -= 1
 
     def bind(
         self, parameters: tuple[Parameter, ...], arguments: Sequence[Value], named: Mapping[str, Value]

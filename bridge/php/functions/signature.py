@@ -92,25 +92,22 @@ def bind(
     php: Evaluator, name: str, parameters: Sequence[Parameter], required: int, arguments: Sequence[Value]
 ) -> list[Value]:
     """The arguments, counted and converted; the first `required` ones must be given."""
-    variadic = bool(parameters) and parameters[-1].variadic
-    given = len(arguments)
-    if given < required or (given > len(parameters) and not variadic):
-        exact = required == len(parameters) and not variadic
+    given, count = len(arguments), len(parameters)
+    if given < required or (given > count and not (count and parameters[-1].variadic)):
+        exact = required == count and not (count and parameters[-1].variadic)
         bound = required if given < required else len(parameters)
         how = "exactly" if exact else "at least" if given < required else "at most"
         plural = "" if bound == 1 else "s"
         raise Thrown("ArgumentCountError", f"{name}() expects {how} {bound} argument{plural}, {given} given")
-    last = len(parameters) - 1
     size = 0
-    converted: list[Value] = []
+    converted = list(arguments)
     for index, argument in enumerate(arguments):
         kind = type(argument)
         if kind is bytes or kind is PhpArray:
             size += len(argument)  # type: ignore[arg-type]
-        parameter = parameters[min(index, last)]
+        parameter = parameters[index if index < count else -1]
         if kind not in parameter.taken:
-            argument = _convert(php, name, index, parameter, argument)
-        converted.append(argument)
+            converted[index] = _convert(php, name, index, parameter, argument)
     php.spend(1 + size // 256)
     return converted
 
