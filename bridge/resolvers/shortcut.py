@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from bridge.errors import Refused, WouldFail
 from bridge.laravel import objects
@@ -91,9 +91,13 @@ class Shortcut:
         for bound in world.classes.instance_properties(event.class_name):
             if bound.mangled in names and not is_plain(bound.declaration.type):
                 raise Refused(f"the type of ${bound.declaration.name} asks for more than a kind of value")
-        self._text = self._learned_text()
+        self._known = _Known()
+        subject = self._subject(fit.groups)
+        if _are_made_of(_CONSTANT, own, world):
+            self._known = _Known(to=(subject.name(), subject.channels()))
+        self._known = replace(self._known, text=self._learned_text())
         self._calls: Sequence[Call] = ()
-        if self._text is not None and _are_made_of(_CONSTANT, own, world):
+        if self._known.to is not None and self._known.text is not None:
             self._calls = handle(self._subject(fit.groups), self._version, connections)
 
     def resolve(self, groups: Groups) -> Resolution | None:
@@ -111,9 +115,10 @@ class Shortcut:
         return Resolution(outcome="broadcast", event=self._class_name, by="native", broadcasts=tuple(calls))
 
     def _sent(self, groups: Groups) -> Sequence[Call]:
-        if not self._calls or self._text is None:
+        text = self._known.text
+        if not self._calls or text is None:
             return handle(self._subject(groups), self._version, self._connections)
-        data, socket = self._text.of(groups), self._text.socket_id(groups)
+        data, socket = text.of(groups), text.socket_id(groups)
         return [
             Call(connection=one.connection, channels=one.channels, name=one.name, data=data, socket=socket)
             for one in self._calls
@@ -121,10 +126,7 @@ class Shortcut:
 
     def _subject(self, groups: Groups) -> EvaluatedEvent:
         event = self._restored(self._shape.objects(groups)[1])
-        world = self._world
-        if self._text is not None:
-            return _Written(event, world, self._version, self._text, groups)
-        return EvaluatedEvent(event, Evaluator(world), self._version, world.keeps_default)
+        return _KnownEvent(event, self._world, self._version, self._known, groups)
 
     def _restored(self, event: PhpObject) -> PhpObject:
         """As `objects.restore` leaves it."""
@@ -191,21 +193,37 @@ class _Text:
         return socket_id(self.socket(groups))
 
 
-class _Written(EvaluatedEvent):
-    """An event whose JSON is known."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What is the same for all events of a shape: name and channels, and the JSON but for its scalars."""
+
+    to: tuple[Value, Value] | None = None
+    text: _Text | None = None
+
+
+class _KnownEvent(EvaluatedEvent):
+    """An event of which some is known; the rest is evaluated."""
 
     def __init__(
-        self, event: PhpObject, world: AppWorld, version: Version, text: _Text, groups: Groups
+        self, event: PhpObject, world: AppWorld, version: Version, known: _Known, groups: Groups
     ) -> None:
         super().__init__(event, Evaluator(world), version, world.keeps_default)
-        self._text = text
+        self._known = known
         self._groups = groups
 
+    def name(self) -> Value:
+        return super().name() if self._known.to is None else self._known.to[0]
+
+    def channels(self) -> Value:
+        return super().channels() if self._known.to is None else self._known.to[1]
+
     def payload(self) -> PhpArray:
-        return PhpArray({b"socket": self._text.socket(self._groups)})
+        text = self._known.text
+        return super().payload() if text is None else PhpArray({b"socket": text.socket(self._groups)})
 
     def json(self, payload: PhpArray) -> str:
-        return self._text.of(self._groups)
+        text = self._known.text
+        return super().json(payload) if text is None else text.of(self._groups)
 
 
 def _event_alone(fit: Fit) -> PhpObject:
