@@ -26,6 +26,7 @@ from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 _CASTS = "Illuminate\\Database\\Eloquent\\Casts\\"
 COLLECTION = "Illuminate\\Support\\Collection"
+FLUENT = "Illuminate\\Support\\Fluent"
 _KNOWN_CASES = 256  # stored values of one enum whose cases are remembered
 # Casts whose values are scalars, arrays or stdClass: what they give stands in arrays as it is.
 _PLAIN = frozenset(
@@ -307,16 +308,31 @@ def _as_encrypted_object(value: Value, casting: Casting) -> Value:
     return PhpObject(ARRAY_OBJECT, {1: _decrypted(value, casting)})
 
 
-def _as_enums(value: Value, casting: Casting) -> Value:
+def _as_fluent(value: Value, casting: Casting) -> Value:
+    decoded = decode_json(casting.php.text(value), objects=False)
+    if not isinstance(decoded, PhpArray):
+        raise Refused("the cast AsFluent of what is no array")
+    return PhpObject(FLUENT, {b"\0*\0attributes": decoded})
+
+
+def _enums(value: Value, casting: Casting) -> PhpArray | None:
     decoded = decode_json(casting.php.text(value), objects=False)
     if not isinstance(decoded, PhpArray):
         return None
     name, php = casting.argument.lstrip("\\"), casting.php
     if not php.is_enum(name) or any(case is None for case in php.classes.require(name).cases.values()):
-        raise Refused(
-            f"the cast AsEnumCollection of {name}, which is no enum with values that is known here,"
-        )
-    return collection(PhpArray((key, php.call_static(name, "from", (one,))) for key, one in decoded.items()))
+        raise Refused(f"a cast to many of {name}, which is no enum with values that is known here,")
+    return PhpArray((key, php.call_static(name, "from", (one,))) for key, one in decoded.items())
+
+
+def _as_enum_collection(value: Value, casting: Casting) -> Value:
+    cases = _enums(value, casting)
+    return None if cases is None else collection(cases)
+
+
+def _as_enum_array(value: Value, casting: Casting) -> Value:
+    cases = _enums(value, casting)
+    return None if cases is None else PhpObject(ARRAY_OBJECT, {1: cases})
 
 
 KNOWN_CLASSES: dict[str, Cast] = {
@@ -325,10 +341,16 @@ KNOWN_CLASSES: dict[str, Cast] = {
     _CASTS + "AsArrayObject": _as_array_object,
     _CASTS + "AsEncryptedCollection": lambda value, casting: collection(_decrypted(value, casting)),
     _CASTS + "AsEncryptedArrayObject": _as_encrypted_object,
-    _CASTS + "AsEnumCollection": _as_enums,
+    _CASTS + "AsEnumCollection": _as_enum_collection,
+    _CASTS + "AsEnumArrayObject": _as_enum_array,
+    _CASTS + "AsFluent": _as_fluent,
 }
-SINCE: dict[str, Version] = {_CASTS + "AsEnumCollection": (9, 49)}
-_TAKES_ARGUMENT = {_CASTS + "AsEnumCollection"}
+SINCE: dict[str, Version] = {
+    _CASTS + "AsEnumCollection": (9, 49),
+    _CASTS + "AsEnumArrayObject": (9, 49),
+    _CASTS + "AsFluent": (12, 19),
+}
+_TAKES_ARGUMENT = {_CASTS + "AsEnumCollection", _CASTS + "AsEnumArrayObject"}
 
 
 def _copied(value: Value, php: Evaluator) -> Value:
@@ -337,7 +359,9 @@ def _copied(value: Value, php: Evaluator) -> Value:
 
 
 def _enum_values(value: Value, php: Evaluator) -> Value:
-    items = value.get("items") if isinstance(value, PhpObject) else None
+    if not isinstance(value, PhpObject):
+        return value
+    items = value.properties[1] if value.class_name == ARRAY_OBJECT else value.get("items")
     if not isinstance(items, PhpArray):
         return value
     return PhpArray((k, php.backing_value(v) if isinstance(v, EnumCase) else v) for k, v in items.items())
@@ -348,6 +372,7 @@ FOR_ARRAY: dict[str, Callable[[Value, Evaluator], Value]] = {
     _CASTS + "AsArrayObject": _copied,
     _CASTS + "AsEncryptedArrayObject": _copied,
     _CASTS + "AsEnumCollection": _enum_values,
+    _CASTS + "AsEnumArrayObject": _enum_values,
 }
 
 
@@ -359,4 +384,6 @@ def written(cast: NamedCast, value: Value, raw: Value, php: Evaluator) -> Value:
     if cast.name == _CASTS + "AsStringable":
         return php.text(value)
     shown = FOR_ARRAY[cast.name](value, php) if cast.name in FOR_ARRAY else value
+    if cast.name == _CASTS + "AsEnumArrayObject" and isinstance(shown, PhpArray):
+        shown = PhpArray.of(shown.values())  # keys are not kept
     return json_encode(shown, lambda held: jsonable(held, php)).encode()

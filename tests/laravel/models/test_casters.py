@@ -234,13 +234,14 @@ def test_a_set_that_is_not_understood_is_refused_once_it_would_run(case: Case) -
     assert "session()" in case.refused()
 
 
+@pytest.mark.parametrize("name", ["AsEnumCollection", "AsEnumArrayObject"])
 @pytest.mark.parametrize("value", [None, '["hearts","spades"]', "{}", '{"a":"hearts"}', "5", '["wrong"]'])
-def test_a_collection_of_enums_shows_values_from_the_release_that_has_it(
-    case: Case, value: str | None
+def test_many_enums_show_their_values_from_the_release_that_has_the_cast(
+    case: Case, value: str | None, name: str
 ) -> None:
     case.add("Suit", "enum Suit: string { case Hearts = 'hearts'; case Spades = 'spades'; }")
     case.post(
-        "protected $casts = ['it' => \\Illuminate\\Database\\Eloquent\\Casts\\AsEnumCollection::class . ':' . Suit::class];",
+        f"protected $casts = ['it' => \\Illuminate\\Database\\Eloquent\\Casts\\{name}::class . ':' . Suit::class];",
         columns="it",
         it=value,
     )
@@ -253,6 +254,34 @@ def test_a_collection_of_enums_shows_values_from_the_release_that_has_it(
         assert f'"it":[{shown},' in resolution.broadcasts[0].data
         assert f'"it":{shown}}}]' in resolution.broadcasts[0].data
     assert "does not have it" in case.refused(version="9.48")
+
+
+def test_an_array_object_of_enums_is_written_back_without_its_keys(case: Case) -> None:
+    case.add("Suit", "enum Suit: string { case Hearts = 'hearts'; case Spades = 'spades'; }")
+    enums = "\\Illuminate\\Database\\Eloquent\\Casts\\AsEnumArrayObject::class . ':' . Suit::class"
+    case.post(f"protected $casts = ['it' => {enums}];", columns="it", it='{"a":"hearts"}')
+    case.sends("[$this->post->it, $this->post->getAttributes()['it']]")
+    assert case.native(version="12.67").broadcasts[0].data == '{"it":[{"a":"hearts"},"[\\"hearts\\"]"]}'
+
+
+@pytest.mark.parametrize("value", [None, '{"a":1,"b":{"c":[1,2]}}', "[]", "[1,2]", '{"1":5}'])
+def test_a_fluent_shows_its_attributes_from_the_release_that_has_it(case: Case, value: str | None) -> None:
+    case.post(
+        "protected $casts = ['it' => \\Illuminate\\Database\\Eloquent\\Casts\\AsFluent::class];",
+        columns="it",
+        it=value,
+    )
+    case.sends("[$this->post->it, $this->post->toArray()['it']]")
+    shown = "null" if value is None else value
+    assert case.native(version="12.19").broadcasts[0].data == f'{{"it":[{shown},{shown}]}}'
+    assert "does not have it" in case.refused(version="12.18")
+
+
+def test_a_fluent_of_what_is_no_array_is_refused(case: Case) -> None:
+    casts = "['it' => \\Illuminate\\Database\\Eloquent\\Casts\\AsFluent::class]"
+    case.post(f"protected $casts = {casts};", columns="it", it="5")
+    case.sends("$this->post")
+    assert "AsFluent of what is no array" in case.refused(version="12.67")
 
 
 @pytest.mark.parametrize("value", ["0", ""])
