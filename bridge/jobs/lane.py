@@ -31,7 +31,6 @@ LOOP = 3.0  # seconds between two rounds of an idle worker, which its listeners 
 GRACE = 1.0  # seconds past its timeout until a job is killed that Laravel's alarm does not end
 FAREWELL = 30.0  # seconds that Laravel has to end a late job, once the alarm has come through
 PATIENCE = 60.0  # seconds until a worker asks for its next job: listeners of the app may hold it up
-QUICK = 0.05  # seconds that a job takes at most for the next to be reserved while it is at work
 LAST_SECONDS = 2.0  # of a stop: for what is left when PHP was killed
 
 # What `Lane.counts` counts since the start, in jobs; the last in faults.
@@ -68,7 +67,6 @@ class Lane:
         self._timeout = timeout
         self._paused = paused
         self._ending = ending or Ending()
-        self._are_quick = False  # jobs, of late
         self._looped_at = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
@@ -133,15 +131,15 @@ class Lane:
         except OutOfTime:
             log.warning("a job stays reserved until retry_after", extra={"action": "stopped_late"})
 
-    def _turn(self) -> Turn | None:
-        """Leave to reserve a job, if it is to be had and PHP to run it."""
+    def _turn(self, jobs: int) -> Turn | None:
+        """Leave to reserve up to so many jobs, if they are to be had and PHP to run them."""
         if self._stopping.is_set() or self._resident.down is not None:
             return None
         paused = self._paused()
         if paused is None:
             return None
         self._queue.pause(paused)
-        return self._ending.turn(1)
+        return self._ending.turn(jobs)
 
     def _rest(self) -> None:
         if self._resident.down is not None:
@@ -163,10 +161,10 @@ class Lane:
             tried = self._attempted(job)
         except (Refused, ServiceUnavailable) as problem:
             log.error("PHP cannot run a job", extra={**about(job, "job_given_back"), "why": str(problem)})
-            self._supply.give_back(job)
+            self._supply.give_back([job])
         except Unready as problem:
             log.warning("a PHP worker takes no job", extra={"action": "worker_held", "why": str(problem)})
-            self._supply.give_back(job)
+            self._supply.give_back([job])
             self._stopping.wait(LONGEST_PAUSE)
         finally:
             self._looped_at = 0.0
@@ -199,7 +197,7 @@ class Lane:
         seconds = self._seconds(job)
         begun = time.monotonic()
         deadline = begun + seconds + GRACE
-        self._supply.ahead(reserve=self._are_quick)
+        self._supply.ahead()
         while True:
             frame = process.hear(min(deadline - time.monotonic(), self._supply.due))
             if frame is None and self._supply.tend():
@@ -222,7 +220,7 @@ class Lane:
                 case {"done": True}:
                     attempt.is_over = True
                     process.retired = bool(frame.get("last"))
-                    self._are_quick = time.monotonic() - begun < QUICK
+                    self._supply.pace(time.monotonic() - begun)
                     self._finish(attempt, process, failed=bool(frame.get("failed")))
                     if process.retired:
                         self._supply.let_go()  # another process must boot first
@@ -269,7 +267,6 @@ class Lane:
     def _after(self, death: Died, attempt: _Attempt) -> None:
         """What a job comes to that ended its process: an attempt more, and what Laravel says to that."""
         job = attempt.job
-        self._are_quick = False
         self._supply.let_go()
         self.counts["died"] += 1
         why = "its time was up" if attempt.alarmed else str(death)

@@ -1,22 +1,24 @@
-"""The jobs of one lane on their way out of the queue: the next comes in time, those that ended are deleted.
+"""The jobs of one lane on their way out of the queue: the next come in time, those that ended are deleted.
 
-While jobs are quick, PHP never waits for the queue: the next job is reserved while one is at work, and one
-that has ended is deleted when PHP has the next, in the same message to the store that reserves another.
+While jobs are quick, PHP never waits for the queue: the next few are reserved while one is at work, and those
+that have ended are deleted together, with the same message to the store that reserves others.
 """
 
 from __future__ import annotations
 
 import collections
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bridge.queues.ending import Ending, Turn
 from bridge.queues.patience import Patience
 from bridge.queues.queue import Exchange, Job, Queue
 
-HELD = 0.2  # seconds that a job may wait for its turn while another is at work; then others may have it
-SOON = 0.005  # seconds until a job that has ended is deleted also if PHP does not take the next
+MOST = 8  # jobs that wait for their turn
+WORTH = 0.05  # seconds that these may take together, as far as the last one tells; slow ones are not held
+HELD = 0.2  # seconds that they may wait while another is at work; then others may have them
+SOON = 0.005  # seconds of silence after which a job that has ended is deleted, whatever comes next
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 class Supply:
     """For one thread. Every call waits for the store (`patiently`) and may raise OutOfTime.
 
-    leave   a turn of `ending`, None where no job may be taken now
+    leave   a turn of `ending` for so many jobs, None where none may be taken now
     counts  gets `reserved`, `released`, `given_back`, `fenced`
     """
 
@@ -32,7 +34,7 @@ class Supply:
         self,
         queue: Queue,
         patiently: Patience,
-        leave: Callable[[], Turn | None],
+        leave: Callable[[int], Turn | None],
         ending: Ending,
         counts: collections.Counter[str],
     ) -> None:
@@ -41,82 +43,85 @@ class Supply:
         self._leave = leave
         self._ending = ending
         self._counts = counts
-        self._held: Job | None = None  # reserved, and not begun
-        self._ended: Job | None = None  # Laravel has deleted it; the queue has it still
+        self._most = 0
+        self._held: collections.deque[Job] = collections.deque()  # reserved, and not begun
+        self._ended: list[Job] = []  # Laravel has deleted them; the queue has them still
         self._under_way: Callable[[], None] | None = None  # an exchange; brings what came of it
 
     @property
     def due(self) -> float:
         """Seconds until `tend` is wanted, if PHP says nothing."""
-        if self._ended is not None or self._under_way is not None:
+        if self._ended or self._under_way is not None:
             return SOON
-        return float("inf") if self._held is None else HELD
+        return HELD if self._held else float("inf")
 
     def next(self) -> Job | None:
         """The job whose turn it is, if there is one; if there is none, all that have ended are deleted."""
-        self._arrive()
-        if self._held is None:
-            self._exchange()
+        if not self._held:
             self._arrive()
-        job, self._held = self._held, None
-        return job
+        if not self._held:
+            self._exchange(max(1, self._most))
+            self._arrive()
+        return self._held.popleft() if self._held else None
 
-    def ahead(self, *, reserve: bool) -> None:
-        """PHP is at work: what has ended is being deleted, and the next job reserved if so wanted."""
-        if reserve:
-            self._exchange()
-        else:
-            self._delete_ended()
+    def ahead(self) -> None:
+        """PHP is at work: if jobs are quick, the next are being reserved."""
+        if self._most and len(self._held) <= self._most // 2 and self._under_way is None:
+            self._exchange(self._most - len(self._held))
 
     def end(self, job: Job) -> None:
         """Laravel has deleted the job."""
-        self._delete_ended()
-        self._ended = job
+        self._ended.append(job)
+
+    def pace(self, seconds: float) -> None:
+        """A job took so long."""
+        self._most = min(MOST, int(WORTH / max(seconds, 0.001)))
 
     def tend(self) -> bool:
         """What is due is done; False if nothing was."""
         if self._under_way is not None:
             self._arrive()
-        elif self._ended is not None:  # Laravel tidies up
-            self.ahead(reserve=self._held is None)
-        elif self._held is not None:
+        elif self._ended and not self._held:  # Laravel tidies up
+            self._exchange(max(1, self._most))
+        elif self._ended:
+            self._delete_ended()
+        elif self._held:
             self.let_go()
         else:
             return False
         return True
 
     def let_go(self) -> None:
-        """No job is held, and none is left that has ended."""
+        """No job is held, and none is left that has ended; jobs count as slow until one was quick."""
         self._arrive()
+        self._most = 0
         self._delete_ended()
-        job, self._held = self._held, None
-        if job is not None:
-            self.give_back(job)
-            self._ending.finished(0, given_back=1)
+        jobs, self._held = list(self._held), collections.deque()
+        if jobs:
+            self.give_back(jobs)
+            self._ending.finished(0, given_back=len(jobs))
 
-    def give_back(self, job: Job) -> None:
-        """The job is as before its reservation."""
-        self._patiently(lambda: self._queue.give_back([job]))
-        self._counts["given_back"] += 1
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """The jobs are as before their reservation."""
+        self._patiently(lambda: self._queue.give_back(jobs))
+        self._counts["given_back"] += len(jobs)
 
     def release(self, job: Job, delay: float) -> None:
         """The job comes again in `delay` seconds."""
         self._patiently(lambda: self._queue.release(job, delay))
         self._counts["released"] += 1
 
-    def _exchange(self) -> None:
-        """The next job is held, if there is one to be had, or will be once the exchange has arrived."""
-        turn = self._leave()
+    def _exchange(self, limit: int) -> None:
+        """Jobs are held, if there are any to be had, or will be once the exchange has arrived."""
+        turn = self._leave(limit)
         if turn is None or not turn.jobs:
             self._delete_ended()
             if turn is not None:
-                self._hold(turn, None)
-        elif (ended := self._ended) is None:
-            self._hold(turn, next(iter(self._patiently(partial(self._queue.reserve, 1))), None))
-        else:
-            self._ended = None
-            tries = [self._patiently(partial(self._queue.exchange, ended))]
-            self._under_way = partial(self._arrived, turn, ended, tries)
+                self._hold(turn, ())
+            return
+        ended, self._ended = self._ended, []
+        begun = [self._patiently(partial(self._queue.exchange, ended, turn.jobs))]
+        self._under_way = partial(self._arrived, turn, ended, begun)
 
     def _arrive(self) -> None:
         """No exchange is under way."""
@@ -124,31 +129,31 @@ class Supply:
         if under_way is not None:
             under_way()
 
-    def _arrived(self, turn: Turn, ended: Job, begun: list[Exchange]) -> None:
-        def outcome() -> tuple[bool, Job | None]:
-            return (begun.pop() if begun else self._queue.exchange(ended))()
+    def _arrived(self, turn: Turn, ended: Sequence[Job], begun: list[Exchange]) -> None:
+        def outcome() -> tuple[int, Sequence[Job]]:
+            return (begun.pop() if begun else self._queue.exchange(ended, turn.jobs))()
 
-        was_ours, job = self._patiently(outcome)
-        self._note_deleted(ended, was_ours=was_ours)
-        self._hold(turn, job)
+        deleted, jobs = self._patiently(outcome)
+        self._note_deleted(ended, deleted)
+        self._hold(turn, jobs)
 
-    def _hold(self, turn: Turn, job: Job | None) -> None:
-        self._ending.took(turn, 0 if job is None else 1)
-        self._counts["reserved"] += job is not None
-        self._held = job
+    def _hold(self, turn: Turn, jobs: Sequence[Job]) -> None:
+        self._ending.took(turn, len(jobs))
+        self._counts["reserved"] += len(jobs)
+        self._held += jobs
 
     def _delete_ended(self) -> None:
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            deleted = self._patiently(partial(self._queue.delete, [ended]))
-            self._note_deleted(ended, was_ours=deleted > 0)
+        ended, self._ended = self._ended, []
+        if ended:
+            self._note_deleted(ended, self._patiently(partial(self._queue.delete, ended)))
 
-    def _note_deleted(self, job: Job, *, was_ours: bool) -> None:
-        if not was_ours:
-            self._counts["fenced"] += 1
+    def _note_deleted(self, jobs: Sequence[Job], deleted: int) -> None:
+        lost = len(jobs) - deleted
+        if lost:
+            self._counts["fenced"] += lost
             log.warning(
-                "a job took longer than retry_after: somebody else may have it too",
-                extra=about(job, "job_fenced"),
+                "jobs took longer than retry_after: somebody else may have them too",
+                extra={"action": "job_fenced", "jobs": lost},
             )
 
 

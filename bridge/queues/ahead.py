@@ -1,55 +1,57 @@
-"""Jobs looked at in one go and claimed one by one, for who takes them singly."""
+"""Jobs looked at in one go and claimed a few at a time, for who takes only as many as are soon begun."""
 
 from __future__ import annotations
 
 import collections
+import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from bridge.queues.queue import Job
-
 MOST = 50  # jobs of one look
-FRESH = 0.1  # seconds for which a look counts: so long may an urgent job wait for a less urgent one
+FRESH = 1.0  # seconds for which a look counts
+URGENT = 0.1  # the same where a more urgent queue may get a job meanwhile
 
 Candidate = TypeVar("Candidate")
 
 
 class Ahead(Generic[Candidate]):
-    """Nothing is reserved before its turn: what was seen is claimed only if it is still free then.
+    """Nothing is reserved before its turn: what was seen is to be claimed, and may be gone by then.
 
     look   up to so many jobs that are free now, in order of service
-    claim  the job, now ours; None if somebody was quicker
+    kin    those that may be claimed together have this in common
+    fresh  seconds for which a look counts
     """
 
     def __init__(
-        self, look: Callable[[int], Iterable[Candidate]], claim: Callable[[Candidate], Job | None]
+        self,
+        look: Callable[[int], Iterable[Candidate]],
+        *,
+        kin: Callable[[Candidate], object] = lambda seen: None,
+        fresh: float,
     ) -> None:
         self._look = look
-        self._claim = claim
+        self._kin = kin
+        self._fresh = fresh
         self._seen: collections.deque[Candidate] = collections.deque()
         self._until = 0.0
 
-    def next(self) -> Job | None:
-        """The next job, if there is one."""
-        if time.monotonic() < self._until and (job := self._claimed()):
-            return job
-        self._seen = collections.deque(self._look(MOST))
-        self._until = time.monotonic() + FRESH
-        return self._claimed()
-
-    def pop(self, suits: Callable[[Candidate], bool] = lambda seen: True) -> Candidate | None:
-        """The next of those that were seen lately, if it suits; the caller is to claim it."""
-        if self._seen and time.monotonic() < self._until and suits(self._seen[0]):
-            return self._seen.popleft()
-        return None
+    def pop(self, limit: int) -> Sequence[Candidate]:
+        """Up to `limit` of the next jobs, all of a kin; each is told once. Empty when there is none."""
+        if not self._seen or time.monotonic() >= self._until:
+            self._seen = collections.deque(self._look(MOST))
+            self._until = time.monotonic() + self._fresh
+        _, kin = next(itertools.groupby(self._seen, self._kin), (None, ()))
+        popped = list(itertools.islice(kin, limit))
+        for _ in popped:
+            self._seen.popleft()
+        return popped
 
     def forget(self) -> None:
-        """The next job is looked for anew."""
+        """The next jobs are looked for anew."""
         self._until = 0.0
 
-    def _claimed(self) -> Job | None:
-        while self._seen:
-            if job := self._claim(self._seen.popleft()):
-                return job
-        return None
+
+def fresh(queues: Sequence[str]) -> float:
+    """Seconds for which a look at these queues counts."""
+    return FRESH if len(queues) == 1 else URGENT

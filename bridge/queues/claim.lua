@@ -1,14 +1,17 @@
 -- Waiting jobs become reserved, wherever they stand in the list; all others keep their places.
--- A job that somebody took since we looked is passed over. A reserved member that is done goes.
+-- A job that somebody took since we looked is passed over. Reserved members that are done go.
 --
 -- KEYS  list, reserved set, notify list
 -- ARGV  score of the reservation, tokens already taken from the notify list,
 --       the jobs, each as two strings with their lengths (four bytes, big-endian) before them:
 --       the entry as it stands in the list, the entry with its new attempts;
---       the reserved member that is done, or an empty string
--- Returns whether that was still reserved (1, 0), then the numbers (1, 2, …) of the jobs that were taken.
+--       the reserved members that are done
+-- Returns how many of these were still reserved, then the numbers (1, 2, …) of the jobs that were taken.
 
-local taken = {redis.call('ZREM', KEYS[2], ARGV[4])}
+local taken = {0}
+if ARGV[4] then
+    taken[1] = redis.call('ZREM', KEYS[2], unpack(ARGV, 4))
+end
 local job, position = 0, 1
 while position <= #ARGV[3] do
     local entry, reserved

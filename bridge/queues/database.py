@@ -19,13 +19,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.queues.ahead import Ahead
+from bridge.queues.ahead import Ahead, fresh
 from bridge.queues.payload import BROADCASTS, Selection
 from bridge.queues.queue import Depth, Exchange, Job
 from bridge.queues.sql import SqlConnection
@@ -91,8 +92,7 @@ class DatabaseQueue:
         self._jobs = jobs_table(table)
         self._takes = takes
         self._interval = interval or POLL_INTERVAL
-        self._ahead = Ahead(self._look_ahead, self._claim_one)
-        self._take = _take(self._jobs)
+        self._ahead = Ahead(self._look_ahead, fresh=fresh(queues))
         self._page = _page(self._jobs, self._sql.dialect, takes)
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues, takes)
         self._skip_locked: bool | None = None
@@ -123,9 +123,6 @@ class DatabaseQueue:
             raise
 
     def reserve(self, limit: int) -> Sequence[Job]:
-        if limit == 1:
-            job = self._ahead.next()
-            return (job,) if job else ()
         started = time.monotonic()
         now = int(self._clock())
         found = self._sql.run(lambda connection: self._find(connection, limit, now))
@@ -133,17 +130,7 @@ class DatabaseQueue:
         if not found:
             return ()
         taken = self._sql.transaction(lambda connection: self._claim(connection, list(found), now)) or {}
-        return [
-            Job(
-                queue=row.queue,
-                payload=row.payload,
-                document=row.document,
-                attempts=taken[id],
-                receipt=Reservation(id=id, attempts=taken[id], reserved_at=now),
-            )
-            for id, row in found.items()
-            if id in taken
-        ]
+        return self._reserved(found, taken, now)
 
     def pause(self, queues: Collection[str]) -> None:
         active = tuple(queue for queue in self._queues if queue not in queues)
@@ -177,9 +164,18 @@ class DatabaseQueue:
         )  # one statement is atomic alone
         return run(lambda connection: sum(connection.execute(sql).rowcount for sql in statements)) or 0
 
-    def exchange(self, done: Job) -> Exchange:
-        outcome = self.delete([done]) > 0, next(iter(self.reserve(1)), None)
-        return lambda: outcome
+    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
+        deleted = 0
+        jobs: Sequence[Job] = ()
+        while not jobs:
+            now = int(self._clock())
+            found = dict(self._ahead.pop(limit))
+            if not found:
+                deleted += self.delete(done) if done else 0
+                break
+            more, taken = self._sql.transaction(partial(self._exchange, done, list(found), now)) or (0, {})
+            jobs, done, deleted = self._reserved(found, taken, now), (), deleted + more
+        return lambda: (deleted, jobs)
 
     def release(self, job: Job, delay: float) -> None:
         """The row goes and a new one with the same payload comes to the end, as in Laravel."""
@@ -262,17 +258,26 @@ class DatabaseQueue:
         self._scan_rest = max(SCAN_INTERVAL, RESTING_SHARE * (time.monotonic() - started))
         return list(found.items())
 
-    def _claim_one(self, seen: tuple[int, _Candidate]) -> Job | None:
-        id, row = seen
-        now = int(self._clock())
-        more = min(row.attempts + 1, MOST_ATTEMPTS)
-        given = {**self._times(now), "row": id, "before": row.attempts, "after": more}
-        if not self._sql.run(lambda connection: connection.execute(self._take, given).rowcount):
-            return None
-        receipt = Reservation(id=id, attempts=more, reserved_at=now)
-        return Job(
-            queue=row.queue, payload=row.payload, document=row.document, attempts=more, receipt=receipt
-        )
+    def _exchange(
+        self, done: Sequence[Job], ids: Sequence[int], now: int, connection: sa.Connection
+    ) -> tuple[int, Mapping[int, int]]:
+        """How many of these were still ours and are gone; id → attempts of those that are now ours."""
+        gone = [self._jobs.delete().where(self._still(group)) for group in _by_fence(done)]
+        deleted = sum(connection.execute(sql).rowcount for sql in gone)
+        return deleted, self._claim(connection, ids, now) or {}
+
+    def _reserved(self, found: Mapping[int, _Candidate], taken: Mapping[int, int], now: int) -> Sequence[Job]:
+        return [
+            Job(
+                queue=row.queue,
+                payload=row.payload,
+                document=row.document,
+                attempts=taken[id],
+                receipt=Reservation(id=id, attempts=taken[id], reserved_at=now),
+            )
+            for id, row in found.items()
+            if id in taken
+        ]
 
     def _candidate(self, queue: str, id: int, text: str | bytes, attempts: int) -> _Candidate | None:
         payload = text.encode() if isinstance(text, str) else bytes(text)
@@ -378,16 +383,6 @@ def _page(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any
         )
         .order_by(row.id)
         .limit(sa.bindparam("wanted", type_=sa.Integer()))
-    )
-
-
-def _take(jobs: sa.TableClause) -> sa.Update:
-    """One row becomes reserved, if it is as it was seen and still free."""
-    row = jobs.c
-    return (
-        jobs.update()
-        .where(row.id == sa.bindparam("row"), row.attempts == sa.bindparam("before"), _is_free(jobs))
-        .values(reserved_at=sa.bindparam("now"), attempts=sa.bindparam("after"))
     )
 
 

@@ -59,9 +59,9 @@ class Depth:
     oldest_at: float | None = None
 
 
-# What an exchange came to, to be called once: whether the reservation of the job that is done was still ours,
-# and the next job if there is one. May raise ServiceUnavailable; the exchange may be begun anew then.
-Exchange = Callable[[], tuple[bool, Job | None]]
+# What an exchange came to, to be called once: how many of the reservations of jobs that are done were still
+# ours, and the jobs reserved. May raise ServiceUnavailable; the exchange may be begun anew then.
+Exchange = Callable[[], tuple[int, Sequence[Job]]]
 
 
 class Queue(Protocol):
@@ -103,8 +103,11 @@ class Queue(Protocol):
         Fenced: a job that somebody reserved again after our `retry_after` ran out is left to them."""
         ...
 
-    def exchange(self, done: Job) -> Exchange:
-        """`delete` of one job and `reserve` of one, begun and perhaps not yet over: see `Exchange`."""
+    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
+        """`delete` and `reserve` at once, begun and perhaps not yet over: see `Exchange`.
+
+        For who takes few jobs at a time, and many after each other. A job that became free in the last
+        tenth of a second may be passed over once."""
         ...
 
     def release(self, job: Job, delay: float) -> None:

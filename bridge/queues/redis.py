@@ -40,7 +40,7 @@ from redis.exceptions import (
 )
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.queues.ahead import Ahead
+from bridge.queues.ahead import Ahead, fresh
 from bridge.queues.line import Line
 from bridge.queues.payload import BROADCASTS, Selection, queued_at, whole_number, with_attempts
 from bridge.queues.queue import Depth, Exchange, Job
@@ -119,7 +119,7 @@ class RedisQueue:
         self._takes = takes
         self._tokens = tokens
         self._interval = interval or POLL_INTERVAL
-        self._ahead = Ahead(self._look_ahead, self._claim_one)
+        self._ahead = Ahead(self._look_ahead, kin=lambda seen: seen[0], fresh=fresh(queues))
         self._woken = threading.Event()
         self._line = Line(client)
         self._waiter: redis.Redis | None = None
@@ -168,10 +168,6 @@ class RedisQueue:
             raise _unavailable(error) from error
 
     def reserve(self, limit: int) -> Sequence[Job]:
-        if limit == 1 and self._tokens == "none":
-            with self._translated():
-                job = self._ahead.next()
-            return (job,) if job else ()
         jobs: list[Job] = []
         with self._translated():
             self._unfinished = False
@@ -227,16 +223,19 @@ class RedisQueue:
                 pipeline.zrem(self._keys[queue].reserved, *members)
             return sum(pipeline.execute())
 
-    def exchange(self, done: Job) -> Exchange:
-        # only within a queue: in a cluster, another one may live elsewhere
-        seen = self._ahead.pop(lambda seen: seen[0] == done.queue)
-        if seen is None:
-            outcome = self.delete([done]) > 0, next(iter(self.reserve(1)), None)
-            return lambda: outcome
-        keys, arguments = self._claim(seen, done)
+    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
         with self._translated():
+            seen = self._ahead.pop(limit)
+            queue = seen[0][0] if seen else ""
+            # only those of one queue together: in a cluster, another one may live elsewhere
+            together = [job for job in done if job.queue == queue]
+            apart = [job for job in done if job.queue != queue]
+            deleted = self.delete(apart) if apart else 0
+            if not seen:
+                return lambda: (deleted, ())
+            keys, arguments = self._claim(seen, together)
             self._line.send("EVALSHA", SCRIPTS["claim"].sha1, len(keys), *keys, *arguments)
-        return lambda: self._exchanged(seen, done)
+        return lambda: self._exchanged(seen, together, deleted)
 
     def release(self, job: Job, delay: float) -> None:
         keys = self._keys[job.queue]
@@ -290,7 +289,7 @@ class RedisQueue:
         # one argument for all: of many, redis-py would send each few KB apart
         packed = b"".join(_sized(one.entry) + _sized(one.reserved) for one in found)
         _, *taken = self._script(
-            "claim", (keys.list, keys.reserved, keys.notify), (now + self._retry_after, tokens, packed, b"")
+            "claim", (keys.list, keys.reserved, keys.notify), (now + self._retry_after, tokens, packed)
         )
         if place := self._places.get(queue):
             place.position -= sum(number <= at_head for number in taken)
@@ -313,28 +312,27 @@ class RedisQueue:
                 seen += [(queue, one) for one in self._find(queue, keys, limit - len(seen))[0]]
         return seen
 
-    def _claim_one(self, seen: tuple[str, _Found]) -> Job | None:
-        _, *taken = self._script("claim", *self._claim(seen))
-        return seen[1].job(seen[0]) if taken else None
-
     def _claim(
-        self, seen: tuple[str, _Found], done: Job | None = None
+        self, seen: Sequence[tuple[str, _Found]], done: Sequence[Job] = ()
     ) -> tuple[Sequence[bytes], Sequence[bytes | int]]:
-        """Keys and arguments of the script that reserves a job that was seen and deletes another one."""
-        queue, one = seen
-        keys = self._keys[queue]
+        """Keys and arguments of the script that reserves jobs that were seen and deletes others."""
+        keys = self._keys[seen[0][0]]
         until = int(self._clock()) + self._retry_after
-        packed = _sized(one.entry) + _sized(one.reserved)
-        member = b"" if done is None else _member(done)
-        return (keys.list, keys.reserved, keys.notify), (until, 1, packed, member)
+        packed = b"".join(_sized(one.entry) + _sized(one.reserved) for _, one in seen)
+        return (keys.list, keys.reserved, keys.notify), (until, len(seen), packed, *map(_member, done))
 
-    def _exchanged(self, seen: tuple[str, _Found], done: Job) -> tuple[bool, Job | None]:
+    def _exchanged(
+        self, seen: Sequence[tuple[str, _Found]], done: Sequence[Job], deleted: int
+    ) -> tuple[int, Sequence[Job]]:
         with self._translated():
             try:
                 removed, *taken = self._line.receive()
             except NoScriptError:
                 removed, *taken = self._script("claim", *self._claim(seen, done))
-        return removed > 0, seen[1].job(seen[0]) if taken else next(iter(self.reserve(1)), None)
+            limit = len(seen)
+            while not taken and (seen := self._ahead.pop(limit)):  # others were quicker
+                _, *taken = self._script("claim", *self._claim(seen))
+        return deleted + removed, [seen[number - 1][1].job(seen[number - 1][0]) for number in taken]
 
     def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:
         """Due members are migrated. Returns the first `limit` entries of the list, and its length."""

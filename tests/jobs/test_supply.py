@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.jobs.supply import Supply
+from bridge.jobs.supply import HELD, MOST, Supply
 from bridge.queues.ending import Ending
 from bridge.queues.patience import Patience
 from bridge.queues.queue import Job
@@ -34,8 +34,8 @@ def supply(store: Store, counts: collections.Counter[str]) -> Made:
 
     def made(*, most: int = 0, may_take: Callable[[], bool] = lambda: True) -> Supply:
         ending = Ending(most=most)
-        leave = lambda: ending.turn(1) if may_take() else None  # noqa: E731
-        return Supply(store.single(), Patience(), leave, ending, counts)
+        leave = lambda jobs: ending.turn(jobs) if may_take() else None  # noqa: E731
+        return Supply(store.queue(), Patience(), leave, ending, counts)
 
     return made
 
@@ -74,37 +74,45 @@ def test_quick_jobs_come_in_order_and_are_deleted_when_the_next_is_at_work(
     seen = []
     while (job := jobs.next()) is not None:
         seen.append(job.uuid)
-        jobs.ahead(reserve=True)
+        jobs.ahead()
         jobs.end(job)
+        jobs.pace(0.0005)
+        assert len(left(store)) <= 60 - len(seen) + MOST + 1  # what has ended is not put off for long
     assert seen == pushed
     assert not left(store)
     assert counts == {"reserved": 60}
 
 
-def test_the_next_is_reserved_while_one_is_at_work_if_so_wanted(store: Store, supply: Made) -> None:
-    pushed = push(store, 3)
+@pytest.mark.parametrize(("seconds", "held"), [(0.0, MOST), (0.0005, MOST), (0.02, 2), (0.04, 1), (0.2, 0)])
+def test_the_quicker_jobs_are_the_more_are_reserved_before_their_turn(
+    store: Store, supply: Made, seconds: float, held: int
+) -> None:
+    pushed = push(store, 12)
     jobs = supply()
+    jobs.end(the_next(jobs))
+    jobs.let_go()
     the_next(jobs)
-    jobs.ahead(reserve=False)
-    assert free(store) == pushed[1:]
-    jobs.ahead(reserve=True)
-    assert free(store) == pushed[2:]
+    jobs.pace(seconds)
+    jobs.ahead()
+    while jobs.due < HELD:
+        assert jobs.tend()
+    assert free(store) == pushed[2 + held :]
 
 
-def test_one_that_waits_too_long_for_its_turn_is_given_back_untried(
+def test_those_that_wait_too_long_for_their_turn_are_given_back_untried(
     store: Store, supply: Made, counts: collections.Counter[str]
 ) -> None:
-    pushed = push(store, 2)
+    pushed = push(store, 4)
     jobs = supply()
+    jobs.pace(0.001)
     the_next(jobs)
-    jobs.ahead(reserve=True)
-    assert 0 < jobs.due < 60
-    assert jobs.tend()
+    while jobs.due < float("inf"):
+        assert jobs.tend()
     assert free(store) == pushed[1:]
-    assert counts["given_back"] == 1
-    assert jobs.due == float("inf")
+    assert counts["given_back"] == 3
     assert not jobs.tend()
-    assert the_next(jobs).attempts == 1
+    following = the_next(jobs)
+    assert (following.uuid, following.attempts) == (pushed[1], 1)
 
 
 def test_one_that_ended_is_deleted_soon_and_the_next_reserved_while_laravel_tidies_up(
@@ -113,26 +121,25 @@ def test_one_that_ended_is_deleted_soon_and_the_next_reserved_while_laravel_tidi
     pushed = push(store, 3)
     jobs = supply()
     jobs.end(the_next(jobs))
-    while left(store) != set(pushed[1:]):
-        assert jobs.due < 60
+    while jobs.due < HELD:
         assert jobs.tend()
+    assert left(store) == set(pushed[1:])
+    assert free(store) == pushed[2:]
     jobs.let_go()
     assert free(store) == pushed[1:]
 
 
 def test_after_let_go_nothing_is_held_and_nothing_is_left_undeleted(store: Store, supply: Made) -> None:
-    pushed = push(store, 3)
+    pushed = push(store, 12)
     jobs = supply()
-    first = the_next(jobs)
-    jobs.ahead(reserve=True)
-    jobs.end(first)
-    jobs.let_go()
-    assert left(store) == set(pushed[1:])
-    assert free(store) == pushed[1:]
-    jobs.end(the_next(jobs))
-    jobs.ahead(reserve=True)  # an exchange is under way
-    jobs.let_go()
-    assert free(store) == pushed[2:]
+    for number in range(1, 4):
+        jobs.pace(0.001)
+        job = the_next(jobs)
+        jobs.ahead()  # an exchange may be under way
+        jobs.end(job)
+        jobs.let_go()
+        assert left(store) == set(pushed[number:])
+        assert free(store) == pushed[number:]
 
 
 def test_where_no_job_may_be_taken_what_ended_is_deleted_all_the_same(store: Store, supply: Made) -> None:
@@ -147,16 +154,15 @@ def test_where_no_job_may_be_taken_what_ended_is_deleted_all_the_same(store: Sto
 
 
 def test_no_more_jobs_are_taken_than_there_shall_be(store: Store, supply: Made) -> None:
-    pushed = push(store, 3)
-    jobs = supply(most=2)
-    first = the_next(jobs)
-    jobs.ahead(reserve=True)
-    jobs.end(first)
-    second = the_next(jobs)
-    jobs.ahead(reserve=True)
-    jobs.end(second)
+    pushed = push(store, 6)
+    jobs = supply(most=4)
+    jobs.pace(0.001)
+    for _ in range(4):
+        job = the_next(jobs)
+        jobs.ahead()
+        jobs.end(job)
     assert jobs.next() is None
-    assert left(store) == set(pushed[2:])
+    assert left(store) == set(pushed[4:])
 
 
 def test_a_job_that_came_too_late_is_counted(

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from bridge.queues.database import DatabaseQueue
 from bridge.queues.queue import Queue
-from bridge.queues.redis import RedisQueue, TokenUse
+from bridge.queues.redis import RedisQueue
 from tests import services
 
 PAYLOADS = Path(__file__).parents[2] / "fixtures" / "payloads"
@@ -99,10 +99,6 @@ class Store(Protocol):
         """A new driver on this store, closed with it."""
         ...
 
-    def single(self, *names: str) -> Queue:
-        """The same, as a lane uses it that takes jobs one by one."""
-        ...
-
     def push(self, payload: bytes, queue: str = "default", delay: int = 0) -> None:
         """As the app does it."""
         ...
@@ -127,9 +123,6 @@ class SqlStore:
         )
         self._queues.append(queue)
         return queue
-
-    def single(self, *names: str) -> DatabaseQueue:
-        return self.queue(*names)
 
     def push(self, payload: bytes, queue: str = "default", delay: int = 0) -> None:
         self.push_many([payload], queue, delay)
@@ -183,17 +176,13 @@ class RedisStore:
         self.client.flushall()
         self._queues: list[RedisQueue] = []
 
-    def single(self, *names: str) -> RedisQueue:
-        return self.queue(*names, tokens="none")
-
-    def queue(self, *names: str, tokens: TokenUse = "share") -> RedisQueue:
+    def queue(self, *names: str) -> RedisQueue:
         queue = RedisQueue(
             self.client,
             queues=names or ("default",),
             prefix=PREFIX,
             retry_after=RETRY_AFTER,
             clock=self.clock,
-            tokens=tokens,
         )
         self._queues.append(queue)
         return queue
