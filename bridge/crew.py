@@ -83,12 +83,13 @@ class Crew:
         for lane in self.others.lanes:
             lane.start()
 
-    def stop(self, timeout: float) -> None:
-        """Nobody takes a job any more; those at hand had `timeout` seconds."""
+    def stop(self, timeout: float, *, others: float) -> None:
+        """Nobody takes a job any more. Other jobs at work had `others` seconds to end, while broadcasts went
+        on; then what the worker held had `timeout` seconds."""
         with ThreadPoolExecutor(1 + len(self.others.lanes)) as stops:
-            stops.submit(self.worker.stop, timeout)
             for lane in self.others.lanes:
-                stops.submit(lane.stop, timeout)
+                stops.submit(lane.stop, others)
+        self.worker.stop(timeout)
 
     def close(self) -> None:
         """Connections are closed, but for those of a thread that has not ended."""

@@ -353,7 +353,8 @@ class Daemon:
                 self.announce(address(listening, tls=certificate is not None))
                 await stopping.wait()
                 log.info("stopping", extra={"action": "drain"})
-                await asyncio.to_thread(crew.stop, self.settings.drain_seconds)
+                others = self.settings.drain_jobs_seconds
+                await asyncio.to_thread(crew.stop, self.settings.drain_seconds, others=others)
             finally:
                 renewing.cancel()
                 await listener.stop()

@@ -54,7 +54,7 @@ def processes(subject: Subject) -> Found:
 
 def units(subject: Subject) -> Found:
     """Units of this app leave bridge the time to drain, and start no other server beside it."""
-    drain = subject.settings.drain_seconds
+    drain = subject.settings.drain_seconds + subject.settings.drain_jobs_seconds
     for file in sorted(file for pattern in UNITS for file in subject.root.glob(pattern)):
         try:
             text = file.read_text(encoding="utf-8", errors="replace")

@@ -97,6 +97,7 @@ class Settings:
     shadow_to: str | None
     shadow_show_data: bool
     drain_seconds: float
+    drain_jobs_seconds: float
     log_format: str
     log_level: str
     limits: Mapping[str, float]

@@ -223,6 +223,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("shadow_to", _address, None, "The present server, which gets what Laravel posts in shadow."),
     Setting("shadow_show_data", switch, False, "Whether the log shows data that differ in shadow."),
     Setting("drain_seconds", seconds, 10.0, "Seconds to finish what is held when told to stop."),
+    Setting("drain_jobs_seconds", seconds, 45.0, "Seconds that other jobs at work have before that, to end."),
     Setting("log_format", _log_format, "text", "text for people, or json: one object a line."),
     Setting("log_level", _level, "info", "debug, info, warning or error."),
     *(Setting(f"{LIMIT}{limit.name}", COUNT, limit.default, limit.metadata["meaning"],

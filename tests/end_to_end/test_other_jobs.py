@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -318,8 +319,24 @@ def test_a_stop_waits_for_the_job_at_work(app: Laravel, store: Store) -> None:
     assert store.left() == Left(waiting=1, reserved=0)
 
 
+def test_broadcasts_go_on_while_a_stop_waits_for_a_job(app: Laravel, store: Store, tag: str) -> None:
+    (app.path / "bridge.toml").write_text("drain_jobs_seconds = 60")
+    other(app, "waits", "works")
+    with bridge_serve(app) as bridge, wire_client(bridge.port, "lines") as client:
+        wait_until("it is at work", lambda: "waits attempt 1" in app.lines())
+        bridge.process.send_signal(signal.SIGTERM)
+        wait_until("it stops", lambda: "stopping" in bridge.log.read_text())
+        app.dispatch("line", tag=tag)
+        wait_until("the broadcast is received", lambda: len(client.events()) == 1)
+        assert "waits done" not in app.lines()
+        (app.path / "storage/app/go-on").touch()
+        assert bridge.process.wait(timeout=70) == 0
+    assert "waits done" in app.lines()
+    assert store.left() == Left(waiting=1, reserved=0)
+
+
 def test_a_stop_that_cannot_wait_counts_as_an_attempt(app: Laravel, store: Store) -> None:
-    (app.path / "bridge.toml").write_text("drain_seconds = 3")
+    (app.path / "bridge.toml").write_text("drain_jobs_seconds = 3")
     other(app, 'hangs:{"tries":5}')
     with bridge_serve(app) as bridge:
         wait_until("it is at work", lambda: "hangs attempt 1" in app.lines())
