@@ -12,7 +12,7 @@ import itertools
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -114,15 +114,25 @@ class Feed:
             self._made += 1
 
 
-def ways(journal: Journal) -> list[Row]:
-    """The last broadcasts and what became of each, newest first: its steps in order of time."""
+def ways(journal: Journal, search: str = "") -> list[Row]:
+    """The last broadcasts and what became of each, newest first: its steps in order of time. `search`: only
+    those of which a step holds this text."""
     found: dict[str, list[Entry]] = {}
     for entry in journal.since(0):
         what = entry.what
         if isinstance(what, JobStep | Published):
             found.setdefault(what.job or f"#{entry.number}", []).append(entry)
-    newest = itertools.islice(reversed(found.items()), MOST_WAYS)
-    return [{"id": key, "steps": [row(entry) for entry in entries]} for key, entries in newest]
+    newest: Iterator[Row] = (
+        {"id": key, "steps": [row(entry) for entry in found[key]]} for key in reversed(found)
+    )
+    wanted = search.lower()
+    holding = (way for way in newest if not wanted or any(holds(step, wanted) for step in way["steps"]))
+    return list(itertools.islice(holding, MOST_WAYS))
+
+
+def holds(shown: Row, text: str) -> bool:
+    """Whether a person who looks for the text, in lower case, wants this row."""
+    return any(text in str(value).lower() for value in shown.values())
 
 
 def _frame(**fields: Any) -> bytes:

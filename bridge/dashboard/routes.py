@@ -178,7 +178,7 @@ class Dashboard:
         return StreamingResponse(self.feed.frames(), media_type="text/event-stream", headers=headers)
 
     async def ways(self, request: Request) -> Any:
-        return ways(self.journal)
+        return ways(self.journal, request.query_params.get("search", ""))
 
     async def channels(self, request: Request) -> Any:
         return lists.channels(self.node, request.query_params.get("search", ""))

@@ -108,18 +108,18 @@ try {
   await panel(page, 'create');
   await page.locator('#create-event').fill('made.here');
   await page.locator('#create-data').fill('{"text": "straight <b>ы</b>"}');
-  await page.locator('#creator button').click();
+  await page.locator('#creator .primary').click();
   await page.locator('#create-note.good', { hasText: 'Sent to 1 socket' }).waitFor();
   const straight = (await (await got('made.here', 'straight')).jsonValue()).data;
 
   // a job through the queue
   await page.locator('[name=as][value=job]').check();
   await page.locator('#create-data').fill('{"text": "queued"}');
-  await page.locator('#creator button').click();
+  await page.locator('#creator .primary').click();
   await page.locator('#create-note.good', { hasText: 'In the queue as' }).waitFor();
   const queued = (await (await got('made.here', 'queued')).jsonValue()).data;
   await page.locator('#create-data').fill('{not json');
-  await page.locator('#creator button').click();
+  await page.locator('#creator .primary').click();
   await page.locator('#create-note.bad', { hasText: 'no JSON' }).waitFor();
 
   // paused rows wait, and come
@@ -135,16 +135,26 @@ try {
   await page.waitForFunction(() => !document.querySelector('#stream [data-kind=job]'));
   await page.locator('#kinds [data-kind=job]').click();
 
-  // the way of that job
-  await panel(page, 'broadcasts');
-  const way = page.locator('.way', { hasText: 'AnonymousEvent' }).first();
+  // the way of that job, from one of its rows
+  const row = page.locator('#stream > li', { hasText: 'AnonymousEvent' }).first();
+  await row.locator('summary').click();
+  await row.locator('button.link').click();
+  await page.locator('#broadcasts:not([hidden])').waitFor();
+  const way = page.locator('.way', { hasText: 'AnonymousEvent' });
   await way.locator('.steps li', { hasText: 'Done' }).waitFor();
   const steps = await way.locator('.steps b').allTextContents();
+  await page.locator('#ways-search').fill('nothing like it');
+  await page.locator('#ways-none', { hasText: 'None of the broadcasts' }).waitFor();
+  await page.locator('#ways-search').fill('');
+  await page.locator('.way').first().waitFor();
 
   // who is there
   await panel(page, 'channels');
   await page.locator('[data-channel=ChatChannel]').click();
   await page.locator('#channel', { hasText: '1 subscriber' }).waitFor();
+  await page.evaluate(() => { document.getElementById('create-channel').value = 'other'; });
+  await page.locator('#channel button', { hasText: 'Send an event to it' }).click();
+  await page.waitForFunction(() => document.getElementById('create-channel').value === 'ChatChannel' && !document.getElementById('create').hidden);
   await panel(page, 'connections');
   await page.locator('#connections-rows tr', { hasText: 'ChatChannel' }).waitFor();
   await panel(page, 'overview');

@@ -162,6 +162,13 @@ def test_a_job_goes_through_the_queue_and_its_way_is_told(served: Served) -> Non
     assert (steps[1]["rung"], steps[2]["receivers"], steps[2]["channel"]) == ("framework", 1, "presence-made")
     assert all(one["at"] <= two["at"] for one, two in pairwise(steps))
 
+    def found(search: str) -> list[str]:
+        return [way["id"] for way in person.get(f"{BASE}/api/ways", params={"search": search}).json()]
+
+    assert found(job.upper()) == [job]
+    assert job in found("presence-made")
+    assert found("nothing like it") == []
+
 
 @pytest.mark.parametrize("data", ["1", "null", '"text"'])
 def test_a_job_needs_data_that_laravel_could_hold(served: Served, data: str) -> None:

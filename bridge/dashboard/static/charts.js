@@ -6,11 +6,11 @@ const WIDTH = 300;
 const HEIGHT = 80;
 const CHARTS = [
   { id: 'connections', title: 'Connections', tint: 1, value: (p) => p.connections },
-  { id: 'sent', title: 'Messages sent', unit: '/s', tint: 2, value: (p) => p.sent, second: (p) => p.received, beside: 'received' },
+  { id: 'sent', title: 'Messages sent', unit: '/s', tint: 2, value: (p) => p.sent, second: (p) => p.received, beside: (value) => `${value} received` },
   { id: 'calls', title: 'API calls', unit: '/s', tint: 4, value: (p) => p.calls },
   { id: 'jobs', title: 'Jobs', unit: '/s', tint: 5, value: (p) => p.jobs },
   { id: 'depth', title: 'Waiting in the queue', tint: 6, value: (p) => p.depth },
-  { id: 'latency', title: 'From reserved to sent', unit: 'ms', tint: 3, value: (p) => p.median, second: (p) => p.slow, beside: 'slowest 5 %', last: true },
+  { id: 'latency', title: 'From reserved to sent', unit: 'ms', tint: 3, value: (p) => p.median, second: (p) => p.slow, beside: (value) => `slowest 5 %: ${value} ms`, last: true },
 ];
 const NS = 'http://www.w3.org/2000/svg';
 
@@ -62,6 +62,7 @@ function draw() {
   if (at('overview').hidden || !points.length) return;
   const shown = points[pointed ?? points.length - 1];
   const [from, to] = [points[0].at, points.at(-1).at];
+  at('charts-note').textContent = to > from ? `The last ${span(Math.round(to - from) * 1000)}, a point each second: the pointer or the arrow keys show any of them.` : '';
   const across = (p) => (to > from ? ((p.at - from) / (to - from)) * WIDTH : WIDTH);
   for (const chart of CHARTS) {
     const values = points.map(chart.value);
@@ -80,7 +81,11 @@ function draw() {
     chart.figure.replaceChildren(said, chart.unit && said !== '–' ? make('small', {}, chart.unit) : '');
     const other = chart.second?.(shown);
     const when = pointed === null ? '' : clock(shown.at).textContent.slice(0, 8);
-    chart.note.textContent = [when, other === null || other === undefined ? '' : `${brief(other)} ${chart.beside}`].filter(Boolean).join(' · ');
+    const most = Math.max(0, ...values.map(Number));
+    const beside = other === null || other === undefined
+      ? chart.second || pointed !== null || most <= Number(value) ? '' : `most ${brief(most)}`
+      : chart.beside(brief(other));
+    chart.note.textContent = [when, beside].filter(Boolean).join(' · ');
     chart.drawing.setAttribute('aria-label', `${chart.title}: ${said} ${chart.unit ?? ''} ${when}`);
   }
 }

@@ -1,5 +1,5 @@
 // An event to the subscribers, or a job into the queue.
-import { ask, at, make, plural, say } from './dom.js';
+import { ask, at, make, plural, say, wayOf } from './dom.js';
 
 const SEED = { a: 'b', c: 'd' };
 const PAYLOAD = { array: [1, 2, 3], boolean: true, color: 'gold', null: null, number: 123, object: SEED, string: 'Hello World' };
@@ -11,6 +11,14 @@ export function fillApps(apps) {
   const chosen = at('create-app').value;
   at('create-app').replaceChildren(...apps.map(({ id, name }) => make('option', { value: id }, name ? `${name} (${id})` : id)));
   if (apps.some(({ id }) => id === chosen)) at('create-app').value = chosen;
+}
+
+/** The form is shown, for an event to this channel. */
+export function fillChannel(app, channel) {
+  at('create-app').value = app;
+  at('create-channel').value = channel;
+  say(at('create-note'), '');
+  location.hash = 'create';
 }
 
 at('creator').addEventListener('submit', async (event) => {
@@ -28,7 +36,8 @@ at('creator').addEventListener('submit', async (event) => {
   try {
     if (new FormData(event.target).get('as') === 'job') {
       const { job } = await ask('api/jobs', fields);
-      say(at('create-note'), `in the queue as ${job}: its way is under Broadcasts`, 'good');
+      say(at('create-note'), '', 'good');
+      at('create-note').append('In the queue as ', wayOf(job), '.');
     } else {
       const { receivers } = await ask('event', fields);
       say(at('create-note'), receivers ? `sent to ${plural(receivers, 'socket')}` : 'sent, but nobody is subscribed to this channel', receivers ? 'good' : '');

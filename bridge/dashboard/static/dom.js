@@ -58,6 +58,16 @@ export function clock(seconds) {
   return make('time', { datetime: moment.toISOString() }, text);
 }
 
+/** A job's uuid that leads to its way. */
+export const wayOf = (job) =>
+  make('button', { type: 'button', class: 'link', title: 'Show its way', onclick: () => showWay(job) }, job);
+
+function showWay(job) {
+  at('ways-search').value = job;
+  at('ways-search').dispatchEvent(new Event('input'));
+  location.hash = 'broadcasts';
+}
+
 const grouped = new Intl.NumberFormat('en');
 export const number = (value) => grouped.format(value);
 

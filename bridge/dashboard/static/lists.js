@@ -1,5 +1,6 @@
 // Channels with their members, and connections.
 import { ask, at, channelCode, kindOf, make, number, plural, pretty, span, whileShown } from './dom.js';
+import { fillChannel } from './create.js';
 
 let opened = null; // { app, name } of the channel that is shown beside the list
 
@@ -41,7 +42,7 @@ async function showChannel() {
   const key = JSON.stringify(found);
   if (panel.dataset.key === key && !panel.hidden) return;
   panel.dataset.key = key;
-  panel.replaceChildren(...parts, close);
+  panel.replaceChildren(...parts, make('p', { class: 'doings' }, make('button', { type: 'button', onclick: () => fillChannel(app, name) }, 'Send an event to it'), close));
   panel.hidden = false;
 }
 

@@ -1,5 +1,5 @@
 // The live stream, and the part of it that needs a look.
-import { at, channelCode, clock, eventName, make, number, plural, pretty, span } from './dom.js';
+import { at, channelCode, clock, eventName, make, number, plural, pretty, span, wayOf } from './dom.js';
 
 const MOST_ROWS = 200;
 const MOST_NEW = 8; // rows that come together and are still pointed out
@@ -106,7 +106,7 @@ function end(row) {
 
 /** What a row shows when it is opened; made only then. */
 const body = (row, known) => make('div', { class: 'body' },
-  make('dl', { class: 'details' }, ...known.flatMap(([name, title]) => [make('dt', {}, title), make('dd', {}, String(row[name]))])),
+  make('dl', { class: 'details' }, ...known.flatMap(([name, title]) => [make('dt', {}, title), make('dd', {}, name === 'job' ? wayOf(row.job) : String(row[name]))])),
   row.data ? make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Data' }, pretty(row.data)) : null);
 
 export function togglePause() {

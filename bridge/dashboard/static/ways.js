@@ -4,7 +4,7 @@ import { ask, at, channelCode, clock, eventName, make, number, span, whileShown 
 let known = [];
 
 const refresh = whileShown('broadcasts', 1_000, async () => {
-  const found = await ask('api/ways');
+  const found = await ask(`api/ways?search=${encodeURIComponent(at('ways-search').value.trim())}`);
   if (JSON.stringify(found) === JSON.stringify(known)) return;
   known = found;
   draw();
@@ -14,6 +14,7 @@ function draw() {
   const text = at('ways-search').value.trim().toLowerCase();
   const ways = known.map(told).filter((way) => !text || way.words.toLowerCase().includes(text));
   at('ways').replaceChildren(...ways.map(item));
+  at('ways-none').textContent = text ? 'None of the broadcasts that are still known.' : 'No broadcast so far.';
 }
 
 /** What a list of steps says as a whole: of a job that came again, its last try. */
@@ -63,5 +64,8 @@ function queued({ at: moment, queued_at: since }) {
   return waited < 2 ? 'just before' : `${span(waited * 1000)} before`;
 }
 
-at('ways-search').addEventListener('input', draw);
+at('ways-search').addEventListener('input', () => {
+  draw();
+  refresh();
+});
 refresh();
