@@ -185,12 +185,14 @@ class Evaluator:
         """`(string) $value`, `__toString` included."""
         if type(value) is bytes:
             return value
-        if isinstance(value, PhpObject):
-            declared = self.declared(value) and self.world.native(value.class_name) is None
-            if declared and self.classes.method(value.class_name, "__toString") is None:
-                return to_string(value)
+        if isinstance(value, PhpObject) and not self._is_textless(value):
             return to_string(self.call_method(value, "__toString"))
         return to_string(value)
+
+    def _is_textless(self, value: PhpObject) -> bool:
+        """Whether the class is known to have no `__toString`."""
+        known = self.declared(value) and self.world.native(value.class_name) is None
+        return known and self.classes.method(value.class_name, "__toString") is None
 
     def backing_value(self, case: EnumCase) -> int | bytes | None:
         """The value of a backed enum case; None for a pure enum. Refused if its source is not known."""
@@ -273,10 +275,11 @@ class Evaluator:
     def operate(self, operator: str, left: Value, right: Value) -> Value:
         """A binary operator on two values that are at hand."""
         if operator in ("==", "!="):  # an object beside a string is compared by __toString
-            if isinstance(left, PhpObject) and isinstance(right, bytes):
-                left = self.text(left)
-            elif isinstance(right, PhpObject) and isinstance(left, bytes):
-                right = self.text(right)
+            subject, other = (left, right) if isinstance(left, PhpObject) else (right, left)
+            if isinstance(subject, PhpObject) and isinstance(other, bytes):
+                if self._is_textless(subject):
+                    return operator == "!="
+                left, right = self.text(subject), other
         return BINARY[operator](left, right)
 
     def refuse(self, what: str) -> NoReturn:

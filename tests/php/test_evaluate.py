@@ -78,6 +78,7 @@ BODIES = [
     "return isset($x) ? 1 : (isset($y['a']['b']) ? 2 : 3);",
     "$a = ['x' => null, 'y' => 0]; return [isset($a['x']), isset($a['y']), isset($a['z']), empty($a['y']), empty($a['q']['r']), isset($a['y']['z']), array_key_exists('x', $a)];",
     "return 1 + '1' + '1.5';",
+    "$o = (object) ['v' => 1]; return ['none' == $o, $o == 'x', $o != '', '' != new Node(1), new Square(3) == 'Square(3)', 'x' != new Square(3)];",
     "return 'abc' * 1;",
     "return [] + 1;",
     "return 1 / 0;",
