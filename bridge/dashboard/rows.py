@@ -110,6 +110,7 @@ def _called(happening: ApiCalled) -> Row:
         "tone": "bad" if happening.status >= 400 else "",
         "app": happening.app_id,
         "code": happening.status,
+        "why": happening.reason,
         "ms": round(happening.seconds * 1000, 2),
     }
 

@@ -22,6 +22,7 @@ CHECKS: Mapping[str, Callable[[Subject], Found]] = {
     "queue": stores.queue,
     "other queues": stores.other_queues,
     "failed jobs": stores.failed,
+    "versions": stores.versions,
     "retry_after": stores.retry_after,
     "clock": stores.clock,
     "redis": stores.redis_server,

@@ -16,13 +16,14 @@ from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.cache import NoStore, cache_store
 from bridge.laravel.connections import DatabaseConnection, RedisConnection
 from bridge.laravel.database import answering, engine, redis_client
-from bridge.queues.database import jobs_table
+from bridge.queues.database import jobs_table, skips_locked
 from bridge.queues.payload import BROADCASTS, MARK, broadcast_document
 from bridge.resolvers.helper import TIMEOUT
 from bridge.rooms import build_queue, failed_jobs
 
 SKEW = 5  # seconds that two clocks may differ
 SCANS = 20  # of a thousand keys each, at most
+OLDEST_REDIS = 5
 SAMPLE = 200  # rows looked at for broadcasts in other queues
 _NOW = {
     "mysql": "select unix_timestamp()",
@@ -100,6 +101,39 @@ def failed(subject: Subject) -> Found:
             made.check()
         except ServiceUnavailable as problem:
             yield Finding(what=str(problem), mend="start the server, or correct its host and port in .env")
+
+
+def versions(subject: Subject) -> Found:
+    """The queue's server is new enough for several workers on one queue."""
+    facts = subject.settings.queue_connection()
+    with contextlib.suppress(ServiceUnavailable, ConfigurationError):
+        if facts.driver == "redis":
+            with _redis(subject.settings.redis(facts.connection)) as client:
+                yield from too_old(f"redis {client.info('server')['redis_version']}", _place(subject))
+        elif subject.laravel.database(facts.connection).driver != "sqlite":
+            with _connected(subject.laravel.database(facts.connection)) as server:
+                version = server.exec_driver_sql("select version()").scalar_one()
+            yield from too_old(version, _place(subject))
+
+
+def too_old(version: str, where: str) -> Found:
+    """What a server that reports this version cannot do."""
+    name, _, number = version.partition(" ")
+    if name == "redis":
+        if int(number.partition(".")[0]) < OLDEST_REDIS:
+            yield Finding(
+                what=f"Redis {number} cannot wake a client that waits (CLIENT UNBLOCK): a stop takes longer",
+                where=where,
+                mend=f"update it to {OLDEST_REDIS} or newer",
+                hint=True,
+            )
+    elif not skips_locked(version):
+        yield Finding(
+            what=f"the database {version} knows no SKIP LOCKED: workers on one queue wait for each other",
+            where=where,
+            mend="update it to MySQL 8.0.1, MariaDB 10.6 or PostgreSQL 9.5, or let bridge be the only worker",
+            hint=True,
+        )
 
 
 def retry_after(subject: Subject) -> Found:

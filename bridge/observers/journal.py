@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bridge.pusher.happenings import (
+    ApiCalled,
     ConnectionRefused,
     Counted,
     Cut,
@@ -77,7 +78,11 @@ class Journal:
 
 def is_rare(what: Happening | JobStep) -> bool:
     """Whether somebody may want to look at it: a refusal, a failure."""
-    return type(what) in RARE or (type(what) is JobStep and what.step in RARE_STEPS)
+    if type(what) is JobStep:
+        return what.step in RARE_STEPS
+    if type(what) is ApiCalled:
+        return what.status >= 400 and what.app_id != ""
+    return type(what) in RARE
 
 
 def _newer(ring: deque[Entry], number: int, most: int = KEPT) -> list[Entry]:

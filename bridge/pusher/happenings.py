@@ -95,13 +95,15 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCalled:
-    """A request to the HTTP API has been answered. `path` is what follows `/apps/{app_id}`."""
+    """A request to the HTTP API has been answered. `path` is what follows `/apps/{app_id}`; `reason` what a
+    refused one was told."""
 
     app_id: str
     method: str
     path: str
     status: int
     seconds: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,6 +11,10 @@ from bridge.pusher.happenings import ApiCalled
 from bridge.server.node import Node
 
 PREFIX = "/apps/"
+REFUSED = 400  # statuses from here on
+LONGEST_REASON = 200  # bytes
+
+logger = logging.getLogger(__name__)
 
 
 class Calls:
@@ -23,12 +28,14 @@ class Calls:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX) or not self._node.observers:
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status, reason = time.perf_counter(), 500, ""
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, reason
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif status >= REFUSED and not reason:
+                reason = message.get("body", b"")[:LONGEST_REASON].decode(errors="replace")
             await send(message)
 
         try:
@@ -41,5 +48,9 @@ class Calls:
                 path=f"/{path}",
                 status=status,
                 seconds=time.perf_counter() - started,
+                reason=reason,
             )
+            if status >= REFUSED:
+                about = {"action": "api", "app": called.app_id, "path": called.path, "status": status}
+                logger.debug("API call refused", extra={**about, "why": reason})
             self._node.tell(called)

@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from bridge.cli import main
 from bridge.doctor import Subject, examine
+from bridge.doctor.stores import too_old
 from bridge.settings import load_settings
 from tests import services
 from tests.conformance.corpus import rows
@@ -394,6 +395,20 @@ def test_a_clock_that_goes_wrong_is_found(app: App, store: str, request: pytest.
         [found] = [finding for finding in examine(subject) if not finding.hint]
     assert found.check == "clock"
     assert re.search(r"differ by (59\d|60\d) s", found.what)
+
+
+@pytest.mark.parametrize(
+    ("version", "is_old"),
+    [
+        ("5.7.44-log", True), ("8.0.36-0ubuntu0.22.04.1", False), ("10.5.23-MariaDB-0+deb11u1", True),
+        ("5.5.5-10.11.6-MariaDB", False), ("PostgreSQL 9.4.26 on x86_64", True), ("redis 4.0.14", True),
+        ("PostgreSQL 15.14 (Debian 15.14-0+deb12u1)", False), ("redis 7.0.15", False),
+    ],
+)  # fmt: skip
+def test_a_server_that_is_too_old_is_hinted_at(version: str, is_old: bool) -> None:
+    found = list(too_old(version, "db:3306"))
+    assert [finding.hint for finding in found] == [True] * is_old
+    assert all("update it" in finding.mend for finding in found)
 
 
 def test_who_holds_the_port_is_named(app: App) -> None:

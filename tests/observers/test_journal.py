@@ -6,8 +6,8 @@ import threading
 from typing import get_args
 
 from bridge.dashboard.rows import _ROWS, row
-from bridge.observers.journal import UNTOLD, Journal
-from bridge.pusher.happenings import Connected, Happening, Received, SubscriptionRefused
+from bridge.observers.journal import UNTOLD, Entry, Journal, is_rare
+from bridge.pusher.happenings import ApiCalled, Connected, Happening, Received, SubscriptionRefused
 from bridge.queues.steps import JobStep
 
 
@@ -44,6 +44,20 @@ def test_the_oldest_goes_first_and_what_is_rare_is_not_washed_away() -> None:
     for number in range(100):
         journal.observe(connected(number))
     assert [entry.number for entry in journal.since(0)] == [1, *range(92, 102)]
+
+
+def test_a_refused_call_of_an_app_is_rare_and_its_row_says_why_while_a_strangers_is_not() -> None:
+    def call(app_id: str, status: int, reason: str = "") -> ApiCalled:
+        return ApiCalled(
+            app_id=app_id, method="POST", path="/events", status=status, seconds=0.001, reason=reason
+        )
+
+    refused = call("app-id", 401, "the signature is wrong")
+    assert is_rare(refused)
+    assert not is_rare(call("app-id", 200))
+    assert not is_rare(call("", 404))
+    shown = row(Entry(1, 0.0, refused))
+    assert (shown["tone"], shown["why"]) == ("bad", "the signature is wrong")
 
 
 def test_the_newest_are_what_is_rare_and_then_the_rest_and_the_others_are_counted() -> None:

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from bridge.pusher.app import App, Limits
-from bridge.pusher.happenings import Published
-from tests.server.running import APP, LIMIT, Running, running, signed
+from bridge.pusher.happenings import ApiCalled, Published
+from tests.server.running import APP, LIMIT, Running, running, signed, until
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +31,21 @@ async def test_an_event_is_delivered_as_posted_and_answered_with_an_object() -> 
             }
         (told,) = [told for told in server.happenings if isinstance(told, Published)]
         assert (told.origin, told.receivers) == ("api", 2)
+
+
+async def test_what_a_refused_call_was_told_is_told_to_observers_too() -> None:
+    async with running() as server:
+        answers = [
+            await server.request("POST", "/apps/app-id/events", event(), sign=sign) for sign in (True, False)
+        ]
+        assert [answer.status_code for answer in answers] == [200, 401]
+
+        def calls() -> list[ApiCalled]:
+            return [told for told in server.happenings if isinstance(told, ApiCalled)]
+
+        await until(lambda: len(calls()) == 2)
+        assert [(call.status, call.reason) for call in calls()] == [(200, ""), (401, answers[1].text)]
+        assert answers[1].text
 
 
 async def test_the_excepted_socket_and_a_single_channel_field() -> None:
