@@ -19,7 +19,7 @@ from bridge.php.syntax import declarations
 from bridge.resolvers.world import natives
 from bridge.rooms import known_to
 from tests.conformance.corpus import APP
-from tests.php.test_evaluate import BODIES, CLASSES
+from tests.php.programs import BODIES, CLASSES
 
 USES = """use Carbon\\Carbon; use Carbon\\CarbonImmutable; use Illuminate\\Support\\Collection;
 use Illuminate\\Support\\Str; use Illuminate\\Support\\Arr; use Illuminate\\Broadcasting\\PrivateChannel;
