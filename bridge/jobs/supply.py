@@ -65,8 +65,10 @@ class Supply:
         return self._held.popleft() if self._held else None
 
     def ahead(self) -> None:
-        """PHP is at work: if jobs are quick, the next are being reserved."""
-        if self._most and len(self._held) <= self._most // 2 and self._under_way is None:
+        """PHP is at work: if jobs are quick, the next are being reserved; else none waits for its turn."""
+        if not self._most and self._held:
+            self.let_go()
+        elif self._most and len(self._held) <= self._most // 2 and self._under_way is None:
             self._exchange(self._most - len(self._held))
 
     def end(self, job: Job) -> None:

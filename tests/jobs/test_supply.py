@@ -115,6 +115,17 @@ def test_those_that_wait_too_long_for_their_turn_are_given_back_untried(
     assert (following.uuid, following.attempts) == (pushed[1], 1)
 
 
+def test_after_a_slow_one_none_waits_for_its_turn(store: Store, supply: Made) -> None:
+    pushed = push(store, 6)
+    jobs = supply()
+    jobs.pace(0.01)
+    the_next(jobs)
+    jobs.pace(3.0)
+    the_next(jobs)
+    jobs.ahead()
+    assert free(store) == pushed[2:]
+
+
 def test_one_that_ended_is_deleted_soon_and_the_next_reserved_while_laravel_tidies_up(
     store: Store, supply: Made
 ) -> None:
