@@ -59,7 +59,8 @@ class Patience:
             if self.stopping.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - workers shall not come together
                 time.sleep(FIRST_PAUSE)  # a stop shortens the pauses
             pause = min(2 * pause, LONGEST_PAUSE)
-        self.store_answers.set()
+        if not self.store_answers.is_set():  # cheaper than to set it again
+            self.store_answers.set()
         if lost_at is not None:
             lost_s = round(time.monotonic() - lost_at, 1)
             log.info("the queue answers again", extra={"action": "store_back", "lost_s": lost_s})

@@ -65,6 +65,8 @@ class PhpProcess:
         self._socket.setblocking(False)
         os.set_blocking(reading, False)
         self._reading: int | None = reading
+        self._poll = select.poll()
+        self._poll.register(reading, select.POLLIN)
         self._received = bytearray()
         self._unsent = memoryview(b"")
         self._ended = threading.Lock()
@@ -118,12 +120,9 @@ class PhpProcess:
         """The next frame from it; None if none comes in `timeout` seconds. Raises Died."""
         deadline = time.monotonic() + timeout
         while (frame := self._frame()) is None:
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-            if self._reading is not None:
-                poll.register(self._reading, select.POLLIN)
+            self._poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
             left = deadline - time.monotonic()
-            ready = dict(poll.poll(max(0.0, min(left, LOOK)) * 1000))
+            ready = dict(self._poll.poll(max(0.0, min(left, LOOK)) * 1000))
             if self._reading in ready:
                 self._read_output()
             on_socket = ready.get(self._socket.fileno(), 0)
@@ -181,10 +180,10 @@ class PhpProcess:
             raise Died(f"its answer is longer than {FRAME_LIMIT >> 20} MiB")
         if len(self._received) < 4 + size:
             return None
-        text = bytes(self._received[4 : 4 + size])
+        text = self._received[4 : 4 + size]
         del self._received[: 4 + size]
         try:
-            frame = json.loads(text)
+            frame = json.loads(text.decode())
         except ValueError:
             frame = None
         if not isinstance(frame, dict):
@@ -204,6 +203,7 @@ class PhpProcess:
 
     def _close_output(self) -> None:
         if self._reading is not None:
+            self._poll.unregister(self._reading)
             os.close(self._reading)
             self._reading = None
 
