@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ from bridge.server.node import Node
 PREFIX = "/apps/"
 REFUSED = 400  # statuses from here on
 LONGEST_REASON = 200  # bytes
+_ID = re.compile(rb"[\w.:-]{1,128}")
 
 logger = logging.getLogger(__name__)
 
@@ -52,5 +54,11 @@ class Calls:
             )
             if status >= REFUSED:
                 about = {"action": "api", "app": called.app_id, "path": called.path, "status": status}
-                logger.debug("API call refused", extra={**about, "why": reason})
+                logger.debug("API call refused", extra={**about, **_request_id(scope), "why": reason})
             self._node.tell(called)
+
+
+def _request_id(scope: Scope) -> dict[str, str]:
+    """The id that the app or a proxy gave the request, if it is one."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return {"request_id": given.decode()} if _ID.fullmatch(given) else {}

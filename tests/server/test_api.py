@@ -48,6 +48,18 @@ async def test_what_a_refused_call_was_told_is_told_to_observers_too() -> None:
         assert answers[1].text
 
 
+async def test_a_refused_call_is_logged_with_the_id_that_it_came_with(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", logger="bridge.server.calls")
+    async with running() as server, httpx.AsyncClient(timeout=LIMIT) as client:
+        url = f"http://127.0.0.1:{server.port}/apps/app-id/events"
+        for id in ("4bf9-2f35", "x" * 200, "a b\tc"):
+            assert (await client.post(url, json={}, headers={"X-Request-ID": id})).status_code == 401
+        await until(lambda: len(caplog.records) == 3)
+    assert [getattr(line, "request_id", None) for line in caplog.records] == ["4bf9-2f35", None, None]
+
+
 async def test_the_excepted_socket_and_a_single_channel_field() -> None:
     body = event(channel="news")
     del body["channels"]
