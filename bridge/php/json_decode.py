@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 
 from bridge.php.values import INT_MAX, INT_MIN, PhpArray, PhpObject, Value, array_key
 
@@ -29,7 +30,18 @@ def decode_json(text: bytes, *, objects: bool) -> Value:
 
 def read_json(text: bytes, *, objects: bool, depth: int = MAX_DEPTH, big_as_text: bool = False) -> Value:
     """The value; NotJson where there is none. `big_as_text`: integers over 64 bits stay text, else float."""
+    try:
+        decoded = text.decode()
+        opened = decoded.count("[") + decoded.count("{")
+        if decoded[:1] == "\ufeff" or (opened >= depth and _depth(decoded) >= depth):
+            raise NotJson("a byte order mark, or too deep")
+        return _value(_decoder(objects, big_as_text).decode(decoded))
+    except ValueError as error:
+        raise NotJson("not JSON") from error
 
+
+@cache
+def _decoder(objects: bool, big_as_text: bool) -> json.JSONDecoder:
     def number(digits: str) -> Value:
         # Python refuses to convert very long digits
         whole = int(digits) if len(digits) <= 20 else INT_MAX + 1
@@ -49,17 +61,9 @@ def read_json(text: bytes, *, objects: bool, depth: int = MAX_DEPTH, big_as_text
             entries[key if objects else array_key(key)] = _value(value)
         return PhpObject("stdClass", entries) if objects else PhpArray(entries)
 
-    decoder = json.JSONDecoder(
+    return json.JSONDecoder(
         object_pairs_hook=members, parse_int=number, parse_float=float, parse_constant=reject
     )
-    try:
-        decoded = text.decode()
-        opened = decoded.count("[") + decoded.count("{")
-        if decoded[:1] == "\ufeff" or (opened >= depth and _depth(decoded) >= depth):
-            raise NotJson("a byte order mark, or too deep")
-        return _value(decoder.decode(decoded))
-    except ValueError as error:
-        raise NotJson("not JSON") from error
 
 
 def _value(read: object) -> Value:

@@ -108,6 +108,16 @@ def plain(cast: NamedCast, classes: ClassTable) -> Cast | None:
     return PRIMITIVE[name]
 
 
+def is_steady(cast: NamedCast, classes: ClassTable) -> bool:
+    """Whether arrays show the same of the same stored value each time, and nothing that can be changed."""
+    declared = classes.find(cast.whole)
+    if declared is not None:
+        return declared.kind == "enum"
+    if classes.find(cast.name) is not None:
+        return False
+    return cast.name in _DATES or (cast.name != "object" and plain(cast, classes) is not None)
+
+
 def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
     """What the attribute is in PHP. Refused for a cast that has no entry; classes are the caller's."""
     primitive = PRIMITIVE.get(cast.name.strip().lower())

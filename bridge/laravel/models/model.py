@@ -18,7 +18,7 @@ from bridge.laravel.models import casters, casts, dates, relations, state
 from bridge.laravel.models.facts import ModelFacts
 from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.records import Records
-from bridge.laravel.models.setup import Accessor, Setup, is_constant
+from bridge.laravel.models.setup import Accessor, Columns, Setup, has_getter, is_constant
 from bridge.laravel.models.statements import Query, is_any_of
 from bridge.php.evaluate import Evaluator, PhpClosure
 from bridge.php.values import PhpArray, PhpObject, Value
@@ -168,12 +168,15 @@ class ModelClass:
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": PhpArray.of(models)})
 
     def eager_load(self, models: Sequence[PhpObject], php: Evaluator) -> None:
-        """What the class always loads (`$with`)."""
+        """What the class of these models, just hydrated, always loads (`$with`)."""
         if models:
-            self.load(models, self.view(models[0], php).setup.always_loaded, php)
+            view = self._blanks.get(models[0].class_name) or self.view(models[0], php)
+            self.load(models, view.setup.always_loaded, php)
 
     def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Evaluator) -> None:
         """`load`: relations by name, nested ones with dots, for all models (of one class) at once."""
+        if not names:
+            return
         nested: dict[str, list[str]] = {}
         for name in names:
             first, _, rest = name.partition(".")
@@ -381,6 +384,20 @@ class ModelClass:
         held = self.attributes(view, php)
         columns = view.setup.columns(tuple(held))
         result: dict[int | bytes, Value] = {key: held[key] for key in columns.shown}
+        rows = columns.rows
+        row = rows.key(result.values()) if rows is not None else None
+        if rows is not None and row is not None:
+            known = rows.get(row)
+            if known is None:
+                known = self._shown(view, columns, result, php)
+                rows.keep(row, known)
+            return PhpArray(known)
+        return PhpArray(self._shown(view, columns, result, php))
+
+    def _shown(
+        self, view: View, columns: Columns, result: dict[int | bytes, Value], php: Evaluator
+    ) -> dict[int | bytes, Value]:
+        """`result`: the raw values of what is shown, to be changed into what arrays show."""
         for key in columns.dates:
             if result[key] is not None:
                 text = self._date_text(view, result[key])
@@ -401,12 +418,17 @@ class ModelClass:
             again = self._around.version >= (13, 24)
             value = self.attributes(view, php, key).get(key) if again else None
             result[key] = self._for_array(view, key, value, php)
-        return PhpArray(result)
+        return result
 
     def _gets(self, view: View, name: str, php: Evaluator) -> bool:
         """Whether an accessor changes what is read: an Attribute may have only a setter."""
         method, marked = view.facts.accessors[name]
         if not marked:
+            return True
+        classes, class_name = php.classes, view.model.class_name
+        if classes.remember(
+            "has getter " + method, class_name, lambda: has_getter(class_name, method, classes)
+        ):
             return True
         attribute = php.call_method(view.model, method)
         return isinstance(attribute, PhpObject) and isinstance(attribute.get("get"), PhpClosure)
@@ -458,6 +480,8 @@ class ModelClass:
     def relations_to_array(self, view: View, php: Evaluator) -> PhpArray:
         result = PhpArray()
         loaded = state.array(view.model, "relations")
+        if not loaded:
+            return result
         for key in view.setup.shown(loaded):
             value = loaded[key]
             name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key

@@ -352,9 +352,11 @@ def set_relation(model: PhpObject, name: str, value: Value) -> None:
 def _load_group(
     models: ModelClass, php: Evaluator, parents: Sequence[PhpObject], name: str, description: Description
 ) -> list[PhpObject]:
-    keys = {id(p): models.view(p, php).attributes.get(description.local.encode()) for p in parents}
+    views = [models.view(parent, php) for parent in parents]
+    local = description.local.encode()
+    keys = {id(view.model): view.attributes.get(local) for view in views}
     wanted = list(dict.fromkeys(key for key in keys.values() if key is not None))
-    found = _query(models, php, parents[0], description, wanted) if wanted else []
+    found = _query(models, php, views[0], description, wanted) if wanted else []
     matches: dict[Value, list[PhpObject]] = {}
     for model, key in found:
         matches.setdefault(_comparable(key), []).append(model)
@@ -391,11 +393,11 @@ _KEY_CASTS = ("int", "integer", "string")
 
 
 def _query(
-    models: ModelClass, php: Evaluator, parent: PhpObject, description: Description, keys: Sequence[Value]
+    models: ModelClass, php: Evaluator, parent: View, description: Description, keys: Sequence[Value]
 ) -> list[tuple[PhpObject, Value]]:
     """The related models with the key of the parent that each belongs to."""
     query = query_of(models, php, description, keys)
-    connection = connection_of(models, php, description, models.view(parent, php).connection)
+    connection = connection_of(models, php, description, parent.connection)
     pivot = description.pivot_table
     rows = models.records.select(connection, query)
     result: list[tuple[PhpObject, Value]] = []

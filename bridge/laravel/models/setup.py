@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bridge.errors import Refused
 from bridge.laravel.inflection import camel, snake, studly, table_name
 from bridge.laravel.models import casts, state
-from bridge.laravel.models.facts import ModelFacts, gives_attribute
+from bridge.laravel.models.facts import ATTRIBUTE, ModelFacts, gives_attribute
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import ClassTable
@@ -31,7 +31,9 @@ _SETTINGS = (
     "visible", "appends", "with", "withCount",
 )  # fmt: skip
 _PROPERTIES = tuple(key for name in _SETTINGS for key in state.KEYS[name])
-_KEPT = 64  # names of attributes and sets of columns remembered for one class
+_KEPT = 64  # names of attributes, sets of columns, and rows, remembered for one class
+_LONGEST_ROW = 4096  # bytes of its texts
+_DISTINCT = frozenset({bytes, int, type(None)})
 
 _READ_PUBLICLY = ("incrementing", "timestamps")
 
@@ -41,11 +43,35 @@ Accessor = tuple[str, bool]  # the method, and whether it gives an Attribute obj
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Of attributes with certain names: those that are shown, and the dates and casts among them; of a cast
-    also `casts.plain`."""
+    also `casts.plain`. `rows` are there if arrays show the same for the same values each time."""
 
     shown: tuple[int | bytes, ...]
     dates: tuple[bytes, ...]
     casts: tuple[tuple[bytes, casts.NamedCast, casts.Cast | None], ...]
+    rows: Rows | None
+
+
+class Rows:
+    """What arrays show of rows met before: of users, rooms and the like, which come with many an event."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Value, ...], dict[int | bytes, Value]] = {}
+
+    @staticmethod
+    def key(values: Iterable[Value]) -> tuple[Value, ...] | None:
+        """None for values that may be equal and yet not the same, or be changed."""
+        key = tuple(values)
+        return key if _DISTINCT.issuperset(map(type, key)) else None
+
+    def get(self, key: tuple[Value, ...]) -> dict[int | bytes, Value] | None:
+        return self._known.get(key)
+
+    def keep(self, key: tuple[Value, ...], shown: dict[int | bytes, Value]) -> None:
+        """Small rows are kept, and of these the last ones."""
+        if sum(len(value) for value in key if isinstance(value, bytes)) <= _LONGEST_ROW:
+            if len(self._known) >= _KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[key] = shown
 
 
 class Setup:
@@ -140,14 +166,14 @@ class Setup:
         known = self._columns.get(names)
         if known is None:
             shown = self.shown(names)
+            cast_names = [(name, cast) for name, cast in self.casts.items() if name in shown]
+            evaluates = self.facts.accessors or self.facts.overrides_serialize_date or self.appended
+            steady = not evaluates and all(casts.is_steady(cast, self._classes) for _, cast in cast_names)
             known = Columns(
                 shown=shown,
                 dates=tuple(name for name in self.dates if name in shown),
-                casts=tuple(
-                    (name, cast, casts.plain(cast, self._classes))
-                    for name, cast in self.casts.items()
-                    if name in shown
-                ),
+                casts=tuple((name, cast, casts.plain(cast, self._classes)) for name, cast in cast_names),
+                rows=Rows() if steady else None,
             )
             if len(self._columns) < _KEPT:
                 self._columns[names] = known
@@ -183,6 +209,27 @@ class Setup:
     def _is_shown(self, name: int | bytes) -> bool:
         text = str(name).encode() if isinstance(name, int) else name
         return (not self._visible or text in self._visible) and text not in self._hidden
+
+
+def has_getter(class_name: str, method: str, classes: ClassTable) -> bool:
+    """Whether the source alone shows that the Attribute which the method gives has a getter."""
+    bound = classes.method(class_name, method)
+    try:
+        body = () if bound is None else classes.body(bound.method)
+    except Refused:
+        return False
+    match body:
+        case (
+            n.Return(
+                value=n.New(class_name=casting, arguments=arguments)
+                | n.StaticCall(class_name=casting, name="make", arguments=arguments)
+            ),
+        ) if casting == ATTRIBUTE:
+            return any(
+                isinstance(one.value, n.Closure) and (one.name == "get" or (at == 0 and one.name is None))
+                for at, one in enumerate(arguments)
+            )
+    return False
 
 
 def _told_by(settings: Container[int | bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -206,3 +206,61 @@ def test_rows_through_two_pivot_tables_do_not_mix_their_names(case: Case) -> Non
         "[$this->post->a, $this->post->b, $this->post->a[0]->pivot->getTable(), $this->post->b[0]->pivot]"
     )
     case.both()
+
+
+ROWS = (1, "1", 1.0, 0, 0.0, -0.0, None, "", "text", "1", 1, 2**62, "0", b"1")
+
+
+@pytest.mark.parametrize(
+    "cast", ["", "'it' => 'int'", "'it' => 'string'", "'it' => 'float'", "'it' => 'bool'"]
+)
+def test_a_row_shows_the_same_however_often_others_that_look_like_it_were_read(case: Case, cast: str) -> None:
+    case.post(f"protected $hidden = ['secret']; protected $casts = [{cast}];", columns="it")
+    case.sends("$this->post")
+    with _Process(case, "8.83") as say:
+        for value in ROWS * 2:
+            with closing(sqlite3.connect(case.app.path / "app.sqlite")) as database, database:
+                database.execute("update posts set it = ?", (value,))
+            (call,) = case.native().broadcasts
+            assert repr(say()) == repr(json.loads(call.data)["it"])
+            assert "secret" not in say()
+
+
+@pytest.mark.parametrize(
+    ("casts", "change"),
+    [
+        ("'list' => 'array'", "$first['list']['a']['b'] = 2; $first['list'][] = 3; $first['more'] = 4;"),
+        ("'list' => 'object'", "$first['list']->a->b = 2;"),
+    ],
+)
+def test_what_is_done_to_the_array_of_a_row_does_not_show_in_the_next(
+    case: Case, casts: str, change: str
+) -> None:
+    case.post(f"protected $casts = [{casts}];", columns="list varchar", list='{"a":{"b":1}}')
+    case.event(
+        f"public $post; public function broadcastWith() {{ $first = $this->post->toArray(); {change}"
+        " return ['it' => [$first, $this->post->toArray()]]; }"
+    )
+    case.both()
+    with _Process(case, "8.83") as say:
+        first, second = (say() for _ in range(2))
+        assert first == second
+        assert first[0]["list"]["a"] == {"b": 2}
+        assert first[1]["list"] == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("return new Attribute(fn ($v) => 'got ' . $v);", True),
+        ("return new Attribute(get: fn ($v) => 'got ' . $v, set: fn ($v) => $v);", True),
+        ("return new Attribute(set: fn ($v) => $v);", False),
+        ("return new Attribute(null, fn ($v) => $v);", False),
+        ("$own = fn ($v) => 'got ' . $v; return new Attribute($own);", True),
+        ("return $this->exists ? new Attribute(set: fn ($v) => $v) : new Attribute(fn ($v) => 'x');", False),
+    ],
+)
+def test_an_accessor_counts_that_has_a_getter(case: Case, source: str, shown: bool) -> None:
+    case.post(f"protected function title(): Attribute {{ {source} }}")
+    case.sends("$this->post->toArray()['title']")
+    assert case.data() == {"it": "got Title" if shown else "Title"}
