@@ -11,6 +11,7 @@ from bridge.jobs.lane import Lane
 from bridge.queues.ending import Ending
 from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Queue
+from bridge.queues.steps import TellRun
 from bridge.queues.worker import Worker
 from bridge.rooms import build_failed_jobs, build_lanes, build_queue, other_jobs
 from bridge.settings import Settings
@@ -34,8 +35,9 @@ class Lanes:
     why: str
 
     @classmethod
-    def build(cls, settings: Settings, paused: Callable[[], Collection[str] | None]) -> Lanes:
-        """Nothing is connected or started yet. `paused`: queues from which nothing may be taken now."""
+    def build(cls, settings: Settings, paused: Callable[[], Collection[str] | None], tell: TellRun) -> Lanes:
+        """Nothing is connected or started yet. `paused`: queues from which nothing may be taken now; `tell`
+        hears of every attempt of another job."""
         others = other_jobs(settings)
         ending = Ending(
             lanes=1 + (settings.workers if others.takes else 0),
@@ -43,7 +45,7 @@ class Lanes:
             when_empty=settings.once or settings.stop_when_empty,
         )
         return cls(
-            build_lanes(settings, others, paused=paused, ending=ending),
+            build_lanes(settings, others, paused=paused, ending=ending, tell=tell),
             ending,
             build_queue(settings, tokens=others.tokens[0]),
             build_failed_jobs(settings.laravel),

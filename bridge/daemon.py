@@ -277,7 +277,7 @@ class Daemon:
                 stall_timeout=settings.stall_timeout,
                 proxies=Proxies(settings.trusted_proxies),
             )
-            others = Lanes.build(settings, lambda: deployed.known_paused)
+            others = Lanes.build(settings, lambda: deployed.known_paused, instruments.ran)
             queue, failed = others.queue, others.failed
             deployed = Deployed(
                 settings,

@@ -31,7 +31,7 @@ from bridge.observers.tally import Tally
 from bridge.pusher.app import App
 from bridge.pusher.happenings import Happening
 from bridge.queues.queue import Queue
-from bridge.queues.steps import JobStep
+from bridge.queues.steps import JobRun, JobStep
 from bridge.queues.worker import Worker
 from bridge.rooms import build_statistics
 from bridge.secret import Secret
@@ -90,6 +90,10 @@ class Instruments:
     def step(self, step: JobStep) -> None:
         self._journal.step(step)
         self._tally.step(step)
+
+    def ran(self, run: JobRun) -> None:
+        """An attempt of a job that is no broadcast. The lanes count these themselves."""
+        self._journal.ran(run)
 
     def routes(self, watched: Watched) -> Sequence[BaseRoute]:
         """What is served besides the node's own: the dashboard and `/metrics`."""

@@ -49,6 +49,7 @@ from bridge.queues.queue import Queue
 from bridge.queues.redis import RedisQueue, TokenUse
 from bridge.queues.retries import Retries
 from bridge.queues.retry import Refresh
+from bridge.queues.steps import TellRun
 from bridge.resident.resident import Resident
 from bridge.resolvers.framework import FrameworkRung
 from bridge.resolvers.helper import HelperRung
@@ -313,7 +314,12 @@ def other_jobs(settings: Settings) -> OtherJobs:
 
 
 def build_lanes(
-    settings: Settings, jobs: OtherJobs, *, paused: Callable[[], Collection[str] | None], ending: Ending
+    settings: Settings,
+    jobs: OtherJobs,
+    *,
+    paused: Callable[[], Collection[str] | None],
+    ending: Ending,
+    tell: TellRun,
 ) -> list[Lane]:
     """The lanes that run other jobs; no process is started yet."""
     if jobs.takes is None:
@@ -344,6 +350,7 @@ def build_lanes(
             timeout=settings.timeout,
             paused=paused,
             ending=ending,
+            tell=tell,
             name=f"jobs-{number}",
         )
         for number in range(1, settings.workers + 1)

@@ -33,7 +33,7 @@ from bridge.pusher.happenings import (
     Unsubscribed,
     Vacated,
 )
-from bridge.queues.steps import JobStep
+from bridge.queues.steps import JobRun, JobStep
 
 SHOWN = 2_000  # characters of an event's data
 
@@ -146,6 +146,29 @@ def _step(step: JobStep) -> Row:
     }
 
 
+_RUN_TEXT = {
+    "done": ("other job done", ""),
+    "failed": ("other job failed", "bad"),
+    "released": ("other job is tried later", "warn"),
+}
+
+
+def _run(run: JobRun) -> Row:
+    text, tone = _RUN_TEXT[run.ended]
+    return {
+        "kind": "job",
+        "text": text,
+        "tone": tone,
+        "uuid": run.uuid,
+        "event": run.name,
+        "queue": run.queue,
+        "why": run.why,
+        "attempts": run.attempts,
+        "ms": round(run.seconds * 1000, 2),
+        "delay": run.delay,
+    }
+
+
 _ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
     Connected: _of("connection", "connected"),
     Disconnected: _of("connection", "disconnected"),
@@ -165,4 +188,5 @@ _ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
     ClientEventSent: _client_event,
     ApiCalled: _called,
     JobStep: _step,
+    JobRun: _run,
 }

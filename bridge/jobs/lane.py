@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Literal
 
 from bridge.errors import Refused, ServiceUnavailable
 from bridge.jobs.supply import Supply, about
@@ -22,6 +23,7 @@ from bridge.queues.patience import LONGEST_PAUSE, OutOfTime, Patience
 from bridge.queues.payload import whole_number
 from bridge.queues.queue import Job, Queue
 from bridge.queues.retries import Retries
+from bridge.queues.steps import JobRun, TellRun, say_nothing
 from bridge.resident.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
 from bridge.resident.resident import Resident
 
@@ -48,6 +50,7 @@ class Lane:
     paused    the queues from which nothing shall be taken now, None where that is not known yet; asked before
               every reservation
     ending    when to stop by itself
+    tell      hears of every attempt, in the lane's thread
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Lane:
         timeout: int = 60,
         paused: Callable[[], Collection[str] | None] = frozenset,
         ending: Ending | None = None,
+        tell: TellRun = say_nothing,
         name: str = "jobs",
     ) -> None:
         self._queue = queue
@@ -67,6 +71,7 @@ class Lane:
         self._timeout = timeout
         self._paused = paused
         self._ending = ending or Ending()
+        self._tell = tell
         self._looped_at = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
@@ -195,7 +200,7 @@ class Lane:
         question = {"queue": job.queue, "payload": job.payload.decode(), **self._queue.as_laravel(job)}
         number = _tell(process, question | ({"timed_out": True} if attempt.is_late else {}))
         seconds = self._seconds(job)
-        begun = time.monotonic()
+        begun = attempt.begun = time.monotonic()
         deadline = begun + seconds + GRACE
         self._supply.ahead()
         while True:
@@ -212,7 +217,7 @@ class Lane:
                     self._supply.end(job)
                     deadline += PATIENCE
                 case {"end": "released", "delay": int(delay)}:
-                    attempt.has_ended = True
+                    attempt.has_ended, attempt.delay = True, delay
                     self._release(job, delay)
                 case {"late": True}:
                     attempt.alarmed = True
@@ -255,6 +260,7 @@ class Lane:
         job = attempt.job
         self.counts["failed" if failed else "done"] += 1
         self._resident.outages.over()
+        self._tell(attempt.run("failed" if failed else "done"))
         if failed:
             log.error("job failed", extra=about(job, "job_failed"))
         elif log.isEnabledFor(logging.DEBUG):
@@ -284,7 +290,9 @@ class Lane:
                 return self._hand_over(attempt)
             except (Died, Refused, ServiceUnavailable, Unready) as problem:
                 log.warning("a late job cannot be ended", extra={**said, "why": str(problem)})
-        self._release(job, self._retries.delay(job))
+        attempt.delay = self._retries.delay(job)
+        self._tell(attempt.run("released", why=why))
+        self._release(job, attempt.delay)
 
     def _release(self, job: Job, delay: int) -> None:
         self._supply.release(job, delay)
@@ -307,13 +315,30 @@ class _Attempt:
     alarmed    Laravel has noticed that it is late
     is_late    it was killed for that, and is not to be run again
     is_over    nothing more comes of it
+    begun      monotonic seconds
+    delay      seconds until it comes again; None if it does not
     """
 
-    __slots__ = ("alarmed", "has_ended", "is_late", "is_over", "job")
+    __slots__ = ("alarmed", "begun", "delay", "has_ended", "is_late", "is_over", "job")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.has_ended = self.alarmed = self.is_late = self.is_over = False
+        self.begun = 0.0
+        self.delay: float | None = None
+
+    def run(self, ended: Literal["done", "failed", "released"], why: str = "") -> JobRun:
+        job = self.job
+        return JobRun(
+            ended=ended if self.delay is None else "released",
+            uuid=job.uuid,
+            name=job.display_name,
+            queue=job.queue,
+            attempts=job.attempts,
+            seconds=time.monotonic() - self.begun,
+            delay=self.delay,
+            why=why,
+        )
 
 
 def _tell(process: PhpProcess, question: Mapping[str, object]) -> int:

@@ -18,7 +18,7 @@ from bridge.pusher.happenings import (
     Received,
     SubscriptionRefused,
 )
-from bridge.queues.steps import JobStep
+from bridge.queues.steps import JobRun, JobStep
 
 KEPT = 1_000  # entries of what is common, and as many of what is rare
 
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 
     number: int
     at: float
-    what: Happening | JobStep
+    what: Happening | JobStep | JobRun
 
 
 class Journal:
@@ -54,7 +54,10 @@ class Journal:
     def step(self, step: JobStep) -> None:
         self._keep(step)
 
-    def _keep(self, what: Happening | JobStep) -> None:
+    def ran(self, run: JobRun) -> None:
+        self._keep(run)
+
+    def _keep(self, what: Happening | JobStep | JobRun) -> None:
         ring = self._rare if is_rare(what) else self._common
         ring.append(Entry(next(self._numbers), self._clock(), what))
 
@@ -76,10 +79,12 @@ class Journal:
         return [entry for entry in self.since(0) if getattr(entry.what, "job", "") == job]
 
 
-def is_rare(what: Happening | JobStep) -> bool:
+def is_rare(what: Happening | JobStep | JobRun) -> bool:
     """Whether somebody may want to look at it: a refusal, a failure."""
     if type(what) is JobStep:
         return what.step in RARE_STEPS
+    if type(what) is JobRun:
+        return what.ended in RARE_STEPS
     if type(what) is ApiCalled:
         return what.status >= 400 and what.app_id != ""
     return type(what) in RARE

@@ -1,4 +1,4 @@
-"""JobStep: what becomes of a job, told as it happens to whoever looks on; nothing depends on it."""
+"""JobStep and JobRun: what becomes of a job, told to whoever looks on; nothing depends on it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,33 @@ class JobStep:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRun:
+    """One attempt of a job that is no broadcast, which PHP has run.
+
+    uuid      of the job
+    name      what Laravel displays, mostly its class
+    attempts  this one included
+    seconds   from its beginning until it was over
+    delay     seconds until it comes again; for `released`
+    why       it ended its process, and how
+    """
+
+    ended: Literal["done", "failed", "released"]
+    uuid: str
+    name: str
+    queue: str
+    attempts: int
+    seconds: float
+    delay: float | None = None
+    why: str = ""
+
+
 Tell = Callable[[JobStep], object]
+TellRun = Callable[[JobRun], object]
 
 
-def say_nothing(step: JobStep) -> None:
+def say_nothing(_: JobStep | JobRun) -> None:
     """Nobody looks on."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -333,6 +334,26 @@ def test_broadcasts_go_on_while_a_stop_waits_for_a_job(app: Laravel, store: Stor
         assert bridge.process.wait(timeout=70) == 0
     assert "waits done" in app.lines()
     assert store.left() == Left(waiting=1, reserved=0)
+
+
+def test_the_dashboard_tells_what_became_of_each(app: Laravel) -> None:
+    (app.path / "bridge.toml").write_text('dashboard_password = "see"')
+    other(app, "works", 'throws twice:{"tries":2}', "exits")
+    with (
+        bridge_serve(app) as bridge,
+        httpx.Client(base_url=f"http://127.0.0.1:{bridge.port}", timeout=PATIENCE) as person,
+    ):
+        assert person.post("/laravel-websockets/login", json={"password": "see"}).status_code == 200
+
+        def told() -> set[tuple[str, str]]:
+            with person.stream("GET", "/laravel-websockets/api/feed") as frames:
+                first = next(line for line in frames.iter_lines() if line.startswith("data:"))
+            rows = json.loads(first.removeprefix("data:"))["rows"]
+            return {(row["event"], row["text"]) for row in rows if "uuid" in row}
+
+        ends = ("other job done", "other job failed", "other job is tried later")
+        expected = {("App\\Jobs\\Behaving", end) for end in ends}
+        wait_until("each is told", lambda: told() == expected, timeout=PATIENCE)
 
 
 def test_a_stop_that_cannot_wait_counts_as_an_attempt(app: Laravel, store: Store) -> None:

@@ -8,7 +8,7 @@ from typing import get_args
 from bridge.dashboard.rows import _ROWS, row
 from bridge.observers.journal import UNTOLD, Entry, Journal, is_rare
 from bridge.pusher.happenings import ApiCalled, Connected, Happening, Received, SubscriptionRefused
-from bridge.queues.steps import JobStep
+from bridge.queues.steps import JobRun, JobStep
 
 
 def connected(number: int) -> Connected:
@@ -101,7 +101,7 @@ def test_it_is_read_while_other_threads_write() -> None:
 
 def test_everything_that_is_told_has_its_row_on_the_page() -> None:
     told = {kind for kind in get_args(Happening) if kind not in UNTOLD}
-    assert set(_ROWS) == told | {JobStep}
+    assert set(_ROWS) == told | {JobStep, JobRun}
 
 
 def test_a_row_leaves_out_what_is_not_known() -> None:
