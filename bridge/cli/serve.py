@@ -68,4 +68,5 @@ def _shadow(settings: Settings, reread: Callable[[], Settings], live: LiveLine |
 
 
 def _announce(address: str) -> None:
-    print(f"listening on {address}", flush=True)
+    # The line end in the same write: threads already log to what may be the same file.
+    print(f"listening on {address}\n", end="", flush=True)
