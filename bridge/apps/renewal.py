@@ -40,6 +40,13 @@ def not_renewed(old: Settings, new: Settings) -> list[str]:
     return changed
 
 
+def warn_of(names: Sequence[str]) -> None:
+    """Tells the log of what `not_renewed` found."""
+    if names:
+        about = {"action": "renew", "changed": ", ".join(names)}
+        log.warning("what has changed here counts from the next start on", extra=about)
+
+
 _QUEUE = frozenset({"queue", "connection", "retry_after", "redis_prefix"})
 
 
@@ -112,9 +119,7 @@ class Renewal:
             log.error("the old settings stay", extra={"action": "renew", "why": str(problem)})
             return
         self.settings = settings
-        if unused:
-            about = {"action": "renew", "changed": ", ".join(unused)}
-            log.warning("what has changed here counts from the next start on", extra=about)
+        warn_of(unused)
 
     async def _renew_apps(self, tell: Callable[[], None] | None = None) -> None:
         try:

@@ -298,18 +298,8 @@ class Evaluator:
         return self.classes.find(value.class_name) is not None
 
     def inside(self, frame: Frame, act: Code) -> Value:
-        if self._depth >= MAX_CALLS:
-            self.refuse("a recursion this deep")
-        outer, line = self.frame, self.line
-        self.frame = frame
-        self._depth += 1
-        try:
-            return act(self)
-        except RecursionError:  # Python's frames end before MAX_CALLS where expressions are deep
-            self.refuse("a recursion this deep")
-        finally:
-            self.frame, self.line = outer, line
-            self._depth -= 1
+        """What `act` gives in that frame."""
+        return self.enter(frame, Routine(parameters=(), body=act, returns=None), (), {})
 
     def run(
         self,
@@ -344,7 +334,7 @@ class Evaluator:
     def enter(
         self, frame: Frame, routine: Routine, arguments: Sequence[Value], named: Mapping[str, Value]
     ) -> Value:
-        """What the function returns, called in that frame; as `inside`, without a function for each call."""
+        """What the function returns, called in that frame."""
         if self._depth >= MAX_CALLS:
             self.refuse("a recursion this deep")
         outer, line = self.frame, self.line
@@ -355,7 +345,7 @@ class Evaluator:
                 self.bind(routine.parameters, arguments, named)
             value = routine.body(self)
             return value if routine.returns is None else coerce(self, value, routine.returns, "return value")
-        except RecursionError:
+        except RecursionError:  # Python's frames end before MAX_CALLS where expressions are deep
             self.refuse("a recursion this deep")
         finally:
             self.frame, self.line = outer, line

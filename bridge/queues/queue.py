@@ -106,8 +106,8 @@ class Queue(Protocol):
     def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
         """`delete` and `reserve` at once, begun and perhaps not yet over: see `Exchange`.
 
-        For who takes few jobs at a time, and many after each other. A job that became free in the last
-        tenth of a second may be passed over once."""
+        For who takes few jobs at a time, and many after each other. While jobs that were seen
+        before are left, one that became free since then waits: see `queues.ahead`."""
         ...
 
     def release(self, job: Job, delay: float) -> None:

@@ -233,7 +233,7 @@ class RedisQueue:
             deleted = self.delete(apart) if apart else 0
             if not seen:
                 return lambda: (deleted, ())
-            keys, arguments = self._claim(seen, together)
+            keys, arguments = self._claim_seen(seen, together)
             self._line.send("EVALSHA", SCRIPTS["claim"].sha1, len(keys), *keys, *arguments)
         return lambda: self._exchanged(seen, together, deleted)
 
@@ -284,13 +284,8 @@ class RedisQueue:
         found, at_head = self._find(queue, keys, limit)
         if not found:
             return []
-        now = int(self._clock())
         tokens = len(found) if self._tokens == "none" else 1 if queue in self._owed else 0
-        # one argument for all: of many, redis-py would send each few KB apart
-        packed = b"".join(_sized(one.entry) + _sized(one.reserved) for one in found)
-        _, *taken = self._script(
-            "claim", (keys.list, keys.reserved, keys.notify), (now + self._retry_after, tokens, packed)
-        )
+        _, *taken = self._script("claim", *self._claim(keys, found, tokens))
         if place := self._places.get(queue):
             place.position -= sum(number <= at_head for number in taken)
         return [found[number - 1].job(queue) for number in taken]
@@ -313,13 +308,19 @@ class RedisQueue:
         return seen
 
     def _claim(
+        self, keys: Keys, found: Sequence[_Found], tokens: int, done: Sequence[Job] = ()
+    ) -> tuple[Sequence[bytes], Sequence[bytes | int]]:
+        """Keys and arguments of the script that reserves jobs that were found and deletes others."""
+        until = int(self._clock()) + self._retry_after
+        # one argument for all: of many, redis-py would send each few KB apart
+        packed = b"".join(_sized(one.entry) + _sized(one.reserved) for one in found)
+        return (keys.list, keys.reserved, keys.notify), (until, tokens, packed, *map(_member, done))
+
+    def _claim_seen(
         self, seen: Sequence[tuple[str, _Found]], done: Sequence[Job] = ()
     ) -> tuple[Sequence[bytes], Sequence[bytes | int]]:
-        """Keys and arguments of the script that reserves jobs that were seen and deletes others."""
-        keys = self._keys[seen[0][0]]
-        until = int(self._clock()) + self._retry_after
-        packed = b"".join(_sized(one.entry) + _sized(one.reserved) for _, one in seen)
-        return (keys.list, keys.reserved, keys.notify), (until, len(seen), packed, *map(_member, done))
+        """The same for jobs of one queue out of a look ahead, for which no token is taken."""
+        return self._claim(self._keys[seen[0][0]], [one for _, one in seen], len(seen), done)
 
     def _exchanged(
         self, seen: Sequence[tuple[str, _Found]], done: Sequence[Job], deleted: int
@@ -328,10 +329,10 @@ class RedisQueue:
             try:
                 removed, *taken = self._line.receive()
             except NoScriptError:
-                removed, *taken = self._script("claim", *self._claim(seen, done))
+                removed, *taken = self._script("claim", *self._claim_seen(seen, done))
             limit = len(seen)
             while not taken and (seen := self._ahead.pop(limit)):  # others were quicker
-                _, *taken = self._script("claim", *self._claim(seen))
+                _, *taken = self._script("claim", *self._claim_seen(seen))
         return deleted + removed, [seen[number - 1][1].job(seen[number - 1][0]) for number in taken]
 
     def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:

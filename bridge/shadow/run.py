@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bridge.apps.renewal import not_renewed
+from bridge.apps.renewal import not_renewed, warn_of
 from bridge.daemon import address, first_error, hang_up_signal, stop_signal, wait_for_store
 from bridge.errors import BridgeError
 from bridge.pusher.app import App
@@ -124,9 +124,7 @@ class Shadow:
             posts.use(apps)
             if php is not None:
                 php.recycle()
-            if unused:
-                about = {"action": "renew", "changed": ", ".join(unused)}
-                log.warning("what has changed here counts from the next start on", extra=about)
+            warn_of(unused)
             log.info("SIGHUP: events, apps and certificate are read anew", extra={"action": "renew"})
 
     def _say(self) -> None:

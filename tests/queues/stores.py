@@ -6,8 +6,9 @@ import base64
 import functools
 import gzip
 import json
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,6 +81,36 @@ def uuids(jobs: Any) -> list[str]:
 def uuid_of(payload: bytes) -> str:
     found: str = json.loads(payload)["uuid"]
     return found
+
+
+def push(store: Store, count: int, queue: str = "default", delay: int = 0) -> list[str]:
+    """So many broadcasts are in the queue; their uuids."""
+    payloads = [broadcast() for _ in range(count)]
+    for payload in payloads:
+        store.push(payload, queue, delay)
+    return [uuid_of(payload) for payload in payloads]
+
+
+def in_threads(store: Store, count: int, work: Callable[[Queue], list[str]]) -> list[str]:
+    """What `work` gave in each of so many threads, on a queue of its own, all together."""
+    taken: list[str] = []
+    failures: list[BaseException] = []
+
+    def run(queue: Queue) -> None:
+        try:
+            taken.extend(work(queue))
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=run, args=(store.queue(),)) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert not any(thread.is_alive() for thread in threads)
+    return taken
 
 
 class Clock:

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from bridge.errors import ServiceUnavailable
 from bridge.queues.queue import Job, Queue
-from tests.queues.stores import RETRY_AFTER, RedisStore, Store, broadcast, foreign, uuid_of, uuids
-
-
-def push(store: Store, count: int, queue: str = "default") -> list[str]:
-    payloads = [broadcast() for _ in range(count)]
-    for payload in payloads:
-        store.push(payload, queue)
-    return [uuid_of(payload) for payload in payloads]
+from tests.queues.stores import RETRY_AFTER, RedisStore, Store, foreign, in_threads, push, uuids
 
 
 def take(queue: Queue) -> Job:
@@ -104,23 +95,7 @@ def test_a_late_one_is_left_to_its_new_owner_and_the_next_come_all_the_same(stor
 
 def test_each_of_many_jobs_goes_to_one_of_several_lanes(store: Store) -> None:
     pushed = push(store, 300)
-    taken: list[list[str]] = [[] for _ in range(3)]
-    failures: list[BaseException] = []
-
-    def work(queue: Queue, mine: list[str]) -> None:
-        try:
-            mine += worked_off(queue)
-        except BaseException as error:
-            failures.append(error)
-            raise
-
-    threads = [threading.Thread(target=work, args=(store.queue(), mine)) for mine in taken]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not failures
-    assert sorted(uuid for mine in taken for uuid in mine) == sorted(pushed)
+    assert sorted(in_threads(store, 3, worked_off)) == sorted(pushed)
     assert not store.payloads()
 
 

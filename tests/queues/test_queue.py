@@ -8,14 +8,7 @@ import time
 import pytest
 
 from bridge.queues.queue import Job, Queue
-from tests.queues.stores import RETRY_AFTER, Store, broadcast, foreign, uuid_of, uuids
-
-
-def push(store: Store, count: int, queue: str = "default", delay: int = 0) -> list[str]:
-    payloads = [broadcast() for _ in range(count)]
-    for payload in payloads:
-        store.push(payload, queue, delay)
-    return [uuid_of(payload) for payload in payloads]
+from tests.queues.stores import RETRY_AFTER, Store, broadcast, foreign, in_threads, push, uuid_of, uuids
 
 
 def take(queue: Queue) -> Job:
@@ -313,28 +306,18 @@ def test_each_of_a_thousand_jobs_goes_to_one_of_several_workers(store: Store, wo
     others = [foreign() for _ in range(20)]
     for payload in others:
         store.push(payload)
-    taken: list[list[str]] = [[] for _ in range(workers)]
-    failures: list[BaseException] = []
 
-    def work(queue: Queue, mine: list[str]) -> None:
-        try:
-            empty = 0
-            while empty < 5:
-                jobs = queue.reserve(13)
-                mine += uuids(jobs)
-                assert queue.delete(jobs) == len(jobs) if jobs else True
-                empty = 0 if jobs else empty + 1
-                if not jobs:
-                    queue.wait(0.02)
-        except BaseException as error:
-            failures.append(error)
-            raise
+    def work(queue: Queue) -> list[str]:
+        mine: list[str] = []
+        empty = 0
+        while empty < 5:
+            jobs = queue.reserve(13)
+            mine += uuids(jobs)
+            assert queue.delete(jobs) == len(jobs) if jobs else True
+            empty = 0 if jobs else empty + 1
+            if not jobs:
+                queue.wait(0.02)
+        return mine
 
-    threads = [threading.Thread(target=work, args=(store.queue(), mine)) for mine in taken]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not failures
-    assert sorted(uuid for mine in taken for uuid in mine) == sorted(pushed)
+    assert sorted(in_threads(store, workers, work)) == sorted(pushed)
     assert sorted(map(uuid_of, store.payloads())) == sorted(map(uuid_of, others))
