@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bridge.jobs.lane import Lane
+from bridge.queues.calm import Calm
 from bridge.queues.ending import Ending
 from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Queue
@@ -44,10 +45,11 @@ class Lanes:
             most=1 if settings.once else settings.max_jobs,
             when_empty=settings.once or settings.stop_when_empty,
         )
+        calm = Calm()
         return cls(
-            build_lanes(settings, others, paused=paused, ending=ending, tell=tell),
+            build_lanes(settings, others, paused=paused, ending=ending, tell=tell, calm=calm),
             ending,
-            build_queue(settings, tokens=others.tokens[0]),
+            build_queue(settings, tokens=others.tokens[0], calm=calm),
             build_failed_jobs(settings.laravel),
             others.why,
         )

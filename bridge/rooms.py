@@ -38,6 +38,7 @@ from bridge.observers.statistics import StatisticsTable
 from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.unserialize import unserialize
 from bridge.pusher.app import App, Limits
+from bridge.queues.calm import Calm
 from bridge.queues.database import DatabaseQueue
 from bridge.queues.ending import Ending
 from bridge.queues.failed import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
@@ -251,10 +252,11 @@ def build_queue(
     takes: Selection = BROADCASTS,
     tokens: TokenUse = "share",
     interval: float | None = None,
+    calm: Calm | None = None,
 ) -> Queue:
     """The driver of the queue connection for some of its jobs; nothing is connected yet.
 
-    `tokens` is for Redis; `interval`: seconds between looks, None: the driver's own."""
+    `tokens` is for Redis, `calm` for SQLite; `interval`: seconds between looks, None: the driver's own."""
     facts = settings.queue_connection()
     names = settings.queue_names()
     if facts.driver == "redis":
@@ -278,6 +280,7 @@ def build_queue(
         connection_name=facts.name,
         takes=takes,
         interval=interval,
+        calm=calm,
     )
 
 
@@ -320,6 +323,7 @@ def build_lanes(
     paused: Callable[[], Collection[str] | None],
     ending: Ending,
     tell: TellRun,
+    calm: Calm,
 ) -> list[Lane]:
     """The lanes that run other jobs; no process is started yet."""
     if jobs.takes is None:
@@ -344,7 +348,9 @@ def build_lanes(
     }
     return [
         Lane(
-            build_queue(settings, takes=jobs.takes, tokens=jobs.tokens[1], interval=settings.sleep),
+            build_queue(
+                settings, takes=jobs.takes, tokens=jobs.tokens[1], interval=settings.sleep, calm=calm
+            ),
             Resident(settings.laravel.path, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]),
             retries=Retries(tries, backoff),
             timeout=settings.timeout,

@@ -1,7 +1,8 @@
 """The jobs of one lane on their way out of the queue: the next come in time, those that ended are deleted.
 
 While jobs are quick, PHP never waits for the queue: the next few are reserved while one is at work, and those
-that have ended are deleted together, with the same message to the store that reserves others.
+that have ended are deleted together, with the same message to the store that reserves others. Where our
+writes would disturb the job at work, all is done between two jobs.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Supply:
     def due(self) -> float:
         """Seconds until `tend` is wanted, if PHP says nothing."""
         if self._ended or self._under_way is not None:
-            return SOON
+            return HELD if self._queue.disturbs else SOON
         return HELD if self._held else float("inf")
 
     def next(self) -> Job | None:
@@ -77,13 +78,13 @@ class Supply:
 
     def pace(self, seconds: float) -> None:
         """A job took so long."""
-        self._most = min(MOST, int(WORTH / max(seconds, 0.001)))
+        self._most = 0 if self._queue.disturbs else min(MOST, int(WORTH / max(seconds, 0.001)))
 
     def tend(self) -> bool:
         """What is due is done; False if nothing was."""
         if self._under_way is not None:
             self._arrive()
-        elif self._ended and not self._held:  # Laravel tidies up
+        elif self._ended and not self._held and not self._queue.disturbs:  # Laravel tidies up
             self._exchange(max(1, self._most))
         elif self._ended:
             self._delete_ended()

@@ -18,15 +18,17 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.queues.ahead import Ahead, fresh
+from bridge.queues.calm import Calm
 from bridge.queues.payload import BROADCASTS, Selection
 from bridge.queues.queue import Depth, Exchange, Job
 from bridge.queues.sql import SqlConnection
@@ -47,6 +49,8 @@ SKIP_LOCKED: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"(\d+)\.(\d+)\.(\d+)", (8, 0, 1)),  # MySQL
 )
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
@@ -66,6 +70,7 @@ class DatabaseQueue:
     retry_after  seconds after which a reservation has expired
     takes        which jobs
     interval     seconds between looks at the newest rows, while there is nothing to do
+    calm         on SQLite: shared with the other drivers of this queue
     clock        unix seconds; Laravel compares the application's clocks, never the database's
     """
 
@@ -79,6 +84,7 @@ class DatabaseQueue:
         connection_name: str = "database",
         takes: Selection = BROADCASTS,
         interval: float | None = None,
+        calm: Calm | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine if isinstance(engine, sa.Engine) else sa.create_engine(engine)
@@ -92,6 +98,7 @@ class DatabaseQueue:
         self._jobs = jobs_table(table)
         self._takes = takes
         self._interval = interval or POLL_INTERVAL
+        self._calm = (calm or Calm()) if self._sql.dialect == "sqlite" else None
         self._ahead = Ahead(self._look_ahead, fresh=fresh(queues))
         self._page = _page(self._jobs, self._sql.dialect, takes)
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues, takes)
@@ -107,6 +114,10 @@ class DatabaseQueue:
     @property
     def connection_name(self) -> str:
         return self._connection_name
+
+    @property
+    def disturbs(self) -> bool:
+        return self._calm is not None
 
     def check(self) -> None:
         self._sql.check()
@@ -129,7 +140,7 @@ class DatabaseQueue:
         self._scan_rest = max(SCAN_INTERVAL, RESTING_SHARE * (time.monotonic() - started))
         if not found:
             return ()
-        taken = self._sql.transaction(lambda connection: self._claim(connection, list(found), now)) or {}
+        taken = self._write(lambda connection: self._claim(connection, list(found), now)) or {}
         return self._reserved(found, taken, now)
 
     def pause(self, queues: Collection[str]) -> None:
@@ -159,10 +170,11 @@ class DatabaseQueue:
     def delete(self, jobs: Sequence[Job]) -> int:
         groups = _by_fence(jobs)
         statements = [self._jobs.delete().where(self._still(group)) for group in groups]
-        run = (
-            self._sql.run if len(statements) == 1 else self._sql.transaction
-        )  # one statement is atomic alone
-        return run(lambda connection: sum(connection.execute(sql).rowcount for sql in statements)) or 0
+        gone = self._write(
+            lambda connection: sum(connection.execute(sql).rowcount for sql in statements),
+            alone=len(statements) == 1,
+        )
+        return gone or 0
 
     def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
         deleted = 0
@@ -173,7 +185,7 @@ class DatabaseQueue:
             if not found:
                 deleted += self.delete(done) if done else 0
                 break
-            more, taken = self._sql.transaction(partial(self._exchange, done, list(found), now)) or (0, {})
+            more, taken = self._write(partial(self._exchange, done, list(found), now)) or (0, {})
             jobs, done, deleted = self._reserved(found, taken, now), (), deleted + more
         return lambda: (deleted, jobs)
 
@@ -197,16 +209,19 @@ class DatabaseQueue:
             connection.execute(self._jobs.insert().from_select(columns, copy))
             return connection.execute(self._jobs.delete().where(ours)).rowcount or None  # None: undo the copy
 
-        self._sql.transaction(move)
+        self._write(move)
 
     def give_back(self, jobs: Sequence[Job]) -> None:
         self._ahead.forget()
         free = {"reserved_at": None, "attempts": self._jobs.c.attempts - 1}
         statements = [self._jobs.update().where(self._still(group)).values(free) for group in _by_fence(jobs)]
-        self._sql.transaction(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
+        self._write(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "database", "row": {"id": _receipt(job).id, "attempts": job.attempts}}
+
+    def at_work(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._calm is None else self._calm.job()
 
     def depth(self) -> dict[str, Depth]:
         row = self._jobs.c
@@ -232,6 +247,11 @@ class DatabaseQueue:
         self._sql.close()
         if self._owns_engine:
             self._engine.dispose()
+
+    def _write(self, work: Callable[[sa.Connection], Result | None], *, alone: bool = False) -> Result | None:
+        """`work` in one transaction, or `alone` if it is one statement."""
+        with nullcontext() if self._calm is None else self._calm.write():
+            return self._sql.run(work) if alone else self._sql.transaction(work)
 
     def _find(self, connection: sa.Connection, limit: int, now: int) -> dict[int, _Candidate]:
         """Up to `limit` free jobs of ours by id, in order of service. Locks nothing."""

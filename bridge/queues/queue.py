@@ -10,6 +10,7 @@ counts as not ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +73,11 @@ class Queue(Protocol):
         """Laravel's name of the queue connection (`database`, `redis`); goes into `failed_jobs`."""
         ...
 
+    @property
+    def disturbs(self) -> bool:
+        """Whether a write of ours may end a transaction of the job at work (SQLite: see `queues.calm`)."""
+        ...
+
     def check(self) -> None:
         """Returns once the store has answered and its tables or keys are usable.
 
@@ -120,6 +126,10 @@ class Queue(Protocol):
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         """What Laravel's own job object of this driver is made of, for `jobs/worker.php`; fit for JSON."""
+        ...
+
+    def at_work(self) -> AbstractContextManager[object]:
+        """While a job is run, so that other lanes do not disturb it."""
         ...
 
     def depth(self) -> dict[str, Depth]:

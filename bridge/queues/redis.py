@@ -21,6 +21,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, TypeVar
@@ -251,6 +252,13 @@ class RedisQueue:
                 ours = [job for job in reversed(jobs) if job.queue == queue]
                 pairs = [part for job in ours for part in (_member(job), job.payload)]
                 self._script("give_back", (keys.reserved, keys.list, keys.notify), pairs)
+
+    @property
+    def disturbs(self) -> bool:
+        return False
+
+    def at_work(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "redis", "reserved": _member(job).decode(), "row": {"attempts": job.attempts}}

@@ -11,10 +11,12 @@ from bridge.jobs.supply import HELD, MOST, Supply
 from bridge.queues.ending import Ending
 from bridge.queues.patience import Patience
 from bridge.queues.queue import Job
-from tests.queues.conftest import redis_store, sqlite_store  # noqa: F401
+from tests.queues.conftest import mariadb_store, redis_store, sqlite_store  # noqa: F401
 from tests.queues.stores import RETRY_AFTER, Store, broadcast, uuid_of
 
 Made = Callable[..., Supply]
+
+reserves_ahead = pytest.mark.parametrize("store", ["mariadb", "redis"], indirect=True)
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -83,6 +85,7 @@ def test_quick_jobs_come_in_order_and_are_deleted_when_the_next_is_at_work(
     assert counts == {"reserved": 60}
 
 
+@reserves_ahead
 @pytest.mark.parametrize(("seconds", "held"), [(0.0, MOST), (0.0005, MOST), (0.02, 2), (0.04, 1), (0.2, 0)])
 def test_the_quicker_jobs_are_the_more_are_reserved_before_their_turn(
     store: Store, supply: Made, seconds: float, held: int
@@ -99,6 +102,7 @@ def test_the_quicker_jobs_are_the_more_are_reserved_before_their_turn(
     assert free(store) == pushed[2 + held :]
 
 
+@reserves_ahead
 def test_those_that_wait_too_long_for_their_turn_are_given_back_untried(
     store: Store, supply: Made, counts: collections.Counter[str]
 ) -> None:
@@ -126,6 +130,7 @@ def test_after_a_slow_one_none_waits_for_its_turn(store: Store, supply: Made) ->
     assert free(store) == pushed[2:]
 
 
+@reserves_ahead
 def test_one_that_ended_is_deleted_soon_and_the_next_reserved_while_laravel_tidies_up(
     store: Store, supply: Made
 ) -> None:
@@ -189,3 +194,23 @@ def test_a_job_that_came_too_late_is_counted(
     assert jobs.next() is None
     assert counts["fenced"] == 1
     assert other.delete([owned]) == 1
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_where_it_would_disturb_the_job_at_work_nothing_is_written_until_that_is_over(
+    store: Store, supply: Made
+) -> None:
+    pushed = push(store, 3)
+    jobs = supply()
+    jobs.pace(0.0005)
+    for number in range(3):
+        job = the_next(jobs)
+        assert left(store) == set(pushed[number:])
+        jobs.ahead()
+        assert free(store) == pushed[number + 1 :]
+        jobs.end(job)
+        assert jobs.due == HELD  # Laravel may tidy up
+        jobs.pace(0.0005)
+    assert jobs.tend()
+    assert not left(store)
+    assert jobs.due == float("inf")
