@@ -15,24 +15,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
-import random
-import signal
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests import services
-from tests.bench.queue_work import pusher
+from tests.bench.workers import drained, listening, quantiles, reached
 from tests.end_to_end.bridge import bridge_serve
 from tests.end_to_end.laravel import Laravel
-from tests.end_to_end.processes import environment, family, running, wait_until
+from tests.end_to_end.processes import environment, running, wait_until
 from tests.end_to_end.stores import NOTHING, Store, StoreName, open_store
-from tests.end_to_end.wire import wire_client
 
 SLEEPING = 50  # jobs
 TARGET = 1.0  # times the jobs per second of queue:work
@@ -46,35 +40,12 @@ class Run:
     cpu: float
 
 
-def cpu_seconds(pid: int) -> float:
-    """Of the process and its children, those that it has waited for included."""
-    ticks = 0
-    for member in family(pid):
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def signal_all(pid: int, number: signal.Signals) -> None:
-    for member in family(pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(member, number)
-
-
-def drained(pid: int, app: Laravel, store: Store, jobs: int) -> Run:
+def run(pid: int, app: Laravel, store: Store, jobs: int) -> Run:
     """The running worker has emptied a queue of so many jobs."""
     app.artisan("dispatch:other", "rests")
     wait_until("it has booted", lambda: store.left() == NOTHING, timeout=120)
-    signal_all(pid, signal.SIGSTOP)
-    app.artisan("dispatch:other", "rests", f"--count={jobs}")
-    cpu, began = cpu_seconds(pid), time.monotonic()
-    signal_all(pid, signal.SIGCONT)
-    wait_until("the queue is empty", lambda: store.left() == NOTHING, timeout=900)
-    took = time.monotonic() - began
-    cpu = cpu_seconds(pid) - cpu
-    assert store.failed() == 0
-    return Run(rate=jobs / took, cpu=cpu / jobs * 1e6)
+    took = drained(pid, store, lambda: app.artisan("dispatch:other", "rests", f"--count={jobs}"))
+    return Run(rate=jobs / took.seconds, cpu=took.cpu / jobs * 1e6)
 
 
 @contextlib.contextmanager
@@ -116,10 +87,10 @@ def rates(name: StoreName, server: object, folder: Path, *, jobs: int, rounds: i
             for worker, started in WORKERS.items():
                 share = max(5, jobs // 100) if worker == "queue:listen" else jobs
                 with started(app) as pid:
-                    runs[worker].append(drained(pid, app, store, share))
-    rate = {worker: statistics.median(run.rate for run in of) for worker, of in runs.items()}
+                    runs[worker].append(run(pid, app, store, share))
+    rate = {worker: statistics.median(one.rate for one in of) for worker, of in runs.items()}
     for worker, of in runs.items():
-        cpu = statistics.median(run.cpu for run in of)
+        cpu = statistics.median(one.cpu for one in of)
         ratio = rate["bridge"] / rate[worker]
         verdict = f"  BELOW {TARGET:g}" if worker == "queue:work" and ratio < TARGET else ""
         print(f"{name:9} {worker:13} {rate[worker]:10,.0f} {cpu:12,.0f} {ratio:10.2f}{verdict}", flush=True)
@@ -130,27 +101,15 @@ def latency(name: StoreName, server: object, folder: Path, *, pushes: int, sleep
     folder.mkdir()
     with open_store(name, folder, lambda _: server) as store:
         app = Laravel.create(folder / "app", store.settings)
-        with (
-            pusher(app, store) as push,
-            bridge_serve(app) as serving,
-            wire_client(serving.port, "lines") as client,
-        ):
+        with listening(app, store) as (push, client):
             if sleeping:
                 app.artisan("dispatch:other", "naps 1000", f"--count={SLEEPING}")
                 wait_until("one sleeps", lambda: "naps 1000 attempt 1" in app.lines())
-            pushed = []
-            for number in range(pushes):
-                time.sleep(random.uniform(0.005, 0.035))  # no step in time with the poll
-                pushed.append(time.monotonic())
-                push(number)
-            wait_until("all are received", lambda: len(client.events()) >= pushes)
+            times = reached(push, client, pushes, pause=(0.005, 0.035))
             if sleeping:
                 assert store.left() != NOTHING, "the sleeping jobs were done too soon"
-            at = {int(json.loads(it.data)["tag"].removeprefix("bench-")): it.at for it in client.events()}
-    times = sorted((at[number] - pushed[number]) * 1000 for number in range(pushes))
-    p99 = times[min(len(times) - 1, round(0.99 * len(times)))]
     queue = f"{SLEEPING} asleep" if sleeping else "empty"
-    print(f"{name:9} {queue:13} {statistics.median(times):10.1f} {p99:10.1f} {times[-1]:10.1f}", flush=True)
+    print(f"{name:9} {queue:13} {quantiles(times)}", flush=True)
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -25,8 +24,8 @@ from dataclasses import dataclass
 from bridge.pusher import signatures
 from tests.bench.fanout import free_port, wait_for
 from tests.bench.node_server import APP
+from tests.bench.workers import cpu_seconds
 
-TICK = os.sysconf("SC_CLK_TCK")
 DATA = json.dumps({"order": {"id": 4711, "state": "shipped", "note": "x" * 120}})
 CHUNK = 20_000  # requests made ready at a time, before the clock runs
 PATIENCE = 120.0  # seconds without an answer
@@ -96,12 +95,6 @@ def measure(case: Case, requests: int) -> float:
         for subscriber in received:
             subscriber.expect(requests * case.events_per_request)
     return spent / requests * 1e6
-
-
-def cpu_seconds(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 class Publisher:

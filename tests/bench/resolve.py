@@ -40,7 +40,7 @@ from bridge.laravel.payload import read_payload
 from bridge.resolvers.helper import HelperRung
 from bridge.rooms import build_ladder
 from tests import services
-from tests.bench.queue_work import cpu_seconds, settled
+from tests.bench.workers import cpu_seconds, settled
 from tests.conformance.corpus import rows
 from tests.end_to_end.processes import environment, running, wait_until
 from tests.resolvers import helper_app
