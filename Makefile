@@ -19,7 +19,7 @@ demo: .venv/.installed
 	$(BIN)/bridge demo
 
 test: packages lint $(NODE_MODULES)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
