@@ -345,6 +345,7 @@ def build_lanes(
         "queue": ",".join(settings.queue_names()),
         "options": options,
         "watch": settings.watch_code,
+        "lock": calm.path,
     }
     return [
         Lane(

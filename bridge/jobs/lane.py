@@ -187,7 +187,7 @@ class Lane:
     def _hand_over(self, attempt: _Attempt) -> None:
         """Some process runs the job, or ends it as late. Raises Died, and what `borrowed` raises."""
         while not attempt.is_over:
-            with self._resident.borrowed() as process, self._queue.at_work():
+            with self._resident.borrowed() as process:
                 self._converse(process, attempt)
             if not attempt.is_over:
                 self._supply.let_go()  # another process must boot first

@@ -6,7 +6,7 @@
  *     php worker.php APP_DIR OPTIONS FD
  *
  * OPTIONS is JSON: `connection` and `queue` as for queue:work, `options` (name → value) for its command line,
- * `watch` (whether to end when the app's files change). Frames are those of `resident/app.php`:
+ * `watch` (whether to end when the app's files change), `lock` (a file: see `queues/calm.py`). Frames are those of `resident/app.php`:
  *
  *     first    {"id": null, "done": true}    Laravel's worker asks for its first job
  *     request  {"id", "queue", "payload": the queue's text, "driver", "row": {"id", "attempts"}, "reserved": text}
@@ -28,6 +28,9 @@ namespace Bridge;
 
 use Illuminate\Contracts\Console\Kernel;
 use Illuminate\Contracts\Queue\Job as JobContract;
+use Illuminate\Database\Events\TransactionBeginning;
+use Illuminate\Database\Events\TransactionCommitted;
+use Illuminate\Database\Events\TransactionRolledBack;
 use Illuminate\Queue\DatabaseQueue;
 use Illuminate\Queue\Events\JobProcessing;
 use Illuminate\Queue\Jobs\DatabaseJob;
@@ -110,6 +113,8 @@ trait Told
 /** Laravel's worker, which gets its jobs from bridge. */
 final class Work
 {
+    private const LONGEST_WAIT = 1.0; // seconds
+
     private $app;
 
     private $kernel;
@@ -119,6 +124,9 @@ final class Work
     private $settings;
 
     private $job;
+
+    /** The file that is locked during transactions, once there was one. */
+    private $lock;
 
     /** What is not yet over: the `start`, a job (`work`) or `idle`; else `end`. */
     private $at = 'start';
@@ -147,8 +155,17 @@ final class Work
         Worker::popUsing($settings['options']['name'], function () {
             return $this->next();
         });
-        $this->app->make('events')->listen(JobProcessing::class, function () {
+        $events = $this->app->make('events');
+        $events->listen(JobProcessing::class, function () {
             $this->announceLateness();
+        });
+        $events->listen(TransactionBeginning::class, function ($event) {
+            $this->lock($event->connection);
+        });
+        $events->listen([TransactionCommitted::class, TransactionRolledBack::class], function ($event) {
+            if ($event->connection->transactionLevel() === 0) {
+                $this->unlock();
+            }
         });
     }
 
@@ -193,9 +210,48 @@ final class Work
         return $this->job;
     }
 
+    /** Bridge does not write into the SQLite file of the queue meanwhile, if it does not take too long. */
+    private function lock($connection): void
+    {
+        if (! $this->isOfQueue($connection)) {
+            return;
+        }
+
+        $this->lock = $this->lock ?: @fopen($this->settings['lock'], 're');
+        $until = microtime(true) + self::LONGEST_WAIT;
+
+        while ($this->lock && ! flock($this->lock, LOCK_EX | LOCK_NB) && microtime(true) < $until) {
+            usleep(500);
+        }
+    }
+
+    private function unlock(): void
+    {
+        if ($this->lock) {
+            flock($this->lock, LOCK_UN);
+        }
+    }
+
+    /** Whether it is SQLite, and in the file where the jobs are. */
+    private function isOfQueue($connection): bool
+    {
+        if ($connection->getDriverName() !== 'sqlite') {
+            return false;
+        }
+
+        $config = $this->app->make('config');
+        $queue = $config->get("queue.connections.{$this->settings['connection']}", []);
+        $name = $queue['connection'] ?? $config->get('database.default');
+
+        return ($queue['driver'] ?? null) === 'database'
+            && $connection->getDatabaseName() === $this->app->make('db')->connection($name)->getDatabaseName();
+    }
+
     /** What bridge asked for is done; at first, that it may ask. */
     private function over(array $more = []): void
     {
+        $this->unlock(); // a transaction whose commit failed is told nobody
+
         while (ob_get_level() > 0) {
             ob_end_flush();
         }

@@ -1,50 +1,54 @@
-"""Calm: jobs at work and our own writes into the SQLite file of their app take turns.
+"""Calm: transactions of jobs and our own writes into the same SQLite file take turns.
 
 SQLite has one writer. A transaction that has read and wants to write ends at once while somebody else
-writes: our writes would end those of the job at work, which under `queue:work` has the file for itself. So a
-write waits until no job is at work, and the next job until it is done; none waits for long.
+writes: our writes would end those of the job at work, which under `queue:work` has the file for itself. So
+both hold a lock meanwhile, `jobs/worker.php` for the time of each transaction. It is on a file of our own,
+and nobody waits for it for long.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
+import fcntl
+import os
+import tempfile
+import time
+import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
-LONGEST = 0.05  # seconds; a job that takes longer is seldom in the middle of a transaction
+LONGEST = 1.0  # seconds until a write goes on without the lock; in worker.php as well
+STEP = 0.0005  # seconds between two tries
 
 
 class Calm:
-    """One for all drivers of a queue. Any thread may use it. `longest`: seconds that either waits."""
+    """One for all drivers of a queue. Any thread may use it.
+
+    longest  seconds that a write waits
+    path     the file that is locked, by flock(2); gone with this object
+    """
 
     def __init__(self, longest: float = LONGEST) -> None:
         self._longest = longest
-        self._changed = threading.Condition()
-        self._jobs = 0
-        self._writes = 0
-
-    @contextlib.contextmanager
-    def job(self) -> Iterator[None]:
-        """While a job is at work."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._writes, self._longest)
-            self._jobs += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._jobs -= 1
-                self._changed.notify_all()
+        number, self.path = tempfile.mkstemp(prefix="bridge-", suffix=".lock")
+        os.close(number)
+        weakref.finalize(self, Path(self.path).unlink, missing_ok=True)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
         """While the queue is written to."""
-        with self._changed:
-            self._writes += 1
-            self._changed.wait_for(lambda: not self._jobs, self._longest)
-        try:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # somebody has tidied up: the write goes on without it
+                # a lock belongs to one opening of the file: so it holds other threads off too
+                self._await(stack.enter_context(open(self.path, "rb")).fileno())
             yield
-        finally:
-            with self._changed:
-                self._writes -= 1
-                self._changed.notify_all()
+
+    def _await(self, file: int) -> None:
+        until = time.monotonic() + self._longest
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    return
+                time.sleep(STEP)

@@ -18,7 +18,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -70,7 +70,7 @@ class DatabaseQueue:
     retry_after  seconds after which a reservation has expired
     takes        which jobs
     interval     seconds between looks at the newest rows, while there is nothing to do
-    calm         on SQLite: shared with the other drivers of this queue
+    calm         on SQLite, where jobs write into the same file
     clock        unix seconds; Laravel compares the application's clocks, never the database's
     """
 
@@ -98,7 +98,7 @@ class DatabaseQueue:
         self._jobs = jobs_table(table)
         self._takes = takes
         self._interval = interval or POLL_INTERVAL
-        self._calm = (calm or Calm()) if self._sql.dialect == "sqlite" else None
+        self._calm = calm if self._sql.dialect == "sqlite" else None
         self._ahead = Ahead(self._look_ahead, fresh=fresh(queues))
         self._page = _page(self._jobs, self._sql.dialect, takes)
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues, takes)
@@ -117,7 +117,7 @@ class DatabaseQueue:
 
     @property
     def disturbs(self) -> bool:
-        return self._calm is not None
+        return self._sql.dialect == "sqlite"
 
     def check(self) -> None:
         self._sql.check()
@@ -219,9 +219,6 @@ class DatabaseQueue:
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "database", "row": {"id": _receipt(job).id, "attempts": job.attempts}}
-
-    def at_work(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._calm is None else self._calm.job()
 
     def depth(self) -> dict[str, Depth]:
         row = self._jobs.c

@@ -10,7 +10,6 @@ counts as not ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,10 +125,6 @@ class Queue(Protocol):
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         """What Laravel's own job object of this driver is made of, for `jobs/worker.php`; fit for JSON."""
-        ...
-
-    def at_work(self) -> AbstractContextManager[object]:
-        """While a job is run, so that other lanes do not disturb it."""
         ...
 
     def depth(self) -> dict[str, Depth]:

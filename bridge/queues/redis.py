@@ -21,7 +21,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, TypeVar
@@ -256,9 +255,6 @@ class RedisQueue:
     @property
     def disturbs(self) -> bool:
         return False
-
-    def at_work(self) -> AbstractContextManager[object]:
-        return nullcontext()
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "redis", "reserved": _member(job).decode(), "row": {"attempts": job.attempts}}
