@@ -113,8 +113,6 @@ trait Told
 /** Laravel's worker, which gets its jobs from bridge. */
 final class Work
 {
-    private const LONGEST_WAIT = 1.0; // seconds
-
     private $app;
 
     private $kernel;
@@ -218,10 +216,10 @@ final class Work
         }
 
         $this->lock = $this->lock ?: @fopen($this->settings['lock'], 're');
-        $until = microtime(true) + self::LONGEST_WAIT;
+        $tries = 1000; // of a millisecond each, as there
 
-        while ($this->lock && ! flock($this->lock, LOCK_EX | LOCK_NB) && microtime(true) < $until) {
-            usleep(500);
+        while ($this->lock && ! flock($this->lock, LOCK_EX | LOCK_NB) && $tries-- > 0) {
+            usleep(1000);
         }
     }
 
