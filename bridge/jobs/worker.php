@@ -6,7 +6,8 @@
  *     php worker.php APP_DIR OPTIONS FD
  *
  * OPTIONS is JSON: `connection` and `queue` as for queue:work, `options` (name → value) for its command line,
- * `watch` (whether to end when the app's files change), `lock` (a file: see `queues/calm.py`). Frames are those of `resident/app.php`:
+ * `watch` (whether to end when the app's files change), `lock` (a file: see `queues/calm.py`). Frames are those
+ * of `resident/app.php`:
  *
  *     first    {"id": null, "done": true}    Laravel's worker asks for its first job
  *     request  {"id", "queue", "payload": the queue's text, "driver", "row": {"id", "attempts"}, "reserved": text}
@@ -158,10 +159,12 @@ final class Work
             $this->announceLateness();
         });
         $events->listen(TransactionBeginning::class, function ($event) {
-            $this->lock($event->connection);
+            if ($this->isOfQueue($event->connection)) {
+                $this->lock();
+            }
         });
         $events->listen([TransactionCommitted::class, TransactionRolledBack::class], function ($event) {
-            if ($event->connection->transactionLevel() === 0) {
+            if ($event->connection->transactionLevel() === 0 && $this->isOfQueue($event->connection)) {
                 $this->unlock();
             }
         });
@@ -209,14 +212,10 @@ final class Work
     }
 
     /** Bridge does not write into the SQLite file of the queue meanwhile, if it does not take too long. */
-    private function lock($connection): void
+    private function lock(): void
     {
-        if (! $this->isOfQueue($connection)) {
-            return;
-        }
-
         $this->lock = $this->lock ?: @fopen($this->settings['lock'], 're');
-        $tries = 1000; // of a millisecond each, as there
+        $tries = 1000; // of a millisecond each, as in calm.py
 
         while ($this->lock && ! flock($this->lock, LOCK_EX | LOCK_NB) && $tries-- > 0) {
             usleep(1000);

@@ -133,6 +133,10 @@ class RedisQueue:
     def connection_name(self) -> str:
         return self._connection_name
 
+    @property
+    def disturbs(self) -> bool:
+        return False
+
     def check(self) -> None:
         try:
             for name, keys in self._keys.items():
@@ -251,10 +255,6 @@ class RedisQueue:
                 ours = [job for job in reversed(jobs) if job.queue == queue]
                 pairs = [part for job in ours for part in (_member(job), job.payload)]
                 self._script("give_back", (keys.reserved, keys.list, keys.notify), pairs)
-
-    @property
-    def disturbs(self) -> bool:
-        return False
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "redis", "reserved": _member(job).decode(), "row": {"attempts": job.attempts}}
