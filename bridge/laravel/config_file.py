@@ -218,6 +218,7 @@ class _World:
         def env_function(php: Evaluator, arguments: Sequence[PhpValue]) -> PhpValue:
             return run(php, get, "env()", "env", arguments)
 
+        self.php_version = None
         self.classes = ClassTable(_PDO.get)
         self.functions: Mapping[str, Function | ReferenceFunction] = {
             **functions.FUNCTIONS,

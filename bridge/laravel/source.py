@@ -37,6 +37,7 @@ class AppSource:
         self._path = path
         self._roots = _roots(path)
         self._packages = _packages(path)
+        self.php_platform = _php_platform(path)
         self._parsed: dict[str, tuple[_Stamp, dict[str, n.ClassDeclaration] | Refused]] = {}
         self._looked: dict[str, _Stamp | None] = {}
         self._statics: set[bytes] | None = None
@@ -166,6 +167,15 @@ def _packages(path: Path) -> tuple[tuple[str, str], ...]:
             roots += _psr4(package, os.path.normpath("vendor/composer/" + package["install-path"]) + "/")
     foreign = [root for root in roots if root[0] and not root[0].startswith(_OWN)]
     return tuple(sorted(foreign, key=lambda root: -len(root[0])))
+
+
+def _php_platform(path: Path) -> tuple[int, int] | None:
+    """Major and minor of the PHP that Composer was told to install for, None where it was told nothing."""
+    document = _document(path / "composer.json")
+    for name in ("config", "platform", "php"):
+        document = document.get(name) if isinstance(document, dict) else None
+    match = re.match(r"(\d+)\.(\d+)", document) if isinstance(document, str) else None
+    return (int(match[1]), int(match[2])) if match is not None else None
 
 
 def _document(file: Path) -> Any:

@@ -160,13 +160,13 @@ def _call_static(
     arguments: Sequence[Value],
     named: Mapping[str, Value],
 ) -> Value:
-    """`relative`: written as `self::`, `static::` or `parent::`."""
+    """`relative`: written as `self::`, `static::` or `parent::`, which keep the class that was called."""
+    called = php.frame.static_class if relative else class_name
     if php.classes.find(class_name) is not None:
         bound = php.classes.method(class_name, name)
         if bound is not None:
-            static_class = php.frame.static_class if relative else class_name
             if bound.method.static:
-                return php.run(bound, None, static_class, arguments, named)
+                return php.run(bound, None, called, arguments, named)
             this = php.frame.this
             if this is not None and php.classes.is_a(this.class_name, class_name):
                 return php.run(bound, this, this.class_name, arguments, named)
@@ -176,11 +176,11 @@ def _call_static(
         if native is not None:
             given = positional(php, native, name, arguments, named)
             return native.call(php, php.frame.this, name, given)
+    native = php.world.native(class_name)
+    if native is not None:
+        return native.static(php, called, name, positional(php, native, name, arguments, named))
     if named:
-        native = php.world.native(class_name)
-        if native is None:
-            php.refuse("named arguments of this method")
-        arguments = positional(php, native, name, arguments, named)
+        php.refuse("named arguments of this method")
     return php.call_static(class_name, name, arguments)
 
 

@@ -66,7 +66,10 @@ class Native(Protocol):
 
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value: ...
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value: ...
+    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+        """`class_name` is the class that was called, as `static` means it: in `class Own extends Base` a
+        `parent::make()` reaches the native of Base with `Own`."""
+        ...
 
     def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value: ...
 
@@ -87,6 +90,11 @@ class World(Protocol):
 
     @property
     def constants(self) -> Mapping[str, Value]: ...
+
+    @property
+    def php_version(self) -> tuple[int, int] | None:
+        """Major and minor of the PHP that runs the app, where it is known."""
+        ...
 
     def native(self, class_name: str) -> Native | None: ...
 

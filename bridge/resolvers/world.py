@@ -84,6 +84,7 @@ class Known:
     records, connection   the app's database, and the name of its default connection
     zone                  `app.timezone`
     decrypt               opens an `encrypted` attribute
+    php_version           major and minor of the app's PHP as the app itself reports it
     """
 
     functions: Mapping[str, Function | ReferenceFunction]
@@ -93,6 +94,7 @@ class Known:
     connection: str
     zone: ZoneInfo
     decrypt: Callable[[bytes], bytes]
+    php_version: tuple[int, int] | None = None
 
 
 class AppWorld:
@@ -100,6 +102,7 @@ class AppWorld:
 
     def __init__(self, source: AppSource, version: Version, known: Known) -> None:
         self.version = version
+        self.php_version = known.php_version or source.php_platform
         self.functions = known.functions
         self.constants = known.constants
         self.classes = ClassTable(self._load)

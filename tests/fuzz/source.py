@@ -120,7 +120,7 @@ class World:
         found = declarations(b"<?php " + source, "app/Subject.php")
         self.classes = ClassTable(lambda name: found.get(name) or framework_class(name, RELEASE))
         self.functions, self.constants = _known.functions, _known.constants
-        self.version, self.sets_locale = RELEASE, False
+        self.version, self.sets_locale, self.php_version = RELEASE, False, (8, 2)
 
     def native(self, class_name: str) -> Native | None:
         return _natives.get(class_name)

@@ -72,6 +72,7 @@ class TestWorld:
     constants: Mapping[str, Value]
     version: Version | None = (8, 83)
     sets_locale: bool = False
+    php_version: tuple[int, int] | None = (8, 2)
     classes: ClassTable = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -208,6 +208,36 @@ def test_a_resource_may_be_made_and_asked_in_every_way(case: Case, expression: s
 
 
 @pytest.mark.parametrize(
+    ("own", "expression"),
+    [
+        ("public static function collection($r) { return parent::collection($r); }", "PostResource::collection([$this->post])"),
+        ("public static function make(...$r) { return parent::make(...$r); }", "PostResource::make($this->post)"),
+        ("public static function list($r) { return self::collection($r); }", "PostResource::list([$this->post])"),
+        ("public static function list($r) { return static::collection($r); }", "LaterResource::list([$this->post])"),
+        ("public static function list($r) { return self::collection($r); }", "LaterResource::list([$this->post])"),
+        ("public static function list($r) { return self::make($r[0]); }", "LaterResource::list([$this->post])"),
+        ("public static function list($r) { return PostResource::collection($r); }", "LaterResource::list([$this->post])"),
+        ("public function list() { return self::make($this->resource); }", "(new LaterResource($this->post))->list()"),
+        ("public static function list($r) { return array_map(fn ($p) => static::make($p), $r); }", "LaterResource::list([$this->post])"),
+        ("public static function list($r) { return array_map([static::class, 'make'], $r); }", "LaterResource::list([$this->post])"),
+    ],
+)  # fmt: skip
+def test_a_static_call_up_keeps_the_class_that_was_called(case: Case, own: str, expression: str) -> None:
+    resource(
+        case,
+        f"{own} public function toArray($request) {{ return ['only' => $this->id, 'c' => static::class]; }}",
+    )
+    resource(
+        case,
+        "public function toArray($request) { return ['later' => parent::toArray($request)['only']]; }",
+        name="LaterResource",
+        parent="PostResource",
+    )
+    case.sends(expression)
+    case.both()
+
+
+@pytest.mark.parametrize(
     "body",
     [
         "public $more; public function __construct($resource, $more = 'd') { parent::__construct($resource); $this->more = $more; }",

@@ -82,3 +82,20 @@ def test_a_static_property_is_mentioned_anywhere_in_the_app(
 ) -> None:
     write(tmp_path, "routes/web.php", f"<?php {text}")
     assert AppSource(tmp_path).mentions_static("count") is mentioned
+
+
+@pytest.mark.parametrize(
+    ("document", "version"),
+    [
+        ('{"config": {"platform": {"php": "8.1.27"}}}', (8, 1)),
+        ('{"config": {"platform": {"php": "7.4"}}}', (7, 4)),
+        ('{"config": {"platform": {"php": false}}}', None),
+        ('{"require": {"php": "^8.2"}}', None),
+        ("[]", None),
+    ],
+)
+def test_the_php_that_composer_installs_for_is_known_where_it_is_said(
+    tmp_path: Path, document: str, version: tuple[int, int] | None
+) -> None:
+    write(tmp_path, "composer.json", document)
+    assert AppSource(tmp_path).php_platform == version

@@ -23,6 +23,7 @@ class World:
         self.classes = ClassTable(lambda name: found.get(name) or framework_class(name, (11, 0)))
         self.functions = FUNCTIONS
         self.constants = CONSTANTS
+        self.php_version = (8, 2)
 
     def native(self, class_name: str) -> Native | None:
         return None
