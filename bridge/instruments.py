@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 class _Doors(TypedDict):
     password: Secret | None
-    secrets: Sequence[Secret]
+    link_secret: Secret | None
     origins: Sequence[str]
 
 
@@ -219,6 +219,6 @@ class Instruments:
 def _doors(settings: Settings) -> _Doors:
     return {
         "password": settings.dashboard_password,
-        "secrets": [app.secret for app in settings.apps()],
+        "link_secret": settings.link_secret(),
         "origins": settings.dashboard_origins,
     }

@@ -81,7 +81,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         "watch_code": False,
     }  # fmt: skip
     texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary",
-             "dashboard_password", "metrics_token", "name")  # fmt: skip
+             "dashboard_password", "dashboard_link_secret", "metrics_token", "name")  # fmt: skip
     for setting in SETTINGS:
         sample = samples.get(setting.name, "text" if setting.name in texts else 7)
         text = ",".join(map(str, sample)) if isinstance(sample, list) else json.dumps(sample).strip('"')
@@ -91,7 +91,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
             return settings.limits[limit] if limit != name else getattr(settings, name)
 
         expected = tuple(sample) if isinstance(sample, list) else sample
-        if setting.name in ("dashboard_password", "metrics_token"):
+        if setting.name in ("dashboard_password", "dashboard_link_secret", "metrics_token"):
             expected = Secret(text)
         assert value(read("", f"{setting.name} = {json.dumps(sample)}")) == expected
         assert value(read("", environ={setting.variable: text})) == expected

@@ -12,7 +12,7 @@ import itertools
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -59,7 +59,7 @@ class Feed:
         self._number = 0  # of the last entry that is in a frame
         self._drawn = 0  # points that are in a frame
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events until the server stops."""
         self.watchers += 1
         try:

@@ -7,23 +7,24 @@ too. No key, secret or password is ever sent to the page.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from bridge import __version__
 from bridge.broadcast import Broadcast
 from bridge.dashboard import lists
-from bridge.dashboard.access import COOKIE, LIFE, Access
+from bridge.dashboard.access import BROWSER_COOKIE, BROWSER_LIFE, COOKIE, LIFE, Access, audit
 from bridge.dashboard.feed import WATCHERS, Feed, ways
 from bridge.errors import BridgeError
 from bridge.observers.journal import Journal
@@ -129,10 +130,12 @@ class Dashboard:
 
     async def page(self, request: Request) -> Response:
         token = request.query_params.get("token")
-        if token is not None and (session := self.access.follow_link(token)) is not None:
-            answer: Response = RedirectResponse(f"/{self.path}", status_code=303, headers=HEADERS)
-            _set_cookie(answer, request, session, self.path)
-            return answer
+        if token is not None and request.method == "GET":  # a HEAD request uses no link up
+            session = self.access.follow_link(request, token)
+            if session is not None:
+                answer: Response = RedirectResponse(f"/{self.path}", status_code=303, headers=HEADERS)
+                self._set_cookie(answer, request, COOKIE, session, LIFE)
+                return answer
         allowed = self.access.session(request) is not None
         name = "page.html" if allowed else "login.html" if self.access.has_password else "closed.html"
         text = (FOLDER / name).read_text(encoding="utf-8").replace("{{ base }}", f"/{self.path}")
@@ -148,12 +151,14 @@ class Dashboard:
 
     async def log_in(self, request: Request) -> Response:
         fields = await _fields(request)
-        session = self.access.log_in(request, str(fields.get("password", "")))
+        session, browser = self.access.log_in(request, str(fields.get("password", "")))
         answer = JSONResponse({}, headers=HEADERS)
-        _set_cookie(answer, request, session, self.path)
+        self._set_cookie(answer, request, COOKIE, session, LIFE)
+        self._set_cookie(answer, request, BROWSER_COOKIE, browser, BROWSER_LIFE)
         return answer
 
     async def log_out(self, request: Request) -> Response:
+        self.access.log_out(request)
         answer = JSONResponse({}, headers=HEADERS)
         answer.delete_cookie(COOKIE, path=f"/{self.path}")
         return answer
@@ -175,7 +180,15 @@ class Dashboard:
         if self.feed.watchers >= WATCHERS:
             raise HTTPException(429, f"{WATCHERS} pages look already")
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
-        return StreamingResponse(self.feed.frames(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(self._frames(request), media_type="text/event-stream", headers=headers)
+
+    async def _frames(self, request: Request) -> AsyncIterator[bytes]:
+        """The stream, which ends with the session."""
+        async with contextlib.aclosing(self.feed.frames()) as frames:
+            async for frame in frames:
+                if self.access.session(request) is None:
+                    return
+                yield frame
 
     async def ways(self, request: Request) -> Any:
         return ways(self.journal, request.query_params.get("search", ""))
@@ -204,6 +217,7 @@ class Dashboard:
 
     async def retry(self, request: Request) -> Any:
         await _backstage(self.backstage.retry, request.path_params["id"])
+        audit(request, "failed job retried", job=request.path_params["id"])
         return {}
 
     async def push(self, request: Request) -> Any:
@@ -212,6 +226,7 @@ class Dashboard:
         app = self._app(fields)
         channel, name = _channel(app, fields), _name(app, fields)
         job = await _backstage(self.backstage.push, app.id, [channel], name, _data(app, fields)[1])
+        audit(request, "job sent", app=app.id, channel=channel, event=name, job=job)
         return {"job": job}
 
     async def event(self, request: Request) -> Any:
@@ -226,6 +241,7 @@ class Dashboard:
         broadcast = Broadcast(
             app_id=app.id, channels=(channel,), name=_name(app, fields), data=_data(app, fields)[0]
         )
+        audit(request, "event sent", app=app.id, channel=channel, event=broadcast.name)
         return {"receivers": self.node.publish([broadcast], origin="dashboard")}
 
     async def auth(self, request: Request) -> Any:
@@ -239,6 +255,7 @@ class Dashboard:
         if kind_of(channel).has_members:
             answer["channel_data"] = json.dumps({"user_id": "dashboard", "user_info": {}})
         text = subscription_text(socket_id, channel, answer.get("channel_data"))
+        audit(request, "subscription signed", app=app.id, channel=channel)
         return {"auth": f"{app.key}:{sign(app.secret, text)}", **answer}
 
     async def add_statistics(self, request: Request) -> Response:
@@ -254,7 +271,7 @@ class Dashboard:
                 websocket=int(fields["websocket_message_count"]),
                 api=int(fields["api_message_count"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise HTTPException(422, "a counter is missing or no number") from None
         await _backstage(self.backstage.add_entry, app.id, counts)
         return Response("ok", headers=HEADERS)
@@ -278,6 +295,13 @@ class Dashboard:
             return _json(await answer(request))
 
         return serve
+
+    def _set_cookie(self, answer: Response, request: Request, name: str, value: str, life: int) -> None:
+        """Out of reach for scripts and other sites; `life` in seconds."""
+        is_secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", ""))
+        answer.set_cookie(
+            name, value, max_age=life, path=f"/{self.path}", httponly=True, samesite="lax", secure=is_secure
+        )
 
     def _hub(self, app_id: str) -> Hub[Socket]:
         hub = self.node.hubs.get(app_id)
@@ -305,11 +329,17 @@ async def _fields(request: Request) -> Fields:
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > LARGEST_REQUEST:
         raise HTTPException(413, f"the request is larger than {LARGEST_REQUEST} bytes, or does not say")
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise HTTPException(400, "the request ended before its body was whole") from None
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     try:
         fields = json.loads(body)
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # JSON can say "\ud800", UTF-8 cannot
+        raise HTTPException(400, "the request holds half of a character (a lone surrogate)") from None
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
@@ -349,11 +379,3 @@ def _require_statistics(app: App) -> None:
     if not app.keeps_statistics:
         mend = "switch it on with BRIDGE_ENABLE_STATISTICS=true, or for this app"
         raise HTTPException(409, f"enable_statistics is off: {mend}")
-
-
-def _set_cookie(answer: Response, request: Request, session: str, path: str) -> None:
-    forwarded = request.headers.get("x-forwarded-proto", "")
-    is_secure = "https" in (request.url.scheme, forwarded)
-    answer.set_cookie(
-        COOKIE, session, max_age=LIFE, path=f"/{path}", httponly=True, samesite="lax", secure=is_secure
-    )

@@ -15,16 +15,18 @@ from bridge.pusher.happenings import (
     Cut,
     Happening,
     MessageRefused,
+    Published,
     Received,
     SubscriptionRefused,
 )
 from bridge.queues.steps import JobRun, JobStep
 
-KEPT = 1_000  # entries of what is common, and as many of what is rare
+KEPT = 1_000  # entries of each ring
 
 UNTOLD = (Received, Counted)  # every ping is one; every subscription says the number itself
-RARE = frozenset({ConnectionRefused, SubscriptionRefused, MessageRefused, Cut})
+REFUSALS = frozenset({ConnectionRefused, SubscriptionRefused, MessageRefused, Cut})
 RARE_STEPS = frozenset({"nothing", "failed", "released"})
+REFUSAL_SHARE = 4  # one of so many rows that a page gets at once may be a refusal, more if there is room
 
 
 class Entry(NamedTuple):
@@ -36,14 +38,17 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """Two rings: what is rare is not washed away by what is common.
+    """Four rings, since nothing may push out what is of another kind: jobs that need a look; jobs and
+    broadcasts; what clients do; and what was refused to anybody, which costs no signature to send.
 
     Written on the loop and in worker threads without a lock: `append` and `next` are atomic.
     """
 
     def __init__(self, *, kept: int = KEPT, clock: Callable[[], float] = time.time) -> None:
-        self._common: deque[Entry] = deque(maxlen=kept)
         self._rare: deque[Entry] = deque(maxlen=kept)
+        self._jobs: deque[Entry] = deque(maxlen=kept)
+        self._clients: deque[Entry] = deque(maxlen=kept)
+        self._refusals: deque[Entry] = deque(maxlen=kept)
         self._numbers = itertools.count(1)
         self._clock = clock
 
@@ -58,36 +63,44 @@ class Journal:
         self._keep(run)
 
     def _keep(self, what: Happening | JobStep | JobRun) -> None:
-        ring = self._rare if is_rare(what) else self._common
-        ring.append(Entry(next(self._numbers), self._clock(), what))
+        self._ring(what).append(Entry(next(self._numbers), self._clock(), what))
+
+    def _ring(self, what: Happening | JobStep | JobRun) -> deque[Entry]:
+        match what:
+            case JobStep():
+                return self._rare if what.step in RARE_STEPS else self._jobs
+            case JobRun():
+                return self._rare if what.ended in RARE_STEPS else self._jobs
+            case Published():
+                return self._jobs
+        return self._refusals if is_refusal(what) else self._clients
 
     def since(self, number: int) -> Sequence[Entry]:
         """What came after that entry and is still there, oldest first."""
-        newer = [entry for ring in (self._common, self._rare) for entry in _newer(ring, number)]
-        return sorted(newer, key=_number)
+        rings = (self._rare, self._jobs, self._clients, self._refusals)
+        return sorted((entry for ring in rings for entry in _newer(ring, number)), key=_number)
 
     def newest(self, number: int, most: int) -> tuple[Sequence[Entry], int]:
-        """At most so many of what came after that entry, oldest first: what is rare, then the newest; and the
-        number of the newest. It costs what it gives, however much has happened."""
-        rare = _newer(self._rare, number, most)
-        common = _newer(self._common, number, most)
-        latest = max([number, *(ring[0].number for ring in (rare, common) if ring)])
-        return sorted([*rare, *common[: most - len(rare)]], key=_number), latest
+        """At most so many of what came after that entry, oldest first: jobs that need a look, some refusals,
+        then the newest; and the number of the newest. It costs what it gives, however much has happened."""
+        rings = (self._rare, self._jobs, self._clients, self._refusals)
+        rare, *others, refusals = (_newer(ring, number, most) for ring in rings)
+        common = sorted((entry for ring in others for entry in ring), key=_number, reverse=True)
+        latest = max([number, *(ring[0].number for ring in (rare, common, refusals) if ring)])
+        room = most - len(rare)
+        told = min(len(refusals), max(room // REFUSAL_SHARE, room - len(common)))
+        return sorted([*rare, *common[: room - told], *refusals[:told]], key=_number), latest
 
     def way(self, job: str) -> Sequence[Entry]:
         """All that is still known of a job, oldest first."""
         return [entry for entry in self.since(0) if getattr(entry.what, "job", "") == job]
 
 
-def is_rare(what: Happening | JobStep | JobRun) -> bool:
-    """Whether somebody may want to look at it: a refusal, a failure."""
-    if type(what) is JobStep:
-        return what.step in RARE_STEPS
-    if type(what) is JobRun:
-        return what.ended in RARE_STEPS
+def is_refusal(what: Happening | JobStep | JobRun) -> bool:
+    """Whether something was refused to a client or a caller."""
     if type(what) is ApiCalled:
-        return what.status >= 400 and what.app_id != ""
-    return type(what) in RARE
+        return what.status >= 400
+    return type(what) in REFUSALS
 
 
 def _newer(ring: deque[Entry], number: int, most: int = KEPT) -> list[Entry]:

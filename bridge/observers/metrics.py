@@ -6,9 +6,11 @@ No label holds a text that a client or a job chose: channels, events and reasons
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -164,7 +166,10 @@ class TallyCollector(Collector):
 
 
 class MetricsAccess:
-    """Who may scrape: these addresses, but not through a proxy, and whoever bears the token."""
+    """Who may scrape: these addresses, but not through a proxy, and whoever bears the token.
+
+    A proxy on this machine has its address. It gives itself away by what it adds, by the Host that its
+    clients asked for, or by HTTP/1.0, which nginx speaks where it is told nothing else."""
 
     def __init__(self, addresses: Sequence[str], token: Secret | None) -> None:
         self._addresses = frozenset(addresses)
@@ -174,8 +179,36 @@ class MetricsAccess:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self._token and hmac.compare_digest(given.encode(), self._token.reveal().encode()):
             return True
-        is_forwarded = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip"))
-        return not is_forwarded and request.client is not None and request.client.host in self._addresses
+        if request.client is None or request.client.host not in self._addresses:
+            return False
+        return not any(_forwards(name) for name in request.headers) and not _is_proxied(request)
+
+
+def _forwards(header: str) -> bool:
+    return header.startswith("x-forwarded-") or header in (
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "cf-connecting-ip",
+    )
+
+
+def _is_proxied(request: Request) -> bool:
+    """Whether a request of this machine was made for another that knows it by a name."""
+    if request.client is None or not _is_loopback(request.client.host):
+        return False
+    try:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return True
+    return not (host == "localhost" or _is_loopback(host)) or request.scope.get("http_version") == "1.0"
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
 
 
 def metrics_route(collector: Collector, access: MetricsAccess) -> Route:
@@ -187,7 +220,10 @@ def metrics_route(collector: Collector, access: MetricsAccess) -> Route:
 
     async def metrics(request: Request) -> Response:
         if not access.allows(request):
-            raise HTTPException(403, "see metrics_token and metrics_addresses")
+            raise HTTPException(
+                403,
+                "from here, or through a proxy, this needs the token: see metrics_token, metrics_addresses",
+            )
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return Route("/metrics", metrics)

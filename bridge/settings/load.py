@@ -55,6 +55,7 @@ class Settings:
     ssl_key: str | None
     dashboard_path: str
     dashboard_password: Secret | None
+    dashboard_link_secret: Secret | None
     dashboard_origins: tuple[str, ...]
     enable_statistics: bool
     create_statistics_table: bool
@@ -152,6 +153,15 @@ class Settings:
                 "to bridge.toml",
             )
         return tuple(apps.values())
+
+    def link_secret(self) -> Secret | None:
+        """What signs links to the dashboard: its own secret, else that of the default connection's app, else
+        none. The secrets of other apps open nothing."""
+        broadcasting = self.laravel.broadcasting()
+        default = broadcasting.connections.get(broadcasting.default)
+        if self.dashboard_link_secret or default is None or default.driver not in ("pusher", "reverb"):
+            return self.dashboard_link_secret
+        return default.secret if default.secret and not _missing(default) else None
 
     def _app(self, connection: BroadcastConnection) -> AppSettings:
         return AppSettings(

@@ -163,6 +163,8 @@ SETTINGS: tuple[Setting, ...] = (
             app_keys=("websockets.path", "websockets.dashboard.path")),
     Setting("dashboard_password", _secret, None, "Password of the debug page; without one it stays closed.",
             renewed=True),
+    Setting("dashboard_link_secret", _secret, None, "Secret that signs links to it.",
+            "the secret of the default broadcast connection's app", renewed=True),
     Setting("dashboard_origins", words, (),
             "Origins (`https://…`) whose page it may be, where a proxy changes the Host header.", "its own",
             renewed=True),

@@ -68,7 +68,7 @@ async def serve(port: int) -> None:
     dashboard = Dashboard(
         path="dashboard",
         node=node,
-        access=Access(password=None, secrets=(), is_open=True),
+        access=Access(password=None, link_secret=None, is_open=True),
         feed=Feed(journal, chart, summary, is_over=lambda: node.is_draining),
         journal=journal,
         backstage=Nobody(),

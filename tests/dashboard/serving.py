@@ -89,6 +89,7 @@ def serving(folder: Path, **settings: str) -> Iterator[Served]:
         "host": "127.0.0.1",
         "port": "0",
         "log_level": "info",
+        "statistics_interval": "1000000",  # none by the clock, unless a test wants it
         **settings,
     }
     env = environment(**{f"BRIDGE_{name.upper()}": value for name, value in given.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -10,7 +11,17 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from bridge.dashboard.access import ALL_FAILURES, COOKIE, FAILURES, LIFE, LONGEST_LINK, WINDOW, Access
+from bridge.dashboard.access import (
+    BROWSER_COOKIE,
+    COOKIE,
+    FORGIVEN,
+    FREE,
+    LIFE,
+    LONGEST_LINK,
+    LONGEST_WAIT,
+    MOST,
+    Access,
+)
 from bridge.secret import Secret
 
 NOW = 1_800_000_000.0
@@ -27,7 +38,7 @@ class Clock:
 def access(clock: Clock | None = None, *, word: str | None = "right", is_open: bool = False) -> Access:
     return Access(
         password=Secret(word) if word else None,
-        secrets=[SECRET],
+        link_secret=SECRET,
         is_open=is_open,
         origins=["https://ws.example.com"],
         clock=clock or Clock(),
@@ -38,10 +49,13 @@ def request(
     headers: Mapping[str, str] | None = None,
     *,
     cookie: str = "",
+    browser: str = "",
     host: str = "ws.local:6001",
     address: str = "10.0.0.9",
 ) -> Request:
-    given = {"host": host, **(headers or {}), **({"cookie": f"{COOKIE}={cookie}"} if cookie else {})}
+    cookies = {COOKIE: cookie, BROWSER_COOKIE: browser}
+    sent = "; ".join(f"{name}={value}" for name, value in cookies.items() if value)
+    given = {"host": host, **(headers or {}), **({"cookie": sent} if sent else {})}
     raw = [(name.encode(), value.encode()) for name, value in given.items()]
     scope = {
         "type": "http", "method": "POST", "path": "/", "headers": raw, "client": (address, 1),
@@ -54,15 +68,26 @@ def status(error: pytest.ExceptionInfo[HTTPException]) -> int:
     return error.value.status_code
 
 
-def link(expires: float, secret: str = SECRET.reveal()) -> str:
-    text = f"bridge-dashboard:{expires:.0f}"
-    return f"{expires:.0f}.{hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()}"
+def link(expires: float, secret: str = SECRET.reveal(), nonce: str = "") -> str:
+    parts = [f"{expires:.0f}", *([nonce] if nonce else [])]
+    text = f"bridge-dashboard:{':'.join(parts)}"
+    return ".".join([*parts, hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()])
+
+
+def logged_in(door: Access, **given: str) -> str:
+    return door.log_in(request(**given), "right")[0]  # type: ignore[arg-type]
+
+
+def refused(door: Access, word: str = "wrong", **given: str) -> int:
+    with pytest.raises(HTTPException) as error:
+        door.log_in(request(**given), word)  # type: ignore[arg-type]
+    return error.value.status_code
 
 
 def test_the_password_opens_a_session_that_ends() -> None:
     clock = Clock()
     door = access(clock)
-    cookie = door.log_in(request(), "right")
+    cookie = logged_in(door)
     assert door.session(request(cookie=cookie)) is not None
     clock.now += LIFE - 1
     assert door.session(request(cookie=cookie)) is not None
@@ -70,10 +95,45 @@ def test_the_password_opens_a_session_that_ends() -> None:
     assert door.session(request(cookie=cookie)) is None
 
 
-def test_a_session_outlives_a_restart_and_not_a_change_of_the_password() -> None:
-    cookie = access().log_in(request(), "right")
-    assert access().session(request(cookie=cookie)) is not None
-    assert access(word="other").session(request(cookie=cookie)) is None
+def test_no_two_sessions_are_alike_and_none_can_be_made_from_the_secrets() -> None:
+    door, twin = access(), access()
+    cookies = {logged_in(door), logged_in(door), logged_in(twin)}
+    assert len(cookies) == 3
+    assert twin.session(request(cookie=logged_in(door))) is None
+    tokens = {door.require(request(cookie=logged_in(door))).csrf for _ in range(3)}
+    assert len(tokens) == 3
+
+
+def test_logging_out_ends_the_session_and_no_other() -> None:
+    door = access()
+    mine, other = logged_in(door), logged_in(door)
+    door.log_out(request(cookie=mine))
+    assert door.session(request(cookie=mine)) is None
+    assert door.session(request(cookie=other)) is not None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"password": Secret("other"), "link_secret": SECRET},
+        {"password": None, "link_secret": SECRET},
+        {"password": Secret("right"), "link_secret": Secret("new")},
+    ],
+)
+def test_a_changed_password_or_link_secret_ends_all_sessions(changed: dict[str, Secret | None]) -> None:
+    door = access()
+    cookies = [logged_in(door), door.follow_link(request(), link(NOW + 60)) or ""]
+    door.use(password=Secret("right"), link_secret=SECRET, origins=["https://other.example"])
+    assert all(door.session(request(cookie=cookie)) for cookie in cookies)
+    door.use(**changed, origins=())
+    assert not any(door.session(request(cookie=cookie)) for cookie in cookies)
+
+
+def test_no_more_sessions_are_kept_than_anybody_needs() -> None:
+    door = access()
+    cookies = [logged_in(door) for _ in range(MOST + 1)]
+    assert door.session(request(cookie=cookies[0])) is None
+    assert door.session(request(cookie=cookies[-1])) is not None
 
 
 @pytest.mark.parametrize(
@@ -88,42 +148,114 @@ def test_where_there_is_no_password_none_is_right() -> None:
         with pytest.raises(HTTPException) as error:
             access(word=None).log_in(request(), password)
         assert status(error) == 403
+    assert Access(password=None, link_secret=None).is_closed
+    assert not access(word=None).is_closed
 
 
-def test_after_some_wrong_passwords_an_address_must_wait_and_others_need_not() -> None:
+def test_wrong_passwords_slow_down_their_sender_and_nobody_else() -> None:
     clock = Clock()
     door = access(clock)
-    for _ in range(FAILURES):
-        with pytest.raises(HTTPException) as error:
-            door.log_in(request(), "wrong")
-        assert status(error) == 403
+    session = logged_in(door)
+    assert [refused(door) for _ in range(FREE)] == [403] * FREE
+    assert refused(door, "right") == 429
+    assert door.session(request(cookie=session)) is not None
+    assert logged_in(door, address="10.0.0.10")
+    clock.now += 1
+    assert refused(door) == 403
+    clock.now += 1
+    assert refused(door, "right") == 429
+    clock.now += 1
+    assert logged_in(door)
+    assert refused(door) == 403, "it starts again"
+
+
+def test_the_wait_grows_up_to_a_minute_and_is_told() -> None:
+    clock = Clock()
+    door = access(clock)
+    for _ in range(FREE + 20):
+        assert refused(door) == 403
+        clock.now += LONGEST_WAIT
+    assert refused(door) == 403
     with pytest.raises(HTTPException) as error:
         door.log_in(request(), "right")
-    assert status(error) == 429
-    assert door.log_in(request(address="10.0.0.10"), "right")
-    clock.now += WINDOW + 1
-    assert door.log_in(request(), "right")
+    assert (status(error), error.value.headers) == (429, {"Retry-After": f"{LONGEST_WAIT:.0f}"})
+    clock.now += FORGIVEN + 1
+    assert [refused(door) for _ in range(FREE)] == [403] * FREE
 
 
-def test_guesses_from_many_addresses_are_slowed_down_too() -> None:
+def test_a_browser_that_logged_in_once_waits_for_nobody_behind_the_same_proxy() -> None:
     door = access()
-    for number in range(ALL_FAILURES):
-        with pytest.raises(HTTPException):
-            door.log_in(request(address=f"10.0.1.{number}"), "wrong")
-    with pytest.raises(HTTPException) as error:
-        door.log_in(request(address="10.0.2.1"), "right")
-    assert status(error) == 429
+    cookie, browser = door.log_in(request(), "right")
+    assert [refused(door) for _ in range(FREE)] == [403] * FREE
+    assert refused(door, "right") == 429
+    door.log_out(request(cookie=cookie))
+    again, same = door.log_in(request(browser=browser), "right")
+    assert (door.session(request(cookie=again)) is not None, same) == (True, browser)
+    assert [refused(door, browser=browser) for _ in range(FREE)] == [403] * FREE
+    assert refused(door, "right", browser=browser) == 429
+    assert refused(door, "right", browser="x" * 43) == 429, "what was never given out is no browser"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "waits"),
+    [
+        (["2001:db8::1", "2001:db8::2:0:0:3"], True), (["2001:db8::1", "2001:db8:0:1::1"], False),
+        (["::ffff:10.0.0.9", "10.0.0.9"], True), (["10.0.0.8", "10.0.0.9"], False),
+    ],
+)  # fmt: skip
+def test_a_network_of_ipv6_is_one_sender(addresses: list[str], waits: bool) -> None:
+    door = access()
+    for _ in range(FREE):
+        refused(door, address=addresses[0])
+    assert refused(door, address=addresses[1]) == (429 if waits else 403)
 
 
 def test_a_link_signed_by_the_app_opens_a_session_until_it_ends() -> None:
     door = access(word=None)
-    cookie = door.follow_link(link(NOW + 60))
+    cookie = door.follow_link(request(), link(NOW + 60))
     assert cookie is not None
     assert door.session(request(cookie=cookie)) is not None
-    assert door.follow_link(link(NOW)) is None
-    assert door.follow_link(link(NOW + LONGEST_LINK + 1)) is None
-    assert door.follow_link(link(NOW + 60, "another secret")) is None
-    assert door.follow_link(cookie) is None
+    assert door.follow_link(request(), link(NOW)) is None
+    assert door.follow_link(request(), link(NOW + LONGEST_LINK + 1)) is None
+    assert door.follow_link(request(), link(NOW + 60, "another secret")) is None
+    assert door.follow_link(request(), cookie) is None
+
+
+def test_a_link_is_good_once_and_those_of_one_second_differ_by_their_nonce() -> None:
+    clock = Clock()
+    door = access(clock, word=None)
+    texts = [link(NOW + 60), link(NOW + 60, nonce="a-_9"), link(NOW + 60, nonce="b")]
+    assert all(door.follow_link(request(), text) for text in texts)
+    clock.now += 59
+    assert not any(door.follow_link(request(), text) for text in texts)
+    # what was signed as one text is no other link
+    moved = texts[1].replace(".a-_9.", ".")
+    assert door.follow_link(request(), moved) is None
+
+
+def test_log_ins_and_links_are_told_with_the_address_and_refusals_cannot_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    door = access()
+    with caplog.at_level("INFO"):
+        cookie = logged_in(door)
+        door.log_out(request(cookie=cookie))
+        refused(door, "hunter2")
+        good = link(NOW + 60, nonce="n")
+        door.follow_link(request(), good)
+        for _ in range(100):
+            door.follow_link(request(), good)
+            with contextlib.suppress(HTTPException):
+                door.log_in(request(), "hunter2")
+    said = [record.getMessage() for record in caplog.records]
+    assert said[:5] == [
+        "dashboard: logged in", "dashboard: logged out", "dashboard: log-in refused", "dashboard: link used",
+        "dashboard: link refused",
+    ]  # fmt: skip
+    assert len(said) <= 5 + 2 * FREE
+    assert {vars(record)["address"] for record in caplog.records} == {"10.0.0.9"}
+    told = "".join(str(vars(record)) for record in caplog.records)
+    assert not any(secret in told for secret in ("hunter2", "right", cookie, good))
 
 
 @pytest.mark.parametrize(
@@ -135,10 +267,10 @@ def test_the_demo_is_open_by_a_name_of_this_machine_only(host: str, is_session: 
 
 def test_a_change_needs_the_token_of_the_same_session() -> None:
     door = access()
-    cookie, other = door.log_in(request(), "right"), door.log_in(request(), "right") + ""
+    cookie, other = logged_in(door), logged_in(door)
     session = door.require(request(cookie=cookie))
-    assert door.require_change(request({"x-csrf-token": session.csrf}, cookie=other)) == session
-    for token in ("", "x", "ä"):
+    assert door.require_change(request({"x-csrf-token": session.csrf}, cookie=cookie)) == session
+    for token in ("", "x", "ä", door.require(request(cookie=other)).csrf):
         with pytest.raises(HTTPException) as error:
             door.require_change(request({"x-csrf-token": token}, cookie=cookie))
         assert status(error) == 403

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -48,8 +48,8 @@ class Shown:
     def observe(self, happening: Happening) -> None:
         self.journal.observe(happening)
 
-    def page(self) -> aclosing[AsyncIterator[bytes]]:  # type: ignore[type-var]
-        return aclosing(self.feed.frames())  # type: ignore[type-var]
+    def page(self) -> aclosing[AsyncGenerator[bytes, None]]:
+        return aclosing(self.feed.frames())
 
 
 async def sent(page: AsyncIterator[bytes]) -> bytes:

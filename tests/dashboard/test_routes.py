@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import re
+import socket
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -84,15 +85,95 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(served: Served) 
     assert "secure" in behind_tls.headers["set-cookie"].lower()
 
 
-def test_a_link_of_the_app_opens_it_without_password(served: Served) -> None:
+def link(secret: str, nonce: str = "n") -> str:
     expires = f"{time.time() + 60:.0f}"
-    text = f"bridge-dashboard:{expires}"
-    signature = hmac.new(served.app.secret.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()
+    text = f"bridge-dashboard:{expires}:{nonce}"
+    return f"{expires}.{nonce}.{hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()}"
+
+
+def test_a_link_of_the_app_opens_it_without_password_once(served: Served) -> None:
+    token = link(served.app.secret.reveal())
     client = served.client()
-    answer = client.get(BASE, params={"token": f"{expires}.{signature}"})
+    assert "Overview" not in served.client().get(BASE, params={"token": f"{token[:-1]}x"}).text
+    assert served.client().head(BASE, params={"token": token}).status_code == 200, "it uses nothing up"
+    answer = client.get(BASE, params={"token": token})
     assert (answer.status_code, answer.headers["location"]) == (303, BASE)
     assert "Overview" in client.get(BASE).text
-    assert "Overview" not in served.client().get(BASE, params={"token": f"{expires}.{signature[:-1]}x"}).text
+    assert "Overview" not in served.client().get(BASE, params={"token": token}).text
+
+
+def test_only_the_default_connection_or_the_secret_of_links_signs_links(tmp_path: Path) -> None:
+    apps = json.dumps([{"id": "second", "key": "second-key", "secret": "second-secret"}])
+    with serving(tmp_path, apps=apps) as served:
+        client = served.client()
+        assert client.get(BASE, params={"token": link("second-secret")}).status_code == 200
+        assert client.get(f"{BASE}/api/session").status_code == 401
+        assert client.get(BASE, params={"token": link(served.app.secret.reveal())}).status_code == 303
+    (own := tmp_path / "own").mkdir()
+    with serving(own, dashboard_link_secret="of links", dashboard_password="") as served:
+        client = served.client()
+        assert client.get(BASE, params={"token": link(served.app.secret.reveal())}).status_code == 403
+        assert client.get(BASE, params={"token": link("of links")}).status_code == 303
+
+
+def test_logging_out_ends_the_session_for_whoever_has_its_cookie(served: Served) -> None:
+    person = served.logged_in()
+    thief = served.client()
+    thief.cookies = httpx.Cookies(person.cookies)
+    assert thief.get(f"{BASE}/api/session").status_code == 200
+    with thief.stream("GET", f"{BASE}/api/feed") as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        assert person.post(f"{BASE}/logout", json={}).status_code == 200
+        assert sum(1 for _ in lines) < 100, "the stream ends too"
+    assert thief.get(f"{BASE}/api/session").status_code == 401
+
+
+def test_what_is_done_at_the_dashboard_is_in_the_log_with_the_address(served: Served) -> None:
+    person = served.logged_in()
+    fields = {"appId": "demo", "channel": "audited", "event": "seen", "data": '{"pin": "no-audit-of-data"}'}
+    person.post(f"{BASE}/event", json=fields)
+    person.post(f"{BASE}/api/jobs", json=fields)
+    person.post(f"{BASE}/auth", json={"socket_id": "1.2", "channel_name": "private-audited"},
+                headers={"X-App-ID": "demo"})  # fmt: skip
+    served.client().post(f"{BASE}/login", json={"password": "wrong word"})
+    person.post(f"{BASE}/logout", json={})
+    told = served.log.read_text()
+    for line in (
+        r'info dashboard: logged in address="127\.0\.0\.1"',
+        r'info dashboard: event sent address="127\.0\.0\.1" app="demo" channel="audited" event="seen"',
+        r'info dashboard: job sent address="127\.0\.0\.1" app="demo" channel="audited" event="seen" job="',
+        r'info dashboard: subscription signed address="127\.0\.0\.1" app="demo" channel="private-audited"',
+        r'warning dashboard: log-in refused address="127\.0\.0\.1" wrong_passwords=1',
+        r'info dashboard: logged out address="127\.0\.0\.1"',
+    ):
+        assert re.search(line, told), line
+    assert "wrong word" not in told
+    assert "no-audit-of-data" not in told
+
+
+def test_a_body_that_is_cut_off_is_no_fault_of_ours(served: Served) -> None:
+    url = httpx.URL(served.address)
+    with socket.create_connection((url.host, url.port or 0)) as client:
+        head = f"POST {BASE}/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{{"
+        client.sendall(head.encode())
+        time.sleep(0.1)
+    assert served.client().get("/up").status_code == 200
+    assert "Traceback" not in served.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"app_id": "\ud800"}, {"app_id": "demo", "secret": "\udfff"}, {"password": "\ud800"},
+        {"app_id": "demo", "x": [{"\ud800": 1}]},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["statistics", "login"])
+def test_half_a_character_is_refused(served: Served, path: str, fields: dict[str, Any]) -> None:
+    body = json.dumps(fields).encode()
+    answer = served.client().post(f"{BASE}/{path}", content=body)
+    assert (answer.status_code, "surrogate" in answer.text) == (400, True)
 
 
 def test_a_change_without_the_token_or_from_another_site_is_refused(served: Served) -> None:
@@ -257,6 +338,8 @@ def test_statistics_are_taken_from_whom_knows_the_secret_and_answered_as_the_old
         ).status_code
         == 422
     )
+    endless = {**row, "secret": secret, "api_message_count": float("inf")}
+    assert client.post(f"{BASE}/statistics", content=json.dumps(endless)).status_code == 422
     assert client.post(f"{BASE}/statistics", data={**row, "secret": secret}).text == "ok"
     answer = served.logged_in().get(f"{BASE}/api/demo/statistics").json()
     assert set(answer) == {"peak_connections", "websocket_message_count", "api_message_count"}
@@ -276,6 +359,10 @@ def test_metrics_are_for_this_machine_and_for_whom_bears_the_token(tmp_path: Pat
         assert 'bridge_jobs_total{step="delivered"} 1.0' in text
         assert 'bridge_queue_jobs{queue="default",state="pending"}' in text
         assert job not in text
+        for told in ({"Host": "ws.example.com"}, {"Host": "bridge"}, {"Via": "1.1 x"}, {"Host": "[::1"}):
+            assert client.get("/metrics", headers=told).status_code in (400, 403), told
+        assert "403" in bare_nginx(served.address)
+        assert client.get("/metrics", headers={"Host": "localhost:9"}).status_code == 200
         proxied = {"X-Forwarded-For": "203.0.113.7"}
         assert client.get("/metrics", headers=proxied).status_code == 403
         assert client.get("/metrics", headers={**proxied, "Authorization": "Bearer x"}).status_code == 403
@@ -283,6 +370,16 @@ def test_metrics_are_for_this_machine_and_for_whom_bears_the_token(tmp_path: Pat
             client.get("/metrics", headers={**proxied, "Authorization": "Bearer of-metrics"}).status_code
             == 200
         )
+
+
+def bare_nginx(address: str) -> str:
+    """The first line of the answer to what `proxy_pass` alone sends: HTTP/1.0, and nothing of the client."""
+    url = httpx.URL(address)
+    with socket.create_connection((url.host, url.port or 0)) as proxy:
+        proxy.sendall(
+            f"GET /metrics HTTP/1.0\r\nHost: {url.netloc.decode()}\r\nConnection: close\r\n\r\n".encode()
+        )
+        return proxy.makefile().readline()
 
 
 def _counted(client: httpx.Client) -> str:

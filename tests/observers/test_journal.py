@@ -5,9 +5,21 @@ from __future__ import annotations
 import threading
 from typing import get_args
 
+import pytest
+
 from bridge.dashboard.rows import _ROWS, row
-from bridge.observers.journal import UNTOLD, Entry, Journal, is_rare
-from bridge.pusher.happenings import ApiCalled, Connected, Happening, Received, SubscriptionRefused
+from bridge.observers.journal import UNTOLD, Entry, Journal
+from bridge.pusher.happenings import (
+    ApiCalled,
+    Connected,
+    ConnectionRefused,
+    Cut,
+    Happening,
+    MessageRefused,
+    Published,
+    Received,
+    SubscriptionRefused,
+)
 from bridge.queues.steps import JobRun, JobStep
 
 
@@ -46,23 +58,59 @@ def test_the_oldest_goes_first_and_what_is_rare_is_not_washed_away() -> None:
     assert [entry.number for entry in journal.since(0)] == [1, *range(92, 102)]
 
 
-def test_a_refused_call_of_an_app_is_rare_and_its_row_says_why_while_a_strangers_is_not() -> None:
-    def call(app_id: str, status: int, reason: str = "") -> ApiCalled:
-        return ApiCalled(
-            app_id=app_id, method="POST", path="/events", status=status, seconds=0.001, reason=reason
-        )
+def called(status: int, app_id: str = "app-id", reason: str = "") -> ApiCalled:
+    return ApiCalled(
+        app_id=app_id, method="POST", path="/events", status=status, seconds=0.001, reason=reason
+    )
 
-    refused = call("app-id", 401, "the signature is wrong")
-    assert is_rare(refused)
-    assert not is_rare(call("app-id", 200))
-    assert not is_rare(call("", 404))
-    shown = row(Entry(1, 0.0, refused))
+
+def published(job: str) -> Published:
+    return Published(
+        app_id="1", channels=("c",), name="E", data="{}", socket_id=None, origin="queue", receivers=1, job=job
+    )
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        called(401), called(404, app_id=""), REFUSED, connected(1),
+        ConnectionRefused(app_id="", code=4001),
+        MessageRefused(app_id="1", socket_id="1.1", code=4301, reason="fast"),
+        Cut(app_id="1", socket_id="1.1", reason="slow"),
+    ],
+)  # fmt: skip
+def test_what_anybody_may_send_pushes_out_nothing_of_jobs(flood: Happening) -> None:
+    journal = Journal(kept=10)
+    for told in (step("reserved"), step("resolved"), step("failed")):
+        journal.step(told)
+    journal.observe(published("7"))
+    for _ in range(1_000):
+        journal.observe(flood)
+    kept = [entry.what for entry in journal.since(0)][:4]
+    assert kept == [step("reserved"), step("resolved"), step("failed"), published("7")]
+    first = [entry.what for entry in journal.newest(0, 12)[0]]
+    assert step("failed") in first
+
+
+def test_a_flood_of_refusals_leaves_room_for_the_rest_on_the_page() -> None:
+    journal = Journal()
+    for number in range(20):
+        journal.observe(connected(number))
+    for _ in range(500):
+        journal.observe(REFUSED)
+    shown = [entry.what for entry in journal.newest(0, 20)[0]]
+    assert (shown.count(REFUSED), len(shown)) == (5, 20)
+    assert len(journal.newest(20, 20)[0]) == 20, "all of them, where there is nothing else"
+
+
+def test_a_refused_call_says_why() -> None:
+    shown = row(Entry(1, 0.0, called(401, reason="the signature is wrong")))
     assert (shown["tone"], shown["why"]) == ("bad", "the signature is wrong")
 
 
 def test_the_newest_are_what_is_rare_and_then_the_rest_and_the_others_are_counted() -> None:
     journal = Journal()
-    journal.observe(REFUSED)
+    journal.step(step("failed"))
     for number in range(20):
         journal.observe(connected(number))
     entries, latest = journal.newest(0, 4)
