@@ -266,7 +266,7 @@ def _scoped_property(self: Lower, tree: Tree) -> n.Expression:
 
 def _class_constant(self: Lower, tree: Tree) -> n.Expression:
     parts = children_of(tree)
-    if len(parts) != 2 or parts[1].type != "name":
+    if len(parts) != 2 or parts[1].type != "name" or children_of(parts[1]):
         self.refuse(tree, "a class constant by a computed name")
     reference = self.class_reference(parts[0])
     name = text_of(parts[1])

@@ -17,7 +17,7 @@ from bridge.resolvers.ladder import Ladder
 from bridge.resolvers.resolution import Resolution
 
 APP = Path(__file__).parents[2] / "fixtures/payloads"
-RELEASES = ("8.83", "9.52", "10.50", "11.56", "12.67")
+RELEASES = ("8.83", "9.52", "10.50", "11.56", "12.67", "13.31")
 OUTCOMES = {
     "broadcast": "broadcast",
     "nothing_sent": "nothing",

@@ -22,7 +22,7 @@ from tests import services
 
 PAYLOADS = Path(__file__).parents[2] / "fixtures" / "payloads"
 PREFIX = "laravel_database_"
-RELEASES = ("8.83", "9.52", "10.50", "11.56", "12.67")
+RELEASES = ("8.83", "9.52", "10.50", "11.56", "12.67", "13.31")
 RETRY_AFTER = 90
 
 

@@ -35,7 +35,7 @@ def resolved(app: Path, release: str = "11.56", mapping: EventMapping | None = N
     return ladder.resolve(read_payload(row.payload))
 
 
-@pytest.mark.parametrize("release", ["9.52", "10.50", "11.56", "12.67"])
+@pytest.mark.parametrize("release", ["9.52", "10.50", "11.56", "12.67", "13.31"])
 def test_a_unique_event_is_resolved_natively_and_its_lock_is_ours_to_release(app: Path, release: str) -> None:
     resolution = resolved(app, release)
     assert (resolution.outcome, resolution.by, resolution.keeps_lock) == ("broadcast", "native", False)

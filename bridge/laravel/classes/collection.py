@@ -472,7 +472,9 @@ def _made(php: Evaluator, class_name: str, items: Value = None) -> PhpObject:
 
 
 def _wrapped(php: Evaluator, class_name: str, value: Value) -> PhpObject:
-    return collection(items_of(php, value) if arr.is_items(value) else PhpArray.of([value]), class_name)
+    if arr.is_items(value):
+        return collection(items_of(php, value), class_name)
+    return collection(PhpArray() if value is None else PhpArray.of([value]), class_name)
 
 
 def _times(php: Evaluator, class_name: str, count: Value, act: Value) -> PhpObject:

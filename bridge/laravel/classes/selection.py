@@ -21,6 +21,7 @@ from bridge.laravel.classes.items import (
     like,
     listed,
     model_key,
+    release,
     retriever,
     same_model,
     with_items,
@@ -294,7 +295,7 @@ def _sort_by(*, reverse: bool) -> Act:
     ) -> PhpObject:
         items = held_items(php, subject)
         if isinstance(by, PhpArray):
-            return listed(subject, _sorted_by_many(php, items, by).values())
+            return _sorted_by_many(php, subject, by, options, downwards=reverse)
         get = retriever(php, by)
         found = PhpArray((key, get(item, key)) for key, item in list(items.items()))
         name = "arsort" if flag(php, descending) else "asort"
@@ -304,14 +305,23 @@ def _sort_by(*, reverse: bool) -> Act:
     return act
 
 
-def _sorted_by_many(php: Evaluator, items: PhpArray, comparisons: PhpArray) -> PhpArray:
-    """`sortBy([['name', 'asc'], 'age'])`: keys and directions."""
+def _sorted_by_many(
+    php: Evaluator, subject: PhpObject, comparisons: PhpArray, options: Value, *, downwards: bool
+) -> PhpObject:
+    """`sortBy([['name', 'asc'], 'age'])`: keys and directions. From 9.24 on items keep their keys, and
+    sortByDesc() turns the directions around in 10.48, not yet in 8.83."""
+    if options != SORT_REGULAR and release(php) >= (9, 0):
+        php.refuse("sortBy() with several rules and options")
+    if downwards and (9, 0) <= release(php) < (10, 48):
+        php.refuse("sortByDesc() with several rules, in which Laravel's releases differ,")
     rules: list[tuple[Value, bool]] = []
     for comparison in comparisons.values():
-        parts = list(comparison.values()) if isinstance(comparison, PhpArray) else [comparison]
-        if not parts or not isinstance(parts[0], bytes):
+        parts = comparison if isinstance(comparison, PhpArray) else PhpArray.of([comparison])
+        key, direction = parts.get(0), parts.get(1, True)
+        if not isinstance(key, bytes) or not isinstance(direction, bool | bytes):
             php.refuse("this rule of sortBy()")
-        rules.append((parts[0], len(parts) < 2 or parts[1] is True or parts[1] == b"asc"))
+        ascending = direction is True or direction == b"asc"
+        rules.append((key, ascending and not (downwards and release(php) >= (10, 48))))
 
     def compare(arguments: Sequence[Value]) -> Value:
         for key, ascending in rules:
@@ -321,7 +331,9 @@ def _sorted_by_many(php: Evaluator, items: PhpArray, comparisons: PhpArray) -> P
                 return order
         return 0
 
-    return array_function(php, "usort", items, PhpClosure(compare))
+    keeps_keys = release(php) >= (9, 24)
+    by = "uasort" if keeps_keys else "usort"
+    return like(subject, array_function(php, by, held_items(php, subject), PhpClosure(compare)))
 
 
 def _sort_keys(name: str) -> Act:

@@ -14,7 +14,6 @@ from bridge.php.operators import (
     identical,
     is_numeric,
     multiply,
-    number_prefix,
     to_bool,
     to_int,
     to_string,
@@ -123,27 +122,23 @@ def _array_combine(php: Evaluator, keys: PhpArray, values: PhpArray) -> PhpArray
 def _range(php: Evaluator, start: Value, end: Value, step: int | float = 1) -> PhpArray:
     """Integers, floats and single letters; what 8.3 changed is refused."""
     if isinstance(start, bytes) and isinstance(end, bytes) and len(start) == len(end) == 1:
-        if start.isdigit() and end.isdigit():
-            start, end = int(start), int(end)
-        elif start.isdigit() or end.isdigit() or not isinstance(step, int) or step == 0:
+        if start.isdigit() or end.isdigit() or not isinstance(step, int) or step == 0:
             php.refuse("range() of these")
         else:
             codes = _steps(php, start[0], end[0], step)
             return PhpArray.of(bytes([code]) for code in codes)
-    bounds = [number_prefix(b)[0] if isinstance(b, bytes) and is_numeric(b) else b for b in (start, end)]
-    first, last = bounds
-    if isinstance(first, bool) or isinstance(last, bool):
-        php.refuse("range() of these")
-    if isinstance(first, int) and isinstance(last, int) and float(step).is_integer():
-        if isinstance(step, float) and not isinstance(start, bytes):
-            php.refuse("range() of integers with a float step (8.3 changed it)")
-        return PhpArray.of(_steps(php, first, last, int(step)))
-    if not isinstance(first, int | float) or not isinstance(last, int | float):
-        php.refuse("range() of these")
     if isinstance(start, bytes) or isinstance(end, bytes):
-        php.refuse("range() of float strings")
+        php.refuse("range() of strings (8.3 changed it)")
+    if isinstance(start, bool) or isinstance(end, bool):
+        php.refuse("range() of these")
+    if isinstance(start, int) and isinstance(end, int) and float(step).is_integer():
+        if isinstance(step, float):
+            php.refuse("range() of integers with a float step (8.3 changed it)")
+        return PhpArray.of(_steps(php, start, end, step))
+    if not isinstance(start, int | float) or not isinstance(end, int | float):
+        php.refuse("range() of these")
     by = abs(float(step))
-    low, high = float(first), float(last)
+    low, high = float(start), float(end)
     if by == 0 or not abs(high - low) >= by or not abs(high - low) / by < MAX_ENTRIES:
         php.refuse("range() with this step")
     count = int(abs(high - low) / by) + 1
