@@ -23,6 +23,20 @@ UNIQUE_BROADCAST_EVENT = "Illuminate\\Broadcasting\\UniqueBroadcastEvent"
 # Properties of the job that are empty for a plain broadcast.
 _ONLY_PHP = (("middleware", "job middleware"), ("chained", "a chain"), ("debounceOwner", "debouncing"))
 _EMPTY = (None, b"", PhpArray())
+# What stands in the payload of a broadcast, by whom: Laravel 8 to 13 (Queue::createPayload, the drivers,
+# Log/Context), Horizon's JobPayload, Telescope, and tracers, which put the job among what caused it.
+_KEYS = frozenset(
+    {
+        "uuid", "displayName", "job", "maxTries", "maxExceptions", "failOnTimeout", "backoff", "delay",
+        "timeout", "timeoutAt", "retryUntil", "data", "createdAt", "deleteWhenMissingModels", "id",
+        "attempts", "illuminate:log:context",
+        "type", "tags", "silenced", "pushedAt", "retry_of",
+        "telescope_uuid",
+        "sentry_trace_parent_data", "sentry_baggage_data", "sentry_publish_time",
+        "traceparent", "tracestate", "clockwork_id", "clockwork_parent_id",
+    }
+)  # fmt: skip
+_DATA = frozenset({"commandName", "command", "batchId"})
 
 Decrypt = Callable[[bytes], bytes]  # the text of data.command → the serialized command inside
 
@@ -65,6 +79,7 @@ class BroadcastEvent:
     version  of the app's Laravel; where it is not told, the newest that fits
     oldest   where it is not told, the oldest that fits; else the same
     only_php what it has that only Laravel itself can run; empty for nothing
+    foreign  what the app or a package has put into the payload, which may change what Laravel reads; likewise
     """
 
     payload: Payload
@@ -74,6 +89,7 @@ class BroadcastEvent:
     version: Version
     oldest: Version
     only_php: str = ""
+    foreign: str = ""
 
     @property
     def class_name(self) -> str:
@@ -161,9 +177,21 @@ def broadcast_event(
         version=newest,
         oldest=oldest,
         only_php=only_php(command),
+        foreign=foreign(payload.document),
     )
 
 
 def only_php(command: PhpObject) -> str:
     """What the job has that only Laravel itself can run; empty for nothing."""
     return ", ".join([what for name, what in _ONLY_PHP if command.get(name) not in _EMPTY])
+
+
+def foreign(document: Mapping[str, object]) -> str:
+    """The keys of a payload that Laravel does not write, such as `tenant_id`; empty for none.
+
+    Who puts them there may read them before the job runs, and change the database that it reads."""
+    data = document.get("data")
+    found = [*(document.keys() - _KEYS)]
+    if isinstance(data, dict):
+        found += [f"data.{key}" for key in data.keys() - _DATA]
+    return ", ".join(sorted(found))

@@ -20,6 +20,7 @@ from bridge.laravel.payload import (
     NotABroadcast,
     Payload,
     broadcast_event,
+    foreign,
     read_document,
 )
 from bridge.laravel.version import Version
@@ -76,8 +77,9 @@ class Ladder:
         common is read once for all. The call raises as `read_document` and `resolve` do."""
         jobs = [self._job(document) for document in documents]
         found = (job.found for job in jobs if isinstance(job, _Job))
-        events = (event for event in found if isinstance(event, BroadcastEvent) and not event.only_php)
-        self._prepare([event for event in events if event.class_name not in self._elsewhere])
+        events = (event for event in found if isinstance(event, BroadcastEvent))
+        ours = (event for event in events if not event.only_php and not event.foreign)
+        self._prepare([event for event in ours if event.class_name not in self._elsewhere])
         try:
             for job in jobs:
                 yield partial(self._decide, job)
@@ -92,7 +94,8 @@ class Ladder:
 
     def _read(self, payload: Payload) -> _Job:
         fit = self._shapes.fit(payload.command) if payload.handler == HANDLER else None
-        shortcut = self._shortcuts.get(fit.shape) if fit is not None else None
+        known = fit is not None and not foreign(payload.document)
+        shortcut = self._shortcuts.get(fit.shape) if fit is not None and known else None
         return _Job(payload, fit, shortcut or self._found(payload, fit))
 
     def _found(self, payload: Payload, fit: Fit | None) -> BroadcastEvent | Resolution:
@@ -166,6 +169,9 @@ class Ladder:
         for rung in self._rungs:
             if event.only_php and rung.name != "php":
                 reasons.append(f"{rung.name}: the job has {event.only_php}")
+                continue
+            if event.foreign and rung.name in _EVALUATING:
+                reasons.append(f"{rung.name}: the payload has {event.foreign}, which Laravel does not write")
                 continue
             if rung.name == "php":
                 self._prepare(())  # it takes its time, and may write

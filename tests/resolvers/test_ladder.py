@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -73,6 +74,39 @@ def test_what_only_laravel_runs_goes_to_php_alone() -> None:
     native, php = Step("native", Answer(calls=(CALL,))), Step("php", Answer(calls=(CALL,)))
     found = climb(native, php, payload=job(EVENT, command={"middleware": PhpArray.of([EVENT])}))
     assert (found.by, native.asked) == ("php", [])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"tenant_id": "b"},
+        {"tenantId": None},
+        {"Tags": []},
+        {"data": {"commandName": "x", "command": "", "tenant": 1}},
+    ],
+)
+def test_a_payload_with_keys_that_laravel_does_not_write_is_not_evaluated(
+    document: dict[str, object],
+) -> None:
+    payload = json.loads(job(EVENT))
+    merged = {**payload, **document}
+    if "data" in document:
+        merged["data"] = {**payload["data"], "tenant": 1}
+    text = json.dumps(merged).encode()
+    framework, native = Step("framework", Answer(calls=(CALL,))), Step("native", Answer(calls=(CALL,)))
+    php = Step("php", Answer(calls=(CALL,)))
+    assert climb(framework, native, php, payload=text).by == "php"
+    alone = climb(framework, native, payload=text)
+    assert (alone.outcome, framework.asked, native.asked) == ("refused", [], [])
+    assert "which Laravel does not write" in alone.why
+    assert climb(Step("mapping", Answer(calls=(CALL,))), native, payload=text).by == "mapping"
+
+
+def test_keys_of_laravel_horizon_and_tracers_are_not_foreign() -> None:
+    keys = ["createdAt", "delay", "deleteWhenMissingModels", "id", "attempts", "illuminate:log:context"]
+    keys += ["type", "tags", "silenced", "pushedAt", "telescope_uuid", "sentry_trace_parent_data"]
+    payload = job(EVENT, **dict.fromkeys(keys))
+    assert climb(Step("native", Answer(calls=(CALL,))), payload=payload).by == "native"
 
 
 def test_releases_that_would_differ_are_refused_and_the_setting_named() -> None:

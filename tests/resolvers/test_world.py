@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.laravel.source import AppSource
 from bridge.php.evaluate import Evaluator
+from bridge.php.values import PhpObject
 from bridge.resolvers.world import AppWorld, Worlds
 from bridge.rooms import build_ladder, known_to
-from tests.laravel.models.app import App, Case, app
+from tests.laravel.models.app import App, Case, app, job
 
 PROVIDER = """
     namespace App\\Providers;
@@ -161,6 +163,17 @@ def test_a_macro_of_the_apps_own_is_refused(own: App) -> None:
     whole(case, "\\Illuminate\\Support\\Str::shout('x')")
     booting(case, "\\Illuminate\\Support\\Str::macro('shout', fn ($text) => 'x');")
     assert "Str::shout()" in case.refused()
+
+
+def test_a_job_of_a_tenant_does_not_take_the_short_way_of_the_others(own: App) -> None:
+    case = Case(own)
+    case.event("public $id;")
+    plain = job(PhpObject(case.name("Sent"), {b"id": 7}))
+    tenant = job(PhpObject(case.name("Sent"), {b"id": 8}), tenant_id="b")
+    ladder = build_ladder(load(own.path, {}, "8.83"), {}, version=(8, 83), only=("native",))
+    with contextlib.closing(ladder):
+        outcomes = [ladder.resolve(read_payload(one)).outcome for one in (plain, plain, plain, tenant)]
+    assert outcomes == ["broadcast"] * 3 + ["refused"]
 
 
 @pytest.mark.parametrize("expression", ["auth()->id()", "session('a')", "request()->ip()", "\\Auth::user()"])
