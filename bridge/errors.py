@@ -8,7 +8,8 @@
     ├── JobError                 this job cannot be broadcast (never retried by itself: see `queues.worker`)
     │   ├── Refused              the allowed rungs cannot know what Laravel would do
     │   └── WouldFail            Laravel itself would throw: bad channel, exception in a method, …
-    │       └── Unreadable       the payload or its serialized command is not well-formed
+    │       ├── Unreadable       the payload or its serialized command is not well-formed
+    │       └── MissingModel     a model of the event is no longer in the database
     └── ProtocolError            a Pusher client broke a rule: carries the code for `pusher:error`
 
 No payload, key or password stands in a message.
@@ -67,6 +68,10 @@ class WouldFail(JobError):
 
 class Unreadable(WouldFail):
     """The payload JSON, the envelope or the serialized command is not well-formed."""
+
+
+class MissingModel(WouldFail):
+    """A model of the event is no longer in the database; some releases drop the job then."""
 
 
 class ProtocolError(BridgeError):

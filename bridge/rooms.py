@@ -24,6 +24,7 @@ from bridge.jobs.lane import WORKER, Lane
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import FileStore, cache_store
+from bridge.laravel.config_file import env
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.database import engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
@@ -107,7 +108,7 @@ def build_ladder(
 def known_to(laravel: LaravelApp) -> Known:
     """What surrounds the app's code, the same for every release."""
     return Known(
-        functions={**FUNCTIONS, **laravel_functions(laravel.config, laravel.env)},
+        functions={**FUNCTIONS, **laravel_functions(laravel.config, env(laravel.env))},
         constants=CONSTANTS,
         natives=laravel_classes(
             lambda: datetime.now(UTC),

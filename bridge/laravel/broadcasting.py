@@ -23,10 +23,6 @@ _SENDING = {"pusher", "reverb"}  # drivers that reach a Pusher server
 _SILENT = {"log", "null"}
 
 
-class MissingModel(WouldFail):
-    """A model of the event is no longer in the database; some releases drop the job then."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call of a broadcaster's client: what goes to the server of that connection.

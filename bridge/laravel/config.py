@@ -9,7 +9,10 @@ from pathlib import Path
 from bridge.errors import ConfigurationError
 from bridge.laravel.config_file import Place, evaluate
 from bridge.laravel.defaults import FRAMEWORK_FILES, MERGED_OPTIONS, framework_config
-from bridge.laravel.options import Array, Unknown, Value, array_key, to_int, to_string
+from bridge.laravel.options import Array, Unknown, Value, array_key, to_int, to_php, to_string
+from bridge.php.values import Value as PhpValue
+
+_NOWHERE = Unknown("there is no such key", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,14 @@ class Config:
                 return self._missing(key, depth) or default
             value = value[at]
         return value
+
+    def php_value(self, key: str) -> PhpValue:
+        """The value as evaluated code holds it. KeyError where there is none, Refused where only PHP could
+        tell it, or something in it."""
+        found = self.get(key, _NOWHERE)
+        if found is _NOWHERE:
+            raise KeyError(key)
+        return to_php(found)
 
     def text(self, key: str) -> str | None:
         """The value as text; None where it is missing or null. ConfigurationError where it is not known."""

@@ -8,10 +8,10 @@ Illuminate/Support/Optional.php, 8.83 to 13.26.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from bridge.errors import Refused
-from bridge.laravel import config_file, options
 from bridge.laravel.classes import arr
 from bridge.laravel.classes.carbon import CARBON, Clock, carbon_classes
 from bridge.laravel.classes.collection import COLLECTION_CLASSES
@@ -21,7 +21,6 @@ from bridge.laravel.classes.moment import MOMENTS
 from bridge.laravel.classes.resource import REQUEST
 from bridge.laravel.classes.str import STR_CLASSES, STRINGABLE, stringable
 from bridge.laravel.classes.values import ARRAY_OBJECT
-from bridge.laravel.config import Config
 from bridge.php.evaluate import Evaluator, Function, Native, PhpClosure
 from bridge.php.operators import Thrown, to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
@@ -31,34 +30,44 @@ LOGGER = "Illuminate\\Log\\Logger"
 _FACADES = "Illuminate\\Support\\Facades\\"
 
 _HELD = b"\0*\0value"
-_NOWHERE = options.Unknown("there is no such key", "")
 
 
 # ---- configuration ------------------------------------------------------------------------------------
 
 
-def _php_value(php: Evaluator, value: options.Value) -> Value:
-    """The value as PHP holds it; refused where it is not known."""
+class AppConfig(Protocol):
+    """The app's configuration, as evaluated code may ask for it."""
+
+    def php_value(self, key: str) -> Value:
+        """The value at the dotted key. KeyError where there is none, Refused where only PHP could tell."""
+        ...
+
+
+def _configured(php: Evaluator, config: AppConfig, key: Value) -> Value:
+    """The value at `key`. Raises KeyError where there is none."""
     try:
-        return options.to_php(value)
+        return config.php_value(text(php, key).decode("utf-8", "replace"))
     except Refused as problem:
         php.refuse(f"{problem.reason},")
 
 
-def _config_get(config: Config) -> Act:
+def _config_get(config: AppConfig) -> Act:
     def get(php: Evaluator, name: str, key: Value, default: Value = None) -> Value:
-        found = config.get(text(php, key).decode("utf-8", "replace"), _NOWHERE)
-        return arr.value_of(php, default) if found is _NOWHERE else _php_value(php, found)
+        try:
+            return _configured(php, config, key)
+        except KeyError:
+            return arr.value_of(php, default)
 
     return get
 
 
-def _config_has(config: Config) -> Act:
+def _config_has(config: AppConfig) -> Act:
     def has(php: Evaluator, name: str, key: Value) -> bool:
-        found = config.get(text(php, key).decode("utf-8", "replace"), _NOWHERE)
-        if isinstance(found, options.Unknown) and found is not _NOWHERE:
-            _php_value(php, found)
-        return found is not _NOWHERE
+        try:
+            _configured(php, config, key)
+        except KeyError:
+            return False
+        return True
 
     return has
 
@@ -208,9 +217,9 @@ FUNCTIONS: dict[str, Act] = {
 }
 
 
-def laravel_functions(config: Config, env: Mapping[str, str]) -> dict[str, Function]:
-    """Laravel's helpers by lower-case name. `env` is what the app's `env()` sees."""
-    acts = {**FUNCTIONS, "config": _config_get(config), "env": config_file.env(env)}
+def laravel_functions(config: AppConfig, env: Act) -> dict[str, Function]:
+    """Laravel's helpers by lower-case name. `env` answers the app's `env()`."""
+    acts = {**FUNCTIONS, "config": _config_get(config), "env": env}
     return {name: _entry(name, act) for name, act in acts.items()}
 
 
@@ -297,7 +306,7 @@ _ARRAY_OBJECT: dict[str, Act] = {
 }
 
 
-def laravel_classes(clock: Clock, timezone: str, locale: str, config: Config) -> dict[str, Native]:
+def laravel_classes(clock: Clock, timezone: str, locale: str, config: AppConfig) -> dict[str, Native]:
     """Laravel's own classes by name, but for channels and models: dates, collections, texts, facades.
 
     `clock` gives the time, aware; `timezone` and `locale` are the app's.

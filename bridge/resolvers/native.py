@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.errors import Refused, WouldFail
+from bridge.errors import MissingModel, Refused, WouldFail
 from bridge.laravel import objects
-from bridge.laravel.broadcasting import Connections, MissingModel, handle
+from bridge.laravel.broadcasting import Connections, handle
 from bridge.laravel.payload import BroadcastEvent
 from bridge.laravel.unique import UniqueLocks
 from bridge.laravel.version import Version

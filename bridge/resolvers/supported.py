@@ -14,6 +14,7 @@ from bridge.laravel.classes.family import Family
 from bridge.laravel.classes.resource import METHODS as RESOURCE_METHODS
 from bridge.laravel.classes.resource import PROTECTED, STATICS
 from bridge.laravel.config import Config
+from bridge.laravel.config_file import env
 from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.casts import KNOWN_CLASSES, PRIMITIVE
 from bridge.laravel.models.methods import METHODS
@@ -38,7 +39,7 @@ of an app's events are native; `bridge resolve --compare` holds both rungs again
 
 def supported() -> str:
     """The whole text."""
-    helpers = laravel_functions(Config(items={}, files={}, given={}), {})
+    helpers = laravel_functions(Config(items={}, files={}, given={}), env({}))
     relations = [name for name in RELATION_OF.values() if name.rsplit("\\", 1)[-1].lower() in RELATIONS]
     sections: list[tuple[str, Iterable[str]]] = [
         ("PHP: expressions", _listed(map(_words, EXPRESSIONS))),

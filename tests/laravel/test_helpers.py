@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from bridge.laravel.config import Config
+from bridge.laravel.config_file import env
 from bridge.laravel.helpers import FUNCTIONS, laravel_classes, laravel_functions
 from bridge.laravel.options import Unknown
 from bridge.laravel.version import Version
@@ -40,7 +41,7 @@ def peer() -> Iterator[Php]:
 def world(version: Version = (8, 83)) -> TestWorld:
     return TestWorld(
         natives=laravel_classes(lambda: NOW, "Europe/Berlin", "en", CONFIG),
-        functions={**functions.FUNCTIONS, **laravel_functions(CONFIG, ENV)},
+        functions={**functions.FUNCTIONS, **laravel_functions(CONFIG, env(ENV))},
         constants=functions.CONSTANTS,
         version=version,
     )
@@ -106,7 +107,7 @@ BARE = {"config", "env", "request", "info", "logger", "str", "enum_value", "illu
 
 
 def test_every_function_has_a_case() -> None:
-    assert laravel_functions(CONFIG, ENV).keys() == CALLS.keys() | BARE
+    assert laravel_functions(CONFIG, env(ENV)).keys() == CALLS.keys() | BARE
     assert FUNCTIONS.keys() <= CALLS.keys() | BARE
 
 

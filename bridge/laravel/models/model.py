@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bridge.errors import Refused
-from bridge.laravel.broadcasting import MissingModel
+from bridge.errors import MissingModel, Refused
 from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.laravel.inflection import snake
 from bridge.laravel.models import casters, casts, dates, relations, state
