@@ -312,6 +312,35 @@ SERIALIZES_MODELS = "Illuminate\\Queue\\SerializesModels"
 MODEL = "Illuminate\\Database\\Eloquent\\Model"
 
 
+# Methods of these traits, in lower case: read as a property of a model, one gives a relation or is an error.
+TRAIT_METHODS: dict[str, frozenset[str]] = {
+    "Illuminate\\Notifications\\Notifiable": frozenset(
+        {"notifications", "readnotifications", "unreadnotifications", "notify", "notifynow"}
+        | {"routenotificationfor"}
+    ),
+    _ELOQUENT + "SoftDeletes": frozenset(
+        {"forcedelete", "forcedeletequietly", "forcedestroy", "restore", "restorequietly", "trashed"}
+        | {"isforcedeleting", "performdeleteonmodel", "runsoftdelete"}
+    ),
+    _ELOQUENT + "BroadcastsEvents": frozenset({"broadcastcreated", "broadcastupdated", "broadcastdeleted"}),
+    _ELOQUENT + "Prunable": frozenset({"prunable", "pruneall", "prune", "pruning"}),
+    _ELOQUENT + "MassPrunable": frozenset({"prunable", "pruneall"}),
+    _ELOQUENT + "Factories\\HasFactory": frozenset({"factory", "newfactory"}),
+    "Illuminate\\Foundation\\Auth\\Access\\Authorizable": frozenset({"can", "canany", "cant", "cannot"}),
+    "Laravel\\Sanctum\\HasApiTokens": frozenset(
+        {"tokens", "tokencan", "tokencant", "createtoken", "currentaccesstoken", "withaccesstoken"}
+    ),
+    "Laravel\\Passport\\HasApiTokens": frozenset(
+        {"clients", "oauthapps", "tokens", "token", "tokencan", "tokencant", "createtoken"}
+        | {"currentaccesstoken", "withaccesstoken"}
+    ),
+    "Laravel\\Fortify\\TwoFactorAuthenticatable": frozenset(
+        {"recoverycodes", "replacerecoverycode", "twofactorqrcodesvg", "twofactorqrcodeurl"}
+        | {"hasenabledtwofactorauthentication"}
+    ),
+}
+
+
 def is_known(class_name: str) -> bool:
     """Whether the table has the class in some release."""
     return class_name in _TABLE

@@ -21,6 +21,8 @@ MODEL_IDENTIFIER = "Illuminate\\Contracts\\Database\\ModelIdentifier"
 _ARRAYABLE = "Illuminate\\Contracts\\Support\\Arrayable"
 _JSONABLE = "Illuminate\\Contracts\\Support\\Jsonable"
 _AWAKENING = ("__wakeup", "__unserialize")
+# Methods of SerializesModels by which it restores models; a class may have its own.
+_RESTORING = ("getRestoredPropertyValue", "restoreModel", "restoreCollection", "getQueryForModelRestoration")
 
 RestoreModel = Callable[[PhpObject, Evaluator], Value]  # ModelIdentifier → model or collection
 
@@ -64,11 +66,17 @@ class _Shape:
         for method in _AWAKENING:
             if classes.method(name, method) is not None:
                 raise Refused(f"{name} has {method}(), which only PHP can run")
+        serializes_models = uses_trait(classes, name, SERIALIZES_MODELS)
+        for method in _RESTORING if serializes_models else ():
+            own_way = classes.method(name, method)
+            if own_way is not None:
+                where = own_way.method
+                raise Refused(f"{name} has its own {where.name}()", file=where.file, line=where.line)
         own = classes.instance_properties(name)
         return cls(
             types={bound.mangled: bound.declaration.type for bound in own},
             names=frozenset(bound.declaration.name for bound in own),
-            serializes_models=uses_trait(classes, name, SERIALIZES_MODELS),
+            serializes_models=serializes_models,
         )
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from bridge.errors import BridgeError, Refused
 from bridge.laravel import objects
 from bridge.laravel.classes.attribute import ATTRIBUTE, AttributeClass
-from bridge.laravel.classes.channel import CHANNELS, ChannelClass
+from bridge.laravel.classes.channel import CHANNEL, CHANNELS, ChannelClass
 from bridge.laravel.classes.exception import ExceptionClass
 from bridge.laravel.classes.resource import RESOURCE, RESOURCE_CLASSES
 from bridge.laravel.framework import EXCEPTIONS, MODEL, framework_class
@@ -47,6 +47,7 @@ _MODEL_CHANGES = {
     "lazy": rb"::\s*(shouldBeStrict|preventLazyLoading|automaticallyEagerLoadRelationships)\s*\(",
     "missing": rb"::\s*(shouldBeStrict|preventAccessingMissingAttributes)\s*\(",
     "morphs": rb"::\s*(morphMap|enforceMorphMap|requireMorphMap)\s*\(",
+    "snake": rb"::\s*\$snakeAttributes\s*=",
 }
 # Those that give configuration that no file has: of these names `config()` knows nothing.
 _CONFIG_CHANGE = re.compile(
@@ -128,7 +129,11 @@ class AppWorld:
     def _by_ancestor(self, class_name: str) -> Native | None:
         """Classes of the app that build on one written in Python."""
         if self.classes.find(class_name) is not None:
-            for ancestor, native in ((MODEL, self._models), (RESOURCE, RESOURCE_CLASSES[RESOURCE])):
+            for ancestor, native in (
+                (MODEL, self._models),
+                (RESOURCE, RESOURCE_CLASSES[RESOURCE]),
+                (CHANNEL, self._natives[CHANNEL]),
+            ):
                 if self.classes.is_a(class_name, ancestor):
                     return native
         return None

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.php.access import slot
+from bridge.php.calls import construct
 from bridge.php.evaluate import Evaluator
+from bridge.php.operators import Thrown
 from bridge.php.values import PhpObject, Value
 
 _SPACE = "Illuminate\\Broadcasting\\"
+CHANNEL = _SPACE + "Channel"
 HAS_BROADCAST_CHANNEL = "Illuminate\\Contracts\\Broadcasting\\HasBroadcastChannel"
 
 # class → prefix, and whether a model given as the name is asked for its own channel
@@ -20,31 +24,53 @@ CHANNELS: dict[str, tuple[bytes, bool]] = {
 
 
 class ChannelClass:
-    """A `bridge.php.evaluate.Native`."""
+    """A `bridge.php.evaluate.Native`, also of the channels that an app derives from these."""
+
+    assignable = True  # $name, and properties that the app declares
 
     def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
-        prefix, asks = CHANNELS[class_name]
-        if len(arguments) != 1:
-            php.refuse(f"new {class_name} with {len(arguments)} arguments")
+        own = php.classes.require(class_name)
+        if own.abstract or php.classes.method(class_name, "__get") is not None:
+            php.refuse(f"new {class_name}")
+        made = php.instantiate(class_name)
+        constructor = php.classes.method(class_name, "__construct")
+        if constructor is not None:
+            construct(php, constructor, made, arguments, {})
+        else:
+            self._begin(php, made, arguments)
+        return made
+
+    @staticmethod
+    def _begin(php: Evaluator, subject: PhpObject, arguments: Sequence[Value]) -> None:
+        """Laravel's constructor, that of the class in which the running code says `parent`."""
+        if not arguments:
+            raise Thrown("ArgumentCountError", f"Too few arguments to {subject.class_name}::__construct()")
+        running = php.frame.class_name
+        inside = bool(running) and php.frame.this is subject
+        above = php.classes.chain(running if inside else subject.class_name)
+        prefix, asks = next(CHANNELS[part.name] for part in above if part.name in CHANNELS)
         name = arguments[0]
         if asks and isinstance(name, PhpObject) and php.is_a(name, HAS_BROADCAST_CHANNEL):
             name = php.call_method(name, "broadcastChannel")
-        if prefix:
-            name = prefix + php.text(name)
-        return PhpObject(class_name, {b"name": name})
+        subject.properties[b"name"] = prefix + php.text(name) if prefix else name
 
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
-        if method.lower() == "__tostring":
-            return php.text(subject.properties.get(b"name"))
+        match method.lower():
+            case "__tostring":
+                return php.text(subject.properties.get(b"name"))
+            case "__construct":
+                self._begin(php, subject, arguments)
+                return None
         php.refuse(f"the method {subject.class_name}::{method}()")
 
     def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"the static method {class_name}::{method}()")
 
     def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
-        if name != "name":
+        place = slot(php, subject, name)
+        if place is None or place not in subject.properties:
             php.refuse(f"the property {subject.class_name}::${name}")
-        return subject.properties.get(b"name")
+        return subject.properties[place]
 
     def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
-        return name == "name"
+        return self.read(php, subject, name) is not None

@@ -46,6 +46,7 @@ class Surroundings:
     lazy     lazy loading for a model that was read among others is an error, or loads for all of them
     missing  reading an attribute that is not there is an error
     morphs   types in morph columns are not class names
+    snake    `Model::$snakeAttributes`, by which names in arrays are spelled, is set
     """
 
     zone: ZoneInfo
@@ -54,6 +55,7 @@ class Surroundings:
     lazy: Refused | None = None
     missing: Refused | None = None
     morphs: Refused | None = None
+    snake: Refused | None = None
 
 
 class Casting(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from bridge.errors import Refused
-from bridge.laravel.framework import MODEL
+from bridge.laravel.framework import MODEL, TRAIT_METHODS
 from bridge.laravel.inflection import snake
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
@@ -60,7 +60,7 @@ _OVERRIDES = {
     "getenumcastableattributevalue", "syncoriginal", "getrelations",
     "setrelation", "setrelations", "newbelongsto", "newhasone", "newhasmany", "newmorphone", "newmorphmany",
     "newmorphto", "newbelongstomany", "getactualclassnameformorph", "joiningtablesegment", "getmorphs",
-    "relationresolver", "newcollectionfromattribute", "resolvecollectionfromattribute",
+    "getdirty", "haschanges", "relationresolver", "newcollectionfromattribute", "resolvecollectionfromattribute",
 }  # fmt: skip
 
 # What a class may do when it boots without any effect on reading: listening to writes.
@@ -86,6 +86,7 @@ _WORD = re.compile(rb"\w+")
 class ModelFacts:
     """accessors   attribute → (method, whether it returns an Attribute object)
     scope       why relations to this model cannot be read (a global scope), or None
+    trait_methods  of Laravel's own traits, in lower case: no attributes, whatever a row has
     """
 
     class_name: str
@@ -99,6 +100,7 @@ class ModelFacts:
     overrides_to_array: bool
     overrides_serialize_date: bool
     scope: Refused | None
+    trait_methods: frozenset[str]
 
     @classmethod
     def of(cls, class_name: str, php: Evaluator, version: Version) -> ModelFacts:
@@ -155,6 +157,7 @@ class ModelFacts:
             overrides_to_array=classes.method(class_name, "toArray") is not None,
             overrides_serialize_date=classes.method(class_name, "serializeDate") is not None,
             scope=scope,
+            trait_methods=frozenset().union(*(TRAIT_METHODS.get(name, ()) for name in names)),
         )
 
 

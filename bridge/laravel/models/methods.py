@@ -80,6 +80,10 @@ def _append(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Seq
     return model
 
 
+def _route_key(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    return _get(models, php, model, (php.call_method(model, "getRouteKeyName"),))
+
+
 def _channel(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
     return model.class_name.replace("\\", ".").encode() + b"." + php.text(models.key(model, php))
 
@@ -120,7 +124,8 @@ def _touches(names: Sequence[bytes], changes: PhpArray) -> bool:
 METHODS: dict[str, Method] = {
     "getkey": lambda m, php, model, _: m.key(model, php),
     "getkeyname": lambda m, php, model, _: m.view(model, php).setup.key,
-    "getroutekey": lambda m, php, model, _: m.key(model, php),
+    "getroutekey": _route_key,
+    "getroutekeyname": lambda m, php, model, _: m.view(model, php).setup.key,
     "gettable": lambda m, php, model, _: m.view(model, php).setup.table.encode(),
     "getmorphclass": lambda m, php, model, _: m.morph_class(model.class_name).encode(),
     "getattribute": _get,

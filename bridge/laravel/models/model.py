@@ -18,7 +18,7 @@ from bridge.laravel.models.facts import ModelFacts
 from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.records import Records
 from bridge.laravel.models.setup import Accessor, Columns, Setup, has_getter, is_constant
-from bridge.laravel.models.statements import Query, is_any_of
+from bridge.laravel.models.statements import Condition, Query, is_any_of
 from bridge.php.evaluate import Evaluator, PhpClosure
 from bridge.php.values import PhpArray, PhpObject, Value
 
@@ -82,7 +82,7 @@ class ModelClass:
         if not isinstance(class_name, bytes) or not isinstance(key, int | bytes):
             raise Refused("a model identifier without a class or key")
         name = class_name.decode()
-        rows = self.records.select(place, by_key(self.blank(name, php).setup, (key,), limit=1))
+        rows = self.records.select(place, self._restoring(name, key, php))
         if not rows:
             raise MissingModel(f"no query results for model [{name}]")
         model = self.hydrate(name, rows[0], place, php)
@@ -107,6 +107,8 @@ class ModelClass:
         if names and self._around.version >= (13, 0):
             raise Refused("relations of a collection of models, from Laravel 13 on")
         name = class_name.decode()
+        if php.classes.is_a(name, relations.PIVOT):
+            raise Refused(f"a collection of {name}, which is a pivot")
         wanted = [key for key in keys.values() if isinstance(key, int | bytes)]
         rows = self.records.select(place, by_key(self.blank(name, php).setup, wanted))
         models = [self.hydrate(name, row, place, php, among=len(rows)) for row in rows]
@@ -118,6 +120,19 @@ class ModelClass:
             if model is not None:
                 found[position] = model
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": found})
+
+    def _restoring(self, name: str, key: int | bytes, php: Evaluator) -> Query:
+        """`newQueryForRestoration`: a pivot without a key of its own says `post_id:1:tag_id:2`."""
+        setup = self.blank(name, php).setup
+        if isinstance(key, int) or b":" not in key or not php.classes.is_a(name, relations.PIVOT):
+            return by_key(setup, (key,), limit=1)
+        parts = key.decode("utf-8", "replace").split(":")
+        if len(parts) != 4:
+            raise Refused(f"the key of a {name}, which is a pivot")
+        first, second = (
+            Condition(column=parts[at], operator="=", value=parts[at + 1].encode()) for at in (0, 2)
+        )
+        return Query(table=setup.table, key=first, conditions=(second,), limit=1)
 
     @staticmethod
     def key_text(key: Value) -> Value:
@@ -200,6 +215,8 @@ class ModelClass:
         if known is None:
             try:
                 known = ModelFacts.of(class_name, php, self._around.version)
+                if self._around.snake is not None and known.accessors:
+                    raise self._around.snake
             except Refused as refusal:
                 known = refusal
             self._facts[class_name] = known
@@ -285,9 +302,10 @@ class ModelClass:
             if self._around.lazy is not None and view.model.get("preventsLazyLoading"):
                 raise self._around.lazy
             self.touched.setdefault(view.model.class_name, {})[name] = None
-            relations.load(self, php, [view.model], name)
+            relations.load(self, php, [view.model], name, lazily=True)
             return state.array(view.model, "relations").get(key)
-        if name.lower() in _MODEL_METHODS or name in ("pivot",):
+        known = name.lower() in _MODEL_METHODS or name.lower() in view.facts.trait_methods
+        if known or name in ("pivot",):
             php.refuse(f"the property {view.model.class_name}::${name}")
         if self._around.missing is not None:
             raise self._around.missing
@@ -363,12 +381,19 @@ class ModelClass:
         """A stored date as arrays show it; None for what is not of the usual form."""
         if view.facts.overrides_serialize_date:
             return None
+        self._require_iso()
         return dates.json_text(value, self._around.zone, view.setup.date_format, day=day)
 
     def _serialize_date(self, view: View, value: PhpObject, php: Evaluator) -> Value:
         if view.facts.overrides_serialize_date:
             return php.call_method(view.model, "serializeDate", (value,))
+        self._require_iso()
         return iso_json(moment(value))
+
+    def _require_iso(self) -> None:
+        """Refused where arrays show dates in the form of the database, as before Laravel 7."""
+        if self._around.version < (7, 0):
+            raise Refused("a date of a model before Laravel 7")
 
     # ---- arrays ------------------------------------------------------------------------------------
 
@@ -484,6 +509,8 @@ class ModelClass:
         for key in view.setup.shown(loaded):
             value = loaded[key]
             name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key
+            if self._around.snake is not None and isinstance(key, bytes) and snake(key) != key:
+                raise self._around.snake
             if value is None:
                 result[name] = None
             elif isinstance(value, PhpObject):
@@ -500,21 +527,32 @@ class ModelClass:
 
     # ---- relations ---------------------------------------------------------------------------------
 
-    def relation(self, model: PhpObject, name: str, php: Evaluator) -> relations.Relation | None:
-        """What the relation method of that name describes; None for a morphTo that points nowhere."""
+    def relation(
+        self, model: PhpObject, name: str, php: Evaluator, *, lazily: bool = False
+    ) -> relations.Relation | None:
+        """What the relation method of that name describes; None for a morphTo that points nowhere.
+
+        Only `lazily` the model itself is asked: else Eloquent asks a new one, which has no attributes.
+        Source: Eloquent/Builder.php getRelation.
+        """
         view = self.view(model, php)
         bound = php.classes.method(model.class_name, name)
         if bound is None:
             raise Refused(f"{model.class_name} has no relation {name}()")
         known = view.setup.relations.get(name)
         if known is None:
-            made = php.call_method(model, bound.method.name)
+            asked = model if lazily else self._new(model.class_name, php)
+            made = php.call_method(asked, bound.method.name)
             if not isinstance(made, relations.Relation):
                 raise Refused(f"{model.class_name}::{name}() gives no relation that is known here")
             if relations.is_fixed(model.class_name, bound, php.classes):
                 view.setup.relations[name] = made.class_name, made.description
         else:
             made = relations.Relation(known[0], model, known[1])
+        description = relations.of(self, php, view, made.description, name)
+        if description is None:
+            return None
+        made = relations.Relation(made.class_name, model, description)
         local = made.description.local.encode()
         if local not in view.attributes:
             raise Refused(f"the relation {name}() needs {made.description.local}, which was not read")

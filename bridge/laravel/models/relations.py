@@ -41,7 +41,7 @@ class Description:
     type       attribute of the parent that names the related class (morphTo)
     """
 
-    related: str
+    related: str  # empty for a morphTo, until `of` says of which parent
     many: bool
     local: str
     foreign: str
@@ -51,6 +51,7 @@ class Description:
     pivot_columns: tuple[str, ...] = ()
     pivot_timestamps: bool = False
     accessor: str = "pivot"
+    type: str = ""
     conditions: tuple[Condition, ...] = ()
     orders: tuple[tuple[str, str], ...] = ()
     with_trashed: bool = False
@@ -165,15 +166,28 @@ def _morph_to(asked: Asked) -> Relation:
         asked.text(1, f"{snake(name.encode()).decode()}_type"),
         asked.text(2, f"{snake(name.encode()).decode()}_id"),
     )
-    held = asked.models.view(asked.parent, asked.php).attributes.get(kind.encode())
-    if not held:
-        raise Refused(f"the relation {asked.method}() without a type")
-    if not isinstance(held, bytes):
-        raise Refused(f"the type of the relation {asked.method}()")
-    related = asked.models.morph_class(held.decode("utf-8", "replace").lstrip("\\"))
-    owner = asked.text(3, asked.key_of(related))
-    description = Description(related=related, many=False, local=id, foreign=owner)
+    description = Description(related="", many=False, local=id, foreign=asked.text(3, ""), type=kind)
     return Relation(MORPH_TO, asked.parent, description)
+
+
+def of(
+    models: ModelClass, php: Evaluator, parent: View, description: Description, name: str
+) -> Description | None:
+    """The description with the class to which this parent points; None where a morphTo points nowhere."""
+    if not description.type:
+        return description
+    held = parent.attributes.get(description.type.encode())
+    if description.type.encode() in parent.setup.casts or parent.setup.accessor(description.type):
+        raise Refused(f"the relation {name}() over a type that has an accessor or a cast")
+    if held is None or held == b"":
+        if parent.attributes.get(description.local.encode()) is not None:
+            raise Refused(f"the relation {name}() with a key, but without a type")
+        return None
+    if not isinstance(held, bytes):
+        raise Refused(f"the type of the relation {name}()")
+    related = models.morph_class(held.decode("utf-8", "replace").lstrip("\\"))
+    foreign = description.foreign or models.blank(related, php).setup.key_name
+    return replace(description, related=related, foreign=foreign)
 
 
 RELATIONS: dict[str, Make] = {
@@ -327,12 +341,16 @@ RELATION_CLASSES = tuple(RELATION_OF.values())
 # ---- loading ---------------------------------------------------------------------------------
 
 
-def load(models: ModelClass, php: Evaluator, parents: Sequence[PhpObject], name: str) -> list[PhpObject]:
-    """The relation `name` of all parents (of one class) is loaded; the related models, for nested loads."""
+def load(
+    models: ModelClass, php: Evaluator, parents: Sequence[PhpObject], name: str, *, lazily: bool = False
+) -> list[PhpObject]:
+    """The relation `name` of all parents (of one class) is loaded; the related models, for nested loads.
+
+    `lazily`: by reading the property, see `ModelClass.relation`."""
     related: list[PhpObject] = []
     by_description: dict[Description, list[PhpObject]] = {}
     for parent in parents:
-        relation = models.relation(parent, name, php)
+        relation = models.relation(parent, name, php, lazily=lazily)
         if relation is None:
             set_relation(parent, name, None)
         else:
@@ -422,6 +440,8 @@ def query_of(models: ModelClass, php: Evaluator, description: Description, keys:
     facts = blank.facts
     if facts.scope is not None:
         raise facts.scope
+    if description.with_trashed and not facts.soft_deletes:
+        raise Refused(f"withTrashed() of {description.related}, which has no SoftDeletes")
     table, pivot = blank.setup.table, description.pivot_table
     require_plain_key(blank, description.related_key if pivot else description.foreign)
     join = None
