@@ -198,7 +198,7 @@ class AppWorld:
                 if is_comment(text, file, match.start()):
                     continue
                 line = text.count(b"\n", 0, match.start()) + 1
-                what = match[0].decode("ascii", "replace").strip(":( ")
+                what = match[0].decode("ascii", "replace").strip(":( =")
                 return Refused(f"the app calls {what}(), which changes every event", file=file, line=line)
         return None
 

@@ -506,9 +506,6 @@ class ResourceClass:
         act = STATICS.get(method)
         if act is None:
             php.refuse(f"the static method {class_name}::{method}()")
-        called = php.frame.static_class  # `parent::` and `self::` keep it, another name does not
-        if called != class_name and php.classes.find(called) and php.classes.is_a(called, class_name):
-            php.refuse(f"{class_name}::{method}() in {called}")
         return run(php, act, f"{class_name}::{method}()", class_name, arguments)
 
     @staticmethod
