@@ -60,7 +60,8 @@ _OVERRIDES = {
     "getenumcastableattributevalue", "syncoriginal", "getrelations",
     "setrelation", "setrelations", "newbelongsto", "newhasone", "newhasmany", "newmorphone", "newmorphmany",
     "newmorphto", "newbelongstomany", "getactualclassnameformorph", "joiningtablesegment", "getmorphs",
-    "getdirty", "haschanges", "relationresolver", "newcollectionfromattribute", "resolvecollectionfromattribute",
+    "getdirty", "haschanges",
+    "relationresolver", "newcollectionfromattribute", "resolvecollectionfromattribute",
 }  # fmt: skip
 
 # What a class may do when it boots without any effect on reading: listening to writes.
