@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from bridge.cli.logs import FORMATTERS, LONGEST
-from tests.dashboard.serving import PASSWORD, serving, until
+from bridge.errors import ServiceUnavailable
+from bridge.pusher.signatures import sign, subscription_text
+from tests.dashboard.serving import PASSWORD, PATIENCE, Served, serving, until
 
 
 def record(message: str = "job failed", **extra: object) -> logging.LogRecord:
@@ -61,7 +66,93 @@ def test_json_holds_an_exception_in_the_one_line() -> None:
         raise ValueError("odd")
     except ValueError:
         [line] = lines("json", record(exc_info=sys.exc_info()))
-    assert "ValueError: odd" in json.loads(line)["exception"]
+    assert json.loads(line)["exception"].endswith("\nValueError")
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_an_error_tells_its_class_and_place_and_its_words_only_if_they_are_ours(form: str) -> None:
+    try:
+        try:
+            try:
+                raise KeyError("words of a payload")
+            except KeyError as first:
+                raise ExceptionGroup("words of a group", [OSError(24, "Too many open files")]) from first
+        except ExceptionGroup as second:
+            raise ServiceUnavailable("the queue does not \x1b answer") from second
+    except ServiceUnavailable:
+        text = "\n".join(lines(form, record(exc_info=sys.exc_info())))
+    for told in (
+        "KeyError",
+        "ExceptionGroup",
+        "OSError: Too many open files",
+        "the queue does not",
+        "test_logs.py",
+    ):
+        assert told in text, told
+    assert "words of" not in "\n".join(line for line in text.split("\\n" if form == "json" else "\n")
+                                      if "raise" not in line)  # fmt: skip
+    assert "\x1b" not in text
+
+
+def test_libraries_tell_warnings_only_whatever_the_level(capfd: pytest.CaptureFixture[str]) -> None:
+    script = """
+import logging, sys, threading
+from bridge.cli.logs import start_logging
+start_logging("debug")
+for name in ("websockets.server", "uvicorn.error", "sqlalchemy.engine", "apscheduler", "httpx", "any"):
+    logging.getLogger(name).info("told by a library")
+    logging.getLogger(name).debug("told by a library")
+    logging.getLogger(name).warning("warned by a library")
+logging.getLogger("bridge.any").debug("ours")
+thread = threading.Thread(target=lambda: {}["words of a payload"])
+thread.start()
+thread.join()
+raise ValueError("words of a payload")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "told by" not in done.stderr
+    assert done.stderr.count("warned by") == 6
+    assert " debug ours" in done.stderr
+    assert done.stderr.count("critical bridge met a fault of its own") == 2
+    assert [line for line in done.stderr.splitlines() if line.startswith(("KeyError", "ValueError"))] == [
+        "KeyError", "ValueError",
+    ]  # fmt: skip
+
+
+def with_everything_hidden(served: Served) -> None:
+    """A client that sends all that nobody else may read, in every form that a frame can have."""
+    headers = {"Cookie": "laravel_session=canary-of-cookies", "Authorization": "Bearer canary-of-a-token"}
+    address = f"{served.address.replace('http', 'ws')}/app/{served.app.key}?protocol=7"
+    secret = served.app.secret.reveal()
+    with connect(address, additional_headers=headers) as client:
+        socket_id = json.loads(json.loads(client.recv(timeout=PATIENCE))["data"])["socket_id"]
+        member = json.dumps({"user_id": "1", "user_info": {"name": "canary-of-a-member"}})
+        for channel, more in (("presence-log", {"channel_data": member}), ("private-log", {})):
+            text = subscription_text(socket_id, channel, more.get("channel_data"))
+            data = {"channel": channel, "auth": f"{served.app.key}:{sign(secret, text)}", **more}
+            client.send(json.dumps({"event": "pusher:subscribe", "data": data}))
+        client.send(
+            json.dumps(
+                {"event": "pusher:subscribe", "data": {"channel": "private-x", "auth": "canary-of-auth"}}
+            )
+        )
+        client.ping("canary-of-a-ping").wait(PATIENCE)
+        whisper = json.dumps({"event": "client-x", "channel": "private-log", "data": "canary-of-a-whisper"})
+        client.send(whisper)
+        client.send([whisper[:9], whisper[9:]])
+        client.send("canary-of-no-json {")
+        client.send(
+            json.dumps({"event": "pusher:signin", "data": {"user_data": "canary-of-a-user", "auth": "x:y"}})
+        )
+        client.ping("canary-of-a-ping").wait(PATIENCE)
+    with (
+        contextlib.suppress(Exception),
+        connect(address + "&canary-of-a-query=1", additional_headers=headers) as client,
+    ):
+        client.send(b"canary-of-bytes")
+        client.recv(timeout=PATIENCE)
+        client.recv(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +166,23 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         client.post("/laravel-websockets/login", json={"password": "canary-of-a-guess"})
         served.logged_in()
         client.get("/metrics", headers={"Authorization": "Bearer canary-of-metrics"})
+        client.get("/apps/demo/channels", headers={"Cookie": "canary-of-cookies=1"})
+        client.post("/apps/demo/events", content=b'{"data": "canary-of-an-event"}')
+        with_everything_hidden(served)
         until(
             "both jobs are told of", lambda: all(job in served.log.read_text() for job in (delivered, failed))
         )
         served.process.terminate()
         assert served.process.wait(timeout=60) == 0
-        canaries = ["canary-of", PASSWORD, served.app.secret.reveal(), "Hello World", "gold"]
+        canaries = [
+            "canary-of",
+            "laravel_session",
+            "user_info",
+            "channel_data",
+            "Bearer",
+            f"{served.app.key}:",
+        ]
+        canaries += [PASSWORD, served.app.secret.reveal(), "Hello World", "gold"]
         env = (served.app.path / ".env").read_text()
         canaries += [env.partition("APP_KEY=")[2].splitlines()[0]]
         yield [served.log.read_text(), delivered, failed, *canaries]

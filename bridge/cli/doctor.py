@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from bridge.cli.arguments import Commands, add_app, add_laravel, add_serving
+from bridge.cli.plain import json_line, plain
 from bridge.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(given: argparse.Namespace) -> int:
     for finding in _findings(given):
         faults += not finding.hint
         for line in [_json(finding)] if given.json else _text(finding):
-            print(line, flush=True)
+            print(plain(line), flush=True)
     if not given.json:
         found = "1 fault was found" if faults == 1 else f"{faults} faults were found"
         print(found if faults else "healthy: no fault was found")
@@ -75,7 +75,7 @@ def _json(finding: Finding) -> str:
         "where": finding.where,
         "mend": finding.mend,
     }
-    return json.dumps(report, ensure_ascii=False)
+    return json_line(report)
 
 
 def _text(finding: Finding) -> Iterator[str]:

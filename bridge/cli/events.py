@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from bridge.cli.arguments import Commands, add_app, add_laravel
+from bridge.cli.plain import json_line, plain
 from bridge.resolvers.survey import Finding
 
 
@@ -40,7 +40,7 @@ def run(given: argparse.Namespace) -> int:
         )
         return 0
     for line in (_event_json if given.json else _event_table)(findings):
-        print(line)
+        print(plain(line))
     return 0
 
 
@@ -58,7 +58,7 @@ def _event_json(findings: Sequence[Finding]) -> Iterable[str]:
             "line": one.line,
             "reasons": list(one.reasons),
         }
-        yield json.dumps(report, ensure_ascii=False)
+        yield json_line(report)
 
 
 def _event_table(findings: Sequence[Finding]) -> Iterable[str]:

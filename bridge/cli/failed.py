@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bridge.cli.arguments import Commands, add_app
+from bridge.cli.plain import json_line, plain
 from bridge.errors import ConfigurationError, JobError, UsageError
 from bridge.queues.failed import FailedJobs, KeptJob
 from bridge.queues.push import Push
@@ -69,7 +70,7 @@ def _list(given: argparse.Namespace) -> int:
     with _opened(given) as (_, failed):
         jobs = (job for job in failed.kept() if given.queue in (None, job.queue))
         for line in _lines(jobs) if given.json else _table(list(jobs)):
-            print(line)
+            print(plain(line))
     return 0
 
 
@@ -80,12 +81,12 @@ def _show(given: argparse.Namespace) -> int:
         return _unknown(given.id)
     if given.json:
         more = {"exception": job.exception, "payload": job.payload.decode(errors="replace")}
-        print(json.dumps(_summary(job) | more, ensure_ascii=False))
+        print(json_line(_summary(job) | more))
         return 0
     for name, value in _summary(job).items():
         if name != "reason":
-            print(f"{name:<10}  {value}")
-    print(f"\n{job.exception.rstrip()}")
+            print(plain(f"{name:<10}  {value}"))
+    print(plain(f"\n{job.exception.rstrip()}", lines=True))
     return 0
 
 
@@ -109,9 +110,9 @@ def _retry(given: argparse.Namespace) -> int:
                     stack.callback(queue.close)
                     queues[job.connection_name] = queue
                 retry(job, failed, queue, refresh)
-                print(f"{id} is back in the queue {job.queue}")
+                print(plain(f"{id} is back in the queue {job.queue}"))
             except (ConfigurationError, JobError) as problem:
-                print(f"bridge: {id} stays where it is: {problem}", file=sys.stderr)
+                print(plain(f"bridge: {id} stays where it is: {problem}"), file=sys.stderr)
                 ends = 1
     return ends
 
@@ -160,7 +161,7 @@ def _chosen(given: argparse.Namespace, failed: FailedJobs) -> list[str]:
 
 
 def _unknown(id: str) -> int:
-    print(f"bridge: no failed job has the id {id}: see bridge failed list", file=sys.stderr)
+    print(plain(f"bridge: no failed job has the id {id}: see bridge failed list"), file=sys.stderr)
     return 1
 
 
@@ -191,7 +192,7 @@ def job_name(payload: bytes) -> str:
 
 def _lines(jobs: Iterable[KeptJob]) -> Iterator[str]:
     for job in jobs:
-        yield json.dumps(_summary(job), ensure_ascii=False)
+        yield json_line(_summary(job))
 
 
 def _table(jobs: list[KeptJob]) -> Iterator[str]:

@@ -1,24 +1,37 @@
 """Log lines on standard error: for people, or one JSON object each.
 
 A line tells one thing: a fixed message, then what varies. Texts from outside (event classes, reasons) are
-cut, and characters that would move the cursor or turn the writing around are escaped.
+cut, and characters that would move the cursor or turn the writing around are escaped. Errors that are not
+ours are told by their class and place alone, since their messages may quote what a job or a request held. Of
+the libraries below us nothing is told that is no warning.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import TracebackType
+
+from bridge.cli.plain import json_line, plain
+from bridge.errors import BridgeError
 
 LONGEST = 2_000  # characters of one text
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "action", "taskName"}
-# C1 controls, zero width, line separators, changes of direction; those of C0 are JSON's own business
-_TRICKS = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
-class _Line(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: object) -> str:
+        error = ei[1] if isinstance(ei, tuple) else None
+        return "".join(_told(error, set())).rstrip() if isinstance(error, BaseException) else ""
+
+
+class _Line(_Formatter):
     """`2026-01-31 12:00:00 warning job failed uuid="…" why="…"`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -27,13 +40,13 @@ class _Line(logging.Formatter):
             f"{key}={_escaped(value) if isinstance(value, str) else value}"
             for key, value in _extra(record).items()
         ]
-        line = " ".join([moment, record.levelname.lower(), record.getMessage(), *extra])
+        line = " ".join([moment, record.levelname.lower(), plain(record.getMessage()), *extra])
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
 
 
-class _Json(logging.Formatter):
+class _Json(_Formatter):
     """`{"ts": …, "level": …, "message": …, "action": …, …}`; the time in UTC, ASCII only."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -64,14 +77,46 @@ def _cut(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    quoted = json.dumps(_cut(text), ensure_ascii=False)
-    return _TRICKS.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+    return json_line(_cut(text))
+
+
+def _told(error: BaseException, told: set[int]) -> Iterator[str]:
+    """The traceback, and those of what led to it."""
+    told.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in told:
+        yield from _told(before, told)
+        yield "then\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    said = error.strerror if isinstance(error, OSError) else ""
+    if isinstance(error, BridgeError):
+        said = str(error)
+    yield plain(f"{name}: {said}" if said else name) + "\n"
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _told(one, told)
 
 
 def start_logging(level: str, form: str = "text") -> None:
-    """From now on lines of this level and above are on standard error; `form` is `text` or `json`."""
+    """From now on lines of this level and above are on standard error; `form` is `text` or `json`.
+
+    Libraries tell warnings and worse. An error that nobody caught is a line, too."""
     handler = logging.StreamHandler()
     handler.setFormatter(FORMATTERS[form]())
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    for noisy in ("uvicorn", "asyncio", "apscheduler", "httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    ours = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(ours, logging.WARNING), handlers=[handler])
+    logging.getLogger("bridge").setLevel(ours)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda given: _uncaught(
+        given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
+    )
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    logging.getLogger("bridge").critical(
+        "bridge met a fault of its own", exc_info=(kind, error, trace), extra={"action": "fault"}
+    )

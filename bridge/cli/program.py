@@ -10,6 +10,7 @@ from functools import partial
 
 from bridge import __version__
 from bridge.cli import demo, doctor, events, failed, init, resolve, serve, statistics
+from bridge.cli.plain import plain
 from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, UsageError
 
 COMMANDS = (serve, demo, init, doctor, events, resolve, failed, statistics)
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(given)
     except BridgeError as problem:
-        print(f"bridge: {problem}", file=sys.stderr)
+        print(plain(f"bridge: {problem}"), file=sys.stderr)
         return next((code for kind, code in EXIT_CODES if isinstance(problem, kind)), 1)
     except BrokenPipeError:  # `bridge resolve … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.cli.arguments import Commands, add_app, add_laravel
+from bridge.cli.plain import json_line
 from bridge.errors import Released, Unreadable, UsageError
 from bridge.laravel.payload import read_payload
 from bridge.laravel.version import parse_version
@@ -112,7 +113,7 @@ def _resolved(ladder: Ladder, payload: bytes) -> Resolution:
 
 
 def _print_json(line: Mapping[str, object]) -> None:
-    print(json.dumps(line, ensure_ascii=False), flush=True)
+    print(json_line(line), flush=True)
 
 
 def _rows(file: str | None) -> Iterable[tuple[dict[str, object], bytes]]:

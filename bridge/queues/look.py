@@ -11,10 +11,9 @@ import redis
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
-from bridge.errors import ServiceUnavailable
 from bridge.queues.database import jobs_table
 from bridge.queues.payload import BROADCASTS, broadcast_document, job_uuid
-from bridge.queues.redis import Keys
+from bridge.queues.redis import Keys, unavailable
 from bridge.queues.sql import SqlConnection
 
 MOST = 1_000  # entries of a look, the oldest ones
@@ -145,7 +144,7 @@ class RedisLook:
                     pipeline.zrangebyscore(keys.delayed, "-inf", now, 0, MOST)
                 entries: list[bytes] = [entry for entries in pipeline.execute() for entry in entries]
         except RedisError as error:
-            raise ServiceUnavailable(f"Redis does not answer: {error}") from error
+            raise unavailable(error) from error
         return self._memory.sight(entries, {entry: entry for entry in self._memory.unknown(entries)})
 
     def close(self) -> None:

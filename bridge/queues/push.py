@@ -10,9 +10,8 @@ import redis
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
-from bridge.errors import ServiceUnavailable
 from bridge.queues.database import jobs_table
-from bridge.queues.redis import Keys
+from bridge.queues.redis import Keys, unavailable
 from bridge.queues.sql import SqlConnection
 
 
@@ -69,7 +68,7 @@ class RedisPush:
                 pipeline.rpush(keys.notify, 1)
                 pipeline.execute()
         except RedisError as error:
-            raise ServiceUnavailable(f"Redis does not answer: {error}") from error
+            raise unavailable(error) from error
 
     def close(self) -> None:
         self._client.close()

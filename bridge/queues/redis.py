@@ -162,14 +162,14 @@ class RedisQueue:
             ) from error
         except ResponseError as error:
             if isinstance(error, PASSING) or str(error).startswith("BUSY"):
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
             raise ConfigurationError(
                 "the queue's Redis keys",
                 f"cannot be used: {_reason(error)}",
                 mend="check REDIS_DB and REDIS_PREFIX",
             ) from error
         except RedisError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def reserve(self, limit: int) -> Sequence[Job]:
         jobs: list[Job] = []
@@ -455,7 +455,7 @@ class RedisQueue:
                 # after a failover the address leads elsewhere: the old connections never notice
                 self._client.connection_pool.disconnect()
             self.close()
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -518,7 +518,8 @@ def _by_queue(jobs: Sequence[Job]) -> dict[str, list[bytes]]:
     return members
 
 
-def _unavailable(error: RedisError) -> ServiceUnavailable:
+def unavailable(error: RedisError) -> ServiceUnavailable:
+    """The error as ours, without what the command held."""
     return ServiceUnavailable(
         f"Redis cannot serve: {_reason(error)}: start it, or correct REDIS_HOST and REDIS_PORT in .env"
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import logging
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -44,8 +43,6 @@ BINARY_REFUSED, NOT_UTF8 = 1003, 1007
 NOT_UTF8_REASON = "text is not UTF-8"
 ABNORMAL, NO_CODE = 1006, 1005
 RESUME_PIECE = 65_536  # bytes handed over at once when a slow client reads again
-
-logger = logging.getLogger(__name__)
 
 Out = bytes | list[bytes] | None
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
@@ -136,7 +133,7 @@ class Socket(asyncio.Protocol):
         self._node = node
         self._raw: socket.socket | None = None
         self.send = _send_nothing
-        self._wire: Wire | None = Wire(max_size=LEAST_MESSAGE, logger=logger)
+        self._wire: Wire | None = Wire(max_size=LEAST_MESSAGE)
         self._fragments: Fragments | None = None
         self._is_closing = False
         self.address = ""
@@ -308,7 +305,7 @@ class Socket(asyncio.Protocol):
     def _new_wire(self) -> Wire:
         """For a connection that is open; a message may be as large, in all its fragments, as its app says."""
         most = LEAST_MESSAGE if self.connection is None else self.connection.hub.app.limits.message_bytes
-        return Wire(state=State.OPEN, max_size=most, logger=logger)
+        return Wire(state=State.OPEN, max_size=most)
 
     def _take(self, frame: Frame) -> None:
         connection = self.connection

@@ -104,7 +104,13 @@ try {
   await page.keyboard.press('p');
   await page.locator('#pause[aria-pressed=true]').waitFor();
 
-  // an event straight to the client
+  // a name that turns the writing around turns nothing but itself; an event straight to the client
+  await panel(page, 'create');
+  await page.locator('#create-event').fill('App\\Events\\\u202eevil');
+  await page.locator('#creator .primary').click();
+  await page.locator('#create-note.good', { hasText: 'Sent to 1 socket' }).waitFor();
+  await panel(page, 'broadcasts');
+  await page.locator('#ways bdi', { hasText: '\u202eevil' }).first().waitFor();
   await panel(page, 'create');
   await page.locator('#create-event').fill('made.here');
   await page.locator('#create-data').fill('{"text": "straight <b>ы</b>"}');

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# What no output of bridge may hold, whatever a test does: secrets of the tests' apps, signatures, cookies,
+# tokens, what members show of themselves.
+UNTELLABLE = re.compile(
+    rb"app-secret|open sesame|:[0-9a-f]{64}\b|laravel_session|XSRF-TOKEN|Bearer |\buser_info\b|channel_data\W"
+)
 
 PATIENCE = 90.0  # seconds for anything that should happen soon; a loaded machine is slow, a hang is longer
 
@@ -97,3 +104,6 @@ def running(
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+    if "bridge" in command:
+        told = UNTELLABLE.search(log.read_bytes())
+        assert told is None, f"bridge wrote {told[0]!r}, which nobody may read: see {log}"

@@ -11,7 +11,16 @@ export function make(tag, attributes = {}, ...children) {
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? '' : value);
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ''));
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== '').map(alone));
+  return element;
+}
+
+/** Text that runs from right to left, or says so, turns round nothing but itself. */
+const TURNS = /[\u0590-\u08ff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc]|[\ud802\ud803\ud83a\ud83b]/;
+function alone(child) {
+  if (typeof child !== 'string' || !TURNS.test(child)) return child;
+  const element = document.createElement('bdi');
+  element.textContent = child;
   return element;
 }
 

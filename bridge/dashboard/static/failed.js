@@ -31,7 +31,7 @@ function item(row) {
   return make('li', { class: 'failure', 'data-id': row.id },
     make('p', {}, eventName(row.event || 'no broadcast job')), retry,
     make('p', { class: 'reason' }, row.reason),
-    make('p', { class: 'about' }, `${row.failed_at}, queue ${row.queue}, `, make('code', {}, row.id)),
+    make('p', { class: 'about' }, `${row.failed_at}, queue `, row.queue, ', ', make('code', {}, row.id)),
     row.whole.includes('\n') ? make('details', {}, make('summary', {}, 'All of it'), make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Exception' }, row.whole)) : null);
 }
 

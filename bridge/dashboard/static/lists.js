@@ -56,7 +56,7 @@ function member({ id, info, connections }) {
   }
   const title = String(name || id);
   return make('li', {}, make('span', { class: 'face', 'aria-hidden': 'true' }, title.slice(0, 2).toUpperCase()),
-    make('span', {}, title, make('small', {}, [name && `id ${id}`, plural(connections, 'connection')].filter(Boolean).join(', '))));
+    make('span', {}, title, make('small', {}, ...(name ? ['id ', id, ', '] : []), plural(connections, 'connection'))));
 }
 
 const refreshConnections = whileShown('connections', 2_000, async () => {

@@ -86,7 +86,7 @@ function item(row, fresh) {
     row.event ? eventName(row.event) : null,
     row.channel ? make('span', {}, ...row.channel.split(', ').slice(0, 4).map(channelCode)) : null,
     row.event || row.channel || !row.socket ? null : make('code', {}, row.socket),
-    row.why ? make('span', { class: 'why' }, ` ${row.why}`) : null);
+    row.why ? make('span', { class: 'why' }, ' ', row.why) : null);
   for (const child of [...what.children].slice(1)) child.before(' ');
   const line = [clock(row.at), make('span', { class: 'kind' }, row.text), what, make('span', { class: 'end' }, end(row))];
   const known = Object.entries(DETAILS).filter(([name]) => row[name] !== undefined);
