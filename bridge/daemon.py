@@ -260,6 +260,7 @@ class Daemon:
     def run(self) -> int:
         """Serves until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
         settings = self.settings
+        settings.certificate()  # TLS that is half configured is no plain HTTP
         listening = bind(settings.host, settings.port)
         with contextlib.closing(listening), php_rung(settings) as php:
             return self._run(listening, php)
@@ -325,9 +326,8 @@ class Daemon:
         node = watched.node
         stopping, hung_up = stop_signal(), hang_up_signal()
         crew.others.ending.end = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
-        certificate = None
-        if self.settings.ssl_cert and self.settings.ssl_key:
-            certificate = Certificate(self.settings.ssl_cert, self.settings.ssl_key)
+        files = self.settings.certificate()
+        certificate = Certificate(*files) if files else None
         listener = Listener(
             node,
             [listening],

@@ -224,7 +224,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
             timeout=120,
             check=False,
         )
-    assert run.returncode == 78
+    assert run.returncode == 69
     assert f"127.0.0.1:{port} cannot be listened on" in run.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -48,6 +48,31 @@ def test_a_value_comes_from_the_first_place_that_has_it(read: Load) -> None:
     assert read("", environ={"LARAVEL_WEBSOCKETS_PORT": "6"}).port == 6
 
 
+def test_the_file_is_the_apps_or_the_named_one_never_that_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stranger := tmp_path / "tmp").mkdir()
+    (app := tmp_path / "app").mkdir()
+    (app / ".env").write_text(PUSHER)
+    (stranger / "bridge.toml").write_text("port = 1")
+    monkeypatch.chdir(stranger)
+    assert (load_settings({}, {}, app).port, load_settings({}, {}, app).file) == (6001, None)
+    (app / "bridge.toml").write_text("port = 2")
+    assert (load_settings({}, {}, app).port, load_settings({}, {}, app).file) == (2, app / "bridge.toml")
+    assert load_settings({}, {}, app, "bridge.toml").port == 1
+    assert load_settings({}, {"BRIDGE_CONFIG": "bridge.toml"}, app).port == 1
+    monkeypatch.chdir(app)
+    assert load_settings({}, {}).port == 2
+
+
+@pytest.mark.parametrize("alone", ["ssl_cert", "ssl_key"])
+def test_half_of_what_tls_needs_is_no_plain_http(read: Load, alone: str) -> None:
+    assert read().certificate() is None
+    assert read("", "ssl_cert = 'a'\nssl_key = 'b'").certificate() == ("a", "b")
+    with pytest.raises(ConfigurationError, match=f"is missing beside {alone}"):
+        read("", f"{alone} = 'a'").certificate()
+
+
 def test_the_origin_of_a_value_is_known(read: Load) -> None:
     origins = read("BRIDGE_TRIES=2", "port = 3", host="::1").origins
     assert origins["tries"] == "BRIDGE_TRIES in .env"
@@ -153,9 +178,8 @@ def test_foreign_names_in_the_apps_file_are_none_of_our_business(read: Load) -> 
 
 
 def test_the_config_file_may_be_named_and_lie_anywhere(read: Load, tmp_path: Path) -> None:
-    (tmp_path / "bridge.toml").write_text("port = 1")
     (tmp_path / "other.toml").write_text("port = 2")
-    assert read("", "port = 3").port == 1
+    assert read("", "port = 3").port == 3
     app = tmp_path / "app"
     assert load_settings({}, {"BRIDGE_CONFIG": str(tmp_path / "other.toml")}, app).port == 2
     assert load_settings({}, {"BRIDGE_APP": str(app)}, None, tmp_path / "other.toml").port == 2
@@ -289,7 +313,16 @@ def test_the_table_names_every_setting_and_every_field_is_in_it() -> None:
         assert f"| `{setting.name}` | `{setting.variable}` |" in table
     plain = {setting.name for setting in SETTINGS if not setting.name.startswith("limit_")}
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert fields - plain == {"laravel", "limits", "events", "own_apps", "apps_table", "webhooks", "origins"}
+    assert fields - plain == {
+        "laravel",
+        "limits",
+        "events",
+        "own_apps",
+        "apps_table",
+        "webhooks",
+        "origins",
+        "file",
+    }
     assert plain <= fields
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from bridge.apps.table import join_rows
 from bridge.errors import BridgeError
@@ -94,39 +95,50 @@ class Renewal:
                 async with asyncio.timeout(max(table.interval, 1.0) if table else None):
                     await hung_up.wait()
             except TimeoutError:
-                await self._renew_apps()
+                await self._attempt("the old apps stay", self._renew_apps)
                 continue
             hung_up.clear()
-            self._renew_certificate()
-            if self.reread is not None:
-                await self._renew_settings(self.reread)
-            await self._renew_apps(self.tell)
-            log.info("SIGHUP: apps, webhooks and certificate are read anew", extra={"action": "renew"})
+            kept = [
+                await self._attempt("the old certificate stays", self._renew_certificate),
+                await self._attempt("the old settings stay", self._renew_settings),
+                await self._attempt("the old apps stay", partial(self._renew_apps, self.tell)),
+            ]
+            if all(kept):
+                log.info("SIGHUP: apps, webhooks and certificate are read anew", extra={"action": "renew"})
+            else:
+                log.error("SIGHUP: failed, the lines above say what stays", extra={"action": "renew"})
 
-    def _renew_certificate(self) -> None:
-        if self.certificate is not None:
-            try:
-                self.certificate.reload()
-            except BridgeError as problem:
-                log.error("the old certificate stays", extra={"action": "renew", "why": str(problem)})
-
-    async def _renew_settings(self, reread: Callable[[], Settings]) -> None:
+    async def _attempt(self, otherwise: str, renew: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it went well; else the line `otherwise`. Nothing that is read here may end bridge."""
         try:
-            settings = await asyncio.to_thread(reread)
-            unused = not_renewed(self._started, settings)
-            self.renewed(settings)
+            await renew()
         except BridgeError as problem:
-            log.error("the old settings stay", extra={"action": "renew", "why": str(problem)})
+            log.error(otherwise, extra={"action": "renew", "why": str(problem)})
+        except OSError as problem:  # a file that cannot be read just now
+            log.error(
+                otherwise, extra={"action": "renew", "why": f"{type(problem).__name__} {problem.strerror}"}
+            )
+        except Exception:
+            log.exception(otherwise, extra={"action": "renew", "why": "a fault of bridge"})
+        else:
+            return True
+        return False
+
+    async def _renew_certificate(self) -> None:
+        if self.certificate is not None:
+            self.certificate.reload()
+
+    async def _renew_settings(self) -> None:
+        if self.reread is None:
             return
+        settings = await asyncio.to_thread(self.reread)
+        unused = not_renewed(self._started, settings)
+        self.renewed(settings)
         self.settings = settings
         warn_of(unused)
 
     async def _renew_apps(self, tell: Callable[[], None] | None = None) -> None:
-        try:
-            served = await asyncio.to_thread(read_apps, self.settings)
-        except BridgeError as problem:
-            log.warning("the old apps stay", extra={"action": "renew", "why": str(problem)})
-            return
+        served = await asyncio.to_thread(read_apps, self.settings)
         if tell is not None:  # until it knows, jobs may still be for an app that is gone
             new = {app.id for app, _ in served}
             gone = [(hub.app, ()) for hub in self.node.hubs.values() if hub.app.id not in new]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,16 +39,32 @@ def join_rows(apps: tuple[AppSettings, ...], settings: Settings, table: AppsTabl
 
     Raises ServiceUnavailable or ConfigurationError when the table cannot be read. Blocks.
     """
+    joined, problems = read_rows(apps, settings, table)
+    for problem in problems:
+        log.warning("an app of the table is left out", extra={"action": "apps", "why": str(problem)})
+    return joined
+
+
+def read_rows(
+    apps: tuple[AppSettings, ...], settings: Settings, table: AppsTable
+) -> tuple[tuple[AppSettings, ...], Sequence[ConfigurationError]]:
+    """`apps` and those of the table, and what is wrong with the rows that are left out. Raises as
+    `join_rows`.
+
+    Whoever may write into the table need not be whoever may reach what this machine reaches, so its webhooks
+    go to public addresses only, and to `webhook_networks`."""
     joined = {app.id: app for app in apps}
     defaults = {name: getattr(settings, name) for name in INHERITED}
-    place = f"table {table.table}"
+    problems: list[ConfigurationError] = []
     for row in rows(settings, table):
-        key = f"app {row.get('id')}"
+        key, place = f"app {row.get('id')}", f"table {table.table}"
         try:
-            join(joined, own_app(entry(row), key, place, defaults), key)
+            app = own_app(entry(row), key, place, defaults)
+            webhooks = tuple(replace(webhook, within=table.webhook_networks) for webhook in app.webhooks)
+            join(joined, replace(app, webhooks=webhooks), key)
         except ConfigurationError as problem:
-            log.warning("an app of the table is left out", extra={"action": "apps", "why": str(problem)})
-    return tuple(joined.values())
+            problems.append(problem)
+    return tuple(joined.values()), problems
 
 
 def rows(settings: Settings, table: AppsTable) -> Iterator[Mapping[str, Any]]:
@@ -66,17 +83,32 @@ def rows(settings: Settings, table: AppsTable) -> Iterator[Mapping[str, Any]]:
 def entry(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with the names and kinds of values of an `[[apps]]`; what is empty or unknown is not there.
 
-    Numbers below 1 mean "no limit" in other servers' tables, and are left out.
+    Numbers below 1 mean "no limit" in other servers' tables, and are left out. ConfigurationError names a
+    column whose value cannot be what it should be.
     """
     found: dict[str, Any] = {}
-    for column, value in row.items():
+    for column, given in row.items():
         name = COLUMNS.get(column, column)
-        if value is None or value == "" or (name not in APP_FIELDS and name != "webhooks"):
+        if name not in APP_FIELDS and name != "webhooks":
             continue
-        if name in _FROM_ONE and int(value) < 1:
-            continue
-        found[name] = _KINDS.get(name, _plain)(value)
-    return {name: value for name, value in found.items() if value is not None}
+        try:
+            value = _text(given)
+            if value is None or value == "" or (name in _FROM_ONE and int(value) < 1):
+                continue
+            made = _KINDS.get(name, _plain)(value)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            kind = "a whole number" if name in _FROM_ONE else "JSON, as bridge.toml would have it"
+            raise ConfigurationError(
+                f"app {row.get('id')}.{column}", "is wrong", where="its row", mend=f"write {kind}"
+            ) from None
+        if made is not None:
+            found[name] = made
+    return found
+
+
+def _text(value: Any) -> Any:
+    """Binary columns hold text all the same."""
+    return bytes(value).decode() if isinstance(value, bytes | bytearray | memoryview) else value
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from bridge.daemon import Daemon
 from bridge.demo.app import write_app
 from bridge.demo.feed import Feed
 from bridge.demo.page import routes
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.server.listener import bind
 from bridge.settings import load_settings
 
@@ -41,7 +41,7 @@ Ctrl-C ends the demo and removes that folder. Beside a real app: bridge serve --
 def run(*, port: str | int | None, browser: bool) -> int:
     """Serves the demo until SIGTERM or Ctrl-C; the exit code.
 
-    `port` None: the usual one, or a free one if that is taken. Raises ConfigurationError as `Daemon.run`.
+    `port` None: the usual one, or a free one if that is taken. Raises as `Daemon.run`.
     """
     signal.signal(signal.SIGTERM, _leave)  # until the daemon has its own handlers; the folder goes either way
     if port is None:
@@ -73,7 +73,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _is_taken(port: int) -> bool:
     try:
         bind(HOST, port).close()
-    except ConfigurationError:
+    except (ConfigurationError, ServiceUnavailable):
         return True
     return False
 

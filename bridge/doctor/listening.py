@@ -11,7 +11,7 @@ from cryptography import x509
 
 from bridge.doctor.finding import Finding, Found, Subject
 from bridge.doctor.machine import Process, listener
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.server.listener import SPARE_DESCRIPTORS, bind
 
 ENDING = 14  # days before its end at which a certificate is spoken of
@@ -34,7 +34,7 @@ def port(subject: Subject) -> Found:
     try:
         bind(settings.host, settings.port).close()
         return
-    except ConfigurationError as problem:
+    except (ConfigurationError, ServiceUnavailable) as problem:
         owner = listener(subject.root, settings.port)
         if owner is not None and _is_bridge(owner):
             return

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.pusher.codes import OVER_CAPACITY
 from bridge.server import api
 from bridge.server.calls import Calls
@@ -36,16 +36,19 @@ SPARE_DESCRIPTORS = 64  # kept for databases, files and the HTTP API
 def bind(host: str, port: int) -> socket.socket:
     """A listening TCP socket, before anything slow happens; clients wait in its backlog.
 
-    Port 0 takes a free one. Raises ConfigurationError when the address cannot be had.
+    Port 0 takes a free one. Raises ServiceUnavailable where another holds the address, ConfigurationError
+    where it can never be had.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as problem:
-        raise ConfigurationError(
-            f"address {host}:{port}",
-            f"cannot be listened on ({problem.strerror})",
-            mend="stop the process that holds it, or choose another with --host and --port",
+        where, fault = f"address {host}:{port}", f"cannot be listened on ({problem.strerror})"
+        if isinstance(problem, PermissionError | socket.gaierror):
+            mend = "choose another with --host and --port"
+            raise ConfigurationError(where, fault, mend=mend) from None
+        raise ServiceUnavailable(
+            f"{where} {fault}: stop the process that holds it, or choose another with --host and --port"
         ) from None
 
 

@@ -11,7 +11,18 @@ import httpx
 from bridge.errors import ConfigurationError
 from bridge.secret import Secret
 from bridge.settings.reading import no_strangers, read_value
-from bridge.settings.table import COUNT, LIMIT, SETTINGS, Reader, Wrong, seconds, switch, text, words
+from bridge.settings.table import (
+    COUNT,
+    LIMIT,
+    SETTINGS,
+    Reader,
+    Wrong,
+    networks,
+    seconds,
+    switch,
+    text,
+    words,
+)
 from bridge.webhooks.events import NAMES, Webhook
 
 
@@ -51,12 +62,14 @@ class AppsTable:
 
     connection  of the app's config/database.php; None: the default one
     url         in place of a connection; then `connection` is a name of our own for it
+    webhook_networks  private ones that webhooks of its rows may reach, besides public addresses
     """
 
     connection: str | None = None
     url: Secret | None = None
     table: str = "websockets_apps"
     interval: float = 60.0
+    webhook_networks: tuple[str, ...] = ()
 
 
 def own_apps(table: Any, where: str, *, defaults: Mapping[str, Any]) -> tuple[AppSettings, ...]:
@@ -192,6 +205,7 @@ _TABLE_FIELDS: dict[str, Reader] = {
     "url": lambda value: Secret(text(value)),
     "table": text,
     "interval": seconds,
+    "webhook_networks": networks,
 }
 _WEBHOOK_FIELDS: dict[str, Reader] = {
     "url": _url,

@@ -46,6 +46,7 @@ class Settings:
     apps_table  where more apps are read from while bridge runs
     webhooks of every app
     origins  setting → where its value was read, for those that are not defaults
+    file     the bridge.toml that was read; None: there is none
     """
 
     laravel: LaravelApp
@@ -107,6 +108,21 @@ class Settings:
     apps_table: AppsTable | None
     webhooks: tuple[Webhook, ...]
     origins: Mapping[str, str] = field(repr=False)
+    file: Path | None
+
+    def certificate(self) -> tuple[str, str] | None:
+        """Files of the certificate and of its key; None for plain HTTP. ConfigurationError for one alone."""
+        if self.ssl_cert and self.ssl_key:
+            return self.ssl_cert, self.ssl_key
+        if not self.ssl_cert and not self.ssl_key:
+            return None
+        given, missing = ("ssl_cert", "ssl_key") if self.ssl_cert else ("ssl_key", "ssl_cert")
+        raise ConfigurationError(
+            missing,
+            f"is missing beside {given}, and without it there is no TLS",
+            where=self.origins.get(given, ""),
+            mend="give both, or neither; a PEM file that holds both may be given as both",
+        )
 
     def queue_connection(self) -> QueueConnection:
         """The queue connection to work on. ConfigurationError if it is none that bridge can use."""
@@ -191,12 +207,14 @@ def load_settings(
     """The settings, checked; ConfigurationError for the first that is wrong.
 
     `flags` by setting name; None means not given, other names are ignored. `app_dir` None: BRIDGE_APP, else
-    the current folder. `config_file` None: BRIDGE_CONFIG, else bridge.toml here or in the app, if there.
+    the current folder. `config_file` None: BRIDGE_CONFIG, else the app's bridge.toml, if it has one. What
+    lies in the current folder counts only if that is the app: anybody may have put it there.
     """
     base = Path(app_dir or environ.get("BRIDGE_APP") or ".")
-    file, toml = _toml_file(base, config_file or environ.get("BRIDGE_CONFIG"))
+    path, toml = _toml_file(base, config_file or environ.get("BRIDGE_CONFIG"))
+    file = str(path or "bridge.toml")
     names = [setting.name for setting in SETTINGS]
-    no_strangers(toml, [*names, *_TABLES], "", f"{file}")
+    no_strangers(toml, [*names, *_TABLES], "", file)
     variables = [*(setting.variable for setting in SETTINGS), *(f"BRIDGE_{t.upper()}" for t in _TABLES)]
     ours = [name for name in environ if name.startswith("BRIDGE_")]
     no_strangers(ours, [*variables, *_PLACES], "", "the environment")
@@ -204,7 +222,7 @@ def load_settings(
     def given(setting: Setting) -> Iterable[tuple[object, str]]:
         yield flags.get(setting.name), setting.flag
         yield environ.get(setting.variable) or None, f"{setting.variable} in the environment"
-        yield toml.get(setting.name), f"{file}"
+        yield toml.get(setting.name), file
 
     by_name = {setting.name: setting for setting in SETTINGS}
     origins: dict[str, str] = {}
@@ -239,6 +257,7 @@ def load_settings(
         apps_table=apps_table,
         webhooks=read_webhooks(*_table("webhooks", toml, environ, file), key="webhooks"),
         origins=origins,
+        file=path,
         **values,
     )
 
@@ -252,16 +271,22 @@ def _value(setting: Setting, sources: Iterable[tuple[object, str]], origins: dic
     return setting.default
 
 
-def _toml_file(base: Path, named: Path | str | None) -> tuple[str, dict[str, Any]]:
-    """Path and content; the name alone and nothing where there is none."""
-    candidates = [Path(named)] if named else [Path("bridge.toml"), base / "bridge.toml"]
-    path = next((path for path in candidates if path.is_file()), None)
-    if path is None:
+def _toml_file(base: Path, named: Path | str | None) -> tuple[Path | None, dict[str, Any]]:
+    """Path and content; None and nothing where there is none."""
+    path = Path(named or base / "bridge.toml")
+    if not path.is_file():
         if named:
             raise ConfigurationError("--config", f"names no file: {named}", mend="correct the path")
-        return "bridge.toml", {}
+        return None, {}
     try:
-        return str(path), tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            "bridge.toml",
+            f"cannot be read ({error.strerror})",
+            where=str(path),
+            mend="let this user read it",
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         line = str(error).rpartition(" (")[2].rstrip(")") if "(at " in str(error) else "not UTF-8"
         raise ConfigurationError(

@@ -52,6 +52,7 @@ class Shadow:
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
         settings = self.settings
+        settings.certificate()  # TLS that is half configured is no plain HTTP
         listening = bind(settings.host, settings.port)
         with contextlib.closing(listening), php_rung(settings) as php, contextlib.ExitStack() as stack:
             look = build_look(settings)
@@ -75,9 +76,8 @@ class Shadow:
     async def _serve(self, listening: socket.socket, watch: Watch, php: HelperRung | None) -> None:
         stopping, hung_up = stop_signal(), hang_up_signal()
         posts = Posts(self.to, _apps(self.settings), watch.look, watch.took)
-        certificate = None
-        if self.settings.ssl_cert and self.settings.ssl_key:
-            certificate = Certificate(self.settings.ssl_cert, self.settings.ssl_key)
+        files = self.settings.certificate()
+        certificate = Certificate(*files) if files else None
         listener = Listener(
             Node([]),  # no app: no client is taken
             [listening],

@@ -3,6 +3,7 @@
     Happening ──► events: what is posted of it ──► settling: comings and goings that cancel out
                                                       └──► lane: queue, batch, signature, retries ──► HTTP
 
-`Webhooks.observe` is an observer of the node. Nothing here is in the way of a delivery: queues are bounded,
-each address has a task of its own, and what is lost is counted and said.
+Webhooks out of `[apps_table]` go through `outward`. `Webhooks.observe` is an observer of the node. Nothing
+here is in the way of a delivery: queues are bounded, each address has a task of its own, and what is lost is
+counted and said.
 """

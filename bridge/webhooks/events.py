@@ -36,12 +36,14 @@ class Webhook:
     events    names of those it wants; none: every one
     prefixes  of the channels it wants; none: every channel
     headers   sent besides Pusher's own
+    within    private networks that it may be in; else it must be public. None: it may be anywhere
     """
 
     url: str
     events: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    within: tuple[str, ...] | None = None
 
     def wants(self, event: Event) -> bool:
         return (not self.events or event.name in self.events) and (

@@ -15,6 +15,7 @@ import httpx
 from bridge.pusher import signatures
 from bridge.pusher.app import App
 from bridge.webhooks.events import Event, Webhook
+from bridge.webhooks.outward import PrivateAddress
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,8 @@ class Lane:
                 self._last_problem = f"answered {answer.status_code}"
                 return answer.is_success
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
-            self._last_problem = type(problem).__name__
+            ours = problem.__cause__
+            self._last_problem = str(ours) if isinstance(ours, PrivateAddress) else type(problem).__name__
             return False
 
     def _lose(self, count: int) -> None:

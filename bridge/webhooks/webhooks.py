@@ -11,6 +11,7 @@ from bridge.pusher.app import App
 from bridge.pusher.happenings import Happening
 from bridge.webhooks.events import Event, Webhook, event
 from bridge.webhooks.lane import Lane, Patience
+from bridge.webhooks.outward import outward_client
 from bridge.webhooks.settling import DELAY, Settling
 
 TIMEOUT = 10.0  # seconds that an address may take for one answer
@@ -28,13 +29,11 @@ class Webhooks:
         self._lanes: dict[tuple[str, Webhook], tuple[Lane, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._apps: Mapping[str, tuple[Lane, ...]] = {}
-        self._http: httpx.AsyncClient | None = None
+        self._http: dict[tuple[str, ...] | None, httpx.AsyncClient] = {}  # by `Webhook.within`
         self._timer: asyncio.TimerHandle | None = None
 
     def serve(self, apps: Iterable[tuple[App, Sequence[Webhook]]]) -> None:
         """These are the webhooks from now on; those that stay keep what waits. On the loop."""
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=TIMEOUT)
         wanted = {(app.id, webhook): app for app, webhooks in apps for webhook in webhooks}
         for key in self._lanes.keys() - wanted.keys():
             lane, task = self._lanes.pop(key)
@@ -46,7 +45,7 @@ class Webhooks:
             if key in self._lanes:
                 self._lanes[key][0].app = app
             else:
-                lane = Lane(app, key[1], self._http, self._patience)
+                lane = Lane(app, key[1], self._client(key[1]), self._patience)
                 self._lanes[key] = (lane, asyncio.create_task(lane.run()))
         lanes: dict[str, tuple[Lane, ...]] = {}
         for (app_id, _), (lane, _) in self._lanes.items():
@@ -82,9 +81,18 @@ class Webhooks:
             pass
         self.serve([])
         await asyncio.gather(*self._ending, return_exceptions=True)
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+        clients, self._http = list(self._http.values()), {}
+        for client in clients:
+            await client.aclose()
+
+    def _client(self, webhook: Webhook) -> httpx.AsyncClient:
+        if webhook.within not in self._http:
+            self._http[webhook.within] = (
+                httpx.AsyncClient(timeout=TIMEOUT)
+                if webhook.within is None
+                else outward_client(webhook.within, timeout=TIMEOUT)
+            )
+        return self._http[webhook.within]
 
     def _put(self, told: Event) -> None:
         for lane in self._apps.get(told.app_id, ()):

@@ -106,6 +106,13 @@ def test_sighup_with_a_wrong_configuration_leaves_everything_as_it_was_and_says_
         bridge.hang_up()
         assert bridge.welcomes("key-a")
         assert "apps[0].key" in bridge.log.read_text()
+        last = [line for line in bridge.log.read_text().splitlines() if "SIGHUP:" in line][-1]
+        assert " error SIGHUP: failed" in last
+        bridge.config.unlink()
+        bridge.config.mkdir()
+        bridge.hang_up()
+        assert bridge.log.read_text().splitlines()[-1].count("SIGHUP: failed") == 1
+        assert bridge.welcomes("key-a")
 
 
 def test_sighup_shows_the_new_certificate_and_keeps_the_old_one_when_it_is_broken(tmp_path: Path) -> None:
@@ -202,6 +209,15 @@ def test_a_table_is_looked_at_again_by_itself(tmp_path: Path) -> None:
         with engine.begin() as connection:
             connection.exec_driver_sql("insert into my_apps values ('b', 'key-b', 'secret-b')")
         wait_until("the new app is served", lambda: bridge.welcomes("key-b"), PATIENCE)
+        with engine.begin() as connection:
+            for column in ("webhooks text", "max_connections text"):
+                connection.exec_driver_sql(f"alter table my_apps add column {column}")
+            connection.exec_driver_sql("insert into my_apps values ('c', 'key-c', 's', 'not json', '')")
+            connection.exec_driver_sql("insert into my_apps values ('d', 'key-d', 's', '', 'unlimited')")
+            connection.exec_driver_sql("insert into my_apps values ('e', 'key-e', 's', '', '')")
+        wait_until("the rest of the new apps", lambda: bridge.welcomes("key-e"), PATIENCE)
+        assert bridge.greeting("key-c") == "4001"
+        assert "an app of the table is left out" in bridge.log.read_text()
         (tmp_path / "apps.sqlite").rename(tmp_path / "away.sqlite")
         wait_until("the outage is told", lambda: "the old apps stay" in bridge.log.read_text(), PATIENCE)
         assert bridge.welcomes("key-b")

@@ -90,7 +90,27 @@ def test_a_row_for_a_configured_app_says_what_it_may(
         {"id": "2", "key": "k", "secret": "s"},
         {"id": "2", "key": None, "secret": "s"},
         {"id": "2", "key": "k2", "secret": ""},
+        {"id": "2", "key": "k2", "secret": "s2", "max_connections": "unlimited"},
+        {"id": "2", "key": "k2", "secret": "s2", "capacity": "many"},
+        {"id": "2", "key": b"\xff", "secret": "s2"},
+        {"id": "2", "key": "k2", "secret": "s2", "allowed_origins": "[not json"},
+        {"id": "2", "key": "k2", "secret": "s2", "enable_client_messages": "perhaps"},
+        *(
+            {"id": "2", "key": "k2", "secret": "s2", "webhooks": text}
+            for text in (
+                "not json",
+                "5",
+                "{}",
+                '["x"]',
+                '[{"url": 5}]',
+                '[{"url": "http://a", "filter": 5}]',
+                "[" * 99_999,
+                '[{"url": "http://a", "filter": {"channel_name_starts_with": ["x"]}}]',
+                '[{"url": "http://[::1"}]',
+            )
+        ),
     ],
+    ids=lambda row: str(row)[-60:],
 )
 def test_a_wrong_row_is_left_out_and_said_to_be_and_the_others_are_served(
     sqlite_database: services.Database,
@@ -99,6 +119,8 @@ def test_a_wrong_row_is_left_out_and_said_to_be_and_the_others_are_served(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with websockets_apps(sqlite_database) as connection:
+        for column in ("webhooks text", "max_connections text"):
+            connection.exec_driver_sql(f"alter table websockets_apps add column {column}")
         insert(connection, **wrong)
         insert(connection, id="3", key="k3", secret="s3")
         served = read_apps(settings(tmp_path, sqlite_database, "[apps_table]\n"))
@@ -121,6 +143,20 @@ def test_a_table_alone_will_do_and_may_be_anywhere(
 def test_a_table_that_is_not_there_is_named(sqlite_database: services.Database, tmp_path: Path) -> None:
     with pytest.raises((ConfigurationError, ServiceUnavailable), match="my_apps"):
         read_apps(settings(tmp_path, sqlite_database, "[apps_table]\ntable = 'my_apps'\n"))
+
+
+def test_webhooks_of_rows_reach_public_addresses_and_those_that_are_allowed(
+    sqlite_database: services.Database, tmp_path: Path
+) -> None:
+    with websockets_apps(sqlite_database) as connection:
+        connection.exec_driver_sql("alter table websockets_apps add column webhooks text")
+        insert(connection, id="2", key=b"k2", secret="s2", webhooks='[{"url": "http://a.example/"}]')
+        toml = "[[webhooks]]\nurl = 'http://127.0.0.1/own'\n[apps_table]\n"
+        for more, within in (("", ()), ("webhook_networks = ['10.0.0.0/8']\n", ("10.0.0.0/8",))):
+            served = read_apps(settings(tmp_path, sqlite_database, toml + more))
+            [theirs, own] = next(webhooks for app, webhooks in served if app.id == "2")
+            assert (theirs.within, own.within) == (within, None)
+    assert apps(served)["2"].key == "k2"
 
 
 def test_sokets_columns_and_webhooks_mean_the_same() -> None:

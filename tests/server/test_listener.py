@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.server.certificate import Certificate
 from bridge.server.listener import bind, new_event_loop, raise_descriptor_limit
 from tests.certificates import self_signed
@@ -26,7 +26,7 @@ anyio = pytest.mark.anyio
 def test_an_address_that_is_taken_is_named() -> None:
     with closing(bind("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=str(port)):
+        with pytest.raises(ServiceUnavailable, match=str(port)):
             bind("127.0.0.1", port)
 
 
