@@ -1,7 +1,7 @@
 """Sockets and HTTP: the only room with asyncio. Performs what `pusher` decides.
 
-    uvicorn (listener, http) ──► api ────────► node.publish ──► hub ──► outbox ──► socket ──► client
-            └── upgrade ──► socket ──► connection.receive ──► node.perform ─┘
+    listener ──► http ──► api ────────────► node.publish ──► hub ──► outbox ──► socket ──► client
+                  └── handshake ──► socket ──► connection.receive ──► node.perform ─┘
 
 `proxies` says who a client is, `certificate` what TLS shows. Everything here runs on one loop;
 `Node.publish_from_thread` is the one way in from other threads.

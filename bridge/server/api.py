@@ -317,7 +317,7 @@ def pages(node: Node, ready: Callable[[], Mapping[str, object]]) -> list[Page]:
         return PlainTextResponse(
             "This address speaks WebSocket: connect with pusher-js or Laravel Echo.\n",
             status_code=426,
-            headers={"Upgrade": "websocket"},
+            headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
         )
 
     async def up(request: Request) -> Response:

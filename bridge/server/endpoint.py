@@ -72,7 +72,6 @@ REFUSALS: Mapping[int, str] = {
     401: "The signature is missing, wrong or too old; the line says which.",
     403: "The app is switched off.",
     404: "There is no such app.",
-    411: "The body comes in chunks, without a Content-Length.",
     413: "The body, or the data of an event, is too large.",
     429: "The app has too many requests in one second; Retry-After says when to come again.",
 }
@@ -95,7 +94,7 @@ class _Served:
         hub = self._node.hubs.get(path["app_id"])
         if hub is None:
             raise HTTPException(404, "no app has this id")
-        body = await _body(scope, receive, hub.app.limits.request_bytes)
+        body = await _body(receive, hub.app.limits.request_bytes)
         parameters = query_parameters(scope["query_string"])
         problem = signatures.refusal(
             hub.app,
@@ -152,20 +151,11 @@ def query_parameters(query: bytes) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in pairs]
 
 
-async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The raw body, never more than `limit` bytes of it in memory. A length is asked for: no chunks."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit:
-            raise HTTPException(413, f"the body is larger than {limit} bytes")
-        if name == b"transfer-encoding":
-            raise HTTPException(411, "Content-Length is missing")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        message = await receive()
-        body += message.get("body", b"")
-    if message["type"] != "http.request":
-        raise HTTPException(400, "the body has not come whole")
+async def _body(receive: Receive, limit: int) -> bytes:
+    """The raw body; the server gives it whole, in one message."""
+    body: bytes = (await receive())["body"]
+    if len(body) > limit:
+        raise HTTPException(413, f"the body is larger than {limit} bytes")
     return body
 
 

@@ -1,20 +1,13 @@
-"""Listener: the one port for WebSocket and HTTP. uvicorn reads HTTP; an upgrade becomes a `Socket`.
-
-Only this file and `socket` know how uvicorn calls a WebSocket protocol class; `tests/server/test_listener.py`
-guards it.
-"""
+"""Listener: the one port for WebSocket and HTTP. `http` reads requests; a handshake becomes a `Socket`."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import resource
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
@@ -24,13 +17,17 @@ from bridge.pusher.codes import OVER_CAPACITY
 from bridge.server import api
 from bridge.server.calls import Calls
 from bridge.server.certificate import Certificate
-from bridge.server.http import REQUEST_TIMEOUT, with_timeout
+from bridge.server.handshake import is_handshake
+from bridge.server.http import MAX_BODY, REQUEST_TIMEOUT, HttpServer, Request
 from bridge.server.node import Node
 from bridge.server.proxies import Forwarded
 from bridge.server.socket import Socket
 
 BACKLOG = 4_096  # connections the kernel holds while the process starts or the loop is busy
-SPARE_DESCRIPTORS = 64  # kept for databases, files and the HTTP API
+HTTP_CONNECTIONS = 1_024  # plain ones at once, where there are descriptors for them
+SPARE_DESCRIPTORS = 64  # kept for databases and files
+HANDSHAKE_TIMEOUT = 10.0  # seconds for a TLS handshake
+ANSWER_TIMEOUT = 2.0  # seconds that a stop leaves to requests that are being answered
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -77,6 +74,7 @@ class Listener:
     ready        what `/ready` answers; 200 when its `ready` is true, else 503
     certificate  for TLS; None: plain
     request_timeout  seconds in which an HTTP request has to be complete
+    largest_body     bytes of an HTTP request's body; None: as much as the apps' limits ask for
     """
 
     def __init__(
@@ -89,67 +87,70 @@ class Listener:
         ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
         certificate: Certificate | None = None,
         request_timeout: float = REQUEST_TIMEOUT,
+        largest_body: int | None = None,
     ) -> None:
         self._node = node
         self._sockets = list(sockets)
+        self._certificate = certificate
+        self._largest_body = largest_body
         app: ASGIApp = Calls(Starlette(routes=[*instead, *api.routes(node, ready), *routes]), node)
         if node.proxies:
             app = Forwarded(app, node.proxies)
-        protocol: Any = functools.partial(Socket, node)
-        config = uvicorn.Config(
+        self._http = HttpServer(
             app,
-            ws=protocol,
-            http=with_timeout(request_timeout),
-            loop="asyncio",  # not used: the loop is running already
-            interface="asgi3",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=2,
+            is_handshake=is_handshake,
+            upgrade=self._upgrade,
+            largest_body=self._body_limit,
+            request_timeout=request_timeout,
         )
-        config.load()
-        config.ssl = certificate.context if certificate else None
-        self._uvicorn = _Uvicorn(config)
+        self._servers: list[asyncio.Server] = []
+        self._stopped = asyncio.Event()
         self._ended = asyncio.Event()
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
         """Serves until `stop`; `listening` is set once connections are taken."""
-        limit = raise_descriptor_limit()
+        descriptors = raise_descriptor_limit()
+        self._http.max_connections = max(min(HTTP_CONNECTIONS, descriptors // 4), 1)
         if self._node.max_connections is None:
-            self._node.max_connections = max(limit - SPARE_DESCRIPTORS, 1)
+            free = descriptors - self._http.max_connections - SPARE_DESCRIPTORS
+            self._node.max_connections = max(free, 1)
+        tls: dict[str, Any] = {}
+        if self._certificate is not None:
+            tls = {"ssl": self._certificate.context, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT}
         self._node.start()
-        self._uvicorn.on_startup = self.listening.set
+        self._http.start()
+        loop = asyncio.get_running_loop()
         try:
-            await self._uvicorn.serve(self._sockets)
+            for sock in self._sockets:
+                server = await loop.create_server(self._http.connection, sock=sock, backlog=BACKLOG, **tls)
+                self._servers.append(server)
+            self.listening.set()
+            await self._stopped.wait()
         finally:
+            self._close()
+            await self._http.stop(ANSWER_TIMEOUT if self._stopped.is_set() else 0)
             self._node.stop()
             self._ended.set()
 
     async def stop(self, drain: float = 2.0, code: int = OVER_CAPACITY) -> None:
         """No connection is taken any more, every socket is flushed and closed, and `run` has returned."""
-        for server in getattr(self._uvicorn, "servers", ()):
-            server.close()
+        self._close()
         await self._node.drain(drain, code)
-        self._uvicorn.should_exit = True
+        self._stopped.set()
         await self._ended.wait()
 
+    def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
 
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its signal handlers, telling when it listens."""
+    def _upgrade(self, transport: asyncio.Transport, request: Request) -> Socket:
+        socket = Socket(self._node)
+        socket.open(transport, request)
+        return socket
 
-    on_startup: Callable[[], None]
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_startup()
+    def _body_limit(self) -> int:
+        if self._largest_body is not None:
+            return self._largest_body
+        return max((hub.app.limits.request_bytes for hub in self._node.hubs.values()), default=MAX_BODY)

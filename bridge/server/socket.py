@@ -1,10 +1,9 @@
 """Socket: one client's TCP connection after the upgrade. Bytes ↔ text, closing, and slow readers.
 
-uvicorn makes one for each upgrade request and hands it the request's bytes. Kept small, because there are
-thousands: no task, no timer, no compression (one frame for all is worth more), and the handshake's
-`ServerProtocol` is dropped once it has answered. What clients send nearly always, a complete, masked, short
+The listener makes one for each handshake. Kept small, because there are thousands: no task, no timer, no
+compression (one frame for all is worth more). What clients send nearly always, a complete, masked, short
 text frame, is read here; the first byte of anything else (fragments, control frames, partial frames, errors)
-brings a fresh `ServerProtocol` that reads this client from then on.
+brings the library's `ServerProtocol`, which reads this client from then on.
 """
 
 from __future__ import annotations
@@ -14,12 +13,11 @@ import codecs
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+from urllib.parse import parse_qs
 
-from websockets.datastructures import MultipleValuesError
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
@@ -29,6 +27,8 @@ from bridge.pusher.admission import Arrival
 from bridge.pusher.app import LEAST_MESSAGE
 from bridge.pusher.connection import Connection
 from bridge.pusher.happenings import Cut
+from bridge.server import handshake
+from bridge.server.http import Request
 from bridge.server.outbox import text_frame
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ class Socket(asyncio.Protocol):
     transport: asyncio.Transport
     send: Callable[[bytes], int]
 
-    def __init__(self, node: Node, **uvicorn: Any) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
         self._raw: socket.socket | None = None
         self.send = _send_nothing
-        self._wire: Wire | None = Wire(max_size=LEAST_MESSAGE)
+        self._wire: Wire | None = None
         self._fragments: Fragments | None = None
         self._is_closing = False
         self.address = ""
@@ -141,12 +141,54 @@ class Socket(asyncio.Protocol):
         self.connection: Connection[Socket] | None = None
         self.backlog: Backlog | None = None
 
-    # Called by the transport ----------------------------------------------------------------------------
+    # Called by the listener -----------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
+    def open(self, transport: asyncio.Transport, request: Request) -> None:
+        """A handshake is answered; from now on the transport calls this protocol.
+
+        A client that may not stay is let in, told the code, and closed with it: browsers hide the status of a
+        refused upgrade from the page.
+        """
+        self.transport = transport
+        transport.set_protocol(self)
         # A pause shall mean: bytes are waiting. Plain transports pause above the mark, those of TLS at it.
-        self.transport.set_write_buffer_limits(high=1 if self._is_tls else 0)
+        transport.set_write_buffer_limits(high=1 if self._is_tls else 0)
+        head = handshake.answer(request)
+        try:
+            connection = self._node.admit(self, self._arrival(request))
+        except ProtocolError as refusal:
+            transport.write(head + text_frame(messages.error(refusal.code, str(refusal))))
+            self.close(refusal.code, str(refusal))
+            return
+        self.connection = connection
+        opened = connection.open()
+        transport.write(head + b"".join(map(text_frame, opened.replies)))
+        if self.backlog is None and transport.get_write_buffer_size():  # of an answer before the upgrade
+            self.pause_writing()
+        if self.backlog is None:
+            self._write_directly()
+        self._node.perform(self, replace(opened, replies=()))
+
+    def _arrival(self, request: Request) -> Arrival:
+        key = request.path.removeprefix("/app/") if request.path.startswith("/app/") else ""
+        query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
+        origins = request.values(b"origin")
+        peer = self.transport.get_extra_info("peername")
+        address, is_secure = self._node.proxies.client(
+            str(peer[0]) if isinstance(peer, tuple) else "",
+            ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers),
+            is_secure=self._is_tls,
+        )
+        return Arrival(
+            key=key if key and "/" not in key else None,
+            protocol=query["protocol"][-1] if "protocol" in query else None,
+            version=query["version"][-1] if "version" in query else None,
+            origin=None if not origins else origins[0].decode("latin-1") if len(origins) == 1 else "",
+            address=address,
+            is_secure=is_secure,
+        )
+
+    # Called by the transport ----------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         at, end, size = 0, 0, len(data)
@@ -279,15 +321,13 @@ class Socket(asyncio.Protocol):
             self._node.receive(self, connection, "".join(message.texts))
 
     def _receive_frames(self, data: bytes) -> None:
-        """Bytes go through the library: the handshake, and whatever the fast reader leaves."""
+        """Bytes go through the library: whatever the fast reader leaves."""
         wire = self._wire
         if wire is None:
             wire = self._wire = self._new_wire()
         wire.receive_data(data)
         for event in wire.events_received():
-            if isinstance(event, Request):
-                self._open(wire, event)
-            elif isinstance(event, Frame):
+            if isinstance(event, Frame):
                 self._take(event)
         writes = wire.data_to_send()
         if b"" in writes:  # the library's sign that the connection ends
@@ -331,52 +371,6 @@ class Socket(asyncio.Protocol):
             connection.count(self._node.now())
         except ProtocolError as flood:
             self.close(flood.code, str(flood))
-
-    def _open(self, wire: Wire, request: Request) -> None:
-        """The upgrade is answered. A client that may not stay is let in, told the code, and closed with it:
-        browsers hide the status of a refused upgrade from the page."""
-        response = wire.accept(request)
-        wire.send_response(response)
-        head = b"".join(wire.data_to_send())
-        if response.status_code != 101:
-            self.transport.write(head)
-            self._is_closing = True
-            self.transport.close()
-            return
-        self._wire = None
-        try:
-            connection = self._node.admit(self, self._arrival(request))
-        except ProtocolError as refusal:
-            self.transport.write(head + text_frame(messages.error(refusal.code, str(refusal))))
-            self.close(refusal.code, str(refusal))
-            return
-        self.connection = connection
-        self.transport.write(head)
-        self._write_directly()
-        self._node.perform(self, connection.open())
-
-    def _arrival(self, request: Request) -> Arrival:
-        url = urlsplit(request.path)
-        key = unquote(url.path.removeprefix("/app/")) if url.path.startswith("/app/") else ""
-        query = parse_qs(url.query, keep_blank_values=True)
-        try:
-            origin = request.headers.get("Origin")
-        except MultipleValuesError:
-            origin = ""
-        peer = self.transport.get_extra_info("peername")
-        address, is_secure = self._node.proxies.client(
-            str(peer[0]) if isinstance(peer, tuple) else "",
-            request.headers.raw_items(),
-            is_secure=self._is_tls,
-        )
-        return Arrival(
-            key=key if key and "/" not in key else None,
-            protocol=query["protocol"][-1] if "protocol" in query else None,
-            version=query["version"][-1] if "version" in query else None,
-            origin=origin,
-            address=address,
-            is_secure=is_secure,
-        )
 
     # The way out ----------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from bridge.server.certificate import Certificate
 from bridge.server.listener import Listener, bind, new_event_loop
 from bridge.server.node import Node
 from bridge.settings import Settings
-from bridge.shadow.posts import Posts
+from bridge.shadow.posts import LARGEST, Posts
 from bridge.shadow.watch import Harmless, Watch
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class Shadow:
             Node([]),  # no app: no client is taken
             [listening],
             instead=posts.routes(),
+            largest_body=LARGEST,
             ready=lambda: {"ready": watch.store_answers, "queue": watch.store_answers},
             certificate=certificate,
         )

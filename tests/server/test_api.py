@@ -133,13 +133,27 @@ async def test_a_body_that_is_too_large_is_413_and_not_read() -> None:
         await writer.wait_closed()
 
 
-async def test_a_chunked_body_is_refused() -> None:
-    async def chunks() -> Any:
-        yield b"{}"
+async def test_a_chunked_body_is_taken_up_to_the_limit() -> None:
+    body = json.dumps({"name": "x", "channels": ["news"], "data": "{}"}).encode()
 
-    async with running() as server, httpx.AsyncClient(timeout=LIMIT) as client:
-        answer = await client.post(f"http://127.0.0.1:{server.port}/apps/app-id/events", content=chunks())
-        assert answer.status_code == 411
+    async def post(body: bytes) -> httpx.Response:
+        async def chunks() -> Any:
+            for at in range(0, len(body), 7_000):
+                yield body[at : at + 7_000]
+
+        query = signed(APP, "POST", "/apps/app-id/events", body, {})
+        async with httpx.AsyncClient(timeout=LIMIT) as http:
+            url = f"http://127.0.0.1:{server.port}/apps/app-id/events"
+            return await http.post(url, params=query, content=chunks())
+
+    async with running() as server, server.client("news") as client:
+        assert (await post(body)).text == "{}"
+        await client.get("x")
+        assert (await post(b" " * (256_000 - len(body)) + body)).text == "{}"
+        await client.get("x")
+        answer = await post(b" " * (256_001 - len(body)) + body)
+        assert (answer.status_code, answer.text) == (413, "the body is larger than 256000 bytes")
+        await client.silence()
 
 
 async def test_a_batch_is_delivered_in_order_with_its_infos() -> None:

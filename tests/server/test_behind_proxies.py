@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from bridge.pusher.app import Limits
 from bridge.server.proxies import Proxies
@@ -74,12 +79,14 @@ Command = Callable[[Path, int, int, str, str], list[str]]
 
 
 @asynccontextmanager
-async def behind(command: Command, folder: Path) -> AsyncIterator[tuple[Running, int, ssl.SSLContext]]:
+async def behind(
+    command: Command, folder: Path, **options: Any
+) -> AsyncIterator[tuple[Running, int, ssl.SSLContext]]:
     """A server, the port of the proxy before it, and what makes its certificate believed."""
     chain, key = self_signed(folder)
     port = services.free_port()
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    async with running(APP_BEHIND, proxies=Proxies(["127.0.0.1"])) as server:
+    async with running(APP_BEHIND, proxies=Proxies(["127.0.0.1"]), **options) as server:
         log = (folder / "proxy.log").open("wb")
         proxy = await asyncio.create_subprocess_exec(
             *command(folder, port, server.port, chain, key), stdout=log, stderr=log, env=environ
@@ -127,3 +134,80 @@ async def test_clients_and_the_api_reach_bridge_and_it_knows_their_address(
                 assert hidden.status_code == 404
             assert (await client.get())["data"] == "x" * 9_000
             await client.silence()
+
+
+# One client's bytes are never another's request. The proxies share their connections to bridge among clients,
+# so what an attacker leaves behind on one would be answered to whoever comes next.
+
+OTHERS, REQUESTS = 8, 250  # clients beside the attackers, and what each of them asks for
+SMUGGLED = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+ATTACKS = [
+    b"POST /apps/x/events HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s\r\n" % pair
+    for pair in [
+        (b"h2c", b"Content-Length: %d\r\n" % len(SMUGGLED)),
+        (b"websocket", b"Content-Length: %d\r\n" % len(SMUGGLED)),
+        (b"foo", b"Transfer-Encoding: chunked\r\n"),
+    ]
+] + [
+    b"GET /app/app-key HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Content-Length: %d\r\n\r\n" % len(SMUGGLED)
+]
+
+
+async def attack(port: int, context: ssl.SSLContext, head: bytes) -> None:
+    """The head and the body in two segments, as the proxy then passes them on."""
+    body = SMUGGLED if b"chunked" not in head else b"%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
+    with suppress(OSError):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, server_hostname="localhost"
+        )
+        writer.write(head)
+        await writer.drain()
+        await asyncio.sleep(0.002)
+        writer.write(body)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(reader.read(65_536), 0.2)
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("command", [nginx, caddy], ids=lambda command: command.__name__)
+async def test_no_client_gets_what_an_attacker_asked_for(command: Command, tmp_path: Path) -> None:
+    served = 0
+
+    async def metrics(request: Request) -> PlainTextResponse:
+        nonlocal served
+        served += 1
+        return PlainTextResponse("secret")
+
+    async with behind(command, tmp_path, routes=[Route("/metrics", metrics)]) as (_, port, context):
+        is_over = asyncio.Event()
+
+        async def attacks(head: bytes) -> int:
+            times = 0
+            while not is_over.is_set() or not times:
+                await attack(port, context, head)
+                times += 1
+            return times
+
+        async def other(number: int) -> Counter[str]:
+            answers: Counter[str] = Counter()
+            async with httpx.AsyncClient(verify=context, timeout=LIMIT, trust_env=False) as http:
+                for n in range(REQUESTS):
+                    name = f"c{number}-{n}"
+                    path = f"/apps/app-id/channels/{name}"
+                    query = signed(APP, "GET", path, b"", {"info": "subscription_count"})
+                    answer = await http.get(f"https://localhost:{port}{path}", params=query)
+                    answers[f"{answer.status_code} {answer.text}"] += 1
+            return answers
+
+        async with asyncio.TaskGroup() as tasks:
+            attackers = [tasks.create_task(attacks(head)) for head in ATTACKS]
+            others = [tasks.create_task(other(number)) for number in range(OTHERS)]
+            await asyncio.wait(others)
+            is_over.set()
+    own = '200 {"occupied":false,"subscription_count":0}'
+    assert sum((task.result() for task in others), Counter()) == {own: OTHERS * REQUESTS}
+    assert sum(task.result() for task in attackers) >= len(ATTACKS)
+    assert served == 0

@@ -1,5 +1,4 @@
 import asyncio
-import inspect
 import json
 import resource
 import socket
@@ -12,7 +11,6 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.server.certificate import Certificate
@@ -62,20 +60,6 @@ def test_the_descriptor_limit_is_raised_to_the_hard_one(low_descriptor_limit: in
 def test_the_event_loop_is_uvloops() -> None:
     with closing(new_event_loop()) as loop:
         assert type(loop).__module__.startswith("uvloop")
-
-
-def test_uvicorn_still_calls_a_websocket_class_as_we_expect() -> None:
-    """Not promised by uvicorn: the keywords, and that the request's bytes are handed over."""
-    source = inspect.getsource(HttpToolsProtocol.handle_websocket_upgrade)
-    for words in (
-        "config=self.config",
-        "server_state=self.server_state",
-        "app_state=self.app_state",
-        "protocol.connection_made(self.transport)",
-        "protocol.data_received(",
-        "self.transport.set_protocol(protocol)",
-    ):
-        assert words in source
 
 
 @anyio

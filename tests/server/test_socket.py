@@ -234,8 +234,8 @@ async def head_of(request: bytes, port: int) -> bytes:
 @pytest.mark.parametrize(
     ("old", "new", "status"),
     [
-        (b"Version: 13", b"Version: 8", b"400"),
-        (b"dGhlIHNhbXBsZSBub25jZQ==", b"short", b"400"),
+        (b"Version: 13", b"Version: 8", b"426"),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"short", b"426"),
         (b"GET", b"POST", b"405"),
     ],
 )
