@@ -40,6 +40,7 @@ class DatabaseConnection:
     ssl_ca       MySQL: path of the authority that must have signed the server's certificate
     ssl          PostgreSQL: `sslmode`, `sslcert`, `sslkey`, `sslrootcert` as far as they are set
     search_path  PostgreSQL: schemas in order, empty for the server's own
+    timezone     in which the server shows timestamps, None for its own choice
     """
 
     name: str
@@ -55,6 +56,7 @@ class DatabaseConnection:
     ssl_ca: str | None = None
     ssl: Mapping[str, str]
     search_path: tuple[str, ...] = ()
+    timezone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ def database_connection(
         ssl_ca=_ssl_ca(config, name, env) if known in ("mysql", "mariadb") else None,
         ssl={key: value for key, value in ssl.items() if value} if known == "pgsql" else {},
         search_path=_search_path(options) if known == "pgsql" else (),
+        timezone=(options.text("timezone") or None) if known != "sqlite" else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+import pymysql.converters
 import redis
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -27,7 +28,8 @@ def engine(facts: DatabaseConnection) -> sa.Engine:
     """An engine on the app's database; nothing is connected yet. The caller disposes of it.
 
     Raises ConfigurationError if an SQLite file is missing: it is never created. The session is as the
-    server gives it (time zone, modes) but for the limits above. The password shows in no repr or message.
+    server gives it but for the limits above and its time zone, if the app names one. The password shows in no
+    repr or message.
     """
     url, arguments, prepare = _DIALECTS[facts.driver](facts)
     made = sa.create_engine(
@@ -110,6 +112,8 @@ def _mysql(facts: DatabaseConnection) -> _Dialect:
         "read_timeout": STATEMENT_TIMEOUT,
         "write_timeout": STATEMENT_TIMEOUT,
     }
+    if facts.timezone:
+        arguments["init_command"] = f"set time_zone = '{pymysql.converters.escape_string(facts.timezone)}'"
     if facts.unix_socket:
         arguments["unix_socket"] = facts.unix_socket
     if facts.ssl_ca:
@@ -125,6 +129,8 @@ def _postgres(facts: DatabaseConnection) -> _Dialect:
             settings["search_path"] = ", ".join(
                 '"' + one.replace('"', '""') + '"' for one in facts.search_path
             )
+        if facts.timezone:
+            settings["TimeZone"] = facts.timezone
         autocommit, connection.autocommit = connection.autocommit, True
         with connection.cursor() as cursor:
             for name, value in settings.items():

@@ -128,6 +128,12 @@ def _enum_value(php: Evaluator, name: str, value: Value, default: Value = None) 
     return arr.value_of(php, default) if value is None else value
 
 
+def _date_class(php: Evaluator) -> str:
+    """The class of dates that the app's `Date` facade makes."""
+    date_class: str = getattr(php.world, "date_class", CARBON)
+    return date_class
+
+
 def _edge(*, last: bool) -> Act:
     def act(php: Evaluator, name: str, values: Value) -> Value:
         given = array(php, values)
@@ -203,14 +209,14 @@ FUNCTIONS: dict[str, Act] = {
     "info": lambda php, name, message, context=None: None,
     "last": _edge(last=True),
     "logger": _logger,
-    "now": lambda php, name, zone=None: php.call_static(CARBON, "now", (zone,)),
+    "now": lambda php, name, zone=None: php.call_static(_date_class(php), "now", (zone,)),
     "optional": _optional,
     "request": lambda php, name: PhpObject(REQUEST),
     "str": _str,
     "tap": _tap,
     "throw_if": _throw(when=True),
     "throw_unless": _throw(when=False),
-    "today": lambda php, name, zone=None: php.call_static(CARBON, "today", (zone,)),
+    "today": lambda php, name, zone=None: php.call_static(_date_class(php), "today", (zone,)),
     "transform": _transform,
     "value": _value,
     "with": _with,

@@ -170,12 +170,23 @@ def _packages(path: Path) -> tuple[tuple[str, str], ...]:
 
 
 def _php_platform(path: Path) -> tuple[int, int] | None:
-    """Major and minor of the PHP that Composer was told to install for, None where it was told nothing."""
-    document = _document(path / "composer.json")
-    for name in ("config", "platform", "php"):
-        document = document.get(name) if isinstance(document, dict) else None
-    match = re.match(r"(\d+)\.(\d+)", document) if isinstance(document, str) else None
+    """Major and minor of the PHP that Composer was told to install for, None where it was told nothing; also
+    the lowest that the app requires, if all that it allows is PHP 7."""
+    told = _text_in(path, "config", "platform", "php")
+    match = re.match(r"(\d+)\.(\d+)", told)
+    if match is None:
+        allowed = re.split(r"\s*\|\|?\s*", _text_in(path, "require", "php").strip())
+        sevens = [re.match(r"[\^~]?(7)\.(\d+)(\.[\d*]+)?\Z", one) for one in allowed]
+        match = sevens[0] if all(sevens) else None
     return (int(match[1]), int(match[2])) if match is not None else None
+
+
+def _text_in(path: Path, *names: str) -> str:
+    """A text of composer.json; empty where it is missing."""
+    document = _document(path / "composer.json")
+    for name in names:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document if isinstance(document, str) else ""
 
 
 def _document(file: Path) -> Any:

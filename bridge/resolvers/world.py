@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from bridge.errors import BridgeError, Refused
@@ -17,6 +18,7 @@ from bridge.laravel.classes.resource import RESOURCE, RESOURCE_CLASSES
 from bridge.laravel.framework import EXCEPTIONS, MODEL, framework_class
 from bridge.laravel.models.batch import read_ahead
 from bridge.laravel.models.casts import Surroundings
+from bridge.laravel.models.dates import CARBON, IMMUTABLE
 from bridge.laravel.models.model import ModelClass
 from bridge.laravel.models.records import Records
 from bridge.laravel.models.relations import RELATION_CLASSES, RelationClass
@@ -32,7 +34,7 @@ from bridge.php.values import PhpObject, Value
 
 # Calls in providers and bootstrap files that change how every event turns out. Spec: real-events, danger 20.
 _GLOBAL_CHANGES = re.compile(
-    rb"::\s*(serializeUsing|pipeThrough)\s*\(|\bDate\s*::\s*use\s*\(|"
+    rb"::\s*(serializeUsing|pipeThrough)\s*\(|\bDate(Factory)?\s*::\s*use\w*\s*\(|"
     rb"Broadcast\s*::\s*extend\s*\(|\bdate_default_timezone_set\s*\(|"
     rb"\bini_set\s*\(\s*['\"](serialize_)?precision|\b(setDefaultConnection|setDefaultDriver)\s*\(|"
     rb"(\bconfig\s*\(\s*\[[^\]]*|\bConfig\s*::\s*set\s*\(\s*|->\s*set\s*\(\s*)"
@@ -47,8 +49,12 @@ _MODEL_CHANGES = {
     "lazy": rb"::\s*(shouldBeStrict|preventLazyLoading|automaticallyEagerLoadRelationships)\s*\(",
     "missing": rb"::\s*(shouldBeStrict|preventAccessingMissingAttributes)\s*\(",
     "morphs": rb"::\s*(morphMap|enforceMorphMap|requireMorphMap)\s*\(",
+    "encrypter": rb"::\s*encryptUsing\s*\(",
     "snake": rb"::\s*\$snakeAttributes\s*=",
 }
+# What makes all dates immutable, which shows in no JSON of them
+_IMMUTABLE_DATES = re.compile(rb"\bDate\s*::\s*use\s*\(\s*(\\Carbon\\)?CarbonImmutable\s*::\s*class\s*\)\s*;")
+_DATE_FACADE = b"use Illuminate\\Support\\Facades\\Date;"
 # Those that give configuration that no file has: of these names `config()` knows nothing.
 _CONFIG_CHANGE = re.compile(
     rb"\bconfig\s*\(\s*\[|\bConfig\s*::\s*(set|push|prepend)\s*\(|\bmergeConfigFrom\s*\(|"
@@ -110,9 +116,17 @@ class AppWorld:
         self._source = source
         self._natives: dict[str, Native | None] = {**natives(version), **known.natives}
         changes = {name: self._change_by(re.compile(call)) for name, call in _MODEL_CHANGES.items()}
-        around = Surroundings(zone=known.zone, decrypt=known.decrypt, version=version, **changes)
+        encrypter = changes.pop("encrypter")
+        self.date_class = self._date_class()
+        around = Surroundings(
+            zone=known.zone,
+            decrypt=known.decrypt if encrypter is None else partial(_refuse, encrypter),
+            version=version,
+            date_class=self.date_class,
+            **changes,
+        )
         self._models = ModelClass(known.records, around, known.connection, objects.to_array)
-        self._change = self._change_by(_GLOBAL_CHANGES) or self._hook()
+        self._change = self._old_php() or self._change_by(_GLOBAL_CHANGES) or self._hook()
         names = self._configured()
         if names:
             config = self.functions["config"]
@@ -159,6 +173,23 @@ class AppWorld:
     def _load(self, class_name: str) -> n.ClassDeclaration | None:
         return framework_class(class_name, self.version) or self._source.load(class_name)
 
+    def _old_php(self) -> Refused | None:
+        if self.php_version is not None and self.php_version < (8, 0):
+            return Refused("the app runs on PHP 7, whose rules are others")
+        return None
+
+    def _date_class(self) -> str:
+        """The class of dates that the `Date` facade makes."""
+        immutable = any(self._makes_immutable(text) for _, text in self._source.texts(*_PROVIDERS))
+        return IMMUTABLE if immutable else CARBON
+
+    @staticmethod
+    def _makes_immutable(text: bytes) -> bool:
+        match = _IMMUTABLE_DATES.search(text)
+        if match is None or is_comment(text, "", match.start()) or _DATE_FACADE not in text:
+            return False
+        return bool(match[1]) or b"use Carbon\\CarbonImmutable;" in text
+
     def _hook(self) -> Refused | None:
         """The first hook on the reading of models that stands outside of a model."""
         observing = any(_OBSERVING.search(text) for _, text in self._source.texts(*_PROVIDERS))
@@ -197,10 +228,16 @@ class AppWorld:
             for match in calls.finditer(text):
                 if is_comment(text, file, match.start()):
                     continue
+                if _IMMUTABLE_DATES.match(text, match.start()) and self._makes_immutable(text):
+                    continue
                 line = text.count(b"\n", 0, match.start()) + 1
                 what = match[0].decode("ascii", "replace").strip(":( =")
                 return Refused(f"the app calls {what}(), which changes every event", file=file, line=line)
         return None
+
+
+def _refuse(why: Refused, _: bytes) -> bytes:
+    raise why
 
 
 def _without(names: set[bytes], config: Function) -> Function:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.laravel.classes.arr import ARR_CLASSES, STATICS
+from bridge.laravel.classes.arr import ARR_CLASSES, STATICS, data_get
 from bridge.laravel.classes.collection import COLLECTION_CLASSES, METHODS, PROXIES
 from bridge.laravel.classes.collection import STATICS as COLLECTION_STATICS
 from bridge.php.functions import CONSTANTS, FUNCTIONS
@@ -78,6 +79,10 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "implode": ("','", "'name', '-'", "'id'"),
     "join": ("', '", "', ', ' and '"),
     "filter": ("", IS_BIG),
+    "skipUntil": ("1", "'a'", IS_BIG, "null"),
+    "skipWhile": ("3", "'b'", IS_BIG),
+    "takeUntil": ("2", "'c'", IS_BIG, "99"),
+    "takeWhile": ("3", "'zz'", IS_BIG),
     "reject": ("", IS_BIG, "1"),
     "where": WHERES,
     "firstWhere": WHERES,
@@ -312,3 +317,26 @@ def test_any_two_methods_on_any_scalars(peer: Php, items: object, first: str, th
     mine = natively(world(), code, {"i": items})
     if mine.kind != "refused":
         assert mine == really(peer, code, {"i": items})
+
+
+@pytest.mark.parametrize(
+    ("code", "version", "content"),
+    [
+        ("return (new Collection([5, 6, 7]))->forget(new Collection([0, 2]))->count();", (10, 15), 1),
+        ("return (new Collection([5, 6, 7]))->forget(new Collection([0, 2]))->count();", (8, 83), None),
+        ("return (new Collection(['a']))->doesntContain->x;", (9, 52), None),
+        ("return (new Collection(['a']))->when;", (12, 0), None),
+        (r"return data_get(['s' => ['{first}' => 1, 'k' => 2]], 's.\\{first}');", (13, 0), None),
+        (r"return data_get(['s' => [1]], 's.{last}');", (13, 0), None),
+    ],
+)
+def test_what_differs_by_release_is_right_or_refused(
+    code: str, version: tuple[int, int], content: int | None
+) -> None:
+    functions = {**FUNCTIONS, "data_get": lambda php, given: data_get(php, *given)}
+    released = replace(world(), functions=functions, version=version)
+    outcome = natively(released, code)
+    if content is None:
+        assert outcome.kind == "refused"
+    else:
+        assert outcome == ("value", ["int", content])

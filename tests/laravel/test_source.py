@@ -91,6 +91,11 @@ def test_a_static_property_is_mentioned_anywhere_in_the_app(
         ('{"config": {"platform": {"php": "7.4"}}}', (7, 4)),
         ('{"config": {"platform": {"php": false}}}', None),
         ('{"require": {"php": "^8.2"}}', None),
+        ('{"require": {"php": "^7.3|^8.0"}}', None),
+        ('{"require": {"php": ">=7.2"}}', None),
+        ('{"require": {"php": "^7.2.5"}}', (7, 2)),
+        ('{"require": {"php": "~7.3.0 || ~7.4.0"}}', (7, 3)),
+        ('{"require": {"php": "^7.2"}, "config": {"platform": {"php": "8.1"}}}', (8, 1)),
         ("[]", None),
     ],
 )

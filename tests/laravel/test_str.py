@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -260,3 +261,30 @@ def test_a_model_names_its_table(class_name: str, table: bytes, peer: Php) -> No
     assert inflection.table_name(class_name) == table
     theirs = really(peer, "return Str::snake(Str::pluralStudly(class_basename($c)));", {"c": class_name})
     assert theirs.content == ["bytes", table]
+
+
+@pytest.mark.parametrize(
+    ("code", "version", "content"),
+    [
+        ("Str::of('Hi')->exactly(Str::of('Hi'))", (8, 83), False),
+        ("Str::of('Hi')->exactly(Str::of('Hi'))", (9, 8), True),
+        ("Str::of('Hi')->exactly('Hi')", (8, 83), True),
+        ("Str::replace(new Collection(['a', 'b']), new Collection(['x', 'y']), 'aabb')", (9, 29), b"xxyy"),
+        ("Str::replace(new Collection(['a', 'b']), 'x', 'aabb')", (8, 83), None),
+        ("Str::remove(new Collection(['a', 'b']), 'aabbc')", (13, 7), b"c"),
+        ("Str::remove(new Collection(['a', 'b']), 'aabbc')", (12, 0), None),
+    ],
+)
+def test_objects_among_the_arguments_count_by_release(
+    code: str, version: tuple[int, int], content: object
+) -> None:
+    outcome = natively(replace(world(), version=version), f"return {code};")
+    if content is None:
+        assert outcome.kind == "refused"
+    else:
+        assert outcome == ("value", [type(content).__name__, content])
+
+
+def test_stringables_are_the_same_as_laravel_says(peer: Php) -> None:
+    code = "return [Str::of('Hi')->exactly(Str::of('Hi')), Str::of('Hi')->exactly('Hi')];"
+    assert natively(world(), code) == really(peer, code)

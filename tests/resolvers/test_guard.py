@@ -151,3 +151,38 @@ def test_an_event_that_asks_its_model_in_an_unusual_way(case: Case, body: str) -
     case.post("protected $hidden = ['secret'];")
     case.event(f"public $post; public function broadcastWith() {{ {body} }}")
     held_against(case)
+
+
+BAG = """
+    class Bag implements \\ArrayAccess {
+        public $open = 'property';
+        private $held = ['n' => 3, 'none' => null, 'deep' => ['k' => 'v']];
+        public function offsetExists($key): bool { return array_key_exists($key, $this->held); }
+        public function offsetGet($key): mixed { return $this->held[$key]; }
+        public function offsetSet($key, $value): void { }
+        public function offsetUnset($key): void { }
+    }
+"""
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "data_get(new Bag, 'n')",
+        "data_get(new Bag, 'deep.k', 'd')",
+        "[data_get(new Bag, 'none', 'd'), data_get(new Bag, 'missing', 'd'), data_get(new Bag, 'open')]",
+        "collect([new Bag, new Bag])->pluck('n')",
+        "collect([new Bag, new Bag])->sum('n')",
+        "collect([new Bag, new Bag])->where('n', 3)->count()",
+        "collect([new Bag])->keyBy('n')->keys()",
+        "collect([new Bag])->groupBy('deep.k')->keys()",
+        "[collect([new Bag])->max('n'), collect([new Bag])->contains('n', 3)]",
+        "collect([new Bag, new Bag])->implode('n', '-')",
+        "\\Illuminate\\Support\\Arr::pluck([new Bag], 'n', 'deep.k')",
+    ],
+)
+def test_an_object_that_is_read_like_an_array(case: Case, expression: str) -> None:
+    case.add("Bag", BAG)
+    case.post()
+    case.sends(expression)
+    held_against(case, refused=False)

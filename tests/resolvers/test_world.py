@@ -66,7 +66,8 @@ def whole(case: Case, expression: str = "[$this->post, $this->post->user]") -> N
         ("Broadcast::setDefaultDriver('log');", True),
         ("DB::setDefaultConnection('archive');", False),
         ("\\Illuminate\\Support\\Carbon::serializeUsing(fn ($date) => 'a date');", False),
-        ("Date::use(\\Carbon\\CarbonImmutable::class);", False),
+        ("Date::use(\\Carbon\\Carbon::class);", False),
+        ("Date::useCallable(fn ($date) => $date);", False),
         ("\\Illuminate\\Support\\Carbon::setTestNow('2020-01-01');", False),
     ],
 )  # fmt: skip

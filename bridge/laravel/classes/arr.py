@@ -6,9 +6,11 @@ Sources: Illuminate/Collections/Arr.php and helpers.php, 8.83 to 13.26.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 from bridge.laravel.classes.family import Act, Family, array, text, whole
 from bridge.laravel.classes.values import COLLECTIONS
+from bridge.laravel.framework import MODEL
 from bridge.php.evaluate import Evaluator, PhpClosure, ReferenceFunction
 from bridge.php.operators import to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
@@ -97,7 +99,7 @@ def _data_get(php: Evaluator, target: Value, keys: Sequence[Value], default: Val
     for position, segment in enumerate(keys):
         if segment is None:
             return target
-        if (isinstance(segment, bytes) and segment.startswith(b"{")) or segment == b"\\*":
+        if isinstance(segment, bytes) and segment.startswith((b"{", b"\\*", b"\\{")):
             php.refuse("{first}, {last} and \\* in data_get(), which older releases read as keys,")
         rest = keys[position + 1 :]
         if segment == b"*":
@@ -115,6 +117,8 @@ def _data_get(php: Evaluator, target: Value, keys: Sequence[Value], default: Val
                     php.refuse("data_get() of a property of a collection")
                 return value_of(php, default)
             target = held[index]
+        elif _is_accessible(target, php) and to_bool(php.call_method(target, "offsetExists", (segment,))):
+            target = php.call_method(target, "offsetGet", (segment,))
         elif isinstance(target, PhpObject | EnumCase):
             found = public_read(php, target, text(php, segment).decode("utf-8", "replace"), quiet=True)
             if found is None:
@@ -123,6 +127,17 @@ def _data_get(php: Evaluator, target: Value, keys: Sequence[Value], default: Val
         else:
             return value_of(php, default)
     return target
+
+
+def _is_accessible(value: Value, php: Evaluator) -> TypeGuard[PhpObject]:
+    """`Arr::accessible` of an object of the app's: by a model's attributes alone it is read as quickly."""
+    if (
+        not isinstance(value, PhpObject)
+        or not php.declared(value)
+        or php.classes.is_a(value.class_name, MODEL)
+    ):
+        return False
+    return php.is_a(value, "ArrayAccess")
 
 
 def collapse(php: Evaluator, holder: PhpArray) -> PhpArray:

@@ -367,6 +367,10 @@ def _transform(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
 def _forget(php: Evaluator, subject: PhpObject, keys: Value) -> PhpObject:
     items = held_items(php, subject).copy()
     items.next_index = items.upcoming()
+    if isinstance(keys, PhpObject):
+        if not arr.is_items(keys) or release(php) < (10, 15):
+            php.refuse("forget() of this object")
+        keys = items_of(php, keys)
     for key in keys.values() if isinstance(keys, PhpArray) else (keys,):
         items.pop(php.key(key), None)
     return _store(subject, items)
@@ -464,6 +468,11 @@ METHODS: dict[str, Act] = {
 PROXIES = frozenset(
     {"average", "avg", "contains", "each", "every", "filter", "first", "flatMap", "groupBy", "keyBy", "map"}
     | {"max", "min", "partition", "reject", "some", "sortBy", "sortByDesc", "sum", "unique"}
+    | {"skipUntil", "skipWhile", "takeUntil", "takeWhile"}
+)
+# Proxies that are not written here, or not of every release
+_OTHER_PROXIES = frozenset(
+    {"doesntContain", "hasMany", "hasSole", "last", "percentage", "unless", "until", "when"}
 )
 
 
@@ -502,6 +511,8 @@ class CollectionClass(Family):
         return name in PROXIES
 
     def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+        if name in _OTHER_PROXIES:
+            php.refuse(f"{subject.class_name}->{name} without a call")
         if name not in PROXIES:
             raise Thrown("Exception", f"Property [{name}] does not exist on this collection instance.")
         return PhpObject(PROXY, {b"\0*\0collection": subject, b"\0*\0method": name.encode()})

@@ -248,6 +248,27 @@ def _skip(php: Evaluator, subject: PhpObject, count: Value) -> PhpObject:
     return _slice(php, subject, whole(php, count))
 
 
+def _up_to(*, skip: bool, wanted: bool) -> Act:
+    """`takeUntil`, `takeWhile` and their twins: a part before or from the first item that decides."""
+
+    def act(php: Evaluator, subject: PhpObject, test: Value) -> PhpObject:
+        items = list(held_items(php, subject).items())
+        if isinstance(test, PhpClosure):
+            holds = callback(php, test)
+        elif isinstance(test, PhpObject | EnumCase | PhpArray):
+            php.refuse("this item to look for")
+        else:
+
+            def holds(item: Value, key: int | bytes) -> Value:
+                return identical(item, test)
+
+        ends = (at for at, (key, item) in enumerate(items) if to_bool(holds(item, key)) is wanted)
+        end = next(ends, len(items))
+        return like(subject, PhpArray(items[end:] if skip else items[:end]))
+
+    return act
+
+
 def _for_page(php: Evaluator, subject: PhpObject, page: Value, size: Value) -> PhpObject:
     return _slice(php, subject, max(0, (whole(php, page) - 1) * whole(php, size)), size)
 
@@ -377,6 +398,10 @@ SELECTING: dict[str, Act] = {
     "slice": _slice,
     "take": _take,
     "skip": _skip,
+    "skipUntil": _up_to(skip=True, wanted=True),
+    "skipWhile": _up_to(skip=True, wanted=False),
+    "takeUntil": _up_to(skip=False, wanted=True),
+    "takeWhile": _up_to(skip=False, wanted=False),
     "forPage": _for_page,
     "nth": _nth,
     "sort": _sort,

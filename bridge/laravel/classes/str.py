@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bridge.laravel import inflection
+from bridge.laravel.classes.arr import is_items, items_of
 from bridge.laravel.classes.family import Act, Family, array, flag, run, text, whole
-from bridge.laravel.classes.items import collection
+from bridge.laravel.classes.items import collection, release
 from bridge.php.evaluate import Evaluator, Native, ReferenceFunction
 from bridge.php.operators import is_numeric
 from bridge.php.values import PhpArray, PhpObject, Value
@@ -263,7 +264,22 @@ def _start(php: Evaluator, subject: bytes, prefix: Value) -> bytes:
 
 
 def _replace(php: Evaluator, subject: bytes, search: Value, replacement: Value) -> Value:
-    return _function(php, "str_replace", search, replacement, subject)
+    return _function(php, "str_replace", _several(php, search), _several(php, replacement), subject)
+
+
+def _remove(php: Evaluator, subject: bytes, search: Value) -> Value:
+    if isinstance(search, PhpObject) and release(php) < (13, 7):
+        php.refuse("Str::remove() of an object")
+    return _function(php, "str_replace", _several(php, search), b"", subject)
+
+
+def _several(php: Evaluator, value: Value) -> Value:
+    """Texts that may come as a collection from 9.29 on."""
+    if isinstance(value, PhpObject) and value.class_name != STRINGABLE:
+        if not is_items(value) or release(php) < (9, 29):
+            php.refuse("Str::replace() with this object")
+        return items_of(php, value)
+    return value
 
 
 def _replace_first(php: Evaluator, subject: bytes, search: Value, replacement: Value) -> bytes:
@@ -345,7 +361,7 @@ METHODS: dict[str, Method] = {
     "padRight": Method(_padded(1)),
     "plural": Method(_plural),
     "pluralStudly": Method(_plural_studly),
-    "remove": Method(lambda php, subject, search: _replace(php, subject, search, b""), 1),
+    "remove": Method(_remove, 1),
     "repeat": Method(_by_function("str_repeat")),
     "replace": Method(_replace, 2),
     "replaceArray": Method(_replace_array, 2),
@@ -429,6 +445,13 @@ def _base_name(path: bytes) -> bytes:
     return path.rstrip(b"/").rpartition(b"/")[2]
 
 
+def _exactly(php: Evaluator, subject: bytes, value: Value) -> bool:
+    """A Stringable is never the same as a text before 9.8, which does not look into it."""
+    if isinstance(value, PhpObject) and value.class_name == STRINGABLE:
+        return release(php) >= (9, 8) and subject == _subject(php, value)
+    return subject == value
+
+
 def _explode(php: Evaluator, subject: bytes, delimiter: Value, *limit: Value) -> Value:
     return _function(php, "explode", delimiter, subject, *limit)
 
@@ -438,7 +461,7 @@ _FLUENT_ONLY: dict[str, Act] = {
     "prepend": lambda php, subject, *values: _joined(php, values) + subject,
     "basename": lambda php, subject: _base_name(subject),
     "classBasename": lambda php, subject: _base_name(subject.replace(b"\\", b"/")),
-    "exactly": lambda php, subject, value: subject == _subject(php, value),
+    "exactly": _exactly,
     "explode": _explode,
     "isEmpty": lambda php, subject: not subject,
     "isNotEmpty": lambda php, subject: bool(subject),

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from bridge.errors import Refused
 from bridge.laravel.classes.values import ARRAY_OBJECT, moment
 from bridge.laravel.models import dates
+from bridge.laravel.models.sources import float_of
 from bridge.laravel.objects import jsonable
 from bridge.laravel.version import Version
 from bridge.php.classes import ClassTable
@@ -40,7 +41,8 @@ _DATES = {"date", "datetime", "immutable_date", "immutable_datetime"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What models need besides their class: the app's time zone and key, its Laravel.
+    """What models need besides their class: the app's time zone and key, its Laravel, and the class of dates
+    that its `Date` facade makes.
 
     Reasons to refuse, where a provider calls for another behaviour of every model, else None:
     lazy     lazy loading for a model that was read among others is an error, or loads for all of them
@@ -52,6 +54,7 @@ class Surroundings:
     zone: ZoneInfo
     decrypt: Callable[[bytes], bytes]
     version: Version
+    date_class: str = dates.CARBON
     lazy: Refused | None = None
     missing: Refused | None = None
     morphs: Refused | None = None
@@ -185,7 +188,16 @@ def _integer(value: Value) -> bool:
     return isinstance(value, bytes) and is_numeric(value) and value.strip().lstrip(b"-").isdigit()
 
 
+_FLOATS = ("real", "float", "double")
+
+
+def is_float(cast: NamedCast | None) -> bool:
+    """Whether the cast reads a float, whatever the database gives."""
+    return cast is not None and cast.whole.strip().lower() in _FLOATS
+
+
 def _float(value: Value, casting: Casting) -> Value:
+    value = float_of(value)
     special = {b"Infinity": float("inf"), b"-Infinity": float("-inf"), b"NaN": float("nan")}
     return special[value] if isinstance(value, bytes) and value in special else to_float(value)
 
@@ -232,7 +244,8 @@ def _collection(value: Value, casting: Casting) -> Value:
 
 
 def _date_time(value: Value, casting: Casting) -> PhpObject:
-    return dates.as_date_time(value, casting.around.zone, casting.date_format)
+    around = casting.around
+    return dates.as_date_time(value, around.zone, casting.date_format, around.date_class)
 
 
 def _date(value: Value, casting: Casting) -> PhpObject:

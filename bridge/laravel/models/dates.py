@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
+from bridge.laravel.classes.values import CARBONS
 from bridge.php.operators import is_numeric, to_float
 from bridge.php.values import PhpObject, Value
 
@@ -37,8 +38,18 @@ def carbon(moment: datetime, zone: tuple[int, str], *, immutable: bool = False) 
     )
 
 
-def as_date_time(value: Value, zone: ZoneInfo, date_format: str | None) -> PhpObject:
-    """What Eloquent makes of a stored value; Refused for forms that only PHP's own parser may read."""
+def as_date_time(
+    value: Value, zone: ZoneInfo, date_format: str | None, date_class: str = CARBON
+) -> PhpObject:
+    """What Eloquent makes of a stored value, an object of `date_class`; Refused for forms that only PHP's own
+    parser may read."""
+    made = _as_date_time(value, zone, date_format)
+    if date_class != CARBON and made.class_name in CARBONS:
+        return PhpObject(date_class, made.properties)
+    return made
+
+
+def _as_date_time(value: Value, zone: ZoneInfo, date_format: str | None) -> PhpObject:
     if isinstance(value, PhpObject):
         return PhpObject(value.class_name, dict(value.properties))
     own = (3, zone.key)

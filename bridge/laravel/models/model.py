@@ -18,9 +18,10 @@ from bridge.laravel.models.facts import ModelFacts
 from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.records import Records
 from bridge.laravel.models.setup import Accessor, Columns, Setup, has_getter, is_constant
+from bridge.laravel.models.sources import read_by
 from bridge.laravel.models.statements import Condition, Query, is_any_of
 from bridge.php.evaluate import Evaluator, PhpClosure
-from bridge.php.values import PhpArray, PhpObject, Value
+from bridge.php.values import CustomSerialized, PhpArray, PhpObject, Value
 
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
@@ -155,6 +156,9 @@ class ModelClass:
     ) -> PhpObject:
         """`newFromBuilder`: a model that exists, with these raw attributes; `among` rows of one query."""
         model = self._new(class_name, php)
+        if CustomSerialized in map(type, row.values()):
+            named = self.view(model, php).setup.casts
+            row = read_by(row, php.world.php_version, lambda name: casts.is_float(named.get(name)))
         state.put(model, "attributes", row)
         state.put(model, "connection", connection.encode())
         model.properties[b"exists"] = True
@@ -173,7 +177,7 @@ class ModelClass:
             made.properties |= {b"timestamps": timestamps, b"incrementing": False, b"exists": True}
             self._pivots[table, timestamps] = blank = made.properties
         model = PhpObject(relations.PIVOT, dict(blank))
-        state.put(model, "attributes", row)
+        state.put(model, "attributes", read_by(row, php.world.php_version, lambda _: False))
         state.put(model, "connection", connection.encode())
         return model
 
@@ -375,7 +379,8 @@ class ModelClass:
         return casts.Casting(php, self._around, view.setup.date_format, cast.argument)
 
     def _date(self, view: View, value: Value) -> PhpObject:
-        return dates.as_date_time(value, self._around.zone, view.setup.date_format)
+        around = self._around
+        return dates.as_date_time(value, around.zone, view.setup.date_format, around.date_class)
 
     def _date_text(self, view: View, value: Value, *, day: bool = False) -> bytes | None:
         """A stored date as arrays show it; None for what is not of the usual form."""

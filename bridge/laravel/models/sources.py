@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import decimal
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.types.string import TextLoader
 from pymysql.constants import FIELD_TYPE
 from sqlalchemy.pool import PoolProxiedConnection
@@ -29,9 +32,11 @@ _MYSQL_TEXT = (
 )  # fmt: skip
 _MYSQL_UNSURE = (FIELD_TYPE.BIT, FIELD_TYPE.YEAR)
 _POSTGRES_TEXT = (
-    "numeric", "float4", "float8", "date", "timestamp", "timestamptz", "time", "timetz", "interval", "json",
+    "numeric", "date", "timestamp", "timestamptz", "time", "timetz", "interval", "json",
     "jsonb", "uuid", "inet", "cidr",
 )  # fmt: skip
+FLOAT_COLUMN = "a float column of PostgreSQL"  # text before PHP 8.4, a float from then on
+_ZEROFILL = 64  # flag of a MySQL column
 _MISSING = (1054, 1146)  # MySQL: a column, a table
 
 
@@ -93,6 +98,7 @@ class Source:
             cursor.execute(text, values)
             names = [column[0].encode() for column in cursor.description or ()]
             rows = cursor.fetchall()
+            filled = self._driver.filled(cursor)
             cursor.close()
         except BaseException as error:
             if self._is_lost(connection, error):
@@ -103,10 +109,14 @@ class Source:
             raise
         self._idle.append(connection)
         plain, convert = self._driver.plain, self._driver.convert
-        return [
+        found = [
             PhpArray(zip(names, [v if type(v) in plain else convert(v) for v in row], strict=True))
             for row in rows
         ]
+        for at, width in filled.items():
+            for row in found:
+                row[names[at]] = _filled(row[names[at]], width)
+        return found
 
     def _is_lost(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
         """Whether the connection cannot be used again."""
@@ -119,6 +129,13 @@ def _is_missing(error: Exception) -> bool:
     """A table or column that does not exist: waiting does not help."""
     code = error.args[0] if error.args else None
     return code in _MISSING or "no such" in str(code)
+
+
+def _filled(value: Value, width: int) -> Value:
+    """An integer with zeros in front, as the server shows it; decimals come as such texts anyway."""
+    if isinstance(value, float):
+        return CustomSerialized("a ZEROFILL column of floats", b"")
+    return b"%0*d" % (width, value) if isinstance(value, int) else value
 
 
 def _convert(value: object) -> Value:
@@ -148,7 +165,43 @@ def _prepare_mysql(connection: Any) -> None:
 def _prepare_postgres(connection: Any) -> None:
     for name in _POSTGRES_TEXT:
         connection.adapters.register_loader(name, TextLoader)
+    for name in ("float4", "float8"):
+        connection.adapters.register_loader(name, _FloatLoader)
     connection.autocommit = True
+
+
+class _FloatLoader(Loader):
+    def load(self, data: Buffer) -> CustomSerialized:
+        return CustomSerialized(FLOAT_COLUMN, bytes(data))
+
+
+def _zero_filled(cursor: Any) -> dict[int, int]:
+    """Place of a ZEROFILL column of integers → its width."""
+    fields = getattr(cursor._result, "fields", ())  # no public name for what the server says of a column
+    return {at: field.length for at, field in enumerate(fields) if field.flags & _ZEROFILL}
+
+
+def float_of(value: Value) -> Value:
+    """A value of a float column as a float, where it is a number; anything else as it is."""
+    if not isinstance(value, CustomSerialized) or value.class_name != FLOAT_COLUMN:
+        return value
+    number = float(value.text)
+    return number if math.isfinite(number) else value
+
+
+def read_by(
+    row: PhpArray, php_version: tuple[int, int] | None, is_float: Callable[[bytes], bool]
+) -> PhpArray:
+    """The row as that PHP reads it, changed in place. Where the version is not known, only a cast to float
+    (`is_float` of the column) can read a float column; others are refused."""
+    for name, value in row.items():
+        if type(value) is not CustomSerialized or value.class_name != FLOAT_COLUMN or isinstance(name, int):
+            continue
+        if php_version is not None:
+            row[name] = float_of(value) if php_version >= (8, 4) else value.text
+        elif not is_float(name):
+            raise Refused(f"{FLOAT_COLUMN}, which PHP reads as text before 8.4 and as a number from then on,")
+    return row
 
 
 def _prepare_sqlite(connection: Any) -> None:
@@ -160,6 +213,7 @@ def _prepare_sqlite(connection: Any) -> None:
 class _Driver:
     """plain    types of values that PDO gives alike
     convert  any other value
+    filled   of a cursor that was executed, see `_zero_filled`
     prepare  makes of a connection one that gives such values and is in no transaction
     """
 
@@ -168,10 +222,13 @@ class _Driver:
     plain: frozenset[type]
     prepare: Callable[[Any], None]
     convert: Callable[[object], Value] = _convert
+    filled: Callable[[Any], Mapping[int, int]] = lambda cursor: {}
 
 
 _ALIKE = {type(None), bool, float}
-_MYSQL = _Driver(quote="`", place="%s", plain=frozenset({*_ALIKE, bytes}), prepare=_prepare_mysql)
+_MYSQL = _Driver(
+    quote="`", place="%s", plain=frozenset({*_ALIKE, bytes}), prepare=_prepare_mysql, filled=_zero_filled
+)
 _DRIVERS: Mapping[str, _Driver] = {
     "mysql": _MYSQL,
     "mariadb": _MYSQL,

@@ -128,3 +128,61 @@ def test_the_text_of_a_stored_date_is_that_of_its_carbon_object(
 
     short = told(lambda: dates.json_text(stored, ZoneInfo(zone), None, day=day))
     assert short is None or short == told(by_object)
+
+
+# ---- dates that are immutable ------------------------------------------------------------------
+
+IMMUTABLE = """
+    namespace App\\Providers;
+    use Carbon\\CarbonImmutable;
+    use Illuminate\\Support\\Facades\\{};
+    class TestServiceProvider extends \\Illuminate\\Support\\ServiceProvider {{
+        public function boot(): void {{ $this->configureDefaults(); }}
+        protected function configureDefaults(): void {{ Date::use(CarbonImmutable::class); }}
+    }}
+"""
+
+
+@pytest.fixture(scope="module")
+def immutable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with app(tmp_path_factory.mktemp("immutable") / "app", IMMUTABLE.format("Date")) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "1",
+        "[$this->post, $this->post->created_at, $this->post->day]",
+        "[get_class($this->post->created_at), get_class($this->post->day), get_class(today())]",
+        "get_class(now())",
+        "[$this->post->created_at->addDay(), $this->post->created_at]",
+        "[$this->post->created_at instanceof \\DateTimeImmutable, now() instanceof \\DateTime]",
+        "get_class(\\Illuminate\\Support\\Carbon::parse('2024-01-01'))",
+        "$this->post->created_at->format('d.m.Y')",
+    ],
+)
+def test_dates_are_of_the_class_that_the_app_uses(immutable: App, expression: str) -> None:
+    case = Case(immutable)
+    case.post("protected $casts = ['day' => 'date'];", columns="day", day="2024-01-15", created_at=WHEN)
+    case.sends(expression)
+    case.data()
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        IMMUTABLE.format("Date").replace("Carbon\\CarbonImmutable;", "App\\Support\\CarbonImmutable;"),
+        IMMUTABLE.format("Date").replace("Date::use(", "Date::useClass("),
+        IMMUTABLE.format("Date").replace("CarbonImmutable::class", "fn ($date) => $date"),
+        IMMUTABLE.format("Date").replace("Date::use(", "\\Illuminate\\Support\\DateFactory::useClass("),
+    ],
+)
+def test_dates_that_the_app_makes_in_another_way_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, provider: str
+) -> None:
+    with app(tmp_path_factory.mktemp("other") / "app", provider) as made:
+        case = Case(made)
+        case.post(created_at=WHEN)
+        case.sends("$this->post")
+        assert case.refused()

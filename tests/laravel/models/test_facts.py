@@ -415,3 +415,47 @@ def test_an_attribute_that_was_added_at_dispatch_is_null(case: Case) -> None:
 )
 def test_what_writes_or_looks_behind_the_model_is_refused(case: Case, expression: str) -> None:
     assert "Sent.php:" in why(case, "", expression)
+
+
+# ---- names that a model answers to -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("use", "name"),
+    [
+        ("\\Illuminate\\Notifications\\Notifiable", "unreadNotifications"),
+        ("\\Illuminate\\Notifications\\Notifiable", "notifications"),
+        ("SoftDeletes", "restore"),
+        ("\\Illuminate\\Database\\Eloquent\\Factories\\HasFactory", "factory"),
+    ],
+)
+def test_members_of_laravels_traits_are_no_missing_attributes(case: Case, use: str, name: str) -> None:
+    case.post(f"use {use};", columns="deleted_at datetime")
+    case.sends(f"$this->post->{name}")
+    assert name in case.refused()
+
+
+@pytest.mark.parametrize(
+    ("body", "expression"),
+    [
+        ("function getRouteKeyName() { return 'title'; }", "$this->post->getRouteKey()"),
+        ("function getRouteKeyName() { return 'title'; }", "$this->post->getRouteKeyName()"),
+        ("function getRouteKeyName() { return 'x'; } function getXAttribute() { return 's' . $this->id; }",
+         "$this->post->getRouteKey()"),
+        ("function getRouteKey() { return 'own'; }", "$this->post->getRouteKey()"),
+        ("", "[$this->post->getRouteKey(), $this->post->getRouteKeyName()]"),
+        ("protected $casts = ['id' => 'string'];", "$this->post->getRouteKey()"),
+    ],
+)  # fmt: skip
+def test_the_key_in_routes_follows_its_name(case: Case, body: str, expression: str) -> None:
+    case.post(body)
+    case.sends(expression)
+    case.data()
+
+
+def test_dates_of_models_before_laravel_7_are_refused(case: Case) -> None:
+    case.post(created_at="2024-05-17 12:34:56")
+    case.sends("$this->post")
+    assert "before Laravel 7" in case.refused(version="6.20")
+    case.sends("$this->post->title")
+    assert case.native(version="6.20").outcome == "broadcast"

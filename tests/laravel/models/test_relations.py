@@ -284,3 +284,74 @@ def test_with_count_is_refused(blog: Case) -> None:
     blog.post("protected $withCount = ['comments'];" + RELATIONS)
     blog.sends("$this->post")
     assert "$withCount" in blog.refused()
+
+
+READS = "function {}() {{ return {}; }}"
+BY_TITLE = "$this->hasMany(Comment::class)->where('body', $this->title === 'Title' ? 'a' : 'b')"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "$this->post->load('chosen')",
+        "$this->post->loadMissing('chosen')",
+        "[$this->post->chosen, $this->post]",
+        "[$this->post->load('chosen')->chosen->count(), $this->post->chosen]",
+    ],
+)
+def test_a_relation_that_reads_an_attribute_finds_none_when_it_is_loaded_eagerly(
+    blog: Case, expression: str
+) -> None:
+    blog.post(RELATIONS + READS.format("chosen", BY_TITLE))
+    blog.sends(expression)
+    blog.data()
+
+
+def test_so_do_relations_that_are_restored_and_those_that_are_always_loaded(blog: Case) -> None:
+    blog.post("protected $with = ['chosen'];" + READS.format("chosen", BY_TITLE))
+    blog.sends("$this->post")
+    data = blog.data()
+    assert isinstance(data, dict)
+    assert [one["body"] for one in data["it"]["chosen"]] == ["b"]
+    blog.post(READS.format("chosen", BY_TITLE))
+    assert blog.data(post=blog.model(relations=["chosen"])) == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "expression"),
+    [
+        (None, None, "[$this->post->target, $this->post]"),
+        (None, None, "$this->post->load('target')"),
+        ("", None, "$this->post->load('target')"),
+        ("User", 7, "[$this->post->target, $this->post]"),
+        ("User", 7, "$this->post->load('target')"),
+        ("User", 99, "$this->post->load('target')"),
+        ("User", 7, "$this->post->load('target.posts')"),
+    ],
+)
+def test_where_a_morph_relation_points_is_said_by_each_model(
+    blog: Case, kind: str | None, key: int | None, expression: str
+) -> None:
+    named = blog.name(kind) if kind == "User" else kind
+    blog.add("User", USER.format("function posts() { return $this->hasMany(Post::class); }"))
+    blog.post(
+        READS.format("target", "$this->morphTo()"),
+        columns="target_type varchar, target_id integer",
+        target_type=named,
+        target_id=key,
+    )
+    blog.sends(expression)
+    blog.data()
+
+
+def test_a_morph_relation_with_a_key_and_no_type_is_refused(blog: Case) -> None:
+    blog.post(READS.format("t", "$this->morphTo()"), columns="t_type varchar, t_id integer", t_id=7)
+    blog.sends("$this->post->t")
+    assert "without a type" in blog.refused()
+
+
+@pytest.mark.parametrize("expression", ["$this->post->user", "$this->post->load('user')"])
+def test_trashed_ones_of_what_has_no_soft_deletes_are_refused(blog: Case, expression: str) -> None:
+    blog.post(READS.format("user", "$this->belongsTo(User::class)->withTrashed()"))
+    blog.sends(expression)
+    assert "which has no SoftDeletes" in blog.refused()

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from bridge.errors import Refused, ServiceUnavailable
 from bridge.laravel.application import load
 from bridge.laravel.database import engine
-from bridge.laravel.models.sources import Source
+from bridge.laravel.models.sources import Source, float_of, read_by
 from bridge.laravel.models.statements import Condition, Query
 from bridge.php.values import CustomSerialized, PhpArray, Value
 from tests import services
@@ -167,6 +167,10 @@ def test_a_server_that_is_away_is_told_as_such_and_answers_when_it_is_back(tmp_p
         ("bigint unsigned", "18446744073709551615", b"18446744073709551615"),
         ("decimal(8,2)", "12.5", b"12.50"),
         ("double", "1.5", 1.5),
+        ("int(5) zerofill", "42", b"00042"),
+        ("int(3) zerofill", "12345", b"12345"),
+        ("smallint unsigned zerofill", "null", None),
+        ("decimal(6,2) zerofill", "1.5", b"0001.50"),
         ("datetime", "'2024-01-02 03:04:05'", b"2024-01-02 03:04:05"),
         ("date", "'2024-01-02'", b"2024-01-02"),
         ("time", "'03:04:05'", b"03:04:05"),
@@ -188,7 +192,6 @@ def test_values_of_mysql_are_those_of_pdo(posts: Posts, kind: str, written: str,
         ("boolean", "true", True),
         ("bigint", "9223372036854775807", 2**63 - 1),
         ("numeric(8,2)", "12.5", b"12.50"),
-        ("double precision", "1.5", b"1.5"),
         ("timestamp(0)", "'2024-01-02 03:04:05'", b"2024-01-02 03:04:05"),
         ("text", "'\u00e9'", "\u00e9".encode()),
         ("jsonb", "'{\"a\": 1}'", b'{"a": 1}'),
@@ -198,6 +201,55 @@ def test_values_of_mysql_are_those_of_pdo(posts: Posts, kind: str, written: str,
 )
 def test_values_of_postgres_are_those_of_pdo(posts: Posts, kind: str, written: str, read: Value) -> None:
     assert posts.columns(f"c {kind}", written) == PhpArray({b"c": read})
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("kind", ["real", "double precision"])
+def test_float_columns_of_postgres_are_read_by_the_apps_php(posts: Posts, kind: str) -> None:
+    def read(version: tuple[int, int] | None, *, cast: bool = False) -> Value:
+        row = posts.columns(f"c {kind}, d varchar(9)", "0.1, 'x'")
+        assert read_by(row, version, lambda name: cast)[b"d"] == b"x"
+        return row[b"c"]
+
+    assert read((8, 3)) == b"0.1"
+    assert read((8, 4)) == 0.1
+    assert float_of(read(None, cast=True)) == 0.1
+    with pytest.raises(Refused, match="float column"):
+        read(None)
+
+
+@pytest.mark.parametrize(
+    ("database", "kind", "zone", "shown"),
+    [
+        ("mariadb", "timestamp", "+05:30", b"2024-01-02 08:34:05"),
+        ("mariadb", "datetime", "+05:30", b"2024-01-02 03:04:05"),
+        ("postgres", "timestamptz", "Asia/Kolkata", b"2024-01-02 08:34:05+05:30"),
+        ("postgres", "timestamptz", "it's", None),
+    ],
+    indirect=["database"],
+)
+def test_the_time_zone_that_a_connection_names_counts(
+    tmp_path: Path, database: services.Database, kind: str, zone: str, shown: bytes | None
+) -> None:
+    other = database.engine()
+    utc = "set time_zone = '+00:00'" if other.dialect.name in ("mysql", "mariadb") else "set time zone 'UTC'"
+    with other.begin() as connection:
+        for statement in (
+            utc,
+            f"create table posts (id int, at {kind})",
+            "insert into posts values (1, '2024-01-02 03:04:05')",
+        ):
+            connection.exec_driver_sql(statement)
+    other.dispose()
+    source_of(tmp_path, database).close()
+    laravel = load(tmp_path / "app", {}, "11.0")
+    facts = replace(laravel.database(), timezone=zone)
+    with closing(Source("main", engine(facts), "")) as source:
+        if shown is None:
+            with pytest.raises((Refused, ServiceUnavailable)):
+                source.select(POST)
+        else:
+            assert source.select(POST)[0][b"at"] == shown
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
