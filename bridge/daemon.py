@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -24,29 +24,21 @@ from typing import TypeVar
 from starlette.routing import BaseRoute
 
 from bridge.apps.renewal import Renewal, Served, read_apps
+from bridge.attempt import Attempt, Unhurried
 from bridge.broadcast import Broadcast
 from bridge.crew import Crew, Lanes
-from bridge.errors import (
-    BridgeError,
-    JobError,
-    Refused,
-    ServiceUnavailable,
-    WouldFail,
-)
+from bridge.errors import BridgeError, JobError, ServiceUnavailable
 from bridge.instruments import Instruments, Watched
 from bridge.laravel.cache import cache_store
-from bridge.laravel.payload import BroadcastEvent, NotABroadcast, read_document
+from bridge.laravel.payload import NotABroadcast, read_document
 from bridge.laravel.signals import Signals
 from bridge.observers.chart import Point
 from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Job
-from bridge.queues.steps import Tell, say_nothing, step
-from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry, Worker
+from bridge.queues.steps import Tell, say_nothing
+from bridge.queues.worker import Result, Worker
 from bridge.resolvers.helper import HelperRung
-from bridge.resolvers.resolution import Answer, Resolution
 from bridge.rooms import (
-    Destination,
-    addressed,
     build_ladder,
     destinations,
     event_mappings,
@@ -61,89 +53,13 @@ from bridge.settings import Settings
 from bridge.webhooks.webhooks import Webhooks
 
 BROADCAST_TRIES, BROADCAST_BACKOFF = 3, (3,)  # of broadcasts that say no number themselves
+PHP_TRIES = 1  # of those whose own code throws, as queue:work
 START_PATIENCE = 5.0  # seconds in which the queue's store must answer for the first time
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class Attempt:
-    """`queues.worker.Attempt`: resolves a batch of jobs and publishes all their broadcasts at once.
-
-    `resolve` gives for each document a call that resolves it, made before the next one is taken.
-    What is ready goes out earlier where the next job may take long (`flush`). For one thread.
-    """
-
-    def __init__(
-        self,
-        resolve: Callable[[Sequence[Mapping[str, object]]], Iterable[Callable[[], Resolution]]],
-        destinations: Mapping[str, Destination],
-        publish: Callable[[Sequence[Broadcast]], object],
-        tell: Tell = say_nothing,
-    ) -> None:
-        self._resolve = resolve
-        self._tell = tell
-        self._destinations = destinations
-        self._publish = publish
-        self._results: list[Result] = []
-        self._ready: list[Broadcast] = []
-        self._published = 0  # results up to here are final
-
-    def __call__(self, jobs: Sequence[Job]) -> Sequence[Result]:
-        self._results, self._ready, self._published = [], [], 0
-        for job, resolve in zip(jobs, self._resolve([job.document for job in jobs]), strict=True):
-            result, broadcasts = self._one(job, resolve)
-            self._results.append(result)
-            self._ready += broadcasts
-        self.flush()
-        return self._results
-
-    def flush(self) -> None:
-        """The broadcasts of the jobs resolved so far are out, or their jobs are to be tried again."""
-        if self._ready:
-            try:
-                self._publish(self._ready)
-            except ServiceUnavailable as problem:
-                for at, result in enumerate(self._results[self._published :], self._published):
-                    if isinstance(result, Delivered):
-                        self._results[at] = Retry(problem)
-        self._ready, self._published = [], len(self._results)
-
-    def _one(self, job: Job, resolve: Callable[[], Resolution]) -> tuple[Result, Sequence[Broadcast]]:
-        started = time.perf_counter()
-        try:
-            resolution = resolve()
-            took = time.perf_counter() - started
-            self._tell(step(job, "resolved", event=resolution.event, rung=resolution.by or "", seconds=took))
-            if resolution.outcome == "broadcast":
-                broadcasts = [addressed(call, self._destinations, job.uuid) for call in resolution.broadcasts]
-                return Delivered(resolution.keeps_lock), broadcasts
-        except ServiceUnavailable as problem:
-            return Retry(problem), ()
-        except BridgeError as problem:
-            return Failed(problem), ()
-        match resolution.outcome:
-            case "nothing":
-                return Nothing(resolution.why, resolution.keeps_lock), ()
-            case "failed":
-                return Failed(WouldFail(resolution.why)), ()
-        return Failed(Refused(resolution.why)), ()
-
-
-class _Unhurried:
-    """The PHP rung, before which everything that is ready goes out: PHP may take its time."""
-
-    name = "php"
-
-    def __init__(self, php: HelperRung, flush: Callable[[], None]) -> None:
-        self._php = php
-        self._flush = flush
-
-    def resolve(self, event: BroadcastEvent) -> Answer:
-        self._flush()
-        return self._php.resolve(event)
 
 
 class Deployed:
@@ -217,7 +133,11 @@ class Deployed:
         """All of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
         to = destinations(settings)
         locks = unique_locks(settings.laravel, settings.redis)
-        php = None if self._php is None else _Unhurried(self._php, lambda: attempt.flush())
+        php = None
+        if self._php is not None:
+            backoff = ",".join(map(str, settings.backoff or BROADCAST_BACKOFF))
+            tries = PHP_TRIES if settings.tries is None else settings.tries
+            php = Unhurried(self._php, lambda: attempt, tries=tries, backoff=backoff)
         ladder = build_ladder(settings.laravel, event_mappings(settings), php=php, locks=locks)
         attempt = Attempt(ladder.batch, to, self._publish, self._tell)
         self._attempt = attempt

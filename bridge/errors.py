@@ -4,10 +4,14 @@
     ├── ConfigurationError       a setting is wrong or missing: stops the start, exit 78
     ├── UsageError               the command line is wrong: exit 2
     ├── ServiceUnavailable       a database or Redis does not answer: try again later, exit 69 at the start
-    │   └── Released             the app itself put the job back: it may go otherwise at the next try
+    │   ├── Released             the app itself put the job back: it may go otherwise at the next try
+    │   └── NotTried             what passes by itself kept the job from being tried: that costs it no attempt
     ├── JobError                 this job cannot be broadcast (never retried by itself: see `queues.worker`)
     │   ├── Refused              the allowed rungs cannot know what Laravel would do
+    │   │   └── Unsettled        because a source file is amid a change: in a moment they may
     │   └── WouldFail            Laravel itself would throw: bad channel, exception in a method, …
+    │       ├── Judged           the app threw, and its own Laravel has dealt with it: tried again, or failed
+    │       ├── CheckFailed      a check of Laravel's own broadcasting, or of its Pusher client, fails
     │       ├── Unreadable       the payload or its serialized command is not well-formed
     │       └── MissingModel     a model of the event is no longer in the database
     └── ProtocolError            a Pusher client broke a rule: carries the code for `pusher:error`
@@ -16,6 +20,8 @@ No payload, key or password stands in a message.
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class BridgeError(Exception):
@@ -47,6 +53,17 @@ class Released(ServiceUnavailable):
     """The job's own middleware put it back into the queue."""
 
 
+class NotTried(ServiceUnavailable):
+    """No descriptor is free, a source file is away for a moment, …: the job waits, whatever its tries say."""
+
+    @classmethod
+    def because_of(cls, error: OSError) -> NotTried:
+        """`error` with its number and its file, which the message must name."""
+        number = errno.errorcode.get(error.errno or 0, "no errno")
+        file = f": {error.filename}" if isinstance(error.filename, str) else ""
+        return cls(f"{error.strerror or type(error).__name__} ({number}){file}")
+
+
 class JobError(BridgeError):
     """This job cannot be broadcast; trying again without a change of code or data gives the same."""
 
@@ -62,8 +79,25 @@ class Refused(JobError):
         self.line = line
 
 
+class Unsettled(Refused):
+    """A source file is away, or half written."""
+
+
 class WouldFail(JobError):
     """Laravel's own worker would throw here."""
+
+
+class CheckFailed(WouldFail):
+    """Name, channels or socket of a broadcast are not what Laravel or its Pusher client takes."""
+
+
+class Judged(WouldFail):
+    """The app threw, and its own Laravel has dealt with that: the job is tried again in `delay` seconds, or
+    (None) it has failed, with its `failed()` called, its listeners told and its unique lock released."""
+
+    def __init__(self, message: str, delay: int | None) -> None:
+        super().__init__(message)
+        self.delay = delay
 
 
 class Unreadable(WouldFail):

@@ -195,12 +195,15 @@ def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:
     """Engine and table prefix of a Laravel connection. Refused where it is not usable."""
     try:
         facts = laravel.database(connection or None)
+        if not facts.database:
+            raise Refused(f"{facts.name} has no database before the app runs, perhaps one for each tenant")
+        made = engine(facts)
     except ConfigurationError as problem:
         raise Refused(str(problem)) from None
     options = laravel.config.get(f"database.connections.{facts.name}.options")
     if isinstance(options, Unknown) or (isinstance(options, dict) and _CHANGES_ROWS & options.keys()):
         raise Refused(f"options of the database connection {facts.name} change what is read, or may")
-    return engine(facts), facts.prefix
+    return made, facts.prefix
 
 
 def broadcast_connections(laravel: LaravelApp) -> Connections:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import signal
 import sys
@@ -17,9 +18,9 @@ import httpx
 import pytest
 from nacl.secret import SecretBox
 
+from bridge.attempt import Attempt
 from bridge.broadcast import Broadcast
-from bridge.daemon import Attempt
-from bridge.errors import Refused, ServiceUnavailable, WouldFail
+from bridge.errors import NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.laravel.broadcasting import Call
 from bridge.queues.queue import Job
 from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry
@@ -131,6 +132,57 @@ def test_what_was_flushed_before_is_not_tried_again() -> None:
     assert first == Delivered()
     assert isinstance(second, Retry)
     assert len(batch.published) == 2
+
+
+def test_a_fault_of_ours_is_one_jobs_and_nothing_goes_out_twice() -> None:
+    batch = Batch(sends(call(1)), KeyError("a secret"), sends(call(2)))
+    first, fault, last = batch.results()
+    assert (first, last) == (Delivered(), Delivered())
+    assert isinstance(fault, Failed)
+    assert [[one.channels for one in calls] for calls in batch.published] == [[("c1",), ("c2",)]]
+
+
+def test_a_batch_that_breaks_off_keeps_what_it_came_to() -> None:
+    batch = Batch(sends(call(1)), sends(call(2)))
+
+    def broken(documents: Sequence[Mapping[str, object]]) -> Iterator[Callable[[], Resolution]]:
+        yield partial(batch._resolve, documents[0])
+        raise RuntimeError("broken")
+
+    batch.attempt = Attempt(broken, TO, batch._publish)
+    first, second = batch.results()
+    assert first == Delivered()
+    assert isinstance(second, Failed)
+    assert len(batch.published) == 1
+
+
+def test_a_fault_of_the_machine_is_no_verdict_and_says_its_number() -> None:
+    away = OSError(24, "Too many open files", "/var/www/app/app/Events/Shipped.php")
+    (result,) = Batch(away).results()
+    assert isinstance(result, Retry)
+    assert isinstance(result.error, NotTried)
+    assert str(result.error) == "Too many open files (EMFILE): /var/www/app/app/Events/Shipped.php"
+
+
+def test_what_laravel_has_dealt_with_is_done_as_it_said() -> None:
+    again = dataclasses.replace(FAILED, by="php", retry_in=30)
+    final = dataclasses.replace(FAILED, by="php", keeps_lock=True)
+    first, second = Batch(again, final).results()
+    assert isinstance(first, Retry)
+    assert first.delay == 30
+    assert isinstance(second, Failed)
+    assert second.keeps_lock
+
+
+def test_where_publishing_meets_a_fault_its_jobs_are_tried_again() -> None:
+    batch = Batch(sends(call(1)))
+
+    def publish(_: Sequence[Broadcast]) -> None:
+        raise ValueError("a fault")
+
+    batch.attempt = Attempt(one_by_one(batch._resolve), TO, publish)
+    (result,) = batch.results()
+    assert isinstance(result, Retry)
 
 
 def test_an_encrypted_channel_is_sealed_for_its_key() -> None:

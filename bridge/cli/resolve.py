@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bridge.cli.arguments import Commands, add_app, add_laravel
 from bridge.cli.plain import json_line
-from bridge.errors import Released, Unreadable, UsageError
+from bridge.errors import Released, ServiceUnavailable, Unreadable, UsageError
 from bridge.laravel.payload import read_payload
 from bridge.laravel.version import parse_version
 from bridge.resolvers.ladder import Ladder
@@ -44,7 +44,8 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """0 also when jobs are refused; with --compare 1 if any differs."""
+    """0 also when jobs are refused; with --compare 1 if any differs. Raises ServiceUnavailable after the last
+    line where something that a job needs could not be reached."""
     from bridge.resolvers.ladder import RUNGS
     from bridge.rooms import build_ladder, event_mappings, php_rung
     from bridge.settings import load_settings
@@ -63,13 +64,20 @@ def run(given: argparse.Namespace) -> int:
     with php_rung(settings, fatal=1) as php:
         ladder = build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
         with contextlib.closing(ladder):
-            _resolve_lines(ladder, given.file)
-    return 0
+            return _resolve_lines(ladder, given.file)
 
 
-def _resolve_lines(ladder: Ladder, file: str | None) -> None:
+def _resolve_lines(ladder: Ladder, file: str | None) -> int:
+    """0, or 69 where a job's database or PHP could not be reached."""
+    unavailable = ""
     for row, payload in _rows(file):
-        _print_json({"id": row.get("id"), **_report(_resolved(ladder, payload))})
+        resolution = _resolved(ladder, payload)
+        if isinstance(resolution, _Unavailable):
+            unavailable = resolution.why
+        _print_json({"id": row.get("id"), **_report(resolution)})
+    if unavailable:
+        raise ServiceUnavailable(unavailable)
+    return 0
 
 
 def _compare(settings: Settings, given: argparse.Namespace) -> int:
@@ -102,14 +110,22 @@ _VERDICTS = {True: "same", False: "different", None: "not to be compared"}
 
 
 def _resolved(ladder: Ladder, payload: bytes) -> Resolution:
+    """What becomes of one job. Whatever keeps it from being resolved now stands in its answer."""
     try:
         read = read_payload(payload)
-        return ladder.resolve(read)
     except Unreadable as problem:
         return Resolution(outcome="failed", event="", why=str(problem))
+    try:
+        return ladder.resolve(read)
     except Released as problem:
         why = f"{problem}: what it comes to depends on the next try"
         return Resolution(outcome="refused", event=read.display_name, by="php", why=why)
+    except ServiceUnavailable as problem:
+        return _Unavailable(outcome="refused", event=read.display_name, why=f"{problem}: try it again")
+
+
+class _Unavailable(Resolution):
+    """Nobody could tell, for a reason that may pass."""
 
 
 def _print_json(line: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.errors import Refused, WouldFail
+from bridge.errors import CheckFailed, Refused
 from bridge.laravel.version import Version
 from bridge.php.operators import to_string
 from bridge.php.values import EnumCase, PhpArray, Value
@@ -80,7 +80,7 @@ class Connections:
     default: str | None
 
     def driver(self, name: str | None) -> tuple[str, str]:
-        """The connection's name and its driver. WouldFail if it is not defined."""
+        """The connection's name and its driver. CheckFailed if it is not defined."""
         chosen = name if name is not None else self.default
         if chosen is None:
             return "null", "null"
@@ -88,7 +88,7 @@ class Connections:
         if driver is None:
             if chosen == "null":
                 return "null", "null"
-            raise WouldFail(f"broadcast connection [{chosen}] is not defined in config/broadcasting.php")
+            raise CheckFailed(f"broadcast connection [{chosen}] is not defined in config/broadcasting.php")
         return chosen, driver
 
 
@@ -146,14 +146,14 @@ def _broadcast(
     socket = payload.pop(b"socket", None)
     left_out = socket_id(socket)
     if len(wire) > CHANNELS_A_CALL and version < (9, 12):
-        raise WouldFail(f"an event can go to {CHANNELS_A_CALL} channels at most, this one has {len(wire)}")
+        raise CheckFailed(f"an event can go to {CHANNELS_A_CALL} channels at most, this one has {len(wire)}")
     if not wire and version < (8, 45):
         raise Refused("Laravel before 8.45 calls Pusher without a channel")
     text = _event_name(subject, event, version)
     chunks = [wire[at : at + CHANNELS_A_CALL] for at in range(0, len(wire), CHANNELS_A_CALL)]
     for chunk in chunks:
         if len(chunk) > 1 and any(channel.startswith("private-encrypted-") for channel in chunk):
-            raise WouldFail("an event on an encrypted channel can go to that channel only")
+            raise CheckFailed("an event on an encrypted channel can go to that channel only")
     data = subject.json(payload)
     return [Call(connection=name, channels=chunk, name=text, data=data, socket=left_out) for chunk in chunks]
 
@@ -163,18 +163,18 @@ def _wire_names(subject: Subject, channels: PhpArray) -> tuple[str, ...]:
     for channel in channels.values():
         name = subject.text(channel).decode("utf-8", "replace")
         if not _CHANNEL.match(name):
-            raise WouldFail("a channel name has characters other than letters, digits and -_=@,.;")
+            raise CheckFailed("a channel name has characters other than letters, digits and -_=@,.;")
         names.append(name)
     return tuple(names)
 
 
 def socket_id(value: Value) -> str | None:
-    """The event's `socket`. Raises WouldFail where the Pusher client does not take it."""
+    """The event's `socket`. Raises CheckFailed where the Pusher client does not take it."""
     if value is None:
         return None
     text = to_string(value).decode("utf-8", "replace")
     if not _SOCKET_ID.match(text):
-        raise WouldFail("the event's socket is not a socket_id of the form 123.456")
+        raise CheckFailed("the event's socket is not a socket_id of the form 123.456")
     return text
 
 
@@ -182,8 +182,8 @@ def _event_name(subject: Subject, value: Value, version: Version) -> str:
     if isinstance(value, EnumCase) and version >= (13, 16):
         value = subject.enum_value(value)
     if value is None or isinstance(value, (PhpArray, EnumCase)):
-        raise WouldFail("the event's name (broadcastAs) is not a string")
+        raise CheckFailed("the event's name (broadcastAs) is not a string")
     try:
         return (value if isinstance(value, bytes) else subject.text(value)).decode()
     except UnicodeDecodeError as error:
-        raise WouldFail("the event's name (broadcastAs) is not valid UTF-8") from error
+        raise CheckFailed("the event's name (broadcastAs) is not valid UTF-8") from error

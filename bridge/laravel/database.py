@@ -78,7 +78,7 @@ def answering(facts: DatabaseConnection | RedisConnection) -> Iterator[None]:
         place = facts.unix_socket or f"{facts.host}:{facts.port}"
         if isinstance(facts, DatabaseConnection) and facts.driver == "sqlite":
             place = facts.database
-        if _is_denied(cause):
+        if is_denied(cause):
             raise ConfigurationError(
                 f"the connection {facts.name}",
                 f"is not let in by {place}, {said}",
@@ -93,7 +93,8 @@ _DENIED_CODES = frozenset({1044, 1045, 1049, 1698, "28000", "28P01", "3D000"})
 _DENIED_WORDS = ("authentication failed", "no pg_hba.conf entry", "does not exist")
 
 
-def _is_denied(error: BaseException) -> bool:
+def is_denied(error: BaseException) -> bool:
+    """Whether the server answers, but does not let us in: another user, password or database is wanted."""
     if isinstance(error, redis.AuthenticationError):
         return True
     codes = {*(arg for arg in error.args[:1] if isinstance(arg, int)), getattr(error, "sqlstate", None)}

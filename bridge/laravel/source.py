@@ -1,26 +1,31 @@
 """The app's PHP files: class name → declaration, by the autoload rules of its composer.json.
 
 Parsed files are kept by path, mtime and size. Whoever holds a ClassTable made from here asks `changed` now
-and then, and makes a new one after a deploy.
+and then, and makes a new one after a deploy. A file that is not there has nothing to say; one that was there
+a moment ago, or that is being written, is Unsettled, and what the machine lacks for a while is NotTried.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import Refused
+from bridge.errors import NotTried, Refused, Unsettled
 from bridge.php import nodes as n
 from bridge.php.syntax import declarations
 
 _DEFAULT_ROOTS = (("App\\", "app/"),)
 _OWN = ("Illuminate\\", "Carbon\\")
 _STATIC = re.compile(rb"::\s*\$(\w*)")  # an empty name: `::$$name`, which may be any
+AWAY = 10.0  # seconds that a file may be away until it is gone
+WRITING = 2.0  # seconds since its last change in which a file that cannot be read is half written
 _SKIPPED = {"vendor", "node_modules", "storage", "tests"}
 
 
@@ -39,6 +44,9 @@ class AppSource:
         self._packages = _packages(path)
         self.php_platform = _php_platform(path)
         self._parsed: dict[str, tuple[_Stamp, dict[str, n.ClassDeclaration] | Refused]] = {}
+        self._gone: dict[
+            str, float
+        ] = {}  # files that were parsed, and since when (monotonic) they are not there
         self._looked: dict[str, _Stamp | None] = {}
         self._statics: set[bytes] | None = None
 
@@ -65,13 +73,21 @@ class AppSource:
         """The classes of a file, by its path from the app's root; empty if there is no such file."""
         stamp = self._stamp(relative)
         self._looked[relative] = stamp
-        if stamp is None:
-            return {}
         kept = self._parsed.get(relative)
+        if stamp is None:
+            if (
+                kept is not None
+                and time.monotonic() - self._gone.setdefault(relative, time.monotonic()) < AWAY
+            ):
+                raise Unsettled("the file was there a moment ago, and is away", file=relative)
+            return {}
+        self._gone.pop(relative, None)
         if kept is None or kept[0] != stamp:
             kept = (stamp, self._read(relative))
             self._parsed[relative] = kept
         if isinstance(kept[1], Refused):
+            if abs(time.time() - stamp.mtime_ns / 1e9) < WRITING:
+                raise Unsettled(f"the file is being written, perhaps: {kept[1]}")
             raise kept[1]
         return kept[1]
 
@@ -103,12 +119,9 @@ class AppSource:
         return place.is_relative_to(home) and not place.is_relative_to(home / "vendor")
 
     def text(self, relative: str) -> bytes:
-        """The source of a file, by its path from the app's root; empty if it cannot be read."""
+        """The source of a file, by its path from the app's root; empty if there is none."""
         self._look(relative)
-        try:
-            return (self._path / relative).read_bytes()
-        except OSError:
-            return b""
+        return _bytes(self._path / relative)
 
     def mentions_static(self, name: str) -> bool:
         """Whether any PHP file of the app (but its own declaration) speaks of a static property `::$name`."""
@@ -116,7 +129,7 @@ class AppSource:
             self._statics = set()
             for folder in ("app", "bootstrap", "config", "database", "routes", "src"):
                 for file in (self._path / folder).rglob("*.php"):
-                    self._statics.update(_STATIC.findall(file.read_bytes()))
+                    self._statics.update(_STATIC.findall(_bytes(file)))
         return name.encode() in self._statics or b"" in self._statics
 
     def texts(self, *folders: str) -> Iterator[tuple[str, bytes]]:
@@ -127,7 +140,7 @@ class AppSource:
                 if relative.startswith("bootstrap/cache/"):
                     continue
                 self._look(relative)
-                yield relative, file.read_bytes()
+                yield relative, _bytes(file)
 
     def _look(self, relative: str) -> None:
         """`changed` will tell when this file is another one, or this folder has other files."""
@@ -145,8 +158,24 @@ class AppSource:
             return declarations((self._path / relative).read_bytes(), relative)
         except Refused as refusal:
             return refusal
-        except OSError as error:
+        except PermissionError as error:
             return Refused(f"the file cannot be read, {error.strerror}", file=relative)
+        except OSError as error:
+            raise NotTried.because_of(error) from error
+
+
+def _bytes(file: Path) -> bytes:
+    """What stands in the file; nothing where there is none (editors leave links that lead nowhere)."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return b""
+    except PermissionError as error:
+        raise Refused(f"the file cannot be read, {error.strerror}", file=str(file)) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return b""
+        raise NotTried.because_of(error) from error
 
 
 def _roots(path: Path) -> tuple[tuple[str, str], ...]:

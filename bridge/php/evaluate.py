@@ -355,6 +355,9 @@ class Evaluator:
             return value if routine.returns is None else coerce(self, value, routine.returns, "return value")
         except RecursionError:  # Python's frames end before MAX_CALLS where expressions are deep
             self.refuse("a recursion this deep")
+        except Thrown as thrown:
+            thrown.leaves(self.frame.file, self.line)
+            raise
         finally:
             self.frame, self.line = outer, line
             self._depth -= 1

@@ -32,7 +32,12 @@ _INTEGER = re.compile(rb"[+-]?\d+\Z")
 
 
 class Thrown(WouldFail):
-    """A PHP exception on its way to a catch. `exception` is the object, its message property included."""
+    """A PHP exception on its way to a catch. `exception` is the object, its message property included.
+
+    file, line  where the function stood that it left first; empty where it has left none
+    """
+
+    file, line = "", 0
 
     def __init__(self, class_name: str, message: str = "", exception: PhpObject | None = None) -> None:
         super().__init__(f"{class_name}: {message}" if message else class_name)
@@ -41,6 +46,11 @@ class Thrown(WouldFail):
                 class_name, {b"\0*\0message": message.encode(), b"\0*\0code": 0, b"\0*\0previous": None}
             )
         self.exception = exception
+
+    def leaves(self, file: str, line: int) -> None:
+        """It leaves a function at that place."""
+        if not self.file:
+            self.file, self.line = file, line
 
 
 def warn(message: str) -> Thrown:

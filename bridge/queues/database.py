@@ -189,7 +189,7 @@ class DatabaseQueue:
             jobs, done, deleted = self._reserved(found, taken, now), (), deleted + more
         return lambda: (deleted, jobs)
 
-    def release(self, job: Job, delay: float) -> None:
+    def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
         """The row goes and a new one with the same payload comes to the end, as in Laravel."""
         now = int(self._clock())
         row = self._jobs.c
@@ -198,7 +198,7 @@ class DatabaseQueue:
         copy = sa.select(
             row.queue,
             row.payload,
-            row.attempts,
+            row.attempts if tried else row.attempts - 1,
             sa.null(),
             sa.literal(now + max(0, round(delay)), number),
             sa.literal(now, number),

@@ -115,8 +115,9 @@ class Queue(Protocol):
         before are left, one that became free since then waits: see `queues.ahead`."""
         ...
 
-    def release(self, job: Job, delay: float) -> None:
-        """The job may be reserved again in `delay` seconds, its attempts kept. Fenced like `delete`."""
+    def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
+        """The job may be reserved again in `delay` seconds, its attempts kept, or restored if it was not
+        `tried`. Fenced like `delete`."""
         ...
 
     def give_back(self, jobs: Sequence[Job]) -> None:

@@ -241,11 +241,12 @@ class RedisQueue:
             self._line.send("EVALSHA", SCRIPTS["claim"].sha1, len(keys), *keys, *arguments)
         return lambda: self._exchanged(seen, together, deleted)
 
-    def release(self, job: Job, delay: float) -> None:
+    def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
         keys = self._keys[job.queue]
         due = int(self._clock()) + max(0, round(delay))
         with self._translated():
-            self._script("release", (keys.reserved, keys.delayed), (_member(job), due))
+            entry = _member(job) if tried else job.payload
+            self._script("release", (keys.reserved, keys.delayed), (_member(job), due, entry))
 
     def give_back(self, jobs: Sequence[Job]) -> None:
         self._ahead.forget()

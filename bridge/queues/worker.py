@@ -4,7 +4,7 @@ What an attempt comes to is a `Result`, and each has one end (`Worker._settle`):
 
     Delivered, Nothing   deleted
     Failed               kept in `failed_jobs`, then deleted
-    Retry                released with Laravel's backoff; Failed once its tries are used up
+    Retry                released with its backoff; Failed once its tries are used up, unless it used none
 
 A crash leaves the job reserved; it comes again after `retry_after`, whatever its `tries` say, since nobody
 knows whether the broadcast happened. A job that keeps coming without an end is what crashes us, and is
@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import assert_never
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, NotTried
 from bridge.queues.ending import Ending
 from bridge.queues.failed import FailedJob, FailedJobs
 from bridge.queues.patience import LONGEST_PAUSE, OutOfTime, Patience
@@ -35,6 +35,7 @@ from bridge.queues.steps import Tell, say_nothing, step
 BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
 CRASHES = 3  # reservations without an outcome that are forgiven
+UNTRIED_PAUSE = 1  # seconds, at least, until a job is tried that could not be tried at all
 KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
 
 # What `Worker.counts` counts since the start, in jobs; the last in faults.
@@ -60,16 +61,22 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job cannot be broadcast, now or later."""
+    """The job cannot be broadcast, now or later; `keeps_lock` as above."""
 
     error: Exception
+    keeps_lock: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Something the job needs is down: try it later."""
+    """Something the job needs is down: try it later.
+
+    delay  the app's own Laravel tries it again, in so many seconds; None: the worker's own rules say when,
+           and whether. An error that is NotTried costs no attempt
+    """
 
     error: Exception
+    delay: float | None = None
 
 
 Result = Delivered | Nothing | Failed | Retry
@@ -205,12 +212,17 @@ class Worker:
         unlocked: list[Job] = []
         for job, result in results:
             match result:
+                case Retry(error, float() | int() as delay):
+                    self._release(job, delay, error)
+                case Retry(NotTried() as error):
+                    self._release(job, max(UNTRIED_PAUSE, self._retries.delay(job)), error, tried=False)
                 case Retry(error) if not self._retries.is_last(job, self._clock()):
                     self._release(job, self._retries.delay(job), error)
                 case Failed(error) | Retry(error):
+                    keeps_lock = isinstance(result, Failed) and result.keeps_lock
                     if self._bury(job, error):
                         done.append(job)
-                        unlocked.append(job)
+                        unlocked += [] if keeps_lock else [job]
                 case Nothing(why, keeps_lock):
                     self.counts["nothing"] += 1
                     log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
@@ -259,8 +271,8 @@ class Worker:
         self._tell(step(job, "failed", why=_why(error), error=error))
         return True
 
-    def _release(self, job: Job, delay: float, error: Exception) -> None:
-        self._patiently(lambda: self._queue.release(job, delay))
+    def _release(self, job: Job, delay: float, error: Exception, *, tried: bool = True) -> None:
+        self._patiently(lambda: self._queue.release(job, delay, tried=tried))
         self.counts["released"] += 1
         about = {**_about(job, "job_released"), "why": _why(error), "delay_s": delay}
         log.warning("job is tried later", extra=about)

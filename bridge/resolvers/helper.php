@@ -9,8 +9,10 @@
  * Frames are those of `resident/app.php`; there is one answer for each request, bearing its `id`:
  *
  *     request  {"id", "payload": the queue's text, "connection", "queue", "timeout": seconds}
+ *              `attempt`: {"number", "tries", "backoff"} where Laravel shall deal with what the app throws
  *     answer   {"id", "memory", "calls": [{"connection", "channels", "name", "data", "socket"}]}
  *              {"id", "memory", "error": {"kind", "class", "message", "file", "line"}}
+ *              with `end` where it has: {"failed": true} or {"released": seconds until the next try}
  *              {"id", "stale": true}    the app's files have changed: ask a new process
  *              {"id", "died": why}      the app ended this process
  *
@@ -26,6 +28,7 @@ use Illuminate\Broadcasting\Broadcasters\Broadcaster;
 use Illuminate\Broadcasting\Broadcasters\NullBroadcaster;
 use Illuminate\Contracts\Broadcasting\Factory;
 use Illuminate\Contracts\Console\Kernel;
+use Illuminate\Contracts\Debug\ExceptionHandler;
 use Illuminate\Contracts\Queue\Job as JobContract;
 use Illuminate\Foundation\Application;
 use Illuminate\Queue\Events\JobExceptionOccurred;
@@ -33,6 +36,7 @@ use Illuminate\Queue\Events\JobProcessed;
 use Illuminate\Queue\Events\JobProcessing;
 use Illuminate\Queue\Jobs\Job;
 use Illuminate\Queue\Worker;
+use Illuminate\Queue\WorkerOptions;
 use Illuminate\Support\Facades\Facade;
 
 require_once dirname(__DIR__).'/resident/app.php';
@@ -149,6 +153,9 @@ final class Helper
 
     private $outputLevel;
 
+    /** What became of a job that threw, where this was an attempt. */
+    private $end = [];
+
     public function __construct(string $base)
     {
         $this->app = load($base);
@@ -176,7 +183,7 @@ final class Helper
         try {
             $answer = ['calls' => $this->resolve($request)];
         } catch (\Throwable $e) {
-            $answer = ['error' => described($e) + ['kind' => $this->kind($e)]];
+            $answer = ['error' => described($e) + ['kind' => $this->kind($e)] + $this->end];
         }
 
         if ($alarm) {
@@ -190,6 +197,7 @@ final class Helper
     private function resolve(array $request): array
     {
         $this->calls->made = [];
+        $this->end = [];
         $this->capture();
         $connection = $request['connection'];
         $job = $this->job($request);
@@ -209,7 +217,12 @@ final class Helper
 
             $events->dispatch(new JobProcessed($connection, $job));
         } catch (\Throwable $e) {
-            $events->dispatch(new JobExceptionOccurred($connection, $job, $e));
+            if (isset($request['attempt']) && $this->kind($e) === 'failed') {
+                $this->end = ['end' => $job->failure === null
+                    ? $this->judge($connection, $job, $request['attempt'], $e) : ['failed' => true]];
+            } else {
+                $events->dispatch(new JobExceptionOccurred($connection, $job, $e));
+            }
 
             throw $e;
         } finally {
@@ -219,6 +232,33 @@ final class Helper
         }
 
         return $this->calls->made;
+    }
+
+    /** What Laravel's worker does with a job that threw: it is released, or fails and the app is told. */
+    private function judge(string $connection, Job $job, array $attempt, \Throwable $e): array
+    {
+        $options = new WorkerOptions;
+        $options->maxTries = $attempt['tries'];
+        $options->backoff = $attempt['backoff'];
+
+        if (isset($job->payload()['maxExceptions'])) {
+            $this->worker->setCache($this->app->make('cache.store'));
+        }
+
+        try {
+            \Closure::bind(function () use ($connection, $job, $options, $e) {
+                $this->handleJobException($connection, $job, $options, $e);
+            }, $this->worker, Worker::class)();
+        } catch (\Throwable $thrown) {
+            // It throws what it was given, or what a listener threw: the job has its end either way.
+        }
+
+        try {
+            $this->app->make(ExceptionHandler::class)->report($e);
+        } catch (\Throwable $unreported) {
+        }
+
+        return $job->isReleased() ? ['released' => $job->delay] : ['failed' => true];
     }
 
     /** Nothing of a job is left for the next one. Throws where that cannot be. */
@@ -353,7 +393,11 @@ final class Helper
         return new class($this->app, $request) extends Job implements JobContract {
             public $failure;
 
+            public $delay = 0;
+
             private $text;
+
+            private $attempt;
 
             public function __construct($container, array $request)
             {
@@ -361,6 +405,7 @@ final class Helper
                 $this->connectionName = $request['connection'];
                 $this->queue = $request['queue'];
                 $this->text = $request['payload'];
+                $this->attempt = $request['attempt'] ?? null;
             }
 
             public function getJobId()
@@ -373,16 +418,31 @@ final class Helper
                 return $this->text;
             }
 
+            /** A job that bridge tries once more than it may be, after a crash, is at its last try. */
             public function attempts()
             {
-                return 1;
+                $number = $this->attempt['number'] ?? 1;
+                $limit = $this->retryUntil() === null ? $this->maxTries() ?? $this->attempt['tries'] ?? 0 : 0;
+
+                return $limit > 0 ? min($number, $limit) : $number;
+            }
+
+            public function release($delay = 0)
+            {
+                parent::release($delay);
+                $this->delay = $this->availableAt($delay) - $this->currentTime();
             }
 
             public function fail($e = null)
             {
-                $this->markAsFailed();
-                $this->delete();
                 $this->failure = $e instanceof \Throwable ? $e : new \RuntimeException('the job failed itself');
+
+                if ($this->attempt !== null) {
+                    parent::fail($e);
+                } else {
+                    $this->markAsFailed();
+                    $this->delete();
+                }
             }
         };
     }

@@ -12,9 +12,10 @@ import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bridge.errors import Refused, Released, ServiceUnavailable, WouldFail
+from bridge.errors import Judged, Refused, Released, ServiceUnavailable, WouldFail
 from bridge.laravel.broadcasting import Call
 from bridge.laravel.payload import BroadcastEvent
 from bridge.resident.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
@@ -31,6 +32,21 @@ REMEMBERED = 1_000  # jobs that have ended a process
 NOTHING = "Laravel sends nothing: no channel, no connection that sends, or a model that is gone and may be"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One of the tries that a job has, for Laravel to judge by what follows where the app throws.
+
+    number          its reservations, this one included
+    queue           where it lay
+    tries, backoff  for a job that says none itself, as `queue:work` takes them
+    """
+
+    number: int
+    queue: str
+    tries: int
+    backoff: str
 
 
 class HelperRung:
@@ -84,15 +100,16 @@ class HelperRung:
         """No process is left. Who waits for an answer gets ServiceUnavailable."""
         self._resident.close()
 
-    def resolve(self, event: BroadcastEvent) -> Answer:
+    def resolve(self, event: BroadcastEvent, attempt: Try | None = None) -> Answer:
         """What Laravel itself gives to its broadcasters, in order.
 
-        Raises WouldFail with Laravel's exception, Refused where the app has never booted or sends over
+        Raises WouldFail with Laravel's exception: Judged where this is an `attempt`; without one the app
+        hears nothing of its failure. Refused where the app has never booted or sends over
         something that is no Pusher server, ServiceUnavailable where a database of the app, the process or an
         app amid a deploy may be back at the next try."""
         job = _identity(event)
         try:
-            answer = self._ask(event)
+            answer = self._ask(event, attempt)
         except Died as death:
             raise self._after(death, event, job) from death
         with self._deaths_lock:
@@ -101,7 +118,7 @@ class HelperRung:
             raise answer
         return Answer(calls=answer, why="" if answer else NOTHING)
 
-    def _ask(self, event: BroadcastEvent) -> Sequence[Call] | Exception:
+    def _ask(self, event: BroadcastEvent, attempt: Try | None) -> Sequence[Call] | Exception:
         """The calls, or what Laravel's worker would have been thrown. Raises Died."""
         document = event.payload.document
         given = document.get("timeout")
@@ -115,6 +132,8 @@ class HelperRung:
                     "timeout": timeout,
                     **self._queue,
                 }
+                if attempt is not None:
+                    question |= {"attempt": asdict(attempt), "queue": attempt.queue}
                 try:
                     answer = process.ask(question, timeout)
                 finally:
@@ -147,7 +166,13 @@ class HelperRung:
                 return Released(text(error))
             case "unavailable":
                 return ServiceUnavailable(text(error))
-        return WouldFail(self._resident.told(error))
+        told = self._resident.told(error)
+        match error.get("end"):
+            case {"released": int(delay)}:
+                return Judged(told, delay)
+            case {"failed": True}:
+                return Judged(told, None)
+        return WouldFail(told)
 
     def _after(self, death: Died, event: BroadcastEvent, job: str) -> Exception:
         """What a job comes to that ended its process."""

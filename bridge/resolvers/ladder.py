@@ -8,11 +8,25 @@ the oldest and the newest that fit the payload must agree.
 from __future__ import annotations
 
 import contextlib
+import logging
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import PurePath
 
-from bridge.errors import ConfigurationError, Refused, Unreadable, WouldFail
+from bridge.errors import (
+    BridgeError,
+    CheckFailed,
+    ConfigurationError,
+    Judged,
+    NotTried,
+    Refused,
+    ServiceUnavailable,
+    Unreadable,
+    Unsettled,
+    WouldFail,
+)
 from bridge.laravel.payload import (
     HANDLER,
     BroadcastEvent,
@@ -24,13 +38,16 @@ from bridge.laravel.payload import (
     read_document,
 )
 from bridge.laravel.version import Version
+from bridge.php.operators import Thrown
 from bridge.php.shapes import Fit, Shape, Shapes
-from bridge.resolvers.resolution import Resolution, Rung
+from bridge.resolvers.resolution import Answer, Resolution, Rung
 from bridge.resolvers.shortcut import Shortcut
 
 RUNGS = ("mapping", "framework", "native", "php")
 _EVALUATING = ("framework", "native")
 MAX_SHORTCUTS = 1024  # all are forgotten then
+
+log = logging.getLogger(__name__)
 
 
 class Ladder:
@@ -57,7 +74,9 @@ class Ladder:
             raise ConfigurationError(
                 "only", f"names no rung: {unknown[0]}", mend=f"choose from {', '.join(RUNGS)}"
             )
-        self._rungs = [rung for rung in rungs if rung.name in only]
+        allowed = [rung for rung in rungs if rung.name in only]
+        self._rungs = [rung for rung in allowed if rung.name != "php"]
+        self._php = next((rung for rung in allowed if rung.name == "php"), None)
         self._decrypt = decrypt
         self._version = version
         self._derives = derives
@@ -79,17 +98,21 @@ class Ladder:
         found = (job.found for job in jobs if isinstance(job, _Job))
         events = (event for event in found if isinstance(event, BroadcastEvent))
         ours = (event for event in events if not event.only_php and not event.foreign)
-        self._prepare([event for event in ours if event.class_name not in self._elsewhere])
+        self._ready([event for event in ours if event.class_name not in self._elsewhere])
         try:
             for job in jobs:
                 yield partial(self._decide, job)
         finally:
-            self._prepare(())
+            self._ready(())
 
-    def _job(self, document: Mapping[str, object]) -> _Job | Unreadable:
+    def _ready(self, events: Sequence[BroadcastEvent]) -> None:
+        with contextlib.suppress(Exception):  # each event will meet it by itself
+            self._prepare(events)
+
+    def _job(self, document: Mapping[str, object]) -> _Job | BridgeError:
         try:
             return self._read(read_document(document))
-        except Unreadable as problem:
+        except (Unreadable, ServiceUnavailable) as problem:
             return problem
 
     def _read(self, payload: Payload) -> _Job:
@@ -99,10 +122,11 @@ class Ladder:
         return _Job(payload, fit, shortcut or self._found(payload, fit))
 
     def _found(self, payload: Payload, fit: Fit | None) -> BroadcastEvent | Resolution:
-        """The event, or what becomes of a job that holds none."""
+        """The event, or what becomes of a job that holds none. Raises ServiceUnavailable."""
         label = payload.display_name or payload.command_name or (payload.handler or "")
         try:
-            return self.event(payload, fit)
+            with _faults(label):
+                return self.event(payload, fit)
         except NotABroadcast as other:
             return Resolution(outcome="other", event=label, why=str(other))
         except WouldFail as failure:
@@ -110,12 +134,12 @@ class Ladder:
         except Refused as refusal:
             return Resolution(outcome="refused", event=label, why=str(refusal))
 
-    def _decide(self, job: _Job | Unreadable) -> Resolution:
-        if isinstance(job, Unreadable):
+    def _decide(self, job: _Job | BridgeError) -> Resolution:
+        if isinstance(job, BridgeError):
             raise job
         event = job.found
         if isinstance(event, Shortcut):
-            short = event.resolve(job.fit.groups) if job.fit is not None else None
+            short = self._shortened(event, job.fit)
             if short is not None:
                 return short
             event = self._found(job.payload, job.fit)
@@ -128,16 +152,18 @@ class Ladder:
             self._elsewhere.discard(event.class_name)
         else:
             self._elsewhere.add(event.class_name)
-        if event.oldest != event.version and resolution.by not in (None, "php"):
-            # Read anew: evaluation leaves its traces in the event's objects.
-            older = self._climb(replace(self.event(event.payload), version=event.oldest))
-            if (older.outcome, older.broadcasts) != (resolution.outcome, resolution.broadcasts):
-                why = (
-                    f"Laravel {_text(event.oldest)} and {_text(event.version)} would not do the same: say "
-                    "which it is with BRIDGE_LARAVEL_VERSION"
-                )
-                return Resolution(outcome="refused", event=event.class_name, why=why)
         return resolution
+
+    def _shortened(self, shortcut: Shortcut, fit: Fit | None) -> Resolution | None:
+        """What the short way leads to; None where the general way has to tell."""
+        if fit is None:
+            return None
+        try:
+            return shortcut.resolve(fit.groups)
+        except ServiceUnavailable:
+            raise
+        except Exception:  # the general way meets it too, or does better
+            return None
 
     def _learn(self, event: BroadcastEvent, fit: Fit, resolution: Resolution) -> None:
         """The next event of this shape takes the short way, if that leads to the same for this one."""
@@ -149,7 +175,7 @@ class Ladder:
         if len(self._shortcuts) >= MAX_SHORTCUTS:
             self._shortcuts.clear()
         self._shortcuts[fit.shape] = None
-        with contextlib.suppress(Refused, WouldFail):
+        with contextlib.suppress(Exception):  # the answer is there already
             made = self._shortcut(event, fit)
             if made.resolve(fit.groups) == resolution:
                 self._shortcuts[fit.shape] = made
@@ -165,23 +191,57 @@ class Ladder:
         )
 
     def _climb(self, event: BroadcastEvent) -> Resolution:
+        """What the first rung says that knows. Raises ServiceUnavailable."""
+        resolution = self._without_php(event)
+        if resolution.outcome != "refused":
+            return resolution
+        if self._php is None:
+            return replace(resolution, why=resolution.why or f"no rung knows {event.class_name}")
+        self._ready(())  # PHP takes its time, and may write
+        by_php = self._asked([self._php], event)
+        if by_php.outcome != "refused":
+            return by_php
+        return replace(by_php, why="; ".join(filter(None, (resolution.why, by_php.why))))
+
+    def _without_php(self, event: BroadcastEvent) -> Resolution:
+        resolution = self._asked(self._rungs, event)
+        if event.oldest == event.version or resolution.by is None:
+            return resolution
+        # Read anew: evaluation leaves its traces in the event's objects.
+        older = self._asked(self._rungs, replace(self.event(event.payload), version=event.oldest))
+        if (older.outcome, older.broadcasts) == (resolution.outcome, resolution.broadcasts):
+            return resolution
+        why = (
+            f"Laravel {_text(event.oldest)} and {_text(event.version)} would not do the same: say "
+            "which it is with BRIDGE_LARAVEL_VERSION"
+        )
+        return Resolution(outcome="refused", event=event.class_name, why=why)
+
+    def _asked(self, rungs: Sequence[Rung], event: BroadcastEvent) -> Resolution:
+        """What the first of these rungs says that knows; refused where none does, with the reasons of those
+        that had a say."""
         reasons: list[str] = []
-        for rung in self._rungs:
-            if event.only_php and rung.name != "php":
+        for rung in rungs:
+            if event.only_php and rung is not self._php:
                 reasons.append(f"{rung.name}: the job has {event.only_php}")
                 continue
             if event.foreign and rung.name in _EVALUATING:
                 reasons.append(f"{rung.name}: the payload has {event.foreign}, which Laravel does not write")
                 continue
-            if rung.name == "php":
-                self._prepare(())  # it takes its time, and may write
             try:
-                answer = rung.resolve(event)
+                answer = self._answer(rung, event)
             except Refused as refusal:
                 reasons.append(f"{rung.name}: {refusal}")
                 continue
             except WouldFail as failure:
-                return Resolution(outcome="failed", event=event.class_name, by=rung.name, why=str(failure))
+                return Resolution(
+                    outcome="failed",
+                    event=event.class_name,
+                    by=rung.name,
+                    why=str(failure),
+                    keeps_lock=isinstance(failure, Judged),
+                    retry_in=failure.delay if isinstance(failure, Judged) else None,
+                )
             if answer is None:
                 continue
             why = "" if answer.calls else answer.why or "no channel or no connection that sends"
@@ -191,10 +251,26 @@ class Ladder:
                 by=rung.name,
                 broadcasts=tuple(answer.calls),
                 why=why,
-                keeps_lock=answer.keeps_lock or rung.name == "php",
+                keeps_lock=answer.keeps_lock or rung is self._php,
             )
-        why = "; ".join(reasons) or f"no rung knows {event.class_name}"
-        return Resolution(outcome="refused", event=event.class_name, why=why)
+        return Resolution(outcome="refused", event=event.class_name, why="; ".join(reasons))
+
+    def _answer(self, rung: Rung, event: BroadcastEvent) -> Answer | None:
+        """The rung's answer. Raises Refused, WouldFail and ServiceUnavailable, and nothing else.
+
+        Whether an event fails is PHP's to say: where evaluation ends with anything but an answer, it may be
+        the evaluation that is wrong. Without PHP only a failed check of Laravel's own is certain enough."""
+        try:
+            with _faults(event.class_name):
+                return rung.resolve(event)
+        except Unsettled as change:
+            raise NotTried(str(change)) from change
+        except WouldFail as failure:
+            judged = isinstance(failure, CheckFailed) and self._php is None
+            if rung.name not in _EVALUATING or judged:
+                raise
+            file, line = (failure.file, failure.line) if isinstance(failure, Thrown) else ("", 0)
+            raise Refused(f"Laravel would throw, it seems: {failure}", file=file, line=line) from failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +280,27 @@ class _Job:
     payload: Payload
     fit: Fit | None
     found: BroadcastEvent | Resolution | Shortcut
+
+
+@contextlib.contextmanager
+def _faults(label: str) -> Iterator[None]:
+    """A fault of bridge's own within is Refused; one of the machine's, which may pass, NotTried."""
+    try:
+        yield
+    except (BridgeError, NotABroadcast):
+        raise
+    except OSError as error:
+        raise NotTried.because_of(error) from error
+    except Exception as fault:
+        frame = traceback.extract_tb(fault.__traceback__)[-1]
+        where = f"{PurePath(frame.filename).name}:{frame.lineno}"
+        about = {
+            "event_class": label,
+            "error": type(fault).__name__,
+            "at": where,
+        }  # its message may quote data
+        log.error("an event met a fault of bridge's own", extra={"action": "resolve_fault", **about})
+        raise Refused(f"bridge failed with {about['error']} at {where}: please report it") from fault
 
 
 def _text(version: Version) -> str:

@@ -20,6 +20,7 @@ class Resolution:
     broadcasts  the calls Laravel would make, in order
     why         one sentence for everything but broadcast
     keeps_lock  see `Answer`
+    retry_in    of `failed`: seconds until the app's own Laravel tries the job again; None if it does not
     """
 
     outcome: Outcome
@@ -28,6 +29,7 @@ class Resolution:
     broadcasts: tuple[Call, ...] = ()
     why: str = ""
     keeps_lock: bool = False
+    retry_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ class Shortcut:
     ) -> None:
         self._world_of = world_of
         self._world = world = world_of(event.version)
-        self._class_name = event.class_name
+        self.class_name = event.class_name
         self._shape = fit.shape
         self._version = event.version
         self._connections = connections
@@ -112,7 +112,7 @@ class Shortcut:
             return None
         if not calls:
             return None
-        return Resolution(outcome="broadcast", event=self._class_name, by="native", broadcasts=tuple(calls))
+        return Resolution(outcome="broadcast", event=self.class_name, by="native", broadcasts=tuple(calls))
 
     def _sent(self, groups: Groups) -> Sequence[Call]:
         text = self._known.text

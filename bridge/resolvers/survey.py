@@ -103,7 +103,7 @@ def _broadcasting(source: AppSource, classes: ClassTable) -> Iterator[tuple[n.Cl
     while marks:
         pattern = re.compile(rb"|".join(_whole(mark) for mark in sorted(marks)))
         marks = set()
-        for file in [file for file in waiting if pattern.search(source.text(file))]:
+        for file in [file for file in waiting if pattern.search(_text_of(source, file))]:
             del waiting[file]
             for declared in _declared(source, file):
                 kind = _kind(declared, classes)
@@ -115,6 +115,13 @@ def _broadcasting(source: AppSource, classes: ClassTable) -> Iterator[tuple[n.Cl
                     marks.add(b"extends " + declared.name.rsplit("\\", 1)[-1].encode())
                     if declared.kind != "class":
                         marks.add(declared.name.rsplit("\\", 1)[-1].encode())
+
+
+def _text_of(source: AppSource, file: str) -> bytes:
+    try:
+        return source.text(file)
+    except Refused:
+        return b""
 
 
 def _whole(mark: bytes) -> bytes:

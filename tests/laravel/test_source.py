@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
+import time
 from pathlib import Path
 
 import pytest
 
-from bridge.errors import Refused
+from bridge.errors import NotTried, Refused, Unsettled
+from bridge.laravel import source as source_module
 from bridge.laravel.source import AppSource
 
 
@@ -63,7 +68,6 @@ def test_a_change_is_told_once_the_file_was_looked_at(tmp_path: Path) -> None:
     assert "more" in found.properties
     (tmp_path / "app/One.php").unlink()
     assert source.changed()
-    assert source.load("App\\One") is None
 
 
 def test_providers_in_folders_below_are_read_and_caches_are_not(tmp_path: Path) -> None:
@@ -104,3 +108,62 @@ def test_the_php_that_composer_installs_for_is_known_where_it_is_said(
 ) -> None:
     write(tmp_path, "composer.json", document)
     assert AppSource(tmp_path).php_platform == version
+
+
+def test_links_that_lead_nowhere_are_not_read(tmp_path: Path) -> None:
+    write(tmp_path, "app/Providers/AppServiceProvider.php", "<?php Some::$thing;")
+    (tmp_path / "app/Providers/.#AppServiceProvider.php").symlink_to("somebody@machine.4711")
+    (tmp_path / "app/Providers/Loop.php").symlink_to("Loop.php")
+    source = AppSource(tmp_path)
+    assert [text for _, text in source.texts("app/Providers") if text] == [b"<?php Some::$thing;"]
+    assert source.mentions_static("thing")
+    assert not source.mentions_static("other")
+    assert source.text("app/Providers/.#AppServiceProvider.php") == b""
+
+
+def test_a_file_that_is_away_for_a_moment_is_no_missing_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "app/One.php"
+    write(tmp_path, "app/One.php", "<?php namespace App; class One { }")
+    source = AppSource(tmp_path)
+    assert source.load("App\\One") is not None
+    file.rename(tmp_path / "aside")
+    with pytest.raises(Unsettled, match=r"away \(app/One\.php\)"):
+        source.load("App\\One")
+    (tmp_path / "aside").rename(file)
+    assert source.load("App\\One") is not None
+    file.unlink()
+    with pytest.raises(Unsettled):
+        source.load("App\\One")
+    monkeypatch.setattr(source_module, "AWAY", 0.0)
+    assert source.load("App\\One") is None
+
+
+def test_a_file_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "app/One.php"
+    write(tmp_path, "app/One.php", "<?php namespace App; class One {")
+    with pytest.raises(Unsettled, match="being written"):
+        AppSource(tmp_path).load("App\\One")
+    os.utime(file, (time.time() - 60, time.time() - 60))
+    with pytest.raises(Refused) as refusal:
+        AppSource(tmp_path).load("App\\One")
+    assert not isinstance(refusal.value, Unsettled)
+
+
+def test_where_no_descriptor_is_left_the_machine_is_at_fault(tmp_path: Path) -> None:
+    write(tmp_path, "app/Providers/One.php", "<?php class One { }")
+    source = AppSource(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    os.close(folder)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (folder, limits[1]))
+    try:
+        with pytest.raises(NotTried, match=errno.errorcode[errno.EMFILE]):
+            source.load("App\\Providers\\One")
+        with pytest.raises(NotTried, match="EMFILE"):
+            source.text("app/Providers/One.php")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert source.load("One") is None
+    assert source.parse("app/Providers/One.php")

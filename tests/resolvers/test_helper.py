@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import logging
@@ -22,9 +23,9 @@ import pytest
 from pymysql.constants import CLIENT
 
 import bridge.resident.outages
-from bridge.errors import Refused, ServiceUnavailable, WouldFail
+from bridge.errors import Judged, Refused, ServiceUnavailable, WouldFail
 from bridge.laravel.payload import BroadcastEvent
-from bridge.resolvers.helper import HelperRung
+from bridge.resolvers.helper import HelperRung, Try
 from bridge.resolvers.ladder import Ladder
 from tests.resolvers import helper_app
 from tests.resolvers.helper_app import behaving
@@ -504,6 +505,77 @@ def test_an_exception_is_told_with_its_place_but_without_the_values_of_a_query(r
         rung.resolve(behaving("query"))
     assert "QueryException: SQLSTATE[HY000]: General error: 1 no such table: nowhere" in str(failure.value)
     assert "hunter2" not in str(failure.value)
+
+
+def failing(
+    rung: HelperRung, number: int, *, tries: int = 1, document: dict[str, object] | None = None
+) -> Judged:
+    """What becomes of an event that throws, at that try."""
+    event = behaving("query")
+    payload = dataclasses.replace(event.payload, document={**event.payload.document, **(document or {})})
+    attempt = Try(number=number, queue="high", tries=tries, backoff="7,9")
+    with pytest.raises(Judged) as verdict:
+        rung.resolve(dataclasses.replace(event, payload=payload), attempt)
+    assert "no such table" in str(verdict.value)
+    return verdict.value
+
+
+def told(app: Path) -> list[str]:
+    """What the app's listeners have heard since the last time."""
+    heard = app / "heard"
+    lines = heard.read_text().splitlines() if heard.exists() else []
+    heard.unlink(missing_ok=True)
+    return lines
+
+
+LISTENERS = """<?php
+foreach (['JobExceptionOccurred', 'JobFailed'] as $name) {
+    app('events')->listen('Illuminate\\\\Queue\\\\Events\\\\'.$name, function ($event) use ($name) {
+        $job = "{$event->job->getQueue()} {$event->job->attempts()}";
+        file_put_contents(base_path('heard'), "{$name} {$job}\\n", FILE_APPEND);
+    });
+}
+"""
+
+
+def test_what_follows_an_exception_is_laravels_to_say_by_tries_and_backoff(
+    own_app: Path, make: Callable[..., HelperRung]
+) -> None:
+    (own_app / "boot.php").write_text(LISTENERS)
+    rung = make()
+    assert failing(rung, 1).delay is None
+    assert told(own_app) == ["JobFailed high 1", "JobExceptionOccurred high 1"]
+    assert failing(rung, 1, tries=3).delay == 7
+    assert failing(rung, 2, tries=3).delay == 9
+    assert told(own_app) == ["JobExceptionOccurred high 1", "JobExceptionOccurred high 2"]
+    assert failing(rung, 3, tries=3).delay is None
+    assert failing(rung, 4, tries=3).delay is None  # once more than it may be, after a crash
+    assert failing(rung, 9, tries=0).delay == 9
+    assert failing(rung, 1, document={"maxTries": 5, "backoff": "30,60"}).delay == 30
+    assert failing(rung, 5, tries=9, document={"maxTries": 5}).delay is None
+
+
+def test_what_follows_an_exception_is_laravels_to_say_by_time_and_exceptions(rung: HelperRung) -> None:
+    assert failing(rung, 50, document={"retryUntil": 4_000_000_000}).delay == 9
+    assert failing(rung, 1, document={"retryUntil": 1_600_000_000}).delay is None
+    shares: dict[str, object] = {"uuid": "b0c1", "maxExceptions": 2, "maxTries": 9}
+    assert failing(rung, 1, document=shares).delay == 7
+    assert failing(rung, 2, document=shares).delay is None
+
+
+def test_who_only_asks_how_an_event_is_sent_lets_nobody_hear_that_it_failed(
+    own_app: Path, make: Callable[..., HelperRung]
+) -> None:
+    (own_app / "boot.php").write_text(LISTENERS)
+    with pytest.raises(WouldFail) as failure:
+        make().resolve(behaving("query"))
+    assert not isinstance(failure.value, Judged)
+    assert told(own_app) == ["JobExceptionOccurred default 1"]
+
+
+def test_an_attempt_that_succeeds_says_the_same(rung: HelperRung) -> None:
+    attempt = Try(number=1, queue="default", tries=1, backoff="3")
+    assert rung.resolve(behaving("memory limit"), attempt) == rung.resolve(behaving("memory limit"))
 
 
 def test_a_lost_database_connection_is_made_anew_and_a_lost_server_is_unavailable(

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from bridge.errors import ConfigurationError, Refused, ServiceUnavailable, WouldFail
+from bridge.errors import (
+    CheckFailed,
+    ConfigurationError,
+    Judged,
+    MissingModel,
+    NotTried,
+    Refused,
+    ServiceUnavailable,
+    WouldFail,
+)
 from bridge.laravel.broadcasting import Call
 from bridge.laravel.payload import BroadcastEvent, read_payload
 from bridge.laravel.version import Version
+from bridge.php.operators import Thrown
 from bridge.php.values import PhpArray, PhpObject
 from bridge.resolvers.ladder import Ladder
 from bridge.resolvers.resolution import Answer, Resolution
@@ -54,10 +66,78 @@ def test_where_all_refuse_all_reasons_are_told() -> None:
     assert found.why == "native: this; php: that (a.php:3)"
 
 
-def test_where_laravel_would_fail_nobody_else_is_asked() -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        Thrown("DomainException", "sold out"),
+        WouldFail("a typed property was never set"),
+        CheckFailed("bad channel"),
+        MissingModel("no query results"),
+        RecursionError("maximum depth"),
+        KeyError("a secret"),
+    ],
+)
+def test_what_ends_evaluation_but_an_answer_is_php_s_to_judge(end: Exception) -> None:
+    found = climb(Step("native", end), Step("php", Answer(calls=(CALL,))))
+    assert (found.outcome, found.by) == ("broadcast", "php")
+    found = climb(Step("native", end), Step("php", Judged("sold out", 30)))
+    assert (found.outcome, found.by, found.why, found.retry_in) == ("failed", "php", "sold out", 30)
+    assert climb(Step("native", end), Step("php", Refused("it does not boot"))).outcome == "refused"
+
+
+def test_without_php_an_exception_is_refused_with_its_place() -> None:
+    thrown = Thrown("DomainException", "sold out")
+    thrown.leaves("app/Events/Shipped.php", 12)
+    found = climb(Step("native", thrown))
+    assert (found.outcome, found.by) == ("refused", None)
+    assert "DomainException: sold out (app/Events/Shipped.php:12)" in found.why
+
+
+def test_without_php_only_laravels_own_checks_fail_an_event() -> None:
+    found = climb(Step("native", CheckFailed("bad channel")))
+    assert (found.outcome, found.by, found.why) == ("failed", "native", "bad channel")
+    assert climb(Step("native", WouldFail("no array"))).outcome == "refused"
+
+
+def test_what_the_mapping_sends_is_the_users_own_word() -> None:
     later = Step("php", Answer(calls=(CALL,)))
-    found = climb(Step("native", WouldFail("bad channel")), later)
-    assert (found.outcome, found.by, found.why, later.asked) == ("failed", "native", "bad channel", [])
+    found = climb(Step("mapping", CheckFailed("bad channel")), later)
+    assert (found.outcome, found.by, later.asked) == ("failed", "mapping", [])
+
+
+def test_a_fault_of_ours_is_told_without_what_it_quotes(caplog: pytest.LogCaptureFixture) -> None:
+    found = climb(Step("native", KeyError("a secret")))
+    assert found.outcome == "refused"
+    assert "KeyError at test_ladder.py:" in found.why
+    (record,) = caplog.records
+    assert record.__dict__["action"] == "resolve_fault"
+    assert "a secret" not in found.why + caplog.text + str(record.__dict__)
+
+
+def test_a_fault_of_the_machine_is_no_verdict() -> None:
+    with pytest.raises(NotTried, match="EMFILE"):
+        climb(Step("native", OSError(errno.EMFILE, "Too many open files")), Step("php", Answer(calls=())))
+
+
+def test_one_jobs_fault_leaves_the_others_of_its_batch_alone() -> None:
+    class Reading(Step):
+        def resolve(self, event: BroadcastEvent) -> Answer | None:
+            if event.payload.uuid == "b":
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().resolve(event)
+
+    def prepare(events: Sequence[BroadcastEvent]) -> None:
+        raise ZeroDivisionError
+
+    ladder = Ladder(
+        [Reading("native", Answer(calls=(CALL,)))], lambda text: text, version=(11, 0), prepare=prepare
+    )
+    documents = [json.loads(job(EVENT, uuid=uuid)) for uuid in ("a", "b", "c")]
+    first, second, third = ladder.batch([*documents])
+    assert first().outcome == "broadcast"
+    with pytest.raises(NotTried):
+        second()
+    assert third().outcome == "broadcast"
 
 
 def test_a_database_that_is_away_is_told_to_the_caller() -> None:

@@ -22,6 +22,7 @@ from pymysql.constants import FIELD_TYPE
 from sqlalchemy.pool import PoolProxiedConnection
 
 from bridge.errors import Refused, ServiceUnavailable
+from bridge.laravel.database import is_denied
 from bridge.laravel.models.statements import Dialect, Query, statement
 from bridge.php.values import INT_MAX, INT_MIN, CustomSerialized, PhpArray, Value
 
@@ -37,7 +38,7 @@ _POSTGRES_TEXT = (
 )  # fmt: skip
 FLOAT_COLUMN = "a float column of PostgreSQL"  # text before PHP 8.4, a float from then on
 _ZEROFILL = 64  # flag of a MySQL column
-_MISSING = (1054, 1146)  # MySQL: a column, a table
+_MISSING = (1046, 1054, 1146)  # MySQL: a database, a column, a table
 
 
 class Source:
@@ -61,7 +62,7 @@ class Source:
         except UnicodeError:
             raise Refused(f"a key in the table {query.table} that is no UTF-8") from None
         except self._errors as error:
-            if isinstance(error, self._down) and not _is_missing(error):
+            if isinstance(error, self._down) and not (_is_missing(error) or is_denied(error)):
                 raise ServiceUnavailable(f"the database connection {self._name} does not answer") from None
             raise Refused(f"the table {query.table} of the connection {self._name} cannot be read") from None
 
@@ -126,7 +127,7 @@ class Source:
 
 
 def _is_missing(error: Exception) -> bool:
-    """A table or column that does not exist: waiting does not help."""
+    """A table or column that does not exist, or no database at all: waiting does not help."""
     code = error.args[0] if error.args else None
     return code in _MISSING or "no such" in str(code)
 
