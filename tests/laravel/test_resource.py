@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -351,14 +352,67 @@ def test_what_a_resource_does_beyond_is_refused(case: Case, body: str) -> None:
     assert case.refused()
 
 
-@pytest.mark.parametrize("mark", ["PreserveKeys", "Collects(UserResource::class)"])
-def test_an_attribute_that_changes_a_resource_is_refused(case: Case, mark: str) -> None:
+MARK = "#[\\Illuminate\\Http\\Resources\\Attributes\\{}] "
+
+
+@pytest.mark.parametrize(("version", "kept"), [("13.0", True), ("12.67", False)])
+def test_keys_are_preserved_where_an_attribute_says_so(case: Case, version: str, kept: bool) -> None:
+    body = "function toArray($request) { return [5 => 'a', 7 => 'b']; }"
     case.add(
         "PostResource",
-        f"{HEAD} #[\\Illuminate\\Http\\Resources\\Attributes\\{mark}] class PostResource extends JsonResource {{ }}",
+        f"{HEAD} {MARK.format('PreserveKeys')} class PostResource extends JsonResource {{ {body} }}",
     )
-    case.sends("new PostResource($this->post)")
-    assert "has the attribute" in case.refused(version="13.26")
+    case.sends("[new PostResource($this->post), PostResource::collection([3 => $this->post])]")
+    (sent,) = case.native(version=version).broadcasts
+    entries = {"5": "a", "7": "b"} if kept else ["a", "b"]
+    assert json.loads(sent.data)["it"] == [entries, {"3": entries} if kept else [entries]]
+
+
+@pytest.mark.parametrize(("version", "id"), [("13.0", 1), ("12.67", None)])
+def test_what_a_collection_collects_may_stand_in_an_attribute(
+    case: Case, version: str, id: int | None
+) -> None:
+    body = "function toArray($request) { return ['only' => $this->id]; }"
+    case.add("Narrow", f"{HEAD} class Narrow extends JsonResource {{ {body} }}")
+    case.add(
+        "Listed",
+        f"{HEAD} {MARK.format('Collects(Narrow::class)')} class Listed extends"
+        " \\Illuminate\\Http\\Resources\\Json\\ResourceCollection { }",
+    )
+    case.sends("new Listed(collect([$this->post]))")
+    (sent,) = case.native(version=version).broadcasts
+    (entry,) = json.loads(sent.data)["it"]
+    assert entry.get("only") == id
+
+
+@pytest.mark.parametrize(
+    ("expression", "names"),
+    [
+        ("$this->post->toResource()", ["mine"]),
+        ("$this->post->toResource(Narrow::class)", ["only"]),
+        ("$this->post->newCollection([$this->post])->toResourceCollection()[0]", ["mine"]),
+        ("$this->post->newCollection([$this->post])->toResourceCollection(Narrow::class)[0]", ["only"]),
+        ("collect([$this->post])->toResourceCollection()[0]", ["mine"]),
+    ],
+)
+def test_a_model_becomes_the_resource_that_its_attribute_names(
+    case: Case, expression: str, names: list[str]
+) -> None:
+    for name, key in (("Narrow", "only"), ("PostResource", "mine")):
+        body = f"function toArray($request) {{ return ['{key}' => $this->id]; }}"
+        case.add(name, f"{HEAD} class {name} extends JsonResource {{ {body} }}")
+    case.post(head="#[\\Illuminate\\Database\\Eloquent\\Attributes\\UseResource(PostResource::class)] ")
+    case.sends(expression.replace("[0]", "->resolve()"))
+    (sent,) = case.native(version="13.31").broadcasts
+    it = json.loads(sent.data)["it"]
+    assert list(it[0] if isinstance(it, list) else it) == names
+    assert case.native(version="12.28").outcome == ("refused" if names == ["mine"] else "broadcast")
+
+
+def test_a_model_without_a_resource_of_its_name_is_an_error(case: Case) -> None:
+    case.post()
+    case.sends("$this->post->toResource()")
+    assert "Failed to find resource class" in case.native(version="13.31").why
 
 
 def test_attributes_of_a_resource_are_refused_once_laravel_reads_them(case: Case) -> None:

@@ -31,6 +31,7 @@ from bridge.laravel.classes.items import (
     retriever,
     with_items,
 )
+from bridge.laravel.classes.resource_class import is_class, marked_class, resource_names
 from bridge.laravel.classes.selection import SELECTING
 from bridge.laravel.classes.values import COLLECTIONS
 from bridge.php.evaluate import Evaluator, Native, PhpClosure
@@ -38,6 +39,7 @@ from bridge.php.json_encode import json_encode
 from bridge.php.operators import BINARY, Thrown, add, divide, equal, to_bool
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
+RESOURCE_COLLECTION = "Illuminate\\Http\\Resources\\Json\\ResourceCollection"
 PROXY = "Illuminate\\Support\\HigherOrderCollectionProxy"
 
 _INFINITE = float("inf")
@@ -385,6 +387,35 @@ def _model_keys(php: Evaluator, subject: PhpObject) -> PhpArray:
     return PhpArray((key, model_key(php, item)) for key, item in held_items(php, subject).items())
 
 
+def _to_resource_collection(php: Evaluator, subject: PhpObject, given: Value = None) -> Value:
+    """`toResourceCollection()`: by the class given, else by what the first item's class says."""
+    if release(php) < ((12, 29) if given is None else (12, 7)):
+        php.refuse("toResourceCollection()")
+    if given is not None:
+        return php.call_static(text(php, given).decode().lstrip("\\"), "collection", (subject,))
+    items = held_items(php, subject)
+    if not items:
+        return php.make(RESOURCE_COLLECTION, (subject,))
+    first = items.get(0)
+    if not isinstance(first, PhpObject) or not is_model(php, first):
+        php.refuse("toResourceCollection() of what begins with no model")
+    made = (marked_class(first.class_name, "UseResourceCollection", php),)
+    collects = (marked_class(first.class_name, "UseResource", php),)
+    guessed = resource_names(first, php)
+    for names, is_collection in (
+        (made, True),
+        (collects, False),
+        ([f"{name}Collection" for name in guessed], True),
+        (guessed, False),
+    ):
+        for name in names:
+            if name is not None and is_class(name, php):
+                if is_collection:
+                    return php.make(name, (subject,))
+                return php.call_static(name, "collection", (subject,))
+    raise Thrown("LogicException", f"Failed to find resource class for model [{first.class_name}].")
+
+
 def _find(php: Evaluator, subject: PhpObject, wanted: Value, default: Value = None) -> Value:
     if subject.class_name != ELOQUENT or not isinstance(wanted, int | bytes):
         php.refuse("find() in this collection")
@@ -461,6 +492,7 @@ METHODS: dict[str, Act] = {
     "shift": _removed("array_shift"),
     "transform": _transform,
     "forget": _forget,
+    "toResourceCollection": _to_resource_collection,
     "modelKeys": _model_keys,
     "find": _find,
 }

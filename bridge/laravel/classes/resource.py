@@ -295,7 +295,7 @@ def _merged(php: Evaluator, subject: PhpObject, data: PhpArray, index: int, merg
 
 def _without_missing(php: Evaluator, subject: PhpObject, data: PhpArray) -> PhpArray:
     kept = PhpArray((key, value) for key, value in data.items() if not _is_missing(php, value))
-    if _own_flag(php, subject, "preserveKeys"):
+    if _is_marked(php, subject.class_name, "PreserveKeys") or _own_flag(php, subject, "preserveKeys"):
         return kept
     return PhpArray.of(kept.values()) if all(_is_number(key) for key in kept) else kept
 
@@ -354,6 +354,8 @@ def _begin(php: Evaluator, subject: PhpObject, resource: Value, *more: Value) ->
 def _collects(php: Evaluator, subject: PhpObject) -> str | None:
     """The class of a collection's resources: `$collects`, else the class whose name it bears."""
     named = subject.properties.get(b"collects")
+    if _is_marked(php, subject.class_name, "Collects"):
+        named = _marked_class(php, subject.class_name)
     if isinstance(named, bytes) and named:
         name: str | None = named.decode("utf-8", "replace").lstrip("\\")
     elif named:
@@ -373,6 +375,24 @@ def _collects(php: Evaluator, subject: PhpObject) -> str | None:
     return name
 
 
+_ATTRIBUTES = "Illuminate\\Http\\Resources\\Attributes\\"
+
+
+def _is_marked(php: Evaluator, class_name: str, short: str) -> bool:
+    """Whether the very class bears the attribute, from Laravel 13 on."""
+    declared = php.classes.find(class_name)
+    return declared is not None and _ATTRIBUTES + short in declared.attributes and release(php) >= (13, 0)
+
+
+def _marked_class(php: Evaluator, class_name: str) -> Value:
+    """What #[Collects] names."""
+    declared = php.classes.require(class_name)
+    given = declared.attribute_arguments.get(_ATTRIBUTES + "Collects", ())
+    if len(given) != 1 or given[0].spread:
+        php.refuse(f"#[Collects] of {class_name}")
+    return php.constant_expression(given[0].value, class_name, declared.file)
+
+
 def collected_by(php: Evaluator, class_name: str) -> str | None:
     """The class that a collection class makes its resources of; None for any other class."""
     if not php.classes.is_a(class_name, RESOURCE_COLLECTION) or class_name == ANONYMOUS:
@@ -385,7 +405,9 @@ def _collection(php: Evaluator, class_name: str, resource: Value) -> PhpObject:
     made = php.instantiate(ANONYMOUS)
     _begin(php, made, resource, class_name.encode())
     declared = php.classes.properties(class_name).get("preserveKeys")
-    if declared is not None:
+    if _is_marked(php, class_name, "PreserveKeys"):
+        made.properties[b"preserveKeys"] = True
+    elif declared is not None:
         if declared.declaration.visibility == "private" or declared.declaration.static:
             php.refuse(f"$preserveKeys of {class_name}")
         blank = php.make(class_name, (PhpArray(),))
@@ -462,7 +484,6 @@ _OTHERS = {
 _KNOWN = {name.lower() for name in (*METHODS, *PROTECTED, *STATICS)}
 # What an app's class may have of its own: the rest of Laravel's methods is as it is written here.
 _EVALUATED = {"toarray", "make", "collection", "additional", "with", "withresponse", "jsonoptions"}
-_MARKS = {"PreserveKeys", "Collects"}  # attributes of classes, from Laravel 13 on
 
 
 class ResourceClass:
@@ -562,9 +583,6 @@ def _unusual(php: Evaluator, class_name: str) -> Refused | None:
             method = bound.method
             return Refused(f"{bound.owner} overrides {method.name}()", file=method.file, line=method.line)
     for part in php.classes.whole(class_name):
-        marks = {attribute.rsplit("\\", 1)[-1] for attribute in part.attributes} & _MARKS
-        if marks:
-            return Refused(f"{part.name} has the attribute {min(marks)}", file=part.file, line=part.line)
         if part.file and "attributes" in part.properties and release(php) >= (12, 45):
             line = part.properties["attributes"].line
             return Refused(f"{part.name} has $attributes", file=part.file, line=line)

@@ -92,6 +92,25 @@ def _array_object(value: PhpObject) -> Value:
     )
 
 
+# What an interval says of itself; PHP before 8.2 has more, in another order.
+_INTERVAL = (b"y", b"m", b"d", b"h", b"i", b"s", b"f", b"invert", b"days", b"from_string")
+
+
+def _interval(value: PhpObject) -> Value:
+    shown: dict[int | bytes, Value] = {
+        key: held for key, held in value.properties.items() if isinstance(key, bytes) and key[:1] != b"\0"
+    }
+    if tuple(shown) != _INTERVAL:
+        raise Refused(f"a {value.class_name} of a PHP before 8.2, or made from a text")
+    return PhpObject("stdClass", shown)
+
+
+def _fixed_array(value: PhpObject) -> Value:
+    if list(value.properties) != list(range(len(value.properties))):
+        raise Refused("a SplFixedArray with properties")
+    return PhpArray.of(value.properties.values())
+
+
 def _text(name: str) -> Callable[[PhpObject], Value]:
     def read(value: PhpObject) -> Value:
         text = value.get(name)
@@ -111,7 +130,9 @@ JSON_FORMS: dict[str, Callable[[PhpObject], Value]] = {
     "Illuminate\\Support\\Optional": lambda value: PhpObject("stdClass"),
     MISSING: lambda value: PhpObject("stdClass"),
     MERGE: _as_stored,
-    "ArrayObject": _array_object,
+    **dict.fromkeys(("ArrayObject", "ArrayIterator"), _array_object),
+    **dict.fromkeys(("DateInterval", "Carbon\\CarbonInterval"), _interval),
+    "SplFixedArray": _fixed_array,
     ARRAY_OBJECT: lambda value: value.properties.get(1),  # jsonSerialize() gives the array
     "Ramsey\\Uuid\\Lazy\\LazyUuidFromString": _text("string"),
 }

@@ -27,6 +27,7 @@ from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 _CASTS = "Illuminate\\Database\\Eloquent\\Casts\\"
 COLLECTION = "Illuminate\\Support\\Collection"
+HTML_STRING = "Illuminate\\Support\\HtmlString"
 FLUENT = "Illuminate\\Support\\Fluent"
 _KNOWN_CASES = 256  # stored values of one enum whose cases are remembered
 # Casts whose values are scalars, arrays or stdClass: what they give stands in arrays as it is.
@@ -340,6 +341,10 @@ def _as_fluent(value: Value, casting: Casting) -> Value:
     return PhpObject(FLUENT, {b"\0*\0attributes": decoded})
 
 
+def _as_html_string(value: Value, casting: Casting) -> Value:
+    return PhpObject(HTML_STRING, {b"\0*\0html": value})
+
+
 def _enums(value: Value, casting: Casting) -> PhpArray | None:
     decoded = decode_json(casting.php.text(value), objects=False)
     if not isinstance(decoded, PhpArray):
@@ -369,11 +374,13 @@ KNOWN_CLASSES: dict[str, Cast] = {
     _CASTS + "AsEnumCollection": _as_enum_collection,
     _CASTS + "AsEnumArrayObject": _as_enum_array,
     _CASTS + "AsFluent": _as_fluent,
+    _CASTS + "AsHtmlString": _as_html_string,
 }
 SINCE: dict[str, Version] = {
     _CASTS + "AsEnumCollection": (9, 49),
     _CASTS + "AsEnumArrayObject": (9, 49),
     _CASTS + "AsFluent": (12, 19),
+    _CASTS + "AsHtmlString": (12, 4),
 }
 _TAKES_ARGUMENT = {_CASTS + "AsEnumCollection", _CASTS + "AsEnumArrayObject"}
 
@@ -408,6 +415,8 @@ def written(cast: NamedCast, value: Value, raw: Value, php: Evaluator) -> Value:
         return raw  # another ciphertext each time, of the same
     if cast.name == _CASTS + "AsStringable":
         return php.text(value)
+    if cast.name == _CASTS + "AsHtmlString":
+        return raw
     shown = FOR_ARRAY[cast.name](value, php) if cast.name in FOR_ARRAY else value
     if cast.name == _CASTS + "AsEnumArrayObject" and isinstance(shown, PhpArray):
         shown = PhpArray.of(shown.values())  # keys are not kept

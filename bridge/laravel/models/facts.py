@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from bridge.errors import Refused
 from bridge.laravel.framework import MODEL, TRAIT_METHODS
 from bridge.laravel.inflection import snake
+from bridge.laravel.models.attributes import HARMLESS, SETTING
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import BoundMethod, ClassTable
@@ -202,7 +203,7 @@ def _boot(
                 part.attribute_arguments.get(attribute), classes
             ):
                 continue
-            elif short not in ("UseFactory", "UsePolicy", "AllowDynamicProperties"):
+            elif attribute.startswith("Illuminate\\") and attribute not in (*HARMLESS, *SETTING):
                 raise Refused(f"{part.name} has the attribute {short}", file=part.file, line=part.line)
         for name, method in part.methods.items():
             of_trait = traits.get(name[4:]) if name.startswith("boot") else None

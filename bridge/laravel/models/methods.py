@@ -9,9 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bridge.errors import Refused
+from bridge.laravel.classes.arr import ITEMS
+from bridge.laravel.classes.items import ELOQUENT
+from bridge.laravel.classes.resource_class import is_class, marked_class, resource_names
 from bridge.laravel.models import state
+from bridge.laravel.models.attributes import borne
 from bridge.php.evaluate import Evaluator
-from bridge.php.operators import identical, to_bool
+from bridge.php.operators import Thrown, identical, to_bool
 from bridge.php.values import PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
@@ -84,6 +88,13 @@ def _route_key(models: ModelClass, php: Evaluator, model: PhpObject, arguments: 
     return _get(models, php, model, (php.call_method(model, "getRouteKeyName"),))
 
 
+def _route_key_name(
+    models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]
+) -> Value:
+    marked = borne(model.class_name, "RouteKey", php.classes, models.around.version)
+    return models.view(model, php).setup.key if marked is None else marked.text(php, "key")
+
+
 def _channel(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
     return model.class_name.replace("\\", ".").encode() + b"." + php.text(models.key(model, php))
 
@@ -116,6 +127,29 @@ def _dirty(model: PhpObject, php: Evaluator) -> PhpArray:
     return PhpArray()
 
 
+def _to_resource(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    """`toResource()`; where it names no class, that of #[UseResource], else of the model's own name."""
+    if arguments and arguments[0] is not None:
+        if models.around.version < (12, 7) or not isinstance(arguments[0], bytes):
+            php.refuse("toResource()")
+        return php.call_static(arguments[0].decode("utf-8", "replace").lstrip("\\"), "make", (model,))
+    if models.around.version < (12, 29):
+        php.refuse("toResource() without a class before Laravel 12.29")
+    for name in (marked_class(model.class_name, "UseResource", php), *resource_names(model, php)):
+        if name is not None and is_class(name, php):
+            return php.call_static(name, "make", (model,))
+    raise Thrown("LogicException", f"Failed to find resource class for model [{model.class_name}].")
+
+
+def _new_collection(
+    models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]
+) -> Value:
+    given = arguments[0] if arguments else PhpArray()
+    if not isinstance(given, PhpArray):
+        php.refuse("newCollection() of what is no array")
+    return PhpObject(ELOQUENT, {ITEMS: given})
+
+
 def _touches(names: Sequence[bytes], changes: PhpArray) -> bool:
     """`hasChanges`: any of the names, or anything at all."""
     return any(name in changes for name in names) if names else bool(changes)
@@ -125,13 +159,15 @@ METHODS: dict[str, Method] = {
     "getkey": lambda m, php, model, _: m.key(model, php),
     "getkeyname": lambda m, php, model, _: m.view(model, php).setup.key,
     "getroutekey": _route_key,
-    "getroutekeyname": lambda m, php, model, _: m.view(model, php).setup.key,
+    "getroutekeyname": _route_key_name,
     "gettable": lambda m, php, model, _: m.view(model, php).setup.table.encode(),
     "getmorphclass": lambda m, php, model, _: m.morph_class(model.class_name).encode(),
     "getattribute": _get,
     "offsetget": _get,
     "offsetexists": lambda m, php, model, a: _get(m, php, model, a) is not None,
     "getattributes": lambda m, php, model, _: m.attributes(m.view(model, php), php).copy(),
+    "newcollection": _new_collection,
+    "toresource": _to_resource,
     "toarray": lambda m, php, model, _: m.to_array(model, php),
     "jsonserialize": lambda m, php, model, _: php.call_method(model, "toArray"),
     "attributestoarray": lambda m, php, model, _: m.attributes_to_array(m.view(model, php), php),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from bridge.errors import MissingModel, Refused
 from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.laravel.inflection import snake
-from bridge.laravel.models import casters, casts, dates, relations, state
+from bridge.laravel.models import attributes, casters, casts, dates, relations, state
 from bridge.laravel.models.facts import ModelFacts
 from bridge.laravel.models.methods import METHODS
 from bridge.laravel.models.records import Records
@@ -105,8 +105,6 @@ class ModelClass:
             raise Refused("a collection class of the app's own")
         if not isinstance(class_name, bytes) or not keys:
             return self.collection([])
-        if names and self._around.version >= (13, 0):
-            raise Refused("relations of a collection of models, from Laravel 13 on")
         name = class_name.decode()
         if php.classes.is_a(name, relations.PIVOT):
             raise Refused(f"a collection of {name}, which is a pivot")
@@ -114,6 +112,8 @@ class ModelClass:
         rows = self.records.select(place, by_key(self.blank(name, php).setup, wanted))
         models = [self.hydrate(name, row, place, php, among=len(rows)) for row in rows]
         self.eager_load(models, php)
+        if self._around.version >= (13, 0):  # releases before restore no relations of a collection
+            self.load(models, names, php)
         found_by = {self.key_text(self.key(model, php)): model for model in models}
         found = PhpArray()
         for position, key in enumerate(wanted):
@@ -264,6 +264,7 @@ class ModelClass:
             merged = state.array(model, "casts").copy()
             merged.setdefault(facts.deleted_at.encode(), b"datetime")
             state.put(model, "casts", merged)
+        attributes.apply(model, php, self._around.version)
         if fixed:
             self._blanks[class_name] = self.view(PhpObject(class_name, dict(model.properties)), php)
         return model

@@ -269,7 +269,7 @@ def test_a_hook_on_writing_does_no_harm(case: Case, body: str) -> None:
 
 @pytest.mark.parametrize("attribute", ["ObservedBy(Watcher::class)", "Unheard", "CollectedBy('X')"])
 def test_an_attribute_that_is_not_known_is_refused(case: Case, attribute: str) -> None:
-    case.post(head=f"#[{attribute}]")
+    case.post(head=f"#[\\Illuminate\\Database\\Eloquent\\Attributes\\{attribute}]")
     case.add("Watcher", "class Watcher { public function retrieved($model) { } }")
     case.sends("$this->post")
     assert "has the attribute" in case.refused()
