@@ -186,7 +186,8 @@ SOURCES = (
                 "what clients may send is limited by limit_event_bytes", harmless=(10_000, "10000")
             ),
             "accept_client_events_from": Is(("client_events",), _senders),
-            "rate_limiting": Not("see limit_messages_per_second", harmless=()),
+            "rate_limiting.enabled": Not("see limit_messages_per_second", harmless=(False, None)),
+            "rate_limiting": _QUIET,
         },
     ),
 )

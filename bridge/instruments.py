@@ -7,7 +7,6 @@ gets a point, the store is asked for its depth, and the statistics are written.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from bridge.observers.chart import POINT_INTERVAL, Chart, Point
 from bridge.observers.journal import Journal
 from bridge.observers.metrics import MetricsAccess, Now, TallyCollector, metrics_route
 from bridge.observers.statistics import Taker
+from bridge.observers.summary import SUMMARY_INTERVAL, Summary
 from bridge.observers.tally import Tally
 from bridge.pusher.app import App
 from bridge.pusher.happenings import Happening
@@ -39,6 +39,7 @@ from bridge.server.node import Node
 from bridge.settings import Settings
 
 DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
+SCRAPE_PATIENCE = 5.0  # seconds that /metrics waits for the queue's store
 RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 t of rest
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,9 @@ class Instruments:
         self._feed: Feed | None = None
         self._access = Access(**_doors(settings), is_open=is_open)
         self._apps: Callable[[], Sequence[App]] = tuple  # that are served now
-        self._depth_at = 0.0  # monotonic; when the store may be asked again
+        self._summary_of_log = Summary(self._tally)
+        self._looking: asyncio.Task[None] | None = None
+        self._looked: tuple[float, float] | None = None  # monotonic, when a look ended, and what it took
         self._told = ""
 
     def observe(self, happening: Happening) -> None:
@@ -94,6 +97,7 @@ class Instruments:
     def ran(self, run: JobRun) -> None:
         """An attempt of a job that is no broadcast. The lanes count these themselves."""
         self._journal.ran(run)
+        self._summary_of_log.ran(run)
 
     def routes(self, watched: Watched) -> Sequence[BaseRoute]:
         """What is served besides the node's own: the dashboard and `/metrics`."""
@@ -119,7 +123,7 @@ class Instruments:
             self._tally, lambda: self._now(watched), lambda: watched.worker.counts["store_faults"]
         )
         access = MetricsAccess(settings.metrics_addresses, settings.metrics_token)
-        return [*dashboard.routes(), metrics_route(collector, access)]
+        return [*dashboard.routes(), metrics_route(collector, access, lambda: self._scrape(watched))]
 
     def renew(self, settings: Settings) -> None:
         """Who may look, and the apps of the forms, are those of these settings. On the loop."""
@@ -132,6 +136,7 @@ class Instruments:
         lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
         every(self._sample, "interval", seconds=POINT_INTERVAL, **lasting)
         every(self._look_at_queue, "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting)
+        every(self._tell_minute, "interval", seconds=SUMMARY_INTERVAL, **lasting)
         if self._statistics is not None:
             every(self._write_statistics, "interval", seconds=self._settings.statistics_interval, **lasting)
         self._scheduler.start()
@@ -156,15 +161,43 @@ class Instruments:
             self._show(self._chart.points[-1])
 
     async def _look_at_queue(self, watched: Watched) -> None:
-        started = time.monotonic()
-        if started < self._depth_at:
-            return
-        with contextlib.suppress(BridgeError):  # the worker says so
-            self._chart.depths = await asyncio.to_thread(watched.queue.depth)
-        took = time.monotonic() - started
-        looks = self._show is not None or (self._feed is not None and self._feed.watchers > 0)
-        rest = 0.0 if looks else IDLE_DEPTH_INTERVAL
-        self._depth_at = time.monotonic() + max(rest, RESTING_SHARE * took)
+        if self._looked is not None:
+            ended, took = self._looked
+            looks = self._show is not None or (self._feed is not None and self._feed.watchers > 0)
+            rest = max(0.0 if looks else IDLE_DEPTH_INTERVAL, RESTING_SHARE * took)
+            if time.monotonic() < ended + rest:
+                return
+        await self._look(watched)
+
+    async def _scrape(self, watched: Watched) -> None:
+        """The depths are those of now, or none where the store does not tell in time."""
+        try:
+            async with asyncio.timeout(SCRAPE_PATIENCE):
+                await self._look(watched)
+        except TimeoutError:
+            self._chart.depths = {}
+
+    async def _look(self, watched: Watched) -> None:
+        """Whoever wants a look while one is under way gets that one."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._ask_depths(watched))
+        await asyncio.shield(self._looking)
+
+    async def _ask_depths(self, watched: Watched) -> None:
+        started, at = time.monotonic(), time.time()
+        try:
+            depths = await asyncio.to_thread(watched.queue.depth)
+        except BridgeError:  # the worker says so
+            depths = {}
+        self._chart.depths, self._chart.looked_at = depths, at
+        self._looked = (time.monotonic(), time.monotonic() - started)
+
+    def _tell_minute(self) -> None:
+        told = self._summary_of_log.take()
+        if told is not None:
+            waiting = sum(depth.pending for depth in self._chart.depths.values())
+            about = {"action": "summary", **told, "waiting": waiting}
+            log.info("the last minute", extra=about)
 
     async def _write_statistics(self) -> None:
         if self._statistics is None:
@@ -183,7 +216,7 @@ class Instruments:
     # ---- on request -------------------------------------------------------------------------------
 
     def _summary(self, watched: Watched) -> dict[str, Any]:
-        node, tally = watched.node, self._tally
+        node, tally, oldest = watched.node, self._tally, self._chart.oldest()
         return {
             "connections": tally.total("connections"),
             "channels": sum(len(hub.channels) for hub in node.hubs.values()),
@@ -197,19 +230,15 @@ class Instruments:
                 name: [depth.pending, depth.delayed, depth.reserved]
                 for name, depth in self._chart.depths.items()
             },
-            "oldest": self._oldest(),
+            "oldest": None if oldest is None else round(oldest, 1),
         }
-
-    def _oldest(self) -> float | None:
-        """Seconds that the oldest waiting job has been due."""
-        due = [depth.oldest_at for depth in self._chart.depths.values() if depth.oldest_at is not None]
-        return round(max(0.0, time.time() - min(due)), 1) if due else None
 
     def _now(self, watched: Watched) -> Now:
         node = watched.node
         return Now(
             channels={hub.app.id: len(hub.channels) for hub in node.hubs.values()},
             depths=self._chart.depths,
+            looked_at=self._chart.looked_at,
             slow=len(node.slow),
             answers=watched.worker.store_answers.is_set(),
             helpers=watched.helpers(),

@@ -181,7 +181,7 @@ def test_a_queue_of_a_driver_that_is_none_of_ours_is_named(bridge: Command) -> N
 def test_a_port_that_is_taken_is_named(bridge: Command) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
-        line = bridge.problem(78, "serve", "--app", str(bridge.app), "--host", "127.0.0.1", "--port", port)
+        line = bridge.problem(69, "serve", "--app", str(bridge.app), "--host", "127.0.0.1", "--port", port)
         assert port in line
 
 

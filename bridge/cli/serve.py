@@ -33,7 +33,8 @@ def add(commands: Commands) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Until SIGTERM."""
-    from bridge.daemon import Daemon  # the other commands start faster without the server
+    from bridge.cli.banner import Banner  # the other commands start faster without all this
+    from bridge.daemon import Daemon
     from bridge.settings import load_settings
 
     settings = load_settings(vars(given), os.environ, given.app, given.config)
@@ -44,11 +45,17 @@ def run(given: argparse.Namespace) -> int:
     def reread() -> Settings:
         return load_settings(vars(given), os.environ, given.app, given.config)
 
+    banner = Banner(settings)
     live = live_line(sys.stderr, os.environ) if settings.log_format == "text" else None
     try:
         if settings.shadow:
             return _shadow(settings, reread, live)
-        return Daemon(settings, announce=_announce, reread=reread, show=live.show if live else None).run()
+
+        def announce(address: str) -> None:
+            banner.tell(address)
+            _announce(address)
+
+        return Daemon(settings, announce=announce, reread=reread, show=live.show if live else None).run()
     finally:
         if live:
             live.end()

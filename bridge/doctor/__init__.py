@@ -4,7 +4,7 @@
 changes nothing, takes no job, and shows no secret.
 """
 
-from bridge.doctor.examine import CHECKS, examine
+from bridge.doctor.examine import CHECKS, STARTUP, examine
 from bridge.doctor.finding import Finding, Found, Subject
 
-__all__ = ["CHECKS", "Finding", "Found", "Subject", "examine"]
+__all__ = ["CHECKS", "STARTUP", "Finding", "Found", "Subject", "examine"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from bridge.doctor.finding import Finding, Found, Subject
+from bridge.apps.table import read_rows
+from bridge.doctor.finding import Finding, Found, Subject, found
+from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.php.syntax import is_comment
 
 SILENT = ("log", "null")
@@ -43,6 +45,19 @@ def connection(subject: Subject) -> Found:
             mend=f"set {name} to pusher or reverb",
         )
     subject.settings.apps()
+
+
+def apps_table(subject: Subject) -> Found:
+    """Every row of `[apps_table]` is an app. What cannot be read ends the start of `bridge serve`."""
+    settings = subject.settings
+    if settings.apps_table is None:
+        return
+    try:
+        problems: Sequence[BridgeError] = read_rows(settings.apps(), settings, settings.apps_table)[1]
+    except ServiceUnavailable as outage:
+        problems = [outage]
+    for problem in problems:
+        yield found(problem, mend="correct [apps_table] in bridge.toml, or make the table")
 
 
 def posts(subject: Subject) -> Found:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
-from bridge.doctor import broadcasting, environment, events, listening, machine, pages, php, stores
+from bridge.doctor import (
+    broadcasting,
+    environment,
+    events,
+    listening,
+    machine,
+    pages,
+    php,
+    secrets,
+    stores,
+)
 from bridge.doctor.finding import Finding, Found, Subject, found
 from bridge.errors import BridgeError
 
@@ -15,7 +25,9 @@ CHECKS: Mapping[str, Callable[[Subject], Found]] = {
     "keys": environment.keys,
     "cached configuration": environment.cached,
     "release": environment.release,
+    "secrets": secrets.secrets,
     "broadcasting": broadcasting.connection,
+    "apps table": broadcasting.apps_table,
     "posts": broadcasting.posts,
     "routes": broadcasting.routes,
     "origins": broadcasting.origins,
@@ -28,6 +40,7 @@ CHECKS: Mapping[str, Callable[[Subject], Found]] = {
     "redis": stores.redis_server,
     "cache": stores.cache,
     "maintenance": stores.maintenance,
+    "user": machine.user,
     "php": php.program,
     "boot": php.boot,
     "port": listening.port,
@@ -39,16 +52,19 @@ CHECKS: Mapping[str, Callable[[Subject], Found]] = {
     "events": events.rungs,
     "mappings": events.mappings,
 }
+STARTUP = frozenset({"cached configuration", "secrets", "broadcasting", "user"})  # cost next to nothing
 BLOCKING = frozenset({"environment"})  # with a fault here nothing else can be looked at
 _SECRET_NAMES = ("KEY", "SECRET", "PASSWORD", "TOKEN", "URL", "DSN")
 _SHORTEST = 4  # characters of what is worth hiding
 
 
-def examine(subject: Subject) -> Iterator[Finding]:
+def examine(subject: Subject, checks: Collection[str] = CHECKS) -> Iterator[Finding]:
     """The findings, check by check, each told once. No secret of the app's environment stands in them."""
     secrets = _secrets(subject)
     told: set[str] = set()
     for name, check in CHECKS.items():
+        if name not in checks:
+            continue
         for finding in _made(check, subject):
             if finding.what in told:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -41,11 +42,13 @@ class Subject:
 
     clock  unix seconds
     root   the machine's `/`, for /etc and /proc
+    user   the number of the user that bridge runs as
     """
 
     settings: Settings
     clock: Callable[[], float] = time.time
     root: Path = field(default=Path("/"))
+    user: Callable[[], int] = os.geteuid
 
     @property
     def laravel(self) -> LaravelApp:

@@ -81,6 +81,22 @@ def units(subject: Subject) -> Found:
                 )
 
 
+def user(subject: Subject) -> Found:
+    """bridge runs as the app's user: what root writes, the app's PHP cannot write afterwards."""
+    storage = subject.path / "storage"
+    try:
+        owner = storage.stat().st_uid
+    except OSError:
+        return
+    if subject.user() == 0 and owner != 0:
+        yield Finding(
+            what="this runs as root: the app's own PHP cannot write what root made, such as laravel.log",
+            where=str(storage),
+            mend=f"run bridge as the app's user: user or User in its unit, or sudo -u '#{owner}' bridge",
+            hint=True,
+        )
+
+
 def listener(root: Path, port: int) -> Process | None:
     """Who listens on the TCP port; None where nobody does, or it may not be seen."""
     inodes = set()

@@ -226,7 +226,8 @@ class Lane:
                     attempt.is_over = True
                     process.retired = bool(frame.get("last"))
                     self._supply.pace(time.monotonic() - begun)
-                    self._finish(attempt, process, failed=bool(frame.get("failed")))
+                    why = str(frame.get("why", ""))[:500] if frame.get("failed") else None
+                    self._finish(attempt, process, why)
                     if process.retired:
                         self._supply.let_go()  # another process must boot first
                     return
@@ -256,13 +257,14 @@ class Lane:
             raise Died("it does not come round")
         process.retired = bool(frame.get("last"))
 
-    def _finish(self, attempt: _Attempt, process: PhpProcess, *, failed: bool) -> None:
-        job = attempt.job
+    def _finish(self, attempt: _Attempt, process: PhpProcess, why: str | None) -> None:
+        """`why`: it has failed."""
+        job, failed = attempt.job, why is not None
         self.counts["failed" if failed else "done"] += 1
         self._resident.outages.over()
-        self._tell(attempt.run("failed" if failed else "done"))
+        self._tell(attempt.run("failed" if failed else "done", why=why or ""))
         if failed:
-            log.error("job failed", extra=about(job, "job_failed"))
+            log.error("job failed", extra={**about(job, "job_failed"), "why": why})
         elif log.isEnabledFor(logging.DEBUG):
             log.debug("job done", extra={**about(job, "job_done"), "ended": attempt.has_ended})
         if process.printed:

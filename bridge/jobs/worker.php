@@ -16,7 +16,7 @@
  *     answers  {"id", "end": "deleted"}       what shall be done in the queue, as soon as the job asks for it
  *              {"id", "end": "released", "delay": seconds}
  *              {"id", "late": true}           the job's time is up: it is being failed, perhaps, and this process ends
- *              {"id", "done": true, "failed"} the job is over, and the next one may come
+ *              {"id", "done": true, "failed"} the job is over, and the next one may come; "why" beside a failure
  *              {"id", "done": true, …, "last": true}  the same, but this process ends (its memory, queue:restart)
  *              {"id", "stale": true}          the app's files have changed: nothing was run, ask a new process
  *              {"id", "died": why}            the job ended this process
@@ -42,6 +42,7 @@ use Illuminate\Queue\RedisQueue;
 use Illuminate\Queue\TimeoutExceededException;
 use Illuminate\Queue\Worker;
 use Symfony\Component\Console\Output\NullOutput;
+use Throwable;
 
 require_once dirname(__DIR__).'/resident/app.php';
 
@@ -52,6 +53,9 @@ trait Told
     public $tell;
 
     public $timedOut = false;
+
+    /** Why it failed: class and place of the error. Its message may quote what the job holds. */
+    public $why = '';
 
     private $failing = false;
 
@@ -75,6 +79,7 @@ trait Told
     {
         $again = $this->isDeleted();
         $this->failing = true;
+        $this->why = $e instanceof Throwable ? get_class($e)." at {$e->getFile()}:{$e->getLine()}" : 'it failed itself';
 
         try {
             parent::fail($e);
@@ -255,7 +260,8 @@ final class Work
 
         if ($this->at !== 'end') {
             $failed = $this->job !== null && $this->job->hasFailed();
-            $this->conversation->answer(['done' => true, 'failed' => $failed] + $more);
+            $why = $failed ? ['why' => $this->job->why] : [];
+            $this->conversation->answer(['done' => true, 'failed' => $failed] + $why + $more);
         }
 
         $this->at = 'end';

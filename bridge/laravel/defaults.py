@@ -56,6 +56,15 @@ def framework_config(place: Place, *, generation: int, hyphens: bool) -> Array:
             "app_id": env(f"{owner}_APP_ID"),
         }
 
+    def options_of(owner: str, host: Value) -> Array:
+        """Where Laravel posts, as the framework itself says it from 11 on."""
+        if not new:
+            return {}
+        port, scheme = env(f"{owner}_PORT", 443), env(f"{owner}_SCHEME", "https")
+        return {"options": {"host": host, "port": port, "scheme": scheme, "useTLS": scheme == "https"}}
+
+    pusher = env("PUSHER_HOST") or f"api-{to_string(env('PUSHER_APP_CLUSTER', 'mt1'))}.pusher.com"
+
     sql: Array = {
         "url": env("DB_URL" if new else "DATABASE_URL"),
         "host": env("DB_HOST", "127.0.0.1"),
@@ -170,8 +179,8 @@ def framework_config(place: Place, *, generation: int, hyphens: bool) -> Array:
         "broadcasting": {
             "default": env("BROADCAST_CONNECTION" if new else "BROADCAST_DRIVER", "null"),
             "connections": {
-                "reverb": {"driver": "reverb", **app("REVERB")},
-                "pusher": {"driver": "pusher", **app("PUSHER")},
+                "reverb": {"driver": "reverb", **app("REVERB"), **options_of("REVERB", env("REVERB_HOST"))},
+                "pusher": {"driver": "pusher", **app("PUSHER"), **options_of("PUSHER", pusher)},
                 "log": {"driver": "log"},
                 "null": {"driver": "null"},
             },

@@ -42,11 +42,18 @@ class Chart:
 
     def __init__(self, tally: Tally, *, clock: Callable[[], float] = time.time) -> None:
         self.points: deque[Point] = deque(maxlen=KEPT)
-        self.depths: Mapping[str, Depth] = {}
+        self.depths: Mapping[str, Depth] = {}  # as of `looked_at`
+        self.looked_at = 0.0  # unix seconds
         self.numbers = 0  # points ever made
         self._tally = tally
         self._clock = clock
         self._before = (clock(), self._totals())
+
+    def oldest(self) -> float | None:
+        """Seconds that the oldest waiting job had been due when the queue was looked at; None: there is
+        none."""
+        due = [depth.oldest_at for depth in self.depths.values() if depth.oldest_at is not None]
+        return max(0.0, self.looked_at - min(due)) if due else None
 
     def sample(self) -> None:
         now, totals = self._clock(), self._totals()

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -50,7 +49,7 @@ class Now:
     """What is asked at the moment of a scrape.
 
     channels  app id → occupied channels
-    depths    queue → jobs; empty while the store has not told
+    depths    queue → jobs as of `looked_at`, in unix seconds; empty where the store does not tell
     slow      clients that have not read what they were sent
     answers   whether the queue's store does
     helpers   PHP processes: state (`living`, `most`) → how many; empty where there is no PHP
@@ -58,6 +57,7 @@ class Now:
 
     channels: Mapping[str, int]
     depths: Mapping[str, Depth]
+    looked_at: float
     slow: int
     answers: bool
     helpers: Mapping[str, int]
@@ -132,7 +132,7 @@ class TallyCollector(Collector):
         yield from (jobs, resolved, errors, faults)
         yield _histogram(
             "bridge_job_wait_seconds",
-            "From queued to reserved, where the payload tells when it was queued.",
+            "From due to reserved, where the store or the payload tells since when.",
             {"": tally.waited},
         )
         yield _histogram("bridge_job_seconds", "From reserved to delivered.", {"": tally.worked})
@@ -148,13 +148,15 @@ class TallyCollector(Collector):
             "bridge_queue_jobs", "Jobs in the queue, broadcasts and others.", labels=["queue", "state"]
         )
         oldest = GaugeMetricFamily(
-            "bridge_queue_oldest_seconds", "How long the oldest job has been due.", labels=["queue"]
+            "bridge_queue_oldest_seconds",
+            "How long the oldest job has been due, at this look.",
+            labels=["queue"],
         )
         for queue, jobs in now.depths.items():
             for state in ("pending", "delayed", "reserved"):
                 depth.add_metric([queue, state], getattr(jobs, state))
             if jobs.oldest_at is not None:
-                oldest.add_metric([queue], max(0.0, time.time() - jobs.oldest_at))
+                oldest.add_metric([queue], max(0.0, now.looked_at - jobs.oldest_at))
         slow = GaugeMetricFamily("bridge_slow_clients", "Clients that lag behind with reading.")
         slow.add_metric([], now.slow)
         up = GaugeMetricFamily("bridge_store_up", "1 while the queue's store answers.")
@@ -211,8 +213,10 @@ def _is_loopback(text: str) -> bool:
         return False
 
 
-def metrics_route(collector: Collector, access: MetricsAccess) -> Route:
-    """`GET /metrics`."""
+def metrics_route(
+    collector: Collector, access: MetricsAccess, look: Callable[[], Awaitable[object]]
+) -> Route:
+    """`GET /metrics`. `look` is done before each answer: what it tells is of now."""
     registry = CollectorRegistry()
     for own in (collector, ProcessCollector(registry=None), PlatformCollector(registry=None)):
         registry.register(own)
@@ -224,6 +228,7 @@ def metrics_route(collector: Collector, access: MetricsAccess) -> Route:
                 403,
                 "from here, or through a proxy, this needs the token: see metrics_token, metrics_addresses",
             )
+        await look()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return Route("/metrics", metrics)

@@ -260,9 +260,11 @@ class DatabaseQueue:
             while (wanted := limit - len(found)) > 0:
                 given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
                 rows = connection.execute(self._page, given).all()
-                for id, text, attempts in rows:
-                    if id not in self._foreign and (candidate := self._candidate(queue, id, text, attempts)):
-                        found[id] = candidate
+                for id, text, attempts, due_at in rows:
+                    if id not in self._foreign:
+                        candidate = self._candidate(queue, id, text, attempts, due_at)
+                        if candidate:
+                            found[id] = candidate
                 if len(rows) < wanted:
                     break
                 after = rows[-1][0]
@@ -291,12 +293,15 @@ class DatabaseQueue:
                 document=row.document,
                 attempts=taken[id],
                 receipt=Reservation(id=id, attempts=taken[id], reserved_at=now),
+                due_at=row.due_at,
             )
             for id, row in found.items()
             if id in taken
         ]
 
-    def _candidate(self, queue: str, id: int, text: str | bytes, attempts: int) -> _Candidate | None:
+    def _candidate(
+        self, queue: str, id: int, text: str | bytes, attempts: int, due_at: int
+    ) -> _Candidate | None:
         payload = text.encode() if isinstance(text, str) else bytes(text)
         document = self._takes.document(queue, payload)
         if document is None:
@@ -304,7 +309,7 @@ class DatabaseQueue:
                 self._foreign.clear()
             self._foreign.add(id)
             return None
-        return _Candidate(queue=queue, payload=payload, document=document, attempts=attempts)
+        return _Candidate(queue=queue, payload=payload, document=document, attempts=attempts, due_at=due_at)
 
     def _claim(self, connection: sa.Connection, ids: Sequence[int], now: int) -> dict[int, int] | None:
         """Id → attempts of those rows that were still free and are now ours."""
@@ -359,6 +364,7 @@ class _Candidate:
     payload: bytes
     document: Mapping[str, object]
     attempts: int
+    due_at: int
 
 
 def skips_locked(version: str) -> bool:
@@ -386,12 +392,12 @@ def jobs_table(name: str) -> sa.TableClause:
 
 
 def _page(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any]:
-    """Free rows of one queue that look like ours, from an id on: id, payload and attempts."""
+    """Free rows of one queue that look like ours, from an id on: id, payload, attempts, since when due."""
     row = jobs.c
     # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
     payload = sa.cast(row.payload, sa.LargeBinary) if dialect == "sqlite" else row.payload
     return (
-        sa.select(row.id, payload, row.attempts)
+        sa.select(row.id, payload, row.attempts, row.available_at)
         .where(
             row.queue == sa.bindparam("queue"),
             row.id > sa.bindparam("after"),

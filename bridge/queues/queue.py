@@ -25,6 +25,7 @@ class Job:
     document  the same, decoded; to be read only
     attempts  reservations so far, this one included: 1 at the first
     receipt   the driver's own mark of this reservation; opaque to everybody else
+    due_at    unix seconds since when it could be taken; None where the store does not tell
     """
 
     queue: str
@@ -32,6 +33,7 @@ class Job:
     document: Mapping[str, object]
     attempts: int
     receipt: object
+    due_at: float | None = None
 
     @property
     def uuid(self) -> str:

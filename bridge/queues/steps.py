@@ -18,7 +18,8 @@ class JobStep:
 
     job        its uuid
     event      class of the event
-    queued_at  unix seconds, as the payload tells it; None where it does not (most Laravels before 12)
+    queued_at  unix seconds, as the store or the payload tells it; None where neither does (Redis before
+               Laravel 12)
     why        one sentence, where it is not plain: nothing, failed, released
     error      class of the error: failed, released
     rung       who resolved it: mapping, framework, native, php; empty for nobody
@@ -83,7 +84,7 @@ def step(
         event=event or job.display_name,
         queue=job.queue,
         attempts=job.attempts,
-        queued_at=queued_at(job.document),
+        queued_at=queued_at(job.document) if job.due_at is None else job.due_at,
         why=why,
         error="" if error is None else type(error).__name__,
         rung=rung,

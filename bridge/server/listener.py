@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -40,13 +41,19 @@ def bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as problem:
-        where, fault = f"address {host}:{port}", f"cannot be listened on ({problem.strerror})"
+        where, fault = f"address {host}:{port}", f"cannot be listened on ({_reason(problem)})"
         if isinstance(problem, PermissionError | socket.gaierror):
             mend = "choose another with --host and --port"
             raise ConfigurationError(where, fault, mend=mend) from None
         raise ServiceUnavailable(
             f"{where} {fault}: stop the process that holds it, or choose another with --host and --port"
         ) from None
+
+
+def _reason(problem: OSError) -> str:
+    """In the system's words; Python puts the address into them, which stands there already."""
+    is_ours = problem.errno is not None and not isinstance(problem, socket.gaierror)
+    return os.strerror(problem.errno or 0) if is_ours else str(problem.strerror)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

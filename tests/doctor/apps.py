@@ -87,6 +87,7 @@ def healthy(folder: Path) -> App:
         "QUEUE_CONNECTION": "database",
         "MIX_PUSHER_APP_KEY": APP_KEY,
         "APP_URL": "https://shop.example",
+        "PUSHER_APP_SECRET": "5f1c9e0b7a3d8c642e91",
     }
     (folder / "queue.sqlite").touch()
     laravel = Laravel.create(folder / "app", settings, port=port)

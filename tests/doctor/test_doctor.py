@@ -97,11 +97,91 @@ def test_a_folder_with_a_dotenv_alone_is_no_fault(tmp_path: Path) -> None:
     with services.sqlite(tmp_path) as database:
         lines = {
             **database.env, "QUEUE_CONNECTION": "database", "CACHE_STORE": "file", "PUSHER_APP_ID": "1",
-            "PUSHER_APP_KEY": "k", "PUSHER_APP_SECRET": "s", "BROADCAST_CONNECTION": "pusher",
-            "PUSHER_HOST": "bridge.internal", "BRIDGE_PORT": str(services.free_port()), "APP_KEY": "x" * 32,
+            "PUSHER_APP_KEY": "k", "PUSHER_APP_SECRET": "5f1c9e0b7a3d8c642e91",
+            "BROADCAST_CONNECTION": "pusher", "PUSHER_HOST": "bridge.internal",
+            "BRIDGE_PORT": str(services.free_port()), "APP_KEY": "x" * 32,
         }  # fmt: skip
         (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         assert App(tmp_path).doctor() == (0, [])
+
+
+@pytest.mark.parametrize("major", [11, 13])
+def test_reverb_needs_no_file_of_its_own_from_laravel_11_on(app: App, major: int) -> None:
+    """The framework's own configuration says where Laravel posts."""
+    port = load_settings({}, {}, app.path).port
+    app.remove("config/broadcasting.php").replace("composer.lock", '"v8', f'"v{major}')
+    app.env(
+        BROADCAST_DRIVER=None, BROADCAST_CONNECTION="reverb", REVERB_APP_ID="1", REVERB_APP_KEY="app-key",
+        REVERB_APP_SECRET="0b7a3d8c642e915f1c9e", REVERB_HOST="127.0.0.1", REVERB_PORT=str(port),
+        REVERB_SCHEME="http", PUSHER_APP_ID=None, PUSHER_APP_KEY=None, PUSHER_APP_SECRET=None,
+    )  # fmt: skip
+    _, lines = app.doctor()
+    assert [line for line in lines if line["check"] in ("posts", "broadcasting", "secrets")] == []
+    app.env(REVERB_PORT="1")
+    _, lines = app.doctor()
+    assert [line["what"].partition(" here")[0] for line in lines if line["check"] == "posts"] == [
+        "reverb posts to port 1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("secret", "fault"),
+    [
+        ("app-secret", "is a sample value"), ("second-secret", "is a sample value"), ("local", "is a sample"),
+        ("your-pusher-app-secret", "is a sample"), ("YOUR_SECRET_KEY_123456", "is a sample"),
+        ("aaaaaaaaaaaaaaaaaaaaaaaa", "is a sample"), ("app-key", "is its key"),
+        ("5f1c9e0b7a3d8c6", "has 15 characters"), ("5f1c9e0b7a3d8c642e91", ""),
+    ],
+)  # fmt: skip
+def test_a_secret_that_can_be_guessed_is_a_fault_and_is_not_shown(app: App, secret: str, fault: str) -> None:
+    app.env(APP_ENV="production", PUSHER_APP_SECRET=secret)
+    code, lines = app.doctor()
+    assert (code, len(lines)) == ((1, 1) if fault else (0, []) and (0, 0))
+    if fault:
+        assert (lines[0]["check"], lines[0]["level"], fault in lines[0]["what"]) == ("secrets", "fault", True)
+        assert secret not in str(lines[0]).replace(fault, "")
+    app.env(APP_ENV="local")
+    assert app.doctor()[0] == 0, "no more than a hint where nobody else comes"
+
+
+def test_every_secret_is_looked_at(app: App) -> None:
+    app.env(APP_ENV="production")
+    app.toml("dashboard_password = 'x'\ndashboard_link_secret = 'y'\nmetrics_token = 'z'\n")
+    app.file("bridge.toml", (app.path / "bridge.toml").read_text() + """
+[[apps]]
+id = "2"
+key = "second-key"
+secret = "second-secret"
+previous_secrets = ["old-secret"]
+""")  # fmt: skip
+    _, lines = app.doctor()
+    assert [line["what"].partition(" is ")[0].partition(" has ")[0] for line in lines] == [
+        "the secret of the app 2", "previous secret 1 of the app 2", "dashboard_password",
+        "dashboard_link_secret", "metrics_token",
+    ]  # fmt: skip
+
+
+def test_a_table_of_apps_that_cannot_be_read_or_has_wrong_rows_is_a_fault(app: App) -> None:
+    app.file("bridge.toml", (app.path / "bridge.toml").read_text() + "[apps_table]\ntable = 'my_apps'\n")
+    fault = the_fault(app)
+    assert (fault["check"], "my_apps" in fault["what"]) == ("apps table", True)
+    _sql("create table my_apps (id, key, secret, max_connections)")(app)
+    assert app.doctor() == (0, [])
+    _sql("insert into my_apps values ('2', 'k2', 'x', 'unlimited')")(app)
+    fault = the_fault(app)
+    assert (fault["check"], fault["what"]) == ("apps table", "app 2.max_connections is wrong")
+
+
+def test_root_is_told_whose_files_the_app_cannot_write(app: App) -> None:
+    settings = load_settings({}, {}, app.path)
+    storage = app.path / "storage"
+    owner = storage.stat().st_uid
+    assert list(examine(Subject(settings=settings, user=lambda: owner), {"user"})) == []
+    if owner == 0:
+        os.chown(storage, 12345, -1)
+    [finding] = examine(Subject(settings=settings, user=lambda: 0), {"user"})
+    assert "root" in finding.what
+    assert f"sudo -u '#{storage.stat().st_uid}'" in finding.mend
 
 
 # ---- faults of files ------------------------------------------------------------------------------

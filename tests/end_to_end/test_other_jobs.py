@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -248,6 +249,9 @@ def test_tries_and_backoff_count_for_jobs_that_say_none(app: Laravel, store: Sto
     ended(app, "--stop-when-empty", "--tries=2", "--backoff=3600")
     assert store.left() == Left(waiting=1, reserved=0)
     assert store.failed() == 1
+    [line] = [line for line in log.splitlines() if " error job failed " in line]
+    assert re.search(r'why="RuntimeException at \S+/app/Jobs/Behaving\.php:\d+"', line), line
+    assert "it throws" not in log
 
 
 def test_only_the_jobs_named_are_run(app: Laravel, store: Store) -> None:

@@ -20,7 +20,14 @@ FILE = Path(__file__).parents[2] / "docker/grafana.json"
 def served() -> dict[str, set[str]]:
     """Metric → its labels, of a bridge to which everything has happened."""
     depth = Depth(pending=1, delayed=1, reserved=1, oldest_at=1.0)
-    now = Now(channels={"1": 1}, depths={"default": depth}, slow=0, answers=True, helpers={"living": 1})
+    now = Now(
+        channels={"1": 1},
+        depths={"default": depth},
+        looked_at=0.0,
+        slow=0,
+        answers=True,
+        helpers={"living": 1},
+    )
     registry = CollectorRegistry()
     registry.register(TallyCollector(busy(Clock()), lambda: now, lambda: 0))
     families = text_string_to_metric_families(generate_latest(registry).decode())

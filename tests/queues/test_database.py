@@ -15,6 +15,7 @@ import sqlalchemy.exc
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.queues.database import DatabaseQueue, skips_locked
+from bridge.queues.steps import step
 from tests import services
 from tests.queues.stores import (
     RETRY_AFTER,
@@ -124,6 +125,17 @@ def test_payload_of_a_released_row_is_the_same_to_the_byte(sql_store: SqlStore) 
     assert row["payload"].encode() == payload
     assert (row["attempts"], row["reserved_at"], row["id"]) == (1, None, 2)
     assert row["available_at"] == row["created_at"] + 30 == sql_store.clock.now + 30
+
+
+def test_a_job_knows_since_when_it_was_due_and_so_does_whoever_looks_on(sql_store: SqlStore) -> None:
+    sql_store.push(broadcast())
+    sql_store.push(broadcast(), delay=30)
+    sql_store.clock.now += 50
+    queue = sql_store.queue()
+    assert queue.depth()["default"].oldest_at == sql_store.clock.now - 50
+    jobs = queue.reserve(2)
+    assert [job.due_at for job in jobs] == [sql_store.clock.now - 50, sql_store.clock.now - 20]
+    assert [step(job, "reserved").queued_at for job in jobs] == [job.due_at for job in jobs]
 
 
 def test_a_full_attempts_column_does_not_stop_the_queue(mariadb_store: SqlStore) -> None:
