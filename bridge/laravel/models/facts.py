@@ -20,6 +20,7 @@ from bridge.php import nodes as n
 from bridge.php.classes import BoundMethod, ClassTable
 from bridge.php.evaluate import Evaluator
 from bridge.php.syntax import source_of
+from bridge.php.values import Value
 
 SOFT_DELETES = "Illuminate\\Database\\Eloquent\\SoftDeletes"
 ATTRIBUTE = "Illuminate\\Database\\Eloquent\\Casts\\Attribute"
@@ -44,7 +45,7 @@ _OVERRIDES = {
     "newmodelquery", "newfrombuilder", "newinstance", "newcollection", "newpivot", "getrelationvalue",
     "getrelationshipfrommethod", "getrelation", "isrelation", "relationloaded", "jsonserialize", "tojson",
     "usestimestamps", "getcreatedatcolumn", "getupdatedatcolumn", "getforeignkey", "joiningtable",
-    "getmorphclass", "newrelatedinstance", "broadcastchannel", "load", "loadmissing", "getqualifiedkeyname",
+    "getmorphclass", "newrelatedinstance", "load", "loadmissing", "getqualifiedkeyname",
     "getdeletedatcolumn", "hascast", "hasgetmutator", "hasattributemutator", "isclasscastable",
     "setrawattributes",
     "__isset", "__callstatic", "__wakeup", "offsetget", "offsetexists", "initializetraits",
@@ -61,9 +62,12 @@ _OVERRIDES = {
     "getenumcastableattributevalue", "syncoriginal", "getrelations",
     "setrelation", "setrelations", "newbelongsto", "newhasone", "newhasmany", "newmorphone", "newmorphmany",
     "newmorphto", "newbelongstomany", "getactualclassnameformorph", "joiningtablesegment", "getmorphs",
-    "getdirty", "haschanges",
+    "getdirty", "haschanges", "uniqueids",
     "relationresolver", "newcollectionfromattribute", "resolvecollectionfromattribute",
 }  # fmt: skip
+
+# Of these, one that gives a literal is a setting like any other.
+_SAID = ("getincrementing", "getkeyname", "getkeytype", "gettable", "uniqueids")
 
 # What a class may do when it boots without any effect on reading: listening to writes.
 _HARMLESS_BOOT = {
@@ -88,6 +92,7 @@ _WORD = re.compile(rb"\w+")
 class ModelFacts:
     """accessors   attribute → (method, whether it returns an Attribute object)
     scope       why relations to this model cannot be read (a global scope), or None
+    said        what methods of _SAID give that the class has of its own
     trait_methods  of Laravel's own traits, in lower case: no attributes, whatever a row has
     """
 
@@ -103,6 +108,7 @@ class ModelFacts:
     overrides_serialize_date: bool
     scope: Refused | None
     trait_methods: frozenset[str]
+    said: dict[str, Value]
 
     @classmethod
     def of(cls, class_name: str, php: Evaluator, version: Version) -> ModelFacts:
@@ -112,9 +118,15 @@ class ModelFacts:
         own = [part for part in parts if part.file]
         if not any(part.name == MODEL for part in parts):
             raise Refused(f"{class_name} is no Eloquent model")
+        said: dict[str, Value] = {}
         for name in sorted(_OVERRIDES):  # also under the alias of a trait's method
             bound = classes.method(class_name, name)
             if bound is not None:
+                if name in _SAID and (given := _literal(bound, classes)) is not None:
+                    said[name] = php.constant_expression(given, bound.owner, bound.method.file)
+                    continue
+                if name == "__construct" and _only_calls_parent(bound, classes):
+                    continue
                 method = bound.method
                 known = method.name if method.name.lower() == name else name
                 raise Refused(f"{bound.owner} overrides {known}()", file=method.file, line=method.line)
@@ -159,8 +171,37 @@ class ModelFacts:
             overrides_to_array=classes.method(class_name, "toArray") is not None,
             overrides_serialize_date=classes.method(class_name, "serializeDate") is not None,
             scope=scope,
+            said=said,
             trait_methods=frozenset().union(*(TRAIT_METHODS.get(name, ()) for name in names)),
         )
+
+
+def _body(bound: BoundMethod, classes: ClassTable) -> tuple[n.Statement, ...]:
+    """The method's code; empty where it is not understood."""
+    try:
+        return tuple(classes.body(bound.method))
+    except Refused:
+        return ()
+
+
+def _literal(bound: BoundMethod, classes: ClassTable) -> n.Expression | None:
+    """What the method gives, if it is a literal."""
+    match _body(bound, classes):
+        case (n.Return(value=n.Literal() as given),):
+            return given
+        case (n.Return(value=n.ArrayLiteral(entries=entries) as listed),) if all(
+            isinstance(entry.value, n.Literal) and entry.key is None for entry in entries
+        ):
+            return listed
+    return None
+
+
+def _only_calls_parent(constructor: BoundMethod, classes: ClassTable) -> bool:
+    """Whether the constructor hands on what it is given, and does nothing else."""
+    match _body(constructor, classes):
+        case (n.Evaluate(expression=n.StaticCall(class_name="parent", name=str(name), arguments=given)),):
+            return name.lower() == "__construct" and all(isinstance(one.value, n.Variable) for one in given)
+    return False
 
 
 def _short(part: n.ClassDeclaration) -> str:

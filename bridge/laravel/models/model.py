@@ -468,6 +468,10 @@ class ModelClass:
         name = key.decode("utf-8", "surrogateescape")
         accessor = view.facts.accessors.get(name)
         if accessor is None:
+            accessor = view.setup.accessor(name)
+            if accessor is not None and accessor[1]:  # Laravel knows those by their snake case only
+                accessor = None
+        if accessor is None:
             raise Refused(f"{view.model.class_name} appends {name}, which has no accessor of the usual form")
         cast = view.setup.casts.get(key)
         if cast is not None and casters.is_class(cast, php):

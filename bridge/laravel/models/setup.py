@@ -8,7 +8,7 @@ own. So whether an object still has the settings that a `Setup` was made from is
 from __future__ import annotations
 
 import operator
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from bridge.laravel.models.facts import ATTRIBUTE, ModelFacts, gives_attribute
 from bridge.laravel.version import Version
 from bridge.php import nodes as n
 from bridge.php.classes import ClassTable
-from bridge.php.values import PhpObject, Value
+from bridge.php.values import PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
     from bridge.laravel.models.relations import Description
@@ -92,11 +92,15 @@ class Setup:
         self.relations: dict[str, tuple[str, Description]] = {}
         self._accessors: dict[str, Accessor | None] = {}
         self._columns: dict[tuple[int | bytes, ...], Columns] = {}
-        unique = facts.unique_ids
-        self.incrementing = not unique and model.properties.get(b"incrementing") is not False
-        self.key_type = "string" if unique else state.text(model, "keyType") or "int"
-        self.key_name = state.text(model, "primaryKey") or "id"
+        said = facts.said
+        self.key_name = _text(said, "getkeyname") or state.text(model, "primaryKey") or "id"
         self.key = self.key_name.encode()
+        ids = said.get("uniqueids")
+        unique = facts.unique_ids and (not isinstance(ids, PhpArray) or self.key in ids.values())
+        incrementing = not unique and model.properties.get(b"incrementing") is not False
+        self.incrementing = bool(said.get("getincrementing", incrementing))
+        key_type = "string" if unique else state.text(model, "keyType") or "int"
+        self.key_type = _text(said, "getkeytype") or key_type
 
     def is_of(self, model: PhpObject) -> bool:
         """Whether the object has the settings that this was made from."""
@@ -110,7 +114,7 @@ class Setup:
     @cached_property
     def table(self) -> str:
         """`getTable()`."""
-        named = state.text(self._model, "table")
+        named = _text(self.facts.said, "gettable") or state.text(self._model, "table")
         return named if named is not None else table_name(self._model.class_name).decode()
 
     @cached_property
@@ -209,6 +213,14 @@ class Setup:
     def _is_shown(self, name: int | bytes) -> bool:
         text = str(name).encode() if isinstance(name, int) else name
         return (not self._visible or text in self._visible) and text not in self._hidden
+
+
+def _text(said: Mapping[str, Value], name: str) -> str | None:
+    """A text that a method gives, None where there is no such method."""
+    value = said.get(name)
+    if name in said and not isinstance(value, bytes):
+        raise Refused(f"a {name}() that gives no text")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else None
 
 
 def has_getter(class_name: str, method: str, classes: ClassTable) -> bool:

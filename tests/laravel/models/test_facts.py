@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.laravel.models.app import Case
@@ -120,7 +122,7 @@ def test_a_model_hidden_in_one_place_is_hidden_in_all(case: Case) -> None:
         "public function getConnectionName() { return 'archive'; }",
         "public function getConnection() { return null; }",
         "public function setConnection($name) { return $this; }",
-        "public function getTable() { return 'others'; }",
+        "public function getTable() { return strtolower('POSTS'); }",
         "public function qualifyColumn($column) { return 'user_id'; }",
         "public function setRawAttributes(array $attributes, $sync = false) { return $this; }",
         "public function syncOriginal() { return $this; }",
@@ -459,3 +461,68 @@ def test_dates_of_models_before_laravel_7_are_refused(case: Case) -> None:
     assert "before Laravel 7" in case.refused(version="6.20")
     case.sends("$this->post->title")
     assert case.native(version="6.20").outcome == "broadcast"
+
+
+# ---- ways to say what a property could ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "expression"),
+    [
+        ("function getIncrementing() { return false; } function getKeyType() { return 'int'; }", "$this->post"),
+        ("function getKeyType() { return 'string'; }", "$this->post"),
+        ("public $incrementing = false; function getIncrementing() { return true; }", "$this->post"),
+        ("function getTable() { return 'posts'; } protected $table = 'nowhere';", "$this->post->getTable()"),
+        ("function __construct(array $attributes = []) { parent::__construct($attributes); }", "$this->post"),
+        ("function broadcastChannel() { return 'own.' . $this->id; }", "$this->post->broadcastChannel()"),
+        ("protected $appends = ['loudTitle']; function getLoudTitleAttribute() { return $this->id . '!'; }",
+         "$this->post"),
+        ("protected $appends = ['LoudTitle', 'loud_title']; function getLoudTitleAttribute() { return 1; }",
+         "[$this->post, $this->post->loudTitle, $this->post->loud_title]"),
+    ],
+)  # fmt: skip
+def test_what_a_method_gives_as_a_literal_is_a_setting(case: Case, body: str, expression: str) -> None:
+    case.post(body)
+    case.sends(expression)
+    case.data()
+
+
+def test_an_own_key_is_found_by_what_its_methods_say(case: Case) -> None:
+    case.post("function getKeyName() { return 'title'; } function getKeyType() { return 'string'; }")
+    case.sends("[$this->post->getKey(), $this->post]")
+    case.both(post=case.model(key=b"Title"))
+
+
+def test_the_own_channel_of_a_model_is_its_own(case: Case) -> None:
+    case.post("function broadcastChannel() { return 'own.' . $this->id; }")
+    case.event("public $post; public function broadcastOn() { return new PrivateChannel($this->post); }")
+    assert case.both().broadcasts[0].channels == ("private-own.1",)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "function __construct(array $a = []) { parent::__construct($a); $this->hidden = ['secret']; }",
+        "function __construct() { }",
+        "function getTable() { return config('x.table'); }",
+        "function getKeyType() { return $this->keyType; }",
+        "function getIncrementing() { return rand() > 5; }",
+    ],
+)
+def test_what_a_method_works_out_is_refused(case: Case, body: str) -> None:
+    case.post(body)
+    case.sends("$this->post")
+    assert case.refused()
+
+
+@pytest.mark.parametrize(("ids", "shown"), [("['secret']", 7), ("['id']", "7"), ("['secret', 'id']", "7")])
+def test_the_key_is_a_text_only_where_it_is_one_of_the_unique_ids(
+    case: Case, ids: str, shown: object
+) -> None:
+    """Source: HasUuids::getKeyType; the key of a numeric text shows by which type it is cast."""
+    trait = "use \\Illuminate\\Database\\Eloquent\\Concerns\\HasUuids;"
+    case.post(f"{trait} public $table = 'keyed'; public function uniqueIds() {{ return {ids}; }}")
+    case.app.sql("drop table if exists keyed; create table keyed (id text); insert into keyed values ('7');")
+    case.sends("$this->post->id")
+    (sent,) = case.native(version="11.0", post=case.model(key=b"7")).broadcasts
+    assert json.loads(sent.data)["it"] == shown
