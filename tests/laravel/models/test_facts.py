@@ -469,7 +469,7 @@ def test_dates_of_models_before_laravel_7_are_refused(case: Case) -> None:
 @pytest.mark.parametrize(
     ("body", "expression"),
     [
-        ("function getIncrementing() { return false; } function getKeyType() { return 'int'; }", "$this->post"),
+        ("function getIncrementing() { return false; }", "$this->post"),
         ("function getKeyType() { return 'string'; }", "$this->post"),
         ("public $incrementing = false; function getIncrementing() { return true; }", "$this->post"),
         ("function getTable() { return 'posts'; } protected $table = 'nowhere';", "$this->post->getTable()"),
