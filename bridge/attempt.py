@@ -11,7 +11,7 @@ from bridge.errors import BridgeError, NotTried, Refused, ServiceUnavailable, Wo
 from bridge.laravel.payload import BroadcastEvent
 from bridge.queues.queue import Job
 from bridge.queues.steps import Tell, say_nothing, step
-from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry
+from bridge.queues.worker import Delivered, Failed, NotBegun, Nothing, Result, Retry
 from bridge.resolvers.helper import HelperRung, Try
 from bridge.resolvers.resolution import Answer, Resolution
 from bridge.rooms import Destination, addressed
@@ -45,10 +45,15 @@ class Attempt:
         self._published = 0  # results up to here are final
         self.job: Job | None = None  # that is being resolved
 
-    def __call__(self, jobs: Sequence[Job]) -> Sequence[Result]:
+    def __call__(
+        self, jobs: Sequence[Job], is_enough: Callable[[], bool] = lambda: False
+    ) -> Sequence[Result]:
         self._results, self._ready, self._published = [], [], 0
         try:
             for job, resolve in zip(jobs, self._resolve([job.document for job in jobs]), strict=True):
+                if self._results and is_enough():
+                    self._results.append(NotBegun())
+                    continue
                 self.job = job
                 result, broadcasts = self._one(job, resolve)
                 self._results.append(result)
@@ -58,6 +63,8 @@ class Attempt:
             self._results += [_after(fault) for _ in jobs[len(self._results) :]]
         self.job = None
         self.flush()
+        if len(jobs) > 1:  # one that alone is too much for the memory fails
+            self._results = [_NO_ROOM if _lacks_memory(result) else result for result in self._results]
         return self._results
 
     def flush(self) -> None:
@@ -95,6 +102,13 @@ class Attempt:
             case "failed":
                 return Failed(WouldFail(resolution.why), resolution.keeps_lock), ()
         return Failed(Refused(resolution.why)), ()
+
+
+_NO_ROOM = NotBegun(lacks_memory=True)
+
+
+def _lacks_memory(result: Result) -> bool:
+    return isinstance(result, Failed | Retry) and isinstance(result.error, MemoryError)
 
 
 def _after(problem: Exception) -> Result:

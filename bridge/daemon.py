@@ -98,8 +98,8 @@ class Deployed:
             restart=self._renew,
         )
 
-    def attempt(self, jobs: Sequence[Job]) -> Sequence[Result]:
-        return self._attempt(jobs)
+    def attempt(self, jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        return self._attempt(jobs, is_enough)
 
     def paused(self) -> Collection[str]:
         """The queues from which nothing may be taken now."""
@@ -220,6 +220,7 @@ class Daemon:
                 tell=instruments.step,
                 ending=others.ending,
                 beside=others.wake,
+                hurry=(lambda: None) if php is None else php.close,
             )
             helpers = dict if php is None else php.processes
             watched = Watched(node=node, worker=worker, queue=queue, helpers=helpers)

@@ -123,7 +123,11 @@ class Supply:
                 self._hold(turn, ())
             return
         ended, self._ended = self._ended, []
-        begun = [self._patiently(partial(self._queue.exchange, ended, turn.jobs))]
+        try:
+            begun = [self._patiently(partial(self._queue.exchange, ended, turn.jobs))]
+        except BaseException:
+            self._ending.took(turn, 0)
+            raise
         self._under_way = partial(self._arrived, turn, ended, begun)
 
     def _arrive(self) -> None:
@@ -136,9 +140,12 @@ class Supply:
         def outcome() -> tuple[int, Sequence[Job]]:
             return (begun.pop() if begun else self._queue.exchange(ended, turn.jobs))()
 
-        deleted, jobs = self._patiently(outcome)
+        jobs: Sequence[Job] = ()
+        try:
+            deleted, jobs = self._patiently(outcome)
+        finally:
+            self._hold(turn, jobs)
         self._note_deleted(ended, deleted)
-        self._hold(turn, jobs)
 
     def _hold(self, turn: Turn, jobs: Sequence[Job]) -> None:
         self._ending.took(turn, len(jobs))

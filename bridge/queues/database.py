@@ -30,6 +30,7 @@ from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.queues.ahead import Ahead, fresh
 from bridge.queues.calm import Calm
 from bridge.queues.payload import BROADCASTS, Selection
+from bridge.queues.portion import LARGE, Portion
 from bridge.queues.queue import Depth, Exchange, Job
 from bridge.queues.sql import SqlConnection
 
@@ -101,6 +102,9 @@ class DatabaseQueue:
         self._calm = calm if self._sql.dialect == "sqlite" else None
         self._ahead = Ahead(self._look_ahead, fresh=fresh(queues))
         self._page = _page(self._jobs, self._sql.dialect, takes)
+        self._payload = sa.select(_payload(self._jobs, self._sql.dialect)).where(
+            self._jobs.c.id == sa.bindparam("id")
+        )
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues, takes)
         self._skip_locked: bool | None = None
         self._woken = threading.Event()
@@ -114,6 +118,10 @@ class DatabaseQueue:
     @property
     def connection_name(self) -> str:
         return self._connection_name
+
+    @property
+    def retry_after(self) -> float:
+        return self._retry_after
 
     @property
     def disturbs(self) -> bool:
@@ -136,7 +144,7 @@ class DatabaseQueue:
     def reserve(self, limit: int) -> Sequence[Job]:
         started = time.monotonic()
         now = int(self._clock())
-        found = self._sql.run(lambda connection: self._find(connection, limit, now))
+        found = self._sql.run(lambda connection: self._find(connection, Portion(limit), now))
         self._scan_rest = max(SCAN_INTERVAL, RESTING_SHARE * (time.monotonic() - started))
         if not found:
             return ()
@@ -220,6 +228,13 @@ class DatabaseQueue:
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "database", "row": {"id": _receipt(job).id, "attempts": job.attempts}}
 
+    def mark_sent(self, jobs: Sequence[Job]) -> None:
+        """Laravel's tables have no place for it. The row of a job that was sent goes with the next statement,
+        so another process meets it only if this one dies between the two."""
+
+    def was_sent(self, job: Job) -> bool:
+        return False
+
     def depth(self) -> dict[str, Depth]:
         row = self._jobs.c
         now = int(self._clock())
@@ -250,21 +265,30 @@ class DatabaseQueue:
         with nullcontext() if self._calm is None else self._calm.write():
             return self._sql.run(work) if alone else self._sql.transaction(work)
 
-    def _find(self, connection: sa.Connection, limit: int, now: int) -> dict[int, _Candidate]:
-        """Up to `limit` free jobs of ours by id, in order of service. Locks nothing."""
+    def _find(self, connection: sa.Connection, portion: Portion, now: int) -> dict[int, _Candidate]:
+        """Free jobs of ours by id, in order of service, as many as fit into the portion. Locks nothing."""
         if self._sql.dialect == "sqlite":
             self._version = _data_version(connection)  # before the rows are read: no change goes unseen
         found: dict[int, _Candidate] = {}
         for queue in self._active:
             after = 0
-            while (wanted := limit - len(found)) > 0:
+            while (wanted := portion.left) > 0:
                 given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
                 rows = connection.execute(self._page, given).all()
-                for id, text, attempts, due_at in rows:
-                    if id not in self._foreign:
-                        candidate = self._candidate(queue, id, text, attempts, due_at)
-                        if candidate:
-                            found[id] = candidate
+                for id, text, attempts, due_at, size in rows:
+                    if id in self._foreign:
+                        continue
+                    if text is None:  # it is large: only if it comes next, and then by itself
+                        if found:
+                            return found
+                        text = connection.execute(self._payload, {"id": id}).scalar()
+                    if text is None:
+                        continue
+                    candidate = self._candidate(queue, id, text, attempts, due_at)
+                    if candidate is not None:
+                        if not portion.takes(size, attempts):
+                            return found
+                        found[id] = candidate
                 if len(rows) < wanted:
                     break
                 after = rows[-1][0]
@@ -273,7 +297,8 @@ class DatabaseQueue:
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
         started = time.monotonic()
         now = int(self._clock())
-        found = self._sql.run(lambda connection: self._find(connection, limit, now))
+        portion = Portion(limit, alone=False)
+        found = self._sql.run(lambda connection: self._find(connection, portion, now))
         self._scan_rest = max(SCAN_INTERVAL, RESTING_SHARE * (time.monotonic() - started))
         return list(found.items())
 
@@ -392,12 +417,13 @@ def jobs_table(name: str) -> sa.TableClause:
 
 
 def _page(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any]:
-    """Free rows of one queue that look like ours, from an id on: id, payload, attempts, since when due."""
+    """Free rows of one queue that look like ours, from an id on: id, payload (null where it is large),
+    attempts, since when due, bytes of the payload."""
     row = jobs.c
-    # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
-    payload = sa.cast(row.payload, sa.LargeBinary) if dialect == "sqlite" else row.payload
+    payload = _payload(jobs, dialect)
+    size = sa.func.length(payload) if dialect == "sqlite" else sa.func.octet_length(row.payload)
     return (
-        sa.select(row.id, payload, row.attempts, row.available_at)
+        sa.select(row.id, sa.case((size < LARGE, payload)), row.attempts, row.available_at, size)
         .where(
             row.queue == sa.bindparam("queue"),
             row.id > sa.bindparam("after"),
@@ -407,6 +433,11 @@ def _page(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any
         .order_by(row.id)
         .limit(sa.bindparam("wanted", type_=sa.Integer()))
     )
+
+
+def _payload(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[Any]:
+    # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
+    return sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "sqlite" else jobs.c.payload
 
 
 def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str], takes: Selection) -> sa.Select[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 
 
 class Line:
@@ -26,7 +26,9 @@ class Line:
         self._connection.send_command(*command)
 
     def receive(self) -> Any:
-        """What Redis answered."""
+        """What Redis answered. ConnectionError where the connection was closed since `send`."""
+        if self._connection is None:
+            raise ConnectionError("the connection was closed before the answer was read")
         return self._connection.read_response()
 
     def close(self) -> None:

@@ -12,11 +12,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 COMMANDS = frozenset(
     {"Illuminate\\Broadcasting\\BroadcastEvent", "Illuminate\\Broadcasting\\UniqueBroadcastEvent"}
 )
+LONG_NUMBER = 640  # digits; Python may be told to refuse any number that is longer
 MARK = b"BroadcastEvent"  # stands in every broadcast payload; json_encode never escapes letters
 # How nearly every broadcast reads in the queue, as SQL patterns; each `_` is a character of JSON's escaping.
 CERTAIN = tuple(
@@ -31,15 +33,31 @@ _SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
 _ATTEMPTS = re.compile(rb'"attempts"\s*:\s*(\d+)(?=\s*[,}])')
 
 
+def json_object(payload: bytes) -> dict[str, Any] | None:
+    """The object that PHP's json_decode reads in this text; None where it is no JSON or no object."""
+    try:
+        text = payload.decode()
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            if isinstance(error, json.JSONDecodeError):
+                return None
+            document = json.loads(text, parse_int=_number)  # Python refuses long numbers, PHP rounds them
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < LONG_NUMBER else float(digits)
+
+
 def broadcast_document(payload: bytes) -> Mapping[str, object] | None:
     """The decoded payload if this is a broadcast job, None if it is anything else, also no JSON at all."""
     if MARK not in payload:
         return None
-    try:
-        document = json.loads(payload.decode())
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict) or document.get("job") != HANDLER:
+    document = json_object(payload)
+    if document is None or document.get("job") != HANDLER:
         return None
     data = document.get("data")
     if not isinstance(data, dict) or not isinstance(command := data.get("command"), str):
@@ -49,15 +67,17 @@ def broadcast_document(payload: bytes) -> Mapping[str, object] | None:
     return document if isinstance(name, str) and name in COMMANDS else None
 
 
+def is_damaged_broadcast(payload: bytes) -> bool:
+    """Whether it was once a broadcast job's JSON, and PHP's json_decode gives null for it now."""
+    return payload.startswith(b"{") and bool(_CERTAIN.search(payload)) and json_object(payload) is None
+
+
 def other_document(payload: bytes) -> Mapping[str, object] | None:
     """The decoded payload if this is a job and no broadcast, None otherwise."""
     if _CERTAIN.search(payload):
         return None
-    try:
-        document = json.loads(payload.decode())
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict) or not isinstance(document.get("job"), str):
+    document = json_object(payload)
+    if document is None or not isinstance(document.get("job"), str):
         return None
     return document if broadcast_document(payload) is None else None
 
@@ -76,8 +96,16 @@ class Selection:
     unlike: tuple[str, ...] = ()
 
 
+def _broadcast(queue: str, payload: bytes) -> Mapping[str, object] | None:
+    """A damaged broadcast is taken too, with nothing in its document: it ends in `failed_jobs`."""
+    document = broadcast_document(payload)
+    if document is None and is_damaged_broadcast(payload):
+        return {}
+    return document
+
+
 BROADCASTS = Selection(
-    document=lambda queue, payload: broadcast_document(payload),
+    document=_broadcast,
     like="%Illuminate%BroadcastEvent%",  # escaping differs, letters do not
 )
 

@@ -9,6 +9,7 @@ counts as not ours.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +23,7 @@ class Job:
 
     queue     plain name, `default` (no `queues:` prefix)
     payload   the raw JSON as it stood in the queue; what `failed_jobs` stores
-    document  the same, decoded; to be read only
+    document  the same, decoded; to be read only. Empty for a broadcast whose JSON is damaged
     attempts  reservations so far, this one included: 1 at the first
     receipt   the driver's own mark of this reservation; opaque to everybody else
     due_at    unix seconds since when it could be taken; None where the store does not tell
@@ -38,7 +39,7 @@ class Job:
     @property
     def uuid(self) -> str:
         """Laravel's `uuid`; for payloads without one (before Laravel 7) a hash that outlives a release."""
-        return job_uuid(self.document)
+        return job_uuid(self.document) if self.document else hashlib.sha256(self.payload).hexdigest()
 
     @property
     def display_name(self) -> str:
@@ -75,6 +76,11 @@ class Queue(Protocol):
         ...
 
     @property
+    def retry_after(self) -> float:
+        """Seconds after which a reservation has expired; 0 and less: never."""
+        ...
+
+    @property
     def disturbs(self) -> bool:
         """Whether a write of ours may end a transaction of the job at work (SQLite: see `queues.calm`)."""
         ...
@@ -88,6 +94,7 @@ class Queue(Protocol):
     def reserve(self, limit: int) -> Sequence[Job]:
         """Up to `limit` jobs that are now ours until `retry_after`, oldest first, priority kept.
 
+        Fewer where they are large, and a job that was reserved before comes alone: see `queues.portion`.
         Atomic against every other worker: a job is given to one reserver only. Delayed jobs that are due
         and reservations that have expired are taken too. Empty when there is none."""
         ...
@@ -128,6 +135,15 @@ class Queue(Protocol):
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         """What Laravel's own job object of this driver is made of, for `jobs/worker.php`; fit for JSON."""
+        ...
+
+    def mark_sent(self, jobs: Sequence[Job]) -> None:
+        """Other processes that meet one of these jobs again shall know that its broadcasts went out, where
+        the store can tell them."""
+        ...
+
+    def was_sent(self, job: Job) -> bool:
+        """Whether another process has marked it so."""
         ...
 
     def depth(self) -> dict[str, Depth]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import threading
 import time
@@ -42,12 +41,22 @@ from redis.exceptions import (
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.queues.ahead import Ahead, fresh
 from bridge.queues.line import Line
-from bridge.queues.payload import BROADCASTS, Selection, queued_at, whole_number, with_attempts
+from bridge.queues.payload import (
+    BROADCASTS,
+    Selection,
+    json_object,
+    queued_at,
+    whole_number,
+    with_attempts,
+)
+from bridge.queues.portion import MOST_BYTES, Portion
 from bridge.queues.queue import Depth, Exchange, Job
 
 POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
 TICK = 1  # seconds; a delayed job is at most this late
 MIGRATED = 100  # members per call, as Laravel's chunks
+EXPIRED_PAGES = 10  # of so many expired reservations of others, past which one of ours is looked for
+SENT_KEPT = 600  # seconds for which a mark is kept, and twice retry_after at least
 WINDOW = 500  # entries per call behind the head of the list
 
 PASSING = (ReadOnlyError, MasterDownError, ClusterDownError, OutOfMemoryError)  # a failover, or too much load
@@ -69,11 +78,8 @@ class Script:
 
 def _queued_at(entry: bytes | None) -> float | None:
     """When the job at the head of a list was queued, as far as its payload tells."""
-    try:
-        document = json.loads(entry or b"")
-    except ValueError:
-        return None
-    return queued_at(document) if isinstance(document, dict) else None
+    document = json_object(entry or b"")
+    return None if document is None else queued_at(document)
 
 
 def _read_script(name: str) -> Script:
@@ -81,7 +87,10 @@ def _read_script(name: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-SCRIPTS = {name: _read_script(name) for name in ("claim", "migrate", "release", "give_back", "return_token")}
+SCRIPTS = {
+    name: _read_script(name)
+    for name in ("claim", "give_back", "head", "migrate", "release", "return_token", "take_back")
+}
 
 
 class RedisQueue:
@@ -134,6 +143,10 @@ class RedisQueue:
         return self._connection_name
 
     @property
+    def retry_after(self) -> float:
+        return self._retry_after
+
+    @property
     def disturbs(self) -> bool:
         return False
 
@@ -173,11 +186,12 @@ class RedisQueue:
 
     def reserve(self, limit: int) -> Sequence[Job]:
         jobs: list[Job] = []
+        portion = Portion(limit)
         with self._translated():
             self._unfinished = False
             for queue, keys in self._active.items():
-                if len(jobs) < limit:
-                    jobs += self._reserve_from(queue, keys, limit - len(jobs))
+                if portion.left > 0:
+                    jobs += self._reserve_from(queue, keys, portion)
             for queue in self._owed - {job.queue for job in jobs} if self._tokens == "share" else ():
                 keys = self._keys[queue]
                 self._script("return_token", (keys.list, keys.notify))
@@ -244,8 +258,8 @@ class RedisQueue:
     def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
         keys = self._keys[job.queue]
         due = int(self._clock()) + max(0, round(delay))
+        entry = _member(job) if tried else job.payload
         with self._translated():
-            entry = _member(job) if tried else job.payload
             self._script("release", (keys.reserved, keys.delayed), (_member(job), due, entry))
 
     def give_back(self, jobs: Sequence[Job]) -> None:
@@ -260,8 +274,21 @@ class RedisQueue:
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "redis", "reserved": _member(job).decode(), "row": {"attempts": job.attempts}}
 
+    def mark_sent(self, jobs: Sequence[Job]) -> None:
+        seconds = max(SENT_KEPT, 2 * self._retry_after)
+        with self._translated(), _allowed():
+            pipeline = self._client.pipeline(transaction=False)
+            for job in jobs:
+                pipeline.set(self._keys[job.queue].sent(job), b"1", ex=seconds)
+            pipeline.execute()
+
+    def was_sent(self, job: Job) -> bool:
+        with self._translated(), _allowed():
+            return bool(self._client.exists(self._keys[job.queue].sent(job)))
+        return False
+
     def depth(self) -> dict[str, Depth]:
-        with self._translated():
+        with _translated():
             pipeline = self._client.pipeline(transaction=False)
             for keys in self._keys.values():
                 pipeline.llen(keys.list)
@@ -285,8 +312,8 @@ class RedisQueue:
         if waiter is not None:
             waiter.close()
 
-    def _reserve_from(self, queue: str, keys: Keys, limit: int) -> list[Job]:
-        found, at_head = self._find(queue, keys, limit)
+    def _reserve_from(self, queue: str, keys: Keys, portion: Portion) -> list[Job]:
+        found, at_head = self._find(queue, keys, portion)
         if not found:
             return []
         tokens = len(found) if self._tokens == "none" else 1 if queue in self._owed else 0
@@ -295,21 +322,23 @@ class RedisQueue:
             place.position -= sum(number <= at_head for number in taken)
         return [found[number - 1].job(queue) for number in taken]
 
-    def _find(self, queue: str, keys: Keys, limit: int) -> tuple[list[_Found], int]:
-        """Up to `limit` jobs of ours that wait, and how many of them stand at the head of the list."""
-        head, length = self._look(queue, keys, limit, int(self._clock()))
-        found = self._ours(queue, head)
+    def _find(self, queue: str, keys: Keys, portion: Portion) -> tuple[list[_Found], int]:
+        """Jobs of ours that wait, as many as fit into the portion; how many of them stand at the head of the
+        list."""
+        head, length = self._look(queue, keys, portion.left, int(self._clock()))
+        found = self._ours(queue, head, portion)
         at_head = len(found)
-        if at_head < limit and length > len(head):
-            found += self._look_behind(queue, keys, len(head))[: limit - at_head]
+        if portion.left > 0 and length > len(head):
+            found += self._look_behind(queue, keys, len(head), length, portion)
         return found, at_head
 
     def _look_ahead(self, limit: int) -> list[tuple[str, _Found]]:
         self._unfinished = False
+        portion = Portion(limit, alone=False)
         seen: list[tuple[str, _Found]] = []
         for queue, keys in self._active.items():
-            if len(seen) < limit:
-                seen += [(queue, one) for one in self._find(queue, keys, limit - len(seen))[0]]
+            if portion.left > 0:
+                seen += [(queue, one) for one in self._find(queue, keys, portion)[0]]
         return seen
 
     def _claim(
@@ -341,39 +370,64 @@ class RedisQueue:
         return deleted + removed, [seen[number - 1][1].job(seen[number - 1][0]) for number in taken]
 
     def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:
-        """Due members are migrated. Returns the first `limit` entries of the list, and its length."""
+        """Due members are migrated. Returns up to `limit` first entries of the list, and its length."""
 
         def look() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
-            for source in (keys.delayed, keys.reserved):
-                pipeline.evalsha(SCRIPTS["migrate"].sha1, 3, source, keys.list, keys.notify, now, MIGRATED)
-            pipeline.lrange(keys.list, 0, limit - 1)
+            pipeline.evalsha(SCRIPTS["migrate"].sha1, 3, keys.delayed, keys.list, keys.notify, now, MIGRATED)
+            pipeline.zrangebyscore(keys.reserved, "-inf", now, 0, MIGRATED)
+            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, limit - 1, MOST_BYTES)
             pipeline.llen(keys.list)
             pipeline.lindex(keys.list, -1)
             return pipeline.execute()
 
         due, expired, head, length, last = self._with_scripts(look)
+        if expired and self._take_back(queue, keys, expired, now):
+            due, expired, head, length, last = self._with_scripts(look)
         self._seen[queue] = self._mark(length, last)
-        self._unfinished = self._unfinished or MIGRATED in (due, expired)
+        self._unfinished = self._unfinished or due == MIGRATED
         return head, length
 
-    def _look_behind(self, queue: str, keys: Keys, start: int) -> list[_Found]:
+    def _take_back(self, queue: str, keys: Keys, expired: Sequence[bytes], now: int) -> bool:
+        """Whether reservations of our kind had expired, which are in the list again. Those of other jobs stay
+        for who takes them: they may be at work in another thread of ours."""
+        start = 0
+        for _ in range(EXPIRED_PAGES):
+            ours = [member for member in expired if self._takes.document(queue, member) is not None]
+            if ours:
+                moved: int = self._script("take_back", (keys.reserved, keys.list, keys.notify), (now, *ours))
+                return moved > 0
+            if len(expired) < MIGRATED:
+                break
+            start += MIGRATED
+            more: Any = self._client.zrangebyscore(keys.reserved, "-inf", now, start, MIGRATED)
+            expired = list(more)
+        return False
+
+    def _look_behind(self, queue: str, keys: Keys, start: int, length: int, portion: Portion) -> list[_Found]:
         """Jobs of ours among the next entries after those known to be others', never before `start`."""
         position = self._find_place(queue, keys, start)
-        entries = self._range(keys.list, position, position + WINDOW - 1)
-        found = self._ours(queue, entries)
+        entries: list[bytes] = self._script(
+            "head", (keys.list,), (position, position + WINDOW - 1, MOST_BYTES)
+        )
+        found = self._ours(queue, entries, portion)
         if entries and not found:
             self._places[queue] = _Place(position=position + len(entries), entry=entries[-1])
-            self._unfinished = self._unfinished or len(entries) == WINDOW
+            self._unfinished = self._unfinished or position + len(entries) < length
         return found
 
-    def _ours(self, queue: str, entries: Iterable[bytes]) -> list[_Found]:
+    def _ours(self, queue: str, entries: Iterable[bytes], portion: Portion) -> list[_Found]:
         found = []
         for entry in entries:
             document = self._takes.document(queue, entry)
-            if document is None or (attempts := whole_number(document, "attempts")) is None:
+            if document is None:
                 continue
-            reserved = with_attempts(entry, document, attempts + 1)
+            attempts = whole_number(document, "attempts") if document else 0
+            if attempts is None:
+                continue
+            if not portion.takes(len(entry), attempts):
+                break
+            reserved = with_attempts(entry, document, attempts + 1) if document else entry
             found.append(_Found(entry=entry, reserved=reserved, document=document, attempts=attempts + 1))
         return found
 
@@ -449,6 +503,7 @@ class RedisQueue:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
+        """For the thread that uses the driver."""
         try:
             yield
         except RedisError as error:
@@ -457,6 +512,9 @@ class RedisQueue:
                 self._client.connection_pool.disconnect()
             self.close()
             raise unavailable(error) from error
+        except MemoryError:
+            self.close()  # in the middle of an answer
+            raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,6 +530,10 @@ class Keys:
     def of(cls, prefix: str, queue: str) -> Keys:
         key = f"{prefix}queues:{queue}".encode()
         return cls(list=key, delayed=key + b":delayed", reserved=key + b":reserved", notify=key + b":notify")
+
+    def sent(self, job: Job) -> bytes:
+        """Where it stands that the job's broadcasts went out, although it may come again."""
+        return self.list + b":bridge_sent:" + hashlib.sha256(job.uuid.encode()).hexdigest()[:32].encode()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -517,6 +579,24 @@ def _by_queue(jobs: Sequence[Job]) -> dict[str, list[bytes]]:
     for job in jobs:
         members.setdefault(job.queue, []).append(_member(job))
     return members
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """For any thread: connections of the one that uses the driver are left to it."""
+    try:
+        yield
+    except RedisError as error:
+        raise unavailable(error) from error
+
+
+@contextlib.contextmanager
+def _allowed() -> Iterator[None]:
+    """What is good to have: where Redis does not let this user do it, it is left out."""
+    try:
+        yield
+    except NoPermissionError as error:
+        log.debug("marks are not kept", extra={"action": "queue_marks", "why": _reason(error)})
 
 
 def unavailable(error: RedisError) -> ServiceUnavailable:

@@ -5,10 +5,12 @@ What an attempt comes to is a `Result`, and each has one end (`Worker._settle`):
     Delivered, Nothing   deleted
     Failed               kept in `failed_jobs`, then deleted
     Retry                released with its backoff; Failed once its tries are used up, unless it used none
+    NotBegun             given back, as it was before its reservation
 
 A crash leaves the job reserved; it comes again after `retry_after`, whatever its `tries` say, since nobody
-knows whether the broadcast happened. A job that keeps coming without an end is what crashes us, and is
-failed before it is attempted again.
+knows whether the broadcast happened. It comes alone then (`portion.py`). A job that keeps coming without an
+end is what crashes us, and is failed before it is attempted again. A job whose broadcasts have gone out and
+that comes again all the same is only deleted (`marks.py`).
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import assert_never
 
-from bridge.errors import BridgeError, NotTried
+from bridge.errors import BridgeError, NotTried, Unreadable
 from bridge.queues.ending import Ending
 from bridge.queues.failed import FailedJob, FailedJobs
+from bridge.queues.marks import Marks
 from bridge.queues.patience import LONGEST_PAUSE, OutOfTime, Patience
+from bridge.queues.portion import Pace
 from bridge.queues.queue import Job, Queue
 from bridge.queues.retries import Retries, retry_until
 from bridge.queues.steps import Tell, say_nothing, step
@@ -37,6 +41,7 @@ IDLE = 1.0  # seconds of one wait
 CRASHES = 3  # reservations without an outcome that are forgiven
 UNTRIED_PAUSE = 1  # seconds, at least, until a job is tried that could not be tried at all
 KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
+LAST_SECONDS = 2.0  # of a stop: for what is left when an attempt was cut short
 
 # What `Worker.counts` counts since the start, in jobs; the last in faults.
 COUNTED = ("reserved", "delivered", "nothing", "failed", "released", "given_back", "fenced", "store_faults")
@@ -79,8 +84,17 @@ class Retry:
     delay: float | None = None
 
 
-Result = Delivered | Nothing | Failed | Retry
-Attempt = Callable[[Sequence[Job]], Sequence[Result]]
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """Nothing was done for the job; `lacks_memory`: it was too much beside the others."""
+
+    lacks_memory: bool = False
+
+
+Result = Delivered | Nothing | Failed | Retry | NotBegun
+# Gets jobs in order of service; the second is to be asked before each but the first: whether no more is to
+# be begun.
+Attempt = Callable[[Sequence[Job], Callable[[], bool]], Sequence[Result]]
 
 
 class MaxAttemptsExceeded(BridgeError):
@@ -100,6 +114,7 @@ class Worker:
     tell     gets every step of every job but `resolved`, in this thread; must be quick and not raise
     ending   when to stop by itself
     beside   called when the queue has changed and nothing in it was for us: for the lane of other jobs
+    hurry    called in another thread when a stop's time is nearly up: ends what an attempt waits for
     """
 
     def __init__(
@@ -117,11 +132,13 @@ class Worker:
         tell: Tell = say_nothing,
         ending: Ending | None = None,
         beside: Callable[[], object] = lambda: None,
+        hurry: Callable[[], object] = lambda: None,
     ) -> None:
         self._queue = queue
         self._failed = failed
         self._attempt = attempt
-        self._batch = batch
+        self._pace = Pace(batch, queue.retry_after)
+        self._marks = Marks(queue.retry_after)
         self._retries = Retries(tries, tuple(backoff))
         self._clock = clock
         self._paused = paused
@@ -129,6 +146,7 @@ class Worker:
         self._tell = tell
         self._ending = ending or Ending()
         self._beside = beside
+        self._hurry = hurry
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
         self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
@@ -146,7 +164,11 @@ class Worker:
         self._patiently.stop(timeout)
         self._queue.wake()
         if self._thread.ident is not None:
-            self._thread.join(timeout)
+            last = min(LAST_SECONDS, timeout / 2)
+            self._thread.join(timeout - last)
+            if self._thread.is_alive():
+                self._hurry()
+                self._thread.join(last)
         return not self._thread.is_alive()
 
     @property
@@ -157,17 +179,16 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self._queue.pause(self._paused())
-                turn = self._ending.turn(self._batch)
-                jobs = self._patiently(partial(self._queue.reserve, turn.jobs)) if turn.jobs else ()
-                self._ending.took(turn, len(jobs))
+                jobs = self._reserved()
                 if jobs:
                     self.counts["reserved"] += len(jobs)
                     for job in jobs:
                         self._tell(step(job, "reserved"))
+                    given_back = 0
                     try:
-                        self._work(jobs)
+                        given_back = self._work(jobs)
                     finally:
-                        self._ending.finished(len(jobs))
+                        self._ending.finished(len(jobs) - given_back, given_back=given_back)
                 else:
                     self._beside()
                     self._patiently(lambda: self._queue.wait(IDLE))
@@ -177,22 +198,71 @@ class Worker:
                 log.exception("the worker met a fault of its own", extra={"action": "worker_fault"})
                 self._stopping.wait(LONGEST_PAUSE)
 
-    def _work(self, jobs: Sequence[Job]) -> None:
+    def _reserved(self) -> Sequence[Job]:
+        """The next jobs, if there are any."""
+        turn = self._ending.turn(self._pace.jobs)
+        self._pace.begin()
+        jobs: Sequence[Job] = ()
+        try:
+            if turn.jobs:
+                jobs = self._patiently(partial(self._queue.reserve, turn.jobs))
+        except MemoryError:
+            self._pace.halve(turn.jobs)
+            raise
+        finally:
+            self._ending.took(turn, len(jobs))
+        return jobs
+
+    def _work(self, jobs: Sequence[Job]) -> int:
+        """Every job has come to its end; how many of them went back untried."""
         if self._stopping.is_set():
-            self._patiently(lambda: self._queue.give_back(jobs))
-            self.counts["given_back"] += len(jobs)
-            for job in jobs:
-                self._tell(step(job, "given_back"))
-            return
-        verdicts = [(job, self._exceeded(job)) for job in jobs]
-        begun = [job for job, error in verdicts if error is None]
-        self._settle([(job, Failed(error)) for job, error in verdicts if error is not None])
-        if begun:
-            self._settle(list(zip(begun, self._attempted(begun), strict=True)))
+            self._give_back(jobs)
+            return len(jobs)
+        known = [(job, self._known(job)) for job in jobs]
+        begun = [job for job, result in known if result is None]
+        self._settle([(job, result) for job, result in known if result is not None])
+        if not begun:
+            return 0
+        started = time.monotonic()
+        results = list(zip(begun, self._attempted(begun), strict=True))
+        untried = [job for job, result in results if isinstance(result, NotBegun)]
+        if any(isinstance(result, NotBegun) and result.lacks_memory for _, result in results):
+            log.warning(
+                "jobs are too large to be taken together", extra={"action": "memory", "jobs": len(jobs)}
+            )
+            self._pace.halve(len(begun))
+        else:
+            self._pace.took(len(begun) - len(untried), time.monotonic() - started)
+        self._settle([(job, result) for job, result in results if not isinstance(result, NotBegun)])
+        if untried:
+            self._give_back(untried)
+        return len(untried)
+
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        self._patiently(lambda: self._queue.give_back(jobs))
+        self.counts["given_back"] += len(jobs)
+        for job in jobs:
+            self._tell(step(job, "given_back"))
+
+    def _is_enough(self) -> bool:
+        return self._stopping.is_set() or self._pace.is_over
+
+    def _known(self, job: Job) -> Result | None:
+        """What the job comes to without an attempt, if that is known."""
+        if job.attempts > 1 and _has_name(job) and self._was_sent(job):
+            log.info("a job came again whose broadcasts had gone out", extra=_about(job, "job_repeated"))
+            return Nothing("its broadcasts went out at an earlier reservation", keeps_lock=True)
+        if not job.document:
+            return Failed(Unreadable("the payload is no JSON that PHP can read"))
+        error = self._exceeded(job)
+        return None if error is None else Failed(error)
+
+    def _was_sent(self, job: Job) -> bool:
+        return job.uuid in self._marks or self._patiently(lambda: self._queue.was_sent(job))
 
     def _attempted(self, jobs: Sequence[Job]) -> Sequence[Result]:
         try:
-            results = self._attempt(jobs)
+            results = self._attempt(jobs, self._is_enough)
             if len(results) == len(jobs):
                 return results
             error: Exception = RuntimeError(f"{len(results)} results for {len(jobs)} jobs")
@@ -209,6 +279,7 @@ class Worker:
 
     def _settle(self, results: Sequence[tuple[Job, Result]]) -> None:
         done: list[Job] = []
+        sent: list[Job] = []
         unlocked: list[Job] = []
         for job, result in results:
             match result:
@@ -234,9 +305,16 @@ class Worker:
                     log.debug("job delivered", extra=_about(job, "job_delivered"))
                     self._tell(step(job, "delivered"))
                     done.append(job)
+                    sent.append(job)
                     unlocked += [] if keeps_lock else [job]
+                case NotBegun():
+                    raise AssertionError("what was not begun is given back")
                 case _:
                     assert_never(result)
+        sent = [job for job in sent if _has_name(job)]
+        self._marks.add(job.uuid for job in sent)
+        if again := [job for job in sent if job.attempts > 1]:
+            self._patiently(lambda: self._queue.mark_sent(again))
         try:
             self._unlock(unlocked)
         except Exception:
@@ -249,6 +327,8 @@ class Worker:
                     "jobs took longer than retry_after: somebody else may have them too",
                     extra={"action": "job_fenced", "jobs": len(done) - deleted},
                 )
+                if sent:
+                    self._patiently(lambda: self._queue.mark_sent(sent))
 
     def _bury(self, job: Job, error: Exception) -> bool:
         """Whether the job is in failed_jobs, or nobody wants it kept; if not, it is released."""
@@ -294,6 +374,11 @@ class Worker:
                 " it may crash its worker, or take longer than retry_after"
             )
         return None
+
+
+def _has_name(job: Job) -> bool:
+    """Whether no other job is called like this one; two without a uuid may be equal."""
+    return "uuid" in job.document
 
 
 def _exception_text(error: Exception) -> str:

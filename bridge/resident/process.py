@@ -1,5 +1,9 @@
 """One PHP process that answers one question after another.
 
+It ends with bridge, whatever ends that: on Linux the kernel sees to it. So it is started by way of a few
+lines of Python (`_LEASH`), which then become PHP, and by one thread that lives as long as we do: the kernel
+watches the thread that started a process.
+
 It talks in frames (four bytes of length, big-endian, then JSON) over one end of a socket pair. What it
 prints is read beside that, so that it never blocks, and kept up to OUTPUT_KEPT bytes a question.
 """
@@ -14,15 +18,34 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 OUTPUT_KEPT = 64 * 1024  # bytes of what one question made the app print
 FRAME_LIMIT = 16 * 1024 * 1024  # bytes
 LOOK = 1.0  # seconds between looks whether a process still lives while it holds its socket open
 FAREWELL = 1.0  # seconds that an idle process has to end by itself
+
+# Gets bridge's process id and the command. What cannot be started is told as an app that does not boot is.
+_LEASH = """
+import ctypes, json, os, signal, struct, sys
+bridge, *command = sys.argv[1:]
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() == int(bridge):
+    try:
+        os.execv(command[0], command)
+    except OSError as error:
+        told = {"class": "OSError", "message": f"{command[0]}: {error.strerror}", "unavailable": True}
+        frame = json.dumps({"boot": told}).encode()
+        os.write(int(command[-1]), struct.pack(">I", len(frame)) + frame)
+"""
+_HAS_LEASH = sys.platform == "linux" and bool(sys.executable)
+_starts = ThreadPoolExecutor(1, thread_name_prefix="php-starts")
 
 Frame = Mapping[str, object]
 
@@ -45,16 +68,19 @@ class PhpProcess:
         """`command` gets the number of its descriptor as the last argument. Raises OSError."""
         self._socket, theirs = socket.socketpair()
         reading, writing = os.pipe()
+        leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid())] if _HAS_LEASH else []
+        start = partial(
+            subprocess.Popen,
+            [*leash, *command, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=writing,
+            pass_fds=[theirs.fileno()],
+            cwd=folder,
+            start_new_session=True,
+        )
         try:
-            self._process = subprocess.Popen(
-                [*command, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
-                pass_fds=[theirs.fileno()],
-                cwd=folder,
-                start_new_session=True,
-            )
+            self._process: subprocess.Popen[bytes] = _starts.submit(start).result()
         except BaseException:
             self._socket.close()
             os.close(reading)

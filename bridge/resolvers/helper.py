@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bridge.errors import Judged, Refused, Released, ServiceUnavailable, WouldFail
+from bridge.errors import Judged, NotTried, Refused, Released, ServiceUnavailable, WouldFail
 from bridge.laravel.broadcasting import Call
 from bridge.laravel.payload import BroadcastEvent
 from bridge.resident.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
@@ -177,7 +177,7 @@ class HelperRung:
     def _after(self, death: Died, event: BroadcastEvent, job: str) -> Exception:
         """What a job comes to that ended its process."""
         if self._resident.closed:
-            return ServiceUnavailable(f"the PHP helper was closed while it resolved {event.class_name}")
+            return NotTried(f"the PHP helper was closed while it resolved {event.class_name}")
         with self._deaths_lock:
             deaths = self._deaths.pop(job, 0) + 1
             self._deaths[job] = deaths

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from bridge.queues.database import DatabaseQueue
-from bridge.queues.queue import Queue
+from bridge.queues.queue import Job, Queue
 from bridge.queues.redis import RedisQueue
 from tests import services
 
@@ -89,6 +89,14 @@ def push(store: Store, count: int, queue: str = "default", delay: int = 0) -> li
     for payload in payloads:
         store.push(payload, queue, delay)
     return [uuid_of(payload) for payload in payloads]
+
+
+def drain(queue: Queue, limit: int = 10) -> list[Job]:
+    """All that can be reserved now, one portion after the other."""
+    found: list[Job] = []
+    while jobs := queue.reserve(limit):
+        found += jobs
+    return found
 
 
 def in_threads(store: Store, count: int, work: Callable[[Queue], list[str]]) -> list[str]:

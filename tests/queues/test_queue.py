@@ -8,7 +8,17 @@ import time
 import pytest
 
 from bridge.queues.queue import Job, Queue
-from tests.queues.stores import RETRY_AFTER, Store, broadcast, foreign, in_threads, push, uuid_of, uuids
+from tests.queues.stores import (
+    RETRY_AFTER,
+    Store,
+    broadcast,
+    drain,
+    foreign,
+    in_threads,
+    push,
+    uuid_of,
+    uuids,
+)
 
 
 def take(queue: Queue) -> Job:
@@ -120,7 +130,7 @@ def test_jobs_of_several_attempts_and_reservations_are_deleted_together(store: S
     (first,) = queue.reserve(1)
     queue.release(first, 0)
     store.clock.now += 1
-    jobs = queue.reserve(10)
+    jobs = drain(queue)
     assert sorted(job.attempts for job in jobs) == [1, 2]
     push(store, 1)
     store.clock.now += 1

@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 import bridge.queues.worker
-from bridge.errors import Refused, ServiceUnavailable
+from bridge.errors import NotTried, Refused, ServiceUnavailable
 from bridge.queues.failed import DatabaseFailedJobs
 from bridge.queues.queue import Job
-from bridge.queues.worker import Attempt, Delivered, Failed, Nothing, Result, Retry, Worker
+from bridge.queues.worker import Attempt, Delivered, Failed, NotBegun, Nothing, Result, Retry, Worker
 from tests import services
 from tests.queues.stores import RETRY_AFTER, SqlStore, broadcast, foreign, uuid_of
 
@@ -38,9 +38,9 @@ class Bench:
         paused: Callable[[], Collection[str]] = frozenset,
         unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
     ) -> Worker:
-        def noting(jobs: Sequence[Job]) -> Sequence[Result]:
+        def noting(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
             self.attempted += [job.uuid for job in jobs]
-            return attempt(jobs)
+            return attempt(jobs, is_enough)
 
         worker = Worker(
             self.store.queue(),
@@ -84,7 +84,7 @@ def eventually(true: Callable[[], object], limit: float = 60) -> None:
 
 
 def always(result: Result) -> Attempt:
-    return lambda jobs: [result] * len(jobs)
+    return lambda jobs, is_enough: [result] * len(jobs)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_one_bad_job_does_not_sink_its_batch(bench: Bench) -> None:
     bad = bench.push(displayName="Bad")
     good.append(bench.push())
 
-    def attempt(jobs: Sequence[Job]) -> Sequence[Result]:
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
         if any(job.display_name == "Bad" for job in jobs):
             raise KeyError("surprise")
         return [Delivered()] * len(jobs)
@@ -207,7 +207,7 @@ def test_stop_finishes_the_batch_at_hand(bench: Bench) -> None:
     bench.push()
     begun, finish = threading.Event(), threading.Event()
 
-    def attempt(jobs: Sequence[Job]) -> Sequence[Result]:
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
         begun.set()
         assert finish.wait(5)
         return [Delivered()] * len(jobs)
@@ -283,7 +283,7 @@ def test_no_payload_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) ->
     secret = json.dumps({**json.loads(secret), "note": "hunter2"}).encode()
     bench.store.push(secret)
 
-    def attempt(jobs: Sequence[Job]) -> Sequence[Result]:
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
         raise ValueError(jobs[0].payload)
 
     bench.start(attempt)
@@ -354,3 +354,113 @@ def test_a_fault_while_unlocking_does_not_bring_the_job_back(bench: Bench) -> No
     worker = bench.start(always(Delivered()), unlock=unlock)
     eventually(lambda: not bench.store.payloads())
     assert worker.counts["delivered"] == 1
+
+
+def test_a_job_whose_broadcasts_went_out_is_only_deleted_when_it_comes_again(bench: Bench) -> None:
+    uuid = bench.push()
+    late = threading.Event()
+
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        bench.store.clock.now += RETRY_AFTER  # it takes so long,
+        bench.store.queue().reserve(1)  # and another process that dies has it meanwhile
+        late.set()
+        return [Delivered()] * len(jobs)
+
+    worker = bench.start(attempt, tries=1)
+    assert late.wait(60)
+    eventually(lambda: worker.counts["fenced"] == 1)
+    bench.store.clock.now += RETRY_AFTER
+    eventually(lambda: not bench.store.payloads())
+    assert bench.attempted == [uuid]
+    assert not bench.failures()
+    assert (worker.counts["delivered"], worker.counts["nothing"]) == (1, 1)
+
+
+def test_a_failed_job_that_is_tried_anew_goes_out(bench: Bench) -> None:
+    uuid = bench.push()
+    results: list[Result] = [Failed(Refused("not yet")), Delivered()]
+    worker = bench.start(lambda jobs, is_enough: [results.pop(0)])
+    eventually(lambda: uuid in bench.failures())
+    bench.store.push(broadcast(uuid=uuid))
+    eventually(lambda: worker.counts["delivered"] == 1)
+
+
+def test_jobs_without_a_uuid_are_told_apart(bench: Bench) -> None:
+    """Two that are equal may both be meant."""
+    payload = json.loads(broadcast())
+    del payload["uuid"]
+    bench.store.push(json.dumps(payload).encode())
+    worker = bench.start(always(Delivered()))
+    eventually(lambda: worker.counts["delivered"] == 1)
+    assert worker.stop(60)
+    bench.store.push(json.dumps(payload).encode())
+    assert bench.store.queue().reserve(1)  # by somebody who dies
+    bench.store.clock.now += RETRY_AFTER
+    again = bench.start(always(Delivered()))
+    again._marks = worker._marks
+    eventually(lambda: again.counts["delivered"] == 1)
+
+
+def test_what_is_not_begun_in_time_goes_back_untried(bench: Bench) -> None:
+    pushed = [bench.push() for _ in range(5)]
+
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        return [Delivered(), *[NotBegun()] * (len(jobs) - 1)]
+
+    worker = bench.start(attempt, tries=1)
+    eventually(lambda: not bench.store.payloads())
+    assert (worker.counts["delivered"], worker.counts["given_back"]) == (5, 10)
+    assert set(bench.attempted) == set(pushed)
+    assert not bench.failures()
+
+
+def test_what_is_postponed_costs_no_try(bench: Bench) -> None:
+    bench.push()
+    results: list[Result] = [Retry(NotTried("the app is being changed"))] * 5 + [Delivered()]
+    worker = bench.start(lambda jobs, is_enough: [results.pop(0)], tries=1)
+    for number in range(1, 6):
+        eventually(lambda number=number: worker.counts["released"] == number)  # type: ignore[misc]
+        bench.store.clock.now += 3
+    eventually(lambda: worker.counts["delivered"] == 1)
+    assert not bench.failures()
+
+
+def test_where_memory_does_not_suffice_fewer_are_taken(bench: Bench) -> None:
+    for _ in range(8):
+        bench.push()
+    sizes: list[int] = []
+
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        sizes.append(len(jobs))
+        return [NotBegun(lacks_memory=True) if len(jobs) > 2 else Delivered()] * len(jobs)
+
+    worker = bench.start(attempt)
+    eventually(lambda: worker.counts["delivered"] == 8)
+    assert sizes[:3] == [8, 4, 2]
+    assert not bench.failures()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[:-20], lambda text: text + b"}", lambda text: b'{"a":' * 100_000 + text]
+)
+def test_a_broadcast_whose_json_is_damaged_goes_to_failed_jobs(
+    bench: Bench, damage: Callable[[bytes], bytes]
+) -> None:
+    damaged = damage(broadcast())
+    bench.store.push(damaged)
+    good = bench.push()
+    worker = bench.start(always(Delivered()))
+    eventually(lambda: not bench.store.payloads())
+    assert bench.attempted == [good]
+    (exception,) = bench.failures().values()
+    assert "is no JSON that PHP can read" in exception
+    assert worker.counts["failed"] == 1
+
+
+def test_a_number_too_long_for_python_is_read_as_php_does(bench: Bench) -> None:
+    text = broadcast()
+    bench.store.push(b'{"note":' + b"9" * 6000 + b"," + text[1:])
+    bench.start(always(Delivered()))
+    eventually(lambda: not bench.store.payloads())
+    assert bench.attempted == [uuid_of(text)]
+    assert not bench.failures()
