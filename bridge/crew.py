@@ -8,13 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bridge.jobs.lane import Lane
-from bridge.queues.calm import Calm
 from bridge.queues.ending import Ending
 from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Queue
 from bridge.queues.steps import TellRun
 from bridge.queues.worker import Worker
-from bridge.rooms import build_failed_jobs, build_lanes, build_queue, other_jobs
+from bridge.rooms import build_calm, build_failed_jobs, build_lanes, build_queue, other_jobs
 from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class Lanes:
             most=1 if settings.once else settings.max_jobs,
             when_empty=settings.once or settings.stop_when_empty,
         )
-        calm = Calm()
+        calm = build_calm(settings)
         return cls(
             build_lanes(settings, others, paused=paused, ending=ending, tell=tell, calm=calm),
             ending,
@@ -74,7 +73,7 @@ class Crew:
 
     def ready(self) -> dict[str, bool]:
         """For `/ready`. PHP that is down is told, but broadcasts go on."""
-        answers = self.worker.store_answers.is_set()
+        answers = self.worker.answers
         lanes = self.others.lanes
         runs = {"other_jobs": all(lane.down is None for lane in lanes)} if lanes else {}
         return {"ready": answers, "queue": answers, **runs}

@@ -225,7 +225,7 @@ class Instruments:
             "failed": tally.steps["failed"],
             "delivered": tally.steps["delivered"],
             "rungs": {rung or "none": count for rung, count in list(tally.rungs.items())},
-            "store": watched.worker.store_answers.is_set(),
+            "store": watched.worker.answers,
             "queues": {
                 name: [depth.pending, depth.delayed, depth.reserved]
                 for name, depth in self._chart.depths.items()
@@ -240,7 +240,7 @@ class Instruments:
             depths=self._chart.depths,
             looked_at=self._chart.looked_at,
             slow=len(node.slow),
-            answers=watched.worker.store_answers.is_set(),
+            answers=watched.worker.answers,
             helpers=watched.helpers(),
         )
 

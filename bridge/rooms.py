@@ -26,7 +26,7 @@ from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import FileStore, cache_store
 from bridge.laravel.config_file import env
 from bridge.laravel.connections import RedisConnection
-from bridge.laravel.database import engine, redis_client
+from bridge.laravel.database import QUEUE_TIMEOUT, engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
 from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.records import Records
@@ -277,7 +277,7 @@ def build_queue(
         )
     database = settings.laravel.database(facts.connection)
     return DatabaseQueue(
-        engine(database),
+        engine(database, timeout=QUEUE_TIMEOUT),
         queues=names,
         table=database.prefix + facts.table,
         retry_after=facts.retry_after,
@@ -286,6 +286,15 @@ def build_queue(
         interval=interval,
         calm=calm,
     )
+
+
+def build_calm(settings: Settings) -> Calm | None:
+    """What transactions of jobs and our own writes take turns by; None but on SQLite."""
+    facts = settings.queue_connection()
+    if facts.driver == "redis":
+        return None
+    database = settings.laravel.database(facts.connection)
+    return Calm(beside=Path(database.database).parent) if database.driver == "sqlite" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,7 +336,7 @@ def build_lanes(
     paused: Callable[[], Collection[str] | None],
     ending: Ending,
     tell: TellRun,
-    calm: Calm,
+    calm: Calm | None,
 ) -> list[Lane]:
     """The lanes that run other jobs; no process is started yet."""
     if jobs.takes is None:
@@ -349,7 +358,7 @@ def build_lanes(
         "queue": ",".join(settings.queue_names()),
         "options": options,
         "watch": settings.watch_code,
-        "lock": calm.path,
+        "lock": "" if calm is None else calm.path,
     }
     return [
         Lane(
@@ -376,7 +385,9 @@ def build_look(settings: Settings) -> Look:
         redis = _queue_redis(settings, facts.connection)
         return RedisLook(redis_client(redis), queues=names, prefix=redis.prefix)
     database = settings.laravel.database(facts.connection)
-    return DatabaseLook(engine(database), queues=names, table=database.prefix + facts.table)
+    return DatabaseLook(
+        engine(database, timeout=QUEUE_TIMEOUT), queues=names, table=database.prefix + facts.table
+    )
 
 
 def build_push(settings: Settings, connection: str) -> Push:
@@ -386,7 +397,7 @@ def build_push(settings: Settings, connection: str) -> Push:
         redis = _queue_redis(settings, facts.connection)
         return RedisPush(redis_client(redis), prefix=redis.prefix)
     database = settings.laravel.database(facts.connection)
-    return DatabasePush(engine(database), table=database.prefix + facts.table)
+    return DatabasePush(engine(database, timeout=QUEUE_TIMEOUT), table=database.prefix + facts.table)
 
 
 def refresher(laravel: LaravelApp) -> Refresh:
@@ -450,7 +461,7 @@ def failed_jobs(laravel: LaravelApp) -> FailedJobs:
         case "database" | "database-uuids":
             database = laravel.database(facts.connection)
             return DatabaseFailedJobs(
-                engine(database),
+                engine(database, timeout=QUEUE_TIMEOUT),
                 timezone=laravel.timezone,
                 table=database.prefix + facts.table,
                 with_uuid=facts.driver == "database-uuids",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
 
-from bridge.cli.logs import FORMATTERS, LONGEST
+from bridge.cli.logs import FORMATTERS, LONGEST, Unhurried
 from bridge.errors import ServiceUnavailable
 from bridge.pusher.signatures import sign, subscription_text
 from tests.dashboard.serving import PASSWORD, PATIENCE, Served, serving, until
@@ -198,3 +200,47 @@ def test_the_log_of_a_run_is_json_with_the_job_throughout(told: list[str]) -> No
 def test_no_secret_and_no_data_of_an_event_are_in_it(told: list[str]) -> None:
     text, _, _, *canaries = told
     assert [canary for canary in canaries if canary in text] == []
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up_and_tells_what_was_dropped() -> None:
+    reading, writing = os.pipe()
+    handler = Unhurried(writing, most=10)
+    handler.setFormatter(FORMATTERS["json"]())
+    log = logging.Logger("full")
+    log.addHandler(handler)
+    line = "x" * 1000
+    for _ in range(200):  # a pipe takes 64 KiB
+        log.warning("%s", line)
+    handler.finish(within=0.05)
+    read: list[bytes] = []
+
+    def read_all() -> None:
+        with open(reading, "rb") as lines:
+            read.extend(lines)
+
+    reader = threading.Thread(target=read_all, daemon=True)
+    reader.start()
+    handler.finish(within=60)
+    log.warning("the last")
+    handler.finish(within=60)
+    os.close(writing)
+    reader.join(60)
+    entries = [json.loads(entry) for entry in read]
+    messages = [entry["message"] for entry in entries]
+    dropped = sum(entry["lines"] for entry in entries if entry["action"] == "log_dropped")
+    assert dropped > 0
+    assert messages.count(line) + dropped == 200
+    assert messages[-1] == "the last"
+
+
+def test_what_was_logged_is_written_before_the_end() -> None:
+    reading, writing = os.pipe()
+    handler = Unhurried(writing)
+    log = logging.Logger("end")
+    log.addHandler(handler)
+    for number in range(100):
+        log.warning("%d", number)
+    handler.finish(within=60)
+    os.close(writing)
+    with open(reading) as lines:
+        assert lines.read().split() == [str(number) for number in range(100)]

@@ -4,12 +4,20 @@ A line tells one thing: a fixed message, then what varies. Texts from outside (e
 cut, and characters that would move the cursor or turn the writing around are escaped. Errors that are not
 ours are told by their class and place alone, since their messages may quote what a job or a request held. Of
 the libraries below us nothing is told that is no warning.
+
+Nobody waits for whoever reads the lines: a thread writes them, and those that it cannot get rid of are
+dropped and counted.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import io
 import json
 import logging
+import os
+import queue
 import sys
 import threading
 import traceback
@@ -21,6 +29,8 @@ from bridge.cli.plain import json_line, plain
 from bridge.errors import BridgeError
 
 LONGEST = 2_000  # characters of one text
+WAITING = 10_000  # lines that are not written yet
+LAST_LINES = 1.0  # seconds at the end to write them
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "action", "taskName"}
 
@@ -99,15 +109,74 @@ def _told(error: BaseException, told: set[int]) -> Iterator[str]:
             yield from _told(one, told)
 
 
+class Unhurried(logging.Handler):
+    """Lines go to a file descriptor, in a thread of its own.
+
+    most  lines that wait to be written; those beyond are dropped, and a line says how many
+    """
+
+    def __init__(self, descriptor: int, most: int = WAITING) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._lines: queue.Queue[str] = queue.Queue(most)
+        self._dropped = 0
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            return self.handleError(record)
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    def finish(self, within: float = LAST_LINES) -> None:
+        """What was logged is written, as far as that can be done `within` seconds."""
+        ended = threading.Thread(target=self._lines.join, daemon=True)
+        ended.start()
+        ended.join(within)
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            self._put(line)
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                about = {"action": "log_dropped", "lines": dropped}
+                record = logging.makeLogRecord({"name": __name__, "msg": "log lines were dropped", **about})
+                record.levelno, record.levelname = logging.WARNING, "WARNING"
+                self._put(self.format(record))
+            self._lines.task_done()
+
+    def _put(self, line: str) -> None:
+        rest = memoryview(f"{line}\n".encode("utf-8", "backslashreplace"))
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+
+def _handler() -> logging.Handler:
+    try:
+        handler = Unhurried(sys.stderr.fileno())
+    except (io.UnsupportedOperation, AttributeError):  # it is no file
+        return logging.StreamHandler()
+    atexit.register(handler.finish)
+    return handler
+
+
 def start_logging(level: str, form: str = "text") -> None:
     """From now on lines of this level and above are on standard error; `form` is `text` or `json`.
 
     Libraries tell warnings and worse. An error that nobody caught is a line, too."""
-    handler = logging.StreamHandler()
+    handler = _handler()
     handler.setFormatter(FORMATTERS[form]())
     ours = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(ours, logging.WARNING), handlers=[handler])
     logging.getLogger("bridge").setLevel(ours)
+    # a look that takes longer than until the next one is none to warn of; what goes wrong in it is an error
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     sys.excepthook = _uncaught
     threading.excepthook = lambda given: _uncaught(
         given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback

@@ -219,7 +219,8 @@ final class Work
     /** Bridge does not write into the SQLite file of the queue meanwhile, if it does not take too long. */
     private function lock(): void
     {
-        $this->lock = $this->lock ?: @fopen($this->settings['lock'], 're');
+        $file = $this->settings['lock'];
+        $this->lock = $this->lock ?: ($file === '' ? null : @fopen($file, 're'));
         $tries = 1000; // of a millisecond each, as in calm.py
 
         while ($this->lock && ! flock($this->lock, LOCK_EX | LOCK_NB) && $tries-- > 0) {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import ssl
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,17 +23,21 @@ from bridge.laravel.connections import DatabaseConnection, RedisConnection
 
 CONNECT_TIMEOUT = 5  # seconds until a server must have let us in
 STATEMENT_TIMEOUT = 30  # seconds until an answer must have come
+QUEUE_TIMEOUT = 8  # the same for the queue, whose statements are short
+MARGIN = 1.0  # seconds that the server has longer to say itself that a statement took too long
 POOL_SIZE = 4  # connections kept; as many again in a rush
 
 
-def engine(facts: DatabaseConnection) -> sa.Engine:
+def engine(facts: DatabaseConnection, *, timeout: int = STATEMENT_TIMEOUT) -> sa.Engine:
     """An engine on the app's database; nothing is connected yet. The caller disposes of it.
+
+    `timeout`: seconds until an answer must have come, also where the connection has fallen silent.
 
     Raises ConfigurationError if an SQLite file is missing: it is never created. The session is as the
     server gives it but for the limits above and its time zone, if the app names one. The password shows in no
     repr or message.
     """
-    url, arguments, prepare = _DIALECTS[facts.driver](facts)
+    url, arguments, prepare = _DIALECTS[facts.driver](facts, timeout)
     made = sa.create_engine(
         url,
         pool_size=POOL_SIZE,
@@ -42,10 +48,51 @@ def engine(facts: DatabaseConnection) -> sa.Engine:
     )
     if prepare:
         event.listen(made, "connect", prepare)
+    if made.dialect.driver == "psycopg":
+        event.listen(made, "do_connect", partial(_connect_postgres, timeout + MARGIN))
     return made
 
 
-def redis_client(facts: RedisConnection, *, socket_timeout: float = 10.0) -> redis.Redis:
+class _Answering(psycopg.Connection[Any]):
+    """Waits for no answer longer than `patience` seconds; libpq alone waits for ever."""
+
+    patience: float
+
+    def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
+        try:
+            return super().wait(_bounded(gen, self.patience), *arguments, **named)
+        except _Silence:
+            self.close()  # what comes later on it is no answer to anything
+            raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from None
+
+
+class _Silence(Exception):
+    pass
+
+
+def _bounded(gen: Any, seconds: float) -> Generator[Any, Any, Any]:
+    """psycopg's generator of one exchange with the server, ended by _Silence when its time is up."""
+    until = time.monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > until:
+                raise _Silence
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        return end.value
+
+
+def _connect_postgres(
+    patience: float, dialect: Any, record: Any, arguments: Any, named: Any
+) -> psycopg.Connection[Any]:
+    connection = _Answering.connect(*arguments, **named)
+    connection.patience = patience
+    return connection
+
+
+def redis_client(facts: RedisConnection, *, socket_timeout: float = 8.0) -> redis.Redis:
     """A client on the app's Redis, answering in bytes; nothing is connected yet. The caller closes it.
 
     `socket_timeout` in seconds must exceed the longest blocking command. Keys are not prefixed by it.
@@ -106,12 +153,12 @@ _Prepare = Callable[[Any, Any], None]
 _Dialect = tuple[sa.URL, dict[str, Any], _Prepare | None]
 
 
-def _mysql(facts: DatabaseConnection) -> _Dialect:
+def _mysql(facts: DatabaseConnection, timeout: int) -> _Dialect:
     arguments: dict[str, Any] = {
         "charset": facts.charset or "utf8mb4",
         "connect_timeout": CONNECT_TIMEOUT,
-        "read_timeout": STATEMENT_TIMEOUT,
-        "write_timeout": STATEMENT_TIMEOUT,
+        "read_timeout": timeout,
+        "write_timeout": timeout,
     }
     if facts.timezone:
         arguments["init_command"] = f"set time_zone = '{pymysql.converters.escape_string(facts.timezone)}'"
@@ -122,10 +169,10 @@ def _mysql(facts: DatabaseConnection) -> _Dialect:
     return _url("mysql+pymysql", facts), {"connect_args": arguments}, None
 
 
-def _postgres(facts: DatabaseConnection) -> _Dialect:
+def _postgres(facts: DatabaseConnection, timeout: int) -> _Dialect:
     def prepare(connection: Any, record: Any) -> None:
         """Set by hand: a pooler before the server refuses them among the start-up options."""
-        settings = {"statement_timeout": f"{STATEMENT_TIMEOUT}s"}
+        settings = {"statement_timeout": f"{timeout}s"}
         if facts.search_path:
             settings["search_path"] = ", ".join(
                 '"' + one.replace('"', '""') + '"' for one in facts.search_path
@@ -138,11 +185,19 @@ def _postgres(facts: DatabaseConnection) -> _Dialect:
                 cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
         connection.autocommit = autocommit
 
-    arguments = {"connect_timeout": CONNECT_TIMEOUT, "prepare_threshold": None, **facts.ssl}
+    arguments = {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "prepare_threshold": None,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 9_000,  # milliseconds
+        **facts.ssl,
+    }
     return _url("postgresql+psycopg", facts), {"connect_args": arguments}, prepare
 
 
-def _sqlite(facts: DatabaseConnection) -> _Dialect:
+def _sqlite(facts: DatabaseConnection, timeout: int) -> _Dialect:
     if facts.database == ":memory:":
         raise ConfigurationError(
             f"database.connections.{facts.name}.database",
@@ -165,7 +220,7 @@ def _sqlite(facts: DatabaseConnection) -> _Dialect:
     return sa.URL.create("sqlite", database=str(path)), {"creator": connect, "poolclass": sa.QueuePool}, None
 
 
-_DIALECTS: dict[str, Callable[[DatabaseConnection], _Dialect]] = {
+_DIALECTS: dict[str, Callable[[DatabaseConnection, int], _Dialect]] = {
     "mysql": _mysql,
     "mariadb": _mysql,
     "pgsql": _postgres,

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import tempfile
 import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 LONGEST = 1.0  # seconds until a write goes on without the lock; in worker.php as well
 STEP = 0.001  # seconds between two tries
@@ -25,14 +28,21 @@ class Calm:
     """One for all drivers of a queue. Any thread may use it.
 
     longest  seconds that a write waits
-    path     the file that is locked, by flock(2); gone with this object
+    beside   a folder for the file where there is none for temporary ones: the database's own can be written
+    path     the file that is locked, by flock(2); gone with this object. Empty where there can be none: then
+             nobody takes turns
     """
 
-    def __init__(self, longest: float = LONGEST) -> None:
+    def __init__(self, longest: float = LONGEST, *, beside: Path | None = None) -> None:
         self._longest = longest
-        number, self.path = tempfile.mkstemp(prefix="bridge-", suffix=".lock")
-        os.close(number)
-        weakref.finalize(self, Path(self.path).unlink, missing_ok=True)
+        self.path = ""
+        for folder in (None, beside):
+            with contextlib.suppress(OSError):
+                number, self.path = tempfile.mkstemp(prefix="bridge-", suffix=".lock", dir=folder)
+                os.close(number)
+                weakref.finalize(self, Path(self.path).unlink, missing_ok=True)
+                return
+        log.warning("no lock file can be made: transactions of jobs may fail", extra={"action": "calm"})
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:

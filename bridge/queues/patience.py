@@ -12,6 +12,7 @@ from typing import TypeVar
 from bridge.errors import ServiceUnavailable
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries of a store that does not answer
+SILENT = 3.0  # seconds without an answer after which a store counts as one that does not
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,12 @@ class Patience:
         self._deadline = float("inf")  # monotonic; when a stop must have ended
         self.stopping = threading.Event()
         self.store_answers = threading.Event()  # set while the store does
+        self._asked_at = float("inf")  # monotonic; when the answer that is awaited was asked for
+
+    @property
+    def answers(self) -> bool:
+        """Whether the store does, as far as can be told now: none is awaited for long. Any thread may ask."""
+        return self.store_answers.is_set() and time.monotonic() - self._asked_at < SILENT
 
     def stop(self, timeout: float) -> None:
         """Pauses become short, and from `timeout` seconds on nothing is waited for."""
@@ -43,6 +50,7 @@ class Patience:
         """What `work` returns, as soon as the store answers. OutOfTime when a stop cannot wait for it."""
         pause, lost_at = FIRST_PAUSE, None
         while True:
+            self._asked_at = time.monotonic()
             try:
                 value = work()
                 break
@@ -54,6 +62,8 @@ class Patience:
                     log.warning(
                         "the queue does not answer", extra={"action": "store_lost", "why": str(error)}
                     )
+            finally:
+                self._asked_at = float("inf")
             if time.monotonic() + pause > self._deadline:
                 raise OutOfTime
             if self.stopping.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - workers shall not come together

@@ -172,6 +172,11 @@ class Worker:
         return not self._thread.is_alive()
 
     @property
+    def answers(self) -> bool:
+        """Whether the queue's store answers, as far as can be told now."""
+        return self._patiently.answers
+
+    @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 

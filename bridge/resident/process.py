@@ -23,7 +23,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 OUTPUT_KEPT = 64 * 1024  # bytes of what one question made the app print
@@ -69,18 +68,20 @@ class PhpProcess:
         self._socket, theirs = socket.socketpair()
         reading, writing = os.pipe()
         leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid())] if _HAS_LEASH else []
-        start = partial(
-            subprocess.Popen,
-            [*leash, *command, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=writing,
-            stderr=writing,
-            pass_fds=[theirs.fileno()],
-            cwd=folder,
-            start_new_session=True,
-        )
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [*leash, *command, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                pass_fds=[theirs.fileno()],
+                cwd=folder,
+                start_new_session=True,
+            )
+
         try:
-            self._process: subprocess.Popen[bytes] = _starts.submit(start).result()
+            self._process = _starts.submit(start).result()
         except BaseException:
             self._socket.close()
             os.close(reading)

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.queues.marks import KEPT, MOST, Marks
 from bridge.queues.portion import MOST_BYTES, Pace, Portion
-from tests.queues.stores import RETRY_AFTER, Clock, SqlStore, Store, broadcast, drain, foreign, push, uuids
+from tests.queues.stores import RETRY_AFTER, Clock, Store, broadcast, drain, foreign, push, uuids
 
 
 @pytest.mark.parametrize("size", [1 << 17, 1 << 19])
@@ -149,13 +149,3 @@ def test_marks_are_forgotten_after_their_time_and_beyond_their_number() -> None:
     marks.add(map(str, range(MOST)))
     assert "b" not in marks
     assert str(MOST - 1) in marks
-
-
-def test_a_row_that_large_and_long_known_as_foreign_is_not_read_again(sqlite_store: SqlStore) -> None:
-    sqlite_store.push(foreign(note="Illuminate BroadcastEvent " + "x" * (1 << 19)))
-    queue = sqlite_store.queue()
-    assert not queue.reserve(1)
-    read = []
-    queue._candidate = lambda *row: read.append(row)  # type: ignore[method-assign, assignment, return-value, func-returns-value]
-    assert not queue.reserve(1)
-    assert not read

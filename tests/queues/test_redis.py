@@ -345,7 +345,7 @@ def test_another_process_knows_what_was_sent(redis_store: RedisStore) -> None:
 
 def test_where_marks_are_not_allowed_the_queue_goes_on(redis_store: RedisStore) -> None:
     push(redis_store, 1)
-    redis_store.client.execute_command(
+    redis_store.client.execute_command(  # type: ignore[no-untyped-call]
         "ACL", "SETUSER", "plain", "on", ">secret", "~*", "+@all", "-set", "-exists"
     )
     client = redis.Redis(

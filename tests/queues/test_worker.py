@@ -416,7 +416,7 @@ def test_what_is_not_begun_in_time_goes_back_untried(bench: Bench) -> None:
 
 def test_what_is_postponed_costs_no_try(bench: Bench) -> None:
     bench.push()
-    results: list[Result] = [Retry(NotTried("the app is being changed"))] * 5 + [Delivered()]
+    results: list[Result] = [*[Retry(NotTried("the app is being changed"))] * 5, Delivered()]
     worker = bench.start(lambda jobs, is_enough: [results.pop(0)], tries=1)
     for number in range(1, 6):
         eventually(lambda number=number: worker.counts["released"] == number)  # type: ignore[misc]
