@@ -23,7 +23,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.laravel.broadcasting import Call
 from bridge.queues.queue import Job
-from bridge.queues.worker import Delivered, Failed, Nothing, Result, Retry
+from bridge.queues.worker import Delivered, Failed, NotBegun, Nothing, Result, Retry
 from bridge.resolvers.resolution import Resolution
 from bridge.rooms import Destination
 from tests import services
@@ -60,12 +60,12 @@ class Batch:
         self.fails = fails
         self.attempt = Attempt(one_by_one(self._resolve), TO, self._publish)
 
-    def results(self) -> Sequence[Result]:
+    def results(self, is_enough: Callable[[], bool] = lambda: False) -> Sequence[Result]:
         jobs = [
             Job(queue="default", payload=b"{}", document={"at": at}, attempts=1, receipt=None)
             for at in range(len(self.outcomes))
         ]
-        return self.attempt(jobs)
+        return self.attempt(jobs, is_enough)
 
     def _resolve(self, document: Mapping[str, object]) -> Resolution:
         at = document["at"]
@@ -269,3 +269,22 @@ def test_a_second_sigterm_does_not_wait(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=60) in (0, -signal.SIGTERM)
+
+
+def test_what_is_not_begun_when_it_is_enough_is_said_to_be_so() -> None:
+    batch = Batch(sends(call(1)), sends(call(2)), sends(call(3)))
+    answers = iter([False, True, True])
+    assert batch.results(lambda: next(answers)) == [Delivered(), Delivered(), NotBegun()]
+    assert [one.channels for calls in batch.published for one in calls] == [("c1",), ("c2",)]
+
+
+def test_the_first_is_begun_whatever_the_time() -> None:
+    batch = Batch(sends(call(1)), sends(call(2)))
+    assert batch.results(lambda: True) == [Delivered(), NotBegun()]
+
+
+def test_what_lacks_memory_beside_others_is_not_begun_and_alone_it_fails() -> None:
+    batch = Batch(sends(call(1)), MemoryError(), sends(call(2)))
+    assert batch.results() == [Delivered(), NotBegun(lacks_memory=True), Delivered()]
+    [alone] = Batch(MemoryError()).results()
+    assert isinstance(alone, Failed)

@@ -176,7 +176,7 @@ def start_logging(level: str, form: str = "text") -> None:
     logging.basicConfig(level=max(ours, logging.WARNING), handlers=[handler])
     logging.getLogger("bridge").setLevel(ours)
     # a look that takes longer than until the next one is none to warn of; what goes wrong in it is an error
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     sys.excepthook = _uncaught
     threading.excepthook = lambda given: _uncaught(
         given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
