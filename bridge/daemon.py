@@ -255,6 +255,7 @@ class Daemon:
             routes=[*self.routes, *instruments.routes(watched)],
             ready=crew.ready,
             certificate=certificate,
+            path_prefix=self.settings.path_prefix,
             request_timeout=self.settings.request_timeout,
         )
         webhooks = Webhooks()

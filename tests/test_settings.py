@@ -103,7 +103,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         "create_statistics_table": True, "metrics_addresses": ["10.0.0.1"], "log_format": "json",
         "dashboard_origins": ["https://a.example"], "other_jobs": ["mails", "App\\Jobs\\Tidy"],
         "sleep": 0.5, "rest": 0.5, "max_time": 1.5, "once": True, "stop_when_empty": True,
-        "watch_code": False,
+        "watch_code": False, "path_prefix": "/ws",
     }  # fmt: skip
     texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary",
              "dashboard_password", "dashboard_link_secret", "metrics_token", "name")  # fmt: skip
@@ -130,7 +130,9 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
      ("tries", "-1"), ("tries", "²"), ("backoff", "-1"), ("backoff", "nan"), ("log_level", "loud"),
      ("queue", "a,,b"), ("timezone", "Europe"), ("timezone", "Mars/Base"), ("laravel_version", "new"),
      ("batch_size", "1001"), ("backoff", "inf"), ("trusted_proxies", "10.0.0.1/8"),
-     ("trusted_proxies", "proxy.example")],
+     ("trusted_proxies", "proxy.example"), ("path_prefix", "ws?x"), ("path_prefix", "/a//b"),
+     ("allowed_origins", "https://example.com/page"), ("allowed_origins", "a.example,^b"),
+     ("allowed_origins", "http:/a.example")],
 )  # fmt: skip
 def test_a_wrong_value_names_the_setting_its_place_and_the_mend(read: Load, name: str, wrong: str) -> None:
     variable = f"BRIDGE_{name.upper()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from bridge.errors import ProtocolError
@@ -12,8 +11,6 @@ from bridge.pusher.app import App
 PROTOCOLS = ("4", "5", "6", "7")
 """Served alike: what came with 5 to 7 (pings, close codes alone, `activity_timeout`) harms no client."""
 
-_VERSION = re.compile(r"[0-9A-Za-z][-+.\w]{0,63}", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
@@ -21,7 +18,6 @@ class Arrival:
 
     key        from the path; None when the path is not `/app/{key}`
     protocol   of the query, None when it is not there
-    version    of the client library, likewise
     origin     of the page; None: the client is no browser
     address    of the client, as far as proxies may be believed; for limits and logs
     is_secure  whether it came over TLS, to us or to a proxy that is believed
@@ -29,7 +25,6 @@ class Arrival:
 
     key: str | None
     protocol: str | None = None
-    version: str | None = None
     origin: str | None = None
     address: str = ""
     is_secure: bool = False
@@ -47,8 +42,6 @@ def check(arrival: Arrival, app: App | None, connections: int, from_address: int
         raise _closing(codes.NO_PROTOCOL, "the query's protocol is empty")
     if arrival.protocol is not None and arrival.protocol not in PROTOCOLS:
         raise _closing(codes.UNSUPPORTED_PROTOCOL, f"protocol is none of {', '.join(PROTOCOLS)}")
-    if arrival.version is not None and not _VERSION.fullmatch(arrival.version):
-        raise _closing(codes.BAD_VERSION, "the query's version is not readable")
     if app is None:
         raise _closing(codes.UNKNOWN_APP, "no app has this key: check PUSHER_APP_KEY")
     if not app.enabled:

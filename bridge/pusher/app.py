@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+
+from bridge.pusher import origins
 
 LEAST_MESSAGE = 65_536
 """Bytes that a client's message may have in any case."""
@@ -27,7 +28,7 @@ class Limits:
     event_bytes: int = _limit(10_240, "Bytes of the data of one event.")
     channels_per_event: int = _limit(100, "Channels of one event.")
     events_per_batch: int = _limit(10, "Events of one batch of the HTTP API.")
-    request_bytes: int = _limit(256_000, "Bytes of a request to the HTTP API.")
+    request_bytes: int = _limit(256_000, "Bytes of a request to the HTTP API; one event always fits.")
     members: int = _limit(100, "Members of a presence channel.")
     member_bytes: int = _limit(1_024, "Bytes of what a member shows of itself.")
     user_id_length: int = _limit(128, "Characters of a user's id.")
@@ -48,6 +49,11 @@ class Limits:
         """Of one message of a client: room for the largest client event, its quotes escaped."""
         return max(LEAST_MESSAGE, 2 * self.event_bytes + 4_096)
 
+    @property
+    def body_bytes(self) -> int:
+        """Of one request: room for the largest event, its quotes escaped, and its channels."""
+        return max(self.request_bytes, 2 * self.event_bytes + 65_536)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
@@ -55,8 +61,8 @@ class App:
 
     previous_secrets  still believed in signatures, never used to sign: for changing the secret
     client_events     whether clients may send `client-` events to each other
-    allowed_origins   `example.com`, `*.example.com`, `https://example.com:8443`, `*`; none: every origin.
-                      A request without an Origin header does not come from a browser and passes
+    allowed_origins   rules of `pusher.origins`, all readable; none: every origin. A request without an
+                      Origin header does not come from a browser and passes
     tls_only          plain connections are closed with 4000, which makes clients come back over TLS
     max_connections   at once on this node, None: as many as the node takes
     subscription_count  whether subscribers are told how many they are (not on presence channels)
@@ -86,20 +92,4 @@ class App:
 
     def allows_origin(self, origin: str | None) -> bool:
         """Whether a browser page of this origin may connect."""
-        if origin is None or not self.allowed_origins:
-            return True
-        try:
-            host = urlsplit(origin.lower()).hostname or ""
-        except ValueError:
-            return False
-        return any(_matches(rule.lower(), origin.lower(), host) for rule in self.allowed_origins)
-
-
-def _matches(rule: str, origin: str, host: str) -> bool:
-    if rule == "*":
-        return True
-    if "://" in rule:
-        return origin == rule.rstrip("/")
-    if rule.startswith("*."):
-        return host.endswith(rule[1:]) and len(host) > len(rule) - 1
-    return bool(host) and host == rule
+        return origin is None or not self.allowed_origins or origins.allows(self.allowed_origins, origin)

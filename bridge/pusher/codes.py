@@ -1,5 +1,7 @@
 """The codes of the Pusher protocol: as the close code of a WebSocket, or in a `pusher:error` message.
 
+4006, for a version that cannot be read, is not sent: whatever a client calls its version, it is let in.
+
 What pusher-js does when a connection is closed with one: after 4000-4099 it never comes back, after 4200-4299
 at once, after 4100-4199 and anything below 4000 in a second. As a message, a code changes nothing for it.
 Source: Pusher channels documentation, "Protocol", error codes; pusher-js 8.6 `protocol.ts`.
@@ -10,7 +12,6 @@ UNKNOWN_APP = 4001
 APP_DISABLED = 4003
 OVER_QUOTA = 4004
 UNKNOWN_PATH = 4005
-BAD_VERSION = 4006
 UNSUPPORTED_PROTOCOL = 4007
 NO_PROTOCOL = 4008
 UNAUTHORIZED = 4009

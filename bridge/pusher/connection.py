@@ -29,7 +29,8 @@ from bridge.pusher.outcome import Close, Delivery, Outcome, S
 
 _NOTHING: Outcome[Any] = Outcome()
 _PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
-_PING: Outcome[Any] = Outcome(replies=(messages.PING,))
+# Both kinds: Pusher's SDK for iOS never answers the message, its WebSocket library always answers the frame.
+_PING: Outcome[Any] = Outcome(replies=(messages.PING,), ping=True)
 
 
 class Connection(Generic[S]):
@@ -46,6 +47,7 @@ class Connection(Generic[S]):
         "_idle_at",
         "_pinged_at",
         "_second",
+        "_settled_at",
         "channels",
         "hub",
         "seen",
@@ -65,6 +67,7 @@ class Connection(Generic[S]):
         self.seen = now
         self._pinged_at: float | None = None  # and nothing has come since
         self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
+        self._settled_at = 0.0  # when its changes of subscriptions would be, likewise
         self._second = 0.0  # the second in which client events are being counted
         self._events = 0
 
@@ -88,7 +91,7 @@ class Connection(Generic[S]):
                 case Pong():
                     return _NOTHING
                 case Unsubscribe():
-                    return self._unsubscribe(message)
+                    return self._unsubscribe(message, now)
                 case Signin():
                     return self._sign_in(message)
                 case _:
@@ -108,8 +111,18 @@ class Connection(Generic[S]):
         if self._idle_at - now > limits.messages_burst / limits.messages_per_second:
             raise ProtocolError(OVER_CAPACITY, "messages come too fast", close=True)
 
+    def _count_move(self, now: float) -> None:
+        """The message has changed a subscription: it counts among those, for a page that opens or closes
+        brings as many at once as there may be. Raises ProtocolError 4100 when it goes on like that."""
+        limits = self.hub.app.limits
+        self._idle_at -= 1 / limits.messages_per_second
+        self._settled_at = max(self._settled_at, now) + 1 / limits.messages_per_second
+        at_once = max(2 * limits.subscriptions, limits.messages_burst)
+        if self._settled_at - now > at_once / limits.messages_per_second:
+            raise ProtocolError(OVER_CAPACITY, "subscriptions change too fast", close=True)
+
     def check(self, now: float) -> Outcome[S]:
-        """A ping when the client has been silent, 4201 when it stays so. To be called every second or so.
+        """Pings when the client has been silent, 4201 when it stays so. To be called every second or so.
 
         However late the call comes: nobody is closed who has not had `pong_timeout` seconds since a ping.
         """
@@ -139,9 +152,7 @@ class Connection(Generic[S]):
         kind = kind_of(name)
         member: Member | None = None
         if kind.needs_auth:
-            text = signatures.subscription_text(
-                self.socket_id, name, message.channel_data if kind.has_members else None
-            )
+            text = signatures.subscription_text(self.socket_id, name, message.channel_data)
             if not signatures.verify(self.hub.app, message.auth, text):
                 return self._refused(name, "AuthError", 401, "the signature is not valid")
         if kind.has_members:
@@ -156,15 +167,16 @@ class Connection(Generic[S]):
             return self._refused(name, "LimitReached", 403, "too many subscriptions")
         if member and channel and member.user_id not in channel.members and channel.is_full(limits.members):
             return self._refused(name, "LimitReached", 403, "the channel has too many members")
-        self._idle_at -= 1 / limits.messages_per_second  # not counted: a reconnect brings many at once
+        self._count_move(now)
         outcome = self.hub.subscribe(self.socket_id, self.socket, name, kind, member, now)
         self.channels += (self.hub.channels[name].name,)  # the hub's own string: one for all
         return outcome
 
-    def _unsubscribe(self, message: Unsubscribe) -> Outcome[S]:
+    def _unsubscribe(self, message: Unsubscribe, now: float) -> Outcome[S]:
         name = message.channel
         if name not in self.channels:
             return _NOTHING
+        self._count_move(now)
         self.channels = tuple(channel for channel in self.channels if channel != name)
         return self.hub.unsubscribe(self.socket_id, self.socket, name)
 
@@ -241,7 +253,7 @@ class Connection(Generic[S]):
         if "user_info" not in data:
             return Member(user_id=user_id, info=None)
         info = messages.to_json(data["user_info"])
-        if len(info) > limits.member_bytes:
+        if messages.json_size(data["user_info"], info) > limits.member_bytes:
             raise ProtocolError(MALFORMED, "channel_data.user_info is too long")
         return Member(user_id=user_id, info=info)
 

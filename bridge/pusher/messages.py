@@ -43,7 +43,7 @@ class Signin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientEvent:
-    """`data` is JSON text; `size` its length in bytes, or that of the string inside when it is one."""
+    """`data` is JSON text; `size` its bytes of UTF-8, or those of the string inside when it is one."""
 
     name: str
     channel: str
@@ -90,6 +90,15 @@ def to_json(value: Any) -> str:
         return _ENCODER.encode(value)
     except (ValueError, RecursionError):
         raise ProtocolError(MALFORMED, "data holds a number that JSON cannot carry") from None
+
+
+def utf8_size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def json_size(value: Any, text: str) -> int:
+    """Bytes of the value as JSON in UTF-8, given its ASCII text: escapes make nothing longer than it is."""
+    return len(text) if "\\u" not in text else utf8_size(_UTF8_ENCODER.encode(value))
 
 
 # Server to client -------------------------------------------------------------------------------------
@@ -149,7 +158,7 @@ def member_removed(channel: str, user_id: str) -> str:
 
 
 def cache_miss(channel: str) -> str:
-    return f'{{"event":"pusher:cache_miss","channel":{quote(channel)}}}'
+    return event("pusher:cache_miss", channel, "{}")  # pusher-websocket-java fails where there is no data
 
 
 def subscription_count(channel: str, subscriptions: int) -> str:
@@ -194,8 +203,7 @@ def _signin(message: dict[str, Any]) -> Signin:
 def _client_event(name: str, message: dict[str, Any]) -> ClientEvent:
     data = message.get("data")
     text = to_json(data)
-    # a string counts as what it says; ASCII escapes must not make it longer than it was
-    size = len(data.encode("utf-8", "surrogatepass")) if isinstance(data, str) else len(text)
+    size = utf8_size(data) if isinstance(data, str) else json_size(data, text)
     return ClientEvent(name=name, channel=_string(message, "channel"), data=text, size=size)
 
 
@@ -232,3 +240,4 @@ _READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
 }
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_UTF8_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)

@@ -35,9 +35,13 @@ class Close:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome(Generic[S]):
-    """In this order: replies to the connection itself, deliveries to others, happenings, perhaps a close."""
+    """In this order: replies to the connection itself, deliveries to others, happenings, perhaps a close.
+
+    `ping`: a WebSocket ping frame goes to the connection, behind its replies.
+    """
 
     replies: tuple[str, ...] = ()
     deliveries: tuple[Delivery[S], ...] = ()
     happenings: tuple[Happening, ...] = ()
     close: Close | None = None
+    ping: bool = False

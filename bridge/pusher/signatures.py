@@ -23,7 +23,7 @@ def sign(secret: str, text: str | bytes) -> str:
 def subscription_text(socket_id: str, channel: str, channel_data: str | None) -> str:
     """What the app signed to let this connection subscribe.
 
-    `channel_data` is the exact JSON text the client sends, not a re-encoding; None unless presence.
+    `channel_data` is the exact JSON text the client sends, not a re-encoding; None when it sends none.
     """
     text = f"{socket_id}:{channel}"
     return text if channel_data is None else f"{text}:{channel_data}"
@@ -47,11 +47,19 @@ def api_text(method: str, path: str, parameters: Iterable[tuple[str, str]]) -> s
 
 
 def refusal(
-    app: App, *, method: str, path: str, parameters: Sequence[tuple[str, str]], body: bytes, now: float
+    app: App,
+    *,
+    method: str,
+    paths: Sequence[str],
+    parameters: Sequence[tuple[str, str]],
+    body: bytes,
+    now: float,
 ) -> str | None:
     """Why this HTTP request is not believed, in one line naming the parameter; None when it is.
 
-    `parameters` are the decoded query parameters as they came; `now` is the wall clock in seconds.
+    `paths` are the forms of its path of which one must be signed: as we know it, as it stands in the request
+    (quoted, with a proxy's prefix). `parameters` are the decoded query parameters as they came; `now` is the
+    wall clock in seconds.
     """
     query = {name.lower(): value for name, value in parameters}
     if len(query) != len(parameters):
@@ -73,9 +81,10 @@ def refusal(
             return "body_md5 is missing"
         if query["body_md5"] != hashlib.md5(body, usedforsecurity=False).hexdigest():
             return "body_md5 is not that of the body"
-    if not _signed(app, query["auth_signature"], api_text(method, path, parameters)):
-        return "auth_signature is wrong"
-    return None
+    signature = query["auth_signature"]
+    if any(_signed(app, signature, api_text(method, path, parameters)) for path in dict.fromkeys(paths)):
+        return None
+    return "auth_signature is wrong"
 
 
 def _signed(app: App, signature: str, text: str) -> bool:

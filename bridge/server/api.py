@@ -51,7 +51,7 @@ def post_batch(call: Call) -> dict[str, Any]:
     if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
         raise HTTPException(400, "batch is not a list of events")
     if len(batch) > limit:
-        raise HTTPException(400, f"batch has more than {limit} events")
+        raise HTTPException(400, f"Batch too large: more than {limit} events")
     broadcasts = [_broadcast(call, entry, "channel") for entry in batch]
     asked = [_info(entry.get("info", "")) for entry in batch]
     call.node.publish(broadcasts, origin="api")
@@ -119,7 +119,9 @@ def _broadcast(call: Call, event: Mapping[str, Any], channels: str) -> Broadcast
     if not isinstance(data, str):
         raise HTTPException(400, "data is not a string")
     if len(data.encode("utf-8", "surrogatepass")) > limits.event_bytes:
-        raise HTTPException(413, f"data is larger than {limits.event_bytes} bytes")
+        raise HTTPException(
+            413, f"the content of this event (data) is larger than {limits.event_bytes} bytes"
+        )
     names = event.get(channels)
     if channels == "channel":
         names = [names]
@@ -134,6 +136,7 @@ def _broadcast(call: Call, event: Mapping[str, Any], channels: str) -> Broadcast
             raise HTTPException(400, f"{channels} holds a name that is not valid")
     if len(names) > 1 and any(kind_of(channel).is_encrypted for channel in names):
         raise HTTPException(400, "channels: an encrypted event goes to one channel")
+    socket_id = None if socket_id == "" else socket_id  # some back ends say nobody like this
     if socket_id is not None and not (isinstance(socket_id, str) and SOCKET_ID.fullmatch(socket_id)):
         raise HTTPException(400, "socket_id is not two integers and a dot")
     return Broadcast(
@@ -199,7 +202,7 @@ CHANNELS_ANSWER: Schema = {
 _EVENT: dict[str, Schema] = {
     "name": {"type": "string", "minLength": 1, "maxLength": _DEFAULTS.event_name_length},
     "data": {"type": "string", "description": f"At most {_DEFAULTS.event_bytes} bytes, delivered as it is."},
-    "socket_id": {"type": ["string", "null"], "pattern": "^[0-9]+\\.[0-9]+$"},
+    "socket_id": {"type": ["string", "null"], "pattern": "^([0-9]+\\.[0-9]+)?$"},
     "info": INFO,
 }
 _CHANNELS: Schema = {

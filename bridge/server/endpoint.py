@@ -79,7 +79,8 @@ REFUSALS: Mapping[int, str] = {
 
 
 def signed_route(node: Node, endpoint: Endpoint) -> Route:
-    return Route("/apps/{app_id}" + endpoint.path, _Served(node, endpoint), methods=[endpoint.method])
+    path = endpoint.path.replace("{user_id}", "{user_id:path}")  # an id may hold slashes
+    return Route("/apps/{app_id}" + path, _Served(node, endpoint), methods=[endpoint.method])
 
 
 class _Served:
@@ -94,12 +95,12 @@ class _Served:
         hub = self._node.hubs.get(path["app_id"])
         if hub is None:
             raise HTTPException(404, "no app has this id")
-        body = await _body(receive, hub.app.limits.request_bytes)
+        body = await _body(receive, hub.app.limits.body_bytes)
         parameters = query_parameters(scope["query_string"])
         problem = signatures.refusal(
             hub.app,
             method=scope["method"],
-            path=scope["path"],
+            paths=(scope["path"], scope["raw_path"].decode("ascii")),
             parameters=parameters,
             body=body,
             now=time.time(),

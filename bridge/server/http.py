@@ -26,6 +26,8 @@ import httptools
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Scope
 
+from bridge.server import paths
+
 REQUEST_TIMEOUT = 20.0  # seconds for a whole request, headers and body; the first counts from the connection
 IDLE_TIMEOUT = 75.0  # seconds without a request, or without progress in taking an answer
 LINGER = 5.0  # seconds in which a client that is refused may go on sending, so that it gets the answer
@@ -45,8 +47,8 @@ class Request:
     """A request whose head is complete.
 
     target    as it stands in the request line
-    path      the target's path, percent-decoded
-    raw_path  the same as it came; query likewise, without its question mark
+    path      the target's path in its normal form, percent-decoded
+    raw_path  the path as it came; query likewise, without its question mark
     headers   names in lower case
     body      whole once the application sees it; empty when `is_too_large`
     """
@@ -64,7 +66,9 @@ class Request:
         "version",
     )
 
-    def __init__(self, method: str, target: bytes, version: str, headers: Headers, keep_alive: bool) -> None:
+    def __init__(
+        self, method: str, target: bytes, version: str, headers: Headers, *, keep_alive: bool, prefix: str
+    ) -> None:
         """Raises ValueError when the target is not readable."""
         self.method = method
         self.target = target
@@ -77,7 +81,7 @@ class Request:
             self.raw_path, _, self.query = target.partition(b"#")[0].partition(b"?")
         else:
             self.raw_path, self.query = _parts(target)
-        path = self.raw_path.decode("ascii")
+        path = paths.normal(self.raw_path.decode("ascii"), prefix)
         self.path = unquote(path) if "%" in path else path
 
     def values(self, name: bytes) -> list[bytes]:
@@ -114,6 +118,7 @@ class HttpServer:
     is_handshake     whether a request is a WebSocket handshake, and not a plain request
     upgrade          answers a handshake and returns who speaks on the transport from then on
     largest_body     bytes that a body may have now
+    path_prefix      see `paths.normal`
     request_timeout  seconds
     max_connections  at once; beyond it the one is closed that keeps us waiting for longest
     """
@@ -125,6 +130,7 @@ class HttpServer:
         is_handshake: Callable[[Request], bool],
         upgrade: Callable[[asyncio.Transport, Request], asyncio.Protocol],
         largest_body: Callable[[], int] = lambda: MAX_BODY,
+        path_prefix: str = "",
         request_timeout: float = REQUEST_TIMEOUT,
         max_connections: int = 1_024,
     ) -> None:
@@ -132,6 +138,7 @@ class HttpServer:
         self.is_handshake = is_handshake
         self.upgrade = upgrade
         self.largest_body = largest_body
+        self.path_prefix = path_prefix
         self.request_timeout = request_timeout
         self.max_connections = max_connections
         self.tasks: set[asyncio.Task[None]] = set()
@@ -362,7 +369,14 @@ class HttpConnection(asyncio.Protocol):
         version = parser.get_http_version()
         keep_alive = version == "1.1" and parser.should_keep_alive()
         try:
-            request = self._request = Request(method, target, version, self._headers, keep_alive)
+            request = self._request = Request(
+                method,
+                target,
+                version,
+                self._headers,
+                keep_alive=keep_alive,
+                prefix=self._server.path_prefix,
+            )
         except ValueError:
             self._refuse(400, "the path is not readable")
             return

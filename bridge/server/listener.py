@@ -9,8 +9,10 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from starlette import requests
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
@@ -34,12 +36,13 @@ ANSWER_TIMEOUT = 2.0  # seconds that a stop leaves to requests that are being an
 def bind(host: str, port: int) -> socket.socket:
     """A listening TCP socket, before anything slow happens; clients wait in its backlog.
 
-    Port 0 takes a free one. Raises ServiceUnavailable where another holds the address, ConfigurationError
-    where it can never be had.
+    `::` takes IPv4 as well, where the system can. Port 0 takes a free one. Raises ServiceUnavailable where
+    another holds the address, ConfigurationError where it can never be had.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        both = address[0] == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as problem:
         where, fault = f"address {host}:{port}", f"cannot be listened on ({_reason(problem)})"
         if isinstance(problem, PermissionError | socket.gaierror):
@@ -73,6 +76,11 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
+async def _root(request: requests.Request) -> Response:
+    """For load balancers that ask here."""
+    return PlainTextResponse("OK")
+
+
 class Listener:
     """Serves a node on listening sockets.
 
@@ -80,6 +88,7 @@ class Listener:
     instead      routes that come before the API's, and so in their place
     ready        what `/ready` answers; 200 when its `ready` is true, else 503
     certificate  for TLS; None: plain
+    path_prefix      see `paths.normal`
     request_timeout  seconds in which an HTTP request has to be complete
     largest_body     bytes of an HTTP request's body; None: as much as the apps' limits ask for
     """
@@ -93,6 +102,7 @@ class Listener:
         instead: Sequence[BaseRoute] = (),
         ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
         certificate: Certificate | None = None,
+        path_prefix: str = "",
         request_timeout: float = REQUEST_TIMEOUT,
         largest_body: int | None = None,
     ) -> None:
@@ -100,7 +110,9 @@ class Listener:
         self._sockets = list(sockets)
         self._certificate = certificate
         self._largest_body = largest_body
-        app: ASGIApp = Calls(Starlette(routes=[*instead, *api.routes(node, ready), *routes]), node)
+        pages = Starlette(routes=[*instead, *api.routes(node, ready), *routes, Route("/", _root)])
+        pages.router.redirect_slashes = False  # where to would come from the Host header
+        app: ASGIApp = Calls(pages, node)
         if node.proxies:
             app = Forwarded(app, node.proxies)
         self._http = HttpServer(
@@ -108,6 +120,7 @@ class Listener:
             is_handshake=is_handshake,
             upgrade=self._upgrade,
             largest_body=self._body_limit,
+            path_prefix=path_prefix,
             request_timeout=request_timeout,
         )
         self._servers: list[asyncio.Server] = []
@@ -160,4 +173,4 @@ class Listener:
     def _body_limit(self) -> int:
         if self._largest_body is not None:
             return self._largest_body
-        return max((hub.app.limits.request_bytes for hub in self._node.hubs.values()), default=MAX_BODY)
+        return max((hub.app.limits.body_bytes for hub in self._node.hubs.values()), default=MAX_BODY)

@@ -19,7 +19,7 @@ from bridge.pusher.connection import Connection
 from bridge.pusher.happenings import ConnectionRefused, Happening, Received
 from bridge.pusher.hub import Hub
 from bridge.pusher.outcome import Outcome
-from bridge.server.outbox import Outbox, text_frame
+from bridge.server.outbox import PING_FRAME, Outbox, text_frame
 from bridge.server.proxies import Proxies
 from bridge.server.socket import Socket
 
@@ -236,6 +236,8 @@ class Node:
     def perform(self, socket: Socket, outcome: Outcome[Socket]) -> None:
         for text in outcome.replies:
             self._outbox.put(text_frame(text), (socket,))
+        if outcome.ping:
+            self._outbox.put(PING_FRAME, (socket,))
         self._deliver(outcome)
         if outcome.close is not None:
             socket.close(outcome.close.code, outcome.close.reason)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SLICE = 1_000
 """Sockets written before the loop may do something else: some 5 to 8 ms."""
 
+PING_FRAME = b"\x89\x00"
+
 
 def text_frame(text: str) -> bytes:
     """A whole unmasked text message (RFC 6455, 5.2). `text` is ASCII, or at least encodable."""

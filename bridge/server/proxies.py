@@ -1,8 +1,14 @@
-"""Proxies: whom we believe about where a request came from (X-Forwarded-For, X-Forwarded-Proto)."""
+"""Proxies: whom we believe about where a request came from.
+
+What counts is X-Forwarded-For and X-Forwarded-Proto, which nearly every proxy writes over. `Forwarded`
+(RFC 7239), X-Forwarded-Ssl and CF-Visitor count only where the former is missing: a proxy that does not know
+them passes on what the client has written there.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -11,6 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _SECURE = ("https", "wss")  # Traefik says wss
+_CF_SCHEME = re.compile(r'"scheme"\s*:\s*"(\w+)"')
+_PAIR = re.compile(r'\s*(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s"]*)\s*(;|,|\Z)')
 
 
 class Proxies:
@@ -31,12 +39,26 @@ class Proxies:
         if not self._networks or not self._trusts(_address(peer)):
             return peer, is_secure
         hops: list[str] = []
+        forwarded: list[dict[str, str]] = []
+        scheme = other_scheme = ""
         for name, value in headers:
             match name.lower():
                 case "x-forwarded-for":
                     hops += value.split(",")
                 case "x-forwarded-proto":
-                    is_secure = value.split(",")[0].strip().lower() in _SECURE
+                    scheme = value.split(",")[0]
+                case "forwarded":
+                    forwarded += _elements(value)
+                case "x-forwarded-ssl":
+                    other_scheme = "https" if value.strip().lower() == "on" else "http"
+                case "cf-visitor":
+                    found = _CF_SCHEME.search(value)
+                    other_scheme = found[1] if found else other_scheme
+        if not hops:
+            hops = [element.get("for", "unknown") for element in forwarded]
+        scheme = scheme or other_scheme or next((said["proto"] for said in forwarded if "proto" in said), "")
+        if scheme:
+            is_secure = scheme.strip().lower() in _SECURE
         client = peer
         for hop in reversed(hops):
             address = _address(hop.strip())
@@ -66,6 +88,22 @@ class Forwarded:
             scope["client"] = (address, port if address == peer else 0)
             scope["scheme"] = "https" if is_secure else "http"
         await self._app(scope, receive, send)
+
+
+def _elements(forwarded: str) -> list[dict[str, str]]:
+    """The hops of a `Forwarded` header, nearest last; none where it is not readable."""
+    elements: list[dict[str, str]] = [{}]
+    at = 0
+    while at < len(forwarded):
+        pair = _PAIR.match(forwarded, at)
+        if pair is None:
+            return []
+        name, value, end = pair.groups()
+        elements[-1][name.lower()] = value.strip('"')
+        if end == ",":
+            elements.append({})
+        at = pair.end()
+    return elements
 
 
 def _address(text: str) -> Address | None:

@@ -182,7 +182,6 @@ class Socket(asyncio.Protocol):
         return Arrival(
             key=key if key and "/" not in key else None,
             protocol=query["protocol"][-1] if "protocol" in query else None,
-            version=query["version"][-1] if "version" in query else None,
             origin=None if not origins else origins[0].decode("latin-1") if len(origins) == 1 else "",
             address=address,
             is_secure=is_secure,

@@ -88,6 +88,7 @@ class Settings:
     allowed_origins: tuple[str, ...]
     max_connections: int | None
     trusted_proxies: tuple[str, ...]
+    path_prefix: str
     request_timeout: float
     activity_timeout: int
     max_backlog: int

@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.errors import UsageError
 from bridge.laravel.version import parse_version
+from bridge.pusher import origins
 from bridge.pusher.app import Limits
 from bridge.secret import Secret
 
@@ -34,6 +35,16 @@ def words(value: object) -> tuple[str, ...]:
     if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
         raise Wrong("names with commas between them, or a list of texts")
     return tuple(item.strip() for item in items)
+
+
+def origin_rules(value: object) -> tuple[str, ...]:
+    rules = words(value)
+    for rule in rules:
+        try:
+            origins.read(rule)
+        except ValueError:
+            raise Wrong(f"hosts or origins such as *.example.com, https://example.com; not {rule}") from None
+    return rules
 
 
 def networks(value: object) -> tuple[str, ...]:
@@ -109,6 +120,14 @@ def _timezone(value: object) -> str:
         return zoneinfo.ZoneInfo(text(value)).key
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise Wrong("a time zone such as Europe/Berlin") from None
+
+
+def _prefix(value: object) -> str:
+    """`/ws`, however many slashes are around it; empty: none."""
+    path = "" if value == "" else text(value).strip().strip("/")
+    if not re.fullmatch(r"[-A-Za-z0-9._~/]*", path) or "//" in path:
+        raise Wrong("a path such as /ws")
+    return f"/{path}" if path else ""
 
 
 def _version(value: object) -> str:
@@ -206,11 +225,14 @@ SETTINGS: tuple[Setting, ...] = (
             renewed=True),
     Setting("client_events", switch, True, "Whether clients may send `client-` events (whispers).",
             renewed=True),
-    Setting("allowed_origins", words, (), "Hosts whose pages may connect; `*.example.com` is understood.",
+    Setting("allowed_origins", origin_rules, (), "Pages that may connect: `example.com`, `*.example.com`,"
+            " `https://example.com:8443`, `capacitor://localhost`, `null`, `file://`.",
             "every origin", renewed=True),
     Setting("max_connections", COUNT, None, "WebSocket connections at once.", "no limit"),
     Setting("trusted_proxies", networks, (), "Addresses or networks (`10.0.0.0/8`) of proxies whose"
             " `X-Forwarded-For` and `X-Forwarded-Proto` are believed.", "none"),
+    Setting("path_prefix", _prefix, "", "Path before `/app` and `/apps`, such as `/ws`; without it they are"
+            " served too.", "none", app_variables=("REVERB_SERVER_PATH",)),
     Setting("request_timeout", seconds, 20.0, "Seconds in which an HTTP request has to be complete."),
     Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign.",
             renewed=True),

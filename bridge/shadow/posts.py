@@ -100,7 +100,7 @@ class Posts:
         problem = signatures.refusal(
             app,
             method=request.method,
-            path=request.scope["path"],
+            paths=(request.scope["path"], request.scope["raw_path"].decode("ascii")),
             parameters=parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True),
             body=body,
             now=time.time(),

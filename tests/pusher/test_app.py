@@ -1,5 +1,8 @@
+import re
+
 import pytest
 
+from bridge.pusher import origins
 from bridge.pusher.app import App
 
 
@@ -18,6 +21,22 @@ def app(*allowed_origins: str) -> App:
         ("https://example.com:8443", "https://example.com:8443"),
         ("*", "https://anything.test"),
         ("*", "null"),
+        ("null", "null"),
+        ("file://", "file://"),
+        ("https://*.example.com", "https://shop.example.com"),
+        ("app-*.example.com", "https://app-eu.example.com:8443"),
+        ("example.com:8443", "https://example.com:8443"),
+        ("example.com:443", "https://example.com"),
+        ("localhost:*", "http://localhost:5173"),
+        ("http://localhost:*", "http://localhost"),
+        ("https://example.com/", "https://example.com"),
+        ("https://example.com:443", "https://example.com"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ("[::1]", "http://[::1]:3000"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ("bücher.example", "https://xn--bcher-kva.example"),
     ],
 )
 def test_an_origin_that_a_rule_names_is_allowed(rule: str, origin: str) -> None:
@@ -35,6 +54,18 @@ def test_an_origin_that_a_rule_names_is_allowed(rule: str, origin: str) -> None:
         ("https://example.com", "http://example.com"),
         ("https://example.com", "https://example.com:8443"),
         ("example.com", "null"),
+        ("null", "file://"),
+        ("file://", "null"),
+        ("null", "https://null.test"),
+        ("https://*.example.com", "http://shop.example.com"),
+        ("https://*.example.com", "https://example.com"),
+        ("https://*.example.com", "https://evil.test/.example.com"),
+        ("app-*.example.com", "https://app-.evil.test"),
+        ("app-*.example.com", "https://shop.example.com"),
+        ("example.com:8443", "https://example.com"),
+        ("example.com:8443", "https://example.com:8444"),
+        ("exa.ple.com", "https://example.com"),
+        ("capacitor://localhost", "http://localhost"),
         ("example.com", ""),
         ("example.com", "https://[example.com"),
         ("example.com", "https://example.com@evil.test"),
@@ -42,6 +73,19 @@ def test_an_origin_that_a_rule_names_is_allowed(rule: str, origin: str) -> None:
 )
 def test_a_look_alike_origin_is_refused(rule: str, origin: str) -> None:
     assert not app(rule).allows_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *(" ", "http:/example.com", "https://", "https://example.com/page", "exa mple.com"),
+        *("user@example.com", "example.com:port", "example..com", "?.example.com"),
+        *("^https://example\\.com$", "example.com,other.com"),
+    ],
+)
+def test_a_rule_that_is_not_understood_is_an_error(rule: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(rule)}$"):
+        origins.read(rule)
 
 
 def test_without_rules_every_origin_is_allowed() -> None:

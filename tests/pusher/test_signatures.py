@@ -31,7 +31,7 @@ def refusal(
     now: float = 1353088179,
     app: App = APP,
 ) -> str | None:
-    return signatures.refusal(app, method=method, path=path, parameters=parameters, body=body, now=now)
+    return signatures.refusal(app, method=method, paths=[path], parameters=parameters, body=body, now=now)
 
 
 def changed(**values: str) -> list[tuple[str, str]]:

@@ -225,7 +225,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-OF_LISTENER = ("ready", "routes", "certificate", "request_timeout")
+OF_LISTENER = ("ready", "routes", "certificate", "request_timeout", "path_prefix")
 
 
 @asynccontextmanager

@@ -379,3 +379,33 @@ async def test_an_app_that_is_switched_off_is_403() -> None:
     async with running(replace(APP, enabled=False)) as server:
         answer = await server.request("POST", "/apps/app-id/events", event())
         assert (answer.status_code, answer.text) == (403, "this app is switched off")
+
+
+async def test_error_texts_say_what_client_libraries_look_for() -> None:
+    event = {"name": "x", "channel": "news", "data": "x" * 10_241}
+    async with running() as server, server.client("news") as client:
+        answer = await server.request("POST", "/apps/app-id/batch_events", {"batch": [event]})
+        assert answer.status_code == 413
+        assert "content of this event" in answer.text
+        assert "10240" in answer.text
+        answer = await server.request("POST", "/apps/app-id/batch_events", {"batch": [event] * 11})
+        assert answer.status_code == 400
+        assert "Batch too large" in answer.text
+        assert "10" in answer.text
+        await client.silence()
+
+
+async def test_an_empty_socket_id_excepts_nobody() -> None:
+    event = {"name": "x", "channel": "news", "data": "{}", "socket_id": ""}
+    async with running() as server, server.client("news") as client:
+        assert (await server.request("POST", "/apps/app-id/events", event)).text == "{}"
+        await client.get("x")
+
+
+async def test_a_request_may_be_as_large_as_its_largest_event() -> None:
+    app = replace(APP, limits=Limits(event_bytes=400_000))
+    data = '"' * 400_000  # each is two bytes once it is escaped
+    async with running(app) as server, server.client("news", max_size=None) as client:
+        event = {"name": "x", "channel": "news", "data": data}
+        assert (await server.request("POST", "/apps/app-id/events", event)).text == "{}"
+        assert (await client.get("x"))["data"] == data

@@ -44,6 +44,14 @@ def test_ipv6_can_be_bound() -> None:
         assert sock.family == socket.AF_INET6
 
 
+def test_the_host_of_all_addresses_hears_both_families() -> None:
+    with closing(bind("::", 0)) as sock:
+        port = sock.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            with socket.create_connection((address, port), timeout=LIMIT):
+                sock.accept()[0].close()
+
+
 @pytest.fixture
 def low_descriptor_limit() -> Iterator[int]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

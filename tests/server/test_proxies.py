@@ -46,6 +46,38 @@ def test_the_client_is_the_last_that_nobody_believed_vouches_for(
 
 
 @pytest.mark.parametrize(
+    ("headers", "client"),
+    [
+        ([("Forwarded", "for=9.9.9.9;proto=https")], ("9.9.9.9", True)),
+        ([("Forwarded", 'for="[2001:db8::1]:1234"')], ("2001:db8::1", False)),
+        (
+            [("Forwarded", "for=6.6.6.6, for=9.9.9.9;proto=https;by=_x, For=10.0.0.2")],
+            ("9.9.9.9", True),
+        ),
+        ([("Forwarded", "for=6.6.6.6"), ("Forwarded", "for=9.9.9.9")], ("9.9.9.9", False)),
+        ([("Forwarded", "for=_hidden, for=10.0.0.2")], ("10.0.0.2", False)),
+        ([("Forwarded", "for=unknown")], (PROXY, False)),
+        ([("Forwarded", 'for="9.9.9.9')], (PROXY, False)),  # not readable
+        ([("Forwarded", "by=10.0.0.2")], (PROXY, False)),
+        # what a proxy does not know it passes on as the client wrote it
+        ([("Forwarded", "for=6.6.6.6;proto=https"), ("X-Forwarded-For", "9.9.9.9")], ("9.9.9.9", True)),
+        ([("Forwarded", "for=6.6.6.6;proto=https"), ("X-Forwarded-Proto", "http")], ("6.6.6.6", False)),
+        ([("X-Forwarded-Ssl", "on")], (PROXY, True)),
+        ([("X-Forwarded-Ssl", "off")], (PROXY, False)),
+        ([("X-Forwarded-Ssl", "on"), ("X-Forwarded-Proto", "http")], (PROXY, False)),
+        ([("CF-Visitor", '{"scheme":"https"}')], (PROXY, True)),
+        ([("CF-Visitor", '{"scheme":"http"}')], (PROXY, False)),
+        ([("CF-Visitor", "nonsense")], (PROXY, False)),
+    ],
+)
+def test_other_headers_count_where_the_usual_ones_are_missing(
+    headers: list[tuple[str, str]], client: tuple[str, bool]
+) -> None:
+    assert PROXIES.client(PROXY, headers, is_secure=False) == client
+    assert PROXIES.client("1.1.1.1", headers, is_secure=False) == ("1.1.1.1", False)
+
+
+@pytest.mark.parametrize(
     ("peer", "said", "is_secure"),
     [(PROXY, "https", True), (PROXY, "wss", True), (PROXY, "http", False), ("1.1.1.1", "https", False)],
 )

@@ -246,6 +246,26 @@ async def test_a_wrong_upgrade_is_refused_with_its_status(old: bytes, new: bytes
         assert server.node.connections == 0
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(b"Cookie: a=%s\r\n" % (b"x" * 60_000), id="a cookie of 60 KB"),
+        pytest.param(b"".join(b"X-%d: 1\r\n" % n for n in range(1_000)), id="1000 headers"),
+    ],
+)
+async def test_an_upgrade_may_have_as_many_headers_as_a_plain_request(headers: bytes) -> None:
+    async with running() as server:
+        head = await head_of(UPGRADE[:-2] + headers + b"\r\n", server.port)
+        assert head.startswith(b"HTTP/1.1 101")
+
+
+@pytest.mark.parametrize("version", ["", "8%206", "%00", "1" * 200, "1.0-SNAPSHOT+(build+7)", "v%C3%A4"])
+async def test_a_client_may_call_its_version_what_it_likes(version: str) -> None:
+    request = UPGRADE.replace(b"protocol=7", b"protocol=7&version=" + version.encode())
+    async with running() as server:
+        assert b"connection_established" in await head_of(request, server.port)
+
+
 async def test_compression_is_not_negotiated() -> None:
     offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
     async with running() as server:
@@ -324,6 +344,18 @@ async def test_a_client_that_reads_again_has_missed_nothing() -> None:
         slow.send(PING)
         assert await slow.message() == PONG
         await slow.aclose()
+
+
+async def test_a_silent_client_gets_a_message_and_a_frame_to_answer() -> None:
+    app = replace(APP, activity_timeout=1, pong_timeout=60)
+    async with running(app) as server:
+        raw = await server.raw()
+        assert (await raw.message())["event"] == "pusher:ping"
+        assert await raw.frame() == (Opcode.PING, b"")
+        raw.send(frame(Opcode.PONG, b""))
+        raw.send(PING)
+        assert await raw.message() == PONG
+        await raw.aclose()
 
 
 async def test_control_frames_keep_a_silent_client() -> None:
