@@ -37,6 +37,8 @@ need "npm" npm -- one_of npm
 need "Chromium" chromium -- one_of chromium chromium-browser
 need "nginx, as a proxy" nginx -- one_of nginx
 need "Caddy, as a proxy" caddy -- one_of caddy
+need "Apache, as a proxy" apache2 -- one_of apache2
+need "HAProxy, as a proxy" haproxy -- one_of haproxy
 need "supervisor" supervisor -- one_of supervisord
 need "systemd, to verify its unit" systemd -- one_of systemd-analyze
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +47,8 @@ class Supervisor:
 
 
 @contextlib.contextmanager
-def supervised(app: Laravel, folder: Path) -> Iterator[Supervisor]:
+def supervised(app: Laravel, folder: Path, *, startsecs: int = 3) -> Iterator[Supervisor]:
+    """`startsecs`: a machine that is slow takes longer than the file's until a start has failed."""
     (folder / "log").mkdir()
     bridge = f"{sys.executable} -m bridge serve --host 127.0.0.1 --port {app.port}"
     program = replaced(
@@ -54,6 +58,7 @@ def supervised(app: Laravel, folder: Path) -> Iterator[Supervisor]:
             "/var/www/app": str(app.path),
             "user=www-data": f"environment=PYTHONPATH={ROOT}",
             "/var/log/supervisor": str(folder / "log"),
+            "startsecs=3": f"startsecs={startsecs}",
         },
     )
     configuration = folder / "supervisord.conf"
@@ -95,11 +100,111 @@ def test_supervisor_starts_bridge_again_after_a_crash_and_stops_it_cleanly(
     assert "stopped: bridge (exit status 0)" in told
 
 
-def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
-    unit = tmp_path / "bridge.service"
-    text = (ROOT / "systemd/bridge.service").read_text()
-    unit.write_text(replaced(text, {"/opt/bridge/bin/bridge": sys.executable}))
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("cause", ["a mistake", "a taken port"])
+def test_supervisor_tries_again_until_the_cause_of_a_failed_start_is_gone(
+    app: Laravel, store: Store, tmp_path: Path, cause: str
+) -> None:
+    folder = tmp_path / "supervisor"
+    folder.mkdir()
+    mistake, code = app.path / "bridge.toml", 78
+    with contextlib.ExitStack() as stack:
+        if cause == "a mistake":
+            mistake.write_text("zzz = 1")
+        else:
+            code = 69
+            stack.enter_context(socket.create_server(("127.0.0.1", app.port)))
+        with supervised(app, folder, startsecs=20) as supervisor:
+            log = folder / "log/supervisord.txt"  # as its own log, and there from the start
+            ended = f"exit status {code}; not expected"
+            wait_until("it has been tried more often than thrice", lambda: log.read_text().count(ended) > 3)
+            assert "FATAL" not in log.read_text()
+            stack.close()
+            mistake.write_text("")
+            wait_until("it runs", supervisor.pid)
+            wait_until("it listens", lambda: listens(app.port))
+
+
+UNITS = sorted((ROOT / "systemd").glob("*.service"))
+
+
+@pytest.mark.parametrize("file", UNITS, ids=lambda file: file.stem)
+def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path, file: Path) -> None:
+    unit = tmp_path / file.name
+    unit.write_text(replaced(file.read_text(), {"/opt/bridge/bin/bridge": sys.executable}))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+# What jobs of real apps do; each is killed with SIGSYS by a filter that is too narrow and kills.
+JOB = """
+file_put_contents("$argv[1]/a", "x");
+echo @rename("$argv[1]/a", "$argv[2]/a") ? "renamed " : "not renamed ", is_file("$argv[2]/a") ? "there " : "";
+@chmod("$argv[2]/a", 0640);
+@chown("$argv[2]/a", 65534);
+@pcntl_setpriority(5);
+file_put_contents("$argv[1]/b", "old");
+exec("sed -i s/old/new/ $argv[1]/b", $out, $sed);
+exec("nice -n 5 true", $out, $nice);
+exec("ulimit -c 0; true", $out, $limit);
+echo file_get_contents("$argv[1]/b"), " $sed $nice $limit done";
+"""
+
+
+def settings_of(unit: Path) -> list[tuple[str, str]]:
+    lines = (line.strip() for line in unit.read_text().splitlines())
+    return [(name, value) for name, is_set, value in (line.partition("=") for line in lines) if is_set]
+
+
+def allowed_calls(unit: Path) -> tuple[set[str], str]:
+    """The system calls that the unit lets through, and what becomes of the others."""
+    found: set[str] = set()
+    for name, value in settings_of(unit):
+        if name == "SystemCallFilter":
+            assert not value.startswith("~"), "what is taken away again would have to be known here"
+            found |= calls_of(value)
+    return found, dict(settings_of(unit)).get("SystemCallErrorNumber", "SIGSYS")
+
+
+def calls_of(group: str) -> set[str]:
+    command = ["systemd-analyze", "syscall-filter", "--no-pager", group]
+    lines = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True
+    ).stdout.splitlines()
+    names = {line.strip() for line in lines if line.startswith("    ") and not line.strip().startswith("#")}
+    inner = {name for name in names if name.startswith("@")}
+    return (names - inner).union(*(calls_of(name) for name in inner))
+
+
+@pytest.mark.parametrize("file", UNITS, ids=lambda file: file.stem)
+def test_a_job_of_the_app_survives_the_filter_of_the_unit(file: Path, tmp_path: Path) -> None:
+    calls, otherwise = allowed_calls(file)
+    assert len(calls) > 250
+    assert otherwise == "EPERM"
+    (tmp_path / "job.php").write_text(f"<?php {JOB}")
+    elsewhere = tempfile.mkdtemp(dir="/dev/shm")  # another file system
+    command = ["php", str(tmp_path / "job.php"), str(tmp_path), elsewhere]
+    script = Path(__file__).with_name("seccomp.py")
+    try:
+        done = subprocess.run(
+            [sys.executable, str(script), *command],
+            input="\n".join(sorted(calls)), capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout.replace("not renamed", "renamed")) == (
+            0, "renamed there new 0 0 0 done",
+        ), done.stderr  # fmt: skip
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+def test_jobs_write_what_the_web_server_can_read_where_it_can_read_it() -> None:
+    unit = dict(settings_of(ROOT / "systemd/bridge.service"))
+    assert unit["UMask"] == "0022"
+    assert unit["ProtectSystem"] == "full"
+    assert not {"PrivateTmp", "ProtectHome", "RestrictNamespaces", "RestrictSUIDSGID"} & unit.keys()
+    for file in UNITS:
+        found = dict(settings_of(file))
+        assert found["RestartPreventExitStatus"] == "2 78"
+        assert found["StartLimitIntervalSec"] == "0", "a taken port, 69, is tried again for ever"
