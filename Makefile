@@ -4,6 +4,7 @@
 # make format  ruff format
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
 # make chaos   faults on purpose: ROW=kill; FLAGS=… for it
+# make oracle  generated PHP programs, by PHP and natively: COUNT=20000; SEED=…, PHP=… for another PHP, FLAGS=…
 # make fuzz    mutated input: TARGET=reader or source; SECONDS=600; installs atheris
 
 PYTHON ?= python3
@@ -11,9 +12,10 @@ BIN := .venv/bin
 NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
 BENCH ?= queues fanout publish dashboard queue_work resolve other_jobs
 QUICK ?=
+COUNT ?= 2000
 CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos/*.py))))
 
-.PHONY: demo test lint format bench chaos fuzz packages
+.PHONY: demo test lint format bench chaos oracle fuzz packages
 
 demo: .venv/.installed
 	$(BIN)/bridge demo
@@ -37,6 +39,9 @@ bench: packages .venv/.installed-dev
 chaos: packages .venv/.installed-dev
 	$(if $(ROW),,$(error make chaos: name a row, ROW=$(or $(CHAOS))))
 	$(BIN)/python -m tests.chaos.$(ROW) $(FLAGS)
+
+oracle: packages .venv/.installed-dev
+	$(BIN)/python -m tests.oracle --count $(COUNT) $(if $(SEED),--seed $(SEED)) $(if $(PHP),--php $(PHP)) $(FLAGS)
 
 fuzz: .venv/.installed-dev
 	$(if $(TARGET),,$(error make fuzz: name a target, TARGET=reader or TARGET=source))

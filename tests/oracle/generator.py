@@ -16,6 +16,12 @@ KINDS = frozenset(
     for template in templates
     if (found := re.match(r"(\w+): ", template))
 )
+# Kinds in which programs still differ from PHP; `make oracle` runs them too. This list only gets shorter.
+NOT_YET = frozenset(
+    {"append", "arrayaccess", "callables", "closures", "coercion", "constants", "defaults", "enums", "isset"}
+    | {"lists", "magic", "nullsafe", "offsets", "order", "places", "promotion", "readonly", "typed"}
+    | {"visibility"}
+)
 DEPTH = 3
 AT_ONCE = 3  # kinds of one program: more of them, and it says less of each
 

@@ -50,8 +50,8 @@ def _smaller(program: Program) -> Iterator[Program]:
         parts = _parts(method.result)
         if len(parts) > 1:
             for gone in range(len(parts)):
-                rest = ", ".join(parts[:gone] + parts[gone + 1 :])
-                yield _with_method(program, at, result=f"[{rest}]")
+                entries = ", ".join(parts[:gone] + parts[gone + 1 :])
+                yield _with_method(program, at, result=f"[{entries}]")
         if method.caught:
             yield _with_method(program, at, caught=False)
     if program.strict:
