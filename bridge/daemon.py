@@ -138,7 +138,8 @@ class Deployed:
             backoff = ",".join(map(str, settings.backoff or BROADCAST_BACKOFF))
             tries = PHP_TRIES if settings.tries is None else settings.tries
             php = Unhurried(self._php, lambda: attempt, tries=tries, backoff=backoff)
-        ladder = build_ladder(settings.laravel, event_mappings(settings), php=php, locks=locks)
+        report = None if self._php is None else self._php.report
+        ladder = build_ladder(settings.laravel, event_mappings(settings), php=php, report=report, locks=locks)
         attempt = Attempt(ladder.batch, to, self._publish, self._tell)
         self._attempt = attempt
         self._ladder, self._locks = ladder, locks

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,11 @@ from bridge.errors import (
     WouldFail,
 )
 from bridge.jobs.lane import WORKER, Lane
+from bridge.laravel.app_report import AppReport, told_by_php
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import FileStore, cache_store
+from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.database import QUEUE_TIMEOUT, engine, redis_client
@@ -36,6 +38,7 @@ from bridge.laravel.source import AppSource
 from bridge.laravel.unique import UniqueLocks
 from bridge.laravel.version import NEWEST, Version
 from bridge.observers.statistics import StatisticsTable
+from bridge.php.evaluate import Function, Native
 from bridge.php.functions import CONSTANTS, FUNCTIONS
 from bridge.php.unserialize import unserialize
 from bridge.pusher.app import App, Limits
@@ -65,6 +68,8 @@ from bridge.resolvers.survey import Finding, survey
 from bridge.resolvers.world import AppWorld, Known, Worlds
 from bridge.settings import AppSettings, Settings
 
+AskReport = Callable[[bool], Mapping[str, object] | None]
+
 _CHANGES_ROWS = {8, 11, 17}  # PDO::ATTR_CASE, ATTR_ORACLE_NULLS, ATTR_STRINGIFY_FETCHES
 
 # ---- the house of jobs --------------------------------------------------------------------------
@@ -77,17 +82,20 @@ def build_ladder(
     version: Version | None = None,
     only: Collection[str] = RUNGS,
     php: Rung | None = None,
+    report: AskReport | None = None,
     locks: UniqueLocks | None = None,
 ) -> Ladder:
     """The ladder for the app; nothing is connected, evaluated or started yet.
 
-    `php` stays the caller's; the ladder's own connections end with its `close`.
+    `php` stays the caller's; the ladder's own connections end with its `close`. `report`: how the booted app
+    says that it is set up, `HelperRung.report`; not asked where `only` leaves out `php`.
     """
     connections = broadcast_connections(laravel)
     locks = locks or unique_locks(laravel)
     source = AppSource(laravel.path)
     known = known_to(laravel)
-    worlds = Worlds(source, known, time.monotonic)
+    asked = report if "php" in only else None
+    worlds = Worlds(source, known, time.monotonic, app_report(laravel, asked))
     return Ladder(
         [
             MappingRung(events, connections, locks),
@@ -105,21 +113,42 @@ def build_ladder(
     )
 
 
+def app_report(laravel: LaravelApp, ask: AskReport | None) -> Callable[[bool], AppReport | None]:
+    """What the booted app says of itself, None where it cannot: for `Worlds`."""
+    known: tuple[Mapping[str, object], AppReport] | None = None
+
+    def report(anew: bool) -> AppReport | None:
+        nonlocal known
+        said = None if ask is None else ask(anew)
+        if said is None:
+            return None
+        if known is None or known[0] is not said:
+            known = (said, told_by_php(said, laravel.config))
+        return known[1]
+
+    return report
+
+
 def known_to(laravel: LaravelApp) -> Known:
     """What surrounds the app's code, the same for every release."""
+    locale = _known_text(laravel, "app.locale")
+
+    def surrounding(config: Config, zone: str) -> tuple[Mapping[str, Function], Mapping[str, Native]]:
+        classes = laravel_classes(lambda: datetime.now(UTC), zone, locale, config)
+        return laravel_functions(config, env(laravel.env)), classes
+
+    functions, natives = surrounding(laravel.config, laravel.timezone.key)
     return Known(
-        functions={**FUNCTIONS, **laravel_functions(laravel.config, env(laravel.env))},
+        functions={**FUNCTIONS, **functions},
         constants=CONSTANTS,
-        natives=laravel_classes(
-            lambda: datetime.now(UTC),
-            laravel.timezone.key,
-            _known_text(laravel, "app.locale"),
-            laravel.config,
-        ),
+        natives=natives,
         records=Records(partial(_database, laravel)),
         connection=_known_text(laravel, "database.default"),
         zone=laravel.timezone,
         decrypt=_encrypter(laravel),
+        booted=lambda items, zone: surrounding(
+            replace(laravel.config, items=items, defaults=frozenset()), zone
+        ),
     )
 
 

@@ -62,7 +62,14 @@ def run(given: argparse.Namespace) -> int:
             raise UsageError(f"--only names no rung: {name}; choose from {', '.join(RUNGS)}")
     version = parse_version(given.laravel) if given.laravel else None
     with php_rung(settings, fatal=1) as php:
-        ladder = build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
+        ladder = build_ladder(
+            settings.laravel,
+            event_mappings(settings),
+            version=version,
+            only=only,
+            php=php,
+            report=php.report if php is not None else None,
+        )
         with contextlib.closing(ladder):
             return _resolve_lines(ladder, given.file)
 

@@ -8,18 +8,21 @@ a moment ago, or that is being written, is Unsettled, and what the machine lacks
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.errors import NotTried, Refused, Unsettled
 from bridge.php import nodes as n
 from bridge.php.syntax import declarations
+
+T = TypeVar("T")
 
 _DEFAULT_ROOTS = (("App\\", "app/"),)
 _OWN = ("Illuminate\\", "Carbon\\")
@@ -27,6 +30,9 @@ _STATIC = re.compile(rb"::\s*\$(\w*)")  # an empty name: `::$$name`, which may b
 AWAY = 10.0  # seconds that a file may be away until it is gone
 WRITING = 2.0  # seconds since its last change in which a file that cannot be read is half written
 _SKIPPED = {"vendor", "node_modules", "storage", "tests"}
+# Folders whose code runs when the app boots, besides those of its composer.json.
+_BOOTED = ("bootstrap", "app", "src", "Modules", "modules", "packages")
+_INSTALLED = "vendor/composer/installed.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,11 @@ class AppSource:
         ] = {}  # files that were parsed, and since when (monotonic) they are not there
         self._looked: dict[str, _Stamp | None] = {}
         self._statics: set[bytes] | None = None
+        self._kept: dict[str, tuple[_Stamp | None, object]] = {}
+
+    @property
+    def path(self) -> Path:
+        return self._path
 
     @property
     def has_code(self) -> bool:
@@ -107,20 +118,66 @@ class AppSource:
         """
         linked = [root for root in self._packages if self._is_linked(root[1])]
         for _, folder in (*self._roots, *linked):
-            for root, folders, names in os.walk(self._path / folder):
-                folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+            yield from self._walk(folder)
+
+    def boot_files(self) -> Iterator[str]:
+        """Every PHP file of the app that may run when it boots, once: those of `files` and of some folders
+        more, but no caches."""
+        named = (file for folder in _BOOTED for file in self._walk(folder))
+        for file in dict.fromkeys(itertools.chain(self.files(), named)):
+            if not file.startswith("bootstrap/cache/"):
+                yield file
+
+    def package_files(self, folder: str) -> Iterator[str]:
+        """Those of a package in vendor/, which only another installation changes."""
+        return self._walk(folder, watch=False)
+
+    def _walk(self, start: str, *, watch: bool = True) -> Iterator[str]:
+        for root, folders, names in os.walk(self._path / start):
+            folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+            if watch:
                 self._look(os.path.relpath(root, self._path))
-                for name in sorted(names):
-                    if name.endswith(".php"):
-                        yield os.path.relpath(os.path.join(root, name), self._path)
+            for name in sorted(names):
+                if name.endswith(".php"):
+                    yield os.path.relpath(os.path.join(root, name), self._path)
+
+    def file_of(self, class_name: str) -> str | None:
+        """The file in which the autoload rules look for the class; None if there is none."""
+        for prefix, folder in (*self._roots, *self._packages):
+            if class_name.startswith(prefix):
+                relative = folder + class_name[len(prefix) :].replace("\\", "/") + ".php"
+                if (self._path / relative).is_file():
+                    return relative
+        return None
+
+    def config_names(self) -> frozenset[bytes]:
+        """Top-level names of configuration that the app's own files give."""
+        self._look("config")
+        return frozenset(os.fsencode(file.stem) for file in (self._path / "config").glob("*.php"))
+
+    def watch(self, files: Iterable[str]) -> None:
+        """`changed` will tell of these files too."""
+        for file in files:
+            self._look(file)
+
+    def kept(self, about: str, make: Callable[[], T]) -> T:
+        """What `make` gave for `about`, made anew after another installation of packages."""
+        self._look(_INSTALLED)
+        stamp = self._looked[_INSTALLED]
+        known = self._kept.get(about)
+        if known is None or known[0] != stamp:
+            known = (stamp, make())
+            self._kept[about] = known
+        return known[1]  # type: ignore[return-value]
 
     def _is_linked(self, folder: str) -> bool:
         home, place = self._path.resolve(), (self._path / folder).resolve()
         return place.is_relative_to(home) and not place.is_relative_to(home / "vendor")
 
-    def text(self, relative: str) -> bytes:
+    def text(self, relative: str, *, watch: bool = True) -> bytes:
         """The source of a file, by its path from the app's root; empty if there is none."""
-        self._look(relative)
+        if watch:
+            self._look(relative)
         return _bytes(self._path / relative)
 
     def mentions_static(self, name: str) -> bool:
@@ -131,16 +188,6 @@ class AppSource:
                 for file in (self._path / folder).rglob("*.php"):
                     self._statics.update(_STATIC.findall(_bytes(file)))
         return name.encode() in self._statics or b"" in self._statics
-
-    def texts(self, *folders: str) -> Iterator[tuple[str, bytes]]:
-        """Path and source of every PHP file in these folders (from the app's root), caches left out."""
-        for folder in folders:
-            for file in sorted((self._path / folder).rglob("*.php")):
-                relative = str(file.relative_to(self._path))
-                if relative.startswith("bootstrap/cache/"):
-                    continue
-                self._look(relative)
-                yield relative, _bytes(file)
 
     def _look(self, relative: str) -> None:
         """`changed` will tell when this file is another one, or this folder has other files."""

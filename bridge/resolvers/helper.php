@@ -10,9 +10,11 @@
  *
  *     request  {"id", "payload": the queue's text, "connection", "queue", "timeout": seconds}
  *              `attempt`: {"number", "tries", "backoff"} where Laravel shall deal with what the app throws
+ *              {"id", "report": true}
  *     answer   {"id", "memory", "calls": [{"connection", "channels", "name", "data", "socket"}]}
  *              {"id", "memory", "error": {"kind", "class", "message", "file", "line"}}
  *              with `end` where it has: {"failed": true} or {"released": seconds until the next try}
+ *              {"id", "memory", "report": as `report.php` reads it}
  *              {"id", "stale": true}    the app's files have changed: ask a new process
  *              {"id", "died": why}      the app ended this process
  *
@@ -32,6 +34,7 @@ use Illuminate\Contracts\Debug\ExceptionHandler;
 use Illuminate\Contracts\Queue\Job as JobContract;
 use Illuminate\Foundation\Application;
 use Illuminate\Queue\Events\JobExceptionOccurred;
+use Illuminate\Queue\Events\JobPopped;
 use Illuminate\Queue\Events\JobProcessed;
 use Illuminate\Queue\Events\JobProcessing;
 use Illuminate\Queue\Jobs\Job;
@@ -40,6 +43,7 @@ use Illuminate\Queue\WorkerOptions;
 use Illuminate\Support\Facades\Facade;
 
 require_once dirname(__DIR__).'/resident/app.php';
+require_once __DIR__.'/report.php';
 
 const MEMORY = 256 << 20; // bytes
 
@@ -149,6 +153,9 @@ final class Helper
 
     private $manager;
 
+    /** The class for which our manager stands. */
+    private $original;
+
     private $worker;
 
     private $outputLevel;
@@ -161,7 +168,9 @@ final class Helper
         $this->app = load($base);
         $this->calls = new Calls(Application::VERSION);
         $this->manager = $this->manager();
-        $this->app->extend(BroadcastManager::class, function () {
+        $this->app->extend(BroadcastManager::class, function ($original) {
+            $this->original = get_class($original);
+
             return $this->manager;
         });
         $this->app->make(Kernel::class)->bootstrap();
@@ -193,6 +202,15 @@ final class Helper
         return ['memory' => memory_get_usage()] + $answer;
     }
 
+    /** What the app has decided outside of any job. */
+    public function report(): array
+    {
+        $this->app->make(BroadcastManager::class);
+        $report = new Report($this->app, $this->manager, $this->original);
+
+        return ['memory' => memory_get_usage(), 'report' => $report->read()];
+    }
+
     /** The calls of a job. Throws what Laravel's worker would be thrown, Refused or Released. */
     private function resolve(array $request): array
     {
@@ -204,6 +222,10 @@ final class Helper
         $events = $this->app->make('events');
 
         try {
+            if (class_exists(JobPopped::class)) {
+                $events->dispatch(new JobPopped($connection, $job));
+            }
+
             $events->dispatch(new JobProcessing($connection, $job));
             $job->fire();
 
@@ -474,6 +496,12 @@ if ($helper && function_exists('pcntl_signal')) {
 }
 
 while ($helper && ($request = $conversation->next()) !== null) {
+    if (isset($request['report'])) {
+        $conversation->answer($helper->report());
+
+        continue;
+    }
+
     $conversation->answer($helper->answer($request));
 
     try {

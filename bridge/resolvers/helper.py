@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from bridge.resolvers.resolution import Answer
 
 SCRIPT = Path(__file__).with_name("helper.php")
 TIMEOUT = 60  # seconds, for jobs that name none; as queue:work
+REPORT_TIMEOUT = 20.0  # seconds; it takes milliseconds
 JOBS = 1_000  # that one process serves
 MEMORY = 128 * 1024 * 1024  # bytes; a process that uses more serves no further job
 FATAL = 2  # times that a job may end its process; then it fails
@@ -82,6 +84,10 @@ class HelperRung:
         self._fatal = fatal
         self._deaths: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._deaths_lock = threading.Lock()  # workers share this rung
+        self._report: Mapping[str, object] | None = None
+        self._report_lock = threading.Lock()
+        self._report_is_stale = True
+        self._report_is_missing = False  # and that has been said
 
     @property
     def down(self) -> str | None:
@@ -94,11 +100,54 @@ class HelperRung:
 
     def recycle(self) -> None:
         """Every process is replaced before its next job, as after `queue:restart`."""
+        self._report_is_stale = True
         self._resident.recycle()
 
     def close(self) -> None:
         """No process is left. Who waits for an answer gets ServiceUnavailable."""
         self._resident.close()
+
+    def report(self, anew: bool = False) -> Mapping[str, object] | None:
+        """How the app is set up, as `report.php` reads it; asked once, after `recycle`, and if `anew`.
+
+        The same object while it says the same. None where no process can be had now: the next call tries
+        again."""
+        with self._report_lock:
+            if self._report is not None and not anew and not self._report_is_stale:
+                return self._report
+            self._report_is_stale = False
+            started = time.monotonic()
+            try:
+                found = self._ask_report()
+            except (Refused, ServiceUnavailable, Died) as problem:
+                if self._report is not None or not self._report_is_missing:
+                    about = {"action": "app_report", "why": str(problem)}
+                    log.warning("the app cannot say how it is set up, its source is read", extra=about)
+                self._report, self._report_is_missing, self._report_is_stale = None, True, True
+                return None
+            self._report_is_missing = False
+            if found != self._report:
+                self._report = found
+                took = round(1000 * (time.monotonic() - started))
+                log.info(
+                    "the app has said how it is set up", extra={"action": "app_report", "duration_ms": took}
+                )
+            return self._report
+
+    def _ask_report(self) -> Mapping[str, object]:
+        """Raises Refused, ServiceUnavailable and Died."""
+        while True:
+            with self._resident.borrowed() as process:
+                number = process.questions
+                answer = process.ask({"id": number, "report": True}, REPORT_TIMEOUT)
+                if "stale" in answer:
+                    process.retired = True
+                    continue
+                match answer:
+                    case {"id": int(told), "report": dict(report)} if told == number:
+                        self._resident.outages.over()
+                        return report
+                raise Died(str(answer.get("died", "it said no report"))[:300])
 
     def resolve(self, event: BroadcastEvent, attempt: Try | None = None) -> Answer:
         """What Laravel itself gives to its broadcasters, in order.

@@ -140,7 +140,10 @@ class Shadow:
 
 def _ladder(settings: Settings, php: HelperRung | None) -> Ladder:
     return build_ladder(
-        settings.laravel, event_mappings(settings), php=None if php is None else Harmless(php)
+        settings.laravel,
+        event_mappings(settings),
+        php=None if php is None else Harmless(php),
+        report=None if php is None else php.report,
     )
 
 

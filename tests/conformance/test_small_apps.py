@@ -95,7 +95,10 @@ def test_with_php_behind_each_job_is_right(app: tuple[str, Path]) -> None:
     name, folder = app
     php = HelperRung(folder)
     differences = []
-    with closing(php), closing(build_ladder(load(folder, {}, BOOTED), {}, php=php)) as ladder:
+    with (
+        closing(php),
+        closing(build_ladder(load(folder, {}, BOOTED), {}, php=php, report=php.report)) as ladder,
+    ):
         for job in jobs(name):
             if job.laravel == BOOTED:
                 differences.append(job.difference(ladder.resolve(read_payload(job.payload.encode()))))

@@ -74,8 +74,11 @@ def test_providers_in_folders_below_are_read_and_caches_are_not(tmp_path: Path) 
     write(tmp_path, "app/Providers/Deep/One.php", "<?php")
     write(tmp_path, "bootstrap/app.php", "<?php")
     write(tmp_path, "bootstrap/cache/config.php", "<?php")
-    found = [name for name, _ in AppSource(tmp_path).texts("app/Providers", "bootstrap")]
-    assert found == ["app/Providers/Deep/One.php", "bootstrap/app.php"]
+    write(tmp_path, "Modules/Shop/Providers/Two.php", "<?php")
+    (tmp_path / "app/Providers/.#One.php").symlink_to("nobody@nowhere.17")
+    source = AppSource(tmp_path)
+    found = [file for file in source.boot_files() if source.text(file)]
+    assert found == ["app/Providers/Deep/One.php", "bootstrap/app.php", "Modules/Shop/Providers/Two.php"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_links_that_lead_nowhere_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "app/Providers/.#AppServiceProvider.php").symlink_to("somebody@machine.4711")
     (tmp_path / "app/Providers/Loop.php").symlink_to("Loop.php")
     source = AppSource(tmp_path)
-    assert [text for _, text in source.texts("app/Providers") if text] == [b"<?php Some::$thing;"]
+    assert [text for text in map(source.text, source.boot_files()) if text] == [b"<?php Some::$thing;"]
     assert source.mentions_static("thing")
     assert not source.mentions_static("other")
     assert source.text("app/Providers/.#AppServiceProvider.php") == b""

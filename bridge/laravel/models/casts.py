@@ -5,8 +5,8 @@ Source: Database/Eloquent/Concerns/HasAttributes.php castAttribute, Casts/*; by 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import NamedTuple
@@ -50,6 +50,10 @@ class Surroundings:
     missing  reading an attribute that is not there is an error
     morphs   types in morph columns are not class names
     snake    `Model::$snakeAttributes`, by which names in arrays are spelled, is set
+    models   models may be read in another way altogether
+    hooks    by model class: what changes the reading of it, and of classes that extend it
+    scopes   by model class: a global scope that it gets from outside
+    snake_attributes  what it is known to be, where a class says nothing else
     """
 
     zone: ZoneInfo
@@ -60,6 +64,10 @@ class Surroundings:
     missing: Refused | None = None
     morphs: Refused | None = None
     snake: Refused | None = None
+    models: Refused | None = None
+    hooks: Mapping[str, Refused] = field(default_factory=dict)
+    scopes: Mapping[str, Refused] = field(default_factory=dict)
+    snake_attributes: bool = True
 
 
 class Casting(NamedTuple):

@@ -111,8 +111,10 @@ class ModelFacts:
     said: dict[str, Value]
 
     @classmethod
-    def of(cls, class_name: str, php: Evaluator, version: Version) -> ModelFacts:
-        """The facts of a model class; Refused where its chain holds something that is not understood."""
+    def of(cls, class_name: str, php: Evaluator, version: Version, *, snaked: bool = True) -> ModelFacts:
+        """The facts of a model class; Refused where its chain holds something that is not understood.
+
+        `snaked`: `Model::$snakeAttributes`, which counts where the class has none of its own."""
         classes = php.classes
         parts = classes.whole(class_name)
         own = [part for part in parts if part.file]
@@ -158,7 +160,7 @@ class ModelFacts:
             value = php.constant_expression(found[0], found[1], classes.require(found[1]).file)
             return php.text(value).decode() if value is not None else ""
 
-        snake_attributes = _snake_attributes(class_name, php)
+        snake_attributes = _snake_attributes(class_name, php, default=snaked)
         return cls(
             class_name=class_name,
             created_at=constant("CREATED_AT", "created_at"),
@@ -222,12 +224,11 @@ def _dispatches_when_read(events: n.Expression | None) -> bool:
     return any(not isinstance(key, bytes) or key == b"retrieved" for key in keys)
 
 
-def _snake_attributes(class_name: str, php: Evaluator) -> bool:
+def _snake_attributes(class_name: str, php: Evaluator, *, default: bool) -> bool:
     bound = php.classes.properties(class_name).get("snakeAttributes")
     if bound is None or bound.declaration.default is None or not bound.declaration.static:
-        return True
-    default = php.constant_expression(bound.declaration.default, bound.owner, "")
-    return default is not False
+        return default
+    return php.constant_expression(bound.declaration.default, bound.owner, "") is not False
 
 
 def _boot(

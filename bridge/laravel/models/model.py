@@ -9,6 +9,7 @@ Queue/SerializesAndRestoresModelIdentifiers.php, 8.83 to 13.26.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from bridge.errors import MissingModel, Refused
 from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
@@ -218,15 +219,27 @@ class ModelClass:
         known = self._facts.get(class_name)
         if known is None:
             try:
-                known = ModelFacts.of(class_name, php, self._around.version)
-                if self._around.snake is not None and known.accessors:
-                    raise self._around.snake
+                known = self._facts_of(class_name, php)
             except Refused as refusal:
                 known = refusal
             self._facts[class_name] = known
         if isinstance(known, Refused):
             raise known
         return known
+
+    def _facts_of(self, class_name: str, php: Evaluator) -> ModelFacts:
+        """What the class says, and what the app has changed from outside of it."""
+        around = self._around
+        if around.models is not None:
+            raise around.models
+        facts = ModelFacts.of(class_name, php, around.version, snaked=around.snake_attributes)
+        if around.snake is not None and facts.accessors:
+            raise around.snake
+        for part in php.classes.whole(class_name):
+            if part.name in around.hooks:
+                raise around.hooks[part.name]
+        scope = around.scopes.get(class_name)
+        return facts if scope is None else replace(facts, scope=facts.scope or scope)
 
     def blank(self, class_name: str, php: Evaluator) -> View:
         """A new model of the class, for its table and keys; not to be changed."""

@@ -172,10 +172,26 @@ def test_dates_are_of_the_class_that_the_app_uses(immutable: App, expression: st
 @pytest.mark.parametrize(
     "provider",
     [
-        IMMUTABLE.format("Date").replace("Carbon\\CarbonImmutable;", "App\\Support\\CarbonImmutable;"),
         IMMUTABLE.format("Date").replace("Date::use(", "Date::useClass("),
-        IMMUTABLE.format("Date").replace("CarbonImmutable::class", "fn ($date) => $date"),
         IMMUTABLE.format("Date").replace("Date::use(", "\\Illuminate\\Support\\DateFactory::useClass("),
+    ],
+)
+def test_dates_are_of_the_class_however_the_app_says_it(
+    tmp_path_factory: pytest.TempPathFactory, provider: str
+) -> None:
+    with app(tmp_path_factory.mktemp("other") / "app", provider) as made:
+        case = Case(made)
+        case.post(created_at=WHEN)
+        case.sends("get_class($this->post->created_at)")
+        assert case.data() == {"it": "Carbon\\CarbonImmutable"}
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        IMMUTABLE.format("Date").replace("Carbon\\CarbonImmutable;", "App\\Support\\CarbonImmutable;"),
+        IMMUTABLE.format("Date").replace("CarbonImmutable::class", "fn ($date) => $date"),
+        IMMUTABLE.format("Date").replace("Date::use(", "if (now()->isFriday()) Date::use("),
     ],
 )
 def test_dates_that_the_app_makes_in_another_way_are_refused(

@@ -1,0 +1,359 @@
+"""What the app decides while it boots, read from its source where PHP is not asked: `told_by_source`.
+
+Read are all PHP files of the app (but those of requests and commands, which a worker does not run), and those
+of every package whose providers it loads. Calls with effect on events are found by their text: a listener or
+a helper class of a provider counts as the provider itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from functools import partial
+
+from bridge.errors import Refused
+from bridge.laravel.app_report import CARBON, IMMUTABLE, OLD_PHP, AppReport, Reason
+from bridge.laravel.packages import Package, discovered
+from bridge.laravel.source import AppSource
+from bridge.php import nodes as n
+from bridge.php.classes import ClassTable
+from bridge.php.syntax import is_comment
+
+_OF_OTHER_PROCESSES = ("/Http/", "/Console/")
+_PROVIDER = re.compile(rb"\bextends\s+\\?[\w\\]*ServiceProvider\b")
+_BOOT_FOLDERS = ("app/Providers/", "bootstrap/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """`calls` in a file change what `concerns` says: a field of AppReport. `says` gets the text found."""
+
+    concerns: str
+    calls: re.Pattern[bytes]
+    says: str = "the app calls {}(), which changes every event"
+
+
+def _rule(concerns: str, calls: bytes, says: str = "the app calls {}(), which changes every event") -> _Rule:
+    return _Rule(concerns, re.compile(calls), says)
+
+
+_MODELS = "the app calls {}(), which changes models"
+# Wherever in the app they stand. Spec: real-events, danger 20.
+_ANYWHERE = (
+    _rule("everything", rb"::\s*(serializeUsing)\s*\("),
+    _rule("everything", rb"(\bBus\s*::|\bDispatcher::class\s*\)\s*->)\s*pipeThrough\s*\("),
+    _rule("date_class", rb"\b(Date|DateFactory)\s*::\s*use(Class|Callable|Factory)?\s*\("),
+    _rule("everything", rb"\bBroadcast\s*::\s*extend\s*\("),
+    _rule("everything", rb"\bJobProcessing\b", "the app listens to {}: its code runs before every job"),
+    _rule(
+        "everything",
+        rb"\blisten\s*\(\s*\[?\s*['\"](?P<key>\*|Illuminate\\[\w\\]*\*)",
+        "the app listens to {}: its code runs before every job",
+    ),
+    _rule("everything", rb"\bJobPopped\b", "the app listens to {}: its code runs before every job"),
+    _rule("everything", rb"\bQueue\s*::\s*before\s*\(", "the app calls {}(): its code runs before every job"),
+    _rule(
+        "everything",
+        rb"\bContextHydrated\b|\bContext\s*::\s*hydrated\s*\(",
+        "the app has {}: its code runs before every job",
+    ),
+    _rule("everything", rb"\bModelIdentifier\s*::\s*useMorphMap\s*\("),
+    _rule(
+        "everything",
+        rb"\b(Carbon|CarbonImmutable|Date)\s*::\s*(setTestNow|setToStringFormat|useMonthsOverflow|"
+        rb"useYearsOverflow|setHumanDiffOptions|enableHumanDiffOption|disableHumanDiffOption)\s*\(",
+    ),
+    _rule("everything", rb"Resource(Collection)?\s*::\s*(macro|mixin)\s*\("),
+    _rule("models", rb"\bPluralizer\s*::\s*(useLanguage|\$uncountable)", "the app has {}: names of tables"),
+    _rule("snake", rb"::\s*\$snakeAttributes\s*=", "the app sets {}"),
+    _rule("models", rb"\bJson\s*::\s*(decodeUsing|encodeUsing)\s*\(", _MODELS),
+    _rule("models", rb"\bConnection\s*::\s*resolverFor\s*\(|\bDB\s*::\s*extend\s*\(", _MODELS),
+    _rule("models", rb"\bConnectionEstablished\b", "the app listens to {}, which changes connections"),
+    _rule("models", rb"\beloquent\.(retrieved|booting|booted|\*)", "the app listens to {}: models change"),
+    _rule("encrypted", rb"::\s*encryptUsing\s*\(", "the app calls {}()"),
+    _rule(
+        "lazy",
+        rb"::\s*(shouldBeStrict|preventLazyLoading|automaticallyEagerLoadRelationships)\s*\(",
+        "the app calls {}()",
+    ),
+    _rule("missing", rb"::\s*(shouldBeStrict|preventAccessingMissingAttributes)\s*\(", "the app calls {}()"),
+    _rule(
+        "morphs",
+        rb"::\s*(morphMap\s*\(\s*[^)\s]|enforceMorphMap\s*\(|requireMorphMap\s*\(|\$morphMap\s*(\[|=))",
+        "the app has a morph map, {}",
+    ),
+)
+# In providers and bootstrap files only: elsewhere such calls are for a request or a single job.
+_BOOTING = (
+    _rule("everything", rb"::\s*(pipeThrough)\s*\("),
+    _rule(
+        "everything",
+        rb"\b(date_default_timezone_set|setlocale|mb_internal_encoding|mb_substitute_character)\s*\(|"
+        rb"\bini_set\s*\(\s*['\"]((serialize_)?precision|default_charset|internal_encoding|mbstring\.\w+)|"
+        rb"\b(setDefaultConnection|setDefaultDriver)\s*\(",
+    ),
+    _rule(
+        "everything",
+        rb"(\bconfig\s*\(\s*\[[^\]]*?|\bConfig\s*::\s*set\s*\(\s*|->\s*set\s*\(\s*)"
+        rb"['\"](?P<key>app\.(timezone|locale|fallback_locale|key|cipher|previous_keys)|broadcasting|database)\b",
+        "the app sets the configuration {} while it boots",
+    ),
+)
+# Hooks on the reading of a model, from outside of its class; those in its class are seen by ModelFacts.
+_HOOK = re.compile(rb"(\$?\w+)\s*::\s*(retrieved|addGlobalScopes?|resolveRelationUsing)\s*\(")
+_OBSERVING = re.compile(rb"::\s*observe\s*\(|\$observers\b")
+_HEARS_READING = re.compile(rb"\bfunction\s+retrieved\s*\(", re.IGNORECASE)
+_LOCALE = re.compile(rb"\bsetLocale\s*\(", re.IGNORECASE)
+# Configuration that no file has: of these names `config()` knows nothing.
+_SETS_CONFIG = re.compile(
+    rb"\bconfig\s*\(\s*\[|\bConfig\s*::\s*(set|push|prepend)\s*\(|\bmergeConfigFrom\s*\(|\bhasConfigFiles?\s*\(|"
+    rb"(\bconfig\s*\(\s*\)|\bconfig['\"]\s*[\])])\s*->\s*(set|push|prepend)\s*\("
+)
+_CONFIG_NAME = re.compile(rb"['\"]([\w-]+)")
+_IMPORT = re.compile(rb"(?:;|<\?php)\s*use\s+\\?\w+\\")
+_RENAMED = re.compile(rb"\s+as\b")
+# What every file with one of the calls above has in it.
+_MARKS = re.compile(
+    rb"serializeUsing|pipeThrough|\bDate(Factory)?\s*::|Broadcast\s*::|JobProcessing|JobPopped|Queue\s*::|"
+    rb"[hH]ydrated|useMorphMap|Carbon(Immutable)?\s*::\s*(set|use|enable|disable)|Resource(Collection)?\s*::|"
+    rb"Pluralizer|snakeAttributes|decodeUsing|encodeUsing|resolverFor|DB\s*::|ConnectionEstablished|eloquent\.|"
+    rb"encryptUsing|shouldBeStrict|preventLazy|automaticallyEager|preventAccessing|[mM]orphMap|"
+    rb"listen\s*\(|retrieved|addGlobalScope|resolveRelationUsing|observe|ServiceProvider"
+)
+
+
+@dataclass(slots=True)
+class _Found:
+    everything: list[Reason] = field(default_factory=list)
+    models: list[Reason] = field(default_factory=list)
+    one: dict[str, Reason] = field(default_factory=dict)
+    dates: list[tuple[str, Reason]] = field(default_factory=list)
+    observing: bool = False
+    hearing: list[Reason] = field(default_factory=list)  # matter where something observes
+    sets_locale: bool = False
+    sets_config: set[bytes] = field(default_factory=set)
+    open_config: bool = False
+
+    def add(self, concerns: str, reason: Reason) -> None:
+        if concerns == "everything":
+            self.everything.append(reason)
+        elif concerns == "models":
+            self.models.append(reason)
+        else:
+            self.one.setdefault(concerns, reason)
+
+    def merge(self, other: _Found) -> None:
+        self.everything += other.everything
+        self.models += other.models
+        self.one = {**other.one, **self.one}
+        self.dates += other.dates
+        self.observing = self.observing or other.observing
+        self.hearing += other.hearing
+        self.sets_locale = self.sets_locale or other.sets_locale
+        self.sets_config |= other.sets_config
+        self.open_config = self.open_config or other.open_config
+
+
+def told_by_source(source: AppSource) -> AppReport:
+    """The report as far as the source tells it; what cannot be known refuses what it concerns."""
+    found = _Found()
+    if source.php_platform is not None and source.php_platform < (8, 0):
+        found.everything.append(Reason(text=OLD_PHP))
+    for file in source.boot_files():
+        _read(source, file, found, boots=file.startswith(_BOOT_FOLDERS))
+    for package in discovered(source.path):
+        found.merge(source.kept(package.name, partial(_package, source, package)))
+    if found.observing:
+        found.models += found.hearing
+    date_class = _date_class(source, found)
+    return AppReport(
+        said_by="source",
+        php=source.php_platform,
+        sets_locale=found.sets_locale,
+        date_class=date_class,
+        sets_config=frozenset(found.sets_config),
+        open_config=found.open_config,
+        everything=tuple(found.everything),
+        models=tuple(found.models),
+        encrypted=found.one.get("encrypted"),
+        lazy=found.one.get("lazy"),
+        missing=found.one.get("missing"),
+        morphs=found.one.get("morphs"),
+        snake=found.one.get("snake"),
+    )
+
+
+def _package(source: AppSource, package: Package) -> _Found:
+    """What a package that the app loads does when it boots."""
+    found = _Found()
+    if package.is_tenancy:
+        text = f"the package {package.name} chooses the database by the tenant of a job"
+        found.everything.append(Reason(text=text))
+    elif package.folder is None:
+        found.open_config = True
+        if not package.is_harmless:
+            text = f"the source of the package {package.name}, which may change models, is not there"
+            found.models.append(Reason(text=text))
+    else:
+        files = [source.file_of(name) for name in package.providers]
+        found.open_config = None in files
+        for file in filter(None, files):
+            with contextlib.suppress(Refused):
+                _read_config(source.text(file, watch=False), found, package.name)
+        if not package.is_harmless:
+            for file in source.package_files(package.folder):
+                _read(source, file, found, boots=False, watch=False)
+    return found
+
+
+def _read(source: AppSource, file: str, found: _Found, *, boots: bool, watch: bool = True) -> None:
+    try:
+        text = source.text(file, watch=watch)
+    except Refused as problem:
+        found.everything.append(Reason(text=problem.reason, file=file))
+        return
+    if not boots and not _MARKS.search(text):
+        return
+    boots = boots or _PROVIDER.search(text) is not None
+    if not boots and any(part in f"/{file}" for part in _OF_OTHER_PROCESSES):
+        return
+    for rule in _ANYWHERE:
+        for reason in _matches(text, file, rule.calls, rule.says):
+            if rule.concerns == "date_class":
+                found.dates.append((file, reason))
+            else:
+                found.add(rule.concerns, reason)
+    found.models += _hooks(text, file)
+    found.hearing += _matches(text, file, _HEARS_READING, "the app has {}(), which changes models")
+    if not boots:
+        return
+    for rule in _BOOTING:
+        found.everything += _matches(text, file, rule.calls, rule.says)
+    found.observing = found.observing or _OBSERVING.search(text) is not None
+    found.sets_locale = found.sets_locale or _LOCALE.search(text) is not None
+    _read_config(text, found, "")
+
+
+def _matches(text: bytes, file: str, calls: re.Pattern[bytes], says: str) -> Iterator[Reason]:
+    for match in calls.finditer(text):
+        if not _is_import(text, match) and not is_comment(text, file, match.start()):
+            yield _reason(says, match, text, file)
+
+
+def _is_import(text: bytes, match: re.Match[bytes]) -> bool:
+    """Whether it stands in a `use` statement, which says nothing by itself unless it gives another name."""
+    statement = text[max(text.rfind(b";", 0, match.start()), text.rfind(b"<?php", 0, match.start())) :]
+    found = _IMPORT.match(statement)
+    return found is not None and not _RENAMED.match(text, match.end())
+
+
+def _reason(says: str, match: re.Match[bytes], text: bytes, file: str) -> Reason:
+    what = match.groupdict().get("key") or match[0].partition(b"(")[0].strip(b":[= ")
+    told = " ".join(what.decode("ascii", "replace").split())
+    return Reason(text=says.format(told), file=file, line=_line(text, match))
+
+
+def _line(text: bytes, match: re.Match[bytes]) -> int:
+    return text.count(b"\n", 0, match.start()) + 1
+
+
+def _hooks(text: bytes, file: str) -> Iterator[Reason]:
+    """Hooks on the reading of models that stand outside of a model."""
+    own = {b"static", b"self", b"parent", file.rpartition("/")[2].removesuffix(".php").encode()}
+    boots = b"static function boot" in text  # then its `$class::` may be the model's own
+    for match in _HOOK.finditer(text):
+        if match[1] in own or (boots and match[1].startswith(b"$")) or is_comment(text, file, match.start()):
+            continue
+        yield _reason("the app has {}(), which changes models", match, text, file)
+
+
+def _read_config(text: bytes, found: _Found, package: str) -> None:
+    """Names of configuration that a provider sets while the app boots; an empty one for any."""
+    for match in _SETS_CONFIG.finditer(text):
+        names = _CONFIG_NAME.findall(text[match.end() : text.find(b";", match.end())])
+        if package and not names:
+            short = package.rpartition("/")[2]
+            names = [short.encode(), short.removeprefix("laravel-").encode()]
+        found.sets_config.update(names or [b""])
+
+
+# ---- Date::use(CarbonImmutable::class) ----------------------------------------------------------
+
+
+def _date_class(source: AppSource, found: _Found) -> str:
+    """The class of dates, where a provider certainly says which; else every event is refused."""
+    if not found.dates:
+        return CARBON
+    for file, reason in found.dates:
+        if len(found.dates) > 1 or not _uses_immutable(source, file):
+            found.everything.append(reason)
+    return IMMUTABLE
+
+
+def _uses_immutable(source: AppSource, file: str) -> bool:
+    """Whether the provider of that file calls `Date::use(CarbonImmutable::class)` whenever it boots."""
+    try:
+        declared = source.parse(file)
+    except Refused:
+        return False
+    classes = ClassTable(source.load)
+    return any(_runs(one, ("register", "boot"), classes, _is_use_of_immutable) for one in declared.values())
+
+
+def _runs(
+    declared: n.ClassDeclaration,
+    methods: tuple[str, ...],
+    classes: ClassTable,
+    wanted: Callable[[n.Expression], bool],
+    seen: frozenset[str] = frozenset(),
+) -> bool:
+    """Whether one of the methods certainly evaluates such an expression, also through `$this->other()`."""
+    for name in methods:
+        method = declared.methods.get(name.lower())
+        if method is None or name in seen:
+            continue
+        try:
+            body = classes.body(method)
+        except Refused:
+            continue
+        for statement in itertools.takewhile(lambda one: not _may_leave(one), body):
+            match statement:
+                case n.Evaluate(expression=n.MethodCall(object=n.Variable(name="this"), name=str(other))):
+                    if _runs(declared, (other,), classes, wanted, seen | {name}):
+                        return True
+                case n.Evaluate(expression=expression) if wanted(expression):
+                    return True
+    return False
+
+
+def _may_leave(part: object) -> bool:
+    """Whether a method may end in this part of it."""
+    if isinstance(part, tuple):
+        return any(map(_may_leave, part))
+    if isinstance(part, n.Return | n.ThrowExpression):
+        return True
+    if not isinstance(part, n.Node) or isinstance(part, n.Closure):
+        return False
+    return any(_may_leave(getattr(part, one.name)) for one in fields(part))
+
+
+def _is_use_of_immutable(node: n.Expression) -> bool:
+    match node:
+        case n.StaticCall(
+            class_name=str(name), name="use" | "useClass", arguments=(n.Argument(value=value),)
+        ):
+            return name.rsplit("\\", 1)[-1] in ("Date", "DateFactory") and _is_immutable(value)
+    return False
+
+
+def _is_immutable(node: n.Expression) -> bool:
+    """Whether it is `CarbonImmutable::class`, or that as text."""
+    match node:
+        case n.ClassConstant(class_name=str(name), name="class"):
+            return name == IMMUTABLE
+        case n.Literal(value=bytes() as text):
+            return text.decode("utf-8", "replace").lstrip("\\") == IMMUTABLE
+    return False
