@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -152,15 +152,27 @@ def known_to(laravel: LaravelApp) -> Known:
     )
 
 
-def survey_app(settings: Settings) -> list[Finding] | None:
-    """Every class of the app that broadcasts, and its rung. None where there is no PHP source."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """The classes of an app that broadcast, and how the app is set up."""
+
+    findings: Sequence[Finding]
+    report: AppReport
+
+
+def survey_app(settings: Settings) -> Survey | None:
+    """Every class of the app that broadcasts, and its rung. None where there is no PHP source.
+
+    Where PHP is there, the app is booted once, to say how it is set up."""
     laravel = settings.laravel
     source = AppSource(laravel.path)
     if not source.has_code:
         return None
-    world = AppWorld(source, laravel.release or NEWEST, known_to(laravel))
-    php = bool(settings.php_binary) and (laravel.path / "bootstrap/app.php").is_file()
-    return survey(source, world, mapped=event_mappings(settings), php=php)
+    with php_rung(settings) as php:
+        said = app_report(laravel, None if php is None else php.report)(True)
+    world = AppWorld(source, laravel.release or NEWEST, known_to(laravel), said)
+    findings = survey(source, world, mapped=event_mappings(settings), php=php is not None)
+    return Survey(findings=findings, report=world.report)
 
 
 @contextlib.contextmanager

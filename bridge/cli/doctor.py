@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from bridge.cli.arguments import Commands, add_app, add_laravel, add_serving
 from bridge.cli.plain import json_line, plain
-from bridge.errors import ConfigurationError
+from bridge.errors import BridgeError, ConfigurationError
 
 if TYPE_CHECKING:
     from bridge.doctor import Finding
@@ -35,17 +36,21 @@ def add(commands: Commands) -> None:
 def run(given: argparse.Namespace) -> int:
     """0 healthy, 1 with findings."""
     faults = 0
-    for finding in _findings(given):
+    report: list[str] = []
+    for finding in _findings(given, report):
         faults += not finding.hint
         for line in [_json(finding)] if given.json else _text(finding):
             print(plain(line), flush=True)
     if not given.json:
+        for line in report[:1]:
+            print(plain(line))
         found = "1 fault was found" if faults == 1 else f"{faults} faults were found"
         print(found if faults else "healthy: no fault was found")
     return 1 if faults else 0
 
 
-def _findings(given: argparse.Namespace) -> Iterable[Finding]:
+def _findings(given: argparse.Namespace, report: list[str]) -> Iterable[Finding]:
+    """The findings; afterwards `report` holds how the app is set up, in a few lines, if there is source."""
     from bridge.doctor import Finding, Subject, examine
     from bridge.settings import load_settings
 
@@ -63,7 +68,11 @@ def _findings(given: argparse.Namespace) -> Iterable[Finding]:
             check="settings",
         )
         return
-    yield from examine(Subject(settings=settings))
+    subject = Subject(settings=settings)
+    yield from examine(subject)
+    with contextlib.suppress(BridgeError):
+        if subject.survey is not None:
+            report += subject.survey.report.told()
 
 
 def _json(finding: Finding) -> str:

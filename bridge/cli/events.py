@@ -10,7 +10,11 @@ from collections.abc import Iterable, Sequence
 
 from bridge.cli.arguments import Commands, add_app, add_laravel
 from bridge.cli.plain import json_line, plain
+from bridge.errors import UsageError
+from bridge.laravel.app_report import AppReport
 from bridge.resolvers.survey import Finding
+
+_ROOT = ("artisan", "composer.json", "bootstrap/app.php")
 
 
 def add(commands: Commands) -> None:
@@ -26,21 +30,26 @@ def add(commands: Commands) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """0, whatever is found."""
+    """0, whatever is found. Raises UsageError where `--app` is no Laravel app with source."""
     from bridge.rooms import survey_app
     from bridge.settings import load_settings
 
     settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)
-    findings = survey_app(settings)
-    if findings is None:
+    path = settings.laravel.path
+    found = survey_app(settings)
+    if found is None:
         print(
-            f"bridge: {settings.laravel.path} has no PHP source: its events are resolved by mapping and by "
+            f"bridge: {path} has no PHP source: its events are resolved by mapping and by "
             "Laravel's own rules",
             file=sys.stderr,
         )
         return 0
-    for line in (_event_json if given.json else _event_table)(findings):
+    if not found.findings and not any((path / name).is_file() for name in _ROOT):
+        raise UsageError(f"--app {path} is not the root of a Laravel app: give the folder with artisan")
+    for line in _event_json(found.findings) if given.json else _event_table(found.findings, found.report):
         print(plain(line))
+    if not found.findings:
+        print(f"bridge: no class in {path} broadcasts", file=sys.stderr)
     return 0
 
 
@@ -61,14 +70,22 @@ def _event_json(findings: Sequence[Finding]) -> Iterable[str]:
         yield json_line(report)
 
 
-def _event_table(findings: Sequence[Finding]) -> Iterable[str]:
-    """Two or three lines a class: what serves it, where it goes, and why it is not native."""
+def _event_table(findings: Sequence[Finding], report: AppReport) -> Iterable[str]:
+    """How the app is set up, then two or three lines a class: what serves it, where it goes, and why it is
+    not native. A reason that concerns many classes stands once, at the top."""
+    yield from report.told()
+    yield ""
+    common = {str(reason) for reason in (*report.everything, *report.models)}
     width = max((len(one.class_name) for one in findings), default=0)
     for one in findings:
         yield f"{one.class_name:<{width}}  {one.kind:<12}  {one.rung}"
         name = "" if one.name == one.class_name else f"  as {one.name}"
         yield f"    {', '.join(one.channels) or '(channels not told by the source)'}{name}"
-        if one.why:
+        own = [reason for reason in one.reasons if reason not in common]
+        if one.why and one.why not in common:
             yield f"    {one.why}"
+        elif own and one.rung in ("php", "refused"):
+            yield f"    {own[0]}"
     counts = Counter(one.rung for one in findings)
-    yield f"{len(findings)} classes: " + ", ".join(f"{count} {rung}" for rung, count in counts.most_common())
+    told = ", ".join(f"{count} {rung}" for rung, count in counts.most_common())
+    yield f"{len(findings)} classes: {told}" if findings else "0 classes"

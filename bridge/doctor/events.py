@@ -7,6 +7,23 @@ import difflib
 from bridge.doctor.finding import Finding, Found, Subject
 
 
+def setup(subject: Subject) -> Found:
+    """Nothing that the app does when it boots keeps its events from being evaluated natively."""
+    survey = subject.survey
+    if survey is None or not survey.findings:
+        return
+    report = survey.report
+    for what, reasons in (("every event", report.everything), ("every event with models", report.models)):
+        for reason in reasons:
+            left = any(one.rung == "php" for one in survey.findings)
+            yield Finding(
+                what=f"{what} is {'left to PHP' if left else 'refused'}: {reason}",
+                where=reason.file,
+                mend="leave it to PHP, which is right and takes longer" if left else "let bridge use PHP",
+                hint=True,
+            )
+
+
 def rungs(subject: Subject) -> Found:
     """Every class that broadcasts through the queue is served by some rung."""
     for one in subject.events or ():

@@ -49,6 +49,7 @@ CHECKS: Mapping[str, Callable[[Subject], Found]] = {
     "processes": machine.processes,
     "units": machine.units,
     "echo": pages.echo,
+    "app report": events.setup,
     "events": events.rungs,
     "mappings": events.mappings,
 }

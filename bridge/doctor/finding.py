@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TypeAlias
 from bridge.errors import BridgeError, ConfigurationError
 from bridge.laravel.application import LaravelApp
 from bridge.resolvers.survey import Finding as Event
-from bridge.rooms import survey_app
+from bridge.rooms import Survey, survey_app
 from bridge.settings import Settings
 
 
@@ -69,9 +69,14 @@ class Subject:
         return bool(self.settings.ssl_cert and self.settings.ssl_key)
 
     @cached_property
-    def events(self) -> list[Event] | None:
-        """Every class that broadcasts; None where there is no source."""
+    def survey(self) -> Survey | None:
+        """Every class that broadcasts, and how the app is set up; None where there is no source."""
         return survey_app(self.settings)
+
+    @property
+    def events(self) -> Sequence[Event] | None:
+        """Every class that broadcasts; None where there is no source."""
+        return None if self.survey is None else self.survey.findings
 
     @cached_property
     def dotenv_lines(self) -> dict[str, list[int]]:

@@ -42,7 +42,7 @@ _STANDING = {
     "db": "models", "db.factory": "models", "encrypter": "encrypted",
 }  # fmt: skip
 OLD_PHP = "the app runs on PHP 7, whose rules are others"
-_DRIVERS = {"pusher", "reverb", "log", "null"}
+_PUSHER = "Illuminate\\Broadcasting\\Broadcasters\\PusherBroadcaster"
 _UNKNOWN = "\0"  # key of what stands for a value that is no plain one
 
 
@@ -299,9 +299,10 @@ def _container(container: Mapping[str, Any], found: _Found) -> None:
         if one.get("of") not in ("framework", "bridge") and (one or name != "db.factory"):
             short = name.rsplit("\\", 1)[-1]
             found.add(concerns, _by(f"{one.get('class')} stands in the container for {short}", one))
-    taken = sorted(_DRIVERS & set(map(str, _list(container.get("drivers")))))
-    if taken:
-        found.everything.append(Reason(text=f"Broadcast::extend() replaces the driver {taken[0]}"))
+    for name, one in _mapping(container.get("broadcasters")).items():
+        if _mapping(one).get("class") != _PUSHER:
+            text = f"the broadcast connection {name} is served by the app's own {_mapping(one).get('class')}"
+            found.everything.append(_by(text, one))
     if container.get("pipes"):
         found.everything.append(Reason(text="the app calls Bus::pipeThrough(): its code runs around jobs"))
     for name in _list(container.get("handlers")):

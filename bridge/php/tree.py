@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import tree_sitter_php
@@ -11,6 +12,9 @@ from tree_sitter import Node as Tree
 from bridge.errors import Refused
 
 _PARSER = Parser(Language(tree_sitter_php.language_php()))
+
+_READONLY_FIRST = re.compile(rb"\b(readonly)(\s+)(public|protected|private)\b", re.IGNORECASE)
+_TEXTS = {"comment", "string_content", "string", "encapsed_string", "heredoc_body", "nowdoc_body", "text"}
 
 RELATIVE = {"self", "static", "parent"}
 
@@ -51,10 +55,24 @@ class Body:
 
 def parse(source: bytes, file: str) -> Tree:
     root = _PARSER.parse(source).root_node
+    if root.has_error and _READONLY_FIRST.search(source):
+        root = _PARSER.parse(_in_usual_order(source, root)).root_node
     if root.has_error:
         line = _error_line(root)
         raise Refused("the parser does not understand this file", file=file, line=line)
     return root
+
+
+def _in_usual_order(source: bytes, root: Tree) -> bytes:
+    """`readonly public` as `public readonly`, which says the same and is what the parser knows everywhere."""
+
+    def swapped(match: re.Match[bytes]) -> bytes:
+        at = root.descendant_for_byte_range(match.start(), match.end())
+        if at is not None and at.type in _TEXTS:
+            return match[0]
+        return match[3] + match[2] + match[1]
+
+    return _READONLY_FIRST.sub(swapped, source)
 
 
 def _error_line(tree: Tree) -> int:

@@ -28,6 +28,7 @@ namespace Bridge;
 use Illuminate\Broadcasting\BroadcastManager;
 use Illuminate\Broadcasting\Broadcasters\Broadcaster;
 use Illuminate\Broadcasting\Broadcasters\NullBroadcaster;
+use Illuminate\Broadcasting\Broadcasters\PusherBroadcaster;
 use Illuminate\Contracts\Broadcasting\Factory;
 use Illuminate\Contracts\Console\Kernel;
 use Illuminate\Contracts\Debug\ExceptionHandler;
@@ -347,6 +348,14 @@ final class Helper
                 $this->broadcaster = $broadcaster;
             }
 
+            /** The class of what the app itself makes for this connection; null where it makes nothing. */
+            public function own(array $config): ?string
+            {
+                $make = $this->customCreators[$config['driver']] ?? null;
+
+                return $make === null ? null : get_class($make($this->app, $config));
+            }
+
             public function driver($name = null)
             {
                 if ($name instanceof \UnitEnum) {
@@ -366,6 +375,13 @@ final class Helper
 
         if ($driver === null) {
             throw new \InvalidArgumentException("Broadcast connection [{$name}] is not defined.");
+        }
+
+        $known = in_array($driver, array_merge(self::SENDING, self::SILENT), true);
+        $own = $known ? $this->manager->own($config) : null; // a driver of another name is never made
+
+        if ($own !== null && $own !== PusherBroadcaster::class) {
+            throw new Refused("the broadcast connection {$name} is served by the app's own {$own}");
         }
 
         if (in_array($driver, self::SILENT, true)) {

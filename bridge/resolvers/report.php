@@ -294,10 +294,32 @@ final class Report
 
         return [
             'standing' => $found,
-            'drivers' => array_keys((array) $this->property($this->manager, 'customCreators')),
+            'broadcasters' => (object) $this->broadcasters(),
             'pipes' => count((array) $this->property($bus, 'pipes')),
             'handlers' => array_keys((array) $this->property($bus, 'handlers')),
         ];
+    }
+
+    /** Broadcast connection → the class of the broadcaster that the app itself makes for it. */
+    private function broadcasters(): array
+    {
+        $found = [];
+
+        foreach ((array) $this->app->make('config')->get('broadcasting.connections') as $name => $config) {
+            if (isset($config['driver']) && in_array($config['driver'], ['pusher', 'reverb', 'log', 'null'], true)) {
+                try {
+                    $class = $this->manager->own($config);
+                } catch (\Throwable $e) {
+                    $class = get_class($e);
+                }
+
+                if ($class !== null) {
+                    $found[$name] = ['class' => $class] + $this->place($this->fileOf($class));
+                }
+            }
+        }
+
+        return $found;
     }
 
     /** All of it as JSON text; what is no plain value is `{"\0": its type}`. */

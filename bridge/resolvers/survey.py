@@ -29,6 +29,11 @@ _MARKS = frozenset(
     {b"ShouldBroadcast", b"ShouldBroadcastNow", b"BroadcastsEvents", b"BroadcastsEventsAfterCommit"}
     | {b"toBroadcast", b"BroadcastChannel", b"'broadcast'", b'"broadcast"'}
 )
+_SAYS_SO = re.compile(
+    rb"^[ \t]*(?:(?:final|readonly)\s+)*class\s+(\w+)[^{;]*\bimplements\b[^{;]*\bShouldBroadcast(Now)?\b",
+    re.MULTILINE,
+)
+_NAMESPACE = re.compile(rb"^[ \t]*(?:<\?php\s+)?namespace\s+([\w\\]+)", re.MULTILINE)
 _AT_DISPATCH = "Laravel resolves it when it is dispatched and posts it to the HTTP API"
 
 
@@ -78,7 +83,38 @@ def survey(source: AppSource, world: AppWorld, *, mapped: Collection[str] = (), 
                 line=declared.line,
             )
         )
+    found += _unreadable(source, php)
     return sorted(found, key=lambda finding: finding.class_name)
+
+
+def _unreadable(source: AppSource, php: bool) -> Iterator[Finding]:
+    """Classes that say that they broadcast, in files that the parser does not understand."""
+    for file in dict.fromkeys(source.files()):
+        text = source.text(file)
+        declared = _SAYS_SO.search(text)
+        if declared is None:
+            continue
+        try:
+            source.parse(file)
+        except Refused as problem:
+            space = _NAMESPACE.search(text)
+            name = b"\\".join(part for part in (space and space[1], declared[1]) if part).decode(
+                "utf-8", "replace"
+            )
+            kind = "event-now" if declared[2] == b"Now" else "event"
+            rung, why = _rung(name, kind, (str(problem),), (), php)
+            yield Finding(
+                class_name=name,
+                kind=kind,
+                queued=kind != "event-now",
+                rung=rung,
+                why=why,
+                reasons=(str(problem),),
+                channels=(),
+                name=name,
+                file=file,
+                line=text.count(b"\n", 0, declared.start()) + 1,
+            )
 
 
 def _rung(

@@ -76,7 +76,23 @@ def the_fault(app: App, follows: str = "") -> dict[str, str]:
 def test_a_healthy_app_has_no_finding(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.doctor() == (0, [])
     assert main(["doctor", "--app", str(app.path)]) == 0
-    assert capsys.readouterr().out == "healthy: no fault was found\n"
+    said, *rest = capsys.readouterr().out.splitlines()
+    assert said.startswith("the booted app says: Laravel ")
+    assert rest == ["healthy: no fault was found"]
+
+
+def test_what_keeps_every_event_from_being_native_is_a_hint(app: App) -> None:
+    provider = app.path / "app/Providers/AppServiceProvider.php"
+    added = "\\Illuminate\\Support\\Carbon::serializeUsing(fn ($date) => 'a date');"
+    provider.write_text(
+        provider.read_text().replace(
+            "boot(BroadcastManager $broadcasting)\n    {",
+            f"boot(BroadcastManager $broadcasting)\n    {{ {added}",
+        )
+    )
+    code, [hint] = app.doctor()
+    assert (code, hint["check"], hint["level"]) == (0, "app report", "hint")
+    assert "every event is left to PHP: the app changes Carbon's serializer" in hint["what"]
 
 
 def test_a_healthy_app_on_redis_has_no_finding(on_redis: App) -> None:

@@ -35,6 +35,21 @@ CASES = (
     "exits", "exits twice:{\"tries\":2}", "overflows", "killed", "works at last",
 )  # fmt: skip
 
+# The app writes a line for what Laravel's worker says of each job.
+NOTES_EVENTS = r"""<?php
+use App\Line;
+use Illuminate\Queue\Jobs\{DatabaseJob, RedisJob};
+use Illuminate\Support\Facades\Event;
+
+foreach (['JobProcessing', 'JobProcessed', 'JobExceptionOccurred', 'JobFailed'] as $name) {
+    Event::listen("Illuminate\\Queue\\Events\\{$name}", function ($event) use ($name): void {
+        $job = $event->job;
+        $driver = $job instanceof DatabaseJob ? 'database' : ($job instanceof RedisJob ? 'redis' : 'other');
+        Line::write("{$name} {$job->resolveName()} {$job->attempts()} {$driver} {$job->getQueue()}");
+    });
+}
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
@@ -79,7 +94,7 @@ def sides(store: Store, app: Laravel, tmp_path: Path) -> Iterator[tuple[Side, Si
     """The app, and a copy of it and of all that is in its stores."""
     with (app.path / ".env").open("a") as env:
         env.write(f"QUEUE_RETRY_AFTER={RETRY_AFTER}\n")
-    (app.path / "storage/app/note-events").touch()
+    (app.path / "storage/app/added.php").write_text(NOTES_EVENTS)
     app.artisan("dispatch:other", *CASES)
     source = Path(store.settings["DB_DATABASE"].strip('"'))
     database = tmp_path / "copy.sqlite"

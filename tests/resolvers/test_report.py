@@ -475,3 +475,27 @@ def test_why_an_app_is_left_to_php_is_said_once(own: App, caplog: pytest.LogCapt
                 assert ladder.resolve(read_payload(case.payload())).by == "php"
     said_once = [record for record in caplog.records if record.message == "not evaluated natively"]
     assert len(said_once) == 1
+
+
+# ---- what the app sends with ---------------------------------------------------------------------
+
+
+OWN_BROADCASTER = (
+    "Broadcast::extend('pusher', fn () => new class extends "
+    "\\Illuminate\\Broadcasting\\Broadcasters\\NullBroadcaster {});"
+)
+
+
+def test_a_broadcaster_of_the_apps_own_is_not_taken_for_pushers(own: App) -> None:
+    case = posts(own)
+    in_module(own, OWN_BROADCASTER)
+    found = asked(own, case.payload())
+    assert (found.outcome, found.by) == ("refused", None)
+    assert "the broadcast connection pusher is served by the app's own" in found.why
+    assert case.native().outcome == "refused"
+
+
+def test_a_driver_of_another_name_does_no_harm(own: App) -> None:
+    case = posts(own)
+    in_module(own, "Broadcast::extend('carrier', fn () => null);")
+    assert asked(own, case.payload()).by == "native"
