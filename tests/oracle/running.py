@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from bridge.errors import Refused
 from bridge.laravel.application import load
+from bridge.laravel.boot_source import told_by_source
 from bridge.laravel.source import AppSource
 from bridge.laravel.version import Version, parse_version
 from bridge.php.evaluate import Evaluator
@@ -125,8 +126,9 @@ def _by_php(app: Path, count: int, asked: Peer) -> Mapping[int, Outcome]:
 
 
 def _by_us(app: Path, count: int, asked: Peer) -> Iterator[Outcome]:
-    known = replace(known_to(load(app, {}, ".".join(map(str, asked.laravel)))), php_version=asked.php)
-    world = AppWorld(AppSource(app), asked.laravel, known)
+    source, known = AppSource(app), known_to(load(app, {}, ".".join(map(str, asked.laravel))))
+    report = replace(told_by_source(source), php=asked.php)
+    world = AppWorld(source, asked.laravel, known, report)
     for number in range(count):
         yield _run(world, f"App\\P{number}\\Sent")
 
