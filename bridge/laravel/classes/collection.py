@@ -10,6 +10,7 @@ Illuminate/Database/Eloquent/Collection.php, 8.83 to 13.26.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from bridge.laravel import objects
 from bridge.laravel.classes import arr
@@ -416,6 +417,67 @@ def _to_resource_collection(php: Evaluator, subject: PhpObject, given: Value = N
     raise Thrown("LogicException", f"Failed to find resource class for model [{first.class_name}].")
 
 
+def _on_models(php: Evaluator, subject: PhpObject) -> list[PhpObject]:
+    """The models of an Eloquent collection."""
+    if subject.class_name != ELOQUENT:
+        php.refuse("a method for models of a plain collection")
+    models = list(held_items(php, subject).values())
+    if not all(is_model(php, one) for one in models):
+        php.refuse("a method for models of a collection with something else")
+    return [one for one in models if isinstance(one, PhpObject)]
+
+
+def _on_each(method: str) -> Act:
+    """A method of every model in turn: `makeHidden`, `append`."""
+
+    def act(php: Evaluator, subject: PhpObject, *arguments: Value) -> PhpObject:
+        for model in _on_models(php, subject):
+            php.call_method(model, method, arguments)
+        return subject
+
+    return act
+
+
+def _load(php: Evaluator, subject: PhpObject, *names: Value) -> PhpObject:
+    """All models at once, as a query for each would show them apart."""
+    models = _on_models(php, subject)
+    if any(one.class_name != models[0].class_name for one in models):
+        php.refuse("load() of models of several classes")
+    if models:
+        load_all(php, models, names)
+    return subject
+
+
+def _load_missing(php: Evaluator, subject: PhpObject, *names: Value) -> PhpObject:
+    models = _on_models(php, subject)
+    if any(one.class_name != models[0].class_name for one in models):
+        php.refuse("loadMissing() of models of several classes")
+    for name in names:
+        relation = text(php, name).partition(b":")[0]
+        if b"." in relation:
+            php.refuse("loadMissing() of a nested relation")
+        missing = [one for one in models if not to_bool(php.call_method(one, "relationLoaded", (relation,)))]
+        if missing:
+            load_all(php, missing, (name,))
+    return subject
+
+
+def _count_by(php: Evaluator, subject: PhpObject, by: Value = None) -> PhpObject:
+    get = retriever(php, by)
+    counts = PhpArray()
+    for key, item in list(held_items(php, subject).items()):
+        name = arr.result_key(php, get(item, key) if by is not None else item)
+        held = counts.get(name, 0)
+        counts[name] = held + 1 if isinstance(held, int) else 1
+    return collection(counts, base_of(subject))
+
+
+def load_all(php: Evaluator, models: Sequence[PhpObject], names: Sequence[Value]) -> None:
+    """`load` of these relations for models of one class together."""
+    native: Any = php.world.native(models[0].class_name)
+    native.load(models, native.names(names), php)
+
+
 def _find(php: Evaluator, subject: PhpObject, wanted: Value, default: Value = None) -> Value:
     if subject.class_name != ELOQUENT or not isinstance(wanted, int | bytes):
         php.refuse("find() in this collection")
@@ -494,6 +556,12 @@ METHODS: dict[str, Act] = {
     "forget": _forget,
     "toResourceCollection": _to_resource_collection,
     "modelKeys": _model_keys,
+    "makeHidden": _on_each("makeHidden"),
+    "makeVisible": _on_each("makeVisible"),
+    "append": _on_each("append"),
+    "load": _load,
+    "loadMissing": _load_missing,
+    "countBy": _count_by,
     "find": _find,
 }
 

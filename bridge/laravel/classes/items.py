@@ -36,6 +36,10 @@ def arrayable(php: Evaluator, value: Value) -> PhpArray:
         return items_of(php, value)
     if isinstance(value, bool | int | float | bytes):
         return PhpArray.of([value])
+    if is_model(php, value):
+        shown = php.call_method(value, "toArray")  # type: ignore[arg-type]  # a model is an object
+        if isinstance(shown, PhpArray):
+            return shown
     php.refuse("a collection made of this object")
 
 
@@ -89,7 +93,7 @@ def base_of(subject: PhpObject) -> str:
 
 
 def is_model(php: Evaluator, item: Value) -> bool:
-    return isinstance(item, PhpObject) and php.is_a(item, MODEL)
+    return isinstance(item, PhpObject) and php.declared(item) and php.is_a(item, MODEL)
 
 
 def model_key(php: Evaluator, item: Value) -> Value:

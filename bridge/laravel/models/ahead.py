@@ -19,7 +19,9 @@ MOST = 1000  # keys of one statement
 _PLAIN = re.compile(rb"[0-9A-Za-z_-]{1,64}\Z")
 
 Key = int | bytes
-_Asked = tuple[str, str, str, tuple[Condition, ...], tuple[tuple[str, str], ...], Join | None]
+_Asked = tuple[
+    str, str, str, tuple[Condition, ...], tuple[tuple[str, str], ...], Join | None, tuple[str, ...], bool
+]
 
 
 def _is_key(value: Value | tuple[Value, ...]) -> TypeGuard[Key]:
@@ -89,11 +91,21 @@ def together(query: Query, keys: Sequence[Key]) -> Query:
         conditions=query.conditions,
         orders=query.orders,
         join=query.join,
+        columns=query.columns,
     )
 
 
 def _asked(connection: str, query: Query) -> _Asked:
-    return connection, query.table, query.key.column, query.conditions, query.orders, query.join
+    return (
+        connection,
+        query.table,
+        query.key.column,
+        query.conditions,
+        query.orders,
+        query.join,
+        query.columns,
+        query.counts,
+    )
 
 
 def _column(query: Query) -> bytes:

@@ -9,12 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bridge.errors import Refused
+from bridge.laravel import objects
 from bridge.laravel.classes.arr import ITEMS
 from bridge.laravel.classes.items import ELOQUENT
 from bridge.laravel.classes.resource_class import is_class, marked_class, resource_names
+from bridge.laravel.inflection import snake
 from bridge.laravel.models import state
 from bridge.laravel.models.attributes import borne
+from bridge.laravel.models.relations import count
 from bridge.php.evaluate import Evaluator
+from bridge.php.json_encode import json_encode
 from bridge.php.operators import Thrown, identical, to_bool
 from bridge.php.values import PhpArray, PhpObject, Value
 
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 Method = Callable[["ModelClass", Evaluator, PhpObject, Sequence[Value]], Value]
 
 
-def _listed(arguments: Sequence[Value]) -> list[bytes]:
+def listed(arguments: Sequence[Value]) -> list[bytes]:
     """Names given one by one or as an array."""
     found: list[bytes] = []
     for argument in arguments:
@@ -44,33 +48,109 @@ def _get(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequen
 
 
 def _only(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    names = _listed(arguments)
+    names = listed(arguments)
     return PhpArray(
         (name, models.read(php, model, name.decode("utf-8", "surrogateescape"))) for name in names
     )
 
 
 def _load(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    models.load([model], [name.decode() for name in _listed(arguments)], php)
+    models.load([model], [name.decode() for name in listed(arguments)], php)
     return model
 
 
 def _load_missing(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    for name in _listed(arguments):
+    for name in listed(arguments):
         if b"." in name:
             php.refuse("loadMissing() of a nested relation")
-        if name not in state.array(model, "relations"):
+        if name.partition(b":")[0] not in state.array(model, "relations"):
             models.load([model], [name.decode()], php)
     return model
 
 
+def _load_count(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    counted = state.array(model, "attributes").copy()
+    for name in listed(arguments):
+        if not name.isalnum():
+            php.refuse(f"loadCount() of {name.decode('utf-8', 'replace')}")
+        relation = models.relation(model, name.decode(), php)
+        if relation is None:
+            php.refuse("loadCount() of a relation that points nowhere")
+        counted[snake(name) + b"_count"] = count(models, php, models.view(model, php), relation.description)
+    state.put(model, "attributes", counted)
+    return model
+
+
+def _set_relation(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    name, value = arguments
+    held = state.array(model, "relations").copy()
+    held[php.key(name)] = value
+    state.put(model, "relations", held)
+    return model
+
+
+def _unset_relation(
+    models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]
+) -> Value:
+    held = state.array(model, "relations").copy()
+    held.pop(php.key(arguments[0]), None)
+    state.put(model, "relations", held)
+    return model
+
+
+def _without_relations(
+    models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]
+) -> Value:
+    if arguments or php.classes.method(model.class_name, "__clone") is not None:
+        php.refuse(f"{model.class_name}::withoutRelations()")
+    bare = PhpObject(model.class_name, dict(model.properties))
+    state.put(bare, "relations", PhpArray())
+    return bare
+
+
+def _set_names(setting: str) -> Method:
+    """`setHidden`, `setVisible`, `setAppends`."""
+
+    def act(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+        (names,) = arguments
+        if not isinstance(names, PhpArray):
+            php.refuse(f"${setting} of a model that is no array")
+        state.put(model, setting, PhpArray.of(listed((names,))))
+        return model
+
+    return act
+
+
+def _original(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    """`getOriginal('name')` of a model that was read again, which has nothing that was changed."""
+    name = php.text(arguments[0]) if len(arguments) == 1 else b""
+    missing = name not in state.array(model, "attributes")
+    if (
+        not name
+        or b"." in name
+        or state.array(model, "original")
+        or (missing and models.view(model, php).setup.accessor(name.decode("utf-8", "replace")))
+    ):
+        php.refuse(f"{model.class_name}::getOriginal()")
+    bare = PhpObject(model.class_name, dict(model.properties))
+    state.put(bare, "relations", PhpArray())
+    return None if missing else _get(models, php, bare, (name,))
+
+
+def _json(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    if arguments or state.get(model, "escapeWhenCastingToString"):
+        php.refuse(f"the JSON of a {model.class_name}")
+    shown = php.call_method(model, "toArray")
+    return json_encode(shown, lambda held: objects.jsonable(held, php)).encode()
+
+
 def _hide(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    state.put(model, "hidden", PhpArray.of([*state.names(model, "hidden"), *_listed(arguments)]))
+    state.put(model, "hidden", PhpArray.of([*state.names(model, "hidden"), *listed(arguments)]))
     return model
 
 
 def _show(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    names = _listed(arguments)
+    names = listed(arguments)
     state.put(model, "hidden", PhpArray.of([n for n in state.names(model, "hidden") if n not in names]))
     visible = state.names(model, "visible")
     if visible:
@@ -79,7 +159,7 @@ def _show(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Seque
 
 
 def _append(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    appends = dict.fromkeys([*state.names(model, "appends"), *_listed(arguments)])
+    appends = dict.fromkeys([*state.names(model, "appends"), *listed(arguments)])
     state.put(model, "appends", PhpArray.of(appends))
     return model
 
@@ -174,6 +254,17 @@ METHODS: dict[str, Method] = {
     "relationstoarray": lambda m, php, model, _: m.relations_to_array(m.view(model, php), php),
     "only": _only,
     "load": _load,
+    "loadcount": _load_count,
+    "setrelation": _set_relation,
+    "unsetrelation": _unset_relation,
+    "withoutrelations": _without_relations,
+    "getrelations": lambda m, php, model, _: state.array(model, "relations").copy(),
+    "sethidden": _set_names("hidden"),
+    "setvisible": _set_names("visible"),
+    "setappends": _set_names("appends"),
+    "getoriginal": _original,
+    "tojson": _json,
+    "__tostring": _json,
     "loadmissing": _load_missing,
     "relationloaded": lambda m, php, model, a: a[0] in state.array(model, "relations"),
     "makehidden": _hide,
@@ -184,9 +275,9 @@ METHODS: dict[str, Method] = {
     "trashed": _trashed,
     "is": _is,
     "isnot": lambda m, php, model, a: not to_bool(_is(m, php, model, a)),
-    "waschanged": lambda m, php, model, a: _touches(_listed(a), state.array(model, "changes")),
-    "isdirty": lambda m, php, model, a: _touches(_listed(a), _dirty(model, php)),
-    "isclean": lambda m, php, model, a: not _touches(_listed(a), _dirty(model, php)),
+    "waschanged": lambda m, php, model, a: _touches(listed(a), state.array(model, "changes")),
+    "isdirty": lambda m, php, model, a: _touches(listed(a), _dirty(model, php)),
+    "isclean": lambda m, php, model, a: not _touches(listed(a), _dirty(model, php)),
     "getchanges": lambda m, php, model, _: state.array(model, "changes").copy(),
     "getdirty": lambda m, php, model, _: _dirty(model, php),
 }

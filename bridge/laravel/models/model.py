@@ -16,7 +16,7 @@ from bridge.laravel.classes.values import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.laravel.inflection import snake
 from bridge.laravel.models import attributes, casters, casts, dates, relations, state
 from bridge.laravel.models.facts import ModelFacts
-from bridge.laravel.models.methods import METHODS
+from bridge.laravel.models.methods import METHODS, listed
 from bridge.laravel.models.records import Records
 from bridge.laravel.models.setup import Accessor, Columns, Setup, has_getter, is_constant
 from bridge.laravel.models.sources import read_by
@@ -199,18 +199,28 @@ class ModelClass:
         nested: dict[str, list[str]] = {}
         for name in names:
             first, _, rest = name.partition(".")
-            if ":" in first or " " in first:
+            if " " in name or (":" in name and "." in name.partition(":")[2]):
                 raise Refused(f"loading {name}")
             nested.setdefault(first, []).extend([rest] if rest else [])
+        if len({first.partition(":")[0] for first in nested}) < len(nested):
+            raise Refused("loading the same relation in two ways")
         for first, inner in nested.items():
             if not models:
                 continue
-            found = relations.load(self, php, models, first)
+            relation, _, columns = first.partition(":")
+            found = relations.load(
+                self, php, models, relation, columns=tuple(columns.split(",")) if columns else ()
+            )
             by_class: dict[str, list[PhpObject]] = {}
             for model in found:
                 by_class.setdefault(model.class_name, []).append(model)
             for group in by_class.values():
                 self.load(group, list(dict.fromkeys(inner)), php)
+
+    @staticmethod
+    def names(arguments: Sequence[Value]) -> list[str]:
+        """Names of relations, given one by one or as an array."""
+        return [name.decode("utf-8", "surrogateescape") for name in listed(arguments)]
 
     # ---- what a class is -----------------------------------------------------------------------
 
@@ -572,14 +582,19 @@ class ModelClass:
                 view.setup.relations[name] = made.class_name, made.description
         else:
             made = relations.Relation(known[0], model, known[1])
-        description = relations.of(self, php, view, made.description, name)
-        if description is None:
+        description = self.described(view, made.description, name, php)
+        return None if description is None else relations.Relation(made.class_name, model, description)
+
+    def described(
+        self, view: View, description: relations.Description, name: str, php: Evaluator
+    ) -> relations.Description | None:
+        """The description for this very model, see `relations.of`; Refused where its key cannot be used."""
+        made = relations.of(self, php, view, description, name)
+        if made is None:
             return None
-        made = relations.Relation(made.class_name, model, description)
-        local = made.description.local.encode()
-        if local not in view.attributes:
-            raise Refused(f"the relation {name}() needs {made.description.local}, which was not read")
-        relations.require_plain_key(view, made.description.local)
+        if made.local.encode() not in view.attributes:
+            raise Refused(f"the relation {name}() needs {made.local}, which was not read")
+        relations.require_plain_key(view, made.local)
         return made
 
     # ---- Native ------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class Description:
     local      attribute of the parent whose value is looked for
     foreign    column of the related table (or pivot table) that holds it
     pivot      table in between, its columns for parent and related model, and more columns to read
+    columns    of the related table to read, all where none is named
     type       attribute of the parent that names the related class (morphTo)
     """
 
@@ -55,6 +56,7 @@ class Description:
     conditions: tuple[Condition, ...] = ()
     orders: tuple[tuple[str, str], ...] = ()
     with_trashed: bool = False
+    columns: tuple[str, ...] = ()
     default: bool = False
 
 
@@ -307,6 +309,9 @@ REFINEMENTS: dict[str, Refine] = {
 }
 
 
+_ENDINGS = frozenset({"count", "doesntexist", "exists", "first", "get"})
+
+
 class RelationClass:
     """A `bridge.php.evaluate.Native`: the object that a relation method builds upon."""
 
@@ -315,10 +320,31 @@ class RelationClass:
 
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         refine = REFINEMENTS.get(method.lower())
-        if refine is None or not isinstance(subject, Relation):
+        if not isinstance(subject, Relation):
             php.refuse(f"{method}() on a relation")
-        subject.description = refine(subject.description, arguments)
-        return subject
+        if refine is not None:
+            subject.description = refine(subject.description, arguments)
+            return subject
+        if method.lower() not in _ENDINGS or arguments:
+            php.refuse(f"{method}() on a relation")
+        return self._asked(php, subject, method.lower())
+
+    @staticmethod
+    def _asked(php: Evaluator, relation: Relation, ending: str) -> Value:
+        """What a query of the relation, ended by that method, gives."""
+        native = php.world.native(relation.parent.class_name)
+        models: ModelClass = native  # type: ignore[assignment]  # only models have relations
+        view = models.view(relation.parent, php)
+        made = models.described(view, relation.description, php.function_name, php)
+        if ending in ("count", "exists", "doesntexist"):
+            number = 0 if made is None else count(models, php, view, made)
+            return {"count": number, "exists": number > 0, "doesntexist": number == 0}[ending]
+        if made is None:
+            php.refuse("a query of a relation that points nowhere")
+        results = found(models, php, view, made, limit=None if ending == "get" else 1)
+        if ending == "get":
+            return models.collection(results)
+        return results[0] if results else None
 
     def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"the static method {class_name}::{method}()")
@@ -342,11 +368,17 @@ RELATION_CLASSES = tuple(RELATION_OF.values())
 
 
 def load(
-    models: ModelClass, php: Evaluator, parents: Sequence[PhpObject], name: str, *, lazily: bool = False
+    models: ModelClass,
+    php: Evaluator,
+    parents: Sequence[PhpObject],
+    name: str,
+    *,
+    columns: tuple[str, ...] = (),
+    lazily: bool = False,
 ) -> list[PhpObject]:
     """The relation `name` of all parents (of one class) is loaded; the related models, for nested loads.
 
-    `lazily`: by reading the property, see `ModelClass.relation`."""
+    `columns`: as in `load('user:id,name')`. `lazily`: by reading the property, see `ModelClass.relation`."""
     related: list[PhpObject] = []
     by_description: dict[Description, list[PhpObject]] = {}
     for parent in parents:
@@ -356,8 +388,33 @@ def load(
         else:
             by_description.setdefault(relation.description, []).append(parent)
     for description, group in by_description.items():
+        if columns:
+            description = replace(description, columns=columns)
         related += _load_group(models, php, group, name, description)
     return related
+
+
+def count(models: ModelClass, php: Evaluator, parent: View, description: Description) -> int:
+    """How many the relation leads to."""
+    key = parent.attributes.get(description.local.encode())
+    if key is None:
+        return 0
+    query = replace(query_of(models, php, description, [key]), counts=True)
+    (row,) = models.records.select(connection_of(models, php, description, parent.connection), query)
+    found = row.get(b"aggregate")
+    if not isinstance(found, int):
+        raise Refused("a count that is no number")
+    return found
+
+
+def found(
+    models: ModelClass, php: Evaluator, parent: View, description: Description, *, limit: int | None = None
+) -> list[PhpObject]:
+    """The models that the relation leads to, as a query of its own."""
+    key = parent.attributes.get(description.local.encode())
+    if key is None:
+        return []
+    return [model for model, _ in _query(models, php, parent, description, [key], limit=limit)]
 
 
 def set_relation(model: PhpObject, name: str, value: Value) -> None:
@@ -411,10 +468,16 @@ _KEY_CASTS = ("int", "integer", "string")
 
 
 def _query(
-    models: ModelClass, php: Evaluator, parent: View, description: Description, keys: Sequence[Value]
+    models: ModelClass,
+    php: Evaluator,
+    parent: View,
+    description: Description,
+    keys: Sequence[Value],
+    *,
+    limit: int | None = None,
 ) -> list[tuple[PhpObject, Value]]:
     """The related models with the key of the parent that each belongs to."""
-    query = query_of(models, php, description, keys)
+    query = replace(query_of(models, php, description, keys), limit=limit)
     connection = connection_of(models, php, description, parent.connection)
     pivot = description.pivot_table
     rows = models.records.select(connection, query)
@@ -462,6 +525,7 @@ def query_of(models: ModelClass, php: Evaluator, description: Description, keys:
         conditions=conditions,
         orders=description.orders,
         join=join,
+        columns=description.columns,
     )
 
 

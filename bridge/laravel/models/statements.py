@@ -44,7 +44,8 @@ class Join:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """All columns of `table` (without the connection's prefix) where every condition holds, `key` first."""
+    """All columns of `table` (without the connection's prefix), or only some, where every condition holds,
+    `key` first; or, with `counts`, how many rows that are, as `aggregate`."""
 
     table: str
     key: Condition
@@ -52,6 +53,8 @@ class Query:
     orders: tuple[tuple[str, str], ...] = ()
     join: Join | None = None
     limit: int | None = None
+    columns: tuple[str, ...] = ()
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,14 @@ class Dialect:
 
 
 _Shape = tuple[
-    str, tuple[tuple[str, str, int], ...], tuple[tuple[str, str], ...], Join | None, int | None
-]  # table, conditions with the number of their values, orders, join, limit
+    str,
+    tuple[tuple[str, str, int], ...],
+    tuple[tuple[str, str], ...],
+    Join | None,
+    int | None,
+    tuple[str, ...],
+    bool,
+]  # table, conditions with the number of their values, orders, join, limit, columns, whether it counts
 
 
 def statement(query: Query, dialect: Dialect) -> tuple[str, tuple[object, ...]]:
@@ -92,20 +101,31 @@ def statement(query: Query, dialect: Dialect) -> tuple[str, tuple[object, ...]]:
         given = one.value if isinstance(one.value, tuple) else (one.value,)
         conditions.append((one.column, one.operator, len(given)))
         values += [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else v for v in given]
-    shape = (query.table, tuple(conditions), query.orders, query.join, query.limit)
+    shape = (
+        query.table,
+        tuple(conditions),
+        () if query.counts else query.orders,
+        query.join,
+        query.limit,
+        query.columns,
+        query.counts,
+    )
     return _text(shape, dialect), tuple(values)
 
 
 @lru_cache(maxsize=1024)
 def _text(shape: _Shape, dialect: Dialect) -> str:
-    table, conditions, orders, join, limit = shape
-    columns = "*"
+    table, conditions, orders, join, limit, wanted, counts = shape
+    owner = f"{dialect.table(table)}." if join is not None else ""
+    columns = ", ".join(owner + dialect.name(one) for one in wanted) or f"{owner}*"
     joined = ""
     if join is not None:
         pivot = dialect.table(join.table)
         pivots = (f"{pivot}.{dialect.name(c)} as {dialect.name('pivot_' + c)}" for c in join.columns)
-        columns = ", ".join([f"{dialect.table(table)}.*", *pivots])
+        columns = ", ".join([columns, *pivots])
         joined = f" inner join {pivot} on {dialect.column(join.first)} = {dialect.column(join.second)}"
+    if counts:
+        columns = "count(*) as aggregate"
     where = " and ".join(_condition(*one, dialect) for one in conditions)
     order = ", ".join(f"{dialect.column(name)} {direction}" for name, direction in orders)
     order = f" order by {order}" if order else ""
