@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from bridge.pusher.app import Limits
+from bridge.pusher.app import App, Limits
 from bridge.server.proxies import Proxies
 from tests import services
 from tests.certificates import self_signed
@@ -121,13 +121,13 @@ PROXIES: list[Command] = [nginx, caddy, apache, haproxy]
 
 @asynccontextmanager
 async def behind(
-    command: Command, folder: Path, **options: Any
+    command: Command, folder: Path, app: App = APP_BEHIND, **options: Any
 ) -> AsyncIterator[tuple[Running, int, ssl.SSLContext]]:
     """A server, the port of the proxy before it, and what makes its certificate believed."""
     chain, key = self_signed(folder)
     port = services.free_port()
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    async with running(APP_BEHIND, proxies=Proxies(["127.0.0.1"]), **options) as server:
+    async with running(app, proxies=Proxies(["127.0.0.1"]), **options) as server:
         log = (folder / "proxy.log").open("wb")
         proxy = await asyncio.create_subprocess_exec(
             *command(folder, port, server.port, chain, key), stdout=log, stderr=log, env=environ
