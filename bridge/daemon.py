@@ -86,7 +86,7 @@ class Deployed:
         self._tell = tell
         self._php = php
         self._reread = reread
-        self._is_stale = False
+        self._is_stale = self._has_failed = False
         self._renewed = threading.Event()
         self._use(settings)
         self._signals = Signals(
@@ -111,11 +111,15 @@ class Deployed:
         self.known_paused = paused = self._signals.paused()
         return paused
 
-    def renew(self, within: float = 5.0) -> None:
-        """As after `queue:restart`; from another thread. Waits for it, but `within` seconds at most."""
+    def renew(self, within: float = 5.0) -> bool:
+        """As after `queue:restart`; from another thread. Waits for it, but `within` seconds at most.
+
+        False where it is known to have failed."""
         self._renewed.clear()
+        self._has_failed = False
         self._is_stale = True
         self._renewed.wait(within)
+        return not self._has_failed
 
     def unlock(self, jobs: Sequence[Job]) -> None:
         """The locks of unique events are free."""
@@ -154,6 +158,7 @@ class Deployed:
         except BridgeError as problem:
             about = {"action": "restart_signal", "why": str(problem)}
             log.warning("the app cannot be read anew, the old state stays", extra=about)
+            self._has_failed = True
             return
         locks.close()
         ladder.close()
@@ -243,7 +248,7 @@ class Daemon:
         crew: Crew,
         instruments: Instruments,
         served: Served,
-        tell: Callable[[], None],
+        tell: Callable[[], bool],
     ) -> None:
         node = watched.node
         stopping, hung_up = stop_signal(), hang_up_signal()

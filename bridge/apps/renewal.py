@@ -63,7 +63,7 @@ class Renewal:
     """`use` once at the start, then `run`. What cannot be read leaves everything as it is, and is said.
 
     reread   the settings as they are now; None: those of the start count for ever
-    tell     makes the house of jobs read anew too, and waits for it; called in a thread
+    tell     makes the house of jobs read anew too, and waits for it; called in a thread. False: it has failed
     renewed  is told of new settings, on the loop
     """
 
@@ -72,9 +72,10 @@ class Renewal:
     webhooks: Webhooks
     certificate: Certificate | None
     reread: Callable[[], Settings] | None
-    tell: Callable[[], None]
+    tell: Callable[[], bool]
     renewed: Callable[[Settings], None]
     _started: Settings = field(init=False)
+    _jobs_follow: bool = field(init=False, default=True)  # the house of jobs has read anew, too
 
     def __post_init__(self) -> None:
         self._started = self.settings
@@ -103,7 +104,7 @@ class Renewal:
                 await self._attempt("the old settings stay", self._renew_settings),
                 await self._attempt("the old apps stay", partial(self._renew_apps, self.tell)),
             ]
-            if all(kept):
+            if all(kept) and self._jobs_follow:
                 log.info("SIGHUP: apps, webhooks and certificate are read anew", extra={"action": "renew"})
             else:
                 log.error("SIGHUP: failed, the lines above say what stays", extra={"action": "renew"})
@@ -137,11 +138,11 @@ class Renewal:
         self.settings = settings
         warn_of(unused)
 
-    async def _renew_apps(self, tell: Callable[[], None] | None = None) -> None:
+    async def _renew_apps(self, tell: Callable[[], bool] = lambda: True) -> None:
         served = await asyncio.to_thread(read_apps, self.settings)
-        if tell is not None:  # until it knows, jobs may still be for an app that is gone
-            new = {app.id for app, _ in served}
-            gone = [(hub.app, ()) for hub in self.node.hubs.values() if hub.app.id not in new]
-            self.use([*gone, *served])
-            await asyncio.to_thread(tell)
+        # until the house of jobs knows, jobs may still be for an app that is gone
+        new = {app.id for app, _ in served}
+        gone = [(hub.app, ()) for hub in self.node.hubs.values() if hub.app.id not in new]
+        self.use([*gone, *served])
+        self._jobs_follow = await asyncio.to_thread(tell)
         self.use(served)

@@ -231,3 +231,15 @@ def test_a_table_that_cannot_be_read_ends_the_start(tmp_path: Path) -> None:
         serving(tmp_path, f"[apps_table]\nurl = 'sqlite:///{tmp_path}/apps.sqlite'\n"),
     ):
         pass
+
+
+def test_sighup_fails_as_a_whole_when_jobs_cannot_follow(tmp_path: Path) -> None:
+    """A mapping that is wrong concerns jobs alone, which are resolved as before."""
+    toml = "[[apps]]\n" + APP.format("a")
+    with serving(tmp_path, toml) as bridge:
+        bridge.config.write_text(toml + "[events.X]\nchannels = 5\n")
+        bridge.hang_up()
+        assert [line for line in bridge.log.read_text().splitlines() if "SIGHUP: failed" in line]
+        bridge.config.write_text(toml)
+        bridge.hang_up()
+        assert "SIGHUP: apps" in bridge.log.read_text().splitlines()[-1]

@@ -8,6 +8,7 @@ import hmac
 import json
 import re
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,6 +20,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from bridge.dashboard.routes import FOLDER
+from bridge.demo.feed import SAMPLES, recorded
 from bridge.pusher.signatures import sign, subscription_text
 from tests.dashboard.serving import BASE, PASSWORD, PATIENCE, Served, serving, until
 
@@ -386,6 +388,41 @@ def _counted(client: httpx.Client) -> str:
     text = client.get("/metrics").text
     is_there = "bridge_queue_jobs{" in text and 'bridge_jobs_total{step="delivered"} 1.0' in text
     return text if is_there else ""
+
+
+def test_a_scrape_is_a_look_at_the_queue_and_waits_are_counted_from_when_a_job_was_due(
+    tmp_path: Path,
+) -> None:
+    insert = (
+        "insert into jobs (queue, payload, attempts, available_at, created_at) values ('default', ?, 0, ?, ?)"
+    )
+    other = json.dumps({"job": "Other@handle", "displayName": "Other", "data": {}})  # nobody here runs it
+    with serving(tmp_path) as served:
+        client = served.client()
+
+        def numbers() -> dict[str, float]:
+            lines = client.get("/metrics").text.splitlines()
+            named = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+            return {name: float(value) for name, _, value in named}
+
+        pending = 'bridge_queue_jobs{queue="default",state="pending"}'
+        oldest = 'bridge_queue_oldest_seconds{queue="default"}'
+        assert (numbers()[pending], oldest in numbers()) == (0, False)
+        due = int(time.time()) - 1_000
+        with contextlib.closing(sqlite3.connect(served.app.database, timeout=30)) as database:
+            with database:
+                database.execute(insert, (other, due, due))
+            seen = numbers()
+            assert (seen[pending], seen[oldest] >= 1_000) == (1, True)
+            with database:
+                database.execute("delete from jobs")
+            assert (numbers()[pending], oldest in numbers()) == (0, False)
+            sample = json.loads(recorded()[SAMPLES[0].case].payload)
+            sample.pop("createdAt", None)  # before Laravel 12 no payload tells it
+            with database:
+                database.execute(insert, (json.dumps(sample), due, due))
+        until("it was reserved", lambda: numbers()["bridge_job_wait_seconds_count"] == 1)
+        assert numbers()["bridge_job_wait_seconds_sum"] >= 1_000
 
 
 def test_with_other_addresses_this_machine_needs_the_token(tmp_path: Path) -> None:
