@@ -36,7 +36,7 @@ from bridge.laravel.options import Unknown
 from bridge.laravel.payload import Decrypt
 from bridge.laravel.source import AppSource
 from bridge.laravel.unique import UniqueLocks
-from bridge.laravel.version import NEWEST, Version
+from bridge.laravel.version import NEWEST, Version, parse_version
 from bridge.observers.statistics import StatisticsTable
 from bridge.php.evaluate import Function, Native
 from bridge.php.functions import CONSTANTS, FUNCTIONS
@@ -170,7 +170,8 @@ def survey_app(settings: Settings) -> Survey | None:
         return None
     with php_rung(settings) as php:
         said = app_report(laravel, None if php is None else php.report)(True)
-    world = AppWorld(source, laravel.release or NEWEST, known_to(laravel), said)
+    told = parse_version(said.laravel) if said is not None and said.laravel else None
+    world = AppWorld(source, laravel.release or told or NEWEST, known_to(laravel), said)
     findings = survey(source, world, mapped=event_mappings(settings), php=php is not None)
     return Survey(findings=findings, report=world.report)
 

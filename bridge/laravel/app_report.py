@@ -43,6 +43,12 @@ _STANDING = {
 }  # fmt: skip
 OLD_PHP = "the app runs on PHP 7, whose rules are others"
 _PUSHER = "Illuminate\\Broadcasting\\Broadcasters\\PusherBroadcaster"
+# Options of a database connection that say which rows are read, and how.
+_CONNECTING = (
+    "driver", "url", "host", "port", "unix_socket", "database", "username", "password", "prefix", "charset",
+    "collation", "options", "timezone", "modes", "strict", "sql_mode", "schema", "search_path", "read",
+    "write", "sticky", "isolation_level",
+)  # fmt: skip
 _UNKNOWN = "\0"  # key of what stands for a value that is no plain one
 
 
@@ -353,11 +359,11 @@ def _compare(booted: Array, config: Config, found: _Found) -> None:
     found.everything += [reason(key) for key in keys if differs(key)]
     if differs("database.default"):
         found.models.append(reason("database.default"))
+    there = running.get("database.connections")
     for name in _names(config, "database.connections"):
-        for option in _names(config, f"database.connections.{name}"):
-            key = f"database.connections.{name}.{option}"
-            if differs(key):
-                found.models.append(reason(key))
+        if isinstance(there, dict) and name in there:
+            options = [f"database.connections.{name}.{option}" for option in _CONNECTING]
+            found.models += [reason(key) for key in filter(differs, options)][:1]
     for key in ("app.key", "app.cipher", "app.previous_keys"):
         if differs(key):
             found.add("encrypted", reason(key))
@@ -370,7 +376,7 @@ def _names(config: Config, key: str) -> Sequence[int | str]:
 
 def _differ(ours: Value, theirs: Value) -> bool:
     """Whether they are certainly not the same; what our reading does not know is nobody's difference."""
-    if isinstance(ours, Unknown):
+    if isinstance(ours, Unknown) or (ours in (None, {}) and theirs in (None, {})):
         return False
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return ours.keys() != theirs.keys() or any(_differ(ours[key], theirs[key]) for key in ours)

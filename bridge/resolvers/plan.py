@@ -36,6 +36,9 @@ class Plan(Walk):
         """What the native rung would refuse of an event."""
         self._try(self._world.require_plain_app)
         self._restored(Kind(class_name=name))
+        self._given(name)
+        for class_name, relations in self._loaded:  # at dispatch; they are restored with their models
+            self._load(class_name, relations)
         if not self._has(name, "broadcastOn"):
             self._note(f"{name} has no broadcastOn(), which")
         self._methods(name, "broadcastAs", "broadcastOn", "broadcastConnections")
@@ -268,7 +271,9 @@ class Plan(Walk):
             return Kind(class_name=relation, item="" if method == "morphto" else related, many=many)
         if not native.knows(method):
             self._note(f"the method {kind.class_name}::{node.name}()", node.line)
-        if method in _LOADING:
+        if method in _LOADING and self._quiet:
+            self._loaded.append((kind.class_name, texts))
+        elif method in _LOADING:
             self._load(kind.class_name, texts)
         if method == "toarray":
             self._whole(kind.class_name)

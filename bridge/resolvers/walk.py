@@ -33,7 +33,14 @@ from bridge.resolvers.kinds import Kind, Scope, either, held_by, item_of, offers
 from bridge.resolvers.world import AppWorld
 
 CARBON = "Illuminate\\Support\\Carbon"
+_USERS = ("App\\Models\\User", "App\\User")
+_AUTH = ("Illuminate\\Support\\Facades\\Auth", "Auth")
 _CARBON_FUNCTIONS = frozenset({"now", "today"})
+
+
+def _is_of_request(node: n.Expression) -> bool:
+    """Whether it is `request()` or `auth()`."""
+    return isinstance(node, n.Call) and node.function in ("request", "auth")
 
 
 class Walk(ABC):
@@ -50,6 +57,7 @@ class Walk(ABC):
         self._wrapped: dict[str, str] = {}  # resource class → class of what it is first made of
         self._scope = Scope("", "", "")
         self._quiet = False
+        self._loaded: list[tuple[str, list[str]]] = []  # model class and relations that a constructor loads
 
     @abstractmethod
     def _property_kind(self, class_name: str, name: str) -> Kind | None:
@@ -281,6 +289,8 @@ class Walk(ABC):
         return self._property_kind(name, node.name)
 
     def _method_call(self, node: n.MethodCall) -> Kind | None:
+        if self._quiet and node.name == "user" and _is_of_request(node.object):
+            return self._user()
         kind = self._value(node.object)
         arguments = self._arguments(node.arguments, item_of(kind))
         if kind is None or not kind.class_name or not isinstance(node.name, str):
@@ -353,8 +363,14 @@ class Walk(ABC):
             self._sent(self._made_resource(native, collects, arguments) if collects else self._holds(made))
         return made
 
+    def _user(self) -> Kind | None:
+        """Who is logged in at dispatch: the app's model of users, where it has the usual name."""
+        return next((Kind(class_name=name) for name in _USERS if self._is_model(name)), None)
+
     def _static_call(self, node: n.StaticCall) -> Kind | None:
         name = self._class_of(node.class_name)
+        if self._quiet and node.name == "user" and name in _AUTH:
+            return self._user()
         arguments = self._arguments(node.arguments)
         if not name:
             return None

@@ -499,3 +499,29 @@ def test_a_driver_of_another_name_does_no_harm(own: App) -> None:
     case = posts(own)
     in_module(own, "Broadcast::extend('carrier', fn () => null);")
     assert asked(own, case.payload()).by == "native"
+
+
+TENANCY = """
+    Queue::createPayloadUsing(fn () => []);
+    Event::listen(JobProcessing::class, function ($event) {
+        $tenant = $event->job->payload()['tenant_id'] ?? null;
+        $file = base_path($tenant ? "tenant_$tenant.sqlite" : 'app.sqlite');
+        config(['database.connections.sqlite.database' => $file]);
+        DB::purge('sqlite');
+    });
+"""
+
+
+@pytest.mark.parametrize("place", [in_package, in_module])
+def test_the_row_of_another_tenant_is_never_read(own: App, place: Place) -> None:
+    case = posts(own)
+    (own.path / "tenant_b.sqlite").write_bytes((own.path / "app.sqlite").read_bytes())
+    with contextlib.closing(sqlite3.connect(own.path / "tenant_b.sqlite")) as other, other:
+        other.execute("update posts set title = 'of tenant b'")
+    place(own, TENANCY)
+    event = PhpObject(case.name("Sent"), {b"post": case.model()})
+    for payload, title in ((job(event, tenant_id="b"), "of tenant b"), (job(event), "Title")):
+        found = asked(own, payload)
+        assert (found.by, title in found.broadcasts[0].data) == ("php", True), found
+        assert own.native(payload).outcome == "refused"
+    assert "Title" in asked(own, job(event)).broadcasts[0].data

@@ -344,3 +344,75 @@ def test_what_a_resource_shows_is_looked_at(
     found = report(app)["App\\Events\\Shipped"]
     assert (found["rung"] == "native") is (not reason), found
     assert reason in found["why"]
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("$this->held = $order->load('customer');", "App\\Models\\Customer has a global scope"),
+        ("$this->held = request()->user();", "the cast Vendor\\Money"),
+        ("$this->held = \\Illuminate\\Support\\Facades\\Auth::user();", "the cast Vendor\\Money"),
+        ("$this->held = auth()->user()->name;", ""),
+        ("$this->held = $order;", ""),
+    ],
+)
+def test_what_a_constructor_puts_into_an_untyped_property_is_restored(
+    tmp_path: Path, given: str, why: str
+) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Shipped="class Shipped implements ShouldBroadcast { use SerializesModels; public $held;"
+        f" public function __construct(\\App\\Models\\Order $order) {{ {given} }}"
+        " public function broadcastOn() { return ['a']; } }",
+        Models_Order="class Order extends Model { public function customer()"
+        " { return $this->belongsTo(Customer::class); } }",
+        Models_Customer="class Customer extends Model { protected static function booted()"
+        " { static::addGlobalScope('mine', fn ($query) => $query); } }",
+        Models_User="class User extends Model { protected $casts = ['total' => 'Vendor\\\\Money']; }",
+    )
+    row = report(app)["App\\Events\\Shipped"]
+    assert (row["rung"], why in row["why"]) == ("refused" if why else "native", True)
+
+
+def test_files_that_are_not_understood_are_listed_and_readonly_may_come_first(tmp_path: Path) -> None:
+    app = app_with(
+        tmp_path,
+        Events_Broken="class Broken implements ShouldBroadcast { function broadcastOn() { return [ } }",
+        Events_First="class First implements ShouldBroadcast { public function __construct(readonly public"
+        " int $id) {} public function broadcastOn() { return ['a']; } public function broadcastWith()"
+        " { return ['readonly public' => $this->id]; } }",
+    )
+    found = report(app)
+    assert {name: row["rung"] for name, row in found.items()} == {
+        "App\\Events\\Broken": "refused",
+        "App\\Events\\First": "native",
+    }
+    assert "app/Events/Broken.php:" in found["App\\Events\\Broken"]["why"]
+
+
+def test_a_folder_that_is_no_app_is_wrong_usage_and_an_app_without_events_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "config").mkdir()
+    assert main(["events", "--app", str(tmp_path)]) == 2
+    assert "is not the root of a Laravel app" in capsys.readouterr().err
+    (tmp_path / "artisan").touch()
+    assert main(["events", "--app", str(tmp_path)]) == 0
+    assert "no class in" in capsys.readouterr().err
+
+
+def test_what_concerns_all_classes_is_said_once(tmp_path: Path) -> None:
+    body = "class NAME implements ShouldBroadcast { public function broadcastOn() { return ['a']; } }"
+    app = app_with(
+        tmp_path,
+        Events_One=body.replace("NAME", "One"),
+        Events_Two=body.replace("NAME", "Two"),
+        Providers_AppServiceProvider="class AppServiceProvider { public function boot() {"
+        " \\Illuminate\\Support\\Carbon::serializeUsing(fn () => 'x');"
+        " config(['database.default' => \"a'b\"]); } }",
+    )
+    out = events(app).out
+    assert out.count("serializeUsing") == 1
+    assert "every event: the app sets the configuration database while it boots" in out
+    assert all("serializeUsing" in row["why"] for row in report(app).values())
