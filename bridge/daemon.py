@@ -39,6 +39,7 @@ from bridge.queues.steps import Tell, say_nothing
 from bridge.queues.worker import Result, Worker
 from bridge.resolvers.helper import HelperRung
 from bridge.rooms import (
+    agreement,
     build_ladder,
     destinations,
     event_mappings,
@@ -147,6 +148,8 @@ class Deployed:
         attempt = Attempt(ladder.batch, to, self._publish, self._tell)
         self._attempt = attempt
         self._ladder, self._locks = ladder, locks
+        if self._php is not None:
+            self._php.agree(agreement(settings.laravel))
 
     def _renew(self) -> None:
         self._restarted()

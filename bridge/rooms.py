@@ -55,6 +55,7 @@ from bridge.queues.redis import RedisQueue, TokenUse
 from bridge.queues.retries import Retries
 from bridge.queues.retry import Refresh
 from bridge.queues.steps import TellRun
+from bridge.resident.agreement import Agreement
 from bridge.resident.resident import Resident
 from bridge.resolvers.framework import FrameworkRung
 from bridge.resolvers.helper import HelperRung
@@ -187,7 +188,7 @@ def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | Non
     except ConfigurationError:  # `bridge resolve` needs no queue
         connection, queue = "database", "default"
     rung = HelperRung(
-        settings.laravel.path,
+        settings.laravel.link,
         php=settings.php_binary,
         size=settings.php_processes,
         connection_name=connection,
@@ -198,6 +199,26 @@ def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | Non
         yield rung
     finally:
         rung.close()
+
+
+def agreement(laravel: LaravelApp) -> Agreement:
+    """How PHP must have set up broadcasting, to answer for this reading of the app."""
+    broadcasting = laravel.broadcasting()
+    read = {
+        "default": broadcasting.default,
+        "connections": {
+            name: [one.driver, one.app_id, one.key]
+            for name, one in broadcasting.connections.items()
+            if one.driver in ("pusher", "reverb")
+        },
+    }
+    files = [
+        ".env",
+        f".env.{laravel.env.get('APP_ENV')}",
+        "bootstrap/cache/config.php",
+        "config/broadcasting.php",
+    ]
+    return Agreement(read, [laravel.link / file for file in files])
 
 
 @contextlib.contextmanager
@@ -407,7 +428,7 @@ def build_lanes(
             build_queue(
                 settings, takes=jobs.takes, tokens=jobs.tokens[1], interval=settings.sleep, calm=calm
             ),
-            Resident(settings.laravel.path, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]),
+            Resident(settings.laravel.link, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]),
             retries=Retries(tries, backoff),
             timeout=settings.timeout,
             paused=paused,

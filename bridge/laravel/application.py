@@ -96,12 +96,15 @@ class Broadcasting:
 class LaravelApp:
     """An app on disk.
 
+    path     its folder, without links: what was read stays together
+    link     the same as it was given: it may be a link, which a deploy changes
     version  as the framework was installed (`11.38.2`), or as the caller said; None if unknown
     env      what `env()` sees: the real environment over `.env` (which does not count beside a cached config)
     dotenv   what `.env` alone says, cached config or not
     """
 
     path: Path
+    link: Path
     version: str | None
     config: Config
     env: Mapping[str, str] = field(repr=False)
@@ -271,7 +274,7 @@ def load(
         has_vendor=(base / "vendor/composer/installed.json").is_file(),
         given=given or {},
     )
-    return LaravelApp(path=base, version=version, config=config, env=env, dotenv=dotenv)
+    return LaravelApp(path=base, link=path.absolute(), version=version, config=config, env=env, dotenv=dotenv)
 
 
 def _dotenv(base: Path, environ: Mapping[str, str]) -> dict[str, str]:

@@ -261,7 +261,8 @@ final class Conversation
 
         $this->files = new Files($this->base);
         $this->files->learn();
-        $this->say(['ready' => Application::VERSION]);
+        $this->say(['ready' => Application::VERSION]
+            + (method_exists($made, 'setUp') ? ['set_up' => $made->setUp()] : []));
         $this->current = null;
 
         return $made;

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from bridge.errors import Refused, ServiceUnavailable
+from bridge.errors import NotTried, Refused, ServiceUnavailable
+from bridge.resident.agreement import Agreement
 from bridge.resident.outages import Outages
 from bridge.resident.pool import Pool
 from bridge.resident.process import Died, PhpProcess
@@ -52,6 +53,7 @@ class Resident:
         self.outages = Outages()
         self._recycled_at = 0.0
         self._has_booted = False
+        self._agreement: Agreement | None = None
 
     @property
     def down(self) -> str | None:
@@ -81,6 +83,10 @@ class Resident:
     def recycle(self) -> None:
         """Every process is replaced before its next question, as after `queue:restart`."""
         self._recycled_at = time.monotonic()
+
+    def agree(self, agreement: Agreement) -> None:
+        """A process that starts from now on answers only if what it tells agrees."""
+        self._agreement = agreement
 
     def close(self) -> None:
         """No process is left. Who waits for an answer gets Died."""
@@ -136,6 +142,14 @@ class Resident:
             if self._pool.closed:
                 raise
             raise self._down(Refused(f"the app does not boot under {self._php}: {error}")) from error
+        told = answer.get("set_up")
+        if self._agreement is not None and isinstance(told, dict) and not self._agreement.accepts(told):
+            raise self._down(
+                NotTried(
+                    "PHP has set up broadcasting otherwise than bridge has read it (its default is "
+                    f"{told.get('default')}): if that is meant, run php artisan queue:restart"
+                )
+            )
         self._has_booted = True
         about = {"pid": process.pid, "laravel": answer["ready"], "duration_ms": round(process.age() * 1000)}
         log.info("PHP helper started", extra={"action": "helper_started", **about})
@@ -143,7 +157,7 @@ class Resident:
     def _down(self, problem: Refused | ServiceUnavailable) -> Refused | ServiceUnavailable:
         """What is raised for it, now and until the pause is over."""
         if self._has_booted:  # the app is perhaps in the middle of a deploy: its jobs are kept
-            problem = ServiceUnavailable(str(problem))
+            problem = NotTried(str(problem))
         self.outages.begin(problem)
         return problem
 

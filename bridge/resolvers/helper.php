@@ -179,6 +179,27 @@ final class Helper
         $this->outputLevel = ob_get_level();
     }
 
+    /** Where broadcasts would go: the default connection, and driver, app and key of each Pusher server. */
+    public function setUp(): array
+    {
+        $config = $this->app->make('config');
+        $text = function ($value): string {
+            return is_scalar($value) ? (string) $value : '';
+        };
+        $connections = [];
+
+        foreach ((array) $config->get('broadcasting.connections') as $name => $one) {
+            if (in_array($one['driver'] ?? null, self::SENDING, true)) {
+                $connections[$name] = [$one['driver'], $text($one['app_id'] ?? ''), $text($one['key'] ?? '')];
+            }
+        }
+
+        return [
+            'default' => $text($config->get('broadcasting.default')) ?: 'null',
+            'connections' => (object) $connections,
+        ];
+    }
+
     /** The answer, but for its `id`. */
     public function answer(array $request): array
     {

@@ -19,6 +19,7 @@ from pathlib import Path
 from bridge.errors import Judged, NotTried, Refused, Released, ServiceUnavailable, WouldFail
 from bridge.laravel.broadcasting import Call
 from bridge.laravel.payload import BroadcastEvent
+from bridge.resident.agreement import Agreement
 from bridge.resident.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
 from bridge.resident.resident import Resident, text
 from bridge.resolvers.resolution import Answer
@@ -102,6 +103,10 @@ class HelperRung:
         """Every process is replaced before its next job, as after `queue:restart`."""
         self._report_is_stale = True
         self._resident.recycle()
+
+    def agree(self, agreement: Agreement) -> None:
+        """From now on only a process answers whose broadcasting is as bridge has read it."""
+        self._resident.agree(agreement)
 
     def close(self) -> None:
         """No process is left. Who waits for an answer gets ServiceUnavailable."""
