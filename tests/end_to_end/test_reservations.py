@@ -92,8 +92,12 @@ def test_beside_queue_work_no_socket_gets_an_event_twice(impatient: Laravel, sto
             worked_off(store)
         assert numbers(client) == Counter(range(1, SLOW + 1))
         assert bridge.terminate() == 0
-    locked = (impatient.path / "storage/logs/work.txt").read_text().count("database is locked")
-    assert len(failures(store)) <= locked  # where Laravel's own worker could not delete its job
+    log = impatient.path / "storage/logs/laravel.log"
+    told = log.read_text() if log.exists() else ""
+    # on SQLite, Laravel's own worker may not come to delete what it has sent, and then fails it
+    assert len(failures(store)) <= told.count(
+        "local.ERROR: SQLSTATE[HY000]: General error: 5 database is locked"
+    )
 
 
 @pytest.mark.timeout(400)
