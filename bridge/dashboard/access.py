@@ -145,7 +145,11 @@ class Access:
         origin = request.headers.get("origin")
         if origin is None or origin.lower() in self._origins:
             return
-        if urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+        try:
+            own = urlsplit(origin).netloc.lower()
+        except ValueError:
+            own = ""
+        if not own or own != request.headers.get("host", "").lower():
             raise HTTPException(403, "this origin may not use the dashboard: see dashboard_origins")
 
     def log_in(self, request: Request, password: str) -> tuple[str, str]:

@@ -225,7 +225,12 @@ class Dashboard:
         fields = await _fields(request)
         app = self._app(fields)
         channel, name = _channel(app, fields), _name(app, fields)
-        job = await _backstage(self.backstage.push, app.id, [channel], name, _data(app, fields)[1])
+        value = _data(app, fields)[1]
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:  # "\ud800", 1e400
+            raise HTTPException(422, "the data hold what PHP cannot hold: half a character, 1e400") from None
+        job = await _backstage(self.backstage.push, app.id, [channel], name, value)
         audit(request, "job sent", app=app.id, channel=channel, event=name, job=job)
         return {"job": job}
 
@@ -365,7 +370,7 @@ def _data(app: App, fields: Fields) -> tuple[str, Any]:
     """The text as it was written, and its value."""
     text = fields.get("data")
     try:
-        value = json.loads(text) if isinstance(text, str) else None
+        value = json.loads(text, parse_constant=_refuse) if isinstance(text, str) else None
     except (ValueError, RecursionError) as problem:
         raise HTTPException(422, f"the data are no JSON: {problem}") from None
     if not isinstance(text, str):
@@ -373,6 +378,10 @@ def _data(app: App, fields: Fields) -> tuple[str, Any]:
     if len(text.encode()) > app.limits.event_bytes:
         raise HTTPException(413, f"the data are larger than {app.limits.event_bytes} bytes")
     return text, value
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is none")
 
 
 def _require_statistics(app: App) -> None:

@@ -199,9 +199,12 @@ def _is_proxied(request: Request) -> bool:
     """Whether a request of this machine was made for another that knows it by a name."""
     if request.client is None or not _is_loopback(request.client.host):
         return False
+    given = request.headers.get("host", "")
     try:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        host = urlsplit(f"//{given}").hostname or ""
     except ValueError:
+        return True
+    if "@" in given:
         return True
     return not (host == "localhost" or _is_loopback(host)) or request.scope.get("http_version") == "1.0"
 

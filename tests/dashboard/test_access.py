@@ -283,7 +283,7 @@ def test_a_change_needs_the_token_of_the_same_session() -> None:
     ("origin", "is_allowed"),
     [
         ("http://ws.local:6001", True), ("https://ws.example.com", True), ("https://evil.example", False),
-        ("https://ws.example.com.evil.example", False), ("null", False),
+        ("https://ws.example.com.evil.example", False), ("null", False), ("http://[", False), ("", False),
     ],
 )  # fmt: skip
 def test_other_sites_may_neither_log_in_nor_change_anything(origin: str, is_allowed: bool) -> None:

@@ -197,6 +197,8 @@ def test_a_change_without_the_token_or_from_another_site_is_refused(served: Serv
         ({"channel": 7}, 422),
         ({"event": ""}, 422),
         ({"data": "{"}, 422),
+        ({"data": '{"a": NaN}'}, 422),
+        ({"data": "[-Infinity]"}, 422),
         ({"data": {"a": 1}}, 422),
         ({"data": json.dumps("x" * 10_241)}, 413),
         ({"channel": "private-encrypted-x"}, 422),
@@ -253,10 +255,13 @@ def test_a_job_goes_through_the_queue_and_its_way_is_told(served: Served) -> Non
     assert found("nothing like it") == []
 
 
-@pytest.mark.parametrize("data", ["1", "null", '"text"'])
-def test_a_job_needs_data_that_laravel_could_hold(served: Served, data: str) -> None:
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [("1", 409), ("null", 409), ('"text"', 409), ('{"a":"\\ud800"}', 422), ("[1e400]", 422)],
+)
+def test_a_job_needs_data_that_laravel_could_hold(served: Served, data: str, status: int) -> None:
     fields = {"appId": "demo", "channel": "c", "event": "e", "data": data}
-    assert served.logged_in().post(f"{BASE}/api/jobs", json=fields).status_code == 409
+    assert served.logged_in().post(f"{BASE}/api/jobs", json=fields).status_code == status
 
 
 def test_channels_members_and_connections_are_listed_and_found(served: Served) -> None:
@@ -361,7 +366,13 @@ def test_metrics_are_for_this_machine_and_for_whom_bears_the_token(tmp_path: Pat
         assert 'bridge_jobs_total{step="delivered"} 1.0' in text
         assert 'bridge_queue_jobs{queue="default",state="pending"}' in text
         assert job not in text
-        for told in ({"Host": "ws.example.com"}, {"Host": "bridge"}, {"Via": "1.1 x"}, {"Host": "[::1"}):
+        for told in (
+            {"Host": "ws.example.com"},
+            {"Host": "bridge"},
+            {"Via": "1.1 x"},
+            {"Host": "[::1"},
+            {"Host": "x@127.0.0.1"},
+        ):
             assert client.get("/metrics", headers=told).status_code in (400, 403), told
         assert "403" in bare_nginx(served.address)
         assert client.get("/metrics", headers={"Host": "localhost:9"}).status_code == 200

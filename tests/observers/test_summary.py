@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from bridge.demo.app import write_app
+from bridge.instruments import Instruments
 from bridge.observers.summary import Summary
 from bridge.observers.tally import Tally
 from bridge.pusher.happenings import Connected, ConnectionRefused, Disconnected, Published
 from bridge.queues.steps import JobRun, JobStep
+from bridge.settings import load_settings
 
 
 def step(name: str) -> JobStep:
@@ -43,3 +50,18 @@ def test_it_counts_what_is_new_and_is_silent_while_nothing_happens() -> None:
     told = summary.take()
     assert told is not None
     assert (told["delivered"], told["failed"], told["connections"]) == (1, 0, 1)
+
+
+def test_it_is_one_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = load_settings({}, {}, write_app(tmp_path).path)
+    instruments = Instruments(settings)
+    with caplog.at_level("INFO", "bridge"):
+        instruments._tell_minute()
+        instruments.step(step("delivered"))
+        instruments.ran(run("failed"))
+        instruments._tell_minute()
+        instruments._tell_minute()
+    [record] = caplog.records
+    told = vars(record)
+    assert (record.getMessage(), record.levelname) == ("the last minute", "INFO")
+    assert (told["delivered"], told["failed"], told["waiting"]) == (1, 1, 0)
