@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bridge.errors import JobError
 from bridge.php import nodes as n
-from bridge.php.access import QUIET, TARGETS
+from bridge.php.access import QUIET, TARGETS, Place, is_set, place
 from bridge.php.expressions import EXPRESSIONS
-from bridge.php.frame import NullChain, Return, Told
+from bridge.php.frame import NO_REFERENCES, NullChain, References, Return, Told
 from bridge.php.operators import BINARY
 from bridge.php.statements import STATEMENTS
 from bridge.php.values import PhpArray, Value, array_key
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Code: TypeAlias = "Callable[[Evaluator], Value]"
 Act: TypeAlias = "Callable[[Evaluator], Told]"
-Assign: TypeAlias = "Callable[[Evaluator, Value], None]"
+Assign: TypeAlias = "Callable[[Evaluator, Value], Value]"
 Name: TypeAlias = "Callable[[Evaluator], str]"
 
 UNKNOWN = object()  # what `constant` gives where values are needed
@@ -39,6 +39,7 @@ class Parameter:
     variadic: bool
     promoted: bool
     type: n.Type | None
+    reference: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +49,20 @@ class Routine:
     parameters: tuple[Parameter, ...]
     body: Code
     returns: n.Type | None
+    references: References = NO_REFERENCES
+    promotes: bool = False
 
 
 class Compiler:
-    """Compiles one method or constant expression for a World; `steps`: what it costs to run so far."""
+    """Compiles one method or constant expression for a World.
 
-    def __init__(self, world: World) -> None:
+    steps    what it costs to run so far
+    shared   the variables of the function that may be a Reference
+    """
+
+    def __init__(self, world: World, shared: frozenset[str] = frozenset()) -> None:
         self.world = world
+        self.shared = shared
         self.steps = 0
 
     # ---- expressions ------------------------------------------------------------------------
@@ -95,12 +103,18 @@ class Compiler:
         compiled = TARGETS.get(type(node))
         if compiled is not None:
             return compiled(self, node)
+        target = place(self, node)
+        return lambda php, value: target.write(php, target.open(php), value)
 
-        def refuse(php: Evaluator, value: Value) -> None:
-            php.line = node.line or php.line
-            php.refuse("an assignment to this")
+    def place(self, node: n.Expression) -> Place:
+        """Where the node's value is kept."""
+        self.steps += 1
+        return place(self, node)
 
-        return refuse
+    def is_set(self, node: n.Expression) -> Callable[[Evaluator], bool]:
+        """`isset(node)`."""
+        self.steps += 1
+        return is_set(self, node)
 
     def constant(self, node: n.Expression) -> object:
         """The value that the node always has, else UNKNOWN."""
@@ -138,6 +152,10 @@ class Compiler:
             made[key] = None
             keys.append(key)
         return keys
+
+    def twin(self) -> Compiler:
+        """One for what is compiled later in the same function."""
+        return Compiler(self.world, self.shared)
 
     def name(self, name: str | n.Expression) -> Name:
         """The name of a property or method."""
@@ -224,7 +242,21 @@ class Compiler:
     def routine(
         self, parameters: tuple[n.Parameter, ...], body: tuple[n.Statement, ...], returns: n.Type | None
     ) -> Routine:
+        outer, self.shared = self.shared, self.shared | _shared(body)
+        try:
+            return self._routine(parameters, body, returns)
+        finally:
+            self.shared = outer
+
+    def _routine(
+        self, parameters: tuple[n.Parameter, ...], body: tuple[n.Statement, ...], returns: n.Type | None
+    ) -> Routine:
         return Routine(
+            references=References(
+                frozenset(at for at, one in enumerate(parameters) if one.reference and not one.variadic),
+                next((at for at, one in enumerate(parameters) if one.reference and one.variadic), None),
+            ),
+            promotes=any(one.promoted for one in parameters),
             parameters=tuple(
                 Parameter(
                     name=one.name,
@@ -232,6 +264,7 @@ class Compiler:
                     variadic=one.variadic,
                     promoted=one.promoted,
                     type=one.type,
+                    reference=one.reference,
                 )
                 for one in parameters
             ),
@@ -252,3 +285,21 @@ def _may_end(node: n.Expression) -> bool:
             case _:
                 return False
         node = inner
+
+
+def _shared(part: object) -> frozenset[str]:
+    """The variables of a function's code that get bound to others. Closures inside have their own."""
+    match part:
+        case n.Closure(shared=names):
+            return frozenset(names)
+        case n.AssignReference(name=name, source=source):
+            return frozenset((name, source))
+        case n.Foreach(reference=True, value=n.Variable(name=name)):
+            own = frozenset((name,))
+        case _:
+            own = frozenset()
+    if isinstance(part, tuple):
+        return own.union(*map(_shared, part))
+    if isinstance(part, n.Node):
+        return own.union(*(_shared(getattr(part, name)) for name in part.__slots__))
+    return own

@@ -12,27 +12,36 @@ warning is one too, as Laravel makes ErrorExceptions of warnings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, Protocol
 
-from bridge.errors import Refused
+from bridge.errors import BridgeError, Refused
 from bridge.php import nodes as n
 from bridge.php import syntax
-from bridge.php.access import slot
-from bridge.php.calls import construct, enum_static, positional
+from bridge.php.calls import as_closure, construct, enum_static, method_reference, positional
 from bridge.php.classes import BoundMethod, ClassTable
 from bridge.php.compile import Code, Compiler, Parameter, Routine
 from bridge.php.frame import MAX_STRING as MAX_STRING
 from bridge.php.frame import Frame as Frame
 from bridge.php.frame import PhpClosure as PhpClosure
+from bridge.php.frame import Reference, stored
 from bridge.php.frame import ReferenceFunction as ReferenceFunction
-from bridge.php.frame import stored
+from bridge.php.members import (
+    array_offset,
+    has_offset,
+    may_not_reach,
+    read_offset,
+    read_property,
+    visible_properties,
+    write_property,
+)
 from bridge.php.operators import (
     BINARY,
     Thrown,
-    is_numeric,
+    compare,
+    comparisons,
+    equal,
     to_bool,
-    to_int,
     to_string,
     type_name,
     warn,
@@ -45,13 +54,14 @@ from bridge.php.values import (
     PhpObject,
     Value,
     array_key,
-    plain_name,
 )
 
 MAX_STEPS = 200_000  # nodes evaluated for one event
 MAX_CALLS = 100  # nested calls
 
+# A PHP function. One that takes named arguments has `parameters`: names, each with its default.
 Function = Callable[["Evaluator", Sequence[Value]], Value]
+REQUIRED, UNKNOWN_DEFAULT = object(), object()  # in place of a default
 
 
 class Native(Protocol):
@@ -109,22 +119,29 @@ class Evaluator:
         self._depth = 0
         self.frame = Frame("")
         self.line = 0
-        self.strict = False  # whether the function call under way stands in a file with strict_types
+        self.strict = False  # whether the call under way stands in a file with strict_types
+        self.magic: set[tuple[int, str, str]] = set()  # object, magic method, property: those that run
+        self._comparisons = comparisons(self._compare_objects)
+        self._applied: Frame | None = None  # the frame that called the PHP function under way
 
     # ---- what others call ---------------------------------------------------------------
 
     def call_method(self, subject: PhpObject, name: str, arguments: Sequence[Value] = ()) -> Value:
-        """`$subject->name(…)` from outside of any class."""
+        """`$subject->name(…)`, called by PHP itself or a class written in Python."""
+        self.strict = False
         bound = self.classes.method(subject.class_name, name) if self.declared(subject) else None
         if bound is not None:
             return self.run(bound, subject, subject.class_name, arguments, {})
         native = self.world.native(subject.class_name)
         if native is None:
+            if self.is_complete(subject.class_name):
+                return method_reference(self, subject, name).act(arguments)
             self.refuse(f"the method {subject.class_name}::{name}()")
         return native.call(self, subject, name, arguments)
 
     def call_static(self, class_name: str, name: str, arguments: Sequence[Value] = ()) -> Value:
-        """`Class::name(…)`."""
+        """`Class::name(…)`, called by PHP itself or a class written in Python."""
+        self.strict = False
         if self.classes.find(class_name) is not None:
             bound = self.classes.method(class_name, name)
             if bound is not None:
@@ -138,25 +155,59 @@ class Evaluator:
             self.refuse(f"the static method {class_name}::{name}()")
         return native.static(self, class_name, name, arguments)
 
+    def _require_reach(self, class_name: str, name: str) -> None:
+        """A callback of a method that is not public works from the code that hands it to a PHP function."""
+        bound = self.classes.method(class_name, name) if self.classes.find(class_name) is not None else None
+        if bound is None or bound.method.visibility == "public":
+            return
+        hidden = may_not_reach(self, bound.method.visibility, class_name, bound.owner)
+        if hidden or self._applied is not self.frame:
+            what = f"the {bound.method.visibility} method {class_name}::{bound.method.name}()"
+            self.refuse(f"{what} as a callback from outside")
+
     def call(self, callback: Value, arguments: Sequence[Value]) -> Value:
-        """What `$callback(…)` gives: a closure, function name, `[object, method]` or invokable object."""
+        """What `$callback(…)` gives: a closure, function name, `[object, method]` or invokable object.
+
+        Called by a PHP function or a class written in Python, where strict_types never count."""
+        self.strict = False
         if isinstance(callback, PhpClosure):
+            if callback.references:
+                self.refuse("a callback that takes a reference")
             return callback.act(arguments)
         if isinstance(callback, bytes):
             name = callback.decode("utf-8", "replace")
             class_name, colons, method = name.partition("::")
             if colons:
+                self._require_reach(class_name.lstrip("\\"), method)
                 return self.call_static(class_name.lstrip("\\"), method, arguments)
-            return self.call_function(name.lstrip("\\").lower(), arguments)
+            name = name.lstrip("\\").lower()
+            if isinstance(self.world.functions.get(name), ReferenceFunction):
+                raise warn(f"{name}(): Argument #1 must be passed by reference, value given")
+            return self.call_function(name, arguments)
         if isinstance(callback, PhpArray) and len(callback) == 2 and callback.is_list:
-            subject, method_name = callback[0], to_string(callback[1]).decode()
+            subject, method_name = callback[0], to_string(callback[1]).decode("utf-8", "replace")
+            if isinstance(subject, EnumCase):
+                return as_closure(self, callback).act(arguments)
             if isinstance(subject, PhpObject):
+                self._require_reach(subject.class_name, method_name)
                 return self.call_method(subject, method_name, arguments)
             if isinstance(subject, bytes):
-                return self.call_static(subject.decode().lstrip("\\"), method_name, arguments)
+                self._require_reach(subject.decode("utf-8", "replace").lstrip("\\"), method_name)
+                return self.call_static(
+                    subject.decode("utf-8", "replace").lstrip("\\"), method_name, arguments
+                )
+        if isinstance(callback, EnumCase):
+            return as_closure(self, callback).act(arguments)
         if isinstance(callback, PhpObject):
             return self.call_method(callback, "__invoke", arguments)
         raise Thrown("Error", "Value not callable")
+
+    def before(self, major: int, minor: int) -> bool:
+        """Whether the app's PHP is older than that release. Refused where it is not known."""
+        version = self.world.php_version
+        if version is None:
+            self.refuse("what differs between PHP's releases")
+        return version < (major, minor)
 
     def constant_expression(self, expression: n.Expression, class_name: str, file: str) -> Value:
         """A default value or constant of a class."""
@@ -177,16 +228,28 @@ class Evaluator:
         code = compiler.value(expression)
         return compiler.steps, code
 
-    def class_constant(self, class_name: str, name: str) -> Value:
-        """`Class::NAME` or `Enum::Case`."""
+    def class_constant(self, class_name: str, name: str, *, visible: bool = False) -> Value:
+        """`Class::NAME` or `Enum::Case`; `visible`: only if the running code may reach it."""
+        native = self.world.native(class_name)
+        known: Mapping[str, Value] = getattr(native, "constants", {})
         if self.classes.find(class_name) is None:
+            if name in known:
+                return known[name]
             self.refuse(f"the constant {class_name}::{name}")
         if name in self.classes.require(class_name).cases:
             return EnumCase(class_name, name)
         found = self.classes.constant(class_name, name)
         if found is None:
+            if name in known:
+                return known[name]
+            if native is not None or not self.is_complete(class_name):
+                self.refuse(f"the constant {class_name}::{name}")
             raise Thrown("Error", f"Undefined constant {class_name}::{name}")
         expression, owner = found
+        if visible:
+            hidden = self.classes.require(owner).hidden_constants.get(name, "public")
+            if may_not_reach(self, hidden, class_name, owner):
+                raise Thrown("Error", f"Cannot access {hidden} constant {class_name}::{name}")
         return self.constant_expression(expression, owner, self.classes.require(owner).file)
 
     def text(self, value: Value) -> bytes:
@@ -267,12 +330,7 @@ class Evaluator:
         """Whether a property of that type, in that class, may hold the value unconverted."""
         if declared.names is None or plainly_fits(value, declared.names):
             return True
-        outer = self.frame
-        self.frame = Frame("", {}, None, class_name, class_name)
-        try:
-            return any(fits(self, value, name) for name in declared.names)
-        finally:
-            self.frame = outer
+        return any(fits(self, value, name, class_name) for name in declared.names)
 
     def spend(self, steps: int) -> None:
         """Takes more than one step off the budget, for work that grows with a string or an array."""
@@ -282,13 +340,53 @@ class Evaluator:
 
     def operate(self, operator: str, left: Value, right: Value) -> Value:
         """A binary operator on two values that are at hand."""
-        if operator in ("==", "!="):  # an object beside a string is compared by __toString
-            subject, other = (left, right) if isinstance(left, PhpObject) else (right, left)
-            if isinstance(subject, PhpObject) and isinstance(other, bytes):
-                if self._is_textless(subject):
-                    return operator == "!="
-                left, right = self.text(subject), other
+        if isinstance(left, PhpObject | PhpArray) or isinstance(right, PhpObject | PhpArray):
+            compares = self._comparisons.get(operator)
+            if compares is not None:
+                return compares(left, right)
         return BINARY[operator](left, right)
+
+    def equal(self, left: Value, right: Value) -> bool:
+        """`==`."""
+        return equal(left, right, self._compare_objects)
+
+    def compare(self, left: Value, right: Value) -> int:
+        """`<=>`; see `operators.compare`."""
+        return compare(left, right, self._compare_objects)
+
+    def _compare_objects(self, left: Value, right: Value, equality: bool) -> int:
+        """Of an object and another one, a string or an array: by properties, by `__toString`, or unequal."""
+        if isinstance(left, bytes):
+            order = self._compare_objects(right, left, equality)
+            return -order if order in (-1, 1) else order
+        if isinstance(left, PhpArray):
+            return -1
+        if isinstance(right, PhpArray):
+            return 1
+        if isinstance(left, PhpObject) and isinstance(right, bytes):
+            if self._is_textless(left):
+                return 1
+            return compare(self.text(left), right)
+        if not (isinstance(left, PhpObject) and isinstance(right, PhpObject)):
+            self.refuse("a comparison of an object with this")
+        self._require_comparable(left)
+        self._require_comparable(right)
+        if left.class_name != right.class_name:
+            return 1
+        self.spend(1 + len(left.properties))
+        return (
+            compare(PhpArray(left.properties), PhpArray(right.properties), self._compare_objects)
+            if not equality
+            else int(not equal(PhpArray(left.properties), PhpArray(right.properties), self._compare_objects))
+        )
+
+    def _require_comparable(self, value: PhpObject) -> None:
+        """Refused where an object holds more, or compares otherwise, than its properties here show."""
+        if value.class_name == "stdClass":
+            return
+        native = self.world.native(value.class_name)
+        if isinstance(value, PhpClosure) or native is not None or not self.is_complete(value.class_name):
+            self.refuse(f"a comparison of {value.class_name} by its properties")
 
     def refuse(self, what: str) -> NoReturn:
         """Raises Refused, pointing at the line under evaluation."""
@@ -302,6 +400,10 @@ class Evaluator:
             part.file for part in self.classes.whole(class_name)
         )
 
+    def is_plain(self, class_name: str) -> bool:
+        """Whether objects of the class are what its PHP code says, and nothing in Python adds to it."""
+        return self.is_complete(class_name) and self.world.native(class_name) is None
+
     def declared(self, value: PhpObject | EnumCase) -> bool:
         return self.classes.find(value.class_name) is not None
 
@@ -312,19 +414,20 @@ class Evaluator:
     def run(
         self,
         bound: BoundMethod,
-        this: PhpObject | None,
+        this: PhpObject | EnumCase | None,
         static_class: str,
         arguments: Sequence[Value],
         named: Mapping[str, Value],
-        case: EnumCase | None = None,
     ) -> Value:
         method = bound.method
         routine = self.routine(method)
-        frame = Frame(method.file, {}, this, bound.owner, static_class, method.name)
-        if case is not None:
-            frame.variables["this"] = case
-        elif this is not None and not method.static:
-            frame.variables["this"] = this
+        variables: dict[str, Value] = {}
+        if method.static:
+            this = None
+        elif this is not None:
+            variables["this"] = this
+        held = this if isinstance(this, PhpObject) else None
+        frame = Frame(method.file, variables, held, bound.owner, static_class, method.name, method.strict)
         return self.enter(frame, routine, arguments, named)
 
     def routine(self, method: n.Method) -> Routine:
@@ -351,43 +454,103 @@ class Evaluator:
         try:
             if routine.parameters or named:
                 self.bind(routine.parameters, arguments, named)
+                if routine.promotes:
+                    self._promote(routine.parameters)
             value = routine.body(self)
-            return value if routine.returns is None else coerce(self, value, routine.returns, "return value")
+            if routine.returns is not None:
+                value = coerce(self, value, routine.returns, "return value", strict=frame.strict)
+            return value
+        except Refused as refusal:
+            if refusal.file:
+                raise
+            raise Refused(refusal.reason, file=frame.file, line=self.line) from refusal
+        except Thrown as thrown:
+            thrown.leaves(frame.file, self.line)
+            raise
+        except BridgeError:
+            raise
         except RecursionError:  # Python's frames end before MAX_CALLS where expressions are deep
             self.refuse("a recursion this deep")
-        except Thrown as thrown:
-            thrown.leaves(self.frame.file, self.line)
-            raise
+        except Exception as problem:
+            self.refuse(f"something that ends in {type(problem).__name__}")
         finally:
+            if routine.references:
+                self._hand_back(routine, arguments)
             self.frame, self.line = outer, line
             self._depth -= 1
 
+    def _hand_back(self, routine: Routine, arguments: Sequence[Any]) -> None:
+        """Parameters by reference as they are now go into the References that came as arguments."""
+        variables = self.frame.variables
+        for index, parameter in enumerate(routine.parameters):
+            if not parameter.reference or parameter.name not in variables:
+                continue
+            held: Any = variables[parameter.name]
+            value = held.value if isinstance(held, Reference) else held
+            if isinstance(value, PhpArray) and parameter.variadic:
+                for argument, last in zip(arguments[index:], value.values(), strict=False):
+                    if type(argument) is Reference:
+                        argument.value = last
+            elif index < len(arguments) and type(arguments[index]) is Reference:
+                arguments[index].value = value
+
+    def _promote(self, parameters: tuple[Parameter, ...]) -> None:
+        """Puts promoted parameters into the properties of the class whose constructor runs."""
+        frame = self.frame
+        if frame.this is None:
+            self.refuse("a constructor without an object")
+        for parameter in parameters:
+            if parameter.promoted:
+                write_property(self, frame.this, parameter.name, frame.variables[parameter.name])
+
     def bind(
-        self, parameters: tuple[Parameter, ...], arguments: Sequence[Value], named: Mapping[str, Value]
+        self, parameters: tuple[Parameter, ...], arguments: Sequence[Any], named: Mapping[str, Value]
     ) -> None:
-        variables, given = self.frame.variables, len(arguments)
+        variables, given, strict = self.frame.variables, len(arguments), self.strict
+        if named and not (parameters and parameters[-1].variadic):
+            for name in named:
+                if all(parameter.name != name for parameter in parameters):
+                    raise Thrown("Error", f"Unknown named parameter ${name}")
         for index, parameter in enumerate(parameters):
             if parameter.variadic:
+                values = arguments[index:]
+                if parameter.reference:
+                    values = [self._referred(value) for value in values]
                 rest = PhpArray.of(
-                    coerce(self, value, parameter.type, "argument") for value in arguments[index:]
+                    stored(coerce(self, value, parameter.type, "argument", strict=strict)) for value in values
                 )
+                for name, value in named.items():
+                    if all(one.name != name for one in parameters):
+                        rest[name.encode()] = stored(
+                            coerce(self, value, parameter.type, "argument", strict=strict)
+                        )
                 variables[parameter.name] = rest
-                break
+                return
             if index < given:
                 value = arguments[index]
+                if parameter.reference:
+                    value = self._referred(value)
+                elif parameter.name in named:
+                    raise Thrown("Error", f"Named parameter ${parameter.name} overwrites previous argument")
             elif parameter.name in named:
                 value = named[parameter.name]
+                if parameter.reference:
+                    self.refuse("a named argument by reference")
             elif parameter.default is not None:
                 variables[parameter.name] = parameter.default(self)
                 continue
             else:
                 raise Thrown("ArgumentCountError", f"Too few arguments, ${parameter.name} is missing")
             if parameter.type is not None:
-                value = coerce(self, value, parameter.type, "argument")
+                value = coerce(self, value, parameter.type, "argument", strict=strict)
             variables[parameter.name] = stored(value)
-        for name in named:
-            if all(parameter.name != name for parameter in parameters):
-                self.refuse(f"the named argument {name}")
+
+    def _referred(self, argument: Any) -> Value:
+        """The value of an argument by reference; refused where the caller gave a mere value."""
+        if type(argument) is not Reference:
+            self.refuse("a mere value as an argument by reference")
+        value: Value = argument.value
+        return value
 
     def call_function(self, name: str, arguments: Sequence[Value], *, strict: bool = False) -> Value:
         function = self.world.functions.get(name)
@@ -399,67 +562,104 @@ class Evaluator:
         self, function: Function | ReferenceFunction, arguments: Sequence[Value], *, strict: bool
     ) -> Value:
         """`strict`: whether the call stands in a file with strict_types."""
-        self.strict = strict
         if isinstance(function, ReferenceFunction):
-            return function.act(self, arguments)[0]
-        result = function(self, arguments)
+            return self.apply_reference(function, arguments, strict=strict)[0]
+        self.strict = strict
+        outer, self._applied = self._applied, self.frame
+        try:
+            result = function(self, arguments)
+        finally:
+            self._applied = outer
         if isinstance(result, bytes) and len(result) > MAX_STRING:
             self.refuse("a string this long")
         return result
 
+    def apply_reference(
+        self, function: ReferenceFunction, arguments: Sequence[Value], *, strict: bool
+    ) -> tuple[Value, Mapping[int, Value]]:
+        """The result, and the new values of the arguments by reference."""
+        self.strict = strict
+        outer, self._applied = self._applied, self.frame
+        try:
+            return function.act(self, arguments)
+        finally:
+            self._applied = outer
+
+    def positional(
+        self, name: str, function: Function, arguments: Sequence[Value], named: Mapping[str, Value]
+    ) -> Sequence[Value]:
+        """The arguments of a PHP function in order, named ones put in their places."""
+        parameters: Sequence[tuple[str, object]] = getattr(function, "parameters", ())
+        names = [parameter for parameter, _ in parameters]
+        for given in named:
+            if given not in names:
+                self.refuse(f"the named argument {given} of {name}()")
+            if names.index(given) < len(arguments):
+                raise Thrown("Error", f"Named parameter ${given} overwrites previous argument")
+        last = max(names.index(given) for given in named)
+        placed = [*arguments]
+        for parameter, default in parameters[len(arguments) : last + 1]:
+            if parameter in named:
+                placed.append(named[parameter])
+            elif default is REQUIRED:
+                raise Thrown("ArgumentCountError", f"{name}(): Argument (${parameter}) not passed")
+            elif default is UNKNOWN_DEFAULT:
+                self.refuse(f"named arguments of {name}() without ${parameter}")
+            else:
+                placed.append(default)  # type: ignore[arg-type]
+        return placed
+
     # ---- values -----------------------------------------------------------------------------
 
     def iterable(self, value: Value) -> PhpArray:
-        """The entries that foreach would go through."""
+        """The entries that foreach would go through, keys of an iterator that are no array keys refused."""
         if isinstance(value, PhpArray):
             return value
         if isinstance(value, PhpObject):
             native = self.world.native(value.class_name)
-            entries = native.call(self, value, "all", ()) if native is not None else None
-            if isinstance(entries, PhpArray):
-                return entries
+            if native is not None:
+                entries = native.call(self, value, "all", ())
+                if isinstance(entries, PhpArray):
+                    return entries
+            found = None if native is not None else self.entries(value)
+            if found is not None:
+                result = PhpArray()
+                for key, item in found:
+                    if type(key) is not int and not isinstance(key, bytes):
+                        self.refuse("an iterator with keys of this kind")
+                    result[self.key(key)] = item
+                    self.spend(1)
+                return result
             self.refuse(f"a loop over an object of class {value.class_name}")
         raise warn(f"foreach() argument must be of type array|object, {type_name(value)} given")
 
+    def entries(self, value: PhpObject) -> Iterator[tuple[Value, Value]] | None:
+        """What foreach gets from an object of an app's class, one by one; None where that is not known."""
+        name = value.class_name
+        if self.world.native(name) is not None or not (name == "stdClass" or self.is_complete(name)):
+            return None
+        if name != "stdClass":
+            if self.classes.is_a(name, "Iterator"):
+                return self._iterated(value)
+            if self.classes.is_a(name, "IteratorAggregate"):
+                inner = self.call_method(value, "getIterator")
+                if isinstance(inner, PhpObject) and inner.class_name != "stdClass":
+                    return self.entries(inner) or iter([*self.iterable(inner).items()])
+                self.refuse(f"what getIterator() of {name} gives")
+            if self.classes.is_a(name, "Traversable") is not False or isinstance(value, PhpClosure):
+                return None
+        return iter([*visible_properties(self, value).items()])
+
+    def _iterated(self, value: PhpObject) -> Iterator[tuple[Value, Value]]:
+        self.call_method(value, "rewind")
+        while to_bool(self.call_method(value, "valid")):
+            item = self.call_method(value, "current")
+            yield self.call_method(value, "key"), item
+            self.call_method(value, "next")
+
     def read(self, holder: Value, name: str, *, quiet: bool = False) -> Value:
         """`$holder->name` as the code under evaluation sees it; `quiet` gives null instead of a warning."""
-        if isinstance(holder, EnumCase):
-            if name == "name":
-                return holder.case.encode()
-            value = self.backing_value(holder) if name == "value" else None
-            if value is None and not quiet:
-                raise warn(f"Undefined property: {holder.class_name}::${name}")
-            return value
-        if not isinstance(holder, PhpObject):
-            if quiet:
-                return None
-            raise warn(f'Attempt to read property "{name}" on {type_name(holder)}')
-        if holder.class_name == "stdClass":
-            key = name.encode("utf-8", "surrogateescape")
-            if key not in holder.properties and not quiet:
-                raise warn(f"Undefined property: stdClass::${name}")
-            return holder.properties.get(key)
-        native = self.world.native(holder.class_name)
-        if native is not None:
-            if quiet and not native.has(self, holder, name):
-                return None
-            return native.read(self, holder, name)
-        if not self.declared(holder):
-            self.refuse(f"the property {holder.class_name}::${name}")
-        mangled = slot(self, holder, name)
-        if mangled is not None and mangled in holder.properties:
-            return holder.properties[mangled]
-        magic = self.classes.method(holder.class_name, "__get")
-        if magic is not None:
-            self.refuse(f"__get of {holder.class_name}")
-        if not self.is_complete(holder.class_name) and mangled is None:
-            self.refuse(f"the property {holder.class_name}::${name}")
-        if quiet:
-            return None
-        if mangled is not None:
-            raise Thrown("Error", f"Typed property {holder.class_name}::${name} must not be accessed before "
-                                  "initialization")  # fmt: skip
-        raise warn(f"Undefined property: {holder.class_name}::${name}")
+        return read_property(self, holder, name, quiet=quiet)
 
     def class_of(self, value: Value) -> str:
         """The class that a value in front of `::` means."""
@@ -478,55 +678,26 @@ class Evaluator:
 
     def offset(self, holder: Value, index: Value, *, quiet: bool = False) -> Value:
         """`$holder[$index]`; `quiet` gives null where there is nothing."""
-        if isinstance(holder, PhpArray):
-            key = self.key(index)
-            if key in holder:
-                return holder[key]
-            if quiet:
-                return None
-            raise warn(f'Undefined array key "{plain_name(key)}"')
-        if isinstance(holder, bytes):
-            if index is None or isinstance(index, bool | float):
-                if quiet:
-                    self.refuse("an offset of a string that is no integer")
-                raise warn("String offset cast occurred")
-            if isinstance(index, bytes) and is_numeric(index) and not isinstance(array_key(index), int):
-                self.refuse("an offset of a string that is no integer")
-            if not isinstance(index, int) and not (isinstance(index, bytes) and is_numeric(index)):
-                if quiet:
-                    return None
-                raise Thrown("TypeError", "Cannot access offset of this type on string")
-            position = to_int(index)
-            if -len(holder) <= position < len(holder):
-                return holder[position : position + 1] or holder[position:]
-            if quiet:
-                return None
-            raise warn(f"Uninitialized string offset {position}")
-        if isinstance(holder, PhpObject):
-            method = "offsetGet"
-            if quiet and not to_bool(self.call_method(holder, "offsetExists", (index,))):
-                return None
-            return self.call_method(holder, method, (index,))
-        if quiet:
-            return None
-        if holder is None or isinstance(holder, bool | int | float):
-            raise warn(f"Trying to access array offset on value of type {type_name(holder)}")
-        self.refuse("an offset of this")
+        return read_offset(self, holder, index, quiet=quiet)
+
+    def has_offset(self, holder: PhpObject, index: Value) -> bool:
+        """`isset($object[$index])`."""
+        return has_offset(self, holder, index)
 
     def key(self, index: Value) -> int | bytes:
         """An array key as PHP makes it of a value."""
-        match index:
-            case bytes():
-                return array_key(index)
-            case bool() | int():
-                return int(index)
-            case None:
-                return b""
-            case float():
-                if index != int(index):
-                    self.refuse("a fraction as an array key")
-                return int(index)
-        raise Thrown("TypeError", "Illegal offset type")
+        return array_offset(self, index)
+
+    def require_constructor(self, class_name: str) -> None:
+        """An Error where the running code may not make objects of the class."""
+        if self.classes.find(class_name) is None:
+            return
+        bound = self.classes.method(class_name, "__construct")
+        if bound is not None:
+            hidden = may_not_reach(self, bound.method.visibility, class_name, bound.owner)
+            if hidden:
+                where = f"scope {self.frame.class_name}" if self.frame.class_name else "global scope"
+                raise Thrown("Error", f"Call to {hidden} {class_name}::__construct() from {where}")
 
     def make(
         self, class_name: str, arguments: Sequence[Value] = (), named: Mapping[str, Value] | None = None
@@ -543,12 +714,16 @@ class Evaluator:
         declared = self.classes.require(class_name)
         if declared.kind != "class" or declared.abstract:
             raise Thrown("Error", f"Cannot instantiate {declared.kind} {class_name}")
+        if self.classes.method(class_name, "__destruct") is not None:
+            self.refuse(f"the destructor of {class_name}")
         made = self.instantiate(class_name)
         constructor = self.classes.method(class_name, "__construct")
         if constructor is not None:
             construct(self, constructor, made, arguments, named)
-        elif self.classes.method(class_name, "__destruct") is not None:
-            self.refuse(f"the destructor of {class_name}")
+        elif named and self.is_complete(class_name):
+            raise Thrown("Error", f"Unknown named parameter ${next(iter(named))}")
+        elif (named or arguments) and not self.is_complete(class_name):
+            self.refuse(f"new {class_name} with arguments")
         return made
 
     def to_array(self, value: Value) -> PhpArray:

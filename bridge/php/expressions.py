@@ -3,19 +3,21 @@ compiles it (see `compile`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridge.php import access, calls
 from bridge.php import nodes as n
-from bridge.php.frame import MAX_STRING, Frame, PhpClosure, stored
-from bridge.php.operators import BINARY, Thrown, identical, to_bool, to_float, to_int, type_name
-from bridge.php.values import PhpArray, PhpObject, Value
+from bridge.php.frame import MAX_STRING, Frame, PhpClosure, Reference, stored
+from bridge.php.members import may_not_reach
+from bridge.php.operators import BINARY, Thrown, identical, to_bool, to_float, to_int, type_name, warn
+from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
     from bridge.php.compile import Code, Compiler
     from bridge.php.evaluate import Evaluator
 
+_NONE: Mapping[str, Value] = {}
 _put = dict.__setitem__  # past PhpArray's, for an array whose next index nobody has asked for
 
 
@@ -77,13 +79,18 @@ def _array(c: Compiler, node: n.ArrayLiteral) -> Code:
 def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> Code:
     line = node.line
     entries = [
-        (entry.spread, None if entry.key is None else c.value(entry.key), c.value(entry.value))
+        (
+            entry.spread,
+            None if entry.key is None else c.value(entry.key),
+            c.value(entry.value),
+            isinstance(entry.key, n.Variable),
+        )
         for entry in node.entries
     ]
 
     def run(php: Evaluator) -> Value:
         result = PhpArray()
-        for spread, key_code, code in entries:
+        for spread, key_code, code, late in entries:
             if spread:
                 for key, value in php.iterable(code(php)).items():
                     if isinstance(key, int):
@@ -93,10 +100,12 @@ def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> Code:
             elif key_code is None:
                 result.append(stored(code(php)))
             else:
-                key_value = key_code(php)
+                key_value = None if late else key_code(php)
+                value = stored(code(php))
+                if late:
+                    key_value = key_code(php)
                 php.line = line
-                index = php.key(key_value)
-                result[index] = stored(code(php))
+                result[php.key(key_value)] = value
         return result
 
     return run
@@ -115,10 +124,15 @@ def _class_constant(c: Compiler, node: n.ClassConstant) -> Code:
     line, name, class_of = node.line, node.name, c.class_name(node.class_name)
     if name == "class":
         return lambda php: class_of(php).encode()
+    name_of = c.name(name)
 
     def run(php: Evaluator) -> Value:
         php.line = line
-        return php.class_constant(class_of(php), name)
+        class_name, constant = class_of(php), name_of(php)
+        php.line = line
+        if constant == "class":
+            return class_name.encode()
+        return php.class_constant(class_name, constant, visible=True)
 
     return run
 
@@ -167,12 +181,18 @@ def _binary(c: Compiler, node: n.Binary) -> Code:
 
         return coalesce
     left = c.value(node.left)
+    if (
+        isinstance(node.left, n.Variable)
+        and operator not in ("&&", "||")
+        and not access.is_steady(node.right)
+    ):
+        return _with_late_left(operator, line, left, right)
     match operator:
         case ".":
 
             def concatenate(php: Evaluator) -> Value:
-                text = php.text(left(php)) + php.text(right(php))
-                return _checked(php, text, line)
+                one, other = left(php), right(php)
+                return _concatenated(php, one, other, line)
 
             return concatenate
         case "&&":
@@ -190,6 +210,26 @@ def _binary(c: Compiler, node: n.Binary) -> Code:
         return php.operate(operator, one, other)
 
     return operate
+
+
+def _concatenated(php: Evaluator, left: Value, right: Value, line: int) -> bytes:
+    if type(left) is not bytes:
+        left = php.text(left)
+    return _checked(php, left + php.text(right), line)
+
+
+def _with_late_left(operator: str, line: int, left: Code, right: Code) -> Code:
+    """An operator whose left side is a variable, which PHP reads once the right side is known."""
+
+    def run(php: Evaluator) -> Value:
+        other = right(php)
+        one = left(php)
+        php.line = line
+        if operator == ".":
+            return _concatenated(php, one, other, line)
+        return php.operate(operator, one, other)
+
+    return run
 
 
 def _instance_of(c: Compiler, node: n.InstanceOf) -> Code:
@@ -266,62 +306,122 @@ _CASTS: dict[str, Callable[[Evaluator, Value], Value]] = {
 
 
 def _isset(c: Compiler, node: n.Isset) -> Code:
-    operands = [c.quiet(operand) for operand in node.operands]
-    return lambda php: all(operand(php) is not None for operand in operands)
+    operands = [c.is_set(operand) for operand in node.operands]
+    if len(operands) == 1:
+        return operands[0]
+    return lambda php: all(operand(php) for operand in operands)
 
 
 def _empty(c: Compiler, node: n.Empty) -> Code:
     operand = c.quiet(node.operand)
+    if isinstance(node.operand, n.Property):  # one that only __get knows is empty without __isset
+        is_set = c.is_set(node.operand)
+        return lambda php: not is_set(php) or not to_bool(operand(php))
     return lambda php: not to_bool(operand(php))
 
 
 def _closure(c: Compiler, node: n.Closure) -> Code:
-    routine, captures = c.routine(node.parameters, node.body, node.returns), node.captures
+    outer_shared = c.shared
+    c.shared = frozenset(node.shared) if node.captures is not None else frozenset()
+    routine = c.routine(node.parameters, node.body, node.returns)
+    c.shared = outer_shared
+    captures, shared, static, line = node.captures, node.shared, node.static, node.line
+
+    def captured_by(php: Evaluator, variables: dict[str, Value]) -> dict[str, Value]:
+        if captures is None:
+            captured = {name: _plain(held) for name, held in variables.items()}
+        else:
+            captured = {}
+            for name in captures:
+                if name in shared:
+                    captured[name] = _shared_reference(variables, name)
+                elif name in variables:
+                    captured[name] = stored(_plain(variables[name]))
+                else:
+                    php.line = line
+                    raise warn(f"Undefined variable ${name}")
+            if "this" in variables:
+                captured["this"] = variables["this"]
+        if static:
+            captured.pop("this", None)
+        return captured
 
     def run(php: Evaluator) -> Value:
         outer = php.frame
-        if captures is None:
-            captured = dict(outer.variables)
-        else:
-            captured = {name: stored(outer.variables.get(name)) for name in captures}
-            if "this" in outer.variables:
-                captured["this"] = outer.variables["this"]
+        captured = captured_by(php, outer.variables)
+        this, strict = None if static else outer.this, outer.strict
 
-        def act(arguments: Sequence[Value]) -> Value:
-            frame = Frame(outer.file, dict(captured), outer.this, outer.class_name, outer.static_class)
-            return php.enter(frame, routine, arguments, {})
+        def act(arguments: Sequence[Value], named: Mapping[str, Value] = _NONE) -> Value:
+            frame = Frame(
+                outer.file, dict(captured), this, outer.class_name, outer.static_class, "{closure}", strict
+            )
+            return php.enter(frame, routine, arguments, named)
 
-        return PhpClosure(act)
+        return PhpClosure(act, routine.references, act)
 
     return run
 
 
+def _plain(held: Any) -> Value:
+    value: Value = held.value if isinstance(held, Reference) else held
+    return value
+
+
+def _shared_reference(variables: dict[str, Value], name: str) -> Any:
+    """The Reference that the variable is from now on."""
+    held: Any = variables.get(name)
+    if not isinstance(held, Reference):
+        held = Reference(held)
+        variables[name] = held
+    return held
+
+
 def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
     call, line = node.call, node.line
-    if isinstance(call, n.Call) and isinstance(call.function, str):
-        function = call.function
-        return lambda php: PhpClosure(lambda arguments: php.call_function(function, arguments))
+    if isinstance(call, n.Call):
+        if isinstance(call.function, str):
+            function = call.function
+
+            def run_function(php: Evaluator) -> Value:
+                php.line = line
+                return calls.function_reference(php, function)
+
+            return run_function
+        callback_of = c.value(call.function)
+
+        def run_callback(php: Evaluator) -> Value:
+            callback = callback_of(php)
+            php.line = line
+            return calls.as_closure(php, callback)
+
+        return run_callback
     if isinstance(call, n.MethodCall):
         subject, name_of = c.value(call.object), c.name(call.name)
 
         def run(php: Evaluator) -> Value:
             holder, method = subject(php), name_of(php)
-            if isinstance(holder, PhpObject):
-                return PhpClosure(lambda arguments: php.call_method(holder, method, arguments))
             php.line = line
-            php.refuse("this reference to a function")
+            return calls.method_reference(php, holder, method)
 
         return run
+    class_of, static_name, relative = (
+        c.class_name(call.class_name),
+        c.name(call.name),
+        calls.is_relative(call),
+    )
 
-    def refuse(php: Evaluator) -> Value:
+    def run_static(php: Evaluator) -> Value:
         php.line = line
-        php.refuse("this reference to a function")
+        return calls.static_reference(php, class_of(php), static_name(php), relative)
 
-    return refuse
+    return run_static
 
 
 def _match(c: Compiler, node: n.Match) -> Code:
     subject = c.value(node.subject)
+    late = isinstance(node.subject, n.Variable) and not all(
+        access.is_steady(one) for arm in node.arms for one in arm.conditions
+    )
     arms = [([c.value(one) for one in arm.conditions], c.value(arm.result)) for arm in node.arms]
     cases = [(condition, result) for conditions, result in arms for condition in conditions]
     default = next((result for conditions, result in reversed(arms) if not conditions), None)
@@ -329,7 +429,8 @@ def _match(c: Compiler, node: n.Match) -> Code:
     def run(php: Evaluator) -> Value:
         value = subject(php)
         for condition, result in cases:
-            if identical(value, condition(php)):
+            wanted = condition(php)
+            if identical(subject(php) if late else value, wanted):
                 return result(php)
         if default is None:
             raise Thrown("UnhandledMatchError", f"Unhandled match case of type {type_name(value)}")
@@ -345,6 +446,8 @@ def _throw(c: Compiler, node: n.ThrowExpression) -> Code:
         exception = code(php)
         if not isinstance(exception, PhpObject):
             raise Thrown("Error", "Can only throw objects")
+        if php.classes.is_a(exception.class_name, "Throwable") is False:
+            raise Thrown("Error", "Cannot throw objects that do not implement Throwable")
         message = exception.get("message", b"")
         raise Thrown(
             exception.class_name,
@@ -361,14 +464,21 @@ def _clone(c: Compiler, node: n.Clone) -> Code:
     def run(php: Evaluator) -> Value:
         value = operand(php)
         php.line = line
-        if not isinstance(value, PhpObject) or isinstance(value, PhpClosure):
-            php.refuse("clone of this")
-        if value.class_name != "stdClass":
-            if php.world.native(value.class_name) is not None:
-                php.refuse(f"clone of {value.class_name}")
-            if php.classes.method(value.class_name, "__clone") is not None:
-                php.refuse(f"__clone of {value.class_name}")
-        return PhpObject(value.class_name, {k: stored(v) for k, v in value.properties.items()})
+        if isinstance(value, EnumCase):
+            raise Thrown("Error", f"Trying to clone an uncloneable object of class {value.class_name}")
+        if not isinstance(value, PhpObject):
+            raise Thrown("Error", "__clone method called on non-object")
+        name = value.class_name
+        if isinstance(value, PhpClosure) or (name != "stdClass" and not php.is_plain(name)):
+            php.refuse(f"clone of {name}")
+        twin = PhpObject(name, {k: stored(v) for k, v in value.properties.items()})
+        own = None if name == "stdClass" else php.classes.method(name, "__clone")
+        if own is not None:
+            hidden = may_not_reach(php, own.method.visibility, name, own.owner)
+            if hidden:
+                raise Thrown("Error", f"Call to {hidden} {name}::__clone() from this scope")
+            php.run(own, twin, name, (), {})
+        return twin
 
     return run
 
@@ -396,6 +506,7 @@ EXPRESSIONS: dict[type[n.Expression], Callable[[Compiler, Any], Code]] = {
     n.Isset: _isset,
     n.Empty: _empty,
     n.Assign: access.assign,
+    n.AssignReference: access.assign_reference,
     n.AssignOperation: access.assign_operation,
     n.Increment: access.increment,
     n.Closure: _closure,

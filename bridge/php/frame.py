@@ -14,19 +14,64 @@ if TYPE_CHECKING:
 MAX_STRING = 8 << 20  # bytes of one string
 
 
+@dataclass(frozen=True, slots=True)
+class References:
+    """Which parameters a function takes by reference: positions, and all from `rest` on."""
+
+    positions: frozenset[int] = frozenset()
+    rest: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.positions) or self.rest is not None
+
+    def __contains__(self, position: int) -> bool:
+        return position in self.positions or (self.rest is not None and position >= self.rest)
+
+
+NO_REFERENCES = References()
+
+
+class Reference:
+    """A value that several names share; and an argument by reference, whose last value goes back."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+
 class PhpClosure(PhpObject):
     """A closure or a reference to a function; it has no JSON form and leaves no trace in a payload."""
 
-    __slots__ = ("act",)
+    __slots__ = ("act", "named", "references")
 
-    def __init__(self, act: Callable[[Sequence[Value]], Value]) -> None:
+    def __init__(
+        self,
+        act: Callable[[Sequence[Value]], Value],
+        references: References = NO_REFERENCES,
+        named: Callable[[Sequence[Value], Mapping[str, Value]], Value] | None = None,
+    ) -> None:
         super().__init__("Closure")
         self.act = act
+        self.references = references
+        self.named = named
+
+    def call(self, php: Evaluator, arguments: Sequence[Value], named: Mapping[str, Value]) -> Value:
+        """Its value, called with named arguments too."""
+        if not named:
+            return self.act(arguments)
+        if self.named is None:
+            php.refuse("named arguments of this closure")
+        return self.named(arguments, named)
 
 
 @dataclass(slots=True)
 class Frame:
-    """One call: its variables, `$this`, the class whose code runs and the class it was called on."""
+    """One call: its variables, `$this`, the class whose code runs and the class it was called on.
+
+    `strict`: whether its file has strict_types. A variable may be a Reference where the function's code
+    binds its name to others.
+    """
 
     file: str
     variables: dict[str, Value] = field(default_factory=dict)
@@ -34,6 +79,7 @@ class Frame:
     class_name: str = ""
     static_class: str = ""
     function: str = ""
+    strict: bool = False
 
 
 class Return:
@@ -67,11 +113,11 @@ def stored(value: Value) -> Value:
 class ReferenceFunction:
     """A function that changes some of its arguments (`sort`, `preg_match`).
 
-    positions  of the arguments taken by reference; they may be variables that do not exist yet (null)
-    act        returns the result and the new values of these arguments, by position
+    references  the arguments taken by reference; they may be variables that do not exist yet (null)
+    act         returns the result and the new values of these arguments, by position
     """
 
-    positions: tuple[int, ...]
+    references: References
     act: Callable[[Evaluator, Sequence[Value]], tuple[Value, Mapping[int, Value]]]
 
 

@@ -240,8 +240,8 @@ def _member_call(self: Lower, tree: Tree) -> n.Expression:
 
 def _scoped_call(self: Lower, tree: Tree) -> n.Expression:
     scope, name = tree.child_by_field_name("scope"), tree.child_by_field_name("name")
-    if scope is None or name is None or name.type != "name":
-        self.refuse(tree, "a static call by a computed name")
+    if scope is None or name is None:
+        self.refuse(tree, "a call without a name")
     return _reference_or(
         self,
         tree,
@@ -249,7 +249,7 @@ def _scoped_call(self: Lower, tree: Tree) -> n.Expression:
         lambda arguments: n.StaticCall(
             line=line_of(tree),
             class_name=self.class_reference(scope),
-            name=text_of(name),
+            name=self.member_name(name),
             arguments=arguments,
         ),
     )
@@ -266,9 +266,13 @@ def _scoped_property(self: Lower, tree: Tree) -> n.Expression:
 
 def _class_constant(self: Lower, tree: Tree) -> n.Expression:
     parts = children_of(tree)
-    if len(parts) != 2 or parts[1].type != "name" or children_of(parts[1]):
-        self.refuse(tree, "a class constant by a computed name")
+    if len(parts) != 2:
+        self.refuse(tree, "a class constant without a name")
     reference = self.class_reference(parts[0])
+    inner = children_of(parts[1])
+    if parts[1].type != "name" or inner:
+        computed = self.expression(inner[0] if parts[1].type == "name" else parts[1])
+        return n.ClassConstant(line=line_of(tree), class_name=reference, name=computed)
     name = text_of(parts[1])
     if name.lower() == "class" and isinstance(reference, str) and reference not in RELATIVE:
         return n.Literal(line=line_of(tree), value=reference.encode())
@@ -423,6 +427,16 @@ def _assign(self: Lower, tree: Tree) -> n.Expression:
     return n.Assign(line=line_of(tree), target=target(self, left), value=self.part(tree, "right"))
 
 
+def _assign_reference(self: Lower, tree: Tree) -> n.Expression:
+    left, right = tree.child_by_field_name("left"), tree.child_by_field_name("right")
+    if left is None or right is None or left.type != "variable_name" or right.type != "variable_name":
+        self.refuse(tree, "a reference to this")
+    name, source = text_of(left)[1:], text_of(right)[1:]
+    if "this" in (name, source):
+        self.refuse(tree, "a reference to $this")
+    return n.AssignReference(line=line_of(tree), name=name, source=source)
+
+
 def _assign_operation(self: Lower, tree: Tree) -> n.Expression:
     left, operator = tree.child_by_field_name("left"), tree.child_by_field_name("operator")
     if left is None or operator is None or text_of(operator)[:-1] not in _OPERATORS:
@@ -449,6 +463,9 @@ def _closure(self: Lower, tree: Tree) -> n.Expression:
     parameters, body = tree.child_by_field_name("parameters"), tree.child_by_field_name("body")
     if parameters is None or body is None:
         self.refuse(tree, "this closure")
+    if any(c.type == "reference_modifier" for c in tree.children):
+        self.refuse(tree, "a function that returns a reference")
+    static = any(c.type == "static_modifier" for c in tree.children)
     if tree.type == "arrow_function":
         returned = n.Return(line=line_of(body), value=self.expression(body))
         return n.Closure(
@@ -457,19 +474,24 @@ def _closure(self: Lower, tree: Tree) -> n.Expression:
             captures=None,
             body=(returned,),
             returns=self.type(tree.child_by_field_name("return_type")),
+            static=static,
         )
-    captures = []
+    captures: list[str] = []
+    shared: list[str] = []
     for clause in of_type(tree, "anonymous_function_use_clause"):
         for variable in children_of(clause):
+            name = text_of(variable).lstrip("& \t\n$")
+            captures.append(name)
             if variable.type != "variable_name":
-                self.refuse(variable, "a closure that captures by reference")
-            captures.append(text_of(variable)[1:])
+                shared.append(name)
     return n.Closure(
         line=line_of(tree),
         parameters=self.parameters(parameters),
         captures=tuple(captures),
         body=self.block(body),
         returns=self.type(tree.child_by_field_name("return_type")),
+        shared=tuple(shared),
+        static=static,
     )
 
 
@@ -523,6 +545,7 @@ EXPRESSIONS: dict[str, Lowering] = {
     "cast_expression": _cast,
     "subscript_expression": _subscript,
     "assignment_expression": _assign,
+    "reference_assignment_expression": _assign_reference,
     "augmented_assignment_expression": _assign_operation,
     "update_expression": _update,
     "arrow_function": _closure,

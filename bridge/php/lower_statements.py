@@ -52,10 +52,14 @@ def _foreach(self: Lower, tree: Tree) -> n.Statement:
     if target.type == "pair":
         key_tree, target = children_of(target)
         key = target_of(self, key_tree)
-    if target.type == "by_ref":
-        self.refuse(target, "foreach by reference")
+    reference = target.type == "by_ref"
+    if reference:
+        target = children_of(target)[0]
+        if target.type != "variable_name":
+            self.refuse(target, "foreach by reference to this")
     return n.Foreach(
         line=line_of(tree),
+        reference=reference,
         subject=self.expression(subject),
         key=key,
         value=target_of(self, target),

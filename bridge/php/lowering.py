@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NoReturn
 
 from tree_sitter import Node as Tree
@@ -104,21 +105,27 @@ class Lower:
             if child.type == "attribute_list":
                 continue
             variable = child.child_by_field_name("name")
-            if (
-                variable is None
-                or variable.type == "by_ref"
-                or "reference_modifier" in {c.type for c in child.named_children}
-            ):
-                self.refuse(child, "a parameter by reference")
+            if variable is None:
+                self.refuse(child, "a parameter without a name")
+            promoted = child.type == "property_promotion_parameter"
+            reference = variable.type == "by_ref" or "reference_modifier" in {
+                c.type for c in child.named_children
+            }
+            if reference and promoted:
+                self.refuse(child, "a promoted parameter by reference")
             default = child.child_by_field_name("default_value")
+            declared = self.type(child.child_by_field_name("type"))
+            if declared is not None and default is not None and not promoted:
+                declared = _implicitly_nullable(declared, default)
             result.append(
                 n.Parameter(
                     line=line_of(child),
-                    name=text_of(variable)[1:],
+                    name=text_of(variable).lstrip("& \t\n$"),
                     default=self.lazily(default) if default is not None else None,
                     variadic=child.type == "variadic_parameter",
-                    promoted=child.type == "property_promotion_parameter",
-                    type=self.type(child.child_by_field_name("type")),
+                    promoted=promoted,
+                    type=declared,
+                    reference=reference,
                 )
             )
         return tuple(result)
@@ -150,3 +157,10 @@ class Lower:
         if tree.type == "name":
             return text_of(tree)
         return self.expression(tree)
+
+
+def _implicitly_nullable(declared: n.Type, default: Tree) -> n.Type:
+    """`int $x = null` takes null."""
+    if declared.names is None or text_of(default).lower() != "null" or {"null", "mixed"} & {*declared.names}:
+        return declared
+    return replace(declared, names=("null", *declared.names))

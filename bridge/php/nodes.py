@@ -73,10 +73,10 @@ class StaticProperty(Expression):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassConstant(Expression):
-    """`Class::NAME`, `Enum::Case`, `Class::class`."""
+    """`Class::NAME`, `Enum::Case`, `Class::class`; `Class::{$name}` from PHP 8.3 on."""
 
     class_name: str | Expression
-    name: str
+    name: str | Expression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class MethodCall(Expression):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticCall(Expression):
     class_name: str | Expression
-    name: str
+    name: str | Expression
     arguments: tuple[Argument, ...]
 
 
@@ -193,6 +193,14 @@ class Assign(Expression):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssignReference(Expression):
+    """`$name = &$source`, of two variables."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssignOperation(Expression):
     """`target .= value` and its kin; `operator` without the `=`."""
 
@@ -226,16 +234,21 @@ class Parameter(Node):
     variadic: bool = False
     promoted: bool = False
     type: Type | None = None
+    reference: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closure(Expression):
-    """`function (…) use (…) {…}`, or `fn (…) => …`, which sees all of its surroundings (`captures` None)."""
+    """`function (…) use (…) {…}`, or `fn (…) => …`, which sees all of its surroundings (`captures` None).
+
+    `shared`: those of the captures that are `&$name`; `static`: it has no `$this`."""
 
     parameters: tuple[Parameter, ...]
     captures: tuple[str, ...] | None
     body: tuple[Statement, ...]
     returns: Type | None = None
+    shared: tuple[str, ...] = ()
+    static: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +320,7 @@ class Foreach(Statement):
     key: Expression | None
     value: Expression
     body: tuple[Statement, ...]
+    reference: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,6 +390,7 @@ class PropertyDeclaration(Node):
     default: Expression | None = None
     hooked: bool = False
     readonly: bool = False
+    set_visibility: str = ""  # `private(set)`, `protected(set)`: who may write it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,6 +407,7 @@ class Method(Node):
     parameters: tuple[Parameter, ...] | None
     returns: Type | None
     attributes: tuple[str, ...] = ()
+    strict: bool = False  # whether its file declares strict_types
     source: object = field(repr=False, compare=False)
 
 
@@ -423,3 +439,5 @@ class ClassDeclaration(Node):
     attributes: tuple[str, ...] = ()
     attribute_arguments: dict[str, tuple[Argument, ...]] = field(default_factory=dict)
     abstract: bool = False
+    readonly: bool = False
+    hidden_constants: dict[str, str] = field(default_factory=dict)  # those not public → visibility

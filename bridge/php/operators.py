@@ -31,6 +31,12 @@ _NUMERIC = re.compile(rb"[ \t\n\r\v\f]*([+-]?(?:\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)
 _INTEGER = re.compile(rb"[+-]?\d+\Z")
 
 
+class RaisedByPhp(PhpObject):
+    """An exception that PHP itself or Laravel raises: its class is theirs, its text is our own."""
+
+    __slots__ = ()
+
+
 class Thrown(WouldFail):
     """A PHP exception on its way to a catch. `exception` is the object, its message property included.
 
@@ -42,7 +48,7 @@ class Thrown(WouldFail):
     def __init__(self, class_name: str, message: str = "", exception: PhpObject | None = None) -> None:
         super().__init__(f"{class_name}: {message}" if message else class_name)
         if exception is None:
-            exception = PhpObject(
+            exception = RaisedByPhp(
                 class_name, {b"\0*\0message": message.encode(), b"\0*\0code": 0, b"\0*\0previous": None}
             )
         self.exception = exception
@@ -51,6 +57,11 @@ class Thrown(WouldFail):
         """It leaves a function at that place."""
         if not self.file:
             self.file, self.line = file, line
+
+    @property
+    def by_app(self) -> bool:
+        """Whether the app's own code threw it; else PHP's rules or Laravel's, as they are written here."""
+        return not isinstance(self.exception, RaisedByPhp)
 
 
 def warn(message: str) -> Thrown:
@@ -239,14 +250,17 @@ def identical(left: Value, right: Value) -> bool:
     return type(left) is type(right) and left == right
 
 
-def equal(left: Value, right: Value) -> bool:
-    """`==`."""
-    return _compare(left, right, equality=True) == 0
+CompareObjects: TypeAlias = "Callable[[Value, Value, bool], int]"
 
 
-def compare(left: Value, right: Value) -> int:
+def equal(left: Value, right: Value, objects: CompareObjects | None = None) -> bool:
+    """`==`. `objects` compares what is an object on one side at least; else that is refused."""
+    return _compare(left, right, equality=True, objects=objects) == 0
+
+
+def compare(left: Value, right: Value, objects: CompareObjects | None = None) -> int:
     """`<=>`: -1, 0, 1, or 2 where nothing is smaller (NAN, arrays with different keys)."""
-    return _compare(left, right, equality=False)
+    return _compare(left, right, equality=False, objects=objects)
 
 
 def _order(left: object, right: object) -> int:
@@ -264,7 +278,7 @@ def _order_numbers(left: int | float, right: int | float) -> int:
     return _order(left, right)
 
 
-def _compare(left: Value, right: Value, *, equality: bool) -> int:
+def _compare(left: Value, right: Value, *, equality: bool, objects: CompareObjects | None) -> int:
     if isinstance(left, bool | None) or isinstance(right, bool | None):
         if left is None and isinstance(right, bytes):
             return _order(b"", right)
@@ -278,9 +292,11 @@ def _compare(left: Value, right: Value, *, equality: bool) -> int:
     if isinstance(left, PhpObject | CustomSerialized) or isinstance(right, PhpObject | CustomSerialized):
         if left is right:
             return 0
-        raise Refused("a comparison with an object by == or an order")
+        if objects is None:
+            raise Refused("a comparison with an object by == or an order")
+        return objects(left, right, equality)
     if isinstance(left, PhpArray) and isinstance(right, PhpArray):
-        return _compare_arrays(left, right, equality=equality)
+        return _compare_arrays(left, right, equality=equality, objects=objects)
     if isinstance(left, PhpArray):
         return 1
     if isinstance(right, PhpArray):
@@ -330,13 +346,15 @@ def _compare_text_number(text: bytes, number: int | float) -> int:
     return _order(text, to_string(number))
 
 
-def _compare_arrays(left: PhpArray, right: PhpArray, *, equality: bool) -> int:
+def _compare_arrays(
+    left: PhpArray, right: PhpArray, *, equality: bool, objects: CompareObjects | None
+) -> int:
     if len(left) != len(right):
         return -1 if len(left) < len(right) else 1
     for key, value in left.items():
         if key not in right:
             return 2
-        order = _compare(value, right[key], equality=equality)
+        order = _compare(value, right[key], equality=equality, objects=objects)
         if order != 0:
             return order
     return 0
@@ -452,6 +470,21 @@ def _shift(operator: str) -> Callable[[Value, Value], Value]:
     return operate
 
 
+def comparisons(objects: CompareObjects | None) -> dict[str, Callable[[Value, Value], Value]]:
+    """The operators that compare; see `equal` for `objects`."""
+    return {
+        "==": lambda a, b: equal(a, b, objects),
+        "!=": lambda a, b: not equal(a, b, objects),
+        "===": identical,
+        "!==": lambda a, b: not identical(a, b),
+        "<": lambda a, b: compare(a, b, objects) == -1,
+        "<=": lambda a, b: compare(a, b, objects) in (-1, 0),
+        ">": lambda a, b: compare(b, a, objects) == -1,
+        ">=": lambda a, b: compare(b, a, objects) in (-1, 0),
+        "<=>": lambda a, b: 1 if compare(a, b, objects) == 2 else compare(a, b, objects),
+    }
+
+
 # Operators on two values; `.`, `&&`, `||`, `??` belong to the evaluator (objects, short circuit).
 BINARY: dict[str, Callable[[Value, Value], Value]] = {
     "+": add,
@@ -460,15 +493,7 @@ BINARY: dict[str, Callable[[Value, Value], Value]] = {
     "/": divide,
     "%": modulo,
     "**": power,
-    "==": equal,
-    "!=": lambda a, b: not equal(a, b),
-    "===": identical,
-    "!==": lambda a, b: not identical(a, b),
-    "<": lambda a, b: compare(a, b) == -1,
-    "<=": lambda a, b: compare(a, b) in (-1, 0),
-    ">": lambda a, b: compare(b, a) == -1,
-    ">=": lambda a, b: compare(b, a) in (-1, 0),
-    "<=>": lambda a, b: 1 if compare(a, b) == 2 else compare(a, b),
+    **comparisons(None),
     "xor": lambda a, b: to_bool(a) is not to_bool(b),
     "&": _bitwise("&", lambda a, b: a & b),
     "|": _bitwise("|", lambda a, b: a | b),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from bridge.php import nodes as n
-from bridge.php.frame import Leave, Return, Told
-from bridge.php.operators import Thrown, equal, to_bool
+from bridge.php.frame import Leave, Reference, Return, Told
+from bridge.php.operators import Thrown, to_bool
 from bridge.php.values import PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
+    from bridge.php.access import Place
     from bridge.php.compile import Act, Compiler
     from bridge.php.evaluate import Evaluator
 
@@ -46,14 +47,99 @@ def _left(told: Leave) -> Told:
     return Leave(told.levels - 1, told.again) if told.levels > 1 else None
 
 
+class _Element(Reference):
+    """The element of an array that a loop by reference is at. Once the loop is over, what stays bound to the
+    variable is refused: it would show in every copy of the array."""
+
+    __slots__ = ("at", "ended", "key", "php", "place")
+
+    def __init__(self, php: Evaluator, place: Place, at: Any, key: int | bytes) -> None:
+        self.php = php
+        self.place = place
+        self.ended = False
+        self.at = at
+        self.key = key
+
+    @property
+    def value(self) -> Value:
+        return self._array()[self.key]
+
+    @value.setter
+    def value(self, value: Value) -> None:
+        changed = self._array().copy()
+        changed[self.key] = value
+        self.place.write(self.php, self.at, changed)
+
+    def _array(self) -> PhpArray:
+        if self.ended:
+            self.php.refuse("a variable that a loop by reference has left")
+        holder = self.place.container(self.php, self.at)
+        if not isinstance(holder, PhpArray) or self.key not in holder:
+            self.php.refuse("an element that was taken out of the array of a loop by reference")
+        return holder
+
+
+def _entries(php: Evaluator, subject: Value) -> Iterable[tuple[Value, Value]]:
+    if isinstance(subject, PhpObject):
+        found = php.entries(subject)
+        if found is not None:
+            return found
+    return list(php.iterable(subject).items())
+
+
+def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> Act:
+    place, line = c.place(node.subject), node.line
+    assign_key = c.target(node.key) if node.key is not None else None
+    body = c.statements(node.body)
+
+    def entries(php: Evaluator, at: Any) -> PhpArray:
+        holder = place.read(php, at)
+        if not isinstance(holder, PhpArray):
+            php.line = line
+            php.refuse("a loop by reference over what is no array")
+        return holder
+
+    def run(php: Evaluator) -> Told:
+        at = place.open(php)
+        keys = [*entries(php, at)]
+        seen: set[int | bytes] = set()
+        element: _Element | None = None
+        try:
+            while keys:
+                key = keys.pop(0)
+                seen.add(key)
+                if element is not None:
+                    element.ended = True
+                element = _Element(php, place, at, key)
+                php.frame.variables[name] = element  # type: ignore[assignment]
+                if assign_key is not None:
+                    assign_key(php, key)
+                php.line = line
+                php.spend(1)
+                told = body(php)
+                if isinstance(told, Return):
+                    return told
+                if told is not None and not (told.again and told.levels == 1):
+                    return _left(told)
+                keys = [key for key in entries(php, at) if key not in seen]
+        finally:
+            if element is not None:
+                element.ended = True
+        return None
+
+    return run
+
+
 def _foreach(c: Compiler, node: n.Foreach) -> Act:
+    if node.reference and isinstance(node.value, n.Variable):
+        return _foreach_by_reference(c, node, node.value.name)
     subject, line = c.value(node.subject), node.line
     assign_value = c.target(node.value)
     assign_key = c.target(node.key) if node.key is not None else None
     body = c.statements(node.body)
 
     def run(php: Evaluator) -> Told:
-        for key, value in list(php.iterable(subject(php)).items()):
+        for key, value in _entries(php, subject(php)):
             assign_value(php, value)
             if assign_key is not None:
                 assign_key(php, key)
@@ -109,7 +195,7 @@ def _switch(c: Compiler, node: n.Switch) -> Act:
 
     def run(php: Evaluator) -> Told:
         value = subject(php)
-        start = next((index for index, code in cases if equal(value, code(php))), default)
+        start = next((index for index, code in cases if php.equal(value, code(php))), default)
         for body in bodies[start:]:
             told = body(php)
             if told is not None:
@@ -125,55 +211,35 @@ def _leave(c: Compiler, node: n.Leave) -> Act:
 
 
 def _unset(c: Compiler, node: n.Unset) -> Act:
-    acts = [_unset_one(c, target, node.line) for target in node.targets]
+    places = [c.place(target) for target in node.targets]
 
     def run(php: Evaluator) -> Told:
-        for act in acts:
-            act(php)
+        for place in places:
+            place.unset(php, place.open(php))
         return None
 
     return run
 
 
-def _unset_one(c: Compiler, target: n.Expression, line: int) -> Callable[[Evaluator], object]:
-    match target:
-        case n.Variable(name=name):
-            return lambda php: php.frame.variables.pop(name, None)
-        case n.Index(base=base, index=index) if index is not None:
-            holder_of, key_of, assign = c.quiet(base), c.value(index), c.target(base)
-
-            def run(php: Evaluator) -> None:
-                holder: Value = holder_of(php)
-                if isinstance(holder, PhpArray):
-                    changed = holder.copy()
-                    changed.next_index = holder.upcoming()
-                    changed.pop(php.key(key_of(php)), None)
-                    assign(php, changed)
-                elif holder is not None:
-                    php.line = line
-                    php.refuse("unset of an offset of this")
-
-            return run
-
-    def refuse(php: Evaluator) -> None:
-        php.line = line
-        php.refuse("unset of this")
-
-    return refuse
-
-
 def _try(c: Compiler, node: n.Try) -> Act:
     body, finally_body = c.statements(node.body), c.statements(node.finally_body)
-    catches = [(catch.class_names, catch.variable, c.statements(catch.body)) for catch in node.catches]
+    catches = [
+        (
+            catch.class_names,
+            None if catch.variable is None else c.target(n.Variable(line=catch.line, name=catch.variable)),
+            c.statements(catch.body),
+        )
+        for catch in node.catches
+    ]
 
     def caught(php: Evaluator) -> Told:
         try:
             return body(php)
         except Thrown as thrown:
-            for class_names, variable, act in catches:
+            for class_names, assign, act in catches:
                 if any(_catches(php, thrown.exception, name) for name in class_names):
-                    if variable is not None:
-                        php.frame.variables[variable] = thrown.exception
+                    if assign is not None:
+                        assign(php, thrown.exception)
                     return act(php)
             raise
 

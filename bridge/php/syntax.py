@@ -132,12 +132,15 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
     properties: dict[str, n.PropertyDeclaration] = {}
     methods: dict[str, n.Method] = {}
     traits: list[n.TraitUse] = []
+    hidden: dict[str, str] = {}
     for member in children_of(body):
         match member.type:
             case "const_declaration":
                 for element in of_type(member, "const_element"):
                     label, value = children_of(element)[:2]
                     constants[text_of(label)] = lower.lazily(value)
+                    if _visibility(member) != "public":
+                        hidden[text_of(label)] = _visibility(member)
             case "enum_case":
                 label_tree, value_tree = (
                     member.child_by_field_name("name"),
@@ -160,7 +163,8 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
                 pass
             case other:
                 raise Refused(f"a class member of kind {other}", file=scope.file, line=line_of(member))
-    if any(c.type == "readonly_modifier" for c in tree.named_children):
+    readonly = any(c.type == "readonly_modifier" for c in tree.named_children)
+    if readonly:
         properties = {key: replace(one, readonly=True) for key, one in properties.items()}
     return n.ClassDeclaration(
         line=line_of(tree),
@@ -177,6 +181,8 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
         attributes=_attributes(tree, scope),
         attribute_arguments=_attribute_arguments(tree, lower),
         abstract=any(c.type == "abstract_modifier" for c in tree.named_children),
+        readonly=readonly,
+        hidden_constants=hidden,
     )
 
 
@@ -209,6 +215,14 @@ def _visibility(tree: Tree) -> str:
     return "public"
 
 
+def _set_visibility(tree: Tree) -> str:
+    """`private` of `private(set)`; a readonly property has its own rule."""
+    for child in tree.named_children:
+        if child.type == "visibility_modifier" and "(" in text_of(child):
+            return text_of(child).partition("(")[0].strip().lower()
+    return ""
+
+
 def _properties(tree: Tree, lower: Lower) -> Iterable[n.PropertyDeclaration]:
     modifiers = {c.type for c in tree.named_children}
     for element in of_type(tree, "property_element"):
@@ -223,6 +237,7 @@ def _properties(tree: Tree, lower: Lower) -> Iterable[n.PropertyDeclaration]:
             default=lower.lazily(default) if default is not None else None,
             hooked="property_hook_list" in modifiers,
             readonly="readonly_modifier" in modifiers,
+            set_visibility=_set_visibility(tree),
         )
 
 
@@ -249,6 +264,7 @@ def _method(tree: Tree, lower: Lower) -> tuple[n.Method, list[n.PropertyDeclarat
                     promoted=True,
                     hooked=any(c.type == "property_hook_list" for c in parameter.named_children),
                     readonly=any(c.type == "readonly_modifier" for c in parameter.named_children),
+                    set_visibility=_set_visibility(parameter),
                 )
             )
     scope = lower.scope
@@ -263,6 +279,7 @@ def _method(tree: Tree, lower: Lower) -> tuple[n.Method, list[n.PropertyDeclarat
         parameters=parameters,
         returns=lower.type(tree.child_by_field_name("return_type")),
         attributes=_attributes(tree, scope),
+        strict=scope.strict,
         source=Body(body, scope, lower.class_name, name) if body is not None else None,
     )
     return method, promoted

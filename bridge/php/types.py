@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ _PLAIN: dict[str, type] = {
 }  # fmt: skip
 
 
+_FUNCTION_NAME = re.compile(r"[A-Za-z_\x80-\U0010ffff][\w\\\x80-\U0010ffff]*\Z")
+
+
 def plainly_fits(value: Value, names: Iterable[str]) -> bool:
     """Whether the value's kind alone says that one of the types takes it; most do so."""
     return type(value) in map(_PLAIN.get, names)
@@ -31,23 +35,35 @@ def is_plain(declared: n.Type | None) -> bool:
     return declared is None or all(name in _PLAIN or name == "mixed" for name in declared.names or ("?",))
 
 
-def coerce(php: Evaluator, value: Value, declared: n.Type | None, what: str) -> Value:
-    """The value as a declared type takes it: checked, and converted where PHP converts."""
+def coerce(
+    php: Evaluator,
+    value: Value,
+    declared: n.Type | None,
+    what: str,
+    *,
+    strict: bool,
+    self_class: str | None = None,
+) -> Value:
+    """The value as a declared type takes it: checked, and converted where PHP converts.
+
+    strict      whether the code that calls, returns or assigns stands in a file with strict_types
+    self_class  what `self` in the type means, if not the class whose code runs
+    """
     if declared is None:
         return value
     if declared.names is None:
         php.refuse(f"the type of this {what}")
     names = declared.names
-    if plainly_fits(value, names) or any(fits(php, value, name) for name in names):
+    if plainly_fits(value, names) or any(fits(php, value, name, self_class) for name in names):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and "float" in names:
         return float(value)
     scalar = isinstance(value, bool | int | float | bytes)
-    if scalar and not declared.strict:
+    if scalar and not strict:
         converted = weak(value, names)  # type: ignore[arg-type]
         if converted is not None:
             return converted
-    if "string" in names and isinstance(value, PhpObject) and not declared.strict and _has_text(php, value):
+    if "string" in names and isinstance(value, PhpObject) and not strict and _has_text(php, value):
         return php.text(value)
     raise Thrown("TypeError", f"{what} of type {type_name(value)} given, {'|'.join(names)} expected")
 
@@ -61,7 +77,8 @@ def _has_text(php: Evaluator, value: PhpObject) -> bool:
     return php.classes.method(value.class_name, "__toString") is not None
 
 
-def fits(php: Evaluator, value: Value, name: str) -> bool:
+def fits(php: Evaluator, value: Value, name: str, self_class: str | None = None) -> bool:
+    """Whether the type of that name takes the value as it is."""
     match name:
         case "mixed":
             return True
@@ -86,11 +103,11 @@ def fits(php: Evaluator, value: Value, name: str) -> bool:
         case "iterable":
             return isinstance(value, PhpArray) or php.is_a(value, "Traversable")
         case "callable":
-            return isinstance(value, PhpClosure)
+            return is_callable(php, value)
         case "never":
             return False
         case "self":
-            return php.is_a(value, php.frame.class_name)
+            return php.is_a(value, php.frame.class_name if self_class is None else self_class)
         case "static":
             return php.is_a(value, php.frame.static_class)
         case "parent":
@@ -121,3 +138,43 @@ def weak(value: bool | int | float | bytes, names: tuple[str, ...]) -> Value:
     if "bool" in names:
         return to_bool(value)
     return None
+
+
+def is_callable(php: Evaluator, value: Value) -> bool:
+    """`is_callable($value)` where the running code asks; Refused where that is not known."""
+    if isinstance(value, PhpClosure):
+        return True
+    if value is None or isinstance(value, bool | int | float):
+        return False
+    if isinstance(value, PhpArray):
+        if len(value) != 2 or not value.is_list or not isinstance(value[1], bytes):
+            return False
+        holder, method = value[0], value[1].decode("utf-8", "replace")
+        if isinstance(holder, bytes):
+            return _has_method(php, holder.decode("utf-8", "replace").lstrip("\\"), method, static=True)
+        return isinstance(holder, PhpObject | EnumCase) and _has_method(php, holder.class_name, method)
+    if isinstance(value, bytes):
+        name = value.decode("utf-8", "replace").lstrip("\\")
+        class_name, colons, method = name.partition("::")
+        if colons:
+            return _has_method(php, class_name, method, static=True)
+        if name.lower() in php.world.functions:
+            return True
+        if not _FUNCTION_NAME.match(name):
+            return False
+        php.refuse(f"whether {name} can be called")
+    return _has_method(php, value.class_name, "__invoke")
+
+
+def _has_method(php: Evaluator, class_name: str, method: str, *, static: bool = False) -> bool:
+    if php.classes.find(class_name) is None or not php.is_complete(class_name) or "::" in method:
+        php.refuse(f"whether {class_name}::{method}() can be called")
+    bound = php.classes.method(class_name, method)
+    if bound is None:
+        if php.world.native(class_name) is not None or php.is_enum(class_name):
+            php.refuse(f"whether {class_name}::{method}() can be called")
+        magic = "__callStatic" if static else "__call"
+        return php.classes.method(class_name, magic) is not None
+    if bound.method.visibility != "public" or (static and not bound.method.static):
+        php.refuse(f"whether {class_name}::{method}() can be called")
+    return True

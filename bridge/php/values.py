@@ -47,6 +47,8 @@ class PhpArray(dict[int | bytes, "Value"]):
     def append(self, value: Value) -> None:
         """As `$array[] = $value`: the key is one above the highest integer key there ever was."""
         index = self.upcoming()
+        if index > INT_MAX:
+            raise Refused("an element after the largest key of an array")
         dict.__setitem__(self, index, value)
         self.next_index = index + 1
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -283,8 +283,7 @@ class Walk(ABC):
         if found is None or not found.file:
             return None
         if node.name not in (self._try(lambda: self._classes.properties(name)) or {}):
-            if self._has(name, "__get"):
-                self._note(f"__get of {name}", node.line)
+            self._method(name, "__get")
             return None
         return self._property_kind(name, node.name)
 
@@ -372,7 +371,8 @@ class Walk(ABC):
         if self._quiet and node.name == "user" and name in _AUTH:
             return self._user()
         arguments = self._arguments(node.arguments)
-        if not name:
+        if not name or not isinstance(node.name, str):
+            self._walk(node.name)
             return None
         relative = node.class_name in ("self", "static", "parent")
         if self._has(name, node.name):
@@ -397,7 +397,7 @@ class Walk(ABC):
         elif isinstance(native, Family):
             if node.name not in native.statics:
                 self._note(f"the static method {name}::{node.name}()", node.line)
-        elif native is None and not (relative and node.name == "__construct"):
+        elif native is None and node.name != "__construct" and not self._has(name, "__callStatic"):
             self._note(f"the static method {name}::{node.name}()", node.line)
         return Kind(class_name=ATTRIBUTE) if name == ATTRIBUTE else None
 
@@ -417,6 +417,8 @@ class Walk(ABC):
                 self._note(f"new {name}", node.line)
             else:
                 self._try(lambda: self._classes.whole(name))
+                if self._has(name, "__destruct"):
+                    self._note(f"the destructor of {name}", node.line)
                 self._method(name, "__construct", arguments)
         return Kind(class_name=name)
 
@@ -435,7 +437,11 @@ class Walk(ABC):
 
     def _class_constant(self, node: n.ClassConstant) -> Kind | None:
         name = self._class_of(node.class_name)
-        if not name or node.name == "class":
+        if not name or not isinstance(node.name, str) or node.name == "class":
+            self._walk(node.name)
+            return None
+        constants: Mapping[str, object] = getattr(self._native(name), "constants", {})
+        if node.name in constants:
             return None
         found = self._find(name)
         if found is None:
@@ -443,8 +449,9 @@ class Walk(ABC):
             return None
         if node.name in found.cases:
             return Kind(class_name=name)
-        constant = self._try(lambda: self._classes.constant(name, node.name))
-        if constant is not None and self._first("constant", f"{constant[1]}::{node.name}"):
+        label = node.name
+        constant = self._try(lambda: self._classes.constant(name, label))
+        if constant is not None and self._first("constant", f"{constant[1]}::{label}"):
             self._walk(constant[0])
         return None
 

@@ -37,12 +37,15 @@ log = logging.getLogger(__name__)
 _CONFIG = ("Config", "Illuminate\\Support\\Facades\\Config")
 
 
+EXCEPTION = ExceptionClass()
+
+
 def natives(version: Version) -> dict[str, Native]:
     """Classes written in Python, by name; models and resources of the app are found by their parent."""
     return {
         **dict.fromkeys(CHANNELS, ChannelClass()),
         **dict.fromkeys(RELATION_CLASSES, RelationClass()),
-        **dict.fromkeys(EXCEPTIONS, ExceptionClass()),
+        **dict.fromkeys(EXCEPTIONS, EXCEPTION),
         **RESOURCE_CLASSES,
         ATTRIBUTE: AttributeClass(version),
     }
@@ -131,6 +134,7 @@ class AppWorld:
                 (MODEL, self._models),
                 (RESOURCE, RESOURCE_CLASSES[RESOURCE]),
                 (CHANNEL, self._natives[CHANNEL]),
+                ("Throwable", EXCEPTION),
             ):
                 if self.classes.is_a(class_name, ancestor):
                     return native

@@ -33,17 +33,31 @@ function answer(array $question): array
         case 'encode':
             $text = json_encode(unserialize(base64_decode($question['data'])), $question['flags'] ?? 0);
             return ['value' => base64_encode(serialize($text))];
+        case 'program': // in a process of its own, since classes stay once they are declared
+            $file = tempnam(sys_get_temp_dir(), 'php');
+            if (pcntl_fork() === 0) {
+                file_put_contents($file, json_encode(guarded(['ask' => 'evaluate'] + $question)));
+                exit(0);
+            }
+            pcntl_wait($status);
+            $answer = json_decode(file_get_contents($file), true) ?? ['class' => 'Fatal', 'message' => ''];
+            unlink($file);
+            return $answer;
         case 'evaluate':
             return ['value' => base64_encode(serialize(eval(base64_decode($question['source']))))];
     }
 }
 
-while (($line = fgets(STDIN)) !== false) {
-    $question = json_decode($line, true);
+function guarded(array $question): array
+{
     try {
-        $answer = answer($question);
+        return answer($question);
     } catch (\Throwable $thrown) {
-        $answer = ['class' => get_class($thrown), 'message' => base64_encode($thrown->getMessage())];
+        return ['class' => get_class($thrown), 'message' => base64_encode($thrown->getMessage())];
     }
+}
+
+while (($line = fgets(STDIN)) !== false) {
+    $answer = guarded(json_decode($line, true));
     echo json_encode($answer), "\n";
 }

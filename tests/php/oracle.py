@@ -104,6 +104,10 @@ class Oracle:
         """What PHP statements (without `<?php`) return."""
         return _outcome(self._ask({"ask": "evaluate", "source": _text(source.encode())}))
 
+    def program(self, source: str) -> Outcome:
+        """As `evaluate`, of source that declares classes."""
+        return _outcome(self._ask({"ask": "program", "source": _text(source.encode())}))
+
     def _ask(self, question: dict[str, object]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None

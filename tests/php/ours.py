@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.errors import Refused
+from bridge.laravel.classes.exception import ExceptionClass
 from bridge.laravel.framework import framework_class
 from bridge.php.classes import ClassTable
 from bridge.php.evaluate import Evaluator, Native
@@ -26,7 +27,11 @@ class World:
         self.php_version = (8, 2)
 
     def native(self, class_name: str) -> Native | None:
-        return None
+        is_exception = self.classes.find(class_name) and self.classes.is_a(class_name, "Throwable")
+        return EXCEPTION if is_exception else None
+
+
+EXCEPTION = ExceptionClass()
 
 
 def evaluator(source: str = "") -> Evaluator:

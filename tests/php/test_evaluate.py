@@ -19,7 +19,7 @@ def classes(php: Oracle) -> None:
     assert outcome.value is not None, outcome
 
 
-@pytest.mark.parametrize("body", [body for body in BODIES if body != "return 1;"])
+@pytest.mark.parametrize("body", BODIES)
 def test_same_as_php(php: Oracle, body: str) -> None:
     ours, theirs = run(body, classes=CLASSES), php.evaluate(body)
     assert (ours.value, ours.thrown) == (theirs.value, theirs.thrown)
@@ -31,14 +31,15 @@ def test_a_readonly_property_cannot_be_written_again(php: Oracle) -> None:
 
 
 REFUSED = [
-    "$x = 1; $y = &$x;", "foreach ([1] as &$x) {}", "$x = 1; $f = function () use (&$x) {};", "[&$a] = [1];",
+    "$a = [1]; $y = &$a[0];", "$a = [1]; foreach ($a as &$x) {} return $x;", "$a = [1]; foreach ($a as &$x) {} foreach ($a as $x) {}",
+    "foreach ([1] as &$x) { $x = 2; }", "[&$a] = [1];", "$a = [1]; $b = [&$a];", "$f = function &() {};",
     "static $x = 1;", "global $x;", "echo 'x';", "print 'x';", "include 'x.php';", "eval('return 1;');", "exit(1);",
     "goto end; end:", "yield 1;", "$x = fn () => yield 1;", "return new class {};", "return `ls`;", "$$x = 1;", "return $$x;",
-    "return <<<X\n$x\nX;" , "return @file('x');", "return Square::$count;", "return static fn () => $this->x;" if False else "return $GLOBALS;",
+    "return @file('x');", "return Square::$count;", "Square::$count = 1;", "return $GLOBALS;",
     "return -2 ** 2;", "return shell_exec('ls');", "return rand();", "return time();", "function inner() {} return inner();", "declare(ticks=1);",
     "return new Missing;", "return Missing::call();", "return Missing::CONSTANT;", "return MISSING;", "return missing();",
-    "return compact('x');", "return extract([]);", "return func_get_args();", "return $x::class;" if False else "unset($this->x->y);",
-    "$s = 'abc'; $s[0] = 'x';", "return clone new Square;" if False else "$a = (array) new Square;",
+    "return extract([]);", "return func_get_args();", "unset((new Square)->tag);",
+    "$s = 'abc'; $s[0] = 'x';", "$a = (array) new Square;", "return new Doomed;",
     "while (true) {}", "$f = fn ($f) => $f($f); return $f($f);", "$s = 'x'; while (true) { $s .= $s; }",
     "$s = 'x'; while (true) { $s = $s . $s; }", "$s = 'x'; while (true) { $s = \"$s$s\"; }",
     "$a = [1]; while (true) { $a = array_merge($a, $a); }", "return str_repeat(str_repeat('x', 8000000), 100);",

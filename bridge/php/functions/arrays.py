@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
+from bridge.php.calls import as_closure
 from bridge.php.evaluate import Evaluator
+from bridge.php.frame import Reference
 from bridge.php.functions.signature import MAX_ENTRIES, check_entries, table, value_error
+from bridge.php.members import has_property, visible_properties
 from bridge.php.operators import (
     Thrown,
     add,
-    equal,
     identical,
     is_numeric,
     multiply,
@@ -44,7 +47,7 @@ def renumbered(entries: Entries) -> PhpArray:
 
 
 def _same(php: Evaluator, strict: bool) -> Callable[[Value, Value], bool]:
-    return identical if strict else equal
+    return identical if strict else php.equal
 
 
 def _in_array(php: Evaluator, needle: Value, haystack: PhpArray, strict: bool = False) -> bool:
@@ -208,6 +211,22 @@ def _array_chunk(php: Evaluator, array: PhpArray, length: int, preserve_keys: bo
     return PhpArray.of(PhpArray.of(value for _, value in part) for part in parts)
 
 
+def _property_cell(php: Evaluator, row: PhpObject | EnumCase, name: str) -> tuple[bool, Value]:
+    """Whether array_column finds the property (one that is null counts), and its value."""
+    if isinstance(row, EnumCase):
+        value = php.read(row, name, quiet=True)
+        return value is not None, value
+    declared = row.class_name == "stdClass" or (
+        php.world.native(row.class_name) is None and php.is_complete(row.class_name)
+    )
+    if declared:
+        here = visible_properties(php, row)
+        key = array_key(name.encode("utf-8", "surrogateescape"))
+        if key in here:
+            return True, here[key]
+    return (True, php.read(row, name)) if has_property(php, row, name) else (False, None)
+
+
 def _array_column(php: Evaluator, array: PhpArray, column_key: Value, index_key: Value = None) -> PhpArray:
     result = PhpArray()
 
@@ -215,11 +234,8 @@ def _array_column(php: Evaluator, array: PhpArray, column_key: Value, index_key:
         if isinstance(row, PhpArray):
             at = php.key(key)
             return at in row, row.get(at)
-        if isinstance(row, PhpObject):
-            if row.class_name != "stdClass":
-                php.refuse("array_column() of objects")
-            name = to_string(key)
-            return name in row.properties, row.properties.get(name)
+        if isinstance(row, PhpObject | EnumCase):
+            return _property_cell(php, row, to_string(key).decode("utf-8", "surrogateescape"))
         return False, None
 
     for row in array.values():
@@ -455,6 +471,23 @@ def _array_reduce(php: Evaluator, array: PhpArray, callback: Value, initial: Val
     return result
 
 
+def _array_walk(
+    php: Evaluator, array: PhpArray, callback: Value, *arg: Value
+) -> tuple[Value, dict[int, Value]]:
+    changed = array.copy()
+    closure = as_closure(php, callback)
+    for key, value in array.items():
+        php.spend(1)
+        php.strict = False
+        if 0 not in closure.references:
+            closure.act((value, key, *arg))
+            continue
+        element: Any = Reference(value)
+        closure.act((element, key, *arg))
+        changed[key] = element.value
+    return True, {0: changed}
+
+
 FUNCTIONS = table({
     "in_array(mixed $needle, array $haystack, bool $strict = false)": _in_array,
     "array_search(mixed $needle, array $haystack, bool $strict = false)": _array_search,
@@ -498,5 +531,6 @@ FUNCTIONS = table({
     "array_product(array $array)": _fold(multiply, 1),
     "array_map(?callable $callback, array $array, array ...$arrays)": _array_map,
     "array_filter(array $array, ?callable $callback = null, int $mode = 0)": _array_filter,
+    "array_walk(array &$array, callable $callback, mixed $arg = UNKNOWN)": _array_walk,
     "array_reduce(array $array, callable $callback, mixed $initial = null)": _array_reduce,
 })  # fmt: skip

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from bridge.errors import WouldFail
-from bridge.php.evaluate import Evaluator
+from bridge.php.evaluate import Evaluator, Frame, PhpClosure
 from bridge.php.functions.signature import check_length, table, value_error
 from bridge.php.json_decode import NotJson, read_json
 from bridge.php.json_encode import json_encode
+from bridge.php.members import visible_properties
 from bridge.php.operators import Thrown
 from bridge.php.values import EnumCase, PhpObject, Value
 
@@ -36,7 +37,15 @@ def _encode(php: Evaluator, value: Value, flags: int = 0, depth: int = 512) -> V
                     "JsonException" if flags & THROW else "", "Non-backed enums have no default serialization"
                 )
             return backing
-        php.refuse(f"json_encode() of {held.class_name}")
+        name = held.class_name
+        if isinstance(held, PhpClosure):
+            return PhpObject("stdClass")
+        if php.world.native(name) is not None or not php.is_complete(name):
+            php.refuse(f"json_encode() of {name}")
+        if php.is_a(held, "JsonSerializable"):
+            return php.call_method(held, "jsonSerialize")
+        own = php.inside(Frame(php.frame.file), lambda _: visible_properties(php, held))
+        return PhpObject("stdClass", {**own})  # type: ignore[dict-item]
 
     try:
         text = json_encode(value, jsonable)

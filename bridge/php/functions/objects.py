@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from bridge.php.calls import as_closure
 from bridge.php.evaluate import Evaluator, PhpClosure
+from bridge.php.frame import Reference, stored
 from bridge.php.functions.signature import table
-from bridge.php.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value
+from bridge.php.members import visible_properties
+from bridge.php.operators import warn
+from bridge.php.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value, array_key
 
 _OBJECTS = PhpObject | EnumCase | CustomSerialized
 
@@ -80,13 +85,43 @@ def _is_a(*, itself: bool, strings: bool) -> Callable[..., bool]:
     return check
 
 
+def _get_object_vars(php: Evaluator, object: PhpObject) -> PhpArray:
+    name = object.class_name
+    if name == "stdClass":
+        return visible_properties(php, object)
+    if isinstance(object, EnumCase) or php.world.native(name) is not None or not php.is_complete(name):
+        php.refuse(f"get_object_vars() of {name}")
+    return visible_properties(php, object)
+
+
+def _compact(php: Evaluator, *names: Value) -> PhpArray:
+    result = PhpArray()
+    for name in names:
+        if isinstance(name, PhpArray):
+            result.update(_compact(php, *name.values()))
+            continue
+        if not isinstance(name, bytes) or name == b"this":
+            php.refuse("compact() of this")
+        variable = name.decode("utf-8", "surrogateescape")
+        if php.frame.function == "{closure}" and variable not in php.frame.variables:
+            php.refuse("compact() in a closure")
+        if variable not in php.frame.variables:
+            raise warn(f"compact(): Undefined variable ${variable}")
+        held: Any = php.frame.variables[variable]
+        result[array_key(name)] = stored(held.value if isinstance(held, Reference) else held)
+    return result
+
+
 def _call_user_func(php: Evaluator, callback: Value, *args: Value) -> Value:
     return php.call(callback, args)
 
 
 def _call_user_func_array(php: Evaluator, callback: Value, args: PhpArray) -> Value:
-    if any(isinstance(key, bytes) for key in args):
-        php.refuse("call_user_func_array() with named arguments")
+    named = {k.decode("utf-8", "replace"): v for k, v in args.items() if isinstance(k, bytes)}
+    if named:
+        positional = [value for key, value in args.items() if not isinstance(key, bytes)]
+        php.strict = False
+        return as_closure(php, callback).call(php, positional, named)
     return php.call(callback, list(args.values()))
 
 
@@ -96,6 +131,8 @@ FUNCTIONS = table({
     "property_exists(mixed $object_or_class, string $property)": _property_exists,
     "is_a(mixed $object_or_class, string $class, bool $allow_string = false)": _is_a(itself=True, strings=False),
     "is_subclass_of(mixed $object_or_class, string $class, bool $allow_string = true)": _is_a(itself=False, strings=True),
+    "get_object_vars(object $object)": _get_object_vars,
+    "compact(mixed $var_name, mixed ...$var_names)": _compact,
     "call_user_func(callable $callback, mixed ...$args)": _call_user_func,
     "call_user_func_array(callable $callback, array $args)": _call_user_func_array,
 })  # fmt: skip

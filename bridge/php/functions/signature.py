@@ -20,7 +20,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from bridge.php.evaluate import MAX_STRING, Evaluator, Function, PhpClosure, ReferenceFunction
+from bridge.php.evaluate import (
+    MAX_STRING,
+    REQUIRED,
+    UNKNOWN_DEFAULT,
+    Evaluator,
+    Function,
+    PhpClosure,
+    ReferenceFunction,
+)
+from bridge.php.frame import References
 from bridge.php.operators import Thrown, number_prefix, to_bool, to_string, type_name
 from bridge.php.values import INT_MAX, INT_MIN, CustomSerialized, EnumCase, PhpArray, PhpObject, Value
 
@@ -67,8 +76,23 @@ def _entry(signature: str, act: Act) -> tuple[str, Function | ReferenceFunction]
         converted = bind(php, name, parameters, required, arguments)
         return act(php, *converted) if wants_php else act(*converted)
 
-    positions = tuple(index for index, parameter in enumerate(parameters) if parameter.reference)
-    return name, ReferenceFunction(positions, run) if positions else run
+    run.parameters = _named(parameters, act, wants_php)  # type: ignore[attr-defined]
+    positions = frozenset(index for index, parameter in enumerate(parameters) if parameter.reference)
+    return name, ReferenceFunction(References(positions), run) if positions else run
+
+
+def _named(parameters: Sequence[Parameter], act: Act, wants_php: bool) -> list[tuple[str, object]]:
+    """Name and default of each parameter; a variadic one has no name."""
+    takes = [*inspect.signature(act).parameters.values()][wants_php:]
+    named: list[tuple[str, object]] = []
+    for index, parameter in enumerate(parameters):
+        if parameter.variadic:
+            break
+        default: object = UNKNOWN_DEFAULT if parameter.optional else REQUIRED
+        if parameter.optional and index < len(takes) and takes[index].default is not inspect.Parameter.empty:
+            default = takes[index].default
+        named.append((parameter.name, default))
+    return named
 
 
 def _parameter(text: str) -> Parameter:

@@ -32,7 +32,7 @@ def _plain(values: list[Value]) -> bool:
 def _by_flags(php: Evaluator, flags: int) -> Compare:
     match flags:
         case 0:
-            return compare
+            return php.compare
         case 1:
             return lambda a, b: compare(to_float(a), to_float(b))
         case 2:

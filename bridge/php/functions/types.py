@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bridge.php.evaluate import Evaluator, PhpClosure
+from bridge.php.evaluate import Evaluator
 from bridge.php.functions.signature import table
 from bridge.php.operators import Thrown, is_numeric, to_bool, to_float, to_int, type_name
+from bridge.php.types import is_callable
 from bridge.php.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value
 
 _OBJECTS = PhpObject | EnumCase | CustomSerialized
@@ -46,19 +47,9 @@ def _is_iterable(php: Evaluator, value: Value) -> bool:
 
 
 def _is_callable(php: Evaluator, value: Value, syntax_only: bool = False) -> bool:
-    if isinstance(value, PhpClosure):
-        return True
-    if value is None or isinstance(value, bool | int | float | EnumCase) or syntax_only:
-        if syntax_only:
-            php.refuse("is_callable() of the syntax only")
-        return False
-    if isinstance(value, bytes):
-        if value.decode("utf-8", "replace").lower() in php.world.functions:
-            return True
-        php.refuse("whether this name can be called")
-    if isinstance(value, PhpArray) and (len(value) != 2 or not value.is_list):
-        return False
-    php.refuse("whether this can be called")
+    if syntax_only:
+        php.refuse("is_callable() of the syntax only")
+    return is_callable(php, value)
 
 
 def _count(php: Evaluator, value: Value, mode: int = 0) -> Value:
