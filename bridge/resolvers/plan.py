@@ -160,9 +160,7 @@ class Plan(Walk):
             return None
         view: View | None = self._try(lambda: native.blank(name, self._php))
         if view is not None and self._first("model", name):
-            if state.array(view.model, "withCount"):
-                self._refusal(Refused(f"{name} has $withCount"))
-            for relation in state.names(view.model, "with"):
+            for relation in (*state.names(view.model, "with"), *state.names(view.model, "withCount")):
                 self._relation(name, relation.decode().partition(".")[0])
         return view
 

@@ -13,10 +13,8 @@ from bridge.laravel import objects
 from bridge.laravel.classes.arr import ITEMS
 from bridge.laravel.classes.items import ELOQUENT
 from bridge.laravel.classes.resource_class import is_class, marked_class, resource_names
-from bridge.laravel.inflection import snake
 from bridge.laravel.models import state
 from bridge.laravel.models.attributes import borne
-from bridge.laravel.models.relations import count
 from bridge.php.evaluate import Evaluator
 from bridge.php.json_encode import json_encode
 from bridge.php.operators import Thrown, identical, to_bool
@@ -69,15 +67,7 @@ def _load_missing(models: ModelClass, php: Evaluator, model: PhpObject, argument
 
 
 def _load_count(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    counted = state.array(model, "attributes").copy()
-    for name in listed(arguments):
-        if not name.isalnum():
-            php.refuse(f"loadCount() of {name.decode('utf-8', 'replace')}")
-        relation = models.relation(model, name.decode(), php)
-        if relation is None:
-            php.refuse("loadCount() of a relation that points nowhere")
-        counted[snake(name) + b"_count"] = count(models, php, models.view(model, php), relation.description)
-    state.put(model, "attributes", counted)
+    models.count(model, listed(arguments), php)
     return model
 
 

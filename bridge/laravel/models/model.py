@@ -156,7 +156,7 @@ class ModelClass:
         self, class_name: str, row: PhpArray, connection: str, php: Evaluator, *, among: int = 1
     ) -> PhpObject:
         """`newFromBuilder`: a model that exists, with these raw attributes; `among` rows of one query."""
-        model = self._new(class_name, php)
+        model = self.new(class_name, php)
         if CustomSerialized in map(type, row.values()):
             named = self.view(model, php).setup.casts
             row = read_by(row, php.world.php_version, lambda name: casts.is_float(named.get(name)))
@@ -191,6 +191,21 @@ class ModelClass:
         if models:
             view = self._blanks.get(models[0].class_name) or self.view(models[0], php)
             self.load(models, view.setup.always_loaded, php)
+            for model in models if view.setup.always_counted else ():
+                self.count(model, view.setup.always_counted, php)
+
+    def count(self, model: PhpObject, names: Sequence[bytes], php: Evaluator) -> None:
+        """`withCount`: how many each of these relations leads to, as attributes."""
+        counted = state.array(model, "attributes").copy()
+        for name in names:
+            if not name.isalnum():
+                raise Refused(f"the number of {name.decode('utf-8', 'replace')}")
+            relation = self.relation(model, name.decode(), php)
+            if relation is None:
+                raise Refused("the number of a relation that points nowhere")
+            number = relations.count(self, php, self.view(model, php), relation.description)
+            counted[snake(name) + b"_count"] = number
+        state.put(model, "attributes", counted)
 
     def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Evaluator) -> None:
         """`load`: relations by name, nested ones with dots, for all models (of one class) at once."""
@@ -253,7 +268,7 @@ class ModelClass:
 
     def blank(self, class_name: str, php: Evaluator) -> View:
         """A new model of the class, for its table and keys; not to be changed."""
-        return self._blanks.get(class_name) or self.view(self._new(class_name, php), php)
+        return self._blanks.get(class_name) or self.view(self.new(class_name, php), php)
 
     def view(self, model: PhpObject, php: Evaluator) -> View:
         """The object with its facts."""
@@ -265,7 +280,8 @@ class ModelClass:
         self._setups[model.class_name] = (setup, *known[: _SETUPS - 1])
         return View(model, setup, self._default_connection)
 
-    def _new(self, class_name: str, php: Evaluator) -> PhpObject:
+    def new(self, class_name: str, php: Evaluator) -> PhpObject:
+        """`new Class`, with the settings that its class gives it."""
         blank = self._blanks.get(class_name)
         if blank is not None:
             return PhpObject(class_name, dict(blank.model.properties))
@@ -574,7 +590,7 @@ class ModelClass:
             raise Refused(f"{model.class_name} has no relation {name}()")
         known = view.setup.relations.get(name)
         if known is None:
-            asked = model if lazily else self._new(model.class_name, php)
+            asked = model if lazily else self.new(model.class_name, php)
             made = php.call_method(asked, bound.method.name)
             if not isinstance(made, relations.Relation):
                 raise Refused(f"{model.class_name}::{name}() gives no relation that is known here")

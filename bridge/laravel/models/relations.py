@@ -38,6 +38,8 @@ class Description:
     local      attribute of the parent whose value is looked for
     foreign    column of the related table (or pivot table) that holds it
     pivot      table in between, its columns for parent and related model, and more columns to read
+    default    attributes of the model that stands for none (`withDefault`), None where there is none
+    default_key  whether that model gets `foreign` too; None: no default is known for this kind of relation
     columns    of the related table to read, all where none is named
     type       attribute of the parent that names the related class (morphTo)
     """
@@ -57,7 +59,8 @@ class Description:
     orders: tuple[tuple[str, str], ...] = ()
     with_trashed: bool = False
     columns: tuple[str, ...] = ()
-    default: bool = False
+    default: tuple[tuple[int | bytes, Value], ...] | None = None
+    default_key: bool | None = None
 
 
 class Relation(PhpObject):
@@ -105,7 +108,7 @@ def _belongs_to(asked: Asked) -> Relation:
     owner = asked.text(2, asked.key_of(related))
     relation = asked.text(3, asked.method)
     foreign = asked.text(1, f"{snake(relation.encode()).decode()}_{asked.key_of(related)}")
-    description = Description(related=related, many=False, local=foreign, foreign=owner)
+    description = Description(related=related, many=False, local=foreign, foreign=owner, default_key=False)
     return Relation(_SPACE + "BelongsTo", asked.parent, description)
 
 
@@ -117,6 +120,7 @@ def _has(*, many: bool) -> Make:
             many=many,
             local=asked.text(2, own.setup.key_name),
             foreign=asked.text(1, own.foreign_key),
+            default_key=None if many else True,
         )
         return Relation(_SPACE + ("HasMany" if many else "HasOne"), asked.parent, description)
 
@@ -288,6 +292,30 @@ def _as(description: Description, arguments: Sequence[Value]) -> Description:
     return replace(description, accessor=_name(arguments[0]))
 
 
+def _with_default(description: Description, arguments: Sequence[Value]) -> Description:
+    given = arguments[0] if arguments else True
+    if given is False:
+        return replace(description, default=None)
+    values = PhpArray() if given is True else given
+    if description.default_key is None or not isinstance(values, PhpArray):
+        raise Refused("withDefault() of this kind")
+    if not all(isinstance(value, int | float | bytes | None) for value in values.values()):
+        raise Refused("withDefault() with more than numbers and texts")
+    return replace(description, default=tuple(values.items()))
+
+
+def _where_pivot(refine: Refine) -> Refine:
+    """The same condition on the table in between."""
+
+    def on_pivot(description: Description, arguments: Sequence[Value]) -> Description:
+        if not description.pivot_table or not arguments:
+            raise Refused("a condition on a pivot table")
+        column = f"{description.pivot_table}.{_name(arguments[0])}".encode()
+        return refine(description, (column, *arguments[1:]))
+
+    return on_pivot
+
+
 def _with_trashed(description: Description, arguments: Sequence[Value]) -> Description:
     if arguments and not to_bool(arguments[0]):
         raise Refused("withTrashed(false)")
@@ -306,6 +334,10 @@ REFINEMENTS: dict[str, Refine] = {
     "withtimestamps": _with_timestamps,
     "as": _as,
     "withtrashed": _with_trashed,
+    "withdefault": _with_default,
+    "wherepivot": _where_pivot(_where),
+    "wherepivotnull": _where_pivot(_where_null("null")),
+    "wherepivotnotnull": _where_pivot(_where_null("not null")),
 }
 
 
@@ -440,8 +472,30 @@ def _load_group(
         if description.many:
             set_relation(parent, name, models.collection(own))
         else:
-            set_relation(parent, name, own[0] if own else None)
+            set_relation(parent, name, own[0] if own else _default(models, php, parent, description))
     return [model for model, _ in found]
+
+
+def _default(models: ModelClass, php: Evaluator, parent: PhpObject, description: Description) -> Value:
+    """The model that stands for none: never saved, with what `withDefault` was given."""
+    if description.default is None:
+        return None
+    made = models.new(description.related, php)
+    view = models.view(made, php)
+    attributes = state.array(made, "attributes").copy()
+    values = dict(description.default)
+    if description.default_key:
+        key = models.view(parent, php).attributes.get(description.local.encode())
+        values = {description.foreign.encode(): key, **values}
+    for name, value in values.items():
+        plain = isinstance(name, bytes) and name not in view.setup.casts and name not in view.setup.dates
+        if not isinstance(name, bytes) or not plain or view.setup.changes_when_set(name):
+            raise Refused(f"withDefault() of {description.related} with what its class changes")
+        attributes[name] = value
+    state.put(made, "attributes", attributes)
+    place = connection_of(models, php, description, models.view(parent, php).connection)
+    state.put(made, "connection", place.encode())
+    return made
 
 
 def _comparable(key: Value) -> Value:

@@ -151,9 +151,18 @@ class Setup:
     @cached_property
     def always_loaded(self) -> tuple[str, ...]:
         """`$with`."""
-        if state.array(self._model, "withCount"):
-            raise Refused(f"{self._model.class_name} has $withCount")
         return tuple(name.decode() for name in state.names(self._model, "with"))
+
+    @cached_property
+    def always_counted(self) -> tuple[bytes, ...]:
+        """`$withCount`."""
+        return tuple(state.names(self._model, "withCount"))
+
+    def changes_when_set(self, name: bytes) -> bool:
+        """Whether a method of the class may change what is assigned to the attribute."""
+        mutator = f"set{studly(name).decode('utf-8', 'replace')}Attribute"
+        known = self._classes.method(self._model.class_name, mutator)
+        return known is not None or self.accessor(name.decode("utf-8", "surrogateescape")) is not None
 
     @cached_property
     def appended(self) -> tuple[bytes, ...]:

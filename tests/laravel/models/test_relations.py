@@ -126,8 +126,11 @@ def test_what_is_not_known_of_relations_is_refused(blog: Case, expression: str) 
     [
         "$this->hasMany(Comment::class)->limit(1)",
         "$this->hasOne(Comment::class)->latestOfMany()",
-        "$this->belongsTo(User::class)->withDefault()",
-        "$this->belongsToMany(Tag::class)->wherePivot('weight', 20)",
+        "$this->hasMany(Comment::class)->withDefault()",
+        "$this->belongsTo(User::class)->withDefault(fn ($user) => $user)",
+        "$this->belongsTo(User::class)->withDefault(['name' => ['a']])",
+        "$this->hasMany(Comment::class)->wherePivot('weight', 20)",
+        "$this->belongsToMany(Tag::class)->wherePivotIn('weight', [20])",
         "$this->belongsToMany(Tag::class)->using(Own::class)",
         "$this->belongsToMany(Tag::class, Own::class)",
         "$this->hasManyThrough(Tag::class, Comment::class)",
@@ -276,10 +279,49 @@ def test_a_related_model_with_a_guarded_override_is_refused_only_where_it_is_rea
     assert "overrides getHidden()" in blog.refused()
 
 
-def test_with_count_is_refused(blog: Case) -> None:
-    blog.post("protected $withCount = ['comments'];" + RELATIONS)
-    blog.sends("$this->post")
-    assert "$withCount" in blog.refused()
+def test_what_a_model_always_counts_is_counted(blog: Case) -> None:
+    blog.post("protected $withCount = ['comments', 'tags'];" + RELATIONS)
+    blog.add(
+        "User",
+        USER.format(
+            "protected $withCount = ['posts']; function posts() { return $this->hasMany(Post::class); }"
+        ),
+    )
+    blog.sends("[$this->post, $this->post->tags_count, $this->post->user]")
+    blog.data()
+    blog.post("protected $withCount = ['comments as total'];" + RELATIONS)
+    assert "the number of comments as total" in blog.refused()
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        "$this->belongsTo(User::class, 'user_id')->withDefault()",
+        "$this->belongsTo(User::class, 'user_id')->withDefault(['name' => 'Guest', 'n' => 5])",
+        "$this->hasOne(User::class, 'name', 'secret')->withDefault(['n' => 5])",
+        "$this->belongsTo(User::class, 'user_id')->withDefault(false)",
+        "$this->belongsToMany(Tag::class)->wherePivot('weight', 20)",
+        "$this->belongsToMany(Tag::class)->withPivot('weight')->wherePivot('weight', '>', 5)",
+        "$this->belongsToMany(Tag::class)->wherePivotNull('weight')",
+    ],
+)
+@pytest.mark.parametrize("user", [7, 99, None])
+def test_a_relation_with_a_default_or_a_condition_on_its_pivot(
+    blog: Case, relation: str, user: int | None
+) -> None:
+    blog.post(READS.format("thing", relation), user_id=user)
+    blog.sends("[$this->post->thing, $this->post->load('thing'), $this->post->thing()->get()]")
+    blog.data()
+
+
+def test_a_default_that_its_class_changes_is_refused(blog: Case) -> None:
+    blog.add("User", USER.format("function setNameAttribute($v) { $this->attributes['name'] = 'x' . $v; }"))
+    blog.post(
+        READS.format("thing", "$this->belongsTo(User::class, 'user_id')->withDefault(['name' => 'a'])"),
+        user_id=99,
+    )
+    blog.sends("$this->post->thing")
+    assert "what its class changes" in blog.refused()
 
 
 READS = "function {}() {{ return {}; }}"
