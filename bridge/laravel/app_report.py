@@ -86,6 +86,7 @@ class AppReport:
     lazy, missing, morphs, snake, snake_attributes  as in `bridge.laravel.models.casts.Surroundings`
     hooks        model class → what changes its reading, also of the classes that extend it
     scopes       model class → a global scope that it got from outside
+    connections  database connection → why no rows are read from it
     files        files that this rests on, as paths from the app's root
     notes        what else is worth telling, a sentence each
     """
@@ -109,6 +110,7 @@ class AppReport:
     snake_attributes: bool = True
     hooks: Mapping[str, Reason] = field(default_factory=dict)
     scopes: Mapping[str, Reason] = field(default_factory=dict)
+    connections: Mapping[str, Reason] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -133,8 +135,10 @@ class AppReport:
         ):
             if one is not None:
                 yield f"{what}: {one}"
-        for class_name, reason in (*self.hooks.items(), *self.scopes.items()):
-            yield f"{class_name}: {reason}"
+        for name, reason in (*self.hooks.items(), *self.scopes.items()):
+            yield f"{name}: {reason}"
+        for name, reason in self.connections.items():
+            yield f"database connection {name}: {reason}"
         yield from self.notes
 
 
@@ -179,6 +183,7 @@ def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
         snake_attributes=found.snake_attributes,
         hooks=found.hooks,
         scopes=found.scopes,
+        connections=found.connections,
         files=tuple(one for one in _list(report.get("files")) if isinstance(one, str)),
         notes=tuple(found.notes) + tuple(_notes(report, unread)),
     )
@@ -197,6 +202,7 @@ class _Found:
     snake_attributes: bool = True
     hooks: dict[str, Reason] = field(default_factory=dict)
     scopes: dict[str, Reason] = field(default_factory=dict)
+    connections: dict[str, Reason] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, concerns: str, reason: Reason) -> None:
@@ -363,7 +369,7 @@ def _compare(booted: Array, config: Config, found: _Found) -> None:
     for name in _names(config, "database.connections"):
         if isinstance(there, dict) and name in there:
             options = [f"database.connections.{name}.{option}" for option in _CONNECTING]
-            found.models += [reason(key) for key in filter(differs, options)][:1]
+            found.connections |= {str(name): reason(key) for key in filter(differs, options)}
     for key in ("app.key", "app.cipher", "app.previous_keys"):
         if differs(key):
             found.add("encrypted", reason(key))

@@ -107,6 +107,10 @@ class AppWorld:
             hooks={name: reason.refused() for name, reason in report.hooks.items()},
             scopes={name: reason.refused() for name, reason in report.scopes.items()},
         )
+        refused = {name: reason.refused() for name, reason in report.connections.items()}
+        if known.connection in refused:
+            refused[""] = refused[known.connection]
+        known.records.refused = refused
         self._models = ModelClass(known.records, around, known.connection, objects.to_array)
         if report.config is not None:
             functions, more = known.booted(report.config, zone.key)

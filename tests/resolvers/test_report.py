@@ -289,7 +289,8 @@ def test_a_database_that_is_another_than_the_files_say_is_read_by_php(own: App) 
     in_domain(own, "config(['database.connections.sqlite.database' => base_path('other.sqlite')]);")
     assert_right(case)
     assert b"of another" in str(asked(own, case.payload()).broadcasts).encode()
-    (reason,) = said(own).models
+    ((name, reason),) = said(own).connections.items()
+    assert name == "sqlite"
     assert "database.connections.sqlite.database" in str(reason)
     assert "other.sqlite" not in str(reason)
 

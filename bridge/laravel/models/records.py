@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 
+from bridge.errors import Refused
 from bridge.laravel.models.ahead import Ahead, Key, together
 from bridge.laravel.models.sources import Source
 from bridge.laravel.models.statements import Query
@@ -18,7 +19,8 @@ FRESH = 1.0  # seconds in which a row that was read ahead may be used
 class Records:
     """`connect` gives engine and table prefix of a connection name; the engines are ours to close.
 
-    clock  seconds, monotonic
+    clock    seconds, monotonic
+    refused  connection name → why nothing is read from it; may be set anew
     """
 
     def __init__(
@@ -30,9 +32,11 @@ class Records:
         self._clock = clock
         self._sources: dict[str, Source] = {}
         self._ahead: Ahead | None = None
+        self.refused: Mapping[str, Refused] = {}
 
     def select(self, connection: str, query: Query) -> list[PhpArray]:
-        """The rows, column → value. Raises ServiceUnavailable, or Refused where the query itself fails."""
+        """The rows, column → value. Raises ServiceUnavailable, Refused also where the query itself fails."""
+        self._allow(connection)
         if self._ahead is not None:
             if self._clock() >= self._ahead.until:
                 self._ahead = None
@@ -50,10 +54,15 @@ class Records:
 
     def read_ahead(self, connection: str, query: Query, keys: Sequence[Key]) -> list[PhpArray]:
         """The rows for all `keys` (of `plain_keys`), by one statement like `query`; raises as `select`."""
+        self._allow(connection)
         rows = self._source(connection).select(together(query, keys))
         if self._ahead is not None:
             self._ahead.keep(connection, query, keys, rows)
         return rows
+
+    def _allow(self, connection: str) -> None:
+        if connection in self.refused:
+            raise self.refused[connection]
 
     def close(self) -> None:
         for source in self._sources.values():
