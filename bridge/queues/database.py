@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import logging
 import re
 import threading
 import time
@@ -49,6 +50,8 @@ SKIP_LOCKED: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"postgresql (\d+)(?:\.(\d+))?", (9, 5)),
     (r"(\d+)\.(\d+)\.(\d+)", (8, 0, 1)),  # MySQL
 )
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -281,7 +284,7 @@ class DatabaseQueue:
                     if text is None:  # it is large: only if it comes next, and then by itself
                         if found:
                             return found
-                        text = connection.execute(self._payload, {"id": id}).scalar()
+                        text = self._read_alone(connection, id, size)
                     if text is None:
                         continue
                     candidate = self._candidate(queue, id, text, attempts, due_at)
@@ -293,6 +296,16 @@ class DatabaseQueue:
                     break
                 after = rows[-1][0]
         return found
+
+    def _read_alone(self, connection: sa.Connection, id: int, size: int) -> Any:
+        """The payload of a large row, which is left from now on if the memory does not suffice for it."""
+        try:
+            return connection.execute(self._payload, {"id": id}).scalar()
+        except MemoryError:
+            self._foreign.add(id)
+            about = {"action": "memory", "id": id, "mib": size >> 20}
+            log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
+            raise
 
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
         started = time.monotonic()

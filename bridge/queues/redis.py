@@ -49,13 +49,14 @@ from bridge.queues.payload import (
     whole_number,
     with_attempts,
 )
-from bridge.queues.portion import MOST_BYTES, Portion
+from bridge.queues.portion import LARGE, MOST_BYTES, Portion
 from bridge.queues.queue import Depth, Exchange, Job
 
 POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
 TICK = 1  # seconds; a delayed job is at most this late
 MIGRATED = 100  # members per call, as Laravel's chunks
 EXPIRED_PAGES = 10  # of so many expired reservations of others, past which one of ours is looked for
+LONGEST_ENTRY = 1 << 29  # bytes; Redis takes none that is longer
 SENT_KEPT = 600  # seconds for which a mark is kept, and twice retry_after at least
 WINDOW = 500  # entries per call behind the head of the list
 
@@ -137,6 +138,7 @@ class RedisQueue:
         self._owed: set[str] = set()  # queues whose token woke us and is not yet used
         self._unfinished = False  # the last `reserve` left something to look at
         self._seen: dict[str, object] = {}
+        self._readable = LONGEST_ENTRY
 
     @property
     def connection_name(self) -> str:
@@ -376,9 +378,9 @@ class RedisQueue:
             pipeline = self._client.pipeline(transaction=False)
             pipeline.evalsha(SCRIPTS["migrate"].sha1, 3, keys.delayed, keys.list, keys.notify, now, MIGRATED)
             pipeline.zrangebyscore(keys.reserved, "-inf", now, 0, MIGRATED)
-            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, limit - 1, MOST_BYTES)
+            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, limit - 1, MOST_BYTES, self._readable)
             pipeline.llen(keys.list)
-            pipeline.lindex(keys.list, -1)
+            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, -1, -1, MOST_BYTES, LARGE)
             return pipeline.execute()
 
         due, expired, head, length, last = self._with_scripts(look)
@@ -408,7 +410,7 @@ class RedisQueue:
         """Jobs of ours among the next entries after those known to be others', never before `start`."""
         position = self._find_place(queue, keys, start)
         entries: list[bytes] = self._script(
-            "head", (keys.list,), (position, position + WINDOW - 1, MOST_BYTES)
+            "head", (keys.list,), (position, position + WINDOW - 1, MOST_BYTES, self._readable)
         )
         found = self._ours(queue, entries, portion)
         if entries and not found:
@@ -454,12 +456,16 @@ class RedisQueue:
 
     def _state(self) -> tuple[bool, dict[str, object]]:
         """Whether any token lies about; and what a push to any of the lists would change."""
-        pipeline = self._client.pipeline(transaction=False)
-        for keys in self._active.values():
-            pipeline.llen(keys.notify)
-            pipeline.llen(keys.list)
-            pipeline.lindex(keys.list, -1)
-        answers = iter(pipeline.execute())
+
+        def look() -> list[Any]:
+            pipeline = self._client.pipeline(transaction=False)
+            for keys in self._active.values():
+                pipeline.llen(keys.notify)
+                pipeline.llen(keys.list)
+                pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, -1, -1, MOST_BYTES, LARGE)
+            return pipeline.execute()
+
+        answers = iter(self._with_scripts(look))
         tokens = 0
         seen: dict[str, object] = {}
         for queue in self._active:
@@ -514,6 +520,10 @@ class RedisQueue:
             raise unavailable(error) from error
         except MemoryError:
             self.close()  # in the middle of an answer
+            self._client.connection_pool.disconnect()
+            self._readable = max(MOST_BYTES, self._readable // 8)
+            about = {"action": "memory", "mib": self._readable >> 20}
+            log.error("larger jobs stay in the queue: the memory does not suffice to read them", extra=about)
             raise
 
 

@@ -144,6 +144,9 @@ class SqlConnection:
         for tries in range(1, RETRIES + 1):
             try:
                 return attempt()
+            except MemoryError:
+                self._drop()  # in the middle of an answer
+                raise
             except SQLAlchemyError as error:
                 kind = _kind(error)
                 if kind == "busy" and tries < RETRIES:

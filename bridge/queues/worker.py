@@ -30,7 +30,7 @@ from bridge.errors import BridgeError, NotTried, Unreadable
 from bridge.queues.ending import Ending
 from bridge.queues.failed import FailedJob, FailedJobs
 from bridge.queues.marks import Marks
-from bridge.queues.patience import LONGEST_PAUSE, OutOfTime, Patience
+from bridge.queues.patience import FIRST_PAUSE, LONGEST_PAUSE, OutOfTime, Patience
 from bridge.queues.portion import Pace
 from bridge.queues.queue import Job, Queue
 from bridge.queues.retries import Retries, retry_until
@@ -199,6 +199,9 @@ class Worker:
                     self._patiently(lambda: self._queue.wait(IDLE))
             except OutOfTime:
                 log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
+            except MemoryError:
+                log.warning("the memory does not suffice: fewer jobs are taken", extra={"action": "memory"})
+                self._stopping.wait(FIRST_PAUSE)
             except Exception:
                 log.exception("the worker met a fault of its own", extra={"action": "worker_fault"})
                 self._stopping.wait(LONGEST_PAUSE)

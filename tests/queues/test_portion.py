@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 
 import pytest
+import redis
 
 from bridge.queues.marks import KEPT, MOST, Marks
-from bridge.queues.portion import MOST_BYTES, Pace, Portion
+from bridge.queues.portion import LARGE, MOST_BYTES, Pace, Portion
+from bridge.queues.redis import RedisQueue
 from tests.queues.stores import RETRY_AFTER, Clock, Store, broadcast, drain, foreign, push, uuids
 
 
@@ -35,6 +38,43 @@ def test_a_payload_that_is_too_large_for_a_portion_comes_alone(store: Store) -> 
     while jobs := queue.reserve(50):
         portions.append(uuids(jobs))
     assert portions == [before, [json.loads(large)["uuid"]], after]
+
+
+def test_a_job_that_cannot_be_read_for_want_of_memory_holds_no_other_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = broadcast(note="x" * (MOST_BYTES + 1))
+    store.push(large)
+    pushed = push(store, 2)
+    queue = store.queue()
+    if isinstance(queue, RedisQueue):
+        read = redis.connection.Connection.read_response
+
+        def response(self: redis.connection.Connection, *given: object, **named: object) -> object:
+            answer = read(self, *given, **named)
+            if isinstance(answer, list) and any(
+                isinstance(one, bytes) and len(one) > LARGE for one in answer
+            ):
+                raise MemoryError
+            return answer
+
+        monkeypatch.setattr(redis.connection.Connection, "read_response", response)
+    else:
+        monkeypatch.setattr(queue, "_payload", NoMemory())
+    found: list[str] = []
+    for _ in range(5):
+        with contextlib.suppress(MemoryError):
+            found += uuids(drain(queue))
+    assert found == pushed
+    monkeypatch.undo()
+    assert len(store.payloads()) == 3
+
+
+class NoMemory:
+    """A statement whose answer is too much."""
+
+    def _execute_on_connection(self, *given: object) -> object:
+        raise MemoryError
 
 
 def test_a_large_job_of_others_is_stepped_over(store: Store) -> None:
