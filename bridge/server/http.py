@@ -434,7 +434,7 @@ class HttpConnection(asyncio.Protocol):
         self._queue.append(request)
         self.transport.pause_reading()
         if len(self._queue) >= MAX_PIPELINED:
-            self._parser = None
+            self._refuse(429, f"more than {MAX_PIPELINED} requests wait for their answers")
 
     def _begin(self, request: Request) -> None:
         self._server.await_nothing(self)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import logging
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,10 @@ BINARY_REFUSED, NOT_UTF8 = 1003, 1007
 NOT_UTF8_REASON = "text is not UTF-8"
 ABNORMAL, NO_CODE = 1006, 1005
 RESUME_PIECE = 65_536  # bytes handed over at once when a slow client reads again
+
+# The library logs headers and payloads: nothing of it below a warning, at any level of ours.
+_library_logger = logging.getLogger("websockets.server")
+_library_logger.setLevel(logging.WARNING)
 
 Out = bytes | list[bytes] | None
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
@@ -344,7 +349,7 @@ class Socket(asyncio.Protocol):
     def _new_wire(self) -> Wire:
         """For a connection that is open; a message may be as large, in all its fragments, as its app says."""
         most = LEAST_MESSAGE if self.connection is None else self.connection.hub.app.limits.message_bytes
-        return Wire(state=State.OPEN, max_size=most)
+        return Wire(state=State.OPEN, max_size=most, logger=_library_logger)
 
     def _take(self, frame: Frame) -> None:
         connection = self.connection

@@ -284,6 +284,13 @@ async def test_an_unknown_websocket_version_is_told_the_one_that_is_spoken() -> 
 # Many at once, and answers
 
 
+async def test_upgrades_that_mean_nothing_are_pipelined_like_other_requests() -> None:
+    async with running() as server, connected(server) as raw:
+        raw.send((UPGRADES["to an unknown protocol"] + b"\r\n") * 3_000)
+        answered = await statuses(raw)
+        assert answered == [200] * (MAX_PIPELINED + 1) + [429]
+
+
 async def test_pipelined_requests_are_answered_in_order_up_to_a_limit() -> None:
     async def echo(request: Request) -> PlainTextResponse:
         await asyncio.sleep(0)
@@ -295,8 +302,9 @@ async def test_pipelined_requests_are_answered_in_order_up_to_a_limit() -> None:
             head = await asyncio.wait_for(raw.reader.readuntil(b"\r\n\r\n"), LIMIT)
             assert head.startswith(b"HTTP/1.1 200 ")
             assert (await raw.reader.readexactly(len(str(n)))).decode() == str(n)
-        assert await asyncio.wait_for(raw.reader.read(), LIMIT) == b""
-        assert b"connection: close" in head
+        last = await asyncio.wait_for(raw.reader.read(), LIMIT)
+        assert last.startswith(b"HTTP/1.1 429 ")
+        assert b"connection: close" in last
 
 
 @pytest.mark.parametrize("told", [b"5", b"500"])
