@@ -249,6 +249,8 @@ def _models(models: Mapping[str, Any], found: _Found) -> None:
         found.models.append(Reason(text="the app reads and writes JSON of models in its own way"))
     if models.get("language") not in (None, "english"):
         found.models.append(Reason(text=f"names of tables are made in {models['language']}"))
+    if models.get("uncountable"):
+        found.models.append(Reason(text="the app has words of its own that have no plural, Pluralizer"))
     for what, call in (("drivers", "Connection::resolverFor()"), ("extensions", "DB::extend()")):
         if models.get(what):
             names = ", ".join(map(str, _list(models[what])))

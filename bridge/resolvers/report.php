@@ -186,9 +186,19 @@ final class Report
                 + ['class' => get_class($resolver)] : null,
             'drivers' => array_keys((array) $this->staticOf('Illuminate\Database\Connection', 'resolvers')),
             'extensions' => array_keys((array) $this->property($this->app->make('db'), 'extensions')),
-            'uncountable' => count((array) $this->staticOf('Illuminate\Support\Pluralizer', 'uncountable')),
+            'uncountable' => $this->addsUncountable(),
             'language' => $this->staticOf('Illuminate\Support\Pluralizer', 'language'),
         ];
+    }
+
+    /** Whether the list of words without a plural is another than the one that stands in Laravel's file. */
+    private function addsUncountable(): bool
+    {
+        $class = 'Illuminate\Support\Pluralizer';
+        $source = (string) @file_get_contents((string) $this->fileOf($class));
+        preg_match('/\$uncountable\s*=\s*\[(.*?)\];/s', $source, $list);
+
+        return preg_match_all("/'[^']+'/", $list[1] ?? '') !== count((array) $this->staticOf($class, 'uncountable'));
     }
 
     /** Listeners of models' events, and of what happens around a job. */

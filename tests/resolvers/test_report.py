@@ -219,6 +219,7 @@ def of_model(case: Case, statement: str) -> str:
         ),
         (in_package, "Post::addGlobalScope('none', fn ($query) => $query->where('id', 0));"),
         (in_bootstrap, "Model::$snakeAttributes = false;"),
+        (in_booted, "\\Illuminate\\Support\\Pluralizer::$uncountable[] = 'post';"),
         (
             in_module,
             "Event::listen('eloquent.retrieved: *', fn ($name, $it) => $it[0]->setHidden(['secret']));",
