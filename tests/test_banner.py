@@ -1,4 +1,4 @@
-"""What `bridge serve` tells at its start, before the line that it listens."""
+"""What `bridge serve` tells at its start."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from bridge import __version__
-from tests.dashboard.serving import serving
+from tests.dashboard.serving import serving, until
 
 
 def told(log: Path) -> list[str]:
-    """The lines up to the one on standard output, without their time."""
-    before, found, _ = log.read_text().partition("\nlistening on ")
-    assert found
-    lines = [line.split(" ", 2)[2] for line in before.splitlines()]
-    return [line for line in lines if "are left in the queue" not in line]  # it may come at any time
+    """The lines of the start, without their time; a thread writes them, so they may come a moment later."""
+    until("the start is told to its end", lambda: re.search(r" info (the )?dashboard ", log.read_text()))
+    lines = [line for line in log.read_text().splitlines() if not line.startswith("listening on ")]
+    said = [line.split(" ", 2)[2] for line in lines]
+    return [line for line in said if "are left in the queue" not in line]  # it may come at any time
 
 
 def test_the_start_names_app_files_queue_apps_php_and_dashboard(tmp_path: Path) -> None:
@@ -57,4 +57,4 @@ def test_what_is_likely_to_be_a_mistake_is_a_warning(
     tmp_path: Path, settings: dict[str, str], line: str
 ) -> None:
     with serving(tmp_path, **settings) as served:
-        assert [one for one in told(served.log) if re.match(line, one)], told(served.log)
+        until("it is told", lambda: [one for one in told(served.log) if re.match(line, one)])
