@@ -25,11 +25,13 @@ from bridge.laravel.app_report import AppReport, told_by_php
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcasting import Call, Connections
 from bridge.laravel.cache import FileStore, cache_store
+from bridge.laravel.classes.carbon import constants as carbon_constants
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.database import QUEUE_TIMEOUT, engine, redis_client
 from bridge.laravel.encryption import Encrypter, master_key, seal
+from bridge.laravel.framework import MODEL_CONSTANTS
 from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.records import Records
 from bridge.laravel.options import Unknown
@@ -141,7 +143,7 @@ def known_to(laravel: LaravelApp) -> Known:
     functions, natives = surrounding(laravel.config, laravel.timezone.key)
     return Known(
         functions={**FUNCTIONS, **functions},
-        constants=CONSTANTS,
+        constants={**CONSTANTS, **carbon_constants(), **MODEL_CONSTANTS},
         natives=natives,
         records=Records(partial(_database, laravel)),
         connection=_known_text(laravel, "database.default"),

@@ -81,6 +81,7 @@ _MODEL = (
     _Property(name="usesUniqueIds", default=False),
 )  # fmt: skip
 
+MODEL = "Illuminate\\Database\\Eloquent\\Model"
 _HTTP = "Illuminate\\Http\\"
 _ELOQUENT = "Illuminate\\Database\\Eloquent\\"
 
@@ -307,9 +308,14 @@ for _name, _parent in EXCEPTIONS.items():
         ),
     )
 
+# Constants of those classes, as `Class::NAME`.
+MODEL_CONSTANTS: dict[str, Value] = {
+    f"{MODEL}::CREATED_AT": b"created_at",
+    f"{MODEL}::UPDATED_AT": b"updated_at",
+}
+
 # Traits whose serialization the resolver knows: it restores models as they do.
 SERIALIZES_MODELS = "Illuminate\\Queue\\SerializesModels"
-MODEL = "Illuminate\\Database\\Eloquent\\Model"
 
 
 # Methods of these traits, in lower case: read as a property of a model, one gives a relation or is an error.

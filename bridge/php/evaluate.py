@@ -99,7 +99,9 @@ class World(Protocol):
         ...
 
     @property
-    def constants(self) -> Mapping[str, Value]: ...
+    def constants(self) -> Mapping[str, Value]:
+        """By name; those of classes whose source is not at hand as `Class::NAME`."""
+        ...
 
     @property
     def php_version(self) -> tuple[int, int] | None:
@@ -230,19 +232,19 @@ class Evaluator:
 
     def class_constant(self, class_name: str, name: str, *, visible: bool = False) -> Value:
         """`Class::NAME` or `Enum::Case`; `visible`: only if the running code may reach it."""
-        native = self.world.native(class_name)
-        known: Mapping[str, Value] = getattr(native, "constants", {})
+        known = self.world.constants.get(f"{class_name}::{name}", REQUIRED)
+        if known is not REQUIRED:
+            return known  # type: ignore[return-value]
         if self.classes.find(class_name) is None:
-            if name in known:
-                return known[name]
             self.refuse(f"the constant {class_name}::{name}")
         if name in self.classes.require(class_name).cases:
             return EnumCase(class_name, name)
         found = self.classes.constant(class_name, name)
         if found is None:
-            if name in known:
-                return known[name]
-            if native is not None or not self.is_complete(class_name):
+            for ancestor in self.classes.chain(class_name)[1:]:
+                if f"{ancestor.name}::{name}" in self.world.constants:
+                    return self.world.constants[f"{ancestor.name}::{name}"]
+            if not self.is_plain(class_name):
                 self.refuse(f"the constant {class_name}::{name}")
             raise Thrown("Error", f"Undefined constant {class_name}::{name}")
         expression, owner = found

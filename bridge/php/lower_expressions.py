@@ -88,27 +88,54 @@ def _escape(raw: bytes) -> bytes:
 def _double_quoted(self: Lower, tree: Tree) -> n.Expression:
     if (tree.text or b"")[:1] != b'"':
         self.refuse(tree, "a string with a prefix")
+    # blanks between two parts may be no node of their own
+    return _text(self, tree, tree.children[1:-1], tree.start_byte + 1, tree.end_byte - 1)
+
+
+def _text(
+    self: Lower, tree: Tree, children: list[Tree], start: int, end: int, indent: bytes | None = None
+) -> n.Expression:
+    """Text with escapes and variables from `start` to `end`. `indent`: that of a heredoc, taken off each
+    line; None between quotes."""
     parts: list[n.Expression] = []
     text = b""
-    cursor = tree.start_byte + 1  # blanks between two parts may be no node of their own
+    cursor = start
     source = tree.text or b""
+    fresh = True  # at the start of a line
 
-    def between(start: int, end: int) -> bytes:
-        return source[start - tree.start_byte : end - tree.start_byte]
+    def raw(since: int, until: int) -> bytes:
+        nonlocal fresh
+        piece = source[since - tree.start_byte : until - tree.start_byte]
+        if not indent or not piece:
+            fresh = fresh and not piece
+            return piece
+        lines = piece.split(b"\n")
+        for at, line in enumerate(lines):
+            if at == 0 and not fresh:
+                continue
+            if line.startswith(indent):
+                lines[at] = line[len(indent) :]
+            elif line or (at == len(lines) - 1 and until < end):
+                self.refuse(tree, "a heredoc with lines that begin like this")
+        fresh = False
+        return b"\n".join(lines)
 
-    for child in tree.children[1:-1]:
+    for child in children:
         if child.type in ("{", "}"):
             cursor = child.end_byte
             continue
-        text += between(cursor, child.start_byte)
+        text += raw(cursor, child.start_byte)
         cursor = child.end_byte
         if child.type in ("string_content", "string_value"):
-            text += child.text or b""
+            text += raw(child.start_byte, child.end_byte)
         elif child.type == "escape_sequence":
-            text += _escape(child.text or b"")
+            escape = child.text or b""
+            text += escape if indent is not None and escape == b'\\"' else _escape(escape)
+            fresh = False
         elif child.type == "comment":
             self.refuse(child, "a comment inside a string")
         else:
+            fresh = False
             if text:
                 parts.append(n.Literal(line=line_of(child), value=text))
                 text = b""
@@ -119,12 +146,33 @@ def _double_quoted(self: Lower, tree: Tree) -> n.Expression:
                 parts.append(n.Variable(line=line_of(child), name=text_of(name[0])))
             else:
                 parts.append(_interpolation(self, child))
-    text += between(cursor, tree.end_byte - 1)
+    text += raw(cursor, end)
     if text or not parts:
         parts.append(n.Literal(line=line_of(tree), value=text))
     if len(parts) == 1 and isinstance(parts[0], n.Literal):
         return parts[0]
     return n.Interpolated(line=line_of(tree), parts=tuple(parts))
+
+
+def _heredoc(self: Lower, tree: Tree) -> n.Expression:
+    """`<<<NAME` and `<<<'NAME'`: the lines between, without the indentation of the last one."""
+    source = tree.text or b""
+    last = source.rfind(b"\n")
+    indent = source[last + 1 :][: len(source[last + 1 :]) - len(source[last + 1 :].lstrip(b" \t"))]
+    first = source.find(b"\n")
+    if b"\r" in source or first < 0:
+        self.refuse(tree, "a heredoc with such line ends")
+    start, end = tree.start_byte + first + 1, tree.start_byte + last
+    if end < start:  # no line at all
+        return n.Literal(line=line_of(tree), value=b"")
+    body = tree.child_by_field_name("value")
+    if tree.type == "nowdoc":
+        lines = source[first + 1 : last].split(b"\n")
+        if any(line.strip(b" \t") and not line.startswith(indent) for line in lines):
+            self.refuse(tree, "a nowdoc with lines that begin like this")
+        plain = b"\n".join(line[len(indent) :] for line in lines)
+        return n.Literal(line=line_of(tree), value=plain)
+    return _text(self, tree, body.children if body is not None else [], start, end, indent)
 
 
 def _interpolation(self: Lower, tree: Tree) -> n.Expression:
@@ -525,6 +573,8 @@ EXPRESSIONS: dict[str, Lowering] = {
     "null": _null,
     "string": _single_quoted,
     "encapsed_string": _double_quoted,
+    "heredoc": _heredoc,
+    "nowdoc": _heredoc,
     "variable_name": _variable,
     "name": _name,
     "qualified_name": _name,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -440,8 +440,7 @@ class Walk(ABC):
         if not name or not isinstance(node.name, str) or node.name == "class":
             self._walk(node.name)
             return None
-        constants: Mapping[str, object] = getattr(self._native(name), "constants", {})
-        if node.name in constants:
+        if f"{name}::{node.name}" in self._world.constants:
             return None
         found = self._find(name)
         if found is None:

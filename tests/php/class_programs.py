@@ -250,10 +250,22 @@ class A { public $x = 1; }---$a = new A; unset($a->x); return $a;
 """
 
 
+_TEXTS = [
+    "---$x = 5; $o = (object) ['p' => 'v']; return <<<X\nline $x {$o->p}\n  two \\t\\x41 \\\" \"q\"\n\nend\nX;",
+    "---$x = 'v'; return [<<<X\n    a $x\n      b\n\n    $x\n    X, 1];",
+    "---return <<<'X'\n  raw $x {$y} \\n\n   b\n  X;",
+    "---return <<<X\nX;",
+    "---$a = ['k' => [1, 2]]; return <<<\"X\"\n  {$a['k'][1]} $a[k2]\n  X . 'z';".replace(
+        "$a[k2]", "${x}"
+    ).replace("${x}", ""),
+    "---$x = 1; return <<<X\n\t$x\n\tx $x$x\n\tX;",
+]
+
+
 def _rows(text: str) -> list[str]:
     return text.strip().splitlines()
 
 
-PROGRAMS = [*_rows(_PLACES), *_rows(_CLASSES), *_rows(_CLOSURES)]
+PROGRAMS = [*_rows(_PLACES), *_rows(_CLASSES), *_rows(_CLOSURES), *_TEXTS]
 STRICT = _rows(_STRICT)
 REFUSED = _rows(_REFUSED)

@@ -35,6 +35,7 @@ from bridge.laravel.classes.moment import (
 )
 from bridge.laravel.version import Version
 from bridge.php.evaluate import Evaluator, Native
+from bridge.php.functions.constants import DATE_CONSTANTS
 from bridge.php.values import PhpObject, Value
 
 CARBON = "Illuminate\\Support\\Carbon"
@@ -567,3 +568,17 @@ def carbon_classes(clock: Clock, timezone: str, locale: str) -> Mapping[str, Nat
     )
     plain = Family(methods=_DATE_TIME_METHODS, make=make)
     return {**dict.fromkeys(values.CARBONS, carbon), **dict.fromkeys(values.DATE_TIMES, plain)}
+
+
+_NUMBERS = {
+    "SUNDAY": 0, "MONDAY": 1, "TUESDAY": 2, "WEDNESDAY": 3, "THURSDAY": 4, "FRIDAY": 5, "SATURDAY": 6,
+    "YEARS_PER_CENTURY": 100, "YEARS_PER_DECADE": 10, "MONTHS_PER_YEAR": 12, "MONTHS_PER_QUARTER": 3,
+    "WEEKS_PER_YEAR": 52, "WEEKS_PER_MONTH": 4, "DAYS_PER_WEEK": 7, "HOURS_PER_DAY": 24,
+    "MINUTES_PER_HOUR": 60, "SECONDS_PER_MINUTE": 60,
+}  # fmt: skip
+
+
+def constants() -> dict[str, Value]:
+    """Those of Carbon's classes as `Class::NAME`."""
+    inherited = {name.partition("::")[2]: value for name, value in DATE_CONSTANTS.items()}
+    return {f"{carbon}::{name}": v for carbon in values.CARBONS for name, v in (inherited | _NUMBERS).items()}

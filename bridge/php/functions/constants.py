@@ -1,4 +1,7 @@
-"""PHP's constants that are the same in every release; its version and its platform are not known."""
+"""PHP's constants that are the same in every release; its version and its platform are not known.
+
+Those of PHP's own classes stand here too, as `Class::NAME`.
+"""
 
 from __future__ import annotations
 
@@ -87,3 +90,25 @@ CONSTANTS: dict[str, Value] = {
     "JSON_THROW_ON_ERROR": 4194304,
     "JSON_ERROR_NONE": 0,
 }
+
+_DATE_FORMATS = {
+    "ATOM": b"Y-m-d\\TH:i:sP",
+    "COOKIE": b"l, d-M-Y H:i:s T",
+    "RFC822": b"D, d M y H:i:s O",
+    "RFC850": b"l, d-M-y H:i:s T",
+    "RFC1036": b"D, d M y H:i:s O",
+    "RFC1123": b"D, d M Y H:i:s O",
+    "RFC7231": b"D, d M Y H:i:s \\G\\M\\T",
+    "RFC2822": b"D, d M Y H:i:s O",
+    "ISO8601": b"Y-m-d\\TH:i:sO",
+    "RFC3339": b"Y-m-d\\TH:i:sP",
+    "RFC3339_EXTENDED": b"Y-m-d\\TH:i:s.vP",
+    "RSS": b"D, d M Y H:i:s O",
+    "W3C": b"Y-m-d\\TH:i:sP",
+}
+DATE_CONSTANTS: dict[str, Value] = {
+    f"{name}::{constant}": value
+    for name in ("DateTimeInterface", "DateTime", "DateTimeImmutable")
+    for constant, value in _DATE_FORMATS.items()
+}
+CONSTANTS |= DATE_CONSTANTS | {f"DATE_{constant}": value for constant, value in _DATE_FORMATS.items()}

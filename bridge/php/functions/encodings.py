@@ -118,13 +118,21 @@ def _check_html(php: Evaluator, flags: int, encoding: bytes | None) -> None:
         php.refuse("these flags or this encoding of HTML")
 
 
+def _html_flags(php: Evaluator, given: int | None, quotes: bool) -> int:
+    """The flags; their default spares single quotes before PHP 8.1."""
+    if given is not None:
+        return given
+    return _ENT_COMPAT if quotes and php.before(8, 1) else _DEFAULT_FLAGS
+
+
 def _htmlspecialchars(
     php: Evaluator,
     string: bytes,
-    flags: int = _DEFAULT_FLAGS,
+    flags: int | None = None,
     encoding: bytes | None = None,
     double_encode: bool = True,
 ) -> bytes:
+    flags = _html_flags(php, flags, b"'" in string)
     _check_html(php, flags, encoding)
     try:
         string.decode()
@@ -141,7 +149,8 @@ def _htmlspecialchars(
     return text
 
 
-def _htmlspecialchars_decode(php: Evaluator, string: bytes, flags: int = _DEFAULT_FLAGS) -> bytes:
+def _htmlspecialchars_decode(php: Evaluator, string: bytes, flags: int | None = None) -> bytes:
+    flags = _html_flags(php, flags, b"&#0" in string or b"&#3" in string)
     _check_html(php, flags, None)
     known = {b"&amp;": b"&", b"&lt;": b"<", b"&gt;": b">"}
     if flags & _ENT_COMPAT:

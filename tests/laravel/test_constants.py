@@ -1,0 +1,27 @@
+"""Constants of Laravel's and Carbon's classes, which app code uses by name, held against the real classes."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.laravel.classes.carbon import constants
+from bridge.laravel.framework import MODEL_CONSTANTS
+from tests.laravel.evaluation import laravel, really
+from tests.laravel.php import Php
+
+CONSTANTS = {**constants(), **MODEL_CONSTANTS}
+
+
+@pytest.fixture(scope="module")
+def peer():  # type: ignore[no-untyped-def]
+    with laravel() as running:
+        yield running
+
+
+def test_they_are_the_real_ones(peer: Php) -> None:
+    names = "', '".join(name.replace("\\", "\\\\") for name in CONSTANTS)
+    code = f"return array_map('constant', ['{names}']);"
+    held = [*CONSTANTS.values()]
+    outcome = really(peer, code)
+    assert outcome.kind == "value"
+    assert [item[1] for _, item in outcome.content[1]] == held  # type: ignore[index]
