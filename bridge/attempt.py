@@ -25,8 +25,9 @@ class Attempt:
     """`queues.worker.Attempt`: resolves a batch of jobs and publishes all their broadcasts at once.
 
     `resolve` gives for each document a call that resolves it, made before the next one is taken. What is
-    ready goes out earlier where the next job may take long (`flush`). It never raises: what one job meets is
-    that job's result, so that no other is attempted, or published, a second time. For one thread.
+    ready goes out earlier where the next job may take long (`flush`); `after` is called once all of a batch
+    is out. It never raises: what one job meets is that job's result, so that no other is attempted, or
+    published, a second time. For one thread.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class Attempt:
         destinations: Mapping[str, Destination],
         publish: Callable[[Sequence[Broadcast]], object],
         tell: Tell = say_nothing,
+        after: Callable[[], object] = lambda: None,
     ) -> None:
         self._resolve = resolve
+        self._after = after
         self._tell = tell
         self._destinations = destinations
         self._publish = publish
@@ -63,6 +66,7 @@ class Attempt:
             self._results += [_after(fault) for _ in jobs[len(self._results) :]]
         self.job = None
         self.flush()
+        self._after()
         if len(jobs) > 1:  # one that alone is too much for the memory fails
             self._results = [_NO_ROOM if _lacks_memory(result) else result for result in self._results]
         return self._results

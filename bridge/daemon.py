@@ -37,11 +37,16 @@ from bridge.queues.failed import FailedJobs
 from bridge.queues.queue import Job
 from bridge.queues.steps import Tell, say_nothing
 from bridge.queues.worker import Result, Worker
+from bridge.resolvers.checks import Check, Checks
 from bridge.resolvers.helper import HelperRung
+from bridge.resolvers.ladder import Ladder
+from bridge.resolvers.trust import Disagreement
 from bridge.rooms import (
     agreement,
+    build_checks,
     build_ladder,
     destinations,
+    earned_trust,
     event_mappings,
     php_rung,
     unique_locks,
@@ -68,7 +73,7 @@ class Deployed:
     between two batches.
 
     `reread` gives the settings as they are now; None: what was read at the start counts for ever.
-    `restarted` is called at each `queue:restart`.
+    `restarted` is called at each `queue:restart`, `on_disagree` as `Trust` says.
     """
 
     def __init__(
@@ -80,8 +85,10 @@ class Deployed:
         reread: Callable[[], Settings] | None,
         tell: Tell = say_nothing,
         restarted: Callable[[], object] = lambda: None,
+        on_disagree: Callable[[Disagreement], object] = lambda found: None,
     ) -> None:
         self._restarted = restarted
+        self._on_disagree = on_disagree
         self.known_paused: Collection[str] | None = None  # before the first look
         self._publish = publish
         self._tell = tell
@@ -133,6 +140,7 @@ class Deployed:
         self._signals.close()
         self._locks.close()
         self._ladder.close()
+        self._end_checks(self._ladder, self._checks)
 
     def _use(self, settings: Settings) -> None:
         """All of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
@@ -143,19 +151,43 @@ class Deployed:
             backoff = ",".join(map(str, settings.backoff or BROADCAST_BACKOFF))
             tries = PHP_TRIES if settings.tries is None else settings.tries
             php = Unhurried(self._php, lambda: attempt, tries=tries, backoff=backoff)
-        report = None if self._php is None else self._php.report
-        ladder = build_ladder(settings.laravel, event_mappings(settings), php=php, report=report, locks=locks)
-        attempt = Attempt(ladder.batch, to, self._publish, self._tell)
+        held: list[Check] = []
+        ladder = build_ladder(
+            settings.laravel,
+            event_mappings(settings),
+            php=php,
+            report=None if self._php is None else self._php.report,
+            locks=locks,
+            trust=earned_trust(settings, self._php, self._on_disagree),
+            check=lambda *check: held.append(check),
+        )
+        checks = None
+        if ladder.trust is not None and self._php is not None:
+            checks = build_checks(settings, self._php, ladder.trust)
+            checks.start()
+
+        def after() -> None:
+            if held and checks is not None:
+                checks.add(held)
+                held.clear()
+
+        attempt = Attempt(ladder.batch, to, self._publish, self._tell, after)
         self._attempt = attempt
-        self._ladder, self._locks = ladder, locks
+        self._ladder, self._locks, self._checks = ladder, locks, checks
         if self._php is not None:
             self._php.agree(agreement(settings.laravel))
+
+    def _end_checks(self, ladder: Ladder, checks: Checks | None) -> None:
+        if checks is not None:
+            checks.close()
+        if ladder.trust is not None:
+            ladder.trust.save()
 
     def _renew(self) -> None:
         self._restarted()
         if self._reread is None:
             return
-        locks, ladder = self._locks, self._ladder
+        locks, ladder, checks = self._locks, self._ladder, self._checks
         try:
             self._use(self._reread())
         except BridgeError as problem:
@@ -165,6 +197,7 @@ class Deployed:
             return
         locks.close()
         ladder.close()
+        self._end_checks(ladder, checks)
         if self._php is not None:
             self._php.recycle()
         log.info("source and configuration are read anew", extra={"action": "restart_signal"})
@@ -216,6 +249,7 @@ class Daemon:
                 reread=self.reread,
                 tell=instruments.step,
                 restarted=others.recycle,
+                on_disagree=instruments.disagreed,
             )
             worker = Worker(
                 queue,

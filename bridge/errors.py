@@ -54,7 +54,13 @@ class Released(ServiceUnavailable):
 
 
 class NotTried(ServiceUnavailable):
-    """No descriptor is free, a source file is away for a moment, …: the job waits, whatever its tries say."""
+    """No descriptor is free, a source file is away for a moment, …: the job waits, whatever its tries say.
+
+    `pause`: seconds until it is worth another try."""
+
+    def __init__(self, message: str, pause: float = 1.0) -> None:
+        super().__init__(message)
+        self.pause = pause
 
     @classmethod
     def because_of(cls, error: OSError) -> NotTried:

@@ -33,6 +33,7 @@ from bridge.pusher.happenings import Happening
 from bridge.queues.queue import Queue
 from bridge.queues.steps import JobRun, JobStep
 from bridge.queues.worker import Worker
+from bridge.resolvers.trust import Disagreement
 from bridge.rooms import build_statistics
 from bridge.secret import Secret
 from bridge.server.node import Node
@@ -98,6 +99,11 @@ class Instruments:
         """An attempt of a job that is no broadcast. The lanes count these themselves."""
         self._journal.ran(run)
         self._summary_of_log.ran(run)
+
+    def disagreed(self, found: Disagreement) -> None:
+        """From the worker's thread, or that of its checks."""
+        self._journal.disagreed(found)
+        self._tally.disagreements += 1
 
     def routes(self, watched: Watched) -> Sequence[BaseRoute]:
         """What is served besides the node's own: the dashboard and `/metrics`."""

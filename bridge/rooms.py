@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -14,6 +17,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from bridge import __version__
 from bridge.broadcast import Broadcast
 from bridge.errors import (
     ConfigurationError,
@@ -35,7 +39,7 @@ from bridge.laravel.framework import MODEL_CONSTANTS
 from bridge.laravel.helpers import laravel_classes, laravel_functions
 from bridge.laravel.models.records import Records
 from bridge.laravel.options import Unknown
-from bridge.laravel.payload import Decrypt
+from bridge.laravel.payload import Decrypt, Payload
 from bridge.laravel.source import AppSource
 from bridge.laravel.unique import UniqueLocks
 from bridge.laravel.version import NEWEST, Version, parse_version
@@ -59,15 +63,18 @@ from bridge.queues.retry import Refresh
 from bridge.queues.steps import TellRun
 from bridge.resident.agreement import Agreement
 from bridge.resident.resident import Resident
+from bridge.resolvers.checks import Checks
 from bridge.resolvers.framework import FrameworkRung
 from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.ladder import RUNGS, Ladder
 from bridge.resolvers.mapping import EventMapping, MappingRung
 from bridge.resolvers.native import NativeRung
-from bridge.resolvers.resolution import Rung
+from bridge.resolvers.resolution import Resolution, Rung
 from bridge.resolvers.retry_until import refreshed
 from bridge.resolvers.shortcut import Shortcut
 from bridge.resolvers.survey import Finding, survey
+from bridge.resolvers.trust import Disagreement, Record, Trust
+from bridge.resolvers.trust_file import TrustFile
 from bridge.resolvers.world import AppWorld, Known, Worlds
 from bridge.settings import AppSettings, Settings
 
@@ -87,11 +94,14 @@ def build_ladder(
     php: Rung | None = None,
     report: AskReport | None = None,
     locks: UniqueLocks | None = None,
+    trust: MakeTrust | None = None,
+    check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None,
 ) -> Ladder:
     """The ladder for the app; nothing is connected, evaluated or started yet.
 
     `php` stays the caller's; the ladder's own connections end with its `close`. `report`: how the booted app
-    says that it is set up, `HelperRung.report`; not asked where `only` leaves out `php`.
+    says that it is set up, `HelperRung.report`; not asked where `only` leaves out `php`. `trust`: see
+    `earned_trust`; without it native evaluation stands on its own proof. `check` gets what is to be checked.
     """
     connections = broadcast_connections(laravel)
     locks = locks or unique_locks(laravel)
@@ -112,6 +122,8 @@ def build_ladder(
         only=only,
         prepare=worlds.prepare,
         shortcut=partial(Shortcut, world_of=worlds.of, connections=connections),
+        trust=None if trust is None else trust(source, lambda: worlds.generation),
+        check=check,
         on_close=known.records.close,
     )
 
@@ -130,6 +142,88 @@ def app_report(laravel: LaravelApp, ask: AskReport | None) -> Callable[[bool], A
         return known[1]
 
     return report
+
+
+MakeTrust = Callable[[AppSource, Callable[[], int]], Trust]
+
+
+def earned_trust(
+    settings: Settings,
+    php: HelperRung | None,
+    on_disagree: Callable[[Disagreement], object] = lambda found: None,
+) -> MakeTrust | None:
+    """What native evaluation has to earn beside `php`; None where it stands on its own proof.
+
+    Gets the app's source, and a number that changes with it."""
+    if php is None or settings.native_trust != "earned" or shutil.which(settings.php_binary) is None:
+        return None
+
+    def make(source: AppSource, generation: Callable[[], int]) -> Trust:
+        return Trust(
+            trust_file(settings),
+            partial(trust_basis, settings, source),
+            generation,
+            jobs=settings.native_trust_jobs,
+            php_is_down=lambda: php.down,
+            on_disagree=on_disagree,
+        )
+
+    return make
+
+
+def build_checks(settings: Settings, php: HelperRung, trust: Trust) -> Checks:
+    """What has gone out natively, checked beside; the thread is not started yet."""
+    native, real = (
+        build_ladder(settings.laravel, event_mappings(settings), only=only, php=php)
+        for only in (RUNGS[:-1], RUNGS[-1:])
+    )
+
+    def is_idle() -> bool:
+        counts = php.processes()
+        return php.down is None and counts["busy"] < counts["most"]
+
+    return Checks(native, real, trust, is_idle)
+
+
+def trust_file(settings: Settings) -> TrustFile:
+    """Where it outlives a restart: `state_path`, the service's own folder, or that of the app."""
+    app = settings.laravel.path
+    folder = settings.state_path or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if not folder:
+        return TrustFile(app / "storage/framework/bridge-native-trust.json")
+    digest = hashlib.sha256(os.fsencode(app)).hexdigest()[:8]  # of several apps
+    return TrustFile(Path(folder) / f"native-trust-{digest}.json")
+
+
+_BASIS_FILES = (
+    ".env", "bootstrap/app.php", "bootstrap/providers.php", "bootstrap/cache/config.php",
+    "bootstrap/cache/packages.php", "bootstrap/cache/services.php", "composer.json", "composer.lock",
+    "vendor/composer/installed.json",
+)  # fmt: skip
+_ENV_NAME = re.compile(rb"""\benv\(\s*['"](\w+)""")
+
+
+def trust_basis(settings: Settings, source: AppSource) -> str:
+    """The hash of all that native answers are made of. Raises OSError where a file cannot be read."""
+    laravel = settings.laravel
+    digest = hashlib.sha256(f"{__version__} {laravel.version} {settings.native_trust_jobs}".encode())
+    php = shutil.which(settings.php_binary)
+    if php is not None:
+        found = os.stat(php)  # of what a link leads to
+        digest.update(f"{os.path.realpath(php)} {found.st_size} {found.st_mtime_ns}".encode())
+    configs = sorted(str(file.relative_to(laravel.path)) for file in laravel.path.glob("config/**/*.php"))
+    names: set[bytes] = set()
+    for relative in dict.fromkeys([*_BASIS_FILES, *configs, *source.files()]):
+        try:
+            text = (laravel.path / relative).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        digest.update(b"\0".join((b"", relative.encode("utf-8", "replace"), hashlib.sha256(text).digest())))
+        if relative in configs:
+            names.update(_ENV_NAME.findall(text))
+    for name in sorted(names):
+        digest.update(name + b"=" + (laravel.env.get(name.decode()) or "").encode("utf-8", "replace"))
+    return digest.hexdigest()
 
 
 def known_to(laravel: LaravelApp) -> Known:

@@ -34,6 +34,7 @@ from bridge.pusher.happenings import (
     Vacated,
 )
 from bridge.queues.steps import JobRun, JobStep
+from bridge.resolvers.trust import Disagreement
 
 SHOWN = 2_000  # characters of an event's data
 
@@ -169,6 +170,16 @@ def _run(run: JobRun) -> Row:
     }
 
 
+def _disagreement(found: Disagreement) -> Row:
+    return {
+        "kind": "job",
+        "text": "native and PHP differ",
+        "tone": "bad",
+        "event": found.class_name,
+        "why": f"{', '.join(found.paths)}: the class is PHP's until the next deploy",
+    }
+
+
 _ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
     Connected: _of("connection", "connected"),
     Disconnected: _of("connection", "disconnected"),
@@ -189,4 +200,5 @@ _ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
     ApiCalled: _called,
     JobStep: _step,
     JobRun: _run,
+    Disagreement: _disagreement,
 }

@@ -20,6 +20,7 @@ from bridge.pusher.happenings import (
     SubscriptionRefused,
 )
 from bridge.queues.steps import JobRun, JobStep
+from bridge.resolvers.trust import Disagreement
 
 KEPT = 1_000  # entries of each ring
 
@@ -34,7 +35,7 @@ class Entry(NamedTuple):
 
     number: int
     at: float
-    what: Happening | JobStep | JobRun
+    what: Happening | JobStep | JobRun | Disagreement
 
 
 class Journal:
@@ -62,15 +63,20 @@ class Journal:
     def ran(self, run: JobRun) -> None:
         self._keep(run)
 
-    def _keep(self, what: Happening | JobStep | JobRun) -> None:
+    def disagreed(self, found: Disagreement) -> None:
+        self._keep(found)
+
+    def _keep(self, what: Happening | JobStep | JobRun | Disagreement) -> None:
         self._ring(what).append(Entry(next(self._numbers), self._clock(), what))
 
-    def _ring(self, what: Happening | JobStep | JobRun) -> deque[Entry]:
+    def _ring(self, what: Happening | JobStep | JobRun | Disagreement) -> deque[Entry]:
         match what:
             case JobStep():
                 return self._rare if what.step in RARE_STEPS else self._jobs
             case JobRun():
                 return self._rare if what.ended in RARE_STEPS else self._jobs
+            case Disagreement():
+                return self._rare
             case Published():
                 return self._jobs
         return self._refusals if is_refusal(what) else self._clients
@@ -96,7 +102,7 @@ class Journal:
         return [entry for entry in self.since(0) if getattr(entry.what, "job", "") == job]
 
 
-def is_refusal(what: Happening | JobStep | JobRun) -> bool:
+def is_refusal(what: Happening | JobStep | JobRun | Disagreement) -> bool:
     """Whether something was refused to a client or a caller."""
     if type(what) is ApiCalled:
         return what.status >= 400

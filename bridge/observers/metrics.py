@@ -127,6 +127,11 @@ class TallyCollector(Collector):
         )
         for error, count in list(tally.errors.items()):
             errors.add_metric([error], count)
+        disagreements = CounterMetricFamily(
+            "bridge_native_disagreements", "Classes for which native evaluation and PHP were found to differ."
+        )
+        disagreements.add_metric([], tally.disagreements)
+        yield disagreements
         faults = CounterMetricFamily("bridge_store_faults", "Times the queue's store did not answer.")
         faults.add_metric([], self._store_faults())
         yield from (jobs, resolved, errors, faults)

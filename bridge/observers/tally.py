@@ -103,6 +103,7 @@ class Tally:
         self.steps: Counter[str] = Counter()
         self.rungs: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.disagreements = 0  # classes for which native evaluation and PHP differ
         self.waited = Durations(WAIT_BOUNDS)
         self.worked = Durations(WORK_BOUNDS)
         self.resolved: dict[str, Durations] = {}

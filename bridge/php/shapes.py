@@ -9,6 +9,7 @@ class with its own format. Groups are possessive, so that a text that fits nowhe
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,8 +83,11 @@ class _Container:
 class Shape:
     """`texts` and `scalars`: container, key, number of the group from 0; a text's length stands before it.
 
-    Of a scalar also its type and what reads it. Shapes are compared by identity.
+    Of a scalar also its type and what reads it. Shapes are compared by identity; `name` is the same in every
+    process.
     """
+
+    name: str
 
     match: Callable[[bytes], re.Match[bytes] | None]
     containers: tuple[_Container, ...]
@@ -166,7 +170,8 @@ def _learned(data: bytes, value: Value) -> Shape | None:
     match = re.compile(b"".join(learner.pattern)).fullmatch
     if match(data) is None:  # not as PHP writes it, or with references
         return None
-    return Shape(match, tuple(learner.containers), tuple(learner.texts), tuple(learner.scalars))
+    name = hashlib.sha256(b"".join(learner.pattern)).hexdigest()
+    return Shape(name, match, tuple(learner.containers), tuple(learner.texts), tuple(learner.scalars))
 
 
 class _Learner:

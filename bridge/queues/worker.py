@@ -39,7 +39,6 @@ from bridge.queues.steps import Tell, say_nothing, step
 BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
 CRASHES = 3  # reservations without an outcome that are forgiven
-UNTRIED_PAUSE = 1  # seconds, at least, until a job is tried that could not be tried at all
 KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
 LAST_SECONDS = 2.0  # of a stop: for what is left when an attempt was cut short
 
@@ -294,7 +293,7 @@ class Worker:
                 case Retry(error, float() | int() as delay):
                     self._release(job, delay, error)
                 case Retry(NotTried() as error):
-                    self._release(job, max(UNTRIED_PAUSE, self._retries.delay(job)), error, tried=False)
+                    self._release(job, max(error.pause, self._retries.delay(job)), error, tried=False)
                 case Retry(error) if not self._retries.is_last(job, self._clock()):
                     self._release(job, self._retries.delay(job), error)
                 case Failed(error) | Retry(error):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from bridge.errors import (
     BridgeError,
     CheckFailed,
     ConfigurationError,
+    JobError,
     Judged,
     NotTried,
     Refused,
@@ -29,6 +31,7 @@ from bridge.errors import (
 )
 from bridge.laravel.payload import (
     HANDLER,
+    UNIQUE_BROADCAST_EVENT,
     BroadcastEvent,
     Decrypt,
     NotABroadcast,
@@ -40,11 +43,14 @@ from bridge.laravel.payload import (
 from bridge.laravel.version import Version
 from bridge.php.operators import Thrown
 from bridge.php.shapes import Fit, Shape, Shapes
+from bridge.resolvers.comparison import verdict
 from bridge.resolvers.resolution import Answer, Resolution, Rung
 from bridge.resolvers.shortcut import Shortcut
+from bridge.resolvers.trust import Record, Trust, subject
 
 RUNGS = ("mapping", "framework", "native", "php")
 _EVALUATING = ("framework", "native")
+PROOF_PAUSE = 15.0  # seconds that a job waits for PHP to be back
 MAX_SHORTCUTS = 1024  # all are forgotten then
 
 log = logging.getLogger(__name__)
@@ -53,8 +59,9 @@ log = logging.getLogger(__name__)
 class Ladder:
     """`only`: the names of the rungs that may answer; all by default. `prepare`: gets the events that come
     next, to read what they have in common; without any, forgets what was read. `shortcut`: the short
-    way of events like one that the native rung has broadcast, raises Refused for none. `on_close`: what
-    `close` ends.
+    way of events like one that the native rung has broadcast, raises Refused for none. `trust`: what
+    evaluation has to earn beside PHP, None for nothing; `check` gets the answers that are to be checked.
+    `on_close`: what `close` ends.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Ladder:
         only: Collection[str] = RUNGS,
         prepare: Callable[[Sequence[BroadcastEvent]], None] = lambda _: None,
         shortcut: Callable[[BroadcastEvent, Fit], Shortcut] | None = None,
+        trust: Trust | None = None,
+        check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         unknown = [name for name in only if name not in RUNGS]
@@ -84,6 +93,9 @@ class Ladder:
         self._prepare = prepare
         self._shortcut = shortcut
         self._shortcuts: dict[Shape, Shortcut | None] = {}
+        self.trust = self._trust = trust if self._php is not None else None
+        self._check = check
+        self._records: dict[Shape, Record] = {}  # of the answers of shortcuts
         self._elsewhere: set[str] = set()  # classes whose last event was not evaluated: nothing to prepare
         self.close = on_close
 
@@ -139,13 +151,13 @@ class Ladder:
             raise job
         event = job.found
         if isinstance(event, Shortcut):
-            short = self._shortened(event, job.fit)
+            short = self._shortened(event, job)
             if short is not None:
                 return short
             event = self._found(job.payload, job.fit)
         if isinstance(event, Resolution):
             return event
-        resolution = self._climb(event)
+        resolution = self._climb(event, job)
         if job.fit is not None:
             self._learn(event, job.fit, resolution)
         if resolution.by in _EVALUATING:
@@ -154,16 +166,26 @@ class Ladder:
             self._elsewhere.add(event.class_name)
         return resolution
 
-    def _shortened(self, shortcut: Shortcut, fit: Fit | None) -> Resolution | None:
+    def _shortened(self, shortcut: Shortcut, job: _Job) -> Resolution | None:
         """What the short way leads to; None where the general way has to tell."""
-        if fit is None:
+        if job.fit is None:
             return None
         try:
-            return shortcut.resolve(fit.groups)
+            resolution = shortcut.resolve(job.fit.groups)
         except ServiceUnavailable:
             raise
         except Exception:  # the general way meets it too, or does better
             return None
+        if resolution is None or self._trust is None:
+            return resolution
+        record = self._records.get(job.fit.shape)
+        if record is None or not self._trust.is_current() or not record.earned:
+            self._shortcuts.clear()
+            self._records.clear()
+            return None
+        if self._trust.is_due(record):
+            self._check(record, job.payload, resolution)
+        return resolution
 
     def _learn(self, event: BroadcastEvent, fit: Fit, resolution: Resolution) -> None:
         """The next event of this shape takes the short way, if that leads to the same for this one."""
@@ -172,6 +194,8 @@ class Ladder:
             return
         if self._shortcuts.get(fit.shape, self) is None:
             return
+        if self._trust is not None:
+            self._records[fit.shape] = self._trust.record(event, fit.shape, "broadcast")
         if len(self._shortcuts) >= MAX_SHORTCUTS:
             self._shortcuts.clear()
         self._shortcuts[fit.shape] = None
@@ -190,9 +214,12 @@ class Ladder:
             read=self._shapes.unserialize if fit is None else fit.read,
         )
 
-    def _climb(self, event: BroadcastEvent) -> Resolution:
+    def _climb(self, event: BroadcastEvent, job: _Job) -> Resolution:
         """What the first rung says that knows. Raises ServiceUnavailable."""
+        began = time.monotonic()
         resolution = self._without_php(event)
+        if resolution.by in _EVALUATING and self._trust is not None and self._php is not None:
+            return self._trusted(event, job, resolution, began, self._trust, self._php)
         if resolution.outcome != "refused":
             return resolution
         if self._php is None:
@@ -203,12 +230,56 @@ class Ladder:
             return by_php
         return replace(by_php, why="; ".join(filter(None, (resolution.why, by_php.why))))
 
+    def _trusted(
+        self, event: BroadcastEvent, job: _Job, native: Resolution, began: float, trust: Trust, php: Rung
+    ) -> Resolution:
+        """What evaluation says, where it has earned it; else what PHP says, and both are compared."""
+        trust.is_current()
+        # A shape is known from the second reading of its first job on.
+        fit = job.fit or self._shapes.fit(job.payload.command)
+        record = trust.record(event, fit.shape if fit is not None else None, native.outcome)
+        if record.earned:
+            if not trust.is_due(record):
+                return native
+            if (
+                event.command.class_name != UNIQUE_BROADCAST_EVENT
+            ):  # PHP cannot run it beside: see `checks.py`
+                self._check(record, job.payload, native)
+                return native
+        self._ready(())
+        try:
+            by_php = self._asked([php], event)
+        except ServiceUnavailable as problem:
+            self._require_php(event, str(problem))
+            raise
+        if by_php.outcome == "refused":
+            self._require_php(event, by_php.why)
+        found, paths = verdict(native, by_php, lambda: self._evaluated_anew(event), time.monotonic() - began)
+        trust.learn(record, found, paths)
+        return by_php
+
+    def _require_php(self, event: BroadcastEvent, why: str) -> None:
+        """Raises NotTried where PHP is down: what is not proven waits."""
+        if self._trust is not None and self._trust.php_is_down() is not None:
+            message = f"{event.class_name} waits for PHP to prove what native evaluation says: {why}"
+            raise NotTried(message, PROOF_PAUSE)
+
+    def _evaluated_anew(self, event: BroadcastEvent) -> Resolution:
+        """Evaluation leaves its traces in the event's objects, so that they are read anew."""
+        try:
+            return self._without_php(self.event(event.payload))
+        except (JobError, ServiceUnavailable) as problem:
+            return Resolution(outcome="refused", event=event.class_name, why=str(problem))
+
     def _without_php(self, event: BroadcastEvent) -> Resolution:
-        resolution = self._asked(self._rungs, event)
+        rungs = self._rungs
+        if self._trust is not None and self._trust.distrusts(subject(event)):
+            rungs = [rung for rung in rungs if rung.name not in _EVALUATING]
+        resolution = self._asked(rungs, event)
         if event.oldest == event.version or resolution.by is None:
             return resolution
         # Read anew: evaluation leaves its traces in the event's objects.
-        older = self._asked(self._rungs, replace(self.event(event.payload), version=event.oldest))
+        older = self._asked(rungs, replace(self.event(event.payload), version=event.oldest))
         if (older.outcome, older.broadcasts) == (resolution.outcome, resolution.broadcasts):
             return resolution
         why = (

@@ -216,6 +216,7 @@ class Worlds:
         self._told: set[str] = set()
         self._looked_at = clock()
         self._worlds: dict[Version, AppWorld] = {}
+        self.generation = 0  # another number once the source has changed
 
     def of(self, version: Version) -> AppWorld:
         now = self._clock()
@@ -226,6 +227,7 @@ class Worlds:
         report = self._ask(changed)
         if changed or (report is not self._report and report != self._report):
             self._worlds.clear()
+            self.generation += 1
         self._report = report
         if version not in self._worlds:
             world = AppWorld(self._source, version, self._known, report)

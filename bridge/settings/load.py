@@ -95,6 +95,9 @@ class Settings:
     stall_timeout: float
     php_binary: str
     php_processes: int
+    native_trust: str
+    native_trust_jobs: int
+    state_path: str | None
     force: bool
     shadow: bool
     shadow_to: str | None

@@ -105,6 +105,12 @@ def _log_format(value: object) -> str:
     raise Wrong("text or json")
 
 
+def _trust(value: object) -> str:
+    if isinstance(value, str) and value.strip().lower() in ("earned", "proven"):
+        return value.strip().lower()
+    raise Wrong("earned or proven")
+
+
 def _secret(value: object) -> Secret:
     return Secret(text(value))
 
@@ -242,6 +248,13 @@ SETTINGS: tuple[Setting, ...] = (
             "PHP's command line program, for events that only the app itself can tell;"
             " empty in `bridge.toml`: never."),
     Setting("php_processes", COUNT, 1, "PHP processes at most; none is started before it is needed."),
+    Setting("native_trust", _trust, "earned",
+            "Whether native evaluation first has to agree with PHP (`earned`), or stands on its own proof"
+            " (`proven`), as it does without PHP.", renewed=True),
+    Setting("native_trust_jobs", COUNT, 5, "Jobs of one class and form that both resolve until it is earned.",
+            renewed=True),
+    Setting("state_path", text, None, "Folder in which what is earned outlives a restart.",
+            default_text="`STATE_DIRECTORY`, or the app's `storage/framework`"),
     Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
     Setting("shadow", switch, False, "Whether it only compares, beside the present worker and server."),
     Setting("shadow_to", _address, None, "The present server, which gets what Laravel posts in shadow."),
