@@ -73,8 +73,8 @@ from bridge.resolvers.resolution import Resolution, Rung
 from bridge.resolvers.retry_until import refreshed
 from bridge.resolvers.shortcut import Shortcut
 from bridge.resolvers.survey import Finding, survey
-from bridge.resolvers.trust import Disagreement, Record, Trust
-from bridge.resolvers.trust_file import TrustFile
+from bridge.resolvers.trust import ClassTrust, Disagreement, Record, Trust, by_class
+from bridge.resolvers.trust_file import TrustFile, TrustReader
 from bridge.resolvers.world import AppWorld, Known, Worlds
 from bridge.settings import AppSettings, Settings
 
@@ -151,16 +151,18 @@ def earned_trust(
     settings: Settings,
     php: HelperRung | None,
     on_disagree: Callable[[Disagreement], object] = lambda found: None,
+    *,
+    keeps: bool = True,
 ) -> MakeTrust | None:
     """What native evaluation has to earn beside `php`; None where it stands on its own proof.
 
-    Gets the app's source, and a number that changes with it."""
-    if php is None or settings.native_trust != "earned" or shutil.which(settings.php_binary) is None:
+    Gets the app's source, and a number that changes with it. `keeps`: what is earned here outlives us."""
+    if php is None or not _is_to_be_earned(settings):
         return None
 
     def make(source: AppSource, generation: Callable[[], int]) -> Trust:
         return Trust(
-            trust_file(settings),
+            trust_file(settings) if keeps else TrustReader(trust_file(settings)),
             partial(trust_basis, settings, source),
             generation,
             jobs=settings.native_trust_jobs,
@@ -169,6 +171,24 @@ def earned_trust(
         )
 
     return make
+
+
+def _is_to_be_earned(settings: Settings) -> bool:
+    php = bool(settings.php_binary) and shutil.which(settings.php_binary) is not None
+    return (
+        php and settings.native_trust == "earned" and (settings.laravel.path / "bootstrap/app.php").is_file()
+    )
+
+
+def earned_by_class(settings: Settings) -> dict[str, ClassTrust] | None:
+    """What each class has earned so far; None where nothing has to be."""
+    if not _is_to_be_earned(settings):
+        return None
+    try:
+        basis = trust_basis(settings, AppSource(settings.laravel.path))
+    except OSError:
+        return {}
+    return by_class(trust_file(settings).load(basis))
 
 
 def build_checks(settings: Settings, php: HelperRung, trust: Trust) -> Checks:

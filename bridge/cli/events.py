@@ -6,13 +6,16 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from bridge.cli.arguments import Commands, add_app, add_laravel
 from bridge.cli.plain import json_line, plain
 from bridge.errors import UsageError
 from bridge.laravel.app_report import AppReport
 from bridge.resolvers.survey import Finding
+from bridge.resolvers.trust import ClassTrust
 
 _ROOT = ("artisan", "composer.json", "bootstrap/app.php")
 
@@ -31,7 +34,7 @@ def add(commands: Commands) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """0, whatever is found. Raises UsageError where `--app` is no Laravel app with source."""
-    from bridge.rooms import survey_app
+    from bridge.rooms import earned_by_class, survey_app
     from bridge.settings import load_settings
 
     settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)
@@ -46,15 +49,28 @@ def run(given: argparse.Namespace) -> int:
         return 0
     if not found.findings and not any((path / name).is_file() for name in _ROOT):
         raise UsageError(f"--app {path} is not the root of a Laravel app: give the folder with artisan")
-    for line in _event_json(found.findings) if given.json else _event_table(found.findings, found.report):
+    earned = earned_by_class(settings)
+    findings = [_trusted(one, earned or {}) for one in found.findings]
+    lines = _event_json(findings, earned) if given.json else _event_table(findings, found.report, earned)
+    for line in lines:
         print(plain(line))
     if not found.findings:
         print(f"bridge: no class in {path} broadcasts", file=sys.stderr)
     return 0
 
 
-def _event_json(findings: Sequence[Finding]) -> Iterable[str]:
+def _trusted(finding: Finding, earned: Mapping[str, ClassTrust]) -> Finding:
+    """A class for which native evaluation was found to differ is PHP's."""
+    trust = earned.get(finding.class_name)
+    if trust is None or not trust.differing or finding.rung not in ("native", "framework"):
+        return finding
+    why = f"native evaluation and PHP differ at {', '.join(trust.differing)}: PHP's until the next deploy"
+    return replace(finding, rung="php", why=why)
+
+
+def _event_json(findings: Sequence[Finding], earned: Mapping[str, ClassTrust] | None) -> Iterable[str]:
     for one in findings:
+        trust = None if earned is None else earned.get(one.class_name, ClassTrust())
         report = {
             "class": one.class_name,
             "kind": one.kind,
@@ -66,13 +82,17 @@ def _event_json(findings: Sequence[Finding]) -> Iterable[str]:
             "file": one.file,
             "line": one.line,
             "reasons": list(one.reasons),
+            "agreed": None if trust is None else trust.agreed,
+            "checked_at": None if trust is None or not trust.checked_at else round(trust.checked_at),
         }
         yield json_line(report)
 
 
-def _event_table(findings: Sequence[Finding], report: AppReport) -> Iterable[str]:
+def _event_table(
+    findings: Sequence[Finding], report: AppReport, earned: Mapping[str, ClassTrust] | None
+) -> Iterable[str]:
     """How the app is set up, then two or three lines a class: what serves it, where it goes, and why it is
-    not native. A reason that concerns many classes stands once, at the top."""
+    not native, or how far it has earned that. A reason that concerns many classes stands once, at the top."""
     yield from report.told()
     yield ""
     common = {str(reason) for reason in (*report.everything, *report.models)}
@@ -86,6 +106,15 @@ def _event_table(findings: Sequence[Finding], report: AppReport) -> Iterable[str
             yield f"    {one.why}"
         elif own and one.rung in ("php", "refused"):
             yield f"    {own[0]}"
+        if earned is not None and one.rung in ("native", "framework"):
+            yield f"    {_earned(earned.get(one.class_name, ClassTrust()))}"
     counts = Counter(one.rung for one in findings)
     told = ", ".join(f"{count} {rung}" for rung, count in counts.most_common())
     yield f"{len(findings)} classes: {told}" if findings else "0 classes"
+
+
+def _earned(trust: ClassTrust) -> str:
+    if not trust.agreed:
+        return "not yet compared with PHP: its first jobs are PHP's"
+    at = datetime.fromtimestamp(trust.checked_at).astimezone().isoformat(" ", "minutes")
+    return f"{trust.agreed} jobs agreed with PHP, the last at {at}"

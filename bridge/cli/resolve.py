@@ -47,7 +47,7 @@ def run(given: argparse.Namespace) -> int:
     """0 also when jobs are refused; with --compare 1 if any differs. Raises ServiceUnavailable after the last
     line where something that a job needs could not be reached."""
     from bridge.resolvers.ladder import RUNGS
-    from bridge.rooms import build_ladder, event_mappings, php_rung
+    from bridge.rooms import build_ladder, earned_trust, event_mappings, php_rung
     from bridge.settings import load_settings
 
     if given.compare and given.only:
@@ -69,6 +69,7 @@ def run(given: argparse.Namespace) -> int:
             only=only,
             php=php,
             report=php.report if php is not None else None,
+            trust=earned_trust(settings, php, keeps=False) if "php" in only else None,
         )
         with contextlib.closing(ladder):
             return _resolve_lines(ladder, given.file)

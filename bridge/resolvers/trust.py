@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bridge.errors import Refused
@@ -56,6 +56,28 @@ class Standing:
 
     earned: Mapping[str, Earned] = field(default_factory=dict)
     differing: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassTrust:
+    """All records of a class together; `differing` as in `Standing`."""
+
+    agreed: int = 0
+    checked_at: float = 0.0
+    differing: Sequence[str] = ()
+
+
+def by_class(standing: Standing) -> dict[str, ClassTrust]:
+    """What is known of each class."""
+    found: dict[str, ClassTrust] = {}
+    for one in standing.earned.values():
+        so_far = found.get(one.class_name, ClassTrust())
+        found[one.class_name] = ClassTrust(
+            agreed=so_far.agreed + one.agreed, checked_at=max(so_far.checked_at, one.checked_at)
+        )
+    for name, paths in standing.differing.items():
+        found[name] = replace(found.get(name, ClassTrust()), differing=tuple(paths))
+    return found
 
 
 class Store(Protocol):

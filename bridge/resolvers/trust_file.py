@@ -71,6 +71,19 @@ class TrustFile:
             raise
 
 
+class TrustReader:
+    """A `resolvers.trust.Store` that keeps nothing: for who only asks how jobs would be sent."""
+
+    def __init__(self, file: TrustFile) -> None:
+        self._file = file
+
+    def load(self, basis: str) -> Standing:
+        return self._file.load(basis)
+
+    def merge(self, basis: str, standing: Standing) -> Standing:
+        return standing
+
+
 def _document(basis: str, standing: Standing) -> dict[str, object]:
     earned = {
         key: {"class": one.class_name, "agreed": one.agreed, "checked_at": one.checked_at}

@@ -132,7 +132,9 @@ def test_each_form_of_a_job_earns_its_own(bridge: Bridge) -> None:
 
 def test_each_model_class_earns_its_own(case: Case, module_php: HelperRung) -> None:
     case.post()
-    case.add("Other", "class Other extends Post { protected $table = 'posts'; protected $hidden = ['secret']; }")
+    case.add(
+        "Other", "class Other extends Post { protected $table = 'posts'; protected $hidden = ['secret']; }"
+    )
     case.event("public $a;")
     bridge = Bridge(case, module_php)
     assert bridge.send(6, a=case.model()) == ["php"] * 5 + ["native"]
@@ -181,7 +183,9 @@ def test_what_native_refuses_is_php_s_alone_and_compared_never(case: Case, modul
     ],
 )
 def test_the_clock_is_no_difference(case: Case, module_php: HelperRung, moment: str) -> None:
-    case.event(f"public $a; public function broadcastWith() {{ return ['at' => {moment}, 'a' => $this->a]; }}")
+    case.event(
+        f"public $a; public function broadcastWith() {{ return ['at' => {moment}, 'a' => $this->a]; }}"
+    )
     bridge = Bridge(case, module_php)
     assert bridge.send(6) == ["php"] * 5 + ["native"]
     assert not bridge.told
@@ -272,7 +276,9 @@ def test_a_row_that_changes_in_between_is_no_difference(case: Case, module_php: 
     bridge.ladder.close()
 
 
-def test_one_in_a_thousand_and_one_an_hour_is_checked(monkeypatch: pytest.MonkeyPatch, bridge: Bridge) -> None:
+def test_one_in_a_thousand_and_one_an_hour_is_checked(
+    monkeypatch: pytest.MonkeyPatch, bridge: Bridge
+) -> None:
     bridge.send(5)
     (record,) = bridge.trust._records.values()
     assert [bridge.trust.is_due(record) for _ in range(2000)].count(True) == 2
