@@ -174,10 +174,9 @@ def earned_trust(
 
 
 def _is_to_be_earned(settings: Settings) -> bool:
-    php = bool(settings.php_binary) and shutil.which(settings.php_binary) is not None
-    return (
-        php and settings.native_trust == "earned" and (settings.laravel.path / "bootstrap/app.php").is_file()
-    )
+    has_php = bool(settings.php_binary) and shutil.which(settings.php_binary) is not None
+    is_app = (settings.laravel.path / "bootstrap/app.php").is_file()
+    return has_php and is_app and settings.native_trust == "earned"
 
 
 def earned_by_class(settings: Settings) -> dict[str, ClassTrust] | None:

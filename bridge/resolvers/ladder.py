@@ -172,7 +172,7 @@ class Ladder:
             return None
         try:
             resolution = shortcut.resolve(job.fit.groups)
-        except ServiceUnavailable:
+        except (ServiceUnavailable, MemoryError):
             raise
         except Exception:  # the general way meets it too, or does better
             return None
@@ -358,7 +358,7 @@ def _faults(label: str) -> Iterator[None]:
     """A fault of bridge's own within is Refused; one of the machine's, which may pass, NotTried."""
     try:
         yield
-    except (BridgeError, NotABroadcast):
+    except (BridgeError, NotABroadcast, MemoryError):
         raise
     except OSError as error:
         raise NotTried.because_of(error) from error

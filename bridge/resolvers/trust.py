@@ -31,6 +31,7 @@ JOBS = 5  # alike in a row, until native answers by itself
 CHECKED_EVERY = 1000  # jobs
 CHECKED_WITHIN = 3600.0  # seconds
 TWICE = 2  # differences in a row that count; one may be a row that changed in between
+SETTLING = 3.0  # seconds after a change of the app in which PHP may still run what was there before
 MOST = 4096  # records looked up by form; all are looked up anew then
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,7 @@ class Trust:
         self._lock = threading.Lock()
         self._basis = ""
         self._generation = -1
+        self._settled_at = 0.0  # monotonic
         self._records: dict[str, Record] = {}
         self._by_form: dict[tuple[object, ...], Record] = {}
         self._kept: dict[str, Earned] = {}
@@ -171,6 +173,8 @@ class Trust:
         with self._lock:
             before = self._basis
             self._renew()
+            if self._basis != before:
+                self._settled_at = time.monotonic() + SETTLING
             return self._basis == before
 
     def _renew(self) -> None:
@@ -226,7 +230,9 @@ class Trust:
 
     def learn(self, record: Record, verdict: Verdict, paths: Sequence[str]) -> None:
         """A job of this record was resolved by both, and compared."""
-        if verdict == "unclear":
+        if verdict == "unclear" or time.monotonic() < self._settled_at:
+            return
+        if verdict == "different" and self._has_changed():  # PHP has seen it before us
             return
         disagree = False
         with self._lock:
@@ -252,6 +258,12 @@ class Trust:
                 "native evaluation and PHP differ: the class is PHP's until the next deploy", extra=about
             )
             self._on_disagree(Disagreement(class_name=record.class_name, paths=tuple(paths)))
+
+    def _has_changed(self) -> bool:
+        try:
+            return self._compute() != self._basis
+        except (OSError, Refused):
+            return True
 
     def save(self) -> None:
         """What was earned so far is kept."""

@@ -21,6 +21,7 @@ from bridge.pusher.happenings import (
     SubscriptionRefused,
 )
 from bridge.queues.steps import JobRun, JobStep
+from bridge.resolvers.trust import Disagreement
 
 
 def connected(number: int) -> Connected:
@@ -149,7 +150,7 @@ def test_it_is_read_while_other_threads_write() -> None:
 
 def test_everything_that_is_told_has_its_row_on_the_page() -> None:
     told = {kind for kind in get_args(Happening) if kind not in UNTOLD}
-    assert set(_ROWS) == told | {JobStep, JobRun}
+    assert set(_ROWS) == told | {JobStep, JobRun, Disagreement}
 
 
 def test_a_row_leaves_out_what_is_not_known() -> None:

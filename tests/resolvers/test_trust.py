@@ -1,4 +1,4 @@
-"""Native answers are earned beside real PHP: what goes out, what is compared, and what outlives the process."""
+"""Native answers are earned beside real PHP: what goes out, what is compared, what outlives the process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from bridge.cli import main
 from bridge.errors import NotTried
-from bridge.laravel.payload import Payload, read_payload
+from bridge.laravel.payload import BroadcastEvent, Payload, read_payload
 from bridge.php.functions import FUNCTIONS
+from bridge.php.shapes import Shape
 from bridge.php.values import Value
-from bridge.resolvers import trust as trust_module
 from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.ladder import Ladder
 from bridge.resolvers.resolution import Resolution
@@ -231,11 +232,11 @@ def test_a_fault_that_comes_later_is_found_by_a_check(bridge: Bridge, fault: lis
     bridge.ladder.close()
 
 
-def _event(bridge: Bridge) -> object:
+def _event(bridge: Bridge) -> BroadcastEvent:
     return bridge.ladder.event(read_payload(bridge.case.payload(a=b"x")))
 
 
-def _shape(bridge: Bridge) -> object:
+def _shape(bridge: Bridge) -> Shape:
     fit = bridge.ladder._shapes.fit(read_payload(bridge.case.payload(a=b"x")).command)
     assert fit is not None
     return fit.shape
@@ -283,7 +284,7 @@ def test_one_in_a_thousand_and_one_an_hour_is_checked(
     (record,) = bridge.trust._records.values()
     assert [bridge.trust.is_due(record) for _ in range(2000)].count(True) == 2
     now = time.monotonic()
-    monkeypatch.setattr(trust_module.time, "monotonic", lambda: now + 3700)
+    monkeypatch.setattr("bridge.resolvers.trust.time.monotonic", lambda: now + 3700)
     assert bridge.trust.is_due(record)
     assert not bridge.trust.is_due(record)
 
@@ -322,7 +323,8 @@ def test_a_deploy_while_it_runs_has_to_be_earned_anew(bridge: Bridge) -> None:
     bridge.send(6)
     bridge.case.event(UPPER.replace("'it'", "'that'"))
     wait_until(lambda: bridge.send(1) == ["php"], "the change is seen")
-    assert bridge.send(5) == ["php"] * 4 + ["native"]
+    wait_until(lambda: bridge.send(1) == ["native"], "it is earned anew")
+    assert not bridge.told
     assert data(bridge.resolve(a=b"x")) == {"that": "X"}
 
 
@@ -337,6 +339,15 @@ def test_another_configuration_has_to_be_earned_anew(bridge: Bridge, name: str) 
     again.ladder.close()
 
 
+def kept(
+    *, agreed: int, format: int = 1, basis: str = "B", differing: dict[str, object] | None = None
+) -> bytes:
+    """A file of one record."""
+    record = {"class": "C", "agreed": agreed, "checked_at": 0}
+    document = {"format": format, "basis": basis, "earned": {"k": record}, "differing": differing or {}}
+    return json.dumps(document).encode()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -345,21 +356,21 @@ def test_another_configuration_has_to_be_earned_anew(bridge: Bridge, name: str) 
         b"[]",
         b"{",
         b"[" * 100_000,
-        b'{"format": 1, "basis": "B", "earned": {"k": {"class": "C", "agreed": -1, "checked_at": 0}}, "differing": {}}',
-        b'{"format": 1, "basis": "B", "earned": {"k": {"class": "C", "agreed": true, "checked_at": 0}}, "differing": {}}',
-        b'{"format": 1, "basis": "B", "earned": {}, "differing": {"C": "path"}}',
-        b'{"format": 2, "basis": "B", "earned": {}, "differing": {}}',
-        b'{"format": 1, "basis": "other", "earned": {"k": {"class": "C", "agreed": 9, "checked_at": 0}}, "differing": {}}',
+        kept(agreed=-1),
+        kept(agreed=True),
+        kept(agreed=9, differing={"C": "path"}),
+        kept(agreed=9, format=2),
+        kept(agreed=9, basis="other"),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_or_foreign_file_is_no_file_and_is_replaced(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "trust.json"
     path.write_bytes(text)
     file = TrustFile(path)
     assert file.load("B") == Standing()
-    kept = Standing(earned={"k": Earned(class_name="C", agreed=5, checked_at=1.5)}, differing={"D": ("p",)})
-    assert file.merge("B", kept) == kept
-    assert TrustFile(path).load("B") == kept
+    own = Standing(earned={"k": Earned(class_name="C", agreed=5, checked_at=1.5)}, differing={"D": ("p",)})
+    assert file.merge("B", own) == own
+    assert TrustFile(path).load("B") == own
 
 
 def test_a_damaged_file_has_to_be_earned_anew(bridge: Bridge) -> None:
@@ -442,3 +453,41 @@ def test_a_unique_event_is_not_run_a_second_time(bridge: Bridge) -> None:
     record = Record("k", "C")
     checks.add([(record, payload, Resolution(outcome="nothing", event="C"))])
     assert checks._waiting.empty()
+
+
+# ---- what `bridge events` and `bridge resolve` say ------------------------------------------
+
+
+def test_events_and_resolve_know_what_is_earned_and_earn_nothing(
+    bridge: Bridge, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    flags = ["--app", str(bridge.case.app.path), "--laravel", "8.83"]
+    (tmp_path / "jobs").write_text(json.dumps({"payload": bridge.case.payload(a=b"x").decode()}) + "\n")
+    name = bridge.case.name("Sent")
+
+    def found() -> dict[str, object]:
+        assert main(["events", "--json", *flags]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        (line,) = (line for line in lines if line["class"] == name)
+        return {key: line[key] for key in ("rung", "agreed")}
+
+    def resolved() -> str:
+        assert main(["resolve", *flags, str(tmp_path / "jobs")]) == 0
+        return str(json.loads(capsys.readouterr().out)["by"])
+
+    assert found() == {"rung": "native", "agreed": 0}
+    assert [resolved() for _ in range(6)] == ["php"] * 6
+    bridge.send(6)
+    bridge.stop()
+    assert found() == {"rung": "native", "agreed": 5}
+    assert resolved() == "native"
+    other = Bridge(bridge.case, bridge.php)
+    other.send()
+    (record,) = other.trust._records.values()
+    for _ in range(2):
+        other.trust.learn(record, "different", ("broadcasts[0].name",))
+    other.ladder.close()
+    assert found() == {"rung": "php", "agreed": 0}
+    assert main(["events", *flags]) == 0
+    assert "differ at broadcasts[0].name: PHP's until the next deploy" in capsys.readouterr().out
+    assert resolved() == "php"
