@@ -46,7 +46,7 @@ from bridge.php.shapes import Fit, Shape, Shapes
 from bridge.resolvers.comparison import verdict
 from bridge.resolvers.resolution import Answer, Resolution, Rung
 from bridge.resolvers.shortcut import Shortcut
-from bridge.resolvers.trust import Record, Trust, subject
+from bridge.resolvers.trust import Record, Trust
 
 RUNGS = ("mapping", "framework", "native", "php")
 _EVALUATING = ("framework", "native")
@@ -179,7 +179,7 @@ class Ladder:
         if resolution is None or self._trust is None:
             return resolution
         record = self._records.get(job.fit.shape)
-        if record is None or not self._trust.is_current() or not record.earned:
+        if record is None or not record.earned:  # a shortcut itself sees that the app has changed
             self._shortcuts.clear()
             self._records.clear()
             return None
@@ -195,7 +195,7 @@ class Ladder:
         if self._shortcuts.get(fit.shape, self) is None:
             return
         if self._trust is not None:
-            self._records[fit.shape] = self._trust.record(event, fit.shape, "broadcast")
+            self._records[fit.shape] = self._trust.record(event, fit, "broadcast")
         if len(self._shortcuts) >= MAX_SHORTCUTS:
             self._shortcuts.clear()
         self._shortcuts[fit.shape] = None
@@ -237,7 +237,7 @@ class Ladder:
         trust.is_current()
         # A shape is known from the second reading of its first job on.
         fit = job.fit or self._shapes.fit(job.payload.command)
-        record = trust.record(event, fit.shape if fit is not None else None, native.outcome)
+        record = trust.record(event, fit, native.outcome)
         if record.earned:
             if not trust.is_due(record):
                 return native
@@ -273,7 +273,7 @@ class Ladder:
 
     def _without_php(self, event: BroadcastEvent) -> Resolution:
         rungs = self._rungs
-        if self._trust is not None and self._trust.distrusts(subject(event)):
+        if self._trust is not None and self._trust.distrusts(event):
             rungs = [rung for rung in rungs if rung.name not in _EVALUATING]
         resolution = self._asked(rungs, event)
         if event.oldest == event.version or resolution.by is None:

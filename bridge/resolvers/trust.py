@@ -23,7 +23,7 @@ from typing import Protocol
 from bridge.errors import Refused
 from bridge.laravel.objects import MODEL_IDENTIFIER
 from bridge.laravel.payload import BroadcastEvent
-from bridge.php.shapes import Shape
+from bridge.php.shapes import Fit, Shape
 from bridge.php.values import PhpObject
 from bridge.resolvers.comparison import Verdict
 
@@ -126,6 +126,17 @@ def subject(event: BroadcastEvent) -> str:
     return event.class_name
 
 
+def _models(event: BroadcastEvent) -> list[str]:
+    """The classes of its models."""
+    return sorted({str(one.get("class")) for one in event.objects if one.class_name == MODEL_IDENTIFIER})
+
+
+def _model_groups(shape: Shape) -> tuple[int, ...]:
+    """Which groups of a shape name the class of a model."""
+    identifiers = {at for at, one in enumerate(shape.containers) if one.class_name == MODEL_IDENTIFIER}
+    return tuple(group for place, key, group in shape.texts if place in identifiers and key == b"class")
+
+
 class Trust:
     """For the thread of a ladder, and that of its checks.
 
@@ -162,6 +173,7 @@ class Trust:
         self._settled_at = 0.0  # monotonic
         self._records: dict[str, Record] = {}
         self._by_form: dict[tuple[object, ...], Record] = {}
+        self._places: dict[Shape, tuple[int, ...]] = {}
         self._kept: dict[str, Earned] = {}
         self._differing: dict[str, Sequence[str]] = {}
         self._renew()
@@ -192,22 +204,28 @@ class Trust:
         self._kept = dict(standing.earned)
         self._differing = dict(standing.differing)
 
-    def distrusts(self, class_name: str) -> bool:
-        """Whether native has differed from PHP, so that PHP alone is asked."""
-        return class_name in self._differing
+    def distrusts(self, event: BroadcastEvent) -> bool:
+        """Whether native has differed from PHP for the event's class, so that PHP alone is asked."""
+        return bool(self._differing) and subject(event) in self._differing
 
-    def record(self, event: BroadcastEvent, shape: Shape | None, outcome: str) -> Record:
-        """The record of such answers."""
-        models = {str(o.get("class")) for o in event.objects if o.class_name == MODEL_IDENTIFIER}
-        name = subject(event)
-        form = (name, event.class_name, shape, *sorted(models), outcome)
+    def record(self, event: BroadcastEvent, fit: Fit | None, outcome: str) -> Record:
+        """The record of such answers to such jobs; `fit` of the job's command, None where it has no shape."""
+        if fit is None:
+            form: tuple[object, ...] = (event.class_name, subject(event), outcome, *_models(event))
+        else:
+            places = self._places.get(fit.shape)
+            if places is None:
+                places = self._places[fit.shape] = _model_groups(fit.shape)
+            form = (fit.shape, outcome, *[fit.groups[place] for place in places])
         record = self._by_form.get(form)
         if record is None:
-            text = "\0".join([name, event.class_name, shape.name if shape else "", *sorted(models), outcome])
+            name, shape = subject(event), "" if fit is None else fit.shape.name
+            text = "\0".join([name, event.class_name, shape, *_models(event), outcome])
             key = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
             with self._lock:
                 if len(self._by_form) >= MOST:
                     self._by_form.clear()
+                    self._places.clear()
                 record = self._by_form[form] = self._known(key, name)
         return record
 

@@ -16,7 +16,7 @@ from bridge.cli import main
 from bridge.errors import NotTried
 from bridge.laravel.payload import BroadcastEvent, Payload, read_payload
 from bridge.php.functions import FUNCTIONS
-from bridge.php.shapes import Shape
+from bridge.php.shapes import Fit
 from bridge.php.values import Value
 from bridge.resolvers.helper import HelperRung
 from bridge.resolvers.ladder import Ladder
@@ -218,7 +218,7 @@ def test_a_fault_that_comes_later_is_found_by_a_check(bridge: Bridge, fault: lis
     bridge = Bridge(bridge.case, bridge.php)
     assert bridge.send(6)[-1] == "native"
     fault.append(True)
-    record = bridge.trust.record(_event(bridge), _shape(bridge), "broadcast")
+    record = bridge.trust.record(_event(bridge), _fit(bridge), "broadcast")
     record.left = 1
     assert bridge.send(2) == ["native"] * 2
     (check,) = bridge.due
@@ -236,10 +236,10 @@ def _event(bridge: Bridge) -> BroadcastEvent:
     return bridge.ladder.event(read_payload(bridge.case.payload(a=b"x")))
 
 
-def _shape(bridge: Bridge) -> Shape:
+def _fit(bridge: Bridge) -> Fit:
     fit = bridge.ladder._shapes.fit(read_payload(bridge.case.payload(a=b"x")).command)
     assert fit is not None
-    return fit.shape
+    return fit
 
 
 def test_a_shortcut_is_checked_and_given_up_as_well(case: Case, module_php: HelperRung) -> None:
