@@ -192,10 +192,9 @@ def earned_by_class(settings: Settings) -> dict[str, ClassTrust] | None:
 
 def build_checks(settings: Settings, php: HelperRung, trust: Trust) -> Checks:
     """What has gone out natively, checked beside; the thread is not started yet."""
-    native, real = (
-        build_ladder(settings.laravel, event_mappings(settings), only=only, php=php)
-        for only in (RUNGS[:-1], RUNGS[-1:])
-    )
+    mapped = event_mappings(settings)
+    native = build_ladder(settings.laravel, mapped, report=php.report)
+    real = build_ladder(settings.laravel, mapped, only=RUNGS[-1:], php=php)
 
     def is_idle() -> bool:
         counts = php.processes()
