@@ -213,10 +213,9 @@ def trust_file(settings: Settings) -> TrustFile:
     return TrustFile(Path(folder) / f"native-trust-{digest}.json")
 
 
-_BASIS_FILES = (
-    ".env", "bootstrap/app.php", "bootstrap/providers.php", "bootstrap/cache/config.php",
-    "bootstrap/cache/packages.php", "bootstrap/cache/services.php", "composer.json", "composer.lock",
-    "vendor/composer/installed.json",
+_BASIS_FILES = (  # without what PHP makes of them at its first boot: services.php and packages.php
+    ".env", "bootstrap/app.php", "bootstrap/providers.php", "bootstrap/cache/config.php", "composer.json",
+    "composer.lock", "vendor/composer/installed.json",
 )  # fmt: skip
 _ENV_NAME = re.compile(rb"""\benv\(\s*['"](\w+)""")
 
