@@ -13,12 +13,13 @@ less often: polling takes at most a tenth of the time.
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
 import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -284,10 +285,13 @@ class DatabaseQueue:
                     if text is None:  # it is large: only if it comes next, and then by itself
                         if found:
                             return found
-                        text = self._read_alone(connection, id, size)
-                    if text is None:
-                        continue
-                    candidate = self._candidate(queue, id, text, attempts, due_at)
+                        with self._leaving_out(id, size):
+                            text = connection.execute(self._payload, {"id": id}).scalar()
+                            if text is None:
+                                continue
+                            candidate = self._candidate(queue, id, text, attempts, due_at)
+                    else:
+                        candidate = self._candidate(queue, id, text, attempts, due_at)
                     if candidate is not None:
                         if not portion.takes(size, attempts):
                             return found
@@ -297,10 +301,11 @@ class DatabaseQueue:
                 after = rows[-1][0]
         return found
 
-    def _read_alone(self, connection: sa.Connection, id: int, size: int) -> Any:
-        """The payload of a large row, which is left from now on if the memory does not suffice for it."""
+    @contextlib.contextmanager
+    def _leaving_out(self, id: int, size: int) -> Iterator[None]:
+        """A large row is read; it is left from now on if the memory does not suffice for it."""
         try:
-            return connection.execute(self._payload, {"id": id}).scalar()
+            yield
         except MemoryError:
             self._foreign.add(id)
             about = {"action": "memory", "id": id, "mib": size >> 20}
