@@ -397,7 +397,8 @@ FAULTS = [
           ).echo("forceTLS", "authEndpoint: 'https://api.shop.example/broadcasting/auth', forceTLS"),
           "echo", "CORS", "broadcasting/auth"),
     Fault("an event that nobody can tell",
-          lambda app: app.file("app/Events/Refused.php", REFUSED).toml('php_binary = ""'), "events",
+          lambda app: app.file("app/Events/Refused.php", REFUSED).remove("app/Events/Behaves.php")
+          .toml('php_binary = ""'), "events",
           "App\\Events\\Refused is refused", "map it"),
     Fault("a mapping of no event",
           lambda app: app.file("bridge.toml", (app.path / "bridge.toml").read_text()
