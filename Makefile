@@ -1,5 +1,6 @@
 # make demo    the main job on this machine; needs only Python 3.11
 # make test    lint and every test; on Debian and Ubuntu it installs what is missing and says so
+# make test-all  the same, then what asks Laravel again on other Laravels and PHPs, in Debian roots; needs root
 # make lint    ruff, mypy, import-linter
 # make format  ruff format
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
@@ -15,13 +16,22 @@ QUICK ?=
 COUNT ?= 2000
 CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos/*.py))))
 
-.PHONY: demo test lint format bench chaos oracle fuzz packages
+# What asks PHP and Laravel, and holds for every release of them.
+ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/resolvers/test_compare.py \
+	tests/resolvers/test_helper.py tests/end_to_end/test_other_jobs.py
+
+.PHONY: demo test test-all lint format bench chaos oracle fuzz packages
 
 demo: .venv/.installed
 	$(BIN)/bridge demo
 
 test: packages lint $(NODE_MODULES)
 	$(BIN)/pytest -n 3 --dist loadfile
+
+test-all: test
+	roots=$$(sh tests/roots.sh) && for root in $$roots; do \
+		echo "with $$root/php:"; PATH=$$root:$$PATH $(BIN)/pytest -n 3 --dist loadfile $(ON_ROOTS) || exit 1; \
+	done
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

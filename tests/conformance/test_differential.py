@@ -1,7 +1,7 @@
 """Native evaluation against real Laravel on events, models and rows that hypothesis writes.
 
-Debian's PHP with Laravel 8 is the oracle, asked through the PHP rung. `BRIDGE_FUZZ=10000` sets the number of
-cases.
+The installed PHP and Laravel are the oracle, asked through the PHP rung. `BRIDGE_FUZZ=10000` sets the number
+of cases.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bridge.rooms import build_ladder
 from tests.conformance.generated import COLUMNS, POSTGRES_TYPES, Case, cases
 from tests.resolvers import helper_app
 from tests.services import Database, wait_until
+from tests.versions import laravel_version
 
 CASES = int(os.environ.get("BRIDGE_FUZZ", "150"))
 BATCH = 25  # what hypothesis can hold of one draw
@@ -70,7 +71,7 @@ def compare(folder: Path, batch: Sequence[Case], zone: str, place: Place) -> tup
     config.write_text(config.read_text().replace("'connections' => [", "'connections' => [" + PGSQL, 1))
     (app / "app/Providers/TestServiceProvider.php").write_text(PROVIDER)
     _fill(app, batch, place)
-    laravel = load(app, {}, "8.83")
+    laravel = load(app, {}, laravel_version())
     rung = HelperRung(app)
     ours = build_ladder(laravel, {}, only=("native",))
     theirs = build_ladder(laravel, {}, only=("php",), php=rung)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import json
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 from tests.end_to_end.processes import environment, listens, running, wait_until
 from tests.services import free_port
+from tests.versions import laravel_version
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "fixtures" / "laravel"
@@ -31,13 +31,6 @@ class Sent:
     channels: tuple[str, ...]
     name: str
     data: str
-
-
-@functools.cache
-def framework_version() -> str:
-    """The version of the installed framework, `8.83.26`."""
-    php = "require 'Illuminate/autoload.php'; echo Illuminate\\Foundation\\Application::VERSION;"
-    return subprocess.run(["php", "-r", php], check=True, capture_output=True, text=True).stdout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +59,7 @@ class Laravel:
             **settings,
         }
         (path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        lock = {"packages": [{"name": "laravel/framework", "version": f"v{framework_version()}"}]}
+        lock = {"packages": [{"name": "laravel/framework", "version": f"v{laravel_version()}"}]}
         (path / "composer.lock").write_text(json.dumps(lock))
         app = cls(path=path, port=port)
         app.artisan("migrate", "--force")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from bridge.php.operators import Thrown
 from bridge.php.unserialize import unserialize
 from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
 from tests.laravel.php import Php, php
+from tests.versions import php_release, release
 
 NOW = datetime(2024, 5, 17, 12, 34, 56, 789012, tzinfo=UTC)
 
@@ -70,9 +71,9 @@ class TestWorld:
     natives: Mapping[str, Native]
     functions: Mapping[str, Function | ReferenceFunction]
     constants: Mapping[str, Value]
-    version: Version | None = (8, 83)
+    version: Version | None = field(default_factory=release)
     sets_locale: bool = False
-    php_version: tuple[int, int] | None = (8, 2)
+    php_version: tuple[int, int] | None = field(default_factory=php_release)
     classes: ClassTable = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -23,6 +23,17 @@ class Declaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A class as somebody wrote it."""
+
+    name: str
+    text: str
+
+    def source(self, namespace: str) -> str:
+        return f"<?php namespace {namespace}; {USES}\n{self.text}\n"
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A method of Sent that is one entry of what is sent."""
 
@@ -42,7 +53,7 @@ class Method:
 class Program:
     """`kinds`: the constructs that it holds."""
 
-    declarations: tuple[Declaration, ...]
+    declarations: tuple[Declaration | Written, ...]
     methods: tuple[Method, ...] = ()
     strict: bool = False
     helpers: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The app of the recordings, booted on Debian's Laravel 8, and what its queue entries should come to."""
+"""The app of the recordings, booted on the installed Laravel, and what its queue entries should come to."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from bridge.laravel.payload import BROADCAST_EVENT, BroadcastEvent, read_document, read_payload
 from bridge.laravel.payload import broadcast_event as read_event
 from bridge.php.values import PhpObject
+from tests.versions import php_version, release
 
 Sent = tuple[str, tuple[str, ...], str, str, str | None]  # connection, channels, name, data, socket
 
@@ -62,6 +63,10 @@ def create(folder: Path, **env: str) -> Path:
     for place in ("bootstrap/cache", "storage/logs", "storage/framework/views", "vendor"):
         (folder / place).mkdir(parents=True)
     (folder / "vendor").rmdir()
+    # what an app says of its PHP, for rungs that do not ask it
+    composer = json.loads((folder / "composer.json").read_text())
+    composer["config"] = {"platform": {"php": php_version()}}
+    (folder / "composer.json").write_text(json.dumps(composer))
     given = {"DB_CONNECTION": "sqlite", "DB_DATABASE": str(folder / "app.sqlite"), **env}
     if given["DB_CONNECTION"] == "sqlite":
         database = sqlite3.connect(given["DB_DATABASE"])
@@ -101,7 +106,7 @@ def behaving(how: str, *, token: str = "", timeout: int | None = None) -> Broadc
             }
         ),
         lambda text: text,
-        version=(8, 83),
+        version=release(),
     )
 
 

@@ -1,4 +1,4 @@
-"""`bridge resolve --compare` on the recorded jobs of Laravel 8.83: native and PHP side by side."""
+"""`bridge resolve --compare` on recorded jobs of the installed Laravel: native and PHP side by side."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.conformance.corpus import rows
 from tests.end_to_end.processes import environment
 from tests.laravel.models.app import job
 from tests.resolvers import helper_app
+from tests.versions import laravel_version, recorded
 
 PROVIDER = r"""<?php namespace App\Providers;
 class TestServiceProvider extends \Illuminate\Support\ServiceProvider
@@ -43,7 +44,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def line(id: str, number: int = 0, **more: object) -> str:
     [payload] = {
-        row.payload for row in rows("8.83") if (row.id, row.n, row.app_db) == (id, number, "sqlite")
+        row.payload for row in rows(recorded()) if (row.id, row.n, row.app_db) == (id, number, "sqlite")
         and b'"attempts"' not in row.payload
     }  # fmt: skip
     return json.dumps({"id": id, "payload": payload.decode(), **more})
@@ -52,7 +53,17 @@ def line(id: str, number: int = 0, **more: object) -> str:
 def resolve(app: Path, lines: Sequence[str], *arguments: str) -> tuple[int, list[Mapping[str, Any]], str]:
     """Exit code, lines of standard output, standard error."""
     done = subprocess.run(
-        [sys.executable, "-m", "bridge", "resolve", "--app", str(app), "--laravel", "8.83", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "bridge",
+            "resolve",
+            "--app",
+            str(app),
+            "--laravel",
+            laravel_version(),
+            *arguments,
+        ],
         input="\n".join(lines),
         env=environment(),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The PHP helper against what Laravel 8.83 recorded of itself, and against events that end their process."""
+"""The PHP helper against what Laravel recorded of itself, and against events that end their process."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from bridge.resolvers.ladder import Ladder
 from tests.resolvers import helper_app
 from tests.resolvers.helper_app import behaving
 from tests.services import MariaDB, wait_until
+from tests.versions import php_release, recorded
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +102,7 @@ def assert_as_recorded(rung: HelperRung, database: str) -> int:
     """How many rows there were; each as its oracle says, whatever bridge's own reader makes of them."""
     wrong, seen = [], 0
     sent: tuple[helper_app.Sent, ...]
-    for row in helper_app.rows("8.83"):
+    for row in helper_app.rows(recorded()):
         if row.database != database or not (row.is_broadcast or row.result == "broadcast"):
             continue
         seen += 1
@@ -113,7 +114,11 @@ def assert_as_recorded(rung: HelperRung, database: str) -> int:
         else:
             outcome = "broadcast" if calls else "nothing_sent"
             sent = tuple((c.connection, c.channels, c.name, c.data, c.socket) for c in calls)
-        if (outcome, sent) != (row.result, row.sent):
+        recorded_on_older_php = row.name.startswith("bad-property#3 ") and php_release() >= (8, 3)
+        expected = (
+            ("exception", ()) if recorded_on_older_php else (row.result, row.sent)
+        )  # 8.3 and later warn
+        if (outcome, sent) != expected:
             wrong.append((row.name, row.result, outcome, why))
     assert wrong == []
     return seen

@@ -21,6 +21,7 @@ from bridge.resolvers.resolution import Resolution
 from bridge.rooms import build_ladder
 from tests.php.oracle import serialize
 from tests.resolvers import helper_app
+from tests.versions import laravel_version
 
 IDENTIFIER = "Illuminate\\Contracts\\Database\\ModelIdentifier"
 QUIET_PROVIDER = """
@@ -48,10 +49,10 @@ class App:
         with closing(sqlite3.connect(self.path / "app.sqlite")) as database:
             database.executescript(script)
 
-    def native(
-        self, payload: bytes, *, version: str = "8.83", only: Sequence[str] = ("native",)
-    ) -> Resolution:
-        """What bridge says by itself, with everything read anew; at the third time, by a shortcut if any."""
+    def native(self, payload: bytes, *, version: str = "", only: Sequence[str] = ("native",)) -> Resolution:
+        """What bridge says by itself, with everything read anew; at the third time, by a shortcut if any.
+        `version`: the app's Laravel, else the installed one."""
+        version = version or laravel_version()
         ladder = build_ladder(load(self.path, {}, version), {}, version=parse_version(version), only=only)
         with closing(ladder):
             for _ in range(2):
@@ -61,7 +62,7 @@ class App:
     def laravel(self, payload: bytes) -> Resolution:
         """What real Laravel says."""
         self._php = self._php or HelperRung(self.path)
-        ladder = build_ladder(load(self.path, {}, "8.83"), {}, only=("php",), php=self._php)
+        ladder = build_ladder(load(self.path, {}, laravel_version()), {}, only=("php",), php=self._php)
         with closing(ladder):
             return ladder.resolve(read_payload(payload))
 
@@ -147,7 +148,7 @@ class Case:
         held = properties or {"post": self.model()}
         return job(PhpObject(self.name("Sent"), {key.encode(): value for key, value in held.items()}))
 
-    def native(self, *, version: str = "8.83", **properties: Value) -> Resolution:
+    def native(self, *, version: str = "", **properties: Value) -> Resolution:
         return self.app.native(self.payload(**properties), version=version)
 
     def both(self, **properties: Value) -> Resolution:
@@ -164,7 +165,7 @@ class Case:
         (call,) = self.both(**properties).broadcasts
         return json.loads(call.data)
 
-    def refused(self, *, version: str = "8.83", **properties: Value) -> str:
+    def refused(self, *, version: str = "", **properties: Value) -> str:
         """Why bridge refuses; AssertionError where it does not."""
         resolution = self.native(version=version, **properties)
         assert resolution.outcome == "refused", resolution
