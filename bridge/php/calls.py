@@ -54,7 +54,7 @@ class Arguments:
 
     def __call__(self, php: Evaluator) -> tuple[Sequence[Value], Mapping[str, Value]]:
         if self.plain:
-            return [code(php) for code in self._codes], _NONE
+            return ([code(php) for code in self._codes] if self._codes else ()), _NONE
         positional: list[Value] = []
         named: dict[str, Value] = {}
         for code, (spread, name) in zip(self._codes, self._kinds, strict=True):
@@ -292,7 +292,11 @@ def find_method(php: Evaluator, holder: Value, name: str) -> BoundMethod | None:
     if not php.declared(holder):
         return None
     scope = php.frame.class_name
-    if scope and scope != class_name and php.classes.find(scope) is not None:
+    if scope == class_name:
+        inner = php.classes.method(class_name, name)
+        if inner is None or inner.owner == scope or inner.method.visibility != "private":
+            return inner
+    elif scope and php.classes.find(scope) is not None:
         own = php.classes.method(scope, name)
         private = own is not None and own.method.visibility == "private" and own.owner == scope
         if private and php.classes.is_a(class_name, scope):

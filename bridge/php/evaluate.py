@@ -123,7 +123,7 @@ class Evaluator:
         self.line = 0
         self.strict = False  # whether the call under way stands in a file with strict_types
         self.magic: set[tuple[int, str, str]] = set()  # object, magic method, property: those that run
-        self._comparisons = comparisons(self._compare_objects)
+        self._comparisons: Mapping[str, Callable[[Value, Value], Value]] | None = None
         self._applied: Frame | None = None  # the frame that called the PHP function under way
 
     # ---- what others call ---------------------------------------------------------------
@@ -232,16 +232,15 @@ class Evaluator:
 
     def class_constant(self, class_name: str, name: str, *, visible: bool = False) -> Value:
         """`Class::NAME` or `Enum::Case`; `visible`: only if the running code may reach it."""
-        known = self.world.constants.get(f"{class_name}::{name}", REQUIRED)
-        if known is not REQUIRED:
-            return known  # type: ignore[return-value]
         if self.classes.find(class_name) is None:
+            if f"{class_name}::{name}" in self.world.constants:
+                return self.world.constants[f"{class_name}::{name}"]
             self.refuse(f"the constant {class_name}::{name}")
         if name in self.classes.require(class_name).cases:
             return EnumCase(class_name, name)
         found = self.classes.constant(class_name, name)
         if found is None:
-            for ancestor in self.classes.chain(class_name)[1:]:
+            for ancestor in self.classes.chain(class_name):
                 if f"{ancestor.name}::{name}" in self.world.constants:
                     return self.world.constants[f"{ancestor.name}::{name}"]
             if not self.is_plain(class_name):
@@ -343,6 +342,8 @@ class Evaluator:
     def operate(self, operator: str, left: Value, right: Value) -> Value:
         """A binary operator on two values that are at hand."""
         if isinstance(left, PhpObject | PhpArray) or isinstance(right, PhpObject | PhpArray):
+            if self._comparisons is None:
+                self._comparisons = comparisons(self._compare_objects)
             compares = self._comparisons.get(operator)
             if compares is not None:
                 return compares(left, right)
@@ -501,9 +502,14 @@ class Evaluator:
         frame = self.frame
         if frame.this is None:
             self.refuse("a constructor without an object")
+        own, held = self.classes.properties(frame.class_name), frame.this.properties
         for parameter in parameters:
             if parameter.promoted:
-                write_property(self, frame.this, parameter.name, frame.variables[parameter.name])
+                bound = own[parameter.name]
+                if bound.declaration.hooked or (bound.declaration.readonly and bound.mangled in held):
+                    write_property(self, frame.this, parameter.name, frame.variables[parameter.name])
+                else:
+                    held[bound.mangled] = stored(frame.variables[parameter.name])
 
     def bind(
         self, parameters: tuple[Parameter, ...], arguments: Sequence[Any], named: Mapping[str, Value]

@@ -115,17 +115,20 @@ def _text(
                 continue
             if line.startswith(indent):
                 lines[at] = line[len(indent) :]
-            elif line or (at == len(lines) - 1 and until < end):
+            elif line:
                 self.refuse(tree, "a heredoc with lines that begin like this")
-        fresh = False
+        fresh = piece.endswith(b"\n")
         return b"\n".join(lines)
 
     for child in children:
         if child.type in ("{", "}"):
+            text += raw(cursor, child.start_byte) if child.type == "{" else b""
             cursor = child.end_byte
             continue
         text += raw(cursor, child.start_byte)
         cursor = child.end_byte
+        if indent and fresh and child.type not in ("string_content", "string_value"):
+            self.refuse(tree, "a heredoc with lines that begin like this")
         if child.type in ("string_content", "string_value"):
             text += raw(child.start_byte, child.end_byte)
         elif child.type == "escape_sequence":
