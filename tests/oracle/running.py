@@ -60,10 +60,16 @@ def unordered(content: Any) -> Any:
     """A dump of PHP's whose objects have their properties in the order in which ours are compared."""
     match content:
         case ["object", str(name), list(entries)] if name != COLLECTION:
-            return ["object", name, sorted(([key, unordered(value)] for key, value in entries), key=str)]
+            named = ([_property(key), unordered(value)] for key, value in entries)
+            return ["object", name, sorted(named, key=str)]
         case [("array" | "object") as kind, *middle, list(entries)]:
             return [kind, *middle, [[key, unordered(value)] for key, value in entries]]
     return content
+
+
+def _property(key: int | str) -> str:
+    """A property's name; PHP's cast to an array makes integers of some."""
+    return key if isinstance(key, str) else base64.b64encode(str(key).encode()).decode()
 
 
 class Peer(NamedTuple):

@@ -21,6 +21,7 @@ NOT_YET = {
     "values: enum column",
     "values: parent constructor",
     "values: pipeline",
+    "values: property order child",
 }
 
 
