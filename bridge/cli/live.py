@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
+from bridge.cli.logs import Unhurried
 from bridge.observers.chart import Point
 
 ERASE = "\r\x1b[2K"
@@ -76,6 +77,8 @@ def live_line(terminal: TextIO, environ: Mapping[str, str]) -> LiveLine | None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is terminal:
             handler.setStream(made)
+        elif isinstance(handler, Unhurried) and handler.descriptor == terminal.fileno():
+            handler.write_to(made)
     return made
 
 

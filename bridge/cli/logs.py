@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Protocol
 
 from bridge.cli.plain import json_line, plain
 from bridge.errors import BridgeError
@@ -109,6 +110,11 @@ def _told(error: BaseException, told: set[int]) -> Iterator[str]:
             yield from _told(one, told)
 
 
+class Writable(Protocol):
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+
+
 class Unhurried(logging.Handler):
     """Lines go to a file descriptor, in a thread of its own.
 
@@ -117,7 +123,8 @@ class Unhurried(logging.Handler):
 
     def __init__(self, descriptor: int, most: int = WAITING) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self.descriptor = descriptor
+        self._stream: Writable | None = None
         self._lines: queue.Queue[str] = queue.Queue(most)
         self._dropped = 0
         threading.Thread(target=self._write, name="log", daemon=True).start()
@@ -131,6 +138,10 @@ class Unhurried(logging.Handler):
             self._lines.put_nowait(line)
         except queue.Full:
             self._dropped += 1
+
+    def write_to(self, stream: Writable) -> None:
+        """Lines go to this stream from now on, which stands in for the descriptor."""
+        self._stream = stream
 
     def finish(self, within: float = LAST_LINES) -> None:
         """What was logged is written, as far as that can be done `within` seconds."""
@@ -151,10 +162,14 @@ class Unhurried(logging.Handler):
             self._lines.task_done()
 
     def _put(self, line: str) -> None:
-        rest = memoryview(f"{line}\n".encode("utf-8", "backslashreplace"))
         with contextlib.suppress(OSError):  # nobody reads it any more
+            if self._stream is not None:
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
+                return
+            rest = memoryview(f"{line}\n".encode("utf-8", "backslashreplace"))
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[os.write(self.descriptor, rest) :]
 
 
 def _handler() -> logging.Handler:
