@@ -20,6 +20,7 @@ from sqlalchemy import event
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.connections import DatabaseConnection, RedisConnection
+from bridge.laravel.models.sources import is_denied
 
 CONNECT_TIMEOUT = 5  # seconds until a server must have let us in
 STATEMENT_TIMEOUT = 30  # seconds until an answer must have come
@@ -125,28 +126,13 @@ def answering(facts: DatabaseConnection | RedisConnection) -> Iterator[None]:
         place = facts.unix_socket or f"{facts.host}:{facts.port}"
         if isinstance(facts, DatabaseConnection) and facts.driver == "sqlite":
             place = facts.database
-        if is_denied(cause):
+        if isinstance(cause, redis.AuthenticationError) or is_denied(cause):
             raise ConfigurationError(
                 f"the connection {facts.name}",
                 f"is not let in by {place}, {said}",
                 mend="correct its user, password and database name",
             ) from None
         raise ServiceUnavailable(f"the connection {facts.name} to {place} does not answer: {said}") from None
-
-
-# A wrong user, password or database name: MySQL's errno, SQLSTATE, and the words of a PostgreSQL server to
-# which the connection was never made (libpq gives no code for that).
-_DENIED_CODES = frozenset({1044, 1045, 1049, 1698, "28000", "28P01", "3D000"})
-_DENIED_WORDS = ("authentication failed", "no pg_hba.conf entry", "does not exist")
-
-
-def is_denied(error: BaseException) -> bool:
-    """Whether the server answers, but does not let us in: another user, password or database is wanted."""
-    if isinstance(error, redis.AuthenticationError):
-        return True
-    codes = {*(arg for arg in error.args[:1] if isinstance(arg, int)), getattr(error, "sqlstate", None)}
-    unmade = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-    return bool(codes & _DENIED_CODES) or (unmade and any(words in str(error) for words in _DENIED_WORDS))
 
 
 _Prepare = Callable[[Any, Any], None]

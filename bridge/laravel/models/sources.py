@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
@@ -22,7 +23,6 @@ from pymysql.constants import FIELD_TYPE
 from sqlalchemy.pool import PoolProxiedConnection
 
 from bridge.errors import Refused, ServiceUnavailable
-from bridge.laravel.database import is_denied
 from bridge.laravel.models.statements import Dialect, Query, statement
 from bridge.php.values import INT_MAX, INT_MIN, CustomSerialized, PhpArray, Value
 
@@ -236,3 +236,16 @@ _DRIVERS: Mapping[str, _Driver] = {
     "postgresql": _Driver(quote='"', place="%s", plain=frozenset({*_ALIKE, int}), prepare=_prepare_postgres),
     "sqlite": _Driver(quote='"', place="?", plain=frozenset({*_ALIKE, int, bytes}), prepare=_prepare_sqlite),
 }
+
+
+# A wrong user, password or database name: MySQL's errno, SQLSTATE, and the words of a PostgreSQL server to
+# which the connection was never made (libpq gives no code for that).
+_DENIED_CODES = frozenset({1044, 1045, 1049, 1698, "28000", "28P01", "3D000"})
+_DENIED_WORDS = ("authentication failed", "no pg_hba.conf entry", "does not exist")
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the server answers, but does not let us in: another user, password or database is wanted."""
+    codes = {*(arg for arg in error.args[:1] if isinstance(arg, int)), getattr(error, "sqlstate", None)}
+    unmade = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    return bool(codes & _DENIED_CODES) or (unmade and any(words in str(error) for words in _DENIED_WORDS))
