@@ -17,8 +17,8 @@ COUNT ?= 2000
 CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos/*.py))))
 
 # What asks PHP and Laravel, and holds for every release of them.
-ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/resolvers/test_compare.py \
-	tests/resolvers/test_helper.py tests/end_to_end/test_other_jobs.py
+ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resolve/test_compare.py \
+	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py
 
 .PHONY: demo test test-all lint format bench chaos oracle fuzz packages
 

@@ -6,7 +6,7 @@
     ├── ServiceUnavailable       a database or Redis does not answer: try again later, exit 69 at the start
     │   ├── Released             the app itself put the job back: it may go otherwise at the next try
     │   └── NotTried             what passes by itself kept the job from being tried: that costs it no attempt
-    ├── JobError                 this job cannot be broadcast (never retried by itself: see `queues.worker`)
+    ├── JobError                 this job cannot be broadcast (never retried by itself: see `jobs.worker`)
     │   ├── Refused              the allowed rungs cannot know what Laravel would do
     │   │   └── Unsettled        because a source file is amid a change: in a moment they may
     │   └── WouldFail            Laravel itself would throw: bad channel, exception in a method, …

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge import __version__
-from tests.dashboard.serving import serving, until
+from tests.monitoring.dashboard.serving import serving, until
 
 
 def told(log: Path) -> list[str]:

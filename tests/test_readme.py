@@ -11,10 +11,10 @@ import pytest
 
 from bridge import __version__
 from bridge.cli.program import EXIT_CODES, parser
-from bridge.resolvers.ladder import RUNGS
-from bridge.server import api
-from bridge.server.node import Node
+from bridge.jobs.resolve.ladder import RUNGS
 from bridge.settings import load_settings, settings_table
+from bridge.sockets.server import api
+from bridge.sockets.server.node import Node
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ def test_every_endpoint_stands_with_its_method() -> None:
 def test_every_path_of_this_project_exists() -> None:
     tops = "bridge|docker|systemd|tests|fixtures"
     named = set(re.findall(rf"(?<![\w/.-])(?:{tops})/[\w./-]*[\w]", README))
-    assert {"docker/supervisor.conf", "systemd/bridge.service", "bridge/daemon.py"} <= named
+    assert {"docker/supervisor.conf", "systemd/bridge.service", "bridge/serve/daemon.py"} <= named
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 

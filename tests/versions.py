@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 
-from bridge.laravel.version import Version, parse_version
+from bridge.phpeval.laravel.version import Version, parse_version
 
 RECORDED = {8: "8.83", 9: "9.52", 10: "10.50", 11: "11.56", 12: "12.67", 13: "13.31"}
 _ASK = (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from bridge import __version__
 from bridge.doctor import STARTUP, Subject, examine
 from bridge.errors import BridgeError
-from bridge.rooms import other_jobs
+from bridge.serve.wiring import other_jobs
 from bridge.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from datetime import datetime
 from bridge.cli.arguments import Commands, add_app, add_laravel
 from bridge.cli.plain import json_line, plain
 from bridge.errors import UsageError
+from bridge.jobs.resolve.survey.survey import Finding
+from bridge.jobs.resolve.trust import ClassTrust
 from bridge.laravel.app_report import AppReport
-from bridge.resolvers.survey import Finding
-from bridge.resolvers.trust import ClassTrust
 
 _ROOT = ("artisan", "composer.json", "bootstrap/app.php")
 
@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """0, whatever is found. Raises UsageError where `--app` is no Laravel app with source."""
-    from bridge.rooms import earned_by_class, survey_app
+    from bridge.serve.wiring import earned_by_class, survey_app
     from bridge.settings import load_settings
 
     settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from bridge.cli.arguments import Commands, add_app
 from bridge.cli.plain import json_line, plain
 from bridge.errors import ConfigurationError, JobError, UsageError
-from bridge.queues.failed import FailedJobs, KeptJob
-from bridge.queues.push import Push
-from bridge.queues.retry import retry
+from bridge.jobs.queue.failed_jobs import FailedJobs, KeptJob
+from bridge.jobs.queue.push import Push
+from bridge.jobs.queue.requeue import retry
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -92,7 +92,7 @@ def _show(given: argparse.Namespace) -> int:
 
 def _retry(given: argparse.Namespace) -> int:
     """1 if any of them could not go back."""
-    from bridge.rooms import build_push, refresher
+    from bridge.serve.wiring import build_push, refresher
 
     ends = 0
     with _opened(given) as (settings, failed), contextlib.ExitStack() as stack:
@@ -135,7 +135,7 @@ def _flush(given: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _opened(given: argparse.Namespace) -> Iterator[tuple[Settings, FailedJobs]]:
-    from bridge.rooms import failed_jobs
+    from bridge.serve.wiring import failed_jobs
     from bridge.settings import load_settings
 
     settings = load_settings({}, os.environ, given.app, given.config)

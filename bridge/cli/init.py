@@ -25,17 +25,16 @@ def add(commands: Commands) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """0 once the file is there; what remains to be done is said."""
-    from bridge import init
     from bridge.laravel.application import load
-    from bridge.settings import load_settings
+    from bridge.settings import draft, load_settings
 
     laravel = load(Path(given.app or os.environ.get("BRIDGE_APP") or "."), os.environ)
     file = laravel.path / "bridge.toml"
     if file.exists() and not given.force:
         raise UsageError(f"{file} is there already: take it away, or use --force")
-    made = init.draft(laravel)
+    made = draft.draft(laravel)
     try:
-        file.write_text(init.text(made), encoding="utf-8")
+        file.write_text(draft.text(made), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file} cannot be written, {error.strerror}: see its owner") from None
     print(f"written: {file}" + "".join(f"\n  from {source}" for source in made.sources))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from bridge.cli.logs import Unhurried
-from bridge.observers.chart import Point
+from bridge.monitoring.timeseries import Point
 
 ERASE = "\r\x1b[2K"
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from bridge.cli.arguments import Commands, add_app, add_laravel
 from bridge.cli.plain import json_line
 from bridge.errors import Released, ServiceUnavailable, Unreadable, UsageError
+from bridge.jobs.resolve.ladder import Ladder
+from bridge.jobs.resolve.resolution import Resolution
 from bridge.laravel.payload import read_payload
-from bridge.laravel.version import parse_version
-from bridge.resolvers.ladder import Ladder
-from bridge.resolvers.resolution import Resolution
+from bridge.phpeval.laravel.version import parse_version
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -46,8 +46,8 @@ def add(commands: Commands) -> None:
 def run(given: argparse.Namespace) -> int:
     """0 also when jobs are refused; with --compare 1 if any differs. Raises ServiceUnavailable after the last
     line where something that a job needs could not be reached."""
-    from bridge.resolvers.ladder import RUNGS
-    from bridge.rooms import build_ladder, earned_trust, event_mappings, php_rung
+    from bridge.jobs.resolve.ladder import RUNGS
+    from bridge.serve.wiring import build_ladder, earned_trust, event_mappings, php_rung
     from bridge.settings import load_settings
 
     if given.compare and given.only:
@@ -90,8 +90,8 @@ def _resolve_lines(ladder: Ladder, file: str | None) -> int:
 
 def _compare(settings: Settings, given: argparse.Namespace) -> int:
     """Each job without PHP and by PHP; 1 if any is not the same."""
-    from bridge.resolvers.comparison import compare, preferred
-    from bridge.rooms import compared_ladders
+    from bridge.jobs.resolve.comparison import compare, preferred
+    from bridge.serve.wiring import compared_ladders
 
     counts = Counter[str]()
     with compared_ladders(settings, parse_version(given.laravel) if given.laravel else None) as (native, php):

@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
 def run(given: argparse.Namespace) -> int:
     """Until SIGTERM."""
     from bridge.cli.banner import Banner  # the other commands start faster without all this
-    from bridge.daemon import Daemon
+    from bridge.serve.daemon import Daemon
     from bridge.settings import load_settings
 
     settings = load_settings(vars(given), os.environ, given.app, given.config)
@@ -62,7 +62,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _shadow(settings: Settings, reread: Callable[[], Settings], live: LiveLine | None) -> int:
-    from bridge.shadow import Shadow
+    from bridge.serve.shadow import Shadow
 
     return Shadow(
         settings=settings,

@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
 
 
 def _clean(given: argparse.Namespace) -> int:
-    from bridge.rooms import build_statistics
+    from bridge.serve.wiring import build_statistics
     from bridge.settings import load_settings
 
     settings = load_settings({}, os.environ, given.app, given.config)

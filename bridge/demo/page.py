@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from bridge.demo.app import DemoApp
 from bridge.demo.feed import Feed
-from bridge.pusher.signatures import sign, subscription_text
+from bridge.sockets.pusher.signatures import sign, subscription_text
 
 FOLDER = Path(__file__).parent
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "pusher.js": "text/javascript"}

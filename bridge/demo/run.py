@@ -11,13 +11,13 @@ import webbrowser
 from pathlib import Path
 from types import FrameType
 
-from bridge.daemon import Daemon
 from bridge.demo.app import write_app
 from bridge.demo.feed import Feed
 from bridge.demo.page import routes
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.server.listener import bind
+from bridge.serve.daemon import Daemon
 from bridge.settings import load_settings
+from bridge.sockets.server.listener import bind
 
 HOST = "127.0.0.1"  # the page hands out what may connect and push: nobody else's business
 USUAL_PORT = 6001

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from bridge.apps.table import read_rows
-from bridge.doctor.finding import Finding, Found, Subject, found
+from bridge.doctor.subject import Finding, Found, Subject, found
 from bridge.errors import BridgeError, ServiceUnavailable
-from bridge.php.syntax import is_comment
+from bridge.phpeval.php.parse.declarations import is_comment
+from bridge.serve.apps_table import read_rows
 
 SILENT = ("log", "null")
 SERVED = ("pusher", "reverb")

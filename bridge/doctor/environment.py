@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 
-from bridge.doctor.finding import Finding, Found, Subject
+from bridge.doctor.subject import Finding, Found, Subject
 from bridge.laravel.encryption import Encrypter
 from bridge.settings import SETTINGS
 

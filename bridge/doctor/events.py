@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from bridge.doctor.finding import Finding, Found, Subject
+from bridge.doctor.subject import Finding, Found, Subject
 
 
 def setup(subject: Subject) -> Found:

@@ -16,7 +16,7 @@ from bridge.doctor import (
     secrets,
     stores,
 )
-from bridge.doctor.finding import Finding, Found, Subject, found
+from bridge.doctor.subject import Finding, Found, Subject, found
 from bridge.errors import BridgeError
 
 CHECKS: Mapping[str, Callable[[Subject], Found]] = {

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cryptography import x509
 
-from bridge.doctor.finding import Finding, Found, Subject
 from bridge.doctor.machine import Process, listener
+from bridge.doctor.subject import Finding, Found, Subject
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.server.listener import SPARE_DESCRIPTORS, bind
+from bridge.sockets.server.listener import SPARE_DESCRIPTORS, bind
 
 ENDING = 14  # days before its end at which a certificate is spoken of
 FEW_FILES = 4096  # open files that are little for a server of clients

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.doctor.finding import Finding, Found, Subject
+from bridge.doctor.subject import Finding, Found, Subject
 
 UNITS = (
     "etc/supervisor/conf.d/*.conf",

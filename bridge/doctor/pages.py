@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from bridge.doctor.finding import Finding, Found, Subject
 from bridge.doctor.javascript import EchoCall, PageHost, Unset, Untold, Value, echo_calls
+from bridge.doctor.subject import Finding, Found, Subject
 from bridge.errors import ConfigurationError
 
 BROADCASTERS = ("pusher", "reverb")

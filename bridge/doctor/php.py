@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.doctor.finding import Finding, Found, Subject
+from bridge.doctor.subject import Finding, Found, Subject
 from bridge.errors import ConfigurationError
 
 PATIENCE = 60  # seconds for PHP to answer

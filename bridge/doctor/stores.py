@@ -11,15 +11,15 @@ from typing import cast
 import redis
 import sqlalchemy as sa
 
-from bridge.doctor.finding import Finding, Found, Subject
+from bridge.doctor.subject import Finding, Found, Subject
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.jobs.queue.selection import BROADCASTS, MARK, broadcast_document
+from bridge.jobs.queue.sql.driver import jobs_table, skips_locked
+from bridge.jobs.resolve.rungs.php import TIMEOUT
 from bridge.laravel.cache import NoStore, cache_store
 from bridge.laravel.connections import DatabaseConnection, RedisConnection
 from bridge.laravel.database import answering, engine, redis_client
-from bridge.queues.database import jobs_table, skips_locked
-from bridge.queues.payload import BROADCASTS, MARK, broadcast_document
-from bridge.resolvers.helper import TIMEOUT
-from bridge.rooms import build_queue, failed_jobs
+from bridge.serve.wiring import build_queue, failed_jobs
 
 SKEW = 5  # seconds that two clocks may differ
 SCANS = 20  # of a thousand keys each, at most

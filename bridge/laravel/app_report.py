@@ -1,6 +1,6 @@
 """How the app is set up, as far as native evaluation builds on it: `AppReport`.
 
-The booted app itself says it (`bridge/resolvers/report.php`, read by `told_by_php`), or it is read from the
+The booted app itself says it (`jobs/resolve/rungs/report.php`, read by `told_by_php`), or it is read from the
 source of everything that the app runs when it boots (`bridge.laravel.boot_source`). A fact that cannot be
 imitated is a `Reason`, which refuses what it concerns: every event, every model, one model, some values.
 """
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from bridge.errors import Refused
 from bridge.laravel.config import Config
-from bridge.laravel.options import Array, Unknown, Value, array_key
+from bridge.laravel.config_values import Array, Unknown, Value, array_key
 from bridge.laravel.packages import is_harmless
 
 CARBON = "Illuminate\\Support\\Carbon"
@@ -83,7 +83,7 @@ class AppReport:
     everything   reasons to leave every event to PHP
     models       reasons to leave every event with rows of models to PHP
     encrypted    why encrypted attributes cannot be read
-    lazy, missing, morphs, snake, snake_attributes  as in `bridge.laravel.models.casts.Surroundings`
+    lazy, missing, morphs, snake, snake_attributes  as in `bridge.phpeval.laravel.eloquent.casts.Surroundings`
     hooks        model class → what changes its reading, also of the classes that extend it
     scopes       model class → a global scope that it got from outside
     connections  database connection → why no rows are read from it

@@ -14,6 +14,7 @@ from typing import Literal
 
 from bridge.errors import ConfigurationError, UsageError
 from bridge.laravel.config import Config, read_config
+from bridge.laravel.config_values import Value
 from bridge.laravel.connections import (
     DatabaseConnection,
     RedisConnection,
@@ -21,8 +22,7 @@ from bridge.laravel.connections import (
     redis_connection,
 )
 from bridge.laravel.dotenv import parse
-from bridge.laravel.options import Value
-from bridge.laravel.version import Version, parse_version
+from bridge.phpeval.laravel.version import Version, parse_version
 from bridge.secret import Secret
 
 FailedDriver = Literal["database", "database-uuids", "file", "dynamodb", "null"]

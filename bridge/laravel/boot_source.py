@@ -17,10 +17,10 @@ from functools import partial
 from bridge.errors import Refused
 from bridge.laravel.app_report import CARBON, IMMUTABLE, OLD_PHP, AppReport, Reason
 from bridge.laravel.packages import Package, discovered
-from bridge.laravel.source import AppSource
-from bridge.php import nodes as n
-from bridge.php.classes import ClassTable
-from bridge.php.syntax import is_comment
+from bridge.phpeval.laravel.app_source import AppSource
+from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.parse.declarations import is_comment
+from bridge.phpeval.php.runtime.class_table import ClassTable
 
 _OF_OTHER_PROCESSES = ("/Http/", "/Console/")
 _PROVIDER = re.compile(rb"\bextends\s+\\?[\w\\]*ServiceProvider\b")

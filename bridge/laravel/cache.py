@@ -25,7 +25,7 @@ from bridge.errors import ServiceUnavailable
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.connections import DatabaseConnection, RedisConnection
 from bridge.laravel.database import answering, engine, redis_client
-from bridge.laravel.version import Version
+from bridge.phpeval.laravel.version import Version
 
 ATTEMPT = 0.05  # seconds between attempts at a lock
 TIMEOUT = 2.0  # seconds in which Redis must answer: the worker waits meanwhile

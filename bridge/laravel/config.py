@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.config_file import Place, evaluate
+from bridge.laravel.config_values import Array, Unknown, Value, array_key, to_int, to_php, to_string
 from bridge.laravel.defaults import FRAMEWORK_FILES, MERGED_OPTIONS, framework_config
-from bridge.laravel.options import Array, Unknown, Value, array_key, to_int, to_php, to_string
-from bridge.php.values import Value as PhpValue
+from bridge.phpeval.php.runtime.values import Value as PhpValue
 
 _NOWHERE = Unknown("there is no such key", "")
 

@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from tree_sitter import Node as Tree
 
 from bridge.errors import Refused
-from bridge.laravel.classes import arr
-from bridge.laravel.classes.arr import ARR_CLASSES
-from bridge.laravel.classes.family import Act, Family, run, text
-from bridge.laravel.classes.str import STR_CLASSES
+from bridge.laravel.config_values import Unknown, Value, from_php, key_from_php, to_php
 from bridge.laravel.dotenv import convert
-from bridge.laravel.options import Unknown, Value, from_php, key_from_php, to_php
-from bridge.php import functions, syntax
-from bridge.php.classes import ClassTable
-from bridge.php.evaluate import Evaluator, Frame, Function, Native, ReferenceFunction
-from bridge.php.functions.signature import table
-from bridge.php.lowering import Lower
-from bridge.php.operators import Thrown, to_string
-from bridge.php.tree import Scope, children_of, line_of, parse, text_of
-from bridge.php.values import EnumCase, PhpArray, PhpObject
-from bridge.php.values import Value as PhpValue
+from bridge.phpeval.laravel.support import arr
+from bridge.phpeval.laravel.support.arr import ARR_CLASSES
+from bridge.phpeval.laravel.support.native_class import Act, Family, run, text
+from bridge.phpeval.laravel.support.str import STR_CLASSES
+from bridge.phpeval.php import functions
+from bridge.phpeval.php.functions.signature import table
+from bridge.phpeval.php.parse import declarations
+from bridge.phpeval.php.parse.lowering import Lower
+from bridge.phpeval.php.parse.tree import Scope, children_of, line_of, parse, text_of
+from bridge.phpeval.php.runtime.class_table import ClassTable
+from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, Function, Native, ReferenceFunction
+from bridge.phpeval.php.runtime.operators import Thrown, to_string
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject
+from bridge.phpeval.php.runtime.values import Value as PhpValue
 
 ENV = "Illuminate\\Support\\Env"
 STR = "Illuminate\\Support\\Str"
@@ -113,7 +114,7 @@ class _File:
                     case "php_tag" | "text_interpolation":
                         pass
                     case "declare_statement" | "namespace_use_declaration":
-                        syntax.read_head(statement, self._scope)
+                        declarations.read_head(statement, self._scope)
                     case "expression_statement":
                         self._assign(children_of(statement)[0])
                     case "return_statement" if children_of(statement):
@@ -206,7 +207,7 @@ def _within(tree: Tree) -> Iterator[Tree]:
 
 
 class _World:
-    """A `bridge.php.evaluate.World`: PHP's functions, texts and arrays of Laravel, and where the app stands.
+    """An `interpreter.World`: PHP's functions, texts and arrays of Laravel, and where the app stands.
 
     Neither clock nor `config()`: their answers change between two requests, or with the order of files."""
 
@@ -293,5 +294,5 @@ class Mysql {{ const {", ".join(f"ATTR_{name} = {1000 + number}" for number, nam
 _PDO = {
     name: declaration
     for source in (_PDO_CLASSES, _MYSQL_CLASS)
-    for name, declaration in syntax.declarations(source.encode(), "").items()
+    for name, declaration in declarations.declarations(source.encode(), "").items()
 }

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import MYSQL_SSL_CA
-from bridge.laravel.options import Unknown
+from bridge.laravel.config_values import Unknown
 from bridge.secret import Secret
 
 SqlDriver = Literal["mysql", "mariadb", "pgsql", "sqlite"]

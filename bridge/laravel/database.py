@@ -20,7 +20,7 @@ from sqlalchemy import event
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.connections import DatabaseConnection, RedisConnection
-from bridge.laravel.models.sources import is_denied
+from bridge.phpeval.laravel.eloquent.connection import is_denied
 
 CONNECT_TIMEOUT = 5  # seconds until a server must have let us in
 STATEMENT_TIMEOUT = 30  # seconds until an answer must have come

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bridge.errors import Refused
 from bridge.laravel.config_file import Place, slug
-from bridge.laravel.options import Array, Unknown, Value, to_int, to_string
+from bridge.laravel.config_values import Array, Unknown, Value, to_int, to_string
 
 # Top-level names of the framework's own `config/` from 11 on, and those options whose entries are merged.
 FRAMEWORK_FILES = frozenset((

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.errors import Refused, Unreadable
-from bridge.laravel.version import Version, fitting_versions
-from bridge.php.unserialize import unserialize
-from bridge.php.values import PhpArray, PhpObject, Value
+from bridge.phpeval.laravel.version import Version, fitting_versions
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from bridge.phpeval.php.serialization.unserialize import unserialize
 
 HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 BROADCAST_EVENT = "Illuminate\\Broadcasting\\BroadcastEvent"
@@ -42,7 +42,7 @@ Decrypt = Callable[[bytes], bytes]  # the text of data.command → the serialize
 
 
 class Read(Protocol):
-    """`bridge.php.unserialize.unserialize`, or what does the same."""
+    """`bridge.phpeval.php.serialization.unserialize.unserialize`, or what does the same."""
 
     def __call__(self, data: bytes, *, objects: list[PhpObject]) -> Value: ...
 

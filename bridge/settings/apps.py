@@ -10,7 +10,7 @@ import httpx
 
 from bridge.errors import ConfigurationError
 from bridge.secret import Secret
-from bridge.settings.reading import no_strangers, read_value
+from bridge.settings.checks import no_strangers, read_value
 from bridge.settings.table import (
     COUNT,
     LIMIT,
@@ -24,7 +24,7 @@ from bridge.settings.table import (
     text,
     words,
 )
-from bridge.webhooks.events import NAMES, Webhook
+from bridge.sockets.webhooks.events import NAMES, Webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,15 @@ from typing import Any
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.application import BroadcastConnection, LaravelApp, QueueConnection, load
+from bridge.laravel.config_values import Unknown, Value
 from bridge.laravel.connections import RedisConnection
 from bridge.laravel.dotenv import convert
-from bridge.laravel.options import Unknown, Value
 from bridge.secret import Secret
 from bridge.settings.apps import AppSettings, AppsTable, join, own_apps, read_apps_table, read_webhooks
-from bridge.settings.reading import no_strangers, read_value
+from bridge.settings.checks import no_strangers, read_value
 from bridge.settings.references import resolved
 from bridge.settings.table import LIMIT, SETTINGS, Setting, text, words
-from bridge.webhooks.events import Webhook
+from bridge.sockets.webhooks.events import Webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Settings:
     """All of it. Units are in the table `SETTINGS`, whose names these fields have.
 
     laravel  the app on disk
-    limits   the `limit_…` settings by the rest of their name, as `pusher.app.Limits` calls them
+    limits   the `limit_…` settings by the rest of their name, as `sockets.pusher.app.Limits` calls them
     events   class name without leading backslash → mapping
     own_apps `[[apps]]` as written; `apps()` joins them with the app's
     apps_table  where more apps are read from while bridge runs

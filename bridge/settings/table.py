@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bridge.errors import UsageError
-from bridge.laravel.version import parse_version
-from bridge.pusher import origins
-from bridge.pusher.app import Limits
+from bridge.phpeval.laravel.version import parse_version
 from bridge.secret import Secret
+from bridge.sockets.pusher import origins
+from bridge.sockets.pusher.app import Limits
 
 
 class Wrong(ValueError):

@@ -16,17 +16,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.broadcast import Broadcast
-from bridge.dashboard.access import Access
-from bridge.dashboard.feed import Feed
-from bridge.dashboard.routes import Dashboard, FailedRow
-from bridge.observers.chart import POINT_INTERVAL, Chart
-from bridge.observers.journal import Journal
-from bridge.observers.statistics import Counts
-from bridge.observers.tally import Tally
-from bridge.pusher.app import App, Limits
-from bridge.pusher.happenings import Happening
-from bridge.server.listener import Listener, bind, new_event_loop
-from bridge.server.node import Node
+from bridge.monitoring.counters import Tally
+from bridge.monitoring.dashboard.event_stream import Feed
+from bridge.monitoring.dashboard.routes import Dashboard, FailedRow
+from bridge.monitoring.dashboard.session import Access
+from bridge.monitoring.journal import Journal
+from bridge.monitoring.statistics import Counts
+from bridge.monitoring.timeseries import POINT_INTERVAL, Chart
+from bridge.sockets.pusher.app import App, Limits
+from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.server.listener import Listener, bind, new_event_loop
+from bridge.sockets.server.node import Node
 
 APP = App(id="app-id", key="app-key", secret="app-secret", limits=Limits(messages_per_second=10**9))
 DATA = json.dumps({"id": 7, "status": "shipped", "total": 129.5, "note": "x" * 140})
@@ -34,7 +34,7 @@ BATCHES = 20  # a second
 
 
 class Nobody:
-    """A `dashboard.routes.Backstage` without failed jobs, queue and statistics."""
+    """A `monitoring.dashboard.routes.Backstage` without failed jobs, queue and statistics."""
 
     def failed(self) -> Sequence[FailedRow]:
         return ()

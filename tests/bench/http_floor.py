@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from bridge.server.listener import bind, new_event_loop
+from bridge.sockets.server.listener import bind, new_event_loop
 
 START: Any = {
     "type": "http.response.start",

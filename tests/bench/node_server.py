@@ -9,9 +9,9 @@ import asyncio
 import signal
 import sys
 
-from bridge.pusher.app import App, Limits
-from bridge.server.listener import Listener, bind, new_event_loop
-from bridge.server.node import Node
+from bridge.sockets.pusher.app import App, Limits
+from bridge.sockets.server.listener import Listener, bind, new_event_loop
+from bridge.sockets.server.node import Node
 
 APP = App(id="app-id", key="app-key", secret="app-secret")
 UNLIMITED = Limits(client_events_per_second=10**9, messages_per_second=10**9)

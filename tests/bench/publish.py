@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bridge.pusher import signatures
+from bridge.sockets.pusher import signatures
 from tests.bench.fanout import free_port, wait_for
 from tests.bench.node_server import APP
 from tests.bench.workers import cpu_seconds

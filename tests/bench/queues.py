@@ -24,10 +24,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bridge.queues.payload import broadcast_document
-from bridge.queues.queue import Job, Queue
+from bridge.jobs.queue.queue import Job, Queue
+from bridge.jobs.queue.selection import broadcast_document
 from tests import services
-from tests.queues.stores import Clock, RedisStore, SqlStore, broadcast, recorded
+from tests.jobs.queue.stores import Clock, RedisStore, SqlStore, broadcast, recorded
 
 BATCH = 50
 

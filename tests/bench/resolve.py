@@ -35,15 +35,15 @@ from pathlib import Path
 import redis
 import sqlalchemy
 
+from bridge.jobs.resolve.rungs.php import HelperRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
-from bridge.resolvers.helper import HelperRung
-from bridge.rooms import build_ladder
+from bridge.serve.wiring import build_ladder
 from tests import services
 from tests.bench.workers import cpu_seconds, settled
 from tests.conformance.corpus import rows
 from tests.end_to_end.processes import environment, running, wait_until
-from tests.resolvers import helper_app
+from tests.jobs.resolve import helper_app
 
 RELEASE = "8.83"
 BATCH = 50  # jobs that the worker takes at once

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.jobs.supply import MOST
+from bridge.jobs.other.prefetch import MOST
 from tests import services
 from tests.end_to_end.bridge import Bridge, bridge_serve
 from tests.end_to_end.laravel import Laravel

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import JobError
+from bridge.jobs.resolve.ladder import Ladder
+from bridge.jobs.resolve.resolution import Resolution
 from bridge.laravel.payload import read_payload
-from bridge.resolvers.ladder import Ladder
-from bridge.resolvers.resolution import Resolution
 
 APP = Path(__file__).parents[2] / "fixtures/payloads"
 RELEASES = ("8.83", "9.52", "10.50", "11.56", "12.67", "13.31")

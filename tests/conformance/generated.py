@@ -14,8 +14,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bridge.laravel.payload import BROADCAST_EVENT, HANDLER
-from bridge.php.values import PhpArray, PhpObject, Value
-from tests.php.oracle import serialize
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from tests.phpeval.php.oracle import serialize
 
 # column → SQL type, and what is put into it
 COLUMNS: dict[str, tuple[str, st.SearchStrategy[object]]] = {

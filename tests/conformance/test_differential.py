@@ -20,13 +20,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import ServiceUnavailable
+from bridge.jobs.resolve.resolution import Resolution
+from bridge.jobs.resolve.rungs.php import HelperRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
-from bridge.resolvers.helper import HelperRung
-from bridge.resolvers.resolution import Resolution
-from bridge.rooms import build_ladder
+from bridge.serve.wiring import build_ladder
 from tests.conformance.generated import COLUMNS, POSTGRES_TYPES, Case, cases
-from tests.resolvers import helper_app
+from tests.jobs.resolve import helper_app
 from tests.services import Database, wait_until
 from tests.versions import laravel_version
 

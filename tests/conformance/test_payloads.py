@@ -15,10 +15,10 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.errors import JobError, Refused
+from bridge.jobs.resolve.resolution import Resolution
 from bridge.laravel.application import load
-from bridge.php.unserialize import unserialize
-from bridge.resolvers.resolution import Resolution
-from bridge.rooms import build_ladder
+from bridge.phpeval.php.serialization.unserialize import unserialize
+from bridge.serve.wiring import build_ladder
 from tests.conformance.corpus import APP, RELEASES, Row, differences, resolve, rows
 from tests.services import Database
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from bridge.jobs.resolve.resolution import Resolution
+from bridge.jobs.resolve.rungs.php import HelperRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
-from bridge.resolvers.helper import HelperRung
-from bridge.resolvers.resolution import Resolution
-from bridge.rooms import build_ladder
-from tests.resolvers import helper_app
+from bridge.serve.wiring import build_ladder
+from tests.jobs.resolve import helper_app
 
 APPS = helper_app.FIXTURES / "small_apps"
 NAMES = sorted(folder.name for folder in APPS.iterdir() if (folder / "jobs.jsonl").is_file())

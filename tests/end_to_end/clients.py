@@ -15,11 +15,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bridge.pusher import signatures
-from bridge.pusher.app import App
-from bridge.server.listener import new_event_loop
+from bridge.sockets.pusher import signatures
+from bridge.sockets.pusher.app import App
+from bridge.sockets.server.listener import new_event_loop
 from tests.end_to_end.laravel import BROWSER
-from tests.server.running import Running, running
+from tests.sockets.server.running import Running, running
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from functools import partial
 
 import pytest
 
-from bridge.pusher import codes
-from bridge.pusher.app import App
+from bridge.sockets.pusher import close_codes
+from bridge.sockets.pusher.app import App
 from tests.end_to_end.clients import Threaded, serving
 from tests.end_to_end.echo import Client, Driver, Place, echo_driver
 from tests.end_to_end.processes import wait_until
-from tests.server.running import Running
+from tests.sockets.server.running import Running
 
 APP = App(id="app-id", key="app-key", secret="app-secret")
 
@@ -137,7 +137,7 @@ def test_a_client_that_is_sent_away_comes_back_to_its_channels(open_client: Open
 
         server.do(close)
 
-    for times, code in enumerate((codes.RECONNECT, codes.OVER_CAPACITY, 1001), start=2):
+    for times, code in enumerate((close_codes.RECONNECT, close_codes.OVER_CAPACITY, 1001), start=2):
         send_away(code)
         wait_until("connected again", partial(is_connected, ann, times))
         tag = f"after {code}"
@@ -153,20 +153,20 @@ def is_connected(client: Client, times: int) -> bool:
 @pytest.mark.parametrize(
     ("app", "key", "code"),
     [
-        pytest.param(APP, "other", codes.UNKNOWN_APP, id="unknown app"),
-        pytest.param(replace(APP, enabled=False), APP.key, codes.APP_DISABLED, id="disabled app"),
-        pytest.param(replace(APP, max_connections=0), APP.key, codes.OVER_QUOTA, id="full app"),
+        pytest.param(APP, "other", close_codes.UNKNOWN_APP, id="unknown app"),
+        pytest.param(replace(APP, enabled=False), APP.key, close_codes.APP_DISABLED, id="disabled app"),
+        pytest.param(replace(APP, max_connections=0), APP.key, close_codes.OVER_QUOTA, id="full app"),
         pytest.param(
-            replace(APP, allowed_origins=("elsewhere.test",)), APP.key, codes.UNAUTHORIZED, id="origin"
+            replace(APP, allowed_origins=("elsewhere.test",)), APP.key, close_codes.UNAUTHORIZED, id="origin"
         ),
     ],
 )
 def test_a_client_that_may_not_connect_is_told_the_code_and_stays_away(
     open_client: Opener, app: App, key: str, code: int
 ) -> None:
-    if code == codes.UNAUTHORIZED and open_client.place == "node":
+    if code == close_codes.UNAUTHORIZED and open_client.place == "node":
         app = replace(APP, enabled=False)  # Node has no origin
-        code = codes.APP_DISABLED
+        code = close_codes.APP_DISABLED
     with serving(app) as closed:
         ann = open_client("ann", key=key, server=closed)
         wait_until("the error", lambda: ann.saw("error", code=code))
@@ -180,7 +180,7 @@ def test_an_error_message_leaves_the_connection_as_it_is(open_client: Opener) ->
         ann = open_client("ann", server=quiet)
         ann.listen("private", "a")
         ann.whisper("a", "typing", {})
-        wait_until("the error", lambda: ann.saw("error", code=codes.CLIENT_EVENT_REFUSED))
+        wait_until("the error", lambda: ann.saw("error", code=close_codes.CLIENT_EVENT_REFUSED))
         ann.settle()
         assert len(ann.saw("state", state="connected")) == 1
         ann.do("disconnect")

@@ -16,7 +16,7 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit("python -m tests.fuzz TARGET [SECONDS]: the targets are reader and source")
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 60
-    with atheris.instrument_imports(include=["bridge.php", "bridge.laravel"]):
+    with atheris.instrument_imports(include=["bridge.phpeval.php", "bridge.laravel"]):
         target = importlib.import_module(f"tests.fuzz.{sys.argv[1]}")
     folder = Path(tempfile.mkdtemp(prefix="bridge-fuzz-"))
     corpus = folder / "corpus"

@@ -6,9 +6,9 @@ import math
 
 from bridge.errors import JobError
 from bridge.laravel.payload import read_payload
-from bridge.php.shapes import Shapes
-from bridge.php.unserialize import unserialize
-from bridge.php.values import PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from bridge.phpeval.php.serialization.templates import Shapes
+from bridge.phpeval.php.serialization.unserialize import unserialize
 from tests.conformance.corpus import RELEASES, rows
 
 

@@ -8,18 +8,18 @@ import re
 import tempfile
 
 from bridge.errors import JobError
+from bridge.jobs.resolve.app_world import natives
 from bridge.laravel.application import load
-from bridge.laravel.framework import framework_class
-from bridge.laravel.version import Version
-from bridge.php.classes import ClassTable
-from bridge.php.evaluate import Evaluator, Native
-from bridge.php.functions import FUNCTIONS
-from bridge.php.operators import Thrown
-from bridge.php.syntax import declarations
-from bridge.resolvers.world import natives
-from bridge.rooms import known_to
+from bridge.phpeval.laravel.framework_classes import framework_class
+from bridge.phpeval.laravel.version import Version
+from bridge.phpeval.php.functions import FUNCTIONS
+from bridge.phpeval.php.parse.declarations import declarations
+from bridge.phpeval.php.runtime.class_table import ClassTable
+from bridge.phpeval.php.runtime.interpreter import Evaluator, Native
+from bridge.phpeval.php.runtime.operators import Thrown
+from bridge.serve.wiring import known_to
 from tests.conformance.corpus import APP
-from tests.php.programs import BODIES, CLASSES
+from tests.phpeval.php.programs import BODIES, CLASSES
 
 USES = """use Carbon\\Carbon; use Carbon\\CarbonImmutable; use Illuminate\\Support\\Collection;
 use Illuminate\\Support\\Str; use Illuminate\\Support\\Arr; use Illuminate\\Broadcasting\\PrivateChannel;
@@ -114,7 +114,7 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
 
 
 class World:
-    """A `bridge.php.evaluate.World` of one source text in a real app."""
+    """A `bridge.phpeval.php.runtime.interpreter.World` of one source text in a real app."""
 
     def __init__(self, source: bytes) -> None:
         found = declarations(b"<?php " + source, "app/Subject.php")

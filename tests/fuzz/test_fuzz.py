@@ -8,7 +8,7 @@ import pytest
 
 from bridge.errors import Refused
 from tests.fuzz import reader, source
-from tests.php.ours import run
+from tests.phpeval.php.ours import run
 
 MUTATIONS = 1500
 

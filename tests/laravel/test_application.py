@@ -8,7 +8,7 @@ import pytest
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.application import LaravelApp, load
-from tests.laravel.php import php
+from tests.phpeval.laravel.php import php
 
 MakeApp = Callable[..., LaravelApp]
 

@@ -18,10 +18,10 @@ import pytest
 from bridge.errors import ConfigurationError, Refused, ServiceUnavailable
 from bridge.laravel.application import LaravelApp, load
 from bridge.laravel.cache import CacheStore, FileStore, Lock, NoStore, cache_store
+from bridge.laravel.operator_signals import AFTER_FAULT, LOOK, Signals
 from bridge.laravel.payload import BroadcastEvent, broadcast_event, read_payload
-from bridge.laravel.signals import AFTER_FAULT, LOOK, Signals
-from bridge.laravel.unique import UniqueLocks, lock_name
-from bridge.laravel.version import Version
+from bridge.laravel.unique_locks import UniqueLocks, lock_name
+from bridge.phpeval.laravel.version import Version
 from tests import services
 from tests.conformance import corpus
 from tests.end_to_end.laravel import Laravel

@@ -11,9 +11,9 @@ import pytest
 from bridge.errors import ConfigurationError, Refused
 from bridge.laravel.config import Config, read_config
 from bridge.laravel.config_file import slug
+from bridge.laravel.config_values import Unknown, Value, to_int, to_string
 from bridge.laravel.dotenv import parse
-from bridge.laravel.options import Unknown, Value, to_int, to_string
-from tests.laravel.php import Php, php
+from tests.phpeval.laravel.php import Php, php
 
 ENV = {
     "APP_NAME": "Chat Demo",

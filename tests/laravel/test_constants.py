@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.laravel.classes.carbon import constants
-from bridge.laravel.framework import MODEL_CONSTANTS
-from tests.laravel.evaluation import laravel, really
-from tests.laravel.php import Php
+from bridge.phpeval.laravel.framework_classes import MODEL_CONSTANTS
+from bridge.phpeval.laravel.support.carbon import constants
+from tests.phpeval.laravel.evaluation import laravel, really
+from tests.phpeval.laravel.php import Php
 
 CONSTANTS = {**constants(), **MODEL_CONSTANTS}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.dotenv import convert, parse
-from tests.laravel.php import Php, php
+from tests.phpeval.laravel.php import Php, php
 
 ENVIRON = {"OUTSIDE": "from outside", "PHP_EMPTY": "", "WINS": "environment"}
 

@@ -13,7 +13,7 @@ from nacl.secret import SecretBox
 from bridge.errors import ConfigurationError, JobError, Unreadable, WouldFail
 from bridge.laravel.encryption import Encrypter, master_key, seal
 from bridge.secret import Secret
-from tests.laravel.php import Php, php
+from tests.phpeval.laravel.php import Php, php
 
 CIPHERS = {"AES-256-CBC": 32, "AES-128-CBC": 16, "aes-256-gcm": 32, "AES-128-GCM": 16}
 

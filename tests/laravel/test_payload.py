@@ -8,9 +8,9 @@ import pytest
 
 from bridge.errors import Refused, Unreadable
 from bridge.laravel.payload import BroadcastEvent, NotABroadcast, broadcast_event, read_payload
-from bridge.php.values import PhpArray, PhpObject, Value
-from tests.laravel.models.app import job
-from tests.php.oracle import serialize
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from tests.phpeval.laravel.eloquent.app import job
+from tests.phpeval.php.oracle import serialize
 
 EVENT = PhpObject("App\\Events\\Shipped", {b"id": 7})
 

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridge.errors import Refused
+from bridge.jobs.resolve.app_world import AppWorld
 from bridge.laravel.application import load
 from bridge.laravel.boot_source import told_by_source
-from bridge.laravel.source import AppSource
-from bridge.laravel.version import Version, parse_version
-from bridge.php.evaluate import Evaluator
-from bridge.php.operators import Thrown
-from bridge.php.values import EnumCase, PhpArray, PhpObject, Value
-from bridge.resolvers.world import AppWorld
-from bridge.rooms import known_to
+from bridge.phpeval.laravel.app_source import AppSource
+from bridge.phpeval.laravel.version import Version, parse_version
+from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.operators import Thrown
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
+from bridge.serve.wiring import known_to
+from tests.jobs.resolve.helper_app import FIXTURES
 from tests.oracle.programs import Program
-from tests.resolvers.helper_app import FIXTURES
 
 SCRIPT = Path(__file__).with_name("batch.php")
 COLLECTION = "Illuminate\\Support\\Collection"

@@ -1,0 +1,349 @@
+"""One lane of jobs that are no broadcasts: a thread, a queue driver, and a PHP process with Laravel's worker.
+
+A job is reserved (`prefetch.py`) and handed to the process (`worker.php`). What becomes of it is decided by
+Laravel, and told the moment that Laravel does it: deleted, or released. What the process does not survive
+counts as an attempt: the job is released, and at its next reservation Laravel itself sees whether that was
+one too many.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
+from bridge.errors import Refused, ServiceUnavailable
+from bridge.jobs.other.prefetch import Supply, about
+from bridge.jobs.php_process.app_processes import Resident
+from bridge.jobs.php_process.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
+from bridge.jobs.queue.queue import Job, Queue
+from bridge.jobs.queue.selection import whole_number
+from bridge.jobs.worker.progress import JobRun, TellRun, say_nothing
+from bridge.jobs.worker.quota import Ending, Turn
+from bridge.jobs.worker.retry_policy import Retries
+from bridge.jobs.worker.store_retry import LONGEST_PAUSE, OutOfTime, Patience
+
+WORKER = Path(__file__).with_name("worker.php")
+IDLE = 1.0  # seconds of one wait
+LOOP = 3.0  # seconds between two rounds of an idle worker, which its listeners count on
+GRACE = 1.0  # seconds past its timeout until a job is killed that Laravel's alarm does not end
+FAREWELL = 30.0  # seconds that Laravel has to end a late job, once the alarm has come through
+PATIENCE = 60.0  # seconds until a worker asks for its next job: listeners of the app may hold it up
+LAST_SECONDS = 2.0  # of a stop: for what is left when PHP was killed
+
+# What `Lane.counts` counts since the start, in jobs; the last in faults.
+COUNTED = ("reserved", "done", "failed", "released", "given_back", "died", "fenced", "store_faults")
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    """Works through the other jobs of a queue.
+
+    resident  has one process
+    retries   for a job that ended its process
+    timeout   seconds, for jobs that name none; 0: none
+    paused    the queues from which nothing shall be taken now, None where that is not known yet; asked before
+              every reservation
+    ending    when to stop by itself
+    tell      hears of every attempt, in the lane's thread
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        resident: Resident,
+        *,
+        retries: Retries,
+        timeout: int = 60,
+        paused: Callable[[], Collection[str] | None] = frozenset,
+        ending: Ending | None = None,
+        tell: TellRun = say_nothing,
+        name: str = "jobs",
+    ) -> None:
+        self._queue = queue
+        self._resident = resident
+        self._retries = retries
+        self._timeout = timeout
+        self._paused = paused
+        self._ending = ending or Ending()
+        self._tell = tell
+        self._looped_at = 0.0
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
+        self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
+        self._stopping = self._patiently.stopping
+        self._supply = Supply(queue, self._patiently, self._turn, self._ending, self.counts)
+
+    @property
+    def down(self) -> str | None:
+        """Why no job is run at present; None if all is well."""
+        return self._resident.down
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be a job. Any thread may call it."""
+        self._queue.wake()
+
+    def recycle(self) -> None:
+        """The process is replaced before the next job."""
+        self._resident.recycle()
+
+    def stop(self, timeout: float) -> bool:
+        """No job is begun any more, and the one at work is finished, or killed when its time is up.
+
+        Returns whether the thread ended within `timeout` seconds. The queue may be closed when it did."""
+        self._patiently.stop(timeout)
+        self._queue.wake()
+        if self._thread.ident is not None:
+            self._thread.join(max(timeout - LAST_SECONDS, 0))
+        self._resident.close()
+        if self._thread.ident is not None:
+            self._thread.join(min(timeout, LAST_SECONDS))
+        return not self.is_alive
+
+    def close(self) -> None:
+        """The process is gone, and the connections if the thread has ended."""
+        self._resident.close()
+        if not self.is_alive:
+            self._queue.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                job = self._supply.next()
+                if job is None:
+                    self._rest()
+                else:
+                    self._work(job)
+            except OutOfTime:
+                log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
+            except Exception:
+                log.exception("a lane of jobs met a fault of its own", extra={"action": "lane_fault"})
+                self._stopping.wait(LONGEST_PAUSE)
+        try:
+            self._supply.let_go()
+        except OutOfTime:
+            log.warning("a job stays reserved until retry_after", extra={"action": "stopped_late"})
+
+    def _turn(self, jobs: int) -> Turn | None:
+        """Leave to reserve up to so many jobs, if they are to be had and PHP to run them."""
+        if self._stopping.is_set() or self._resident.down is not None:
+            return None
+        paused = self._paused()
+        if paused is None:
+            return None
+        self._queue.pause(paused)
+        return self._ending.turn(jobs)
+
+    def _rest(self) -> None:
+        if self._resident.down is not None:
+            self._stopping.wait(IDLE)
+        now = time.monotonic()
+        if self._resident.is_awake and now - self._looped_at >= LOOP:
+            self._looped_at = now
+            try:
+                with self._resident.borrowed() as process:
+                    self._ask(process, {"idle": True})
+            except (Died, Refused, ServiceUnavailable) as loss:
+                log.info("an idle PHP worker was lost", extra={"action": "worker_lost", "why": str(loss)})
+        self._patiently(lambda: self._queue.wait(IDLE))
+
+    def _work(self, job: Job) -> None:
+        """The job has had an attempt, or has gone back untried."""
+        tried = 0
+        try:
+            tried = self._attempted(job)
+        except (Refused, ServiceUnavailable) as problem:
+            log.error("PHP cannot run a job", extra={**about(job, "job_given_back"), "why": str(problem)})
+            self._supply.give_back([job])
+        except Unready as problem:
+            log.warning("a PHP worker takes no job", extra={"action": "worker_held", "why": str(problem)})
+            self._supply.give_back([job])
+            self._stopping.wait(LONGEST_PAUSE)
+        finally:
+            self._looped_at = 0.0
+            self._ending.finished(tried, given_back=1 - tried)
+
+    def _attempted(self, job: Job) -> int:
+        """1: the job has had its attempt. Raises Refused, ServiceUnavailable, Unready."""
+        attempt = _Attempt(job)
+        try:
+            self._hand_over(attempt)
+        except Died as death:
+            self._after(death, attempt)
+        return 1
+
+    def _hand_over(self, attempt: _Attempt) -> None:
+        """Some process runs the job, or ends it as late. Raises Died, and what `borrowed` raises."""
+        while not attempt.is_over:
+            with self._resident.borrowed() as process:
+                self._converse(process, attempt)
+            if not attempt.is_over:
+                self._supply.let_go()  # another process must boot first
+
+    def _converse(self, process: PhpProcess, attempt: _Attempt) -> None:
+        """The job is over, or the process wants to be replaced first. Raises Died, Late, Unready."""
+        if process.questions == 1:  # it has just booted
+            self._await_first(process)
+        job = attempt.job
+        question = {"queue": job.queue, "payload": job.payload.decode(), **self._queue.as_laravel(job)}
+        number = _tell(process, question | ({"timed_out": True} if attempt.is_late else {}))
+        seconds = self._seconds(job)
+        begun = attempt.begun = time.monotonic()
+        deadline = begun + seconds + GRACE
+        self._supply.ahead()
+        while True:
+            frame = process.hear(min(deadline - time.monotonic(), self._supply.due))
+            if frame is None and self._supply.tend():
+                continue
+            if frame is None:
+                raise Late(f"it ran longer than its timeout of {seconds:g} s")
+            if frame.get("id") != number:
+                raise Died("it answered a question that was not asked")
+            match frame:
+                case {"end": "deleted"}:
+                    attempt.has_ended = True
+                    self._supply.end(job)
+                    deadline += PATIENCE
+                case {"end": "released", "delay": int(delay)}:
+                    attempt.has_ended, attempt.delay = True, delay
+                    self._release(job, delay)
+                case {"late": True}:
+                    attempt.alarmed = True
+                    deadline = time.monotonic() + FAREWELL
+                case {"done": True}:
+                    attempt.is_over = True
+                    process.retired = bool(frame.get("last"))
+                    self._supply.pace(time.monotonic() - begun)
+                    why = str(frame.get("why", ""))[:500] if frame.get("failed") else None
+                    self._finish(attempt, process, why)
+                    if process.retired:
+                        self._supply.let_go()  # another process must boot first
+                    return
+                case {"stale": True}:
+                    process.retired = True
+                    return
+                case {"died": why}:
+                    raise Died(str(why)[:300])
+                case _:
+                    raise Died("it answered with something that is no answer")
+
+    def _await_first(self, process: PhpProcess) -> None:
+        """Laravel's worker asks for a job. Raises Unready where it does not."""
+        try:
+            frame = process.hear(PATIENCE)
+        except Died as death:
+            raise Unready(str(death)) from death
+        if frame is None or not frame.get("done"):
+            raise Unready(f"it asked for none within {PATIENCE:g} s: a listener of Looping may hold it back")
+
+    def _ask(self, process: PhpProcess, question: Frame) -> None:
+        if process.questions == 1:
+            return
+        number = _tell(process, question)
+        frame = process.hear(PATIENCE)
+        if frame is None or frame.get("id") != number or "done" not in frame:
+            raise Died("it does not come round")
+        process.retired = bool(frame.get("last"))
+
+    def _finish(self, attempt: _Attempt, process: PhpProcess, why: str | None) -> None:
+        """`why`: it has failed."""
+        job, failed = attempt.job, why is not None
+        self.counts["failed" if failed else "done"] += 1
+        self._resident.outages.over()
+        self._tell(attempt.run("failed" if failed else "done", why=why or ""))
+        if failed:
+            log.error("job failed", extra={**about(job, "job_failed"), "why": why})
+        elif log.isEnabledFor(logging.DEBUG):
+            log.debug("job done", extra={**about(job, "job_done"), "ended": attempt.has_ended})
+        if process.printed:
+            sizes = {"printed_bytes": process.printed, "kept_bytes": OUTPUT_KEPT}
+            output = process.output.decode("utf-8", "replace")
+            log.info("a job printed", extra={**about(job, "job_output"), "output": output, **sizes})
+
+    def _after(self, death: Died, attempt: _Attempt) -> None:
+        """What a job comes to that ended its process: an attempt more, and what Laravel says to that."""
+        job = attempt.job
+        self._supply.let_go()
+        self.counts["died"] += 1
+        why = "its time was up" if attempt.alarmed else str(death)
+        late = attempt.alarmed or isinstance(death, Late)
+        said = {**about(job, "worker_died"), "why": why, "late": late}
+        log.warning("a job ended its PHP worker", extra=said)
+        if not late and not self._resident.closed:
+            problem = ServiceUnavailable(f"PHP was lost while it ran {job.display_name}: {death}")
+            self._resident.outages.crashed(problem)
+        if attempt.has_ended:
+            return
+        if isinstance(death, Late) and not attempt.is_late and not self._resident.closed:
+            attempt.is_late = True
+            try:
+                return self._hand_over(attempt)
+            except (Died, Refused, ServiceUnavailable, Unready) as problem:
+                log.warning("a late job cannot be ended", extra={**said, "why": str(problem)})
+        attempt.delay = self._retries.delay(job)
+        self._tell(attempt.run("released", why=why))
+        self._release(job, attempt.delay)
+
+    def _release(self, job: Job, delay: int) -> None:
+        self._supply.release(job, delay)
+        log.info("job is tried later", extra={**about(job, "job_released"), "delay_s": delay})
+
+    def _seconds(self, job: Job) -> float:
+        given = whole_number(job.document, "timeout")
+        seconds = self._timeout if given is None else given
+        return seconds if seconds > 0 else float("inf")
+
+
+class Unready(Exception):
+    """A process that has booted asks for no job; `str()` says why."""
+
+
+class _Attempt:
+    """How far a job has come.
+
+    has_ended  it was deleted or released, as Laravel wanted
+    alarmed    Laravel has noticed that it is late
+    is_late    it was killed for that, and is not to be run again
+    is_over    nothing more comes of it
+    begun      monotonic seconds
+    delay      seconds until it comes again; None if it does not
+    """
+
+    __slots__ = ("alarmed", "begun", "delay", "has_ended", "is_late", "is_over", "job")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.has_ended = self.alarmed = self.is_late = self.is_over = False
+        self.begun = 0.0
+        self.delay: float | None = None
+
+    def run(self, ended: Literal["done", "failed", "released"], why: str = "") -> JobRun:
+        job = self.job
+        return JobRun(
+            ended=ended if self.delay is None else "released",
+            uuid=job.uuid,
+            name=job.display_name,
+            queue=job.queue,
+            attempts=job.attempts,
+            seconds=time.monotonic() - self.begun,
+            delay=self.delay,
+            why=why,
+        )
+
+
+def _tell(process: PhpProcess, question: Mapping[str, object]) -> int:
+    number = process.questions
+    process.tell({"id": number, **question})
+    return number

@@ -1,0 +1,172 @@
+"""The jobs of one lane on their way out of the queue: the next come in time, those that ended are deleted.
+
+While jobs are quick, PHP never waits for the queue: the next few are reserved while one is at work, and those
+that have ended are deleted together, with the same message to the store that reserves others. Where our
+writes would disturb the job at work, all is done between two jobs.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from bridge.jobs.queue.queue import Exchange, Job, Queue
+from bridge.jobs.worker.quota import Ending, Turn
+from bridge.jobs.worker.store_retry import Patience
+
+MOST = 8  # jobs that wait for their turn
+WORTH = 0.05  # seconds that these may take together, as far as the last one tells; slow ones are not held
+HELD = 0.2  # seconds that they may wait while another is at work; then others may have them
+SOON = 0.005  # seconds of silence after which a job that has ended is deleted, whatever comes next
+
+log = logging.getLogger(__name__)
+
+
+class Supply:
+    """For one thread. Every call waits for the store (`patiently`) and may raise OutOfTime.
+
+    leave   a turn of `ending` for so many jobs, None where none may be taken now
+    counts  gets `reserved`, `released`, `given_back`, `fenced`
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        patiently: Patience,
+        leave: Callable[[int], Turn | None],
+        ending: Ending,
+        counts: collections.Counter[str],
+    ) -> None:
+        self._queue = queue
+        self._patiently = patiently
+        self._leave = leave
+        self._ending = ending
+        self._counts = counts
+        self._most = 0
+        self._held: collections.deque[Job] = collections.deque()  # reserved, and not begun
+        self._ended: list[Job] = []  # Laravel has deleted them; the queue has them still
+        self._under_way: Callable[[], None] | None = None  # an exchange; brings what came of it
+
+    @property
+    def due(self) -> float:
+        """Seconds until `tend` is wanted, if PHP says nothing."""
+        if self._ended or self._under_way is not None:
+            return HELD if self._queue.disturbs else SOON
+        return HELD if self._held else float("inf")
+
+    def next(self) -> Job | None:
+        """The job whose turn it is, if there is one; if there is none, all that have ended are deleted."""
+        if not self._held:
+            self._arrive()
+        if not self._held:
+            self._exchange(max(1, self._most))
+            self._arrive()
+        return self._held.popleft() if self._held else None
+
+    def ahead(self) -> None:
+        """PHP is at work: if jobs are quick, the next are being reserved; else none waits for its turn."""
+        if not self._most and self._held:
+            self.let_go()
+        elif self._most and len(self._held) <= self._most // 2 and self._under_way is None:
+            self._exchange(self._most - len(self._held))
+
+    def end(self, job: Job) -> None:
+        """Laravel has deleted the job."""
+        self._ended.append(job)
+
+    def pace(self, seconds: float) -> None:
+        """A job took so long."""
+        self._most = 0 if self._queue.disturbs else min(MOST, int(WORTH / max(seconds, 0.001)))
+
+    def tend(self) -> bool:
+        """What is due is done; False if nothing was."""
+        if self._under_way is not None:
+            self._arrive()
+        elif self._ended and not self._held and not self._queue.disturbs:  # Laravel tidies up
+            self._exchange(max(1, self._most))
+        elif self._ended:
+            self._delete_ended()
+        elif self._held:
+            self.let_go()
+        else:
+            return False
+        return True
+
+    def let_go(self) -> None:
+        """No job is held, and none is left that has ended; jobs count as slow until one was quick."""
+        self._arrive()
+        self._most = 0
+        self._delete_ended()
+        jobs, self._held = list(self._held), collections.deque()
+        if jobs:
+            self.give_back(jobs)
+            self._ending.finished(0, given_back=len(jobs))
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """The jobs are as before their reservation."""
+        self._patiently(lambda: self._queue.give_back(jobs))
+        self._counts["given_back"] += len(jobs)
+
+    def release(self, job: Job, delay: float) -> None:
+        """The job comes again in `delay` seconds."""
+        self._patiently(lambda: self._queue.release(job, delay))
+        self._counts["released"] += 1
+
+    def _exchange(self, limit: int) -> None:
+        """Jobs are held, if there are any to be had, or will be once the exchange has arrived."""
+        turn = self._leave(limit)
+        if turn is None or not turn.jobs:
+            self._delete_ended()
+            if turn is not None:
+                self._hold(turn, ())
+            return
+        ended, self._ended = self._ended, []
+        try:
+            begun = [self._patiently(partial(self._queue.exchange, ended, turn.jobs))]
+        except BaseException:
+            self._ending.took(turn, 0)
+            raise
+        self._under_way = partial(self._arrived, turn, ended, begun)
+
+    def _arrive(self) -> None:
+        """No exchange is under way."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way()
+
+    def _arrived(self, turn: Turn, ended: Sequence[Job], begun: list[Exchange]) -> None:
+        def outcome() -> tuple[int, Sequence[Job]]:
+            return (begun.pop() if begun else self._queue.exchange(ended, turn.jobs))()
+
+        jobs: Sequence[Job] = ()
+        try:
+            deleted, jobs = self._patiently(outcome)
+        finally:
+            self._hold(turn, jobs)
+        self._note_deleted(ended, deleted)
+
+    def _hold(self, turn: Turn, jobs: Sequence[Job]) -> None:
+        self._ending.took(turn, len(jobs))
+        self._counts["reserved"] += len(jobs)
+        self._held += jobs
+
+    def _delete_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        if ended:
+            self._note_deleted(ended, self._patiently(partial(self._queue.delete, ended)))
+
+    def _note_deleted(self, jobs: Sequence[Job], deleted: int) -> None:
+        lost = len(jobs) - deleted
+        if lost:
+            self._counts["fenced"] += lost
+            log.warning(
+                "jobs took longer than retry_after: somebody else may have them too",
+                extra={"action": "job_fenced", "jobs": lost},
+            )
+
+
+def about(job: Job, action: str) -> dict[str, object]:
+    """What the log says of a job."""
+    return {"action": action, "uuid": job.uuid, "job_class": job.display_name, "queue": job.queue}

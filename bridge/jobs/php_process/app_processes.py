@@ -1,0 +1,172 @@
+"""The app, kept booted in a few PHP processes, and what is wrong where it cannot be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from bridge.errors import NotTried, Refused, ServiceUnavailable
+from bridge.jobs.php_process.agreement import Agreement
+from bridge.jobs.php_process.circuit_breaker import Outages
+from bridge.jobs.php_process.pool import Pool
+from bridge.jobs.php_process.process import Died, PhpProcess
+
+BOOT_TIMEOUT = 60.0  # seconds
+
+log = logging.getLogger(__name__)
+
+
+class Resident:
+    """Any thread may ask; `close` ends all processes.
+
+    app        the app's folder
+    script     the PHP program, which gets the folder, `arguments` and the number of its socket
+    php        PHP's command line program, a path or a name in PATH
+    size       processes at most; none is started before it is needed
+    jobs       questions that one process is asked at most; None: no limit
+    memory     bytes; a process that says it uses more is asked nothing further; None: no limit
+    """
+
+    def __init__(
+        self,
+        app: Path,
+        script: Path,
+        *,
+        php: str = "php",
+        arguments: Sequence[str] = (),
+        size: int = 1,
+        jobs: int | None = None,
+        memory: int | None = None,
+    ) -> None:
+        self._app = app.absolute()  # not resolved: it may be a link that a deploy changes
+        self._script = script
+        self._php = php
+        self._arguments = arguments
+        self._jobs = float("inf") if jobs is None else jobs
+        self._memory = float("inf") if memory is None else memory
+        self._pool = Pool(self._start, self._boot, size=size, fit=self._is_fit)
+        self.outages = Outages()
+        self._recycled_at = 0.0
+        self._has_booted = False
+        self._agreement: Agreement | None = None
+
+    @property
+    def down(self) -> str | None:
+        """Why no process is started at present, for `/ready`; None if all is well."""
+        problem = self.outages.present()
+        return None if problem is None else str(problem)
+
+    @property
+    def closed(self) -> bool:
+        return self._pool.closed
+
+    def processes(self) -> dict[str, int]:
+        """PHP processes: `living`, `busy`, and `most` at once."""
+        return self._pool.counts()
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether any process lives."""
+        return not self._pool.is_empty
+
+    def borrowed(self) -> AbstractContextManager[PhpProcess]:
+        """A booted process for the caller alone, ended if the block raises.
+
+        Raises Refused or ServiceUnavailable where there can be none now, Died when closed."""
+        return self._pool.borrowed()
+
+    def recycle(self) -> None:
+        """Every process is replaced before its next question, as after `queue:restart`."""
+        self._recycled_at = time.monotonic()
+
+    def agree(self, agreement: Agreement) -> None:
+        """A process that starts from now on answers only if what it tells agrees."""
+        self._agreement = agreement
+
+    def close(self) -> None:
+        """No process is left. Who waits for an answer gets Died."""
+        self._pool.close()
+
+    def told(self, error: Mapping[str, object]) -> str:
+        """An exception of the app, as the process described it, in one line."""
+        file = str(error.get("file")).removeprefix(f"{self._app.resolve()}/")
+        return f"{text(error)} ({file}:{error.get('line')})"
+
+    def _is_fit(self, process: PhpProcess) -> bool:
+        return (
+            not process.retired
+            and process.questions <= self._jobs
+            and process.memory <= self._memory
+            and process.started_at >= self._recycled_at
+        )
+
+    def _start(self) -> PhpProcess:
+        """A new process. Raises Refused or ServiceUnavailable, in a pause at once, and Died when closed."""
+        if self._pool.closed:
+            raise Died("it has been closed")
+        problem = self.outages.present()
+        if problem is not None:
+            raise problem.with_traceback(None)
+        php = shutil.which(self._php)
+        if php is None:
+            mend = "install php-cli, or set `php` to its path"
+            raise self._down(Refused(f"there is no PHP program `{self._php}`: {mend}"))
+        if not (self._app / "bootstrap" / "app.php").is_file():
+            raise self._down(Refused(f"{self._app} holds no Laravel app: bootstrap/app.php is missing"))
+        try:
+            return PhpProcess(
+                [os.path.abspath(php), str(self._script), str(self._app), *self._arguments], self._app
+            )
+        except OSError as error:
+            raise self._down(
+                ServiceUnavailable(f"PHP cannot be started ({php}): {error.strerror}")
+            ) from error
+
+    def _boot(self, process: PhpProcess) -> None:
+        """The process has booted the app. Raises Refused, ServiceUnavailable, and Died when closed."""
+        try:
+            answer = process.ask(None, BOOT_TIMEOUT)
+            if "died" in answer:
+                raise Died(str(answer["died"])[:300])
+            boot = answer.get("boot")
+            if isinstance(boot, dict):
+                raise self._down(self._not_booted(boot))
+            if "ready" not in answer:
+                raise Died("it said something else than that it is ready")
+        except Died as error:
+            if self._pool.closed:
+                raise
+            raise self._down(Refused(f"the app does not boot under {self._php}: {error}")) from error
+        told = answer.get("set_up")
+        if self._agreement is not None and isinstance(told, dict) and not self._agreement.accepts(told):
+            raise self._down(
+                NotTried(
+                    "PHP has set up broadcasting otherwise than bridge has read it (its default is "
+                    f"{told.get('default')}): if that is meant, run php artisan queue:restart"
+                )
+            )
+        self._has_booted = True
+        about = {"pid": process.pid, "laravel": answer["ready"], "duration_ms": round(process.age() * 1000)}
+        log.info("PHP helper started", extra={"action": "helper_started", **about})
+
+    def _down(self, problem: Refused | ServiceUnavailable) -> Refused | ServiceUnavailable:
+        """What is raised for it, now and until the pause is over."""
+        if self._has_booted:  # the app is perhaps in the middle of a deploy: its jobs are kept
+            problem = NotTried(str(problem))
+        self.outages.begin(problem)
+        return problem
+
+    def _not_booted(self, error: Mapping[str, object]) -> Refused | ServiceUnavailable:
+        if error.get("unavailable"):
+            return ServiceUnavailable(f"the app does not boot: {text(error)}")
+        return Refused(f"the app does not boot: {self.told(error)}; try `php artisan about` in {self._app}")
+
+
+def text(error: Mapping[str, object]) -> str:
+    """Class and message of an exception of the app."""
+    return f"{error.get('class')}: {error.get('message')}"

@@ -1,0 +1,254 @@
+"""Where jobs go that cannot be broadcast: in the form that `queue:failed` and `queue:retry` read.
+
+The drivers are those of Laravel's `queue.failed.driver`, all behind `FailedJobs`; `file` is in
+`failed_jobs_file.py`, and `dynamodb` is not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.jobs.queue.sql.connection import SqlConnection
+
+PAGE = 200  # rows read at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedJob:
+    """What is kept of a job that was given up.
+
+    connection_name  the queue connection (`database`, `redis`), not the database's
+    queue            plain name
+    payload          as it stood in the queue
+    exception        the text a person reads: class, message, where
+    uuid             identity of the job
+    failed_at        with a time zone
+    """
+
+    connection_name: str
+    queue: str
+    payload: bytes
+    exception: str
+    uuid: str
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptJob:
+    """An entry as it is kept, whoever put it there.
+
+    id         what `queue:retry` takes: the uuid, or the row's number for the driver `database`
+    failed_at  local time of the app, `2024-05-17 14:00:00`
+    """
+
+    id: str
+    connection_name: str
+    queue: str
+    payload: bytes
+    exception: str
+    failed_at: str
+
+
+class FailedJobs(Protocol):
+    """Used by one thread at a time; every call may raise ServiceUnavailable or ConfigurationError."""
+
+    def check(self) -> None:
+        """Returns once a failed job could be kept. ServiceUnavailable or ConfigurationError otherwise."""
+        ...
+
+    def bury(self, job: FailedJob) -> None:
+        """The job is kept; burying the same uuid again changes nothing."""
+        ...
+
+    def kept(self) -> Iterator[KeptJob]:
+        """Every entry, the newest first."""
+        ...
+
+    def find(self, id: str) -> KeptJob | None:
+        """The entry with this id."""
+        ...
+
+    def forget(self, id: str) -> bool:
+        """The entry is gone; whether it was there."""
+        ...
+
+    def flush(self, before: datetime | None) -> None:
+        """The entries that failed at that moment or earlier are gone, for None all of them."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class NoFailedJobs:
+    """Driver `null`: failed jobs are forgotten, as the app wants it."""
+
+    def check(self) -> None:
+        pass
+
+    def bury(self, job: FailedJob) -> None:
+        pass
+
+    def kept(self) -> Iterator[KeptJob]:
+        return iter(())
+
+    def find(self, id: str) -> KeptJob | None:
+        return None
+
+    def forget(self, id: str) -> bool:
+        return False
+
+    def flush(self, before: datetime | None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+_STORED = ("connection", "queue", "payload", "exception", "failed_at")
+
+
+class DatabaseFailedJobs:
+    """Drivers `database-uuids` and, without the column `uuid`, `database`."""
+
+    def __init__(
+        self, engine: sa.Engine, *, timezone: ZoneInfo, table: str = "failed_jobs", with_uuid: bool = True
+    ) -> None:
+        self._sql = SqlConnection(engine)
+        self._timezone = timezone
+        schema, _, name = table.rpartition(".")
+        self._with_uuid = with_uuid
+        columns = ("id", *_STORED, *(["uuid"] if with_uuid else []))
+        self._table = sa.table(name, *(sa.column(column) for column in columns), schema=schema or None)
+        self._id = self._table.c.uuid if with_uuid else self._table.c.id
+
+    def check(self) -> None:
+        self._sql.check()
+        columns = sa.select(*self._table.c).where(sa.false())
+        try:
+            self._sql.run(lambda connection: connection.execute(columns).all())
+        except ServiceUnavailable as error:
+            if isinstance(error.__cause__, DBAPIError) and not error.__cause__.connection_invalidated:
+                raise ConfigurationError(
+                    f"the table {self._table.fullname}",
+                    "is missing or does not fit `queue.failed.driver`",
+                    mend="php artisan queue:failed-table (make:queue-failed-table from Laravel 11)"
+                    " and php artisan migrate",
+                ) from error
+            raise
+
+    def bury(self, job: FailedJob) -> None:
+        # a text literal takes the column's own type everywhere, a bound string does not in PostgreSQL
+        failed_at: sa.ColumnElement[str] = sa.literal_column(f"'{local_time(job.failed_at, self._timezone)}'")
+        values: dict[str, str | sa.ColumnElement[str]] = {
+            "connection": job.connection_name,
+            "queue": job.queue,
+            "payload": job.payload.decode(errors="replace"),
+            "exception": storable(job.exception),
+            "failed_at": failed_at,
+        }
+        if self._with_uuid:
+            values["uuid"] = job.uuid
+        insert = self._table.insert().values(values)
+
+        def write(connection: sa.Connection) -> None:
+            try:
+                connection.execute(insert)
+            except IntegrityError:  # uuid is unique: is it here already, or is something else wrong?
+                if not self._with_uuid or not self._holds(connection, job.uuid):
+                    raise
+
+        self._sql.run(write)
+
+    def kept(self) -> Iterator[KeptJob]:
+        row, below = self._table.c, None
+        while True:
+            page = self._select().order_by(row.id.desc()).limit(PAGE)
+            if below is not None:
+                page = page.where(row.id < below)
+            found = self._sql.run(partial(_all, page))
+            yield from map(_kept, found)
+            if len(found) < PAGE:
+                return
+            below = found[-1].number
+
+    def find(self, id: str) -> KeptJob | None:
+        if (key := self._key(id)) is None:
+            return None
+        one = self._select().where(self._id == key).limit(1)
+        found = self._sql.run(lambda connection: connection.execute(one).first())
+        return None if found is None else _kept(found)
+
+    def forget(self, id: str) -> bool:
+        if (key := self._key(id)) is None:
+            return False
+        delete = sa.delete(self._table).where(self._id == key)
+        return bool(self._sql.run(lambda connection: connection.execute(delete).rowcount))
+
+    def flush(self, before: datetime | None) -> None:
+        delete = sa.delete(self._table)
+        if before is not None:
+            moment: sa.ColumnElement[str] = sa.literal_column(f"'{local_time(before, self._timezone)}'")
+            delete = delete.where(self._table.c.failed_at <= moment)
+        self._sql.run(lambda connection: connection.execute(delete))
+
+    def close(self) -> None:
+        self._sql.close()
+
+    def _select(self) -> sa.Select[tuple[Any, ...]]:
+        row = self._table.c
+        # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
+        payload = sa.cast(row.payload, sa.LargeBinary) if self._sql.dialect == "sqlite" else row.payload
+        return sa.select(
+            row.id.label("number"),
+            self._id.label("key"),
+            row.connection,
+            row.queue,
+            payload,
+            row.exception,
+            sa.cast(row.failed_at, sa.String(32)),
+        )
+
+    def _key(self, id: str) -> str | int | None:
+        """The id as its column has it; None where no row can have it."""
+        if self._with_uuid:
+            return id
+        return int(id) if id.isascii() and id.isdecimal() and len(id) < 19 else None
+
+    def _holds(self, connection: sa.Connection, uuid: str) -> bool:
+        known = sa.select(sa.literal(1)).select_from(self._table).where(self._table.c.uuid == uuid)
+        return connection.execute(known).first() is not None
+
+
+def _all(select: sa.Select[tuple[Any, ...]], connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    return connection.execute(select).all()
+
+
+def _kept(row: sa.Row[Any]) -> KeptJob:
+    id, connection, queue, payload, exception, failed_at = tuple(row)[1:]
+    return KeptJob(
+        id=str(id),
+        connection_name=connection,
+        queue=queue,
+        payload=payload.encode() if isinstance(payload, str) else bytes(payload),
+        exception=exception,
+        failed_at=str(failed_at)[:19],
+    )
+
+
+def storable(text: str) -> str:
+    """Valid UTF-8 without NUL, which PostgreSQL refuses."""
+    return text.encode(errors="replace").decode().replace("\0", "")
+
+
+def local_time(moment: datetime, timezone: ZoneInfo) -> str:
+    """The moment as Laravel stores it."""
+    return moment.astimezone(timezone).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,74 @@
+"""Puts a payload into a queue, due at once, as Laravel's `pushRaw` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import redis
+import sqlalchemy as sa
+from redis.exceptions import RedisError
+
+from bridge.jobs.queue.redis.driver import Keys, unavailable
+from bridge.jobs.queue.sql.connection import SqlConnection
+from bridge.jobs.queue.sql.driver import jobs_table
+
+
+class Push(Protocol):
+    """One queue connection, for writing. May raise ServiceUnavailable."""
+
+    def push(self, queue: str, payload: bytes) -> None:
+        """The payload is in the queue of this name, as a new job that nobody has tried."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class DatabasePush:
+    """The `jobs` table; `table` with its prefix. The engine is ours to dispose of."""
+
+    def __init__(
+        self, engine: sa.Engine, *, table: str = "jobs", clock: Callable[[], float] = time.time
+    ) -> None:
+        self._engine = engine
+        self._sql = SqlConnection(engine)
+        self._table = jobs_table(table)
+        self._clock = clock
+
+    def push(self, queue: str, payload: bytes) -> None:
+        now = int(self._clock())
+        row = {
+            "queue": queue,
+            "payload": payload.decode(),
+            "attempts": 0,
+            "reserved_at": None,
+            "available_at": now,
+            "created_at": now,
+        }
+        self._sql.run(lambda connection: connection.execute(self._table.insert().values(row)))
+
+    def close(self) -> None:
+        self._sql.close()
+        self._engine.dispose()
+
+
+class RedisPush:
+    """Laravel's list, and the token that wakes a worker. The client is ours to close."""
+
+    def __init__(self, client: redis.Redis, *, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+
+    def push(self, queue: str, payload: bytes) -> None:
+        keys = Keys.of(self._prefix, queue)
+        try:
+            with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.rpush(keys.list, payload)
+                pipeline.rpush(keys.notify, 1)
+                pipeline.execute()
+        except RedisError as error:
+            raise unavailable(error) from error
+
+    def close(self) -> None:
+        self._client.close()

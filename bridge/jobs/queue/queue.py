@@ -1,0 +1,155 @@
+"""Job and Queue: what every queue driver gives, with its guarantees.
+
+A driver takes the jobs of its `Selection` only: broadcasts, or the others (`queues/payload.py` says which
+those are). Every other job stays where and as it is: never reserved, never locked, never reordered. A driver
+is used by one thread at a time, except `depth` and `wake`, which any thread may call. Every call may raise
+`ServiceUnavailable`; the caller tries again later. Repeating a call is always safe: what was already done
+counts as not ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.jobs.queue.selection import job_uuid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One reserved job.
+
+    queue     plain name, `default` (no `queues:` prefix)
+    payload   the raw JSON as it stood in the queue; what `failed_jobs` stores
+    document  the same, decoded; to be read only. Empty for a broadcast whose JSON is damaged
+    attempts  reservations so far, this one included: 1 at the first
+    receipt   the driver's own mark of this reservation; opaque to everybody else
+    due_at    unix seconds since when it could be taken; None where the store does not tell
+    """
+
+    queue: str
+    payload: bytes
+    document: Mapping[str, object]
+    attempts: int
+    receipt: object
+    due_at: float | None = None
+
+    @property
+    def uuid(self) -> str:
+        """Laravel's `uuid`; for payloads without one (before Laravel 7) a hash that outlives a release."""
+        return job_uuid(self.document) if self.document else hashlib.sha256(self.payload).hexdigest()
+
+    @property
+    def display_name(self) -> str:
+        """For a broadcast the event's class, `App\\Events\\OrderShipped`; empty when the payload has none."""
+        name = self.document.get("displayName")
+        return name if isinstance(name, str) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """Jobs of the queue by state, broadcasts and others alike (as Laravel's own `size` counts).
+
+    oldest_at  unix seconds since when the oldest pending job has been due; None where there is none, or
+               where its payload does not tell
+    """
+
+    pending: int
+    delayed: int
+    reserved: int
+    oldest_at: float | None = None
+
+
+# What an exchange came to, to be called once: how many of the reservations of jobs that are done were still
+# ours, and the jobs reserved. May raise ServiceUnavailable; the exchange may be begun anew then.
+Exchange = Callable[[], tuple[int, Sequence[Job]]]
+
+
+class Queue(Protocol):
+    """A Laravel queue connection, restricted to some queue names in strict priority order."""
+
+    @property
+    def connection_name(self) -> str:
+        """Laravel's name of the queue connection (`database`, `redis`); goes into `failed_jobs`."""
+        ...
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds after which a reservation has expired; 0 and less: never."""
+        ...
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether a write of ours may end a transaction of the job at work (SQLite: see `sql.write_lock`)."""
+        ...
+
+    def check(self) -> None:
+        """Returns once the store has answered and its tables or keys are usable.
+
+        Raises ServiceUnavailable (cannot be reached) or ConfigurationError (reached, but wrong)."""
+        ...
+
+    def reserve(self, limit: int) -> Sequence[Job]:
+        """Up to `limit` jobs that are now ours until `retry_after`, oldest first, priority kept.
+
+        Fewer where they are large, and a job that was reserved before comes alone: see `jobs.queue.portion`.
+        Atomic against every other worker: a job is given to one reserver only. Delayed jobs that are due
+        and reservations that have expired are taken too. Empty when there is none."""
+        ...
+
+    def pause(self, queues: Collection[str]) -> None:
+        """From now on nothing is taken from these queues, until the next call says otherwise."""
+        ...
+
+    def wait(self, timeout: float) -> None:
+        """Returns when a job may be there, at the latest after `timeout` seconds. `wake` ends it early."""
+        ...
+
+    def wake(self) -> None:
+        """Ends a `wait` under way (or the next one). Any thread may call it."""
+        ...
+
+    def delete(self, jobs: Sequence[Job]) -> int:
+        """The jobs are gone from the queue; how many of the reservations were still ours.
+
+        Fenced: a job that somebody reserved again after our `retry_after` ran out is left to them."""
+        ...
+
+    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
+        """`delete` and `reserve` at once, begun and perhaps not yet over: see `Exchange`.
+
+        For who takes few jobs at a time, and many after each other. While jobs that were seen
+        before are left, one that became free since then waits: see `jobs.queue.lookahead`."""
+        ...
+
+    def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
+        """The job may be reserved again in `delay` seconds, its attempts kept, or restored if it was not
+        `tried`. Fenced like `delete`."""
+        ...
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """Jobs that were reserved and not begun are as before the reservation, attempts restored."""
+        ...
+
+    def as_laravel(self, job: Job) -> Mapping[str, object]:
+        """What Laravel's own job object of this driver is made of, for `jobs/worker.php`; fit for JSON."""
+        ...
+
+    def mark_sent(self, jobs: Sequence[Job]) -> None:
+        """Other processes that meet one of these jobs again shall know that its broadcasts went out, where
+        the store can tell them."""
+        ...
+
+    def was_sent(self, job: Job) -> bool:
+        """Whether another process has marked it so."""
+        ...
+
+    def depth(self) -> dict[str, Depth]:
+        """Queue name → counts."""
+        ...
+
+    def close(self) -> None:
+        """Connections are closed; the driver is not used again."""
+        ...

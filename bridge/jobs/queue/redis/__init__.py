@@ -1,0 +1,1 @@
+"""The queue in Redis, as Laravel's own scripts keep it."""

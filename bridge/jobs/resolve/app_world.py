@@ -1,0 +1,260 @@
+"""The World of `phpeval.php.runtime.interpreter` for one app and one Laravel release."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from bridge.errors import BridgeError, Refused
+from bridge.laravel.app_report import AppReport, Reason
+from bridge.laravel.boot_source import told_by_source
+from bridge.laravel.config_values import Array
+from bridge.laravel.payload import BroadcastEvent
+from bridge.phpeval.laravel import object_conversions as objects
+from bridge.phpeval.laravel.app_source import AppSource
+from bridge.phpeval.laravel.eloquent.casts import Surroundings
+from bridge.phpeval.laravel.eloquent.model import ModelClass
+from bridge.phpeval.laravel.eloquent.prefetch import read_ahead
+from bridge.phpeval.laravel.eloquent.reader import Records
+from bridge.phpeval.laravel.eloquent.relations import RELATION_CLASSES, RelationClass
+from bridge.phpeval.laravel.framework_classes import EXCEPTIONS, MODEL, framework_class
+from bridge.phpeval.laravel.object_conversions import MODEL_IDENTIFIER
+from bridge.phpeval.laravel.support.attribute import ATTRIBUTE, AttributeClass
+from bridge.phpeval.laravel.support.channel import CHANNEL, CHANNELS, ChannelClass
+from bridge.phpeval.laravel.support.exception import ExceptionClass
+from bridge.phpeval.laravel.support.resource import RESOURCE, RESOURCE_CLASSES
+from bridge.phpeval.laravel.version import Version
+from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.runtime.class_table import ClassTable
+from bridge.phpeval.php.runtime.interpreter import Evaluator, Function, Native, ReferenceFunction
+from bridge.phpeval.php.runtime.values import PhpObject, Value
+
+log = logging.getLogger(__name__)
+
+_CONFIG = ("Config", "Illuminate\\Support\\Facades\\Config")
+
+
+EXCEPTION = ExceptionClass()
+
+
+def natives(version: Version) -> dict[str, Native]:
+    """Classes written in Python, by name; models and resources of the app are found by their parent."""
+    return {
+        **dict.fromkeys(CHANNELS, ChannelClass()),
+        **dict.fromkeys(RELATION_CLASSES, RelationClass()),
+        **dict.fromkeys(EXCEPTIONS, EXCEPTION),
+        **RESOURCE_CLASSES,
+        ATTRIBUTE: AttributeClass(version),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is the same for every release.
+
+    functions, constants  by name
+    natives               classes written in Python that depend on the app (its clock, zone, locale)
+    records, connection   the app's database, and the name of its default connection
+    zone                  `app.timezone`
+    decrypt               opens an `encrypted` attribute
+    booted                gets configuration and time zone as the booted app has them; functions and natives
+                          as above that use these
+    """
+
+    functions: Mapping[str, Function | ReferenceFunction]
+    constants: Mapping[str, Value]
+    natives: Mapping[str, Native]
+    records: Records
+    connection: str
+    zone: ZoneInfo
+    decrypt: Callable[[bytes], bytes]
+    booted: Callable[[Array, str], tuple[Mapping[str, Function], Mapping[str, Native]]]
+
+
+class AppWorld:
+    """An `interpreter.World`. Make a new one when the app's source, or the report, has changed.
+
+    `report`: how the app is set up; None: as its source tells.
+    """
+
+    def __init__(
+        self, source: AppSource, version: Version, known: Known, report: AppReport | None = None
+    ) -> None:
+        self.report = report = report or told_by_source(source)
+        source.watch(report.files)
+        self.version = version
+        self.php_version = report.php
+        self.functions = known.functions
+        self.constants = known.constants
+        self.classes = ClassTable(self._load)
+        self._source = source
+        self._natives: dict[str, Native | None] = {**natives(version), **known.natives}
+        zone = ZoneInfo(report.zone) if report.zone else known.zone
+        around = Surroundings(
+            zone=zone,
+            decrypt=_refusing(report.encrypted) or known.decrypt,
+            version=version,
+            date_class=report.date_class,
+            snake_attributes=report.snake_attributes,
+            lazy=_refused(report.lazy),
+            missing=_refused(report.missing),
+            morphs=_refused(report.morphs),
+            snake=_refused(report.snake),
+            models=next(map(Reason.refused, report.models), None),
+            hooks={name: reason.refused() for name, reason in report.hooks.items()},
+            scopes={name: reason.refused() for name, reason in report.scopes.items()},
+        )
+        refused = {name: reason.refused() for name, reason in report.connections.items()}
+        if known.connection in refused:
+            refused[""] = refused[known.connection]
+        known.records.refused = refused
+        self._models = ModelClass(known.records, around, known.connection, objects.to_array)
+        if report.config is not None:
+            functions, more = known.booted(report.config, zone.key)
+            self.functions = {**self.functions, **functions}
+            self._natives |= more
+        elif report.sets_config or report.open_config:
+            config = self.functions["config"]
+            listed = source.config_names() if report.open_config else None
+            known_config = _without(report.sets_config, listed, config)  # type: ignore[arg-type]
+            self.functions = {**self.functions, "config": known_config}
+            self._natives |= dict.fromkeys(_CONFIG)
+        self.date_class = report.date_class
+        # Whether the app's language is more than `app.locale`: then no sentence can be written here.
+        self.sets_locale = report.sets_locale
+
+    def native(self, class_name: str) -> Native | None:
+        if class_name not in self._natives:
+            self._natives[class_name] = self._by_ancestor(class_name)
+        return self._natives[class_name]
+
+    def _by_ancestor(self, class_name: str) -> Native | None:
+        """Classes of the app that build on one written in Python."""
+        if self.classes.find(class_name) is not None:
+            for ancestor, native in (
+                (MODEL, self._models),
+                (RESOURCE, RESOURCE_CLASSES[RESOURCE]),
+                (CHANNEL, self._natives[CHANNEL]),
+                ("Throwable", EXCEPTION),
+            ):
+                if self.classes.is_a(class_name, ancestor):
+                    return native
+        return None
+
+    def restore_model(self, identifier: PhpObject, php: Evaluator) -> Value:
+        """See `ModelClass.restore`."""
+        return self._models.restore(identifier, php)
+
+    def prepare(self, events: Iterable[BroadcastEvent]) -> None:
+        """What the models of these events have in common is read at once. Raises ServiceUnavailable."""
+        objects = (one for event in events for one in event.objects if one.class_name == MODEL_IDENTIFIER)
+        read_ahead(self._models, Evaluator(self), objects)
+
+    def keeps_default(self, static_property: str) -> bool:
+        """Whether nothing in the app could have changed a static property of that name."""
+        return not self._source.mentions_static(static_property)
+
+    def require_plain_app(self) -> None:
+        """Refused where the app does what no event's class shows, and concerns every event."""
+        for reason in self.report.everything:
+            raise reason.refused()
+
+    def _load(self, class_name: str) -> n.ClassDeclaration | None:
+        return framework_class(class_name, self.version) or self._source.load(class_name)
+
+
+def _refused(reason: Reason | None) -> Refused | None:
+    return None if reason is None else reason.refused()
+
+
+def _refusing(reason: Reason | None) -> Callable[[bytes], bytes] | None:
+    if reason is None:
+        return None
+
+    def refuse(_: bytes) -> bytes:
+        raise reason.refused()
+
+    return refuse
+
+
+def _without(names: frozenset[bytes], listed: frozenset[bytes] | None, config: Function) -> Function:
+    """`config()` that refuses the keys that begin with these names, and those with names not `listed`."""
+
+    def known_config(php: Evaluator, arguments: Sequence[Value]) -> Value:
+        key = arguments[0] if arguments else None
+        if not isinstance(key, bytes) or b"" in names or (top := key.partition(b".")[0]) in names:
+            php.refuse("config() of what a provider sets")
+        if listed is not None and top not in listed:
+            php.refuse("config() of what a package sets, or may")
+        return config(php, arguments)
+
+    return known_config
+
+
+class Worlds:
+    """The world of each release, made anew when a file it was made from, or the app's report, has changed.
+
+    `clock` in seconds, monotonic: files are looked at once a second at most. `report` gives what the booted
+    app says of itself, None where it cannot be asked; True asks it anew.
+    """
+
+    def __init__(
+        self,
+        source: AppSource,
+        known: Known,
+        clock: Callable[[], float],
+        report: Callable[[bool], AppReport | None] = lambda anew: None,
+    ) -> None:
+        self._source = source
+        self._known = known
+        self._clock = clock
+        self._ask = report
+        self._report: AppReport | None = None
+        self._told: set[str] = set()
+        self._looked_at = clock()
+        self._worlds: dict[Version, AppWorld] = {}
+        self.generation = 0  # another number once the source has changed
+
+    def of(self, version: Version) -> AppWorld:
+        now = self._clock()
+        changed = False
+        if now - self._looked_at >= 1.0:
+            self._looked_at = now
+            changed = self._source.changed()
+        report = self._ask(changed)
+        if changed or (report is not self._report and report != self._report):
+            self._worlds.clear()
+            self.generation += 1
+        self._report = report
+        if version not in self._worlds:
+            world = AppWorld(self._source, version, self._known, report)
+            self._worlds[version] = world
+            self._tell(world.report)
+        return self._worlds[version]
+
+    def _tell(self, report: AppReport) -> None:
+        """One line for each reason that the app gives to leave events to PHP, each once."""
+        for what, reasons in (("every event", report.everything), ("events with models", report.models)):
+            for reason in reasons:
+                if str(reason) not in self._told:
+                    self._told.add(str(reason))
+                    about = {"action": "app_report", "concerns": what, "why": str(reason)}
+                    log.warning("not evaluated natively", extra=about)
+
+    def prepare(self, events: Sequence[BroadcastEvent]) -> None:
+        """What the models of these events have in common is read at once, for a second at most; what was
+        read for others before is forgotten."""
+        records = self._known.records
+        records.end_batch()
+        if len(events) < 2:
+            return
+        records.begin_batch()
+        by_version: dict[Version, list[BroadcastEvent]] = {}
+        for event in events:
+            by_version.setdefault(event.version, []).append(event)
+        for version, group in by_version.items():
+            with contextlib.suppress(BridgeError):  # each event will meet it by itself
+                self.of(version).prepare(group)

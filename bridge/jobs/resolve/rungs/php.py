@@ -1,0 +1,284 @@
+"""The rung that asks the app itself: a resident PHP process that has it booted (`php.php`).
+
+It starts at the first event that needs it. What an event does to the process (it hangs, exits, crashes)
+happens to that job alone: it is tried again once, in a new process, and fails the second time.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bridge.errors import Judged, NotTried, Refused, Released, ServiceUnavailable, WouldFail
+from bridge.jobs.php_process.agreement import Agreement
+from bridge.jobs.php_process.app_processes import Resident, text
+from bridge.jobs.php_process.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
+from bridge.jobs.resolve.resolution import Answer
+from bridge.laravel.broadcast_handler import Call
+from bridge.laravel.payload import BroadcastEvent
+
+SCRIPT = Path(__file__).with_name("php.php")
+TIMEOUT = 60  # seconds, for jobs that name none; as queue:work
+REPORT_TIMEOUT = 20.0  # seconds; it takes milliseconds
+JOBS = 1_000  # that one process serves
+MEMORY = 128 * 1024 * 1024  # bytes; a process that uses more serves no further job
+FATAL = 2  # times that a job may end its process; then it fails
+REMEMBERED = 1_000  # jobs that have ended a process
+
+NOTHING = "Laravel sends nothing: no channel, no connection that sends, or a model that is gone and may be"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One of the tries that a job has, for Laravel to judge by what follows where the app throws.
+
+    number          its reservations, this one included
+    queue           where it lay
+    tries, backoff  for a job that says none itself, as `queue:work` takes them
+    """
+
+    number: int
+    queue: str
+    tries: int
+    backoff: str
+
+
+class HelperRung:
+    """`jobs.resolve.resolution.Rung`. Any thread may ask; `close` ends all processes.
+
+    app              the app's folder
+    php              PHP's command line program, a path or a name in PATH
+    size             processes at most
+    timeout          seconds for a job that names none
+    connection_name  of the queue, as the app's listeners get to see it
+    queue            likewise
+    fatal            times that a job may end its process until it fails; before, it is ServiceUnavailable
+    """
+
+    name = "php"
+
+    def __init__(
+        self,
+        app: Path,
+        *,
+        php: str = "php",
+        size: int = 1,
+        timeout: int = TIMEOUT,
+        jobs: int = JOBS,
+        memory: int = MEMORY,
+        connection_name: str = "database",
+        queue: str = "default",
+        fatal: int = FATAL,
+    ) -> None:
+        self._resident = Resident(app, SCRIPT, php=php, size=size, jobs=jobs, memory=memory)
+        self._timeout = timeout
+        self._queue = {"connection": connection_name, "queue": queue}
+        self._fatal = fatal
+        self._deaths: collections.OrderedDict[str, int] = collections.OrderedDict()
+        self._deaths_lock = threading.Lock()  # workers share this rung
+        self._report: Mapping[str, object] | None = None
+        self._report_lock = threading.Lock()
+        self._report_is_stale = True
+        self._report_is_missing = False  # and that has been said
+
+    @property
+    def down(self) -> str | None:
+        """Why no process is started at present, for `/ready`; None if all is well."""
+        return self._resident.down
+
+    def processes(self) -> dict[str, int]:
+        """PHP processes: `living`, `busy`, and `most` at once."""
+        return self._resident.processes()
+
+    def recycle(self) -> None:
+        """Every process is replaced before its next job, as after `queue:restart`."""
+        self._report_is_stale = True
+        self._resident.recycle()
+
+    def agree(self, agreement: Agreement) -> None:
+        """From now on only a process answers whose broadcasting is as bridge has read it."""
+        self._resident.agree(agreement)
+
+    def close(self) -> None:
+        """No process is left. Who waits for an answer gets ServiceUnavailable."""
+        self._resident.close()
+
+    def report(self, anew: bool = False) -> Mapping[str, object] | None:
+        """How the app is set up, as `report.php` reads it; asked once, after `recycle`, and if `anew`.
+
+        The same object while it says the same. None where no process can be had now: the next call tries
+        again."""
+        with self._report_lock:
+            if self._report is not None and not anew and not self._report_is_stale:
+                return self._report
+            self._report_is_stale = False
+            started = time.monotonic()
+            try:
+                found = self._ask_report()
+            except (Refused, ServiceUnavailable, Died) as problem:
+                if self._report is not None or not self._report_is_missing:
+                    about = {"action": "app_report", "why": str(problem)}
+                    log.warning("the app cannot say how it is set up, its source is read", extra=about)
+                self._report, self._report_is_missing, self._report_is_stale = None, True, True
+                return None
+            self._report_is_missing = False
+            if found != self._report:
+                self._report = found
+                took = round(1000 * (time.monotonic() - started))
+                log.info(
+                    "the app has said how it is set up", extra={"action": "app_report", "duration_ms": took}
+                )
+            return self._report
+
+    def _ask_report(self) -> Mapping[str, object]:
+        """Raises Refused, ServiceUnavailable and Died."""
+        while True:
+            with self._resident.borrowed() as process:
+                number = process.questions
+                answer = process.ask({"id": number, "report": True}, REPORT_TIMEOUT)
+                if "stale" in answer:
+                    process.retired = True
+                    continue
+                match answer:
+                    case {"id": int(told), "report": dict(report)} if told == number:
+                        self._resident.outages.over()
+                        return report
+                raise Died(str(answer.get("died", "it said no report"))[:300])
+
+    def resolve(self, event: BroadcastEvent, attempt: Try | None = None) -> Answer:
+        """What Laravel itself gives to its broadcasters, in order.
+
+        Raises WouldFail with Laravel's exception: Judged where this is an `attempt`; without one the app
+        hears nothing of its failure. Refused where the app has never booted or sends over
+        something that is no Pusher server, ServiceUnavailable where a database of the app, the process or an
+        app amid a deploy may be back at the next try."""
+        job = _identity(event)
+        try:
+            answer = self._ask(event, attempt)
+        except Died as death:
+            raise self._after(death, event, job) from death
+        with self._deaths_lock:
+            self._deaths.pop(job, None)
+        if isinstance(answer, Exception):
+            raise answer
+        return Answer(calls=answer, why="" if answer else NOTHING)
+
+    def _ask(self, event: BroadcastEvent, attempt: Try | None) -> Sequence[Call] | Exception:
+        """The calls, or what Laravel's worker would have been thrown. Raises Died."""
+        document = event.payload.document
+        given = document.get("timeout")
+        timeout = given if type(given) is int and given > 0 else self._timeout
+        while True:
+            with self._resident.borrowed() as process:
+                number = process.questions
+                question = {
+                    "id": number,
+                    "payload": json.dumps(document),
+                    "timeout": timeout,
+                    **self._queue,
+                }
+                if attempt is not None:
+                    question |= {"attempt": asdict(attempt), "queue": attempt.queue}
+                try:
+                    answer = process.ask(question, timeout)
+                finally:
+                    _log_output(process, event.class_name)
+                if answer.get("id") != number:
+                    raise Died("it answered a question that was not asked")
+                if "died" in answer:
+                    raise Died(str(answer["died"])[:300])
+                if "stale" in answer:
+                    process.retired = True
+                    continue
+                result, process.memory = self._read(answer)
+                self._resident.outages.over()
+                return result
+
+    def _read(self, answer: Frame) -> tuple[Sequence[Call] | Exception, int]:
+        """What an answer says, and the bytes of memory that PHP uses. Raises Died if it is none."""
+        match answer:
+            case {"memory": int(memory), "error": dict(error)}:
+                return self._failure(error), memory
+            case {"memory": int(memory), "calls": list(calls)}:
+                return [_call(call) for call in calls], memory
+        raise Died("it answered with something that is no answer")
+
+    def _failure(self, error: Mapping[str, object]) -> Exception:
+        match error.get("kind"):
+            case "refused":
+                return Refused(str(error.get("message")))
+            case "released":
+                return Released(text(error))
+            case "unavailable":
+                return ServiceUnavailable(text(error))
+        told = self._resident.told(error)
+        match error.get("end"):
+            case {"released": int(delay)}:
+                return Judged(told, delay)
+            case {"failed": True}:
+                return Judged(told, None)
+        return WouldFail(told)
+
+    def _after(self, death: Died, event: BroadcastEvent, job: str) -> Exception:
+        """What a job comes to that ended its process."""
+        if self._resident.closed:
+            return NotTried(f"the PHP helper was closed while it resolved {event.class_name}")
+        with self._deaths_lock:
+            deaths = self._deaths.pop(job, 0) + 1
+            self._deaths[job] = deaths
+            if len(self._deaths) > REMEMBERED:
+                self._deaths.popitem(last=False)
+        about = {"event_class": event.class_name, "uuid": event.payload.uuid, "deaths": deaths}
+        log.warning(
+            "the PHP helper was lost at work",
+            extra={"action": "helper_died", "why": str(death), "late": isinstance(death, Late), **about},
+        )
+        problem = ServiceUnavailable(f"the PHP helper was lost while it resolved {event.class_name}: {death}")
+        if not isinstance(death, Late):
+            self._resident.outages.crashed(problem)
+        if deaths < self._fatal:
+            return problem
+        with self._deaths_lock:
+            self._deaths.pop(job, None)
+        return WouldFail(f"{event.class_name} ended PHP {deaths} times: {death}")
+
+
+def _call(call: object) -> Call:
+    match call:
+        case {
+            "connection": str(connection),
+            "channels": [*channels],
+            "name": str(name),
+            "data": str(data),
+            "socket": str() | None as socket,
+        } if channels and all(isinstance(channel, str) for channel in channels):
+            return Call(connection=connection, channels=tuple(channels), name=name, data=data, socket=socket)
+    raise Died("it answered with a call that is none")
+
+
+def _identity(event: BroadcastEvent) -> str:
+    """The job's uuid; before Laravel 7 what it holds."""
+    payload = event.payload
+    return payload.uuid or hashlib.sha256(payload.command).hexdigest()
+
+
+def _log_output(process: PhpProcess, event_class: str) -> None:
+    if process.printed:
+        about = {"event_class": event_class, "printed_bytes": process.printed, "kept_bytes": OUTPUT_KEPT}
+        log.warning(
+            "the app printed while it resolved an event",
+            extra={
+                "action": "helper_output",
+                "output": process.output.decode("utf-8", "replace"),
+                **about,
+            },
+        )

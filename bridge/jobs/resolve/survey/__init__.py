@@ -1,0 +1,1 @@
+"""What `bridge events` says of a class without a job: which rung serves it, and why."""

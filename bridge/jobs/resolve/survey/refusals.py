@@ -1,0 +1,281 @@
+"""What the native rungs would meet in a class, told from its source without running it.
+
+The walk goes through the methods that BroadcastEvent::handle() calls, and from there through everything
+they call, with what declared types, constructors, casts and relations say of the values. It finds what is
+certainly refused; where the type of a value cannot be told it assumes the best, and the ladder decides at
+run time. `Plan(world).event(name)` gives the refusals, empty where all is native.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bridge.errors import Refused
+from bridge.jobs.resolve.survey.types import Kind, Scope, texts_of
+from bridge.jobs.resolve.survey.visitor import CARBON, Walk
+from bridge.phpeval.laravel.eloquent import cast_classes, properties
+from bridge.phpeval.laravel.eloquent.casts import is_cast, named_cast
+from bridge.phpeval.laravel.eloquent.model import ELOQUENT_COLLECTION, ModelClass, View
+from bridge.phpeval.laravel.eloquent.relations import RELATION_CLASSES, RELATION_OF
+from bridge.phpeval.laravel.object_conversions import is_native
+from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
+from bridge.phpeval.laravel.support.resource import ResourceClass
+from bridge.phpeval.php import ast as n
+
+_DATES = frozenset({"date", "datetime", "immutable_date", "immutable_datetime"})
+_LOADING = frozenset({"load", "loadmissing"})
+_SAME_MODEL = _LOADING | {"makehidden", "makevisible", "append", "withoutrelations", "fresh", "refresh"}
+
+
+class Plan(Walk):
+    """The plan of one class; make a new one for the next."""
+
+    # ---- what is asked ----------------------------------------------------------------------------
+
+    def event(self, name: str) -> list[Refused]:
+        """What the native rung would refuse of an event."""
+        self._try(self._world.require_plain_app)
+        self._restored(Kind(class_name=name))
+        self._given(name)
+        for class_name, relations in self._loaded:  # at dispatch; they are restored with their models
+            self._load(class_name, relations)
+        if not self._has(name, "broadcastOn"):
+            self._note(f"{name} has no broadcastOn(), which")
+        self._methods(name, "broadcastAs", "broadcastOn", "broadcastConnections")
+        if self._has(name, "broadcastWith"):
+            self._sent(self._method(name, "broadcastWith"))
+        else:
+            self._sent_properties(name)
+        return list(self._problems.values())
+
+    def notification(self, name: str) -> list[Refused]:
+        """What the framework rung would refuse of a notification; its data was made at dispatch."""
+        self._try(self._world.require_plain_app)
+        self._restored(Kind(class_name=name))
+        self._methods(name, "broadcastAs", "broadcastOn", "broadcastType")
+        if self._has(name, "broadcastWith"):
+            self._sent(self._method(name, "broadcastWith"))
+        return list(self._problems.values())
+
+    def model(self, name: str) -> list[Refused]:
+        """What the framework rung would refuse of a model that broadcasts its events."""
+        self._try(self._world.require_plain_app)
+        self._restored(Kind(class_name=name))
+        self._methods(name, "broadcastAs", "broadcastOn")
+        if self._has(name, "broadcastWith"):
+            self._sent(self._method(name, "broadcastWith"))
+        else:
+            self._whole(name)
+        return list(self._problems.values())
+
+    # ---- objects of a payload ---------------------------------------------------------------------
+
+    def _restored(self, kind: Kind | None) -> None:
+        """As `phpeval.laravel.object_conversions.restore`: every object that the payload holds."""
+        for inner in kind.entries if kind is not None else ():
+            self._restored(inner)
+        if kind is None or not kind.class_name or not self._first("restored", kind.class_name):
+            return
+        name = kind.class_name
+        found = self._find(name)
+        if self._is_model(name):
+            self._view(name)
+            return
+        if name == "stdClass" or is_native(name) or (found is not None and found.kind != "class"):
+            return
+        if found is None:
+            self._refusal(Refused(f"the class {name} of an object in the payload is not known"))
+            return
+        if not found.file or self._try(lambda: self._classes.whole(name)) is None:
+            return
+        for method in ("__wakeup", "__unserialize"):
+            if self._has(name, method):
+                self._refusal(Refused(f"{name} has {method}(), which only PHP can run"))
+        for property in self._try(lambda: self._classes.instance_properties(name)) or ():
+            self._restored(self._property_kind(name, property.declaration.name))
+
+    def _property_kind(self, class_name: str, name: str) -> Kind | None:
+        """The declared type of a property, else what the constructor puts into it."""
+        bound = (self._try(lambda: self._classes.properties(class_name)) or {}).get(name)
+        if bound is None:
+            return None
+        owner = self._find(bound.owner)
+        scope = Scope(owner.file if owner is not None else "", bound.owner, class_name)
+        kind = self._kind(bound.declaration.type, scope)
+        if kind is None or kind.class_name in COLLECTIONS:
+            return self._given(class_name).get(name) or kind
+        return kind
+
+    def _given(self, class_name: str) -> dict[str, Kind | None]:
+        """Property → what the constructor assigns to it. The constructor runs at dispatch: nothing in it
+        is refused here."""
+        if class_name not in self._constructed:
+            self._constructed[class_name] = {}
+            quiet, self._quiet = self._quiet, True
+            self._method(class_name, "__construct")
+            self._quiet = quiet
+        return self._constructed[class_name]
+
+    def _sent(self, kind: Kind | None) -> None:
+        """A value that becomes JSON."""
+        if kind is None:
+            return
+        for inner in kind.entries:
+            self._sent(inner)
+        native = self._native(kind.class_name) if kind.class_name else None
+        if isinstance(native, ResourceClass):
+            self._made_resource(native, kind.class_name, (Kind(class_name=kind.item),))
+            return
+        if kind.item and kind.class_name not in RELATION_CLASSES:
+            self._whole(kind.item)
+            return
+        name = kind.class_name
+        found = self._find(name) if name else None
+        if found is None or not found.file or found.kind != "class" or is_native(name):
+            return
+        if self._is_model(name):
+            self._whole(name)
+            return
+        for method in ("jsonSerialize", "toArray"):
+            if self._has(name, method):
+                self._sent(self._method(name, method))
+                return
+        if self._first("sent", name):
+            self._sent_properties(name)
+
+    def _sent_properties(self, name: str) -> None:
+        for property, bound in (self._try(lambda: self._classes.properties(name)) or {}).items():
+            if bound.declaration.visibility != "public" or bound.declaration.static:
+                continue
+            if bound.declaration.hooked:
+                self._note(f"the property hook of ${property}", bound.declaration.line)
+            self._sent(self._property_kind(name, property))
+
+    # ---- models -----------------------------------------------------------------------------------
+
+    def _view(self, name: str) -> View | None:
+        """The facts of a model, with what it always loads."""
+        native = self._native(name)
+        if not isinstance(native, ModelClass):
+            return None
+        view: View | None = self._try(lambda: native.blank(name, self._php))
+        if view is not None and self._first("model", name):
+            for relation in (
+                *properties.names(view.model, "with"),
+                *properties.names(view.model, "withCount"),
+            ):
+                self._relation(name, relation.decode().partition(".")[0])
+        return view
+
+    def _whole(self, name: str) -> None:
+        """A model's `toArray()`."""
+        if not self._first("whole", name):
+            return
+        view = self._view(name)
+        if view is None:
+            return
+        self._methods(name, "toArray", "serializeDate")
+        visible, hidden = properties.names(view.model, "visible"), properties.names(view.model, "hidden")
+
+        def shown(key: bytes) -> bool:
+            return (not visible or key in visible) and key not in hidden
+
+        for key in properties.array(view.model, "casts"):
+            if isinstance(key, bytes) and shown(key):
+                self._cast(view, key)
+        for key in filter(shown, properties.names(view.model, "appends")):
+            method, _ = view.facts.accessors.get(key.decode(), ("", False))
+            if method:
+                self._sent(self._method(name, method))
+            else:
+                self._refusal(Refused(f"{name} appends {key.decode()}, which has no accessor that is known"))
+        for relation in properties.names(view.model, "with"):
+            kind = self._relation(name, relation.decode().partition(".")[0])
+            if kind is not None and kind.item:
+                self._whole(kind.item)
+
+    def _cast(self, view: View, key: bytes) -> Kind | None:
+        """What reading an attribute with a cast gives."""
+        text = properties.array(view.model, "casts").get(key)
+        if not isinstance(text, bytes):
+            return None
+        cast = named_cast(text.decode("utf-8", "replace"))
+        if self._find(cast.whole) is not None and self._php.is_enum(cast.whole):
+            return Kind(class_name=cast.whole)
+        if self._find(cast.name) is not None:
+            refused: Refused | None = self._try(lambda: cast_classes.problem(cast, self._php))
+            if refused is not None:
+                self._refusal(refused)
+            self._method(cast.name, "__construct")
+            return self._method(cast.name, "get", (Kind(class_name=view.model.class_name),))
+        if not is_cast(cast):
+            self._refusal(Refused(f"the cast {cast.whole} of {view.model.class_name}::${key.decode()}"))
+        return Kind(class_name=CARBON) if cast.name.lower() in _DATES else None
+
+    def _attribute(self, class_name: str, name: str) -> Kind | None:
+        """`$model->name`."""
+        if class_name == self._scope.class_name or class_name == self._scope.static_class:
+            declared = (self._try(lambda: self._classes.properties(class_name)) or {}).get(name)
+            if declared is not None:
+                return None
+        view = self._view(class_name)
+        if view is None:
+            return None
+        accessor = view.facts.accessors.get(name)
+        if accessor is not None:
+            made = self._method(class_name, accessor[0])
+            return None if accessor[1] else made
+        key = name.encode()
+        if key in properties.array(view.model, "casts"):
+            return self._cast(view, key)
+        if name in (view.facts.created_at, view.facts.updated_at, view.facts.deleted_at):
+            return Kind(class_name=CARBON)
+        if self._has(class_name, name):
+            kind = self._relation(class_name, name)
+            if kind is None or not kind.item:
+                return None
+            if kind.many:
+                return Kind(class_name=ELOQUENT_COLLECTION, item=kind.item, many=True)
+            return Kind(class_name=kind.item)
+        return None
+
+    def _relation(self, class_name: str, name: str) -> Kind | None:
+        """The relation that a method describes; its related model is looked at, its scopes too."""
+        kind = self._method(class_name, name)
+        if kind is None or kind.class_name not in RELATION_CLASSES:
+            return None
+        if kind.item:
+            if not self._is_model(kind.item):
+                self._refusal(Refused(f"the source of {kind.item} is not known"))
+                return None
+            view = self._view(kind.item)
+            if view is not None and view.facts.scope is not None:
+                self._refusal(view.facts.scope)
+        return kind
+
+    def _load(self, class_name: str, names: Iterable[str]) -> None:
+        for name in names:
+            owner: str | None = class_name
+            for part in name.split("."):
+                kind = self._relation(owner, part) if owner and self._has(owner, part) else None
+                owner = kind.item if kind is not None else None
+
+    def _model_call(self, native: ModelClass, kind: Kind, node: n.MethodCall) -> Kind | None:
+        """A method of Laravel's Model."""
+        method, texts = str(node.name).lower(), list(texts_of(node.arguments))
+        relation = RELATION_OF.get(method)
+        if native.around.morphs is not None and method.removeprefix("get").startswith("morph"):
+            self._refusal(native.around.morphs)
+        if relation is not None:
+            related = next(texts_of(node.arguments[:1]), "").lstrip("\\")
+            many = relation.endswith(("Many", "BelongsToMany"))
+            return Kind(class_name=relation, item="" if method == "morphto" else related, many=many)
+        if not native.knows(method):
+            self._note(f"the method {kind.class_name}::{node.name}()", node.line)
+        if method in _LOADING and self._quiet:
+            self._loaded.append((kind.class_name, texts))
+        elif method in _LOADING:
+            self._load(kind.class_name, texts)
+        if method == "toarray":
+            self._whole(kind.class_name)
+        return kind if method in _SAME_MODEL else None

@@ -1,0 +1,120 @@
+"""What native evaluation has earned, in a small file that outlives the process.
+
+Several processes may write it: each joins what it knows with what stands there, under a lock on a file beside
+it, and puts the whole in its place at once. A file that is damaged, or of another app, state or version of
+bridge, is no file. Where none can be written, everything is earned anew after a restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bridge.jobs.resolve.trust import Earned, Standing, joined
+
+FORMAT = 1
+LARGEST = 4 << 20  # bytes
+
+log = logging.getLogger(__name__)
+
+
+class TrustFile:
+    """A `jobs.resolve.trust.Store`. Any thread may use it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._has_told = False
+
+    def load(self, basis: str) -> Standing:
+        try:
+            if self._path.stat().st_size > LARGEST:
+                return Standing()
+            return _standing(json.loads(self._path.read_bytes()), basis)
+        except (OSError, ValueError, RecursionError):
+            return Standing()
+
+    def merge(self, basis: str, standing: Standing) -> Standing:
+        try:
+            with self._locked():
+                both = joined(standing, self.load(basis))
+                self._write(_document(basis, both))
+                return both
+        except OSError as problem:
+            if not self._has_told:
+                self._has_told = True
+                about = {"action": "trust_file", "file": str(self._path), "why": problem.strerror}
+                log.warning("what native evaluation earns cannot be kept over a restart", extra=about)
+            return joined(standing, self.load(basis))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._path.parent.mkdir(exist_ok=True)
+        with open(self._path.with_suffix(".lock"), "a+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _write(self, document: object) -> None:
+        number, name = tempfile.mkstemp(prefix=self._path.name, dir=self._path.parent)
+        try:
+            with open(number, "w", encoding="utf-8") as file:
+                json.dump(document, file)
+            os.replace(name, self._path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+
+
+class TrustReader:
+    """A `jobs.resolve.trust.Store` that keeps nothing: for who only asks how jobs would be sent."""
+
+    def __init__(self, file: TrustFile) -> None:
+        self._file = file
+
+    def load(self, basis: str) -> Standing:
+        return self._file.load(basis)
+
+    def merge(self, basis: str, standing: Standing) -> Standing:
+        return standing
+
+
+def _document(basis: str, standing: Standing) -> dict[str, object]:
+    earned = {
+        key: {"class": one.class_name, "agreed": one.agreed, "checked_at": one.checked_at}
+        for key, one in standing.earned.items()
+    }
+    differing = {name: list(paths) for name, paths in standing.differing.items()}
+    return {"format": FORMAT, "basis": basis, "earned": earned, "differing": differing}
+
+
+def _standing(document: object, basis: str) -> Standing:
+    """What the document says of this basis. ValueError where any of it is not as it is written here."""
+    match document:
+        case {"format": 1, "basis": str(of), "earned": dict(earned), "differing": dict(differing)}:
+            if of != basis:
+                return Standing()
+            return Standing(
+                earned={key: _earned(one) for key, one in earned.items()},
+                differing={name: _paths(paths) for name, paths in differing.items()},
+            )
+    raise ValueError("no such file")
+
+
+def _earned(one: object) -> Earned:
+    match one:
+        case {"class": str(name), "agreed": int(agreed), "checked_at": float() | int() as checked_at}:
+            if agreed >= 0 and type(agreed) is int:
+                return Earned(class_name=name, agreed=agreed, checked_at=float(checked_at))
+    raise ValueError("no record")
+
+
+def _paths(paths: object) -> tuple[str, ...]:
+    if isinstance(paths, list) and all(isinstance(path, str) for path in paths):
+        return tuple(paths)
+    raise ValueError("no paths")

@@ -1,0 +1,1 @@
+"""The worker: reserves jobs, has them resolved and published, and decides how each one ends."""

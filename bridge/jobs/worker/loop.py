@@ -1,0 +1,403 @@
+"""The loop of one thread: reserve, attempt, settle.
+
+What an attempt comes to is a `Result`, and each has one end (`Worker._settle`):
+
+    Delivered, Nothing   deleted
+    Failed               kept in `failed_jobs`, then deleted
+    Retry                released with its backoff; Failed once its tries are used up, unless it used none
+    NotBegun             given back, as it was before its reservation
+
+A crash leaves the job reserved; it comes again after `retry_after`, whatever its `tries` say, since nobody
+knows whether the broadcast happened. It comes alone then (`portion.py`). A job that keeps coming without an
+end is what crashes us, and is failed before it is attempted again. A job whose broadcasts have gone out and
+that comes again all the same is only deleted (`marks.py`).
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import assert_never
+
+from bridge.errors import BridgeError, NotTried, Unreadable
+from bridge.jobs.queue.failed_jobs import FailedJob, FailedJobs
+from bridge.jobs.queue.marks import Marks
+from bridge.jobs.queue.portion import Pace
+from bridge.jobs.queue.queue import Job, Queue
+from bridge.jobs.worker.progress import Tell, say_nothing, step
+from bridge.jobs.worker.quota import Ending
+from bridge.jobs.worker.retry_policy import Retries, retry_until
+from bridge.jobs.worker.store_retry import FIRST_PAUSE, LONGEST_PAUSE, OutOfTime, Patience
+
+BATCH = 50  # jobs reserved at once
+IDLE = 1.0  # seconds of one wait
+CRASHES = 3  # reservations without an outcome that are forgiven
+KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
+LAST_SECONDS = 2.0  # of a stop: for what is left when an attempt was cut short
+
+# What `Worker.counts` counts since the start, in jobs; the last in faults.
+COUNTED = ("reserved", "delivered", "nothing", "failed", "released", "given_back", "fenced", "store_faults")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The job's broadcasts have been published; `keeps_lock`: its unique lock is not ours to release."""
+
+    keeps_lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The job ended well without a broadcast; `why` in one sentence, `keeps_lock` as above."""
+
+    why: str = ""
+    keeps_lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job cannot be broadcast, now or later; `keeps_lock` as above."""
+
+    error: Exception
+    keeps_lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Something the job needs is down: try it later.
+
+    delay  the app's own Laravel tries it again, in so many seconds; None: the worker's own rules say when,
+           and whether. An error that is NotTried costs no attempt
+    """
+
+    error: Exception
+    delay: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """Nothing was done for the job; `lacks_memory`: it was too much beside the others."""
+
+    lacks_memory: bool = False
+
+
+Result = Delivered | Nothing | Failed | Retry | NotBegun
+# Gets jobs in order of service; the second is to be asked before each but the first: whether no more is to
+# be begun.
+Attempt = Callable[[Sequence[Job], Callable[[], bool]], Sequence[Result]]
+
+
+class MaxAttemptsExceeded(BridgeError):
+    """A job was reserved more often than allowed."""
+
+
+class Worker:
+    """Works through a queue in a thread of its own.
+
+    attempt  gets jobs in order of service and returns one Result for each, in this order. It should not
+             raise: if it does, its jobs are attempted again one by one, and what raises alone is failed
+    tries    for jobs whose payload has no `maxTries`; 0: without end
+    backoff  seconds before the 2nd, 3rd, … try, the last one repeated; for payloads that say nothing
+    clock    unix seconds
+    paused   the queues from which nothing shall be taken now; asked before every reservation
+    unlock   gets jobs that have ended, before they are deleted: what is locked for them may be released
+    tell     gets every step of every job but `resolved`, in this thread; must be quick and not raise
+    ending   when to stop by itself
+    beside   called when the queue has changed and nothing in it was for us: for the lane of other jobs
+    hurry    called in another thread when a stop's time is nearly up: ends what an attempt waits for
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        failed: FailedJobs,
+        attempt: Attempt,
+        *,
+        batch: int = BATCH,
+        tries: int = 3,
+        backoff: Sequence[int] = (1, 5, 10),
+        clock: Callable[[], float] = time.time,
+        paused: Callable[[], Collection[str]] = frozenset,
+        unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
+        tell: Tell = say_nothing,
+        ending: Ending | None = None,
+        beside: Callable[[], object] = lambda: None,
+        hurry: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._queue = queue
+        self._failed = failed
+        self._attempt = attempt
+        self._pace = Pace(batch, queue.retry_after)
+        self._marks = Marks(queue.retry_after)
+        self._retries = Retries(tries, tuple(backoff))
+        self._clock = clock
+        self._paused = paused
+        self._unlock = unlock
+        self._tell = tell
+        self._ending = ending or Ending()
+        self._beside = beside
+        self._hurry = hurry
+        self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
+        self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
+        self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
+        self._stopping = self._patiently.stopping
+        self.store_answers = self._patiently.store_answers  # set while the queue's store does
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """No job is reserved any more, those at hand are finished, those not begun are given back.
+
+        Returns whether the thread ended within `timeout` seconds; what it still holds then comes again
+        after `retry_after`. The queue and failed jobs may be closed when it did."""
+        self._patiently.stop(timeout)
+        self._queue.wake()
+        if self._thread.ident is not None:
+            last = min(LAST_SECONDS, timeout / 2)
+            self._thread.join(timeout - last)
+            if self._thread.is_alive():
+                self._hurry()
+                self._thread.join(last)
+        return not self._thread.is_alive()
+
+    @property
+    def answers(self) -> bool:
+        """Whether the queue's store answers, as far as can be told now."""
+        return self._patiently.answers
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._queue.pause(self._paused())
+                jobs = self._reserved()
+                if jobs:
+                    self.counts["reserved"] += len(jobs)
+                    for job in jobs:
+                        self._tell(step(job, "reserved"))
+                    given_back = 0
+                    try:
+                        given_back = self._work(jobs)
+                    finally:
+                        self._ending.finished(len(jobs) - given_back, given_back=given_back)
+                else:
+                    self._beside()
+                    self._patiently(lambda: self._queue.wait(IDLE))
+            except OutOfTime:
+                log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
+            except MemoryError:
+                log.warning("the memory does not suffice: fewer jobs are taken", extra={"action": "memory"})
+                self._stopping.wait(FIRST_PAUSE)
+            except Exception:
+                log.exception("the worker met a fault of its own", extra={"action": "worker_fault"})
+                self._stopping.wait(LONGEST_PAUSE)
+
+    def _reserved(self) -> Sequence[Job]:
+        """The next jobs, if there are any."""
+        turn = self._ending.turn(self._pace.jobs)
+        self._pace.begin()
+        jobs: Sequence[Job] = ()
+        try:
+            if turn.jobs:
+                jobs = self._patiently(partial(self._queue.reserve, turn.jobs))
+        except MemoryError:
+            self._pace.halve(turn.jobs)
+            raise
+        finally:
+            self._ending.took(turn, len(jobs))
+        return jobs
+
+    def _work(self, jobs: Sequence[Job]) -> int:
+        """Every job has come to its end; how many of them went back untried."""
+        if self._stopping.is_set():
+            self._give_back(jobs)
+            return len(jobs)
+        known = [(job, self._known(job)) for job in jobs]
+        begun = [job for job, result in known if result is None]
+        self._settle([(job, result) for job, result in known if result is not None])
+        if not begun:
+            return 0
+        started = time.monotonic()
+        results = list(zip(begun, self._attempted(begun), strict=True))
+        untried = [job for job, result in results if isinstance(result, NotBegun)]
+        if any(isinstance(result, NotBegun) and result.lacks_memory for _, result in results):
+            log.warning(
+                "jobs are too large to be taken together", extra={"action": "memory", "jobs": len(jobs)}
+            )
+            self._pace.halve(len(begun))
+        else:
+            self._pace.took(len(begun) - len(untried), time.monotonic() - started)
+        self._settle([(job, result) for job, result in results if not isinstance(result, NotBegun)])
+        if untried:
+            self._give_back(untried)
+        return len(untried)
+
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        self._patiently(lambda: self._queue.give_back(jobs))
+        self.counts["given_back"] += len(jobs)
+        for job in jobs:
+            self._tell(step(job, "given_back"))
+
+    def _is_enough(self) -> bool:
+        return self._stopping.is_set() or self._pace.is_over
+
+    def _known(self, job: Job) -> Result | None:
+        """What the job comes to without an attempt, if that is known."""
+        if job.attempts > 1 and _has_name(job) and self._was_sent(job):
+            log.info("a job came again whose broadcasts had gone out", extra=_about(job, "job_repeated"))
+            return Nothing("its broadcasts went out at an earlier reservation", keeps_lock=True)
+        if not job.document:
+            return Failed(Unreadable("the payload is no JSON that PHP can read"))
+        error = self._exceeded(job)
+        return None if error is None else Failed(error)
+
+    def _was_sent(self, job: Job) -> bool:
+        return job.uuid in self._marks or self._patiently(lambda: self._queue.was_sent(job))
+
+    def _attempted(self, jobs: Sequence[Job]) -> Sequence[Result]:
+        try:
+            results = self._attempt(jobs, self._is_enough)
+            if len(results) == len(jobs):
+                return results
+            error: Exception = RuntimeError(f"{len(results)} results for {len(jobs)} jobs")
+        except Exception as raised:
+            error = raised
+        if len(jobs) > 1:
+            log.exception(
+                "a batch failed: its jobs are attempted one by one",
+                exc_info=error,
+                extra={"action": "batch_failed", "jobs": len(jobs)},
+            )
+            return [result for job in jobs for result in self._attempted([job])]
+        return [Failed(error)]
+
+    def _settle(self, results: Sequence[tuple[Job, Result]]) -> None:
+        done: list[Job] = []
+        sent: list[Job] = []
+        unlocked: list[Job] = []
+        for job, result in results:
+            match result:
+                case Retry(error, float() | int() as delay):
+                    self._release(job, delay, error)
+                case Retry(NotTried() as error):
+                    self._release(job, max(error.pause, self._retries.delay(job)), error, tried=False)
+                case Retry(error) if not self._retries.is_last(job, self._clock()):
+                    self._release(job, self._retries.delay(job), error)
+                case Failed(error) | Retry(error):
+                    keeps_lock = isinstance(result, Failed) and result.keeps_lock
+                    if self._bury(job, error):
+                        done.append(job)
+                        unlocked += [] if keeps_lock else [job]
+                case Nothing(why, keeps_lock):
+                    self.counts["nothing"] += 1
+                    log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
+                    self._tell(step(job, "nothing", why=why))
+                    done.append(job)
+                    unlocked += [] if keeps_lock else [job]
+                case Delivered(keeps_lock):
+                    self.counts["delivered"] += 1
+                    log.debug("job delivered", extra=_about(job, "job_delivered"))
+                    self._tell(step(job, "delivered"))
+                    done.append(job)
+                    sent.append(job)
+                    unlocked += [] if keeps_lock else [job]
+                case NotBegun():
+                    raise AssertionError("what was not begun is given back")
+                case _:
+                    assert_never(result)
+        sent = [job for job in sent if _has_name(job)]
+        self._marks.add(job.uuid for job in sent)
+        if again := [job for job in sent if job.attempts > 1]:
+            self._patiently(lambda: self._queue.mark_sent(again))
+        try:
+            self._unlock(unlocked)
+        except Exception:
+            log.exception("locks could not be released", extra={"action": "unlock_failed"})
+        if done:
+            deleted = self._patiently(lambda: self._queue.delete(done))
+            if deleted < len(done):
+                self.counts["fenced"] += len(done) - deleted
+                log.warning(
+                    "jobs took longer than retry_after: somebody else may have them too",
+                    extra={"action": "job_fenced", "jobs": len(done) - deleted},
+                )
+                if sent:
+                    self._patiently(lambda: self._queue.mark_sent(sent))
+
+    def _bury(self, job: Job, error: Exception) -> bool:
+        """Whether the job is in failed_jobs, or nobody wants it kept; if not, it is released."""
+        entry = FailedJob(
+            connection_name=self._queue.connection_name,
+            queue=job.queue,
+            payload=job.payload,
+            exception=_exception_text(error),
+            uuid=job.uuid,
+            failed_at=datetime.fromtimestamp(self._clock(), UTC),
+        )
+        try:
+            self._failed.bury(entry)
+        except Exception as refusal:
+            log.exception("failed_jobs cannot be written", extra=_about(job, "bury_failed"))
+            self._release(job, KEPT_BACK, refusal)
+            return False
+        self.counts["failed"] += 1
+        log.error("job failed", extra={**_about(job, "job_failed"), "why": _why(error)})
+        self._tell(step(job, "failed", why=_why(error), error=error))
+        return True
+
+    def _release(self, job: Job, delay: float, error: Exception, *, tried: bool = True) -> None:
+        self._patiently(lambda: self._queue.release(job, delay, tried=tried))
+        self.counts["released"] += 1
+        about = {**_about(job, "job_released"), "why": _why(error), "delay_s": delay}
+        log.warning("job is tried later", extra=about)
+        self._tell(step(job, "released", why=_why(error), error=error, seconds=delay))
+
+    def _exceeded(self, job: Job) -> MaxAttemptsExceeded | None:
+        """The reason why this job must not be attempted, if there is one."""
+        until = retry_until(job)
+        if until is not None:
+            if self._clock() > until:
+                return MaxAttemptsExceeded(
+                    f"{job.display_name} was not done by the time its retryUntil allows"
+                )
+            return None
+        limit = self._retries.limit(job)
+        if limit and job.attempts > max(limit, CRASHES):
+            return MaxAttemptsExceeded(
+                f"{job.display_name} was taken {job.attempts - 1} times and never came to an end:"
+                " it may crash its worker, or take longer than retry_after"
+            )
+        return None
+
+
+def _has_name(job: Job) -> bool:
+    """Whether no other job is called like this one; two without a uuid may be equal."""
+    return "uuid" in job.document
+
+
+def _exception_text(error: Exception) -> str:
+    """Class and message in the first line, where `queue:failed` looks; then, if unexpected, the traceback."""
+    first = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
+    return first if isinstance(error, BridgeError) else "\n".join((first, *traceback.format_exception(error)))
+
+
+def _why(error: Exception) -> str:
+    """For the log: of errors that are not ours only the class, they may quote data."""
+    return str(error) if isinstance(error, BridgeError) else type(error).__name__
+
+
+def _about(job: Job, action: str) -> dict[str, object]:
+    return {"action": action, "uuid": job.uuid, "event_class": job.display_name, "queue": job.queue}

@@ -1,0 +1,92 @@
+"""JobStep and JobRun: what becomes of a job, told to whoever looks on; nothing depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bridge.jobs.queue.queue import Job
+from bridge.jobs.queue.selection import queued_at
+
+Step = Literal["reserved", "resolved", "delivered", "nothing", "failed", "released", "given_back"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStep:
+    """One step on a job's way.
+
+    job        its uuid
+    event      class of the event
+    queued_at  unix seconds, as the store or the payload tells it; None where neither does (Redis before
+               Laravel 12)
+    why        one sentence, where it is not plain: nothing, failed, released
+    error      class of the error: failed, released
+    rung       who resolved it: mapping, framework, native, php; empty for nobody
+    seconds    what resolving took; for `released` the delay
+    """
+
+    step: Step
+    job: str
+    event: str
+    queue: str
+    attempts: int
+    queued_at: float | None = None
+    why: str = ""
+    error: str = ""
+    rung: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRun:
+    """One attempt of a job that is no broadcast, which PHP has run.
+
+    uuid      of the job
+    name      what Laravel displays, mostly its class
+    attempts  this one included
+    seconds   from its beginning until it was over
+    delay     seconds until it comes again; for `released`
+    why       it ended its process, and how
+    """
+
+    ended: Literal["done", "failed", "released"]
+    uuid: str
+    name: str
+    queue: str
+    attempts: int
+    seconds: float
+    delay: float | None = None
+    why: str = ""
+
+
+Tell = Callable[[JobStep], object]
+TellRun = Callable[[JobRun], object]
+
+
+def say_nothing(_: JobStep | JobRun) -> None:
+    """Nobody looks on."""
+
+
+def step(
+    job: Job,
+    name: Step,
+    *,
+    event: str = "",
+    why: str = "",
+    error: Exception | None = None,
+    rung: str = "",
+    seconds: float = 0.0,
+) -> JobStep:
+    return JobStep(
+        step=name,
+        job=job.uuid,
+        event=event or job.display_name,
+        queue=job.queue,
+        attempts=job.attempts,
+        queued_at=queued_at(job.document) if job.due_at is None else job.due_at,
+        why=why,
+        error="" if error is None else type(error).__name__,
+        rung=rung,
+        seconds=seconds,
+    )

@@ -1,0 +1,230 @@
+"""Tally: counts and durations since the start. One small method for each kind of happening and step."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bridge.jobs.worker.progress import JobStep
+from bridge.sockets.pusher.hub_events import (
+    ApiCalled,
+    ClientEventSent,
+    Connected,
+    ConnectionRefused,
+    Cut,
+    Disconnected,
+    Happening,
+    MessageRefused,
+    Published,
+    Received,
+    Subscribed,
+    SubscriptionRefused,
+    Unsubscribed,
+)
+
+RECENT = 500  # durations from which the chart takes its middle and its slowest
+UNDER_WAY = 10_000  # jobs whose time is taken at once
+
+WAIT_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
+WORK_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Durations:
+    """A histogram: `counts[i]` of what took up to `bounds[i]` seconds, the last of all that took longer."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """Upper bound → how many took up to that, as Prometheus counts."""
+        names = [*(str(bound) for bound in self.bounds), "+Inf"]
+        return list(zip(names, itertools.accumulate(self.counts), strict=True))
+
+
+class AppTally:
+    """One app. `connections` and `subscriptions` are of now, the rest since the start.
+
+    peak          the most connections at once since it was last `taken`
+    received      messages of clients, pings too
+    sent          events given to sockets
+    size_in, size_out  characters of those messages, and of the events' data: nearly bytes
+    api_messages  channels of events that came over the HTTP API
+    calls         (method, status) → requests of the HTTP API
+    closed        close code → connections
+    refused       (what, code) → connection, subscription, message
+    """
+
+    __slots__ = (
+        "api_messages",
+        "broadcasts",
+        "calls",
+        "client_events",
+        "closed",
+        "connections",
+        "cut",
+        "opened",
+        "peak",
+        "received",
+        "refused",
+        "sent",
+        "size_in",
+        "size_out",
+        "subscriptions",
+    )
+
+    def __init__(self) -> None:
+        self.connections = self.subscriptions = self.peak = self.opened = 0
+        self.received = self.sent = self.broadcasts = self.client_events = self.api_messages = self.cut = 0
+        self.size_in = self.size_out = 0
+        self.calls: Counter[tuple[str, int]] = Counter()
+        self.closed: Counter[int] = Counter()
+        self.refused: Counter[tuple[str, int]] = Counter()
+
+
+class Tally:
+    """`observe` on the loop, `step` in any worker thread."""
+
+    def __init__(self, apps: Sequence[str], *, clock: Callable[[], float] = time.time) -> None:
+        """`apps`: the ids; what belongs to none is counted under the empty one."""
+        self.apps: dict[str, AppTally] = {app_id: AppTally() for app_id in (*apps, "")}
+        self.steps: Counter[str] = Counter()
+        self.rungs: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.disagreements = 0  # classes for which native evaluation and PHP differ
+        self.waited = Durations(WAIT_BOUNDS)
+        self.worked = Durations(WORK_BOUNDS)
+        self.resolved: dict[str, Durations] = {}
+        self.called = Durations(WORK_BOUNDS)
+        self.recent: deque[float] = deque(maxlen=RECENT)  # seconds from reserved to delivered, newest last
+        self._clock = clock
+        self._reserved: dict[str, float] = {}
+        self._lock = threading.Lock()  # several workers may tell at once; never held for more than a count
+
+    def observe(self, happening: Happening) -> None:
+        count = _COUNTS.get(type(happening))
+        if count is not None:
+            app = self.apps.get(happening.app_id)
+            if app is None:  # an app that came later
+                app = self.apps[happening.app_id] = AppTally()
+            count(self, app, happening)
+
+    def step(self, step: JobStep) -> None:
+        now = self._clock()
+        with self._lock:
+            self.steps[step.step] += 1
+            match step.step:
+                case "reserved":
+                    if len(self._reserved) < UNDER_WAY:
+                        self._reserved[step.job] = now
+                    if step.queued_at is not None and step.attempts == 1:
+                        self.waited.add(max(0.0, now - step.queued_at))
+                    return
+                case "resolved":
+                    self.rungs[step.rung] += 1
+                    durations = self.resolved.get(step.rung)
+                    if durations is None:
+                        durations = self.resolved[step.rung] = Durations(WORK_BOUNDS)
+                    durations.add(step.seconds)
+                    return
+                case "failed" | "released":
+                    self.errors[step.error] += 1
+            reserved_at = self._reserved.pop(step.job, None)
+            if step.step == "delivered" and reserved_at is not None:
+                self.worked.add(now - reserved_at)
+                self.recent.append(now - reserved_at)
+
+    def total(self, name: str) -> int:
+        """A number of every app's, added up."""
+        return sum(getattr(app, name) for app in self.apps.values())
+
+
+# ---- how each happening counts -------------------------------------------------------------------
+
+
+def _connected(tally: Tally, app: AppTally, happening: Connected) -> None:
+    app.opened += 1
+    app.connections += 1
+    app.peak = max(app.peak, app.connections)
+
+
+def _disconnected(tally: Tally, app: AppTally, happening: Disconnected) -> None:
+    app.connections -= 1
+    app.closed[happening.code] += 1
+
+
+def _received(tally: Tally, app: AppTally, happening: Received) -> None:
+    app.received += 1
+    app.size_in += happening.size
+
+
+def _subscribed(tally: Tally, app: AppTally, happening: Subscribed) -> None:
+    app.subscriptions += 1
+
+
+def _unsubscribed(tally: Tally, app: AppTally, happening: Unsubscribed) -> None:
+    app.subscriptions -= 1
+
+
+def _published(tally: Tally, app: AppTally, happening: Published) -> None:
+    app.broadcasts += 1
+    app.sent += happening.receivers
+    app.size_out += happening.receivers * len(happening.data)
+    if happening.origin == "api":
+        app.api_messages += len(happening.channels)
+
+
+def _client_event(tally: Tally, app: AppTally, happening: ClientEventSent) -> None:
+    app.client_events += 1
+    app.sent += happening.receivers
+    app.size_out += happening.receivers * len(happening.data)
+
+
+def _called(tally: Tally, app: AppTally, happening: ApiCalled) -> None:
+    method = happening.method if happening.method in ("GET", "POST") else "other"
+    app.calls[method, happening.status] += 1
+    tally.called.add(happening.seconds)
+
+
+def _connection_refused(tally: Tally, app: AppTally, happening: ConnectionRefused) -> None:
+    app.refused["connection", happening.code] += 1
+
+
+def _subscription_refused(tally: Tally, app: AppTally, happening: SubscriptionRefused) -> None:
+    app.refused["subscription", happening.status] += 1
+
+
+def _message_refused(tally: Tally, app: AppTally, happening: MessageRefused) -> None:
+    app.refused["message", happening.code] += 1
+
+
+def _cut(tally: Tally, app: AppTally, happening: Cut) -> None:
+    app.cut += 1
+
+
+_COUNTS: Mapping[type[Happening], Callable[[Tally, AppTally, Any], None]] = {
+    Connected: _connected,
+    Disconnected: _disconnected,
+    Received: _received,
+    Subscribed: _subscribed,
+    Unsubscribed: _unsubscribed,
+    Published: _published,
+    ClientEventSent: _client_event,
+    ApiCalled: _called,
+    ConnectionRefused: _connection_refused,
+    SubscriptionRefused: _subscription_refused,
+    MessageRefused: _message_refused,
+    Cut: _cut,
+}

@@ -1,0 +1,390 @@
+"""Every address below `/{path}`, in one list; the five of laravel-websockets' dashboard among them.
+
+Everything but the log-in and the page's own files needs a session; whatever changes something, its token
+too. No key, secret or password is ever sent to the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from bridge import __version__
+from bridge.broadcast import Broadcast
+from bridge.errors import BridgeError
+from bridge.monitoring.dashboard import tables
+from bridge.monitoring.dashboard.event_stream import WATCHERS, Feed, ways
+from bridge.monitoring.dashboard.session import BROWSER_COOKIE, BROWSER_LIFE, COOKIE, LIFE, Access, audit
+from bridge.monitoring.journal import Journal
+from bridge.monitoring.statistics import Counts
+from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.channels import is_publishable, kind_of
+from bridge.sockets.pusher.hub import Hub
+from bridge.sockets.pusher.signatures import sign, subscription_text
+from bridge.sockets.server.node import Node
+from bridge.sockets.server.socket import Socket
+
+FOLDER = Path(__file__).parent / "static"
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+LARGEST_REQUEST = 300_000  # bytes
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRow:
+    """A failed job. `reason` is the first line of the exception, `whole` more of it."""
+
+    id: str
+    event: str
+    queue: str
+    connection: str
+    failed_at: str
+    reason: str
+    whole: str
+
+
+class Backstage(Protocol):
+    """What the house of jobs does for the dashboard. Blocks, so never on the loop; raises BridgeError."""
+
+    def failed(self) -> Sequence[FailedRow]:
+        """The newest failed jobs, a hundred at most."""
+        ...
+
+    def retry(self, id: str) -> None:
+        """The job is back in its queue. Raises JobError where there is none of this id."""
+        ...
+
+    def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
+        """A broadcast job is in the app's queue; its uuid."""
+        ...
+
+    def entries(self, app_id: str) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+        """The last statistics as laravel-websockets answers them: counter → x (times) and y."""
+        ...
+
+    def add_entry(self, app_id: str, counts: Counts) -> None:
+        """One more row of statistics."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard:
+    """`path` without slashes around it. `about` is shown in the page: version of the app, queues."""
+
+    path: str
+    node: Node
+    access: Access
+    feed: Feed
+    journal: Journal
+    backstage: Backstage
+    about: Mapping[str, Any]
+
+    def routes(self) -> list[Route]:
+        """For the listener."""
+        base = f"/{self.path}"
+        return [
+            Route(base, self.page),
+            Route(f"{base}/", self.page),
+            Route(f"{base}/static/{{name}}", self.static),
+            Route(f"{base}/login", self.log_in, methods=["POST"]),
+            Route(f"{base}/logout", self._changing(self.log_out), methods=["POST"]),
+            Route(f"{base}/api/session", self._looking(self.session)),
+            Route(f"{base}/api/feed", self.stream),
+            Route(f"{base}/api/ways", self._looking(self.ways)),
+            Route(f"{base}/api/channels", self._looking(self.channels)),
+            Route(f"{base}/api/channels/{{app_id}}/{{name}}", self._looking(self.channel)),
+            Route(f"{base}/api/connections", self._looking(self.connections)),
+            Route(f"{base}/api/failed", self._looking(self.failed)),
+            Route(f"{base}/api/failed/{{id}}/retry", self._changing(self.retry), methods=["POST"]),
+            Route(f"{base}/api/jobs", self._changing(self.push), methods=["POST"]),
+            # laravel-websockets' own
+            Route(f"{base}/api/{{app_id}}/statistics", self._looking(self.statistics)),
+            Route(f"{base}/auth", self._changing(self.auth), methods=["POST"]),
+            Route(f"{base}/event", self._changing(self.event), methods=["POST"]),
+            Route(f"{base}/statistics", self.add_statistics, methods=["POST"]),
+        ]
+
+    # ---- the page ---------------------------------------------------------------------------------
+
+    async def page(self, request: Request) -> Response:
+        token = request.query_params.get("token")
+        if token is not None and request.method == "GET":  # a HEAD request uses no link up
+            session = self.access.follow_link(request, token)
+            if session is not None:
+                answer: Response = RedirectResponse(f"/{self.path}", status_code=303, headers=HEADERS)
+                self._set_cookie(answer, request, COOKIE, session, LIFE)
+                return answer
+        allowed = self.access.session(request) is not None
+        name = "page.html" if allowed else "login.html" if self.access.has_password else "closed.html"
+        text = (FOLDER / name).read_text(encoding="utf-8").replace("{{ base }}", f"/{self.path}")
+        status = 403 if name == "closed.html" else 200
+        return Response(text, status, media_type="text/html", headers=HEADERS)
+
+    async def static(self, request: Request) -> Response:
+        file = FOLDER / request.path_params["name"]
+        if file.suffix not in TYPES or file.parent != FOLDER or not file.is_file():
+            raise HTTPException(404)
+        headers = {**HEADERS, "Cache-Control": "no-cache"}
+        return Response(file.read_bytes(), media_type=TYPES[file.suffix], headers=headers)
+
+    async def log_in(self, request: Request) -> Response:
+        fields = await _fields(request)
+        session, browser = self.access.log_in(request, str(fields.get("password", "")))
+        answer = JSONResponse({}, headers=HEADERS)
+        self._set_cookie(answer, request, COOKIE, session, LIFE)
+        self._set_cookie(answer, request, BROWSER_COOKIE, browser, BROWSER_LIFE)
+        return answer
+
+    async def log_out(self, request: Request) -> Response:
+        self.access.log_out(request)
+        answer = JSONResponse({}, headers=HEADERS)
+        answer.delete_cookie(COOKIE, path=f"/{self.path}")
+        return answer
+
+    # ---- looking ----------------------------------------------------------------------------------
+
+    async def session(self, request: Request) -> Any:
+        hubs = self.node.hubs.values()
+        return {
+            "csrf": self.access.require(request).csrf,
+            "apps": [{"id": hub.app.id, "name": hub.app.name} for hub in hubs],
+            "version": __version__,
+            "has_password": self.access.has_password,
+            **self.about,
+        }
+
+    async def stream(self, request: Request) -> Response:
+        self.access.require(request)
+        if self.feed.watchers >= WATCHERS:
+            raise HTTPException(429, f"{WATCHERS} pages look already")
+        headers = {**HEADERS, "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._frames(request), media_type="text/event-stream", headers=headers)
+
+    async def _frames(self, request: Request) -> AsyncIterator[bytes]:
+        """The stream, which ends with the session."""
+        async with contextlib.aclosing(self.feed.frames()) as frames:
+            async for frame in frames:
+                if self.access.session(request) is None:
+                    return
+                yield frame
+
+    async def ways(self, request: Request) -> Any:
+        return ways(self.journal, request.query_params.get("search", ""))
+
+    async def channels(self, request: Request) -> Any:
+        return tables.channels(self.node, request.query_params.get("search", ""))
+
+    async def channel(self, request: Request) -> Any:
+        found = tables.channel(self._hub(request.path_params["app_id"]), request.path_params["name"])
+        if found is None:
+            raise HTTPException(404, "nobody is subscribed to it any more")
+        return found
+
+    async def connections(self, request: Request) -> Any:
+        return tables.connections(self.node, request.query_params.get("search", ""))
+
+    async def failed(self, request: Request) -> Any:
+        return [asdict(one) for one in await _backstage(self.backstage.failed)]
+
+    async def statistics(self, request: Request) -> Any:
+        app = self._hub(request.path_params["app_id"]).app
+        _require_statistics(app)
+        return await _backstage(self.backstage.entries, app.id)
+
+    # ---- doing ------------------------------------------------------------------------------------
+
+    async def retry(self, request: Request) -> Any:
+        await _backstage(self.backstage.retry, request.path_params["id"])
+        audit(request, "failed job retried", job=request.path_params["id"])
+        return {}
+
+    async def push(self, request: Request) -> Any:
+        """A job in the app's queue that broadcasts this."""
+        fields = await _fields(request)
+        app = self._app(fields)
+        channel, name = _channel(app, fields), _name(app, fields)
+        value = _data(app, fields)[1]
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:  # "\ud800", 1e400
+            raise HTTPException(422, "the data hold what PHP cannot hold: half a character, 1e400") from None
+        job = await _backstage(self.backstage.push, app.id, [channel], name, value)
+        audit(request, "job sent", app=app.id, channel=channel, event=name, job=job)
+        return {"job": job}
+
+    async def event(self, request: Request) -> Any:
+        """An event straight to the channel's subscribers; `appId`, `channel`, `event`, `data` (JSON text)."""
+        fields = await _fields(request)
+        app = self._app(fields)
+        channel = _channel(app, fields)
+        if kind_of(channel).is_encrypted:
+            raise HTTPException(
+                422, "an encrypted channel's events are sealed by the app: send a job instead"
+            )
+        broadcast = Broadcast(
+            app_id=app.id, channels=(channel,), name=_name(app, fields), data=_data(app, fields)[0]
+        )
+        audit(request, "event sent", app=app.id, channel=channel, event=broadcast.name)
+        return {"receivers": self.node.publish([broadcast], origin="dashboard")}
+
+    async def auth(self, request: Request) -> Any:
+        """A subscription's signature, for the app in the header `X-App-ID`; any channel."""
+        app = self._hub(request.headers.get("x-app-id", "")).app
+        fields = await _fields(request)
+        socket_id, channel = fields.get("socket_id"), fields.get("channel_name")
+        if not isinstance(socket_id, str) or not isinstance(channel, str):
+            raise HTTPException(422, "socket_id or channel_name is missing")
+        answer = {}
+        if kind_of(channel).has_members:
+            answer["channel_data"] = json.dumps({"user_id": "dashboard", "user_info": {}})
+        text = subscription_text(socket_id, channel, answer.get("channel_data"))
+        audit(request, "subscription signed", app=app.id, channel=channel)
+        return {"auth": f"{app.key}:{sign(app.secret, text)}", **answer}
+
+    async def add_statistics(self, request: Request) -> Response:
+        """A row from another process, as laravel-websockets 1.x posts it to itself; `secret` is the app's."""
+        fields = await _fields(request)
+        app = self._hub(str(fields.get("app_id", ""))).app
+        if not hmac.compare_digest(str(fields.get("secret", "")).encode(), app.secret.encode()):
+            raise HTTPException(403, "the secret is not this app's")
+        _require_statistics(app)
+        try:
+            counts = Counts(
+                peak=int(fields["peak_connection_count"]),
+                websocket=int(fields["websocket_message_count"]),
+                api=int(fields["api_message_count"]),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise HTTPException(422, "a counter is missing or no number") from None
+        await _backstage(self.backstage.add_entry, app.id, counts)
+        return Response("ok", headers=HEADERS)
+
+    # ---- around them ------------------------------------------------------------------------------
+
+    def _looking(
+        self, answer: Callable[[Request], Awaitable[Any]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            self.access.require(request)
+            return _json(await answer(request))
+
+        return serve
+
+    def _changing(
+        self, answer: Callable[[Request], Awaitable[Any]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            self.access.require_change(request)
+            return _json(await answer(request))
+
+        return serve
+
+    def _set_cookie(self, answer: Response, request: Request, name: str, value: str, life: int) -> None:
+        """Out of reach for scripts and other sites; `life` in seconds."""
+        is_secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", ""))
+        answer.set_cookie(
+            name, value, max_age=life, path=f"/{self.path}", httponly=True, samesite="lax", secure=is_secure
+        )
+
+    def _hub(self, app_id: str) -> Hub[Socket]:
+        hub = self.node.hubs.get(app_id)
+        if hub is None:
+            raise HTTPException(404, "no app has this id")
+        return hub
+
+    def _app(self, fields: Fields) -> App:
+        return self._hub(str(fields.get("appId", ""))).app
+
+
+def _json(answer: Any) -> Response:
+    return answer if isinstance(answer, Response) else JSONResponse(answer, headers=HEADERS)
+
+
+async def _backstage(work: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return await asyncio.to_thread(work, *arguments)
+    except BridgeError as problem:
+        raise HTTPException(409, str(problem)) from None
+
+
+async def _fields(request: Request) -> Fields:
+    """The body: a JSON object, or a form's fields."""
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > LARGEST_REQUEST:
+        raise HTTPException(413, f"the request is larger than {LARGEST_REQUEST} bytes, or does not say")
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise HTTPException(400, "the request ended before its body was whole") from None
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    try:
+        fields = json.loads(body)
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # JSON can say "\ud800", UTF-8 cannot
+        raise HTTPException(400, "the request holds half of a character (a lone surrogate)") from None
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise HTTPException(400, "the request is no JSON object")
+    return fields
+
+
+def _channel(app: App, fields: Fields) -> str:
+    channel = fields.get("channel")
+    if not isinstance(channel, str) or not is_publishable(channel, app.limits.channel_name_length):
+        raise HTTPException(422, "the channel's name is not valid: letters, digits and _ - = @ , . ;")
+    return channel
+
+
+def _name(app: App, fields: Fields) -> str:
+    name = fields.get("event")
+    if not isinstance(name, str) or not 0 < len(name) <= app.limits.event_name_length:
+        raise HTTPException(422, f"the event needs a name of 1 to {app.limits.event_name_length} characters")
+    return name
+
+
+def _data(app: App, fields: Fields) -> tuple[str, Any]:
+    """The text as it was written, and its value."""
+    text = fields.get("data")
+    try:
+        value = json.loads(text, parse_constant=_refuse) if isinstance(text, str) else None
+    except (ValueError, RecursionError) as problem:
+        raise HTTPException(422, f"the data are no JSON: {problem}") from None
+    if not isinstance(text, str):
+        raise HTTPException(422, "the data are missing: give JSON")
+    if len(text.encode()) > app.limits.event_bytes:
+        raise HTTPException(413, f"the data are larger than {app.limits.event_bytes} bytes")
+    return text, value
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is none")
+
+
+def _require_statistics(app: App) -> None:
+    if not app.keeps_statistics:
+        mend = "switch it on with BRIDGE_ENABLE_STATISTICS=true, or for this app"
+        raise HTTPException(409, f"enable_statistics is off: {mend}")

@@ -1,0 +1,204 @@
+"""What happened, as the page gets it: one flat JSON object each.
+
+n, at   number of the entry, unix seconds
+kind    what the page filters by
+text    what happened, in few words; `why` the reason, where there is one
+tone    "bad" or "warn", where somebody should look
+job     uuid, where it belongs to a job
+app, channel, socket, user, event, data, queue, rung, receivers, ms, …  where they are known
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bridge.jobs.resolve.trust import Disagreement
+from bridge.jobs.worker.progress import JobRun, JobStep
+from bridge.monitoring.journal import Entry
+from bridge.sockets.pusher.hub_events import (
+    ApiCalled,
+    CacheMissed,
+    ClientEventSent,
+    Connected,
+    ConnectionRefused,
+    Cut,
+    Disconnected,
+    MemberAdded,
+    MemberRemoved,
+    MessageRefused,
+    Occupied,
+    Published,
+    SignedIn,
+    Subscribed,
+    SubscriptionRefused,
+    Unsubscribed,
+    Vacated,
+)
+
+SHOWN = 2_000  # characters of an event's data
+
+KINDS = ("connection", "subscription", "job", "broadcast", "client", "api", "refusal")
+
+Row = dict[str, Any]
+
+
+def row(entry: Entry) -> Row:
+    """The entry for the page; fields without a value are left out."""
+    made = {"n": entry.number, "at": round(entry.at, 4), **_ROWS[type(entry.what)](entry.what)}
+    return {name: value for name, value in made.items() if value not in (None, "")}
+
+
+def shortened(data: str) -> str:
+    return data if len(data) <= SHOWN else f"{data[:SHOWN]}… ({len(data):,} characters)"
+
+
+def _of(kind: str, text: str, tone: str = "") -> Callable[[Any], Row]:
+    """Happenings whose fields are shown as they are, under the page's names."""
+
+    def make(happening: Any) -> Row:
+        shown = {ours: getattr(happening, name, None) for name, ours in _NAMES.items()}
+        return {"kind": kind, "text": text, "tone": tone, **shown}
+
+    return make
+
+
+_NAMES = {
+    "app_id": "app",
+    "channel": "channel",
+    "socket_id": "socket",
+    "user_id": "user",
+    "code": "code",
+    "status": "code",
+    "reason": "why",
+    "subscriptions": "count",
+}
+
+
+def _published(happening: Published) -> Row:
+    return {
+        "kind": "broadcast",
+        "text": "broadcast",
+        "app": happening.app_id,
+        "channel": ", ".join(happening.channels),
+        "event": happening.name,
+        "data": shortened(happening.data),
+        "socket": happening.socket_id,
+        "origin": happening.origin,
+        "receivers": happening.receivers,
+        "job": happening.job,
+    }
+
+
+def _client_event(happening: ClientEventSent) -> Row:
+    return {
+        "kind": "client",
+        "text": "client event",
+        "app": happening.app_id,
+        "channel": happening.channel,
+        "event": happening.name,
+        "data": shortened(happening.data),
+        "socket": happening.socket_id,
+        "user": happening.user_id,
+        "receivers": happening.receivers,
+    }
+
+
+def _called(happening: ApiCalled) -> Row:
+    return {
+        "kind": "api",
+        "text": f"{happening.method} {happening.path}",
+        "tone": "bad" if happening.status >= 400 else "",
+        "app": happening.app_id,
+        "code": happening.status,
+        "why": happening.reason,
+        "ms": round(happening.seconds * 1000, 2),
+    }
+
+
+_STEP_TEXT = {
+    "reserved": ("job reserved", ""),
+    "resolved": ("job resolved", ""),
+    "delivered": ("job done", ""),
+    "nothing": ("nothing to broadcast", "warn"),
+    "failed": ("job failed", "bad"),
+    "released": ("job is tried later", "warn"),
+    "given_back": ("job given back", ""),
+}
+
+
+def _step(step: JobStep) -> Row:
+    text, tone = _STEP_TEXT[step.step]
+    took = step.seconds if step.step == "resolved" else None
+    return {
+        "kind": "job",
+        "text": text,
+        "tone": tone,
+        "step": step.step,
+        "job": step.job,
+        "event": step.event,
+        "queue": step.queue,
+        "rung": step.rung,
+        "why": step.why,
+        "attempts": step.attempts,
+        "queued_at": step.queued_at,
+        "ms": None if took is None else round(took * 1000, 2),
+        "delay": step.seconds if step.step == "released" else None,
+    }
+
+
+_RUN_TEXT = {
+    "done": ("other job done", ""),
+    "failed": ("other job failed", "bad"),
+    "released": ("other job is tried later", "warn"),
+}
+
+
+def _run(run: JobRun) -> Row:
+    text, tone = _RUN_TEXT[run.ended]
+    return {
+        "kind": "job",
+        "text": text,
+        "tone": tone,
+        "uuid": run.uuid,
+        "event": run.name,
+        "queue": run.queue,
+        "why": run.why,
+        "attempts": run.attempts,
+        "ms": round(run.seconds * 1000, 2),
+        "delay": run.delay,
+    }
+
+
+def _disagreement(found: Disagreement) -> Row:
+    return {
+        "kind": "job",
+        "text": "native and PHP differ",
+        "tone": "bad",
+        "event": found.class_name,
+        "why": f"{', '.join(found.paths)}: the class is PHP's until the next deploy",
+    }
+
+
+_ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
+    Connected: _of("connection", "connected"),
+    Disconnected: _of("connection", "disconnected"),
+    ConnectionRefused: _of("refusal", "connection refused", "bad"),
+    Subscribed: _of("subscription", "subscribed"),
+    Unsubscribed: _of("subscription", "unsubscribed"),
+    SubscriptionRefused: _of("refusal", "subscription refused", "bad"),
+    MessageRefused: _of("refusal", "message refused", "bad"),
+    Cut: _of("refusal", "slow client cut", "bad"),
+    Occupied: _of("subscription", "channel occupied"),
+    Vacated: _of("subscription", "channel vacated"),
+    MemberAdded: _of("subscription", "member added"),
+    MemberRemoved: _of("subscription", "member removed"),
+    CacheMissed: _of("subscription", "cache missed"),
+    SignedIn: _of("connection", "signed in"),
+    Published: _published,
+    ClientEventSent: _client_event,
+    ApiCalled: _called,
+    JobStep: _step,
+    JobRun: _run,
+    Disagreement: _disagreement,
+}

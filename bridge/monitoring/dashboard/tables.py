@@ -1,0 +1,103 @@
+"""Who is connected and what is occupied, as lists for the page; never more than a screenful or two."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from bridge.sockets.pusher.hub import Channel, Hub
+from bridge.sockets.server.node import Node
+from bridge.sockets.server.socket import Socket
+
+MOST = 200  # rows of a list
+
+List = dict[str, Any]
+
+
+def channels(node: Node, search: str) -> List:
+    """The occupied channels whose names hold the text, the fullest first."""
+    found = [
+        (len(channel.sockets), hub.app.id, channel)
+        for hub in node.hubs.values()
+        for channel in hub.channels.values()
+        if search in channel.name
+    ]
+    rows = heapq.nlargest(MOST, found, key=lambda one: one[0])
+    return {
+        "total": len(found),
+        "rows": [
+            {
+                "app": app_id,
+                "name": channel.name,
+                "kind": kind(channel),
+                "subscribers": subscribers,
+                "members": len(channel.members) if channel.kind.has_members else None,
+            }
+            for subscribers, app_id, channel in rows
+        ],
+    }
+
+
+def channel(hub: Hub[Socket], name: str) -> List | None:
+    """Members and subscribers of one channel, None where it is vacant."""
+    found = hub.channels.get(name)
+    if found is None:
+        return None
+    presences = list(found.members.values())[:MOST]
+    cached = hub.cached.get(name)
+    return {
+        "name": name,
+        "kind": kind(found),
+        "subscribers": len(found.sockets),
+        "sockets": [_socket_id(socket) for socket in list(found.sockets)[:MOST]],
+        "cached": cached.data[:2_000] if cached else None,
+        "members": [
+            {"id": one.member.user_id, "info": one.member.info, "connections": one.connections}
+            for one in presences
+        ],
+    }
+
+
+def connections(node: Node, search: str) -> List:
+    """The connections whose id, user or channels hold the text, the newest first."""
+    rows: list[dict[str, Any]] = []
+    total, now = 0, node.now()
+    for hub in node.hubs.values():
+        for socket_id, socket in reversed(hub.sockets.items()):
+            connection = socket.connection
+            if connection is None:
+                continue
+            user = connection.user.user_id if connection.user else ""
+            if search and not any(search in text for text in (socket_id, user, *connection.channels)):
+                continue
+            total += 1
+            if len(rows) < MOST:
+                peer = socket.transport.get_extra_info("peername")
+                rows.append(
+                    {
+                        "app": hub.app.id,
+                        "id": socket_id,
+                        "user": user,
+                        "address": peer[0] if peer else "",
+                        "channels": connection.channels[:20],
+                        "count": len(connection.channels),
+                        "silent": round(now - connection.seen),
+                        "slow": socket.backlog is not None,
+                    }
+                )
+    return {"total": total, "rows": rows}
+
+
+def kind(channel: Channel[Socket]) -> str:
+    """`private`, `presence`, `encrypted`, `cache` or `public`, by what matters most."""
+    if channel.kind.is_encrypted:
+        return "encrypted"
+    if channel.kind.has_members:
+        return "presence"
+    if channel.kind.needs_auth:
+        return "private"
+    return "cache" if channel.kind.is_cache else "public"
+
+
+def _socket_id(socket: Socket) -> str:
+    return socket.connection.socket_id if socket.connection else ""

@@ -1,0 +1,1 @@
+"""Laravel's pure half: collections, strings, dates, resources, models."""

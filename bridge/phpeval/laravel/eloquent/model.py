@@ -1,0 +1,664 @@
+"""Eloquent's Model in Python: restoring identifiers, reading attributes, toArray.
+
+`ModelClass` is the Native of every model class. Methods and accessors of the app's own are evaluated by
+`php`; what stands here is what Laravel's Model does around them, in Laravel's order: dates, accessors, casts,
+appends, then relations. Sources: Model.php, Concerns/HasAttributes.php, Concerns/HidesAttributes.php,
+Queue/SerializesAndRestoresModelIdentifiers.php, 8.83 to 13.26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bridge.errors import MissingModel, Refused
+from bridge.phpeval.laravel.eloquent import attributes, cast_classes, casts, dates, properties, relations
+from bridge.phpeval.laravel.eloquent.connection import read_by
+from bridge.phpeval.laravel.eloquent.model_facts import ModelFacts
+from bridge.phpeval.laravel.eloquent.model_methods import METHODS, listed
+from bridge.phpeval.laravel.eloquent.model_settings import Accessor, Columns, Setup, has_getter, is_constant
+from bridge.phpeval.laravel.eloquent.reader import Records
+from bridge.phpeval.laravel.eloquent.sql_text import Condition, Query, is_any_of
+from bridge.phpeval.laravel.inflection import snake
+from bridge.phpeval.laravel.support.json_forms import CARBONS, DATE_TIMES, iso_json, moment
+from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
+from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value
+
+_SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
+ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
+ToArray = Callable[[PhpObject, Evaluator], Value]
+_MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}
+
+
+class View:
+    """A model object with what its class and its settings say."""
+
+    __slots__ = ("_default_connection", "attributes", "facts", "model", "setup")
+
+    def __init__(self, model: PhpObject, setup: Setup, default_connection: str) -> None:
+        self.model: PhpObject = model
+        self.setup: Setup = setup
+        self.facts: ModelFacts = setup.facts
+        self.attributes: PhpArray = properties.array(model, "attributes")
+        self._default_connection = default_connection
+
+    @property
+    def connection(self) -> str:
+        """Laravel's name of the connection it was read from."""
+        return properties.text(self.model, "connection") or self._default_connection
+
+    @property
+    def foreign_key(self) -> str:
+        """The column by which other tables point here."""
+        return f"{self.setup.base_name}_{self.setup.key_name}"
+
+
+class ModelClass:
+    """A `bridge.phpeval.php.runtime.interpreter.Native` for all models of one world."""
+
+    def __init__(
+        self, records: Records, around: casts.Surroundings, default_connection: str, to_array: ToArray
+    ) -> None:
+        self._records = records
+        self._around = around
+        self._default_connection = default_connection
+        self._to_array = to_array
+        # Class → relations that were read when they were touched; a batch reads those of the one before ahead
+        self.touched: dict[str, dict[str, None]] = {}
+        self._facts: dict[str, ModelFacts | Refused] = {}
+        self._blanks: dict[str, View] = {}
+        self._setups: dict[str, tuple[Setup, ...]] = {}  # of a class, newest first
+        self._pivots: dict[tuple[str, bool], dict[int | bytes, Value]] = {}
+
+    # ---- restoring --------------------------------------------------------------------------
+
+    def restore(self, identifier: PhpObject, php: Evaluator) -> Value:
+        """The model or collection of a ModelIdentifier. Raises MissingModel, Refused, ServiceUnavailable."""
+        class_name, key = identifier.get("class"), identifier.get("id")
+        named = identifier.get("relations")
+        connection = identifier.get("connection")
+        names = [php.text(name).decode() for name in named.values()] if isinstance(named, PhpArray) else []
+        place = connection.decode() if isinstance(connection, bytes) else self._default_connection
+        if isinstance(key, PhpArray):
+            return self._restore_collection(identifier, class_name, key, names, place, php)
+        if not isinstance(class_name, bytes) or not isinstance(key, int | bytes):
+            raise Refused("a model identifier without a class or key")
+        name = class_name.decode()
+        rows = self.records.select(place, self._restoring(name, key, php))
+        if not rows:
+            raise MissingModel(f"no query results for model [{name}]")
+        model = self.hydrate(name, rows[0], place, php)
+        self.eager_load([model], php)
+        self.load([model], names, php)
+        return model
+
+    def _restore_collection(
+        self,
+        identifier: PhpObject,
+        class_name: Value,
+        keys: PhpArray,
+        names: list[str],
+        place: str,
+        php: Evaluator,
+    ) -> Value:
+        custom = identifier.get("collectionClass")
+        if custom is not None:
+            raise Refused("a collection class of the app's own")
+        if not isinstance(class_name, bytes) or not keys:
+            return self.collection([])
+        name = class_name.decode()
+        if php.classes.is_a(name, relations.PIVOT):
+            raise Refused(f"a collection of {name}, which is a pivot")
+        wanted = [key for key in keys.values() if isinstance(key, int | bytes)]
+        rows = self.records.select(place, by_key(self.blank(name, php).setup, wanted))
+        models = [self.hydrate(name, row, place, php, among=len(rows)) for row in rows]
+        self.eager_load(models, php)
+        if self._around.version >= (13, 0):  # releases before restore no relations of a collection
+            self.load(models, names, php)
+        found_by = {self.key_text(self.key(model, php)): model for model in models}
+        found = PhpArray()
+        for position, key in enumerate(wanted):
+            model = found_by.get(self.key_text(key))
+            if model is not None:
+                found[position] = model
+        return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": found})
+
+    def _restoring(self, name: str, key: int | bytes, php: Evaluator) -> Query:
+        """`newQueryForRestoration`: a pivot without a key of its own says `post_id:1:tag_id:2`."""
+        setup = self.blank(name, php).setup
+        if isinstance(key, int) or b":" not in key or not php.classes.is_a(name, relations.PIVOT):
+            return by_key(setup, (key,), limit=1)
+        parts = key.decode("utf-8", "replace").split(":")
+        if len(parts) != 4:
+            raise Refused(f"the key of a {name}, which is a pivot")
+        first, second = (
+            Condition(column=parts[at], operator="=", value=parts[at + 1].encode()) for at in (0, 2)
+        )
+        return Query(table=setup.table, key=first, conditions=(second,), limit=1)
+
+    @staticmethod
+    def key_text(key: Value) -> Value:
+        return str(key).encode() if isinstance(key, int) else key
+
+    @property
+    def records(self) -> Records:
+        return self._records
+
+    @property
+    def default_connection(self) -> str:
+        return self._default_connection
+
+    @property
+    def around(self) -> casts.Surroundings:
+        return self._around
+
+    def hydrate(
+        self, class_name: str, row: PhpArray, connection: str, php: Evaluator, *, among: int = 1
+    ) -> PhpObject:
+        """`newFromBuilder`: a model that exists, with these raw attributes; `among` rows of one query."""
+        model = self.new(class_name, php)
+        if CustomSerialized in map(type, row.values()):
+            named = self.view(model, php).setup.casts
+            row = read_by(row, php.world.php_version, lambda name: casts.is_float(named.get(name)))
+        properties.put(model, "attributes", row)
+        properties.put(model, "connection", connection.encode())
+        model.properties[b"exists"] = True
+        if among > 1 and self._around.lazy is not None:  # Source: Eloquent/Builder.php hydrate
+            model.properties[b"preventsLazyLoading"] = True
+        return model
+
+    def pivot(
+        self, row: PhpArray, table: str, connection: str, *, timestamps: bool, php: Evaluator
+    ) -> PhpObject:
+        """The `pivot` relation of a model read through a pivot table."""
+        blank = self._pivots.get((table, timestamps))
+        if blank is None:
+            made = php.instantiate(relations.PIVOT)
+            properties.put(made, "table", table.encode())
+            made.properties |= {b"timestamps": timestamps, b"incrementing": False, b"exists": True}
+            self._pivots[table, timestamps] = blank = made.properties
+        model = PhpObject(relations.PIVOT, dict(blank))
+        properties.put(model, "attributes", read_by(row, php.world.php_version, lambda _: False))
+        properties.put(model, "connection", connection.encode())
+        return model
+
+    def collection(self, models: Sequence[PhpObject]) -> PhpObject:
+        """An Eloquent collection."""
+        return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": PhpArray.of(models)})
+
+    def eager_load(self, models: Sequence[PhpObject], php: Evaluator) -> None:
+        """What the class of these models, just hydrated, always loads (`$with`)."""
+        if models:
+            view = self._blanks.get(models[0].class_name) or self.view(models[0], php)
+            self.load(models, view.setup.always_loaded, php)
+            for model in models if view.setup.always_counted else ():
+                self.count(model, view.setup.always_counted, php)
+
+    def count(self, model: PhpObject, names: Sequence[bytes], php: Evaluator) -> None:
+        """`withCount`: how many each of these relations leads to, as attributes."""
+        counted = properties.array(model, "attributes").copy()
+        for name in names:
+            if not name.isalnum():
+                raise Refused(f"the number of {name.decode('utf-8', 'replace')}")
+            relation = self.relation(model, name.decode(), php)
+            if relation is None:
+                raise Refused("the number of a relation that points nowhere")
+            number = relations.count(self, php, self.view(model, php), relation.description)
+            counted[snake(name) + b"_count"] = number
+        properties.put(model, "attributes", counted)
+
+    def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Evaluator) -> None:
+        """`load`: relations by name, nested ones with dots, for all models (of one class) at once."""
+        if not names:
+            return
+        nested: dict[str, list[str]] = {}
+        for name in names:
+            first, _, rest = name.partition(".")
+            if " " in name or (":" in name and "." in name.partition(":")[2]):
+                raise Refused(f"loading {name}")
+            nested.setdefault(first, []).extend([rest] if rest else [])
+        if len({first.partition(":")[0] for first in nested}) < len(nested):
+            raise Refused("loading the same relation in two ways")
+        for first, inner in nested.items():
+            if not models:
+                continue
+            relation, _, columns = first.partition(":")
+            found = relations.load(
+                self, php, models, relation, columns=tuple(columns.split(",")) if columns else ()
+            )
+            by_class: dict[str, list[PhpObject]] = {}
+            for model in found:
+                by_class.setdefault(model.class_name, []).append(model)
+            for group in by_class.values():
+                self.load(group, list(dict.fromkeys(inner)), php)
+
+    @staticmethod
+    def names(arguments: Sequence[Value]) -> list[str]:
+        """Names of relations, given one by one or as an array."""
+        return [name.decode("utf-8", "surrogateescape") for name in listed(arguments)]
+
+    # ---- what a class is -----------------------------------------------------------------------
+
+    def facts(self, class_name: str, php: Evaluator) -> ModelFacts:
+        """The facts of the class; Refused as `ModelFacts.of` says, remembered."""
+        known = self._facts.get(class_name)
+        if known is None:
+            try:
+                known = self._facts_of(class_name, php)
+            except Refused as refusal:
+                known = refusal
+            self._facts[class_name] = known
+        if isinstance(known, Refused):
+            raise known
+        return known
+
+    def _facts_of(self, class_name: str, php: Evaluator) -> ModelFacts:
+        """What the class says, and what the app has changed from outside of it."""
+        around = self._around
+        if around.models is not None:
+            raise around.models
+        facts = ModelFacts.of(class_name, php, around.version, snaked=around.snake_attributes)
+        if around.snake is not None and facts.accessors:
+            raise around.snake
+        for part in php.classes.whole(class_name):
+            if part.name in around.hooks:
+                raise around.hooks[part.name]
+        scope = around.scopes.get(class_name)
+        return facts if scope is None else replace(facts, scope=facts.scope or scope)
+
+    def blank(self, class_name: str, php: Evaluator) -> View:
+        """A new model of the class, for its table and keys; not to be changed."""
+        return self._blanks.get(class_name) or self.view(self.new(class_name, php), php)
+
+    def view(self, model: PhpObject, php: Evaluator) -> View:
+        """The object with its facts."""
+        known = self._setups.get(model.class_name, ())
+        for setup in known:
+            if setup.is_of(model):
+                return View(model, setup, self._default_connection)
+        setup = Setup(model, self.facts(model.class_name, php), php.classes, self._around.version)
+        self._setups[model.class_name] = (setup, *known[: _SETUPS - 1])
+        return View(model, setup, self._default_connection)
+
+    def new(self, class_name: str, php: Evaluator) -> PhpObject:
+        """`new Class`, with the settings that its class gives it."""
+        blank = self._blanks.get(class_name)
+        if blank is not None:
+            return PhpObject(class_name, dict(blank.model.properties))
+        facts = self.facts(class_name, php)
+        model = php.instantiate(class_name)
+        fixed = True
+        if self._around.version >= (11, 0):
+            method = php.classes.method(class_name, "casts")
+            if method is not None:
+                more = php.call_method(model, "casts")
+                if not isinstance(more, PhpArray):
+                    raise Refused(f"{class_name}::casts() gives no array")
+                merged = properties.array(model, "casts").copy()
+                merged.update((key, _cast_text(value)) for key, value in more.items())
+                properties.put(model, "casts", merged)
+                body = php.classes.body(method.method)
+                fixed = php.classes.remember("fixed casts", class_name, lambda: is_constant(body))
+        if facts.soft_deletes:
+            merged = properties.array(model, "casts").copy()
+            merged.setdefault(facts.deleted_at.encode(), b"datetime")
+            properties.put(model, "casts", merged)
+        attributes.apply(model, php, self._around.version)
+        if fixed:
+            self._blanks[class_name] = self.view(PhpObject(class_name, dict(model.properties)), php)
+        return model
+
+    # ---- attributes ------------------------------------------------------------------------------
+
+    def key(self, model: PhpObject, php: Evaluator) -> Value:
+        """`getKey()`."""
+        view = self.view(model, php)
+        return self._attribute(view, view.setup.key, php)
+
+    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+        """`$model->name` for code outside; inside the model its own properties come first."""
+        own = self._own_property(php, subject, name)
+        if own is not None:
+            return own[0]
+        return self._read_attribute(self.view(subject, php), name, php)
+
+    def _own_property(self, php: Evaluator, subject: PhpObject, name: str) -> tuple[Value] | None:
+        bound = php.classes.properties(subject.class_name).get(name)
+        if bound is None or bound.declaration.static:
+            return None
+        inside = php.runs_inside(subject)
+        if bound.declaration.visibility == "public" or inside:
+            if bound.mangled not in subject.properties:
+                php.refuse(f"the property ${name} of {subject.class_name}")
+            return (subject.properties[bound.mangled],)
+        return None
+
+    def _read_attribute(self, view: View, name: str, php: Evaluator) -> Value:
+        """`getAttribute`."""
+        key = name.encode("utf-8", "surrogateescape")
+        setup = view.setup
+        if key in view.attributes or key in setup.casts or setup.accessor(name) is not None:
+            return self._attribute(view, key, php)
+        loaded = properties.array(view.model, "relations")
+        if key in loaded:
+            return loaded[key]
+        if php.classes.method(view.model.class_name, name) is not None:
+            if self._around.lazy is not None and view.model.get("preventsLazyLoading"):
+                raise self._around.lazy
+            self.touched.setdefault(view.model.class_name, {})[name] = None
+            relations.load(self, php, [view.model], name, lazily=True)
+            return properties.array(view.model, "relations").get(key)
+        known = name.lower() in _MODEL_METHODS or name.lower() in view.facts.trait_methods
+        if known or name in ("pivot",):
+            php.refuse(f"the property {view.model.class_name}::${name}")
+        if self._around.missing is not None:
+            raise self._around.missing
+        return None
+
+    def _attribute(self, view: View, key: bytes, php: Evaluator) -> Value:
+        """`getAttributeValue`: accessor, else cast, else date, else as it is."""
+        value = self.attributes(view, php, key).get(key)
+        accessor = view.setup.accessor(key.decode("utf-8", "surrogateescape"))
+        if accessor is not None:
+            got = self._accessed(view, key, accessor, value, php)
+            if got is not None:
+                return got[0]
+        cast = view.setup.casts.get(key)
+        if cast is not None:
+            return self._cast(view, key, cast, value, php)
+        if value is not None and key in view.setup.dates:
+            return self._date(view, value)
+        return value
+
+    def attributes(self, view: View, php: Evaluator, key: bytes | None = None) -> PhpArray:
+        """`getAttributes()`, or what of them is needed to read one."""
+        if not cast_classes.keeps(view.model):
+            return properties.array(view.model, "attributes")
+
+        def attribute(name: bytes) -> PhpObject:
+            accessor = view.setup.accessor(name.decode("utf-8", "surrogateescape"))
+            made = php.call_method(view.model, accessor[0]) if accessor is not None else None
+            if not isinstance(made, PhpObject):
+                raise Refused(f"what a {view.model.class_name} keeps of its accessors")
+            return made
+
+        cast_classes.write_back(view.model, key, php, self._around.version, view.setup.casts.get, attribute)
+        return properties.array(view.model, "attributes")
+
+    def _accessed(
+        self, view: View, key: bytes, accessor: Accessor, value: Value, php: Evaluator
+    ) -> tuple[Value] | None:
+        """What the accessor makes of the value; None where it only changes what is written."""
+        method, marked = accessor
+        kept = properties.array(view.model, cast_classes.BY_ACCESSOR)
+        if marked and key in kept:
+            return (kept[key],)
+        if self._around.version >= (12, 52):
+            self.attributes(view, php)
+        if not marked:
+            return (php.call_method(view.model, method, (value,)),)
+        attribute = php.call_method(view.model, method)
+        getter = attribute.get("get") if isinstance(attribute, PhpObject) else None
+        if not isinstance(attribute, PhpObject) or not isinstance(getter, PhpClosure):
+            return None
+        made = php.call(getter, (value, properties.array(view.model, "attributes").copy()))
+        if attribute.get("withCaching") or (
+            cast_classes.is_object(made) and attribute.get("withObjectCaching")
+        ):
+            cast_classes.keep(view.model, cast_classes.BY_ACCESSOR, key, made)
+        return (made,)
+
+    def _cast(self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator) -> Value:
+        """`castAttribute`."""
+        if php.is_enum(cast.whole):
+            return casts.cast_enum(cast.whole, value, php)
+        casting = self._casting(view, cast, php)
+        if cast_classes.is_own(cast, php) or cast.name in casts.KNOWN_CLASSES:
+            return cast_classes.read(view.model, key, cast, value, casting, php)
+        return casts.cast_value(cast, value, casting)
+
+    def _casting(self, view: View, cast: casts.NamedCast, php: Evaluator) -> casts.Casting:
+        return casts.Casting(php, self._around, view.setup.date_format, cast.argument)
+
+    def _date(self, view: View, value: Value) -> PhpObject:
+        around = self._around
+        return dates.as_date_time(value, around.zone, view.setup.date_format, around.date_class)
+
+    def _date_text(self, view: View, value: Value, *, day: bool = False) -> bytes | None:
+        """A stored date as arrays show it; None for what is not of the usual form."""
+        if view.facts.overrides_serialize_date:
+            return None
+        self._require_iso()
+        return dates.json_text(value, self._around.zone, view.setup.date_format, day=day)
+
+    def _serialize_date(self, view: View, value: PhpObject, php: Evaluator) -> Value:
+        if view.facts.overrides_serialize_date:
+            return php.call_method(view.model, "serializeDate", (value,))
+        self._require_iso()
+        return iso_json(moment(value))
+
+    def _require_iso(self) -> None:
+        """Refused where arrays show dates in the form of the database, as before Laravel 7."""
+        if self._around.version < (7, 0):
+            raise Refused("a date of a model before Laravel 7")
+
+    # ---- arrays ------------------------------------------------------------------------------------
+
+    def to_array(self, model: PhpObject, php: Evaluator) -> PhpArray:
+        """Laravel's own `toArray()`: attributes, then relations of the same names over them."""
+        view = self.view(model, php)
+        result = self.attributes_to_array(view, php)
+        result.update(self.relations_to_array(view, php))
+        return result
+
+    def attributes_to_array(self, view: View, php: Evaluator) -> PhpArray:
+        held = self.attributes(view, php)
+        columns = view.setup.columns(tuple(held))
+        result: dict[int | bytes, Value] = {key: held[key] for key in columns.shown}
+        rows = columns.rows
+        row = rows.key(result.values()) if rows is not None else None
+        if rows is not None and row is not None:
+            known = rows.get(row)
+            if known is None:
+                known = self._shown(view, columns, result, php)
+                rows.keep(row, known)
+            return PhpArray(known)
+        return PhpArray(self._shown(view, columns, result, php))
+
+    def _shown(
+        self, view: View, columns: Columns, result: dict[int | bytes, Value], php: Evaluator
+    ) -> dict[int | bytes, Value]:
+        """`result`: the raw values of what is shown, to be changed into what arrays show."""
+        for key in columns.dates:
+            if result[key] is not None:
+                text = self._date_text(view, result[key])
+                result[key] = text or self._serialize_date(view, self._date(view, result[key]), php)
+        mutated = [name.encode() for name in view.facts.accessors if self._gets(view, name, php)]
+        for key in mutated:
+            if key in result:
+                result[key] = self._for_array(view, key, result[key], php)
+        for key, cast, plain in columns.casts:
+            if key in mutated:
+                continue
+            value = result[key]
+            if plain is None:
+                result[key] = self._cast_for_array(view, key, cast, value, php)
+            elif value is not None:
+                result[key] = plain(value, self._casting(view, cast, php))
+        for key in view.setup.appended:
+            again = self._around.version >= (13, 24)
+            value = self.attributes(view, php, key).get(key) if again else None
+            result[key] = self._for_array(view, key, value, php)
+        return result
+
+    def _gets(self, view: View, name: str, php: Evaluator) -> bool:
+        """Whether an accessor changes what is read: an Attribute may have only a setter."""
+        method, marked = view.facts.accessors[name]
+        if not marked:
+            return True
+        classes, class_name = php.classes, view.model.class_name
+        if classes.remember(
+            "has getter " + method, class_name, lambda: has_getter(class_name, method, classes)
+        ):
+            return True
+        attribute = php.call_method(view.model, method)
+        return isinstance(attribute, PhpObject) and isinstance(attribute.get("get"), PhpClosure)
+
+    def _for_array(self, view: View, key: bytes, value: Value, php: Evaluator) -> Value:
+        """`mutateAttributeForArray`."""
+        name = key.decode("utf-8", "surrogateescape")
+        accessor = view.facts.accessors.get(name)
+        if accessor is None:
+            accessor = view.setup.accessor(name)
+            if accessor is not None and accessor[1]:  # Laravel knows those by their snake case only
+                accessor = None
+        if accessor is None:
+            raise Refused(f"{view.model.class_name} appends {name}, which has no accessor of the usual form")
+        cast = view.setup.casts.get(key)
+        if cast is not None and cast_classes.is_class(cast, php):
+            return self._array_of(self._cast(view, key, cast, value, php), php)
+        got = self._accessed(view, key, accessor, value, php)
+        if got is None:
+            raise Refused(f"{view.model.class_name} appends {name}, whose accessor does not get")
+        (made,) = got
+        if accessor[1] and isinstance(made, PhpObject) and made.class_name in CARBONS | DATE_TIMES:
+            return self._serialize_date(view, made, php)
+        return self._array_of(made, php)
+
+    def _array_of(self, value: Value, php: Evaluator) -> Value:
+        """An Arrayable becomes its array, anything else stays."""
+        if isinstance(value, PhpObject):
+            array = self._to_array(value, php)
+            return value if array is None else array
+        return value
+
+    def _cast_for_array(
+        self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator
+    ) -> Value:
+        if cast.is_moment and php.classes.find(cast.name) is None:
+            text = self._date_text(view, value, day=cast.is_day)
+            if text is not None:
+                return text
+        if php.is_enum(cast.whole):
+            return casts.enum_in_array(cast.whole, value, php, self._around.version)
+        made = self._cast(view, key, cast, value, php)
+        if cast.name in casts.FOR_ARRAY:
+            return casts.FOR_ARRAY[cast.name](made, php)
+        if isinstance(made, PhpObject) and made.class_name in CARBONS | DATE_TIMES:
+            if cast.date_text is not None:
+                return php.call_method(made, "format", (cast.date_text.encode(),))
+            made = self._serialize_date(view, made, php)
+        if cast_classes.is_own(cast, php):
+            made = cast_classes.for_array(view.model, key, cast, made, php)
+        return self._array_of(made, php)
+
+    def relations_to_array(self, view: View, php: Evaluator) -> PhpArray:
+        result = PhpArray()
+        loaded = properties.array(view.model, "relations")
+        if not loaded:
+            return result
+        for key in view.setup.shown(loaded):
+            value = loaded[key]
+            name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key
+            if self._around.snake is not None and isinstance(key, bytes) and snake(key) != key:
+                raise self._around.snake
+            if value is None:
+                result[name] = None
+            elif isinstance(value, PhpObject):
+                array = self._to_array(value, php)
+                if array is not None:
+                    result[name] = array
+        return result
+
+    def morph_class(self, class_name: str) -> str:
+        """`getMorphClass()`."""
+        if self._around.morphs is not None:
+            raise self._around.morphs
+        return class_name
+
+    # ---- relations ---------------------------------------------------------------------------------
+
+    def relation(
+        self, model: PhpObject, name: str, php: Evaluator, *, lazily: bool = False
+    ) -> relations.Relation | None:
+        """What the relation method of that name describes; None for a morphTo that points nowhere.
+
+        Only `lazily` the model itself is asked: else Eloquent asks a new one, which has no attributes.
+        Source: Eloquent/Builder.php getRelation.
+        """
+        view = self.view(model, php)
+        bound = php.classes.method(model.class_name, name)
+        if bound is None:
+            raise Refused(f"{model.class_name} has no relation {name}()")
+        known = view.setup.relations.get(name)
+        if known is None:
+            asked = model if lazily else self.new(model.class_name, php)
+            made = php.call_method(asked, bound.method.name)
+            if not isinstance(made, relations.Relation):
+                raise Refused(f"{model.class_name}::{name}() gives no relation that is known here")
+            if relations.is_fixed(model.class_name, bound, php.classes):
+                view.setup.relations[name] = made.class_name, made.description
+        else:
+            made = relations.Relation(known[0], model, known[1])
+        description = self.described(view, made.description, name, php)
+        return None if description is None else relations.Relation(made.class_name, model, description)
+
+    def described(
+        self, view: View, description: relations.Description, name: str, php: Evaluator
+    ) -> relations.Description | None:
+        """The description for this very model, see `relations.of`; Refused where its key cannot be used."""
+        made = relations.of(self, php, view, description, name)
+        if made is None:
+            return None
+        if made.local.encode() not in view.attributes:
+            raise Refused(f"the relation {name}() needs {made.local}, which was not read")
+        relations.require_plain_key(view, made.local)
+        return made
+
+    # ---- Native ------------------------------------------------------------------------------------
+
+    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+        php.refuse(f"new {class_name}")
+
+    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+        php.refuse(f"{class_name}::{method}()")
+
+    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+        """`isset($model->name)`."""
+        return self.read(php, subject, name) is not None
+
+    @staticmethod
+    def knows(method: str) -> bool:
+        """Whether `call` has an entry for the method of Laravel's Model."""
+        return method.lower() in METHODS or method.lower() in relations.RELATIONS
+
+    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+        act = METHODS.get(method.lower())
+        if act is not None:
+            return act(self, php, subject, arguments)
+        make = relations.RELATIONS.get(method.lower())
+        if make is not None:
+            asked = relations.Asked(
+                models=self, php=php, parent=subject, method=php.function_name, arguments=arguments
+            )
+            return make(asked)
+        php.refuse(f"the method {subject.class_name}::{method}()")
+
+
+def by_key(setup: Setup, keys: Sequence[int | bytes], *, limit: int | None = None) -> Query:
+    """What finds the models with these keys."""
+    if setup.key_type == "string":
+        keys = [str(key).encode() if isinstance(key, int) else key for key in keys]
+    key = is_any_of(f"{setup.table}.{setup.key_name}", tuple(keys))
+    return Query(table=setup.table, key=key, limit=limit)
+
+
+def _cast_text(value: Value) -> Value:
+    """A cast of the method `casts()` as text: `[Class, argument]` is `Class:argument`."""
+    if isinstance(value, PhpArray):
+        parts = list(value.values())
+        if parts and all(isinstance(part, bytes) for part in parts):
+            head, *rest = (part for part in parts if isinstance(part, bytes))
+            return head + (b":" + b",".join(rest) if rest else b"")
+        raise Refused("a cast in a form that is not known")
+    return value

@@ -1,0 +1,588 @@
+"""Relations: what a relation method describes, and loading it. One entry a relation kind.
+
+A relation method of the app is evaluated; `belongsTo` and its kin give a `Relation` object, on which the
+method may still put conditions. Loading then asks the database as Eloquent does, for one model or for many.
+Sources: Concerns/HasRelationships.php, Relations/*.php, 8.83 to 13.26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bridge.errors import Refused
+from bridge.phpeval.laravel.eloquent import properties
+from bridge.phpeval.laravel.eloquent.model_settings import is_constant
+from bridge.phpeval.laravel.eloquent.sql_text import OPERATORS, Condition, Join, Query, is_any_of
+from bridge.phpeval.laravel.inflection import snake
+from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.runtime.class_table import BoundMethod, ClassTable
+from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.operators import to_bool
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.phpeval.laravel.eloquent.model import ModelClass, View
+
+_SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
+PIVOT = _SPACE + "Pivot"
+MORPH_TO = _SPACE + "MorphTo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a relation method said.
+
+    many       gives a collection, else one model or null
+    local      attribute of the parent whose value is looked for
+    foreign    column of the related table (or pivot table) that holds it
+    pivot      table in between, its columns for parent and related model, and more columns to read
+    default    attributes of the model that stands for none (`withDefault`), None where there is none
+    default_key  whether that model gets `foreign` too; None: no default is known for this kind of relation
+    columns    of the related table to read, all where none is named
+    type       attribute of the parent that names the related class (morphTo)
+    """
+
+    related: str  # empty for a morphTo, until `of` says of which parent
+    many: bool
+    local: str
+    foreign: str
+    pivot_table: str = ""
+    pivot_related: str = ""
+    related_key: str = ""
+    pivot_columns: tuple[str, ...] = ()
+    pivot_timestamps: bool = False
+    accessor: str = "pivot"
+    type: str = ""
+    conditions: tuple[Condition, ...] = ()
+    orders: tuple[tuple[str, str], ...] = ()
+    with_trashed: bool = False
+    columns: tuple[str, ...] = ()
+    default: tuple[tuple[int | bytes, Value], ...] | None = None
+    default_key: bool | None = None
+
+
+class Relation(PhpObject):
+    """The object that a relation method returns."""
+
+    __slots__ = ("description", "parent")
+
+    def __init__(self, class_name: str, parent: PhpObject, description: Description) -> None:
+        super().__init__(class_name)
+        self.parent = parent
+        self.description = description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One call of `belongsTo` and its kin: on which model, from which method, with which arguments."""
+
+    models: ModelClass
+    php: Evaluator
+    parent: PhpObject
+    method: str
+    arguments: Sequence[Value] = field(default=())
+
+    def text(self, position: int, default: str | None = None) -> str:
+        """A text argument, its default where it is missing or null."""
+        value = self.arguments[position] if position < len(self.arguments) else None
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, bytes):
+            raise Refused(f"an argument of the relation {self.method}()")
+        return value.decode("utf-8", "replace")
+
+    def related(self, position: int = 0) -> str:
+        return self.text(position).lstrip("\\")
+
+    def key_of(self, class_name: str) -> str:
+        return self.models.blank(class_name, self.php).setup.key_name
+
+
+Make = Callable[[Asked], Relation]
+
+
+def _belongs_to(asked: Asked) -> Relation:
+    related = asked.related()
+    owner = asked.text(2, asked.key_of(related))
+    relation = asked.text(3, asked.method)
+    foreign = asked.text(1, f"{snake(relation.encode()).decode()}_{asked.key_of(related)}")
+    description = Description(related=related, many=False, local=foreign, foreign=owner, default_key=False)
+    return Relation(_SPACE + "BelongsTo", asked.parent, description)
+
+
+def _has(*, many: bool) -> Make:
+    def make(asked: Asked) -> Relation:
+        related, own = asked.related(), asked.models.view(asked.parent, asked.php)
+        description = Description(
+            related=related,
+            many=many,
+            local=asked.text(2, own.setup.key_name),
+            foreign=asked.text(1, own.foreign_key),
+            default_key=None if many else True,
+        )
+        return Relation(_SPACE + ("HasMany" if many else "HasOne"), asked.parent, description)
+
+    return make
+
+
+def _morph(*, many: bool) -> Make:
+    def make(asked: Asked) -> Relation:
+        related, name = asked.related(), asked.text(1)
+        own = asked.models.view(asked.parent, asked.php)
+        kind, id = asked.text(2, f"{name}_type"), asked.text(3, f"{name}_id")
+        same_class = Condition(
+            column=kind, operator="=", value=asked.models.morph_class(asked.parent.class_name).encode()
+        )
+        description = Description(
+            related=related,
+            many=many,
+            local=asked.text(4, own.setup.key_name),
+            foreign=id,
+            conditions=(same_class,),
+        )
+        return Relation(_SPACE + ("MorphMany" if many else "MorphOne"), asked.parent, description)
+
+    return make
+
+
+def _belongs_to_many(asked: Asked) -> Relation:
+    related, own = asked.related(), asked.models.view(asked.parent, asked.php)
+    other = asked.models.blank(related, asked.php)
+    segments = sorted([own.setup.base_name, other.setup.base_name])
+    table = asked.text(1, "_".join(segments))
+    if "\\" in table:
+        raise Refused(f"a pivot class of its own in {asked.method}()")
+    description = Description(
+        related=related,
+        many=True,
+        pivot_table=table,
+        foreign=asked.text(2, own.foreign_key),
+        pivot_related=asked.text(3, other.foreign_key),
+        local=asked.text(4, own.setup.key_name),
+        related_key=asked.text(5, other.setup.key_name),
+    )
+    return Relation(_SPACE + "BelongsToMany", asked.parent, description)
+
+
+def _morph_to(asked: Asked) -> Relation:
+    name = asked.text(0, asked.method)
+    kind, id = (
+        asked.text(1, f"{snake(name.encode()).decode()}_type"),
+        asked.text(2, f"{snake(name.encode()).decode()}_id"),
+    )
+    description = Description(related="", many=False, local=id, foreign=asked.text(3, ""), type=kind)
+    return Relation(MORPH_TO, asked.parent, description)
+
+
+def of(
+    models: ModelClass, php: Evaluator, parent: View, description: Description, name: str
+) -> Description | None:
+    """The description with the class to which this parent points; None where a morphTo points nowhere."""
+    if not description.type:
+        return description
+    held = parent.attributes.get(description.type.encode())
+    if description.type.encode() in parent.setup.casts or parent.setup.accessor(description.type):
+        raise Refused(f"the relation {name}() over a type that has an accessor or a cast")
+    if held is None or held == b"":
+        if parent.attributes.get(description.local.encode()) is not None:
+            raise Refused(f"the relation {name}() with a key, but without a type")
+        return None
+    if not isinstance(held, bytes):
+        raise Refused(f"the type of the relation {name}()")
+    related = models.morph_class(held.decode("utf-8", "replace").lstrip("\\"))
+    foreign = description.foreign or models.blank(related, php).setup.key_name
+    return replace(description, related=related, foreign=foreign)
+
+
+RELATIONS: dict[str, Make] = {
+    "belongsto": _belongs_to,
+    "hasone": _has(many=False),
+    "hasmany": _has(many=True),
+    "belongstomany": _belongs_to_many,
+    "morphone": _morph(many=False),
+    "morphmany": _morph(many=True),
+    "morphto": _morph_to,
+}
+
+
+def is_fixed(class_name: str, relation: BoundMethod, classes: ClassTable) -> bool:
+    """Whether the method says the same of every model: `return $this->hasMany(X::class)->where('a', 1)…`."""
+
+    def fixed() -> bool:
+        body = classes.body(relation.method)
+        call = body[0].value if len(body) == 1 and isinstance(body[0], n.Return) else None
+        while isinstance(call, n.MethodCall) and isinstance(call.name, str) and is_constant(call.arguments):
+            name, holder = call.name.lower(), call.object
+            if isinstance(holder, n.Variable):
+                makes = name in RELATIONS and name != "morphto" and classes.method(class_name, name) is None
+                return makes and holder.name == "this"
+            if name not in REFINEMENTS:
+                return False
+            call = holder
+        return False
+
+    return classes.remember(f"fixed relation {relation.method.name}", class_name, fixed)
+
+
+# ---- what may be put on a relation -----------------------------------------------------------
+
+Refine = Callable[[Description, Sequence[Value]], Description]
+
+
+def _name(value: Value) -> str:
+    if not isinstance(value, bytes) or not value.replace(b"_", b"").replace(b".", b"").isalnum():
+        raise Refused("a relation with a condition on an expression")
+    return value.decode()
+
+
+def _where(description: Description, arguments: Sequence[Value]) -> Description:
+    column, *rest = arguments
+    operator: Value = b"="
+    if len(rest) == 2:
+        operator, value = rest
+    elif len(rest) == 1:
+        value = rest[0]
+    else:
+        raise Refused("a relation with such a condition")
+    if not isinstance(operator, bytes) or operator.decode().lower() not in OPERATORS:
+        raise Refused("a relation with such an operator")
+    if not isinstance(value, int | float | bytes):
+        raise Refused("a relation with such a value in its condition")
+    condition = Condition(column=_name(column), operator=operator.decode().lower(), value=value)
+    return replace(description, conditions=(*description.conditions, condition))
+
+
+def _where_null(operator: str) -> Refine:
+    def refine(description: Description, arguments: Sequence[Value]) -> Description:
+        (column,) = arguments
+        condition = Condition(column=_name(column), operator=operator)
+        return replace(description, conditions=(*description.conditions, condition))
+
+    return refine
+
+
+def _order(direction: str | None) -> Refine:
+    def refine(description: Description, arguments: Sequence[Value]) -> Description:
+        column, *rest = arguments if arguments else (b"created_at",)
+        way = direction or (rest[0].decode().lower() if rest and isinstance(rest[0], bytes) else "asc")
+        if way not in ("asc", "desc"):
+            raise Refused("a relation with such an order")
+        return replace(description, orders=(*description.orders, (_name(column), way)))
+
+    return refine
+
+
+def _with_pivot(description: Description, arguments: Sequence[Value]) -> Description:
+    names: list[Value] = []
+    for argument in arguments:
+        names += argument.values() if isinstance(argument, PhpArray) else [argument]
+    return replace(description, pivot_columns=(*description.pivot_columns, *(_name(name) for name in names)))
+
+
+def _with_timestamps(description: Description, arguments: Sequence[Value]) -> Description:
+    if arguments:
+        raise Refused("withTimestamps() with other columns")
+    timed = _with_pivot(description, (b"created_at", b"updated_at"))
+    return replace(timed, pivot_timestamps=True)
+
+
+def _as(description: Description, arguments: Sequence[Value]) -> Description:
+    return replace(description, accessor=_name(arguments[0]))
+
+
+def _with_default(description: Description, arguments: Sequence[Value]) -> Description:
+    given = arguments[0] if arguments else True
+    if given is False:
+        return replace(description, default=None)
+    values = PhpArray() if given is True else given
+    if description.default_key is None or not isinstance(values, PhpArray):
+        raise Refused("withDefault() of this kind")
+    if not all(isinstance(value, int | float | bytes | None) for value in values.values()):
+        raise Refused("withDefault() with more than numbers and texts")
+    return replace(description, default=tuple(values.items()))
+
+
+def _where_pivot(refine: Refine) -> Refine:
+    """The same condition on the table in between."""
+
+    def on_pivot(description: Description, arguments: Sequence[Value]) -> Description:
+        if not description.pivot_table or not arguments:
+            raise Refused("a condition on a pivot table")
+        column = f"{description.pivot_table}.{_name(arguments[0])}".encode()
+        return refine(description, (column, *arguments[1:]))
+
+    return on_pivot
+
+
+def _with_trashed(description: Description, arguments: Sequence[Value]) -> Description:
+    if arguments and not to_bool(arguments[0]):
+        raise Refused("withTrashed(false)")
+    return replace(description, with_trashed=True)
+
+
+REFINEMENTS: dict[str, Refine] = {
+    "where": _where,
+    "wherenull": _where_null("null"),
+    "wherenotnull": _where_null("not null"),
+    "orderby": _order(None),
+    "orderbydesc": _order("desc"),
+    "latest": _order("desc"),
+    "oldest": _order("asc"),
+    "withpivot": _with_pivot,
+    "withtimestamps": _with_timestamps,
+    "as": _as,
+    "withtrashed": _with_trashed,
+    "withdefault": _with_default,
+    "wherepivot": _where_pivot(_where),
+    "wherepivotnull": _where_pivot(_where_null("null")),
+    "wherepivotnotnull": _where_pivot(_where_null("not null")),
+}
+
+
+_ENDINGS = frozenset({"count", "doesntexist", "exists", "first", "get"})
+
+
+class RelationClass:
+    """A `bridge.phpeval.php.runtime.interpreter.Native`: the object that a relation method builds upon."""
+
+    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+        php.refuse(f"new {class_name}")
+
+    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+        refine = REFINEMENTS.get(method.lower())
+        if not isinstance(subject, Relation):
+            php.refuse(f"{method}() on a relation")
+        if refine is not None:
+            subject.description = refine(subject.description, arguments)
+            return subject
+        if method.lower() not in _ENDINGS or arguments:
+            php.refuse(f"{method}() on a relation")
+        return self._asked(php, subject, method.lower())
+
+    @staticmethod
+    def _asked(php: Evaluator, relation: Relation, ending: str) -> Value:
+        """What a query of the relation, ended by that method, gives."""
+        native = php.world.native(relation.parent.class_name)
+        models: ModelClass = native  # type: ignore[assignment]  # only models have relations
+        view = models.view(relation.parent, php)
+        made = models.described(view, relation.description, php.function_name, php)
+        if ending in ("count", "exists", "doesntexist"):
+            number = 0 if made is None else count(models, php, view, made)
+            return {"count": number, "exists": number > 0, "doesntexist": number == 0}[ending]
+        if made is None:
+            php.refuse("a query of a relation that points nowhere")
+        results = found(models, php, view, made, limit=None if ending == "get" else 1)
+        if ending == "get":
+            return models.collection(results)
+        return results[0] if results else None
+
+    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+        php.refuse(f"the static method {class_name}::{method}()")
+
+    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+        php.refuse(f"the property ${name} of a relation")
+
+    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+        php.refuse(f"the property ${name} of a relation")
+
+
+# Method in lower case → the class of what it returns
+RELATION_OF = {
+    name.lower(): _SPACE + name
+    for name in ("BelongsTo", "HasOne", "HasMany", "MorphOne", "MorphMany", "BelongsToMany", "MorphTo")
+}
+RELATION_CLASSES = tuple(RELATION_OF.values())
+
+
+# ---- loading ---------------------------------------------------------------------------------
+
+
+def load(
+    models: ModelClass,
+    php: Evaluator,
+    parents: Sequence[PhpObject],
+    name: str,
+    *,
+    columns: tuple[str, ...] = (),
+    lazily: bool = False,
+) -> list[PhpObject]:
+    """The relation `name` of all parents (of one class) is loaded; the related models, for nested loads.
+
+    `columns`: as in `load('user:id,name')`. `lazily`: by reading the property, see `ModelClass.relation`."""
+    related: list[PhpObject] = []
+    by_description: dict[Description, list[PhpObject]] = {}
+    for parent in parents:
+        relation = models.relation(parent, name, php, lazily=lazily)
+        if relation is None:
+            set_relation(parent, name, None)
+        else:
+            by_description.setdefault(relation.description, []).append(parent)
+    for description, group in by_description.items():
+        if columns:
+            description = replace(description, columns=columns)
+        related += _load_group(models, php, group, name, description)
+    return related
+
+
+def count(models: ModelClass, php: Evaluator, parent: View, description: Description) -> int:
+    """How many the relation leads to."""
+    key = parent.attributes.get(description.local.encode())
+    if key is None:
+        return 0
+    query = replace(query_of(models, php, description, [key]), counts=True)
+    (row,) = models.records.select(connection_of(models, php, description, parent.connection), query)
+    found = row.get(b"aggregate")
+    if not isinstance(found, int):
+        raise Refused("a count that is no number")
+    return found
+
+
+def found(
+    models: ModelClass, php: Evaluator, parent: View, description: Description, *, limit: int | None = None
+) -> list[PhpObject]:
+    """The models that the relation leads to, as a query of its own."""
+    key = parent.attributes.get(description.local.encode())
+    if key is None:
+        return []
+    return [model for model, _ in _query(models, php, parent, description, [key], limit=limit)]
+
+
+def set_relation(model: PhpObject, name: str, value: Value) -> None:
+    """`$model->setRelation($name, $value)`."""
+    relations = properties.array(model, "relations").copy()
+    relations[name.encode()] = value
+    properties.put(model, "relations", relations)
+
+
+def _load_group(
+    models: ModelClass, php: Evaluator, parents: Sequence[PhpObject], name: str, description: Description
+) -> list[PhpObject]:
+    views = [models.view(parent, php) for parent in parents]
+    local = description.local.encode()
+    keys = {id(view.model): view.attributes.get(local) for view in views}
+    wanted = list(dict.fromkeys(key for key in keys.values() if key is not None))
+    found = _query(models, php, views[0], description, wanted) if wanted else []
+    matches: dict[Value, list[PhpObject]] = {}
+    for model, key in found:
+        matches.setdefault(_comparable(key), []).append(model)
+    for parent in parents:
+        own = matches.get(_comparable(keys[id(parent)]), []) if keys[id(parent)] is not None else []
+        if description.many:
+            set_relation(parent, name, models.collection(own))
+        else:
+            set_relation(parent, name, own[0] if own else _default(models, php, parent, description))
+    return [model for model, _ in found]
+
+
+def _default(models: ModelClass, php: Evaluator, parent: PhpObject, description: Description) -> Value:
+    """The model that stands for none: never saved, with what `withDefault` was given."""
+    if description.default is None:
+        return None
+    made = models.new(description.related, php)
+    view = models.view(made, php)
+    attributes = properties.array(made, "attributes").copy()
+    values = dict(description.default)
+    if description.default_key:
+        key = models.view(parent, php).attributes.get(description.local.encode())
+        values = {description.foreign.encode(): key, **values}
+    for name, value in values.items():
+        plain = isinstance(name, bytes) and name not in view.setup.casts and name not in view.setup.dates
+        if not isinstance(name, bytes) or not plain or view.setup.changes_when_set(name):
+            raise Refused(f"withDefault() of {description.related} with what its class changes")
+        attributes[name] = value
+    properties.put(made, "attributes", attributes)
+    place = connection_of(models, php, description, models.view(parent, php).connection)
+    properties.put(made, "connection", place.encode())
+    return made
+
+
+def _comparable(key: Value) -> Value:
+    """Eloquent groups by array key: 7 and "7" are the same."""
+    if not isinstance(key, int | bytes) or isinstance(key, bool):
+        raise Refused("a relation over a key that is neither integer nor text")
+    return str(key).encode() if isinstance(key, int) else key
+
+
+def require_plain_key(view: View, name: str) -> None:
+    """Refused where Eloquent matches models by another value than the column holds: it asks accessors and
+    casts."""
+    cast, held = view.setup.casts.get(name.encode()), view.attributes.get(name.encode())
+    changed = cast is not None and (
+        cast.whole.lower() not in _KEY_CASTS
+        or (isinstance(held, bytes) and not held.isdigit() and cast.whole.lower() != "string")
+    )
+    if changed or view.setup.accessor(name):
+        raise Refused(f"a relation by {view.model.class_name}::${name}, which has an accessor or a cast")
+
+
+# By these the key stays the same text, where it is a key at all.
+_KEY_CASTS = ("int", "integer", "string")
+
+
+def _query(
+    models: ModelClass,
+    php: Evaluator,
+    parent: View,
+    description: Description,
+    keys: Sequence[Value],
+    *,
+    limit: int | None = None,
+) -> list[tuple[PhpObject, Value]]:
+    """The related models with the key of the parent that each belongs to."""
+    query = replace(query_of(models, php, description, keys), limit=limit)
+    connection = connection_of(models, php, description, parent.connection)
+    pivot = description.pivot_table
+    rows = models.records.select(connection, query)
+    result: list[tuple[PhpObject, Value]] = []
+    for row in rows:
+        pivots = PhpArray()
+        if pivot:
+            for key in list(row):
+                if isinstance(key, bytes) and key.startswith(b"pivot_"):
+                    pivots[key[len(b"pivot_") :]] = row.pop(key)
+        model = models.hydrate(description.related, row, connection, php, among=len(rows))
+        if pivot:
+            held = models.pivot(pivots, pivot, connection, timestamps=description.pivot_timestamps, php=php)
+            set_relation(model, description.accessor, held)
+        result.append((model, (pivots if pivot else row).get(description.foreign.encode())))
+    models.eager_load([model for model, _ in result], php)
+    return result
+
+
+def query_of(models: ModelClass, php: Evaluator, description: Description, keys: Sequence[Value]) -> Query:
+    """What finds the related models of parents with these keys. Refused where they have a global scope."""
+    blank = models.blank(description.related, php)
+    facts = blank.facts
+    if facts.scope is not None:
+        raise facts.scope
+    if description.with_trashed and not facts.soft_deletes:
+        raise Refused(f"withTrashed() of {description.related}, which has no SoftDeletes")
+    table, pivot = blank.setup.table, description.pivot_table
+    require_plain_key(blank, description.related_key if pivot else description.foreign)
+    join = None
+    if pivot:
+        columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
+        join = Join(
+            table=pivot,
+            first=f"{table}.{description.related_key}",
+            second=f"{pivot}.{description.pivot_related}",
+            columns=tuple(columns),
+        )
+    conditions = description.conditions
+    if facts.soft_deletes and not description.with_trashed:
+        conditions += (Condition(column=f"{table}.{facts.deleted_at}", operator="null"),)
+    return Query(
+        table=table,
+        key=is_any_of(f"{pivot or table}.{description.foreign}", tuple(keys)),
+        conditions=conditions,
+        orders=description.orders,
+        join=join,
+        columns=description.columns,
+    )
+
+
+def connection_of(models: ModelClass, php: Evaluator, description: Description, parents: str) -> str:
+    """As newRelatedInstance: that of the parents, unless the related class names one."""
+    return properties.text(models.blank(description.related, php).model, "connection") or parents

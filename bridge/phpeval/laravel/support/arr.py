@@ -1,0 +1,392 @@
+"""`Arr` and `data_get`: reaching into arrays, objects and collections. One entry a method.
+
+Sources: Illuminate/Collections/Arr.php and helpers.php, 8.83 to 13.26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeGuard
+
+from bridge.phpeval.laravel.framework_classes import MODEL
+from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
+from bridge.phpeval.laravel.support.native_class import Act, Family, array, text, whole
+from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure, ReferenceFunction
+from bridge.phpeval.php.runtime.operators import to_bool
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
+
+ARR = "Illuminate\\Support\\Arr"
+ITEMS = b"\0*\0items"
+
+Callback = Callable[..., Value]
+
+
+# ---- shared with collections and helpers ----------------------------------------------------------
+
+
+def value_of(php: Evaluator, default: Value) -> Value:
+    """`value($default)`: a closure is called."""
+    return php.call(default, ()) if isinstance(default, PhpClosure) else default
+
+
+def callback(php: Evaluator, given: Value) -> Callback:
+    """A closure as a Python function; other callables are refused, their arguments differ by release."""
+    if not isinstance(given, PhpClosure):
+        php.refuse("a callback that is not a closure")
+    return lambda *arguments: php.call(given, arguments)
+
+
+def array_function(php: Evaluator, name: str, *arguments: Value) -> PhpArray:
+    """The array that a PHP function returns, or changes in place where it takes its first by reference."""
+    function = php.world.functions.get(name)
+    if function is None:
+        php.refuse(f"the function {name}()")
+    if isinstance(function, ReferenceFunction):
+        result = function.act(php, arguments)[1][0]
+    else:
+        result = function(php, arguments)
+    made = array(php, result)
+    if name in _THINNING and made is not arguments[0]:
+        made.next_index = array(php, arguments[0]).upcoming()
+    return made
+
+
+# These take entries out of a copy, so that the next key stays where it was.
+_THINNING = frozenset({"array_intersect", "array_unique"})
+
+
+def items_of(php: Evaluator, value: Value) -> PhpArray:
+    """The items of an array or collection."""
+    if isinstance(value, PhpArray):
+        return value
+    if isinstance(value, PhpObject) and value.class_name in COLLECTIONS:
+        return array(php, value.properties.get(ITEMS))
+    php.refuse("what is neither an array nor a collection,")
+
+
+def is_items(value: Value) -> bool:
+    return isinstance(value, PhpArray) or (isinstance(value, PhpObject) and value.class_name in COLLECTIONS)
+
+
+def public_read(php: Evaluator, holder: PhpObject | EnumCase, name: str, *, quiet: bool) -> Value:
+    """A property as Laravel's code sees it, which has no part in the class: public ones only."""
+    if isinstance(holder, PhpObject) and php.world.native(holder.class_name) is None:
+        declared = php.classes.find(holder.class_name)
+        bound = php.classes.properties(holder.class_name).get(name) if declared is not None else None
+        if bound is not None and bound.declaration.visibility != "public":
+            php.refuse(
+                f"the {bound.declaration.visibility} property {holder.class_name}::${name} from outside"
+            )
+    return php.read(holder, name, quiet=quiet)
+
+
+def data_get(php: Evaluator, target: Value, key: Value, default: Value = None) -> Value:
+    """`data_get`: dotted, with `*`."""
+    if key is None:
+        return target
+    return _data_get(php, target, segments(php, key), default)
+
+
+def segments(php: Evaluator, key: Value) -> list[Value]:
+    if isinstance(key, PhpArray):
+        return list(key.values())
+    if isinstance(key, bool) or not isinstance(key, int | bytes):
+        php.refuse("this key of data_get()")
+    return list(key.split(b".")) if isinstance(key, bytes) else [str(key).encode()]
+
+
+def _data_get(php: Evaluator, target: Value, keys: Sequence[Value], default: Value) -> Value:
+    for position, segment in enumerate(keys):
+        if segment is None:
+            return target
+        if isinstance(segment, bytes) and segment.startswith((b"{", b"\\*", b"\\{")):
+            php.refuse("{first}, {last} and \\* in data_get(), which older releases read as keys,")
+        rest = keys[position + 1 :]
+        if segment == b"*":
+            if not is_items(target):
+                if isinstance(target, PhpObject):
+                    php.refuse("data_get() with * on this object")
+                return value_of(php, default)
+            result = PhpArray.of(_data_get(php, one, rest, None) for one in items_of(php, target).values())
+            return collapse(php, result) if b"*" in rest else result
+        if is_items(target):
+            held = items_of(php, target)
+            index = php.key(segment)
+            if index not in held:
+                if not isinstance(target, PhpArray):
+                    php.refuse("data_get() of a property of a collection")
+                return value_of(php, default)
+            target = held[index]
+        elif _is_accessible(target, php) and to_bool(php.call_method(target, "offsetExists", (segment,))):
+            target = php.call_method(target, "offsetGet", (segment,))
+        elif isinstance(target, PhpObject | EnumCase):
+            found = public_read(php, target, text(php, segment).decode("utf-8", "replace"), quiet=True)
+            if found is None:
+                return value_of(php, default)
+            target = found
+        else:
+            return value_of(php, default)
+    return target
+
+
+def _is_accessible(value: Value, php: Evaluator) -> TypeGuard[PhpObject]:
+    """`Arr::accessible` of an object of the app's: by a model's attributes alone it is read as quickly."""
+    if (
+        not isinstance(value, PhpObject)
+        or not php.declared(value)
+        or php.classes.is_a(value.class_name, MODEL)
+    ):
+        return False
+    return php.is_a(value, "ArrayAccess")
+
+
+def collapse(php: Evaluator, holder: PhpArray) -> PhpArray:
+    """One array of all arrays and collections in it; other items are dropped."""
+    parts = [items_of(php, one) for one in holder.values() if is_items(one)]
+    return array_function(php, "array_merge", PhpArray(), *parts)
+
+
+def flatten(php: Evaluator, holder: PhpArray, depth: float) -> PhpArray:
+    flat: list[Value] = []
+    for one in holder.values():
+        if not is_items(one):
+            flat.append(one)
+        elif depth == 1:
+            flat.extend(items_of(php, one).values())
+        else:
+            flat.extend(flatten(php, items_of(php, one), depth - 1).values())
+    return PhpArray.of(flat)
+
+
+def first(php: Evaluator, holder: PhpArray, test: Value = None, default: Value = None) -> Value:
+    if test is None:
+        return next(iter(holder.values())) if holder else value_of(php, default)
+    holds = callback(php, test)
+    for key, one in list(holder.items()):
+        if to_bool(holds(one, key)):
+            return one
+    return value_of(php, default)
+
+
+def last(php: Evaluator, holder: PhpArray, test: Value = None, default: Value = None) -> Value:
+    return first(php, PhpArray(reversed(holder.items())), test, default)
+
+
+def where(php: Evaluator, holder: PhpArray, test: Value) -> PhpArray:
+    holds = callback(php, test)
+    return PhpArray((key, one) for key, one in list(holder.items()) if to_bool(holds(one, key)))
+
+
+def pluck(php: Evaluator, holder: PhpArray, value: Value, key: Value = None) -> PhpArray:
+    if isinstance(value, PhpClosure) or isinstance(key, PhpClosure):
+        php.refuse("pluck() with a closure")
+    plucked = PhpArray()
+    for one in holder.values():
+        found = data_get(php, one, value)
+        if key is None:
+            plucked.append(found)
+        else:
+            plucked[result_key(php, data_get(php, one, key))] = found
+    return plucked
+
+
+def result_key(php: Evaluator, key: Value) -> int | bytes:
+    """A key that a callback or item gave; objects and enum cases differ by release."""
+    if isinstance(key, PhpObject | EnumCase):
+        php.refuse("an object as a key")
+    return php.key(key)
+
+
+def only(php: Evaluator, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
+    wanted = {php.key(key) for key in keys}
+    return PhpArray((key, one) for key, one in holder.items() if key in wanted)
+
+
+def forget(php: Evaluator, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
+    """`Arr::except`: without the keys, dotted ones included."""
+    result = holder.copy()
+    result.next_index = holder.upcoming()
+    for key in keys:
+        index = php.key(key)
+        if index in result:
+            result.pop(index)
+        elif isinstance(key, bytes) and b"." in key:
+            result = _without(php, result, key.split(b"."))
+    return result
+
+
+def _without(php: Evaluator, holder: PhpArray, path: Sequence[bytes]) -> PhpArray:
+    index = php.key(path[0])
+    result = holder.copy()
+    result.next_index = holder.upcoming()
+    if len(path) == 1:
+        result.pop(index, None)
+        return result
+    inner = holder.get(index)
+    if isinstance(inner, PhpObject):
+        php.refuse("Arr::except() inside an object")
+    if isinstance(inner, PhpArray):
+        result[index] = _without(php, inner, path[1:])
+    return result
+
+
+def join(php: Evaluator, holder: PhpArray, glue: bytes, final: bytes) -> Value:
+    texts = list(holder.values())
+    if final and len(texts) == 1:
+        return texts[0]
+    parts = [php.text(one) for one in texts]
+    if final and parts:
+        return glue.join(parts[:-1]) + final + parts[-1]
+    return glue.join(parts)
+
+
+# ---- Arr ------------------------------------------------------------------------------------------
+
+
+def get(php: Evaluator, target: Value, key: Value, default: Value = None) -> Value:
+    """`Arr::get`."""
+    if isinstance(target, PhpObject) and not is_items(target):
+        php.refuse("Arr::get() of an object")
+    if not is_items(target):
+        return value_of(php, default)
+    if key is None:
+        return target
+    held = items_of(php, target)
+    index = php.key(key)
+    if index in held:
+        return held[index]
+    if not isinstance(key, bytes) or b"." not in key:
+        return value_of(php, default)
+    current: Value = target
+    for segment in key.split(b"."):
+        if isinstance(current, PhpObject) and not is_items(current):
+            php.refuse("Arr::get() of an object")
+        if not is_items(current) or php.key(segment) not in items_of(php, current):
+            return value_of(php, default)
+        current = items_of(php, current)[php.key(segment)]
+    return current
+
+
+_ABSENT = PhpObject("")
+
+
+def _has(php: Evaluator, holder: Value, key: Value) -> bool:
+    return get(php, holder, key, _ABSENT) is not _ABSENT
+
+
+def _keys(value: Value) -> list[Value]:
+    return list(value.values()) if isinstance(value, PhpArray) else [] if value is None else [value]
+
+
+def _has_all(php: Evaluator, name: str, holder: Value, keys: Value) -> bool:
+    wanted = _keys(keys)
+    return bool(items_of(php, holder)) and bool(wanted) and all(_has(php, holder, key) for key in wanted)
+
+
+def _has_any(php: Evaluator, name: str, holder: Value, keys: Value) -> bool:
+    return bool(items_of(php, holder)) and any(_has_all(php, name, holder, key) for key in _keys(keys))
+
+
+def _set(php: Evaluator, holder: PhpArray, path: Sequence[bytes], value: Value) -> PhpArray:
+    result = holder.copy()
+    index = php.key(path[0])
+    if len(path) == 1:
+        result[index] = value
+    else:
+        inner = result.get(index)
+        result[index] = _set(php, inner if isinstance(inner, PhpArray) else PhpArray(), path[1:], value)
+    return result
+
+
+def _add(php: Evaluator, name: str, holder: Value, key: Value, value: Value) -> Value:
+    given = array(php, holder)
+    if get(php, given, key) is not None:
+        return given
+    return _set(
+        php, given, [one if isinstance(one, bytes) else text(php, one) for one in segments(php, key)], value
+    )
+
+
+def dot(php: Evaluator, holder: PhpArray, prefix: bytes = b"") -> PhpArray:
+    """`Arr::dot`. Numeric keys of the result are refused, as releases number them differently."""
+    flat = PhpArray()
+    for key, one in holder.items():
+        name = prefix + (str(key).encode() if isinstance(key, int) else key)
+        entries = dot(php, one, name + b".") if isinstance(one, PhpArray) and one else PhpArray({name: one})
+        for path, leaf in entries.items():
+            if isinstance(php.key(path), int):
+                php.refuse("Arr::dot() of an array with numbers as keys")
+            flat[path] = leaf
+    return flat
+
+
+def _is_assoc(php: Evaluator, name: str, holder: Value) -> bool:
+    return not array(php, holder).is_list
+
+
+def _wrap(php: Evaluator, name: str, value: Value) -> PhpArray:
+    if isinstance(value, PhpArray):
+        return value
+    return PhpArray() if value is None else PhpArray.of([value])
+
+
+def _map(php: Evaluator, name: str, holder: Value, act: Value) -> PhpArray:
+    change = callback(php, act)
+    return PhpArray((key, change(one, key)) for key, one in list(array(php, holder).items()))
+
+
+def _divide(php: Evaluator, name: str, holder: Value) -> PhpArray:
+    given = array(php, holder)
+    return PhpArray.of([PhpArray.of(given.keys()), PhpArray.of(given.values())])
+
+
+def _prepend(php: Evaluator, name: str, holder: Value, value: Value) -> PhpArray:
+    return array_function(php, "array_unshift", array(php, holder), value)
+
+
+def _flatten(php: Evaluator, name: str, holder: Value, depth: Value = None) -> PhpArray:
+    return flatten(php, items_of(php, holder), float("inf") if depth is None else whole(php, depth))
+
+
+def _where_not_null(php: Evaluator, name: str, holder: Value) -> PhpArray:
+    return PhpArray((key, one) for key, one in array(php, holder).items() if one is not None)
+
+
+def _join(php: Evaluator, name: str, holder: Value, glue: Value, final: Value = b"") -> Value:
+    return join(php, array(php, holder), text(php, glue), text(php, final))
+
+
+STATICS: dict[str, Act] = {
+    "accessible": lambda php, name, value: is_items(value) or _no_object(php, value),
+    "add": _add,
+    "collapse": lambda php, name, holder: collapse(php, items_of(php, holder)),
+    "divide": _divide,
+    "dot": lambda php, name, holder: dot(php, array(php, holder)),
+    "except": lambda php, name, holder, keys: forget(php, array(php, holder), _keys(keys)),
+    "exists": lambda php, name, holder, key: php.key(key) in items_of(php, holder),
+    "first": lambda php, name, holder, test=None, default=None: first(php, array(php, holder), test, default),
+    "flatten": _flatten,
+    "get": lambda php, name, holder, key, default=None: get(php, holder, key, default),
+    "has": _has_all,
+    "hasAny": _has_any,
+    "isAssoc": _is_assoc,
+    "isList": lambda php, name, holder: array(php, holder).is_list,
+    "join": _join,
+    "last": lambda php, name, holder, test=None, default=None: last(php, array(php, holder), test, default),
+    "map": _map,
+    "only": lambda php, name, holder, keys: only(php, array(php, holder), _keys(keys)),
+    "pluck": lambda php, name, holder, value, key=None: pluck(php, items_of(php, holder), value, key),
+    "prepend": _prepend,
+    "where": lambda php, name, holder, test: where(php, array(php, holder), test),
+    "whereNotNull": _where_not_null,
+    "wrap": _wrap,
+}
+
+
+def _no_object(php: Evaluator, value: Value) -> bool:
+    if isinstance(value, PhpObject):
+        php.refuse("whether this object is accessible as an array")
+    return False
+
+
+ARR_CLASSES = {ARR: Family(methods={}, statics=STATICS), "Arr": Family(methods={}, statics=STATICS)}

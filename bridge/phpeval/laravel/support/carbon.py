@@ -1,0 +1,586 @@
+"""Carbon and DateTime: formatting, moving and comparing. One entry a method or unit.
+
+Clock, time zone and locale are arguments. Wall clock arithmetic that would touch a change of the clocks is
+refused, since PHP releases treat it differently; so is what differs between Carbon 2 and 3, unless the
+Laravel release says which one there is.
+
+Source: nesbot/carbon 2.65 and 3.9, src/Carbon/Traits.
+"""
+
+from __future__ import annotations
+
+from calendar import isleap, monthrange
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from bridge.phpeval.laravel.support import json_forms
+from bridge.phpeval.laravel.support.date_time import (
+    DAYS,
+    EPOCH,
+    MONTHS,
+    Moment,
+    Zone,
+    format_moment,
+    formatted,
+    in_utc,
+    offset_seconds,
+    parse,
+    read_moment,
+    timestamp,
+    write_moment,
+    zone_name,
+    zone_of,
+)
+from bridge.phpeval.laravel.support.native_class import Act, Family, flag, text, whole
+from bridge.phpeval.laravel.version import Version
+from bridge.phpeval.php.functions.constants import DATE_CONSTANTS
+from bridge.phpeval.php.runtime.interpreter import Evaluator, Native
+from bridge.phpeval.php.runtime.values import PhpObject, Value
+
+CARBON = "Illuminate\\Support\\Carbon"
+MUTABLE = frozenset({"Carbon\\Carbon", CARBON, "DateTime"})
+
+Clock = Callable[[], datetime]
+
+# ---- text ---------------------------------------------------------------------------------------
+
+
+def _in_form(form: str) -> Act:
+    return lambda php, subject: formatted(read_moment(subject), form).encode()
+
+
+def _to_iso_string(php: Evaluator, subject: PhpObject, keep_offset: Value = False) -> bytes:
+    moment = read_moment(subject)
+    if flag(php, keep_offset):
+        return formatted(moment, r"Y-m-d\TH:i:s.uP").encode()
+    return formatted(in_utc(moment), r"Y-m-d\TH:i:s.u\Z").encode()
+
+
+def _to_zulu(php: Evaluator, subject: PhpObject) -> bytes:
+    return formatted(in_utc(read_moment(subject)), r"Y-m-d\TH:i:s\Z").encode()
+
+
+_FORMS = {
+    "__toString": "Y-m-d H:i:s",
+    "toDateTimeString": "Y-m-d H:i:s",
+    "toDateString": "Y-m-d",
+    "toTimeString": "H:i:s",
+    "toDateTimeLocalString": r"Y-m-d\TH:i:s",
+    "toFormattedDateString": "M j, Y",
+    "toFormattedDayDateString": "D, M j, Y",
+    "toDayDateTimeString": "D, M j, Y g:i A",
+    "toIso8601String": r"Y-m-d\TH:i:sP",
+    "toAtomString": r"Y-m-d\TH:i:sP",
+    "toW3cString": r"Y-m-d\TH:i:sP",
+    "toRfc3339String": r"Y-m-d\TH:i:sP",
+    "toRssString": "D, d M Y H:i:s O",
+    "toRfc822String": "D, d M y H:i:s O",
+    "toRfc1036String": "D, d M y H:i:s O",
+    "toRfc1123String": "D, d M Y H:i:s O",
+    "toRfc2822String": "D, d M Y H:i:s O",
+    "toRfc850String": "l, d-M-y H:i:s T",
+    "toCookieString": "l, d-M-Y H:i:s T",
+}
+
+
+# ---- moves --------------------------------------------------------------------------------------
+
+_SPANS = {
+    "second": timedelta(seconds=1),
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "millisecond": timedelta(milliseconds=1),
+    "microsecond": timedelta(microseconds=1),
+}
+_DAY_UNITS = {"day": 1, "week": 7}
+_MONTH_UNITS = {"month": 1, "quarter": 3, "year": 12, "decade": 120, "century": 1200}
+_PLURALS = {"century": "centuries"}
+
+
+def _result(subject: PhpObject, moment: Moment) -> PhpObject:
+    """The moved moment: the object itself where its class is mutable."""
+    made = write_moment(moment)
+    if subject.class_name not in MUTABLE:
+        return made
+    subject.properties.update(made.properties)
+    return subject
+
+
+def _at_wall(php: Evaluator, moment: Moment, wall: datetime) -> Moment:
+    return replace(moment, at=moment.zone.wall(php, wall))
+
+
+def _moved(php: Evaluator, moment: Moment, unit: str, count: int, *, overflow: bool = True) -> Moment:
+    try:
+        if unit in _SPANS:
+            after = moment.zone.at(moment.instant + _SPANS[unit] * count)
+            if after.utcoffset() != moment.at.utcoffset():
+                php.refuse("hours across a change of the clocks")
+            return replace(moment, at=after)
+        if unit in _DAY_UNITS:
+            return _at_wall(php, moment, moment.wall + timedelta(days=_DAY_UNITS[unit] * count))
+        wall = moment.wall
+        months = wall.year * 12 + wall.month - 1 + _MONTH_UNITS[unit] * count
+        first = wall.replace(year=months // 12, month=months % 12 + 1, day=1)
+        last = monthrange(first.year, first.month)[1]
+        days = wall.day if overflow else min(wall.day, last)
+        return _at_wall(php, moment, first + timedelta(days=days - 1))
+    except (OverflowError, ValueError):
+        php.refuse("a date outside of the years 1 to 9999")
+
+
+def _move(unit: str, sign: int, *, overflow: bool = True) -> Act:
+    def act(php: Evaluator, subject: PhpObject, count: Value = 1) -> PhpObject:
+        moment = read_moment(subject)
+        steps = whole(php, count)
+        if not steps:
+            return _result(subject, moment)
+        return _result(subject, _moved(php, moment, unit, sign * steps, overflow=overflow))
+
+    return act
+
+
+def _moves() -> dict[str, Act]:
+    table: dict[str, Act] = {}
+    for unit in (*_SPANS, *_DAY_UNITS, *_MONTH_UNITS):
+        for name in (unit, _PLURALS.get(unit, unit + "s")):
+            for verb, sign in (("add", 1), ("sub", -1)):
+                full = verb + name.capitalize()
+                table[full] = _move(unit, sign)
+                if unit in _MONTH_UNITS:
+                    table[full + "NoOverflow"] = _move(unit, sign, overflow=False)
+                    table[full + "WithOverflow"] = _move(unit, sign)
+    return table
+
+
+def _day_start(wall: datetime) -> datetime:
+    return wall.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+_STARTS: dict[str, Callable[[datetime], datetime]] = {
+    "second": lambda wall: wall.replace(microsecond=0),
+    "minute": lambda wall: wall.replace(second=0, microsecond=0),
+    "hour": lambda wall: wall.replace(minute=0, second=0, microsecond=0),
+    "day": _day_start,
+    "month": lambda wall: _day_start(wall).replace(day=1),
+    "quarter": lambda wall: _day_start(wall).replace(month=(wall.month - 1) // 3 * 3 + 1, day=1),
+    "year": lambda wall: _day_start(wall).replace(month=1, day=1),
+    "decade": lambda wall: _day_start(wall).replace(year=wall.year - wall.year % 10, month=1, day=1),
+}
+_LAST = timedelta(microseconds=1)
+
+
+def _start(unit: str) -> Act:
+    def act(php: Evaluator, subject: PhpObject) -> PhpObject:
+        moment = read_moment(subject)
+        return _result(subject, _at_wall(php, moment, _STARTS[unit](moment.wall)))
+
+    return act
+
+
+def _end(unit: str) -> Act:
+    def act(php: Evaluator, subject: PhpObject) -> PhpObject:
+        moment = read_moment(subject)
+        begin = _STARTS[unit](moment.wall)
+        if unit in _SPANS:
+            after = begin + _SPANS[unit]
+        elif unit == "day":
+            after = begin + timedelta(days=1)
+        else:
+            after = _moved(php, replace(moment, at=begin.replace(tzinfo=UTC), zone=_UTC), unit, 1).wall
+        return _result(subject, _at_wall(php, moment, after - _LAST))
+
+    return act
+
+
+def _set_time(
+    php: Evaluator, subject: PhpObject, hour: Value, minute: Value, second: Value = 0, micro: Value = 0
+) -> PhpObject:
+    moment = read_moment(subject)
+    try:
+        wall = moment.wall.replace(
+            hour=whole(php, hour),
+            minute=whole(php, minute),
+            second=whole(php, second),
+            microsecond=whole(php, micro),
+        )
+    except ValueError:
+        php.refuse("a time of day outside of the day")
+    return _result(subject, _at_wall(php, moment, wall))
+
+
+def _set_date(php: Evaluator, subject: PhpObject, year: Value, month: Value, day: Value) -> PhpObject:
+    moment = read_moment(subject)
+    try:
+        wall = moment.wall.replace(year=whole(php, year), month=whole(php, month), day=whole(php, day))
+    except ValueError:
+        php.refuse("a day outside of the month")
+    return _result(subject, _at_wall(php, moment, wall))
+
+
+def _set_zone(php: Evaluator, subject: PhpObject, zone: Value) -> PhpObject:
+    moment, to = read_moment(subject), zone_of(php, zone)
+    return _result(subject, Moment(moment.class_name, to.at(moment.at), to))
+
+
+def _utc(php: Evaluator, subject: PhpObject) -> PhpObject:
+    return _result(subject, in_utc(read_moment(subject)))
+
+
+def _copy(php: Evaluator, subject: PhpObject) -> PhpObject:
+    return write_moment(read_moment(subject))
+
+
+def _as(class_name: str) -> Act:
+    return lambda php, subject: write_moment(replace(read_moment(subject), class_name=class_name))
+
+
+_UTC = Zone(3, "UTC")
+
+
+# ---- comparison -----------------------------------------------------------------------------------
+
+
+def _compare(holds: Callable[[datetime, datetime], bool]) -> Act:
+    return lambda php, subject, other: holds(read_moment(subject).instant, read_moment(other).instant)
+
+
+def _between(php: Evaluator, subject: PhpObject, one: Value, two: Value, equal: Value = True) -> bool:
+    at = read_moment(subject).instant
+    low, high = sorted((read_moment(one).instant, read_moment(two).instant))
+    return low <= at <= high if flag(php, equal) else low < at < high
+
+
+def _on_weekday(day: int) -> Act:
+    return lambda php, subject: read_moment(subject).at.isoweekday() % 7 == day
+
+
+def _elapsed(unit: timedelta) -> Callable[[Evaluator, Moment, Moment, int], int | float]:
+    """Carbon 2 counts whole units towards zero, Carbon 3 divides."""
+
+    def act(php: Evaluator, one: Moment, other: Moment, carbon: int) -> int | float:
+        if one.at.utcoffset() != other.at.utcoffset():
+            php.refuse("a difference across a change of the clocks or of zones")
+        span = other.instant - one.instant
+        if carbon == 2:
+            count = abs(span) // unit
+            return -count if span < timedelta() else count
+        if unit == timedelta(days=1):
+            days, rest = divmod(abs(span), unit)
+            whole_day, micro = float(unit / _LAST), float(rest / _LAST)
+            sign = -1 if span < timedelta() else 1
+            return sign * (days * (whole_day - micro) + (days + 1) * micro) / whole_day
+        result = float(span // _LAST) / 1000 / 1000
+        for step, factor in ((timedelta(minutes=1), 60), (timedelta(hours=1), 60)):
+            if unit >= step:
+                result /= factor
+        return result
+
+    return act
+
+
+_DIFFERENCES = {
+    "diffInSeconds": _elapsed(timedelta(seconds=1)),
+    "diffInMinutes": _elapsed(timedelta(minutes=1)),
+    "diffInHours": _elapsed(timedelta(hours=1)),
+    "diffInDays": _elapsed(timedelta(days=1)),
+}
+
+
+def carbon_major(php: Evaluator) -> int:
+    """2 up to Laravel 10, 3 from 12 on; 11 allows both: refused."""
+    version: Version | None = getattr(php.world, "version", None)
+    if version is None or version[0] == 11:
+        php.refuse("what differs between Carbon 2 and 3")
+    return 2 if version[0] < 11 else 3
+
+
+# ---- for people ---------------------------------------------------------------------------------
+
+_HUMAN = (("year", 0), ("month", 1), ("week", 2), ("day", 3), ("hour", 4), ("minute", 5), ("second", 6))
+
+
+def _human_parts(php: Evaluator, one: Moment, other: Moment) -> tuple[int, ...]:
+    """Years, months, weeks, days, hours, minutes, seconds from the earlier to the later moment."""
+    early, late = sorted((one.wall, other.wall))
+    months = (late.year - early.year) * 12 + late.month - early.month
+    if (late.day, late.time()) < (early.day, early.time()):
+        months -= 1
+    if early.day > 28 and (late - early).days >= 28:
+        php.refuse("months from the last days of a month")
+    index = early.year * 12 + early.month - 1 + months
+    start = early.replace(year=index // 12, month=index % 12 + 1, day=1) + timedelta(days=early.day - 1)
+    rest = late - start
+    seconds = rest.seconds
+    return (
+        months // 12, months % 12, rest.days // 7, rest.days % 7,
+        seconds // 3600, seconds // 60 % 60, seconds % 60,
+    )  # fmt: skip
+
+
+def _human(php: Evaluator, one: Moment, other: Moment, past: str, future: str) -> bytes:
+    span = _human_span(php, one, other)
+    if one.at.utcoffset() != other.at.utcoffset() and span != _human_span(php, in_utc(one), in_utc(other)):
+        php.refuse("a difference for people across a change of the clocks")
+    return f"{span} {future if one.instant > other.instant else past}".encode()
+
+
+def _human_span(php: Evaluator, one: Moment, other: Moment) -> str:
+    parts = _human_parts(php, one, other)
+    unit, count = next(((name, parts[index]) for name, index in _HUMAN if parts[index]), ("second", 0))
+    if not count:
+        if carbon_major(php) != 2:
+            php.refuse("a difference of less than a second for people")
+        count = 1
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+
+
+# ---- making -------------------------------------------------------------------------------------
+
+
+class Calendar:
+    """What the moments of one app share: the clock, its time zone and its locale."""
+
+    def __init__(self, clock: Clock, timezone: str, locale: str) -> None:
+        self.clock = clock
+        self.zone = Zone(3, timezone)
+        self.locale = locale
+
+    def now(self, class_name: str = CARBON, zone: Zone | None = None) -> Moment:
+        where = zone or self.zone
+        return Moment(class_name, where.at(self.clock()), where)
+
+    def made(self, php: Evaluator, class_name: str, given: Value = None, zone: Value = None) -> Moment:
+        """As `parse` and `new` take text, a date, `now`, `today`, `tomorrow`, `yesterday` or nothing."""
+        where = self.zone if zone is None else zone_of(php, zone)
+        if isinstance(given, PhpObject):
+            if zone is not None:
+                php.refuse("a date made of a date and a time zone")
+            return replace(read_moment(given), class_name=class_name)
+        words = b"now" if given is None else text(php, given).lower() or b"now"
+        if words == b"now":
+            return self.now(class_name, where)
+        if words in _RELATIVE_DAYS:
+            day = _day_start(self.now(class_name, where).wall) + timedelta(days=_RELATIVE_DAYS[words])
+            return Moment(class_name, where.wall(php, day), where)
+        return parse(php, text(php, given), class_name, where)
+
+    def other(self, php: Evaluator, subject: Moment, value: Value) -> Moment:
+        """The date that a method compares with: a moment, text, or now."""
+        if value is None:
+            return self.now(subject.class_name, subject.zone)
+        return (
+            read_moment(value) if isinstance(value, PhpObject) else self.made(php, subject.class_name, value)
+        )
+
+
+_RELATIVE_DAYS = {b"today": 0, b"midnight": 0, b"tomorrow": 1, b"yesterday": -1}
+
+
+def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
+    def now_beside(moment: Moment) -> Moment:
+        return calendar.now(moment.class_name, moment.zone)
+
+    def on_day(days: int) -> Act:
+        def act(php: Evaluator, subject: PhpObject) -> bool:
+            moment = read_moment(subject)
+            return moment.at.date() == now_beside(moment).at.date() + timedelta(days=days)
+
+        return act
+
+    def beside_now(holds: Callable[[datetime, datetime], bool]) -> Act:
+        def act(php: Evaluator, subject: PhpObject) -> bool:
+            moment = read_moment(subject)
+            return holds(moment.instant, now_beside(moment).instant)
+
+        return act
+
+    def same(form: str) -> Act:
+        def act(php: Evaluator, subject: PhpObject, other: Value = None) -> bool:
+            if other is None and carbon_major(php) != 2:
+                php.refuse("a comparison with now, which Carbon 3 does not make,")
+            one = read_moment(subject)
+            two = calendar.other(php, one, other)
+            if one.zone != two.zone:
+                php.refuse("the same day in two time zones")
+            return formatted(one, form) == formatted(two, form)
+
+        return act
+
+    def difference(count: Callable[[Evaluator, Moment, Moment, int], int | float]) -> Act:
+        def act(php: Evaluator, subject: PhpObject, other: Value = None, absolute: Value = None) -> Value:
+            carbon = carbon_major(php)
+            one = read_moment(subject)
+            result = count(php, one, calendar.other(php, one, other), carbon)
+            positive = carbon == 2 if absolute is None else flag(php, absolute)
+            return abs(result) if positive else result
+
+        return act
+
+    def for_humans(php: Evaluator, subject: PhpObject, other: Value = None) -> bytes:
+        if calendar.locale != "en" or getattr(php.world, "sets_locale", False):
+            php.refuse("diffForHumans() in a language that may not be English")
+        one = read_moment(subject)
+        if other is None:
+            return _human(php, one, now_beside(one), "ago", "from now")
+        return _human(php, one, read_moment(other), "before", "after")
+
+    return {
+        "isPast": beside_now(lambda at, now: at < now),
+        "isFuture": beside_now(lambda at, now: at > now),
+        "isToday": on_day(0),
+        "isTomorrow": on_day(1),
+        "isYesterday": on_day(-1),
+        "isSameDay": same("Y-m-d"),
+        "isSameMonth": same("Y-m"),
+        "isSameYear": same("Y"),
+        "diffForHumans": for_humans,
+        **{name: difference(count) for name, count in _DIFFERENCES.items()},
+    }
+
+
+_COMPARISONS: dict[tuple[str, ...], Callable[[datetime, datetime], bool]] = {
+    ("eq", "equalTo"): lambda a, b: a == b,
+    ("ne", "notEqualTo"): lambda a, b: a != b,
+    ("gt", "greaterThan", "isAfter"): lambda a, b: a > b,
+    ("gte", "greaterThanOrEqualTo"): lambda a, b: a >= b,
+    ("lt", "lessThan", "isBefore"): lambda a, b: a < b,
+    ("lte", "lessThanOrEqualTo"): lambda a, b: a <= b,
+}
+
+_DATE_TIME_METHODS: dict[str, Act] = {
+    "format": lambda php, subject, form: format_moment(read_moment(subject), text(php, form)),
+    "getTimestamp": lambda php, subject: timestamp(read_moment(subject)),
+    "getOffset": lambda php, subject: offset_seconds(read_moment(subject)),
+    "setTimezone": _set_zone,
+}
+
+_METHODS: dict[str, Act] = {
+    **_DATE_TIME_METHODS,
+    **{name: _in_form(form) for name, form in _FORMS.items()},
+    **_moves(),
+    **{"startOf" + unit.capitalize(): _start(unit) for unit in _STARTS},
+    **{"endOf" + unit.capitalize(): _end(unit) for unit in _STARTS},
+    **{name: _compare(holds) for names, holds in _COMPARISONS.items() for name in names},
+    **{f"is{name}": _on_weekday((index + 1) % 7) for index, name in enumerate(DAYS)},
+    "rawFormat": _DATE_TIME_METHODS["format"],
+    "toISOString": _to_iso_string,
+    "toJSON": lambda php, subject: _to_iso_string(php, subject),
+    "jsonSerialize": lambda php, subject: _to_iso_string(php, subject),
+    "toIso8601ZuluString": _to_zulu,
+    "copy": _copy,
+    "clone": _copy,
+    "avoidMutation": _copy,
+    "toMutable": _as("Carbon\\Carbon"),
+    "toImmutable": _as("Carbon\\CarbonImmutable"),
+    "setTime": _set_time,
+    "setDate": _set_date,
+    "timezone": _set_zone,
+    "tz": _set_zone,
+    "utc": _utc,
+    "between": _between,
+    "isBetween": _between,
+    "isWeekend": lambda php, subject: read_moment(subject).at.weekday() >= 5,
+    "isWeekday": lambda php, subject: read_moment(subject).at.weekday() < 5,
+    "isLeapYear": lambda php, subject: isleap(read_moment(subject).at.year),
+    "isUtc": lambda php, subject: read_moment(subject).at.utcoffset() == timedelta(),
+}
+
+
+def _field(read: Callable[[Moment], Value]) -> Act:
+    return lambda php, subject: read(read_moment(subject))
+
+
+_PROPERTIES: dict[str, Act] = {
+    name: _field(read)
+    for name, read in {
+        "timestamp": timestamp,
+        "year": lambda m: m.at.year,
+        "month": lambda m: m.at.month,
+        "day": lambda m: m.at.day,
+        "hour": lambda m: m.at.hour,
+        "minute": lambda m: m.at.minute,
+        "second": lambda m: m.at.second,
+        "micro": lambda m: m.at.microsecond,
+        "microsecond": lambda m: m.at.microsecond,
+        "milli": lambda m: m.at.microsecond // 1000,
+        "dayOfWeek": lambda m: m.at.isoweekday() % 7,
+        "dayOfWeekIso": lambda m: m.at.isoweekday(),
+        "dayOfYear": lambda m: m.at.timetuple().tm_yday,
+        "daysInMonth": lambda m: monthrange(m.at.year, m.at.month)[1],
+        "quarter": lambda m: (m.at.month - 1) // 3 + 1,
+        "englishDayOfWeek": lambda m: DAYS[m.at.weekday()].encode(),
+        "shortEnglishDayOfWeek": lambda m: DAYS[m.at.weekday()][:3].encode(),
+        "englishMonth": lambda m: MONTHS[m.at.month - 1].encode(),
+        "shortEnglishMonth": lambda m: MONTHS[m.at.month - 1][:3].encode(),
+        "timezoneName": lambda m: zone_name(m).encode(),
+        "tzName": lambda m: zone_name(m).encode(),
+        "offset": offset_seconds,
+    }.items()
+}
+
+
+def _statics(calendar: Calendar) -> dict[str, Act]:
+    def made(given: Value) -> Act:
+        return lambda php, class_name, zone=None: write_moment(calendar.made(php, class_name, given, zone))
+
+    def parsed(php: Evaluator, class_name: str, given: Value, zone: Value = None) -> PhpObject:
+        return write_moment(calendar.made(php, class_name, given, zone))
+
+    def instance(php: Evaluator, class_name: str, given: Value) -> PhpObject:
+        return write_moment(replace(read_moment(given), class_name=class_name))
+
+    def from_timestamp(php: Evaluator, class_name: str, seconds: Value, zone: Value = None) -> PhpObject:
+        if zone is not None:
+            where = zone_of(php, zone)
+        else:
+            where = calendar.zone if carbon_major(php) == 2 else Zone(1, "+00:00")
+        try:
+            at = where.at(EPOCH + timedelta(seconds=whole(php, seconds)))
+        except OverflowError:
+            php.refuse("a date outside of the years 1 to 9999")
+        return write_moment(Moment(class_name, at, where))
+
+    return {
+        "now": made(None),
+        "today": made(b"today"),
+        "tomorrow": made(b"tomorrow"),
+        "yesterday": made(b"yesterday"),
+        "parse": parsed,
+        "instance": instance,
+        "createFromTimestamp": from_timestamp,
+    }
+
+
+def carbon_classes(clock: Clock, timezone: str, locale: str) -> Mapping[str, Native]:
+    """Class name → Native. `clock` gives an aware datetime, `timezone` and `locale` are the app's."""
+    calendar = Calendar(clock, timezone, locale)
+
+    def make(php: Evaluator, class_name: str, given: Value = None, zone: Value = None) -> PhpObject:
+        return write_moment(calendar.made(php, class_name, given, zone))
+
+    carbon = Family(
+        methods={**_METHODS, **_clocked_methods(calendar)},
+        statics=_statics(calendar),
+        properties=_PROPERTIES,
+        make=make,
+    )
+    plain = Family(methods=_DATE_TIME_METHODS, make=make)
+    return {**dict.fromkeys(json_forms.CARBONS, carbon), **dict.fromkeys(json_forms.DATE_TIMES, plain)}
+
+
+_NUMBERS = {
+    "SUNDAY": 0, "MONDAY": 1, "TUESDAY": 2, "WEDNESDAY": 3, "THURSDAY": 4, "FRIDAY": 5, "SATURDAY": 6,
+    "YEARS_PER_CENTURY": 100, "YEARS_PER_DECADE": 10, "MONTHS_PER_YEAR": 12, "MONTHS_PER_QUARTER": 3,
+    "WEEKS_PER_YEAR": 52, "WEEKS_PER_MONTH": 4, "DAYS_PER_WEEK": 7, "HOURS_PER_DAY": 24,
+    "MINUTES_PER_HOUR": 60, "SECONDS_PER_MINUTE": 60,
+}  # fmt: skip
+
+
+def constants() -> dict[str, Value]:
+    """Those of Carbon's classes as `Class::NAME`."""
+    inherited = {name.partition("::")[2]: value for name, value in DATE_CONSTANTS.items()}
+    return {
+        f"{carbon}::{name}": v for carbon in json_forms.CARBONS for name, v in (inherited | _NUMBERS).items()
+    }

@@ -1,0 +1,1 @@
+"""From nodes to closures that the interpreter calls."""

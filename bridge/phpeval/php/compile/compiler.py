@@ -1,0 +1,305 @@
+"""Nodes → Python functions, once for each piece of source: a node becomes a closure over those of its parts.
+
+`expressions`, `access`, `calls` and `statements` hold one function a node: it gets the Compiler and the node,
+and gives what evaluates it. Whatever needs no values is done here, once: names are looked at, constant parts
+worked out, the steps of a statement counted, so that the budget is asked once a statement and once a turn of
+a loop. What may refuse sets the line first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from bridge.errors import JobError
+from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.compile.expressions import EXPRESSIONS
+from bridge.phpeval.php.compile.places import QUIET, TARGETS, Place, is_set, place
+from bridge.phpeval.php.compile.statements import STATEMENTS
+from bridge.phpeval.php.runtime.frame import NO_REFERENCES, NullChain, References, Return, Told
+from bridge.phpeval.php.runtime.operators import BINARY
+from bridge.phpeval.php.runtime.values import PhpArray, Value, array_key
+
+if TYPE_CHECKING:
+    from bridge.phpeval.php.runtime.interpreter import Evaluator, World
+
+Code: TypeAlias = "Callable[[Evaluator], Value]"
+Act: TypeAlias = "Callable[[Evaluator], Told]"
+Assign: TypeAlias = "Callable[[Evaluator, Value], Value]"
+Name: TypeAlias = "Callable[[Evaluator], str]"
+
+UNKNOWN = object()  # what `constant` gives where values are needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    name: str
+    default: Code | None
+    variadic: bool
+    promoted: bool
+    type: n.Type | None
+    reference: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routine:
+    """A function or method: `body` gives what it returns, not yet coerced to the declared type."""
+
+    parameters: tuple[Parameter, ...]
+    body: Code
+    returns: n.Type | None
+    references: References = NO_REFERENCES
+    promotes: bool = False
+
+
+class Compiler:
+    """Compiles one method or constant expression for a World.
+
+    steps    what it costs to run so far
+    shared   the variables of the function that may be a Reference
+    """
+
+    def __init__(self, world: World, shared: frozenset[str] = frozenset()) -> None:
+        self.world = world
+        self.shared = shared
+        self.steps = 0
+
+    # ---- expressions ------------------------------------------------------------------------
+
+    def value(self, node: n.Expression) -> Code:
+        """The value; null where a `?->` in the chain meets null."""
+        code = self.link(node)
+        if not _may_end(node):
+            return code
+
+        def run(php: Evaluator) -> Value:
+            try:
+                return code(php)
+            except NullChain:
+                return None
+
+        return run
+
+    def link(self, node: n.Expression) -> Code:
+        """What stands left of `->` or `[`: a `?->` on null in it ends the whole chain (NullChain)."""
+        self.steps += 1
+        known = self.constant(node)
+        if known is not UNKNOWN:
+            return lambda php: known  # type: ignore[return-value]
+        return EXPRESSIONS[type(node)](self, node)
+
+    def quiet(self, node: n.Expression) -> Code:
+        """As the left of `??` or inside `isset`: whatever is not there is null, without a warning."""
+        compiled = QUIET.get(type(node))
+        if compiled is None:
+            return self.value(node)
+        self.steps += 1
+        return compiled(self, node)
+
+    def target(self, node: n.Expression) -> Assign:
+        """What assigns a value to the variable, offset, property or pattern."""
+        self.steps += 1
+        compiled = TARGETS.get(type(node))
+        if compiled is not None:
+            return compiled(self, node)
+        target = place(self, node)
+        return lambda php, value: target.write(php, target.open(php), value)
+
+    def place(self, node: n.Expression) -> Place:
+        """Where the node's value is kept."""
+        self.steps += 1
+        return place(self, node)
+
+    def is_set(self, node: n.Expression) -> Callable[[Evaluator], bool]:
+        """`isset(node)`."""
+        self.steps += 1
+        return is_set(self, node)
+
+    def constant(self, node: n.Expression) -> object:
+        """The value that the node always has, else UNKNOWN."""
+        match node:
+            case n.Literal(value=value):
+                return value
+            case n.Unary(operator="-" | "+" as sign, operand=operand):
+                return self._operated("*", self.constant(operand), -1 if sign == "-" else 1)
+            case n.Binary(operator=operator, left=left, right=right) if operator in BINARY:
+                return self._operated(operator, self.constant(left), self.constant(right))
+        return UNKNOWN
+
+    def _operated(self, operator: str, left: object, right: object) -> object:
+        numbers = isinstance(left, int | float) and isinstance(right, int | float)
+        try:
+            return BINARY[operator](left, right) if numbers else UNKNOWN  # type: ignore[arg-type]
+        except JobError:
+            return UNKNOWN  # an exception of PHP, at its time
+
+    def keys(self, entries: tuple[n.Entry, ...]) -> list[int | bytes] | None:
+        """The keys of an array literal, None where they are not all known before."""
+        made = PhpArray()
+        keys: list[int | bytes] = []
+        for entry in entries:
+            index = None if entry.key is None else self.constant(entry.key)
+            if entry.spread or not (entry.key is None or type(index) in (int, bytes)):
+                return None
+            if isinstance(index, bytes):
+                key = array_key(index)
+            else:
+                try:
+                    key = made.upcoming() if entry.key is None else index  # type: ignore[assignment]
+                except JobError:
+                    return None
+            made[key] = None
+            keys.append(key)
+        return keys
+
+    def twin(self) -> Compiler:
+        """One for what is compiled later in the same function."""
+        return Compiler(self.world, self.shared)
+
+    def name(self, name: str | n.Expression) -> Name:
+        """The name of a property or method."""
+        if isinstance(name, str):
+            return lambda php: name
+        code = self.value(name)
+        return lambda php: php.text(code(php)).decode("utf-8", "surrogateescape")
+
+    def class_name(self, reference: str | n.Expression) -> Name:
+        """The class that `self`, `static`, `parent`, a name or an object in front of `::` means."""
+        if not isinstance(reference, str):
+            code = self.value(reference)
+            return lambda php: php.class_of(code(php))
+        match reference:
+            case "self":
+                return lambda php: php.frame.class_name
+            case "static":
+                return lambda php: php.frame.static_class
+            case "parent":
+                return lambda php: php.parent_class()
+        return lambda php: reference
+
+    # ---- statements -------------------------------------------------------------------------
+
+    def statements(self, body: tuple[n.Statement, ...]) -> Act:
+        """Statements in turn, each with its steps; they end where one tells of a return or break."""
+        acts: list[tuple[int, int, Act]] = []
+        for statement in body:
+            outer, self.steps = self.steps, 1
+            act = STATEMENTS[type(statement)](self, statement)
+            acts.append((statement.line, self.steps, act))
+            self.steps = outer
+        if len(acts) == 1:
+            [(only_line, only_steps, only)] = acts
+
+            def run_one(php: Evaluator) -> Told:
+                php.line = only_line
+                php.spend(only_steps)
+                return only(php)
+
+            return run_one
+
+        def run(php: Evaluator) -> Told:
+            for line, steps, act in acts:
+                php.line = line
+                php.spend(steps)
+                told = act(php)
+                if told is not None:
+                    return told
+            return None
+
+        return run
+
+    def body(self, body: tuple[n.Statement, ...]) -> Code:
+        """What a function returns."""
+        match body:
+            case (n.Return(value=n.Expression() as value, line=line),):
+                return self._single(value, line)
+        act = self.statements(body)
+
+        def run(php: Evaluator) -> Value:
+            told = act(php)
+            if told is None:
+                return None
+            if type(told) is Return:
+                return told.value
+            php.refuse("a break or continue outside of a loop")
+
+        return run
+
+    def _single(self, value: n.Expression, line: int) -> Code:
+        """As `body`, of a body that is nothing but `return value;`."""
+        outer, self.steps = self.steps, 1
+        code, steps = self.value(value), self.steps
+        self.steps = outer
+
+        def run(php: Evaluator) -> Value:
+            php.line = line
+            php.spend(steps)
+            return code(php)
+
+        return run
+
+    def routine(
+        self, parameters: tuple[n.Parameter, ...], body: tuple[n.Statement, ...], returns: n.Type | None
+    ) -> Routine:
+        outer, self.shared = self.shared, self.shared | _shared(body)
+        try:
+            return self._routine(parameters, body, returns)
+        finally:
+            self.shared = outer
+
+    def _routine(
+        self, parameters: tuple[n.Parameter, ...], body: tuple[n.Statement, ...], returns: n.Type | None
+    ) -> Routine:
+        return Routine(
+            references=References(
+                frozenset(at for at, one in enumerate(parameters) if one.reference and not one.variadic),
+                next((at for at, one in enumerate(parameters) if one.reference and one.variadic), None),
+            ),
+            promotes=any(one.promoted for one in parameters),
+            parameters=tuple(
+                Parameter(
+                    name=one.name,
+                    default=None if one.default is None else self.value(one.default),
+                    variadic=one.variadic,
+                    promoted=one.promoted,
+                    type=one.type,
+                    reference=one.reference,
+                )
+                for one in parameters
+            ),
+            body=self.body(body),
+            returns=returns,
+        )
+
+
+def _may_end(node: n.Expression) -> bool:
+    """Whether a `?->` in the chain of this node may end it."""
+    while True:
+        match node:
+            case n.Property(object=inner, nullsafe=nullsafe) | n.MethodCall(object=inner, nullsafe=nullsafe):
+                if nullsafe:
+                    return True
+            case n.Index(base=inner):
+                pass
+            case _:
+                return False
+        node = inner
+
+
+def _shared(part: object) -> frozenset[str]:
+    """The variables of a function's code that get bound to others. Closures inside have their own."""
+    match part:
+        case n.Closure(shared=names):
+            return frozenset(names)
+        case n.AssignReference(name=name, source=source):
+            return frozenset((name, source))
+        case n.Foreach(reference=True, value=n.Variable(name=name)):
+            own = frozenset((name,))
+        case _:
+            own = frozenset()
+    if isinstance(part, tuple):
+        return own.union(*map(_shared, part))
+    if isinstance(part, n.Node):
+        return own.union(*(_shared(getattr(part, name)) for name in part.__slots__))
+    return own

@@ -1,0 +1,526 @@
+"""Every other expression: literals, operators, constants, closures, match. One function a node, which
+compiles it (see `compile`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.compile import calls, places
+from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference, stored
+from bridge.phpeval.php.runtime.members import may_not_reach
+from bridge.phpeval.php.runtime.operators import (
+    BINARY,
+    Thrown,
+    identical,
+    to_bool,
+    to_float,
+    to_int,
+    type_name,
+    warn,
+)
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.phpeval.php.compile.compiler import Code, Compiler
+    from bridge.phpeval.php.runtime.interpreter import Evaluator
+
+_NONE: Mapping[str, Value] = {}
+_put = dict.__setitem__  # past PhpArray's, for an array whose next index nobody has asked for
+
+
+def _literal(c: Compiler, node: n.Literal) -> Code:
+    value = node.value
+    return lambda php: value
+
+
+def _unknown(c: Compiler, node: n.Unknown) -> Code:
+    def run(php: Evaluator) -> Value:
+        raise node.problem
+
+    return run
+
+
+def _interpolated(c: Compiler, node: n.Interpolated) -> Code:
+    line, parts = node.line, [c.value(part) for part in node.parts]
+
+    def run(php: Evaluator) -> Value:
+        text = b"".join([php.text(part(php)) for part in parts])
+        return _checked(php, text, line)
+
+    return run
+
+
+def _checked(php: Evaluator, text: bytes, line: int) -> bytes:
+    if len(text) > MAX_STRING:
+        php.line = line
+        php.refuse("a string this long")
+    return text
+
+
+def _array(c: Compiler, node: n.ArrayLiteral) -> Code:
+    keys = c.keys(node.entries)
+    if keys is None:
+        return _array_of_any_keys(c, node)
+    constants = PhpArray()
+    parts: list[tuple[int | bytes, Code, bool]] = []
+    for key, entry in zip(keys, node.entries, strict=True):
+        code, known = c.value(entry.value), c.constant(entry.value)
+        constants[key] = None
+        if known is None or isinstance(known, bool | int | float | bytes):
+            constants[key] = known
+        else:
+            parts.append((key, code, isinstance(entry.value, n.ArrayLiteral)))
+    if len(constants) < len(keys):  # a key twice: the last one counts, but all are evaluated
+        return _array_of_any_keys(c, node)
+
+    def run(php: Evaluator) -> Value:
+        result = PhpArray(constants)
+        for key, code, is_new in parts:
+            value = code(php)
+            _put(result, key, value if is_new else stored(value))
+        return result
+
+    return run
+
+
+def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> Code:
+    line = node.line
+    entries = [
+        (
+            entry.spread,
+            None if entry.key is None else c.value(entry.key),
+            c.value(entry.value),
+            isinstance(entry.key, n.Variable),
+        )
+        for entry in node.entries
+    ]
+
+    def run(php: Evaluator) -> Value:
+        result = PhpArray()
+        for spread, key_code, code, late in entries:
+            if spread:
+                for key, value in php.iterable(code(php)).items():
+                    if isinstance(key, int):
+                        result.append(stored(value))
+                    else:
+                        result[key] = stored(value)
+            elif key_code is None:
+                result.append(stored(code(php)))
+            else:
+                key_value = None if late else key_code(php)
+                value = stored(code(php))
+                if late:
+                    key_value = key_code(php)
+                php.line = line
+                result[php.key(key_value)] = value
+        return result
+
+    return run
+
+
+def _static_property(c: Compiler, node: n.StaticProperty) -> Code:
+    def run(php: Evaluator) -> Value:
+        # Its value may have been changed by anything that ran before in the process.
+        php.line = node.line
+        php.refuse(f"the static property ${node.name}")
+
+    return run
+
+
+def _class_constant(c: Compiler, node: n.ClassConstant) -> Code:
+    line, name, class_of = node.line, node.name, c.class_name(node.class_name)
+    if name == "class":
+        return lambda php: class_of(php).encode()
+    name_of = c.name(name)
+
+    def run(php: Evaluator) -> Value:
+        php.line = line
+        class_name, constant = class_of(php), name_of(php)
+        php.line = line
+        if constant == "class":
+            return class_name.encode()
+        return php.class_constant(class_name, constant, visible=True)
+
+    return run
+
+
+def _constant(c: Compiler, node: n.Constant) -> Code:
+    line, name = node.line, node.name
+
+    def run(php: Evaluator) -> Value:
+        constants = php.world.constants
+        if name not in constants:
+            php.line = line
+            php.refuse(f"the constant {name}")
+        return constants[name]
+
+    return run
+
+
+def _unary(c: Compiler, node: n.Unary) -> Code:
+    line, operand = node.line, c.value(node.operand)
+    match node.operator:
+        case "!":
+            return lambda php: not to_bool(operand(php))
+        case "-":
+            return lambda php: BINARY["*"](operand(php), -1)
+        case "+":
+            return lambda php: BINARY["*"](operand(php), 1)
+
+    def run(php: Evaluator) -> Value:
+        value = operand(php)
+        if isinstance(value, bytes):
+            php.line = line
+            php.refuse("~ of a string")
+        return ~to_int(value)
+
+    return run
+
+
+def _binary(c: Compiler, node: n.Binary) -> Code:
+    line, operator, right = node.line, node.operator, c.value(node.right)
+    if operator == "??":
+        quiet = c.quiet(node.left)
+
+        def coalesce(php: Evaluator) -> Value:
+            value = quiet(php)
+            return value if value is not None else right(php)
+
+        return coalesce
+    left = c.value(node.left)
+    if (
+        isinstance(node.left, n.Variable)
+        and operator not in ("&&", "||")
+        and not places.is_steady(node.right)
+    ):
+        return _with_late_left(operator, line, left, right)
+    match operator:
+        case ".":
+
+            def concatenate(php: Evaluator) -> Value:
+                one, other = left(php), right(php)
+                return _concatenated(php, one, other, line)
+
+            return concatenate
+        case "&&":
+            return lambda php: to_bool(left(php)) and to_bool(right(php))
+        case "||":
+            return lambda php: to_bool(left(php)) or to_bool(right(php))
+        case "===":
+            return lambda php: identical(left(php), right(php))
+        case "!==":
+            return lambda php: not identical(left(php), right(php))
+
+    def operate(php: Evaluator) -> Value:
+        one, other = left(php), right(php)
+        php.line = line
+        return php.operate(operator, one, other)
+
+    return operate
+
+
+def _concatenated(php: Evaluator, left: Value, right: Value, line: int) -> bytes:
+    if type(left) is not bytes:
+        left = php.text(left)
+    return _checked(php, left + php.text(right), line)
+
+
+def _with_late_left(operator: str, line: int, left: Code, right: Code) -> Code:
+    """An operator whose left side is a variable, which PHP reads once the right side is known."""
+
+    def run(php: Evaluator) -> Value:
+        other = right(php)
+        one = left(php)
+        php.line = line
+        if operator == ".":
+            return _concatenated(php, one, other, line)
+        return php.operate(operator, one, other)
+
+    return run
+
+
+def _instance_of(c: Compiler, node: n.InstanceOf) -> Code:
+    line, value, class_of = node.line, c.value(node.object), c.class_name(node.class_name)
+
+    def run(php: Evaluator) -> Value:
+        held = value(php)
+        php.line = line
+        return php.is_a(held, class_of(php))
+
+    return run
+
+
+def _ternary(c: Compiler, node: n.Ternary) -> Code:
+    condition, otherwise = c.value(node.condition), c.value(node.otherwise)
+    if node.then is None:
+
+        def elvis(php: Evaluator) -> Value:
+            value = condition(php)
+            return value if to_bool(value) else otherwise(php)
+
+        return elvis
+    then = c.value(node.then)
+    if _asks_for_release(node.condition):
+
+        def either(php: Evaluator) -> Value:
+            value = then(php)
+            if type(value) not in (int, bytes) or value != otherwise(php):
+                condition(php)  # is refused
+            return value
+
+        return either
+    return lambda php: then(php) if to_bool(condition(php)) else otherwise(php)
+
+
+def _asks_for_release(condition: n.Expression) -> bool:
+    """Whether it compares PHP's release, which is not known, with a literal."""
+    match condition:
+        case n.Binary(left=n.Constant(name="PHP_VERSION_ID"), right=n.Literal()):
+            return True
+    return False
+
+
+def _cast(c: Compiler, node: n.Cast) -> Code:
+    line, operand, cast = node.line, c.value(node.operand), _CASTS[node.kind]
+
+    def run(php: Evaluator) -> Value:
+        value = operand(php)
+        php.line = line
+        return cast(php, value)
+
+    return run
+
+
+def _to_object(php: Evaluator, value: Value) -> Value:
+    if isinstance(value, PhpObject):
+        return value
+    if isinstance(value, PhpArray):
+        entries: dict[int | bytes, Value] = {
+            str(k).encode() if isinstance(k, int) else k: stored(v) for k, v in value.items()
+        }
+        return PhpObject("stdClass", entries)
+    return PhpObject("stdClass", {} if value is None else {b"scalar": value})
+
+
+_CASTS: dict[str, Callable[[Evaluator, Value], Value]] = {
+    "string": lambda php, value: php.text(value),
+    "int": lambda php, value: to_int(value),
+    "float": lambda php, value: to_float(value),
+    "bool": lambda php, value: to_bool(value),
+    "array": lambda php, value: php.to_array(value),
+    "object": _to_object,
+}
+
+
+def _isset(c: Compiler, node: n.Isset) -> Code:
+    operands = [c.is_set(operand) for operand in node.operands]
+    if len(operands) == 1:
+        return operands[0]
+    return lambda php: all(operand(php) for operand in operands)
+
+
+def _empty(c: Compiler, node: n.Empty) -> Code:
+    operand = c.quiet(node.operand)
+    if isinstance(node.operand, n.Property):  # one that only __get knows is empty without __isset
+        is_set = c.is_set(node.operand)
+        return lambda php: not is_set(php) or not to_bool(operand(php))
+    return lambda php: not to_bool(operand(php))
+
+
+def _closure(c: Compiler, node: n.Closure) -> Code:
+    outer_shared = c.shared
+    c.shared = frozenset(node.shared) if node.captures is not None else frozenset()
+    routine = c.routine(node.parameters, node.body, node.returns)
+    c.shared = outer_shared
+    captures, shared, static, line = node.captures, node.shared, node.static, node.line
+
+    def captured_by(php: Evaluator, variables: dict[str, Value]) -> dict[str, Value]:
+        if captures is None:
+            captured = {name: _plain(held) for name, held in variables.items()}
+        else:
+            captured = {}
+            for name in captures:
+                if name in shared:
+                    captured[name] = _shared_reference(variables, name)
+                elif name in variables:
+                    captured[name] = stored(_plain(variables[name]))
+                else:
+                    php.line = line
+                    raise warn(f"Undefined variable ${name}")
+            if "this" in variables:
+                captured["this"] = variables["this"]
+        if static:
+            captured.pop("this", None)
+        return captured
+
+    def run(php: Evaluator) -> Value:
+        outer = php.frame
+        captured = captured_by(php, outer.variables)
+        this, strict = None if static else outer.this, outer.strict
+
+        def act(arguments: Sequence[Value], named: Mapping[str, Value] = _NONE) -> Value:
+            frame = Frame(
+                outer.file, dict(captured), this, outer.class_name, outer.static_class, "{closure}", strict
+            )
+            return php.enter(frame, routine, arguments, named)
+
+        return PhpClosure(act, routine.references, act)
+
+    return run
+
+
+def _plain(held: Any) -> Value:
+    value: Value = held.value if isinstance(held, Reference) else held
+    return value
+
+
+def _shared_reference(variables: dict[str, Value], name: str) -> Any:
+    """The Reference that the variable is from now on."""
+    held: Any = variables.get(name)
+    if not isinstance(held, Reference):
+        held = Reference(held)
+        variables[name] = held
+    return held
+
+
+def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
+    call, line = node.call, node.line
+    if isinstance(call, n.Call):
+        if isinstance(call.function, str):
+            function = call.function
+
+            def run_function(php: Evaluator) -> Value:
+                php.line = line
+                return calls.function_reference(php, function)
+
+            return run_function
+        callback_of = c.value(call.function)
+
+        def run_callback(php: Evaluator) -> Value:
+            callback = callback_of(php)
+            php.line = line
+            return calls.as_closure(php, callback)
+
+        return run_callback
+    if isinstance(call, n.MethodCall):
+        subject, name_of = c.value(call.object), c.name(call.name)
+
+        def run(php: Evaluator) -> Value:
+            holder, method = subject(php), name_of(php)
+            php.line = line
+            return calls.method_reference(php, holder, method)
+
+        return run
+    class_of, static_name, relative = (
+        c.class_name(call.class_name),
+        c.name(call.name),
+        calls.is_relative(call),
+    )
+
+    def run_static(php: Evaluator) -> Value:
+        php.line = line
+        return calls.static_reference(php, class_of(php), static_name(php), relative)
+
+    return run_static
+
+
+def _match(c: Compiler, node: n.Match) -> Code:
+    subject = c.value(node.subject)
+    late = isinstance(node.subject, n.Variable) and not all(
+        places.is_steady(one) for arm in node.arms for one in arm.conditions
+    )
+    arms = [([c.value(one) for one in arm.conditions], c.value(arm.result)) for arm in node.arms]
+    cases = [(condition, result) for conditions, result in arms for condition in conditions]
+    default = next((result for conditions, result in reversed(arms) if not conditions), None)
+
+    def run(php: Evaluator) -> Value:
+        value = subject(php)
+        for condition, result in cases:
+            wanted = condition(php)
+            if identical(subject(php) if late else value, wanted):
+                return result(php)
+        if default is None:
+            raise Thrown("UnhandledMatchError", f"Unhandled match case of type {type_name(value)}")
+        return default(php)
+
+    return run
+
+
+def _throw(c: Compiler, node: n.ThrowExpression) -> Code:
+    code = c.value(node.exception)
+
+    def run(php: Evaluator) -> Value:
+        exception = code(php)
+        if not isinstance(exception, PhpObject):
+            raise Thrown("Error", "Can only throw objects")
+        if php.classes.is_a(exception.class_name, "Throwable") is False:
+            raise Thrown("Error", "Cannot throw objects that do not implement Throwable")
+        message = exception.get("message", b"")
+        raise Thrown(
+            exception.class_name,
+            message.decode("utf-8", "replace") if isinstance(message, bytes) else "",
+            exception,
+        )
+
+    return run
+
+
+def _clone(c: Compiler, node: n.Clone) -> Code:
+    line, operand = node.line, c.value(node.operand)
+
+    def run(php: Evaluator) -> Value:
+        value = operand(php)
+        php.line = line
+        if isinstance(value, EnumCase):
+            raise Thrown("Error", f"Trying to clone an uncloneable object of class {value.class_name}")
+        if not isinstance(value, PhpObject):
+            raise Thrown("Error", "__clone method called on non-object")
+        name = value.class_name
+        if isinstance(value, PhpClosure) or (name != "stdClass" and not php.is_plain(name)):
+            php.refuse(f"clone of {name}")
+        twin = PhpObject(name, {k: stored(v) for k, v in value.properties.items()})
+        own = None if name == "stdClass" else php.classes.method(name, "__clone")
+        if own is not None:
+            hidden = may_not_reach(php, own.method.visibility, name, own.owner)
+            if hidden:
+                raise Thrown("Error", f"Call to {hidden} {name}::__clone() from this scope")
+            php.run(own, twin, name, (), {})
+        return twin
+
+    return run
+
+
+EXPRESSIONS: dict[type[n.Expression], Callable[[Compiler, Any], Code]] = {
+    n.Literal: _literal,
+    n.Unknown: _unknown,
+    n.Interpolated: _interpolated,
+    n.ArrayLiteral: _array,
+    n.Variable: places.variable,
+    n.Property: places.property,
+    n.StaticProperty: _static_property,
+    n.ClassConstant: _class_constant,
+    n.Constant: _constant,
+    n.Index: places.index,
+    n.Call: calls.call,
+    n.MethodCall: calls.method_call,
+    n.StaticCall: calls.static_call,
+    n.New: calls.new,
+    n.Unary: _unary,
+    n.Binary: _binary,
+    n.InstanceOf: _instance_of,
+    n.Ternary: _ternary,
+    n.Cast: _cast,
+    n.Isset: _isset,
+    n.Empty: _empty,
+    n.Assign: places.assign,
+    n.AssignReference: places.assign_reference,
+    n.AssignOperation: places.assign_operation,
+    n.Increment: places.increment,
+    n.Closure: _closure,
+    n.FunctionReference: _function_reference,
+    n.Match: _match,
+    n.ThrowExpression: _throw,
+    n.Clone: _clone,
+}

@@ -1,0 +1,275 @@
+"""Statements: one function a node, which compiles it (see `compile`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.runtime.frame import Leave, Reference, Return, Told
+from bridge.phpeval.php.runtime.operators import Thrown, to_bool
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.phpeval.php.compile.compiler import Act, Compiler
+    from bridge.phpeval.php.compile.places import Place
+    from bridge.phpeval.php.runtime.interpreter import Evaluator
+
+
+def _return(c: Compiler, node: n.Return) -> Act:
+    if node.value is None:
+        return lambda php: Return(None)
+    code = c.value(node.value)
+    return lambda php: Return(code(php))
+
+
+def _evaluate(c: Compiler, node: n.Evaluate) -> Act:
+    code = c.value(node.expression)
+
+    def run(php: Evaluator) -> Told:
+        code(php)
+        return None
+
+    return run
+
+
+def _if(c: Compiler, node: n.If) -> Act:
+    condition, then, otherwise = (
+        c.value(node.condition),
+        c.statements(node.then),
+        c.statements(node.otherwise),
+    )
+    return lambda php: then(php) if to_bool(condition(php)) else otherwise(php)
+
+
+def _left(told: Leave) -> Told:
+    """What a loop or switch that is left tells of it."""
+    return Leave(told.levels - 1, told.again) if told.levels > 1 else None
+
+
+class _Element(Reference):
+    """The element of an array that a loop by reference is at. Once the loop is over, what stays bound to the
+    variable is refused: it would show in every copy of the array."""
+
+    __slots__ = ("at", "ended", "key", "php", "place")
+
+    def __init__(self, php: Evaluator, place: Place, at: Any, key: int | bytes) -> None:
+        self.php = php
+        self.place = place
+        self.ended = False
+        self.at = at
+        self.key = key
+
+    @property
+    def value(self) -> Value:
+        return self._array()[self.key]
+
+    @value.setter
+    def value(self, value: Value) -> None:
+        changed = self._array().copy()
+        changed[self.key] = value
+        self.place.write(self.php, self.at, changed)
+
+    def _array(self) -> PhpArray:
+        if self.ended:
+            self.php.refuse("a variable that a loop by reference has left")
+        holder = self.place.container(self.php, self.at)
+        if not isinstance(holder, PhpArray) or self.key not in holder:
+            self.php.refuse("an element that was taken out of the array of a loop by reference")
+        return holder
+
+
+def _entries(php: Evaluator, subject: Value) -> Iterable[tuple[Value, Value]]:
+    if isinstance(subject, PhpObject):
+        found = php.entries(subject)
+        if found is not None:
+            return found
+    return list(php.iterable(subject).items())
+
+
+def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> Act:
+    place, line = c.place(node.subject), node.line
+    assign_key = c.target(node.key) if node.key is not None else None
+    body = c.statements(node.body)
+
+    def entries(php: Evaluator, at: Any) -> PhpArray:
+        holder = place.read(php, at)
+        if not isinstance(holder, PhpArray):
+            php.line = line
+            php.refuse("a loop by reference over what is no array")
+        return holder
+
+    def run(php: Evaluator) -> Told:
+        at = place.open(php)
+        keys = [*entries(php, at)]
+        seen: set[int | bytes] = set()
+        element: _Element | None = None
+        try:
+            while keys:
+                key = keys.pop(0)
+                seen.add(key)
+                if element is not None:
+                    element.ended = True
+                element = _Element(php, place, at, key)
+                php.frame.variables[name] = element  # type: ignore[assignment]
+                if assign_key is not None:
+                    assign_key(php, key)
+                php.line = line
+                php.spend(1)
+                told = body(php)
+                if isinstance(told, Return):
+                    return told
+                if told is not None and not (told.again and told.levels == 1):
+                    return _left(told)
+                keys = [key for key in entries(php, at) if key not in seen]
+        finally:
+            if element is not None:
+                element.ended = True
+        return None
+
+    return run
+
+
+def _foreach(c: Compiler, node: n.Foreach) -> Act:
+    if node.reference and isinstance(node.value, n.Variable):
+        return _foreach_by_reference(c, node, node.value.name)
+    subject, line = c.value(node.subject), node.line
+    assign_value = c.target(node.value)
+    assign_key = c.target(node.key) if node.key is not None else None
+    body = c.statements(node.body)
+
+    def run(php: Evaluator) -> Told:
+        for key, value in _entries(php, subject(php)):
+            assign_value(php, value)
+            if assign_key is not None:
+                assign_key(php, key)
+            php.line = line
+            php.spend(1)
+            told = body(php)
+            if isinstance(told, Return):
+                return told
+            if told is not None and not (told.again and told.levels == 1):
+                return _left(told)
+        return None
+
+    return run
+
+
+def _loop(c: Compiler, node: n.Loop) -> Act:
+    line, first = node.line, node.first
+    before = [c.value(expression) for expression in node.before]
+    outer = c.steps
+    condition = [c.value(expression) for expression in node.condition]
+    after = [c.value(expression) for expression in node.after]
+    turn = 1 + c.steps - outer
+    body = c.statements(node.body)
+
+    def run(php: Evaluator) -> Told:
+        for code in before:
+            code(php)
+        tests = not first
+        while True:
+            php.line = line
+            php.spend(turn)
+            if tests and condition:
+                results = [code(php) for code in condition]
+                if not to_bool(results[-1]):
+                    return None
+            tests = True
+            told = body(php)
+            if isinstance(told, Return):
+                return told
+            if told is not None and not (told.again and told.levels == 1):
+                return _left(told)
+            for code in after:
+                code(php)
+
+    return run
+
+
+def _switch(c: Compiler, node: n.Switch) -> Act:
+    subject = c.value(node.subject)
+    cases = [(index, c.value(case.value)) for index, case in enumerate(node.cases) if case.value is not None]
+    default = next((at for at, case in enumerate(node.cases) if case.value is None), len(node.cases))
+    bodies = [c.statements(case.body) for case in node.cases]
+
+    def run(php: Evaluator) -> Told:
+        value = subject(php)
+        start = next((index for index, code in cases if php.equal(value, code(php))), default)
+        for body in bodies[start:]:
+            told = body(php)
+            if told is not None:
+                return _left(told) if type(told) is Leave else told
+        return None
+
+    return run
+
+
+def _leave(c: Compiler, node: n.Leave) -> Act:
+    told = Leave(node.levels, node.again)
+    return lambda php: told
+
+
+def _unset(c: Compiler, node: n.Unset) -> Act:
+    places = [c.place(target) for target in node.targets]
+
+    def run(php: Evaluator) -> Told:
+        for place in places:
+            place.unset(php, place.open(php))
+        return None
+
+    return run
+
+
+def _try(c: Compiler, node: n.Try) -> Act:
+    body, finally_body = c.statements(node.body), c.statements(node.finally_body)
+    catches = [
+        (
+            catch.class_names,
+            None if catch.variable is None else c.target(n.Variable(line=catch.line, name=catch.variable)),
+            c.statements(catch.body),
+        )
+        for catch in node.catches
+    ]
+
+    def caught(php: Evaluator) -> Told:
+        try:
+            return body(php)
+        except Thrown as thrown:
+            for class_names, assign, act in catches:
+                if any(_catches(php, thrown.exception, name) for name in class_names):
+                    if assign is not None:
+                        assign(php, thrown.exception)
+                    return act(php)
+            raise
+
+    def run(php: Evaluator) -> Told:
+        # A return or exception in finally replaces the one under way, as in PHP.
+        try:
+            told = caught(php)
+        except Thrown:
+            last = finally_body(php)
+            if last is None:
+                raise
+            return last
+        last = finally_body(php)
+        return told if last is None else last
+
+    return run
+
+
+def _catches(php: Evaluator, exception: PhpObject, class_name: str) -> bool:
+    return class_name == "Throwable" or php.is_a(exception, class_name)
+
+
+STATEMENTS: dict[type[n.Statement], Callable[[Compiler, Any], Act]] = {
+    n.Return: _return,
+    n.Evaluate: _evaluate,
+    n.If: _if,
+    n.Foreach: _foreach,
+    n.Loop: _loop,
+    n.Switch: _switch,
+    n.Leave: _leave,
+    n.Unset: _unset,
+    n.Try: _try,
+}

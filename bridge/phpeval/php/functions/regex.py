@@ -1,0 +1,242 @@
+# ruff: noqa: E501 (a signature is one line, as in the manual)
+"""The preg_ functions, for the patterns that `patterns` can translate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from bridge.phpeval.php.functions.patterns import NotSupported, Pattern, translate
+from bridge.phpeval.php.functions.signature import check_entries, check_length, table
+from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.operators import to_int
+from bridge.phpeval.php.runtime.values import PhpArray, Value
+
+PATTERN_ORDER, SET_ORDER = 1, 2
+NO_EMPTY, DELIM_CAPTURE = 1, 2
+
+_REFERENCE = re.compile(rb"\\\\|[\\$](\d{1,2})|\$\{(\d{1,2})\}")
+
+
+def _pattern(php: Evaluator, pattern: bytes) -> Pattern:
+    try:
+        return translate(pattern)
+    except NotSupported as problem:
+        php.refuse(str(problem))
+
+
+def _text(php: Evaluator, pattern: Pattern, subject: bytes) -> str:
+    try:
+        text = pattern.text(subject)
+    except NotSupported as problem:
+        php.refuse(str(problem))
+    except UnicodeDecodeError:
+        php.refuse("a regular expression on a text that is not UTF-8")
+    php.spend(len(subject) // 64)
+    return text
+
+
+def _groups(pattern: Pattern, match: re.Match[str], *, trimmed: bool = True, nulls: bool = False) -> PhpArray:
+    """The match and its groups: unmatched ones empty, those at the end left out (`trimmed`)."""
+    last = pattern.compiled.groups
+    if trimmed:
+        while last and match.start(last) < 0:
+            last -= 1
+    result = PhpArray()
+    for number in range(last + 1):
+        found = match[number]
+        value: Value = pattern.bytes(found) if found is not None else None if nulls else b""
+        if number in pattern.names:
+            result[pattern.names[number].encode()] = value
+        result[number] = value
+    return result
+
+
+def _preg_match(
+    php: Evaluator, pattern: bytes, subject: bytes, matches: Value = None, flags: int = 0, offset: int = 0
+) -> tuple[Value, dict[int, Value]]:
+    if flags or offset:
+        php.refuse("preg_match() with flags or an offset")
+    compiled = _pattern(php, pattern)
+    match = compiled.compiled.search(_text(php, compiled, subject))
+    if match is None:
+        return 0, {2: PhpArray()}
+    return 1, {2: _groups(compiled, match)}
+
+
+def _preg_match_all(
+    php: Evaluator, pattern: bytes, subject: bytes, matches: Value = None, flags: int = 0, offset: int = 0
+) -> tuple[Value, dict[int, Value]]:
+    if flags not in (0, PATTERN_ORDER, SET_ORDER) or offset:
+        php.refuse("preg_match_all() with these flags or an offset")
+    compiled = _pattern(php, pattern)
+    found = list(compiled.compiled.finditer(_text(php, compiled, subject)))
+    check_entries(php, len(found) * (compiled.compiled.groups + 1))
+    if flags == SET_ORDER:
+        return len(found), {2: PhpArray.of(_groups(compiled, match) for match in found)}
+    result = PhpArray()
+    for number in range(compiled.compiled.groups + 1):
+        column = PhpArray.of(compiled.bytes(match[number] or "") for match in found)
+        if number in compiled.names:
+            result[compiled.names[number].encode()] = column
+        result[number] = column.copy()
+    return len(found), {2: result}
+
+
+def _replaced(
+    php: Evaluator,
+    pattern: Pattern,
+    subject: bytes,
+    limit: int,
+    replacement: Callable[[re.Match[str]], bytes],
+) -> tuple[bytes, int]:
+    text = _text(php, pattern, subject)
+    parts: list[bytes] = []
+    position = count = size = 0
+    for match in _limited(pattern.compiled.finditer(text), limit):
+        parts += [pattern.bytes(text[position : match.start()]), replacement(match)]
+        size += len(parts[-1]) + len(parts[-2])
+        check_length(php, size)
+        position = match.end()
+        count += 1
+    return b"".join([*parts, pattern.bytes(text[position:])]), count
+
+
+def _limited(matches: Iterator[re.Match[str]], limit: int) -> Iterator[re.Match[str]]:
+    for index, match in enumerate(matches):
+        if index == limit:
+            return
+        yield match
+
+
+def _references(pattern: Pattern, template: bytes) -> Callable[[re.Match[str]], bytes]:
+    """What `$1`, `\\1` and `${1}` of a replacement stand for."""
+
+    def replace(match: re.Match[str]) -> bytes:
+        def group(reference: re.Match[bytes]) -> bytes:
+            digits = reference[1] or reference[2]
+            if digits is None:
+                return b"\\"
+            number = int(digits)
+            if number > pattern.compiled.groups:
+                return b""
+            return pattern.bytes(match[number] or "")
+
+        return _REFERENCE.sub(group, template)
+
+    return replace
+
+
+def _over_subjects(
+    php: Evaluator, subject: Value, act: Callable[[bytes], tuple[bytes, int]]
+) -> tuple[Value, int]:
+    if isinstance(subject, bytes):
+        return act(subject)
+    assert isinstance(subject, PhpArray)  # noqa: S101
+    result, total = PhpArray(), 0
+    for key, item in subject.items():
+        result[key], count = act(php.text(item))
+        total += count
+    return result, total
+
+
+def _preg_replace(
+    php: Evaluator, pattern: Value, replacement: Value, subject: Value, limit: int = -1, count: Value = None
+) -> tuple[Value, dict[int, Value]]:
+    if isinstance(replacement, PhpArray) and not isinstance(pattern, PhpArray):
+        php.refuse("preg_replace() of one pattern by several replacements")
+    if limit == 0:
+        php.refuse("preg_replace() with the limit 0")
+    patterns = pattern.values() if isinstance(pattern, PhpArray) else [pattern]
+    replacements = iter(replacement.values()) if isinstance(replacement, PhpArray) else None
+    steps = []
+    for one in patterns:
+        compiled = _pattern(php, php.text(one))
+        template = php.text(next(replacements, b"") if replacements is not None else replacement)
+        steps.append((compiled, _references(compiled, template)))
+
+    def act(text: bytes) -> tuple[bytes, int]:
+        total = 0
+        for compiled, replace in steps:
+            text, made = _replaced(php, compiled, text, limit, replace)
+            total += made
+        return text, total
+
+    result, total = _over_subjects(php, subject, act)
+    return result, {4: total}
+
+
+def _preg_replace_callback(
+    php: Evaluator,
+    pattern: Value,
+    callback: Value,
+    subject: Value,
+    limit: int = -1,
+    count: Value = None,
+    flags: int = 0,
+) -> tuple[Value, dict[int, Value]]:
+    if not isinstance(pattern, bytes) or flags or limit == 0:
+        php.refuse("this form of preg_replace_callback()")
+    compiled = _pattern(php, pattern)
+
+    def replace(match: re.Match[str]) -> bytes:
+        return php.text(php.call(callback, (_groups(compiled, match),)))
+
+    result, total = _over_subjects(php, subject, lambda text: _replaced(php, compiled, text, limit, replace))
+    return result, {4: total}
+
+
+def _preg_split(
+    php: Evaluator, pattern: bytes, subject: bytes, limit: int | None = -1, flags: int = 0
+) -> PhpArray:
+    """Source: php-src php_pcre_split_impl."""
+    if flags & ~(NO_EMPTY | DELIM_CAPTURE):
+        php.refuse("these flags of preg_split()")
+    compiled = _pattern(php, pattern)
+    text = _text(php, compiled, subject)
+    left = to_int(limit) if limit else -1
+    pieces: list[bytes] = []
+    position = 0
+    for match in compiled.compiled.finditer(text):
+        if left == 1:
+            break
+        start, end = match.span()
+        if start > position or not flags & NO_EMPTY:
+            pieces.append(compiled.bytes(text[position:start]))
+            left -= left > 0
+        if flags & DELIM_CAPTURE:
+            last = compiled.compiled.groups
+            while last and match.start(last) < 0:
+                last -= 1
+            for number in range(1, last + 1):
+                group = match[number] or ""
+                if group or not flags & NO_EMPTY:
+                    pieces.append(compiled.bytes(group))
+        position = end
+    if position < len(text) or not flags & NO_EMPTY:
+        pieces.append(compiled.bytes(text[position:]))
+    check_entries(php, len(pieces))
+    return PhpArray.of(pieces)
+
+
+def _preg_quote(string: bytes, delimiter: bytes | None = None) -> bytes:
+    special = b".\\+*?[^]$(){}=!<>|:-#" + (delimiter[:1] if delimiter else b"")
+    result = bytearray()
+    for byte in string:
+        if byte == 0:
+            result += b"\\000"
+        else:
+            if byte in special:
+                result.append(92)
+            result.append(byte)
+    return bytes(result)
+
+
+FUNCTIONS = table({
+    "preg_match(string $pattern, string $subject, mixed &$matches = null, int $flags = 0, int $offset = 0)": _preg_match,
+    "preg_match_all(string $pattern, string $subject, mixed &$matches = null, int $flags = 0, int $offset = 0)": _preg_match_all,
+    "preg_replace(array|string $pattern, array|string $replacement, array|string $subject, int $limit = -1, mixed &$count = null)": _preg_replace,
+    "preg_replace_callback(array|string $pattern, callable $callback, array|string $subject, int $limit = -1, mixed &$count = null, int $flags = 0)": _preg_replace_callback,
+    "preg_split(string $pattern, string $subject, ?int $limit = -1, int $flags = 0)": _preg_split,
+    "preg_quote(string $str, ?string $delimiter = null)": _preg_quote,
+})  # fmt: skip

@@ -1,0 +1,52 @@
+"""PHP's functions for URLs and paths, whose rules are the same in every release for what is well-formed."""
+
+from __future__ import annotations
+
+import os.path
+import re
+
+from bridge.phpeval.php.functions.signature import table
+from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.values import PhpArray, Value
+
+# ext/standard/url.c takes far more than this; what is not well-formed is refused.
+_URL = re.compile(
+    rb"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
+    rb"(?:(?P<user>[^\x00-\x20\x7f:@/?#\[\]]+)(?::(?P<pass>[^\x00-\x20\x7f:@/?#\[\]]+))?@)?"
+    rb"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*)(?::(?P<port>[1-9][0-9]{0,4}))?)?"
+    rb"(?P<path>(?:/|(?<!.)[^\x00-\x20\x7f:/?#])[^\x00-\x20\x7f?#]*)?"
+    rb"(?:\?(?P<query>[^\x00-\x20\x7f#]+))?(?:#(?P<fragment>[^\x00-\x20\x7f]+))?",
+    re.DOTALL,
+)
+_PARTS = ("scheme", "host", "port", "user", "pass", "path", "query", "fragment")  # PHP_URL_… from 0
+
+
+def _parse_url(php: Evaluator, url: bytes, component: int = -1) -> Value:
+    match = _URL.fullmatch(url)
+    if match is None or not url or not -1 <= component < len(_PARTS):
+        php.refuse("parse_url() of this text")
+    if match["scheme"] is None and (b":" in url or url.startswith(b"//")):
+        php.refuse("parse_url() of this text")
+    parts: dict[str, Value] = {name: match[name] for name in _PARTS if match[name] is not None}
+    if match["port"] is not None:
+        parts["port"] = int(match["port"])
+        if int(match["port"]) > 65535:
+            php.refuse("parse_url() of this text")
+    if component >= 0:
+        return parts.get(_PARTS[component])
+    return PhpArray((name.encode(), value) for name, value in parts.items())
+
+
+def _dirname(php: Evaluator, path: bytes, levels: int = 1) -> bytes:
+    if levels < 1 or not path:
+        php.refuse("dirname() of this")
+    for _ in range(min(levels, path.count(b"/") + 1)):
+        path = os.path.dirname(path.rstrip(b"/")) or (b"/" if path.startswith(b"/") else b".")
+        path = path.rstrip(b"/") or b"/"
+    return path
+
+
+FUNCTIONS = table({
+    "parse_url(string $url, int $component = -1)": _parse_url,
+    "dirname(string $path, int $levels = 1)": _dirname,
+})  # fmt: skip

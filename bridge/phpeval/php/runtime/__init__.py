@@ -1,0 +1,1 @@
+"""What runs: values, operators, classes, frames, the interpreter."""

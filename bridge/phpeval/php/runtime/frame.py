@@ -1,0 +1,125 @@
+"""What an evaluation holds on to: frames, closures, and what return, break and continue tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+
+if TYPE_CHECKING:
+    from bridge.phpeval.php.runtime.interpreter import Evaluator
+
+MAX_STRING = 8 << 20  # bytes of one string
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Which parameters a function takes by reference: positions, and all from `rest` on."""
+
+    positions: frozenset[int] = frozenset()
+    rest: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.positions) or self.rest is not None
+
+    def __contains__(self, position: int) -> bool:
+        return position in self.positions or (self.rest is not None and position >= self.rest)
+
+
+NO_REFERENCES = References()
+
+
+class Reference:
+    """A value that several names share; and an argument by reference, whose last value goes back."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+
+class PhpClosure(PhpObject):
+    """A closure or a reference to a function; it has no JSON form and leaves no trace in a payload."""
+
+    __slots__ = ("act", "named", "references")
+
+    def __init__(
+        self,
+        act: Callable[[Sequence[Value]], Value],
+        references: References = NO_REFERENCES,
+        named: Callable[[Sequence[Value], Mapping[str, Value]], Value] | None = None,
+    ) -> None:
+        super().__init__("Closure")
+        self.act = act
+        self.references = references
+        self.named = named
+
+    def call(self, php: Evaluator, arguments: Sequence[Value], named: Mapping[str, Value]) -> Value:
+        """Its value, called with named arguments too."""
+        if not named:
+            return self.act(arguments)
+        if self.named is None:
+            php.refuse("named arguments of this closure")
+        return self.named(arguments, named)
+
+
+@dataclass(slots=True)
+class Frame:
+    """One call: its variables, `$this`, the class whose code runs and the class it was called on.
+
+    `strict`: whether its file has strict_types. A variable may be a Reference where the function's code
+    binds its name to others.
+    """
+
+    file: str
+    variables: dict[str, Value] = field(default_factory=dict)
+    this: PhpObject | None = None
+    class_name: str = ""
+    static_class: str = ""
+    function: str = ""
+    strict: bool = False
+
+
+class Return:
+    """What a statement tells that ends its function; others tell nothing."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+
+class Leave:
+    """What a statement tells that ends (or, `again`, only the turn of) so many loops and switches."""
+
+    __slots__ = ("again", "levels")
+
+    def __init__(self, levels: int, again: bool) -> None:
+        self.levels = levels
+        self.again = again
+
+
+Told: TypeAlias = Return | Leave | None
+
+
+def stored(value: Value) -> Value:
+    """What a store keeps: its own copy of an array."""
+    return value.copy() if type(value) is PhpArray else value
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFunction:
+    """A function that changes some of its arguments (`sort`, `preg_match`).
+
+    references  the arguments taken by reference; they may be variables that do not exist yet (null)
+    act         returns the result and the new values of these arguments, by position
+    """
+
+    references: References
+    act: Callable[[Evaluator, Sequence[Value]], tuple[Value, Mapping[int, Value]]]
+
+
+class NullChain(Exception):
+    """A `?->` met null: the value of the whole chain that it stands in is null."""

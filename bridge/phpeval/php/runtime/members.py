@@ -1,0 +1,364 @@
+"""Properties of objects and offsets of arrays, strings and objects: read, asked for, written, unset.
+
+Visibility, readonly, declared types and the magic methods `__get`, `__set`, `__isset`, `__unset` count as in
+PHP; the code that runs is that of `frame`. Classes written in Python answer for themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.phpeval.php.runtime.class_table import BoundMethod, BoundProperty
+from bridge.phpeval.php.runtime.frame import PhpClosure, stored
+from bridge.phpeval.php.runtime.operators import (
+    Thrown,
+    float_to_int,
+    is_numeric,
+    to_bool,
+    to_int,
+    type_name,
+    warn,
+)
+from bridge.phpeval.php.runtime.type_declarations import coerce
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, array_key, plain_name
+
+if TYPE_CHECKING:
+    from bridge.phpeval.php.runtime.interpreter import Evaluator
+
+
+# ---- where a property lies ------------------------------------------------------------------
+
+
+def locate(php: Evaluator, holder: PhpObject, name: str) -> tuple[bytes, BoundProperty | None, str]:
+    """The mangled name that the running code means, its declaration (None for a property that no class
+    declares), and `private` or `protected` where the code may not reach it, else nothing."""
+    plain = name.encode("utf-8", "surrogateescape")
+    scope = php.frame.class_name
+    if scope and scope != holder.class_name and php.classes.find(scope) is not None:
+        own = php.classes.properties(scope).get(name)
+        private = own is not None and own.declaration.visibility == "private" and own.owner == scope
+        if own is not None and private and _holds(php, holder, own):
+            return own.mangled, own, ""
+    bound = php.classes.properties(holder.class_name).get(name)
+    if bound is None or bound.declaration.static:
+        return plain, None, ""
+    if bound.declaration.hooked:
+        php.refuse(f"the property hook of ${name}")
+    return (
+        bound.mangled,
+        bound,
+        may_not_reach(php, bound.declaration.visibility, holder.class_name, bound.owner),
+    )
+
+
+def _holds(php: Evaluator, holder: PhpObject, own: BoundProperty) -> bool:
+    """Whether a private property of that class can be in the object."""
+    return own.mangled in holder.properties or bool(php.classes.is_a(holder.class_name, own.owner))
+
+
+def may_not_reach(php: Evaluator, visibility: str, class_name: str, owner: str) -> str:
+    """The visibility of a member where it keeps the running code out, else nothing."""
+    scope = php.frame.class_name
+    if visibility == "public" or (scope and scope == owner):
+        return ""
+    related = (
+        visibility == "protected"
+        and scope
+        and (php.classes.is_a(class_name, scope) or php.classes.is_a(scope, owner))
+    )
+    return "" if related else visibility
+
+
+def slot(php: Evaluator, holder: PhpObject, name: str) -> bytes | None:
+    """The mangled name by which the running code may reach a property; None if it is not declared."""
+    mangled, bound, hidden = locate(php, holder, name)
+    if hidden:
+        raise Thrown("Error", f"Cannot access {hidden} property {holder.class_name}::${name}")
+    return None if bound is None and mangled not in holder.properties else mangled
+
+
+def _magic(php: Evaluator, holder: PhpObject, method: str, name: str) -> BoundMethod | None:
+    """The magic method, None where there is none, or where it runs for this very property."""
+    bound = php.classes.method(holder.class_name, method)
+    return None if bound is None or (id(holder), method, name) in php.magic else bound
+
+
+def _ask(php: Evaluator, holder: PhpObject, bound: BoundMethod, name: str, *more: Value) -> Value:
+    mark = (id(holder), bound.method.name.lower(), name)
+    php.magic.add(mark)
+    php.strict = False
+    try:
+        text = name.encode("utf-8", "surrogateescape")
+        return php.run(bound, holder, holder.class_name, (text, *more), {})
+    finally:
+        php.magic.discard(mark)
+
+
+# ---- properties -----------------------------------------------------------------------------
+
+
+def read_property(php: Evaluator, holder: Value, name: str, *, quiet: bool = False) -> Value:
+    """`$holder->name`; `quiet` as `??` reads it: null instead of a warning."""
+    if isinstance(holder, EnumCase):
+        if name == "name":
+            return holder.case.encode()
+        value = php.backing_value(holder) if name == "value" else None
+        if value is None and not quiet:
+            raise warn(f"Undefined property: {holder.class_name}::${name}")
+        return value
+    if not isinstance(holder, PhpObject):
+        if quiet:
+            return None
+        raise warn(f'Attempt to read property "{name}" on {type_name(holder)}')
+    if holder.class_name == "stdClass":
+        key = name.encode("utf-8", "surrogateescape")
+        if key not in holder.properties and not quiet:
+            raise warn(f"Undefined property: stdClass::${name}")
+        return holder.properties.get(key)
+    native = php.world.native(holder.class_name)
+    if native is not None:
+        if quiet and not native.has(php, holder, name):
+            return None
+        return native.read(php, holder, name)
+    if not php.declared(holder):
+        php.refuse(f"the property {holder.class_name}::${name}")
+    mangled, bound, hidden = locate(php, holder, name)
+    if not hidden:
+        if mangled in holder.properties:
+            return holder.properties[mangled]
+        if bound is not None and bound.declaration.type is not None:
+            if quiet:
+                return None
+            raise Thrown("Error", f"Typed property {holder.class_name}::${name} must not be accessed before "
+                                  "initialization")  # fmt: skip
+    asks = _magic(php, holder, "__isset", name) if quiet else None
+    if asks is not None and not to_bool(_ask(php, holder, asks, name)):
+        return None
+    getter = _magic(php, holder, "__get", name)
+    if getter is not None:
+        return _ask(php, holder, getter, name)
+    if bound is None and not php.is_complete(holder.class_name):
+        php.refuse(f"the property {holder.class_name}::${name}")
+    if quiet:
+        return None
+    if hidden:
+        raise Thrown("Error", f"Cannot access {hidden} property {holder.class_name}::${name}")
+    raise warn(f"Undefined property: {holder.class_name}::${name}")
+
+
+def has_property(php: Evaluator, holder: Value, name: str) -> bool:
+    """`isset($holder->name)`."""
+    if (
+        not isinstance(holder, PhpObject)
+        or holder.class_name == "stdClass"
+        or php.world.native(holder.class_name) is not None
+        or not php.declared(holder)
+    ):
+        return read_property(php, holder, name, quiet=True) is not None
+    mangled, bound, hidden = locate(php, holder, name)
+    if not hidden and mangled in holder.properties:
+        return holder.properties[mangled] is not None
+    if not hidden and bound is not None and bound.declaration.type is not None:
+        return False
+    asks = _magic(php, holder, "__isset", name)
+    if asks is not None:
+        return to_bool(_ask(php, holder, asks, name))
+    if bound is None and not php.is_complete(holder.class_name):
+        php.refuse(f"the property {holder.class_name}::${name}")
+    return False
+
+
+def write_property(php: Evaluator, holder: Value, name: str, value: Value) -> Value:
+    """`$holder->name = $value`; the value as the property holds it."""
+    if isinstance(holder, EnumCase):
+        raise Thrown("Error", f"Cannot modify readonly property {holder.class_name}::${name}")
+    if not isinstance(holder, PhpObject):
+        raise Thrown("Error", f'Attempt to assign property "{name}" on {type_name(holder)}')
+    kept = stored(value)
+    if holder.class_name == "stdClass":
+        holder.properties[name.encode("utf-8", "surrogateescape")] = kept
+        return value
+    native = php.world.native(holder.class_name)
+    assignable = native is None or getattr(native, "assignable", False)
+    if not assignable or not php.declared(holder) or isinstance(holder, PhpClosure):
+        php.refuse(f"an assignment to {holder.class_name}::${name}")
+    mangled, bound, hidden = locate(php, holder, name)
+    if bound is None or hidden:
+        setter = _magic(php, holder, "__set", name)
+        if setter is not None and (hidden or mangled not in holder.properties):
+            _ask(php, holder, setter, name, value)
+            return value
+        if hidden:
+            raise Thrown("Error", f"Cannot access {hidden} property {holder.class_name}::${name}")
+        return _write_undeclared(php, holder, name, mangled, value, own=native is None)
+    declaration = bound.declaration
+    if declaration.readonly:
+        if mangled in holder.properties:
+            raise Thrown("Error", f"Cannot modify readonly property {holder.class_name}::${name}")
+        if php.frame.class_name != bound.owner:
+            where = f"scope {php.frame.class_name}" if php.frame.class_name else "global scope"
+            raise Thrown(
+                "Error", f"Cannot initialize readonly property {holder.class_name}::${name} from {where}"
+            )
+    elif declaration.set_visibility and may_not_reach(
+        php, declaration.set_visibility, holder.class_name, bound.owner
+    ):
+        raise Thrown(
+            "Error", f"Cannot modify {declaration.set_visibility}(set) property {holder.class_name}::${name}"
+        )
+    if declaration.type is not None:
+        kept = stored(
+            coerce(php, value, declaration.type, "property", strict=php.frame.strict, self_class=bound.owner)
+        )
+    holder.properties[mangled] = kept
+    return kept
+
+
+def _write_undeclared(
+    php: Evaluator, holder: PhpObject, name: str, mangled: bytes, value: Value, *, own: bool
+) -> Value:
+    """PHP makes a new property, from 8.2 on with a deprecation only."""
+    if not own or not php.is_complete(holder.class_name):
+        php.refuse(f"the new property ${name} of {holder.class_name}")
+    if any(part.readonly for part in php.classes.chain(holder.class_name)):
+        raise Thrown("Error", f"Cannot create dynamic property {holder.class_name}::${name}")
+    holder.properties[mangled] = stored(value)
+    return value
+
+
+def visible_properties(php: Evaluator, holder: PhpObject) -> PhpArray:
+    """The properties that the running code may reach, by plain name, as `get_object_vars` and foreach see
+    them."""
+    result = PhpArray()
+    for mangled, value in holder.properties.items():
+        name = plain_name(mangled)
+        if holder.class_name != "stdClass":
+            reached, _, hidden = locate(php, holder, name)
+            if hidden or reached != mangled:
+                continue
+        result[array_key(name.encode("utf-8", "surrogateescape"))] = value
+    return result
+
+
+def property_container(php: Evaluator, holder: Value, name: str) -> Value:
+    """What `$holder->name[…] = …` finds there: null where it makes an array."""
+    if not isinstance(holder, PhpObject | EnumCase):
+        raise Thrown("Error", f'Attempt to modify property "{name}" on {type_name(holder)}')
+    if isinstance(holder, EnumCase) or holder.class_name == "stdClass":
+        return read_property(php, holder, name, quiet=True)
+    native = php.world.native(holder.class_name)
+    if native is not None or not php.declared(holder):
+        value = read_property(php, holder, name)
+        if not isinstance(value, PhpObject) and not getattr(native, "assignable", False):
+            php.refuse(f"an assignment into {holder.class_name}::${name}")
+        return value
+    mangled, bound, hidden = locate(php, holder, name)
+    if (hidden or (bound is None and mangled not in holder.properties)) and (
+        php.classes.method(holder.class_name, "__get") is not None
+    ):
+        value = read_property(php, holder, name)
+        if not isinstance(value, PhpObject):
+            raise warn(
+                f"Indirect modification of overloaded property {holder.class_name}::${name} has no effect"
+            )
+        return value
+    if hidden:
+        raise Thrown("Error", f"Cannot access {hidden} property {holder.class_name}::${name}")
+    return holder.properties.get(mangled)
+
+
+def unset_property(php: Evaluator, holder: Value, name: str) -> None:
+    """`unset($holder->name)`."""
+    if holder is None or isinstance(holder, bool | int | float | bytes | PhpArray):
+        return
+    if isinstance(holder, PhpObject) and holder.class_name == "stdClass":
+        holder.properties.pop(name.encode("utf-8", "surrogateescape"), None)
+        return
+    if (
+        not isinstance(holder, PhpObject)
+        or php.world.native(holder.class_name) is not None
+        or not php.is_complete(holder.class_name)
+    ):
+        php.refuse("unset of this property")
+    mangled, bound, hidden = locate(php, holder, name)
+    if bound is not None or hidden or php.classes.method(holder.class_name, "__unset") is not None:
+        php.refuse("unset of a declared property")
+    holder.properties.pop(mangled, None)
+
+
+# ---- offsets --------------------------------------------------------------------------------
+
+
+def array_offset(php: Evaluator, index: Value) -> int | bytes:
+    """An array key as PHP makes it of a value; a fraction is cut off."""
+    match index:
+        case bytes():
+            return array_key(index)
+        case bool() | int():
+            return int(index)
+        case None:
+            return b""
+        case float():
+            if not -(2.0**63) <= index < 2.0**63:
+                php.refuse("a float beyond the integers as an array key")
+            return float_to_int(index)
+    raise Thrown("TypeError", "Illegal offset type")
+
+
+def read_offset(php: Evaluator, holder: Value, index: Value, *, quiet: bool = False) -> Value:
+    """`$holder[$index]`; `quiet` as `??` reads it."""
+    if isinstance(holder, PhpArray):
+        key = array_offset(php, index)
+        if key in holder:
+            return holder[key]
+        if quiet:
+            return None
+        raise warn(f'Undefined array key "{plain_name(key)}"')
+    if isinstance(holder, bytes):
+        return _character(php, holder, index, quiet=quiet)
+    if isinstance(holder, PhpObject):
+        require_array_access(php, holder)
+        if quiet and not has_offset(php, holder, index):
+            return None
+        return php.call_method(holder, "offsetGet", (index,))
+    if quiet and not isinstance(holder, EnumCase):
+        return None
+    if holder is None or isinstance(holder, bool | int | float):
+        raise warn(f"Trying to access array offset on value of type {type_name(holder)}")
+    raise Thrown("Error", f"Cannot use object of type {holder.class_name} as array")
+
+
+def require_array_access(php: Evaluator, holder: PhpObject) -> None:
+    """An Error for an object that is known not to be an ArrayAccess."""
+    name = holder.class_name
+    plain = name in ("stdClass", "Closure") or (
+        php.world.native(name) is None
+        and php.declared(holder)
+        and php.classes.is_a(name, "ArrayAccess") is False
+    )
+    if plain:
+        raise Thrown("Error", f"Cannot use object of type {name} as array")
+
+
+def has_offset(php: Evaluator, holder: PhpObject, index: Value) -> bool:
+    """`isset($object[$index])`."""
+    return to_bool(php.call_method(holder, "offsetExists", (index,)))
+
+
+def _character(php: Evaluator, holder: bytes, index: Value, *, quiet: bool) -> Value:
+    if index is None or isinstance(index, bool | float):
+        if quiet:
+            php.refuse("an offset of a string that is no integer")
+        raise warn("String offset cast occurred")
+    if isinstance(index, bytes) and is_numeric(index) and not isinstance(array_key(index), int):
+        php.refuse("an offset of a string that is no integer")
+    if not isinstance(index, int) and not (isinstance(index, bytes) and is_numeric(index)):
+        if quiet:
+            return None
+        raise Thrown("TypeError", "Cannot access offset of this type on string")
+    position = to_int(index)
+    if -len(holder) <= position < len(holder):
+        return holder[position : position + 1] or holder[position:]
+    if quiet:
+        return None
+    raise warn(f"Uninitialized string offset {position}")

@@ -1,6 +1,0 @@
-"""PHP processes that stay: the app is booted once, then they answer one question after another.
-
-`process.py` is one of them and its frames, `pool.py` the few that are kept, `outages.py` the times in which
-none is started, `resident.py` the whole, `app.php` the PHP side. What they are asked is the business of
-`resolvers` (how would this event be broadcast?) and `jobs` (run this job).
-"""

@@ -1,0 +1,388 @@
+"""Joins the two houses, starts, drains and stops.
+
+The worker thread resolves a batch of jobs and hands all their broadcasts to the node in one crossing; a job
+is deleted only after the node has them. Order of a start: the address is bound, the node takes connections,
+the queue must answer, then jobs are reserved. Order of a stop: no job is reserved any more, those at hand
+are finished, sockets are flushed and closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from starlette.routing import BaseRoute
+
+from bridge.broadcast import Broadcast
+from bridge.errors import BridgeError, JobError, ServiceUnavailable
+from bridge.jobs.queue.failed_jobs import FailedJobs
+from bridge.jobs.queue.queue import Job
+from bridge.jobs.resolve.checks import Check, Checks
+from bridge.jobs.resolve.ladder import Ladder
+from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.trust import Disagreement
+from bridge.jobs.worker.loop import Result, Worker
+from bridge.jobs.worker.progress import Tell, say_nothing
+from bridge.laravel.cache import cache_store
+from bridge.laravel.operator_signals import Signals
+from bridge.laravel.payload import NotABroadcast, read_document
+from bridge.monitoring.timeseries import Point
+from bridge.serve.attempt import Attempt, Unhurried
+from bridge.serve.monitors import Instruments, Watched
+from bridge.serve.reload import Renewal, Served, read_apps
+from bridge.serve.threads import Crew, Lanes
+from bridge.serve.wiring import (
+    agreement,
+    build_checks,
+    build_ladder,
+    destinations,
+    earned_trust,
+    event_mappings,
+    php_rung,
+    unique_locks,
+)
+from bridge.settings import Settings
+from bridge.sockets.server.certificate import Certificate
+from bridge.sockets.server.listener import Listener, bind, new_event_loop
+from bridge.sockets.server.node import Node
+from bridge.sockets.server.trusted_proxies import Proxies
+from bridge.sockets.webhooks.webhooks import Webhooks
+
+BROADCAST_TRIES, BROADCAST_BACKOFF = 3, (3,)  # of broadcasts that say no number themselves
+PHP_TRIES = 1  # of those whose own code throws, as queue:work
+START_PATIENCE = 5.0  # seconds in which the queue's store must answer for the first time
+SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Deployed:
+    """What a deploy changes: made anew after `queue:restart` or SIGHUP, in the worker's thread,
+    between two batches.
+
+    `reread` gives the settings as they are now; None: what was read at the start counts for ever.
+    `restarted` is called at each `queue:restart`, `on_disagree` as `Trust` says.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Callable[[Sequence[Broadcast]], object],
+        *,
+        php: HelperRung | None,
+        reread: Callable[[], Settings] | None,
+        tell: Tell = say_nothing,
+        restarted: Callable[[], object] = lambda: None,
+        on_disagree: Callable[[Disagreement], object] = lambda found: None,
+    ) -> None:
+        self._restarted = restarted
+        self._on_disagree = on_disagree
+        self.known_paused: Collection[str] | None = None  # before the first look
+        self._publish = publish
+        self._tell = tell
+        self._php = php
+        self._reread = reread
+        self._is_stale = self._has_failed = False
+        self._renewed = threading.Event()
+        self._use(settings)
+        self._signals = Signals(
+            settings.laravel,
+            partial(cache_store, settings.laravel, redis_facts=settings.redis),
+            connection=settings.queue_connection().name,
+            queues=settings.queue_names(),
+            force=settings.force,
+            restart=self._renew,
+        )
+
+    def attempt(self, jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        return self._attempt(jobs, is_enough)
+
+    def paused(self) -> Collection[str]:
+        """The queues from which nothing may be taken now."""
+        if self._is_stale:
+            self._is_stale = False
+            self._renew()
+            self._renewed.set()
+        self._locks.retry()
+        self.known_paused = paused = self._signals.paused()
+        return paused
+
+    def renew(self, within: float = 5.0) -> bool:
+        """As after `queue:restart`; from another thread. Waits for it, but `within` seconds at most.
+
+        False where it is known to have failed."""
+        self._renewed.clear()
+        self._has_failed = False
+        self._is_stale = True
+        self._renewed.wait(within)
+        return not self._has_failed
+
+    def unlock(self, jobs: Sequence[Job]) -> None:
+        """The locks of unique events are free."""
+        for job in jobs:
+            if b"UniqueBroadcastEvent" in job.payload:
+                with contextlib.suppress(JobError, NotABroadcast):  # an unreadable job tells of no lock
+                    self._locks.release(self._ladder.event(read_document(job.document)))
+
+    def close(self) -> None:
+        self._signals.close()
+        self._locks.close()
+        self._ladder.close()
+        self._end_checks(self._ladder, self._checks)
+
+    def _use(self, settings: Settings) -> None:
+        """All of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
+        to = destinations(settings)
+        locks = unique_locks(settings.laravel, settings.redis)
+        php = None
+        if self._php is not None:
+            backoff = ",".join(map(str, settings.backoff or BROADCAST_BACKOFF))
+            tries = PHP_TRIES if settings.tries is None else settings.tries
+            php = Unhurried(self._php, lambda: attempt, tries=tries, backoff=backoff)
+        held: list[Check] = []
+        ladder = build_ladder(
+            settings.laravel,
+            event_mappings(settings),
+            php=php,
+            report=None if self._php is None else self._php.report,
+            locks=locks,
+            trust=earned_trust(settings, self._php, self._on_disagree),
+            check=lambda *check: held.append(check),
+        )
+        checks = None
+        if ladder.trust is not None and self._php is not None:
+            checks = build_checks(settings, self._php, ladder.trust)
+            checks.start()
+
+        def after() -> None:
+            if held and checks is not None:
+                checks.add(held)
+                held.clear()
+
+        attempt = Attempt(ladder.batch, to, self._publish, self._tell, after)
+        self._attempt = attempt
+        self._ladder, self._locks, self._checks = ladder, locks, checks
+        if self._php is not None:
+            self._php.agree(agreement(settings.laravel))
+
+    def _end_checks(self, ladder: Ladder, checks: Checks | None) -> None:
+        if checks is not None:
+            checks.close()
+        if ladder.trust is not None:
+            ladder.trust.save()
+
+    def _renew(self) -> None:
+        self._restarted()
+        if self._reread is None:
+            return
+        locks, ladder, checks = self._locks, self._ladder, self._checks
+        try:
+            self._use(self._reread())
+        except BridgeError as problem:
+            about = {"action": "restart_signal", "why": str(problem)}
+            log.warning("the app cannot be read anew, the old state stays", extra=about)
+            self._has_failed = True
+            return
+        locks.close()
+        ladder.close()
+        self._end_checks(ladder, checks)
+        if self._php is not None:
+            self._php.recycle()
+        log.info("source and configuration are read anew", extra={"action": "restart_signal"})
+
+
+# ---- the whole ----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Daemon:
+    """One `bridge serve`. `announce` is called with the address once connections and jobs are taken.
+
+    `reread` gives the settings as they are after a deploy; `show` is told how the work goes, every second."""
+
+    settings: Settings
+    announce: Callable[[str], None]
+    reread: Callable[[], Settings] | None = None
+    routes: Sequence[BaseRoute] = ()
+    open_dashboard: bool = False
+    show: Callable[[Point], None] | None = None
+
+    def run(self) -> int:
+        """Serves until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
+        settings = self.settings
+        settings.certificate()  # TLS that is half configured is no plain HTTP
+        listening = bind(settings.host, settings.port)
+        with contextlib.closing(listening), php_rung(settings) as php:
+            return self._run(listening, php)
+
+    def _run(self, listening: socket.socket, php: HelperRung | None) -> int:
+        settings = self.settings
+        try:
+            instruments = Instruments(settings, is_open=self.open_dashboard, show=self.show)
+            served = wait_for_store(partial(read_apps, settings))
+            node = Node(
+                [app for app, _ in served],
+                observers=[instruments.observe],
+                max_connections=settings.max_connections,
+                max_backlog=settings.max_backlog,
+                stall_timeout=settings.stall_timeout,
+                proxies=Proxies(settings.trusted_proxies),
+            )
+            others = Lanes.build(settings, lambda: deployed.known_paused, instruments.ran)
+            queue, failed = others.queue, others.failed
+            deployed = Deployed(
+                settings,
+                node.publish_from_thread,
+                php=php,
+                reread=self.reread,
+                tell=instruments.step,
+                restarted=others.recycle,
+                on_disagree=instruments.disagreed,
+            )
+            worker = Worker(
+                queue,
+                failed,
+                deployed.attempt,
+                batch=settings.batch_size,
+                tries=BROADCAST_TRIES if settings.tries is None else settings.tries,
+                backoff=settings.backoff or BROADCAST_BACKOFF,
+                paused=deployed.paused,
+                unlock=deployed.unlock,
+                tell=instruments.step,
+                ending=others.ending,
+                beside=others.wake,
+                hurry=(lambda: None) if php is None else php.close,
+            )
+            helpers = dict if php is None else php.processes
+            watched = Watched(node=node, worker=worker, queue=queue, helpers=helpers)
+            sys.setswitchinterval(SWITCH_INTERVAL)
+            with (
+                contextlib.closing(deployed),
+                asyncio.Runner(loop_factory=new_event_loop) as runner,
+            ):
+                crew = Crew(worker, others)
+                runner.run(self._serve(listening, watched, crew, instruments, served, deployed.renew))
+            return 0
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
+
+    async def _serve(
+        self,
+        listening: socket.socket,
+        watched: Watched,
+        crew: Crew,
+        instruments: Instruments,
+        served: Served,
+        tell: Callable[[], bool],
+    ) -> None:
+        node = watched.node
+        stopping, hung_up = stop_signal(), hang_up_signal()
+        crew.others.ending.end = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
+        files = self.settings.certificate()
+        certificate = Certificate(*files) if files else None
+        listener = Listener(
+            node,
+            [listening],
+            routes=[*self.routes, *instruments.routes(watched)],
+            ready=crew.ready,
+            certificate=certificate,
+            path_prefix=self.settings.path_prefix,
+            request_timeout=self.settings.request_timeout,
+        )
+        webhooks = Webhooks()
+        renewal = Renewal(self.settings, node, webhooks, certificate, self.reread, tell, instruments.renew)
+        renewal.use(served)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(listener.run())
+            renewing = tasks.create_task(renewal.run(hung_up))
+            try:
+                await listener.listening.wait()
+                await asyncio.to_thread(wait_for_store, crew.others.queue.check)
+                await asyncio.to_thread(_look_at_failed_jobs, crew.others.failed)
+                crew.start()
+                if self.settings.max_time:
+                    asyncio.get_running_loop().call_later(self.settings.max_time, stopping.set)
+                instruments.start(watched)
+                self.announce(address(listening, tls=certificate is not None))
+                await stopping.wait()
+                log.info("stopping", extra={"action": "drain"})
+                others = self.settings.drain_jobs_seconds
+                await asyncio.to_thread(crew.stop, self.settings.drain_seconds, others=others)
+            finally:
+                renewing.cancel()
+                await listener.stop()
+                await webhooks.stop(self.settings.drain_seconds)
+                await instruments.stop()
+        await asyncio.to_thread(crew.close)
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the start; its companions only followed it."""
+    ours = group.subgroup(BridgeError)
+    first: BaseException = ours or group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+def stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process as if there were no handler."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    return stopping
+
+
+def hang_up_signal() -> asyncio.Event:
+    """Set by each SIGHUP."""
+    hung_up = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    return hung_up
+
+
+def wait_for_store(check: Callable[[], T]) -> T:
+    """The store's answer, once it has one. Raises ServiceUnavailable if it has none in START_PATIENCE."""
+    deadline = time.monotonic() + START_PATIENCE
+    while True:
+        try:
+            return check()
+        except ServiceUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.25)
+
+
+def _look_at_failed_jobs(failed: FailedJobs) -> None:
+    """A job that cannot be kept would be released for ever: say so at the start, and go on."""
+    try:
+        failed.check()
+    except BridgeError as problem:
+        log.warning(
+            "jobs that fail cannot be kept, they will stay in the queue",
+            extra={"action": "failed_jobs", "why": str(problem)},
+        )
+
+
+def address(listening: socket.socket, *, tls: bool) -> str:
+    host, port = listening.getsockname()[:2]
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -1,0 +1,259 @@
+"""The instruments: journal, tally, chart, statistics, metrics and dashboard, built, joined and run together.
+
+`observe` goes to the node, `step` to the worker; both only note down. On intervals (apscheduler) the chart
+gets a point, the store is asked for its depth, and the statistics are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any, TypedDict
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from starlette.routing import BaseRoute
+
+from bridge.errors import BridgeError, ConfigurationError
+from bridge.jobs.queue.queue import Queue
+from bridge.jobs.resolve.trust import Disagreement
+from bridge.jobs.worker.loop import Worker
+from bridge.jobs.worker.progress import JobRun, JobStep
+from bridge.monitoring.counters import Tally
+from bridge.monitoring.dashboard.event_stream import Feed
+from bridge.monitoring.dashboard.routes import Dashboard
+from bridge.monitoring.dashboard.session import Access
+from bridge.monitoring.journal import Journal
+from bridge.monitoring.metrics import MetricsAccess, Now, TallyCollector, metrics_route
+from bridge.monitoring.statistics import Taker
+from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
+from bridge.monitoring.timeseries import POINT_INTERVAL, Chart, Point
+from bridge.secret import Secret
+from bridge.serve.dashboard_backend import DashboardBackstage
+from bridge.serve.wiring import build_statistics
+from bridge.settings import Settings
+from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.server.node import Node
+
+DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
+SCRAPE_PATIENCE = 5.0  # seconds that /metrics waits for the queue's store
+RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 t of rest
+
+log = logging.getLogger(__name__)
+
+
+class _Doors(TypedDict):
+    password: Secret | None
+    link_secret: Secret | None
+    origins: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What the instruments look at. `helpers`: PHP processes by state."""
+
+    node: Node
+    worker: Worker
+    queue: Queue
+    helpers: Callable[[], Mapping[str, int]] = dict
+
+
+class Instruments:
+    """`is_open`: the dashboard asks for no password, and answers only to a name of this machine.
+
+    `show` is called with every point of the chart."""
+
+    def __init__(
+        self, settings: Settings, *, is_open: bool = False, show: Callable[[Point], None] | None = None
+    ) -> None:
+        self._show = show
+        self._settings = settings
+        self._journal = Journal()
+        self._tally = Tally([app.id for app in settings.apps()])
+        self._chart = Chart(self._tally)
+        self._statistics = build_statistics(settings)
+        self._taker = Taker(self._tally)
+        self._backstage = DashboardBackstage(settings, self._statistics)
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._feed: Feed | None = None
+        self._access = Access(**_doors(settings), is_open=is_open)
+        self._apps: Callable[[], Sequence[App]] = tuple  # that are served now
+        self._summary_of_log = Summary(self._tally)
+        self._looking: asyncio.Task[None] | None = None
+        self._looked: tuple[float, float] | None = None  # monotonic, when a look ended, and what it took
+        self._told = ""
+
+    def observe(self, happening: Happening) -> None:
+        self._journal.observe(happening)
+        self._tally.observe(happening)
+
+    def step(self, step: JobStep) -> None:
+        self._journal.step(step)
+        self._tally.step(step)
+
+    def ran(self, run: JobRun) -> None:
+        """An attempt of a job that is no broadcast. The lanes count these themselves."""
+        self._journal.ran(run)
+        self._summary_of_log.ran(run)
+
+    def disagreed(self, found: Disagreement) -> None:
+        """From the worker's thread, or that of its checks."""
+        self._journal.disagreed(found)
+        self._tally.disagreements += 1
+
+    def routes(self, watched: Watched) -> Sequence[BaseRoute]:
+        """What is served besides the node's own: the dashboard and `/metrics`."""
+        settings, node = self._settings, watched.node
+        self._apps = lambda: [hub.app for hub in node.hubs.values()]
+        self._feed = Feed(
+            self._journal, self._chart, lambda: self._summary(watched), is_over=lambda: node.is_draining
+        )
+        dashboard = Dashboard(
+            path=settings.dashboard_path.strip("/"),
+            node=node,
+            access=self._access,
+            feed=self._feed,
+            journal=self._journal,
+            backstage=self._backstage,
+            about={
+                "name": settings.laravel.name,
+                "queue": settings.queue_connection().name,
+                "queues": settings.queue_names(),
+            },
+        )
+        collector = TallyCollector(
+            self._tally, lambda: self._now(watched), lambda: watched.worker.counts["store_faults"]
+        )
+        access = MetricsAccess(settings.metrics_addresses, settings.metrics_token)
+        return [*dashboard.routes(), metrics_route(collector, access, lambda: self._scrape(watched))]
+
+    def renew(self, settings: Settings) -> None:
+        """Who may look, and the apps of the forms, are those of these settings. On the loop."""
+        self._access.use(**_doors(settings))
+        self._backstage.use(settings.apps())
+
+    def start(self, watched: Watched) -> None:
+        """On the loop."""
+        every = self._scheduler.add_job
+        lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+        every(self._sample, "interval", seconds=POINT_INTERVAL, **lasting)
+        every(self._look_at_queue, "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting)
+        every(self._tell_minute, "interval", seconds=SUMMARY_INTERVAL, **lasting)
+        if self._statistics is not None:
+            every(self._write_statistics, "interval", seconds=self._settings.statistics_interval, **lasting)
+        self._scheduler.start()
+
+    async def stop(self) -> None:
+        """The last statistics are written, and every connection of the instruments is closed."""
+        if self._scheduler.running:  # else the start has failed
+            self._scheduler.shutdown(wait=False)
+            await self._write_statistics()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._backstage.close()
+        if self._statistics is not None:
+            self._statistics.close()
+
+    # ---- on intervals -----------------------------------------------------------------------------
+
+    def _sample(self) -> None:
+        self._chart.sample()
+        if self._show is not None:
+            self._show(self._chart.points[-1])
+
+    async def _look_at_queue(self, watched: Watched) -> None:
+        if self._looked is not None:
+            ended, took = self._looked
+            looks = self._show is not None or (self._feed is not None and self._feed.watchers > 0)
+            rest = max(0.0 if looks else IDLE_DEPTH_INTERVAL, RESTING_SHARE * took)
+            if time.monotonic() < ended + rest:
+                return
+        await self._look(watched)
+
+    async def _scrape(self, watched: Watched) -> None:
+        """The depths are those of now, or none where the store does not tell in time."""
+        try:
+            async with asyncio.timeout(SCRAPE_PATIENCE):
+                await self._look(watched)
+        except TimeoutError:
+            self._chart.depths = {}
+
+    async def _look(self, watched: Watched) -> None:
+        """Whoever wants a look while one is under way gets that one."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._ask_depths(watched))
+        await asyncio.shield(self._looking)
+
+    async def _ask_depths(self, watched: Watched) -> None:
+        started, at = time.monotonic(), time.time()
+        try:
+            depths = await asyncio.to_thread(watched.queue.depth)
+        except BridgeError:  # the worker says so
+            depths = {}
+        self._chart.depths, self._chart.looked_at = depths, at
+        self._looked = (time.monotonic(), time.monotonic() - started)
+
+    def _tell_minute(self) -> None:
+        told = self._summary_of_log.take()
+        if told is not None:
+            waiting = sum(depth.pending for depth in self._chart.depths.values())
+            about = {"action": "summary", **told, "waiting": waiting}
+            log.info("the last minute", extra=about)
+
+    async def _write_statistics(self) -> None:
+        if self._statistics is None:
+            return
+        rows = {app.id: self._taker.take(app.id) for app in self._apps() if app.keeps_statistics}
+        try:
+            await asyncio.to_thread(self._statistics.add, rows)
+            self._told = ""
+        except BridgeError as problem:
+            if self._told != str(problem):  # once, not every minute
+                self._told = str(problem)
+                about = {"action": "statistics", "why": str(problem)}
+                level = logging.INFO if isinstance(problem, ConfigurationError) else logging.WARNING
+                log.log(level, "statistics are not written", extra=about)
+
+    # ---- on request -------------------------------------------------------------------------------
+
+    def _summary(self, watched: Watched) -> dict[str, Any]:
+        node, tally, oldest = watched.node, self._tally, self._chart.oldest()
+        return {
+            "connections": tally.total("connections"),
+            "channels": sum(len(hub.channels) for hub in node.hubs.values()),
+            "subscriptions": tally.total("subscriptions"),
+            "slow": len(node.slow),
+            "failed": tally.steps["failed"],
+            "delivered": tally.steps["delivered"],
+            "rungs": {rung or "none": count for rung, count in list(tally.rungs.items())},
+            "store": watched.worker.answers,
+            "queues": {
+                name: [depth.pending, depth.delayed, depth.reserved]
+                for name, depth in self._chart.depths.items()
+            },
+            "oldest": None if oldest is None else round(oldest, 1),
+        }
+
+    def _now(self, watched: Watched) -> Now:
+        node = watched.node
+        return Now(
+            channels={hub.app.id: len(hub.channels) for hub in node.hubs.values()},
+            depths=self._chart.depths,
+            looked_at=self._chart.looked_at,
+            slow=len(node.slow),
+            answers=watched.worker.answers,
+            helpers=watched.helpers(),
+        )
+
+
+def _doors(settings: Settings) -> _Doors:
+    return {
+        "password": settings.dashboard_password,
+        "link_secret": settings.link_secret(),
+        "origins": settings.dashboard_origins,
+    }

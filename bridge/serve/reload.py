@@ -1,0 +1,148 @@
+"""Renewal: apps, webhooks and certificate as they are now, without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from bridge.errors import BridgeError
+from bridge.serve.apps_table import join_rows
+from bridge.serve.wiring import pusher_app
+from bridge.settings import Settings
+from bridge.settings.table import SETTINGS
+from bridge.sockets.pusher.app import App
+from bridge.sockets.server.certificate import Certificate
+from bridge.sockets.server.node import Node
+from bridge.sockets.webhooks.events import Webhook
+from bridge.sockets.webhooks.webhooks import Webhooks
+
+log = logging.getLogger(__name__)
+
+Served = Sequence[tuple[App, Sequence[Webhook]]]
+
+
+def read_apps(settings: Settings) -> Served:
+    """Every app with its webhooks. Raises ConfigurationError or ServiceUnavailable. May block."""
+    apps = settings.apps()
+    if settings.apps_table is not None:
+        apps = join_rows(apps, settings, settings.apps_table)
+    return [(pusher_app(app, settings), (*app.webhooks, *settings.webhooks)) for app in apps]
+
+
+def not_renewed(old: Settings, new: Settings) -> list[str]:
+    """What is not the same in both and is read at the start only. Raises ConfigurationError."""
+    names = [row.name for row in SETTINGS if not row.renewed and hasattr(old, row.name)]
+    changed = [name for name in names if getattr(old, name) != getattr(new, name)]
+    if _QUEUE.isdisjoint(changed) and _queue(old) != _queue(new):
+        changed.append("the queue connection")
+    return changed
+
+
+def warn_of(names: Sequence[str]) -> None:
+    """Tells the log of what `not_renewed` found."""
+    if names:
+        about = {"action": "renew", "changed": ", ".join(names)}
+        log.warning("what has changed here counts from the next start on", extra=about)
+
+
+_QUEUE = frozenset({"queue", "connection", "retry_after", "redis_prefix"})
+
+
+def _queue(settings: Settings) -> object:
+    """All that the worker knows of the queue and its store."""
+    facts = settings.queue_connection()
+    store = settings.redis if facts.driver == "redis" else settings.laravel.database
+    return facts, settings.queue_names(), store(facts.connection)
+
+
+@dataclass(slots=True)
+class Renewal:
+    """`use` once at the start, then `run`. What cannot be read leaves everything as it is, and is said.
+
+    reread   the settings as they are now; None: those of the start count for ever
+    tell     makes the house of jobs read anew too, and waits for it; called in a thread. False: it has failed
+    renewed  is told of new settings, on the loop
+    """
+
+    settings: Settings
+    node: Node
+    webhooks: Webhooks
+    certificate: Certificate | None
+    reread: Callable[[], Settings] | None
+    tell: Callable[[], bool]
+    renewed: Callable[[Settings], None]
+    _started: Settings = field(init=False)
+    _jobs_follow: bool = field(init=False, default=True)  # the house of jobs has read anew, too
+
+    def __post_init__(self) -> None:
+        self._started = self.settings
+
+    def use(self, served: Served) -> None:
+        """These apps and webhooks count from now on. On the loop."""
+        self.node.serve([app for app, _ in served])
+        self.webhooks.serve(served)
+        others = tuple(observer for observer in self.node.observers if observer != self.webhooks.observe)
+        listens = any(webhooks for _, webhooks in served)
+        self.node.observers = (*others, self.webhooks.observe) if listens else others
+
+    async def run(self, hung_up: asyncio.Event) -> None:
+        """For ever: everything when `hung_up` is set, the table's apps on its interval."""
+        while True:
+            table = self.settings.apps_table
+            try:
+                async with asyncio.timeout(max(table.interval, 1.0) if table else None):
+                    await hung_up.wait()
+            except TimeoutError:
+                await self._attempt("the old apps stay", self._renew_apps)
+                continue
+            hung_up.clear()
+            kept = [
+                await self._attempt("the old certificate stays", self._renew_certificate),
+                await self._attempt("the old settings stay", self._renew_settings),
+                await self._attempt("the old apps stay", partial(self._renew_apps, self.tell)),
+            ]
+            if all(kept) and self._jobs_follow:
+                log.info("SIGHUP: apps, webhooks and certificate are read anew", extra={"action": "renew"})
+            else:
+                log.error("SIGHUP: failed, the lines above say what stays", extra={"action": "renew"})
+
+    async def _attempt(self, otherwise: str, renew: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it went well; else the line `otherwise`. Nothing that is read here may end bridge."""
+        try:
+            await renew()
+        except BridgeError as problem:
+            log.error(otherwise, extra={"action": "renew", "why": str(problem)})
+        except OSError as problem:  # a file that cannot be read just now
+            log.error(
+                otherwise, extra={"action": "renew", "why": f"{type(problem).__name__} {problem.strerror}"}
+            )
+        except Exception:
+            log.exception(otherwise, extra={"action": "renew", "why": "a fault of bridge"})
+        else:
+            return True
+        return False
+
+    async def _renew_certificate(self) -> None:
+        if self.certificate is not None:
+            self.certificate.reload()
+
+    async def _renew_settings(self) -> None:
+        if self.reread is None:
+            return
+        settings = await asyncio.to_thread(self.reread)
+        unused = not_renewed(self._started, settings)
+        self.renewed(settings)
+        self.settings = settings
+        warn_of(unused)
+
+    async def _renew_apps(self, tell: Callable[[], bool] = lambda: True) -> None:
+        served = await asyncio.to_thread(read_apps, self.settings)
+        # until the house of jobs knows, jobs may still be for an app that is gone
+        new = {app.id for app, _ in served}
+        gone = [(hub.app, ()) for hub in self.node.hubs.values() if hub.app.id not in new]
+        self.use([*gone, *served])
+        self._jobs_follow = await asyncio.to_thread(tell)
+        self.use(served)

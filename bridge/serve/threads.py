@@ -1,0 +1,103 @@
+"""The threads that take jobs: the worker of broadcasts, and beside it the lanes of other jobs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bridge.jobs.other.php_lane import Lane
+from bridge.jobs.queue.failed_jobs import FailedJobs
+from bridge.jobs.queue.queue import Queue
+from bridge.jobs.worker.loop import Worker
+from bridge.jobs.worker.progress import TellRun
+from bridge.jobs.worker.quota import Ending
+from bridge.serve.wiring import build_calm, build_failed_jobs, build_lanes, build_queue, other_jobs
+from bridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The lanes of other jobs, none where they are left; and what the worker of broadcasts must know of them.
+
+    queue   the driver for broadcasts, which may not take what the lanes take
+    failed  where broadcasts go that cannot be sent
+    why     other jobs are left, where they are
+    """
+
+    lanes: Sequence[Lane]
+    ending: Ending
+    queue: Queue
+    failed: FailedJobs
+    why: str
+
+    @classmethod
+    def build(cls, settings: Settings, paused: Callable[[], Collection[str] | None], tell: TellRun) -> Lanes:
+        """Nothing is connected or started yet. `paused`: queues from which nothing may be taken now; `tell`
+        hears of every attempt of another job."""
+        others = other_jobs(settings)
+        ending = Ending(
+            lanes=1 + (settings.workers if others.takes else 0),
+            most=1 if settings.once else settings.max_jobs,
+            when_empty=settings.once or settings.stop_when_empty,
+        )
+        calm = build_calm(settings)
+        return cls(
+            build_lanes(settings, others, paused=paused, ending=ending, tell=tell, calm=calm),
+            ending,
+            build_queue(settings, tokens=others.tokens[0], calm=calm),
+            build_failed_jobs(settings.laravel),
+            others.why,
+        )
+
+    def recycle(self) -> None:
+        """Every PHP process is replaced before its next job."""
+        for lane in self.lanes:
+            lane.recycle()
+
+    def wake(self) -> None:
+        """There may be other jobs."""
+        for lane in self.lanes:
+            lane.wake()
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """All of them, from start to stop."""
+
+    worker: Worker
+    others: Lanes
+
+    def ready(self) -> dict[str, bool]:
+        """For `/ready`. PHP that is down is told, but broadcasts go on."""
+        answers = self.worker.answers
+        lanes = self.others.lanes
+        runs = {"other_jobs": all(lane.down is None for lane in lanes)} if lanes else {}
+        return {"ready": answers, "queue": answers, **runs}
+
+    def start(self) -> None:
+        if not self.others.lanes:
+            about = {"action": "other_jobs", "why": self.others.why}
+            log.info("jobs that are no broadcasts are left in the queue", extra=about)
+        self.worker.start()
+        for lane in self.others.lanes:
+            lane.start()
+
+    def stop(self, timeout: float, *, others: float) -> None:
+        """Nobody takes a job any more. Other jobs at work had `others` seconds to end, while broadcasts went
+        on; then what the worker held had `timeout` seconds."""
+        with ThreadPoolExecutor(1 + len(self.others.lanes)) as stops:
+            for lane in self.others.lanes:
+                stops.submit(lane.stop, others)
+        self.worker.stop(timeout)
+
+    def close(self) -> None:
+        """Connections are closed, but for those of a thread that has not ended."""
+        if not self.worker.is_alive:
+            self.others.queue.close()
+            self.others.failed.close()
+        for lane in self.others.lanes:
+            lane.close()

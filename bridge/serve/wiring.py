@@ -1,0 +1,772 @@
+"""The rooms, built from the settings: each gets the few values it needs, and knows nothing of the others."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bridge import __version__
+from bridge.broadcast import Broadcast
+from bridge.errors import (
+    ConfigurationError,
+    Refused,
+    WouldFail,
+)
+from bridge.jobs.other.php_lane import WORKER, Lane
+from bridge.jobs.php_process.agreement import Agreement
+from bridge.jobs.php_process.app_processes import Resident
+from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
+from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
+from bridge.jobs.queue.inspect import DatabaseLook, Look, RedisLook
+from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
+from bridge.jobs.queue.queue import Queue
+from bridge.jobs.queue.redis.driver import RedisQueue, TokenUse
+from bridge.jobs.queue.requeue import Refresh
+from bridge.jobs.queue.selection import BROADCASTS, Selection, others
+from bridge.jobs.queue.sql.driver import DatabaseQueue
+from bridge.jobs.queue.sql.write_lock import Calm
+from bridge.jobs.resolve.app_world import AppWorld, Known, Worlds
+from bridge.jobs.resolve.checks import Checks
+from bridge.jobs.resolve.fast_path import Shortcut
+from bridge.jobs.resolve.ladder import RUNGS, Ladder
+from bridge.jobs.resolve.resolution import Resolution, Rung
+from bridge.jobs.resolve.retry_until import refreshed
+from bridge.jobs.resolve.rungs.framework import FrameworkRung
+from bridge.jobs.resolve.rungs.mapping import EventMapping, MappingRung
+from bridge.jobs.resolve.rungs.native import NativeRung
+from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.survey.survey import Finding, survey
+from bridge.jobs.resolve.trust import ClassTrust, Disagreement, Record, Trust, by_class
+from bridge.jobs.resolve.trust_file import TrustFile, TrustReader
+from bridge.jobs.worker.progress import TellRun
+from bridge.jobs.worker.quota import Ending
+from bridge.jobs.worker.retry_policy import Retries
+from bridge.laravel.app_report import AppReport, told_by_php
+from bridge.laravel.application import LaravelApp
+from bridge.laravel.broadcast_handler import Call, Connections
+from bridge.laravel.cache import FileStore, cache_store
+from bridge.laravel.config import Config
+from bridge.laravel.config_file import env
+from bridge.laravel.config_values import Unknown
+from bridge.laravel.connections import RedisConnection
+from bridge.laravel.database import QUEUE_TIMEOUT, engine, redis_client
+from bridge.laravel.encryption import Encrypter, master_key, seal
+from bridge.laravel.payload import Decrypt, Payload
+from bridge.laravel.unique_locks import UniqueLocks
+from bridge.monitoring.statistics import StatisticsTable
+from bridge.phpeval.laravel.app_source import AppSource
+from bridge.phpeval.laravel.eloquent.reader import Records
+from bridge.phpeval.laravel.framework_classes import MODEL_CONSTANTS
+from bridge.phpeval.laravel.helpers import laravel_classes, laravel_functions
+from bridge.phpeval.laravel.support.carbon import constants as carbon_constants
+from bridge.phpeval.laravel.version import NEWEST, Version, parse_version
+from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
+from bridge.phpeval.php.runtime.interpreter import Function, Native
+from bridge.phpeval.php.serialization.unserialize import unserialize
+from bridge.settings import AppSettings, Settings
+from bridge.sockets.pusher.app import App, Limits
+
+AskReport = Callable[[bool], Mapping[str, object] | None]
+
+_CHANGES_ROWS = {8, 11, 17}  # PDO::ATTR_CASE, ATTR_ORACLE_NULLS, ATTR_STRINGIFY_FETCHES
+
+# ---- the house of jobs --------------------------------------------------------------------------
+
+
+def build_ladder(
+    laravel: LaravelApp,
+    events: Mapping[str, EventMapping],
+    *,
+    version: Version | None = None,
+    only: Collection[str] = RUNGS,
+    php: Rung | None = None,
+    report: AskReport | None = None,
+    locks: UniqueLocks | None = None,
+    trust: MakeTrust | None = None,
+    check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None,
+) -> Ladder:
+    """The ladder for the app; nothing is connected, evaluated or started yet.
+
+    `php` stays the caller's; the ladder's own connections end with its `close`. `report`: how the booted app
+    says that it is set up, `HelperRung.report`; not asked where `only` leaves out `php`. `trust`: see
+    `earned_trust`; without it native evaluation stands on its own proof. `check` gets what is to be checked.
+    """
+    connections = broadcast_connections(laravel)
+    locks = locks or unique_locks(laravel)
+    source = AppSource(laravel.path)
+    known = known_to(laravel)
+    asked = report if "php" in only else None
+    worlds = Worlds(source, known, time.monotonic, app_report(laravel, asked))
+    return Ladder(
+        [
+            MappingRung(events, connections, locks),
+            FrameworkRung(worlds.of, connections),
+            NativeRung(worlds.of, connections, locks),
+            *([php] if php is not None else []),
+        ],
+        decrypter(laravel),
+        version=version or laravel.release,
+        derives=partial(derives_from_broadcast_event, source),
+        only=only,
+        prepare=worlds.prepare,
+        shortcut=partial(Shortcut, world_of=worlds.of, connections=connections),
+        trust=None if trust is None else trust(source, lambda: worlds.generation),
+        check=check,
+        on_close=known.records.close,
+    )
+
+
+def app_report(laravel: LaravelApp, ask: AskReport | None) -> Callable[[bool], AppReport | None]:
+    """What the booted app says of itself, None where it cannot: for `Worlds`."""
+    known: tuple[Mapping[str, object], AppReport] | None = None
+
+    def report(anew: bool) -> AppReport | None:
+        nonlocal known
+        said = None if ask is None else ask(anew)
+        if said is None:
+            return None
+        if known is None or known[0] is not said:
+            known = (said, told_by_php(said, laravel.config))
+        return known[1]
+
+    return report
+
+
+MakeTrust = Callable[[AppSource, Callable[[], int]], Trust]
+
+
+def earned_trust(
+    settings: Settings,
+    php: HelperRung | None,
+    on_disagree: Callable[[Disagreement], object] = lambda found: None,
+    *,
+    keeps: bool = True,
+) -> MakeTrust | None:
+    """What native evaluation has to earn beside `php`; None where it stands on its own proof.
+
+    Gets the app's source, and a number that changes with it. `keeps`: what is earned here outlives us."""
+    if php is None or not _is_to_be_earned(settings):
+        return None
+
+    def make(source: AppSource, generation: Callable[[], int]) -> Trust:
+        return Trust(
+            trust_file(settings) if keeps else TrustReader(trust_file(settings)),
+            partial(trust_basis, settings, source),
+            generation,
+            jobs=settings.native_trust_jobs,
+            php_is_down=lambda: php.down,
+            on_disagree=on_disagree,
+        )
+
+    return make
+
+
+def _is_to_be_earned(settings: Settings) -> bool:
+    has_php = bool(settings.php_binary) and shutil.which(settings.php_binary) is not None
+    is_app = (settings.laravel.path / "bootstrap/app.php").is_file()
+    return has_php and is_app and settings.native_trust == "earned"
+
+
+def earned_by_class(settings: Settings) -> dict[str, ClassTrust] | None:
+    """What each class has earned so far; None where nothing has to be."""
+    if not _is_to_be_earned(settings):
+        return None
+    try:
+        basis = trust_basis(settings, AppSource(settings.laravel.path))
+    except OSError:
+        return {}
+    return by_class(trust_file(settings).load(basis))
+
+
+def build_checks(settings: Settings, php: HelperRung, trust: Trust) -> Checks:
+    """What has gone out natively, checked beside; the thread is not started yet."""
+    mapped = event_mappings(settings)
+    native = build_ladder(settings.laravel, mapped, report=php.report)
+    real = build_ladder(settings.laravel, mapped, only=RUNGS[-1:], php=php)
+
+    def is_idle() -> bool:
+        counts = php.processes()
+        return php.down is None and counts["busy"] < counts["most"]
+
+    return Checks(native, real, trust, is_idle)
+
+
+def trust_file(settings: Settings) -> TrustFile:
+    """Where it outlives a restart: `state_path`, the service's own folder, or that of the app."""
+    app = settings.laravel.path
+    folder = settings.state_path or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if not folder:
+        return TrustFile(app / "storage/framework/bridge-native-trust.json")
+    digest = hashlib.sha256(os.fsencode(app)).hexdigest()[:8]  # of several apps
+    return TrustFile(Path(folder) / f"native-trust-{digest}.json")
+
+
+_BASIS_FILES = (  # without what PHP makes of them at its first boot: services.php and packages.php
+    ".env", "bootstrap/app.php", "bootstrap/providers.php", "bootstrap/cache/config.php", "composer.json",
+    "composer.lock", "vendor/composer/installed.json",
+)  # fmt: skip
+_ENV_NAME = re.compile(rb"""\benv\(\s*['"](\w+)""")
+
+
+def trust_basis(settings: Settings, source: AppSource) -> str:
+    """The hash of all that native answers are made of. Raises OSError where a file cannot be read."""
+    laravel = settings.laravel
+    digest = hashlib.sha256(f"{__version__} {laravel.version} {settings.native_trust_jobs}".encode())
+    php = shutil.which(settings.php_binary)
+    if php is not None:
+        found = os.stat(php)  # of what a link leads to
+        digest.update(f"{os.path.realpath(php)} {found.st_size} {found.st_mtime_ns}".encode())
+    configs = sorted(str(file.relative_to(laravel.path)) for file in laravel.path.glob("config/**/*.php"))
+    names: set[bytes] = set()
+    for relative in dict.fromkeys([*_BASIS_FILES, *configs, *source.files()]):
+        try:
+            text = (laravel.path / relative).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        digest.update(b"\0".join((b"", relative.encode("utf-8", "replace"), hashlib.sha256(text).digest())))
+        if relative in configs:
+            names.update(_ENV_NAME.findall(text))
+    for name in sorted(names):
+        digest.update(name + b"=" + (laravel.env.get(name.decode()) or "").encode("utf-8", "replace"))
+    return digest.hexdigest()
+
+
+def known_to(laravel: LaravelApp) -> Known:
+    """What surrounds the app's code, the same for every release."""
+    locale = _known_text(laravel, "app.locale")
+
+    def surrounding(config: Config, zone: str) -> tuple[Mapping[str, Function], Mapping[str, Native]]:
+        classes = laravel_classes(lambda: datetime.now(UTC), zone, locale, config)
+        return laravel_functions(config, env(laravel.env)), classes
+
+    functions, natives = surrounding(laravel.config, laravel.timezone.key)
+    return Known(
+        functions={**FUNCTIONS, **functions},
+        constants={**CONSTANTS, **carbon_constants(), **MODEL_CONSTANTS},
+        natives=natives,
+        records=Records(partial(_database, laravel)),
+        connection=_known_text(laravel, "database.default"),
+        zone=laravel.timezone,
+        decrypt=_encrypter(laravel),
+        booted=lambda items, zone: surrounding(
+            replace(laravel.config, items=items, defaults=frozenset()), zone
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """The classes of an app that broadcast, and how the app is set up."""
+
+    findings: Sequence[Finding]
+    report: AppReport
+
+
+def survey_app(settings: Settings) -> Survey | None:
+    """Every class of the app that broadcasts, and its rung. None where there is no PHP source.
+
+    Where PHP is there, the app is booted once, to say how it is set up."""
+    laravel = settings.laravel
+    source = AppSource(laravel.path)
+    if not source.has_code:
+        return None
+    with php_rung(settings) as php:
+        said = app_report(laravel, None if php is None else php.report)(True)
+    told = parse_version(said.laravel) if said is not None and said.laravel else None
+    world = AppWorld(source, laravel.release or told or NEWEST, known_to(laravel), said)
+    findings = survey(source, world, mapped=event_mappings(settings), php=php is not None)
+    return Survey(findings=findings, report=world.report)
+
+
+@contextlib.contextmanager
+def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | None]:
+    """The rung that asks the app's own PHP, where there is one to boot; its processes end with the block."""
+    if not settings.php_binary or not (settings.laravel.path / "bootstrap/app.php").is_file():
+        yield None
+        return
+    try:
+        connection, queue = settings.queue_connection().name, settings.queue_names()[0]
+    except ConfigurationError:  # `bridge resolve` needs no queue
+        connection, queue = "database", "default"
+    rung = HelperRung(
+        settings.laravel.link,
+        php=settings.php_binary,
+        size=settings.php_processes,
+        connection_name=connection,
+        queue=queue,
+        fatal=fatal,
+    )
+    try:
+        yield rung
+    finally:
+        rung.close()
+
+
+def agreement(laravel: LaravelApp) -> Agreement:
+    """How PHP must have set up broadcasting, to answer for this reading of the app."""
+    broadcasting = laravel.broadcasting()
+    read = {
+        "default": broadcasting.default,
+        "connections": {
+            name: [one.driver, one.app_id, one.key]
+            for name, one in broadcasting.connections.items()
+            if one.driver in ("pusher", "reverb")
+        },
+    }
+    files = [
+        ".env",
+        f".env.{laravel.env.get('APP_ENV')}",
+        "bootstrap/cache/config.php",
+        "config/broadcasting.php",
+    ]
+    return Agreement(read, [laravel.link / file for file in files])
+
+
+@contextlib.contextmanager
+def compared_ladders(settings: Settings, version: Version | None) -> Iterator[tuple[Ladder, Ladder]]:
+    """The ladder without PHP and PHP alone; their connections and processes end with the block."""
+    with php_rung(settings, fatal=1) as php, contextlib.ExitStack() as stack:
+        if php is None:
+            raise ConfigurationError(
+                "php_binary",
+                "cannot be asked, so there is nothing to compare with",
+                mend="set it to PHP's program, and --app to an app with bootstrap/app.php",
+            )
+        native, real = (
+            build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
+            for only in (RUNGS[:-1], RUNGS[-1:])
+        )
+        stack.callback(native.close)
+        stack.callback(real.close)
+        yield native, real
+
+
+def unique_locks(laravel: LaravelApp, redis: Callable[[str], RedisConnection] | None = None) -> UniqueLocks:
+    """The locks of the app's unique events; `redis` gives connections in place of the app."""
+    try:
+        return UniqueLocks(cache_store(laravel, redis_facts=redis))
+    except ConfigurationError as problem:
+        return UniqueLocks(problem)
+
+
+def _known_text(laravel: LaravelApp, key: str) -> str:
+    """A text of the configuration; empty where it is missing or only PHP could tell."""
+    value = laravel.config.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:
+    """Engine and table prefix of a Laravel connection. Refused where it is not usable."""
+    try:
+        facts = laravel.database(connection or None)
+        if not facts.database:
+            raise Refused(f"{facts.name} has no database before the app runs, perhaps one for each tenant")
+        made = engine(facts)
+    except ConfigurationError as problem:
+        raise Refused(str(problem)) from None
+    options = laravel.config.get(f"database.connections.{facts.name}.options")
+    if isinstance(options, Unknown) or (isinstance(options, dict) and _CHANGES_ROWS & options.keys()):
+        raise Refused(f"options of the database connection {facts.name} change what is read, or may")
+    return made, facts.prefix
+
+
+def broadcast_connections(laravel: LaravelApp) -> Connections:
+    """Names and drivers of config/broadcasting.php."""
+    broadcasting = laravel.broadcasting()
+    drivers = {name: one.driver for name, one in broadcasting.connections.items()}
+    return Connections(drivers=drivers, default=broadcasting.default)
+
+
+def decrypter(laravel: LaravelApp) -> Decrypt:
+    """Opens the command of a ShouldBeEncrypted job; without a key it refuses."""
+    decrypt_text = _encrypter(laravel)
+
+    def decrypt(text: bytes) -> bytes:
+        plain = unserialize(decrypt_text(text))
+        if not isinstance(plain, bytes):
+            raise WouldFail("the encrypted command holds no text")
+        return plain
+
+    return decrypt
+
+
+def _encrypter(laravel: LaravelApp) -> Callable[[bytes], bytes]:
+    try:
+        return Encrypter(laravel.keys, laravel.cipher).decrypt
+    except ConfigurationError as problem:
+        reason = f"something is encrypted, and {problem}"
+
+        def refuse(_: bytes) -> bytes:
+            raise Refused(reason)
+
+        return refuse
+
+
+def derives_from_broadcast_event(source: AppSource, class_name: str) -> bool | None:
+    """Whether an app class is a BroadcastEvent with no code of its own; None if its source is not known."""
+    try:
+        declared = source.load(class_name)
+    except Refused:
+        return None
+    if declared is None:
+        return None
+    plain = not declared.methods and not declared.traits and not declared.properties
+    return plain and declared.parent == "Illuminate\\Broadcasting\\BroadcastEvent"
+
+
+def build_queue(
+    settings: Settings,
+    *,
+    takes: Selection = BROADCASTS,
+    tokens: TokenUse = "share",
+    interval: float | None = None,
+    calm: Calm | None = None,
+) -> Queue:
+    """The driver of the queue connection for some of its jobs; nothing is connected yet.
+
+    `tokens` is for Redis, `calm` for SQLite; `interval`: seconds between looks, None: the driver's own."""
+    facts = settings.queue_connection()
+    names = settings.queue_names()
+    if facts.driver == "redis":
+        redis = _queue_redis(settings, facts.connection)
+        return RedisQueue(
+            redis_client(redis),
+            queues=names,
+            prefix=redis.prefix,
+            retry_after=facts.retry_after,
+            connection_name=facts.name,
+            takes=takes,
+            tokens=tokens,
+            interval=interval,
+        )
+    database = settings.laravel.database(facts.connection)
+    return DatabaseQueue(
+        engine(database, timeout=QUEUE_TIMEOUT),
+        queues=names,
+        table=database.prefix + facts.table,
+        retry_after=facts.retry_after,
+        connection_name=facts.name,
+        takes=takes,
+        interval=interval,
+        calm=calm,
+    )
+
+
+def build_calm(settings: Settings) -> Calm | None:
+    """What transactions of jobs and our own writes take turns by; None but on SQLite."""
+    facts = settings.queue_connection()
+    if facts.driver == "redis":
+        return None
+    database = settings.laravel.database(facts.connection)
+    return Calm(beside=Path(database.database).parent) if database.driver == "sqlite" else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherJobs:
+    """Which jobs are run besides broadcasts.
+
+    takes   what the lanes take; None: nothing is run, for the reason `why`
+    tokens  what becomes of Redis' tokens in the broadcasts' driver, and in the lanes'
+    """
+
+    takes: Selection | None
+    why: str = ""
+    tokens: tuple[TokenUse, TokenUse] = ("share", "share")
+
+
+def other_jobs(settings: Settings) -> OtherJobs:
+    """What `other_jobs` comes to here."""
+    policy = settings.other_jobs
+    if policy == ("leave",):
+        return OtherJobs(takes=None, why="other_jobs says so")
+    if not settings.php_binary or shutil.which(settings.php_binary) is None:
+        return OtherJobs(takes=None, why=f"there is no PHP program `{settings.php_binary}`: see php_binary")
+    if not (settings.laravel.path / "bootstrap/app.php").is_file():
+        return OtherJobs(takes=None, why=f"{settings.laravel.path} has no bootstrap/app.php")
+    if policy == ("run",):
+        return OtherJobs(takes=others(), tokens=("all", "none"))
+    names = frozenset(policy)
+
+    def wanted(queue: str, document: Mapping[str, object]) -> bool:
+        return queue in names or document.get("displayName") in names
+
+    return OtherJobs(takes=others(wanted))
+
+
+def build_lanes(
+    settings: Settings,
+    jobs: OtherJobs,
+    *,
+    paused: Callable[[], Collection[str] | None],
+    ending: Ending,
+    tell: TellRun,
+    calm: Calm | None,
+) -> list[Lane]:
+    """The lanes that run other jobs; no process is started yet."""
+    if jobs.takes is None:
+        return []
+    tries = 1 if settings.tries is None else settings.tries
+    backoff = settings.backoff or (0,)
+    options = {
+        "name": settings.name,
+        "tries": tries,
+        "backoff": ",".join(map(str, backoff)),
+        "timeout": settings.timeout,
+        "memory": settings.memory,
+        "rest": settings.rest,
+        "sleep": 0,  # it waits for us
+        "force": True,  # we look whether the app is down
+    }
+    facts = {
+        "connection": settings.queue_connection().name,
+        "queue": ",".join(settings.queue_names()),
+        "options": options,
+        "watch": settings.watch_code,
+        "lock": "" if calm is None else calm.path,
+    }
+    return [
+        Lane(
+            build_queue(
+                settings, takes=jobs.takes, tokens=jobs.tokens[1], interval=settings.sleep, calm=calm
+            ),
+            Resident(settings.laravel.link, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]),
+            retries=Retries(tries, backoff),
+            timeout=settings.timeout,
+            paused=paused,
+            ending=ending,
+            tell=tell,
+            name=f"jobs-{number}",
+        )
+        for number in range(1, settings.workers + 1)
+    ]
+
+
+def build_look(settings: Settings) -> Look:
+    """The same queue, for looking only; nothing is connected yet."""
+    facts = settings.queue_connection()
+    names = settings.queue_names()
+    if facts.driver == "redis":
+        redis = _queue_redis(settings, facts.connection)
+        return RedisLook(redis_client(redis), queues=names, prefix=redis.prefix)
+    database = settings.laravel.database(facts.connection)
+    return DatabaseLook(
+        engine(database, timeout=QUEUE_TIMEOUT), queues=names, table=database.prefix + facts.table
+    )
+
+
+def build_push(settings: Settings, connection: str) -> Push:
+    """For writing into the queue connection of this name; nothing is connected yet."""
+    facts = settings.laravel.queue(connection)
+    if facts.driver == "redis":
+        redis = _queue_redis(settings, facts.connection)
+        return RedisPush(redis_client(redis), prefix=redis.prefix)
+    database = settings.laravel.database(facts.connection)
+    return DatabasePush(engine(database, timeout=QUEUE_TIMEOUT), table=database.prefix + facts.table)
+
+
+def refresher(laravel: LaravelApp) -> Refresh:
+    """What a job's payload must be told anew when it goes back into its queue."""
+    world = AppWorld(AppSource(laravel.path), laravel.release or NEWEST, known_to(laravel))
+    decrypt = _encrypter(laravel)
+    return lambda command: refreshed(command, decrypt, world)
+
+
+def _queue_redis(settings: Settings, connection: str) -> RedisConnection:
+    redis = settings.redis(connection)
+    if redis.packed:
+        raise ConfigurationError(
+            f"database.redis.{redis.name}",
+            "packs its values (serializer or compression), which loses jobs in Laravel itself",
+            mend="give the queue a Redis connection without these options",
+        )
+    return redis
+
+
+def build_failed_jobs(laravel: LaravelApp) -> FailedJobs:
+    """Where the app keeps its failed jobs; if that cannot be used, they stay in the queue."""
+    try:
+        return failed_jobs(laravel)
+    except ConfigurationError as problem:
+        return KeptInQueue(problem)
+
+
+class KeptInQueue:
+    """A `failed_jobs.FailedJobs` that takes none, for the reason given: the worker releases the job."""
+
+    def __init__(self, problem: ConfigurationError) -> None:
+        self._problem = problem
+
+    def check(self) -> None:
+        raise self._problem
+
+    def bury(self, job: FailedJob) -> None:
+        raise self._problem
+
+    def kept(self) -> Iterator[KeptJob]:
+        raise self._problem
+
+    def find(self, id: str) -> KeptJob | None:
+        raise self._problem
+
+    def forget(self, id: str) -> bool:
+        raise self._problem
+
+    def flush(self, before: datetime | None) -> None:
+        raise self._problem
+
+    def close(self) -> None:
+        pass
+
+
+def failed_jobs(laravel: LaravelApp) -> FailedJobs:
+    """Where the app keeps its failed jobs. ConfigurationError where bridge cannot."""
+    facts = laravel.failed()
+    match facts.driver:
+        case "database" | "database-uuids":
+            database = laravel.database(facts.connection)
+            return DatabaseFailedJobs(
+                engine(database, timeout=QUEUE_TIMEOUT),
+                timezone=laravel.timezone,
+                table=database.prefix + facts.table,
+                with_uuid=facts.driver == "database-uuids",
+            )
+        case "file":
+            return FileFailedJobs(
+                Path(facts.path), timezone=laravel.timezone, limit=facts.limit, lock=_file_lock(laravel)
+            )
+        case "null":
+            return NoFailedJobs()
+    raise ConfigurationError(
+        "queue.failed.driver",
+        f"is {facts.driver}, which bridge cannot write",
+        mend="set QUEUE_FAILED_DRIVER to database-uuids, database, file or null",
+    )
+
+
+def _file_lock(laravel: LaravelApp) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """The lock under which Laravel changes its file of failed jobs; none where it has no such cache."""
+    try:
+        store = cache_store(laravel, "file")
+    except ConfigurationError:
+        return contextlib.nullcontext
+    if not isinstance(store, FileStore):
+        return contextlib.nullcontext
+    return partial(store.hold, "laravel-failed-jobs", laravel.release or NEWEST, seconds=5, patience=10)
+
+
+def build_statistics(settings: Settings) -> StatisticsTable | None:
+    """Where the app's statistics go; None where it has no database."""
+    try:
+        facts = settings.laravel.database(None)
+        return StatisticsTable(
+            engine(facts),
+            prefix=facts.prefix,
+            timezone=settings.laravel.timezone,
+            may_create=settings.create_statistics_table,
+        )
+    except ConfigurationError:
+        return None
+
+
+def event_mappings(settings: Settings) -> dict[str, EventMapping]:
+    """`[events."…"]` as the mapping rung takes it."""
+    return {
+        name: EventMapping(channels=one.channels, name=one.name, payload=one.data)  # type: ignore[arg-type]
+        for name, one in settings.events.items()
+    }
+
+
+# ---- the door -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """The Pusher app of a broadcast connection, and the key for its encrypted channels."""
+
+    app_id: str
+    master_key: bytes | None
+    event_bytes: int
+
+
+def destinations(settings: Settings) -> dict[str, Destination]:
+    """Broadcast connection → where its broadcasts go."""
+    keys = settings.laravel.broadcasting().connections
+    found = {}
+    for app in settings.apps():
+        for name in app.connections:
+            secret = keys[name].master_key
+            found[name] = Destination(
+                app_id=app.id,
+                master_key=master_key(secret) if secret is not None else None,
+                event_bytes=_limits(app, settings).event_bytes,
+            )
+    return found
+
+
+def addressed(call: Call, destinations: Mapping[str, Destination], job: str = "") -> Broadcast:
+    """What a call of Laravel's broadcaster comes to here. Raises WouldFail where Pusher would refuse it."""
+    to = destinations.get(call.connection)
+    if to is None:
+        raise WouldFail(
+            f"the broadcast connection {call.connection} has no app: set its app_id, key and secret"
+        )
+    if len(call.data) * 4 > to.event_bytes and len(call.data.encode()) > to.event_bytes:
+        raise WouldFail(
+            f"the event's data has more than {to.event_bytes} bytes, Pusher's limit: send less, or raise "
+            "BRIDGE_LIMIT_EVENT_BYTES"
+        )
+    data = call.data
+    if call.channels[0].startswith("private-encrypted-"):
+        if to.master_key is None:
+            raise WouldFail(
+                f"{call.channels[0]} is encrypted: set options.encryption_master_key_base64 of the broadcast "
+                f"connection {call.connection}"
+            )
+        data = seal(call.channels[0], data, to.master_key)
+    return Broadcast(
+        app_id=to.app_id,
+        channels=call.channels,
+        name=call.name,
+        data=data,
+        socket_id=call.socket,
+        job=job,
+    )
+
+
+# ---- the house of sockets -----------------------------------------------------------------------
+
+
+def pusher_app(app: AppSettings, settings: Settings) -> App:
+    """The app as the Pusher rooms know it."""
+    return App(
+        id=app.id,
+        key=app.key,
+        secret=app.secret.reveal(),
+        previous_secrets=tuple(secret.reveal() for secret in app.previous_secrets),
+        name=app.name,
+        client_events=app.client_events,
+        allowed_origins=app.allowed_origins,
+        max_connections=app.max_connections,
+        enabled=app.enabled,
+        tls_only=app.tls_only,
+        subscription_count=app.subscription_count,
+        keeps_statistics=app.enable_statistics,
+        activity_timeout=app.activity_timeout or settings.activity_timeout,
+        limits=_limits(app, settings),
+    )
+
+
+def _limits(app: AppSettings, settings: Settings) -> Limits:
+    return Limits(**{**settings.limits, **app.limits})  # type: ignore[arg-type]

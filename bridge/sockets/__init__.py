@@ -1,0 +1,1 @@
+"""The house of sockets: a Pusher server on one asyncio loop."""

@@ -1,0 +1,95 @@
+"""App: one Pusher application, and what it allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.sockets.pusher import origins
+
+LEAST_MESSAGE = 65_536
+"""Bytes that a client's message may have in any case."""
+
+
+def _limit(default: int | None, meaning: str) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one app may ask for: the one table of limits. Whole numbers from 1; None: no limit.
+
+    A row here is a setting too, `limit_…`, for all apps and for each. Defaults are Pusher's where it has one.
+    Lengths are in characters, sizes in bytes of UTF-8.
+    """
+
+    channel_name_length: int = _limit(164, "Characters of a channel name, prefix included.")
+    event_name_length: int = _limit(200, "Characters of an event name.")
+    event_bytes: int = _limit(10_240, "Bytes of the data of one event.")
+    channels_per_event: int = _limit(100, "Channels of one event.")
+    events_per_batch: int = _limit(10, "Events of one batch of the HTTP API.")
+    request_bytes: int = _limit(256_000, "Bytes of a request to the HTTP API; one event always fits.")
+    members: int = _limit(100, "Members of a presence channel.")
+    member_bytes: int = _limit(1_024, "Bytes of what a member shows of itself.")
+    user_id_length: int = _limit(128, "Characters of a user's id.")
+    watchlist: int = _limit(100, "Users whose coming and going one user may watch.")
+    client_events_per_second: int = _limit(10, "Client events of one connection each second.")
+    app_client_events_per_second: int | None = _limit(None, "Client events of an app each second.")
+    api_requests_per_second: int | None = _limit(None, "Requests of an app to publish (POST) each second.")
+    api_reads_per_second: int | None = _limit(None, "Requests of an app to read (GET) each second.")
+    connections_per_address: int | None = _limit(None, "WebSocket connections of an app from one address.")
+    subscriptions: int = _limit(500, "Channels of one connection.")
+    messages_per_second: int = _limit(60, "Messages of one connection each second, in the long run.")
+    messages_burst: int = _limit(200, "Messages of one connection at once.")
+    cache_seconds: int = _limit(1_800, "Seconds that the last event of a cache channel is kept.")
+    cached_channels: int = _limit(10_000, "Cache channels of an app whose last event is kept.")
+
+    @property
+    def message_bytes(self) -> int:
+        """Of one message of a client: room for the largest client event, its quotes escaped."""
+        return max(LEAST_MESSAGE, 2 * self.event_bytes + 4_096)
+
+    @property
+    def body_bytes(self) -> int:
+        """Of one request: room for the largest event, its quotes escaped, and its channels."""
+        return max(self.request_bytes, 2 * self.event_bytes + 65_536)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """One Pusher application.
+
+    previous_secrets  still believed in signatures, never used to sign: for changing the secret
+    client_events     whether clients may send `client-` events to each other
+    allowed_origins   rules of `pusher.origins`, all readable; none: every origin. A request without an
+                      Origin header does not come from a browser and passes
+    tls_only          plain connections are closed with 4000, which makes clients come back over TLS
+    max_connections   at once on this node, None: as many as the node takes
+    subscription_count  whether subscribers are told how many they are (not on presence channels)
+    keeps_statistics  whether its numbers go into the app's statistics
+    activity_timeout  seconds of silence after which a client should ping; told to it at the start
+    ping_interval     seconds of silence after which the server pings; below a proxy's usual 60
+    pong_timeout      seconds after `activity_timeout`, and after the ping, at which a client that stays
+                      silent is closed with 4201
+    """
+
+    id: str
+    key: str
+    secret: str = field(repr=False)
+    previous_secrets: tuple[str, ...] = field(default=(), repr=False)
+    name: str = ""
+    enabled: bool = True
+    client_events: bool = True
+    allowed_origins: tuple[str, ...] = ()
+    tls_only: bool = False
+    max_connections: int | None = None
+    subscription_count: bool = False
+    keeps_statistics: bool = True
+    activity_timeout: int = 120
+    ping_interval: int = 50
+    pong_timeout: int = 30
+    limits: Limits = field(default_factory=Limits)
+
+    def allows_origin(self, origin: str | None) -> bool:
+        """Whether a browser page of this origin may connect."""
+        return origin is None or not self.allowed_origins or origins.allows(self.allowed_origins, origin)

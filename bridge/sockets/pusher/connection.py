@@ -1,0 +1,286 @@
+"""Connection: the protocol state of one client. `receive` takes a message and says what shall happen."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, assert_never
+
+from bridge.errors import ProtocolError
+from bridge.sockets.pusher import messages, signatures
+from bridge.sockets.pusher.channels import is_valid, kind_of
+from bridge.sockets.pusher.close_codes import (
+    CLIENT_EVENT_REFUSED,
+    MALFORMED,
+    OVER_CAPACITY,
+    PONG_TIMEOUT,
+    UNAUTHORIZED,
+    WATCHLIST_CUT,
+)
+from bridge.sockets.pusher.hub import Hub, Member
+from bridge.sockets.pusher.hub_events import ClientEventSent, MessageRefused, SignedIn, SubscriptionRefused
+from bridge.sockets.pusher.messages import (
+    ClientEvent,
+    Ping,
+    Pong,
+    Signin,
+    Subscribe,
+    Unsubscribe,
+)
+from bridge.sockets.pusher.outcome import Close, Delivery, Outcome, S
+
+_NOTHING: Outcome[Any] = Outcome()
+_PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
+# Both kinds: Pusher's SDK for iOS never answers the message, its WebSocket library always answers the frame.
+_PING: Outcome[Any] = Outcome(replies=(messages.PING,), ping=True)
+
+
+class Connection(Generic[S]):
+    """One client of one app.
+
+    channels   names of its subscriptions, in order; the hub holds the other half
+    user       set once the client has signed in
+    watchlist  users whose coming and going it is told; the hub holds the other half
+    seen       when anything last came from the client; monotonic seconds, like every `now` here
+    """
+
+    __slots__ = (
+        "_events",
+        "_idle_at",
+        "_pinged_at",
+        "_second",
+        "_settled_at",
+        "channels",
+        "hub",
+        "seen",
+        "socket",
+        "socket_id",
+        "user",
+        "watchlist",
+    )
+
+    def __init__(self, hub: Hub[S], socket: S, socket_id: str, now: float) -> None:
+        self.hub = hub
+        self.socket = socket
+        self.socket_id = socket_id
+        self.channels: tuple[str, ...] = ()
+        self.user: Member | None = None
+        self.watchlist: tuple[str, ...] = ()
+        self.seen = now
+        self._pinged_at: float | None = None  # and nothing has come since
+        self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
+        self._settled_at = 0.0  # when its changes of subscriptions would be, likewise
+        self._second = 0.0  # the second in which client events are being counted
+        self._events = 0
+
+    def open(self) -> Outcome[S]:
+        """The client is connected and told so; the first call."""
+        return self.hub.connect(self.socket_id, self.socket)
+
+    def receive(self, text: str, now: float) -> Outcome[S]:
+        """What a text message brings about. Never raises for anything that a client can send."""
+        self.alive(now)
+        try:
+            self.count(now)
+            message = messages.read(text)
+            match message:
+                case Subscribe():
+                    return self._subscribe(message, now)
+                case ClientEvent():
+                    return self._client_event(message, now)
+                case Ping():
+                    return _PONG
+                case Pong():
+                    return _NOTHING
+                case Unsubscribe():
+                    return self._unsubscribe(message, now)
+                case Signin():
+                    return self._sign_in(message)
+                case _:
+                    assert_never(message)
+        except ProtocolError as refusal:
+            return self._not_done(refusal)
+
+    def alive(self, now: float) -> None:
+        """Anything has come from the client, be it a fragment or a ping frame."""
+        self.seen = now
+        self._pinged_at = None
+
+    def count(self, now: float) -> None:
+        """One more message. Raises ProtocolError 4100 when they come faster than allowed for too long."""
+        limits = self.hub.app.limits
+        self._idle_at = max(self._idle_at, now) + 1 / limits.messages_per_second
+        if self._idle_at - now > limits.messages_burst / limits.messages_per_second:
+            raise ProtocolError(OVER_CAPACITY, "messages come too fast", close=True)
+
+    def _count_move(self, now: float) -> None:
+        """The message has changed a subscription: it counts among those, for a page that opens or closes
+        brings as many at once as there may be. Raises ProtocolError 4100 when it goes on like that."""
+        limits = self.hub.app.limits
+        self._idle_at -= 1 / limits.messages_per_second
+        self._settled_at = max(self._settled_at, now) + 1 / limits.messages_per_second
+        at_once = max(2 * limits.subscriptions, limits.messages_burst)
+        if self._settled_at - now > at_once / limits.messages_per_second:
+            raise ProtocolError(OVER_CAPACITY, "subscriptions change too fast", close=True)
+
+    def check(self, now: float) -> Outcome[S]:
+        """Pings when the client has been silent, 4201 when it stays so. To be called every second or so.
+
+        However late the call comes: nobody is closed who has not had `pong_timeout` seconds since a ping.
+        """
+        silence = now - self.seen
+        app = self.hub.app
+        if silence < min(app.ping_interval, app.activity_timeout):
+            return _NOTHING
+        if self._pinged_at is None:
+            self._pinged_at = now
+            return _PING
+        if silence < app.activity_timeout + app.pong_timeout or now - self._pinged_at < app.pong_timeout:
+            return _NOTHING
+        return Outcome(close=Close(code=PONG_TIMEOUT, reason="no answer to ping"))
+
+    def closed(self, code: int) -> Outcome[S]:
+        """The client is gone from the hub; the last call."""
+        channels, self.channels = self.channels, ()
+        user_id = self.user.user_id if self.user else None
+        return self.hub.disconnect(self.socket_id, self.socket, channels, user_id, self.watchlist, code)
+
+    # Messages -------------------------------------------------------------------------------------------
+
+    def _subscribe(self, message: Subscribe, now: float) -> Outcome[S]:
+        name, limits = message.channel, self.hub.app.limits
+        if not is_valid(name, limits.channel_name_length):
+            return self._refused(name, "ChannelError", 400, "the channel's name is not valid")
+        kind = kind_of(name)
+        member: Member | None = None
+        if kind.needs_auth:
+            text = signatures.subscription_text(self.socket_id, name, message.channel_data)
+            if not signatures.verify(self.hub.app, message.auth, text):
+                return self._refused(name, "AuthError", 401, "the signature is not valid")
+        if kind.has_members:
+            try:
+                member = self._member(message)
+            except ProtocolError as problem:
+                return self._refused(name, "AuthError", 400, str(problem))
+        channel = self.hub.channels.get(name)
+        if channel is not None and self.socket in channel.sockets:
+            return Outcome(replies=(self.hub.confirmation(channel),))
+        if len(self.channels) >= limits.subscriptions:
+            return self._refused(name, "LimitReached", 403, "too many subscriptions")
+        if member and channel and member.user_id not in channel.members and channel.is_full(limits.members):
+            return self._refused(name, "LimitReached", 403, "the channel has too many members")
+        self._count_move(now)
+        outcome = self.hub.subscribe(self.socket_id, self.socket, name, kind, member, now)
+        self.channels += (self.hub.channels[name].name,)  # the hub's own string: one for all
+        return outcome
+
+    def _unsubscribe(self, message: Unsubscribe, now: float) -> Outcome[S]:
+        name = message.channel
+        if name not in self.channels:
+            return _NOTHING
+        self._count_move(now)
+        self.channels = tuple(channel for channel in self.channels if channel != name)
+        return self.hub.unsubscribe(self.socket_id, self.socket, name)
+
+    def _client_event(self, message: ClientEvent, now: float) -> Outcome[S]:
+        app = self.hub.app
+        channel = self.hub.channels.get(message.channel)
+        if not app.client_events:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "client events are switched off for this app")
+        if not kind_of(message.channel).client_events:
+            raise ProtocolError(
+                CLIENT_EVENT_REFUSED, "client events are for private and presence channels only"
+            )
+        if channel is None or self.socket not in channel.sockets:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "client events are for subscribers of the channel only")
+        if len(message.name) > app.limits.event_name_length:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "the client event's name is too long")
+        if message.size > app.limits.event_bytes:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "the client event's data is too long")
+        self._count_client_event(now)
+        user_id = channel.sockets[self.socket]
+        text = messages.client_event(message, user_id)
+        delivery = Delivery(text=text, sockets=channel.sockets, excluded=self.socket)
+        happening = ClientEventSent(
+            app_id=app.id,
+            channel=channel.name,
+            name=message.name,
+            data=message.data,
+            socket_id=self.socket_id,
+            user_id=user_id,
+            receivers=delivery.receivers,
+        )
+        return Outcome(deliveries=(delivery,), happenings=(happening,))
+
+    def _sign_in(self, message: Signin) -> Outcome[S]:
+        text = signatures.signin_text(self.socket_id, message.user_data)
+        if not signatures.verify(self.hub.app, message.auth, text):
+            raise ProtocolError(UNAUTHORIZED, "the signature of user_data is not valid", close=True)
+        data = messages.parse(message.user_data)
+        user_id = data.get("id") if isinstance(data, dict) else None
+        if not isinstance(user_id, str) or not user_id:
+            raise ProtocolError(MALFORMED, "user_data has no id that is a string")
+        if self.user is not None:
+            raise ProtocolError(MALFORMED, "this connection is signed in already")
+        watchlist = data.get("watchlist") or []
+        if not isinstance(watchlist, list) or not all(isinstance(other, str) for other in watchlist):
+            raise ProtocolError(MALFORMED, "user_data.watchlist is not a list of strings")
+        info, limit = data.get("user_info"), self.hub.app.limits.watchlist
+        self.user = Member(user_id=user_id, info=None if info is None else messages.to_json(info))
+        self.watchlist = tuple(dict.fromkeys(watchlist))[:limit]
+        replies = [messages.signin_success(message.user_data)]
+        if len(watchlist) > limit:
+            replies.append(messages.error(WATCHLIST_CUT, f"the watchlist is cut to {limit} users"))
+        signed_in = self.hub.sign_in(self.socket, user_id, self.watchlist)
+        happening = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
+        return Outcome(
+            replies=(*replies, *signed_in.replies), deliveries=signed_in.deliveries, happenings=(happening,)
+        )
+
+    # Parts ----------------------------------------------------------------------------------------------
+
+    def _member(self, message: Subscribe) -> Member:
+        """The user that subscribes, from the signed `channel_data`, else from the signin."""
+        limits = self.hub.app.limits
+        if message.channel_data is None:
+            if self.user is None:
+                raise ProtocolError(MALFORMED, "channel_data is missing")
+            return self.user
+        data = messages.parse(message.channel_data)
+        user_id = data.get("user_id") if isinstance(data, dict) else None
+        if isinstance(user_id, int) and not isinstance(user_id, bool):
+            user_id = str(user_id)  # some back ends send a number: the same user
+        if not isinstance(user_id, str) or not 0 < len(user_id) <= limits.user_id_length:
+            raise ProtocolError(MALFORMED, "channel_data.user_id is missing or too long")
+        if "user_info" not in data:
+            return Member(user_id=user_id, info=None)
+        info = messages.to_json(data["user_info"])
+        if messages.json_size(data["user_info"], info) > limits.member_bytes:
+            raise ProtocolError(MALFORMED, "channel_data.user_info is too long")
+        return Member(user_id=user_id, info=info)
+
+    def _count_client_event(self, now: float) -> None:
+        if now - self._second >= 1:
+            self._second, self._events = now, 0
+        self._events += 1
+        limits = self.hub.app.limits
+        if self._events > limits.client_events_per_second:
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "too many client events in one second")
+        if self.hub.client_events.take(limits.app_client_events_per_second, now):
+            raise ProtocolError(CLIENT_EVENT_REFUSED, "the app has too many client events in one second")
+
+    def _refused(self, channel: str, kind: str, status: int, problem: str) -> Outcome[S]:
+        """A subscription that is not made: the client is told, and nothing else has changed."""
+        happening = SubscriptionRefused(
+            app_id=self.hub.app.id, channel=channel, socket_id=self.socket_id, status=status, reason=problem
+        )
+        reply = messages.subscription_error(channel, kind, problem, status)
+        return Outcome(replies=(reply,), happenings=(happening,))
+
+    def _not_done(self, refusal: ProtocolError) -> Outcome[S]:
+        """A message without effect: the client is told, and closed if the rule says so."""
+        code, reason = refusal.code, str(refusal)
+        happening = MessageRefused(app_id=self.hub.app.id, socket_id=self.socket_id, code=code, reason=reason)
+        return Outcome(
+            replies=(messages.error(code, reason),),
+            happenings=(happening,),
+            close=Close(code=code, reason=reason) if refusal.close else None,
+        )

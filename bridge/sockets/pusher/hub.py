@@ -1,0 +1,377 @@
+"""Hub: who is connected to one app, and what they are subscribed to.
+
+A plain data structure: every method changes it at once and returns what shall be sent and told. It never
+waits, has no clock and no sockets of its own (a handle is anything hashable). The rules it keeps:
+
+- A channel exists while somebody is subscribed to it: `occupied` with the first, `vacated` after the last.
+- A subscription is in two places, the channel's `sockets` here and the connection's own tuple of names;
+  both change only in `Connection`, together.
+- A member is a user, not a connection: `member_added` with a user's first, `member_removed` after the last.
+- What is kept of a cache channel outlives its subscribers, for a limited time and number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from bridge.broadcast import Broadcast
+from bridge.sockets.pusher import messages
+from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.channels import USER_CHANNEL, ChannelKind, kind_of
+from bridge.sockets.pusher.hub_events import (
+    CacheMissed,
+    Connected,
+    Counted,
+    Disconnected,
+    Happening,
+    MemberAdded,
+    MemberRemoved,
+    Occupied,
+    Published,
+    Subscribed,
+    Unsubscribed,
+    Vacated,
+)
+from bridge.sockets.pusher.outcome import Delivery, Outcome, S
+from bridge.sockets.pusher.rate_limit import Rate
+
+MANY, COUNT_INTERVAL = 100, 5.0  # above so many subscribers they are counted at most every 5 s, as at Pusher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A user in a presence channel. `info` is the JSON text of `user_info`, None when the app gave none."""
+
+    user_id: str
+    info: str | None
+
+
+@dataclass(slots=True)
+class Presence:
+    """A member and the number of its connections in the channel."""
+
+    member: Member
+    connections: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cached:
+    """The last event of a cache channel: the whole message, its data alone, and when it is forgotten."""
+
+    text: str
+    data: str
+    expires_at: float
+
+
+class Channel(Generic[S]):
+    """An occupied channel.
+
+    sockets     each subscribed socket → its user_id, None unless presence
+    members     user_id → presence; stays empty unless presence
+    counted_at  when its subscribers were last told how many they are
+    is_missed   whether somebody has missed a last event, and there was none since
+    """
+
+    __slots__ = ("_roster", "counted_at", "is_missed", "kind", "members", "name", "sockets")
+
+    def __init__(self, name: str, kind: ChannelKind) -> None:
+        self.name = name
+        self.kind = kind
+        self.sockets: dict[S, str | None] = {}
+        self.members: dict[str, Presence] = {}
+        self.counted_at = float("-inf")
+        self.is_missed = False
+        self._roster: str | None = None
+
+    def roster(self) -> str:
+        """The data of this presence channel's confirmation; encoded once per change."""
+        if self._roster is None:
+            self._roster = messages.roster(
+                (user_id, presence.member.info) for user_id, presence in self.members.items()
+            )
+        return self._roster
+
+    def is_full(self, members: int) -> bool:
+        return len(self.members) >= members
+
+    def add(self, socket: S, member: Member | None) -> bool:
+        """The socket is subscribed; whether that brought a new member."""
+        self.sockets[socket] = member.user_id if member else None
+        if member is None:
+            return False
+        self._roster = None
+        presence = self.members.get(member.user_id)
+        if presence is None:
+            self.members[member.user_id] = Presence(member, 1)
+            return True
+        presence.member = member  # a later connection may carry newer user_info
+        presence.connections += 1
+        return False
+
+    def remove(self, socket: S) -> tuple[str | None, bool]:
+        """The socket is not subscribed any more; its user_id, and whether that took the member away."""
+        user_id = self.sockets.pop(socket)
+        if user_id is None:
+            return None, False
+        presence = self.members[user_id]
+        presence.connections -= 1
+        if presence.connections:
+            return user_id, False
+        del self.members[user_id]
+        self._roster = None
+        return user_id, True
+
+
+class Hub(Generic[S]):
+    """The connections, channels and signed-in users of one app on this node.
+
+    app        what it allows; a newer one may take its place
+    sockets    socket_id → socket, every connection
+    channels   name → channel, the occupied ones
+    users      user_id → sockets signed in as that user
+    watchers   user_id → sockets that are told when the user comes and goes
+    cached     name → last event of a cache channel
+    uncounted  names of channels whose subscribers have changed and are to be counted
+    client_events, api_requests, api_reads  rates of the whole app
+    """
+
+    __slots__ = (
+        "api_reads",
+        "api_requests",
+        "app",
+        "cached",
+        "channels",
+        "client_events",
+        "sockets",
+        "uncounted",
+        "users",
+        "watchers",
+    )
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.sockets: dict[str, S] = {}
+        self.channels: dict[str, Channel[S]] = {}
+        self.users: dict[str, set[S]] = {}
+        self.watchers: dict[str, set[S]] = {}
+        self.cached: dict[str, Cached] = {}
+        self.uncounted: set[str] = set()
+        self.client_events, self.api_requests, self.api_reads = Rate(), Rate(), Rate()
+
+    # Connections ----------------------------------------------------------------------------------------
+
+    def connect(self, socket_id: str, socket: S) -> Outcome[S]:
+        self.sockets[socket_id] = socket
+        return Outcome(
+            replies=(messages.connection_established(socket_id, self.app.activity_timeout),),
+            happenings=(Connected(app_id=self.app.id, socket_id=socket_id),),
+        )
+
+    def disconnect(
+        self,
+        socket_id: str,
+        socket: S,
+        channels: Sequence[str],
+        user_id: str | None,
+        watchlist: Sequence[str],
+        code: int,
+    ) -> Outcome[S]:
+        """The connection has left its channels (`channels`), its user, the users it watched and the app."""
+        deliveries: list[Delivery[S]] = []
+        happenings: list[Happening] = []
+        for name in channels:
+            left = self.unsubscribe(socket_id, socket, name)
+            deliveries += left.deliveries
+            happenings += left.happenings
+        for watched in watchlist:
+            _take_out(self.watchers, watched, socket)
+        if user_id is not None and _take_out(self.users, user_id, socket):
+            deliveries += self._tell_watchers("offline", user_id)
+        del self.sockets[socket_id]
+        happenings.append(Disconnected(app_id=self.app.id, socket_id=socket_id, code=code))
+        return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
+
+    def sign_in(self, socket: S, user_id: str, watchlist: Sequence[str]) -> Outcome[S]:
+        """The connection is the user's. Its watchers hear of the first; it hears who of its own is there."""
+        deliveries = () if user_id in self.users else self._tell_watchers("online", user_id)
+        self.users.setdefault(user_id, set()).add(socket)
+        for watched in watchlist:
+            self.watchers.setdefault(watched, set()).add(socket)
+        online = [watched for watched in watchlist if watched in self.users]
+        replies = (messages.watchlist_event("online", online),) if online else ()
+        return Outcome(replies=replies, deliveries=deliveries)
+
+    def _tell_watchers(self, what: str, user_id: str) -> tuple[Delivery[S], ...]:
+        watchers = self.watchers.get(user_id)
+        if not watchers:
+            return ()
+        return (Delivery(text=messages.watchlist_event(what, (user_id,)), sockets=watchers),)
+
+    def sockets_of(self, user_id: str) -> set[S]:
+        """Every connection signed in as this user, or a member under this id in some channel."""
+        found = set(self.users.get(user_id, ()))
+        for channel in self.channels.values():
+            if user_id in channel.members:
+                found.update(socket for socket, member in channel.sockets.items() if member == user_id)
+        return found
+
+    # Subscriptions --------------------------------------------------------------------------------------
+
+    def subscribe(
+        self, socket_id: str, socket: S, name: str, kind: ChannelKind, member: Member | None, now: float
+    ) -> Outcome[S]:
+        """The socket is subscribed; it must not have been before. `member` is given for presence kinds."""
+        app_id = self.app.id
+        deliveries: tuple[Delivery[S], ...] = ()
+        happenings: list[Happening] = []
+        channel = self.channels.get(name)
+        if channel is None:
+            channel = self.channels[name] = Channel(name, kind)
+            happenings.append(Occupied(app_id=app_id, channel=name))
+        is_new = channel.add(socket, member)
+        if member is not None and is_new:
+            text = messages.member_added(name, member.user_id, member.info)
+            deliveries = (Delivery(text=text, sockets=channel.sockets, excluded=socket),)
+            happenings.append(MemberAdded(app_id=app_id, channel=name, user_id=member.user_id))
+        happenings.append(
+            Subscribed(
+                app_id=app_id,
+                channel=name,
+                socket_id=socket_id,
+                user_id=member.user_id if member else None,
+                subscriptions=len(channel.sockets),
+            )
+        )
+        if self.app.subscription_count:
+            self.uncounted.add(name)
+        replies = [self.confirmation(channel)]
+        if kind.is_cache:
+            cached = self.last_event(name, now)
+            replies.append(cached.text if cached else messages.cache_miss(name))
+            if cached is None and not channel.is_missed:
+                channel.is_missed = True
+                happenings.append(CacheMissed(app_id=app_id, channel=name))
+        return Outcome(replies=tuple(replies), deliveries=deliveries, happenings=tuple(happenings))
+
+    def confirmation(self, channel: Channel[S]) -> str:
+        if channel.kind.has_members:
+            return messages.subscription_succeeded(channel.name, channel.roster())
+        return messages.subscription_succeeded(channel.name)
+
+    def unsubscribe(self, socket_id: str, socket: S, name: str) -> Outcome[S]:
+        """The socket is not subscribed any more; it must have been before."""
+        app_id = self.app.id
+        channel = self.channels[name]
+        user_id, is_gone = channel.remove(socket)
+        deliveries: tuple[Delivery[S], ...] = ()
+        happenings: list[Happening] = [
+            Unsubscribed(
+                app_id=app_id,
+                channel=name,
+                socket_id=socket_id,
+                user_id=user_id,
+                subscriptions=len(channel.sockets),
+            )
+        ]
+        if user_id is not None and is_gone:
+            text = messages.member_removed(name, user_id)
+            deliveries = (Delivery(text=text, sockets=channel.sockets),)
+            happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
+        if self.app.subscription_count:
+            self.uncounted.add(name)
+        if not channel.sockets:
+            del self.channels[name]
+            happenings.append(Vacated(app_id=app_id, channel=name))
+        return Outcome(deliveries=deliveries, happenings=tuple(happenings))
+
+    def count(self, now: float) -> Outcome[S]:
+        """Subscribers of channels that have changed are told how many they are. To be called every second."""
+        deliveries: list[Delivery[S]] = []
+        happenings: list[Happening] = []
+        for name in tuple(self.uncounted):
+            channel = self.channels.get(name)
+            if channel is None or channel.kind.has_members:
+                self.uncounted.discard(name)
+                continue
+            subscriptions = len(channel.sockets)
+            if subscriptions > MANY and now - channel.counted_at < COUNT_INTERVAL:
+                continue
+            self.uncounted.discard(name)
+            channel.counted_at = now
+            text = messages.subscription_count(name, subscriptions)
+            deliveries.append(Delivery(text=text, sockets=channel.sockets))
+            happenings.append(Counted(app_id=self.app.id, channel=name, subscriptions=subscriptions))
+        return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
+
+    # Events ---------------------------------------------------------------------------------------------
+
+    def publish(self, broadcast: Broadcast, now: float, origin: str) -> Outcome[S]:
+        """One delivery for each of the broadcast's channels that somebody listens to, in their order.
+
+        The excepted socket_id counts only while it is connected here. `now` is monotonic seconds.
+        """
+        excluded = self.sockets.get(broadcast.socket_id) if broadcast.socket_id else None
+        deliveries: list[Delivery[S]] = []
+        for name in broadcast.channels:
+            channel = self.channels.get(name)
+            is_cache = kind_of(name).is_cache if channel is None else channel.kind.is_cache
+            audience: Collection[S]
+            if channel is not None:
+                audience = channel.sockets
+            elif name.startswith(USER_CHANNEL):
+                audience = self.users.get(name.removeprefix(USER_CHANNEL), ())
+            else:
+                audience = ()
+            if not audience and not is_cache:
+                continue
+            text = messages.event(broadcast.name, name, broadcast.data)
+            if is_cache:
+                self._keep(name, text, broadcast.data, now)
+                if channel is not None:
+                    channel.is_missed = False
+            if audience:
+                deliveries.append(Delivery(text=text, sockets=audience, excluded=excluded))
+        happening = Published(
+            app_id=self.app.id,
+            channels=broadcast.channels,
+            name=broadcast.name,
+            data=broadcast.data,
+            socket_id=broadcast.socket_id,
+            origin=origin,
+            receivers=sum(delivery.receivers for delivery in deliveries),
+            job=broadcast.job,
+        )
+        return Outcome(deliveries=tuple(deliveries), happenings=(happening,))
+
+    def last_event(self, name: str, now: float) -> Cached | None:
+        cached = self.cached.get(name)
+        return cached if cached is not None and cached.expires_at > now else None
+
+    def forget_expired(self, now: float) -> None:
+        """Last events past their time are gone. Entries are in order of time, so this is quick."""
+        while self.cached:
+            name = next(iter(self.cached))
+            if self.cached[name].expires_at > now:
+                return
+            del self.cached[name]
+
+    def _keep(self, name: str, text: str, data: str, now: float) -> None:
+        limits = self.app.limits
+        self.cached.pop(name, None)
+        if len(self.cached) >= limits.cached_channels:
+            del self.cached[next(iter(self.cached))]
+        self.cached[name] = Cached(text=text, data=data, expires_at=now + limits.cache_seconds)
+
+
+def _take_out(sets: dict[str, set[S]], name: str, socket: S) -> bool:
+    """The socket is not in the set of this name any more; whether it was the last, and the set is gone."""
+    sockets = sets.get(name)
+    if sockets is None:
+        return False
+    sockets.discard(socket)
+    if sockets:
+        return False
+    del sets[name]
+    return True

@@ -1,0 +1,47 @@
+"""Outcome: what shall happen after a client's message or a broadcast, as data; `server.node` performs it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from bridge.sockets.pusher.hub_events import Happening
+
+S = TypeVar("S", bound=Hashable)
+"""The socket handle: the server's socket, or a string in tests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery(Generic[S]):
+    """One text for many sockets. `sockets` is the hub's own collection: perform it before the next change."""
+
+    text: str
+    sockets: Collection[S]
+    excluded: S | None = None
+
+    @property
+    def receivers(self) -> int:
+        return len(self.sockets) - (self.excluded is not None and self.excluded in self.sockets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """The connection ends with this WebSocket close code; the reason is at most 123 bytes."""
+
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome(Generic[S]):
+    """In this order: replies to the connection itself, deliveries to others, happenings, perhaps a close.
+
+    `ping`: a WebSocket ping frame goes to the connection, behind its replies.
+    """
+
+    replies: tuple[str, ...] = ()
+    deliveries: tuple[Delivery[S], ...] = ()
+    happenings: tuple[Happening, ...] = ()
+    close: Close | None = None
+    ping: bool = False

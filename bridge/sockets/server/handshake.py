@@ -1,0 +1,52 @@
+"""The WebSocket handshake (RFC 6455, section 4.2), answered from the request as it was parsed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+from bridge.sockets.server.http_protocol import Request
+
+VERSION = b"13"
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def is_handshake(request: Request) -> bool:
+    """Whether this is a complete opening handshake. llhttp has seen `Connection: upgrade`.
+
+    Anything less is a plain request, whose `Upgrade` means nothing: one with a body, too.
+    """
+    return (
+        request.method == "GET"
+        and request.version == "1.1"
+        and _is_websocket(request.values(b"upgrade"))
+        and request.values(b"sec-websocket-version") == [VERSION]
+        and _key(request) is not None
+        and not request.values(b"transfer-encoding")
+        and request.values(b"content-length") in ([], [b"0"])
+        and len(request.values(b"host")) <= 1
+    )
+
+
+def answer(request: Request) -> bytes:
+    """The 101; no extension and no subprotocol is agreed to."""
+    accepted = base64.b64encode(hashlib.sha1((_key(request) or b"") + _GUID, usedforsecurity=False).digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %s\r\n\r\n" % accepted
+    )
+
+
+def _is_websocket(upgrades: list[bytes]) -> bool:
+    return any(word.strip().lower() == b"websocket" for value in upgrades for word in value.split(b","))
+
+
+def _key(request: Request) -> bytes | None:
+    keys = request.values(b"sec-websocket-key")
+    if len(keys) != 1:
+        return None
+    try:
+        return keys[0] if len(base64.b64decode(keys[0], validate=True)) == 16 else None
+    except binascii.Error:
+        return None

@@ -1,0 +1,683 @@
+"""HTTP/1.1: bytes become whole requests, which are answered in order; a WebSocket handshake is handed over.
+
+llhttp, in its strict mode, decides where a request ends: nothing here looks for that itself. Four rules keep
+one client's bytes from being read as somebody else's request, whatever proxy stands in between:
+
+- A request is answered once it is whole, so no answer overtakes its own body.
+- An `Upgrade` other than a complete WebSocket handshake is taken out of the request, which is then parsed as
+  what it is without: with its body. (llhttp would leave the body to the new protocol.)
+- After a request that is refused, too large or the connection's last, nothing is parsed any more.
+- An answer that is not as long as it said ends the connection.
+
+Requests reach an ASGI application. Time limits are looked after by one sweep of all connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import unquote
+
+import httptools
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Scope
+
+from bridge.sockets.server import paths
+
+REQUEST_TIMEOUT = 20.0  # seconds for a whole request, headers and body; the first counts from the connection
+IDLE_TIMEOUT = 75.0  # seconds without a request, or without progress in taking an answer
+LINGER = 5.0  # seconds in which a client that is refused may go on sending, so that it gets the answer
+SWEEP_INTERVAL = 1.0  # seconds between two looks at the time limits
+
+MAX_HEAD = 65_536  # bytes of a request line and its headers that may wait to become complete
+MAX_HEADERS = 2_000
+MAX_BODY = 1_048_576  # bytes of a body, unless the listener says otherwise
+MAX_PIPELINED = 100  # requests that may wait behind the one that is being answered
+
+Headers = list[tuple[bytes, bytes]]
+
+logger = logging.getLogger(__name__)
+
+
+class Request:
+    """A request whose head is complete.
+
+    target    as it stands in the request line
+    path      the target's path in its normal form, percent-decoded
+    raw_path  the path as it came; query likewise, without its question mark
+    headers   names in lower case
+    body      whole once the application sees it; empty when `is_too_large`
+    """
+
+    __slots__ = (
+        "body",
+        "headers",
+        "is_too_large",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "raw_path",
+        "target",
+        "version",
+    )
+
+    def __init__(
+        self, method: str, target: bytes, version: str, headers: Headers, *, keep_alive: bool, prefix: str
+    ) -> None:
+        """Raises ValueError when the target is not readable."""
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.is_too_large = False
+        if target.startswith(b"/"):
+            self.raw_path, _, self.query = target.partition(b"#")[0].partition(b"?")
+        else:
+            self.raw_path, self.query = _parts(target)
+        path = paths.normal(self.raw_path.decode("ascii"), prefix)
+        self.path = unquote(path) if "%" in path else path
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Of every header of this name, in lower case."""
+        return [value for header, value in self.headers if header == name]
+
+    @property
+    def awaits_continue(self) -> bool:
+        """Whether the client sends the body only once it is asked to."""
+        expected = [value.lower() for value in self.values(b"expect")]
+        return self.version == "1.1" and expected == [b"100-continue"]
+
+    def head_without_upgrade(self) -> bytes:
+        lines = [b"%s %s HTTP/%s" % (self.method.encode(), self.target, self.version.encode())]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _parts(target: bytes) -> tuple[bytes, bytes]:
+    """Path and query of an absolute URL or `*`. Raises ValueError."""
+    if target == b"*":
+        return target, b""
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserError:
+        raise ValueError("the target is no URL") from None
+    return url.path or b"/", url.query or b""
+
+
+class HttpServer:
+    """All HTTP connections of a listener: what they serve, and their limits.
+
+    app              the ASGI application
+    is_handshake     whether a request is a WebSocket handshake, and not a plain request
+    upgrade          answers a handshake and returns who speaks on the transport from then on
+    largest_body     bytes that a body may have now
+    path_prefix      see `paths.normal`
+    request_timeout  seconds
+    max_connections  at once; beyond it the one is closed that keeps us waiting for longest
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        is_handshake: Callable[[Request], bool],
+        upgrade: Callable[[asyncio.Transport, Request], asyncio.Protocol],
+        largest_body: Callable[[], int] = lambda: MAX_BODY,
+        path_prefix: str = "",
+        request_timeout: float = REQUEST_TIMEOUT,
+        max_connections: int = 1_024,
+    ) -> None:
+        self.app = app
+        self.is_handshake = is_handshake
+        self.upgrade = upgrade
+        self.largest_body = largest_body
+        self.path_prefix = path_prefix
+        self.request_timeout = request_timeout
+        self.max_connections = max_connections
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[HttpConnection] = set()
+        # it is the client's turn, for longest first → when that must have an end
+        self._deadlines: dict[HttpConnection, float] = {}
+        self._all_gone = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """On the running loop."""
+        self.loop = asyncio.get_running_loop()
+        self._interval = min(SWEEP_INTERVAL, self.request_timeout / 4)
+        self._swept_at = self.loop.time()
+        self._sweep()
+
+    async def stop(self, within: float) -> None:
+        """What is being answered gets up to `within` seconds; then there is no connection any more."""
+        for connection in tuple(self._connections):
+            connection.finish()
+        if self._connections:
+            self._all_gone.clear()
+            try:
+                async with asyncio.timeout(within):
+                    await self._all_gone.wait()
+            except TimeoutError:
+                pass
+        for connection in tuple(self._connections):
+            connection.transport.abort()
+        for task in self.tasks:
+            task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def connection(self) -> asyncio.Protocol:
+        """For a new TCP connection."""
+        return HttpConnection(self)
+
+    # For connections ------------------------------------------------------------------------------------
+
+    def add(self, connection: HttpConnection) -> None:
+        while len(self._connections) >= self.max_connections and self._deadlines:
+            oldest = next(iter(self._deadlines))
+            self.remove(oldest)
+            oldest.transport.abort()
+        self._connections.add(connection)
+
+    def remove(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+        self._deadlines.pop(connection, None)
+        if not self._connections:
+            self._all_gone.set()
+
+    def await_client(self, connection: HttpConnection, seconds: float) -> None:
+        """It is the client's turn; after `seconds` the connection expires. Its rank in age stays."""
+        if connection in self._connections:
+            self._deadlines[connection] = self.loop.time() + seconds
+
+    def await_nothing(self, connection: HttpConnection) -> None:
+        """It is our turn."""
+        self._deadlines.pop(connection, None)
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        was_stopped = now - self._swept_at > 2 * self._interval + SWEEP_INTERVAL
+        self._swept_at = now
+        self._timer = self.loop.call_later(self._interval, self._sweep)
+        if was_stopped:  # the process slept; what clients sent meanwhile is to be read first
+            return
+        for connection, deadline in tuple(self._deadlines.items()):
+            if now >= deadline:
+                connection.expire()
+
+
+class HttpConnection(asyncio.Protocol):
+    """A TCP connection that speaks HTTP, until it is upgraded or ends."""
+
+    __slots__ = (
+        "_body",
+        "_body_size",
+        "_exchange",
+        "_fed",
+        "_head",
+        "_headers",
+        "_is_lingering",
+        "_is_partial",
+        "_last_words",
+        "_parser",
+        "_queue",
+        "_request",
+        "_server",
+        "_upgrading",
+        "_writable",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._parser: Any = httptools.HttpRequestParser(self)  # None: nothing more is read as a request
+        self._exchange: Exchange | None = None  # what is being answered,
+        self._queue: deque[Request] = deque()  # and what waits behind it
+        self._upgrading: tuple[Request, bytes] | None = None  # likewise, and what came with it
+        self._last_words = b""  # an answer of our own, behind all these
+        self._is_lingering = False
+        self._writable: asyncio.Future[None] | None = None  # set while the client does not read
+        self._is_partial = False  # a request has begun
+        self._head: bytes | None = None  # its target so far, until its head is complete
+        self._fed = 0  # bytes since it began
+        self._headers: Headers = []
+        self._request: Request | None = None
+        self._body: list[bytes] = []
+        self._body_size = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """No request has begun, and none is being answered."""
+        return self._exchange is None and not self._is_partial
+
+    # Called by the transport ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._server.add(self)
+        self._server.await_client(self, self._server.request_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        was_partial = self._is_partial
+        while data and self._parser is not None:
+            self._fed += len(data)
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as end:
+                data = self._upgrade(data[end.args[0] :])
+            except httptools.HttpParserError as problem:
+                self._refuse(400, "the request is not well-formed HTTP", str(problem))
+        else:
+            if self._upgrading is not None:
+                request, rest = self._upgrading
+                self._upgrading = (request, rest + data)
+        if self._parser is None:
+            return
+        if self._is_partial:
+            if self._head is not None:
+                if self._fed > MAX_HEAD:
+                    self._refuse(431, f"the headers are larger than {MAX_HEAD} bytes")
+            elif self._fed > MAX_HEAD + 8 * self._server.largest_body():  # chunks of one byte, and no more
+                self._refuse(413, "the chunks are much larger than what they carry")
+            if not was_partial and self._exchange is None:
+                self._server.await_client(self, self._server.request_timeout)
+
+    def eof_received(self) -> bool:
+        """The client has ended its side. It may still get an answer that has not begun."""
+        if self._exchange is None or self._exchange.has_begun or not self.transport.can_write_eof():
+            return False
+        self._parser = None
+        self._upgrading = None
+        return True
+
+    def pause_writing(self) -> None:
+        self._writable = self._server.loop.create_future()
+        self._server.await_client(self, IDLE_TIMEOUT)
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+        if self._exchange is not None:
+            self._server.await_nothing(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.remove(self)
+        self._parser = self._upgrading = None
+        self._queue.clear()
+        if self._exchange is not None:
+            self._exchange.end()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # Called by the server -------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """The server stops: what is being answered is the last."""
+        self._parser = self._upgrading = None
+        self._queue.clear()
+        if self._exchange is None or self._exchange.has_begun:
+            self.transport.close()
+
+    def expire(self) -> None:
+        """The client has had its time."""
+        if self._writable is not None or self._is_lingering:
+            self.transport.abort()
+        elif self.is_idle and self._fed:
+            self.transport.close()
+        else:
+            self._refuse(408, "the request was not complete in time")
+
+    # Called by the parser -------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._is_partial = True
+        self._head = b""
+        self._headers = []
+        self._body = []
+        self._body_size = 0
+        self._request = None
+
+    def on_url(self, part: bytes) -> None:
+        if self._head is not None:
+            self._head += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head is None:  # of a trailer: nobody asks for it
+            return
+        if len(self._headers) >= MAX_HEADERS:
+            self._refuse(431, f"there are more than {MAX_HEADERS} headers")
+        else:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        parser, target = self._parser, self._head
+        if parser is None or target is None:
+            return
+        self._head = None
+        method = parser.get_method().decode()
+        version = parser.get_http_version()
+        keep_alive = version == "1.1" and parser.should_keep_alive()
+        try:
+            request = self._request = Request(
+                method,
+                target,
+                version,
+                self._headers,
+                keep_alive=keep_alive,
+                prefix=self._server.path_prefix,
+            )
+        except ValueError:
+            self._refuse(400, "the path is not readable")
+            return
+        if parser.should_upgrade():
+            return
+        hosts, has_body = 0, False
+        for name, value in self._headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                has_body = True
+                if int(value) > self._server.largest_body():
+                    self._too_large(request)
+                    return
+            elif name == b"transfer-encoding":
+                has_body = True
+        if hosts > 1:
+            self._refuse(400, "Host is given twice")
+        elif has_body and self._exchange is None and request.awaits_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, part: bytes) -> None:
+        if self._parser is None or self._request is None:
+            return
+        self._body_size += len(part)
+        if self._body_size > self._server.largest_body():
+            self._too_large(self._request)
+        else:
+            self._body.append(part)
+
+    def on_message_complete(self) -> None:
+        request = self._request
+        if self._parser is None or request is None or self._parser.should_upgrade():
+            return
+        self._is_partial = False
+        self._fed = 1  # something has come; what the next begins with is counted from the next segment on
+        request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._take(request)
+
+    # Requests -------------------------------------------------------------------------------------------
+
+    def _too_large(self, request: Request) -> None:
+        """The application says so itself, once it asks for the body."""
+        self._body = []
+        request.is_too_large = True
+        self._is_partial = False
+        self._take(request)
+
+    def _take(self, request: Request) -> None:
+        if request.is_too_large or not request.keep_alive:
+            self._parser = None
+        if self._exchange is None:
+            self._begin(request)
+            return
+        self._queue.append(request)
+        self.transport.pause_reading()
+        if len(self._queue) >= MAX_PIPELINED:
+            self._refuse(429, f"more than {MAX_PIPELINED} requests wait for their answers")
+
+    def _begin(self, request: Request) -> None:
+        self._server.await_nothing(self)
+        exchange = self._exchange = Exchange(self, request)
+        task = self._server.loop.create_task(exchange.run(self._server.app))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+    def closes_after(self, request: Request) -> bool:
+        """Whether the answer to this request is the connection's last."""
+        if self._queue or self._upgrading or self._last_words:
+            return False
+        return self._parser is None
+
+    def answered(self, request: Request) -> None:
+        """The answer is written."""
+        self._exchange = None
+        if self.transport.is_closing():
+            return
+        if self._queue:
+            following = self._queue.popleft()
+            if not self._queue and self._parser is not None:
+                self.transport.resume_reading()
+            self._begin(following)
+        elif self._upgrading is not None:
+            self._switch(*self._upgrading)
+        elif self._parser is None:
+            self._end(linger=request.is_too_large or bool(self._last_words))
+        else:
+            seconds = self._server.request_timeout if self._is_partial else IDLE_TIMEOUT
+            self._server.await_client(self, seconds)
+
+    def _upgrade(self, rest: bytes) -> bytes:
+        """The parser has stopped behind a head with an upgrade. What it shall read next."""
+        request = self._request
+        if request is None or self._parser is None:
+            return b""
+        if request.method == "CONNECT":  # nor is it served without its upgrade
+            self._refuse(405, "CONNECT is not served")
+            return b""
+        if not self._server.is_handshake(request):
+            self._fed = 0
+            self._parser = httptools.HttpRequestParser(self)
+            return request.head_without_upgrade() + rest
+        self._parser = None
+        if self._exchange is None:
+            self._switch(request, rest)
+        else:
+            self._upgrading = (request, rest)
+            self.transport.pause_reading()
+        return b""
+
+    def _switch(self, request: Request, rest: bytes) -> None:
+        self._server.remove(self)
+        self._upgrading = None
+        protocol = self._server.upgrade(self.transport, request)
+        self.transport.resume_reading()
+        if rest:
+            protocol.data_received(rest)
+
+    def _refuse(self, status: int, line: str, detail: str = "") -> None:
+        """This is the last answer; it comes after those that are due."""
+        if self._parser is None:
+            return
+        self._parser = None
+        self._is_partial = False
+        self._last_words = _refusal(status, line)
+        about = {"action": "http", "status": status, "address": _peer(self.transport)[0]}
+        logger.debug("HTTP request refused", extra={**about, "why": detail or line})
+        if self._exchange is None:
+            self._end(linger=True)
+
+    def _end(self, *, linger: bool) -> None:
+        """The connection ends. A client that may still be sending is heard out first: to close would reset
+        the connection, and take the answer with it."""
+        if self._last_words:
+            self.transport.write(self._last_words)
+            self._last_words = b""
+        if not linger:
+            self.transport.close()
+            return
+        self._is_lingering = True
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._server.await_client(self, LINGER)
+
+    # For the exchange -----------------------------------------------------------------------------------
+
+    @property
+    def largest_body(self) -> int:
+        return self._server.largest_body()
+
+    async def writable(self) -> None:
+        """The client has taken enough of what was written."""
+        while self._writable is not None:
+            await self._writable
+
+    def scope(self, request: Request) -> Scope:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": request.version,
+            "method": request.method,
+            "scheme": "https" if self.transport.get_extra_info("sslcontext") is not None else "http",
+            "path": request.path,
+            "raw_path": request.raw_path,
+            "query_string": request.query,
+            "root_path": "",
+            "headers": request.headers,
+            "client": _peer(self.transport),
+            "server": _address(self.transport.get_extra_info("sockname")),
+        }
+
+
+class Exchange:
+    """One request and its answer, as an ASGI application sees them."""
+
+    __slots__ = (
+        "_connection",
+        "_ended",
+        "_gave_body",
+        "_head",
+        "_is_chunked",
+        "_is_ended",
+        "_left",
+        "_request",
+        "has_begun",
+    )
+
+    def __init__(self, connection: HttpConnection, request: Request) -> None:
+        self._connection = connection
+        self._request = request
+        self._gave_body = False
+        self._ended: asyncio.Future[None] | None = None
+        self._is_ended = False  # the answer is complete, or the client is gone
+        self._head: Message | None = None  # what was told of the answer, until it is written
+        self._left: int | None = None  # bytes of the answer still to come, if that is known
+        self._is_chunked = False
+        self.has_begun = False
+
+    async def run(self, app: ASGIApp) -> None:
+        connection, request = self._connection, self._request
+        try:
+            await app(connection.scope(request), self.receive, self.send)
+        except Exception:
+            about = {"action": "http", "method": request.method, "path": request.path}
+            logger.exception("HTTP request failed", extra=about)
+        if not self._is_ended:
+            if self.has_begun:  # a part of an answer is no answer
+                connection.transport.abort()
+            else:
+                self._left = None
+                self._head = {"status": 500, "headers": [(b"content-type", b"text/plain; charset=utf-8")]}
+                self._write(b"the server has a fault", is_last=True)
+        self.end()
+        connection.answered(request)
+
+    async def receive(self) -> Message:
+        if not self._gave_body:
+            self._gave_body = True
+            if self._request.is_too_large:
+                raise HTTPException(413, f"the body is larger than {self._connection.largest_body} bytes")
+            return {"type": "http.request", "body": self._request.body, "more_body": False}
+        if not self._is_ended:
+            if self._ended is None:
+                self._ended = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._ended)
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._head = message
+            return
+        await self._connection.writable()
+        if not self._is_ended:
+            self._write(message.get("body", b""), is_last=not message.get("more_body", False))
+
+    def end(self) -> None:
+        self._is_ended = True
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _write(self, body: bytes, *, is_last: bool) -> None:
+        data = []
+        if self._head is not None:
+            data.append(self._begin(self._head, len(body) if is_last else None))
+            self._head = None
+            self.has_begun = True
+        is_head = self._request.method == "HEAD"
+        if self._left is not None and not is_head:
+            self._left -= len(body)
+            if self._left < 0 or (is_last and self._left):
+                raise RuntimeError("the answer is not as long as its Content-Length")
+        if not is_head:
+            if not self._is_chunked:
+                data.append(body)
+            else:
+                if body:
+                    data += b"%x\r\n" % len(body), body, b"\r\n"
+                if is_last:
+                    data.append(b"0\r\n\r\n")
+        self._connection.transport.write(b"".join(data))
+        self._is_ended = is_last
+
+    def _begin(self, head: Message, length: int | None) -> bytes:
+        """The head of the answer; `length` is the body's, when all of it is there."""
+        status = head["status"]
+        lines = [STATUS_LINES[status]]
+        for name, value in head["headers"]:
+            if name == b"content-length":
+                self._left = int(value)
+            lines.append(b"%s: %s" % (name, value))
+        closes = self._connection.closes_after(self._request)
+        if status in (204, 304):
+            self._left = 0
+        elif self._left is None and length is not None:
+            lines.append(b"content-length: %d" % length)
+        elif self._left is None and self._request.version == "1.1":
+            self._is_chunked = True
+            lines.append(b"transfer-encoding: chunked")
+        if closes:
+            lines.append(b"connection: close")
+        text = b"\r\n".join(lines)
+        if not text.count(b"\r") == text.count(b"\n") == len(lines) - 1:
+            raise RuntimeError("a header of the answer holds a line break")
+        return text + b"\r\n\r\n"
+
+
+STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in http.HTTPStatus
+}
+
+
+def _refusal(status: int, line: str) -> bytes:
+    text = line.encode()
+    head = b"%s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return head % (STATUS_LINES[status], len(text)) + text
+
+
+def _peer(transport: asyncio.Transport) -> tuple[str, int]:
+    return _address(transport.get_extra_info("peername")) or ("", 0)
+
+
+def _address(known: object) -> tuple[str, int] | None:
+    return (str(known[0]), int(known[1])) if isinstance(known, tuple) else None

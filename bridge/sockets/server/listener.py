@@ -1,0 +1,176 @@
+"""Listener: the one port for WebSocket and HTTP. `http` reads requests; a handshake becomes a `Socket`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from starlette import requests
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.sockets.pusher.close_codes import OVER_CAPACITY
+from bridge.sockets.server import api
+from bridge.sockets.server.api_observer import Calls
+from bridge.sockets.server.certificate import Certificate
+from bridge.sockets.server.handshake import is_handshake
+from bridge.sockets.server.http_protocol import MAX_BODY, REQUEST_TIMEOUT, HttpServer, Request
+from bridge.sockets.server.node import Node
+from bridge.sockets.server.socket import Socket
+from bridge.sockets.server.trusted_proxies import Forwarded
+
+BACKLOG = 4_096  # connections the kernel holds while the process starts or the loop is busy
+HTTP_CONNECTIONS = 1_024  # plain ones at once, where there are descriptors for them
+SPARE_DESCRIPTORS = 64  # kept for databases and files
+HANDSHAKE_TIMEOUT = 10.0  # seconds for a TLS handshake
+ANSWER_TIMEOUT = 2.0  # seconds that a stop leaves to requests that are being answered
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening TCP socket, before anything slow happens; clients wait in its backlog.
+
+    `::` takes IPv4 as well, where the system can. Port 0 takes a free one. Raises ServiceUnavailable where
+    another holds the address, ConfigurationError where it can never be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        both = address[0] == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    except OSError as problem:
+        where, fault = f"address {host}:{port}", f"cannot be listened on ({_reason(problem)})"
+        if isinstance(problem, PermissionError | socket.gaierror):
+            mend = "choose another with --host and --port"
+            raise ConfigurationError(where, fault, mend=mend) from None
+        raise ServiceUnavailable(
+            f"{where} {fault}: stop the process that holds it, or choose another with --host and --port"
+        ) from None
+
+
+def _reason(problem: OSError) -> str:
+    """In the system's words; Python puts the address into them, which stands there already."""
+    is_ours = problem.errno is not None and not isinstance(problem, socket.gaierror)
+    return os.strerror(problem.errno or 0) if is_ours else str(problem.strerror)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed (a quarter less memory and half the cost under load), else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def raise_descriptor_limit() -> int:
+    """As many open files as the system lets this process have; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+async def _root(request: requests.Request) -> Response:
+    """For load balancers that ask here."""
+    return PlainTextResponse("OK")
+
+
+class Listener:
+    """Serves a node on listening sockets.
+
+    routes       extra Starlette routes (a demo page, a dashboard); they come after the API's
+    instead      routes that come before the API's, and so in their place
+    ready        what `/ready` answers; 200 when its `ready` is true, else 503
+    certificate  for TLS; None: plain
+    path_prefix      see `paths.normal`
+    request_timeout  seconds in which an HTTP request has to be complete
+    largest_body     bytes of an HTTP request's body; None: as much as the apps' limits ask for
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        sockets: Sequence[socket.socket],
+        *,
+        routes: Sequence[BaseRoute] = (),
+        instead: Sequence[BaseRoute] = (),
+        ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
+        certificate: Certificate | None = None,
+        path_prefix: str = "",
+        request_timeout: float = REQUEST_TIMEOUT,
+        largest_body: int | None = None,
+    ) -> None:
+        self._node = node
+        self._sockets = list(sockets)
+        self._certificate = certificate
+        self._largest_body = largest_body
+        pages = Starlette(routes=[*instead, *api.routes(node, ready), *routes, Route("/", _root)])
+        pages.router.redirect_slashes = False  # where to would come from the Host header
+        app: ASGIApp = Calls(pages, node)
+        if node.proxies:
+            app = Forwarded(app, node.proxies)
+        self._http = HttpServer(
+            app,
+            is_handshake=is_handshake,
+            upgrade=self._upgrade,
+            largest_body=self._body_limit,
+            path_prefix=path_prefix,
+            request_timeout=request_timeout,
+        )
+        self._servers: list[asyncio.Server] = []
+        self._stopped = asyncio.Event()
+        self._ended = asyncio.Event()
+        self.listening = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serves until `stop`; `listening` is set once connections are taken."""
+        descriptors = raise_descriptor_limit()
+        self._http.max_connections = max(min(HTTP_CONNECTIONS, descriptors // 4), 1)
+        if self._node.max_connections is None:
+            free = descriptors - self._http.max_connections - SPARE_DESCRIPTORS
+            self._node.max_connections = max(free, 1)
+        tls: dict[str, Any] = {}
+        if self._certificate is not None:
+            tls = {"ssl": self._certificate.context, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT}
+        self._node.start()
+        self._http.start()
+        loop = asyncio.get_running_loop()
+        try:
+            for sock in self._sockets:
+                server = await loop.create_server(self._http.connection, sock=sock, backlog=BACKLOG, **tls)
+                self._servers.append(server)
+            self.listening.set()
+            await self._stopped.wait()
+        finally:
+            self._close()
+            await self._http.stop(ANSWER_TIMEOUT if self._stopped.is_set() else 0)
+            self._node.stop()
+            self._ended.set()
+
+    async def stop(self, drain: float = 2.0, code: int = OVER_CAPACITY) -> None:
+        """No connection is taken any more, every socket is flushed and closed, and `run` has returned."""
+        self._close()
+        await self._node.drain(drain, code)
+        self._stopped.set()
+        await self._ended.wait()
+
+    def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    def _upgrade(self, transport: asyncio.Transport, request: Request) -> Socket:
+        socket = Socket(self._node)
+        socket.open(transport, request)
+        return socket
+
+    def _body_limit(self) -> int:
+        if self._largest_body is not None:
+            return self._largest_body
+        return max((hub.app.limits.body_bytes for hub in self._node.hubs.values()), default=MAX_BODY)

@@ -1,0 +1,294 @@
+"""Node: this process as a Pusher server. Performs outcomes, publishes broadcasts, tells observers."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from bridge.broadcast import Broadcast
+from bridge.errors import JobError, ProtocolError, ServiceUnavailable
+from bridge.sockets.pusher import admission
+from bridge.sockets.pusher.admission import Arrival
+from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.close_codes import APP_DISABLED, OVER_CAPACITY, UNKNOWN_APP
+from bridge.sockets.pusher.connection import Connection
+from bridge.sockets.pusher.hub import Hub
+from bridge.sockets.pusher.hub_events import ConnectionRefused, Happening, Received
+from bridge.sockets.pusher.outcome import Outcome
+from bridge.sockets.server.outbox import PING_FRAME, Outbox, text_frame
+from bridge.sockets.server.socket import Socket
+from bridge.sockets.server.trusted_proxies import Proxies
+
+SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing sockets
+CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
+
+logger = logging.getLogger(__name__)
+
+Observer = Callable[[Happening], None]
+
+
+class Node:
+    """The apps of this process and everybody connected to them.
+
+    Lives on one loop: `start` on it, then everything but `publish_from_thread` from it only.
+
+    observers        called with each happening, on the loop, in order; they must be quick
+    max_connections  over all apps, None: no limit; beyond it clients are told to come back (4100)
+    max_backlog      bytes a slow client may owe before it is cut
+    stall_timeout    seconds without progress after which a slow client is cut
+    close_timeout    seconds a client has to answer a close frame
+    proxies          whose word about a client's address is believed
+    """
+
+    def __init__(
+        self,
+        apps: Sequence[App],
+        *,
+        observers: Sequence[Observer] = (),
+        max_connections: int | None = None,
+        max_backlog: int = 1_048_576,
+        stall_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+        proxies: Proxies | None = None,
+    ) -> None:
+        self.hubs: dict[str, Hub[Socket]] = {app.id: Hub(app) for app in apps}
+        self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
+        self.proxies = proxies or Proxies()
+        self.addresses: Counter[tuple[str, str]] = Counter()  # app id and address → connections
+        self.observers = tuple(observers)
+        self.max_connections = max_connections
+        self.max_backlog = max_backlog
+        self.stall_timeout = stall_timeout
+        self.close_timeout = close_timeout
+        self.slow: set[Socket] = set()
+        self.closing: dict[Socket, float] = {}  # → when we stop waiting for the answer
+        self.is_draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._swept_at = 0.0
+        self._all_closed = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        return sum(len(hub.sockets) for hub in self.hubs.values())
+
+    # Life -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The node belongs to the running loop and looks after its sockets."""
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._outbox = Outbox(self._loop)
+        self._swept_at = self.now()
+        self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+
+    def serve(self, apps: Sequence[App]) -> None:
+        """These are the apps from now on. Clients of an app that is gone, or has another key, are closed with
+        4001, those of one that is switched off with 4003; all others notice nothing."""
+        known = {app.id: app for app in apps}
+        for app_id, hub in tuple(self.hubs.items()):
+            app = known.get(app_id)
+            if app is None or app.key != hub.app.key:
+                del self.hubs[app_id]
+                self._close_all(hub, UNKNOWN_APP, "the app is not served any more")
+            elif app != hub.app:
+                hub.app = app
+                if not app.enabled:
+                    self._close_all(hub, APP_DISABLED, "this app is switched off")
+        for app in apps:
+            if app.id not in self.hubs:
+                self.hubs[app.id] = Hub(app)
+        self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
+
+    def _close_all(self, hub: Hub[Socket], code: int, reason: str) -> None:
+        for socket in tuple(hub.sockets.values()):
+            socket.close(code, reason)
+
+    async def drain(self, within: float, code: int = OVER_CAPACITY) -> None:
+        """Everybody has got what was published and is closed with `code`, or cut off after `within` seconds.
+
+        4100 brings clients back after a second, which is what the next process needs to bind the address;
+        4200 brings them back at once, for when somebody keeps listening.
+        """
+        self.is_draining = True
+        deadline = self.now() + within
+        sockets = [socket for hub in self.hubs.values() for socket in hub.sockets.values()]
+        for at in range(0, len(sockets), CLOSE_SLICE):
+            for socket in sockets[at : at + CLOSE_SLICE]:
+                socket.close(code, "the server is restarting")
+            await asyncio.sleep(0)
+        if self.closing:
+            self._all_closed.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._all_closed.wait()
+            except TimeoutError:
+                pass
+        for socket in tuple(self.closing):
+            socket.transport.abort()
+
+    def stop(self) -> None:
+        """The node takes nothing more; after `drain`."""
+        self.is_draining = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop = None
+
+    # Publishing -----------------------------------------------------------------------------------------
+
+    def publish(self, broadcasts: Sequence[Broadcast], *, origin: str = "queue") -> int:
+        """Every broadcast is in the outgoing queue of all its subscribers; how many receivers that were.
+
+        Broadcasts given together, or in the same turn of the loop, are written together. Raises JobError,
+        having published nothing, when an app is not served here.
+        """
+        for broadcast in broadcasts:
+            if broadcast.app_id not in self.hubs:
+                raise JobError(f"no app has the id {broadcast.app_id}: check the broadcasting connection")
+        now, receivers = self.now(), 0
+        for broadcast in broadcasts:
+            outcome = self.hubs[broadcast.app_id].publish(broadcast, now, origin)
+            receivers += sum(delivery.receivers for delivery in outcome.deliveries)
+            self._deliver(outcome)
+        return receivers
+
+    def publish_from_thread(self, broadcasts: Sequence[Broadcast], *, timeout: float = 10.0) -> int:
+        """`publish`, from any other thread; blocks until the node has all of them.
+
+        Raises ServiceUnavailable, with nothing published, when the loop is gone or does not answer in
+        `timeout` seconds; JobError as `publish` does.
+        """
+        future: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(self.publish(broadcasts))
+            except BaseException as problem:
+                future.set_exception(problem)
+
+        loop = self._loop
+        try:
+            if loop is None:
+                raise RuntimeError
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            raise ServiceUnavailable("the server is not running: nothing was published") from None
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            if future.cancel():
+                raise ServiceUnavailable(f"the server did not answer in {timeout:g} s") from None
+            return future.result()  # it has just begun
+
+    # For sockets ----------------------------------------------------------------------------------------
+
+    def admit(self, socket: Socket, arrival: Arrival) -> Connection[Socket]:
+        """A connection for this client. Raises ProtocolError with the code that it is closed with."""
+        hub = self._by_key.get(arrival.key or "")
+        place = (hub.app.id if hub else "", arrival.address)
+        try:
+            app = admission.check(
+                arrival,
+                hub.app if hub else None,
+                connections=len(hub.sockets) if hub else 0,
+                from_address=self.addresses[place],
+            )
+            if self.is_draining or self.connections >= (self.max_connections or self.connections + 1):
+                raise ProtocolError(OVER_CAPACITY, "the server takes no more connections now", close=True)
+        except ProtocolError as refusal:
+            self.tell(ConnectionRefused(app_id=hub.app.id if hub else "", code=refusal.code))
+            about = {"action": "refuse", "address": arrival.address, "code": refusal.code}
+            logger.debug("connection refused", extra={**about, "why": str(refusal)})
+            raise
+        hub = self.hubs[app.id]
+        if app.limits.connections_per_address is not None:
+            socket.address = arrival.address
+            self.addresses[place] += 1
+        socket_id = new_socket_id()
+        while socket_id in hub.sockets:
+            socket_id = new_socket_id()
+        return Connection(hub, socket, socket_id, self.now())
+
+    def receive(self, socket: Socket, connection: Connection[Socket], text: str) -> None:
+        """A client's message has had its effect."""
+        self._outbox.settle()
+        self.perform(socket, connection.receive(text, self.now()))
+        if self.observers:
+            app_id, size = connection.hub.app.id, len(text)
+            self.tell(Received(app_id=app_id, socket_id=connection.socket_id, size=size))
+
+    def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:
+        """The connection is gone from its app and channels."""
+        self._outbox.settle()
+        self.perform(socket, connection.closed(code))
+        if socket.address:
+            place = (connection.hub.app.id, socket.address)
+            self.addresses[place] -= 1
+            if not self.addresses[place]:
+                del self.addresses[place]
+
+    def perform(self, socket: Socket, outcome: Outcome[Socket]) -> None:
+        for text in outcome.replies:
+            self._outbox.put(text_frame(text), (socket,))
+        if outcome.ping:
+            self._outbox.put(PING_FRAME, (socket,))
+        self._deliver(outcome)
+        if outcome.close is not None:
+            socket.close(outcome.close.code, outcome.close.reason)
+
+    def tell(self, happening: Happening) -> None:
+        for observer in self.observers:
+            try:
+                observer(happening)
+            except Exception:  # an observer's fault is not the client's
+                logger.exception("observer failed", extra={"action": "observe"})
+
+    def forget(self, socket: Socket) -> None:
+        """The socket's transport has ended."""
+        self.slow.discard(socket)
+        self.closing.pop(socket, None)
+        if not self.closing:
+            self._all_closed.set()
+
+    def _deliver(self, outcome: Outcome[Socket]) -> None:
+        for delivery in outcome.deliveries:
+            self._outbox.put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
+        if self.observers:
+            for happening in outcome.happenings:
+                self.tell(happening)
+
+    def _sweep(self) -> None:
+        """All time limits of all sockets, once a second: no socket has a timer."""
+        now = self.now()
+        was_stopped = now - self._swept_at > 2 * SWEEP_INTERVAL
+        self._swept_at = now
+        if self._loop is not None:
+            self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+        if was_stopped:  # the process slept; what clients sent meanwhile is to be read first
+            return
+        for hub in self.hubs.values():
+            hub.forget_expired(now)
+            if hub.uncounted:
+                self._outbox.settle()
+                self._deliver(hub.count(now))
+            silent_since = now - min(hub.app.ping_interval, hub.app.activity_timeout)
+            for socket in tuple(hub.sockets.values()):
+                connection = socket.connection
+                if connection is not None and connection.seen <= silent_since:
+                    self.perform(socket, connection.check(now))
+        for socket in tuple(self.slow):
+            socket.check_progress(now, self.stall_timeout)
+        for socket, deadline in tuple(self.closing.items()):
+            if now >= deadline:
+                socket.transport.abort()
+
+
+def new_socket_id() -> str:
+    """Two integers and a dot, as pusher-http-php checks it. Not a secret, but not to be guessed either."""
+    return f"{secrets.randbelow(10**9) + 1}.{secrets.randbelow(10**9) + 1}"

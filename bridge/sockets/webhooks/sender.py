@@ -1,0 +1,141 @@
+"""Lane: the way to one address, for one app. Events go in order, in batches, signed, again when refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from bridge.sockets.pusher import signatures
+from bridge.sockets.pusher.app import App
+from bridge.sockets.webhooks.events import Event, Webhook
+from bridge.sockets.webhooks.outward import PrivateAddress
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How a lane waits; all in seconds, but for the numbers of events.
+
+    linger   gathers what comes together into one request
+    batch    events of one request
+    queue    events that may wait; then the oldest are lost
+    first    pause before a request is tried again, doubled each time
+    longest  pause at most
+    give_up  after which a batch is lost; as at Pusher
+    summary  between two lines in the log about what was lost
+    """
+
+    linger: float = 0.05
+    batch: int = 100
+    queue: int = 10_000
+    first: float = 1.0
+    longest: float = 60.0
+    give_up: float = 300.0
+    summary: float = 60.0
+
+
+class Lane:
+    """`run` posts what `put` brings, for ever. Everything on one loop."""
+
+    def __init__(self, app: App, webhook: Webhook, http: httpx.AsyncClient, patience: Patience) -> None:
+        self.app = app  # a newer one may take its place
+        self._webhook = webhook
+        self._http = http
+        self._patience = patience
+        self._waiting: deque[Event] = deque()
+        self._has_work = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._lost = 0
+        self._last_problem = ""
+        self._said_at = float("-inf")
+
+    def put(self, event: Event) -> None:
+        """The event waits for its turn, if the address wants it."""
+        if not self._webhook.wants(event):
+            return
+        if len(self._waiting) >= self._patience.queue:
+            self._waiting.popleft()
+            self._lose(1)
+        self._waiting.append(event)
+        self._is_idle.clear()
+        self._has_work.set()
+
+    async def idle(self) -> None:
+        """Returns when nothing waits any more."""
+        await self._is_idle.wait()
+
+    async def run(self) -> None:
+        while True:
+            await self._has_work.wait()
+            await asyncio.sleep(self._patience.linger)
+            count = min(len(self._waiting), self._patience.batch)
+            await self._deliver([self._waiting.popleft() for _ in range(count)])
+            if not self._waiting:
+                self._has_work.clear()
+                self._is_idle.set()
+
+    def close(self) -> None:
+        """What still waits is lost, and said to be."""
+        self._lose(len(self._waiting))
+        self._waiting.clear()
+        self._say(0.0)
+
+    async def _deliver(self, events: Sequence[Event]) -> None:
+        """The batch is taken by the address, or lost."""
+        loop, patience = asyncio.get_running_loop(), self._patience
+        give_up_at, pause = loop.time() + patience.give_up, patience.first
+        try:
+            while not await self._post(events):
+                if loop.time() + pause > give_up_at:
+                    self._lose(len(events))
+                    return
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, patience.longest)
+        except asyncio.CancelledError:
+            self._lose(len(events))
+            self._say(0.0)
+            raise
+
+    async def _post(self, events: Sequence[Event]) -> bool:
+        """Whether the address has taken them. Redirects are not followed: they are no yes."""
+        body = json.dumps(
+            {"time_ms": int(time.time() * 1000), "events": [event.fields for event in events]},
+            separators=(",", ":"),
+        ).encode()
+        headers = {
+            **dict(self._webhook.headers),
+            "Content-Type": "application/json",
+            "X-Pusher-Key": self.app.key,
+            "X-Pusher-Signature": signatures.sign(self.app.secret, body),
+        }
+        try:
+            async with self._http.stream(
+                "POST", self._webhook.url, content=body, headers=headers, follow_redirects=False
+            ) as answer:
+                self._last_problem = f"answered {answer.status_code}"
+                return answer.is_success
+        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+            ours = problem.__cause__
+            self._last_problem = str(ours) if isinstance(ours, PrivateAddress) else type(problem).__name__
+            return False
+
+    def _lose(self, count: int) -> None:
+        self._lost += count
+        self._say(self._patience.summary)
+
+    def _say(self, pause: float) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self._lost or now - self._said_at < pause:
+            return
+        about = {"action": "webhook", "app_id": self.app.id, "url": self._webhook.place, "lost": self._lost}
+        logger.warning("webhook events were lost", extra={**about, "why": self._last_problem or "too many"})
+        self._lost, self._said_at = 0, now

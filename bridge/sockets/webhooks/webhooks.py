@@ -1,0 +1,109 @@
+"""Webhooks: the node's observer, and the tasks that post."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+import httpx
+
+from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.webhooks.debounce import DELAY, Settling
+from bridge.sockets.webhooks.events import Event, Webhook, event
+from bridge.sockets.webhooks.outward import outward_client
+from bridge.sockets.webhooks.sender import Lane, Patience
+
+TIMEOUT = 10.0  # seconds that an address may take for one answer
+
+
+class Webhooks:
+    """All webhooks of all apps. `serve` says which, `observe` takes happenings, `stop` ends it.
+
+    delay  seconds that somebody may be away unnoticed
+    """
+
+    def __init__(self, *, patience: Patience | None = None, delay: float = DELAY) -> None:
+        self._patience = patience or Patience()
+        self._settling = Settling(delay)
+        self._lanes: dict[tuple[str, Webhook], tuple[Lane, asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._apps: Mapping[str, tuple[Lane, ...]] = {}
+        self._http: dict[tuple[str, ...] | None, httpx.AsyncClient] = {}  # by `Webhook.within`
+        self._timer: asyncio.TimerHandle | None = None
+
+    def serve(self, apps: Iterable[tuple[App, Sequence[Webhook]]]) -> None:
+        """These are the webhooks from now on; those that stay keep what waits. On the loop."""
+        wanted = {(app.id, webhook): app for app, webhooks in apps for webhook in webhooks}
+        for key in self._lanes.keys() - wanted.keys():
+            lane, task = self._lanes.pop(key)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            task.cancel()
+            lane.close()
+        for key, app in wanted.items():
+            if key in self._lanes:
+                self._lanes[key][0].app = app
+            else:
+                lane = Lane(app, key[1], self._client(key[1]), self._patience)
+                self._lanes[key] = (lane, asyncio.create_task(lane.run()))
+        lanes: dict[str, tuple[Lane, ...]] = {}
+        for (app_id, _), (lane, _) in self._lanes.items():
+            lanes[app_id] = (*lanes.get(app_id, ()), lane)
+        self._apps = lanes
+
+    def observe(self, happening: Happening) -> None:
+        """An observer of the node: quick, and never raises for what an address does."""
+        if happening.app_id not in self._apps:
+            return
+        told = event(happening)
+        if told is None:
+            return
+        now = asyncio.get_running_loop().time()
+        ready = self._settling.take(told, now)
+        if ready is not None:
+            self._put(ready)
+        elif self._timer is None:
+            self._wait()
+
+    async def stop(self, within: float) -> None:
+        """What is held or waits has been posted, as far as `within` seconds allow; nothing runs any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for told in self._settling.due(float("inf")):
+            self._put(told)
+        try:
+            async with asyncio.timeout(within):
+                for lane, _ in self._lanes.values():
+                    await lane.idle()
+        except TimeoutError:
+            pass
+        self.serve([])
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        clients, self._http = list(self._http.values()), {}
+        for client in clients:
+            await client.aclose()
+
+    def _client(self, webhook: Webhook) -> httpx.AsyncClient:
+        if webhook.within not in self._http:
+            self._http[webhook.within] = (
+                httpx.AsyncClient(timeout=TIMEOUT)
+                if webhook.within is None
+                else outward_client(webhook.within, timeout=TIMEOUT)
+            )
+        return self._http[webhook.within]
+
+    def _put(self, told: Event) -> None:
+        for lane in self._apps.get(told.app_id, ()):
+            lane.put(told)
+
+    def _wait(self) -> None:
+        """A timer for the next going that is held, if there is one."""
+        at = self._settling.next_at
+        self._timer = None if at is None else asyncio.get_running_loop().call_at(at, self._come_due)
+
+    def _come_due(self) -> None:
+        for told in self._settling.due(asyncio.get_running_loop().time()):
+            self._put(told)
+        self._wait()

@@ -1,0 +1,108 @@
+"""Jobs that write into the SQLite file that their queue lies in, while others of us write there too."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bridge.jobs.queue.sql.driver import DatabaseQueue
+from bridge.jobs.queue.sql.write_lock import Calm
+from tests.jobs.conftest import sqlite_store  # noqa: F401
+from tests.jobs.queue.stores import SqlStore, broadcast
+
+
+def count_in_one_transaction(path: str, calm: Calm) -> None:
+    """As a job may do it: what was read is written. The lock is taken as PHP takes it."""
+    with (
+        open(calm.path) as lock,
+        contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection,
+    ):
+        connection.execute("begin")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        count = connection.execute("select count(*) from jobs").fetchone()[0]
+        time.sleep(0.01)
+        connection.execute("update counts set count = ?", [count])
+        connection.execute("commit")
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_no_transaction_of_a_job_ends_because_broadcasts_are_taken(
+    sqlite_store: SqlStore,  # noqa: F811
+    mode: str,
+) -> None:
+    calm = Calm(longest=30)  # the machine may be slow
+    broadcasts = DatabaseQueue(sqlite_store.engine, calm=calm)
+    with sqlite_store.engine.connect() as connection:
+        connection.exec_driver_sql(f"pragma journal_mode = {mode}")
+        connection.exec_driver_sql("create table counts (count)")
+        connection.exec_driver_sql("insert into counts values (0)")
+        connection.commit()
+    sqlite_store.push_many([broadcast() for _ in range(200)])
+    over = threading.Event()
+    taken = 0
+
+    def take() -> None:
+        nonlocal taken
+        while not over.is_set():
+            jobs = broadcasts.reserve(1)
+            taken += broadcasts.delete(jobs) if jobs else 0
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        began, jobs = time.monotonic(), 0
+        while jobs < 50 or (taken < 5 and time.monotonic() - began < 60):
+            count_in_one_transaction(str(sqlite_store.engine.url.database), calm)
+            time.sleep(0.002)  # a job has an end
+            jobs += 1
+    finally:
+        over.set()
+        thread.join()
+        broadcasts.close()
+    assert taken >= 5, "the jobs kept the broadcasts from being taken"
+
+
+def test_a_write_does_not_wait_for_long() -> None:
+    calm = Calm(longest=0.1)
+    with open(calm.path) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        began = time.monotonic()
+        with calm.write():
+            assert time.monotonic() - began >= 0.1
+
+
+def test_two_writes_take_turns_and_leave_nothing_locked() -> None:
+    calm = Calm(longest=30)
+    at_once: list[int] = []
+    most = 0
+
+    def write() -> None:
+        nonlocal most
+        for _ in range(20):
+            with calm.write():
+                at_once.append(1)
+                most = max(most, len(at_once))
+                time.sleep(0.001)
+                at_once.pop()
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    with open(calm.path) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_write_goes_on_where_somebody_has_removed_the_file() -> None:
+    calm = Calm()
+    Path(calm.path).unlink()
+    with calm.write() as nothing:
+        assert nothing is None

@@ -1,0 +1,191 @@
+"""No more is reserved at once than is done in time, and what was reserved before comes alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+
+import pytest
+import redis
+
+from bridge.jobs.queue.marks import KEPT, MOST, Marks
+from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Pace, Portion
+from bridge.jobs.queue.redis.driver import RedisQueue
+from tests.jobs.queue.stores import RETRY_AFTER, Clock, Store, broadcast, drain, foreign, push, uuids
+
+
+@pytest.mark.parametrize("size", [1 << 17, 1 << 19])
+def test_large_payloads_come_a_few_at_a_time(store: Store, size: int) -> None:
+    payloads = [broadcast(note="x" * size) for _ in range(50)]
+    for payload in payloads:
+        store.push(payload)
+    queue = store.queue()
+    found = []
+    while jobs := queue.reserve(50):
+        assert sum(len(job.payload) for job in jobs) <= MOST_BYTES
+        found += uuids(jobs)
+    assert found == [json.loads(payload)["uuid"] for payload in payloads]
+
+
+def test_a_payload_that_is_too_large_for_a_portion_comes_alone(store: Store) -> None:
+    before = push(store, 2)
+    large = broadcast(note="x" * (MOST_BYTES + 1))
+    store.push(large)
+    after = push(store, 2)
+    queue = store.queue()
+    portions = []
+    while jobs := queue.reserve(50):
+        portions.append(uuids(jobs))
+    assert portions == [before, [json.loads(large)["uuid"]], after]
+
+
+def test_a_job_that_cannot_be_read_for_want_of_memory_holds_no_other_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = broadcast(note="x" * (MOST_BYTES + 1))
+    store.push(large)
+    pushed = push(store, 2)
+    queue = store.queue()
+    if isinstance(queue, RedisQueue):
+        read = redis.connection.Connection.read_response
+
+        def response(self: redis.connection.Connection, *given: object, **named: object) -> object:
+            answer = read(self, *given, **named)
+            if isinstance(answer, list) and any(
+                isinstance(one, bytes) and len(one) > LARGE for one in answer
+            ):
+                raise MemoryError
+            return answer
+
+        monkeypatch.setattr(redis.connection.Connection, "read_response", response)
+    else:
+        monkeypatch.setattr(queue, "_payload", NoMemory())
+    found: list[str] = []
+    for _ in range(5):
+        with contextlib.suppress(MemoryError):
+            found += uuids(drain(queue))
+    assert found == pushed
+    monkeypatch.undo()
+    assert len(store.payloads()) == 3
+
+
+class NoMemory:
+    """A statement whose answer is too much."""
+
+    def _execute_on_connection(self, *given: object) -> object:
+        raise MemoryError
+
+
+def test_a_large_job_of_others_is_stepped_over(store: Store) -> None:
+    store.push(foreign(note="Illuminate BroadcastEvent " + "x" * (MOST_BYTES + 1)))
+    pushed = push(store, 2)
+    assert uuids(drain(store.queue())) == pushed
+
+
+def test_after_a_crash_only_the_job_at_work_is_counted(store: Store) -> None:
+    push(store, 20)
+    assert len(store.queue().reserve(50)) == 20
+    for _ in range(3):  # each time, who reserved it is no more
+        store.clock.now += RETRY_AFTER
+        assert len(store.queue().reserve(50)) == 1
+    store.clock.now += RETRY_AFTER
+    attempts = Counter(job.attempts for job in drain(store.queue(), 50))
+    assert attempts[2] >= 16  # the three crashes met at most three others
+    assert sum(attempts.values()) == 20
+
+
+def test_what_was_given_back_counts_as_new(store: Store) -> None:
+    push(store, 5)
+    queue = store.queue()
+    queue.give_back(queue.reserve(5))
+    assert [job.attempts for job in queue.reserve(5)] == [1] * 5
+
+
+def test_a_job_released_untried_has_its_attempts_as_before(store: Store) -> None:
+    push(store, 1)
+    queue = store.queue()
+    (job,) = queue.reserve(1)
+    queue.release(job, 3, tried=False)
+    assert not queue.reserve(1)
+    store.clock.now += 3
+    assert [job.attempts for job in queue.reserve(1)] == [1]
+
+
+def test_a_late_release_untried_leaves_the_job_to_its_new_owner(store: Store) -> None:
+    push(store, 1)
+    slow, quick = store.queue(), store.queue()
+    (late,) = slow.reserve(1)
+    store.clock.now += RETRY_AFTER
+    (job,) = quick.reserve(1)
+    slow.release(late, 0, tried=False)
+    assert quick.delete([job]) == 1
+    assert not store.payloads()
+
+
+def test_a_portion_ends_with_the_first_job_that_does_not_fit() -> None:
+    portion = Portion(3)
+    assert [portion.takes(MOST_BYTES // 2, 0) for _ in range(2)] == [True, True]
+    assert not portion.takes(1, 0)
+    assert not portion.takes(0, 0)
+
+
+def test_slow_jobs_are_reserved_a_few_at_a_time_and_quick_ones_many() -> None:
+    clock = Clock(0.0)
+    pace = Pace(100, 6, clock)
+    assert pace.jobs == 100
+    pace.took(10, 2.0)
+    assert pace.jobs == 7  # of 0.2 s, in a quarter of 6 s
+    pace.took(1, 60.0)
+    assert pace.jobs == 1
+    for _ in range(20):
+        pace.took(100, 0.1)
+    assert pace.jobs == 100
+
+
+def test_nothing_is_begun_past_half_of_the_reservation() -> None:
+    clock = Clock(0.0)
+    pace = Pace(100, 6, clock)
+    pace.begin()
+    clock.now = 2.9
+    assert not pace.is_over
+    clock.now = 3.0
+    assert pace.is_over
+    pace.begin()
+    assert not pace.is_over
+
+
+def test_reservations_without_an_end_are_never_over() -> None:
+    clock = Clock(0.0)
+    pace = Pace(100, 0, clock)
+    pace.begin()
+    clock.now = 1e9
+    assert not pace.is_over
+    pace.took(1, 1e6)
+    assert pace.jobs == 100
+
+
+def test_too_many_for_the_memory_are_halved_and_grow_again() -> None:
+    pace = Pace(100, 90, Clock(0.0))
+    pace.halve(100)
+    assert pace.jobs == 50
+    pace.halve(1)
+    assert pace.jobs == 1
+    for _ in range(10):
+        pace.took(1, 0.0)
+    assert pace.jobs == 100
+
+
+def test_marks_are_forgotten_after_their_time_and_beyond_their_number() -> None:
+    clock = Clock(0.0)
+    marks = Marks(10, clock)
+    marks.add(["a"])
+    clock.now = KEPT
+    marks.add(["b"])
+    assert "a" in marks
+    clock.now = KEPT + 1
+    marks.add(["c"])
+    assert "a" not in marks
+    marks.add(map(str, range(MOST)))
+    assert "b" not in marks
+    assert str(MOST - 1) in marks

@@ -1,0 +1,82 @@
+"""Which queue entries are broadcast jobs, on every entry that five Laravel releases wrote."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.jobs.queue.selection import broadcast_document, job_uuid, whole_number, with_attempts
+from tests.jobs.queue.stores import broadcast, foreign, recorded
+
+# Malformed cases in which the label and the class inside the command disagree, or the handler is odd.
+OTHERS_BY_CLASS = {("bad-command-class", 0), ("bad-handler", 0), ("bad-handler", 1), ("bad-handler", 2)}
+OURS_BY_CLASS = {("bad-command-name", 0)}
+
+
+@pytest.mark.parametrize("driver", ["database", "redis"])
+def test_every_recorded_entry_is_told_apart(driver: str) -> None:
+    wrong, seen = [], 0
+    for row, entry in recorded(driver):
+        case = (row["id"], row["n"])
+        subclass = row["id"] == "framework-encrypted" or b"EncryptedBroadcast" in entry
+        expected = bool(row["oracle"].get("is_broadcast_job")) and not subclass
+        expected = (expected and case not in OTHERS_BY_CLASS) or case in OURS_BY_CLASS
+        seen += 1
+        if (broadcast_document(entry) is not None) != expected:
+            wrong.append((row["laravel"], *case, expected))
+    assert seen > 800
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"",
+        b"BroadcastEvent",
+        b'"BroadcastEvent"',
+        b'["BroadcastEvent"]',
+        b'{"BroadcastEvent":',
+        b'{"job":"Illuminate\\\\Queue\\\\CallQueuedHandler@call","data":"BroadcastEvent"}',
+        b"[" * 100_000 + b"BroadcastEvent",
+        broadcast().replace(b"Hello", b"\xff\xfe"),
+        foreign(note="Illuminate\\Broadcasting\\BroadcastEvent"),
+    ],
+)
+def test_what_is_not_surely_a_broadcast_is_not_ours(entry: bytes) -> None:
+    assert broadcast_document(entry) is None
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_new_attempts_change_nothing_else(before: int, after: int) -> None:
+    entry = broadcast(attempts=before, tags=[], big=12345678901234567890, ratio=1.0)
+    document = broadcast_document(entry)
+    assert document is not None
+    changed = with_attempts(entry, document, after)
+    assert changed == entry.replace(b'"attempts":%d' % before, b'"attempts":%d' % after)
+
+
+def test_doubtful_text_is_encoded_anew_with_the_same_meaning() -> None:
+    for entry in (
+        broadcast(attempts=1, **{"illuminate:log:context": {"data": {"attempts": 1}}}),
+        broadcast(attempts=1.0),
+        broadcast(attempts=1, nested={"attempts": 5}),
+    ):
+        document = broadcast_document(entry)
+        assert document is not None
+        assert json.loads(with_attempts(entry, document, 2)) == {**json.loads(entry), "attempts": 2}
+
+
+def test_a_job_without_uuid_keeps_its_identity_when_it_is_tried_again() -> None:
+    document = {"displayName": "App\\Events\\Old", "attempts": 0}
+    assert job_uuid(document) == job_uuid({**document, "attempts": 3})
+    assert job_uuid(document) != job_uuid({**document, "displayName": "App\\Events\\Other"})
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [(3, 3), (3.0, 3), (3.5, None), (float("inf"), None), (True, None), ("3", None)]
+)
+def test_only_whole_numbers_are_numbers(value: object, number: int | None) -> None:
+    assert whole_number({"maxTries": value}, "maxTries") == number

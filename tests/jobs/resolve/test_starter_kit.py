@@ -1,0 +1,112 @@
+"""An app as today's starter kits of Laravel begin one: native, whatever its providers do."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bridge.jobs.resolve.resolution import Resolution
+from bridge.laravel.application import load
+from bridge.laravel.payload import read_payload
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from bridge.serve.wiring import build_ladder
+from tests.phpeval.laravel.eloquent.app import IDENTIFIER, job
+
+FILES = {
+    "composer.json": '{"require": {"php": "^8.3"}, "autoload": {"psr-4": {"App\\\\": "app/"}}}',
+    ".env": "DB_CONNECTION=sqlite\nBROADCAST_CONNECTION=reverb\nREVERB_APP_KEY=key\n",
+    "bootstrap/providers.php": "<?php return [App\\Providers\\AppServiceProvider::class];",
+    "bootstrap/app.php": "<?php return \\Illuminate\\Foundation\\Application::configure()->create();",
+    "app/Providers/AppServiceProvider.php": r"""<?php
+        namespace App\Providers;
+        use Carbon\CarbonImmutable;
+        use Illuminate\Support\Facades\{DB};
+        use Illuminate\Support\Facades\Date;
+        use Illuminate\Support\ServiceProvider;
+        use Illuminate\Validation\Rules\Password;
+        class AppServiceProvider extends ServiceProvider {
+            public function boot(): void { $this->configureDefaults(); }
+            protected function configureDefaults(): void {
+                Date::use(CarbonImmutable::class);
+                DB::prohibitDestructiveCommands(app()->isProduction());
+                Password::defaults(fn (): ?Password => app()->isProduction() ? Password::min(12) : null);
+            }
+        }""",
+    "app/Models/User.php": r"""<?php
+        namespace App\Models;
+        use Illuminate\Database\Eloquent\Attributes\{Fillable, Hidden};
+        use Illuminate\Database\Eloquent\Factories\HasFactory;
+        use Illuminate\Foundation\Auth\User as Authenticatable;
+        use Illuminate\Notifications\Notifiable;
+        #[Fillable(['name', 'email', 'password'])]
+        #[Hidden(['password', 'remember_token'])]
+        class User extends Authenticatable {
+            use HasFactory, Notifiable;
+            protected function casts(): array { return ['verified_at' => 'datetime', 'x' => 'hashed']; }
+        }""",
+    "app/Events/Moved.php": r"""<?php
+        namespace App\Events;
+        use Illuminate\Broadcasting\{InteractsWithSockets, PrivateChannel};
+        use Illuminate\Contracts\Broadcasting\ShouldBroadcast;
+        use Illuminate\Foundation\Events\Dispatchable;
+        use Illuminate\Queue\SerializesModels;
+        class Moved implements ShouldBroadcast {
+            use Dispatchable, InteractsWithSockets, SerializesModels;
+            public function __construct(public int $to, public string $by) { }
+            public function broadcastOn(): array { return [new PrivateChannel('rooms')]; }
+        }""",
+    "app/Events/Joined.php": r"""<?php
+        namespace App\Events;
+        use App\Models\User;
+        use Illuminate\Broadcasting\{InteractsWithSockets, PrivateChannel};
+        use Illuminate\Contracts\Broadcasting\ShouldBroadcast;
+        use Illuminate\Queue\SerializesModels;
+        class Joined implements ShouldBroadcast {
+            use InteractsWithSockets, SerializesModels;
+            public function __construct(public User $user) { }
+            public function broadcastOn(): array { return [new PrivateChannel('rooms')]; }
+        }""",
+}
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    for name, source in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(source)
+    with (tmp_path / ".env").open("a") as env:
+        env.write(f"DB_DATABASE={tmp_path / 'database.sqlite'}\n")
+    with closing(sqlite3.connect(tmp_path / "database.sqlite")) as database:
+        database.executescript(
+            "create table users (id integer primary key, name text, password text, verified_at datetime);"
+            "insert into users values (1, 'Ada', 's3cret', '2024-05-01 10:11:12')"
+        )
+    return tmp_path
+
+
+def resolve(kit: Path, event: PhpObject) -> Resolution:
+    with closing(build_ladder(load(kit, {}, "13.31"), {}, only=("native",))) as ladder:
+        return ladder.resolve(read_payload(job(event)))
+
+
+def test_an_event_of_two_scalars_is_native(kit: Path) -> None:
+    (sent,) = resolve(kit, PhpObject("App\\Events\\Moved", {b"to": 5, b"by": b"Ada"})).broadcasts
+    assert (sent.connection, sent.channels) == ("reverb", ("private-rooms",))
+    assert json.loads(sent.data) == {"to": 5, "by": "Ada"}
+
+
+def test_its_user_is_native_too_and_shows_nothing_hidden(kit: Path) -> None:
+    held: dict[int | bytes, Value] = {
+        b"class": b"App\\Models\\User",
+        b"id": 1,
+        b"relations": PhpArray(),
+        b"connection": b"sqlite",
+    }
+    user = PhpObject(IDENTIFIER, held)
+    (sent,) = resolve(kit, PhpObject("App\\Events\\Joined", {b"user": user})).broadcasts
+    shown = {"id": 1, "name": "Ada", "verified_at": "2024-05-01T10:11:12.000000Z"}
+    assert json.loads(sent.data) == {"user": shown}

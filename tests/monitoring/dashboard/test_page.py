@@ -1,0 +1,92 @@
+"""The page in real Chromium: each panel with live data, an event and a job made, a failed job retried."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end.laravel import BROWSER
+from tests.monitoring.dashboard.serving import PASSWORD, Served, serving, until
+
+EVENT = "App\\Events\\ComesLate"
+SOURCE = """\
+<?php
+
+namespace App\\Events;
+
+class ComesLate implements \\Illuminate\\Contracts\\Broadcasting\\ShouldBroadcast
+{
+    public $roomId;
+    public $text;
+
+    public function broadcastOn()
+    {
+        return new \\Illuminate\\Broadcasting\\Channel('ChatChannel');
+    }
+
+    public function broadcastAs()
+    {
+        return NAME;
+    }
+}
+"""
+
+
+def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        seen = _use(served)
+    assert json.loads(seen["straight"]) == {"text": "straight <b>ы</b>"}
+    assert json.loads(seen["queued"]) == {"text": "queued"}
+    assert seen["steps"] == ["Queued", "Reserved", "Resolved: framework", "Published", "Sent to 1", "Done"]
+    assert seen["retried"][2] == "Resolved: native"
+    assert any("framework" in bar for bar in seen["bars"])
+    assert "file_get_contents" in seen["reason"]
+    assert seen["faults"] == []
+    assert (seen["wide"], seen["complaints"], seen["foreign"]) == ([], [], [])
+    for secret in (PASSWORD, served.app.secret.reveal(), served.app.key):
+        assert secret not in seen["source"]
+
+
+def _write(served: Served, name: str) -> None:
+    """The event's class is in the app; `name` is the PHP expression of its `broadcastAs`."""
+    file = served.app.path / "app/Events/ComesLate.php"
+    file.write_text(SOURCE.replace("NAME", name), encoding="utf-8")
+
+
+def _use(served: Served) -> dict[str, Any]:
+    """What the script reports; where it waits, it gets what it waits for."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+    shots = os.environ.get("DASHBOARD_SHOTS", "")
+    arguments = [served.address, executable, PASSWORD, served.app.key, EVENT, shots]
+    script = Path(__file__).with_name("page.mjs")
+    with subprocess.Popen(
+        ["node", str(script), *arguments],
+        cwd=BROWSER,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                report: dict[str, Any] = json.loads(line)
+                match report.get("wait"):
+                    case None:
+                        assert "problem" not in report, report
+                        return report
+                    case "its mend":
+                        _write(served, "'mended'")
+                    case _:
+                        _write(served, "file_get_contents('name.txt')")  # a side effect: refused
+                        served.queue_refused(EVENT)
+                        until("the job has failed", lambda: served.rows("select 1 from failed_jobs"))
+                process.stdin.write("\n")
+                process.stdin.flush()
+            raise AssertionError(f"the script ended with {process.wait()}")
+        finally:
+            process.kill()

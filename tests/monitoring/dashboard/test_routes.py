@@ -1,0 +1,467 @@
+"""Every address of the dashboard on a running bridge, as a browser and as strangers ask for it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import re
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from bridge.demo.feed import SAMPLES, recorded
+from bridge.monitoring.dashboard.routes import FOLDER
+from bridge.sockets.pusher.signatures import sign, subscription_text
+from tests.monitoring.dashboard.serving import BASE, PASSWORD, PATIENCE, Served, serving, until
+
+LOOKING = (
+    "session",
+    "feed",
+    "ways",
+    "channels",
+    "channels/demo/x",
+    "connections",
+    "failed",
+    "demo/statistics",
+)
+CHANGING = ("logout", "event", "auth", "api/jobs", "api/failed/x/retry")
+
+
+def test_a_stranger_gets_the_log_in_and_nothing_else(served: Served) -> None:
+    client = served.client()
+    page = client.get(BASE)
+    assert "Password of the dashboard" in page.text
+    assert {client.get(f"{BASE}/api/{path}").status_code for path in LOOKING} == {401}
+    assert {client.post(f"{BASE}/{path}", json={}).status_code for path in CHANGING} == {401}
+
+
+def test_without_a_password_the_dashboard_is_closed(tmp_path: Path) -> None:
+    with serving(tmp_path, dashboard_password="") as served:
+        client = served.client()
+        answer = client.get(BASE)
+        assert (answer.status_code, "BRIDGE_DASHBOARD_PASSWORD" in answer.text) == (403, True)
+        assert client.post(f"{BASE}/login", json={"password": ""}).status_code == 403
+        assert client.get(f"{BASE}/api/session").status_code == 401
+
+
+def test_no_page_and_no_answer_holds_a_secret(served: Served) -> None:
+    client = served.logged_in()
+    texts = [client.get(BASE).text, client.get(f"{BASE}/").text]
+    texts += [client.get(f"{BASE}/static/{file.name}").text for file in FOLDER.iterdir()]
+    texts += [client.get(f"{BASE}/api/{path}").text for path in LOOKING if path != "feed"]
+    assert all(texts)
+    for secret in (PASSWORD, served.app.secret.reveal()):
+        assert not any(secret in text for text in texts)
+
+
+def test_the_page_runs_nothing_from_elsewhere_and_stands_in_no_frame(served: Served) -> None:
+    client = served.logged_in()
+    page = client.get(BASE)
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<script(?! type=\"module\" src)|\son\w+=|\sstyle=", page.text)
+    for file in FOLDER.iterdir():
+        text = client.get(f"{BASE}/static/{file.name}").text
+        assert not re.search(r"(?:src|href)=\"https?:|url\(|@import|innerHTML|eval\(", text), file.name
+
+
+def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(served: Served) -> None:
+    answer = served.client().post(f"{BASE}/login", json={"password": PASSWORD})
+    cookie = answer.headers["set-cookie"].lower()
+    assert {"httponly", "samesite=lax", f"path={BASE}"} <= {part.strip() for part in cookie.split(";")}
+    behind_tls = served.client().post(
+        f"{BASE}/login", json={"password": PASSWORD}, headers={"X-Forwarded-Proto": "https"}
+    )
+    assert "secure" in behind_tls.headers["set-cookie"].lower()
+
+
+def link(secret: str, nonce: str = "n") -> str:
+    expires = f"{time.time() + 60:.0f}"
+    text = f"bridge-dashboard:{expires}:{nonce}"
+    return f"{expires}.{nonce}.{hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()}"
+
+
+def test_a_link_of_the_app_opens_it_without_password_once(served: Served) -> None:
+    token = link(served.app.secret.reveal())
+    client = served.client()
+    assert "Overview" not in served.client().get(BASE, params={"token": f"{token[:-1]}x"}).text
+    assert served.client().head(BASE, params={"token": token}).status_code == 200, "it uses nothing up"
+    answer = client.get(BASE, params={"token": token})
+    assert (answer.status_code, answer.headers["location"]) == (303, BASE)
+    assert "Overview" in client.get(BASE).text
+    assert "Overview" not in served.client().get(BASE, params={"token": token}).text
+
+
+def test_only_the_default_connection_or_the_secret_of_links_signs_links(tmp_path: Path) -> None:
+    apps = json.dumps([{"id": "second", "key": "second-key", "secret": "second-secret"}])
+    with serving(tmp_path, apps=apps) as served:
+        client = served.client()
+        assert client.get(BASE, params={"token": link("second-secret")}).status_code == 200
+        assert client.get(f"{BASE}/api/session").status_code == 401
+        assert client.get(BASE, params={"token": link(served.app.secret.reveal())}).status_code == 303
+    (own := tmp_path / "own").mkdir()
+    with serving(own, dashboard_link_secret="of links", dashboard_password="") as served:
+        client = served.client()
+        assert client.get(BASE, params={"token": link(served.app.secret.reveal())}).status_code == 403
+        assert client.get(BASE, params={"token": link("of links")}).status_code == 303
+
+
+def test_logging_out_ends_the_session_for_whoever_has_its_cookie(served: Served) -> None:
+    person = served.logged_in()
+    thief = served.client()
+    thief.cookies = httpx.Cookies(person.cookies)
+    assert thief.get(f"{BASE}/api/session").status_code == 200
+    with thief.stream("GET", f"{BASE}/api/feed") as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        assert person.post(f"{BASE}/logout", json={}).status_code == 200
+        assert sum(1 for _ in lines) < 100, "the stream ends too"
+    assert thief.get(f"{BASE}/api/session").status_code == 401
+
+
+def test_what_is_done_at_the_dashboard_is_in_the_log_with_the_address(served: Served) -> None:
+    person = served.logged_in()
+    fields = {"appId": "demo", "channel": "audited", "event": "seen", "data": '{"pin": "no-audit-of-data"}'}
+    person.post(f"{BASE}/event", json=fields)
+    person.post(f"{BASE}/api/jobs", json=fields)
+    person.post(f"{BASE}/auth", json={"socket_id": "1.2", "channel_name": "private-audited"},
+                headers={"X-App-ID": "demo"})  # fmt: skip
+    served.client().post(f"{BASE}/login", json={"password": "wrong word"})
+    person.post(f"{BASE}/logout", json={})
+    told = served.log.read_text()
+    for line in (
+        r'info dashboard: logged in address="127\.0\.0\.1"',
+        r'info dashboard: event sent address="127\.0\.0\.1" app="demo" channel="audited" event="seen"',
+        r'info dashboard: job sent address="127\.0\.0\.1" app="demo" channel="audited" event="seen" job="',
+        r'info dashboard: subscription signed address="127\.0\.0\.1" app="demo" channel="private-audited"',
+        r'warning dashboard: log-in refused address="127\.0\.0\.1" wrong_passwords=1',
+        r'info dashboard: logged out address="127\.0\.0\.1"',
+    ):
+        assert re.search(line, told), line
+    assert "wrong word" not in told
+    assert "no-audit-of-data" not in told
+
+
+def test_a_body_that_is_cut_off_is_no_fault_of_ours(served: Served) -> None:
+    url = httpx.URL(served.address)
+    with socket.create_connection((url.host, url.port or 0)) as client:
+        head = f"POST {BASE}/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{{"
+        client.sendall(head.encode())
+        time.sleep(0.1)
+    assert served.client().get("/up").status_code == 200
+    assert "Traceback" not in served.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"app_id": "\ud800"}, {"app_id": "demo", "secret": "\udfff"}, {"password": "\ud800"},
+        {"app_id": "demo", "x": [{"\ud800": 1}]},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["statistics", "login"])
+def test_half_a_character_is_refused(served: Served, path: str, fields: dict[str, Any]) -> None:
+    body = json.dumps(fields).encode()
+    answer = served.client().post(f"{BASE}/{path}", content=body)
+    assert (answer.status_code, "surrogate" in answer.text) == (400, True)
+
+
+def test_a_change_without_the_token_or_from_another_site_is_refused(served: Served) -> None:
+    client = served.logged_in()
+    fields = {"appId": "demo", "channel": "c", "event": "e", "data": "{}"}
+    assert client.post(f"{BASE}/event", json=fields).status_code == 200
+    assert client.post(f"{BASE}/event", json=fields, headers={"X-CSRF-Token": "x"}).status_code == 403
+    assert (
+        client.post(f"{BASE}/event", json=fields, headers={"Origin": "https://evil.example"}).status_code
+        == 403
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"appId": "nobody"}, 404),
+        ({"channel": "no spaces"}, 422),
+        ({"channel": 7}, 422),
+        ({"event": ""}, 422),
+        ({"data": "{"}, 422),
+        ({"data": '{"a": NaN}'}, 422),
+        ({"data": "[-Infinity]"}, 422),
+        ({"data": {"a": 1}}, 422),
+        ({"data": json.dumps("x" * 10_241)}, 413),
+        ({"channel": "private-encrypted-x"}, 422),
+        ({"data": json.dumps("x" * 400_000)}, 413),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_with_a_reason(
+    served: Served, wrong: dict[str, Any], status: int
+) -> None:
+    fields = {"appId": "demo", "channel": "c", "event": "e", "data": "{}", **wrong}
+    answer = served.logged_in().post(f"{BASE}/event", json=fields)
+    assert answer.status_code == status
+    assert len(answer.text) > 10
+
+
+def test_an_event_arrives_exactly_as_it_was_written(served: Served) -> None:
+    data = '{"b": 1.0, "a": "\\u00fc ы"}'
+    with subscribed(served, "exact") as client:
+        fields = {"appId": "demo", "channel": "exact", "event": "App\\X", "data": data}
+        assert served.logged_in().post(f"{BASE}/event", json=fields).json() == {"receivers": 1}
+        message = json.loads(client.recv(timeout=PATIENCE))
+    assert (message["event"], message["data"]) == ("App\\X", data)
+
+
+def test_a_job_goes_through_the_queue_and_its_way_is_told(served: Served) -> None:
+    person = served.logged_in()
+    value = {"list": [1, 2.5, None, True], "text": "ы \0 \" '", "deep": {"7": "x"}, "huge": 2**63}
+    with subscribed(served, "presence-made") as client:
+        fields = {"appId": "demo", "channel": "presence-made", "event": "made", "data": json.dumps(value)}
+        job = person.post(f"{BASE}/api/jobs", json=fields).json()["job"]
+        message = json.loads(client.recv(timeout=PATIENCE))
+    assert message["event"] == "made"
+    assert json.loads(message["data"]) == {**value, "huge": float(2**63)}
+
+    def way() -> Any:
+        found = [way for way in person.get(f"{BASE}/api/ways").json() if way["id"] == job]
+        return found and found[0]["steps"][-1].get("step") == "delivered" and found[0]["steps"]
+
+    steps = until("the job is done", way)
+    assert [step.get("step", step["kind"]) for step in steps] == [
+        "reserved",
+        "resolved",
+        "broadcast",
+        "delivered",
+    ]
+    assert (steps[1]["rung"], steps[2]["receivers"], steps[2]["channel"]) == ("framework", 1, "presence-made")
+    assert all(one["at"] <= two["at"] for one, two in pairwise(steps))
+
+    def found(search: str) -> list[str]:
+        return [way["id"] for way in person.get(f"{BASE}/api/ways", params={"search": search}).json()]
+
+    assert found(job.upper()) == [job]
+    assert job in found("presence-made")
+    assert found("nothing like it") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [("1", 409), ("null", 409), ('"text"', 409), ('{"a":"\\ud800"}', 422), ("[1e400]", 422)],
+)
+def test_a_job_needs_data_that_laravel_could_hold(served: Served, data: str, status: int) -> None:
+    fields = {"appId": "demo", "channel": "c", "event": "e", "data": data}
+    assert served.logged_in().post(f"{BASE}/api/jobs", json=fields).status_code == status
+
+
+def test_channels_members_and_connections_are_listed_and_found(served: Served) -> None:
+    person = served.logged_in()
+    with subscribed(served, "presence-list", "cache-list") as client:
+        channels = person.get(f"{BASE}/api/channels", params={"search": "-list"}).json()
+        kinds = {row["name"]: (row["kind"], row["subscribers"], row["members"]) for row in channels["rows"]}
+        assert kinds == {"presence-list": ("presence", 1, 1), "cache-list": ("cache", 1, None)}
+        one = person.get(f"{BASE}/api/channels/demo/presence-list").json()
+        assert [(member["id"], json.loads(member["info"])) for member in one["members"]] == [
+            ("7", {"name": "Zoë"})
+        ]
+        [row] = person.get(f"{BASE}/api/connections", params={"search": "presence-list"}).json()["rows"]
+        assert (row["id"], row["address"], row["count"]) == (one["sockets"][0], "127.0.0.1", 2)
+        client.close()
+    gone = f"{BASE}/api/channels/demo/presence-list"
+    until("the channel is vacant", lambda: person.get(gone).status_code == 404)
+    assert person.get(f"{BASE}/api/channels/nobody/x").status_code == 404
+
+
+def test_a_failed_job_is_listed_with_its_reason_and_goes_back_once(served: Served) -> None:
+    person = served.logged_in()
+    job = served.queue_refused("App\\Events\\Missing")
+
+    def failed() -> Any:
+        return [row for row in person.get(f"{BASE}/api/failed").json() if row["id"] == job]
+
+    [row] = until("the job has failed", failed)
+    assert (row["event"], row["queue"]) == ("App\\Events\\Missing", "default")
+    assert row["reason"].startswith("native: the class App\\Events\\Missing is not among")
+    assert person.post(f"{BASE}/api/failed/{job}/retry", json={}).status_code == 200
+    until("the job has failed again", failed)
+    answer = person.post(f"{BASE}/api/failed/no-such-job/retry", json={})
+    assert (answer.status_code, "no such failed job" in answer.text) == (409, True)
+
+
+def test_the_feed_begins_with_what_was_and_goes_on_with_what_happens(served: Served) -> None:
+    person = served.logged_in()
+    with person.stream("GET", f"{BASE}/api/feed") as answer:
+        frames = (json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: "))
+        first = next(frames)
+        assert {"rows", "points", "summary"} <= set(first)
+        served.client().get("/apps/demo/channels")  # unsigned
+        seen = next(row for frame in frames for row in frame.get("rows", ()) if row["kind"] == "api")
+        assert (seen["text"], seen["code"], seen["tone"]) == ("GET /channels", 401, "bad")
+        point = next(point for frame in frames for point in frame.get("points", ()))
+        assert {"connections", "sent", "calls", "depth", "median"} <= set(point)
+
+
+# ---- laravel-websockets' own addresses -----------------------------------------------------------
+
+
+def test_auth_signs_any_channel_for_the_app_in_the_header(served: Served) -> None:
+    person = served.logged_in()
+    fields = {"socket_id": "1.2", "channel_name": "private-x"}
+    answer = person.post(f"{BASE}/auth", data=fields, headers={"X-App-ID": "demo"}).json()
+    secret = served.app.secret.reveal()
+    assert answer == {"auth": f"{served.app.key}:{sign(secret, subscription_text('1.2', 'private-x', None))}"}
+    fields = {"socket_id": "1.2", "channel_name": "presence-x"}
+    answer = person.post(f"{BASE}/auth", json=fields, headers={"X-App-ID": "demo"}).json()
+    text = subscription_text("1.2", "presence-x", answer["channel_data"])
+    assert answer["auth"] == f"{served.app.key}:{sign(secret, text)}"
+    assert person.post(f"{BASE}/auth", json=fields).status_code == 404
+
+
+def test_statistics_are_taken_from_whom_knows_the_secret_and_answered_as_the_old_page_reads_them(
+    served: Served,
+) -> None:
+    client = served.client()
+    row = {
+        "app_id": "demo",
+        "peak_connection_count": 3,
+        "websocket_message_count": "14",
+        "api_message_count": 5,
+    }
+    secret = served.app.secret.reveal()
+    assert client.post(f"{BASE}/statistics", json={**row, "secret": "x"}).status_code == 403
+    assert (
+        client.post(
+            f"{BASE}/statistics", json={**row, "secret": secret, "api_message_count": "x"}
+        ).status_code
+        == 422
+    )
+    endless = {**row, "secret": secret, "api_message_count": float("inf")}
+    assert client.post(f"{BASE}/statistics", content=json.dumps(endless)).status_code == 422
+    assert client.post(f"{BASE}/statistics", data={**row, "secret": secret}).text == "ok"
+    answer = served.logged_in().get(f"{BASE}/api/demo/statistics").json()
+    assert set(answer) == {"peak_connections", "websocket_message_count", "api_message_count"}
+    assert answer["websocket_message_count"]["y"] == [14]
+    assert len(answer["peak_connections"]["x"]) == 1
+    assert served.logged_in().get(f"{BASE}/api/nobody/statistics").status_code == 404
+
+
+# ---- metrics -------------------------------------------------------------------------------------
+
+
+def test_metrics_are_for_this_machine_and_for_whom_bears_the_token(tmp_path: Path) -> None:
+    with serving(tmp_path, metrics_token="of-metrics") as served:
+        client = served.client()
+        job = served.queue_sample()
+        text = until("the job is counted", lambda: _counted(client))
+        assert 'bridge_jobs_total{step="delivered"} 1.0' in text
+        assert 'bridge_queue_jobs{queue="default",state="pending"}' in text
+        assert job not in text
+        for told in (
+            {"Host": "ws.example.com"},
+            {"Host": "bridge"},
+            {"Via": "1.1 x"},
+            {"Host": "[::1"},
+            {"Host": "x@127.0.0.1"},
+        ):
+            assert client.get("/metrics", headers=told).status_code in (400, 403), told
+        assert "403" in bare_nginx(served.address)
+        assert client.get("/metrics", headers={"Host": "localhost:9"}).status_code == 200
+        proxied = {"X-Forwarded-For": "203.0.113.7"}
+        assert client.get("/metrics", headers=proxied).status_code == 403
+        assert client.get("/metrics", headers={**proxied, "Authorization": "Bearer x"}).status_code == 403
+        assert (
+            client.get("/metrics", headers={**proxied, "Authorization": "Bearer of-metrics"}).status_code
+            == 200
+        )
+
+
+def bare_nginx(address: str) -> str:
+    """The first line of the answer to what `proxy_pass` alone sends: HTTP/1.0, and nothing of the client."""
+    url = httpx.URL(address)
+    with socket.create_connection((url.host, url.port or 0)) as proxy:
+        proxy.sendall(
+            f"GET /metrics HTTP/1.0\r\nHost: {url.netloc.decode()}\r\nConnection: close\r\n\r\n".encode()
+        )
+        return proxy.makefile().readline()
+
+
+def _counted(client: httpx.Client) -> str:
+    text = client.get("/metrics").text
+    is_there = "bridge_queue_jobs{" in text and 'bridge_jobs_total{step="delivered"} 1.0' in text
+    return text if is_there else ""
+
+
+def test_a_scrape_is_a_look_at_the_queue_and_waits_are_counted_from_when_a_job_was_due(
+    tmp_path: Path,
+) -> None:
+    insert = (
+        "insert into jobs (queue, payload, attempts, available_at, created_at) values ('default', ?, 0, ?, ?)"
+    )
+    other = json.dumps({"job": "Other@handle", "displayName": "Other", "data": {}})  # nobody here runs it
+    with serving(tmp_path) as served:
+        client = served.client()
+
+        def numbers() -> dict[str, float]:
+            lines = client.get("/metrics").text.splitlines()
+            named = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+            return {name: float(value) for name, _, value in named}
+
+        pending = 'bridge_queue_jobs{queue="default",state="pending"}'
+        oldest = 'bridge_queue_oldest_seconds{queue="default"}'
+        assert (numbers()[pending], oldest in numbers()) == (0, False)
+        due = int(time.time()) - 1_000
+        with contextlib.closing(sqlite3.connect(served.app.database, timeout=30)) as database:
+            with database:
+                database.execute(insert, (other, due, due))
+            seen = numbers()
+            assert (seen[pending], seen[oldest] >= 1_000) == (1, True)
+            with database:
+                database.execute("delete from jobs")
+            assert (numbers()[pending], oldest in numbers()) == (0, False)
+            sample = json.loads(recorded()[SAMPLES[0].case].payload)
+            sample.pop("createdAt", None)  # before Laravel 12 no payload tells it
+            with database:
+                database.execute(insert, (json.dumps(sample), due, due))
+        until("it was reserved", lambda: numbers()["bridge_job_wait_seconds_count"] == 1)
+        assert numbers()["bridge_job_wait_seconds_sum"] >= 1_000
+
+
+def test_with_other_addresses_this_machine_needs_the_token(tmp_path: Path) -> None:
+    with serving(tmp_path, metrics_addresses="10.9.9.9") as served:
+        assert served.client().get("/metrics").status_code == 403
+
+
+# ---- a client ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def subscribed(served: Served, *channels: str) -> Iterator[ClientConnection]:
+    """A bare client that the server has confirmed on every channel."""
+    with connect(f"{served.address.replace('http', 'ws')}/app/{served.app.key}?protocol=7") as client:
+        socket_id = json.loads(json.loads(client.recv(timeout=PATIENCE))["data"])["socket_id"]
+        for channel in channels:
+            member = json.dumps({"user_id": "7", "user_info": {"name": "Zoë"}})
+            more = {"channel_data": member} if channel.startswith("presence-") else {}
+            text = subscription_text(socket_id, channel, more.get("channel_data"))
+            auth = f"{served.app.key}:{sign(served.app.secret.reveal(), text)}"
+            data = {"channel": channel, "auth": auth, **more}
+            client.send(json.dumps({"event": "pusher:subscribe", "data": data}))
+        waiting = set(channels)
+        misses = {channel for channel in channels if channel.startswith("cache-")}
+        while waiting or misses:
+            message = json.loads(client.recv(timeout=PATIENCE))
+            if message["event"] == "pusher_internal:subscription_succeeded":
+                waiting.remove(message["channel"])
+            elif message["event"] == "pusher:cache_miss":
+                misses.remove(message["channel"])
+        yield client

@@ -1,0 +1,261 @@
+import json
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from bridge.sockets.pusher.app import Limits
+from bridge.sockets.pusher.hub_events import (
+    CacheMissed,
+    Counted,
+    Disconnected,
+    MemberAdded,
+    MemberRemoved,
+    Occupied,
+    Published,
+    Vacated,
+)
+from tests.sockets.pusher.clients import APP, Client, Room
+
+
+def test_a_broadcast_goes_to_the_subscribers_of_its_channels_only() -> None:
+    room = Room()
+    a, b = room.join(), room.join()
+    a.subscribe("a")
+    b.subscribe("b")
+    a.take(), b.take()
+    assert room.publish("a", "nobody", data='{"n":1}') == 1
+    assert a.take() == [{"event": "event", "channel": "a", "data": '{"n":1}'}]
+    assert b.take() == []
+    (told,) = room.happened(Published)
+    assert isinstance(told, Published)
+    assert (told.channels, told.receivers, told.origin) == (("a", "nobody"), 1, "test")
+
+
+def test_the_excepted_socket_is_left_out_and_nobody_else() -> None:
+    room = Room()
+    clients = [room.join() for _ in range(3)]
+    for client in clients:
+        client.subscribe("a")
+        client.take()
+    assert room.publish("a", socket_id=clients[1].connection.socket_id) == 2
+    assert [len(client.take()) for client in clients] == [1, 0, 1]
+    assert room.publish("a", socket_id="404.404") == 3
+
+
+def test_a_socket_in_two_channels_of_a_broadcast_gets_both() -> None:
+    room = Room()
+    client = room.join()
+    client.subscribe("a")
+    client.subscribe("b")
+    client.take()
+    assert room.publish("b", "a") == 2
+    assert [message["channel"] for message in client.take()] == ["b", "a"]
+
+
+def test_a_cache_channel_gives_its_last_event_to_whoever_comes_later() -> None:
+    room = Room()
+    first, late = room.join(), room.join()
+    succeeded, missed = first.subscribe("cache-x")
+    assert (succeeded["event"], missed["event"]) == (
+        "pusher_internal:subscription_succeeded",
+        "pusher:cache_miss",
+    )
+    room.publish("cache-x", data="1")
+    room.publish("cache-x", data="2")
+    first.leave()
+    assert [message.get("data") for message in late.subscribe("cache-x")] == ["{}", "2"]
+    assert room.happened(CacheMissed) == [CacheMissed(app_id="app-id", channel="cache-x")]
+
+
+def test_a_cached_event_is_forgotten_after_its_time() -> None:
+    room = Room()
+    room.publish("cache-x", "cache-y")
+    room.now += 1_800
+    assert room.join().subscribe("cache-x")[1]["event"] == "pusher:cache_miss"
+    room.hub.forget_expired(room.now)
+    assert room.hub.cached == {}
+
+
+def test_the_number_of_cached_events_is_bounded_and_the_oldest_goes() -> None:
+    room = Room(replace(APP, limits=replace(Limits(), cached_channels=2)))
+    room.publish("cache-1", "cache-2", "cache-1", "cache-3")
+    assert list(room.hub.cached) == ["cache-1", "cache-3"]
+
+
+def test_a_miss_is_told_once_until_there_was_an_event() -> None:
+    room = Room()
+    for _ in range(3):
+        assert room.join().subscribe("cache-x")[1]["event"] == "pusher:cache_miss"
+    assert len(room.happened(CacheMissed)) == 1
+    room.publish("cache-x")
+    room.now += 1_800
+    for _ in range(2):
+        room.join().subscribe("cache-x")
+    assert len(room.happened(CacheMissed)) == 2
+
+
+def counts(room: Room, client: Client) -> list[int]:
+    """The numbers of subscribers that the client is told at the next count."""
+    client.take()
+    outcome = room.hub.count(room.now)
+    room.happenings += outcome.happenings
+    for delivery in outcome.deliveries:
+        for socket in delivery.sockets:
+            room.clients[socket].received.append(json.loads(delivery.text))
+    return [json.loads(message["data"])["subscription_count"] for message in client.take()]
+
+
+def test_subscribers_are_counted_after_a_change_where_the_app_wants_it() -> None:
+    room = Room(replace(APP, subscription_count=True))
+    first, second = room.join(), room.join()
+    first.subscribe("news")
+    assert counts(room, first) == [1]
+    second.subscribe("news")
+    second.subscribe("other")
+    assert counts(room, first) == [2]
+    assert counts(room, first) == []
+    second.leave()
+    assert counts(room, first) == [1]
+    assert room.happened(Counted)[0] == Counted(app_id="app-id", channel="news", subscriptions=1)
+    assert room.hub.uncounted == set()
+
+
+def test_nobody_is_counted_otherwise_nor_on_presence_channels() -> None:
+    quiet, client = Room(), None
+    client = quiet.join()
+    client.subscribe("news")
+    assert counts(quiet, client) == []
+    room = Room(replace(APP, subscription_count=True))
+    client = room.join()
+    client.enter("presence-x", "1")
+    assert counts(room, client) == []
+
+
+def test_many_subscribers_are_counted_every_five_seconds_at_most() -> None:
+    room = Room(replace(APP, subscription_count=True))
+    clients = [room.join() for _ in range(102)]
+    for client in clients[:101]:
+        client.subscribe("news")
+    assert counts(room, clients[0]) == [101]
+    clients[101].subscribe("news")
+    room.now += 4.9
+    assert counts(room, clients[0]) == []
+    room.now += 0.1
+    assert counts(room, clients[0]) == [102]
+
+
+def test_client_events_are_not_cached() -> None:
+    room = Room()
+    client = room.join()
+    client.subscribe("private-cache-x")
+    client.send("client-x", {}, channel="private-cache-x")
+    assert room.hub.cached == {}
+
+
+def test_the_end_of_a_connection_tells_its_code() -> None:
+    room = Room()
+    room.join().leave(1001)
+    assert room.happened(Disconnected) == [Disconnected(app_id="app-id", socket_id="1.1", code=1001)]
+
+
+CHANNELS = st.sampled_from(["a", "private-b", "presence-c", "presence-cache-d", "cache-e"])
+USERS = st.sampled_from(["1", "2", "3"])
+
+
+class HubSteps(RuleBasedStateMachine):
+    """Random steps of many clients, beside the simplest model: each client's own set of channels."""
+
+    clients: Bundle[Client] = Bundle("clients")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = Room()
+        self.model: dict[Client, dict[str, str | None]] = {}
+        self.views: dict[tuple[Client, str], set[str]] = {}
+
+    @rule(target=clients)
+    def connect(self) -> Client:
+        client = self.room.join()
+        client.take()
+        self.model[client] = {}
+        return client
+
+    @rule(client=clients, channel=CHANNELS, user=USERS)
+    def subscribe(self, client: Client, channel: str, user: str) -> None:
+        if client not in self.model:
+            return
+        is_presence = channel.startswith("presence-")
+        answer = client.subscribe(channel, json.dumps({"user_id": user}) if is_presence else None)[0]
+        assert answer["event"] == "pusher_internal:subscription_succeeded"
+        self.model[client].setdefault(channel, user if is_presence else None)
+        if is_presence:
+            self.views[client, channel] = set(json.loads(answer["data"])["presence"]["hash"])
+        self._look()
+
+    @rule(client=clients, channel=CHANNELS)
+    def unsubscribe(self, client: Client, channel: str) -> None:
+        if client in self.model:
+            client.send("pusher:unsubscribe", {"channel": channel})
+            self.model[client].pop(channel, None)
+            self.views.pop((client, channel), None)
+            self._look()
+
+    @rule(client=consumes(clients))
+    def disconnect(self, client: Client) -> None:
+        client.leave()
+        for channel in self.model.pop(client):
+            self.views.pop((client, channel), None)
+        self._look()
+
+    @rule(channel=CHANNELS, client=clients)
+    def publish(self, channel: str, client: Client) -> None:
+        is_there = client in self.model and channel in self.model[client]
+        expected = sum(channel in channels for channels in self.model.values()) - is_there
+        assert self.room.publish(channel, socket_id=client.connection.socket_id) == expected
+        self._look()
+
+    def _look(self) -> None:
+        """Every client keeps its own list of members, as pusher-js does, from what it is told."""
+        for client in self.model:
+            for message in client.take():
+                view = self.views.get((client, message.get("channel", "")), set())
+                if message["event"] == "pusher_internal:member_added":
+                    user = json.loads(message["data"])["user_id"]
+                    assert user not in view
+                    view.add(user)
+                elif message["event"] == "pusher_internal:member_removed":
+                    view.remove(json.loads(message["data"])["user_id"])
+
+    @invariant()
+    def the_hub_is_what_the_clients_did(self) -> None:
+        hub = self.room.hub
+        assert len(hub.sockets) == len(self.model)
+        subscriptions = Counter(channel for channels in self.model.values() for channel in channels)
+        assert {name: len(channel.sockets) for name, channel in hub.channels.items()} == subscriptions
+        for name, channel in hub.channels.items():
+            users = Counter(channels[name] for channels in self.model.values() if name in channels)
+            users.pop(None, None)
+            counted = {user_id: presence.connections for user_id, presence in channel.members.items()}
+            assert counted == users
+        for client, channels in self.model.items():
+            assert set(client.connection.channels) == set(channels)
+
+    @invariant()
+    def every_member_list_is_right(self) -> None:
+        for (client, channel), view in self.views.items():
+            assert client in self.model
+            assert view == set(self.room.hub.channels[channel].members)
+
+    @invariant()
+    def happenings_come_in_pairs(self) -> None:
+        room = self.room
+        assert len(room.happened(Occupied)) - len(room.happened(Vacated)) == len(room.hub.channels)
+        members = sum(len(channel.members) for channel in room.hub.channels.values())
+        assert len(room.happened(MemberAdded)) - len(room.happened(MemberRemoved)) == members
+
+
+HubSteps.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestHubSteps = HubSteps.TestCase

@@ -1,0 +1,114 @@
+"""Idle and hanging plain HTTP connections leave room for everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from bridge.sockets.server import listener
+from bridge.sockets.server.certificate import Certificate
+from tests.certificates import self_signed
+from tests.sockets.server.running import LIMIT, PING, Raw, running, until
+
+pytestmark = pytest.mark.anyio
+
+GET = b"GET /up HTTP/1.1\r\nHost: x\r\n\r\n"
+MOST = 20
+
+
+async def connect(port: int, begun: bytes = b"") -> Raw:
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", port))
+    raw.send(begun)
+    await raw.writer.drain()
+    return raw
+
+
+async def get(raw: Raw) -> None:
+    raw.send(GET)
+    answer = await asyncio.wait_for(raw.reader.readuntil(b'{"health":"OK"}'), LIMIT)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HTTP_CONNECTIONS", MOST)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET /", id="a begun request"),
+        pytest.param(
+            b"POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", id="a body that is missing"
+        ),
+        pytest.param(b"nonsense\r\n\r\n", id="nonsense"),
+    ],
+)
+async def test_whoever_keeps_the_server_waiting_for_longest_makes_room(begun: bytes) -> None:
+    async with running() as server:
+        socket = await server.raw()
+        idle = [await connect(server.port, begun) for _ in range(5 * MOST)]
+        other = await connect(server.port)
+        for _ in range(3):
+            await get(other)
+        socket.send(PING)
+        assert (await socket.message())["event"] == "pusher:pong"
+        for raw in idle[: 3 * MOST]:  # the oldest have gone, before any time limit
+            with suppress(ConnectionError):
+                await asyncio.wait_for(raw.reader.read(), LIMIT)
+        for raw in (*idle, other, socket):
+            await raw.aclose()
+
+
+@pytest.mark.usefixtures("few")
+async def test_a_connection_that_is_used_now_and_then_outlives_those_that_are_not() -> None:
+    async with running() as server:
+        used = await connect(server.port)
+        idle = []
+        for _ in range(3 * MOST):
+            await get(used)
+            idle.append(await connect(server.port))
+        for raw in (*idle, used):
+            await raw.aclose()
+
+
+@pytest.mark.usefixtures("few")
+async def test_sockets_are_not_among_them() -> None:
+    async with running() as server:
+        sockets = [await server.raw() for _ in range(2 * MOST)]
+        assert server.node.connections == 2 * MOST
+        for raw in sockets:
+            raw.send(PING)
+            assert (await raw.message())["event"] == "pusher:pong"
+            await raw.aclose()
+
+
+async def test_a_tls_handshake_that_hangs_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HANDSHAKE_TIMEOUT", 0.5)
+    chain, key = self_signed(tmp_path)
+    async with running(certificate=Certificate(chain, key)) as server:
+        hanging = await connect(server.port, b"\x16\x03\x01")
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(hanging.reader.read(), LIMIT) == b""
+        await hanging.aclose()
+        context = ssl.create_default_context(cafile=chain)
+        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=context)
+        await get(Raw(reader, writer))
+        writer.close()
+
+
+def test_a_tls_handshake_has_far_less_than_a_minute() -> None:
+    assert listener.HANDSHAKE_TIMEOUT <= 15
+
+
+async def test_of_few_descriptors_most_are_left_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "raise_descriptor_limit", lambda: 256)
+    async with running() as server:
+        await until(lambda: server.node.max_connections is not None)
+        assert server.node.max_connections == 256 - 64 - 64  # plain HTTP's, and the files'

@@ -1,0 +1,95 @@
+"""Prefixes, slashes and quoting: what clients and proxies do to paths."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from bridge.sockets.server.paths import normal
+from tests.sockets.server.running import APP, LIMIT, connect, running, signed
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/app/key", "/app/key"),
+        ("//app/key", "/app/key"),
+        ("/app//key/", "/app/key"),
+        ("/ws/app/key", "/app/key"),
+        ("//ws//app/key", "/app/key"),
+        ("/ws", "/"),
+        ("/ws/", "/"),
+        ("/wsx/app/key", "/wsx/app/key"),
+        ("/ws/apps/1/events/", "/apps/1/events"),
+        ("/apps/1/users/a%2F/x", "/apps/1/users/a%2F/x"),
+        ("/laravel-websockets/", "/laravel-websockets/"),
+        ("/", "/"),
+        ("*", "*"),
+    ],
+)
+def test_a_path_has_one_form(path: str, expected: str) -> None:
+    assert normal(path, "/ws") == expected
+    if "ws" not in path.split("/")[1:3]:
+        assert normal(path) == expected
+
+
+@pytest.mark.parametrize("path", ["/ws/app/app-key", "//app/app-key", "/app/app-key/", "/app/app-key"])
+async def test_clients_reach_their_app(path: str) -> None:
+    async with (
+        running(path_prefix="/ws") as server,
+        connect(f"ws://127.0.0.1:{server.port}{path}?protocol=7") as websocket,
+    ):
+        message = json.loads(await asyncio.wait_for(websocket.recv(), LIMIT))
+        assert message["event"] == "pusher:connection_established"
+
+
+CHANNELS = "/apps/app-id/channels"
+
+
+@pytest.mark.parametrize("asked", [f"/ws{CHANNELS}", f"{CHANNELS}/", f"/{CHANNELS}"])
+@pytest.mark.parametrize("is_signed_as_asked", [False, True])
+async def test_the_api_is_reached_with_either_path_signed(asked: str, is_signed_as_asked: bool) -> None:
+    path = asked if is_signed_as_asked else CHANNELS
+    query = urlencode(signed(APP, "GET", path, b"", {}))
+    async with running(path_prefix="/ws") as server, httpx.AsyncClient(timeout=LIMIT) as http:
+        answer = await http.get(f"http://127.0.0.1:{server.port}{asked}?{query}")
+        assert (answer.status_code, answer.text) == (200, '{"channels":{}}')
+        other = urlencode(signed(APP, "GET", "/apps/app-id/connections", b"", {}))
+        assert (await http.get(f"http://127.0.0.1:{server.port}{asked}?{other}")).status_code == 401
+
+
+async def test_a_slash_at_the_end_is_never_a_redirect_to_where_the_request_says() -> None:
+    async with running() as server, httpx.AsyncClient(timeout=LIMIT) as http:
+        for path in ("/up/", "/metrics/", "/ready/"):
+            url = f"http://127.0.0.1:{server.port}{path}"
+            answer = await http.get(url, headers={"Host": "evil.test"})
+            assert answer.status_code == 404
+            assert "location" not in answer.headers
+
+
+async def test_the_root_answers_load_balancers() -> None:
+    async with running() as server:
+        for method in ("GET", "HEAD"):
+            assert (await server.request(method, "/", sign=False)).status_code == 200
+
+
+@pytest.mark.parametrize("user", ["a/b", "a b", "ü", "a//b", "7"])
+@pytest.mark.parametrize("is_quoted", [False, True])
+async def test_a_user_of_any_id_can_be_ended(user: str, is_quoted: bool) -> None:
+    quoted = httpx.URL("http://x").join(f"/{user}").raw_path.decode()[1:].replace("/", "%2F")
+    asked = f"/apps/app-id/users/{quoted}/terminate_connections"
+    path = asked if is_quoted else f"/apps/app-id/users/{user}/terminate_connections"
+    query = urlencode(signed(APP, "POST", path, b"{}", {}))
+    async with running() as server, server.client() as client:
+        await client.sign_in({"id": user})
+        await client.get("pusher:signin_success")
+        async with httpx.AsyncClient(timeout=LIMIT) as http:
+            answer = await http.post(f"http://127.0.0.1:{server.port}{asked}?{query}", content=b"{}")
+        assert (answer.status_code, answer.text) == (200, "{}")
+        assert await client.close_code() == 4009
