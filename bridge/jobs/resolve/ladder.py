@@ -292,7 +292,10 @@ class Ladder:
         """What the first of these rungs says that knows; refused where none does, with the reasons of those
         that had a say."""
         reasons: list[str] = []
+        own = False  # the event is Laravel's own: not in the app's sources, so nothing for `native`
         for rung in rungs:
+            if own and rung.name == "native":
+                continue
             if event.only_php and rung is not self._php:
                 reasons.append(f"{rung.name}: the job has {event.only_php}")
                 continue
@@ -303,6 +306,7 @@ class Ladder:
                 answer = self._answer(rung, event)
             except Refused as refusal:
                 reasons.append(f"{rung.name}: {refusal}")
+                own = own or rung.name == "framework"
                 continue
             except WouldFail as failure:
                 return Resolution(

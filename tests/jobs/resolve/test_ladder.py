@@ -66,6 +66,12 @@ def test_where_all_refuse_all_reasons_are_told() -> None:
     assert found.why == "native: this; php: that (a.php:3)"
 
 
+def test_what_is_laravels_own_is_not_looked_for_among_the_apps_sources() -> None:
+    native = Step("native", Refused("no broadcastOn()"))
+    found = climb(Step("framework", Refused("auth()")), native, Step("php", Refused("that")))
+    assert (found.why, native.asked) == ("framework: auth(); php: that", [])
+
+
 @pytest.mark.parametrize(
     "end",
     [
