@@ -19,7 +19,7 @@ import http
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
@@ -111,6 +111,19 @@ def _parts(target: bytes) -> tuple[bytes, bytes]:
     return url.path or b"/", url.query or b""
 
 
+class Connection(Protocol):
+    """What the server counts: an HTTP connection, or a TLS handshake that may become one."""
+
+    def finish(self) -> None:
+        """The server stops: what is being answered is the last."""
+
+    def expire(self) -> None:
+        """The client has had its time."""
+
+    def abort(self) -> None:
+        """The connection ends at once."""
+
+
 class HttpServer:
     """All HTTP connections of a listener: what they serve, and their limits.
 
@@ -142,9 +155,9 @@ class HttpServer:
         self.request_timeout = request_timeout
         self.max_connections = max_connections
         self.tasks: set[asyncio.Task[None]] = set()
-        self._connections: set[HttpConnection] = set()
+        self._connections: set[Connection] = set()
         # it is the client's turn, for longest first → when that must have an end
-        self._deadlines: dict[HttpConnection, float] = {}
+        self._deadlines: dict[Connection, float] = {}
         self._all_gone = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -167,7 +180,7 @@ class HttpServer:
             except TimeoutError:
                 pass
         for connection in tuple(self._connections):
-            connection.transport.abort()
+            connection.abort()
         for task in self.tasks:
             task.cancel()
         if self._timer is not None:
@@ -179,25 +192,25 @@ class HttpServer:
 
     # For connections ------------------------------------------------------------------------------------
 
-    def add(self, connection: HttpConnection) -> None:
+    def add(self, connection: Connection) -> None:
         while len(self._connections) >= self.max_connections and self._deadlines:
             oldest = next(iter(self._deadlines))
             self.remove(oldest)
-            oldest.transport.abort()
+            oldest.abort()
         self._connections.add(connection)
 
-    def remove(self, connection: HttpConnection) -> None:
+    def remove(self, connection: Connection) -> None:
         self._connections.discard(connection)
         self._deadlines.pop(connection, None)
         if not self._connections:
             self._all_gone.set()
 
-    def await_client(self, connection: HttpConnection, seconds: float) -> None:
+    def await_client(self, connection: Connection, seconds: float) -> None:
         """It is the client's turn; after `seconds` the connection expires. Its rank in age stays."""
         if connection in self._connections:
             self._deadlines[connection] = self.loop.time() + seconds
 
-    def await_nothing(self, connection: HttpConnection) -> None:
+    def await_nothing(self, connection: Connection) -> None:
         """It is our turn."""
         self._deadlines.pop(connection, None)
 
@@ -337,6 +350,10 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()
         else:
             self._refuse(408, "the request was not complete in time")
+
+    def abort(self) -> None:
+        """The connection ends at once."""
+        self.transport.abort()
 
     # Called by the parser -------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from starlette import requests
 from starlette.applications import Starlette
@@ -24,6 +23,7 @@ from bridge.sockets.server.handshake import is_handshake
 from bridge.sockets.server.http_protocol import MAX_BODY, REQUEST_TIMEOUT, HttpServer, Request
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
+from bridge.sockets.server.tls_handshake import TlsAcceptor
 from bridge.sockets.server.trusted_proxies import Forwarded
 
 BACKLOG = 4_096  # connections the kernel holds while the process starts or the loop is busy
@@ -123,7 +123,7 @@ class Listener:
             path_prefix=path_prefix,
             request_timeout=request_timeout,
         )
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsAcceptor] = []
         self._stopped = asyncio.Event()
         self._ended = asyncio.Event()
         self.listening = asyncio.Event()
@@ -135,16 +135,19 @@ class Listener:
         if self._node.max_connections is None:
             free = descriptors - self._http.max_connections - SPARE_DESCRIPTORS
             self._node.max_connections = max(free, 1)
-        tls: dict[str, Any] = {}
-        if self._certificate is not None:
-            tls = {"ssl": self._certificate.context, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT}
         self._node.start()
         self._http.start()
         loop = asyncio.get_running_loop()
         try:
             for sock in self._sockets:
-                server = await loop.create_server(self._http.connection, sock=sock, backlog=BACKLOG, **tls)
-                self._servers.append(server)
+                if self._certificate is not None:
+                    context = self._certificate.context
+                    acceptor = TlsAcceptor(self._http, sock, context, HANDSHAKE_TIMEOUT)
+                    self._servers.append(acceptor)
+                else:
+                    self._servers.append(
+                        await loop.create_server(self._http.connection, sock=sock, backlog=BACKLOG)
+                    )
             self.listening.set()
             await self._stopped.wait()
         finally:

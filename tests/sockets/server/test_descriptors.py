@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -101,6 +103,65 @@ async def test_a_tls_handshake_that_hangs_has_an_end(tmp_path: Path, monkeypatch
         reader, writer = await asyncio.open_connection("localhost", server.port, ssl=context)
         await get(Raw(reader, writer))
         writer.close()
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    "begun", [pytest.param(b"", id="nothing"), pytest.param(b"\x16\x03\x01", id="begun")]
+)
+async def test_hanging_tls_handshakes_make_room_for_others(tmp_path: Path, begun: bytes) -> None:
+    chain, key = self_signed(tmp_path)
+    context = ssl.create_default_context(cafile=chain)
+    async with running(certificate=Certificate(chain, key)) as server:
+        hanging = [await connect(server.port, begun) for _ in range(5 * MOST)]
+        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=context)
+        await get(Raw(reader, writer))
+        gone = 0
+        for raw in hanging[: 3 * MOST]:  # before any time limit
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(raw.reader.read(), listener.HANDSHAKE_TIMEOUT / 4) == b""
+            gone += 1
+        assert gone == 3 * MOST
+        await get(Raw(reader, writer))
+        writer.close()
+        for raw in hanging:
+            await raw.aclose()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, listener.new_event_loop])
+def test_a_request_right_behind_the_handshake_is_answered(
+    tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    chain, key = self_signed(tmp_path)
+    context = ssl.create_default_context(cafile=chain)
+
+    def ask(port: int) -> bytes:
+        """The Finished of TLS and the request in one segment."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as tcp:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    tcp.sendall(outgoing.read())
+                    incoming.write(tcp.recv(65_536))
+            tls.write(GET)
+            tcp.sendall(outgoing.read())
+            while True:
+                try:
+                    return tls.read(65_536)
+                except ssl.SSLWantReadError:
+                    incoming.write(tcp.recv(65_536))
+
+    async def serve() -> None:
+        async with running(certificate=Certificate(chain, key)) as server:
+            for _ in range(5):
+                assert (await asyncio.to_thread(ask, server.port)).startswith(b"HTTP/1.1 200 ")
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(serve())
 
 
 def test_a_tls_handshake_has_far_less_than_a_minute() -> None:
