@@ -38,6 +38,7 @@ from bridge.sockets.server.socket import Socket
 
 FOLDER = Path(__file__).parent / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+STATIC = frozenset(file.name for file in FOLDER.iterdir() if file.suffix in TYPES)
 LARGEST_REQUEST = 300_000  # bytes
 HEADERS = {
     "Cache-Control": "no-store",
@@ -143,9 +144,10 @@ class Dashboard:
         return Response(text, status, media_type="text/html", headers=HEADERS)
 
     async def static(self, request: Request) -> Response:
-        file = FOLDER / request.path_params["name"]
-        if file.suffix not in TYPES or file.parent != FOLDER or not file.is_file():
+        name = request.path_params["name"]
+        if name not in STATIC:
             raise HTTPException(404)
+        file = FOLDER / name
         headers = {**HEADERS, "Cache-Control": "no-cache"}
         return Response(file.read_bytes(), media_type=TYPES[file.suffix], headers=headers)
 
@@ -371,7 +373,9 @@ def _data(app: App, fields: Fields) -> tuple[str, Any]:
     text = fields.get("data")
     try:
         value = json.loads(text, parse_constant=_refuse) if isinstance(text, str) else None
-    except (ValueError, RecursionError) as problem:
+    except RecursionError:
+        raise HTTPException(422, "the data are nested too deep") from None
+    except ValueError as problem:
         raise HTTPException(422, f"the data are no JSON: {problem}") from None
     if not isinstance(text, str):
         raise HTTPException(422, "the data are missing: give JSON")

@@ -465,3 +465,14 @@ def subscribed(served: Served, *channels: str) -> Iterator[ClientConnection]:
             elif message["event"] == "pusher:cache_miss":
                 misses.remove(message["channel"])
         yield client
+
+
+@pytest.mark.parametrize("name", ["a" * 5_000 + ".css", "..%2fsession.py", "page.html", "%00.css", "none.js"])
+def test_a_file_that_is_not_the_pages_own_is_not_there(served: Served, name: str) -> None:
+    assert served.client().get(f"{BASE}/static/{name}").status_code == 404
+
+
+def test_data_that_are_nested_too_deep_are_refused_in_these_words(served: Served) -> None:
+    fields = {"appId": "demo", "channel": "c", "event": "e", "data": "[" * 9_000}
+    answer = served.logged_in().post(f"{BASE}/event", json=fields)
+    assert (answer.status_code, answer.text) == (422, "the data are nested too deep")
