@@ -6,6 +6,14 @@ A row is PHP source: class declarations, then `---`, then the body of a function
 
 from __future__ import annotations
 
+_ORDER_AND_DEFAULTS = """
+class A { function __construct(public int $id = 1) {} } class B extends A { public $name = 'n'; }---return [json_encode(new B), get_object_vars(new B)];
+class A { public int $id; public string $name = 'n'; function __construct() { $this->id = 7; } }---foreach (new A as $k => $v) $r[] = [$k, $v]; return [json_encode(new A), $r];
+class A { private int $x; public ?int $y; public $z = 3; function all() { $this->y = 1; $this->x = 2; return [get_object_vars($this), json_encode($this)]; } }---return (new A)->all();
+class P { protected $p = 1; public int $q; } class C extends P { public $p = 2; public $r = 3; function __construct() { $this->q = 9; } }---return json_encode(new C);
+class F { public float $x = 1; public ?float $y = 2; public int|float $z = 3; public float|string $s = 4; }---return (array) get_object_vars(new F);
+class G { const N = 5; public float $n = self::N; function f(float $x = 1, ?float $y = 2, int|float $z = 3, float $w = self::N) { return [$x, $y, $z, $w, $this->n]; } }---return [(new G)->f(), json_encode((new G)->f()), (fn (float $q = 1) => $q)()];
+"""
 _PLACES = """
 ---$i = 0; foreach (['a', 'b'] as $v) $r[$i++]['v'] = $v; return $r;
 ---$i = 0; $a = [1, 2, 3]; $a[$i++] += 10; $a[$i++] .= 'x'; $a[$i++]++; return [$a, $i];
@@ -269,6 +277,6 @@ def _rows(text: str) -> list[str]:
     return text.strip().splitlines()
 
 
-PROGRAMS = [*_rows(_PLACES), *_rows(_CLASSES), *_rows(_CLOSURES), *_TEXTS]
+PROGRAMS = [*_rows(_ORDER_AND_DEFAULTS), *_rows(_PLACES), *_rows(_CLASSES), *_rows(_CLOSURES), *_TEXTS]
 STRICT = _rows(_STRICT)
 REFUSED = _rows(_REFUSED)

@@ -46,7 +46,7 @@ from bridge.phpeval.php.runtime.operators import (
     type_name,
     warn,
 )
-from bridge.phpeval.php.runtime.type_declarations import coerce, fits, plainly_fits
+from bridge.phpeval.php.runtime.type_declarations import coerce, fits, initial, plainly_fits
 from bridge.phpeval.php.runtime.values import (
     CustomSerialized,
     EnumCase,
@@ -322,7 +322,8 @@ class Evaluator:
             declaration = bound.declaration
             if declaration.default is not None:
                 file = self.classes.require(bound.owner).file
-                values[bound.mangled] = self.constant_expression(declaration.default, bound.owner, file)
+                default = self.constant_expression(declaration.default, bound.owner, file)
+                values[bound.mangled] = initial(default, declaration.type)
             elif declaration.type is None:
                 values[bound.mangled] = None
         return values
@@ -545,7 +546,7 @@ class Evaluator:
                 if parameter.reference:
                     self.refuse("a named argument by reference")
             elif parameter.default is not None:
-                variables[parameter.name] = parameter.default(self)
+                variables[parameter.name] = initial(parameter.default(self), parameter.type)
                 continue
             else:
                 raise Thrown("ArgumentCountError", f"Too few arguments, ${parameter.name} is missing")

@@ -6,6 +6,7 @@ PHP; the code that runs is that of `frame`. Classes written in Python answer for
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bridge.phpeval.php.runtime.class_table import BoundMethod, BoundProperty
@@ -230,7 +231,7 @@ def visible_properties(php: Evaluator, holder: PhpObject) -> PhpArray:
     """The properties that the running code may reach, by plain name, as `get_object_vars` and foreach see
     them."""
     result = PhpArray()
-    for mangled, value in holder.properties.items():
+    for mangled, value in _in_order(php, holder):
         name = plain_name(mangled)
         if holder.class_name != "stdClass":
             reached, _, hidden = locate(php, holder, name)
@@ -238,6 +239,16 @@ def visible_properties(php: Evaluator, holder: PhpObject) -> PhpArray:
                 continue
         result[array_key(name.encode("utf-8", "surrogateescape"))] = value
     return result
+
+
+def _in_order(php: Evaluator, holder: PhpObject) -> Iterator[tuple[int | bytes, Value]]:
+    """Declared properties first, whenever they were set, those of parents before all; then the others."""
+    held = holder.properties
+    declared: dict[int | bytes, None] = {}
+    if php.declared(holder):
+        declared = {bound.mangled: None for bound in php.classes.instance_properties(holder.class_name)}
+    yield from ((mangled, held[mangled]) for mangled in declared if mangled in held)
+    yield from (entry for entry in held.items() if entry[0] not in declared)
 
 
 def property_container(php: Evaluator, holder: Value, name: str) -> Value:

@@ -42,6 +42,14 @@ def is_plain(declared: n.Type | None) -> bool:
     return declared is None or all(name in _PLAIN or name == "mixed" for name in declared.names or ("?",))
 
 
+def initial(value: Value, declared: n.Type | None) -> Value:
+    """A default as a property or parameter of that type has it: an integer for a float becomes one."""
+    names = () if declared is None else declared.names or ()
+    if type(value) is int and "float" in names and not {"int", "mixed"} & {*names}:
+        return float(value)
+    return value
+
+
 def coerce(
     php: Evaluator,
     value: Value,
