@@ -7,22 +7,7 @@ from tests.oracle.written import written
 
 REFUSED_SHARE = 0.3  # at most; it falls as more is evaluated natively
 # What still differs from PHP; this list only gets shorter.
-NOT_YET = {
-    "events: callable property",
-    "events: float defaults",
-    "events: increments",
-    "events: index increment",
-    "events: nested index increment",
-    "events: recursive plus assign on property",
-    "resources: arr more",
-    "resources: date constants",
-    "values: array access null value",
-    "values: compose",
-    "values: enum column",
-    "values: parent constructor",
-    "values: pipeline",
-    "values: property order child",
-}
+NOT_YET = {"resources: arr more"}
 
 
 def test_written_programs_give_what_php_gives_or_are_refused() -> None:

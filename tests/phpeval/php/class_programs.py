@@ -7,6 +7,8 @@ A row is PHP source: class declarations, then `---`, then the body of a function
 from __future__ import annotations
 
 _ORDER_AND_DEFAULTS = """
+class V { function f($a, $b = 5, ...$c) { return [$a, $b, $c]; } }---return [(new V)->f(...[1, 'c' => 2]), (new V)->f(1, c: 3, d: 4)];
+class Bag implements ArrayAccess { public $i = ['k' => 1]; function offsetExists($k): bool { return isset($this->i[$k]); } function offsetGet($k): mixed { return $this->i[$k] ?? null; } function offsetSet($k, $v): void { $this->i[$k] = $v; } function offsetUnset($k): void { unset($this->i[$k]); } }---$b = new Bag; $b['k'] += 2; $b['z'] .= 'x'; try { $b['k']++; } catch (\\Throwable $e) { return [$b->i]; } return $b->i;
 class A { function __construct(public int $id = 1) {} } class B extends A { public $name = 'n'; }---return [json_encode(new B), get_object_vars(new B)];
 class A { public int $id; public string $name = 'n'; function __construct() { $this->id = 7; } }---foreach (new A as $k => $v) $r[] = [$k, $v]; return [json_encode(new A), $r];
 class A { private int $x; public ?int $y; public $z = 3; function all() { $this->y = 1; $this->x = 2; return [get_object_vars($this), json_encode($this)]; } }---return (new A)->all();

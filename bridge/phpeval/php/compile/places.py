@@ -270,8 +270,12 @@ class Place:
         raise NotImplementedError
 
     def update(self, php: Evaluator, at: Any) -> Value:
-        """As `.=` and `++` read."""
+        """As `.=` reads."""
         return self.read(php, at)
+
+    def stepped(self, php: Evaluator, at: Any) -> Value:
+        """As `++` and `--` read."""
+        return self.update(php, at)
 
     def container(self, php: Evaluator, at: Any) -> Value:
         """As a write into it reads: null where an array will be made."""
@@ -361,7 +365,9 @@ class _Index(Place):
         return None if holder is None else _quiet_offset(php, holder, offset)
 
     def update(self, php: Evaluator, at: Any) -> Value:
-        holder = self.base.update(php, at[0])
+        return self._element(php, at, self.base.update(php, at[0]))
+
+    def _element(self, php: Evaluator, at: Any, holder: Value) -> Value:
         if self.index is None:
             if not isinstance(holder, PhpArray):
                 php.line = self.line
@@ -370,6 +376,17 @@ class _Index(Place):
         if isinstance(holder, int | float) and holder is not False:
             raise Thrown("Error", "Cannot use a scalar value as an array")
         return php.offset(holder, self._offset(php, at))
+
+    def stepped(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.update(php, at[0])
+        if not isinstance(holder, PhpObject) or self.index is None:
+            return self._element(php, at, holder)
+        require_array_access(php, holder)
+        if php.world.native(holder.class_name) is not None:
+            php.refuse("++ or -- of an offset of this object")
+        if isinstance(php.call_method(holder, "offsetGet", (self._offset(php, at),)), PhpObject):
+            php.refuse("++ or -- of an object")
+        raise warn(f"Indirect modification of overloaded element of {holder.class_name} has no effect")
 
     def container(self, php: Evaluator, at: Any) -> Value:
         holder = self.base.container(php, at[0])
@@ -653,7 +670,7 @@ def increment(c: Compiler, node: n.Increment) -> Code:
 
     def run(php: Evaluator) -> Value:
         at = goal.open(php)
-        before = goal.update(php, at)
+        before = goal.stepped(php, at)
         php.line = line
         after = goal.write(php, at, _next(php, before, step))
         return after if prefix else before

@@ -529,7 +529,7 @@ class Evaluator:
                     stored(coerce(self, value, parameter.type, "argument", strict=strict)) for value in values
                 )
                 for name, value in named.items():
-                    if all(one.name != name for one in parameters):
+                    if all(one.name != name for one in parameters[:-1]):
                         rest[name.encode()] = stored(
                             coerce(self, value, parameter.type, "argument", strict=strict)
                         )
