@@ -76,7 +76,7 @@ def test_every_endpoint_stands_with_its_method() -> None:
 def test_every_path_of_this_project_exists() -> None:
     tops = "bridge|docker|systemd|tests|fixtures"
     named = set(re.findall(rf"(?<![\w/.-])(?:{tops})/[\w./-]*[\w]", README))
-    assert {"docker/supervisor.conf", "systemd/bridge.service", "bridge/serve/daemon.py"} <= named
+    assert {"docker/supervisor.conf", "systemd/bridge.service", "bridge/broadcast.py"} <= named
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 

@@ -258,6 +258,8 @@ def method_call(c: Compiler, node: n.MethodCall) -> Code:
             bound = find_method(php, holder, name)
             if bound is not None:
                 return _run_bound(php, bound, holder, holder.class_name, arguments, line)  # type: ignore[union-attr, arg-type]
+            if _answers_nothing(php, holder.class_name, "__call"):  # type: ignore[union-attr]
+                raise Thrown("Error", f"Call to undefined method {holder.class_name}::{name}()")  # type: ignore[union-attr]
         given, named = arguments(php)
         php.line = line
         return _call_other(php, holder, name, given, named)  # type: ignore[arg-type]
@@ -312,6 +314,15 @@ def find_method(php: Evaluator, holder: Value, name: str) -> BoundMethod | None:
     raise Thrown("Error", f"Call to {hidden} method {class_name}::{name}()")
 
 
+def _answers_nothing(php: Evaluator, class_name: str, *magic: str) -> bool:
+    """Whether a method that the class does not declare is an Error, before its arguments are evaluated."""
+    if php.world.native(class_name) is not None or not php.is_complete(class_name):
+        return False
+    if php.is_enum(class_name):
+        return False
+    return all(php.classes.method(class_name, method) is None for method in magic)
+
+
 def _call_other(
     php: Evaluator,
     holder: PhpObject | EnumCase,
@@ -333,7 +344,7 @@ def _call_other(
     if not php.is_complete(class_name):
         php.refuse(f"the method {class_name}::{name}()")
     magic = php.classes.method(class_name, "__call")
-    if magic is None:
+    if magic is None:  # of a callable: a call is checked before
         raise Thrown("Error", f"Call to undefined method {class_name}::{name}()")
     if named:
         php.refuse("named arguments of __call")
@@ -397,6 +408,8 @@ def static_call(c: Compiler, node: n.StaticCall) -> Code:
         if found is not None:
             bound, this = found
             return _run_bound(php, bound, this, called if this is None else this.class_name, arguments, line)
+        if _answers_nothing(php, class_name, "__call", "__callStatic"):
+            raise Thrown("Error", f"Call to undefined method {class_name}::{name}()")
         given, named = arguments(php)
         php.line = line
         return _call_static_elsewhere(php, class_name, called, name, relative, given, named)
