@@ -63,7 +63,7 @@ def held_against(case: Case, *, refused: bool | None = None) -> None:
         ("public function getSecretAttribute($v) { return $v . strlen($this->title); }", False),
         ("public function getSecretAttribute($v) { return static::find(1)->title; }", True),
         ("protected $appends = ['others']; public function getOthersAttribute() { return static::where('id', '>', 0)->count(); }", True),
-        ("protected $appends = ['mine']; public function getMineAttribute() { return $this->hasMany(Base::class, 'id', 'id')->get(); }", True),
+        ("protected $appends = ['mine']; public function getMineAttribute() { return $this->hasMany(Base::class, 'id', 'id')->get(); }", False),
         ("protected $appends = ['mine']; public function rows() { return $this->hasMany(Base::class, 'id', 'id'); } public function getMineAttribute() { return $this->rows; }", False),
         ("public function toArray() { return array_merge(parent::toArray(), ['secret' => 'x']); }", False),
         ("public function toArray() { return collect(parent::toArray())->except('secret')->all(); }", False),

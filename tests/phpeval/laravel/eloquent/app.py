@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -88,11 +89,17 @@ class Case:
     def name(self, short: str) -> str:
         return f"{self.space}\\{short}"
 
+    @property
+    def folder(self) -> Path:
+        return self.app.path / self.space.replace("App\\", "app/")
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def add(self, short: str, source: str) -> None:
         """`source` declares the class `short`; the usual names are imported."""
-        folder = self.app.path / self.space.replace("App\\", "app/")
-        folder.mkdir(exist_ok=True)
-        (folder / f"{short}.php").write_text(f"<?php\nnamespace {self.space};\n{USES}{source}\n")
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / f"{short}.php").write_text(f"<?php\nnamespace {self.space};\n{USES}{source}\n")
 
     def post(self, body: str = "", *, head: str = "", columns: str = "", **values: object) -> None:
         """The model Post with `body`, on a new table `posts` with one row: id 1, title, secret, user_id.

@@ -14,5 +14,7 @@ def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 
 @pytest.fixture
-def case(shared_app: App) -> Case:
-    return Case(shared_app)
+def case(shared_app: App) -> Iterator[Case]:
+    made = Case(shared_app)
+    yield made
+    made.remove()  # what one model listens to may concern those of the next

@@ -248,7 +248,7 @@ def test_many_enums_show_their_values_from_the_release_that_has_the_cast(
     case.sends("[$this->post->it, $this->post]")
     resolution = case.native(version="9.52")
     if value == '["wrong"]':
-        assert resolution.outcome == "failed"
+        assert resolution.outcome == "refused"  # Laravel throws, and PHP is asked
     else:
         shown = "null" if value in (None, "5") else "[]" if value == "{}" else value
         assert f'"it":[{shown},' in resolution.broadcasts[0].data
