@@ -41,7 +41,7 @@ async def test_what_the_document_says_is_what_is_served(tmp_path: Path) -> None:
             cwd=tmp_path,
             env={
                 **os.environ,
-                "PYTHONPATH": str(HERE.parent.parent),
+                "PYTHONPATH": str(HERE.parents[2]),
                 "SCHEMATHESIS_HOOKS": "tests.sockets.server.schemathesis_signing",
             },
             stdout=asyncio.subprocess.PIPE,

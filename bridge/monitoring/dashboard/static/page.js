@@ -5,7 +5,7 @@ import { addRows, startRows, togglePause } from './stream.js';
 import { fillApps } from './create.js';
 import { countFailed } from './failed.js';
 import './lists.js';
-import './ways.js';
+import './traces.js';
 
 const panels = [...document.querySelectorAll('main > section')].map((section) => section.id);
 const links = new Map([...document.querySelectorAll('nav a')].map((link) => [link.hash.slice(1), link]));
