@@ -62,6 +62,9 @@ def switch(value: object) -> bool:
     raise Wrong("true or false")
 
 
+_SERVED = ("app", "apps", "up", "ready", "metrics", "openapi.json")  # what the page may not stand before
+
+
 def _whole(least: int, most: int | None = None) -> Reader:
     def read(value: object) -> int:
         digits = isinstance(value, str) and value.strip().isascii() and value.strip().isdecimal()
@@ -136,6 +139,14 @@ def _prefix(value: object) -> str:
     return f"/{path}" if path else ""
 
 
+def _page(value: object) -> str:
+    path = text(value)
+    parts = path.strip("/").split("/")
+    if parts[0] in _SERVED or not all(re.fullmatch(r"[\w~-][\w.~-]*", part, re.ASCII) for part in parts):
+        raise Wrong(f"a path of letters, digits and -, that does not begin with {', '.join(_SERVED)}")
+    return path
+
+
 def _version(value: object) -> str:
     version = str(value) if isinstance(value, int | float) else text(value)
     try:
@@ -183,7 +194,7 @@ SETTINGS: tuple[Setting, ...] = (
             app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_CERT",), app_keys=("websockets.ssl.local_cert",)),
     Setting("ssl_key", text, None, "PEM file of its private key.",
             app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_PK",), app_keys=("websockets.ssl.local_pk",)),
-    Setting("dashboard_path", text, "laravel-websockets", "Path of the debug page.",
+    Setting("dashboard_path", _page, "laravel-websockets", "Path of the debug page.",
             app_variables=("LARAVEL_WEBSOCKETS_PATH",),
             app_keys=("websockets.path", "websockets.dashboard.path")),
     Setting("dashboard_password", _secret, None, "Password of the debug page; without one it stays closed.",

@@ -133,7 +133,8 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
      ("batch_size", "1001"), ("backoff", "inf"), ("trusted_proxies", "10.0.0.1/8"),
      ("trusted_proxies", "proxy.example"), ("path_prefix", "ws?x"), ("path_prefix", "/a//b"),
      ("allowed_origins", "https://example.com/page"), ("allowed_origins", "a.example,^b"),
-     ("allowed_origins", "http:/a.example")],
+     ("allowed_origins", "http:/a.example"), ("dashboard_path", "../x"), ("dashboard_path", "/app"),
+     ("dashboard_path", "a//b"), ("dashboard_path", "a?b")],
 )  # fmt: skip
 def test_a_wrong_value_names_the_setting_its_place_and_the_mend(read: Load, name: str, wrong: str) -> None:
     variable = f"BRIDGE_{name.upper()}"
