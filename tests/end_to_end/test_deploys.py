@@ -31,6 +31,7 @@ def amid(app: Laravel, store: Store, tag: str) -> Iterator[Bridge]:
         wait_until("the first have come", lambda: len(client.events()) > 2)
         yield bridge
         wait_until("the queue is empty", lambda: store.left() == NOTHING, timeout=180)
+        wait_until("as many have come", lambda: len(client.events()) >= EVENTS)
         assert numbers(client) == Counter(range(1, EVENTS + 1))
         assert bridge.terminate() == 0
     assert store.failed() == 0

@@ -15,7 +15,7 @@ from tests.end_to_end.bridge import Bridge, bridge_serve
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import family, wait_until
 from tests.end_to_end.stores import NOTHING, Store
-from tests.end_to_end.wire import WireClient, wire_client
+from tests.end_to_end.wire import Received, WireClient, wire_client
 from tests.services import free_port
 
 RETRY_AFTER = 6  # seconds; the jobs of a batch take more than that together
@@ -36,9 +36,14 @@ def set_up(app: Laravel, **settings: str) -> None:
         env.writelines(f"{name}={value}\n" for name, value in settings.items())
 
 
-def numbers(client: WireClient) -> Counter[int]:
-    """How often each of the numbered events came."""
-    return Counter(json.loads(it.data)["number"] for it in client.events())
+def numbers(*clients: WireClient, of: int) -> Counter[int]:
+    """How often each of the numbered events came, once there are as many as were sent."""
+
+    def come() -> list[Received]:
+        return [it for client in clients for it in client.events()]
+
+    wait_until(f"{of} events have come", lambda: len(come()) >= of)
+    return Counter(json.loads(it.data)["number"] for it in come())
 
 
 def failures(store: Store) -> list[str]:
@@ -63,7 +68,7 @@ def test_a_batch_that_takes_longer_than_retry_after_is_sent_once(
         client.subscribe("lines")
         impatient.dispatch("naps", tag=tag, count=SLOW)
         worked_off(store)
-        assert numbers(client) == Counter(range(1, SLOW + 1))
+        assert numbers(client, of=SLOW) == Counter(range(1, SLOW + 1))
         assert bridge.terminate() == 0
     assert failures(store) == []
 
@@ -79,7 +84,7 @@ def test_two_bridges_send_no_socket_an_event_twice(impatient: Laravel, store: St
         second.subscribe("lines")
         impatient.dispatch("naps", tag=tag, count=SLOW)
         worked_off(store)
-        assert numbers(first) + numbers(second) == Counter(range(1, SLOW + 1))
+        assert numbers(first, second, of=SLOW) == Counter(range(1, SLOW + 1))
         assert one.terminate() == other.terminate() == 0
     assert failures(store) == []
 
@@ -90,7 +95,7 @@ def test_beside_queue_work_no_socket_gets_an_event_twice(impatient: Laravel, sto
         impatient.dispatch("naps", tag=tag, count=SLOW)
         with impatient.queue_work("--sleep=0"):
             worked_off(store)
-        assert numbers(client) == Counter(range(1, SLOW + 1))
+        assert numbers(client, of=SLOW) == Counter(range(1, SLOW + 1))
         assert bridge.terminate() == 0
     log = impatient.path / "storage/logs/laravel.log"
     told = log.read_text() if log.exists() else ""

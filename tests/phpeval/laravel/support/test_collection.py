@@ -164,7 +164,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "transform": ("fn ($v, $k) => $k",),
     "forget": ("'x'", "[0, 1]"),
 }
-ONLY_MODELS = {"modelKeys", "find"}  # tried in the tests of models
+ONLY_MODELS = {  # tried in the tests of models and resources
+    "modelKeys", "find", "append", "load", "loadMissing", "makeHidden", "makeVisible", "toResourceCollection",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - ONLY_MODELS))
