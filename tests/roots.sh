@@ -3,10 +3,11 @@
 #
 #   trixie   Laravel 10, PHP 8.4
 #   forky    Laravel 13, PHP 8.4 (a release in the making: it moves)
+#   bookworm Python 3.11 and no PHP: what the images of docker/Dockerfile are built over in the tests
 #
 # usage: sh tests/roots.sh [RELEASE…]
 #
-# Prints for each release the folder that holds its `php`. With that folder first in PATH, whatever starts `php`
+# Prints for each release the folder that holds its `php`, for bookworm the root itself. With that folder first in PATH, whatever starts `php`
 # gets that release's: it runs in the root, sees /tmp, the home folder and this checkout at their own paths, and
 # keeps its descriptors. BRIDGE_ROOTS says where the roots lie, BRIDGE_DEBIAN_MIRROR from where they come;
 # else the mirror is the one that apt has. Needs root, for chroot and for mounts that only the process itself sees.
@@ -16,6 +17,7 @@ roots=${BRIDGE_ROOTS:-${XDG_CACHE_HOME:-$HOME/.cache}/bridge-roots}
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 packages="php-cli php-bcmath php-curl php-intl php-mbstring php-mysql php-pgsql php-redis php-sqlite3 php-xml tzdata
     php-laravel-framework"
+python_packages="ca-certificates python3 python3-venv python-is-python3"
 kept_days=30
 temporary=${TMPDIR:-/tmp}
 
@@ -80,13 +82,17 @@ END
 as_root
 mkdir -p "$roots"
 [ $# -gt 0 ] || set -- trixie forky
+php_packages=$packages
 for release in "$@"; do
+    packages=$php_packages
+    [ "$release" != bookworm ] || packages=$python_packages
     made=$roots/$release.made
     if [ "$(cat "$made" 2>/dev/null)" != "$(recipe "$release")" ] || [ -n "$(find "$made" -mtime +$kept_days)" ]; then
         rm -f "$made"
         make_root "$release"
         recipe "$release" >"$made"
     fi
+    [ "$release" != bookworm ] || { echo "$roots/bookworm"; continue; }
     wrapper "$release" "$roots/bin-$release"
     "$roots/bin-$release/php" -r 'require "Illuminate/autoload.php";' ||
         fail "PHP of $release does not run in $roots/$release (unshare, mount and chroot have to be allowed)"
