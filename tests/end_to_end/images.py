@@ -1,7 +1,8 @@
 """The images of docker/Dockerfile, built and run with buildah where no base image can be pulled.
 
 The base that the Dockerfile names is a Debian with its own Python under that name; tests/roots.sh makes
-it and keeps it. Steps run by chroot, without namespaces for network and processes: nested containers allow none.
+it and keeps it. Steps run by chroot, without namespaces for network and processes: nested containers allow
+none of those.
 """
 
 from __future__ import annotations
