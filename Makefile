@@ -1,6 +1,6 @@
 # make demo    the main job on this machine; needs only Python 3.11
 # make test    lint and every test; on Debian and Ubuntu it installs what is missing and says so
-# make test-all  the same, then what asks Laravel again on other Laravels and PHPs, in Debian roots; needs root
+# make test-all  the same, then the Docker images, and what asks Laravel on other Laravels and PHPs; needs root
 # make lint    ruff, mypy, import-linter
 # make format  ruff format
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
@@ -29,6 +29,7 @@ test: packages lint $(NODE_MODULES)
 	$(BIN)/pytest -n 3 --dist loadfile
 
 test-all: test
+	$(BIN)/pytest -n 0 tests/end_to_end/image_checks.py
 	roots=$$(sh tests/roots.sh) && for root in $$roots; do \
 		echo "with $$root/php:"; PATH=$$root:$$PATH $(BIN)/pytest -n 3 --dist loadfile $(ON_ROOTS) || exit 1; \
 	done
