@@ -1,10 +1,11 @@
 """Who looks on: what is told by the node (happenings) and by the worker (steps) is kept, counted, shown.
 
     journal     the last things that happened, for the dashboard
-    tally       counts and durations, for metrics, statistics and charts
-    chart       one point a second, for the dashboard
-    metrics     the tally as Prometheus reads it
-    statistics  the tally in the app's table `websockets_statistics_entries`
+    counters    counts and durations, for metrics, statistics and charts
+    timeseries  one point a second, for the dashboard
+    summary     one line a minute, for the log
+    metrics     the counters as Prometheus reads them
+    statistics  the counters in the app's table `websockets_statistics_entries`
 
 Happenings come on the loop, steps in the worker's thread. Nobody waits for an observer, and none of them
 waits: memory is bounded, the oldest goes first.

@@ -3,8 +3,8 @@
 What lies in the queue is seen and left there, each job is resolved, and what Laravel itself posts is passed
 on to the present server and held against that. Nothing is reserved, deleted or sent to a socket.
 
-`watch` sees and resolves, `posts` is the way of Laravel's requests, `ledger` brings the two together, `run`
-starts and stops all of it.
+`comparer` sees and resolves, `proxy` is the way of Laravel's requests, `matcher` brings the two together,
+`run` starts and stops all of it.
 """
 
 from bridge.serve.shadow.run import Shadow

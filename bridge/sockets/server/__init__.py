@@ -1,8 +1,8 @@
 """Sockets and HTTP: the only room with asyncio. Performs what `pusher` decides.
 
-    listener ──► http ──► api ────────────► node.publish ──► hub ──► outbox ──► socket ──► client
+    listener ──► http_protocol ──► api ───► node.publish ──► hub ──► outbox ──► socket ──► client
                   └── handshake ──► socket ──► connection.receive ──► node.perform ─┘
 
-`proxies` says who a client is, `certificate` what TLS shows. Everything here runs on one loop;
+`trusted_proxies` says who a client is, `certificate` what TLS shows. Everything here runs on one loop;
 `Node.publish_from_thread` is the one way in from other threads.
 """

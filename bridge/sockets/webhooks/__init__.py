@@ -1,7 +1,7 @@
 """Webhooks: what happens on the server, posted to addresses of the app's choice, as Pusher does.
 
-    Happening ──► events: what is posted of it ──► settling: comings and goings that cancel out
-                                                      └──► lane: queue, batch, signature, retries ──► HTTP
+    Happening ──► events: what is posted of it ──► debounce: comings and goings that cancel out
+                                                      └──► sender: queue, batch, signature, retries ──► HTTP
 
 Webhooks out of `[apps_table]` go through `outward`. `Webhooks.observe` is an observer of the node. Nothing
 here is in the way of a delivery: queues are bounded, each address has a task of its own, and what is lost is
