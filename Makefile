@@ -3,6 +3,7 @@
 # make test-all  the same, then the Docker images, and what asks Laravel on other Laravels and PHPs; needs root
 # make lint    ruff, mypy, import-linter
 # make format  ruff format
+# make docs    the documentation as a site, in build/site
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
 # make chaos   faults on purpose: ROW=kill; FLAGS=… for it
 # make oracle  generated PHP programs, by PHP and natively: COUNT=20000; SEED=…, PHP=… for another PHP, FLAGS=…
@@ -20,7 +21,7 @@ CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos
 ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resolve/test_compare.py \
 	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py
 
-.PHONY: demo test test-all lint format bench chaos oracle fuzz packages
+.PHONY: demo test test-all lint format docs bench chaos oracle fuzz packages
 
 demo: .venv/.installed
 	$(BIN)/bridge demo
@@ -43,6 +44,9 @@ lint: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.installed-docs
+	$(BIN)/mkdocs build --quiet --strict
 
 bench: packages .venv/.installed-dev
 	set -e; for bench in $(BENCH); do $(BIN)/python -m tests.bench.$$bench $(if $(QUICK),--quick); done
@@ -72,6 +76,10 @@ packages:
 
 .venv/.installed-dev: pyproject.toml | packages .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
+	touch $@
+
+.venv/.installed-docs: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -e '.[docs]'
 	touch $@
 
 $(NODE_MODULES): fixtures/browser/package-lock.json | packages

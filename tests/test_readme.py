@@ -1,4 +1,4 @@
-"""README and CHANGELOG say what is there: settings, commands, exit codes, endpoints, files, examples."""
+"""README, docs/ and CHANGELOG say what is there: settings, commands, exit codes, endpoints, files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from bridge.sockets.server import api
 from bridge.sockets.server.node import Node
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CODE = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PAGES = {
+    page.name: page.read_text(encoding="utf-8")
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+}
+ALL = "\n".join(PAGES.values())
+CODE = re.findall(r"^```(\w+)\n(.*?)^```", ALL, re.MULTILINE | re.DOTALL)
 ENV = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=key\nPUSHER_APP_SECRET=secret\nBROADCAST_CONNECTION=pusher\n"
 
 
@@ -28,13 +32,16 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def test_the_table_of_settings_is_the_generated_one() -> None:
-    assert settings_table() in README, (
+    assert settings_table() in PAGES["settings.md"], (
         "paste: python -c 'from bridge.settings import *; print(settings_table())'"
     )
 
 
 def test_every_command_stands_in_its_table_with_every_flag() -> None:
-    rows = {name: re.findall(rf"^\| `bridge {name}\b.*$", README, re.MULTILINE) for name in commands()}
+    rows = {
+        name: re.findall(rf"^\| `bridge {name}\b.*$", PAGES["commands.md"], re.MULTILINE)
+        for name in commands()
+    }
     for name, command in commands().items():
         [row] = rows[name]
         if "options of `bridge serve`" in row:
@@ -46,43 +53,43 @@ def test_every_command_stands_in_its_table_with_every_flag() -> None:
 
 
 def test_no_command_is_promised_that_is_not_there() -> None:
-    named = {command for command in re.findall(r"\bbridge ([a-z]+) --", README)}
+    named = {command for command in re.findall(r"\bbridge ([a-z]+) --", ALL)}
     assert named <= set(commands())
 
 
 def test_every_exit_code_has_its_row() -> None:
     codes = {0, 1, 2, *(code for _, code in EXIT_CODES)}
-    rows = re.findall(r"^\| (\d+) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \|", PAGES["commands.md"], re.MULTILINE)
     assert {int(row) for row in rows} == codes
 
 
 def test_every_rung_has_its_row() -> None:
-    assert re.findall(r"^\| `(mapping|framework|native|php)` \|", README, re.MULTILINE) == list(RUNGS)
+    assert re.findall(
+        r"^\| `(mapping|framework|native|php)` \|", PAGES["resolving.md"], re.MULTILINE
+    ) == list(RUNGS)
 
 
 def test_every_endpoint_stands_with_its_method() -> None:
     for route in api.routes(Node([]), lambda: {"ready": True}):
         methods = sorted((route.methods or set()) - {"HEAD"})
         path = route.path.replace(":path}", "}")
-        stands = f"`{path}`" in README or any(f"`{m} {path}`" in README for m in methods)
+        stands = f"`{path}`" in PAGES["http.md"] or any(f"`{m} {path}`" in PAGES["http.md"] for m in methods)
         assert stands, f"{methods} {path}"
     served = {route.path.replace(":path}", "}") for route in api.routes(Node([]), lambda: {"ready": True})}
-    assert (
-        set(re.findall(r"^\| `(?:GET |POST )?(/[^`]*)` \| ", README, re.MULTILINE)) - {"/broadcasting/auth"}
-        == served
-    )
+    rows = re.findall(r"^\| `(?:GET |POST )?(/[^`]*)` \| ", PAGES["http.md"], re.MULTILINE)
+    assert set(rows) == served
 
 
 def test_every_path_of_this_project_exists() -> None:
-    tops = "bridge|docker|systemd|tests|fixtures"
-    named = set(re.findall(rf"(?<![\w/.-])(?:{tops})/[\w./-]*[\w]", README))
+    tops = "bridge|docker|docs|systemd|tests|fixtures"
+    named = set(re.findall(rf"(?<![\w/.-])(?:{tops})/[\w./-]*[\w]", ALL))
     assert {"docker/supervisor.conf", "systemd/bridge.service", "bridge/broadcast.py"} <= named
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
 def test_every_make_target_exists() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"(?:`|^)make (\w+)", README, re.MULTILINE)) <= targets
+    assert set(re.findall(r"(?:`|^)make (\w+)", ALL, re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("toml", [code for language, code in CODE if language == "toml"])

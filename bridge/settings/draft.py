@@ -317,7 +317,7 @@ def _variables(laravel: LaravelApp, file: str) -> dict[str, str]:
 def _lines(made: Draft) -> Iterator[str]:
     read = f" from {' and '.join(made.sources)}" if made.sources else ""
     yield f"# Written by `bridge init`{read}."
-    yield "# A line that begins with # shows a default; every setting stands in bridge's README."
+    yield "# A line that begins with # shows a default; docs/settings.md has them all."
     yield '# Secrets stay in .env: "${NAME}" is what NAME says there, "${a.b}" what config(\'a.b\') says.'
     yield ""
     by_name = {setting.name: setting for setting in SETTINGS}

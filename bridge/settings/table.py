@@ -280,7 +280,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table, for the README."""
+    """The settings as a Markdown table, for docs/settings.md."""
     rows = ["| bridge.toml | environment | default | meaning |", "| --- | --- | --- | --- |"]
     for setting in SETTINGS:
         shown = setting.default_text or ("none" if setting.default is None else f"`{_toml(setting.default)}`")
