@@ -763,6 +763,7 @@ def pusher_app(app: AppSettings, settings: Settings) -> App:
         tls_only=app.tls_only,
         subscription_count=app.subscription_count,
         keeps_statistics=app.enable_statistics,
+        presence_grace=settings.presence_grace,
         activity_timeout=app.activity_timeout or settings.activity_timeout,
         limits=_limits(app, settings),
     )

@@ -91,6 +91,7 @@ class Settings:
     path_prefix: str
     request_timeout: float
     activity_timeout: int
+    presence_grace: float
     max_backlog: int
     stall_timeout: float
     php_binary: str

@@ -253,6 +253,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("request_timeout", seconds, 20.0, "Seconds in which an HTTP request has to be complete."),
     Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign.",
             renewed=True),
+    Setting("presence_grace", seconds, 0.0, "Seconds that a member stays whose last connection was lost, so"
+            " that a page that is loaded again neither leaves nor joins.", renewed=True),
     Setting("max_backlog", _whole(1024), 1_048_576, "Bytes that may wait for a slow reader; then it is cut."),
     Setting("stall_timeout", seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
     Setting("php_binary", lambda value: text(value) if value else "", "php",

@@ -67,8 +67,10 @@ class App:
     max_connections   at once on this node, None: as many as the node takes
     subscription_count  whether subscribers are told how many they are (not on presence channels)
     keeps_statistics  whether its numbers go into the app's statistics
+    presence_grace    seconds that a member stays whose last connection was lost: a page that is loaded again
+                      neither leaves nor joins
     activity_timeout  seconds of silence after which a client should ping; told to it at the start
-    ping_interval     seconds of silence after which the server pings; below a proxy's usual 60
+    ping_interval     seconds of silence after which the server pings at the latest; below a proxy's usual 60
     pong_timeout      seconds after `activity_timeout`, and after the ping, at which a client that stays
                       silent is closed with 4201
     """
@@ -85,6 +87,7 @@ class App:
     max_connections: int | None = None
     subscription_count: bool = False
     keeps_statistics: bool = True
+    presence_grace: float = 0.0
     activity_timeout: int = 120
     ping_interval: int = 50
     pong_timeout: int = 30

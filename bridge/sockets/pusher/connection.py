@@ -32,6 +32,9 @@ _PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
 # Both kinds: Pusher's SDK for iOS never answers the message, its WebSocket library always answers the frame.
 _PING: Outcome[Any] = Outcome(replies=(messages.PING,), ping=True)
 
+PING_SPREAD = 0.3
+"""Part of the ping interval by which pings differ: those who came together are not pinged together."""
+
 
 class Connection(Generic[S]):
     """One client of one app.
@@ -40,6 +43,7 @@ class Connection(Generic[S]):
     user       set once the client has signed in
     watchlist  users whose coming and going it is told; the hub holds the other half
     seen       when anything last came from the client; monotonic seconds, like every `now` here
+    jitter     from 0 to 1: how much sooner than others it is pinged the next time
     """
 
     __slots__ = (
@@ -50,6 +54,7 @@ class Connection(Generic[S]):
         "_settled_at",
         "channels",
         "hub",
+        "jitter",
         "seen",
         "socket",
         "socket_id",
@@ -57,7 +62,7 @@ class Connection(Generic[S]):
         "watchlist",
     )
 
-    def __init__(self, hub: Hub[S], socket: S, socket_id: str, now: float) -> None:
+    def __init__(self, hub: Hub[S], socket: S, socket_id: str, now: float, jitter: float = 0.0) -> None:
         self.hub = hub
         self.socket = socket
         self.socket_id = socket_id
@@ -65,6 +70,7 @@ class Connection(Generic[S]):
         self.user: Member | None = None
         self.watchlist: tuple[str, ...] = ()
         self.seen = now
+        self.jitter = jitter
         self._pinged_at: float | None = None  # and nothing has come since
         self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
         self._settled_at = 0.0  # when its changes of subscriptions would be, likewise
@@ -121,27 +127,28 @@ class Connection(Generic[S]):
         if self._settled_at - now > at_once / limits.messages_per_second:
             raise ProtocolError(OVER_CAPACITY, "subscriptions change too fast", close=True)
 
-    def check(self, now: float) -> Outcome[S]:
+    def check(self, now: float, jitter: float = 0.0) -> Outcome[S]:
         """Pings when the client has been silent, 4201 when it stays so. To be called every second or so.
 
+        `jitter` is that of the ping after this one: with the same each time, clients would meet again.
         However late the call comes: nobody is closed who has not had `pong_timeout` seconds since a ping.
         """
         silence = now - self.seen
         app = self.hub.app
-        if silence < min(app.ping_interval, app.activity_timeout):
+        if silence < min(app.ping_interval, app.activity_timeout) * (1 - PING_SPREAD * self.jitter):
             return _NOTHING
         if self._pinged_at is None:
-            self._pinged_at = now
+            self._pinged_at, self.jitter = now, jitter
             return _PING
         if silence < app.activity_timeout + app.pong_timeout or now - self._pinged_at < app.pong_timeout:
             return _NOTHING
         return Outcome(close=Close(code=PONG_TIMEOUT, reason="no answer to ping"))
 
-    def closed(self, code: int) -> Outcome[S]:
+    def closed(self, code: int, now: float) -> Outcome[S]:
         """The client is gone from the hub; the last call."""
         channels, self.channels = self.channels, ()
         user_id = self.user.user_id if self.user else None
-        return self.hub.disconnect(self.socket_id, self.socket, channels, user_id, self.watchlist, code)
+        return self.hub.disconnect(self.socket_id, self.socket, channels, user_id, self.watchlist, code, now)
 
     # Messages -------------------------------------------------------------------------------------------
 

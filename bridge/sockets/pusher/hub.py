@@ -7,6 +7,8 @@ waits, has no clock and no sockets of its own (a handle is anything hashable). T
 - A subscription is in two places, the channel's `sockets` here and the connection's own tuple of names;
   both change only in `Connection`, together.
 - A member is a user, not a connection: `member_added` with a user's first, `member_removed` after the last.
+  With `App.presence_grace` a member whose last connection was lost stays that long, and a page that is loaded
+  again tells nobody anything; but only while somebody else is in the channel.
 - What is kept of a cache channel outlives its subscribers, for a limited time and number.
 """
 
@@ -20,6 +22,7 @@ from bridge.broadcast import Broadcast
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.channels import USER_CHANNEL, ChannelKind, kind_of
+from bridge.sockets.pusher.close_codes import UNAUTHORIZED
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
     Connected,
@@ -50,7 +53,7 @@ class Member:
 
 @dataclass(slots=True)
 class Presence:
-    """A member and the number of its connections in the channel."""
+    """A member and the number of its connections in the channel; 0 while it is `leaving`."""
 
     member: Member
     connections: int
@@ -70,17 +73,19 @@ class Channel(Generic[S]):
 
     sockets     each subscribed socket → its user_id, None unless presence
     members     user_id → presence; stays empty unless presence
+    leaving     user_id of each member without a connection → when it is removed
     counted_at  when its subscribers were last told how many they are
     is_missed   whether somebody has missed a last event, and there was none since
     """
 
-    __slots__ = ("_roster", "counted_at", "is_missed", "kind", "members", "name", "sockets")
+    __slots__ = ("_roster", "counted_at", "is_missed", "kind", "leaving", "members", "name", "sockets")
 
     def __init__(self, name: str, kind: ChannelKind) -> None:
         self.name = name
         self.kind = kind
         self.sockets: dict[S, str | None] = {}
         self.members: dict[str, Presence] = {}
+        self.leaving: dict[str, float] = {}
         self.counted_at = float("-inf")
         self.is_missed = False
         self._roster: str | None = None
@@ -94,7 +99,7 @@ class Channel(Generic[S]):
         return self._roster
 
     def is_full(self, members: int) -> bool:
-        return len(self.members) >= members
+        return len(self.members) - len(self.leaving) >= members
 
     def add(self, socket: S, member: Member | None) -> bool:
         """The socket is subscribed; whether that brought a new member."""
@@ -108,10 +113,14 @@ class Channel(Generic[S]):
             return True
         presence.member = member  # a later connection may carry newer user_info
         presence.connections += 1
+        self.leaving.pop(member.user_id, None)
         return False
 
-    def remove(self, socket: S) -> tuple[str | None, bool]:
-        """The socket is not subscribed any more; its user_id, and whether that took the member away."""
+    def remove(self, socket: S, stays_until: float | None = None) -> tuple[str | None, bool]:
+        """The socket is not subscribed any more; its user_id, and whether that took the member away.
+
+        `stays_until`: when a member is removed whose last connection this was; None: at once.
+        """
         user_id = self.sockets.pop(socket)
         if user_id is None:
             return None, False
@@ -119,9 +128,16 @@ class Channel(Generic[S]):
         presence.connections -= 1
         if presence.connections:
             return user_id, False
-        del self.members[user_id]
-        self._roster = None
+        if stays_until is not None:
+            self.leaving[user_id] = stays_until
+            return user_id, False
+        self.remove_member(user_id)
         return user_id, True
+
+    def remove_member(self, user_id: str) -> None:
+        del self.members[user_id]
+        self.leaving.pop(user_id, None)
+        self._roster = None
 
 
 class Hub(Generic[S]):
@@ -134,6 +150,7 @@ class Hub(Generic[S]):
     watchers   user_id → sockets that are told when the user comes and goes
     cached     name → last event of a cache channel
     uncounted  names of channels whose subscribers have changed and are to be counted
+    with_leaving  names of channels that may have a member without a connection
     client_events, api_requests, api_reads  rates of the whole app
     """
 
@@ -148,6 +165,7 @@ class Hub(Generic[S]):
         "uncounted",
         "users",
         "watchers",
+        "with_leaving",
     )
 
     def __init__(self, app: App) -> None:
@@ -158,6 +176,7 @@ class Hub(Generic[S]):
         self.watchers: dict[str, set[S]] = {}
         self.cached: dict[str, Cached] = {}
         self.uncounted: set[str] = set()
+        self.with_leaving: set[str] = set()
         self.client_events, self.api_requests, self.api_reads = Rate(), Rate(), Rate()
 
     # Connections ----------------------------------------------------------------------------------------
@@ -177,12 +196,17 @@ class Hub(Generic[S]):
         user_id: str | None,
         watchlist: Sequence[str],
         code: int,
+        now: float,
     ) -> Outcome[S]:
-        """The connection has left its channels (`channels`), its user, the users it watched and the app."""
+        """The connection has left its channels (`channels`), its user, the users it watched and the app.
+
+        Its member stays for `presence_grace`, unless the app has ended the connection.
+        """
+        grace = 0.0 if code == UNAUTHORIZED else self.app.presence_grace
         deliveries: list[Delivery[S]] = []
         happenings: list[Happening] = []
         for name in channels:
-            left = self.unsubscribe(socket_id, socket, name)
+            left = self.unsubscribe(socket_id, socket, name, now + grace if grace else None)
             deliveries += left.deliveries
             happenings += left.happenings
         for watched in watchlist:
@@ -260,11 +284,13 @@ class Hub(Generic[S]):
             return messages.subscription_succeeded(channel.name, channel.roster())
         return messages.subscription_succeeded(channel.name)
 
-    def unsubscribe(self, socket_id: str, socket: S, name: str) -> Outcome[S]:
-        """The socket is not subscribed any more; it must have been before."""
+    def unsubscribe(
+        self, socket_id: str, socket: S, name: str, stays_until: float | None = None
+    ) -> Outcome[S]:
+        """The socket, which was subscribed, is not so any more. `stays_until`: see `Channel.remove`."""
         app_id = self.app.id
         channel = self.channels[name]
-        user_id, is_gone = channel.remove(socket)
+        user_id, is_gone = channel.remove(socket, stays_until)
         deliveries: tuple[Delivery[S], ...] = ()
         happenings: list[Happening] = [
             Unsubscribed(
@@ -279,12 +305,33 @@ class Hub(Generic[S]):
             text = messages.member_removed(name, user_id)
             deliveries = (Delivery(text=text, sockets=channel.sockets),)
             happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
+        if channel.leaving:
+            self.with_leaving.add(name)
         if self.app.subscription_count:
             self.uncounted.add(name)
         if not channel.sockets:
             del self.channels[name]
+            for member in channel.leaving:  # nobody is left to tell
+                happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=member))
             happenings.append(Vacated(app_id=app_id, channel=name))
         return Outcome(deliveries=deliveries, happenings=tuple(happenings))
+
+    def remove_absent(self, now: float) -> Outcome[S]:
+        """Members whose time without a connection is over are gone. To be called every second."""
+        deliveries: list[Delivery[S]] = []
+        happenings: list[Happening] = []
+        for name in tuple(self.with_leaving):
+            channel = self.channels.get(name)
+            leaving = channel.leaving if channel is not None else {}
+            if channel is None or not leaving:
+                self.with_leaving.discard(name)
+                continue
+            for user_id in [user_id for user_id, until in leaving.items() if until <= now]:
+                channel.remove_member(user_id)
+                text = messages.member_removed(name, user_id)
+                deliveries.append(Delivery(text=text, sockets=channel.sockets))
+                happenings.append(MemberRemoved(app_id=self.app.id, channel=name, user_id=user_id))
+        return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
 
     def count(self, now: float) -> Outcome[S]:
         """Subscribers of channels that have changed are told how many they are. To be called every second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from bridge.sockets.pusher import admission
 from bridge.sockets.pusher.admission import Arrival
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.close_codes import APP_DISABLED, OVER_CAPACITY, UNKNOWN_APP
-from bridge.sockets.pusher.connection import Connection
+from bridge.sockets.pusher.connection import PING_SPREAD, Connection
 from bridge.sockets.pusher.hub import Hub
 from bridge.sockets.pusher.hub_events import ConnectionRefused, Happening, Received
 from bridge.sockets.pusher.outcome import Outcome
@@ -24,6 +25,7 @@ from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies
 
 SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing sockets
+PING_SLICE = 100  # sockets pinged before the loop may do something else
 CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ class Node:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._swept_at = 0.0
+        self._silent: list[Socket] = []  # to be pinged or closed, where it is time
         self._all_closed = asyncio.Event()
 
     @property
@@ -213,7 +216,7 @@ class Node:
         socket_id = new_socket_id()
         while socket_id in hub.sockets:
             socket_id = new_socket_id()
-        return Connection(hub, socket, socket_id, self.now())
+        return Connection(hub, socket, socket_id, self.now(), random.random())  # noqa: S311 (no secret)
 
     def receive(self, socket: Socket, connection: Connection[Socket], text: str) -> None:
         """A client's message has had its effect."""
@@ -226,7 +229,7 @@ class Node:
     def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:
         """The connection is gone from its app and channels."""
         self._outbox.settle()
-        self.perform(socket, connection.closed(code))
+        self.perform(socket, connection.closed(code, self.now()))
         if socket.address:
             place = (connection.hub.app.id, socket.address)
             self.addresses[place] -= 1
@@ -263,6 +266,16 @@ class Node:
             for happening in outcome.happenings:
                 self.tell(happening)
 
+    def _check_silent(self) -> None:
+        """Whoever was silent in this second is pinged or closed, a few in each turn of the loop."""
+        now = self.now()
+        batch, self._silent = self._silent[:PING_SLICE], self._silent[PING_SLICE:]
+        for socket in batch:
+            if socket.connection is not None:  # not closed meanwhile
+                self.perform(socket, socket.connection.check(now, random.random()))  # noqa: S311
+        if self._silent and self._loop is not None:
+            self._loop.call_soon(self._check_silent)
+
     def _sweep(self) -> None:
         """All time limits of all sockets, once a second: no socket has a timer."""
         now = self.now()
@@ -272,16 +285,24 @@ class Node:
             self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
         if was_stopped:  # the process slept; what clients sent meanwhile is to be read first
             return
+        is_checking = bool(self._silent)  # those of the second before, since the loop is busy
         for hub in self.hubs.values():
             hub.forget_expired(now)
             if hub.uncounted:
                 self._outbox.settle()
                 self._deliver(hub.count(now))
-            silent_since = now - min(hub.app.ping_interval, hub.app.activity_timeout)
+            if hub.with_leaving:
+                self._outbox.settle()
+                self._deliver(hub.remove_absent(now))
+            if is_checking:
+                continue
+            silent_since = now - min(hub.app.ping_interval, hub.app.activity_timeout) * (1 - PING_SPREAD)
             for socket in tuple(hub.sockets.values()):
                 connection = socket.connection
                 if connection is not None and connection.seen <= silent_since:
-                    self.perform(socket, connection.check(now))
+                    self._silent.append(socket)
+        if not is_checking:
+            self._check_silent()
         for socket in tuple(self.slow):
             socket.check_progress(now, self.stall_timeout)
         for socket, deadline in tuple(self.closing.items()):

@@ -98,7 +98,7 @@ class Client:
         return self.send("pusher:signin", {"auth": auth, "user_data": user_data})
 
     def leave(self, code: int = 1000) -> None:
-        outcome = self.connection.closed(code)
+        outcome = self.connection.closed(code, self.room.now)
         del self.room.clients[self.connection.socket]
         self.room.perform(self, outcome)
 

@@ -1,4 +1,5 @@
 import json
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import Limits
+from bridge.sockets.pusher.connection import Connection
 from bridge.sockets.pusher.hub_events import (
     ClientEventSent,
     MemberAdded,
@@ -495,3 +497,23 @@ def test_nonsense_is_answered_with_an_error_and_the_connection_stays() -> None:
     assert answer["event"] == "pusher:error"
     assert answer["data"]["code"] == 4300
     assert client.send("pusher:ping", {}) != []
+
+
+def test_those_who_came_together_are_not_pinged_together() -> None:
+    """Spec row L-03: in no second more than a tenth of all pings, in none of many rounds."""
+    room = Room()
+    jitter = random.Random(1)
+    connections = []
+    for n in range(3_000):
+        socket_id = f"{n}.1"
+        connections.append(Connection(room.hub, socket_id, socket_id, room.now, jitter.random()))
+        connections[-1].open()
+    per_second = []
+    for second in range(1, 301):
+        pinged = [one for one in connections if one.check(room.now + second, jitter.random()).ping]
+        for connection in pinged:
+            connection.alive(room.now + second)
+        per_second.append(len(pinged))
+    assert sum(per_second[:50]) == len(connections)  # nobody is pinged later than before
+    assert max(per_second) <= len(connections) / 10
+    assert max(per_second[200:]) <= max(per_second[:50])

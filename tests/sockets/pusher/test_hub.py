@@ -259,3 +259,130 @@ class HubSteps(RuleBasedStateMachine):
 
 HubSteps.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestHubSteps = HubSteps.TestCase
+
+
+# Members that were lost
+
+GRACE = replace(APP, presence_grace=5.0)
+
+
+def member_events(client: Client) -> list[tuple[str, str]]:
+    events = {"pusher_internal:member_added": "added", "pusher_internal:member_removed": "removed"}
+    return [
+        (events[message["event"]], json.loads(message["data"])["user_id"])
+        for message in client.take()
+        if message["event"] in events
+    ]
+
+
+def remove_absent(room: Room, seconds: float) -> None:
+    room.now += seconds
+    outcome = room.hub.remove_absent(room.now)
+    room.happenings += outcome.happenings
+    for delivery in outcome.deliveries:
+        for socket in delivery.sockets:
+            room.clients[socket].received.append(json.loads(delivery.text))
+
+
+def test_a_page_that_is_loaded_again_neither_leaves_nor_joins() -> None:
+    room = Room(GRACE)
+    others = [room.join() for _ in range(3)]
+    for n, client in enumerate(others):
+        client.enter("presence-x", str(n))
+    page = room.join()
+    page.enter("presence-x", "9")
+    for client in others:
+        client.take()
+    for _ in range(100):
+        page.leave(1001)
+        remove_absent(room, 1.0)
+        page = room.join()
+        (confirmed,) = page.enter("presence-x", "9", name="newer")
+        assert json.loads(confirmed["data"])["presence"]["hash"]["9"] == {"name": "newer"}
+        assert json.loads(confirmed["data"])["presence"]["count"] == 4
+    remove_absent(room, 60.0)
+    assert [member_events(client) for client in others] == [[], [], []]
+    assert len(room.happened(MemberAdded)) == 4
+    assert room.happened(MemberRemoved) == []
+    assert room.hub.with_leaving == set()
+
+
+def test_who_does_not_come_back_is_removed_once_after_the_grace() -> None:
+    room = Room(GRACE)
+    watcher, lost = room.join(), room.join()
+    watcher.enter("presence-x", "1")
+    lost.enter("presence-x", "2")
+    watcher.take()
+    lost.leave(1006)
+    remove_absent(room, 4.9)
+    assert member_events(watcher) == []
+    assert list(room.hub.channels["presence-x"].members) == ["1", "2"]
+    remove_absent(room, 0.1)
+    remove_absent(room, 10.0)
+    assert member_events(watcher) == [("removed", "2")]
+    assert len(room.happened(MemberRemoved)) == 1
+    again = room.join()
+    again.enter("presence-x", "2")
+    assert member_events(watcher) == [("added", "2")]
+
+
+def test_the_grace_counts_from_the_last_loss_and_other_connections_keep_the_member() -> None:
+    room = Room(GRACE)
+    watcher, one, other = room.join(), room.join(), room.join()
+    watcher.enter("presence-x", "1")
+    one.enter("presence-x", "2")
+    other.enter("presence-x", "2")
+    watcher.take()
+    one.leave()
+    remove_absent(room, 60.0)
+    assert room.happened(MemberRemoved) == []
+    other.leave()
+    remove_absent(room, 4.0)
+    back = room.join()
+    back.enter("presence-x", "2")
+    remove_absent(room, 4.0)
+    back.leave()
+    remove_absent(room, 4.0)
+    assert member_events(watcher) == []
+    remove_absent(room, 1.0)
+    assert member_events(watcher) == [("removed", "2")]
+
+
+def test_leaving_on_purpose_or_by_the_apps_will_has_no_grace() -> None:
+    room = Room(GRACE)
+    watcher, leaves, ended = room.join(), room.join(), room.join()
+    watcher.enter("presence-x", "1")
+    leaves.enter("presence-x", "2")
+    ended.enter("presence-x", "3")
+    watcher.take()
+    leaves.send("pusher:unsubscribe", {"channel": "presence-x"})
+    ended.leave(4009)
+    assert member_events(watcher) == [("removed", "2"), ("removed", "3")]
+
+
+def test_an_empty_channel_is_vacated_at_once_with_whoever_was_leaving() -> None:
+    room = Room(GRACE)
+    one, other = room.join(), room.join()
+    one.enter("presence-x", "1")
+    other.enter("presence-x", "2")
+    one.leave()
+    other.leave()
+    assert room.hub.channels == {}
+    removed = [MemberRemoved(app_id="app-id", channel="presence-x", user_id=user_id) for user_id in "21"]
+    assert sorted(map(str, room.happened(MemberRemoved))) == sorted(map(str, removed))
+    assert len(room.happened(Vacated)) == 1
+    one = room.join()
+    one.enter("presence-x", "3")
+    remove_absent(room, 60.0)
+    assert list(room.hub.channels["presence-x"].members) == ["3"]
+    assert room.hub.with_leaving == set()
+
+
+def test_who_is_leaving_takes_no_place_from_others() -> None:
+    room = Room(replace(GRACE, limits=replace(GRACE.limits, members=2)))
+    stays, lost, new = room.join(), room.join(), room.join()
+    stays.enter("presence-x", "1")
+    lost.enter("presence-x", "2")
+    lost.leave()
+    (answer,) = new.enter("presence-x", "3")
+    assert answer["event"] == "pusher_internal:subscription_succeeded"
