@@ -17,6 +17,8 @@ roots=${BRIDGE_ROOTS:-${XDG_CACHE_HOME:-$HOME/.cache}/bridge-roots}
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 packages="php-cli php-bcmath php-curl php-intl php-mbstring php-mysql php-pgsql php-redis php-sqlite3 php-xml tzdata
     php-laravel-framework"
+# The wrappers name the checkout that they show to PHP, so each checkout has its own.
+wrappers=$checkout/.venv/roots
 python_packages="ca-certificates python3 python3-venv python-is-python3"
 kept_days=30
 temporary=${TMPDIR:-/tmp}
@@ -93,8 +95,8 @@ for release in "$@"; do
         recipe "$release" >"$made"
     fi
     [ "$release" != bookworm ] || { echo "$roots/bookworm"; continue; }
-    wrapper "$release" "$roots/bin-$release"
-    "$roots/bin-$release/php" -r 'require "Illuminate/autoload.php";' ||
+    wrapper "$release" "$wrappers/$release"
+    "$wrappers/$release/php" -r 'require "Illuminate/autoload.php";' ||
         fail "PHP of $release does not run in $roots/$release (unshare, mount and chroot have to be allowed)"
-    echo "$roots/bin-$release"
+    echo "$wrappers/$release"
 done

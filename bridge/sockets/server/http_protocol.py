@@ -36,6 +36,7 @@ SWEEP_INTERVAL = 1.0  # seconds between two looks at the time limits
 MAX_HEAD = 65_536  # bytes of a request line and its headers that may wait to become complete
 MAX_HEADERS = 2_000
 MAX_BODY = 1_048_576  # bytes of a body, unless the listener says otherwise
+MAX_UNFINISHED = 33_554_432  # bytes of all bodies that are not complete
 MAX_PIPELINED = 100  # requests that may wait behind the one that is being answered
 
 Headers = list[tuple[bytes, bytes]]
@@ -158,6 +159,7 @@ class HttpServer:
         self._connections: set[Connection] = set()
         # it is the client's turn, for longest first → when that must have an end
         self._deadlines: dict[Connection, float] = {}
+        self._unfinished = 0  # bytes of bodies that are not complete
         self._all_gone = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -194,10 +196,20 @@ class HttpServer:
 
     def add(self, connection: Connection) -> None:
         while len(self._connections) >= self.max_connections and self._deadlines:
-            oldest = next(iter(self._deadlines))
-            self.remove(oldest)
-            oldest.abort()
+            self._end_oldest()
         self._connections.add(connection)
+
+    def _end_oldest(self) -> None:
+        """The connection that keeps us waiting for longest."""
+        oldest = next(iter(self._deadlines))
+        self.remove(oldest)
+        oldest.abort()
+
+    def hold(self, size: int) -> None:
+        """`size` bytes more of a body that is not complete; negative for one that is, or is given up."""
+        self._unfinished += size
+        if self._unfinished > MAX_UNFINISHED and size > 0 and self._deadlines:
+            self._end_oldest()
 
     def remove(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -328,6 +340,7 @@ class HttpConnection(asyncio.Protocol):
         self._server.remove(self)
         self._parser = self._upgrading = None
         self._queue.clear()
+        self._let_body_go()
         if self._exchange is not None:
             self._exchange.end()
         if self._writable is not None and not self._writable.done():
@@ -361,7 +374,6 @@ class HttpConnection(asyncio.Protocol):
         self._is_partial = True
         self._head = b""
         self._headers = []
-        self._body = []
         self._body_size = 0
         self._request = None
 
@@ -423,6 +435,7 @@ class HttpConnection(asyncio.Protocol):
             self._too_large(self._request)
         else:
             self._body.append(part)
+            self._server.hold(len(part))
 
     def on_message_complete(self) -> None:
         request = self._request
@@ -431,13 +444,19 @@ class HttpConnection(asyncio.Protocol):
         self._is_partial = False
         self._fed = 1  # something has come; what the next begins with is counted from the next segment on
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._let_body_go()
         self._take(request)
+
+    def _let_body_go(self) -> None:
+        if self._body:
+            self._server.hold(-sum(map(len, self._body)))
+            self._body = []
 
     # Requests -------------------------------------------------------------------------------------------
 
     def _too_large(self, request: Request) -> None:
         """The application says so itself, once it asks for the body."""
-        self._body = []
+        self._let_body_go()
         request.is_too_large = True
         self._is_partial = False
         self._take(request)
@@ -518,6 +537,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._parser = None
         self._is_partial = False
+        self._let_body_go()
         self._last_words = _refusal(status, line)
         about = {"action": "http", "status": status, "address": _peer(self.transport)[0]}
         logger.debug("HTTP request refused", extra={**about, "why": detail or line})

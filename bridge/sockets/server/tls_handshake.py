@@ -7,10 +7,13 @@ oldest of too many.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 
 from bridge.sockets.server.http_protocol import HttpServer
+
+logger = logging.getLogger(__name__)
 
 RETRY = 0.5  # seconds until the next look when the system cannot give a connection, for want of descriptors
 
@@ -33,13 +36,21 @@ class TlsAcceptor:
         self._task.cancel()
 
     async def _run(self) -> None:
+        is_short = False
         with self._sock:
             while True:
                 try:
                     accepted, _ = await self._server.loop.sock_accept(self._sock)
-                except OSError:
+                except ConnectionAbortedError:  # gone before we looked
+                    continue
+                except OSError as problem:
+                    if not is_short:
+                        why = problem.strerror or type(problem).__name__
+                        logger.error("no TLS connection is taken", extra={"action": "http", "why": why})
+                    is_short = True
                     await asyncio.sleep(RETRY)
                     continue
+                is_short = False
                 TlsHandshake(self._server, accepted, self._context, self._timeout)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.sockets.server import listener
+from bridge.sockets.server import http_protocol, listener, tls_handshake
 from bridge.sockets.server.certificate import Certificate
 from tests.certificates import self_signed
 from tests.sockets.server.running import LIMIT, PING, Raw, running, until
@@ -162,6 +164,53 @@ def test_a_request_right_behind_the_handshake_is_answered(
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(serve())
+
+
+async def test_bodies_that_are_not_complete_take_no_more_than_their_share_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_UNFINISHED", 100_000)
+    begun = b"POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 9001\r\n\r\n" + b"x" * 9_000
+    async with running() as server:
+        slow = [await connect(server.port, begun) for _ in range(30)]
+        for raw in slow[:10]:  # the oldest have gone, before any time limit
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(raw.reader.read(), LIMIT) == b""
+        last = slow[-1]
+        last.send(b"x")  # completes it; then no byte of it counts any more
+        assert (await asyncio.wait_for(last.reader.readline(), LIMIT)).startswith(b"HTTP/1.1 405 ")
+        for _ in range(30):
+            other = await connect(server.port, begun + b"x")
+            assert (await asyncio.wait_for(other.reader.readline(), LIMIT)).startswith(b"HTTP/1.1 405 ")
+            await other.aclose()
+        slow[-2].send(b"x")
+        assert (await asyncio.wait_for(slow[-2].reader.readline(), LIMIT)).startswith(b"HTTP/1.1 405 ")
+        for raw in slow:
+            await raw.aclose()
+
+
+async def test_a_tls_connection_that_cannot_be_taken_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_handshake, "RETRY", 0.01)
+    accept, looks = asyncio.get_running_loop().sock_accept, 0
+
+    async def without_descriptors(listening: socket.socket) -> tuple[socket.socket, object]:
+        nonlocal looks
+        looks += 1
+        if looks <= 5:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return await accept(listening)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", without_descriptors)
+    chain, key = self_signed(tmp_path)
+    async with running(certificate=Certificate(chain, key)) as server:
+        context = ssl.create_default_context(cafile=chain)
+        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=context)
+        await get(Raw(reader, writer))
+        writer.close()
+    said = [record for record in caplog.records if record.message == "no TLS connection is taken"]
+    assert [record.why for record in said] == [os.strerror(errno.EMFILE)]  # type: ignore[attr-defined]
 
 
 def test_a_tls_handshake_has_far_less_than_a_minute() -> None:
