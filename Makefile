@@ -3,6 +3,7 @@
 # make test-all  the same, then the Docker images, and what asks Laravel on other Laravels and PHPs; needs root
 # make lint    ruff, mypy, import-linter
 # make format  ruff format
+# make wheels  laravel-bridge, and its parts phpeval and sockets, as wheels in dist
 # make docs    the documentation as a site, in build/site
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
 # make chaos   faults on purpose: ROW=kill; FLAGS=… for it
@@ -21,7 +22,7 @@ CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos
 ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resolve/test_compare.py \
 	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py
 
-.PHONY: demo test test-all lint format docs bench chaos oracle fuzz packages
+.PHONY: demo test test-all lint format docs wheels bench chaos oracle fuzz packages
 
 demo: .venv/.installed
 	$(BIN)/bridge demo
@@ -47,6 +48,9 @@ format: .venv/.installed-dev
 
 docs: .venv/.installed-docs
 	$(BIN)/mkdocs build --quiet --strict
+
+wheels: .venv/.installed-dev
+	$(BIN)/python .ci/wheels.py
 
 bench: packages .venv/.installed-dev
 	set -e; for bench in $(BENCH); do $(BIN)/python -m tests.bench.$$bench $(if $(QUICK),--quick); done

@@ -1,17 +1,20 @@
-"""`new Echo({…})` in the app's JavaScript, TypeScript, Vue and Blade files: its options, as far as told."""
+"""`new Echo({…})` in the app's JavaScript, TypeScript, Vue and Blade files: its options, as far as told.
+
+JavaScript's grammar is an extra (`laravel-bridge[doctor]`): nothing else needs it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
-import tree_sitter_javascript
 from tree_sitter import Language, Node, Parser
 
-_PARSER = Parser(Language(tree_sitter_javascript.language()))
+from bridge.errors import BridgeError
 
 FOLDERS = ("resources",)
 ENDINGS = (".js", ".mjs", ".jsx", ".ts", ".tsx", ".vue", ".blade.php")
@@ -56,8 +59,24 @@ class EchoCall:
     whole: bool
 
 
+class GrammarMissing(BridgeError):
+    """A file of the app names Echo, and tree-sitter-javascript is not installed."""
+
+
+@cache
+def _parser() -> Parser:
+    try:
+        import tree_sitter_javascript  # the one place that needs it
+    except ImportError:
+        raise GrammarMissing("JavaScript cannot be read: tree-sitter-javascript is not installed") from None
+    return Parser(Language(tree_sitter_javascript.language()))
+
+
 def echo_calls(app: Path, env: Mapping[str, str]) -> Iterator[EchoCall]:
-    """Every call in the app's sources. `env`: the variables that the build puts into pages."""
+    """Every call in the app's sources. `env`: the variables that the build puts into pages.
+
+    Raises GrammarMissing where a file names Echo and the grammar is not installed.
+    """
     for folder in FOLDERS:
         for file in sorted((app / folder).rglob("*")):
             parts = file.relative_to(app).parts
@@ -80,7 +99,7 @@ def _script(text: bytes, name: str) -> bytes:
 
 
 def _calls(text: bytes, file: str, env: Mapping[str, str]) -> Iterator[EchoCall]:
-    waiting = [_PARSER.parse(text).root_node]
+    waiting = [_parser().parse(text).root_node]
     while waiting:
         node = waiting.pop()
         waiting += reversed(node.children)

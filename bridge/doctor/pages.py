@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from bridge.doctor.javascript import EchoCall, PageHost, Unset, Untold, Value, echo_calls
+from bridge.doctor.javascript import EchoCall, GrammarMissing, PageHost, Unset, Untold, Value, echo_calls
 from bridge.doctor.subject import Finding, Found, Subject
 from bridge.errors import ConfigurationError
 
@@ -28,8 +28,16 @@ def echo(subject: Subject) -> Found:
     except ConfigurationError:
         return  # said by another check, and nothing is right then
     client = _client_version(subject)
-    for call in echo_calls(subject.path, env):
-        yield from _call(call, subject, keys, client)
+    try:
+        for call in echo_calls(subject.path, env):
+            yield from _call(call, subject, keys, client)
+    except GrammarMissing as problem:
+        yield Finding(
+            what=f"the options of Echo were not checked: {problem}",
+            where="resources",
+            mend="pip install 'laravel-bridge[doctor]' into bridge's environment, then run this again",
+            hint=True,
+        )
 
 
 def _call(call: EchoCall, subject: Subject, keys: set[str], client: int | None) -> Found:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bridge.cli import main
-from bridge.doctor import Subject, examine
+from bridge.doctor import Subject, examine, javascript
 from bridge.doctor.stores import too_old
 from bridge.settings import load_settings
 from tests import services
@@ -582,6 +582,19 @@ def test_options_that_only_the_page_knows_are_hinted_at(app: App) -> None:
     )
     code, [hint] = app.doctor()
     assert (code, hint["level"], hint["where"]) == (0, "hint", "resources/js/bootstrap.js:1")
+
+
+def test_without_the_grammar_of_javascript_the_extra_is_named(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tree_sitter_javascript", None)  # as where it is not installed
+    javascript._parser.cache_clear()
+    code, [hint] = app.doctor()
+    javascript._parser.cache_clear()
+    assert (code, hint["level"], hint["check"]) == (0, "hint", "echo")
+    assert "laravel-bridge[doctor]" in hint["mend"]
+    app.remove("resources/js/bootstrap.js")
+    assert app.doctor() == (0, [])
 
 
 def test_an_app_that_is_not_there_is_wrong_usage_of_the_command(
