@@ -19,9 +19,10 @@ from bridge.phpeval.laravel.support.arr import ARR_CLASSES
 from bridge.phpeval.laravel.support.native_class import Act, Family, run, text
 from bridge.phpeval.laravel.support.str import STR_CLASSES
 from bridge.phpeval.php import functions
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.functions.signature import table
 from bridge.phpeval.php.parse import declarations
-from bridge.phpeval.php.parse.lowering import Lower
+from bridge.phpeval.php.parse.lower import FullLower
 from bridge.phpeval.php.parse.tree import Scope, children_of, line_of, parse, text_of
 from bridge.phpeval.php.runtime.class_table import ClassTable
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, Function, Native, ReferenceFunction
@@ -59,7 +60,7 @@ def evaluate(source: bytes, file: str, place: Place) -> Value:
 
 def slug(title: str, separator: str) -> str:
     """Laravel's `Str::slug`. Refused for letters whose transliteration differs between its releases."""
-    php = Evaluator(_World(Place("", {})))
+    php = new_evaluator(_World(Place("", {})))
     return to_string(php.call_static(STR, "slug", [title.encode(), separator.encode()])).decode()
 
 
@@ -101,7 +102,7 @@ class _File:
     def __init__(self, file: str, place: Place) -> None:
         self._file = file
         self._scope = Scope(file)
-        self._lower = Lower(self._scope, "", "")
+        self._lower = FullLower(self._scope, "", "")
         self._world = _World(place)
         self._frame = Frame(file)
         self._holes: dict[str, _Hole] = {}
@@ -155,7 +156,7 @@ class _File:
             return _Hole(Unknown(reason, self._file, line or line_of(tree)))
 
     def _array(self, tree: Tree) -> PhpArray:
-        php = Evaluator(self._world)
+        php = new_evaluator(self._world)
         result = PhpArray()
         for element in children_of(tree):
             parts = children_of(element)
@@ -178,7 +179,7 @@ class _File:
             for one in _within(tree):
                 if one.type == "variable_name" and (hole := self._holes.get(text_of(one))):
                     raise Refused(hole.unknown.reason, line=hole.unknown.line)
-        return Evaluator(self._world).expression(self._lower.expression(tree), self._frame)
+        return new_evaluator(self._world).expression(self._lower.expression(tree), self._frame)
 
     def _told(self, value: PhpValue, line: int) -> Value:
         match value:

@@ -12,10 +12,11 @@ from bridge.jobs.resolve.app_world import natives
 from bridge.laravel.application import load
 from bridge.phpeval.laravel.framework_classes import framework_class
 from bridge.phpeval.laravel.version import Version
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.functions import FUNCTIONS
 from bridge.phpeval.php.parse.declarations import declarations
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Native
+from bridge.phpeval.php.runtime.interpreter import Native
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.serve.wiring import known_to
 from tests.conformance.corpus import APP
@@ -132,4 +133,4 @@ _natives = {**natives(RELEASE), **_known.natives}
 
 def one(data: bytes) -> None:
     with contextlib.suppress(JobError, Thrown):
-        Evaluator(World(data), max_steps=STEPS).call_static("Subject", "run")
+        new_evaluator(World(data), max_steps=STEPS).call_static("Subject", "run")

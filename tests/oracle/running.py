@@ -21,7 +21,7 @@ from bridge.laravel.application import load
 from bridge.laravel.boot_source import told_by_source
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.laravel.version import Version, parse_version
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.serve.wiring import known_to
@@ -141,7 +141,7 @@ def _by_us(app: Path, count: int, asked: Peer) -> Iterator[Outcome]:
 
 def _run(world: AppWorld, name: str) -> Outcome:
     try:
-        value = Evaluator(world).call_method(PhpObject(name, _defaults(name)), "broadcastWith")
+        value = new_evaluator(world).call_method(PhpObject(name, _defaults(name)), "broadcastWith")
         return Outcome("value", dump(value))
     except Refused as refused:
         return Outcome("refused", refused.reason)

@@ -28,6 +28,7 @@ from bridge.phpeval.laravel.support.exception import ExceptionClass
 from bridge.phpeval.laravel.support.resource import RESOURCE, RESOURCE_CLASSES
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.class_table import ClassTable
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Function, Native, ReferenceFunction
 from bridge.phpeval.php.runtime.values import PhpObject, Value
@@ -151,7 +152,7 @@ class AppWorld:
     def prepare(self, events: Iterable[BroadcastEvent]) -> None:
         """What the models of these events have in common is read at once. Raises ServiceUnavailable."""
         objects = (one for event in events for one in event.objects if one.class_name == MODEL_IDENTIFIER)
-        read_ahead(self._models, Evaluator(self), objects)
+        read_ahead(self._models, new_evaluator(self), objects)
 
     def keeps_default(self, static_property: str) -> bool:
         """Whether nothing in the app could have changed a static property of that name."""

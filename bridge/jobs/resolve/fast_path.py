@@ -26,8 +26,8 @@ from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.support.channel import CHANNELS
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.runtime.frame import ReferenceFunction
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.evaluator import new_evaluator
+from bridge.phpeval.php.runtime.interpreter import ReferenceFunction
 from bridge.phpeval.php.runtime.type_declarations import is_plain
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.json_encode import float_json, json_encode, text_json
@@ -85,7 +85,7 @@ class Shortcut:
         self._connections = connections
         own = _event_alone(fit)
         names = [*own.properties]
-        object_conversions.restore([own], Evaluator(world), world.restore_model)
+        object_conversions.restore([own], new_evaluator(world), world.restore_model)
         self._blank = own.properties
         self._kept = [name for name in names if name in own.properties]
         for bound in world.classes.instance_properties(event.class_name):
@@ -139,7 +139,7 @@ class Shortcut:
         """The JSON of every such event; None where it is not made of public properties as they are."""
         world = self._world
         event = self._restored(self._shape.marked(_Mark.of)[1])
-        subject = EvaluatedEvent(event, Evaluator(world), self._version, world.keeps_default)
+        subject = EvaluatedEvent(event, new_evaluator(world), self._version, world.keeps_default)
         if subject.has("broadcastWith") or not _are_made_of(_READING, event, world):
             return None
         if subject.connections() is not NO_CONNECTION:
@@ -207,7 +207,7 @@ class _KnownEvent(EvaluatedEvent):
     def __init__(
         self, event: PhpObject, world: AppWorld, version: Version, known: _Known, groups: Groups
     ) -> None:
-        super().__init__(event, Evaluator(world), version, world.keeps_default)
+        super().__init__(event, new_evaluator(world), version, world.keeps_default)
         self._known = known
         self._groups = groups
 

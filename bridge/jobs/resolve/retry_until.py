@@ -10,8 +10,8 @@ from bridge.errors import JobError, Refused
 from bridge.jobs.resolve.app_world import AppWorld
 from bridge.laravel.payload import Decrypt
 from bridge.phpeval.laravel import object_conversions
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 from bridge.phpeval.php.serialization.unserialize import unserialize
 
@@ -30,7 +30,7 @@ def refreshed(command: bytes, decrypt: Decrypt, world: AppWorld) -> dict[bytes, 
         if not isinstance(instance, PhpObject) or not _has_method(instance.class_name, world.classes):
             return {}
         world.require_plain_app()
-        php = Evaluator(world)
+        php = new_evaluator(world)
         object_conversions.restore(held, php, world.restore_model)
         value = php.call_method(instance, "retryUntil")
         if isinstance(value, PhpObject):

@@ -15,7 +15,7 @@ from bridge.jobs.resolve.app_world import AppWorld, Worlds
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.values import PhpObject
 from bridge.serve.wiring import build_ladder, known_to
 from tests.phpeval.laravel.eloquent.app import App, Case, app, job
@@ -213,11 +213,11 @@ def test_a_deploy_is_seen_within_a_second(own: App) -> None:
     deploy = Deploy(case)
     name = case.name("Box")
     before = deploy.later()
-    assert Evaluator(before).call_static(name, "value", ()) == 1
+    assert new_evaluator(before).call_static(name, "value", ()) == 1
     case.add("Box", "class Box { static function value() { return 20; } }")
     assert deploy.worlds.of((8, 83)) is before
     after = deploy.later()
-    assert Evaluator(after).call_static(name, "value", ()) == 20
+    assert new_evaluator(after).call_static(name, "value", ()) == 20
     assert deploy.later() is after
 
 
@@ -225,11 +225,11 @@ def test_a_file_of_the_same_size_is_seen_by_its_time(own: App) -> None:
     case = Case(own)
     case.add("Box", "class Box { static function value() { return 1; } }")
     deploy, name = Deploy(case), case.name("Box")
-    assert Evaluator(deploy.later()).call_static(name, "value", ()) == 1
+    assert new_evaluator(deploy.later()).call_static(name, "value", ()) == 1
     case.add("Box", "class Box { static function value() { return 2; } }")
     file = own.path / case.space.replace("App\\", "app/") / "Box.php"
     os.utime(file, ns=(1, 1))
-    assert Evaluator(deploy.later()).call_static(name, "value", ()) == 2
+    assert new_evaluator(deploy.later()).call_static(name, "value", ()) == 2
 
 
 def test_a_changed_provider_is_seen(own: App) -> None:

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from bridge.errors import Refused
 from bridge.phpeval.laravel.version import Version
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.parse import declarations
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Function, Native, ReferenceFunction
+from bridge.phpeval.php.runtime.interpreter import Function, Native, ReferenceFunction
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.unserialize import unserialize
@@ -90,7 +91,7 @@ def natively(world: TestWorld, code: str, variables: Mapping[str, object] | None
     source = f"<?php {_USES} class T {{ static function run({names}) {{ {code} }} }}"
     world.classes = ClassTable(declarations.declarations(source.encode(), "t.php").get)
     try:
-        value = Evaluator(world).call_static("T", "run", [_value(v) for v in variables.values()])
+        value = new_evaluator(world).call_static("T", "run", [_value(v) for v in variables.values()])
     except Refused as refused:
         return Outcome("refused", refused.reason)
     except Thrown as thrown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.errors import Refused
 from bridge.phpeval.laravel.framework_classes import framework_class
 from bridge.phpeval.laravel.support.exception import ExceptionClass
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from bridge.phpeval.php.parse.declarations import declarations
 from bridge.phpeval.php.runtime.class_table import ClassTable
@@ -35,7 +36,7 @@ EXCEPTION = ExceptionClass()
 
 
 def evaluator(source: str = "") -> Evaluator:
-    return Evaluator(World(source))
+    return new_evaluator(World(source))
 
 
 def run(body: str, *, classes: str = "") -> Outcome:

@@ -17,7 +17,7 @@ from bridge.laravel.payload import BroadcastEvent
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.framework_classes import MODEL
 from bridge.phpeval.laravel.version import Version
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
@@ -43,7 +43,7 @@ class FrameworkRung:
             return None
         world = self._world_of(event.version)
         world.require_plain_app()
-        php = Evaluator(world)
+        php = new_evaluator(world)
         try:
             object_conversions.restore(event.objects[1:], php, world.restore_model)
         except MissingModel as missing:

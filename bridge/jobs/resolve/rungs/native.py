@@ -17,6 +17,7 @@ from bridge.laravel.payload import BroadcastEvent
 from bridge.laravel.unique_locks import UniqueLocks
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.version import Version
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.class_table import BoundProperty
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import to_bool
@@ -49,7 +50,7 @@ class NativeRung:
         world.require_plain_app()
         if self._locks.of(event) is not None and world.classes.method(event.class_name, "uniqueVia"):
             raise Refused(f"{event.class_name} has uniqueVia(): its lock may be anywhere")
-        php = Evaluator(world)
+        php = new_evaluator(world)
         try:
             object_conversions.restore(event.objects[1:], php, world.restore_model)
         except MissingModel as missing:

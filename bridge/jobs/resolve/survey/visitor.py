@@ -28,9 +28,10 @@ from bridge.phpeval.laravel.support.resource import (
     collected_by,
 )
 from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.parse.declarations import lower_parameters
 from bridge.phpeval.php.runtime.class_table import BoundMethod
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Native
+from bridge.phpeval.php.runtime.interpreter import Native
 
 CARBON = "Illuminate\\Support\\Carbon"
 _USERS = ("App\\Models\\User", "App\\User")
@@ -49,7 +50,7 @@ class Walk(ABC):
     def __init__(self, world: AppWorld) -> None:
         self._world = world
         self._classes = world.classes
-        self._php = Evaluator(world)
+        self._php = new_evaluator(world)
         self._problems: dict[str, Refused] = {}
         self._known: dict[tuple[str, str], Kind | None] = {}
         self._done: set[tuple[str, str]] = set()

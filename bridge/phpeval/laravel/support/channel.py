@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.phpeval.php.compile.calls import construct
-from bridge.phpeval.php.compile.places import slot
 from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import Thrown
+from bridge.phpeval.php.runtime.properties import slot
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
 _SPACE = "Illuminate\\Broadcasting\\"

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.phpeval.php.compile.calls import construct
 from bridge.phpeval.php.runtime.interpreter import Evaluator
-from bridge.phpeval.php.runtime.members import locate
+from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import RaisedByPhp, Thrown
+from bridge.phpeval.php.runtime.properties import locate
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
 _GETTERS = {"getmessage": b"\0*\0message", "getcode": b"\0*\0code"}

@@ -20,11 +20,11 @@ from bridge.phpeval.laravel.support.collection_items import collection, release
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS, MERGE, MISSING
 from bridge.phpeval.laravel.support.native_class import Act, Family, array, run, text
 from bridge.phpeval.laravel.version import Version
-from bridge.phpeval.php.compile.calls import construct
-from bridge.phpeval.php.compile.places import slot
 from bridge.phpeval.php.runtime.frame import stored
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, Native
+from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import Thrown, add, is_numeric, to_bool
+from bridge.phpeval.php.runtime.properties import slot
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 RESOURCE = "Illuminate\\Http\\Resources\\Json\\JsonResource"

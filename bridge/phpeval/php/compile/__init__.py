@@ -1,1 +1,2 @@
-"""From nodes to closures that the interpreter calls."""
+"""From nodes to Python functions: each kind of node has one function here that makes another, which evaluates
+it. What these call while they run stands in `runtime`."""

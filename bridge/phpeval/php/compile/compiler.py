@@ -1,6 +1,6 @@
 """Nodes → Python functions, once for each piece of source: a node becomes a closure over those of its parts.
 
-`expressions`, `access`, `calls` and `statements` hold one function a node: it gets the Compiler and the node,
+`expressions`, `places`, `calls` and `statements` hold one function a node: it gets the Compiler and the node,
 and gives what evaluates it. Whatever needs no values is done here, once: names are looked at, constant parts
 worked out, the steps of a statement counted, so that the budget is asked once a statement and once a turn of
 a loop. What may refuse sets the line first.
@@ -8,23 +8,20 @@ a loop. What may refuse sets the line first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, TypeAlias
 
 from bridge.errors import JobError
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.compile.expressions import EXPRESSIONS
-from bridge.phpeval.php.compile.places import QUIET, TARGETS, Place, is_set, place
-from bridge.phpeval.php.compile.statements import STATEMENTS
-from bridge.phpeval.php.runtime.frame import NO_REFERENCES, NullChain, References, Return, Told
+from bridge.phpeval.php.runtime.frame import NullChain, References, Return, Told
+from bridge.phpeval.php.runtime.interpreter import Code as Code
+from bridge.phpeval.php.runtime.interpreter import Evaluator, Parameter, Routine, World
+from bridge.phpeval.php.runtime.object_model import class_of, parent_class
 from bridge.phpeval.php.runtime.operators import BINARY
+from bridge.phpeval.php.runtime.places import Place
 from bridge.phpeval.php.runtime.values import PhpArray, Value, array_key
 
-if TYPE_CHECKING:
-    from bridge.phpeval.php.runtime.interpreter import Evaluator, World
-
-Code: TypeAlias = "Callable[[Evaluator], Value]"
 Act: TypeAlias = "Callable[[Evaluator], Told]"
 Assign: TypeAlias = "Callable[[Evaluator, Value], Value]"
 Name: TypeAlias = "Callable[[Evaluator], str]"
@@ -32,25 +29,24 @@ Name: TypeAlias = "Callable[[Evaluator], str]"
 UNKNOWN = object()  # what `constant` gives where values are needed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    name: str
-    default: Code | None
-    variadic: bool
-    promoted: bool
-    type: n.Type | None
-    reference: bool
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """What makes functions of nodes, by kind.
 
+    expressions  the value
+    quiet        the value, as `??` reads it; where a kind is missing, as `expressions` does
+    targets      what assigns to it; where a kind is missing, it is done through its place
+    statements   what runs it
+    place        where its value is kept
+    is_set       `isset` of it
+    """
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routine:
-    """A function or method: `body` gives what it returns, not yet coerced to the declared type."""
-
-    parameters: tuple[Parameter, ...]
-    body: Code
-    returns: n.Type | None
-    references: References = NO_REFERENCES
-    promotes: bool = False
+    expressions: Mapping[type[n.Expression], Callable[[Compiler, Any], Code]]
+    quiet: Mapping[type[n.Expression], Callable[[Compiler, Any], Code]]
+    targets: Mapping[type[n.Expression], Callable[[Compiler, Any], Assign]]
+    statements: Mapping[type[n.Statement], Callable[[Compiler, Any], Act]]
+    place: Callable[[Compiler, n.Expression], Place]
+    is_set: Callable[[Compiler, n.Expression], Callable[[Evaluator], bool]]
 
 
 class Compiler:
@@ -60,8 +56,9 @@ class Compiler:
     shared   the variables of the function that may be a Reference
     """
 
-    def __init__(self, world: World, shared: frozenset[str] = frozenset()) -> None:
+    def __init__(self, world: World, nodes: Nodes, shared: frozenset[str] = frozenset()) -> None:
         self.world = world
+        self.nodes = nodes
         self.shared = shared
         self.steps = 0
 
@@ -87,11 +84,11 @@ class Compiler:
         known = self.constant(node)
         if known is not UNKNOWN:
             return lambda php: known  # type: ignore[return-value]
-        return EXPRESSIONS[type(node)](self, node)
+        return self.nodes.expressions[type(node)](self, node)
 
     def quiet(self, node: n.Expression) -> Code:
         """As the left of `??` or inside `isset`: whatever is not there is null, without a warning."""
-        compiled = QUIET.get(type(node))
+        compiled = self.nodes.quiet.get(type(node))
         if compiled is None:
             return self.value(node)
         self.steps += 1
@@ -100,21 +97,21 @@ class Compiler:
     def target(self, node: n.Expression) -> Assign:
         """What assigns a value to the variable, offset, property or pattern."""
         self.steps += 1
-        compiled = TARGETS.get(type(node))
+        compiled = self.nodes.targets.get(type(node))
         if compiled is not None:
             return compiled(self, node)
-        target = place(self, node)
+        target = self.nodes.place(self, node)
         return lambda php, value: target.write(php, target.open(php), value)
 
     def place(self, node: n.Expression) -> Place:
         """Where the node's value is kept."""
         self.steps += 1
-        return place(self, node)
+        return self.nodes.place(self, node)
 
     def is_set(self, node: n.Expression) -> Callable[[Evaluator], bool]:
         """`isset(node)`."""
         self.steps += 1
-        return is_set(self, node)
+        return self.nodes.is_set(self, node)
 
     def constant(self, node: n.Expression) -> object:
         """The value that the node always has, else UNKNOWN."""
@@ -155,7 +152,7 @@ class Compiler:
 
     def twin(self) -> Compiler:
         """One for what is compiled later in the same function."""
-        return Compiler(self.world, self.shared)
+        return Compiler(self.world, self.nodes, self.shared)
 
     def name(self, name: str | n.Expression) -> Name:
         """The name of a property or method."""
@@ -168,14 +165,14 @@ class Compiler:
         """The class that `self`, `static`, `parent`, a name or an object in front of `::` means."""
         if not isinstance(reference, str):
             code = self.value(reference)
-            return lambda php: php.class_of(code(php))
+            return lambda php: class_of(php, code(php))
         match reference:
             case "self":
                 return lambda php: php.frame.class_name
             case "static":
                 return lambda php: php.frame.static_class
             case "parent":
-                return lambda php: php.parent_class()
+                return parent_class
         return lambda php: reference
 
     # ---- statements -------------------------------------------------------------------------
@@ -185,7 +182,7 @@ class Compiler:
         acts: list[tuple[int, int, Act]] = []
         for statement in body:
             outer, self.steps = self.steps, 1
-            act = STATEMENTS[type(statement)](self, statement)
+            act = self.nodes.statements[type(statement)](self, statement)
             acts.append((statement.line, self.steps, act))
             self.steps = outer
         if len(acts) == 1:

@@ -1,15 +1,26 @@
-"""Every other expression: literals, operators, constants, closures, match. One function a node, which
-compiles it (see `compile`)."""
+"""Every other expression: literals, operators, constants, closures, match. One function a node,
+which compiles it (see `compiler`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile import calls, places
+from bridge.phpeval.php.compile.compiler import Code, Compiler
+from bridge.phpeval.php.runtime.callables import (
+    as_closure,
+    function_reference,
+    method_reference,
+    static_reference,
+)
+from bridge.phpeval.php.runtime.conversions import operate
+from bridge.phpeval.php.runtime.conversions import to_object as _to_object
+from bridge.phpeval.php.runtime.execution import enter
 from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference, stored
-from bridge.phpeval.php.runtime.members import may_not_reach
+from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.object_model import class_constant
 from bridge.phpeval.php.runtime.operators import (
     BINARY,
     Thrown,
@@ -20,13 +31,12 @@ from bridge.phpeval.php.runtime.operators import (
     type_name,
     warn,
 )
+from bridge.phpeval.php.runtime.properties import may_not_reach
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
-if TYPE_CHECKING:
-    from bridge.phpeval.php.compile.compiler import Code, Compiler
-    from bridge.phpeval.php.runtime.interpreter import Evaluator
-
 _NONE: Mapping[str, Value] = {}
+
+
 _put = dict.__setitem__  # past PhpArray's, for an array whose next index nobody has asked for
 
 
@@ -141,7 +151,7 @@ def _class_constant(c: Compiler, node: n.ClassConstant) -> Code:
         php.line = line
         if constant == "class":
             return class_name.encode()
-        return php.class_constant(class_name, constant, visible=True)
+        return class_constant(php, class_name, constant, visible=True)
 
     return run
 
@@ -213,12 +223,12 @@ def _binary(c: Compiler, node: n.Binary) -> Code:
         case "!==":
             return lambda php: not identical(left(php), right(php))
 
-    def operate(php: Evaluator) -> Value:
+    def run(php: Evaluator) -> Value:
         one, other = left(php), right(php)
         php.line = line
-        return php.operate(operator, one, other)
+        return operate(php, operator, one, other)
 
-    return operate
+    return run
 
 
 def _concatenated(php: Evaluator, left: Value, right: Value, line: int) -> bytes:
@@ -236,7 +246,7 @@ def _with_late_left(operator: str, line: int, left: Code, right: Code) -> Code:
         php.line = line
         if operator == ".":
             return _concatenated(php, one, other, line)
-        return php.operate(operator, one, other)
+        return operate(php, operator, one, other)
 
     return run
 
@@ -291,17 +301,6 @@ def _cast(c: Compiler, node: n.Cast) -> Code:
         return cast(php, value)
 
     return run
-
-
-def _to_object(php: Evaluator, value: Value) -> Value:
-    if isinstance(value, PhpObject):
-        return value
-    if isinstance(value, PhpArray):
-        entries: dict[int | bytes, Value] = {
-            str(k).encode() if isinstance(k, int) else k: stored(v) for k, v in value.items()
-        }
-        return PhpObject("stdClass", entries)
-    return PhpObject("stdClass", {} if value is None else {b"scalar": value})
 
 
 _CASTS: dict[str, Callable[[Evaluator, Value], Value]] = {
@@ -364,7 +363,7 @@ def _closure(c: Compiler, node: n.Closure) -> Code:
             frame = Frame(
                 outer.file, dict(captured), this, outer.class_name, outer.static_class, "{closure}", strict
             )
-            return php.enter(frame, routine, arguments, named)
+            return enter(php, frame, routine, arguments, named)
 
         return PhpClosure(act, routine.references, act)
 
@@ -393,7 +392,7 @@ def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
 
             def run_function(php: Evaluator) -> Value:
                 php.line = line
-                return calls.function_reference(php, function)
+                return function_reference(php, function)
 
             return run_function
         callback_of = c.value(call.function)
@@ -401,7 +400,7 @@ def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
         def run_callback(php: Evaluator) -> Value:
             callback = callback_of(php)
             php.line = line
-            return calls.as_closure(php, callback)
+            return as_closure(php, callback)
 
         return run_callback
     if isinstance(call, n.MethodCall):
@@ -410,7 +409,7 @@ def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
         def run(php: Evaluator) -> Value:
             holder, method = subject(php), name_of(php)
             php.line = line
-            return calls.method_reference(php, holder, method)
+            return method_reference(php, holder, method)
 
         return run
     class_of, static_name, relative = (
@@ -421,7 +420,7 @@ def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
 
     def run_static(php: Evaluator) -> Value:
         php.line = line
-        return calls.static_reference(php, class_of(php), static_name(php), relative)
+        return static_reference(php, class_of(php), static_name(php), relative)
 
     return run_static
 

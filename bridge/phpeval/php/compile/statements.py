@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.compile.compiler import Act, Compiler
+from bridge.phpeval.php.runtime.conversions import entries
 from bridge.phpeval.php.runtime.frame import Leave, Reference, Return, Told
+from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
+from bridge.phpeval.php.runtime.places import Place
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-
-if TYPE_CHECKING:
-    from bridge.phpeval.php.compile.compiler import Act, Compiler
-    from bridge.phpeval.php.compile.places import Place
-    from bridge.phpeval.php.runtime.interpreter import Evaluator
 
 
 def _return(c: Compiler, node: n.Return) -> Act:
@@ -81,7 +80,7 @@ class _Element(Reference):
 
 def _entries(php: Evaluator, subject: Value) -> Iterable[tuple[Value, Value]]:
     if isinstance(subject, PhpObject):
-        found = php.entries(subject)
+        found = entries(php, subject)
         if found is not None:
             return found
     return list(php.iterable(subject).items())

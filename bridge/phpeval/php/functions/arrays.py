@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bridge.phpeval.php.compile.calls import as_closure
 from bridge.phpeval.php.functions.signature import MAX_ENTRIES, check_entries, table, value_error
+from bridge.phpeval.php.runtime.callables import as_closure
 from bridge.phpeval.php.runtime.frame import Reference
 from bridge.phpeval.php.runtime.interpreter import Evaluator
-from bridge.phpeval.php.runtime.members import has_property, visible_properties
 from bridge.phpeval.php.runtime.operators import (
     Thrown,
     add,
@@ -22,6 +21,7 @@ from bridge.phpeval.php.runtime.operators import (
     to_string,
     warn,
 )
+from bridge.phpeval.php.runtime.properties import has_property, visible_properties
 from bridge.phpeval.php.runtime.values import INT_MAX, EnumCase, PhpArray, PhpObject, Value, array_key
 
 COUNT_RECURSIVE = 1

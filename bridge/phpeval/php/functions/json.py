@@ -7,8 +7,8 @@ import re
 from bridge.errors import WouldFail
 from bridge.phpeval.php.functions.signature import check_length, table, value_error
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, PhpClosure
-from bridge.phpeval.php.runtime.members import visible_properties
 from bridge.phpeval.php.runtime.operators import Thrown
+from bridge.phpeval.php.runtime.properties import visible_properties
 from bridge.phpeval.php.runtime.values import EnumCase, PhpObject, Value
 from bridge.phpeval.php.serialization.json_decode import NotJson, read_json
 from bridge.phpeval.php.serialization.json_encode import json_encode

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bridge.phpeval.php.compile.calls import as_closure
 from bridge.phpeval.php.functions.signature import table
+from bridge.phpeval.php.runtime.callables import as_closure, call_closure
 from bridge.phpeval.php.runtime.frame import Reference, stored
 from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
-from bridge.phpeval.php.runtime.members import visible_properties
 from bridge.phpeval.php.runtime.operators import warn
+from bridge.phpeval.php.runtime.properties import visible_properties
 from bridge.phpeval.php.runtime.values import (
     CustomSerialized,
     EnumCase,
@@ -128,7 +128,7 @@ def _call_user_func_array(php: Evaluator, callback: Value, args: PhpArray) -> Va
     if named:
         positional = [value for key, value in args.items() if not isinstance(key, bytes)]
         php.strict = False
-        return as_closure(php, callback).call(php, positional, named)
+        return call_closure(php, as_closure(php, callback), positional, named)
     return php.call(callback, list(args.values()))
 
 

@@ -16,6 +16,7 @@ from tree_sitter import Node as Tree
 
 from bridge.errors import Refused
 from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.parse.lower import FullLower
 from bridge.phpeval.php.parse.lowering import Lower
 from bridge.phpeval.php.parse.tree import Body, Scope, children_of, line_of, of_type, parse, text_of
 
@@ -34,7 +35,7 @@ def lower_body(method: n.Method) -> tuple[n.Statement, ...]:
     if not isinstance(body, Body):
         raise Refused(f"{method.class_name}::{method.name}() has no body", file=method.file, line=method.line)
     try:
-        return Lower(body.scope, body.class_name, body.function).block(body.tree)
+        return FullLower(body.scope, body.class_name, body.function).block(body.tree)
     except RecursionError:
         raise Refused("code nested this deep", file=method.file, line=method.line) from None
 
@@ -126,7 +127,7 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
     ]
     if kind == "interface":
         interfaces, bases = interfaces + bases, []
-    lower = Lower(scope, name, "")
+    lower = FullLower(scope, name, "")
     constants: dict[str, n.Expression] = {}
     cases: dict[str, n.Expression | None] = {}
     properties: dict[str, n.PropertyDeclaration] = {}

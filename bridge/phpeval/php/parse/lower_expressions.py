@@ -6,16 +6,13 @@ import math
 import posixpath
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tree_sitter import Node as Tree
 
 from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.parse.lowering import Lower
 from bridge.phpeval.php.parse.tree import RELATIVE, children_of, line_of, of_type, text_of
 from bridge.phpeval.php.runtime.values import INT_MAX
-
-if TYPE_CHECKING:
-    from bridge.phpeval.php.parse.lowering import Lower
 
 _CASTS = {
     "int": "int", "integer": "int", "float": "float", "double": "float", "real": "float", "string": "string",

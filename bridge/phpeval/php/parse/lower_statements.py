@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tree_sitter import Node as Tree
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.lower_expressions import target as target_of
+from bridge.phpeval.php.parse.lowering import Lower
 from bridge.phpeval.php.parse.tree import children_of, line_of, text_of
-
-if TYPE_CHECKING:
-    from bridge.phpeval.php.parse.lowering import Lower
 
 
 def _return(self: Lower, tree: Tree) -> n.Statement:

@@ -1,7 +1,8 @@
-"""Lower: the code of one class, from trees to nodes. What a node type becomes stands in the two tables."""
+"""Lower: the code of one class, from trees to nodes. What a node type becomes stands in its tables."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NoReturn
 
@@ -9,13 +10,17 @@ from tree_sitter import Node as Tree
 
 from bridge.errors import Refused
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.parse.lower_expressions import EXPRESSIONS
-from bridge.phpeval.php.parse.lower_statements import STATEMENTS
 from bridge.phpeval.php.parse.tree import Scope, children_of, line_of, text_of
 
 
 class Lower:
-    """Lowers the code of one class (or file) of one Scope."""
+    """Lowers the code of one class (or file) of one Scope.
+
+    expressions, statements  tree-sitter node type → what lowers it; `declarations.lower` gives them
+    """
+
+    expressions: Mapping[str, Callable[[Lower, Tree], n.Expression]] = {}
+    statements: Mapping[str, Callable[[Lower, Tree], n.Statement]] = {}
 
     def __init__(self, scope: Scope, class_name: str, function: str) -> None:
         self.scope = scope
@@ -35,7 +40,7 @@ class Lower:
             return n.Unknown(line=line_of(tree), problem=deep)
 
     def expression(self, tree: Tree) -> n.Expression:
-        lower = EXPRESSIONS.get(tree.type)
+        lower = self.expressions.get(tree.type)
         if lower is None:
             self.refuse(tree, tree.type.replace("_", " "))
         return lower(self, tree)
@@ -51,7 +56,7 @@ class Lower:
             return self.block(tree)
         if tree.type == "empty_statement":
             return ()
-        lower = STATEMENTS.get(tree.type)
+        lower = self.statements.get(tree.type)
         if lower is None:
             self.refuse(tree, tree.type.replace("_", " "))
         return (lower(self, tree),)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-
-if TYPE_CHECKING:
-    from bridge.phpeval.php.runtime.interpreter import Evaluator
 
 MAX_STRING = 8 << 20  # bytes of one string
 
@@ -56,14 +53,6 @@ class PhpClosure(PhpObject):
         self.references = references
         self.named = named
 
-    def call(self, php: Evaluator, arguments: Sequence[Value], named: Mapping[str, Value]) -> Value:
-        """Its value, called with named arguments too."""
-        if not named:
-            return self.act(arguments)
-        if self.named is None:
-            php.refuse("named arguments of this closure")
-        return self.named(arguments, named)
-
 
 @dataclass(slots=True)
 class Frame:
@@ -107,18 +96,6 @@ Told: TypeAlias = Return | Leave | None
 def stored(value: Value) -> Value:
     """What a store keeps: its own copy of an array."""
     return value.copy() if type(value) is PhpArray else value
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceFunction:
-    """A function that changes some of its arguments (`sort`, `preg_match`).
-
-    references  the arguments taken by reference; they may be variables that do not exist yet (null)
-    act         returns the result and the new values of these arguments, by position
-    """
-
-    references: References
-    act: Callable[[Evaluator, Sequence[Value]], tuple[Value, Mapping[int, Value]]]
 
 
 class NullChain(Exception):

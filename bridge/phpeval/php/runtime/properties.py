@@ -1,33 +1,18 @@
-"""Properties of objects and offsets of arrays, strings and objects: read, asked for, written, unset.
+"""Properties of objects: read, asked for, written, unset.
 
 Visibility, readonly, declared types and the magic methods `__get`, `__set`, `__isset`, `__unset` count as in
-PHP; the code that runs is that of `frame`. Classes written in Python answer for themselves.
-"""
+PHP; the code that runs is that of `frame`. Classes written in Python answer for themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from bridge.phpeval.php.runtime.class_table import BoundMethod, BoundProperty
 from bridge.phpeval.php.runtime.frame import PhpClosure, stored
-from bridge.phpeval.php.runtime.operators import (
-    Thrown,
-    float_to_int,
-    is_numeric,
-    to_bool,
-    to_int,
-    type_name,
-    warn,
-)
+from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.operators import Thrown, to_bool, type_name, warn
 from bridge.phpeval.php.runtime.type_declarations import coerce
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, array_key, plain_name
-
-if TYPE_CHECKING:
-    from bridge.phpeval.php.runtime.interpreter import Evaluator
-
-
-# ---- where a property lies ------------------------------------------------------------------
 
 
 def locate(php: Evaluator, holder: PhpObject, name: str) -> tuple[bytes, BoundProperty | None, str]:
@@ -93,9 +78,6 @@ def _ask(php: Evaluator, holder: PhpObject, bound: BoundMethod, name: str, *more
         return php.run(bound, holder, holder.class_name, (text, *more), {})
     finally:
         php.magic.discard(mark)
-
-
-# ---- properties -----------------------------------------------------------------------------
 
 
 def read_property(php: Evaluator, holder: Value, name: str, *, quiet: bool = False) -> Value:
@@ -295,81 +277,3 @@ def unset_property(php: Evaluator, holder: Value, name: str) -> None:
     if bound is not None or hidden or php.classes.method(holder.class_name, "__unset") is not None:
         php.refuse("unset of a declared property")
     holder.properties.pop(mangled, None)
-
-
-# ---- offsets --------------------------------------------------------------------------------
-
-
-def array_offset(php: Evaluator, index: Value) -> int | bytes:
-    """An array key as PHP makes it of a value; a fraction is cut off."""
-    match index:
-        case bytes():
-            return array_key(index)
-        case bool() | int():
-            return int(index)
-        case None:
-            return b""
-        case float():
-            if not -(2.0**63) <= index < 2.0**63:
-                php.refuse("a float beyond the integers as an array key")
-            return float_to_int(index)
-    raise Thrown("TypeError", "Illegal offset type")
-
-
-def read_offset(php: Evaluator, holder: Value, index: Value, *, quiet: bool = False) -> Value:
-    """`$holder[$index]`; `quiet` as `??` reads it."""
-    if isinstance(holder, PhpArray):
-        key = array_offset(php, index)
-        if key in holder:
-            return holder[key]
-        if quiet:
-            return None
-        raise warn(f'Undefined array key "{plain_name(key)}"')
-    if isinstance(holder, bytes):
-        return _character(php, holder, index, quiet=quiet)
-    if isinstance(holder, PhpObject):
-        require_array_access(php, holder)
-        if quiet and not has_offset(php, holder, index):
-            return None
-        return php.call_method(holder, "offsetGet", (index,))
-    if quiet and not isinstance(holder, EnumCase):
-        return None
-    if holder is None or isinstance(holder, bool | int | float):
-        raise warn(f"Trying to access array offset on value of type {type_name(holder)}")
-    raise Thrown("Error", f"Cannot use object of type {holder.class_name} as array")
-
-
-def require_array_access(php: Evaluator, holder: PhpObject) -> None:
-    """An Error for an object that is known not to be an ArrayAccess."""
-    name = holder.class_name
-    plain = name in ("stdClass", "Closure") or (
-        php.world.native(name) is None
-        and php.declared(holder)
-        and php.classes.is_a(name, "ArrayAccess") is False
-    )
-    if plain:
-        raise Thrown("Error", f"Cannot use object of type {name} as array")
-
-
-def has_offset(php: Evaluator, holder: PhpObject, index: Value) -> bool:
-    """`isset($object[$index])`."""
-    return to_bool(php.call_method(holder, "offsetExists", (index,)))
-
-
-def _character(php: Evaluator, holder: bytes, index: Value, *, quiet: bool) -> Value:
-    if index is None or isinstance(index, bool | float):
-        if quiet:
-            php.refuse("an offset of a string that is no integer")
-        raise warn("String offset cast occurred")
-    if isinstance(index, bytes) and is_numeric(index) and not isinstance(array_key(index), int):
-        php.refuse("an offset of a string that is no integer")
-    if not isinstance(index, int) and not (isinstance(index, bytes) and is_numeric(index)):
-        if quiet:
-            return None
-        raise Thrown("TypeError", "Cannot access offset of this type on string")
-    position = to_int(index)
-    if -len(holder) <= position < len(holder):
-        return holder[position : position + 1] or holder[position:]
-    if quiet:
-        return None
-    raise warn(f"Uninitialized string offset {position}")

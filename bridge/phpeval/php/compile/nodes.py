@@ -1,0 +1,20 @@
+"""Every kind of node, and what compiles it."""
+
+from __future__ import annotations
+
+from bridge.phpeval.php.compile import expressions, places, statements
+from bridge.phpeval.php.compile.compiler import Compiler, Nodes
+from bridge.phpeval.php.runtime.interpreter import World
+
+NODES = Nodes(
+    expressions=expressions.EXPRESSIONS,
+    quiet=places.QUIET,
+    targets=places.TARGETS,
+    statements=statements.STATEMENTS,
+    place=places.place,
+    is_set=places.is_set,
+)
+
+
+def compiler(world: World) -> Compiler:
+    return Compiler(world, NODES)

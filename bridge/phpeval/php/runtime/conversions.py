@@ -1,0 +1,155 @@
+"""Conversions and comparisons that may ask objects: text, order, what foreach goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from bridge.phpeval.php.runtime import operators
+from bridge.phpeval.php.runtime.frame import PhpClosure, stored
+from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.operators import BINARY, to_bool, to_string, type_name, warn
+from bridge.phpeval.php.runtime.properties import visible_properties
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, array_key
+
+
+def text(php: Evaluator, value: Value) -> bytes:
+    """`(string) $value`, `__toString` included."""
+    if type(value) is bytes:
+        return value
+    if isinstance(value, PhpObject) and not _is_textless(php, value):
+        return to_string(php.call_method(value, "__toString"))
+    return to_string(value)
+
+
+def _is_textless(php: Evaluator, value: PhpObject) -> bool:
+    """Whether the class is known to have no `__toString`."""
+    known = php.declared(value) and php.world.native(value.class_name) is None
+    return known and php.classes.method(value.class_name, "__toString") is None
+
+
+def operate(php: Evaluator, operator: str, left: Value, right: Value) -> Value:
+    """A binary operator on two values that are at hand."""
+    if isinstance(left, PhpObject | PhpArray) or isinstance(right, PhpObject | PhpArray):
+        if php.comparisons is None:
+            php.comparisons = operators.comparisons(partial(_compare_objects, php))
+        compares = php.comparisons.get(operator)
+        if compares is not None:
+            return compares(left, right)
+    return BINARY[operator](left, right)
+
+
+def equal(php: Evaluator, left: Value, right: Value) -> bool:
+    """`==`."""
+    return operators.equal(left, right, partial(_compare_objects, php))
+
+
+def compare(php: Evaluator, left: Value, right: Value) -> int:
+    """`<=>`; see `operators.compare`."""
+    return operators.compare(left, right, partial(_compare_objects, php))
+
+
+def _compare_objects(php: Evaluator, left: Value, right: Value, equality: bool) -> int:
+    """Of an object and another one, a string or an array: by properties, by `__toString`, or unequal."""
+    if isinstance(left, bytes):
+        order = _compare_objects(php, right, left, equality)
+        return -order if order in (-1, 1) else order
+    if isinstance(left, PhpArray):
+        return -1
+    if isinstance(right, PhpArray):
+        return 1
+    if isinstance(left, PhpObject) and isinstance(right, bytes):
+        if _is_textless(php, left):
+            return 1
+        return operators.compare(text(php, left), right)
+    if not (isinstance(left, PhpObject) and isinstance(right, PhpObject)):
+        php.refuse("a comparison of an object with this")
+    _require_comparable(php, left)
+    _require_comparable(php, right)
+    if left.class_name != right.class_name:
+        return 1
+    php.spend(1 + len(left.properties))
+    own, others = PhpArray(left.properties), PhpArray(right.properties)
+    return int(not equal(php, own, others)) if equality else compare(php, own, others)
+
+
+def _require_comparable(php: Evaluator, value: PhpObject) -> None:
+    """Refused where an object holds more, or compares otherwise, than its properties here show."""
+    if value.class_name == "stdClass":
+        return
+    native = php.world.native(value.class_name)
+    if isinstance(value, PhpClosure) or native is not None or not php.is_complete(value.class_name):
+        php.refuse(f"a comparison of {value.class_name} by its properties")
+
+
+def iterable(php: Evaluator, value: Value) -> PhpArray:
+    """The entries that foreach would go through, keys of an iterator that are no array keys refused."""
+    if isinstance(value, PhpArray):
+        return value
+    if isinstance(value, PhpObject):
+        native = php.world.native(value.class_name)
+        if native is not None:
+            items = native.call(php, value, "all", ())
+            if isinstance(items, PhpArray):
+                return items
+        found = None if native is not None else entries(php, value)
+        if found is not None:
+            result = PhpArray()
+            for key, item in found:
+                if type(key) is not int and not isinstance(key, bytes):
+                    php.refuse("an iterator with keys of this kind")
+                result[php.key(key)] = item
+                php.spend(1)
+            return result
+        php.refuse(f"a loop over an object of class {value.class_name}")
+    raise warn(f"foreach() argument must be of type array|object, {type_name(value)} given")
+
+
+def entries(php: Evaluator, value: PhpObject) -> Iterator[tuple[Value, Value]] | None:
+    """What foreach gets from an object of an app's class, one by one; None where that is not known."""
+    name = value.class_name
+    if php.world.native(name) is not None or not (name == "stdClass" or php.is_complete(name)):
+        return None
+    if name != "stdClass":
+        if php.classes.is_a(name, "Iterator"):
+            return _iterated(php, value)
+        if php.classes.is_a(name, "IteratorAggregate"):
+            inner = php.call_method(value, "getIterator")
+            if isinstance(inner, PhpObject) and inner.class_name != "stdClass":
+                return entries(php, inner) or iter([*php.iterable(inner).items()])
+            php.refuse(f"what getIterator() of {name} gives")
+        if php.classes.is_a(name, "Traversable") is not False or isinstance(value, PhpClosure):
+            return None
+    return iter([*visible_properties(php, value).items()])
+
+
+def _iterated(php: Evaluator, value: PhpObject) -> Iterator[tuple[Value, Value]]:
+    php.call_method(value, "rewind")
+    while to_bool(php.call_method(value, "valid")):
+        item = php.call_method(value, "current")
+        yield php.call_method(value, "key"), item
+        php.call_method(value, "next")
+
+
+def to_array(php: Evaluator, value: Value) -> PhpArray:
+    """`(array) $value`."""
+    if isinstance(value, PhpArray):
+        return value
+    if value is None:
+        return PhpArray()
+    if isinstance(value, PhpObject | EnumCase):
+        if value.class_name != "stdClass" or isinstance(value, EnumCase):
+            php.refuse("the cast of an object to an array")
+        return PhpArray((array_key(k) if isinstance(k, bytes) else k, v) for k, v in value.properties.items())
+    return PhpArray.of([value])
+
+
+def to_object(php: Evaluator, value: Value) -> Value:
+    if isinstance(value, PhpObject):
+        return value
+    if isinstance(value, PhpArray):
+        entries: dict[int | bytes, Value] = {
+            str(k).encode() if isinstance(k, int) else k: stored(v) for k, v in value.items()
+        }
+        return PhpObject("stdClass", entries)
+    return PhpObject("stdClass", {} if value is None else {b"scalar": value})

@@ -1,0 +1,349 @@
+"""The places that are written to.
+
+A place is what stands left of `=`, in `unset`, or where a function takes a reference. What it is made of is
+evaluated once, by `open`, before the value that comes: calls and the like in PHP's order, from left to right.
+Plain variables in it are read only when the place itself is, as PHP does: `$a[$i] = ++$i` writes to the new
+`$i`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.runtime.frame import NullChain, Reference, stored
+from bridge.phpeval.php.runtime.interpreter import Code, Evaluator
+from bridge.phpeval.php.runtime.offsets import quiet_offset, require_array_access
+from bridge.phpeval.php.runtime.operators import BINARY, Thrown, is_numeric, number_prefix, type_name, warn
+from bridge.phpeval.php.runtime.properties import property_container, unset_property, write_property
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
+
+SUPERGLOBALS = frozenset(
+    {"GLOBALS", "_GET", "_POST", "_COOKIE", "_FILES", "_SERVER", "_ENV", "_REQUEST", "_SESSION"}
+)
+
+
+class Place:
+    """Somewhere that a value is kept. `at` is what `open` gave: the parts, evaluated."""
+
+    __slots__ = ("line",)
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+
+    def open(self, php: Evaluator) -> Any:
+        """Evaluates the parts, once."""
+        raise NotImplementedError
+
+    def read(self, php: Evaluator, at: Any) -> Value:
+        raise NotImplementedError
+
+    def quiet(self, php: Evaluator, at: Any) -> Value:
+        """As `??` reads: null where there is nothing."""
+        raise NotImplementedError
+
+    def update(self, php: Evaluator, at: Any) -> Value:
+        """As `.=` reads."""
+        return self.read(php, at)
+
+    def stepped(self, php: Evaluator, at: Any) -> Value:
+        """As `++` and `--` read."""
+        return self.update(php, at)
+
+    def container(self, php: Evaluator, at: Any) -> Value:
+        """As a write into it reads: null where an array will be made."""
+        raise NotImplementedError
+
+    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+        """Keeps the value (its own copy of an array); gives it as it is kept."""
+        raise NotImplementedError
+
+    def unset(self, php: Evaluator, at: Any) -> None:
+        raise NotImplementedError
+
+
+def plain_value(held: Any) -> Value:
+    value: Value = held.value if isinstance(held, Reference) else held
+    return value
+
+
+class VariablePlace(Place):
+    __slots__ = ("name", "shared")
+
+    def __init__(self, node: n.Variable, shared: bool) -> None:
+        super().__init__(node.line)
+        self.name = node.name
+        self.shared = shared
+
+    def open(self, php: Evaluator) -> Any:
+        if self.name in SUPERGLOBALS:
+            php.line = self.line
+            php.refuse(f"${self.name}")
+        return None
+
+    def read(self, php: Evaluator, at: Any) -> Value:
+        if self.name not in php.frame.variables:
+            if self.name == "this":
+                raise Thrown("Error", "Using $this when not in object context")
+            raise warn(f"Undefined variable ${self.name}")
+        return plain_value(php.frame.variables[self.name])
+
+    def quiet(self, php: Evaluator, at: Any) -> Value:
+        return plain_value(php.frame.variables.get(self.name))
+
+    container = quiet
+
+    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+        if self.name == "this":
+            php.line = self.line
+            php.refuse("an assignment to $this")
+        kept = stored(value)
+        if self.shared:
+            held: Any = php.frame.variables.get(self.name)
+            if isinstance(held, Reference):
+                held.value = kept
+                return value
+        php.frame.variables[self.name] = kept
+        return value
+
+    def unset(self, php: Evaluator, at: Any) -> None:
+        php.frame.variables.pop(self.name, None)
+
+
+class ElementPlace(Place):
+    """`at` is what the base gave, and the offset if it is evaluated by `open`."""
+
+    __slots__ = ("base", "index", "late")
+
+    def __init__(self, line: int, base: Place, index: Code | None, late: bool) -> None:
+        super().__init__(line)
+        self.base = base
+        self.index = index
+        self.late = late
+
+    def open(self, php: Evaluator) -> Any:
+        base = self.base.open(php)
+        return base, None if self.late or self.index is None else self.index(php)
+
+    def _offset(self, php: Evaluator, at: Any) -> Value:
+        if self.index is None:
+            php.line = self.line
+            raise Thrown("Error", "Cannot use [] for reading")
+        offset: Value = self.index(php) if self.late else at[1]
+        php.line = self.line
+        return offset
+
+    def read(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.read(php, at[0])
+        return php.offset(holder, self._offset(php, at))
+
+    def quiet(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.quiet(php, at[0])
+        offset = self._offset(php, at)
+        return None if holder is None else quiet_offset(php, holder, offset)
+
+    def update(self, php: Evaluator, at: Any) -> Value:
+        return self._element(php, at, self.base.update(php, at[0]))
+
+    def _element(self, php: Evaluator, at: Any, holder: Value) -> Value:
+        if self.index is None:
+            if not isinstance(holder, PhpArray):
+                php.line = self.line
+                php.refuse("a change of a new element of this")
+            return None
+        if isinstance(holder, int | float) and holder is not False:
+            raise Thrown("Error", "Cannot use a scalar value as an array")
+        return php.offset(holder, self._offset(php, at))
+
+    def stepped(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.update(php, at[0])
+        if not isinstance(holder, PhpObject) or self.index is None:
+            return self._element(php, at, holder)
+        require_array_access(php, holder)
+        if php.world.native(holder.class_name) is not None:
+            php.refuse("++ or -- of an offset of this object")
+        if isinstance(php.call_method(holder, "offsetGet", (self._offset(php, at),)), PhpObject):
+            php.refuse("++ or -- of an object")
+        raise warn(f"Indirect modification of overloaded element of {holder.class_name} has no effect")
+
+    def container(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.container(php, at[0])
+        if self.index is None or holder is None or holder is False:
+            return None
+        offset = self._offset(php, at)
+        if isinstance(holder, PhpArray):
+            return holder.get(php.key(offset))
+        if isinstance(holder, PhpObject):
+            require_array_access(php, holder)
+            value = php.call_method(holder, "offsetGet", (offset,))
+            if not isinstance(value, PhpObject):
+                php.refuse("an assignment into an offset of an object")
+            return value
+        self._no_container(php, holder)
+        return None
+
+    def _no_container(self, php: Evaluator, holder: Value) -> None:
+        php.line = self.line
+        if isinstance(holder, bytes):
+            php.refuse("an assignment to an offset of a string")
+        if isinstance(holder, EnumCase):
+            raise Thrown("Error", f"Cannot use object of type {holder.class_name} as array")
+        raise Thrown("Error", "Cannot use a scalar value as an array")
+
+    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+        holder = self.base.container(php, at[0])
+        offset = None if self.index is None else self._offset(php, at)
+        php.line = self.line
+        if type(holder) is PhpArray:
+            changed = holder.copy()
+        elif holder is None or holder is False:
+            changed = PhpArray()
+        elif isinstance(holder, PhpObject):
+            require_array_access(php, holder)
+            php.call_method(holder, "offsetSet", (offset, value))
+            return value
+        else:
+            self._no_container(php, holder)
+            return value
+        if self.index is None:
+            changed.append(stored(value))
+        else:
+            changed[php.key(offset)] = stored(value)
+        self.base.write(php, at[0], changed)
+        return value
+
+    def unset(self, php: Evaluator, at: Any) -> None:
+        base = self.base
+        if isinstance(base, VariablePlace):
+            holder = base.read(php, at[0])
+        elif isinstance(base, PropertyPlace):
+            holder = base.quiet(php, at[0])
+        else:
+            holder = base.quiet(php, at[0])
+        if holder is None or holder is False:
+            return
+        offset = self._offset(php, at)
+        if isinstance(holder, PhpArray):
+            changed = holder.copy()
+            changed.next_index = holder.upcoming()
+            changed.pop(php.key(offset), None)
+            base.write(php, at[0], changed)
+        elif isinstance(holder, PhpObject):
+            require_array_access(php, holder)
+            php.call_method(holder, "offsetUnset", (offset,))
+        elif isinstance(holder, bytes):
+            raise Thrown("Error", "Cannot unset string offsets")
+        else:
+            raise Thrown("Error", "Cannot unset offset in a non-array variable")
+
+
+class PropertyPlace(Place):
+    """`at` is what the base gave, and the name."""
+
+    __slots__ = ("base", "name", "nullsafe")
+
+    def __init__(self, line: int, base: Place, name: Callable[[Evaluator], str], nullsafe: bool) -> None:
+        super().__init__(line)
+        self.base = base
+        self.name = name
+        self.nullsafe = nullsafe
+
+    def open(self, php: Evaluator) -> Any:
+        return self.base.open(php), self.name(php)
+
+    def read(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.read(php, at[0])
+        php.line = self.line
+        if self.nullsafe and holder is None:
+            raise NullChain
+        return php.read(holder, at[1])
+
+    def quiet(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.quiet(php, at[0])
+        php.line = self.line
+        return php.read(holder, at[1], quiet=True) if isinstance(holder, PhpObject | EnumCase) else None
+
+    def update(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.container(php, at[0])
+        php.line = self.line
+        if not isinstance(holder, PhpObject | EnumCase):
+            raise Thrown("Error", f'Attempt to assign property "{at[1]}" on {type_name(holder)}')
+        return php.read(holder, at[1])
+
+    def container(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.container(php, at[0])
+        php.line = self.line
+        return property_container(php, holder, at[1])
+
+    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+        holder = self.base.container(php, at[0])
+        php.line = self.line
+        return write_property(php, holder, at[1], value)
+
+    def unset(self, php: Evaluator, at: Any) -> None:
+        holder = self.base.quiet(php, at[0])
+        php.line = self.line
+        unset_property(php, holder, at[1])
+
+
+class ResultPlace(Place):
+    """What an expression gives: its properties can be written, and offsets if it is an object."""
+
+    __slots__ = ("code", "node")
+
+    def __init__(self, node: n.Expression, code: Code) -> None:
+        super().__init__(node.line)
+        self.node = node
+        self.code = code
+
+    def open(self, php: Evaluator) -> Any:
+        return self.code(php)
+
+    def read(self, php: Evaluator, at: Any) -> Value:
+        value: Value = at
+        return value
+
+    quiet = container = read
+
+    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+        php.line = self.line or php.line
+        php.refuse("an assignment to this")
+
+    def unset(self, php: Evaluator, at: Any) -> None:
+        php.line = self.line or php.line
+        php.refuse("unset of this")
+
+
+class StaticPlace(ResultPlace):
+    """A static property: read, not written, since what is written stays for the jobs that follow."""
+
+    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+        php.line = self.line
+        php.refuse("an assignment to a static property")
+
+
+def next_value(php: Evaluator, before: Value, step: int) -> Value:
+    if before is None and step == 1:
+        return 1
+    if before is None or isinstance(before, bool):
+        if php.before(8, 3):  # later ones warn
+            return before
+        php.refuse("++ or -- of null or a bool")
+    if isinstance(before, bytes) and not is_numeric(before):
+        if step == 1 and before.isalnum() and before.isascii():
+            return _next_text(before)
+        php.refuse("++ or -- of a string")
+    return BINARY["+"](number_prefix(before)[0] if isinstance(before, bytes) else before, step)
+
+
+def _next_text(before: bytes) -> bytes:
+    """The next of `a`, `z`, `Az`, `a9`: each place counts through letters of its case, or digits."""
+    characters = bytearray(before)
+    for at in reversed(range(len(characters))):
+        last = {57: 48, 90: 65, 122: 97}.get(characters[at])  # 9, Z, z → 0, A, a
+        if last is None:
+            characters[at] += 1
+            return bytes(characters)
+        characters[at] = last
+    first = 49 if characters[0] == 48 else characters[0]
+    return bytes([first]) + bytes(characters)
