@@ -12,6 +12,7 @@ from bridge.phpeval.laravel.helpers import laravel_classes, laravel_functions
 from bridge.phpeval.laravel.support.exception import ExceptionClass
 from bridge.phpeval.laravel.version import NEWEST, Version
 from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from bridge.phpeval.php.parse.declarations import declarations
 from bridge.phpeval.php.runtime.class_table import ClassTable
@@ -57,15 +58,15 @@ class Program:
 
     def call(self, subject: PhpObject, method: str, *arguments: Value) -> Value:
         """What `$subject->method(…)` returns; objects come from `new` or `unserialize`."""
-        return Evaluator(self).call_method(subject, method, arguments)
+        return new_evaluator(self).call_method(subject, method, arguments)
 
     def call_static(self, class_name: str, method: str, *arguments: Value) -> Value:
         """What `Class::method(…)` returns."""
-        return Evaluator(self).call_static(class_name, method, arguments)
+        return new_evaluator(self).call_static(class_name, method, arguments)
 
     def json(self, value: Value) -> str:
         """`json_encode($value)`, the JsonSerializable, Arrayable and Jsonable among its objects included."""
-        return json_encode(value, lambda held: object_conversions.jsonable(held, Evaluator(self)))
+        return json_encode(value, lambda held: object_conversions.jsonable(held, new_evaluator(self)))
 
     def native(self, class_name: str) -> Native | None:
         """See `bridge.phpeval.php.runtime.interpreter.World`."""
