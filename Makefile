@@ -6,7 +6,7 @@
 # make wheels  laravel-bridge, and its parts phpeval and sockets, as wheels in dist
 # make docs    the documentation as a site, in build/site
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
-# make chaos   faults on purpose: ROW=kill; FLAGS=… for it
+# make chaos   faults on purpose, docs/chaos.md: ROW=F-06, or several; none: lists them; FLAGS="--store redis"
 # make oracle  generated PHP programs, by PHP and natively: COUNT=20000; SEED=…, PHP=… for another PHP, FLAGS=…
 # make fuzz    mutated input: TARGET=reader or source; SECONDS=600; installs atheris
 
@@ -16,7 +16,6 @@ NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
 BENCH ?= queues fanout publish dashboard queue_work resolve other_jobs
 QUICK ?=
 COUNT ?= 2000
-CHAOS := $(filter-out __init__ test_%,$(basename $(notdir $(wildcard tests/chaos/*.py))))
 
 # What asks PHP and Laravel, and holds for every release of them.
 ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resolve/test_compare.py \
@@ -56,8 +55,7 @@ bench: packages .venv/.installed-dev
 	set -e; for bench in $(BENCH); do $(BIN)/python -m tests.bench.$$bench $(if $(QUICK),--quick); done
 
 chaos: packages .venv/.installed-dev
-	$(if $(ROW),,$(error make chaos: name a row, ROW=$(or $(CHAOS))))
-	$(BIN)/python -m tests.chaos.$(ROW) $(FLAGS)
+	$(BIN)/python -m tests.chaos$(if $(filter kill,$(ROW)),.kill, $(ROW)) $(FLAGS)
 
 oracle: packages .venv/.installed-dev
 	$(BIN)/python -m tests.oracle --count $(COUNT) $(if $(SEED),--seed $(SEED)) $(if $(PHP),--php $(PHP)) $(FLAGS)

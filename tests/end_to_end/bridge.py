@@ -6,9 +6,10 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import environment, running, wait_until
@@ -32,14 +33,21 @@ class Bridge:
 
 @contextlib.contextmanager
 def bridge_serve(
-    app: Laravel, *flags: str, port: int | None = None, name: str = "bridge", scheme: str = "http"
+    app: Laravel,
+    *flags: str,
+    port: int | None = None,
+    name: str = "bridge",
+    scheme: str = "http",
+    entry: Sequence[str] = COMMAND,
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Bridge]:
     """bridge serves the app, on the port its Pusher client posts to unless another is given."""
     port = app.port if port is None else port
     log = app.path / "storage/logs" / f"{name}.txt"
-    command = [*COMMAND, "serve", "--app", str(app.path), "--host", "127.0.0.1", "--port", str(port)]
+    command = [*entry, "serve", "--app", str(app.path), "--host", "127.0.0.1", "--port", str(port)]
     command += flags
-    with running(command, cwd=app.path, log=log, env=environment(PYTHONUNBUFFERED="1")) as process:
+    variables = environment(PYTHONUNBUFFERED="1", **env)
+    with running(command, cwd=app.path, log=log, env=variables) as process:
 
         def ready() -> bool:
             written = log.read_text()

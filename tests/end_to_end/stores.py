@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,10 @@ from tests import services
 
 StoreName = Literal["sqlite", "mariadb", "postgres", "redis"]
 STORES: tuple[StoreName, ...] = ("sqlite", "mariadb", "postgres", "redis")
+INSERT = sqlalchemy.text(
+    "insert into jobs (queue, payload, attempts, available_at, created_at)"
+    " values ('default', :payload, 0, :now, :now)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +35,31 @@ NOTHING = Left(waiting=0, reserved=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """`settings` are the lines of an app's .env that lead here."""
+    """`settings` are the lines of an app's .env that lead here.
+
+    push      payloads go to the end of the queue `default`, as Laravel puts them there, in one step
+    payloads  of all jobs in the queue, whatever their state, in no order
+    clear     the queue is empty
+    """
 
     name: StoreName
     connection: Literal["database", "redis"]
     settings: dict[str, str]
     left: Callable[[], Left]
+    push: Callable[[Sequence[str]], None]
+    payloads: Callable[[], list[str]]
+    clear: Callable[[], None]
     engine: sqlalchemy.Engine
 
     def failed(self) -> int:
         """Rows of `failed_jobs`."""
         with self.engine.connect() as connection:
             return int(connection.exec_driver_sql("select count(*) from failed_jobs").scalar_one())
+
+    def failed_payloads(self) -> list[str]:
+        """Of `failed_jobs`."""
+        with self.engine.connect() as connection:
+            return list(connection.exec_driver_sql("select payload from failed_jobs").scalars())
 
 
 @contextlib.contextmanager
@@ -54,9 +72,26 @@ def sql_store(name: StoreName, database: services.Database) -> Iterator[Store]:
             waiting, reserved = connection.exec_driver_sql(sql).one()
         return Left(waiting=waiting, reserved=reserved)
 
+    def push(payloads: Sequence[str]) -> None:
+        now = int(time.time())
+        rows = [{"payload": payload, "now": now} for payload in payloads]
+        with engine.begin() as connection:
+            connection.execute(INSERT, rows)
+
+    def payloads() -> list[str]:
+        with engine.connect() as connection:
+            return list(connection.exec_driver_sql("select payload from jobs").scalars())
+
+    def clear() -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("delete from jobs")
+
     try:
         settings = {**database.env, "QUEUE_CONNECTION": "database"}
-        yield Store(name=name, connection="database", settings=settings, left=left, engine=engine)
+        yield Store(
+            name=name, connection="database", settings=settings, left=left,
+            push=push, payloads=payloads, clear=clear, engine=engine,
+        )  # fmt: skip
     finally:
         engine.dispose()
 
@@ -76,9 +111,28 @@ def redis_store(server: services.Redis, database: services.Database, prefix: str
         ready, delayed, reserved = pipeline.execute()
         return Left(waiting=ready + delayed, reserved=reserved)
 
+    def push(payloads: Sequence[str]) -> None:
+        pipeline = client.pipeline(transaction=True)
+        pipeline.rpush(key, *payloads)
+        pipeline.rpush(f"{key}:notify", *(["1"] * len(payloads)))
+        pipeline.execute()
+
+    def payloads() -> list[str]:
+        pipeline = client.pipeline(transaction=True)
+        pipeline.lrange(key, 0, -1)
+        for other in ("delayed", "reserved"):
+            pipeline.zrange(f"{key}:{other}", 0, -1)
+        return [payload.decode() for found in pipeline.execute() for payload in found]
+
+    def clear() -> None:
+        client.delete(key, *(f"{key}:{other}" for other in ("delayed", "reserved", "notify")))
+
     try:
         settings = {**database.env, **server.env, "QUEUE_CONNECTION": "redis", "REDIS_PREFIX": prefix}
-        yield Store(name="redis", connection="redis", settings=settings, left=left, engine=engine)
+        yield Store(
+            name="redis", connection="redis", settings=settings, left=left,
+            push=push, payloads=payloads, clear=clear, engine=engine,
+        )  # fmt: skip
     finally:
         for found in client.scan_iter(match=f"{prefix}*"):
             client.delete(found)

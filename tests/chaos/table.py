@@ -1,0 +1,474 @@
+"""Every row of the contract's matrix that is tried here: what it does, when, on which stores, and how.
+
+`id` is the row's in the contract (C: at every commit, in `make test`; N: by `make chaos`). A row is a fault
+of the kit (`run`), ordinary tests of the suite (`tests`), or both; `make chaos ROW=F-06` runs all that have
+this id. What cannot be tried here is in UNTRIED, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.chaos import crashes, deploys, sockets, stops, stores, swarm, waiting
+from tests.chaos.ground import Run
+from tests.end_to_end.stores import STORES, StoreName
+
+Tier = Literal["C", "N"]
+SERVERS: tuple[StoreName, ...] = ("mariadb", "postgres", "redis")
+SQL: tuple[StoreName, ...] = ("mariadb", "postgres")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table.
+
+    does    what happens, for people; together with the id, it is the row's name
+    trials  on each store, by `make chaos` unless it says another number
+    small   store → trials of `make test`
+    tests   node ids of pytest
+    """
+
+    id: str
+    tier: Tier
+    does: str
+    run: Run | None = None
+    stores: tuple[StoreName, ...] = STORES
+    trials: int = 20
+    small: Sequence[tuple[StoreName, int]] = ()
+    tests: tuple[str, ...] = ()
+
+
+QUEUE = "tests/jobs/queue/test_queue.py::test_"
+REDIS = "tests/jobs/queue/redis/test_driver.py::test_"
+PORTION = "tests/jobs/queue/test_portion.py::test_"
+PHP = "tests/jobs/resolve/test_php.py::test_"
+LOOP = "tests/jobs/worker/test_loop.py::test_"
+SOCKET = "tests/sockets/server/test_socket.py::test_"
+API = "tests/sockets/server/test_api.py::test_"
+NODE = "tests/sockets/server/test_node.py::test_"
+HOSTILE = "tests/sockets/server/test_hostile.py::test_"
+CONNECTION = "tests/sockets/pusher/test_connection.py::test_"
+SIGNATURES = "tests/sockets/pusher/test_signatures.py::test_"
+RESERVATIONS = "tests/end_to_end/test_reservations.py::test_"
+SIGNALS = "tests/end_to_end/test_signals.py::test_"
+
+ROWS: tuple[Row, ...] = (
+    # ---- the queue, and processes
+    Row(
+        id="F-01",
+        tier="N",
+        does="kill -9 at a random moment of a steady flow",
+        run=crashes.random_kills,
+        trials=200,
+    ),
+    Row(id="F-02", tier="N", does="kill -9 at each named point", run=crashes.named_points, trials=2),
+    Row(
+        id="F-03",
+        tier="C",
+        does="kill -9 between fan-out and delete",
+        run=crashes.before_the_delete,
+        small=(("sqlite", 1),),
+    ),
+    Row(
+        id="F-04", tier="N", does="SIGSTOP beyond retry_after; a second bridge takes over", run=waiting.frozen
+    ),
+    Row(id="F-05", tier="N", does="the store is killed, stopped, refuses", run=stores.away, stores=SERVERS),
+    Row(
+        id="F-06",
+        tier="C",
+        does="connections to the store are closed, reset, killed by it",
+        run=stores.cut,
+        stores=SERVERS,
+        small=(("postgres", 6), ("redis", 6)),
+    ),
+    Row(
+        id="F-07",
+        tier="C",
+        does="replies of the store are lost",
+        run=stores.reply_lost,
+        stores=SERVERS,
+        small=(("mariadb", 5),),
+    ),
+    Row(
+        id="F-07",
+        tier="N",
+        does="the way to the store stalls or is slow, the store is stopped",
+        run=stores.stalled,
+        stores=SERVERS,
+    ),
+    Row(
+        id="F-08",
+        tier="N",
+        does="connections to the store fall silent",
+        run=stores.half_open,
+        stores=SERVERS,
+        tests=("tests/jobs/queue/test_silence.py",),
+    ),
+    Row(id="F-09", tier="N", does="the table or its rows are locked", run=stores.locked, stores=SQL),
+    Row(
+        id="F-10",
+        tier="C",
+        does="SQLite is locked",
+        run=stores.sqlite_locked,
+        stores=("sqlite",),
+        small=(("sqlite", 1),),
+    ),
+    Row(
+        id="F-11", tier="N", does="SQLite's disk is full (as root)", run=stores.disk_full, stores=("sqlite",)
+    ),
+    Row(
+        id="F-12",
+        tier="N",
+        does="Redis becomes a replica",
+        tests=(f"{REDIS}a_replica_is_unavailable_until_it_is_primary_again",),
+    ),
+    Row(
+        id="F-13",
+        tier="N",
+        does="Redis: paused, busy, out of memory, without scripts, read-only",
+        run=stores.redis_hardships,
+        stores=("redis",),
+    ),
+    Row(
+        id="F-14",
+        tier="C",
+        does="exact bytes of any entry",
+        tests=(
+            f"{REDIS}any_payload_is_released_and_deleted_by_its_exact_bytes",
+            f"{REDIS}every_recorded_entry_is_reserved_and_deleted_or_stays_as_it_is",
+        ),
+    ),
+    Row(
+        id="F-15",
+        tier="C",
+        does="kill -9 when a notice is taken and its job is not",
+        run=crashes.after_a_notice,
+        stores=("redis",),
+        small=(("redis", 1),),
+    ),
+    Row(
+        id="F-16",
+        tier="C",
+        does="delayed and expired jobs, and no Laravel worker",
+        tests=(
+            f"{QUEUE}a_delayed_job_comes_when_it_is_due",
+            f"{QUEUE}a_reserved_job_comes_again_after_retry_after_with_one_more_attempt",
+            f"{REDIS}due_jobs_of_others_are_migrated_with_their_tokens",
+        ),
+    ),
+    Row(
+        id="F-19",
+        tier="C",
+        does="an event that kills bridge, among good ones",
+        run=waiting.poison,
+        tests=(f"{RESERVATIONS}what_kills_its_worker_takes_nobody_along",),
+    ),
+    Row(
+        id="F-20",
+        tier="N",
+        does="two bridges and queue:work, 500 events a trial",
+        run=waiting.all_three,
+        stores=SERVERS,
+    ),
+    Row(
+        id="F-23",
+        tier="C",
+        does="batches slower than retry_after: one bridge",
+        run=waiting.one_bridge,
+        tests=(f"{RESERVATIONS}a_batch_that_takes_longer_than_retry_after_is_sent_once",),
+    ),
+    Row(
+        id="F-23",
+        tier="C",
+        does="batches slower than retry_after: two bridges",
+        run=waiting.two_bridges,
+        tests=(f"{RESERVATIONS}two_bridges_send_no_socket_an_event_twice",),
+    ),
+    Row(
+        id="F-23",
+        tier="C",
+        does="batches slower than retry_after: beside queue:work",
+        run=waiting.beside_queue_work,
+        stores=SERVERS,
+        tests=(f"{RESERVATIONS}beside_queue_work_no_socket_gets_an_event_twice",),
+    ),
+    Row(
+        id="F-24",
+        tier="N",
+        does="pause, maintenance, queue:restart, SIGHUP",
+        tests=(
+            f"{SIGNALS}no_job_is_taken_in_maintenance_mode",
+            f"{SIGNALS}a_restart_signal_brings_a_new_configuration_while_clients_stay",
+            f"{SIGNALS}a_broken_configuration_after_queue_restart_leaves_the_old_one",
+            f"{QUEUE}a_paused_queue_keeps_its_jobs_until_it_is_not_paused_any_more",
+        ),
+    ),
+    Row(
+        id="F-24",
+        tier="N",
+        does="amid a deploy: .env, classes, the app's boot away; PHP killed",
+        run=deploys.amid_a_deploy,
+        tests=("tests/end_to_end/test_deploys.py",),
+    ),
+    Row(
+        id="F-25",
+        tier="C",
+        does="unique events, hooks, missing models",
+        tests=(
+            f"{SIGNALS}a_unique_event_of_laravel_9_is_delivered_and_may_be_dispatched_again",
+            f"{PHP}what_follows_an_exception_is_laravels_to_say_by_tries_and_backoff",
+            f"{PHP}listeners_of_the_app_see_the_job",
+            "tests/jobs/resolve/test_unique.py",
+        ),
+    ),
+    Row(
+        id="F-26",
+        tier="C",
+        does="PHP hangs",
+        tests=(f"{PHP}a_late_process_is_killed_with_what_it_started", f"{PHP}close_ends_a_job_at_work"),
+    ),
+    Row(
+        id="F-27",
+        tier="C",
+        does="PHP exits, dies, crashes again and again",
+        tests=(
+            f"{PHP}a_job_that_ends_its_process_is_tried_again_once_and_harms_no_other",
+            f"{PHP}processes_killed_at_random_lose_no_job_and_mix_none_up",
+            f"{PHP}after_five_crashes_in_a_row_there_is_a_pause_before_the_next_start",
+        ),
+    ),
+    Row(
+        id="F-28",
+        tier="C",
+        does="PHP prints garbage",
+        tests=(f"{PHP}what_the_app_prints_does_not_disturb_and_is_logged_up_to_64_kib",),
+    ),
+    Row(
+        id="F-29",
+        tier="C",
+        does="PHP answers amiss",
+        tests=(f"{PHP}a_process_that_answers_amiss_is_ended_and_its_job_tried_again",),
+    ),
+    Row(
+        id="F-30",
+        tier="N",
+        does="PHP leaks",
+        tests=(
+            f"{PHP}a_process_that_leaks_is_replaced_between_jobs",
+            f"{PHP}a_process_is_replaced_after_its_share_of_jobs",
+        ),
+    ),
+    Row(id="F-31", tier="N", does="SIGTERM under load", run=stops.under_load, trials=100),
+    Row(id="F-31", tier="N", does="SIGTERM while PHP hangs", run=stops.while_php_hangs),
+    Row(
+        id="F-32",
+        tier="N",
+        does="SIGTERM twice, during the start; SIGINT, SIGHUP storms",
+        run=stops.signals,
+        trials=5,
+        tests=(f"{RESERVATIONS}no_php_process_outlives_bridge",),
+    ),
+    Row(
+        id="F-35",
+        tier="C",
+        does="the store is away at the start",
+        tests=("tests/cli/test_cli.py::test_a_store_that_does_not_answer_exits_with_69_in_time",),
+    ),
+    Row(
+        id="N2",
+        tier="C",
+        does="connections of clients are closed, reset, silenced, stalled, slowed",
+        run=sockets.between_clients_and_bridge,
+        small=(("sqlite", 10),),
+    ),
+    Row(
+        id="N1",
+        tier="N",
+        does="random faults together; a failing sequence is made shorter",
+        run=swarm.swarm,
+        stores=SERVERS,
+    ),
+    # ---- load
+    Row(
+        id="L-04",
+        tier="C",
+        does="a client that does not read",
+        tests=(
+            f"{SOCKET}a_client_that_does_not_read_is_cut_with_4100_and_the_others_get_everything",
+            f"{SOCKET}a_client_that_reads_again_has_missed_nothing",
+        ),
+    ),
+    Row(
+        id="L-06",
+        tier="N",
+        does="a client that makes no progress",
+        tests=(f"{SOCKET}a_client_that_makes_no_progress_is_cut_with_4100",),
+    ),
+    Row(id="L-07", tier="N", does="slow-loris", tests=("tests/sockets/server/test_http_protocol.py",)),
+    Row(id="L-09", tier="C", does="descriptors run out", tests=("tests/sockets/server/test_descriptors.py",)),
+    Row(
+        id="L-10",
+        tier="N",
+        does="memory runs out",
+        tests=(
+            f"{LOOP}where_memory_does_not_suffice_fewer_are_taken",
+            f"{PORTION}a_job_that_cannot_be_read_for_want_of_memory_holds_no_other_up",
+        ),
+    ),
+    Row(
+        id="L-13",
+        tier="C",
+        does="large events, batches, many channels",
+        tests=(
+            f"{API}a_body_that_is_too_large_is_413_and_not_read",
+            f"{NODE}data_of_any_size_arrives_whole",
+            f"{API}a_batch_is_delivered_in_order_with_its_infos",
+        ),
+    ),
+    Row(
+        id="L-16",
+        tier="N",
+        does="a backlog of large payloads",
+        tests=(f"{PORTION}large_payloads_come_a_few_at_a_time",),
+    ),
+    Row(
+        id="L-17",
+        tier="C",
+        does="a log that nobody reads",
+        tests=("tests/end_to_end/test_hardship.py::test_a_log_that_nobody_reads_holds_nothing_up",),
+    ),
+    # ---- security
+    Row(
+        id="S-01",
+        tier="C",
+        does="frames that break the rules",
+        tests=(f"{SOCKET}what_breaks_the_rules_is_closed_with_its_code", "tests/sockets/server/rfc6455"),
+    ),
+    Row(id="S-02", tier="C", does="compression bombs", tests=(f"{SOCKET}compression_is_not_negotiated",)),
+    Row(
+        id="S-03",
+        tier="C",
+        does="floods",
+        tests=(
+            f"{SOCKET}a_flood_of_pings_is_closed_with_4100",
+            f"{SOCKET}a_flood_of_fragments_is_closed_with_4100",
+            f"{CONNECTION}a_flood_of_messages_ends_the_connection_with_4100",
+            f"{CONNECTION}a_reconnect_with_hundreds_of_subscriptions_is_no_flood",
+        ),
+    ),
+    Row(
+        id="S-04",
+        tier="C",
+        does="hostile JSON",
+        tests=("tests/sockets/pusher/test_messages.py::test_no_text_makes_the_reader_fail_otherwise",),
+    ),
+    Row(id="S-05", tier="C", does="hostile channel names", tests=("tests/sockets/pusher/test_channels.py",)),
+    Row(
+        id="S-06",
+        tier="C",
+        does="wrong signatures",
+        tests=(
+            f"{SIGNATURES}no_text_passes_for_a_signature",
+            f"{SIGNATURES}another_key_or_signature_is_refused",
+            f"{CONNECTION}a_signature_holds_for_one_socket_only",
+        ),
+    ),
+    Row(
+        id="S-08",
+        tier="C",
+        does="API: old, changed, doubled, unsigned requests",
+        tests=(
+            f"{SIGNATURES}the_clock_may_differ_by_ten_minutes_either_way",
+            f"{SIGNATURES}a_parameter_given_twice_is_refused",
+            f"{API}every_endpoint_asks_for_the_signature",
+            f"{HOSTILE}the_md5_of_another_body_does_not_pass",
+        ),
+    ),
+    Row(
+        id="S-10",
+        tier="C",
+        does="forged presence",
+        tests=(
+            f"{CONNECTION}bad_channel_data_is_a_subscription_error",
+            f"{CONNECTION}a_client_event_on_a_presence_channel_names_its_sender_whatever_the_client_says",
+        ),
+    ),
+    Row(
+        id="S-11",
+        tier="C",
+        does="client events that may not be",
+        tests=(
+            f"{CONNECTION}client_events_are_refused_on_other_kinds_of_channels",
+            f"{CONNECTION}a_client_event_from_outside_the_channel_is_refused",
+            f"{CONNECTION}the_eleventh_client_event_in_a_second_is_refused",
+        ),
+    ),
+    Row(id="S-12", tier="C", does="foreign origins", tests=("tests/sockets/pusher/test_app.py",)),
+    Row(
+        id="S-13",
+        tier="C",
+        does="hostile HTTP",
+        tests=("tests/sockets/server/test_hostile.py", "tests/sockets/server/test_framing.py"),
+    ),
+    Row(id="S-14", tier="C", does="forged proxies", tests=("tests/sockets/server/test_trusted_proxies.py",)),
+    Row(id="S-17", tier="C", does="log injection", tests=("tests/cli/test_logs.py", "tests/test_plain.py")),
+    Row(
+        id="S-18",
+        tier="C",
+        does="secrets in any output",
+        tests=(
+            "tests/cli/test_cli.py::test_no_secret_is_written_while_it_serves",
+            "tests/settings/test_settings.py::test_no_secret_shows_in_any_repr_or_error",
+        ),
+    ),
+    # ---- fuzzing
+    Row(id="Z-02", tier="C", does="PHP's serialization, any bytes", tests=("tests/fuzz/test_fuzz.py",)),
+    Row(
+        id="Z-06",
+        tier="C",
+        does="every split of frames",
+        tests=(f"{SOCKET}a_frame_split_at_any_byte_is_read", f"{SOCKET}frames_byte_by_byte_are_read"),
+    ),
+    Row(id="Z-13", tier="C", does="every recorded payload", tests=("tests/conformance/test_payloads.py",)),
+    # ---- operation
+    Row(
+        id="O-01",
+        tier="C",
+        does="bridge doctor on broken configurations",
+        tests=("tests/doctor/test_doctor.py",),
+    ),
+    Row(id="O-06", tier="N", does="supervisor", tests=("tests/end_to_end/test_supervision.py",)),
+    Row(id="O-11", tier="C", does="SIGHUP", tests=("tests/serve/test_reload.py",)),
+    Row(id="O-12", tier="C", does="every close code", tests=("tests/sockets/server/test_codes.py",)),
+    # ---- the kit itself
+    Row(
+        id="T-00",
+        tier="C",
+        does="the checker fails on doctored histories; the proxy does what it says",
+        tests=("tests/chaos/test_history.py", "tests/test_proxy.py"),
+    ),
+)
+
+UNTRIED: dict[str, str] = {
+    "F-17": "bridge goes by its own clock; `bridge doctor` names one that goes wrong",
+    "F-18": "libfaketime breaks sleeping itself; all waits are on the monotonic clock",
+    "F-22": "a million rows: `make bench`",
+    "F-33": "see the tests of restarts with unmodified clients",
+    "F-36 to F-40": "between several processes: `docs/processes.md`",
+    "L-01 to L-03, L-05, L-08, L-11, L-12": "storms of ten thousand clients: `make bench`",
+    "L-14, L-18, S-07, S-09, S-15, S-16, S-19 to S-26": "no row of their own yet",
+    "Z-01, Z-03 to Z-05, Z-07 to Z-12": "`make fuzz`, `make oracle`, the cases of RFC 6455 in `make test`",
+    "O-02 to O-05, O-07 to O-10, O-13, O-14": "in `make test` and `make test-all`, without rows of their own",
+}
+
+
+def rows(id: str) -> tuple[Row, ...]:
+    """All with this id; LookupError with those there are, if there is none."""
+    found = tuple(row for row in ROWS if row.id == id)
+    if not found:
+        raise LookupError(
+            f"no row is called {id}: there are {', '.join(dict.fromkeys(row.id for row in ROWS))}"
+        )
+    return found
