@@ -10,11 +10,14 @@ from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.resolution import Answer, Resolution
-from bridge.jobs.resolve.rungs.php import HelperRung, Try
-from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, Nothing, Result, Retry
+from bridge.jobs.resolve.rungs.php import HelperRung, Slow, Try
+from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, Nothing, Result, Retry, TakesLong
 from bridge.jobs.worker.progress import Tell, say_nothing, step
+from bridge.jobs.worker.set_aside import Channels, SetAside
 from bridge.laravel.payload import BroadcastEvent
 from bridge.serve.wiring import Destination, addressed
+
+PHP_PATIENCE = 3.0  # seconds that the other jobs wait for an answer
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +29,9 @@ class Attempt:
 
     `resolve` gives for each document a call that resolves it, made before the next one is taken. What is
     ready goes out earlier where the next job may take long (`flush`); `after` is called once all of a batch
-    is out. It never raises: what one job meets is that job's result, so that no other is attempted, or
-    published, a second time. For one thread.
+    is out. `aside`: the jobs that take long, which some may not overtake; `channels`: where the event of a
+    document goes, None if that cannot be told beforehand. It never raises: what one job meets is that job's
+    result, so that no other is attempted, or published, a second time. For one thread.
     """
 
     def __init__(
@@ -37,7 +41,11 @@ class Attempt:
         publish: Callable[[Sequence[Broadcast]], object],
         tell: Tell = say_nothing,
         after: Callable[[], object] = lambda: None,
+        aside: SetAside | None = None,
+        channels: Callable[[Mapping[str, object]], Channels] = lambda document: None,
     ) -> None:
+        self._aside = SetAside() if aside is None else aside
+        self._channels = channels
         self._resolve = resolve
         self._after = after
         self._tell = tell
@@ -57,8 +65,16 @@ class Attempt:
                 if self._results and is_enough():
                     self._results.append(NotBegun())
                     continue
+                if self._aside.blocks and not self._aside.may_go(job, None):
+                    self._block(job, self._channels(job.document))
+                    continue
                 self.job = job
                 result, broadcasts = self._one(job, resolve)
+                if self._aside.blocks and broadcasts:
+                    channels = {channel for broadcast in broadcasts for channel in broadcast.channels}
+                    if not self._aside.may_go(job, channels):
+                        self._block(job, channels)
+                        continue
                 self._results.append(result)
                 self._ready += broadcasts
         except Exception as fault:
@@ -70,6 +86,17 @@ class Attempt:
         if len(jobs) > 1:  # one that alone is too much for the memory fails
             self._results = [_NO_ROOM if _lacks_memory(result) else result for result in self._results]
         return self._results
+
+    def require_turn(self) -> None:
+        """Behind, if the job that is being resolved would overtake another; else PHP may be asked."""
+        if self.job is not None and self._aside.blocks:
+            channels = self._channels(self.job.document)
+            if not self._aside.may_go(self.job, channels):
+                raise Behind(channels)
+
+    def _block(self, job: Job, channels: Channels) -> None:
+        self._aside.block(job, channels)
+        self._results.append(_BEHIND)
 
     def flush(self) -> None:
         """The broadcasts of the jobs resolved so far are out, or their jobs are to be tried again."""
@@ -93,6 +120,13 @@ class Attempt:
             if resolution.outcome == "broadcast":
                 broadcasts = [addressed(call, self._destinations, job.uuid) for call in resolution.broadcasts]
                 return Delivered(resolution.keeps_lock), broadcasts
+        except Slow as slow:
+            channels = self._channels(job.document)
+            self._aside.block(job, channels)
+            return TakesLong(slow.answer, channels), ()
+        except Behind as behind:
+            self._aside.block(job, behind.channels)
+            return _BEHIND, ()
         except Exception as problem:
             if not isinstance(problem, BridgeError | OSError):
                 about = {"action": "attempt_fault", "uuid": job.uuid, "event_class": job.display_name}
@@ -108,7 +142,16 @@ class Attempt:
         return Failed(Refused(resolution.why)), ()
 
 
+class Behind(BridgeError):
+    """The job would overtake one that is set aside; `channels` of its event, as far as they are known."""
+
+    def __init__(self, channels: Channels) -> None:
+        super().__init__("another job must come to its end first")
+        self.channels = channels
+
+
 _NO_ROOM = NotBegun(lacks_memory=True)
+_BEHIND = NotBegun(is_behind=True)
 
 
 def _lacks_memory(result: Result) -> bool:
@@ -141,9 +184,10 @@ class Unhurried:
 
     def resolve(self, event: BroadcastEvent) -> Answer:
         attempt = self._attempt()
+        attempt.require_turn()
         attempt.flush()
         job = attempt.job
         if job is None:
             return self._php.resolve(event)
         told = Try(number=job.attempts, queue=job.queue, tries=self._tries, backoff=self._backoff)
-        return self._php.resolve(event, told)
+        return self._php.resolve(event, told, PHP_PATIENCE)

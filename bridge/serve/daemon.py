@@ -33,6 +33,7 @@ from bridge.jobs.resolve.rungs.php import HelperRung
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.loop import Result, Worker
 from bridge.jobs.worker.progress import Tell, say_nothing
+from bridge.jobs.worker.set_aside import SetAside
 from bridge.laravel.cache import cache_store
 from bridge.laravel.operator_signals import Signals
 from bridge.laravel.payload import NotABroadcast, read_document
@@ -73,7 +74,8 @@ class Deployed:
     between two batches.
 
     `reread` gives the settings as they are now; None: what was read at the start counts for ever.
-    `restarted` is called at each `queue:restart`, `on_disagree` as `Trust` says.
+    `aside`: the jobs that take long. `restarted` is called at each `queue:restart`, `on_disagree` as `Trust`
+    says.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Deployed:
         php: HelperRung | None,
         reread: Callable[[], Settings] | None,
         tell: Tell = say_nothing,
+        aside: SetAside | None = None,
         restarted: Callable[[], object] = lambda: None,
         on_disagree: Callable[[Disagreement], object] = lambda found: None,
     ) -> None:
@@ -92,6 +95,7 @@ class Deployed:
         self.known_paused: Collection[str] | None = None  # before the first look
         self._publish = publish
         self._tell = tell
+        self._aside = aside
         self._php = php
         self._reread = reread
         self._is_stale = self._has_failed = False
@@ -171,7 +175,7 @@ class Deployed:
                 checks.add(held)
                 held.clear()
 
-        attempt = Attempt(ladder.batch, to, self._publish, self._tell, after)
+        attempt = Attempt(ladder.batch, to, self._publish, self._tell, after, self._aside, ladder.channels)
         self._attempt = attempt
         self._ladder, self._locks, self._checks = ladder, locks, checks
         if self._php is not None:
@@ -242,12 +246,14 @@ class Daemon:
             )
             others = Lanes.build(settings, lambda: deployed.known_paused, instruments.ran)
             queue, failed = others.queue, others.failed
+            aside = SetAside()
             deployed = Deployed(
                 settings,
                 node.publish_from_thread,
                 php=php,
                 reread=self.reread,
                 tell=instruments.step,
+                aside=aside,
                 restarted=others.recycle,
                 on_disagree=instruments.disagreed,
             )
@@ -263,6 +269,7 @@ class Daemon:
                 tell=instruments.step,
                 ending=others.ending,
                 beside=others.wake,
+                aside=aside,
                 hurry=(lambda: None) if php is None else php.close,
             )
             helpers = dict if php is None else php.processes

@@ -80,6 +80,13 @@ class Resident:
         Raises Refused or ServiceUnavailable where there can be none now, Died when closed."""
         return self._pool.borrowed()
 
+    def widen(self) -> None:
+        """One more process than `size` may work, until `narrow`."""
+        self._pool.widen()
+
+    def narrow(self) -> None:
+        self._pool.narrow()
+
     def recycle(self) -> None:
         """Every process is replaced before its next question, as after `queue:restart`."""
         self._recycled_at = time.monotonic()

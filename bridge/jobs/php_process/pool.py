@@ -34,6 +34,7 @@ class Pool:
         for _ in range(size):
             self._slots.put(None)
         self._living: set[PhpProcess] = set()
+        self._surplus = 0  # slots that are lent and not to come back
         self._lock = threading.Lock()  # `close` comes from another thread than the questions
         self.closed = False
 
@@ -59,9 +60,34 @@ class Pool:
                 process = None
                 raise
         finally:
-            self._slots.put(process)
+            with self._lock:
+                is_surplus = self._surplus > 0
+                self._surplus -= is_surplus
+            if not is_surplus:
+                self._slots.put(process)
+            elif process is not None:
+                self._end(process, farewell=FAREWELL)
             if self.closed:
                 self._drain()
+
+    def widen(self) -> None:
+        """One more process may be lent, until `narrow`: one that is lent will not come back soon."""
+        with self._lock:
+            self._size += 1
+        self._slots.put(None)
+
+    def narrow(self) -> None:
+        """After `widen`: as before. A process that is idle ends, or the next that comes back."""
+        with self._lock:
+            self._size -= 1
+        try:
+            process = self._slots.get_nowait()
+        except queue.Empty:
+            with self._lock:
+                self._surplus += 1
+            return
+        if process is not None:
+            self._end(process, farewell=FAREWELL)
 
     def counts(self) -> dict[str, int]:
         """Processes that live, that are lent, and that may live at most. Any thread may ask."""

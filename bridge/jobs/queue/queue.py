@@ -130,7 +130,19 @@ class Queue(Protocol):
         ...
 
     def give_back(self, jobs: Sequence[Job]) -> None:
-        """Jobs that were reserved and not begun are as before the reservation, attempts restored."""
+        """Jobs that were reserved and not begun are as before the reservation, attempts restored; in their
+        order, and behind those that are skipped."""
+        ...
+
+    def skip(self, jobs: Collection[Job]) -> None:
+        """These too, which were given back, are not taken any more until `skip_no_more`."""
+        ...
+
+    def skip_no_more(self) -> None: ...
+
+    def renew(self, jobs: Sequence[Job]) -> list[Job | None]:
+        """The reservations of these jobs begin anew: the jobs as they are then, in their order; None where
+        one is no longer ours."""
         ...
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:

@@ -32,6 +32,7 @@ from bridge.errors import (
 from bridge.jobs.resolve.comparison import verdict
 from bridge.jobs.resolve.fast_path import Shortcut
 from bridge.jobs.resolve.resolution import Answer, Resolution, Rung
+from bridge.jobs.resolve.rungs.native import NativeRung
 from bridge.jobs.resolve.trust import Record, Trust
 from bridge.laravel.payload import (
     HANDLER,
@@ -116,6 +117,17 @@ class Ladder:
                 yield partial(self._decide, job)
         finally:
             self._ready(())
+
+    def channels(self, document: Mapping[str, object]) -> frozenset[str] | None:
+        """Where the job's event goes, as far as evaluation of `broadcastOn()` alone can tell."""
+        native = next((rung for rung in self._rungs if isinstance(rung, NativeRung)), None)
+        if native is None:
+            return None
+        try:
+            event = self.event(read_document(document))
+            return None if event.only_php or event.foreign else native.channels(event)
+        except Exception:  # whatever it is, it is said where the event itself is resolved
+            return None
 
     def _ready(self, events: Sequence[BroadcastEvent]) -> None:
         with contextlib.suppress(Exception):  # each event will meet it by itself

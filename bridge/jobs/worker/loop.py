@@ -6,6 +6,7 @@ What an attempt comes to is a `Result`, and each has one end (`Worker._settle`):
     Failed               kept in `failed_jobs`, then deleted
     Retry                released with its backoff; Failed once its tries are used up, unless it used none
     NotBegun             given back, as it was before its reservation
+    TakesLong            set aside until its answer is there, then attempted again (`set_aside.py`)
 
 A crash leaves the job reserved; it comes again after `retry_after`, whatever its `tries` say, since nobody
 knows whether the broadcast happened. It comes alone then (`portion.py`). A job that keeps coming without an
@@ -21,10 +22,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 from bridge.errors import BridgeError, NotTried, Unreadable
 from bridge.jobs.queue.failed_jobs import FailedJob, FailedJobs
@@ -34,12 +36,14 @@ from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.worker.progress import Tell, say_nothing, step
 from bridge.jobs.worker.quota import Ending
 from bridge.jobs.worker.retry_policy import Retries, retry_until
+from bridge.jobs.worker.set_aside import Channels, SetAside, SlowJob
 from bridge.jobs.worker.store_retry import FIRST_PAUSE, LONGEST_PAUSE, OutOfTime, Patience
 
 BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
 CRASHES = 3  # reservations without an outcome that are forgiven
 KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
+RENEWED = 0.2  # of retry_after, after which the reservations of jobs that are set aside begin anew
 LAST_SECONDS = 2.0  # of a stop: for what is left when an attempt was cut short
 
 # What `Worker.counts` counts since the start, in jobs; the last in faults.
@@ -85,12 +89,27 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class NotBegun:
-    """Nothing was done for the job; `lacks_memory`: it was too much beside the others."""
+    """Nothing was done for the job.
+
+    lacks_memory  it was too much beside the others
+    is_behind     it must not overtake one that is set aside
+    """
 
     lacks_memory: bool = False
+    is_behind: bool = False
 
 
-Result = Delivered | Nothing | Failed | Retry | NotBegun
+@dataclass(frozen=True, slots=True)
+class TakesLong:
+    """The job goes on in a thread of its own; attempted again once `answer` is done, it comes to its end.
+
+    `channels` of its event, None where they are not known."""
+
+    answer: Future[Any]
+    channels: Channels
+
+
+Result = Delivered | Nothing | Failed | Retry | NotBegun | TakesLong
 # Gets jobs in order of service; the second is to be asked before each but the first: whether no more is to
 # be begun.
 Attempt = Callable[[Sequence[Job], Callable[[], bool]], Sequence[Result]]
@@ -113,6 +132,7 @@ class Worker:
     tell     gets every step of every job but `resolved`, in this thread; must be quick and not raise
     ending   when to stop by itself
     beside   called when the queue has changed and nothing in it was for us: for the lane of other jobs
+    aside    the jobs that take long; `attempt` looks there which may go
     hurry    called in another thread when a stop's time is nearly up: ends what an attempt waits for
     """
 
@@ -131,6 +151,7 @@ class Worker:
         tell: Tell = say_nothing,
         ending: Ending | None = None,
         beside: Callable[[], object] = lambda: None,
+        aside: SetAside | None = None,
         hurry: Callable[[], object] = lambda: None,
     ) -> None:
         self._queue = queue
@@ -146,6 +167,8 @@ class Worker:
         self._ending = ending or Ending()
         self._beside = beside
         self._hurry = hurry
+        self._aside = SetAside() if aside is None else aside
+        self._renewed_at = 0.0  # monotonic; when these reservations last began
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
         self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
@@ -180,30 +203,33 @@ class Worker:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() or self._aside:
             try:
+                self._tend_aside()
+                if self._stopping.is_set():
+                    self._aside.wait(IDLE)
+                    continue
                 self._queue.pause(self._paused())
-                jobs = self._reserved()
+                jobs = () if self._aside.is_full else self._reserved()
                 if jobs:
                     self.counts["reserved"] += len(jobs)
                     for job in jobs:
                         self._tell(step(job, "reserved"))
-                    given_back = 0
-                    try:
-                        given_back = self._work(jobs)
-                    finally:
-                        self._ending.finished(len(jobs) - given_back, given_back=given_back)
+                    self._work(jobs)
                 else:
                     self._beside()
                     self._patiently(lambda: self._queue.wait(IDLE))
             except OutOfTime:
                 log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
+                return
             except MemoryError:
                 log.warning("the memory does not suffice: fewer jobs are taken", extra={"action": "memory"})
-                self._stopping.wait(FIRST_PAUSE)
+                if self._stopping.wait(FIRST_PAUSE):
+                    return
             except Exception:
                 log.exception("the worker met a fault of its own", extra={"action": "worker_fault"})
-                self._stopping.wait(LONGEST_PAUSE)
+                if self._stopping.wait(LONGEST_PAUSE):
+                    return
 
     def _reserved(self) -> Sequence[Job]:
         """The next jobs, if there are any."""
@@ -220,30 +246,73 @@ class Worker:
             self._ending.took(turn, len(jobs))
         return jobs
 
-    def _work(self, jobs: Sequence[Job]) -> int:
-        """Every job has come to its end; how many of them went back untried."""
-        if self._stopping.is_set():
-            self._give_back(jobs)
-            return len(jobs)
-        known = [(job, self._known(job)) for job in jobs]
-        begun = [job for job, result in known if result is None]
-        self._settle([(job, result) for job, result in known if result is not None])
-        if not begun:
-            return 0
+    def _work(self, jobs: Sequence[Job], *, are_begun: bool = False) -> None:
+        """Every job has come to its end, has gone back untried, or is set aside. `are_begun`: they were."""
+        untried = slow = 0
+        try:
+            if self._stopping.is_set() and not are_begun:
+                self._give_back(jobs)
+                untried = len(jobs)
+            else:
+                known = [(job, None if are_begun else self._known(job)) for job in jobs]
+                self._settle([(job, result) for job, result in known if result is not None])
+                if begun := [job for job, result in known if result is None]:
+                    untried, slow = self._attempt_all(begun)
+        finally:
+            self._ending.finished(len(jobs) - untried - slow, given_back=untried)
+
+    def _attempt_all(self, jobs: Sequence[Job]) -> tuple[int, int]:
+        """How many have gone back untried, and how many are set aside; the others have ended."""
         started = time.monotonic()
-        results = list(zip(begun, self._attempted(begun), strict=True))
-        untried = [job for job, result in results if isinstance(result, NotBegun)]
-        if any(isinstance(result, NotBegun) and result.lacks_memory for _, result in results):
+        results = list(zip(jobs, self._attempted(jobs), strict=True))
+        untried = [(job, result) for job, result in results if isinstance(result, NotBegun)]
+        slow = [
+            SlowJob(job, result.answer, result.channels)
+            for job, result in results
+            if isinstance(result, TakesLong)
+        ]
+        if any(result.lacks_memory for _, result in untried):
             log.warning(
                 "jobs are too large to be taken together", extra={"action": "memory", "jobs": len(jobs)}
             )
-            self._pace.halve(len(begun))
-        else:
-            self._pace.took(len(begun) - len(untried), time.monotonic() - started)
-        self._settle([(job, result) for job, result in results if not isinstance(result, NotBegun)])
+            self._pace.halve(len(jobs))
+        elif not slow:
+            self._pace.took(len(jobs) - len(untried), time.monotonic() - started)
+        self._settle(
+            [(job, result) for job, result in results if not isinstance(result, NotBegun | TakesLong)]
+        )
+        for one in slow:
+            self._set_aside(one)
         if untried:
-            self._give_back(untried)
-        return len(untried)
+            self._give_back([job for job, _ in untried])
+        if behind := [job for job, result in untried if result.is_behind]:
+            self._aside.waiting += len(behind)
+            self._queue.skip(behind)
+        return len(untried), len(slow)
+
+    def _set_aside(self, slow: SlowJob) -> None:
+        about = {**_about(slow.job, "job_set_aside"), "channels": "known" if slow.channels else "unknown"}
+        log.warning("an event takes long: others go on, but for those that must not overtake it", extra=about)
+        self._aside.add(slow)
+        self._renewed_at = 0.0
+        slow.answer.add_done_callback(lambda _: self._queue.wake())
+
+    def _tend_aside(self) -> None:
+        """Jobs that were set aside and have an answer come to their end; the reservations of others last."""
+        if not self._aside:
+            return
+        if time.monotonic() - self._renewed_at > RENEWED * self._queue.retry_after > 0:
+            renewed = self._patiently(lambda: self._queue.renew(self._aside.jobs))
+            self._renewed_at = time.monotonic()
+            self._aside.keep(renewed)
+            if lost := renewed.count(None):
+                self._ending.finished(lost)
+                self._count_fenced(lost)
+        for job in self._aside.finished():
+            self._pace.begin()
+            self._work([job], are_begun=True)
+        if not self._aside.waiting:
+            self._queue.skip_no_more()
 
     def _give_back(self, jobs: Sequence[Job]) -> None:
         self._patiently(lambda: self._queue.give_back(jobs))
@@ -314,8 +383,8 @@ class Worker:
                     done.append(job)
                     sent.append(job)
                     unlocked += [] if keeps_lock else [job]
-                case NotBegun():
-                    raise AssertionError("what was not begun is given back")
+                case NotBegun() | TakesLong():
+                    raise AssertionError("it has not come to an end")
                 case _:
                     assert_never(result)
         sent = [job for job in sent if _has_name(job)]
@@ -329,13 +398,16 @@ class Worker:
         if done:
             deleted = self._patiently(lambda: self._queue.delete(done))
             if deleted < len(done):
-                self.counts["fenced"] += len(done) - deleted
-                log.warning(
-                    "jobs took longer than retry_after: somebody else may have them too",
-                    extra={"action": "job_fenced", "jobs": len(done) - deleted},
-                )
+                self._count_fenced(len(done) - deleted)
                 if sent:
                     self._patiently(lambda: self._queue.mark_sent(sent))
+
+    def _count_fenced(self, jobs: int) -> None:
+        self.counts["fenced"] += jobs
+        log.warning(
+            "jobs took longer than retry_after: somebody else may have them too",
+            extra={"action": "job_fenced", "jobs": jobs},
+        )
 
     def _bury(self, job: Job, error: Exception) -> bool:
         """Whether the job is in failed_jobs, or nobody wants it kept; if not, it is released."""

@@ -23,9 +23,10 @@ import pytest
 from pymysql.constants import CLIENT
 
 import bridge.jobs.php_process.circuit_breaker
-from bridge.errors import Judged, Refused, ServiceUnavailable, WouldFail
+import bridge.jobs.resolve.rungs.php
+from bridge.errors import Judged, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.resolve.ladder import Ladder
-from bridge.jobs.resolve.rungs.php import HelperRung, Try
+from bridge.jobs.resolve.rungs.php import HelperRung, Slow, Try
 from bridge.laravel.payload import BroadcastEvent
 from tests.jobs.resolve import helper_app
 from tests.jobs.resolve.helper_app import behaving
@@ -220,6 +221,39 @@ def test_a_late_process_is_killed_with_what_it_started(rung: HelperRung, app: Pa
         rung.resolve(behaving("child then hang", timeout=1))
     child = int((app / "child").read_text())
     wait_until(lambda: is_gone(child) or _is_zombie(child), "the child is gone", 5)
+
+
+def test_what_takes_long_goes_on_beside_and_is_given_to_who_asks_again(rung: HelperRung) -> None:
+    with pytest.raises(Slow) as slow:
+        rung.resolve(behaving("hang", timeout=2, token="slow"), patience=0.01)
+    assert pid(rung)  # a second process, although one is all there may be
+    assert rung.processes()["most"] == 2
+    with pytest.raises(Slow) as again:
+        rung.resolve(behaving("hang", timeout=2, token="slow"), patience=60)
+    assert again.value.answer is slow.value.answer
+    assert isinstance(slow.value.answer.exception(60), ServiceUnavailable)
+    with pytest.raises(ServiceUnavailable):
+        rung.resolve(behaving("hang", timeout=2, token="slow"), patience=60)
+    wait_until(lambda: rung.processes()["most"] == 1, "one process is all there may be again", 60)
+    assert pid(rung)
+    wait_until(lambda: rung.processes()["living"] <= 1, "the second is gone", 60)
+
+
+def test_only_so_many_go_on_beside(make: Callable[..., HelperRung], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge.jobs.resolve.rungs.php, "MOST_SLOW", 1)
+    rung = make()
+    with pytest.raises(Slow):
+        rung.resolve(behaving("hang", timeout=30, token="1"), patience=0.01)
+    with pytest.raises(ServiceUnavailable):  # it is waited for
+        rung.resolve(behaving("hang", timeout=1, token="2"), patience=0.01)
+
+
+def test_at_the_end_nobody_waits_for_what_takes_long(make: Callable[..., HelperRung]) -> None:
+    rung = make()
+    with pytest.raises(Slow) as slow:
+        rung.resolve(behaving("hang"), patience=0.01)
+    rung.close()
+    assert isinstance(slow.value.answer.exception(60), NotTried)
 
 
 def _is_zombie(process: int) -> bool:

@@ -139,6 +139,8 @@ class RedisQueue:
         self._unfinished = False  # the last `reserve` left something to look at
         self._seen: dict[str, object] = {}
         self._readable = LONGEST_ENTRY
+        self._skipped: set[bytes] = set()
+        self._last_skipped: dict[str, bytes] = {}  # by queue
 
     @property
     def connection_name(self) -> str:
@@ -269,9 +271,30 @@ class RedisQueue:
         with self._translated():
             for queue in _by_queue(jobs):
                 keys = self._keys[queue]
-                ours = [job for job in reversed(jobs) if job.queue == queue]
+                ours = [job for job in jobs if job.queue == queue]
                 pairs = [part for job in ours for part in (_member(job), job.payload)]
-                self._script("give_back", (keys.reserved, keys.list, keys.notify), pairs)
+                before = self._last_skipped.get(queue, b"")
+                self._script("give_back", (keys.reserved, keys.list, keys.notify), [before, *pairs])
+
+    def skip(self, jobs: Collection[Job]) -> None:
+        self._skipped.update(job.payload for job in jobs)
+        self._last_skipped.update((job.queue, job.payload) for job in jobs)
+
+    def skip_no_more(self) -> None:
+        if self._skipped:
+            self._skipped.clear()
+            self._last_skipped.clear()
+            self._places.clear()
+
+    def renew(self, jobs: Sequence[Job]) -> list[Job | None]:
+        until = int(self._clock()) + self._retry_after
+        with self._translated():
+            pipeline = self._client.pipeline(transaction=False)
+            for job in jobs:
+                pipeline.zadd(self._keys[job.queue].reserved, {_member(job): until}, xx=True)
+                pipeline.zscore(self._keys[job.queue].reserved, _member(job))
+            scores = pipeline.execute()[1::2]
+        return [None if score is None else job for job, score in zip(jobs, scores, strict=True)]
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "redis", "reserved": _member(job).decode(), "row": {"attempts": job.attempts}}
@@ -422,7 +445,7 @@ class RedisQueue:
         found = []
         for entry in entries:
             document = self._takes.document(queue, entry)
-            if document is None:
+            if document is None or (self._skipped and entry in self._skipped):
                 continue
             attempts = whole_number(document, "attempts") if document else 0
             if attempts is None:

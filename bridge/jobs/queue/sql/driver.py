@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -113,6 +113,7 @@ class DatabaseQueue:
         self._skip_locked: bool | None = None
         self._woken = threading.Event()
         self._foreign: set[int] = set()
+        self._skipped: set[int] = set()
         self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
@@ -229,6 +230,26 @@ class DatabaseQueue:
         statements = [self._jobs.update().where(self._still(group)).values(free) for group in _by_fence(jobs)]
         self._write(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
 
+    def skip(self, jobs: Collection[Job]) -> None:
+        self._skipped.update(_receipt(job).id for job in jobs)
+
+    def skip_no_more(self) -> None:
+        self._skipped.clear()
+
+    def renew(self, jobs: Sequence[Job]) -> list[Job | None]:
+        now = int(self._clock())
+        begin = self._jobs.update().values(reserved_at=now)
+
+        def renewed(connection: sa.Connection) -> list[bool]:
+            mine = [begin.where(self._still([_receipt(job)])) for job in jobs]
+            return [connection.execute(one).rowcount == 1 for one in mine]
+
+        still = self._write(renewed) or []
+        return [
+            replace(job, receipt=replace(_receipt(job), reserved_at=now)) if ours else None
+            for job, ours in zip(jobs, still, strict=True)
+        ]
+
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return {"driver": "database", "row": {"id": _receipt(job).id, "attempts": job.attempts}}
 
@@ -280,7 +301,7 @@ class DatabaseQueue:
                 given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
                 rows = connection.execute(self._page, given).all()
                 for id, text, attempts, due_at, size in rows:
-                    if id in self._foreign:
+                    if id in self._foreign or id in self._skipped:
                         continue
                     if text is None:  # it is large: only if it comes next, and then by itself
                         if found:
@@ -379,7 +400,7 @@ class DatabaseQueue:
                 return False
             self._version = version
         rows = connection.execute(self._poll, self._times(int(self._clock())))
-        return any(id not in self._foreign for id in rows.scalars())
+        return any(id not in self._foreign and id not in self._skipped for id in rows.scalars())
 
     def _times(self, now: int) -> dict[str, int]:
         return {"now": now, "expired": now - self._retry_after}

@@ -6,7 +6,7 @@ the payload: else it refuses, with file and line, and the next rung decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bridge.errors import MissingModel, Refused, WouldFail
@@ -59,6 +59,28 @@ class NativeRung:
         if event.version >= (11, 42) and subject.has("middleware"):
             raise Refused(f"{event.class_name} has middleware()")
         return Answer(calls=handle(subject, event.version, self._connections))
+
+    def channels(self, event: BroadcastEvent) -> frozenset[str] | None:
+        """Where the event goes, if its `broadcastOn()` can be evaluated, whatever becomes of the rest.
+
+        Raises as `resolve` does."""
+        world = self._world_of(event.version)
+        if world.classes.find(event.class_name) is None:
+            return None
+        world.require_plain_app()
+        php = Evaluator(world)
+        object_conversions.restore(event.objects[1:], php, world.restore_model)
+        found = EvaluatedEvent(event.event, php, event.version, world.keeps_default).channels()
+        return frozenset(_texts(found, php))
+
+
+def _texts(value: Value, php: Evaluator) -> Iterator[str]:
+    """Of every channel, also where an array has some for each connection."""
+    if isinstance(value, PhpArray):
+        for one in value.values():
+            yield from _texts(one, php)
+    elif value is not None:
+        yield php.text(value).decode("utf-8", "replace")
 
 
 def without_model(event: BroadcastEvent, php: Evaluator, missing: MissingModel) -> Answer:

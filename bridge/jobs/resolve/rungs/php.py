@@ -13,10 +13,11 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bridge.errors import Judged, NotTried, Refused, Released, ServiceUnavailable, WouldFail
+from bridge.errors import BridgeError, Judged, NotTried, Refused, Released, ServiceUnavailable, WouldFail
 from bridge.jobs.php_process.agreement import Agreement
 from bridge.jobs.php_process.app_processes import Resident, text
 from bridge.jobs.php_process.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
@@ -31,6 +32,8 @@ JOBS = 1_000  # that one process serves
 MEMORY = 128 * 1024 * 1024  # bytes; a process that uses more serves no further job
 FATAL = 2  # times that a job may end its process; then it fails
 REMEMBERED = 1_000  # jobs that have ended a process
+MOST_SLOW = 4  # questions that go on in threads of their own
+SLOW_KEPT = 100  # answers of theirs that wait for whoever asked
 
 NOTHING = "Laravel sends nothing: no channel, no connection that sends, or a model that is gone and may be"
 
@@ -50,6 +53,14 @@ class Try:
     queue: str
     tries: int
     backoff: str
+
+
+class Slow(BridgeError):
+    """PHP takes long over the job. `answer` is done once it has one; `resolve` gives that, asked again."""
+
+    def __init__(self, event_class: str, answer: Future[Answer]) -> None:
+        super().__init__(f"PHP takes long over {event_class}")
+        self.answer = answer
 
 
 class HelperRung:
@@ -85,6 +96,9 @@ class HelperRung:
         self._fatal = fatal
         self._deaths: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._deaths_lock = threading.Lock()  # workers share this rung
+        self._questions = ThreadPoolExecutor(1 + MOST_SLOW, thread_name_prefix="php-question")
+        self._slow: collections.OrderedDict[str, Future[Answer]] = collections.OrderedDict()
+        self._slow_lock = threading.Lock()
         self._report: Mapping[str, object] | None = None
         self._report_lock = threading.Lock()
         self._report_is_stale = True
@@ -111,6 +125,7 @@ class HelperRung:
     def close(self) -> None:
         """No process is left. Who waits for an answer gets ServiceUnavailable."""
         self._resident.close()
+        self._questions.shutdown(wait=False)
 
     def report(self, anew: bool = False) -> Mapping[str, object] | None:
         """How the app is set up, as `report.php` reads it; asked once, after `recycle`, and if `anew`.
@@ -154,13 +169,47 @@ class HelperRung:
                         return report
                 raise Died(str(answer.get("died", "it said no report"))[:300])
 
-    def resolve(self, event: BroadcastEvent, attempt: Try | None = None) -> Answer:
+    def resolve(
+        self, event: BroadcastEvent, attempt: Try | None = None, patience: float | None = None
+    ) -> Answer:
         """What Laravel itself gives to its broadcasters, in order.
+
+        `patience`: seconds after which PHP goes on in a thread of its own, with a process of its own, and
+        Slow is raised; where MOST_SLOW questions do already, it is waited for.
 
         Raises WouldFail with Laravel's exception: Judged where this is an `attempt`; without one the app
         hears nothing of its failure. Refused where the app has never booted or sends over
         something that is no Pusher server, ServiceUnavailable where a database of the app, the process or an
         app amid a deploy may be back at the next try."""
+        if patience is None:
+            return self._resolve(event, attempt)
+        job = _identity(event)
+        with self._slow_lock:
+            answer = self._slow.pop(job, None)
+        if answer is None:
+            answer = self._questions.submit(self._resolve, event, attempt)
+            is_new = True
+        else:
+            patience, is_new = 0.0, False
+        try:
+            return answer.result(patience)
+        except TimeoutError:
+            if answer.done() or (is_new and not self._may_be_slow()):
+                return answer.result()
+        with self._slow_lock:
+            self._slow[job] = answer
+            while len(self._slow) > SLOW_KEPT:
+                self._slow.popitem(last=False)
+        if is_new:
+            self._resident.widen()
+            answer.add_done_callback(lambda _: self._resident.narrow())
+        raise Slow(event.class_name, answer)
+
+    def _may_be_slow(self) -> bool:
+        with self._slow_lock:
+            return sum(not answer.done() for answer in self._slow.values()) < MOST_SLOW
+
+    def _resolve(self, event: BroadcastEvent, attempt: Try | None) -> Answer:
         job = _identity(event)
         try:
             answer = self._ask(event, attempt)

@@ -1,0 +1,40 @@
+"""An event that PHP takes long over holds up its own channel only, on every store."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from tests.end_to_end.bridge import bridge_serve
+from tests.end_to_end.laravel import Laravel
+from tests.end_to_end.processes import wait_until
+from tests.end_to_end.stores import NOTHING, Store
+from tests.end_to_end.test_reservations import RETRY_AFTER, failures, set_up
+from tests.end_to_end.wire import WireClient, wire_client
+
+
+def numbered(client: WireClient) -> list[int]:
+    return [json.loads(it.data)["number"] for it in client.events() if it.channel == "lines"]
+
+
+def test_a_slow_event_holds_up_its_own_channel_only(app: Laravel, store: Store, tag: str) -> None:
+    set_up(app, QUEUE_RETRY_AFTER=str(RETRY_AFTER), BRIDGE_OTHER_JOBS="leave")
+    with bridge_serve(app) as bridge, wire_client(bridge.port, "lines", "ChatChannel") as client:
+        app.dispatch("lingers", "quick", "line", "public", tag=tag)
+        # PHP is asked about the first event of a kind too, so it needs a second process
+        wait_until(
+            "another channel's event has come",
+            lambda: [it.channel for it in client.events()] == ["ChatChannel"],
+        )
+        began = time.monotonic()
+        wait_until("its reservation would have ended", lambda: time.monotonic() > began + RETRY_AFTER + 2)
+        assert numbered(client) == []
+        assert (store.left().waiting, store.left().reserved) == (2, 1)
+        (app.path / "storage/app/go").touch()
+        wait_until("all have come", lambda: len(client.events()) >= 4)
+        wait_until("the queue is empty", lambda: store.left() == NOTHING)
+        assert bridge.terminate() == 0
+    names = [it.event.rpartition("\\")[2] for it in client.events()]
+    assert names == ["ChatEvent", "Behaves", "Behaves", "LineSaid"]
+    assert failures(store) == []
+    assert "helper_died" not in bridge.log.read_text()
