@@ -68,7 +68,7 @@ class NativeRung:
         if world.classes.find(event.class_name) is None:
             return None
         world.require_plain_app()
-        php = Evaluator(world)
+        php = new_evaluator(world)
         object_conversions.restore(event.objects[1:], php, world.restore_model)
         found = EvaluatedEvent(event.event, php, event.version, world.keeps_default).channels()
         return frozenset(_texts(found, php))
