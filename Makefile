@@ -1,8 +1,10 @@
 # make demo    the main job on this machine; needs only Python 3.11
 # make test    lint and every test; on Debian and Ubuntu it installs what is missing and says so
 # make test-all  the same, then the Docker images, and what asks Laravel on other Laravels and PHPs; needs root
+# make test-lowest  the tests, with the lowest version of each dependency that pyproject.toml allows
 # make lint    ruff, mypy, import-linter
 # make format  ruff format
+# make screenshots  docs/images, taken of the demo in Chromium
 # make wheels  laravel-bridge, and its parts phpeval and sockets, as wheels in dist
 # make docs    the documentation as a site, in build/site
 # make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
@@ -21,7 +23,7 @@ COUNT ?= 2000
 ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resolve/test_compare.py \
 	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py
 
-.PHONY: demo test test-all lint format docs wheels bench chaos oracle fuzz packages
+.PHONY: demo test test-all lint format docs screenshots wheels test-lowest bench chaos oracle fuzz packages
 
 demo: .venv/.installed
 	$(BIN)/bridge demo
@@ -35,6 +37,17 @@ test-all: test
 		echo "with $$root/php:"; PATH=$$root:$$PATH $(BIN)/pytest -n 3 --dist loadfile $(ON_ROOTS) || exit 1; \
 	done
 
+test-lowest: packages .venv/.installed-dev $(NODE_MODULES)
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --resolution lowest-direct --extra doctor \
+		pyproject.toml --output-file build/lowest.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/lowest
+	$(BIN)/uv pip install --quiet --python build/lowest/bin/python -c build/lowest.txt -e '.[dev]'
+	build/lowest/bin/pytest -n 3 --dist loadfile
+
+# What CI runs with: its versions, for those who want exactly these.
+constraints.txt: pyproject.toml | .venv/.installed-dev
+	$(BIN)/uv pip freeze --quiet --exclude-editable > $@
+
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +60,9 @@ format: .venv/.installed-dev
 
 docs: .venv/.installed-docs
 	$(BIN)/mkdocs build --quiet --strict
+
+screenshots: packages .venv/.installed $(NODE_MODULES)
+	$(BIN)/python docs/screenshots.py
 
 wheels: .venv/.installed-dev
 	$(BIN)/python .ci/wheels.py

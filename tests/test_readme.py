@@ -1,10 +1,11 @@
-"""README, docs/ and CHANGELOG say what is there: settings, commands, exit codes, endpoints, files."""
+"""README, docs/, ARCHITECTURE and CONTRIBUTING say what is there: settings, commands, codes, files."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from bridge import __version__
 from bridge.cli.program import EXIT_CODES, parser
 from bridge.jobs.resolve.ladder import RUNGS
-from bridge.settings import load_settings, settings_table
+from bridge.settings import SETTINGS, load_settings, settings_table
+from bridge.sockets.pusher import close_codes
 from bridge.sockets.server import api
 from bridge.sockets.server.node import Node
 
@@ -23,7 +25,12 @@ PAGES = {
 }
 ALL = "\n".join(PAGES.values())
 CODE = re.findall(r"^```(\w+)\n(.*?)^```", ALL, re.MULTILINE | re.DOTALL)
-ENV = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=key\nPUSHER_APP_SECRET=secret\nBROADCAST_CONNECTION=pusher\n"
+ENV = """PUSHER_APP_ID=1
+PUSHER_APP_KEY=key
+PUSHER_APP_SECRET=secret
+SECOND_SECRET=second
+BROADCAST_CONNECTION=pusher
+"""
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -80,16 +87,46 @@ def test_every_endpoint_stands_with_its_method() -> None:
     assert set(rows) == served
 
 
-def test_every_path_of_this_project_exists() -> None:
-    tops = "bridge|docker|docs|systemd|tests|fixtures"
-    named = set(re.findall(rf"(?<![\w/.-])(?:{tops})/[\w./-]*[\w]", ALL))
-    assert {"docker/supervisor.conf", "systemd/bridge.service", "bridge/broadcast.py"} <= named
+OF_THE_CODE = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+INSIDE = {name: (ROOT / name).read_text(encoding="utf-8") for name in (*OF_THE_CODE, "SECURITY.md")}
+# Not docs/: pages link each other, and tests/test_site.py follows the links.
+PATH = re.compile(r"(?<![\w/.-])(?:bridge|docker|systemd|tests|fixtures|\.ci)/[\w./-]*\w")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *INSIDE])
+def test_every_path_of_this_project_exists(page: str) -> None:
+    named = set(PATH.findall((PAGES | INSIDE)[page]))
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("page", OF_THE_CODE)
+def test_these_name_many_paths_and_every_file_that_they_name_alone_exists(page: str) -> None:
+    assert len(set(PATH.findall(INSIDE[page]))) > 25
+    alone = set(re.findall(r"`([a-z_]+\.(?:py|php|lua|js|mjs))`", INSIDE[page]))
+    there = {file.name for top in ("bridge", "tests") for file in (ROOT / top).rglob("*.*")}
+    assert alone <= there
+
+
+@pytest.mark.parametrize("page", OF_THE_CODE)
+def test_every_name_in_code_that_they_name_beside_a_file_is_in_it(page: str) -> None:
+    beside = re.findall(r"`((?:bridge|tests)/[\w./-]+\.py)` \(`(\w+)`\)", INSIDE[page])
+    before = re.findall(r"`(\w+)`(?: of| in|s in) `((?:bridge|tests)/[\w./-]+\.\w+)`", INSIDE[page])
+    beside += [(file, name) for name, file in before]
+    assert beside
+    for file, name in beside:
+        assert re.search(rf"\b{name}\b", (ROOT / file).read_text(encoding="utf-8")), f"{name} in {file}"
+
+
+def test_every_folder_with_code_stands_in_the_architecture() -> None:
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "bridge").glob("*/__init__.py")}
+    named = {Path(*Path(path).parts[:2]) for path in PATH.findall(INSIDE["ARCHITECTURE.md"])}
+    assert folders <= named
+
+
 def test_every_make_target_exists() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"(?:`|^)make (\w+)", ALL, re.MULTILINE)) <= targets
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    everything = ALL + "\n".join(INSIDE.values())
+    assert set(re.findall(r"(?:`|^)make ([\w-]+)", everything, re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("toml", [code for language, code in CODE if language == "toml"])
@@ -97,12 +134,36 @@ def test_every_example_of_bridge_toml_is_read(tmp_path: Path, toml: str) -> None
     (tmp_path / ".env").write_text(ENV, encoding="utf-8")
     (tmp_path / "bridge.toml").write_text(toml, encoding="utf-8")
     settings = load_settings({}, {}, tmp_path, tmp_path / "bridge.toml")
-    assert (
-        settings.events
-        or settings.own_apps
-        or settings.apps_table
-        or settings.laravel.config.get("queue.default") == "redis"
-    )
+    for name, value in tomllib.loads(toml).items():
+        if name == "app_config":
+            assert {key: settings.laravel.config.get(key) for key in value} == value
+        elif name == "apps":
+            assert len(settings.own_apps) == len(value)
+        elif name in ("events", "apps_table"):
+            assert getattr(settings, name)
+        else:
+            [setting] = (setting for setting in SETTINGS if setting.name == name)
+            assert getattr(settings, name) == setting.read(value)
+
+
+def test_the_readme_can_be_read_in_one_sitting() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 180
+
+
+def test_every_close_code_has_its_row() -> None:
+    told = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", PAGES["troubleshooting.md"], re.MULTILINE)
+            for code in row.split(",")}  # fmt: skip
+    known = {value for name, value in vars(close_codes).items() if name.isupper()}
+    assert told == {code for code in known if code < close_codes.MALFORMED}  # the rest are only messages
+
+
+def test_the_pictures_are_there_and_of_a_modest_size() -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\((docs/images/[^)]+)\)", PAGES["README.md"])
+    assert len(pictures) == 2
+    for picture in pictures:
+        content = (ROOT / picture).read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) < 300_000
 
 
 def test_every_command_line_in_an_example_is_understood() -> None:
