@@ -59,6 +59,7 @@ format: .venv/.installed-dev
 	$(BIN)/ruff format .
 
 docs: .venv/.installed-docs
+	$(BIN)/python docs/settings_table.py
 	$(BIN)/mkdocs build --quiet --strict
 
 screenshots: packages .venv/.installed $(NODE_MODULES)

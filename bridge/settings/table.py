@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -186,7 +186,7 @@ class Setting:
 COUNT = _whole(1)
 LIMIT = "limit_"  # begins the name of every row of `Limits`
 
-SETTINGS: tuple[Setting, ...] = (
+_LISTENING: tuple[Setting, ...] = (
     Setting("host", text, "0.0.0.0", "Address to listen on, as `websockets:serve` does."),  # noqa: S104
     Setting("port", _whole(0, 65535), 6001, "Port for WebSocket and HTTP; 0 takes a free one.",
             app_variables=("LARAVEL_WEBSOCKETS_PORT",), app_keys=("websockets.dashboard.port",)),
@@ -194,53 +194,65 @@ SETTINGS: tuple[Setting, ...] = (
             app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_CERT",), app_keys=("websockets.ssl.local_cert",)),
     Setting("ssl_key", text, None, "PEM file of its private key.",
             app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_PK",), app_keys=("websockets.ssl.local_pk",)),
-    Setting("dashboard_path", _page, "laravel-websockets", "Path of the debug page.",
+)  # fmt: skip
+_WATCHING: tuple[Setting, ...] = (
+    Setting("dashboard_path", _page, "laravel-websockets", "Path of the dashboard.",
             app_variables=("LARAVEL_WEBSOCKETS_PATH",),
             app_keys=("websockets.path", "websockets.dashboard.path")),
-    Setting("dashboard_password", _secret, None, "Password of the debug page; without one it stays closed.",
+    Setting("dashboard_password", _secret, None, "Password of the dashboard; without one it stays closed.",
             renewed=True),
-    Setting("dashboard_link_secret", _secret, None, "Secret that signs links to it.",
+    Setting("dashboard_link_secret", _secret, None, "Secret that signs links to the dashboard.",
             "the secret of the default broadcast connection's app", renewed=True),
     Setting("dashboard_origins", words, (),
-            "Origins (`https://…`) whose page it may be, where a proxy changes the Host header.", "its own",
+            "Origins (`https://…`) of the dashboard's page, if a proxy changes the Host header.", "its own",
             renewed=True),
-    Setting("enable_statistics", switch, True, "Whether `websockets_statistics_entries` is written.",
+    Setting("enable_statistics", switch, True, "Write statistics to `websockets_statistics_entries`.",
             renewed=True),
-    Setting("create_statistics_table", switch, False, "Whether that table is made where it is missing."),
-    Setting("statistics_interval", COUNT, 60, "Seconds between its rows.",
+    Setting("create_statistics_table", switch, False, "Create that table if it is missing."),
+    Setting("statistics_interval", COUNT, 60, "Seconds between two rows of statistics.",
             app_keys=("websockets.statistics.interval_in_seconds",)),
     Setting("metrics_addresses", words, ("127.0.0.1", "::1"),
-            "Addresses that may read `/metrics`, if not through a proxy."),
-    Setting("metrics_token", _secret, None, "Bearer token with which anybody may read `/metrics`."),
-    Setting("queue", words, None, "Queues to work on, first in priority first.", "the connection's queue"),
+            "Addresses that may read `/metrics` directly, not through a proxy."),
+    Setting("metrics_token", _secret, None, "Bearer token that lets anyone read `/metrics`."),
+)  # fmt: skip
+_QUEUE: tuple[Setting, ...] = (
+    Setting("queue", words, None, "Queues to work on, the most important first.", "the connection's queue"),
     Setting("connection", text, None, "Queue connection to work on.", "`QUEUE_CONNECTION`"),
-    Setting("retry_after", COUNT, None, "Seconds until a job that was not finished is taken again.",
+    Setting("retry_after", COUNT, None, "Seconds until an unfinished job is taken again.",
             "the connection's `retry_after`"),
-    Setting("tries", _whole(0), None, "Attempts of a job that says no number itself; 0: no limit.",
+    Setting("tries", _whole(0), None, "Attempts of a job that sets no number itself; 0: no limit.",
             "3 for broadcasts, 1 for other jobs"),
-    Setting("backoff", _delays, None, "Seconds before the next attempt of a job that says none itself;"
-            " `1,5,10`: more each time.", "3 for broadcasts, 0 for other jobs"),
+    Setting("backoff", _delays, None, "Seconds before the next attempt of a job that sets none itself;"
+            " `1,5,10`: longer each time.", "3 for broadcasts, 0 for other jobs"),
     Setting("batch_size", _whole(1, 1000), 100, "Jobs reserved at once."),
-    Setting("other_jobs", words, ("run",), "Jobs that are no broadcasts: `run`, `leave` them to others, or"
-            " the names of queues and classes to run.", '`"run"` where PHP and the app are'),
-    Setting("workers", COUNT, 1, "PHP processes for other jobs; each starts when it is needed."),
-    Setting("timeout", _whole(0), 60, "Seconds for an other job that names none; 0: no limit."),
-    Setting("memory", COUNT, 128, "Megabytes from which on a PHP worker is replaced after its job."),
-    Setting("sleep", seconds, 0.25, "Seconds between looks for other jobs while there are none."),
+)  # fmt: skip
+_OTHER_JOBS: tuple[Setting, ...] = (
+    Setting("other_jobs", words, ("run",), "Jobs that are no broadcasts: `run` them, `leave` them to"
+            " others, or the names of queues and classes to run.", '`"run"` where PHP and the app are'),
+    Setting("workers", COUNT, 1, "PHP processes for other jobs; each starts when needed."),
+    Setting("timeout", _whole(0), 60, "Seconds for another job that sets none itself; 0: no limit."),
+    Setting("memory", COUNT, 128, "Megabytes above which a PHP worker is replaced after its job."),
+    Setting("sleep", seconds, 0.25, "Seconds between two looks for other jobs while there are none."),
     Setting("rest", seconds, 0.0, "Seconds that a PHP worker rests after each job."),
     Setting("name", text, "default", "Name of the PHP workers."),
-    Setting("watch_code", switch, True, "Whether a PHP worker is replaced when the app's files change, as"
-            " under `queue:listen`."),
-    Setting("once", switch, False, "Do one job, if there is one, and end."),
-    Setting("stop_when_empty", switch, False, "End when there is no job to do."),
-    Setting("max_jobs", _whole(0), 0, "End after so many jobs; 0: never."),
-    Setting("max_time", seconds, 0.0, "End after so many seconds; 0: never."),
+    Setting("watch_code", switch, True, "Replace a PHP worker when the app's files change, as"
+            " `queue:listen` does."),
+)  # fmt: skip
+_ENDING: tuple[Setting, ...] = (
+    Setting("once", switch, False, "Do one job, if there is one, and exit."),
+    Setting("stop_when_empty", switch, False, "Exit when there is no job to do."),
+    Setting("max_jobs", _whole(0), 0, "Exit after so many jobs; 0: never."),
+    Setting("max_time", seconds, 0.0, "Exit after so many seconds; 0: never."),
+)  # fmt: skip
+_APP: tuple[Setting, ...] = (
     Setting("redis_prefix", lambda value: text(value) if value else "", None,
-            "Prefix of the app's Redis keys, where it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
+            "Prefix of the app's Redis keys, if it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
     Setting("timezone", _timezone, None, "Time zone of `failed_at`.", "`app.timezone`"),
     Setting("laravel_version", _version, None, "Laravel's version, such as 11.38.", "the installed one",
             renewed=True),
-    Setting("client_events", switch, True, "Whether clients may send `client-` events (whispers).",
+)  # fmt: skip
+_CLIENTS: tuple[Setting, ...] = (
+    Setting("client_events", switch, True, "Let clients send `client-` events (whispers).",
             renewed=True),
     Setting("allowed_origins", origin_rules, (), "Pages that may connect: `example.com`, `*.example.com`,"
             " `https://example.com:8443`, `capacitor://localhost`, `null`, `file://`.",
@@ -248,46 +260,80 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_connections", COUNT, None, "WebSocket connections at once.", "no limit"),
     Setting("trusted_proxies", networks, (), "Addresses or networks (`10.0.0.0/8`) of proxies whose"
             " `X-Forwarded-For` and `X-Forwarded-Proto` are believed.", "none"),
-    Setting("path_prefix", _prefix, "", "Path before `/app` and `/apps`, such as `/ws`; without it they are"
-            " served too.", "none", app_variables=("REVERB_SERVER_PATH",)),
-    Setting("request_timeout", seconds, 20.0, "Seconds in which an HTTP request has to be complete."),
-    Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client is asked for a sign.",
+    Setting("path_prefix", _prefix, "", "Path before `/app` and `/apps`, such as `/ws`; paths without it"
+            " work too.", "none", app_variables=("REVERB_SERVER_PATH",)),
+    Setting("request_timeout", seconds, 20.0, "Seconds within which an HTTP request has to be complete."),
+    Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client should ping.",
             renewed=True),
     Setting("presence_grace", seconds, 0.0, "Seconds that a member stays whose last connection was lost, so"
             " that a page that is loaded again neither leaves nor joins.", renewed=True),
-    Setting("max_backlog", _whole(1024), 1_048_576, "Bytes that may wait for a slow reader; then it is cut."),
-    Setting("stall_timeout", seconds, 10.0, "Seconds that a slow reader may take nothing before it is cut."),
-    Setting("php_binary", lambda value: text(value) if value else "", "php",
-            "PHP's command line program, for events that only the app itself can tell;"
-            " empty in `bridge.toml`: never."),
-    Setting("php_processes", COUNT, 1, "PHP processes at most; none is started before it is needed."),
-    Setting("native_trust", _trust, "earned",
-            "Whether native evaluation first has to agree with PHP (`earned`), or stands on its own proof"
-            " (`proven`), as it does without PHP.", renewed=True),
-    Setting("native_trust_jobs", COUNT, 5, "Jobs of one class and form that both resolve until it is earned.",
-            renewed=True),
-    Setting("state_path", text, None, "Folder in which what is earned outlives a restart.",
-            default_text="`STATE_DIRECTORY`, or the app's `storage/framework`"),
-    Setting("force", switch, False, "Whether jobs are taken in maintenance mode too (`php artisan down`)."),
-    Setting("shadow", switch, False, "Whether it only compares, beside the present worker and server."),
-    Setting("shadow_to", _address, None, "The present server, which gets what Laravel posts in shadow."),
-    Setting("shadow_show_data", switch, False, "Whether the log shows data that differ in shadow."),
-    Setting("drain_seconds", seconds, 10.0, "Seconds to finish what is held when told to stop."),
-    Setting("drain_jobs_seconds", seconds, 45.0, "Seconds that other jobs at work have before that, to end."),
-    Setting("log_format", _log_format, "text", "text for people, or json: one object a line."),
-    Setting("log_level", _level, "info", "debug, info, warning or error."),
-    *(Setting(f"{LIMIT}{limit.name}", COUNT, limit.default, limit.metadata["meaning"],
-              "no limit" if limit.default is None else "", renewed=True) for limit in fields(Limits)),
+    Setting("max_backlog", _whole(1024), 1_048_576,
+            "Bytes that may wait for a slow client before it is disconnected."),
+    Setting("stall_timeout", seconds, 10.0,
+            "Seconds without progress after which a slow client is disconnected."),
 )  # fmt: skip
+_RESOLVING: tuple[Setting, ...] = (
+    Setting("php_binary", lambda value: text(value) if value else "", "php",
+            "PHP's command line program, for events that only the app can resolve, and"
+            " for other jobs; empty in `bridge.toml`: never used."),
+    Setting("php_processes", COUNT, 1, "PHP processes for events at most; each starts when needed."),
+    Setting("native_trust", _trust, "earned",
+            "`earned`: native evaluation has to agree with PHP first. `proven`: it counts at once, as it does"
+            " without PHP.", renewed=True),
+    Setting("native_trust_jobs", COUNT, 5, "Jobs of one class and form on which the two have to agree.",
+            renewed=True),
+    Setting("state_path", text, None, "Folder that keeps what is earned over a restart.",
+            default_text="`STATE_DIRECTORY`, or the app's `storage/framework`"),
+)  # fmt: skip
+_RUNNING: tuple[Setting, ...] = (
+    Setting("force", switch, False, "Take jobs in maintenance mode too (`php artisan down`)."),
+    Setting("shadow", switch, False, "Only compare, beside the present worker and server."),
+    Setting("shadow_to", _address, None, "The present server, which gets what Laravel posts."),
+    Setting("shadow_show_data", switch, False, "Log data that differ while in shadow."),
+    Setting("drain_seconds", seconds, 10.0, "Seconds to finish jobs in hand on a stop."),
+    Setting("drain_jobs_seconds", seconds, 45.0, "Seconds that running other jobs have before that."),
+    Setting("log_format", _log_format, "text", "`text` for people, or `json`: one object per line."),
+    Setting("log_level", _level, "info", "`debug`, `info`, `warning` or `error`."),
+)  # fmt: skip
+_LIMITS = tuple(
+    Setting(
+        f"{LIMIT}{limit.name}",
+        COUNT,
+        limit.default,
+        limit.metadata["meaning"],
+        "no limit" if limit.default is None else "",
+        renewed=True,
+    )
+    for limit in fields(Limits)
+)
+
+SECTIONS: Mapping[str, tuple[Setting, ...]] = {
+    "Address and TLS": _LISTENING,
+    "Dashboard, statistics, metrics": _WATCHING,
+    "Queue": _QUEUE,
+    "Other jobs": _OTHER_JOBS,
+    "Ending by itself": _ENDING,
+    "The app": _APP,
+    "Clients": _CLIENTS,
+    "PHP and native evaluation": _RESOLVING,
+    "Running": _RUNNING,
+    "Limits": _LIMITS,
+}
+SETTINGS: tuple[Setting, ...] = tuple(setting for section in SECTIONS.values() for setting in section)
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table, for docs/settings.md."""
-    rows = ["| bridge.toml | environment | default | meaning |", "| --- | --- | --- | --- |"]
-    for setting in SETTINGS:
-        shown = setting.default_text or ("none" if setting.default is None else f"`{_toml(setting.default)}`")
-        rows.append(f"| `{setting.name}` | `{setting.variable}` | {shown} | {setting.help} |")
-    return "\n".join(rows) + "\n"
+    """The settings in Markdown, a table for each section, for docs/settings.md."""
+    lines: list[str] = []
+    for section, settings in SECTIONS.items():
+        lines += [f"## {section}", "", "| bridge.toml | environment | default | meaning |"]
+        lines += ["| --- | --- | --- | --- |", *map(_row, settings), ""]
+    return "\n".join(lines)
+
+
+def _row(setting: Setting) -> str:
+    shown = setting.default_text or ("none" if setting.default is None else f"`{_toml(setting.default)}`")
+    return f"| `{setting.name}` | `{setting.variable}` | {shown} | {setting.help} |"
 
 
 def _toml(value: object) -> str:
