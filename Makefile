@@ -2,6 +2,7 @@
 # make test    lint and every test; on Debian and Ubuntu it installs what is missing and says so
 # make test-all  the same, then the Docker images, and what asks Laravel on other Laravels and PHPs; needs root
 # make test-lowest  the tests, with the lowest version of each dependency that pyproject.toml allows
+# make constraints  constraints.txt anew: the newest versions that it allows
 # make lint    ruff, mypy, import-linter
 # make format  ruff format
 # make screenshots  docs/images, taken of the demo in Chromium
@@ -23,7 +24,7 @@ COUNT ?= 2000
 ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resolve/test_compare.py \
 	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py
 
-.PHONY: demo test test-all lint format docs screenshots wheels test-lowest bench chaos oracle fuzz packages
+.PHONY: demo test test-all lint format docs screenshots wheels test-lowest constraints bench chaos oracle fuzz packages
 
 demo: .venv/.installed
 	$(BIN)/bridge demo
@@ -44,9 +45,10 @@ test-lowest: packages .venv/.installed-dev $(NODE_MODULES)
 	$(BIN)/uv pip install --quiet --python build/lowest/bin/python -c build/lowest.txt -e '.[dev]'
 	build/lowest/bin/pytest -n 3 --dist loadfile
 
-# What CI runs with: its versions, for those who want exactly these.
-constraints.txt: pyproject.toml | .venv/.installed-dev
-	$(BIN)/uv pip freeze --quiet --exclude-editable > $@
+# The newest versions that pyproject.toml allows, on every Python and system; `make test` installs these.
+constraints: .venv/.installed-dev
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate --extra dev \
+		pyproject.toml --output-file constraints.txt
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -93,8 +95,8 @@ packages:
 	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -e .
 	touch $@
 
-.venv/.installed-dev: pyproject.toml | packages .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -e '.[dev]'
+.venv/.installed-dev: pyproject.toml constraints.txt | packages .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[dev]'
 	touch $@
 
 .venv/.installed-docs: pyproject.toml | .venv/bin/python

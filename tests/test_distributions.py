@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from collections.abc import Callable
 from email import message_from_bytes
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bridge import __version__
 from bridge.errors import Refused
@@ -109,3 +113,27 @@ def test_what_it_cannot_know_it_refuses(method: str) -> None:
 def test_source_with_a_fault_is_refused_with_its_number() -> None:
     with pytest.raises(Refused, match="source 2"):
         Program(ORDER, "<?php class {")
+
+
+# ---- dependencies -------------------------------------------------------------------------------------
+
+
+def test_constraints_hold_a_version_within_the_bounds_of_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = map(Requirement, [*project["dependencies"], *chain(*project["optional-dependencies"].values())])
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {canonicalize_name(line.split("==")[0]): line.split("==")[1].split(" ")[0] for line in lines}
+    for requirement in wanted:
+        if requirement.name != project["name"]:
+            assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, (
+                "run make constraints"
+            )
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_part_has_the_bounds_of_the_whole(name: str) -> None:
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    part = tomllib.loads((ROOT / "bridge" / name / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    own = [*part["dependencies"], *chain(*part.get("optional-dependencies", {}).values())]
+    assert own
+    assert set(own) <= set(whole)
