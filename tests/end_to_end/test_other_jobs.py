@@ -24,7 +24,7 @@ from tests.end_to_end.stores import NOTHING, Left, Store, open_store
 from tests.end_to_end.wire import wire_client
 
 PATIENCE = 120.0  # seconds; PHP boots anew after each job that ends it
-RETRY_AFTER = 3  # seconds
+RETRY_AFTER = 5  # seconds
 
 CASES = (
     "batch", "chain", "closure", "listener", "mail", "notification", "encrypted", "unique", "overlap",
