@@ -5,7 +5,6 @@ Nothing is demanded before it is asked for: an app whose cache store is a riddle
 
 from __future__ import annotations
 
-import json
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from bridge.laravel.connections import (
     redis_connection,
 )
 from bridge.laravel.dotenv import parse
+from bridge.laravel.packages import installed_version
 from bridge.phpeval.laravel.version import Version, parse_version
 from bridge.secret import Secret
 
@@ -265,7 +265,7 @@ def load(
     cache = base / (environ.get("APP_CONFIG_CACHE") or "bootstrap/cache/config.php")
     dotenv = _dotenv(base, environ)
     env = dict(environ) if cache.is_file() else {**dotenv, **environ}
-    version = version or _installed_version(base)
+    version = version or installed_version(base, "laravel/framework", "illuminate/queue")
     config = read_config(
         base,
         env,
@@ -290,19 +290,6 @@ def _dotenv(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
             ".env", f"cannot be read, {error.strerror}", where=str(file), mend="let this user read it"
         ) from None
     return parse(text, environ, file=str(file))
-
-
-def _installed_version(base: Path) -> str | None:
-    for name in ("vendor/composer/installed.json", "composer.lock"):
-        try:
-            document = json.loads((base / name).read_bytes())
-        except (OSError, ValueError):
-            continue
-        packages = document.get("packages", []) if isinstance(document, dict) else document
-        for package in packages if isinstance(packages, list) else []:
-            if isinstance(package, dict) and package.get("name") in ("laravel/framework", "illuminate/queue"):
-                return str(package.get("version", "")).removeprefix("v") or None
-    return None
 
 
 def _release(version: str | None) -> Version | None:

@@ -89,6 +89,15 @@ def discovered(path: Path) -> tuple[Package, ...]:
     return tuple(found)
 
 
+def installed_version(path: Path, *names: str) -> str | None:
+    """Version of the first installed of these packages, without a leading v."""
+    for file in ("vendor/composer/installed.json", "composer.lock"):
+        for package in _packages(_document(path / file)):
+            if package.get("name") in names:
+                return str(package.get("version", "")).removeprefix("v") or None
+    return None
+
+
 def _packages(document: Any) -> Iterator[dict[str, Any]]:
     listed = document.get("packages") if isinstance(document, dict) else document
     for package in listed if isinstance(listed, list) else ():

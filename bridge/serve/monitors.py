@@ -11,22 +11,25 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.routing import BaseRoute
 
+from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, ConfigurationError
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.progress import JobRun, JobStep
+from bridge.laravel.packages import installed_version
 from bridge.monitoring.counters import Tally
 from bridge.monitoring.dashboard.event_stream import Feed
 from bridge.monitoring.dashboard.routes import Dashboard
 from bridge.monitoring.dashboard.session import Access
 from bridge.monitoring.journal import Journal
+from bridge.monitoring.legacy_dashboard import ORIGIN, LegacyDashboard
 from bridge.monitoring.metrics import MetricsAccess, Now, TallyCollector, metrics_route
 from bridge.monitoring.statistics import Taker
 from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
@@ -36,7 +39,7 @@ from bridge.serve.dashboard_backend import DashboardBackstage
 from bridge.serve.wiring import build_statistics
 from bridge.settings import Settings
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.pusher.hub_events import Happening, Published
 from bridge.sockets.server.node import Node
 
 DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
@@ -79,6 +82,7 @@ class Instruments:
         self._taker = Taker(self._tally)
         self._backstage = DashboardBackstage(settings, self._statistics)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._legacy_dashboard: LegacyDashboard | None = None
         self._feed: Feed | None = None
         self._access = Access(**_doors(settings), is_open=is_open)
         self._apps: Callable[[], Sequence[App]] = tuple  # that are served now
@@ -88,6 +92,10 @@ class Instruments:
         self._told = ""
 
     def observe(self, happening: Happening) -> None:
+        if self._legacy_dashboard is not None:
+            if isinstance(happening, Published) and happening.origin == ORIGIN:
+                return
+            self._legacy_dashboard.observe(happening)
         self._journal.observe(happening)
         self._tally.observe(happening)
 
@@ -138,6 +146,7 @@ class Instruments:
 
     def start(self, watched: Watched) -> None:
         """On the loop."""
+        self._legacy_dashboard = _legacy_dashboard(self._settings, watched.node)
         every = self._scheduler.add_job
         lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
         every(self._sample, "interval", seconds=POINT_INTERVAL, **lasting)
@@ -212,6 +221,8 @@ class Instruments:
         try:
             await asyncio.to_thread(self._statistics.add, rows)
             self._told = ""
+            if self._legacy_dashboard is not None:
+                self._legacy_dashboard.counted(rows)
         except BridgeError as problem:
             if self._told != str(problem):  # once, not every minute
                 self._told = str(problem)
@@ -249,6 +260,27 @@ class Instruments:
             answers=watched.worker.answers,
             helpers=watched.helpers(),
         )
+
+
+def _legacy_dashboard(settings: Settings, node: Node) -> LegacyDashboard | None:
+    release = settings.legacy_dashboard
+    if release is None:
+        version = installed_version(settings.laravel.path, "beyondcode/laravel-websockets")
+        release = "off" if version is None else "1" if version.startswith("1.") else "2"
+    if release == "off":
+        return None
+    loop = asyncio.get_running_loop()
+
+    def publish(broadcast: Broadcast) -> None:
+        # in the next turn, for the hub is still busy with what is told here
+        loop.call_soon(deliver, broadcast)
+
+    def deliver(broadcast: Broadcast) -> None:
+        if broadcast.app_id in node.hubs:
+            node.publish([broadcast], origin=ORIGIN)
+
+    zone = settings.laravel.timezone
+    return LegacyDashboard("1" if release == "1" else "2", publish, clock=lambda: datetime.now(zone))
 
 
 def _doors(settings: Settings) -> _Doors:

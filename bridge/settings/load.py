@@ -58,6 +58,7 @@ class Settings:
     dashboard_password: Secret | None
     dashboard_link_secret: Secret | None
     dashboard_origins: tuple[str, ...]
+    legacy_dashboard: str | None
     enable_statistics: bool
     create_statistics_table: bool
     statistics_interval: int

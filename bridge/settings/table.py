@@ -114,6 +114,12 @@ def _trust(value: object) -> str:
     raise Wrong("earned or proven")
 
 
+def _legacy_dashboard(value: object) -> str:
+    if str(value).strip().lower() in ("1", "2", "off"):
+        return str(value).strip().lower()
+    raise Wrong("1, 2 or off")
+
+
 def _secret(value: object) -> Secret:
     return Secret(text(value))
 
@@ -206,6 +212,10 @@ _WATCHING: tuple[Setting, ...] = (
     Setting("dashboard_origins", words, (),
             "Origins (`https://…`) of the dashboard's page, if a proxy changes the Host header.", "its own",
             renewed=True),
+    Setting("legacy_dashboard", _legacy_dashboard, None,
+            "Release of laravel-websockets whose debug page bridge feeds on"
+            " `private-websockets-dashboard-…`: `1`, `2` or `off`.",
+            "the installed beyondcode/laravel-websockets', else `off`"),
     Setting("enable_statistics", switch, True, "Write statistics to `websockets_statistics_entries`.",
             renewed=True),
     Setting("create_statistics_table", switch, False, "Create that table if it is missing."),

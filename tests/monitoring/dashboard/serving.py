@@ -78,11 +78,14 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Served]:
-    """`settings` in lower case, as `BRIDGE_…` of the environment."""
+def serving(
+    folder: Path, prepare: Callable[[Path], object] = lambda _: None, /, **settings: str
+) -> Iterator[Served]:
+    """`settings` in lower case, as `BRIDGE_…` of the environment; `prepare` gets the app's folder before."""
     path = folder / "app"
     path.mkdir()
     app = write_app(path)
+    prepare(path)
     log = folder / "bridge.txt"
     given = {
         "dashboard_password": PASSWORD,
