@@ -103,7 +103,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         "create_statistics_table": True, "metrics_addresses": ["10.0.0.1"], "log_format": "json",
         "dashboard_origins": ["https://a.example"], "other_jobs": ["mails", "App\\Jobs\\Tidy"],
         "sleep": 0.5, "rest": 0.5, "max_time": 1.5, "once": True, "stop_when_empty": True,
-        "watch_code": False, "path_prefix": "/ws", "native_trust": "proven",
+        "watch_code": False, "path_prefix": "/ws", "native_trust": "proven", "legacy_dashboard": "2",
     }  # fmt: skip
     texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary",
              "dashboard_password", "dashboard_link_secret", "metrics_token", "name",
