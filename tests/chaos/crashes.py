@@ -9,19 +9,26 @@ import time
 from tests.chaos.entry import POINTS
 from tests.chaos.ground import Ground
 from tests.chaos.rig import MIXTURE, Figures, Rig
+from tests.end_to_end.processes import wait_until
 
-LIFE = 1.6  # seconds until a kill, at most
+BYTES = 8_000  # of its record until a kill, at most: some hundred deeds
 
 
 def random_kills(ground: Ground) -> Figures:
-    """kill -9 at a random moment of a bridge that works on a steady flow; then it is started again."""
+    """kill -9 at a random moment of a bridge that works on a steady flow; then it is started again.
+
+    The moment is so many deeds after the start, however long a machine takes for them: a job that is at work when
+    bridge is killed three times in a row counts as what kills it, and must not be good.
+    """
     with ground.rig(retry_after=5) as rig:
         rig.know(*MIXTURE)
         with rig.watched(number=2):
             with rig.flow(20):
                 for _ in range(ground.trials):
                     with rig.bridge() as bridge:
-                        time.sleep(rig.chance.uniform(0, LIFE))  # the moment is random, nothing is waited for
+                        until = rig.recorded() + rig.chance.randint(0, BYTES)
+                        wait_until("it has done so much", lambda until=until: rig.recorded() >= until)  # type: ignore[misc]
+                        time.sleep(rig.chance.uniform(0, 0.01))  # between two deeds
                         os.kill(bridge.process.pid, signal.SIGKILL)
                         bridge.process.wait()
             finished(rig)

@@ -166,6 +166,10 @@ class Rig:
         with self._pushing:
             yield
 
+    def recorded(self) -> int:
+        """Bytes of what all bridges have done until now."""
+        return self._record.stat().st_size if self._record.exists() else 0
+
     @property
     def jobs(self) -> int:
         return len(self._pushed)

@@ -7,11 +7,12 @@ import os
 import signal
 import time
 
-from tests.chaos.crashes import LIFE, finished
+from tests.chaos.crashes import finished
 from tests.chaos.ground import Ground
 from tests.chaos.rig import MIXTURE, Figures, Kind
 from tests.end_to_end.processes import family, wait_until
 
+LIFE = 1.6  # seconds until a stop, at most
 QUICK: tuple[Kind, ...] = ("quick",) * 20
 
 
