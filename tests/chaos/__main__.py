@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import xml.etree.ElementTree as ElementTree
 from datetime import date
 from pathlib import Path
@@ -32,7 +33,7 @@ def on_store(row: Row, store: StoreName, *, trials: int, seed: int) -> Figures:
         try:
             return row.run(ground)
         except AssertionError as problem:
-            print(problem, file=sys.stderr)
+            traceback.print_exc()
             return Figures(trials=trials, jobs=0, broken=(str(problem).partition("\n")[0],))
 
 

@@ -8,17 +8,19 @@ import time
 
 from tests.chaos.entry import POINTS
 from tests.chaos.ground import Ground
-from tests.chaos.rig import MIXTURE, Figures, Rig
+from tests.chaos.rig import MIXTURE, Figures, Kind, Rig
 from tests.end_to_end.processes import wait_until
 
-BYTES = 8_000  # of its record until a kill, at most: some hundred deeds
+BYTES = 40_000  # of its record until a kill, at most: some five hundred deeds
+
+NAPS: tuple[Kind, ...] = ("naps",) * 20
 
 
 def random_kills(ground: Ground) -> Figures:
     """kill -9 at a random moment of a bridge that works on a steady flow; then it is started again.
 
-    The moment is so many deeds after the start, however long a machine takes for them: a job that is at work when
-    bridge is killed three times in a row counts as what kills it, and must not be good.
+    The moment is so many deeds after the start, however long a machine takes for them: a job that was at
+    work when bridge was killed for the third time is taken for what kills it.
     """
     with ground.rig(retry_after=5) as rig:
         rig.know(*MIXTURE)
@@ -28,37 +30,47 @@ def random_kills(ground: Ground) -> Figures:
                     with rig.bridge() as bridge:
                         until = rig.recorded() + rig.chance.randint(0, BYTES)
                         wait_until("it has done so much", lambda until=until: rig.recorded() >= until)  # type: ignore[misc]
-                        time.sleep(rig.chance.uniform(0, 0.01))  # between two deeds
+                        time.sleep(rig.chance.uniform(0, 0.2))  # and not just after it has done so
                         os.kill(bridge.process.pid, signal.SIGKILL)
                         bridge.process.wait()
             finished(rig)
-            return rig.figures(ground.trials)
+            return rig.figures(ground.trials, attended=False)
 
 
 def finished(rig: Rig) -> None:
     """A bridge that nothing happens to has done the rest."""
     with rig.bridge() as bridge:
         rig.drained()
-        assert bridge.terminate() == 0
+        code = bridge.terminate()
+        assert code == 0, f"a stop ended with {code}: see {bridge.log}"
 
 
 def named_points(ground: Ground, *points: str) -> Figures:
     """kill -9 at each point, so many times each, with jobs at hand that reach it; then all is done."""
-    met = 0
+    tried = 0
     with ground.rig(retry_after=2) as rig:
-        rig.know(*MIXTURE, "vanishing")
-        (rig.app.path / "app/Events/Vanishing.php").unlink()
+        rig.know(*MIXTURE, "naps", "throws")
         with rig.watched():
             for point in points or POINTS:
                 if point == "mid-delete" and ground.store == "redis":
                     continue  # one command
                 for _ in range(ground.trials):
+                    tried += 1
                     rig.push(*MIXTURE, *MIXTURE)
                     if point in ("before-release", "after-release", "after-fail"):
-                        rig.push("vanishing", tries=1, fails=True)
-                    met += rig.crash(point)
+                        rig.push("throws", tries=2, fails=True)
+                    met = _in_drain(rig) if point == "in-drain" else rig.crash(point)
+                    rig.must(met, f"{point} was not reached")
                     finished(rig)
-            return rig.figures(met, note=f"{len(points or POINTS)} points")
+            return rig.figures(tried, note=f"{len(points or POINTS)} points", attended=False)
+
+
+def _in_drain(rig: Rig) -> bool:
+    """SIGTERM while jobs are at hand that have not begun; whether bridge died of the point."""
+    rig.push(*NAPS)
+    with rig.bridge(crash_at="in-drain") as bridge:
+        wait_until("the slow ones are at work", lambda: rig.store.left().reserved > 1)
+        return bridge.terminate() == -signal.SIGKILL
 
 
 def before_the_delete(ground: Ground) -> Figures:

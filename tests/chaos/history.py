@@ -82,7 +82,7 @@ class History:
     left, failed  the jobs in the queue and in failed_jobs at its end, in no order
     beside        somebody else works on the queue too, of whose deeds nothing is known
     ordered       one bridge does all the work, so that only what was reserved again may be late
-    attended      some client was there, or on its way back, all the time: every event has somebody to see it
+    attended      clients were there all the time: every event has somebody to see it
     """
 
     retry_after: float
@@ -131,6 +131,14 @@ SLACK = 1.0  # seconds: stores count in whole ones
 def faults(history: History) -> list[Fault]:
     """Everything in the history that may not be."""
     return [*_of_jobs(history), *_of_sockets(history)]
+
+
+def unattended(history: History) -> set[str]:
+    """Jobs that were deleted and that no client has seen, whether one was there for them or not."""
+    seen = {it.job for socket in history.sockets for it in socket.messages}
+    good = {it.job for it in history.pushed if not it.fails}
+    gone = {it.job for it in history.done if it.deed == "deleting"}
+    return (gone & good) - seen - {*history.left, *history.failed}
 
 
 def told(found: Iterable[Fault]) -> str:

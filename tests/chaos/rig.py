@@ -18,13 +18,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from tests import services
 from tests.chaos.clients import TAG, Client, client
-from tests.chaos.history import Done, Fault, History, Pushed, faults, told
+from tests.chaos.history import Done, Fault, History, Pushed, faults, told, unattended
 from tests.end_to_end.bridge import Bridge, bridge_serve
 from tests.end_to_end.laravel import ROOT, Laravel, Sent
 from tests.end_to_end.processes import environment, family, running, wait_until
@@ -35,9 +35,8 @@ ENTRY = (sys.executable, "-m", "tests.chaos.entry")
 PATIENCE = 300.0  # seconds
 TEMPLATE = "job-ffffffffffff"
 
-# line, private: native; quick, naps (0.2 s), hangs, kills (its worker): only PHP can tell; vanishing is
-# never told, where its class is gone
-Kind = Literal["line", "private", "quick", "naps", "hangs", "kills", "vanishing"]
+# line, private: native; quick, naps (0.2 s), hangs, kills (its worker), throws: only PHP can tell
+Kind = Literal["line", "private", "quick", "naps", "hangs", "kills", "throws"]
 MIXTURE: tuple[Kind, ...] = ("line", "line", "line", "private", "quick")
 
 
@@ -100,8 +99,8 @@ class Rig:
                 self.app.dispatch(kind, tag=TEMPLATE)
                 [payload] = self.store.payloads()
                 self.store.clear()
-                # what ends who asks cannot be asked
-                asked = "quick" if kind in ("hangs", "kills", "naps") else kind
+                # not all of them end well, and what they would send is the same
+                asked = "quick" if kind in ("naps", "hangs", "kills", "throws") else kind
                 [sent] = self.app.oracle(asked, tag=TEMPLATE)
                 self._templates[kind] = payload, sent
 
@@ -213,9 +212,11 @@ class Rig:
                     lambda: bridge.process.poll() is not None or self.store.left() == NOTHING,
                     timeout=PATIENCE,
                 )
-                if bridge.process.poll() is None:
-                    assert bridge.terminate() == 0
-                    return False
+                code = bridge.process.poll()
+                if code is None:  # or it is about to crash, having done everything
+                    code = bridge.terminate()
+                assert code in (0, -signal.SIGKILL), f"bridge ended with {code}: see {bridge.log}"
+                return code != 0
         except AssertionError as ended:  # it may crash before it says that it listens
             if "bridge ended with -9" not in str(ended):
                 raise
@@ -288,9 +289,14 @@ class Rig:
 
     def figures(self, trials: int, *, note: str = "", **how: bool) -> Figures:
         """Of everything so far. The faults are in it, and on stderr."""
-        found = faults(self.history(**how))
+        history = self.history(**how)
+        found = faults(history)
+        if keep := os.environ.get("CHAOS_KEEP"):
+            (Path(keep) / "history.json").write_text(json.dumps(asdict(history)))
         if found:
             print(told(found), file=sys.stderr)
+        if not history.attended and (nobody := unattended(history)):
+            note = f"{note + '; ' if note else ''}{len(nobody)} sent before a client was back"
         for sentence in self.broken:
             print(sentence, file=sys.stderr)
         return Figures(
@@ -340,7 +346,9 @@ def rig(
             env["REDIS_PORT" if name == "redis" else "DB_PORT"] = str(between.port)
         app = Laravel.create(folder / "app", env)
         (app.path / "storage/logs").mkdir(parents=True, exist_ok=True)
-        keep = os.environ.get("CHAOS_KEEP")
+        keep = os.environ.get("CHAOS_KEEP")  # a folder for what is needed to look into it
+        if keep:
+            Path(keep).mkdir(parents=True, exist_ok=True)
         try:
             at = made[0] if made else None
             yield Rig(app, store, retry_after=retry_after, seed=seed, server=at, between=between)

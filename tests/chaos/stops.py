@@ -31,7 +31,7 @@ def under_load(ground: Ground) -> Figures:
                             not code and not reserved, f"stop {number}: exit {code}, {reserved} reserved"
                         )
             finished(rig)
-            return rig.figures(ground.trials)
+            return rig.figures(ground.trials, attended=False)
 
 
 def while_php_hangs(ground: Ground) -> Figures:
@@ -71,7 +71,7 @@ def signals(ground: Ground) -> Figures:
                 code = rig.stopped_at_start(rig.chance.uniform(0, 2))
                 rig.must(code in (0, -signal.SIGTERM), f"SIGTERM during the start: exit {code}")
             finished(rig)
-            figures = rig.figures(3 * ground.trials)
+            figures = rig.figures(3 * ground.trials, attended=False)
         for how in [(signal.SIGKILL,), (signal.SIGTERM, signal.SIGTERM)] * ground.trials:
             rig.push("hangs")
             with rig.bridge() as bridge:

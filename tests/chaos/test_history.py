@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.history import KINDS, Done, History, Message, Pushed, Socket, faults, told
+from tests.chaos.history import KINDS, Done, History, Message, Pushed, Socket, faults, told, unattended
 
 JOBS = [f"job-{number:012x}" for number in range(1, 7)]
 
@@ -248,6 +248,16 @@ def test_a_job_that_another_bridge_took_over_is_late_without_fault_and_early_wit
     history = good()
     assert faults(replace(history, retry_after=16)) == []  # reserved after 16.97 s
     assert [it.kind for it in faults(replace(history, retry_after=19))] == ["reserved twice"]
+
+
+def test_what_was_sent_before_a_client_was_there_is_seen_by_nobody_and_no_fault() -> None:
+    history = good()
+    assert unattended(history) == set()
+    history.sockets[1].subscribed = {"lines": 21.2, "orders": 21.2}
+    history.sockets[1].messages.clear()
+    assert [fault.kind for fault in faults(history)] == ["unseen"]
+    assert faults(replace(history, attended=False)) == []
+    assert unattended(history) == {JOBS[4]}
 
 
 def test_what_comes_again_may_be_late_also_where_the_first_reservation_was_not_told() -> None:

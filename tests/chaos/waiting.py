@@ -121,4 +121,4 @@ def poison(ground: Ground) -> Figures:
                         deaths += 1
                 rig.must(deaths == 3, f"trial {trial}: {deaths} crashes")
             finished(rig)
-            return rig.figures(ground.trials)
+            return rig.figures(ground.trials, attended=False)
