@@ -249,7 +249,10 @@ class Dashboard:
             app_id=app.id, channels=(channel,), name=_name(app, fields), data=_data(app, fields)[0]
         )
         audit(request, "event sent", app=app.id, channel=channel, event=broadcast.name)
-        return {"receivers": self.node.publish([broadcast], origin="dashboard")}
+        try:
+            return {"receivers": await self.node.publish_to_all([broadcast], origin="dashboard")}
+        except BridgeError as problem:
+            raise HTTPException(503, str(problem)) from None
 
     async def auth(self, request: Request) -> Any:
         """A subscription's signature, for the app in the header `X-App-ID`; any channel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Generic, assert_never
 
 from bridge.errors import ProtocolError
@@ -25,7 +26,7 @@ from bridge.sockets.pusher.messages import (
     Subscribe,
     Unsubscribe,
 )
-from bridge.sockets.pusher.outcome import Close, Delivery, Outcome, S
+from bridge.sockets.pusher.outcome import Close, Outcome, S
 
 _NOTHING: Outcome[Any] = Outcome()
 _PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
@@ -150,6 +151,10 @@ class Connection(Generic[S]):
         user_id = self.user.user_id if self.user else None
         return self.hub.disconnect(self.socket_id, self.socket, channels, user_id, self.watchlist, code, now)
 
+    def drop(self, channel: str) -> None:
+        """A subscription is not made after all; the hub has forgotten it."""
+        self.channels = tuple(name for name in self.channels if name != channel)
+
     # Messages -------------------------------------------------------------------------------------------
 
     def _subscribe(self, message: Subscribe, now: float) -> Outcome[S]:
@@ -168,11 +173,11 @@ class Connection(Generic[S]):
             except ProtocolError as problem:
                 return self._refused(name, "AuthError", 400, str(problem))
         channel = self.hub.channels.get(name)
-        if channel is not None and self.socket in channel.sockets:
-            return Outcome(replies=(self.hub.confirmation(channel),))
+        if channel is not None and channel.has(self.socket):
+            return self.hub.subscribe_again(channel, self.socket)
         if len(self.channels) >= limits.subscriptions:
             return self._refused(name, "LimitReached", 403, "too many subscriptions")
-        if member and channel and member.user_id not in channel.members and channel.is_full(limits.members):
+        if member and channel and not channel.has_room(member.user_id, limits.members):
             return self._refused(name, "LimitReached", 403, "the channel has too many members")
         self._count_move(now)
         outcome = self.hub.subscribe(self.socket_id, self.socket, name, kind, member, now)
@@ -196,16 +201,15 @@ class Connection(Generic[S]):
             raise ProtocolError(
                 CLIENT_EVENT_REFUSED, "client events are for private and presence channels only"
             )
-        if channel is None or self.socket not in channel.sockets:
+        if channel is None or not channel.has(self.socket):
             raise ProtocolError(CLIENT_EVENT_REFUSED, "client events are for subscribers of the channel only")
         if len(message.name) > app.limits.event_name_length:
             raise ProtocolError(CLIENT_EVENT_REFUSED, "the client event's name is too long")
         if message.size > app.limits.event_bytes:
             raise ProtocolError(CLIENT_EVENT_REFUSED, "the client event's data is too long")
         self._count_client_event(now)
-        user_id = channel.sockets[self.socket]
+        user_id = channel.user_of(self.socket)
         text = messages.client_event(message, user_id)
-        delivery = Delivery(text=text, sockets=channel.sockets, excluded=self.socket)
         happening = ClientEventSent(
             app_id=app.id,
             channel=channel.name,
@@ -213,9 +217,10 @@ class Connection(Generic[S]):
             data=message.data,
             socket_id=self.socket_id,
             user_id=user_id,
-            receivers=delivery.receivers,
+            receivers=len(channel.sockets) - (self.socket in channel.sockets),
         )
-        return Outcome(deliveries=(delivery,), happenings=(happening,))
+        passed = self.hub.pass_on(channel, self.socket, self.socket_id, text)
+        return Outcome(deliveries=passed.deliveries, happenings=(happening,), asks=passed.asks)
 
     def _sign_in(self, message: Signin) -> Outcome[S]:
         text = signatures.signin_text(self.socket_id, message.user_data)
@@ -236,11 +241,9 @@ class Connection(Generic[S]):
         replies = [messages.signin_success(message.user_data)]
         if len(watchlist) > limit:
             replies.append(messages.error(WATCHLIST_CUT, f"the watchlist is cut to {limit} users"))
-        signed_in = self.hub.sign_in(self.socket, user_id, self.watchlist)
+        signed_in = self.hub.sign_in(self.socket_id, self.socket, user_id, self.watchlist, tuple(replies))
         happening = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
-        return Outcome(
-            replies=(*replies, *signed_in.replies), deliveries=signed_in.deliveries, happenings=(happening,)
-        )
+        return replace(signed_in, happenings=(happening,))
 
     # Parts ----------------------------------------------------------------------------------------------
 

@@ -98,8 +98,17 @@ class Channel(Generic[S]):
             )
         return self._roster
 
-    def is_full(self, members: int) -> bool:
-        return len(self.members) - len(self.leaving) >= members
+    def has(self, socket: S) -> bool:
+        """Whether the socket has subscribed."""
+        return socket in self.sockets
+
+    def has_room(self, user_id: str, members: int) -> bool:
+        """Whether the user may become a member, or is one; `members` may be in the channel."""
+        return len(self.members) - len(self.leaving) < members or user_id in self.members
+
+    def user_of(self, socket: S) -> str | None:
+        """The user_id that the socket has subscribed as; None unless presence."""
+        return self.sockets[socket]
 
     def add(self, socket: S, member: Member | None) -> bool:
         """The socket is subscribed; whether that brought a new member."""
@@ -217,14 +226,18 @@ class Hub(Generic[S]):
         happenings.append(Disconnected(app_id=self.app.id, socket_id=socket_id, code=code))
         return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
 
-    def sign_in(self, socket: S, user_id: str, watchlist: Sequence[str]) -> Outcome[S]:
-        """The connection is the user's. Its watchers hear of the first; it hears who of its own is there."""
+    def sign_in(
+        self, socket_id: str, socket: S, user_id: str, watchlist: Sequence[str], replies: tuple[str, ...]
+    ) -> Outcome[S]:
+        """The connection is the user's, and is told so by `replies`. Its watchers hear of the first; it hears
+        who of its own is there."""
         deliveries = () if user_id in self.users else self._tell_watchers("online", user_id)
         self.users.setdefault(user_id, set()).add(socket)
         for watched in watchlist:
             self.watchers.setdefault(watched, set()).add(socket)
         online = [watched for watched in watchlist if watched in self.users]
-        replies = (messages.watchlist_event("online", online),) if online else ()
+        if online:
+            replies = (*replies, messages.watchlist_event("online", online))
         return Outcome(replies=replies, deliveries=deliveries)
 
     def _tell_watchers(self, what: str, user_id: str) -> tuple[Delivery[S], ...]:
@@ -278,6 +291,10 @@ class Hub(Generic[S]):
                 channel.is_missed = True
                 happenings.append(CacheMissed(app_id=app_id, channel=name))
         return Outcome(replies=tuple(replies), deliveries=deliveries, happenings=tuple(happenings))
+
+    def subscribe_again(self, channel: Channel[S], socket: S) -> Outcome[S]:
+        """The socket has subscribed already: it is told so again."""
+        return Outcome(replies=(self.confirmation(channel),))
 
     def confirmation(self, channel: Channel[S]) -> str:
         if channel.kind.has_members:
@@ -391,6 +408,10 @@ class Hub(Generic[S]):
             job=broadcast.job,
         )
         return Outcome(deliveries=tuple(deliveries), happenings=(happening,))
+
+    def pass_on(self, channel: Channel[S], socket: S, socket_id: str, text: str) -> Outcome[S]:
+        """A client's event for all other subscribers of the channel."""
+        return Outcome(deliveries=(Delivery(text=text, sockets=channel.sockets, excluded=socket),))
 
     def last_event(self, name: str, now: float) -> Cached | None:
         cached = self.cached.get(name)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from bridge.sockets.pusher.asks import Ask
 from bridge.sockets.pusher.hub_events import Happening
 
 S = TypeVar("S", bound=Hashable)
@@ -37,7 +38,8 @@ class Close:
 class Outcome(Generic[S]):
     """In this order: replies to the connection itself, deliveries to others, happenings, perhaps a close.
 
-    `ping`: a WebSocket ping frame goes to the connection, behind its replies.
+    `ping`: a WebSocket ping frame goes to the connection, behind its replies. `asks`: what the other nodes
+    have to be asked or told; a hub that is alone asks nothing.
     """
 
     replies: tuple[str, ...] = ()
@@ -45,3 +47,19 @@ class Outcome(Generic[S]):
     happenings: tuple[Happening, ...] = ()
     close: Close | None = None
     ping: bool = False
+    asks: tuple[Ask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Generic[S]):
+    """What an answer of other nodes brings about: as an outcome, but it may concern any number of sockets.
+
+    dropped  subscriptions that are not made after all: each socket's connection forgets the channel
+    closes   connections that end
+    """
+
+    deliveries: tuple[Delivery[S], ...] = ()
+    happenings: tuple[Happening, ...] = ()
+    asks: tuple[Ask, ...] = ()
+    dropped: tuple[tuple[S, str], ...] = ()
+    closes: tuple[tuple[S, Close], ...] = ()

@@ -7,7 +7,7 @@ and shows the body of anything else to the developer: so errors are one short li
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -18,8 +18,7 @@ from starlette.routing import Route
 from bridge.broadcast import Broadcast
 from bridge.sockets.pusher.app import Limits
 from bridge.sockets.pusher.channels import is_publishable, kind_of
-from bridge.sockets.pusher.close_codes import UNAUTHORIZED
-from bridge.sockets.server import openapi
+from bridge.sockets.server import occupancy, openapi
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.signed_endpoint import Call, Endpoint, Page, Schema, signed_route
 
@@ -35,17 +34,17 @@ def routes(node: Node, ready: Callable[[], Mapping[str, object]]) -> list[Route]
 # Endpoints --------------------------------------------------------------------------------------------
 
 
-def post_event(call: Call) -> dict[str, Any]:
+async def post_event(call: Call) -> dict[str, Any]:
     """One event to up to 100 channels. The answer holds what `info` asked of them."""
     broadcast = _broadcast(call, call.body, "channels" if "channels" in call.body else "channel")
-    call.node.publish([broadcast], origin="api")
+    await call.node.publish_to_all([broadcast], origin="api")
     if "info" not in call.body:
         return {}
     words = _info(call.body["info"])
-    return {"channels": {name: _attributes(call, name, words) for name in broadcast.channels}}
+    return {"channels": {name: await _attributes(call, name, words) for name in broadcast.channels}}
 
 
-def post_batch(call: Call) -> dict[str, Any]:
+async def post_batch(call: Call) -> dict[str, Any]:
     """Up to 10 events, each to one channel, delivered in order."""
     batch, limit = call.body.get("batch"), call.hub.app.limits.events_per_batch
     if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
@@ -54,23 +53,31 @@ def post_batch(call: Call) -> dict[str, Any]:
         raise HTTPException(400, f"Batch too large: more than {limit} events")
     broadcasts = [_broadcast(call, entry, "channel") for entry in batch]
     asked = [_info(entry.get("info", "")) for entry in batch]
-    call.node.publish(broadcasts, origin="api")
+    await call.node.publish_to_all(broadcasts, origin="api")
     if not any(asked):
         return {}
     infos = zip(broadcasts, asked, strict=True)
-    return {"batch": [_attributes(call, broadcast.channels[0], words) for broadcast, words in infos]}
+    return {"batch": [await _attributes(call, broadcast.channels[0], words) for broadcast, words in infos]}
 
 
-def get_channels(call: Call) -> dict[str, Any]:
+async def get_channels(call: Call) -> dict[str, Any]:
     """The occupied channels."""
     prefix, words = call.query.get("filter_by_prefix", ""), _info(call.query.get("info", ""))
     if "user_count" in words and not kind_of(prefix).has_members:
         raise HTTPException(400, "info: user_count needs filter_by_prefix=presence-")
-    names = [name for name in call.hub.channels if name.startswith(prefix)]
-    return {"channels": {name: _attributes(call, name, words) for name in names}}
+    occupied = await occupancy.channels(call.node, call.hub)
+    names = [name for name in occupied if name.startswith(prefix)]
+    users = await occupancy.user_counts(call.node, call.hub, names) if "user_count" in words else {}
+    answer: dict[str, dict[str, int]] = {name: {} for name in names}
+    for name, attributes in answer.items():
+        if name in users:
+            attributes["user_count"] = users[name]
+        if "subscription_count" in words:
+            attributes["subscription_count"] = occupied[name]
+    return {"channels": answer}
 
 
-def get_channel(call: Call) -> dict[str, Any]:
+async def get_channel(call: Call) -> dict[str, Any]:
     """One channel, occupied or not."""
     name, words = _channel(call), _info(call.query.get("info", ""))
     kind = kind_of(name)
@@ -78,32 +85,31 @@ def get_channel(call: Call) -> dict[str, Any]:
         raise HTTPException(400, "info: user_count is for presence channels only")
     if "cache" in words and not kind.is_cache:
         raise HTTPException(400, "info: cache is for cache channels only")
-    answer: dict[str, Any] = {"occupied": name in call.hub.channels, **_attributes(call, name, words)}
+    is_occupied = await occupancy.subscriptions(call.node, call.hub, name) > 0
+    answer: dict[str, Any] = {"occupied": is_occupied, **await _attributes(call, name, words)}
     if "cache" in words:
         now = call.node.now()
-        cached = call.hub.last_event(name, now)
+        cached = await occupancy.last_event(call.node, call.hub, name)
         answer["cache"] = cached and {"data": cached.data, "ttl": int(cached.expires_at - now)}
     return answer
 
 
-def get_users(call: Call) -> dict[str, Any]:
+async def get_users(call: Call) -> dict[str, Any]:
     """The users of a presence channel."""
     name = _channel(call)
     if not kind_of(name).has_members:
         raise HTTPException(400, "only presence channels have users")
-    channel = call.hub.channels.get(name)
-    return {"users": [{"id": user_id} for user_id in (channel.members if channel else ())]}
+    return {"users": [{"id": user_id} for user_id in await occupancy.users(call.node, call.hub, name)]}
 
 
-def get_connections(call: Call) -> dict[str, Any]:
+async def get_connections(call: Call) -> dict[str, Any]:
     """How many clients are connected."""
-    return {"connections": len(call.hub.sockets)}
+    return {"connections": call.node.connections_of(call.hub)}
 
 
-def terminate_connections(call: Call) -> dict[str, Any]:
+async def terminate_connections(call: Call) -> dict[str, Any]:
     """Ends all connections of a user, who must sign in again."""
-    for socket in call.hub.sockets_of(call.path["user_id"]):
-        socket.close(UNAUTHORIZED, "the app has ended this user's connections")
+    call.node.terminate_everywhere(call.hub, call.path["user_id"])
     return {}
 
 
@@ -162,15 +168,13 @@ def _info(value: object) -> frozenset[str]:
     return frozenset(word.strip() for word in value.split(",") if word.strip())
 
 
-def _attributes(call: Call, name: str, words: Iterable[str]) -> dict[str, Any]:
+async def _attributes(call: Call, name: str, words: Collection[str]) -> dict[str, Any]:
     """Those of the asked attributes that fit the channel."""
-    channel = call.hub.channels.get(name)
-    has_members = kind_of(name).has_members
     answer: dict[str, Any] = {}
-    if "user_count" in words and has_members:
-        answer["user_count"] = len(channel.members) if channel else 0
+    if "user_count" in words and kind_of(name).has_members:
+        answer["user_count"] = (await occupancy.user_counts(call.node, call.hub, [name]))[name]
     if "subscription_count" in words:
-        answer["subscription_count"] = len(channel.sockets) if channel else 0
+        answer["subscription_count"] = await occupancy.subscriptions(call.node, call.hub, name)
     return answer
 
 

@@ -9,17 +9,20 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
 
 from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ProtocolError, ServiceUnavailable
 from bridge.sockets.pusher import admission
 from bridge.sockets.pusher.admission import Arrival
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.close_codes import APP_DISABLED, OVER_CAPACITY, UNKNOWN_APP
+from bridge.sockets.pusher.asks import Ask
+from bridge.sockets.pusher.close_codes import APP_DISABLED, OVER_CAPACITY, UNAUTHORIZED, UNKNOWN_APP
 from bridge.sockets.pusher.connection import PING_SPREAD, Connection
-from bridge.sockets.pusher.hub import Hub
+from bridge.sockets.pusher.hub import Cached, Hub
 from bridge.sockets.pusher.hub_events import ConnectionRefused, Happening, Received
-from bridge.sockets.pusher.outcome import Outcome
+from bridge.sockets.pusher.outcome import Answered, Outcome
 from bridge.sockets.server.outbox import PING_FRAME, Outbox, text_frame
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies
@@ -33,6 +36,35 @@ logger = logging.getLogger(__name__)
 Observer = Callable[[Happening], None]
 
 
+class Peers(Protocol):
+    """The other nodes that serve the same apps. `sockets.cluster` has the one that there is."""
+
+    def hub(self, app: App) -> Hub[Socket]:
+        """A hub that asks the other nodes."""
+
+    def ask(self, hub: Hub[Socket], asks: Sequence[Ask]) -> None:
+        """What a hub wants; the answers come by `Node.answered`."""
+
+    async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
+        """As `Node.publish`, for the subscribers of all nodes. Raises ServiceUnavailable as well."""
+
+    def terminate(self, hub: Hub[Socket], user_id: str) -> None: ...
+
+    def elsewhere(self, app_id: str) -> int:
+        """Connections of the app on the other nodes."""
+
+    async def channels(self, hub: Hub[Socket]) -> dict[str, int]:
+        """Occupied channels → subscriptions, on all nodes. This and the rest raise ServiceUnavailable."""
+
+    async def subscriptions(self, hub: Hub[Socket], name: str) -> int: ...
+
+    async def user_counts(self, hub: Hub[Socket], names: Sequence[str]) -> dict[str, int]: ...
+
+    async def users(self, hub: Hub[Socket], name: str) -> list[str]: ...
+
+    async def last_event(self, hub: Hub[Socket], name: str, now: float) -> Cached | None: ...
+
+
 class Node:
     """The apps of this process and everybody connected to them.
 
@@ -44,6 +76,7 @@ class Node:
     stall_timeout    seconds without progress after which a slow client is cut
     close_timeout    seconds a client has to answer a close frame
     proxies          whose word about a client's address is believed
+    peers            other nodes of the same apps; None: this one is alone
     """
 
     def __init__(
@@ -56,8 +89,11 @@ class Node:
         stall_timeout: float = 10.0,
         close_timeout: float = 5.0,
         proxies: Proxies | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        self.hubs: dict[str, Hub[Socket]] = {app.id: Hub(app) for app in apps}
+        self.peers = peers
+        self._new_hub: Callable[[App], Hub[Socket]] = Hub if peers is None else peers.hub
+        self.hubs: dict[str, Hub[Socket]] = {app.id: self._new_hub(app) for app in apps}
         self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
         self.proxies = proxies or Proxies()
         self.addresses: Counter[tuple[str, str]] = Counter()  # app id and address → connections
@@ -74,10 +110,15 @@ class Node:
         self._swept_at = 0.0
         self._silent: list[Socket] = []  # to be pinged or closed, where it is time
         self._all_closed = asyncio.Event()
+        self._publishing: set[asyncio.Future[int]] = set()
 
     @property
     def connections(self) -> int:
         return sum(len(hub.sockets) for hub in self.hubs.values())
+
+    def connections_of(self, hub: Hub[Socket]) -> int:
+        """The app's, on all nodes."""
+        return len(hub.sockets) + (0 if self.peers is None else self.peers.elsewhere(hub.app.id))
 
     # Life -----------------------------------------------------------------------------------------------
 
@@ -104,7 +145,7 @@ class Node:
                     self._close_all(hub, APP_DISABLED, "this app is switched off")
         for app in apps:
             if app.id not in self.hubs:
-                self.hubs[app.id] = Hub(app)
+                self.hubs[app.id] = self._new_hub(app)
         self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
 
     def _close_all(self, hub: Hub[Socket], code: int, reason: str) -> None:
@@ -159,6 +200,14 @@ class Node:
             self._deliver(outcome)
         return receivers
 
+    async def publish_to_all(self, broadcasts: Sequence[Broadcast], *, origin: str) -> int:
+        """`publish`, for the subscribers of all nodes; returns when they are sure to get it.
+
+        Raises ServiceUnavailable where the other nodes cannot be told, with nothing published."""
+        if self.peers is None:
+            return self.publish(broadcasts, origin=origin)
+        return await self.peers.publish(broadcasts, origin)
+
     def publish_from_thread(self, broadcasts: Sequence[Broadcast], *, timeout: float = 10.0) -> int:
         """`publish`, from any other thread; blocks until the node has all of them.
 
@@ -168,6 +217,12 @@ class Node:
         future: concurrent.futures.Future[int] = concurrent.futures.Future()
 
         def run() -> None:
+            if self.peers is not None:
+                task = asyncio.ensure_future(self.peers.publish(broadcasts, "queue"))
+                self._publishing.add(task)
+                task.add_done_callback(self._publishing.discard)
+                task.add_done_callback(partial(_hand_over, future))
+                return
             if not future.set_running_or_notify_cancel():
                 return
             try:
@@ -199,7 +254,7 @@ class Node:
             app = admission.check(
                 arrival,
                 hub.app if hub else None,
-                connections=len(hub.sockets) if hub else 0,
+                connections=self.connections_of(hub) if hub else 0,
                 from_address=self.addresses[place],
             )
             if self.is_draining or self.connections >= (self.max_connections or self.connections + 1):
@@ -221,7 +276,10 @@ class Node:
     def receive(self, socket: Socket, connection: Connection[Socket], text: str) -> None:
         """A client's message has had its effect."""
         self._outbox.settle()
-        self.perform(socket, connection.receive(text, self.now()))
+        outcome = connection.receive(text, self.now())
+        self.perform(socket, outcome)
+        if outcome.asks and self.peers is not None:
+            self.peers.ask(connection.hub, outcome.asks)
         if self.observers:
             app_id, size = connection.hub.app.id, len(text)
             self.tell(Received(app_id=app_id, socket_id=connection.socket_id, size=size))
@@ -229,7 +287,10 @@ class Node:
     def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:
         """The connection is gone from its app and channels."""
         self._outbox.settle()
-        self.perform(socket, connection.closed(code, self.now()))
+        outcome = connection.closed(code, self.now())
+        self.perform(socket, outcome)
+        if outcome.asks and self.peers is not None:
+            self.peers.ask(connection.hub, outcome.asks)
         if socket.address:
             place = (connection.hub.app.id, socket.address)
             self.addresses[place] -= 1
@@ -244,6 +305,38 @@ class Node:
         self._deliver(outcome)
         if outcome.close is not None:
             socket.close(outcome.close.code, outcome.close.reason)
+
+    def terminate_everywhere(self, hub: Hub[Socket], user_id: str) -> None:
+        """All connections of the user end, on all nodes."""
+        if self.peers is None:
+            self.terminate(hub, user_id)
+        else:
+            self.peers.terminate(hub, user_id)
+
+    # For peers --------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """What was put so far does not depend on the hubs any more: they may change."""
+        self._outbox.settle()
+
+    def answered(self, hub: Hub[Socket], answered: Answered[Socket]) -> None:
+        """An answer of other nodes has had its effect."""
+        for delivery in answered.deliveries:
+            self._outbox.put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
+        for happening in answered.happenings if self.observers else ():
+            self.tell(happening)
+        for socket, name in answered.dropped:
+            if socket.connection is not None:
+                socket.connection.drop(name)
+        if answered.asks and self.peers is not None:
+            self.peers.ask(hub, answered.asks)
+        for socket, close in answered.closes:
+            socket.close(close.code, close.reason)
+
+    def terminate(self, hub: Hub[Socket], user_id: str) -> None:
+        """All connections of the user here end; it must sign in again."""
+        for socket in hub.sockets_of(user_id):
+            socket.close(UNAUTHORIZED, "the app has ended this user's connections")
 
     def tell(self, happening: Happening) -> None:
         for observer in self.observers:
@@ -293,7 +386,10 @@ class Node:
                 self._deliver(hub.count(now))
             if hub.with_leaving:
                 self._outbox.settle()
-                self._deliver(hub.remove_absent(now))
+                absent = hub.remove_absent(now)
+                self._deliver(absent)
+                if absent.asks and self.peers is not None:
+                    self.peers.ask(hub, absent.asks)
             if is_checking:
                 continue
             silent_since = now - min(hub.app.ping_interval, hub.app.activity_timeout) * (1 - PING_SPREAD)
@@ -308,6 +404,18 @@ class Node:
         for socket, deadline in tuple(self.closing.items()):
             if now >= deadline:
                 socket.transport.abort()
+
+
+def _hand_over(to: concurrent.futures.Future[int], done: asyncio.Future[int]) -> None:
+    """What came of it is the answer of the other, unless that is not waited for any more."""
+    if not to.set_running_or_notify_cancel():
+        return
+    if done.cancelled():
+        to.set_exception(ServiceUnavailable("the server has ended: nothing is sure to be published"))
+    elif (problem := done.exception()) is not None:
+        to.set_exception(problem)
+    else:
+        to.set_result(done.result())
 
 
 def new_socket_id() -> str:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from bridge.errors import ServiceUnavailable
 from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.hub import Hub
 from bridge.sockets.server.node import Node
@@ -49,7 +50,7 @@ class Endpoint:
 
     method: str
     path: str
-    serve: Callable[[Call], Mapping[str, Any]]
+    serve: Callable[[Call], Awaitable[Mapping[str, Any]]]
     answer: Schema
     parameters: Mapping[str, Schema] = field(default_factory=dict)
     body: Schema | None = None
@@ -73,6 +74,7 @@ REFUSALS: Mapping[int, str] = {
     403: "The app is switched off.",
     404: "There is no such app.",
     413: "The body, or the data of an event, is too large.",
+    503: "The other processes cannot be reached just now; Retry-After says when to come again.",
     429: "The app has too many requests in one second; Retry-After says when to come again.",
 }
 """What any endpoint may answer instead, always with one line of text."""
@@ -110,15 +112,17 @@ class _Served:
         if not hub.app.enabled:
             raise HTTPException(403, "this app is switched off")
         _spend(hub, scope["method"], self._node.now())
-        answer = self._serve(
-            Call(
-                node=self._node,
-                hub=hub,
-                query=dict(parameters),
-                path=path,
-                body=_json(body) if body else {},
-            )
+        call = Call(
+            node=self._node,
+            hub=hub,
+            query=dict(parameters),
+            path=path,
+            body=_json(body) if body else {},
         )
+        try:
+            answer = await self._serve(call)
+        except ServiceUnavailable as problem:
+            raise HTTPException(503, str(problem), {"Retry-After": "1"}) from None
         if answer:
             text = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
             await send(_start(len(text)))

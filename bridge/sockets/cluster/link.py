@@ -1,0 +1,234 @@
+"""Link: one RESP3 connection for commands, answers and what is published, all in Redis' own order.
+
+That order is the point: what a script published comes before the script's answer, and everything after a
+SUBSCRIBE comes after it. redis-py keeps commands and subscriptions on connections of their own, where no
+order holds between them, and costs three times as much. Here are the protocol's framing (hiredis) and the
+order of answers, nothing else: commands go out once per turn of the loop, answers come in their order.
+
+In RESP3 a SUBSCRIBE has no answer but one push for each name, and a refused one has a single error answer; so
+it has its place among those who wait, and leaves it with the last name's push, or with the error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hiredis
+
+from bridge.errors import ServiceUnavailable
+from bridge.secret import Secret
+
+CONNECT_TIMEOUT = 5.0  # seconds, for the connection and its greeting each
+ANSWER_TIMEOUT = 5.0  # seconds without an answer after which the link is taken for dead
+
+Then = Callable[[Any], None]
+Word = bytes | str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where Redis is, and with what it lets us in."""
+
+    host: str = "127.0.0.1"
+    port: int = 6379
+    unix_socket: str | None = None
+    tls: bool = False
+    username: str | None = None
+    password: Secret | None = None
+    database: int = 0
+
+    @property
+    def place(self) -> str:
+        return self.unix_socket or f"{self.host}:{self.port}"
+
+
+class Script:
+    """One file of `scripts/`; those that say so begin with the functions of `common.lua`."""
+
+    def __init__(self, name: str, *, with_common: bool = False) -> None:
+        folder = Path(__file__).parent / "scripts"
+        common = (folder / "common.lua").read_bytes() if with_common else b""
+        self.name = name
+        self.text = common + (folder / f"{name}.lua").read_bytes()
+        self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+
+JOIN = Script("join")
+LEAVE = Script("leave", with_common=True)
+REAP = Script("reap", with_common=True)
+PUBLISH, COUNT, BEAT, GONE = Script("publish"), Script("count"), Script("beat"), Script("gone")
+SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE)
+
+
+@dataclass(slots=True)
+class _Waits:
+    """For an answer (`then`), or for the pushes of so many names (`names`)."""
+
+    then: Then | None
+    names: int = 0
+    since: float = 0.0
+
+
+class Link(asyncio.Protocol):
+    """`pushed` gets topic and message; `lost` is called once, with the reason, and nothing is afterwards.
+
+    To be made on the loop that it lives on."""
+
+    def __init__(self, pushed: Callable[[bytes, bytes], None], lost: Callable[[str], None]) -> None:
+        self._pushed = pushed
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Waits] = deque()
+        self._asked: set[asyncio.Future[Any]] = set()
+        self._out: list[bytes] = []
+        self._is_over = False
+        self._transport: asyncio.Transport | None = None
+        self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
+
+    async def open(self, address: Address, name: str) -> None:
+        """The connection is let in and knows the scripts. Raises ServiceUnavailable."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                if address.unix_socket:
+                    await self._loop.create_unix_connection(lambda: self, address.unix_socket)
+                else:
+                    context = ssl.create_default_context() if address.tls else None
+                    await self._loop.create_connection(lambda: self, address.host, address.port, ssl=context)
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await self._greet(address, name)
+        except (OSError, TimeoutError, ServiceUnavailable) as problem:
+            self.end(str(problem) or type(problem).__name__)
+            raise ServiceUnavailable(f"Redis at {address.place}: {problem or 'does not answer'}") from None
+
+    async def _greet(self, address: Address, name: str) -> None:
+        hello: list[Word] = ["HELLO", 3]
+        if address.password is not None:
+            hello += ["AUTH", address.username or "default", address.password.reveal()]
+        asked = [self.ask(*hello, "SETNAME", name)]
+        if address.database:
+            asked.append(self.ask("SELECT", address.database))
+        asked += [self.ask("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
+        await asyncio.gather(*asked)
+
+    # Commands -------------------------------------------------------------------------------------------
+
+    def send(self, *words: Word, then: Then | None = None) -> None:
+        """`then` gets the answer; it is not called when the link is lost before."""
+        self._put(words, _Waits(then, since=self._loop.time()))
+
+    def ask(self, *words: Word) -> asyncio.Future[Any]:
+        """The answer. Raises ServiceUnavailable when the link is lost before, or Redis says no."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        if self._is_over:
+            future.set_exception(ServiceUnavailable("the link to Redis is lost"))
+            return future
+
+        def then(answer: Any) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        self._asked.add(future)
+        future.add_done_callback(self._asked.discard)
+        self.send(*words, then=then)
+        return future
+
+    def run(self, script: Script, keys: Sequence[Word], *words: Word, then: Then | None = None) -> None:
+        self.send("EVALSHA", script.sha, len(keys), *keys, *words, then=then)
+
+    def ask_script(self, script: Script, keys: Sequence[Word], *words: Word) -> asyncio.Future[Any]:
+        return self.ask("EVALSHA", script.sha, len(keys), *keys, *words)
+
+    def subscribe(self, topics: Sequence[bytes]) -> None:
+        if topics:
+            self._put(("SUBSCRIBE", *topics), _Waits(None, len(topics), self._loop.time()))
+
+    def unsubscribe(self, topics: Sequence[bytes]) -> None:
+        if topics:
+            self._put(("UNSUBSCRIBE", *topics), _Waits(None, len(topics), self._loop.time()))
+
+    def check(self, now: float) -> None:
+        """To be called every second or so: a link without an answer for too long is lost."""
+        if self._waiting and now - self._waiting[0].since > ANSWER_TIMEOUT:
+            self.end("Redis does not answer")
+
+    def end(self, why: str) -> None:
+        """Nothing goes or comes any more."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._waiting.clear()
+        self._out.clear()
+        for future in tuple(self._asked):
+            if not future.done():
+                future.set_exception(ServiceUnavailable(f"the link to Redis is lost: {why}"))
+                future.exception()  # whoever asked may be gone
+        self._lost(why)
+
+    # Called by the transport ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.end("Redis has closed the connection" if exc is None else str(exc))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while not self._is_over and (item := self._reader.gets()) is not _NOTHING:
+                self._take(item)
+        except hiredis.ProtocolError:
+            self.end("what comes is not Redis' protocol")
+
+    # Parts ----------------------------------------------------------------------------------------------
+
+    def _put(self, words: Sequence[Word], waits: _Waits) -> None:
+        if self._is_over:
+            return
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        command: Any = tuple(words)
+        self._out.append(hiredis.pack_command(command))
+        self._waiting.append(waits)
+
+    def _flush(self) -> None:
+        if self._transport is not None and self._out:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    def _take(self, item: Any) -> None:
+        if isinstance(item, hiredis.PushNotification):
+            kind = item[0]
+            if kind == b"message":
+                self._pushed(item[1], item[2])
+            elif kind in (b"subscribe", b"unsubscribe") and self._waiting:
+                first = self._waiting[0]
+                first.names -= 1
+                if first.names == 0:
+                    self._waiting.popleft()
+            return
+        if not self._waiting:
+            self.end("Redis answers what was not asked")
+            return
+        waits = self._waiting.popleft()
+        if isinstance(item, hiredis.ReplyError):
+            self.end(_reason(str(item)))  # READONLY, LOADING, NOPERM, OOM, NOSCRIPT, …: not now, not here
+        elif waits.then is not None:
+            waits.then(item)
+
+
+_NOTHING = object()
+
+
+def _reason(error: str) -> str:
+    """Redis' first words: a wrong password or a script's line never holds a payload there."""
+    return error.partition("script:")[0].strip()[:200]

@@ -1,0 +1,69 @@
+"""Names: what everything of the bus is called in Redis. `{pfx}` is the connection's prefix and `bridge:1:`.
+
+| key | type | holds | goes |
+|---|---|---|---|
+| `{pfx}c:<app>:<channel>` | hash | `o` number and `t` tag of the last event, `v` version of the roster, `z` subscriptions in all, `<node>` → its own; `x`: its cache miss is told; `p`, `q`: the count that was told last, and when | 120 s after vacated |
+| `{pfx}m:<app>:<channel>` | hash | roster: user → `<nodes that have him>:<sealed info>` | with the last member |
+| `{pfx}l:<app>:<channel>` | list | the last events, as published | 60 s after the last |
+| `{pfx}k:<app>:<channel>` | string | last event of a cache channel | `limit_cache_seconds` |
+| `{pfx}g:<app>:<channel>` | hash | who went lately (user, or nothing for the channel) → when | 10 s |
+| `{pfx}n:<node>` | set | what the node has told: `<app>:<channel>`, and `<app>:<channel> <user>` | when it left or died |
+| `{pfx}i:<app>` | hash | occupied channels → subscriptions | – |
+| `{pfx}j:<window>:<0..15>` | set | marks of the jobs whose broadcasts went out | after two windows |
+| `{pfx}dead:<node>` | string | the node was taken for dead | a day |
+| `{pfx}nodes` | hash | node → what it tells of itself with each beat | when it left or died |
+| `{pfx}duty`, `{pfx}born` | string | who does what is done once; which memory of Redis this is | 5 s, never |
+
+Topics are not part of a database, so theirs hold its number: `{pfx}d<db>:<app>:<channel>`.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+from bridge.sockets.pusher.channels import USER_CHANNEL
+
+CONTROL_CHANNEL = "#app"
+"""No client can subscribe to it: what nodes tell each other about an app."""
+
+_SAFE = "-_=@,.;"
+
+
+class Names:
+    """`prefix` is that of the Redis connection, `database` its number."""
+
+    def __init__(self, prefix: str, database: int) -> None:
+        self.prefix = f"{prefix}bridge:1:".encode()
+        self.topics = self.prefix + b"d%d:" % database
+        self.nodes = self.prefix + b"nodes"
+        self.duty = self.prefix + b"duty"
+        self.born = self.prefix + b"born"
+
+    def key(self, kind: str, rest: bytes) -> bytes:
+        return b"%s%s:%s" % (self.prefix, kind.encode(), rest)
+
+    def topic(self, place: bytes) -> bytes:
+        return self.topics + place
+
+
+def place_of(app_id: str, channel: str) -> bytes:
+    """The channel of the app, as keys and topics name it: no space, no brace, and one colon."""
+    if channel.startswith(USER_CHANNEL):
+        encoded = USER_CHANNEL + quote(channel.removeprefix(USER_CHANNEL), safe="")
+    else:
+        encoded = channel if channel == CONTROL_CHANNEL else quote(channel, safe=_SAFE)
+    return f"{quote(app_id, safe='')}:{encoded}".encode()
+
+
+def split_place(place: bytes) -> tuple[str, str]:
+    """App id and channel of a place."""
+    app_id, _, channel = place.decode().partition(":")
+    return unquote(app_id), unquote(channel)
+
+
+def user_word(user_id: str) -> bytes:
+    return quote(user_id, safe="", errors="surrogatepass").encode()
+
+
+def word_user(word: bytes) -> str:
+    return unquote(word.decode("ascii"), errors="surrogatepass")

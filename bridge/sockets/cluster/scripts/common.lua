@@ -1,0 +1,55 @@
+-- What join, leave and reap share. A roster entry is `node,node:info`.
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- The user has left the node's channel. When that was his last node: the moment, as text.
+local function leave_user(c, m, n, g, topic, node, place, user)
+  if redis.call('SREM', n, place .. ' ' .. user) == 0 then return false end
+  local held = redis.call('HGET', m, user)
+  if not held then return false end
+  local colon = held:find(':', 1, true)
+  local others = {}
+  for other in held:sub(1, colon - 1):gmatch('[^,]+') do
+    if other ~= node then others[#others + 1] = other end
+  end
+  if #others > 0 then
+    redis.call('HSET', m, user, table.concat(others, ',') .. held:sub(colon))
+    return false
+  end
+  redis.call('HDEL', m, user)
+  local version = redis.call('HINCRBY', c, 'v', 1)
+  local at = string.format('%d', now_ms())
+  redis.call('HSET', g, user, at)
+  redis.call('PEXPIRE', g, 10000)
+  redis.call('PUBLISH', topic, '-' .. version .. ' ' .. user)
+  return at
+end
+
+-- The node has no subscriber of the channel any more. When it was the last node: the moment, as text.
+local function leave_channel(c, n, i, g, topic, node, place, channel, counted)
+  if redis.call('SREM', n, place) == 0 then return false end
+  local had = tonumber(redis.call('HGET', c, node) or '0')
+  redis.call('HDEL', c, node)
+  local z = redis.call('HINCRBY', c, 'z', -had)
+  local personal = channel:sub(1, 1) == '#'
+  if z > 0 then
+    if not personal then redis.call('HSET', i, channel, z) end
+    if counted and not personal then
+      redis.call('HSET', c, 'p', z)
+      redis.call('PUBLISH', topic, '#' .. z)
+    end
+    return false
+  end
+  redis.call('HSET', c, 'z', 0)
+  redis.call('HDEL', c, 'x', 'p')
+  redis.call('HDEL', i, channel)
+  redis.call('EXPIRE', c, 120)
+  local at = string.format('%d', now_ms())
+  redis.call('HSET', g, '', at)
+  redis.call('PEXPIRE', g, 10000)
+  if personal then redis.call('PUBLISH', topic, '^') end
+  return at
+end

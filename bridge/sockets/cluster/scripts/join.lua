@@ -1,0 +1,71 @@
+-- The node has subscribers of the channel, and these users in it. A call twice is a call once.
+-- KEYS: c m n i g dead l k
+-- ARGV: node place topic channel connections fresh-tag most-members my-tag flags, then user and info by turns
+--   flags: a  told again after a fault, nothing of it is news   r  the roster is wanted   k  the last event is
+-- Answer: 'FENCED', or o t v z came added full roster cached ttl missed
+--   came: the channel is occupied, and had not been just before; added: so are these users
+--   missed: the messages after my-tag, or 'GAP'
+local c, m, n, i, g, l, k = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8]
+local node, place, topic, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local connections, most, mine, flags = tonumber(ARGV[5]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
+if redis.call('EXISTS', KEYS[6]) == 1 then return 'FENCED' end
+local again = flags:find('a', 1, true)
+
+if redis.call('HSETNX', c, 'o', 0) == 1 then redis.call('HSET', c, 't', ARGV[6], 'v', 0, 'z', 0) end
+redis.call('SADD', n, place)
+local came = 0
+local change = connections - tonumber(redis.call('HGET', c, node) or '0')
+if change ~= 0 then
+  redis.call('HSET', c, node, connections)
+  local z = redis.call('HINCRBY', c, 'z', change)
+  local personal = channel:sub(1, 1) == '#'
+  if not personal then redis.call('HSET', i, channel, z) end
+  if z == change then
+    redis.call('PERSIST', c)
+    if redis.call('HDEL', g, '') == 0 and not again then came = 1 end
+    if personal then redis.call('PUBLISH', topic, '^') end
+  end
+end
+
+local added, full = {}, {}
+for at = 10, #ARGV, 2 do
+  local user, info = ARGV[at], ARGV[at + 1]
+  local held = redis.call('HGET', m, user)
+  if held then
+    redis.call('SADD', n, place .. ' ' .. user)
+    local colon = held:find(':', 1, true)
+    if not (',' .. held:sub(1, colon - 1) .. ','):find(',' .. node .. ',', 1, true) then
+      redis.call('HSET', m, user, node .. ',' .. held)
+    end
+  elseif most > 0 and redis.call('HLEN', m) >= most then
+    full[#full + 1] = user
+  else
+    redis.call('SADD', n, place .. ' ' .. user)
+    redis.call('HSET', m, user, node .. ':' .. info)
+    local version = redis.call('HINCRBY', c, 'v', 1)
+    redis.call('PUBLISH', topic, '+' .. version .. ' ' .. user .. ' ' .. info)
+    if redis.call('HDEL', g, user) == 0 and not again then added[#added + 1] = user end
+  end
+end
+
+local missed = {}
+local record = redis.call('HMGET', c, 'o', 't', 'v', 'z')
+if mine ~= '' and mine ~= record[2] then
+  missed = 'GAP'
+  local log = redis.call('LRANGE', l, 0, -1)
+  for at = #log, 1, -1 do
+    local colon = log[at]:find(':', 1, true)
+    if log[at]:sub(colon + 1, colon + 8) == mine then
+      missed = {}
+      for after = at, #log do missed[#missed + 1] = log[after] end
+      break
+    end
+  end
+end
+local roster, cached, ttl = {}, false, 0
+if flags:find('r', 1, true) then roster = redis.call('HGETALL', m) end
+if flags:find('k', 1, true) then
+  cached = redis.call('GET', k)
+  ttl = redis.call('PTTL', k)
+end
+return {record[1], record[2], record[3], record[4], came, added, full, roster, cached, ttl, missed}

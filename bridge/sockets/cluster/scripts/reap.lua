@@ -1,0 +1,29 @@
+-- The node is dead, and up to `most` of what it has told is taken back. To be called until nothing remains.
+-- KEYS: n dead nodes       ARGV: node most prefix topics
+-- Answer: how many remain, then for each that left a channel: place user when ('' for the channel itself)
+local n, node, prefix, topics = KEYS[1], ARGV[1], ARGV[3], ARGV[4]
+redis.call('SET', KEYS[2], '1', 'EX', 86400)
+local left = {0}
+for _, entry in ipairs(redis.call('SRANDMEMBER', n, ARGV[2])) do
+  local space = entry:find(' ', 1, true)
+  local place = space and entry:sub(1, space - 1) or entry
+  local user = space and entry:sub(space + 1) or ''
+  local colon = place:find(':', 1, true)
+  local app, channel = place:sub(1, colon - 1), place:sub(colon + 1)
+  local c, m, g = prefix .. 'c:' .. place, prefix .. 'm:' .. place, prefix .. 'g:' .. place
+  local at
+  if space then
+    at = leave_user(c, m, n, g, topics .. place, node, place, user)
+  else
+    at = leave_channel(c, n, prefix .. 'i:' .. app, g, topics .. place, node, place, channel, true)
+  end
+  redis.call('SREM', n, entry)
+  if at then
+    left[#left + 1] = place
+    left[#left + 1] = user
+    left[#left + 1] = at
+  end
+end
+left[1] = redis.call('SCARD', n)
+if left[1] == 0 then redis.call('HDEL', KEYS[3], node) end
+return left

@@ -1,0 +1,64 @@
+"""Several nodes of one app over one real Redis, in this process; and what cuts their links."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bridge.secret import Secret
+from bridge.sockets.cluster.cluster import Cluster
+from bridge.sockets.cluster.link import Address
+from bridge.sockets.pusher.app import App
+from bridge.sockets.server.socket import Socket
+from tests.services import Redis
+from tests.sockets.server.running import APP, Running, running, until
+
+PREFIX = "laravel_database_"
+
+
+def address(redis: Redis, port: int | None = None) -> Address:
+    return Address(port=port or redis.port, password=Secret(redis.password))
+
+
+class Member:
+    """One node: its server, its cluster, and the task that keeps it."""
+
+    def __init__(self, server: Running, cluster: Cluster[Socket], task: asyncio.Task[None]) -> None:
+        self.server = server
+        self.cluster = cluster
+        self.task = task
+
+    def cut(self) -> None:
+        """The link breaks; it is made anew."""
+        link = self.cluster._link
+        if link is not None:
+            link.end("cut by the test")
+
+    async def back(self) -> None:
+        await until(lambda: self.cluster.is_publishing)
+
+    def vanish(self) -> None:
+        """The node dies: nothing of it is told to anybody any more."""
+        self.task.cancel()
+        self.cluster._is_leaving = True
+        self.cut()
+
+
+@asynccontextmanager
+async def member(redis: Redis, app: App = APP, port: int | None = None, **options: Any) -> AsyncIterator[Member]:
+    cluster: Cluster[Socket] = Cluster(address(redis, port), prefix=PREFIX)
+    async with running(app, peers=cluster, **options) as server:
+        await cluster.start(server.node)  # type: ignore[arg-type]
+        task = asyncio.create_task(cluster.run())
+        one = Member(server, cluster, task)
+        await one.back()
+        try:
+            yield one
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await cluster.stop()
