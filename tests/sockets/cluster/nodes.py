@@ -48,7 +48,9 @@ class Member:
 
 
 @asynccontextmanager
-async def member(redis: Redis, app: App = APP, port: int | None = None, **options: Any) -> AsyncIterator[Member]:
+async def member(
+    redis: Redis, app: App = APP, port: int | None = None, **options: Any
+) -> AsyncIterator[Member]:
     cluster: Cluster[Socket] = Cluster(address(redis, port), prefix=PREFIX)
     async with running(app, peers=cluster, **options) as server:
         await cluster.start(server.node)  # type: ignore[arg-type]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bridge.errors import ServiceUnavailable
+from bridge.sockets.cluster import cluster as cluster_module
+from bridge.sockets.pusher.app import App, Limits
+from bridge.sockets.pusher.hub_events import (
+    CacheMissed,
+    Counted,
+    MemberAdded,
+    MemberRemoved,
+    Occupied,
+    Published,
+    Vacated,
+)
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import Member, member
-from tests.sockets.server.running import Client, broadcast
+from tests.sockets.server.running import APP, Client, broadcast, until
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +42,8 @@ def redis(bus: Redis) -> Redis:
 
 
 @asynccontextmanager
-async def two(redis: Redis) -> AsyncIterator[tuple[Member, Member]]:
-    async with member(redis) as one, member(redis) as other:
+async def two(redis: Redis, app: App = APP) -> AsyncIterator[tuple[Member, Member]]:
+    async with member(redis, app) as one, member(redis, app) as other:
         yield one, other
 
 
@@ -64,3 +78,403 @@ async def test_members_of_all_nodes_are_one_roster(redis: Redis) -> None:
         removed = await here.get("pusher_internal:member_removed")
         assert json.loads(removed["data"]) == {"user_id": "2"}
         await here.silence()
+
+
+def told(*members: Member, of: type[Any] | tuple[type[Any], ...]) -> list[Any]:
+    return [happening for one in members for happening in one.server.happenings if isinstance(happening, of)]
+
+
+@pytest.mark.anyio
+async def test_a_second_connection_of_a_user_elsewhere_is_no_change(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client() as watcher:
+        await join(watcher, "presence-r", "w")
+        async with one.server.client() as first:
+            await join(first, "presence-r", "1")
+            await watcher.get("pusher_internal:member_added")
+            async with other.server.client() as second:
+                await join(second, "presence-r", "1")
+                await first.send("pusher:unsubscribe", {"channel": "presence-r"})
+                await until(lambda: len(one.server.node.hubs["app-id"].channels["presence-r"].sockets) == 1)
+                await one.cluster._link.ask("PING")  # type: ignore[union-attr]
+                await watcher.silence()
+        assert json.loads((await watcher.get("pusher_internal:member_removed"))["data"])["user_id"] == "1"
+
+
+@pytest.mark.anyio
+async def test_occupied_vacated_and_members_are_told_once_on_all_nodes(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "AWAY", 0.3)
+    async with two(redis) as (one, other):
+        async with one.server.client() as a, other.server.client() as b:
+            await join(a, "presence-r", "1")
+            await join(b, "presence-r", "2")
+        await until(lambda: bool(told(one, other, of=Vacated)))
+        await until(lambda: len(told(one, other, of=MemberRemoved)) == 2)
+        assert len(told(one, other, of=Occupied)) == 1
+        assert [one.user_id for one in told(one, other, of=MemberAdded)] == ["1", "2"]
+        assert len(told(one, other, of=Vacated)) == 1
+
+
+@pytest.mark.anyio
+async def test_who_leaves_here_and_enters_there_was_never_away(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "AWAY", 1.5)
+    async with two(redis) as (one, other):
+        async with one.server.client() as a:
+            await join(a, "presence-r", "1")
+        async with other.server.client() as b:
+            await join(b, "presence-r", "1")
+            await asyncio.sleep(2.5)
+            assert not told(one, other, of=(Vacated, MemberRemoved))
+            assert len(told(one, other, of=Occupied)) == len(told(one, other, of=MemberAdded)) == 1
+
+
+@pytest.mark.anyio
+async def test_a_full_channel_is_full_on_every_node(redis: Redis) -> None:
+    app = replace(APP, limits=Limits(members=1))
+    async with two(redis, app) as (one, other), one.server.client() as a, other.server.client() as b:
+        await join(a, "presence-r", "1")
+        await b.subscribe("presence-r", '{"user_id":"2"}')
+        refused = await b.get("pusher:subscription_error")
+        assert refused["data"]["status"] == 403
+        await join(b, "presence-r", "1")
+        await b.subscribe("c")
+        await b.get("pusher_internal:subscription_succeeded")
+
+
+@pytest.mark.anyio
+async def test_a_refused_subscription_may_be_tried_again(redis: Redis) -> None:
+    app = replace(APP, limits=Limits(members=1))
+    async with member(redis, app) as one, member(redis, app) as other, other.server.client() as b:
+        async with one.server.client() as a:
+            await join(a, "presence-r", "1")
+            await b.subscribe("presence-r", '{"user_id":"2"}')
+            await b.get("pusher:subscription_error")
+        await until(lambda: not redis.client().keys("*bridge:1:m:*"))
+        assert (await join(b, "presence-r", "2"))["ids"] == ["2"]
+
+
+@pytest.mark.anyio
+async def test_client_events_cross_nodes_and_leave_out_the_sender(redis: Redis) -> None:
+    async with (
+        two(redis) as (one, other),
+        one.server.client("private-c") as a,
+        other.server.client("private-c") as b,
+    ):
+        await a.send("client-typing", {"n": 1}, channel="private-c")
+        assert (await b.get("client-typing"))["data"] == {"n": 1}
+        await a.silence()
+
+
+@pytest.mark.anyio
+async def test_signed_in_users_are_watched_reached_and_ended_everywhere(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client() as watcher:
+        await watcher.sign_in({"id": "w", "watchlist": ["u/ ü", "nobody"]})
+        await watcher.get("pusher:signin_success")
+        async with other.server.client() as user:
+            await user.sign_in({"id": "u/ ü"})
+            await user.get("pusher:signin_success")
+            online = json.loads((await watcher.get("pusher_internal:watchlist_events"))["data"])
+            assert online == {"events": [{"name": "online", "user_ids": ["u/ ü"]}]}
+            async with one.server.client() as late:
+                await late.sign_in({"id": "x", "watchlist": ["u/ ü"]})
+                await late.get("pusher:signin_success")
+                online = json.loads((await late.get("pusher_internal:watchlist_events"))["data"])
+                assert online == {"events": [{"name": "online", "user_ids": ["u/ ü"]}]}
+            await one.server.node.publish_to_all([broadcast("#server-to-user-u/ ü")], origin="api")
+            await user.get("event")
+            path = "/apps/app-id/users/u%2F%20%C3%BC/terminate_connections"
+            assert (await one.server.request("POST", path, {})).status_code == 200
+            assert await user.close_code() == 4009
+        offline = json.loads((await watcher.get("pusher_internal:watchlist_events"))["data"])
+        assert offline == {"events": [{"name": "offline", "user_ids": ["u/ ü"]}]}
+
+
+@pytest.mark.anyio
+async def test_the_last_event_of_a_cache_channel_is_known_everywhere(redis: Redis) -> None:
+    async with two(redis) as (one, other):
+        async with one.server.client("cache-c") as a, other.server.client("cache-c") as b:
+            await a.get("pusher:cache_miss")
+            await b.get("pusher:cache_miss")
+            await until(lambda: len(told(one, other, of=CacheMissed)) == 1)
+            await one.server.node.publish_to_all([broadcast("cache-c", data="1")], origin="api")
+            assert (await b.get("event"))["data"] == "1"
+        async with other.server.client("cache-c") as c:
+            assert (await c.get("event"))["data"] == "1"
+        answer = await one.server.request("GET", "/apps/app-id/channels/cache-c", info="cache")
+        assert answer.json()["cache"]["data"] == "1"
+        assert 1_700 < answer.json()["cache"]["ttl"] <= 1_800
+        assert len(told(one, other, of=CacheMissed)) == 1
+
+
+@pytest.mark.anyio
+async def test_the_api_answers_for_all_nodes(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client("c") as a, other.server.client("c") as b:
+        await join(a, "presence-r", "1")
+        await join(b, "presence-r", "2")
+
+        async def get(path: str, **query: Any) -> Any:
+            return (await one.server.request("GET", f"/apps/app-id{path}", **query)).json()
+
+        occupied = (await get("/channels", info="subscription_count"))["channels"]
+        assert occupied == {"c": {"subscription_count": 2}, "presence-r": {"subscription_count": 2}}
+        assert await get("/channels/c") == {"occupied": True}
+        counted = await get("/channels/d", info="subscription_count")
+        assert counted == {"occupied": False, "subscription_count": 0}
+        users = (await get("/channels/presence-r/users"))["users"]
+        assert sorted(user["id"] for user in users) == ["1", "2"]
+        found = await get("/channels", filter_by_prefix="presence-", info="user_count")
+        assert found == {"channels": {"presence-r": {"user_count": 2}}}
+        await until(lambda: one.cluster.elsewhere("app-id") == 1)
+        assert await get("/connections") == {"connections": 2}
+        body = {"name": "event", "channels": ["c"], "data": "{}", "info": "subscription_count"}
+        answer = await other.server.request("POST", "/apps/app-id/events", body)
+        assert answer.json() == {"channels": {"c": {"subscription_count": 2}}}
+        await a.get("pusher_internal:member_added")
+        await a.get("event")
+
+
+@pytest.mark.anyio
+async def test_subscribers_are_counted_over_all_nodes(redis: Redis) -> None:
+    app = replace(APP, subscription_count=True)
+    async with two(redis, app) as (one, other):
+        async with one.server.client("c") as a, other.server.client("c"), other.server.client("c"):
+            counts: list[int] = []
+            while not counts or counts[-1] != 3:
+                message = await a.get("pusher_internal:subscription_count")
+                counts.append(json.loads(message["data"])["subscription_count"])
+            assert counts == sorted(set(counts))
+        await until(lambda: bool(told(one, other, of=Counted)))
+
+
+@pytest.mark.anyio
+async def test_an_app_has_so_many_connections_on_all_nodes(redis: Redis) -> None:
+    app = replace(APP, max_connections=1)
+    async with member(redis, app) as one, member(redis, app) as other, one.server.client():
+        await until(lambda: other.cluster.elsewhere("app-id") == 1)
+        with pytest.raises(AssertionError, match="4004"):
+            async with other.server.client():
+                pass
+
+
+# Faults ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_what_was_published_while_a_link_was_cut_comes_once_and_in_order(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client("c") as a, other.server.client("c") as b:
+        for number in range(0, 60, 2):
+            other.cut()
+            await one.server.node.publish_to_all([broadcast("c", data=str(number))], origin="api")
+            if number % 3 == 0:
+                await other.back()
+            await one.server.node.publish_to_all([broadcast("c", data=str(number + 1))], origin="api")
+        for client in (a, b):
+            assert [(await client.get("event"))["data"] for _ in range(60)] == [str(n) for n in range(60)]
+        await other.back()
+        await b.silence()
+
+
+@pytest.mark.anyio
+async def test_a_lost_message_is_noticed_by_the_next_and_fetched(redis: Redis) -> None:
+    async with two(redis) as (one, other), other.server.client("c") as b:
+        pushed = other.cluster._link._pushed  # type: ignore[union-attr]
+        other.cluster._link._pushed = lambda topic, data: None  # type: ignore[union-attr]
+        await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
+        await other.cluster._link.ask("PING")  # type: ignore[union-attr]
+        other.cluster._link._pushed = pushed  # type: ignore[union-attr]
+        for data in ("2", "3"):
+            await one.server.node.publish_to_all([broadcast("c", data=data)], origin="api")
+        assert [(await b.get("event"))["data"] for _ in range(3)] == ["1", "2", "3"]
+        assert other.cluster.repairs == 1
+        await b.silence()
+
+
+@pytest.mark.anyio
+async def test_a_hole_that_cannot_be_filled_is_announced(redis: Redis) -> None:
+    async with two(redis) as (one, other), other.server.client("c", "d") as b:
+        other.cluster._link._pushed = lambda topic, data: None  # type: ignore[union-attr]
+        await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
+        with redis.client() as client:
+            client.delete(*client.keys("*bridge:1:l:*"))
+        other.cut()
+        await other.back()
+        assert (await b.get("bridge:gap"))["channel"] == "c"
+        await one.server.node.publish_to_all([broadcast("c", "d", data="2")], origin="api")
+        assert [(await b.get("event"))["channel"] for _ in range(2)] == ["c", "d"]
+
+
+@pytest.mark.anyio
+async def test_who_left_and_came_while_the_link_was_cut_is_told_afterwards(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "SETTLE", 0.5)
+    async with two(redis) as (one, other), one.server.client() as watcher, other.server.client() as new:
+        await join(watcher, "presence-r", "w")
+        async with other.server.client() as old:
+            await join(old, "presence-r", "old")
+            await watcher.get("pusher_internal:member_added")
+            other.cut()
+        await new.subscribe("presence-r", '{"user_id":"new"}')
+        await new.get("pusher_internal:subscription_succeeded")
+        seen = set()
+        for _ in range(2):
+            message = await watcher.get()
+            seen.add((message["event"], json.loads(message["data"])["user_id"]))
+        assert seen == {("pusher_internal:member_added", "new"), ("pusher_internal:member_removed", "old")}
+        await watcher.silence()
+
+
+@pytest.mark.anyio
+async def test_the_members_of_a_dead_node_are_gone_once(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"DEAD": 1.5, "DEAD_FOR_ALL": 2.0, "BEAT": 0.3, "TICK": 0.1, "AWAY": 0.2}.items():
+        monkeypatch.setattr(cluster_module, name, value)
+    async with member(redis) as one, member(redis) as third, one.server.client() as watcher:
+        await join(watcher, "presence-r", "w")
+        async with member(redis) as dying, dying.server.client("c") as user:
+            await join(user, "presence-r", "1")
+            await watcher.get("pusher_internal:member_added")
+            dying.vanish()
+            removed = await watcher.get("pusher_internal:member_removed")
+            assert json.loads(removed["data"])["user_id"] == "1"
+            await until(lambda: not redis.client().keys(f"*:n:{dying.cluster.node}"))
+            await until(lambda: bool(told(one, third, of=Vacated)))
+        assert len(told(one, third, of=Vacated)) == len(told(one, third, of=MemberRemoved)) == 1
+        await watcher.silence()
+        answer = await one.server.request("GET", "/apps/app-id/channels")
+        assert list(answer.json()["channels"]) == ["presence-r"]
+
+
+@pytest.mark.anyio
+async def test_a_node_that_was_only_slow_begins_anew_and_its_pages_notice_nothing(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client() as watcher, other.server.client("c") as user:
+        await join(watcher, "presence-r", "w")
+        await join(user, "presence-r", "1")
+        await watcher.get("pusher_internal:member_added")
+        name = other.cluster.node
+        one.cluster._reap(name)
+        await watcher.get("pusher_internal:member_removed")
+        assert json.loads((await watcher.get("pusher_internal:member_added"))["data"])["user_id"] == "1"
+        assert other.cluster.node != name
+        await one.server.node.publish_to_all([broadcast("c")], origin="api")
+        await user.get("event")
+
+
+@pytest.mark.anyio
+async def test_redis_that_lost_everything_floods_nobody(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "SETTLE", 2.0)
+    async with two(redis) as (one, other), one.server.client() as a, other.server.client() as b:
+        await join(a, "presence-r", "1")
+        await join(b, "presence-r", "2")
+        await a.get("pusher_internal:member_added")
+        await until(lambda: bool(one.cluster.others) and bool(other.cluster.others))
+        with redis.client() as client:
+            client.flushall()
+        one.cut()
+        other.cut()
+        await one.back()
+        await other.back()
+        await asyncio.sleep(3)
+        for client in (a, b):  # what the wiped log held cannot be known: that is said, and nothing else
+            assert (await client.get())["event"] == "bridge:gap"
+            await client.silence()
+        assert len(told(one, other, of=Occupied)) == 1
+        users = (await one.server.request("GET", "/apps/app-id/channels/presence-r/users")).json()["users"]
+        assert sorted(user["id"] for user in users) == ["1", "2"]
+
+
+@pytest.mark.anyio
+async def test_while_redis_is_away_jobs_wait_and_all_else_is_delivered_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster_module, "BEAT", 0.2)
+    with redis_server() as redis:
+        async with (
+            two(redis) as (one, other),
+            one.server.client("c", "private-c") as a,
+            other.server.client("c", "private-c") as b,
+        ):
+            await until(lambda: bool(one.cluster.others and other.cluster.others))
+            redis.stop()
+            await until(lambda: not one.cluster.is_up and not other.cluster.is_up)
+            with pytest.raises(ServiceUnavailable):
+                await one.server.node.publish_to_all([broadcast("c")], origin="queue")
+            await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
+            assert (await a.get("event"))["data"] == "1"
+            await a.send("client-x", {}, channel="private-c")
+            await a.silence()
+            answer = await one.server.request("GET", "/apps/app-id/channels")
+            assert answer.status_code == 503
+            redis.start()
+            await one.back()
+            await other.back()
+            # Redis came back empty: what its logs held is not known, so first of all that is said
+            came = [await b.get() for _ in range(4)]
+            assert sorted(one["event"] for one in came[:2]) == ["bridge:gap", "bridge:gap"]
+            assert sorted(one["event"] for one in came[2:]) == ["client-x", "event"]
+            assert [(await a.get())["event"] for _ in range(2)] == ["bridge:gap", "bridge:gap"]
+            await a.silence()
+
+
+# Forgery --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_nothing_that_is_not_ours_is_delivered(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client("c", "d") as a, other.server.client() as b:
+        await join(a, "presence-r", "1")
+        await join(b, "presence-r", "2")
+        await a.get("pusher_internal:member_added")
+        with redis.client() as client:
+            place = one.cluster.names.topic
+            await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
+            await a.get("event")
+            (entry,) = client.lrange(client.keys("*bridge:1:l:*")[0], 0, -1)
+            captured = entry[entry.index(b":") + 9 :]
+            record = client.hgetall(client.keys("*bridge:1:c:app-id:c")[0])
+            top = record[b"t"]
+            blobs = [
+                captured,
+                b"2:" + top + captured,
+                b"9:" + b"x" * 8 + captured,
+                b"",
+                b"\x01",
+                b"2:",
+                b"+",
+                b"-",
+                b"+99 3 x",
+                b"-3 2",
+                b"^1",
+                b"#x",
+                b"#" + b"9" * 5000,
+                b"2:" + top + b"\x01\x01" + b"y" * 60,
+                b"2:" + top + b"\x02" + captured[1:],
+                b"x" * 200_000,
+                b"+3 %ff \xff",
+            ]
+            for blob in blobs:
+                for name in ("c", "d", "presence-r"):
+                    client.publish(place(b"app-id:" + name.encode()), blob)
+        await one.cluster._link.ask("PING")  # type: ignore[union-attr]
+        await a.silence()
+        await b.silence()
+        assert one.cluster.rejected.total() > 20
+        await one.server.node.publish_to_all([broadcast("c", "d", data="2")], origin="api")
+        assert [(await a.get("event"))["data"] for _ in range(2)] == ["2", "2"]
+
+
+@pytest.mark.anyio
+async def test_a_job_that_comes_again_is_not_sent_twice(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client("c") as a:
+        same = replace(broadcast("c", data="1"), job="uuid-1")
+        for node in (one, other):
+            await node.server.node.publish_to_all([same, replace(same, data="2")], origin="queue")
+        assert [(await a.get("event"))["data"] for _ in range(2)] == ["1", "2"]
+        await a.silence()
+        assert [one.receivers for one in told(one, other, of=Published)] == [1, 1, 0, 0]
