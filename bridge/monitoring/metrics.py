@@ -45,6 +45,23 @@ _STEPS = ("reserved", "delivered", "nothing", "failed", "released", "given_back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bus:
+    """What joins this process with others.
+
+    nodes     that are known, with this one
+    gaps      channels in which events were missed and could not be had again
+    repairs   channels that were asked for again since something was missing
+    rejected  messages that were not believed, by reason
+    """
+
+    is_up: bool
+    nodes: int
+    gaps: int
+    repairs: int
+    rejected: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
     """What is asked at the moment of a scrape.
 
@@ -53,6 +70,7 @@ class Now:
     slow      clients that have not read what they were sent
     answers   whether the queue's store does
     helpers   PHP processes: state (`living`, `most`) → how many; empty where there is no PHP
+    bus       None where this process is alone
     """
 
     channels: Mapping[str, int]
@@ -61,6 +79,7 @@ class Now:
     slow: int
     answers: bool
     helpers: Mapping[str, int]
+    bus: Bus | None = None
 
 
 class TallyCollector(Collector):
@@ -170,6 +189,21 @@ class TallyCollector(Collector):
         for state, count in now.helpers.items():
             helpers.add_metric([state], count)
         yield from (channels, depth, oldest, slow, up, helpers)
+        if now.bus is not None:
+            yield from _of_bus(now.bus)
+
+
+def _of_bus(bus: Bus) -> Iterator[Metric]:
+    yield GaugeMetricFamily("bridge_bus_up", "1 while events go to other processes.", int(bus.is_up))
+    yield GaugeMetricFamily("bridge_bus_nodes", "Processes that serve together.", bus.nodes)
+    yield CounterMetricFamily("bridge_bus_gaps", "Channels with events that were missed for good.", bus.gaps)
+    yield CounterMetricFamily("bridge_bus_repairs", "Channels that had to be asked for again.", bus.repairs)
+    rejected = CounterMetricFamily(
+        "bridge_bus_rejected", "Messages on the bus that were not believed.", labels=["reason"]
+    )
+    for reason, count in bus.rejected.items():
+        rejected.add_metric([reason], count)
+    yield rejected
 
 
 class MetricsAccess:

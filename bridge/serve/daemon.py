@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from starlette.routing import BaseRoute
 
@@ -45,6 +45,7 @@ from bridge.serve.threads import Crew, Lanes
 from bridge.serve.wiring import (
     agreement,
     build_checks,
+    build_cluster,
     build_ladder,
     destinations,
     earned_trust,
@@ -53,9 +54,11 @@ from bridge.serve.wiring import (
     unique_locks,
 )
 from bridge.settings import Settings
+from bridge.sockets.cluster.cluster import Cluster, Home
 from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.listener import Listener, bind, new_event_loop
-from bridge.sockets.server.node import Node
+from bridge.sockets.server.node import Node, Peers
+from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies
 from bridge.sockets.webhooks.webhooks import Webhooks
 
@@ -236,6 +239,7 @@ class Daemon:
         try:
             instruments = Instruments(settings, is_open=self.open_dashboard, show=self.show)
             served = wait_for_store(partial(read_apps, settings))
+            cluster = build_cluster(settings)
             node = Node(
                 [app for app, _ in served],
                 observers=[instruments.observe],
@@ -243,6 +247,7 @@ class Daemon:
                 max_backlog=settings.max_backlog,
                 stall_timeout=settings.stall_timeout,
                 proxies=Proxies(settings.trusted_proxies),
+                peers=cast("Peers | None", cluster),
             )
             others = Lanes.build(settings, lambda: deployed.known_paused, instruments.ran)
             queue, failed = others.queue, others.failed
@@ -264,7 +269,9 @@ class Daemon:
                 batch=settings.batch_size,
                 tries=BROADCAST_TRIES if settings.tries is None else settings.tries,
                 backoff=settings.backoff or BROADCAST_BACKOFF,
-                paused=deployed.paused,
+                paused=deployed.paused
+                if cluster is None
+                else partial(_paused, deployed, settings.queue_names(), cluster),
                 unlock=deployed.unlock,
                 tell=instruments.step,
                 ending=others.ending,
@@ -273,14 +280,16 @@ class Daemon:
                 hurry=(lambda: None) if php is None else php.close,
             )
             helpers = dict if php is None else php.processes
-            watched = Watched(node=node, worker=worker, queue=queue, helpers=helpers)
+            watched = Watched(node=node, worker=worker, queue=queue, helpers=helpers, cluster=cluster)
             sys.setswitchinterval(SWITCH_INTERVAL)
             with (
                 contextlib.closing(deployed),
                 asyncio.Runner(loop_factory=new_event_loop) as runner,
             ):
                 crew = Crew(worker, others)
-                runner.run(self._serve(listening, watched, crew, instruments, served, deployed.renew))
+                runner.run(
+                    self._serve(listening, watched, crew, instruments, served, deployed.renew, cluster)
+                )
             return 0
         except BaseExceptionGroup as group:
             raise first_error(group) from None
@@ -293,6 +302,7 @@ class Daemon:
         instruments: Instruments,
         served: Served,
         tell: Callable[[], bool],
+        cluster: Cluster[Socket] | None,
     ) -> None:
         node = watched.node
         stopping, hung_up = stop_signal(), hang_up_signal()
@@ -303,19 +313,23 @@ class Daemon:
             node,
             [listening],
             routes=[*self.routes, *instruments.routes(watched)],
-            ready=crew.ready,
+            ready=crew.ready if cluster is None else lambda: {**crew.ready(), "bus": cluster.is_up},
             certificate=certificate,
             path_prefix=self.settings.path_prefix,
             request_timeout=self.settings.request_timeout,
         )
-        webhooks = Webhooks()
+        webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
         renewal = Renewal(self.settings, node, webhooks, certificate, self.reread, tell, instruments.renew)
         renewal.use(served)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
             renewing = tasks.create_task(renewal.run(hung_up))
+            keeping: asyncio.Task[None] | None = None
             try:
                 await listener.listening.wait()
+                if cluster is not None:
+                    await _meet(cluster, node)
+                    keeping = tasks.create_task(cluster.run())
                 await asyncio.to_thread(wait_for_store, crew.others.queue.check)
                 await asyncio.to_thread(_look_at_failed_jobs, crew.others.failed)
                 crew.start()
@@ -329,9 +343,14 @@ class Daemon:
                 await asyncio.to_thread(crew.stop, self.settings.drain_seconds, others=others)
             finally:
                 renewing.cancel()
+                if cluster is not None:
+                    cluster.leave()
                 await listener.stop()
                 await webhooks.stop(self.settings.drain_seconds)
-                await instruments.stop()
+                await instruments.stop(watched)
+                if cluster is not None and keeping is not None:
+                    await cluster.stop()
+                    keeping.cancel()
         await asyncio.to_thread(crew.close)
 
 
@@ -376,6 +395,26 @@ def wait_for_store(check: Callable[[], T]) -> T:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.25)
+
+
+async def _meet(cluster: Cluster[Socket], node: Node) -> None:
+    """The other nodes are met. Raises ServiceUnavailable if the bus does not answer in START_PATIENCE."""
+    deadline = time.monotonic() + START_PATIENCE
+    home = cast("Home[Socket]", node)  # whose hubs are the cluster's, since it has made them
+    while True:
+        try:
+            await cluster.start(home)
+            return
+        except ServiceUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.25)
+
+
+def _paused(deployed: Deployed, names: Collection[str], cluster: Cluster[Socket]) -> Collection[str]:
+    """The queues from which nothing may be taken now: all, while not all nodes can be told."""
+    paused = deployed.paused()
+    return paused if cluster.is_publishing else names
 
 
 def _look_at_failed_jobs(failed: FailedJobs) -> None:

@@ -30,17 +30,19 @@ from bridge.monitoring.dashboard.routes import Dashboard
 from bridge.monitoring.dashboard.session import Access
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.legacy_dashboard import ORIGIN, LegacyDashboard
-from bridge.monitoring.metrics import MetricsAccess, Now, TallyCollector, metrics_route
-from bridge.monitoring.statistics import Taker
+from bridge.monitoring.metrics import Bus, MetricsAccess, Now, TallyCollector, metrics_route
+from bridge.monitoring.statistics import Counts, Taker
 from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
 from bridge.monitoring.timeseries import POINT_INTERVAL, Chart, Point
 from bridge.secret import Secret
 from bridge.serve.dashboard_backend import DashboardBackstage
 from bridge.serve.wiring import build_statistics
 from bridge.settings import Settings
+from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Happening, Published
 from bridge.sockets.server.node import Node
+from bridge.sockets.server.socket import Socket
 
 DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
 SCRAPE_PATIENCE = 5.0  # seconds that /metrics waits for the queue's store
@@ -57,12 +59,13 @@ class _Doors(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """What the instruments look at. `helpers`: PHP processes by state."""
+    """What the instruments look at. `helpers`: PHP processes by state; `cluster`: None: bridge is alone."""
 
     node: Node
     worker: Worker
     queue: Queue
     helpers: Callable[[], Mapping[str, int]] = dict
+    cluster: Cluster[Socket] | None = None
 
 
 class Instruments:
@@ -153,14 +156,15 @@ class Instruments:
         every(self._look_at_queue, "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting)
         every(self._tell_minute, "interval", seconds=SUMMARY_INTERVAL, **lasting)
         if self._statistics is not None:
-            every(self._write_statistics, "interval", seconds=self._settings.statistics_interval, **lasting)
+            seconds = self._settings.statistics_interval
+            every(self._write_statistics, "interval", seconds=seconds, args=[watched], **lasting)
         self._scheduler.start()
 
-    async def stop(self) -> None:
+    async def stop(self, watched: Watched) -> None:
         """The last statistics are written, and every connection of the instruments is closed."""
         if self._scheduler.running:  # else the start has failed
             self._scheduler.shutdown(wait=False)
-            await self._write_statistics()
+            await self._write_statistics(watched)
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -214,11 +218,17 @@ class Instruments:
             about = {"action": "summary", **told, "waiting": waiting}
             log.info("the last minute", extra=about)
 
-    async def _write_statistics(self) -> None:
+    async def _write_statistics(self, watched: Watched) -> None:
         if self._statistics is None:
             return
         rows = {app.id: self._taker.take(app.id) for app in self._apps() if app.keeps_statistics}
         try:
+            if watched.cluster is not None:
+                told = {app_id: (row.peak, row.websocket, row.api) for app_id, row in rows.items()}
+                rows = {
+                    app_id: Counts(peak=peak, websocket=websocket, api=api)
+                    for app_id, (peak, websocket, api) in (await watched.cluster.share(told)).items()
+                }
             await asyncio.to_thread(self._statistics.add, rows)
             self._told = ""
             if self._legacy_dashboard is not None:
@@ -259,6 +269,7 @@ class Instruments:
             slow=len(node.slow),
             answers=watched.worker.answers,
             helpers=watched.helpers(),
+            bus=None if watched.cluster is None else _bus(watched.cluster),
         )
 
 
@@ -281,6 +292,16 @@ def _legacy_dashboard(settings: Settings, node: Node) -> LegacyDashboard | None:
 
     zone = settings.laravel.timezone
     return LegacyDashboard("1" if release == "1" else "2", publish, clock=lambda: datetime.now(zone))
+
+
+def _bus(cluster: Cluster[Socket]) -> Bus:
+    return Bus(
+        is_up=cluster.is_up,
+        nodes=1 + len(cluster.others),
+        gaps=cluster.gaps,
+        repairs=cluster.repairs,
+        rejected=dict(cluster.rejected),
+    )
 
 
 def _doors(settings: Settings) -> _Doors:

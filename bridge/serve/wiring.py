@@ -76,7 +76,10 @@ from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from bridge.phpeval.php.runtime.interpreter import Function, Native
 from bridge.phpeval.php.serialization.unserialize import unserialize
 from bridge.settings import AppSettings, Settings
+from bridge.sockets.cluster.cluster import Cluster
+from bridge.sockets.cluster.link import Address
 from bridge.sockets.pusher.app import App, Limits
+from bridge.sockets.server.socket import Socket
 
 AskReport = Callable[[bool], Mapping[str, object] | None]
 
@@ -746,6 +749,26 @@ def addressed(call: Call, destinations: Mapping[str, Destination], job: str = ""
 
 
 # ---- the house of sockets -----------------------------------------------------------------------
+
+
+def build_cluster(settings: Settings) -> Cluster[Socket] | None:
+    """What joins this process with others that serve the same apps; nothing is connected yet. None: alone."""
+    if settings.bus is None:
+        return None
+    facts = settings.redis(settings.bus)
+    return Cluster(
+        Address(
+            host=facts.host,
+            port=facts.port,
+            unix_socket=facts.unix_socket,
+            tls=facts.tls,
+            username=facts.username,
+            password=facts.password,
+            database=facts.database,
+        ),
+        prefix=facts.prefix,
+        retry_after=settings.queue_connection().retry_after,
+    )
 
 
 def pusher_app(app: AppSettings, settings: Settings) -> App:

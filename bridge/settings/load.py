@@ -82,6 +82,7 @@ class Settings:
     stop_when_empty: bool
     max_jobs: int
     max_time: float
+    bus: str | None
     redis_prefix: str | None
     timezone: str | None
     laravel_version: str | None

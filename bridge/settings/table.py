@@ -255,6 +255,8 @@ _ENDING: tuple[Setting, ...] = (
     Setting("max_time", seconds, 0.0, "Exit after so many seconds; 0: never."),
 )  # fmt: skip
 _APP: tuple[Setting, ...] = (
+    Setting("bus", text, None, "Redis connection of the app over which several bridges serve the same apps;"
+            " see [More than one process](processes.md).", "none: this one is alone"),
     Setting("redis_prefix", lambda value: text(value) if value else "", None,
             "Prefix of the app's Redis keys, if it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
     Setting("timezone", _timezone, None, "Time zone of `failed_at`.", "`app.timezone`"),

@@ -154,6 +154,8 @@ class Cluster(Generic[S]):
         self._seen_before: set[bytes] = set()
         self._sealers: dict[str, tuple[App, Sealer]] = {}
         self._reaping: set[str] = set()
+        self._peaks: dict[str, int] = {}  # app → most connections on all nodes since they were last taken
+        self._unshared: Counter[tuple[str, str]] = Counter()  # app and word → counted and not told yet
         self._is_leaving = False
         self._said = 0.0
 
@@ -939,6 +941,9 @@ class Cluster(Generic[S]):
             at = now if before is None or before.number != number else max(before.at, self._linked_at)
             known[other] = Other(number, at, record)
         self.others = known
+        for app_id, hub in self.home.hubs.items():
+            connections = len(hub.sockets) + self.elsewhere(app_id)
+            self._peaks[app_id] = max(connections, self._peaks.get(app_id, 0))
         if self._awaited:
             self._awaited -= known.keys()
             if self.is_publishing:
@@ -974,6 +979,33 @@ class Cluster(Generic[S]):
             link.run(scripts.REAP, keys, node, REAPED, self.names.prefix, self.names.topics, then=then)
 
         step()
+
+    async def share(self, rows: Mapping[str, tuple[int, int, int]]) -> dict[str, tuple[int, int, int]]:
+        """An interval's statistics (most connections, messages of clients, messages by the API) of this node
+        become those of all nodes, by app id, for the one node that writes them; none for the others."""
+        for app_id, (peak, *messages_) in rows.items():
+            self._peaks[app_id] = max(peak, self._peaks.get(app_id, 0))
+            for word, count in zip(("w", "a"), messages_, strict=True):
+                self._unshared[(app_id, word)] += count
+        link = self._link
+        if link is None:
+            return {}
+        unshared, self._unshared = self._unshared, Counter()
+        for (app_id, word), count in unshared.items():
+            link.send("HINCRBY", self._statistics(app_id), word, count)
+        if not self.has_duty:
+            self._peaks.clear()
+            return {}
+        peaks, self._peaks = self._peaks, {}
+        shared = {}
+        for app_id in rows:
+            flat = _flat(await link.ask_script(scripts.TAKE, [self._statistics(app_id)]))
+            counted = dict(zip(flat[::2], map(int, flat[1::2]), strict=True))
+            shared[app_id] = (peaks.get(app_id, 0), counted.get(b"w", 0), counted.get(b"a", 0))
+        return shared
+
+    def _statistics(self, app_id: str) -> bytes:
+        return self.names.key("s", _place(app_id, "").partition(b":")[0])
 
     def elsewhere(self, app_id: str) -> int:
         """The app's connections on other nodes, as they told last."""

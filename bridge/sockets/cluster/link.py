@@ -64,7 +64,8 @@ JOIN = Script("join")
 LEAVE = Script("leave", with_common=True)
 REAP = Script("reap", with_common=True)
 PUBLISH, COUNT, BEAT, GONE = Script("publish"), Script("count"), Script("beat"), Script("gone")
-SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE)
+TAKE = Script("take")
+SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE)
 
 
 @dataclass(slots=True)

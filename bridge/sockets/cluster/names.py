@@ -10,6 +10,7 @@
 | `{pfx}n:<node>` | set | what the node has told: `<app>:<channel>`, and `<app>:<channel> <user>` | when it left or died |
 | `{pfx}i:<app>` | hash | occupied channels → subscriptions | – |
 | `{pfx}j:<window>:<0..15>` | set | marks of the jobs whose broadcasts went out | after two windows |
+| `{pfx}s:<app>` | hash | messages that were counted for the statistics and not written yet | when written |
 | `{pfx}dead:<node>` | string | the node was taken for dead | a day |
 | `{pfx}nodes` | hash | node → what it tells of itself with each beat | when it left or died |
 | `{pfx}duty`, `{pfx}born` | string | who does what is done once; which memory of Redis this is | 5 s, never |

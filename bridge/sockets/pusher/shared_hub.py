@@ -359,7 +359,6 @@ class SharedHub(Hub[S]):
                 ),
             )
         self.changed.add(name)
-        asks: tuple[Ask, ...] = ()
         if channel.leaving:
             self.with_leaving.add(name)
         gone = user_id if user_id is not None and not channel.is_here(user_id) else None
