@@ -763,7 +763,7 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
             unix_socket=facts.unix_socket,
             tls=facts.tls,
             username=facts.username,
-            password=facts.password,
+            password=facts.password.reveal() if facts.password else None,
             database=facts.database,
         ),
         prefix=facts.prefix,

@@ -57,8 +57,8 @@ def test_one_that_is_killed_is_taken_out_and_its_jobs_come_again(
 ) -> None:
     def nodes() -> int:
         with redis_server.client() as redis:
-            [key] = redis.keys("*bridge:1:nodes")  # type: ignore[misc]
-            return int(redis.hlen(key))  # type: ignore[arg-type]
+            [key] = redis.keys("*bridge:1:nodes")
+            return int(redis.hlen(key))
 
     with (
         bridge_serve(app) as one,

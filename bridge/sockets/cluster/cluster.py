@@ -32,7 +32,6 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, Generic, Protocol
 
-from bridge import __version__
 from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ServiceUnavailable
 from bridge.sockets.cluster import link as scripts
@@ -905,7 +904,6 @@ class Cluster(Generic[S]):
         record = {
             "beat": self._beat,
             "machine": sockets.gethostname(),
-            "version": __version__,
             "speaks": [1, 1],
             "connections": {app_id: len(hub.sockets) for app_id, hub in self.home.hubs.items()},
             "leaving": self._is_leaving,

@@ -16,14 +16,13 @@ import hashlib
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import hiredis
 
 from bridge.errors import ServiceUnavailable
-from bridge.secret import Secret
 
 CONNECT_TIMEOUT = 5.0  # seconds, for the connection and its greeting each
 ANSWER_TIMEOUT = 5.0  # seconds without an answer after which the link is taken for dead
@@ -41,7 +40,7 @@ class Address:
     unix_socket: str | None = None
     tls: bool = False
     username: str | None = None
-    password: Secret | None = None
+    password: str | None = field(default=None, repr=False)
     database: int = 0
 
     @property
@@ -111,7 +110,7 @@ class Link(asyncio.Protocol):
     async def _greet(self, address: Address, name: str) -> None:
         hello: list[Word] = ["HELLO", 3]
         if address.password is not None:
-            hello += ["AUTH", address.username or "default", address.password.reveal()]
+            hello += ["AUTH", address.username or "default", address.password]
         asked = [self.ask(*hello, "SETNAME", name)]
         if address.database:
             asked.append(self.ask("SELECT", address.database))

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bridge.secret import Secret
 from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.cluster.link import Address
 from bridge.sockets.pusher.app import App
@@ -20,7 +19,7 @@ PREFIX = "laravel_database_"
 
 
 def address(redis: Redis, port: int | None = None) -> Address:
-    return Address(port=port or redis.port, password=Secret(redis.password))
+    return Address(port=port or redis.port, password=redis.password)
 
 
 class Member:
