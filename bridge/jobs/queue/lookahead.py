@@ -47,6 +47,11 @@ class Ahead(Generic[Candidate]):
             self._seen.popleft()
         return popped
 
+    @property
+    def is_left(self) -> bool:
+        """Whether some of the last look were never told."""
+        return bool(self._seen)
+
     def forget(self) -> None:
         """The next jobs are looked for anew."""
         self._until = 0.0

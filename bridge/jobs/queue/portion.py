@@ -31,6 +31,10 @@ class Portion:
         self._bytes = 0
         self._is_empty = True
 
+    def close(self) -> None:
+        """No further job is one of them."""
+        self.left = 0
+
     def takes(self, size: int, attempts: int) -> bool:
         """Whether a job of so many bytes that was reserved so often before is one of them; once it is not,
         none is after it."""

@@ -5,9 +5,11 @@ one transaction locks just those rows by primary key, asks again whether they ar
 a row that is not ours is never locked, not even for a moment, and other workers never wait for us
 where the server can skip locked rows.
 
-Nothing tells of a new row, so an idle queue is polled: every 25 ms the last hundred rows, once a second
-all of them (delayed jobs, expired reservations, rows whose transaction took long). A slow server is asked
-less often: polling takes at most a tenth of the time.
+Nothing tells of a new row, so an idle queue is polled: every 20 ms the last hundred rows. A look for free
+rows goes on where the last one ended (`_ScanPosition`), and once a second it begins with the first row
+(delayed jobs, expired reservations, rows whose transaction took long). So the rows of others, and those that
+are gone and not yet cleared away, cost no more than a look a second. A slow server is asked less often:
+polling takes at most a tenth of the time, and so do looks at all rows.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from bridge.jobs.queue.sql.write_lock import Calm
 POLL_INTERVAL = 0.02  # seconds between looks at the newest rows
 SCAN_INTERVAL = 1.0  # seconds between looks at all rows
 RESTING_SHARE = 10  # a poll that took t seconds is followed by 10 t of rest
-NEWEST = 100  # rows a poll looks at
+NEWEST = 100  # rows a poll looks at, and ids before the end of the last look: their rows may appear late
 MOST_ATTEMPTS = 255  # the column is an unsigned tinyint
 FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like ours and are not
 
@@ -117,7 +119,9 @@ class DatabaseQueue:
         self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
-        self._scan_rest = SCAN_INTERVAL
+        self._positions = {queue: _ScanPosition() for queue in self._queues}
+        self._polled: int | None = None  # the first id that the last poll has found
+        self._top = sa.select(sa.func.max(self._jobs.c.id))
         self._version: object = None
 
     @property
@@ -147,13 +151,12 @@ class DatabaseQueue:
             raise
 
     def reserve(self, limit: int) -> Sequence[Job]:
-        started = time.monotonic()
         now = int(self._clock())
         found = self._sql.run(lambda connection: self._find(connection, Portion(limit), now))
-        self._scan_rest = max(SCAN_INTERVAL, RESTING_SHARE * (time.monotonic() - started))
         if not found:
             return ()
-        taken = self._write(lambda connection: self._claim(connection, list(found), now)) or {}
+        with self._rescanning_after_faults():
+            taken = self._write(lambda connection: self._claim(connection, list(found), now)) or {}
         return self._reserved(found, taken, now)
 
     def pause(self, queues: Collection[str]) -> None:
@@ -161,11 +164,11 @@ class DatabaseQueue:
         if active != self._active:
             self._active = active
             self._ahead.forget()
+            self._rescan()
             self._poll = _poll(self._jobs, self._sql.dialect, active, self._takes)
 
     def wait(self, timeout: float) -> None:
-        started = time.monotonic()
-        until = started + min(timeout, self._scan_rest)
+        until = time.monotonic() + min(timeout, SCAN_INTERVAL)
         while (rest := until - time.monotonic()) > 0:
             if self._woken.wait(min(rest, self._poll_rest)):
                 self._woken.clear()
@@ -198,7 +201,8 @@ class DatabaseQueue:
             if not found:
                 deleted += self.delete(done) if done else 0
                 break
-            more, taken = self._write(partial(self._exchange, done, list(found), now)) or (0, {})
+            with self._rescanning_after_faults():
+                more, taken = self._write(partial(self._exchange, done, list(found), now)) or (0, {})
             jobs, done, deleted = self._reserved(found, taken, now), (), deleted + more
         return lambda: (deleted, jobs)
 
@@ -226,6 +230,7 @@ class DatabaseQueue:
 
     def give_back(self, jobs: Sequence[Job]) -> None:
         self._ahead.forget()
+        self._rescan()
         free = {"reserved_at": None, "attempts": self._jobs.c.attempts - 1}
         statements = [self._jobs.update().where(self._still(group)).values(free) for group in _by_fence(jobs)]
         self._write(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
@@ -234,7 +239,9 @@ class DatabaseQueue:
         self._skipped.update(_receipt(job).id for job in jobs)
 
     def skip_no_more(self) -> None:
-        self._skipped.clear()
+        if self._skipped:
+            self._skipped.clear()
+            self._rescan()
 
     def renew(self, jobs: Sequence[Job]) -> list[Job | None]:
         now = int(self._clock())
@@ -295,32 +302,84 @@ class DatabaseQueue:
         if self._sql.dialect == "sqlite":
             self._version = _data_version(connection)  # before the rows are read: no change goes unseen
         found: dict[int, _Candidate] = {}
+        polled, self._polled = self._polled, None
         for queue in self._active:
-            after = 0
-            while (wanted := portion.left) > 0:
-                given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
-                rows = connection.execute(self._page, given).all()
-                for id, text, attempts, due_at, size in rows:
-                    if id in self._foreign or id in self._skipped:
-                        continue
-                    if text is None:  # it is large: only if it comes next, and then by itself
-                        if found:
-                            return found
-                        with self._leaving_out(id, size):
-                            text = connection.execute(self._payload, {"id": id}).scalar()
-                            if text is None:
-                                continue
-                            candidate = self._candidate(queue, id, text, attempts, due_at)
-                    else:
-                        candidate = self._candidate(queue, id, text, attempts, due_at)
-                    if candidate is not None:
-                        if not portion.takes(size, attempts):
-                            return found
-                        found[id] = candidate
-                if len(rows) < wanted:
-                    break
-                after = rows[-1][0]
+            if portion.left > 0:
+                self._find_in(connection, queue, portion, now, polled, found)
         return found
+
+    def _find_in(
+        self,
+        connection: sa.Connection,
+        queue: str,
+        portion: Portion,
+        now: int,
+        polled: int | None,
+        found: dict[int, _Candidate],
+    ) -> None:
+        """Those of one queue are in `found` as well; `polled`: the first id that a poll has found."""
+        position = self._positions[queue]
+        began, at = time.monotonic(), self._clock()
+        is_whole = position.is_due(at)
+        top = connection.execute(self._top).scalar() or 0 if is_whole else position.after
+        after = 0 if is_whole else max(0, min(top - NEWEST, top if polled is None else polled - 1))
+        is_end = False
+        while (wanted := portion.left) > 0 and not is_end:
+            given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
+            rows = connection.execute(self._page, given).all()
+            for row in rows:
+                if not self._takes_row(connection, queue, row, portion, found):
+                    break
+                after = row[0]
+            else:
+                is_end = len(rows) < wanted
+        position.after = max(after, top) if is_end else after
+        if is_whole:
+            position.rest(at, time.monotonic() - began)
+
+    def _takes_row(
+        self,
+        connection: sa.Connection,
+        queue: str,
+        row: sa.Row[Any],
+        portion: Portion,
+        found: dict[int, _Candidate],
+    ) -> bool:
+        """Whether the row was looked at: it is in `found`, or not for us. If not, the portion is full."""
+        id, text, attempts, due_at, size = tuple(row)
+        if id in self._foreign or id in self._skipped:
+            return True
+        if text is None:  # it is large: only if it comes next, and then by itself
+            if found:
+                portion.close()
+                return False
+            with self._leaving_out(id, size):
+                text = connection.execute(self._payload, {"id": id}).scalar()
+                if text is None:
+                    return True
+                candidate = self._candidate(queue, id, text, attempts, due_at)
+        else:
+            candidate = self._candidate(queue, id, text, attempts, due_at)
+        if candidate is None:
+            return True
+        if not portion.takes(size, attempts):
+            return False
+        found[id] = candidate
+        return True
+
+    def _rescan(self) -> None:
+        """The next look begins with the first row."""
+        for position in self._positions.values():
+            position.forget()
+
+    @contextlib.contextmanager
+    def _rescanning_after_faults(self) -> Iterator[None]:
+        """What was found within is looked for anew where it could not be claimed."""
+        try:
+            yield
+        except BaseException:
+            self._rescan()
+            raise
 
     @contextlib.contextmanager
     def _leaving_out(self, id: int, size: int) -> Iterator[None]:
@@ -334,11 +393,11 @@ class DatabaseQueue:
             raise
 
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
-        started = time.monotonic()
+        if self._ahead.is_left:
+            self._rescan()
         now = int(self._clock())
         portion = Portion(limit, alone=False)
         found = self._sql.run(lambda connection: self._find(connection, portion, now))
-        self._scan_rest = max(SCAN_INTERVAL, RESTING_SHARE * (time.monotonic() - started))
         return list(found.items())
 
     def _exchange(
@@ -400,7 +459,9 @@ class DatabaseQueue:
                 return False
             self._version = version
         rows = connection.execute(self._poll, self._times(int(self._clock())))
-        return any(id not in self._foreign and id not in self._skipped for id in rows.scalars())
+        new = [id for id in rows.scalars() if id not in self._foreign and id not in self._skipped]
+        self._polled = min(new, default=None)
+        return bool(new)
 
     def _times(self, now: int) -> dict[str, int]:
         return {"now": now, "expired": now - self._retry_after}
@@ -420,6 +481,28 @@ class DatabaseQueue:
             version = connection.exec_driver_sql("SELECT version()").scalar_one()
             self._skip_locked = skips_locked(version)
         return self._skip_locked
+
+
+class _ScanPosition:
+    """Where a look for free rows of a queue goes on: those up to `after` were not free, or not ours."""
+
+    __slots__ = ("_looked_at", "_rest", "after")
+
+    def __init__(self) -> None:
+        self.after = 0
+        self._looked_at = float("-inf")  # unix seconds; when all rows were looked at
+        self._rest = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Whether all rows are to be looked at again."""
+        return abs(now - self._looked_at) >= self._rest
+
+    def rest(self, now: float, seconds: float) -> None:
+        """A look at all rows has begun `now`, and took so long."""
+        self._looked_at, self._rest = now, max(SCAN_INTERVAL, RESTING_SHARE * seconds)
+
+    def forget(self) -> None:
+        self._looked_at = float("-inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
