@@ -129,6 +129,10 @@ class DatabaseFailedJobs:
         columns = ("id", *_STORED, *(["uuid"] if with_uuid else []))
         self._table = sa.table(name, *(sa.column(column) for column in columns), schema=schema or None)
         self._id = self._table.c.uuid if with_uuid else self._table.c.id
+        # One statement for all: of each that differs in its text, the engine keeps some hundreds, with the
+        # payload that they were made for.
+        stored = {column: sa.bindparam(column, type_=sa.Text()) for column in columns if column != "id"}
+        self._insert = self._table.insert().values({**stored, "failed_at": self._moment("failed_at")})
 
     def check(self) -> None:
         self._sql.check()
@@ -146,22 +150,19 @@ class DatabaseFailedJobs:
             raise
 
     def bury(self, job: FailedJob) -> None:
-        # a text literal takes the column's own type everywhere, a bound string does not in PostgreSQL
-        failed_at: sa.ColumnElement[str] = sa.literal_column(f"'{local_time(job.failed_at, self._timezone)}'")
-        values: dict[str, str | sa.ColumnElement[str]] = {
+        values = {
             "connection": job.connection_name,
             "queue": job.queue,
             "payload": job.payload.decode(errors="replace"),
             "exception": storable(job.exception),
-            "failed_at": failed_at,
+            "failed_at": local_time(job.failed_at, self._timezone),
         }
         if self._with_uuid:
             values["uuid"] = job.uuid
-        insert = self._table.insert().values(values)
 
         def write(connection: sa.Connection) -> None:
             try:
-                connection.execute(insert)
+                connection.execute(self._insert, values)
             except IntegrityError:  # uuid is unique: is it here already, or is something else wrong?
                 if not self._with_uuid or not self._holds(connection, job.uuid):
                     raise
@@ -196,12 +197,17 @@ class DatabaseFailedJobs:
     def flush(self, before: datetime | None) -> None:
         delete = sa.delete(self._table)
         if before is not None:
-            moment: sa.ColumnElement[str] = sa.literal_column(f"'{local_time(before, self._timezone)}'")
-            delete = delete.where(self._table.c.failed_at <= moment)
-        self._sql.run(lambda connection: connection.execute(delete))
+            delete = delete.where(self._table.c.failed_at <= self._moment("before"))
+        given = {} if before is None else {"before": local_time(before, self._timezone)}
+        self._sql.run(lambda connection: connection.execute(delete, given))
 
     def close(self) -> None:
         self._sql.close()
+
+    def _moment(self, name: str) -> sa.ColumnElement[Any]:
+        """A local time in a statement, of the column's type: only PostgreSQL takes no text for it."""
+        text = sa.bindparam(name, type_=sa.Text())
+        return sa.cast(text, sa.TIMESTAMP) if self._sql.dialect == "postgresql" else text
 
     def _select(self) -> sa.Select[tuple[Any, ...]]:
         row = self._table.c

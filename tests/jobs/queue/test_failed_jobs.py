@@ -72,6 +72,17 @@ def test_a_buried_job_is_a_row_with_the_apps_local_time(engine: sa.Engine) -> No
     }
 
 
+def test_nothing_stays_in_the_memory_of_the_jobs_that_are_buried(engine: sa.Engine) -> None:
+    failed = DatabaseFailedJobs(engine, timezone=BERLIN)
+    failed.bury(failed_job())
+    before = len(engine._compiled_cache or ())
+    for second in range(20):
+        failed.bury(replace(failed_job(), failed_at=NOON + timedelta(seconds=second)))
+    assert len(engine._compiled_cache or ()) == before
+    failed.close()
+    assert len(rows(engine)) == 21
+
+
 def test_burying_a_job_again_changes_nothing(engine: sa.Engine) -> None:
     job = failed_job()
     failed = DatabaseFailedJobs(engine, timezone=BERLIN)
