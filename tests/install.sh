@@ -28,6 +28,7 @@ need "make and a C compiler, for the floor of the fan-out bench" build-essential
 need "Redis server" redis-server -- one_of redis-server
 need "MariaDB server" mariadb-server -- one_of mariadbd mysqld
 need "PostgreSQL server" postgresql -- postgres
+need "pgbouncer, before PostgreSQL" pgbouncer -- one_of pgbouncer
 need "PHP" php-cli -- one_of php
 need "PHP extensions" php-curl php-mbstring php-mysql php-pgsql php-redis php-sqlite3 php-xml \
     -- php_has curl mbstring pdo_mysql pdo_pgsql redis pdo_sqlite dom

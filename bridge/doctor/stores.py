@@ -17,9 +17,11 @@ from bridge.jobs.queue.selection import BROADCASTS, MARK, broadcast_document
 from bridge.jobs.queue.sql.driver import jobs_table, skips_locked
 from bridge.jobs.resolve.rungs.php import TIMEOUT
 from bridge.laravel.cache import NoStore, cache_store
-from bridge.laravel.connections import DatabaseConnection, RedisConnection
-from bridge.laravel.database import answering, engine, redis_client
-from bridge.serve.wiring import build_queue, failed_jobs
+from bridge.laravel.connections import DatabaseConnection
+from bridge.laravel.database import answering, engine
+from bridge.laravel.redis_client import redis_client
+from bridge.laravel.redis_connections import RedisConnection
+from bridge.serve.wiring import build_queue, failed_jobs, queue_key
 
 SKEW = 5  # seconds that two clocks may differ
 SCANS = 20  # of a thousand keys each, at most
@@ -48,10 +50,8 @@ def queue(subject: Subject) -> Found:
 def _place(subject: Subject) -> str:
     facts = subject.settings.queue_connection()
     if facts.driver == "redis":
-        server = subject.settings.redis(facts.connection)
-        return server.unix_socket or f"{server.host}:{server.port}"
-    database = subject.laravel.database(facts.connection)
-    return database.database if database.driver == "sqlite" else f"{database.host}:{database.port}"
+        return subject.settings.redis(facts.connection).place
+    return subject.laravel.database(facts.connection).place
 
 
 def other_queues(subject: Subject) -> Found:
@@ -71,12 +71,13 @@ def _queues_with_broadcasts(subject: Subject) -> Iterator[str]:
     if facts.driver == "redis":
         server = subject.settings.redis(facts.connection)
         start = f"{server.prefix}queues:".encode()
-        with _redis(server) as client:
+        with _redis(subject, server) as client:
             for key in _keys(client, start + b"*"):
                 if client.type(key) == b"list" and not key.endswith(b":notify"):
                     for entry in cast(list[bytes], client.lrange(key, 0, 9)):
                         if MARK in entry and broadcast_document(entry) is not None:
-                            yield key.removeprefix(start).decode(errors="replace")
+                            name = key.removeprefix(start).decode(errors="replace")
+                            yield name.strip("{}") if server.tags_queues else name
                             break
         return
     database = subject.laravel.database(facts.connection)
@@ -108,7 +109,7 @@ def versions(subject: Subject) -> Found:
     facts = subject.settings.queue_connection()
     with contextlib.suppress(ServiceUnavailable, ConfigurationError):
         if facts.driver == "redis":
-            with _redis(subject.settings.redis(facts.connection)) as client:
+            with _redis(subject, subject.settings.redis(facts.connection)) as client:
                 yield from too_old(f"redis {client.info('server')['redis_version']}", _place(subject))
         elif subject.laravel.database(facts.connection).driver != "sqlite":
             with _connected(subject.laravel.database(facts.connection)) as server:
@@ -163,7 +164,7 @@ def clock(subject: Subject) -> Found:
 
 def _their_time(subject: Subject, driver: str, connection: str) -> float | None:
     if driver == "redis":
-        with _redis(subject.settings.redis(connection)) as client:
+        with _redis(subject, subject.settings.redis(connection)) as client:
             seconds, microseconds = client.time()
         return seconds + microseconds / 1e6
     database = subject.laravel.database(connection)
@@ -179,16 +180,16 @@ def redis_server(subject: Subject) -> Found:
     if facts.driver != "redis":
         return
     server = subject.settings.redis(facts.connection)
-    with contextlib.suppress(ServiceUnavailable, ConfigurationError), _redis(server) as client:
+    with contextlib.suppress(ServiceUnavailable, ConfigurationError), _redis(subject, server) as client:
         memory = client.info("memory")
         policy = memory.get("maxmemory_policy", "noeviction")
         if memory.get("maxmemory") and policy.startswith("allkeys"):
             yield Finding(
                 what=f"Redis may throw jobs away when its memory is full (maxmemory-policy {policy})",
-                where=f"{server.host}:{server.port}",
+                where=server.place,
                 mend="set maxmemory-policy to noeviction, or give the queue a Redis of its own",
             )
-        first = client.lindex(f"{server.prefix}queues:{subject.settings.queue_names()[0]}", 0)
+        first = client.lindex(queue_key(server, subject.settings.queue_names()[0]), 0)
         if isinstance(first, bytes) and not _is_json(first):
             yield Finding(
                 what="entries of the queue are no JSON: phpredis packs them with a serializer or compression",
@@ -199,7 +200,7 @@ def redis_server(subject: Subject) -> Found:
 
 
 def _other_prefix(subject: Subject, client: redis.Redis, server: RedisConnection) -> Found:
-    name = f"queues:{subject.settings.queue_names()[0]}"
+    name = queue_key(server, subject.settings.queue_names()[0]).removeprefix(server.prefix)
     keys = {
         key.decode(errors="replace").removesuffix(":notify") for key in _keys(client, f"*{name}*".encode())
     }
@@ -252,8 +253,10 @@ def _connected(facts: DatabaseConnection) -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
-def _redis(facts: RedisConnection) -> Iterator[redis.Redis]:
-    with answering(facts), contextlib.closing(redis_client(facts)) as client:
+def _redis(subject: Subject, facts: RedisConnection) -> Iterator[redis.Redis]:
+    """In a cluster, the node that has the first queue."""
+    key = queue_key(facts, subject.settings.queue_names()[0])
+    with answering(facts), contextlib.closing(redis_client(facts, key=key)) as client:
         yield client
 
 

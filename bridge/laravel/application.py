@@ -14,14 +14,10 @@ from typing import Literal
 from bridge.errors import ConfigurationError, UsageError
 from bridge.laravel.config import Config, read_config
 from bridge.laravel.config_values import Value
-from bridge.laravel.connections import (
-    DatabaseConnection,
-    RedisConnection,
-    database_connection,
-    redis_connection,
-)
+from bridge.laravel.connections import DatabaseConnection, database_connection
 from bridge.laravel.dotenv import parse
 from bridge.laravel.packages import installed_version
+from bridge.laravel.redis_connections import RedisConnection, redis_connection
 from bridge.phpeval.laravel.version import Version, parse_version
 from bridge.secret import Secret
 
@@ -218,7 +214,7 @@ class LaravelApp:
 
     def redis(self, name: str | None = None) -> RedisConnection:
         """The Redis connection called `name`, None for `default`."""
-        return redis_connection(self.config, name)
+        return redis_connection(self.config, name, self.release)
 
     def _broadcast_connection(self, name: str) -> BroadcastConnection:
         key = f"broadcasting.connections.{name}"

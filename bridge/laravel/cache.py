@@ -18,13 +18,14 @@ from typing import Any, Protocol
 
 import redis
 import sqlalchemy as sa
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.cluster import RedisCluster
 
 from bridge.errors import ServiceUnavailable
 from bridge.laravel.application import LaravelApp
-from bridge.laravel.connections import DatabaseConnection, RedisConnection
-from bridge.laravel.database import answering, engine, redis_client
+from bridge.laravel.connections import DatabaseConnection
+from bridge.laravel.database import answering, engine
+from bridge.laravel.redis_client import cluster_client, redis_client
+from bridge.laravel.redis_connections import RedisConnection
 from bridge.phpeval.laravel.version import Version
 
 ATTEMPT = 0.05  # seconds between attempts at a lock
@@ -147,8 +148,8 @@ class RedisStore:
     ) -> None:
         self._facts = facts
         self._lock_facts = lock_facts
-        self._client = _client(facts)
-        self._lock_client = _client(lock_facts)
+        self._client: redis.Redis | RedisCluster | None = None
+        self._lock_client: redis.Redis | RedisCluster | None = None
         self._prefix = prefix
         forms = [release] if release else [(10, 99), (11, 0)]
         self._starts = list(dict.fromkeys(facts.prefix + self._start(form) for form in forms))
@@ -160,7 +161,12 @@ class RedisStore:
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         names = [start + key for start in self._starts for key in keys]
         with answering(self._facts):
-            values: Any = self._client.mget(names) if names else []
+            if self._client is None:
+                self._client = _client(self._facts)
+            pipeline = self._client.pipeline(transaction=False)  # in a cluster they lie on several nodes
+            for name in names:
+                pipeline.get(name)
+            values: Any = pipeline.execute()
         return [
             next((one for one in values[at :: len(keys)] if one is not None), None) for at in range(len(keys))
         ]
@@ -170,14 +176,18 @@ class RedisStore:
 
     def unlock(self, lock: Lock) -> None:
         with answering(self._lock_facts):
+            if self._lock_client is None:
+                self._lock_client = _client(self._lock_facts)
             if lock.owner:
                 self._lock_client.eval(_RELEASE, 1, lock.key, lock.owner)
             else:
                 self._lock_client.delete(lock.key)
 
     def close(self) -> None:
-        self._client.close()
-        self._lock_client.close()
+        for client in (self._client, self._lock_client):
+            if client is not None:
+                client.close()
+        self._client = self._lock_client = None
 
     def _start(self, release: Version) -> str:
         return f"{self._prefix}:" if self._prefix and release < (11, 0) else self._prefix
@@ -300,11 +310,10 @@ class FileStore:
         return content[10:] if expiry.isdigit() and int(expiry) > self._clock() else None
 
 
-def _client(facts: RedisConnection) -> redis.Redis:
+def _client(facts: RedisConnection) -> redis.Redis | RedisCluster:
     """A client that gives up soon: the worker waits meanwhile, and comes again later anyhow."""
-    client = redis_client(facts, socket_timeout=TIMEOUT)
-    client.set_retry(Retry(NoBackoff(), 1))  # once: the server may have closed an idle connection
-    return client
+    connect = cluster_client if facts.cluster else redis_client
+    return connect(facts, socket_timeout=TIMEOUT)
 
 
 def _serialized(text: str) -> bytes:

@@ -221,7 +221,7 @@ class _World:
             return run(php, get, "env()", "env", arguments)
 
         self.php_version = None
-        self.classes = ClassTable(_PDO.get)
+        self.classes = ClassTable(_EXTENSIONS.get)
         self.functions: Mapping[str, Function | ReferenceFunction] = {
             **functions.FUNCTIONS,
             **_functions(place),
@@ -278,7 +278,7 @@ _MYSQL = (
     "IGNORE_SPACE", "SSL_KEY", "SSL_CERT", "SSL_CA", "SSL_CAPATH", "SSL_CIPHER", "SERVER_PUBLIC_KEY",
     "MULTI_STATEMENTS", "SSL_VERIFY_SERVER_CERT",
 )  # fmt: skip
-MYSQL_SSL_CA = 1000 + _MYSQL.index("SSL_CA")
+MYSQL_OPTIONS = {name: 1000 + number for number, name in enumerate(_MYSQL)}
 _PDO_CLASSES = f"""<?php
 class PDO {{
     const ATTR_AUTOCOMMIT = 0, ATTR_PREFETCH = 1, ATTR_TIMEOUT = 2, ATTR_ERRMODE = 3, ATTR_CASE = 8,
@@ -292,8 +292,24 @@ _MYSQL_CLASS = f"""<?php
 namespace Pdo;
 class Mysql {{ const {", ".join(f"ATTR_{name} = {1000 + number}" for number, name in enumerate(_MYSQL))}; }}
 """
-_PDO = {
+# phpredis' own, as far as an option is written with them.
+_REDIS_CLASSES = """<?php
+class Redis {
+    const SERIALIZER_NONE = 0, SERIALIZER_PHP = 1, SERIALIZER_IGBINARY = 2, SERIALIZER_MSGPACK = 3,
+        SERIALIZER_JSON = 4,
+        COMPRESSION_NONE = 0, COMPRESSION_LZF = 1, COMPRESSION_ZSTD = 2, COMPRESSION_LZ4 = 3,
+        SCAN_NORETRY = 0, SCAN_RETRY = 1, SCAN_PREFIX = 2, SCAN_NOPREFIX = 3, BACKOFF_ALGORITHM_DEFAULT = 0,
+        BACKOFF_ALGORITHM_DECORRELATED_JITTER = 1, BACKOFF_ALGORITHM_FULL_JITTER = 2,
+        BACKOFF_ALGORITHM_EQUAL_JITTER = 3, BACKOFF_ALGORITHM_EXPONENTIAL = 4, BACKOFF_ALGORITHM_UNIFORM = 5,
+        BACKOFF_ALGORITHM_CONSTANT = 6;
+}
+class RedisCluster {
+    const FAILOVER_NONE = 0, FAILOVER_ERROR = 1, FAILOVER_DISTRIBUTE = 2, FAILOVER_DISTRIBUTE_SLAVES = 3,
+        OPT_SLAVE_FAILOVER = 5;
+}
+"""
+_EXTENSIONS = {
     name: declaration
-    for source in (_PDO_CLASSES, _MYSQL_CLASS)
+    for source in (_PDO_CLASSES, _MYSQL_CLASS, _REDIS_CLASSES)
     for name, declaration in declarations.declarations(source.encode(), "").items()
 }

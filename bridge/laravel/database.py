@@ -1,9 +1,8 @@
-"""From a connection's facts to a client: SQLAlchemy engines, redis-py clients; every wait has its limit."""
+"""From a database connection's facts to an SQLAlchemy engine; every wait has its limit."""
 
 from __future__ import annotations
 
 import sqlite3
-import ssl
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -16,10 +15,14 @@ import psycopg
 import pymysql.converters
 import redis
 import sqlalchemy as sa
+from psycopg.sql import SQL, Composed, Literal
+from redis.exceptions import RedisClusterException
 from sqlalchemy import event
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.laravel.connections import DatabaseConnection, RedisConnection
+from bridge.laravel.connections import DatabaseConnection
+from bridge.laravel.redis_connections import RedisConnection
+from bridge.laravel.tls import tls_fault
 from bridge.phpeval.laravel.eloquent.connection import is_denied
 
 CONNECT_TIMEOUT = 5  # seconds until a server must have let us in
@@ -35,8 +38,9 @@ def engine(facts: DatabaseConnection, *, timeout: int = STATEMENT_TIMEOUT) -> sa
     `timeout`: seconds until an answer must have come, also where the connection has fallen silent.
 
     Raises ConfigurationError if an SQLite file is missing: it is never created. The session is as the
-    server gives it but for the limits above and its time zone, if the app names one. The password shows in no
-    repr or message.
+    server gives it but for the limits above, its schemas and its time zone, if the app names them. Behind a
+    pooler (pgbouncer, …) the next transaction may come to another session of the server, and others to this
+    one: there, each transaction sets them for itself. The password shows in no repr or message.
     """
     url, arguments, prepare = _DIALECTS[facts.driver](facts, timeout)
     made = sa.create_engine(
@@ -51,7 +55,19 @@ def engine(facts: DatabaseConnection, *, timeout: int = STATEMENT_TIMEOUT) -> sa
         event.listen(made, "connect", prepare)
     if made.dialect.driver == "psycopg":
         event.listen(made, "do_connect", partial(_connect_postgres, timeout + MARGIN))
+        event.listen(made, "begin", _set_locally)
     return made
+
+
+LOCAL = "bridge_local_settings"
+"""In the `info` of a connection through a pooler: the statement that each transaction has to begin with. It
+does so by itself, but for one that is opened by hand on a connection in autocommit."""
+
+
+def _set_locally(connection: sa.Connection) -> None:
+    local = connection.info.get(LOCAL)
+    if local and connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql(local)
 
 
 class _Answering(psycopg.Connection[Any]):
@@ -93,44 +109,25 @@ def _connect_postgres(
     return connection
 
 
-def redis_client(facts: RedisConnection, *, socket_timeout: float = 8.0) -> redis.Redis:
-    """A client on the app's Redis, answering in bytes; nothing is connected yet. The caller closes it.
-
-    `socket_timeout` in seconds must exceed the longest blocking command. Keys are not prefixed by it.
-    """
-    where: dict[str, Any] = {"host": facts.host, "port": facts.port, "ssl": facts.tls}
-    if facts.unix_socket:
-        where = {"unix_socket_path": facts.unix_socket}
-    return redis.Redis(
-        db=facts.database,
-        username=facts.username,
-        password=facts.password.reveal() if facts.password else None,
-        decode_responses=False,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-        socket_timeout=socket_timeout,
-        socket_keepalive=True,
-        health_check_interval=30,
-        **where,
-    )
-
-
 @contextmanager
 def answering(facts: DatabaseConnection | RedisConnection) -> Iterator[None]:
     """Turns the clients' exceptions within into ours: ServiceUnavailable, or ConfigurationError if the server
     answers but does not let us in. Neither carries the password, nor the statement's values."""
     try:
         yield
-    except (sa.exc.SQLAlchemyError, redis.RedisError) as error:
+    except (sa.exc.SQLAlchemyError, redis.RedisError, RedisClusterException) as error:
         cause = getattr(error, "orig", None) or error
         said = " ".join(str(cause).split())
-        place = facts.unix_socket or f"{facts.host}:{facts.port}"
-        if isinstance(facts, DatabaseConnection) and facts.driver == "sqlite":
-            place = facts.database
+        place = facts.place
         if isinstance(cause, redis.AuthenticationError) or is_denied(cause):
             raise ConfigurationError(
                 f"the connection {facts.name}",
                 f"is not let in by {place}, {said}",
                 mend="correct its user, password and database name",
+            ) from None
+        if fault := tls_fault(said):
+            raise ServiceUnavailable(
+                f"the connection {facts.name} to {place} has no TLS, {fault}, {said}: {facts.tls_mend}"
             ) from None
         raise ServiceUnavailable(f"the connection {facts.name} to {place} does not answer: {said}") from None
 
@@ -150,25 +147,35 @@ def _mysql(facts: DatabaseConnection, timeout: int) -> _Dialect:
         arguments["init_command"] = f"set time_zone = '{pymysql.converters.escape_string(facts.timezone)}'"
     if facts.unix_socket:
         arguments["unix_socket"] = facts.unix_socket
-    if facts.ssl_ca:
-        arguments["ssl"] = _authority(facts)
+    if facts.tls is not None:
+        arguments["ssl"] = facts.tls.context()
     return _url("mysql+pymysql", facts), {"connect_args": arguments}, None
 
 
 def _postgres(facts: DatabaseConnection, timeout: int) -> _Dialect:
+    settings = {"statement_timeout": f"{timeout}s"}
+    if facts.search_path:
+        settings["search_path"] = ", ".join('"' + one.replace('"', '""') + '"' for one in facts.search_path)
+    if facts.timezone:
+        settings["TimeZone"] = facts.timezone
+
+    def set_all(*, local: bool) -> Composed:
+        calls = [
+            SQL("set_config({}, {}, {})").format(Literal(name), Literal(value), Literal(local))
+            for name, value in settings.items()
+        ]
+        return SQL("SELECT {}").format(SQL(", ").join(calls))
+
     def prepare(connection: Any, record: Any) -> None:
-        """Set by hand: a pooler before the server refuses them among the start-up options."""
-        settings = {"statement_timeout": f"{timeout}s"}
-        if facts.search_path:
-            settings["search_path"] = ", ".join(
-                '"' + one.replace('"', '""') + '"' for one in facts.search_path
-            )
-        if facts.timezone:
-            settings["TimeZone"] = facts.timezone
+        """Set by hand: a pooler refuses them among the start-up options."""
         autocommit, connection.autocommit = connection.autocommit, True
         with connection.cursor() as cursor:
-            for name, value in settings.items():
-                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+            cursor.execute("SELECT pg_backend_pid()")
+            if cursor.fetchone()[0] == connection.info.backend_pid:
+                cursor.execute(set_all(local=False))
+            else:  # who greeted us was not the server
+                # % doubled: SQLAlchemy's driver reads the text as one with placeholders
+                record.info[LOCAL] = set_all(local=True).as_string(connection).replace("%", "%%")
         connection.autocommit = autocommit
 
     arguments = {
@@ -223,15 +230,3 @@ def _url(driver: str, facts: DatabaseConnection) -> sa.URL:
         port=facts.port,
         database=facts.database,
     )
-
-
-def _authority(facts: DatabaseConnection) -> ssl.SSLContext:
-    """The authority must have signed; the name is not compared, as hosted servers often carry another."""
-    try:
-        context = ssl.create_default_context(cafile=facts.ssl_ca)
-    except (OSError, ssl.SSLError):
-        raise ConfigurationError(
-            "MYSQL_ATTR_SSL_CA", f"is no certificate: {facts.ssl_ca}", mend="correct the path"
-        ) from None
-    context.check_hostname = False
-    return context

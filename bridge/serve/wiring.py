@@ -29,10 +29,11 @@ from bridge.jobs.php_process.agreement import Agreement
 from bridge.jobs.php_process.app_processes import Resident
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
 from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
-from bridge.jobs.queue.inspect import DatabaseLook, Look, RedisLook
+from bridge.jobs.queue.inspect import DatabaseLook, Look, Looks, RedisLook
 from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
 from bridge.jobs.queue.queue import Queue
-from bridge.jobs.queue.redis.driver import RedisQueue, TokenUse
+from bridge.jobs.queue.redis.cluster import ClusterQueue
+from bridge.jobs.queue.redis.driver import Keys, RedisQueue, TokenUse, has_hash_tag
 from bridge.jobs.queue.requeue import Refresh
 from bridge.jobs.queue.selection import BROADCASTS, Selection, others
 from bridge.jobs.queue.sql.driver import DatabaseQueue
@@ -60,10 +61,11 @@ from bridge.laravel.cache import FileStore, cache_store
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
 from bridge.laravel.config_values import Unknown
-from bridge.laravel.connections import RedisConnection
-from bridge.laravel.database import QUEUE_TIMEOUT, engine, redis_client
+from bridge.laravel.database import QUEUE_TIMEOUT, engine
 from bridge.laravel.encryption import Encrypter, master_key, seal
 from bridge.laravel.payload import Decrypt, Payload
+from bridge.laravel.redis_client import redis_client
+from bridge.laravel.redis_connections import RedisConnection
 from bridge.laravel.unique_locks import UniqueLocks
 from bridge.monitoring.statistics import StatisticsTable
 from bridge.phpeval.laravel.app_source import AppSource
@@ -444,16 +446,23 @@ def build_queue(
     names = settings.queue_names()
     if facts.driver == "redis":
         redis = _queue_redis(settings, facts.connection)
-        return RedisQueue(
-            redis_client(redis),
-            queues=names,
-            prefix=redis.prefix,
-            retry_after=facts.retry_after,
-            connection_name=facts.name,
-            takes=takes,
-            tokens=tokens,
-            interval=interval,
-        )
+
+        def on_one_server(queues: Sequence[str]) -> RedisQueue:
+            return RedisQueue(
+                redis_client(redis, key=queue_key(redis, queues[0])),
+                queues=queues,
+                prefix=redis.prefix,
+                tagged=redis.tags_queues,
+                retry_after=facts.retry_after,
+                connection_name=facts.name,
+                takes=takes,
+                tokens=tokens,
+                interval=interval,
+            )
+
+        if redis.cluster:
+            return ClusterQueue({name: on_one_server([name]) for name in names})
+        return on_one_server(names)
     database = settings.laravel.database(facts.connection)
     return DatabaseQueue(
         engine(database, timeout=QUEUE_TIMEOUT),
@@ -562,7 +571,17 @@ def build_look(settings: Settings) -> Look:
     names = settings.queue_names()
     if facts.driver == "redis":
         redis = _queue_redis(settings, facts.connection)
-        return RedisLook(redis_client(redis), queues=names, prefix=redis.prefix)
+        apart = [[name] for name in names] if redis.cluster else [names]
+        looks = [
+            RedisLook(
+                redis_client(redis, key=queue_key(redis, some[0])),
+                queues=some,
+                prefix=redis.prefix,
+                tagged=redis.tags_queues,
+            )
+            for some in apart
+        ]
+        return looks[0] if len(looks) == 1 else Looks(looks)
     database = settings.laravel.database(facts.connection)
     return DatabaseLook(
         engine(database, timeout=QUEUE_TIMEOUT), queues=names, table=database.prefix + facts.table
@@ -574,7 +593,11 @@ def build_push(settings: Settings, connection: str) -> Push:
     facts = settings.laravel.queue(connection)
     if facts.driver == "redis":
         redis = _queue_redis(settings, facts.connection)
-        return RedisPush(redis_client(redis), prefix=redis.prefix)
+        return RedisPush(
+            lambda queue: redis_client(redis, key=queue_key(redis, queue)),
+            prefix=redis.prefix,
+            tagged=redis.tags_queues,
+        )
     database = settings.laravel.database(facts.connection)
     return DatabasePush(engine(database, timeout=QUEUE_TIMEOUT), table=database.prefix + facts.table)
 
@@ -584,6 +607,18 @@ def refresher(laravel: LaravelApp) -> Refresh:
     world = AppWorld(AppSource(laravel.path), laravel.release or NEWEST, known_to(laravel))
     decrypt = _encrypter(laravel)
     return lambda command: refreshed(command, decrypt, world)
+
+
+def queue_key(redis: RedisConnection, queue: str) -> str:
+    """One of the queue's keys: in a cluster it tells the node. ConfigurationError where they lie apart."""
+    if redis.cluster and not redis.tags_queues and not has_hash_tag(queue):
+        raise ConfigurationError(
+            f"the queue {queue}",
+            "has no hash tag, without which its keys lie on several nodes of the Redis Cluster",
+            mend=f"call it {{{queue}}} in the app (REDIS_QUEUE) and in BRIDGE_QUEUE, as Laravel itself needs"
+            " before 13.5",
+        )
+    return Keys.of(redis.prefix, queue, tagged=redis.tags_queues).list.decode()
 
 
 def _queue_redis(settings: Settings, connection: str) -> RedisConnection:

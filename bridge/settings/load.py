@@ -12,8 +12,8 @@ from typing import Any
 from bridge.errors import ConfigurationError
 from bridge.laravel.application import BroadcastConnection, LaravelApp, QueueConnection, load
 from bridge.laravel.config_values import Unknown, Value
-from bridge.laravel.connections import RedisConnection
 from bridge.laravel.dotenv import convert
+from bridge.laravel.redis_connections import RedisConnection
 from bridge.secret import Secret
 from bridge.settings.apps import AppSettings, AppsTable, join, own_apps, read_apps_table, read_webhooks
 from bridge.settings.checks import no_strangers, read_value

@@ -276,8 +276,8 @@ def test_the_authority_comes_from_the_environment_where_the_options_are_for_php_
         database=f"['connections' => ['a' => ['driver' => 'mysql', 'options' => {options}], "
         "'b' => ['driver' => 'mysql', 'options' => [PDO::MYSQL_ATTR_SSL_CA => '/own.pem']]]]",
     )
-    assert app.database("a").ssl_ca == "/ca.pem"
-    assert app.database("b").ssl_ca == "/own.pem"
+    given = [app.database(name).tls for name in ("a", "b")]
+    assert [tls and tls.ca_file for tls in given] == ["/ca.pem", "/own.pem"]
 
 
 def test_a_database_that_bridge_cannot_use_is_named(make: MakeApp) -> None:
@@ -304,7 +304,7 @@ REDIS = """['redis' => [
 def test_redis_connections_have_the_facts_of_their_options(make: MakeApp) -> None:
     app = make("P=canary", database=REDIS)
     default, own, url = app.redis(), app.redis("own"), app.redis("url")
-    assert (default.host, default.port, default.database, default.prefix, default.tls) == (
+    assert (default.host, default.port, default.database, default.prefix, bool(default.tls)) == (
         "h",
         6380,
         2,
@@ -314,16 +314,15 @@ def test_redis_connections_have_the_facts_of_their_options(make: MakeApp) -> Non
     assert default.password is not None
     assert default.password.reveal() == "canary"
     assert "canary" not in repr(default)
-    assert (own.host, own.tls, own.prefix, own.username, own.password) == ("h", True, "own:", "u", None)
-    assert (url.host, url.port, url.database, url.tls, url.prefix) == ("h", 6381, 3, True, "")
+    assert (own.host, bool(own.tls), own.prefix, own.username, own.password) == ("h", True, "own:", "u", None)
+    assert (url.host, url.port, url.database, bool(url.tls), url.prefix) == ("h", 6381, 3, True, "")
     assert url.password is not None
     assert url.password.reveal() == "p/w"
     assert app.redis("path").unix_socket == "/run/redis.sock"
     assert app.redis("file").unix_socket == "/run/r.sock"
     assert app.redis("packed").packed
     assert not default.packed
-    with pytest.raises(ConfigurationError, match="is a cluster"):
-        app.redis("big")
+    assert app.redis("big").cluster == (("h", 6379),)
     with pytest.raises(ConfigurationError, match=r"database\.redis\.none .*is not configured"):
         app.redis("none")
 

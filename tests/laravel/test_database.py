@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.application import LaravelApp, load
-from bridge.laravel.database import answering, engine, redis_client
+from bridge.laravel.database import answering, engine
+from bridge.laravel.redis_client import redis_client
 from tests import services
 
 LoadApp = Callable[..., LaravelApp]

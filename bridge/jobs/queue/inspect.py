@@ -118,8 +118,24 @@ class DatabaseLook:
         self._engine.dispose()
 
 
+class Looks:
+    """Several, at several servers."""
+
+    def __init__(self, looks: Sequence[Look]) -> None:
+        self._looks = looks
+
+    def look(self) -> Sight:
+        sights = [one.look() for one in self._looks]
+        present = frozenset[str]().union(*(sight.present for sight in sights))
+        return Sight(present=present, new=[job for sight in sights for job in sight.new])
+
+    def close(self) -> None:
+        for one in self._looks:
+            one.close()
+
+
 class RedisLook:
-    """Laravel's lists and sorted sets; the client is ours to close."""
+    """Laravel's lists and sorted sets; the client is ours to close. `tagged`: see `Keys.of`."""
 
     def __init__(
         self,
@@ -127,12 +143,13 @@ class RedisLook:
         *,
         queues: Sequence[str],
         prefix: str,
+        tagged: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._memory = _Memory[bytes]()
         self._clock = clock
-        self._keys = [Keys.of(prefix, name) for name in queues]
+        self._keys = [Keys.of(prefix, name, tagged=tagged) for name in queues]
 
     def look(self) -> Sight:
         now = int(self._clock())

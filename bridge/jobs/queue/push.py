@@ -54,16 +54,21 @@ class DatabasePush:
 
 
 class RedisPush:
-    """Laravel's list, and the token that wakes a worker. The client is ours to close."""
+    """Laravel's list, and the token that wakes a worker.
 
-    def __init__(self, client: redis.Redis, *, prefix: str) -> None:
-        self._client = client
+    `connect` gives a client for the queue of a name, ours to close; `tagged`: see `Keys.of`."""
+
+    def __init__(self, connect: Callable[[str], redis.Redis], *, prefix: str, tagged: bool = False) -> None:
+        self._connect = connect
         self._prefix = prefix
+        self._tagged = tagged
+        self._clients: dict[str, redis.Redis] = {}
 
     def push(self, queue: str, payload: bytes) -> None:
-        keys = Keys.of(self._prefix, queue)
+        keys = Keys.of(self._prefix, queue, tagged=self._tagged)
+        client = self._clients.get(queue) or self._clients.setdefault(queue, self._connect(queue))
         try:
-            with self._client.pipeline(transaction=True) as pipeline:
+            with client.pipeline(transaction=True) as pipeline:
                 pipeline.rpush(keys.list, payload)
                 pipeline.rpush(keys.notify, 1)
                 pipeline.execute()
@@ -71,4 +76,5 @@ class RedisPush:
             raise unavailable(error) from error
 
     def close(self) -> None:
-        self._client.close()
+        for client in self._clients.values():
+            client.close()

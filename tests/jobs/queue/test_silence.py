@@ -13,7 +13,8 @@ from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from bridge.jobs.worker.store_retry import SILENT, Patience
 from bridge.laravel.application import load
-from bridge.laravel.database import CONNECT_TIMEOUT, MARGIN, QUEUE_TIMEOUT, engine, redis_client
+from bridge.laravel.database import CONNECT_TIMEOUT, MARGIN, QUEUE_TIMEOUT, engine
+from bridge.laravel.redis_client import redis_client
 from tests import services
 from tests.proxy import Proxy, proxy
 

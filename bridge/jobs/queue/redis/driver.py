@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeVar
 
 import redis
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
@@ -36,6 +37,7 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
@@ -51,6 +53,7 @@ from bridge.jobs.queue.selection import (
     whole_number,
     with_attempts,
 )
+from bridge.laravel.tls import tls_fault
 
 POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
 TICK = 1  # seconds; a delayed job is at most this late
@@ -60,7 +63,9 @@ LONGEST_ENTRY = 1 << 29  # bytes; Redis takes none that is longer
 SENT_KEPT = 600  # seconds for which a mark is kept, and twice retry_after at least
 WINDOW = 500  # entries per call behind the head of the list
 
-PASSING = (ReadOnlyError, MasterDownError, ClusterDownError, OutOfMemoryError)  # a failover, or too much load
+ELSEWHERE = (ReadOnlyError, AskError)  # another server has become the primary, or serves the keys' slot
+# What passes by itself: a failover, a cluster that moves slots, too much load.
+PASSING = (*ELSEWHERE, MasterDownError, ClusterDownError, TryAgainError, OutOfMemoryError)
 
 # What becomes of the tokens: `share`: those of our jobs are used up, others put back; `all`: all are used up;
 # `none`: none is touched, and nothing is waited for but `wake` and the next look.
@@ -100,6 +105,7 @@ class RedisQueue:
     client       answers in bytes; its pool must allow four connections. Stays the caller's
     prefix       of the Redis connection (`laravel_database_`), before every key
     queues       plain names, the most urgent first; a name may bring its own `{hash tag}`
+    tagged       whether the other names get one, as Laravel 13.5 gives it in a cluster
     retry_after  seconds after which a reservation has expired
     takes        which jobs
     tokens       see `TokenUse`
@@ -113,6 +119,7 @@ class RedisQueue:
         *,
         queues: Sequence[str] = ("default",),
         prefix: str = "",
+        tagged: bool = False,
         retry_after: int = 90,
         connection_name: str = "redis",
         takes: Selection = BROADCASTS,
@@ -122,7 +129,7 @@ class RedisQueue:
     ) -> None:
         self._client = client
         self._connection_name = connection_name
-        self._keys = {name: Keys.of(prefix, name) for name in queues}
+        self._keys = {name: Keys.of(prefix, name, tagged=tagged) for name in queues}
         self._active = self._keys  # but for those that are paused
         self._retry_after = retry_after
         self._clock = clock
@@ -186,6 +193,10 @@ class RedisQueue:
                 mend="check REDIS_DB and REDIS_PREFIX",
             ) from error
         except RedisError as error:
+            if fault := tls_fault(str(error)):
+                raise ConfigurationError(
+                    "TLS to Redis", f"fails, {fault}: {_reason(error)}", mend=_TLS
+                ) from error
             raise unavailable(error) from error
 
     def reserve(self, limit: int) -> Sequence[Job]:
@@ -536,8 +547,8 @@ class RedisQueue:
         try:
             yield
         except RedisError as error:
-            if isinstance(error, ReadOnlyError):
-                # after a failover the address leads elsewhere: the old connections never notice
+            if isinstance(error, ELSEWHERE):
+                # the address leads to another server now: the old connections never notice
                 self._client.connection_pool.disconnect()
             self.close()
             raise unavailable(error) from error
@@ -560,8 +571,10 @@ class Keys:
     notify: bytes
 
     @classmethod
-    def of(cls, prefix: str, queue: str) -> Keys:
-        key = f"{prefix}queues:{queue}".encode()
+    def of(cls, prefix: str, queue: str, *, tagged: bool = False) -> Keys:
+        """`tagged`: a queue whose name has no hash tag is given one, so that its keys share a slot."""
+        name = f"{{{queue}}}" if tagged and not has_hash_tag(queue) else queue
+        key = f"{prefix}queues:{name}".encode()
         return cls(list=key, delayed=key + b":delayed", reserved=key + b":reserved", notify=key + b":notify")
 
     def sent(self, job: Job) -> bytes:
@@ -594,6 +607,12 @@ class _Found:
             attempts=self.attempts,
             receipt=self.reserved,
         )
+
+
+def has_hash_tag(queue: str) -> bool:
+    """Whether all keys of a queue with this name lie in one slot of a cluster."""
+    _, opened, rest = queue.partition("{")
+    return bool(opened) and rest.find("}") > 0
 
 
 def _sized(text: bytes) -> bytes:
@@ -634,9 +653,12 @@ def _allowed() -> Iterator[None]:
 
 def unavailable(error: RedisError) -> ServiceUnavailable:
     """The error as ours, without what the command held."""
-    return ServiceUnavailable(
-        f"Redis cannot serve: {_reason(error)}: start it, or correct REDIS_HOST and REDIS_PORT in .env"
-    )
+    mend = _TLS if tls_fault(str(error)) else _ADDRESS
+    return ServiceUnavailable(f"Redis cannot serve: {_reason(error)}: {mend}")
+
+
+_ADDRESS = "start it, or correct REDIS_HOST and REDIS_PORT in .env, and scheme where one of both speaks TLS"
+_TLS = "correct scheme (tls or tcp) and context (ssl for predis) of the connection in config/database.php"
 
 
 def _reason(error: RedisError) -> str:

@@ -18,8 +18,14 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.laravel.database import LOCAL
+from bridge.laravel.tls import tls_fault
 
 RETRIES = 5  # of a statement or transaction that met a deadlock or a lock
+TLS_MEND = (
+    "correct sslmode, sslrootcert, sslcert, sslkey (PostgreSQL) or PDO::MYSQL_ATTR_SSL_… of the connection in"
+    " config/database.php"
+)
 LOCK_WAIT = 5  # seconds until a wait for somebody else's lock is given up
 
 OPENING: dict[str, tuple[str, ...]] = {
@@ -60,7 +66,7 @@ class SqlConnection:
 
         Work that met a deadlock or lost its connection is done again, so it must bear being repeated.
         Raises ServiceUnavailable when that does not help."""
-        return self._retried(lambda: work(self._open()))
+        return self._retried(lambda: self._alone(work))
 
     def transaction(self, work: Callable[[Connection], Result | None]) -> Result | None:
         """What `work` returns, committed; rolled back if it returns None or raises. Else like `run`."""
@@ -69,6 +75,8 @@ class SqlConnection:
             connection = self._open()
             connection.exec_driver_sql(BEGIN[self.dialect])
             try:
+                if local := connection.info.get(LOCAL):
+                    connection.exec_driver_sql(local)
                 result = work(connection)
                 connection.exec_driver_sql("ROLLBACK" if result is None else "COMMIT")
             except BaseException:
@@ -77,6 +85,22 @@ class SqlConnection:
             return result
 
         return self._retried(attempt)
+
+    def _alone(self, work: Callable[[Connection], Result]) -> Result:
+        """`work` in autocommit; through a pooler in a transaction all the same, which has our settings."""
+        connection = self._open()
+        local = connection.info.get(LOCAL)
+        if not local:
+            return work(connection)
+        connection.exec_driver_sql(BEGIN[self.dialect])
+        try:
+            connection.exec_driver_sql(local)
+            result = work(connection)
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        return result
 
     def aside(self, work: Callable[[Connection], Result]) -> Result:
         """What `work` returns, on a connection of the engine's pool. Any thread may call it."""
@@ -97,6 +121,8 @@ class SqlConnection:
             self.run(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
         except ServiceUnavailable as error:
             cause = error.__cause__
+            if isinstance(cause, DBAPIError) and (fault := tls_fault(str(cause.orig))):
+                raise ConfigurationError("TLS to the database", f"fails, {fault}: {error}") from error
             if isinstance(cause, DBAPIError) and (
                 _code(cause) in DENIED or DENIED_TEXT.search(str(cause.orig))
             ):
@@ -160,10 +186,11 @@ class SqlConnection:
 
     def _unavailable(self, error: SQLAlchemyError) -> ServiceUnavailable:
         where = self._engine.url.render_as_string(hide_password=True)
-        return ServiceUnavailable(
-            f"the database {where} cannot serve: {_reason(error)}: "
-            "start it, or correct DB_HOST and DB_PORT in .env"
-        )
+        reason = _reason(error)
+        mend = "start it, or correct DB_HOST and DB_PORT in .env"
+        if fault := tls_fault(reason):
+            reason, mend = f"TLS fails, {fault}, {reason}", TLS_MEND
+        return ServiceUnavailable(f"the database {where} cannot serve: {reason}: {mend}")
 
 
 def _family(engine: Engine) -> str:

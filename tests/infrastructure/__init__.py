@@ -1,0 +1,1 @@
+"""What real teams have between bridge and its stores or clients: TLS, Sentinel, Cluster, poolers, proxies."""

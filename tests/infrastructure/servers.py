@@ -1,0 +1,174 @@
+"""Real servers in the forms that real teams run: Redis with TLS, Sentinels, a Redis Cluster, pgbouncer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import redis
+
+from tests import services
+from tests.certificates import self_signed
+from tests.services import PASSWORD, USER, Redis, Server, free_port, program, wait_until
+
+SERVICE = "mymaster"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Of the server, whose own authority it is; and the same of somebody else."""
+
+    folder: Path
+    chain: str
+    key: str
+    stranger: str
+
+    @classmethod
+    def made_in(cls, folder: Path) -> Certificates:
+        (folder / "other").mkdir()
+        chain, key = self_signed(folder)
+        Path(key).chmod(0o600)  # libpq reads no other
+        stranger, _ = self_signed(folder / "other", "stranger")
+        return cls(folder, chain, key, stranger)
+
+
+@contextlib.contextmanager
+def tls_redis(certificates: Certificates, *, clients: str = "no") -> Iterator[tuple[Redis, int]]:
+    """Redis, and its port of TLS; `clients`: `yes` where they have to show a certificate."""
+    port = free_port()
+    settings = {
+        "tls-port": str(port),
+        "tls-cert-file": certificates.chain,
+        "tls-key-file": certificates.key,
+        "tls-ca-cert-file": certificates.chain,
+        "tls-auth-clients": clients,
+    }
+    with services.redis_server(**settings) as server:  # type: ignore[arg-type]
+        yield server, port
+
+
+def command(client: redis.Redis, *words: object) -> Any:
+    """What the server answers to a command that redis-py has no method for."""
+    return client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Two Redis servers, of which the second replicates the first, and a Sentinel that watches them."""
+
+    first: Redis
+    second: Redis
+    sentinel: Redis
+
+
+@contextlib.contextmanager
+def watched_redis() -> Iterator[Watched]:
+    """A failover is decided by the one Sentinel, half a second after the primary is gone."""
+    with services.redis_server(masterauth=PASSWORD) as first, contextlib.ExitStack() as stack:
+        replica = {"masterauth": PASSWORD, "replicaof": f"127.0.0.1 {first.port}"}
+        second = stack.enter_context(services.redis_server(**replica))  # type: ignore[arg-type]
+        folder = second.folder / "sentinel"
+        folder.mkdir()
+        port = free_port()
+        (folder / "sentinel.conf").write_text(
+            f'port {port}\nbind 127.0.0.1\nrequirepass "{PASSWORD}"\nsentinel resolve-hostnames no\n'
+            f"sentinel monitor {SERVICE} 127.0.0.1 {first.port} 1\n"
+            f'sentinel auth-pass {SERVICE} "{PASSWORD}"\nsentinel down-after-milliseconds {SERVICE} 500\n'
+            f"sentinel failover-timeout {SERVICE} 2000\n"
+        )
+        command = [program("redis-server", "redis-server"), str(folder / "sentinel.conf"), "--sentinel"]
+        sentinel = Redis(command, folder, port, services._redis_answers)
+        sentinel.start()
+        stack.callback(sentinel.stop)
+        with contextlib.closing(sentinel.client()) as client:
+
+            def knows_both() -> bool:
+                known: Any = client.sentinel_masters()
+                return bool(known[SERVICE]["num-slaves"])
+
+            wait_until(knows_both, "the Sentinel knows the replica")
+        yield Watched(first, second, sentinel)
+
+
+@contextlib.contextmanager
+def redis_cluster(nodes: int = 2) -> Iterator[list[Redis]]:
+    """A Redis Cluster of so many nodes, which share the slots evenly, without replicas."""
+    with contextlib.ExitStack() as stack:
+        settings = {
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": "5000",
+            "cluster-require-full-coverage": "no",
+            "masterauth": PASSWORD,
+        }
+        running = [
+            stack.enter_context(services.redis_server(**settings))  # type: ignore[arg-type]
+            for _ in range(nodes)
+        ]
+        clients = [stack.enter_context(contextlib.closing(server.client())) for server in running]
+        share = 16384 // nodes
+        for number, client in enumerate(clients):
+            last = 16383 if number == nodes - 1 else (number + 1) * share - 1
+            command(client, "CLUSTER", "ADDSLOTSRANGE", number * share, last)
+            if number:
+                command(client, "CLUSTER", "MEET", "127.0.0.1", running[0].port)
+
+        def knows_all(client: redis.Redis) -> bool:
+            return len(command(client, "CLUSTER", "SLOTS")) == nodes
+
+        for client in clients:
+            wait_until(lambda client=client: knows_all(client), "the cluster has met")  # type: ignore[misc]
+        yield running
+
+
+class PgBouncer(Server):
+    user = USER
+
+
+@contextlib.contextmanager
+def pgbouncer(
+    server: services.PostgreSQL, *, mode: str = "transaction", size: int = 2
+) -> Iterator[PgBouncer]:
+    """pgbouncer before all databases of the server, with so few of its sessions."""
+    binary = program("pgbouncer", "pgbouncer")
+    run_as = "postgres" if os.geteuid() == 0 else None
+    folder = server.folder / f"pgbouncer-{free_port()}"
+    folder.mkdir()
+    port = free_port()
+    (folder / "users").write_text(f'"{USER}" "{PASSWORD}"\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nauth_type = scram-sha-256\nauth_file = {folder}/users\n"
+        "pool_mode = transaction\n"
+        f"default_pool_size = {size}\nmax_client_conn = 100\nunix_socket_dir = {folder}\n"
+        f"admin_users = {USER}\nlogfile = {folder}/log\n"
+    )
+    if run_as:
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, run_as, run_as)
+    made = PgBouncer([binary, str(folder / "pgbouncer.ini")], folder, port, _pgbouncer_answers, run_as)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def _pgbouncer_answers(server: Server) -> bool:
+    try:
+        psycopg.connect(
+            host=server.host,
+            port=server.port,
+            user=USER,
+            password=PASSWORD,
+            dbname="postgres",
+            connect_timeout=20,
+        ).close()
+    except psycopg.OperationalError:
+        return False
+    return True

@@ -1,0 +1,111 @@
+"""Redis behind Sentinels, in the forms of predis and of the packages for phpredis."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.jobs.queue.queue import Job
+from bridge.jobs.queue.redis.driver import RedisQueue
+from bridge.laravel.redis_client import redis_client
+from tests.infrastructure.conftest import MakeApp
+from tests.infrastructure.servers import SERVICE, Watched, watched_redis
+from tests.jobs.queue.stores import broadcast, uuid_of
+from tests.services import PASSWORD, free_port, wait_until
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    with watched_redis() as servers:
+        yield servers
+
+
+def _predis(watched: Watched) -> str:
+    """The first of two Sentinels is not there."""
+    port = watched.sentinel.port
+    return f"""['redis' => ['client' => 'predis', 'options' => ['prefix' => 'app:'], 'default' => [
+        'tcp://127.0.0.1:{free_port()}?timeout=0.1',
+        ['host' => '127.0.0.1', 'port' => {port}, 'password' => '{PASSWORD}'],
+        'options' => ['replication' => 'sentinel', 'service' => '{SERVICE}',
+            'parameters' => ['password' => '{PASSWORD}', 'database' => 2]],
+    ]]]""".replace("?timeout=0.1", "?password=" + PASSWORD.replace(" ", "%20").replace("&", "%26"))
+
+
+def _namoshek(watched: Watched) -> str:
+    return f"""['redis' => ['client' => 'phpredis-sentinel', 'options' => ['prefix' => 'app:'], 'default' => [
+        'sentinel_host' => '127.0.0.1', 'sentinel_port' => {watched.sentinel.port},
+        'sentinel_service' => '{SERVICE}', 'sentinel_password' => '{PASSWORD}', 'sentinel_timeout' => 0,
+        'password' => '{PASSWORD}', 'database' => 2, 'host' => 'ignored.example',
+    ]]]"""
+
+
+def _goopil(watched: Watched) -> str:
+    return f"""['redis' => ['client' => 'phpredis-sentinel', 'default' => [
+        'sentinels' => [['host' => '127.0.0.1', 'port' => {watched.sentinel.port}]],
+        'sentinel' => ['service' => '{SERVICE}', 'password' => '{PASSWORD}'],
+        'password' => '{PASSWORD}', 'database' => 2, 'options' => ['prefix' => 'app:'],
+    ]]]"""
+
+
+FORMS = {"predis": _predis, "namoshek": _namoshek, "goopil": _goopil}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_primary_is_found(app: MakeApp, watched: Watched, form: str) -> None:
+    facts = app(FORMS[form](watched)).redis()
+    assert (facts.prefix, facts.database) == ("app:", 2)
+    with redis_client(facts) as client:
+        client.set("found", form)
+    with watched.first.client(db=2) as direct:
+        assert direct.get("found") == form.encode()
+
+
+def test_a_service_that_no_sentinel_knows_is_unavailable_and_names_the_sentinels(
+    app: MakeApp, watched: Watched
+) -> None:
+    facts = app(_namoshek(watched).replace(SERVICE, "other")).redis()
+    assert str(watched.sentinel.port) in facts.place
+    assert "other" in facts.place
+    with redis_client(facts) as client, pytest.raises(ServiceUnavailable, match="other"):
+        RedisQueue(client).check()
+
+
+def test_a_client_whose_form_is_not_known_is_refused_and_never_read_as_localhost(app: MakeApp) -> None:
+    laravel = app("['redis' => ['client' => 'predis-sentinel', 'default' => ['host' => 'x']]]")
+    with pytest.raises(ConfigurationError, match=r"predis-sentinel.*sentinel_host"):
+        laravel.redis()
+    laravel = app(
+        "['redis' => ['client' => 'predis', 'default' => ['tcp://a', 'tcp://b',"
+        " 'options' => ['replication' => 'predis']]]]"
+    )
+    with pytest.raises(ConfigurationError, match="replication"):
+        laravel.redis()
+
+
+def test_a_failover_is_followed_and_no_job_is_lost(app: MakeApp, watched: Watched) -> None:
+    facts = app(_predis(watched)).redis()
+    with redis_client(facts, socket_timeout=2) as client:
+        queue = RedisQueue(client, prefix="app:", retry_after=1)
+        queue.check()
+        payloads = [broadcast(id=str(number), attempts=0) for number in range(3)]
+        for payload in payloads:
+            client.rpush("app:queues:default", payload)
+        assert client.wait(1, 5000) == 1  # the replica has them
+        first = queue.reserve(1)
+        assert client.wait(1, 5000) == 1
+        watched.first.stop(signal.SIGKILL)
+        found: list[Job] = [*first]
+
+        def all_found() -> bool:
+            with contextlib.suppress(ServiceUnavailable):
+                found.extend(queue.reserve(3))
+            return len({job.uuid for job in found}) == 3
+
+        wait_until(all_found, "the queue is served by the other server")
+        assert {job.uuid for job in found} == {uuid_of(payload) for payload in payloads}
+        assert queue.delete(found[-1:]) == 1
+        queue.close()
