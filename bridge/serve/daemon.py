@@ -315,6 +315,7 @@ class Daemon:
             routes=[*self.routes, *instruments.routes(watched)],
             ready=crew.ready if cluster is None else lambda: {**crew.ready(), "bus": cluster.is_up},
             certificate=certificate,
+            proxy_protocol=self.settings.proxy_protocol,
             path_prefix=self.settings.path_prefix,
             request_timeout=self.settings.request_timeout,
         )

@@ -90,6 +90,7 @@ class Settings:
     allowed_origins: tuple[str, ...]
     max_connections: int | None
     trusted_proxies: tuple[str, ...]
+    proxy_protocol: bool
     path_prefix: str
     request_timeout: float
     activity_timeout: int

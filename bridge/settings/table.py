@@ -272,6 +272,8 @@ _CLIENTS: tuple[Setting, ...] = (
     Setting("max_connections", COUNT, None, "WebSocket connections at once.", "no limit"),
     Setting("trusted_proxies", networks, (), "Addresses or networks (`10.0.0.0/8`) of proxies whose"
             " `X-Forwarded-For` and `X-Forwarded-Proto` are believed.", "none"),
+    Setting("proxy_protocol", switch, False, "Whether each connection from `trusted_proxies` begins with a"
+            " header of the PROXY protocol (version 1 or 2), as `send-proxy-v2` makes HAProxy write it."),
     Setting("path_prefix", _prefix, "", "Path before `/app` and `/apps`, such as `/ws`; paths without it"
             " work too.", "none", app_variables=("REVERB_SERVER_PATH",)),
     Setting("request_timeout", seconds, 20.0, "Seconds within which an HTTP request has to be complete."),

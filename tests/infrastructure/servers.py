@@ -100,23 +100,23 @@ def watched_redis() -> Iterator[Watched]:
 def redis_cluster(nodes: int = 2) -> Iterator[list[Redis]]:
     """A Redis Cluster of so many nodes, which share the slots evenly, without replicas."""
     with contextlib.ExitStack() as stack:
-        settings = {
-            "cluster-enabled": "yes",
-            "cluster-node-timeout": "5000",
-            "cluster-require-full-coverage": "no",
-            "masterauth": PASSWORD,
-        }
-        running = [
-            stack.enter_context(services.redis_server(**settings))  # type: ignore[arg-type]
-            for _ in range(nodes)
-        ]
+        buses = [free_port() for _ in range(nodes)]  # the usual ones, 10,000 above, may be too high
+        running: list[Redis] = []
+        for bus in buses:
+            settings = {
+                "cluster-enabled": "yes",
+                "cluster-port": str(bus),
+                "cluster-require-full-coverage": "no",
+                "masterauth": PASSWORD,
+            }
+            running.append(stack.enter_context(services.redis_server(**settings)))  # type: ignore[arg-type]
         clients = [stack.enter_context(contextlib.closing(server.client())) for server in running]
         share = 16384 // nodes
         for number, client in enumerate(clients):
             last = 16383 if number == nodes - 1 else (number + 1) * share - 1
             command(client, "CLUSTER", "ADDSLOTSRANGE", number * share, last)
             if number:
-                command(client, "CLUSTER", "MEET", "127.0.0.1", running[0].port)
+                command(client, "CLUSTER", "MEET", "127.0.0.1", running[0].port, buses[0])
 
         def knows_all(client: redis.Redis) -> bool:
             return len(command(client, "CLUSTER", "SLOTS")) == nodes

@@ -78,6 +78,8 @@ def test_jobs_of_queues_on_different_nodes_are_taken_and_settled(
         assert {name: depth.pending for name, depth in queue.depth().items()} == dict.fromkeys(queues, 3)
         jobs = [*queue.reserve(4), *queue.reserve(4)]
         assert uuids(jobs) == [uuid_of(payload) for some in payloads for payload in some]
+        jobs = [job for job in queue.renew(jobs[::-1]) if job is not None][::-1]
+        assert uuids(jobs) == [uuid_of(payload) for some in payloads for payload in some]
         assert queue.delete([jobs[0], jobs[3]]) == 2
         queue.release(jobs[1], 0)
         queue.give_back([jobs[4]])

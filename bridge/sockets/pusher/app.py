@@ -70,9 +70,8 @@ class App:
     presence_grace    seconds that a member stays whose last connection was lost: a page that is loaded again
                       neither leaves nor joins
     activity_timeout  seconds of silence after which a client should ping; told to it at the start
-    ping_interval     seconds of silence after which the server pings at the latest; below a proxy's usual 60
-    pong_timeout      seconds after `activity_timeout`, and after the ping, at which a client that stays
-                      silent is closed with 4201
+    ping_interval     seconds of silence after which the server pings at the latest; below HAProxy's 50
+    pong_timeout      seconds after the ping at which a client that stays silent is closed with 4201
     """
 
     id: str
@@ -89,7 +88,7 @@ class App:
     keeps_statistics: bool = True
     presence_grace: float = 0.0
     activity_timeout: int = 120
-    ping_interval: int = 50
+    ping_interval: int = 45
     pong_timeout: int = 30
     limits: Limits = field(default_factory=Limits)
 

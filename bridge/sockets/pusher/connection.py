@@ -133,6 +133,7 @@ class Connection(Generic[S]):
 
         `jitter` is that of the ping after this one: with the same each time, clients would meet again.
         However late the call comes: nobody is closed who has not had `pong_timeout` seconds since a ping.
+        That is enough: a WebSocket ping goes with it, which each client's library answers by itself.
         """
         silence = now - self.seen
         app = self.hub.app
@@ -141,7 +142,7 @@ class Connection(Generic[S]):
         if self._pinged_at is None:
             self._pinged_at, self.jitter = now, jitter
             return _PING
-        if silence < app.activity_timeout + app.pong_timeout or now - self._pinged_at < app.pong_timeout:
+        if now - self._pinged_at < app.pong_timeout:
             return _NOTHING
         return Outcome(close=Close(code=PONG_TIMEOUT, reason="no answer to ping"))
 

@@ -27,6 +27,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Scope
 
 from bridge.sockets.server import paths
+from bridge.sockets.server.proxy_protocol import Origin, begins
 
 REQUEST_TIMEOUT = 20.0  # seconds for a whole request, headers and body; the first counts from the connection
 IDLE_TIMEOUT = 75.0  # seconds without a request, or without progress in taking an answer
@@ -50,6 +51,8 @@ class Request:
     target    as it stands in the request line
     path      the target's path in its normal form, percent-decoded
     raw_path  the path as it came; query likewise, without its question mark
+    peer      address and port from which the connection comes, or its proxy says that it does; `is_secure`:
+              by TLS
     headers   names in lower case
     body      whole once the application sees it; empty when `is_too_large`
     """
@@ -57,10 +60,12 @@ class Request:
     __slots__ = (
         "body",
         "headers",
+        "is_secure",
         "is_too_large",
         "keep_alive",
         "method",
         "path",
+        "peer",
         "query",
         "raw_path",
         "target",
@@ -78,6 +83,8 @@ class Request:
         self.keep_alive = keep_alive
         self.body = b""
         self.is_too_large = False
+        self.peer = ("", 0)
+        self.is_secure = False
         if target.startswith(b"/"):
             self.raw_path, _, self.query = target.partition(b"#")[0].partition(b"?")
         else:
@@ -188,9 +195,9 @@ class HttpServer:
         if self._timer is not None:
             self._timer.cancel()
 
-    def connection(self) -> asyncio.Protocol:
-        """For a new TCP connection."""
-        return HttpConnection(self)
+    def connection(self, origin: Origin | None = None) -> asyncio.Protocol:
+        """For a new TCP connection; `origin`: from where its proxy says that it comes."""
+        return HttpConnection(self, origin)
 
     # For connections ------------------------------------------------------------------------------------
 
@@ -251,6 +258,7 @@ class HttpConnection(asyncio.Protocol):
         "_is_lingering",
         "_is_partial",
         "_last_words",
+        "_origin",
         "_parser",
         "_queue",
         "_request",
@@ -262,8 +270,9 @@ class HttpConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, server: HttpServer, origin: Origin | None = None) -> None:
         self._server = server
+        self._origin = origin
         self._parser: Any = httptools.HttpRequestParser(self)  # None: nothing more is read as a request
         self._exchange: Exchange | None = None  # what is being answered,
         self._queue: deque[Request] = deque()  # and what waits behind it
@@ -301,6 +310,8 @@ class HttpConnection(asyncio.Protocol):
             except httptools.HttpParserUpgrade as end:
                 data = self._upgrade(data[end.args[0] :])
             except httptools.HttpParserError as problem:
+                if begins(data):
+                    logger.warning("the PROXY protocol is not expected", extra=_UNEXPECTED)
                 self._refuse(400, "the request is not well-formed HTTP", str(problem))
         else:
             if self._upgrading is not None:
@@ -409,6 +420,7 @@ class HttpConnection(asyncio.Protocol):
         except ValueError:
             self._refuse(400, "the path is not readable")
             return
+        request.peer, request.is_secure = self._arrival()
         if parser.should_upgrade():
             return
         hosts, has_body = 0, False
@@ -531,6 +543,12 @@ class HttpConnection(asyncio.Protocol):
         if rest:
             protocol.data_received(rest)
 
+    def _arrival(self) -> tuple[tuple[str, int], bool]:
+        is_tls = self.transport.get_extra_info("sslcontext") is not None
+        if self._origin is None:
+            return _peer(self.transport), is_tls
+        return (self._origin.address, self._origin.port), is_tls or self._origin.is_secure
+
     def _refuse(self, status: int, line: str, detail: str = "") -> None:
         """This is the last answer; it comes after those that are due."""
         if self._parser is None:
@@ -576,13 +594,13 @@ class HttpConnection(asyncio.Protocol):
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": request.version,
             "method": request.method,
-            "scheme": "https" if self.transport.get_extra_info("sslcontext") is not None else "http",
+            "scheme": "https" if request.is_secure else "http",
             "path": request.path,
             "raw_path": request.raw_path,
             "query_string": request.query,
             "root_path": "",
             "headers": request.headers,
-            "client": _peer(self.transport),
+            "client": request.peer,
             "server": _address(self.transport.get_extra_info("sockname")),
         }
 
@@ -701,6 +719,10 @@ class Exchange:
         return text + b"\r\n\r\n"
 
 
+_UNEXPECTED = {
+    "action": "proxy_protocol",
+    "why": "set proxy_protocol = true and trusted_proxies, or take send-proxy out of the proxy's settings",
+}
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in http.HTTPStatus
 }

@@ -17,13 +17,13 @@ from starlette.types import ASGIApp
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY
 from bridge.sockets.server import api
+from bridge.sockets.server.acceptor import Acceptor
 from bridge.sockets.server.api_observer import Calls
 from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.handshake import is_handshake
 from bridge.sockets.server.http_protocol import MAX_BODY, REQUEST_TIMEOUT, HttpServer, Request
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
-from bridge.sockets.server.tls_handshake import TlsAcceptor
 from bridge.sockets.server.trusted_proxies import Forwarded
 
 BACKLOG = 4_096  # connections the kernel holds while the process starts or the loop is busy
@@ -88,6 +88,7 @@ class Listener:
     instead      routes that come before the API's, and so in their place
     ready        what `/ready` answers; 200 when its `ready` is true, else 503
     certificate  for TLS; None: plain
+    proxy_protocol   whether connections of the node's proxies begin with a header of the PROXY protocol
     path_prefix      see `paths.normal`
     request_timeout  seconds in which an HTTP request has to be complete
     largest_body     bytes of an HTTP request's body; None: as much as the apps' limits ask for
@@ -102,6 +103,7 @@ class Listener:
         instead: Sequence[BaseRoute] = (),
         ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
         certificate: Certificate | None = None,
+        proxy_protocol: bool = False,
         path_prefix: str = "",
         request_timeout: float = REQUEST_TIMEOUT,
         largest_body: int | None = None,
@@ -109,6 +111,7 @@ class Listener:
         self._node = node
         self._sockets = list(sockets)
         self._certificate = certificate
+        self._proxy_protocol = proxy_protocol
         self._largest_body = largest_body
         pages = Starlette(routes=[*instead, *api.routes(node, ready), *routes, Route("/", _root)])
         pages.router.redirect_slashes = False  # where to would come from the Host header
@@ -123,7 +126,7 @@ class Listener:
             path_prefix=path_prefix,
             request_timeout=request_timeout,
         )
-        self._servers: list[asyncio.Server | TlsAcceptor] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
         self._stopped = asyncio.Event()
         self._ended = asyncio.Event()
         self.listening = asyncio.Event()
@@ -140,10 +143,10 @@ class Listener:
         loop = asyncio.get_running_loop()
         try:
             for sock in self._sockets:
-                if self._certificate is not None:
-                    context = self._certificate.context
-                    acceptor = TlsAcceptor(self._http, sock, context, HANDSHAKE_TIMEOUT)
-                    self._servers.append(acceptor)
+                if self._certificate is not None or self._proxy_protocol:
+                    context = None if self._certificate is None else self._certificate.context
+                    proxies = self._node.proxies if self._proxy_protocol else None
+                    self._servers.append(Acceptor(self._http, sock, context, HANDSHAKE_TIMEOUT, proxies))
                 else:
                     self._servers.append(
                         await loop.create_server(self._http.connection, sock=sock, backlog=BACKLOG)

@@ -178,11 +178,10 @@ class Socket(asyncio.Protocol):
         key = request.path.removeprefix("/app/") if request.path.startswith("/app/") else ""
         query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
         origins = request.values(b"origin")
-        peer = self.transport.get_extra_info("peername")
         address, is_secure = self._node.proxies.client(
-            str(peer[0]) if isinstance(peer, tuple) else "",
+            request.peer[0],
             ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers),
-            is_secure=self._is_tls,
+            is_secure=request.is_secure,
         )
         return Arrival(
             key=key if key and "/" not in key else None,

@@ -36,7 +36,7 @@ class Proxies:
         Every proxy adds its own peer at the end of X-Forwarded-For, so the list is read from there, as long
         as what adds can be believed.
         """
-        if not self._networks or not self._trusts(_address(peer)):
+        if not self._networks or not self.trusts(peer):
             return peer, is_secure
         hops: list[str] = []
         forwarded: list[dict[str, str]] = []
@@ -68,6 +68,10 @@ class Proxies:
             if not self._trusts(address):
                 break
         return client, is_secure
+
+    def trusts(self, peer: str) -> bool:
+        """Whether the peer of a TCP connection is one of them."""
+        return self._trusts(_address(peer))
 
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)

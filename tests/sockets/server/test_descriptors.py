@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.sockets.server import http_protocol, listener, tls_handshake
+from bridge.sockets.server import acceptor, http_protocol, listener
 from bridge.sockets.server.certificate import Certificate
 from tests.certificates import self_signed
 from tests.sockets.server.running import LIMIT, PING, Raw, running, until
@@ -192,7 +192,7 @@ async def test_bodies_that_are_not_complete_take_no_more_than_their_share_of_mem
 async def test_a_tls_connection_that_cannot_be_taken_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls_handshake, "RETRY", 0.01)
+    monkeypatch.setattr(acceptor, "RETRY", 0.01)
     accept, looks = asyncio.get_running_loop().sock_accept, 0
 
     async def without_descriptors(listening: socket.socket) -> tuple[socket.socket, object]:
@@ -209,7 +209,7 @@ async def test_a_tls_connection_that_cannot_be_taken_is_said_once(
         reader, writer = await asyncio.open_connection("localhost", server.port, ssl=context)
         await get(Raw(reader, writer))
         writer.close()
-    said = [record for record in caplog.records if record.message == "no TLS connection is taken"]
+    said = [record for record in caplog.records if record.message == "no connection is taken"]
     assert [record.why for record in said] == [os.strerror(errno.EMFILE)]  # type: ignore[attr-defined]
 
 

@@ -74,6 +74,20 @@ class ClusterQueue:
         for name, some in _by_queue(jobs).items():
             self._queues[name].give_back(some)
 
+    def skip(self, jobs: Collection[Job]) -> None:
+        for name, some in _by_queue(jobs).items():
+            self._queues[name].skip(some)
+
+    def skip_no_more(self) -> None:
+        for queue in self._queues.values():
+            queue.skip_no_more()
+
+    def renew(self, jobs: Sequence[Job]) -> list[Job | None]:
+        renewed: dict[int, Job | None] = {}
+        for name, some in _by_queue(jobs).items():
+            renewed |= zip(map(id, some), self._queues[name].renew(some), strict=True)
+        return [renewed[id(job)] for job in jobs]
+
     def as_laravel(self, job: Job) -> Mapping[str, object]:
         return self._queues[job.queue].as_laravel(job)
 
@@ -92,7 +106,7 @@ class ClusterQueue:
             queue.close()
 
 
-def _by_queue(jobs: Sequence[Job]) -> dict[str, list[Job]]:
+def _by_queue(jobs: Collection[Job]) -> dict[str, list[Job]]:
     found: dict[str, list[Job]] = {}
     for job in jobs:
         found.setdefault(job.queue, []).append(job)
