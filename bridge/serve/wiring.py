@@ -791,12 +791,18 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
     if settings.bus is None:
         return None
     facts = settings.redis(settings.bus)
+    if facts.sentinels is not None or facts.cluster:
+        raise ConfigurationError(
+            f"bus, the Redis connection {settings.bus},",
+            f"is {facts.place}, where the processes cannot meet",
+            mend="name a Redis connection with one host and port, such as an address that leads to the primary",
+        )
     return Cluster(
         Address(
             host=facts.host,
             port=facts.port,
             unix_socket=facts.unix_socket,
-            tls=facts.tls,
+            tls=None if facts.tls is None else facts.tls.context(),
             username=facts.username,
             password=facts.password.reveal() if facts.password else None,
             database=facts.database,

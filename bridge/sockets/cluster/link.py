@@ -33,12 +33,12 @@ Word = bytes | str | int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where Redis is, and with what it lets us in."""
+    """Where Redis is, and with what it lets us in; `tls`: None where the connection is plain."""
 
     host: str = "127.0.0.1"
     port: int = 6379
     unix_socket: str | None = None
-    tls: bool = False
+    tls: ssl.SSLContext | None = field(default=None, compare=False)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     database: int = 0
@@ -99,7 +99,7 @@ class Link(asyncio.Protocol):
                 if address.unix_socket:
                     await self._loop.create_unix_connection(lambda: self, address.unix_socket)
                 else:
-                    context = ssl.create_default_context() if address.tls else None
+                    context = address.tls
                     await self._loop.create_connection(lambda: self, address.host, address.port, ssl=context)
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._greet(address, name)
