@@ -794,8 +794,8 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
     if facts.sentinels is not None or facts.cluster:
         raise ConfigurationError(
             f"bus, the Redis connection {settings.bus},",
-            f"is {facts.place}, where the processes cannot meet",
-            mend="name a Redis connection with one host and port, such as an address that leads to the primary",
+            f"is {facts.place}, where processes cannot meet",
+            mend="name a connection with one host and port, such as an address that leads to the primary",
         )
     return Cluster(
         Address(
