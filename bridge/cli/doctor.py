@@ -21,10 +21,10 @@ _OF_THE_COMMAND = ("--app", "--config")  # errors of these are wrong usage of th
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "doctor",
-        help="checks everything that can be wrong; exit 1 with findings",
+        help="checks everything around the app; exit 1 with findings",
         description="Looks at .env, stores, PHP, port, certificate, Echo's settings and every event; "
-        "changes nothing. Hints need not be wrong and do not count. Give it the options that `bridge serve` "
-        "gets.",
+        "changes nothing. Hints may be fine as they are and do not count. Give it the options that "
+        "`bridge serve` gets.",
     )
     add_app(parser)
     add_laravel(parser)

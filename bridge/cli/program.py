@@ -42,10 +42,10 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     whole = argparse.ArgumentParser(
         prog="bridge",
-        description="Works off a Laravel app's queue and delivers its broadcasts to Echo: queue worker "
-        "and Pusher server in one.",
+        description="Runs the jobs of a Laravel app's queue and delivers its broadcasts to Echo: queue "
+        "worker and Pusher server in one.",
         epilog="Begin with `bridge doctor --app DIR`, then `bridge serve --app DIR`; `bridge COMMAND --help` "
-        "tells more. Every setting has the form BRIDGE_NAME too; docs/settings.md lists them.",
+        "has more. Every setting has the form BRIDGE_NAME too; docs/settings.md lists them.",
         formatter_class=partial(argparse.HelpFormatter, max_help_position=20),
     )
     whole.add_argument("--version", action="version", version=f"bridge {__version__}")

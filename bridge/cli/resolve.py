@@ -1,4 +1,4 @@
-"""`bridge resolve`: how each job would be broadcast, sending nothing."""
+"""`bridge resolve`: says how each job would be broadcast, and sends nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "resolve",
-        help="how each job would be broadcast, sending nothing",
+        help="says how each job would be broadcast, and sends nothing",
         description="Reads JSON Lines with `payload` (the text in the queue) or `payload_base64`, and `id`; "
         "writes a line for each. `bridge failed show ID --json` gives such a line.",
     )

@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "serve",
         help="the worker and the Pusher server, until SIGTERM",
-        description="Takes jobs off the app's queue, delivers its broadcasts, serves Echo; until SIGTERM.",
+        description="Runs the queue's jobs, delivers broadcasts and serves Echo, until SIGTERM.",
     )
     add_app(parser)
     add_serving(parser)

@@ -54,7 +54,7 @@ def _call(call: EchoCall, subject: Subject, keys: set[str], client: int | None) 
         yield Finding(
             what="the options of Echo are put together where they cannot be read",
             where=where,
-            mend="see yourself that key, wsHost, wsPort and forceTLS fit",
+            mend="check that key, wsHost, wsPort and forceTLS fit",
             hint=True,
         )
         return
@@ -81,7 +81,7 @@ def _set(name: str, value: Value, where: str, otherwise: str) -> Found:
         yield Finding(
             what=f"{name} is not set{missing}: {otherwise}",
             where=where,
-            mend=f"set {value.name} in .env and build the pages anew"
+            mend=f"set {value.name} in .env and build the pages again"
             if isinstance(value, Unset) and value.name.startswith(("MIX_", "VITE_"))
             else f"write {name}: 'mt1'"
             if name == "cluster"
@@ -95,7 +95,7 @@ def _key(key: Value, keys: set[str], where: str) -> Found:
         yield Finding(
             what="the key that Echo is given is the key of no app that bridge serves (close code 4001)",
             where=where,
-            mend="give it PUSHER_APP_KEY or REVERB_APP_KEY, and build the pages anew",
+            mend="give it PUSHER_APP_KEY or REVERB_APP_KEY, and build the pages again",
         )
 
 
@@ -113,7 +113,7 @@ def _host(options: Mapping[str, Value], where: str, broadcaster: str) -> Found:
             what="Echo has no wsHost: it connects to Pusher's own servers"
             + (f" ({named} is not in .env)" if named else ""),
             where=where,
-            mend=f"set {named} in .env and build the pages anew"
+            mend=f"set {named} in .env and build the pages again"
             if named
             else "write wsHost: location.hostname",
         )

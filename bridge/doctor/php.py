@@ -34,7 +34,7 @@ def program(subject: Subject) -> Found:
         return
     if shutil.which(settings.php_binary) is None:
         yield Finding(
-            what=f"there is no program {settings.php_binary}: events that only PHP can tell are refused",
+            what=f"there is no program {settings.php_binary}: events that only PHP can resolve are refused",
             where=settings.origins.get("php_binary", "php_binary"),
             mend='install PHP\'s command line (php-cli), or set php_binary = "" if you want none',
         )
