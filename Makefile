@@ -22,7 +22,8 @@ COUNT ?= 2000
 
 # What asks PHP and Laravel, and holds for every release of them.
 ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resolve/test_compare.py \
-	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py
+	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py \
+	tests/phpeval/laravel/support/test_releases.py
 
 .PHONY: demo test test-all lint format docs screenshots wheels test-lowest constraints bench chaos oracle fuzz packages
 

@@ -45,6 +45,13 @@ def connection(subject: Subject) -> Found:
             mend=f"set {name} to pusher or reverb",
         )
     subject.settings.apps()
+    for other, host in subject.settings.elsewhere().items():
+        yield Finding(
+            what=f"the broadcast connection {other} is of the server {host}: events that name it are refused",
+            where=subject.laravel.config.where(f"broadcasting.connections.{other}"),
+            mend="run their queue with queue:work, or list the connection's app as [[apps]] in bridge.toml",
+            hint=True,
+        )
 
 
 def apps_table(subject: Subject) -> Found:

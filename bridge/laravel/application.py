@@ -70,6 +70,7 @@ class BroadcastConnection:
 
     app_id, key, secret  of the Pusher app; empty or None unless the driver is pusher or reverb
     master_key           `options.encryption_master_key_base64`, or None
+    server               host and port that Laravel posts to, Pusher's own as `pusher.com`; None: not known
     """
 
     name: str
@@ -78,6 +79,7 @@ class BroadcastConnection:
     key: str = ""
     secret: Secret | None = None
     master_key: Secret | None = None
+    server: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +232,14 @@ class LaravelApp:
             key=self.config.text(f"{key}.key") or "",
             secret=Secret(secret) if secret else None,
             master_key=Secret(master_key) if master_key else None,
+            server=self._server(f"{key}.options"),
         )
+
+    def _server(self, options: str) -> tuple[str, str] | None:
+        host, port = self.config.get(f"{options}.host"), self.config.get(f"{options}.port")
+        if not host or (isinstance(host, str) and host.endswith("pusher.com")):
+            return "pusher.com", ""
+        return (host, str(port)) if isinstance(host, str) and isinstance(port, str | int) else None
 
 
 _BROADCAST_DEFAULTS = {"BROADCAST_CONNECTION", "BROADCAST_DRIVER"}

@@ -731,16 +731,21 @@ def event_mappings(settings: Settings) -> dict[str, EventMapping]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """The Pusher app of a broadcast connection, and the key for its encrypted channels."""
+    """The Pusher app of a broadcast connection, and the key for its encrypted channels.
+
+    `elsewhere`: the host whose clients get its broadcasts, where that is not bridge.
+    """
 
     app_id: str
     master_key: bytes | None
     event_bytes: int
+    elsewhere: str = ""
 
 
 def destinations(settings: Settings) -> dict[str, Destination]:
     """Broadcast connection → where its broadcasts go."""
     keys = settings.laravel.broadcasting().connections
+    elsewhere = settings.elsewhere()
     found = {}
     for app in settings.apps():
         for name in app.connections:
@@ -749,16 +754,23 @@ def destinations(settings: Settings) -> dict[str, Destination]:
                 app_id=app.id,
                 master_key=master_key(secret) if secret is not None else None,
                 event_bytes=_limits(app, settings).event_bytes,
+                elsewhere=elsewhere.get(name, ""),
             )
     return found
 
 
 def addressed(call: Call, destinations: Mapping[str, Destination], job: str = "") -> Broadcast:
-    """What a call of Laravel's broadcaster comes to here. Raises WouldFail where Pusher would refuse it."""
+    """What a call of Laravel's broadcaster comes to here. Raises WouldFail where Pusher would refuse it, and
+    Refused where it goes to another server."""
     to = destinations.get(call.connection)
     if to is None:
         raise WouldFail(
             f"the broadcast connection {call.connection} has no app: set its app_id, key and secret"
+        )
+    if to.elsewhere:
+        raise Refused(
+            f"the broadcast connection {call.connection} is of the server {to.elsewhere}, not of bridge: "
+            "run this job with queue:work, or list the connection's app under [[apps]] in bridge.toml"
         )
     if len(call.data) * 4 > to.event_bytes and len(call.data.encode()) > to.event_bytes:
         raise WouldFail(

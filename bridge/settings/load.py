@@ -178,6 +178,27 @@ class Settings:
             )
         return tuple(apps.values())
 
+    def elsewhere(self) -> Mapping[str, str]:
+        """Broadcast connections of another server than the default connection's → its host.
+
+        Their clients are not here, unless bridge.toml lists their app."""
+        broadcasting = self.laravel.broadcasting()
+        default = broadcasting.connections.get(broadcasting.default)
+        if default is None or default.server is None:
+            return {}
+        if self.apps_table is not None or self.laravel.config.partial:
+            return {}
+        own = {app.id for app in self.own_apps} | {default.app_id, ""}
+        return {
+            one.name: one.server[0]
+            for one in broadcasting.connections.values()
+            if one.server is not None
+            and one.server != default.server
+            and one.key
+            and one.app_id not in own
+            and not (one.server[1] == str(self.port) and one.server[0] in _LOCAL)
+        }
+
     def link_secret(self) -> Secret | None:
         """What signs links to the dashboard: its own secret, else that of the default connection's app, else
         none. The secrets of other apps open nothing."""
@@ -202,6 +223,7 @@ class Settings:
 
 # Tables rather than single values: `[events."Class"]`, `[[apps]]`, `[apps_table]`, …; as JSON in BRIDGE_NAME.
 _TABLES = ("events", "apps", "apps_table", "webhooks", "app_config")
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 _PLACES = ("BRIDGE_APP", "BRIDGE_CONFIG")  # what `--app` and `--config` say
 _VARIABLES = {"app_id": "APP_ID", "key": "APP_KEY", "secret": "APP_SECRET"}
 

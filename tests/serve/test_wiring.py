@@ -9,9 +9,11 @@ import pytest
 from bridge.errors import ConfigurationError, Refused
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, NoFailedJobs
 from bridge.laravel.application import load
+from bridge.laravel.broadcast_handler import Call
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.serve.wiring import (
     KeptInQueue,
+    addressed,
     build_failed_jobs,
     build_ladder,
     build_queue,
@@ -53,6 +55,35 @@ def test_a_master_key_that_is_none_is_named_without_its_text(folder: Path) -> No
     with pytest.raises(ConfigurationError, match="openssl rand -base64 32") as caught:
         destinations(load_settings({}, {}, folder))
     assert "canary" not in str(caught.value)
+
+
+TWO = """<?php return ['default' => 'pusher', 'connections' => [
+    'pusher' => ['driver' => 'pusher', 'app_id' => '1', 'key' => 'k', 'secret' => 's',
+        'options' => ['host' => 'ws.shop.example', 'port' => 443]],
+    'mobile' => ['driver' => 'pusher', 'app_id' => '2', 'key' => 'm', 'secret' => 't', 'options' => %s],
+]];"""
+CALL = Call(connection="mobile", channels=("orders",), name="Placed", data="{}", socket=None)
+OTHERS = ["['host' => 'push.mobile.example', 'port' => 443]", "['cluster' => 'eu']"]
+OURS = ["['host' => 'ws.shop.example', 'port' => 443]", "['host' => '127.0.0.1', 'port' => 6001]"]
+
+
+@pytest.mark.parametrize("options", OTHERS)
+def test_a_broadcast_to_another_server_is_refused(folder: Path, options: str) -> None:
+    (folder / "config").mkdir()
+    (folder / "config/broadcasting.php").write_text(TWO % options)
+    with pytest.raises(Refused, match="is of the server"):
+        addressed(CALL, destinations(load_settings({}, {}, folder)))
+    own = '[[apps]]\nid = "2"\nkey = "m"\nsecret = "t"\n'
+    (folder / "bridge.toml").write_text(own)
+    served = load_settings({}, {}, folder)
+    assert addressed(CALL, destinations(served)).app_id == "2"
+
+
+@pytest.mark.parametrize("options", OURS)
+def test_a_connection_of_the_same_server_or_of_our_own_address_is_served(folder: Path, options: str) -> None:
+    (folder / "config").mkdir()
+    (folder / "config/broadcasting.php").write_text(TWO % options)
+    assert addressed(CALL, destinations(load_settings({"port": 6001}, {}, folder))).app_id == "2"
 
 
 @pytest.mark.parametrize(

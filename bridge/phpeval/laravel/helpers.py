@@ -19,6 +19,8 @@ from bridge.phpeval.laravel.support.collection_items import COLLECTION, arrayabl
 from bridge.phpeval.laravel.support.date_time import MOMENTS
 from bridge.phpeval.laravel.support.json_forms import ARRAY_OBJECT
 from bridge.phpeval.laravel.support.native_class import Act, Family, array, run, text
+from bridge.phpeval.laravel.support.releases import FUNCTIONS as FUNCTION_RELEASES
+from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.laravel.support.resource import REQUEST
 from bridge.phpeval.laravel.support.str import STR_CLASSES, STRINGABLE, stringable
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Function, Native, PhpClosure
@@ -153,8 +155,6 @@ def _optional(php: Evaluator, name: str, value: Value = None, act: Value = None)
 
 
 def _str(php: Evaluator, name: str, value: Value) -> Value:
-    if release(php) < (9, 0):
-        php.refuse("str() before Laravel 9")
     return stringable(text(php, value))
 
 
@@ -202,7 +202,6 @@ FUNCTIONS: dict[str, Act] = {
     "collect": lambda php, name, value=None: collection(arrayable(php, value), COLLECTION),
     "data_get": lambda php, name, target, key, default=None: arr.data_get(php, target, key, default),
     "e": _e,
-    "enum_value": _enum_value,
     "illuminate\\support\\enum_value": _enum_value,
     "filled": lambda php, name, value: not _blank(php, name, value),
     "head": _edge(last=False),
@@ -230,7 +229,11 @@ def laravel_functions(config: AppConfig, env: Act) -> dict[str, Function]:
 
 
 def _entry(name: str, act: Act) -> Function:
-    return lambda php, arguments: run(php, act, f"{name}()", name, arguments)
+    def call(php: Evaluator, arguments: Sequence[Value]) -> Value:
+        require(php, FUNCTION_RELEASES, name, len(arguments), f"{name}()")
+        return run(php, act, f"{name}()", name, arguments)
+
+    return call
 
 
 # ---- classes ------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.eloquent.sql_text import Condition, Query, is_any_of
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.laravel.support.json_forms import CARBONS, DATE_TIMES, iso_json, moment
+from bridge.phpeval.laravel.support.releases import MODEL as MODEL_RELEASES
+from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
 from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value
 
@@ -635,6 +637,7 @@ class ModelClass:
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         act = METHODS.get(method.lower())
         if act is not None:
+            require(php, MODEL_RELEASES, method.lower(), len(arguments), f"{subject.class_name}::{method}()")
             return act(self, php, subject, arguments)
         make = relations.RELATIONS.get(method.lower())
         if make is not None:

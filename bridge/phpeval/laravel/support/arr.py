@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 from bridge.phpeval.laravel.framework_classes import MODEL
+from bridge.phpeval.laravel.support import releases
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import Act, Family, array, text, whole
 from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure, ReferenceFunction
@@ -389,4 +390,5 @@ def _no_object(php: Evaluator, value: Value) -> bool:
     return False
 
 
-ARR_CLASSES = {ARR: Family(methods={}, statics=STATICS), "Arr": Family(methods={}, statics=STATICS)}
+_ARR = Family(methods={}, statics=STATICS, releases=releases.ARR)
+ARR_CLASSES = {ARR: _ARR, "Arr": _ARR}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from bridge.phpeval.laravel.support import json_forms
+from bridge.phpeval.laravel.support import json_forms, releases
 from bridge.phpeval.laravel.support.date_time import (
     DAYS,
     EPOCH,
@@ -565,6 +565,7 @@ def carbon_classes(clock: Clock, timezone: str, locale: str) -> Mapping[str, Nat
         statics=_statics(calendar),
         properties=_PROPERTIES,
         make=make,
+        releases=releases.CARBON,
     )
     plain = Family(methods=_DATE_TIME_METHODS, make=make)
     return {**dict.fromkeys(json_forms.CARBONS, carbon), **dict.fromkeys(json_forms.DATE_TIMES, plain)}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridge.phpeval.laravel import object_conversions
-from bridge.phpeval.laravel.support import arr
+from bridge.phpeval.laravel.support import arr, releases
 from bridge.phpeval.laravel.support.arr import ITEMS, array_function, callback, items_of, value_of
 from bridge.phpeval.laravel.support.collection_items import (
     ELOQUENT,
@@ -195,8 +195,9 @@ def _has_any(php: Evaluator, subject: PhpObject, first: Value, *rest: Value) -> 
 def _sum(php: Evaluator, subject: PhpObject, by: Value = None) -> Value:
     get = retriever(php, by)
     total: Value = 0
-    for item in list(held_items(php, subject).values()):
-        total = add(total, get(item))
+    with_keys = release(php) >= (13, 2)
+    for key, item in list(held_items(php, subject).items()):
+        total = add(total, get(item, key) if with_keys else get(item))
     return total
 
 
@@ -239,8 +240,8 @@ def _reduce(php: Evaluator, subject: PhpObject, act: Value, initial: Value = Non
 def _implode(php: Evaluator, subject: PhpObject, value: Value, glue: Value = None) -> Value:
     items = held_items(php, subject)
     if isinstance(value, PhpClosure):
-        if release(php) < (9, 0):
-            php.refuse("implode() with a closure")
+        if release(php) < (9, 5):
+            php.refuse("implode() with a closure before Laravel 9.5")
         change = callback(php, value)
         items = PhpArray((key, change(item, key)) for key, item in list(items.items()))
         return arr.join(php, items, b"" if glue is None else text(php, glue), b"")
@@ -306,6 +307,8 @@ def _when(*, negate: bool) -> Act:
         if negate and release(php) < (9, 0):
             value = not to_bool(value)
         result = callback(php, chosen)(subject, value)
+        if release(php) == (9, 0):
+            return result if to_bool(result) else subject
         return subject if result is None and release(php) >= (9, 0) else result
 
     return act
@@ -659,7 +662,8 @@ class _ProxyClass:
         return php.call_method(held, method.decode(), (PhpClosure(step),))
 
 
+COLLECTION_CLASS = CollectionClass(methods=METHODS, statics=STATICS, make=_made, releases=releases.COLLECTION)
 COLLECTION_CLASSES: dict[str, Native] = {
-    **dict.fromkeys(COLLECTIONS, CollectionClass(methods=METHODS, statics=STATICS, make=_made)),
+    **dict.fromkeys(COLLECTIONS, COLLECTION_CLASS),
     PROXY: _ProxyClass(),
 }

@@ -16,6 +16,7 @@ from bridge.phpeval.laravel.support.collection_items import (
     arrayable,
     by_function,
     by_model_key,
+    collection,
     held_items,
     like,
     listed,
@@ -178,7 +179,8 @@ def _partition(php: Evaluator, subject: PhpObject, *arguments: Value) -> PhpObje
 
     for key, item in list(held_items(php, subject).items()):
         (passed if to_bool(holds(item, key)) else failed)[key] = item
-    return listed(subject, [like(subject, passed), like(subject, failed)])
+    parts = PhpArray.of([like(subject, passed), like(subject, failed)])
+    return collection(parts) if release(php) >= (12, 0) else like(subject, parts)
 
 
 def _search(php: Evaluator, subject: PhpObject, wanted: Value, strict: Value = False) -> Value:
@@ -196,7 +198,7 @@ def _search(php: Evaluator, subject: PhpObject, wanted: Value, strict: Value = F
 def _unique(php: Evaluator, subject: PhpObject, by: Value = None, strict: Value = False) -> PhpObject:
     items = held_items(php, subject)
     exact = flag(php, strict)
-    if by is None and not exact:
+    if by is None and not exact and (subject.class_name == ELOQUENT or release(php) >= (8, 74)):
         if subject.class_name == ELOQUENT:
             return like(subject, PhpArray.of(by_model_key(php, items).values()))
         return like(subject, array_function(php, "array_unique", items, SORT_REGULAR))
@@ -276,8 +278,11 @@ def _for_page(php: Evaluator, subject: PhpObject, page: Value, size: Value) -> P
 def _nth(php: Evaluator, subject: PhpObject, step: Value, offset: Value = 0) -> PhpObject:
     if whole(php, step) < 1:
         php.refuse("nth() with this step")
-    items = held_items(php, _slice(php, subject, offset))
-    return listed(subject, list(items.values())[:: whole(php, step)])
+    begin, distance = whole(php, offset), whole(php, step)
+    if release(php) < (9, 6):
+        items = list(held_items(php, subject).values())
+        return listed(subject, [one for at, one in enumerate(items) if at % distance == begin])
+    return listed(subject, list(held_items(php, _slice(php, subject, begin)).values())[::distance])
 
 
 def _by_value(name: str, *, keep: bool) -> Act:
@@ -312,9 +317,10 @@ def _sort_by(*, reverse: bool) -> Act:
         subject: PhpObject,
         by: Value,
         options: Value = SORT_REGULAR,
-        descending: Value = reverse,
+        *more: Value,
     ) -> PhpObject:
         items = held_items(php, subject)
+        descending = more[0] if more and not reverse else reverse
         if isinstance(by, PhpArray):
             return _sorted_by_many(php, subject, by, options, downwards=reverse)
         get = retriever(php, by)
@@ -331,6 +337,8 @@ def _sorted_by_many(
 ) -> PhpObject:
     """`sortBy([['name', 'asc'], 'age'])`: keys and directions. From 9.24 on items keep their keys, and
     sortByDesc() turns the directions around in 10.48, not yet in 8.83."""
+    if release(php) < (8, 78):
+        php.refuse("sortBy() with several rules before Laravel 8.78")
     if options != SORT_REGULAR and release(php) >= (9, 0):
         php.refuse("sortBy() with several rules and options")
     if downwards and (9, 0) <= release(php) < (10, 48):

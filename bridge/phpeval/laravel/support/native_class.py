@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bridge.phpeval.laravel.support.releases import Rows, require
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
@@ -29,6 +30,7 @@ class Family:
     statics     by name; called with (php, class_name, *arguments)
     properties  by name; called with (php, subject)
     make        the constructor; called with (php, class_name, *arguments)
+    releases    since when Laravel has them; None: they are not Laravel's own
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Family:
         statics: Mapping[str, Act] | None = None,
         properties: Mapping[str, Act] | None = None,
         make: Act | None = None,
+        releases: Rows | None = None,
     ) -> None:
         self.methods = methods
         self.statics = statics or {}
         self.properties = properties or {}
         self._make = make
+        self._releases = releases
 
     @property
     def makes(self) -> bool:
@@ -62,12 +66,16 @@ class Family:
         act = self.methods.get(method)
         if act is None:
             php.refuse(f"the method {subject.class_name}::{method}()")
+        if self._releases is not None:
+            require(php, self._releases, method, len(arguments), f"{subject.class_name}::{method}()")
         return run(php, act, f"{subject.class_name}::{method}()", subject, arguments)
 
     def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         act = self.statics.get(method)
         if act is None:
             php.refuse(f"the static method {class_name}::{method}()")
+        if self._releases is not None:
+            require(php, self._releases, method, len(arguments), f"{class_name}::{method}()")
         return run(php, act, f"{class_name}::{method}()", class_name, arguments)
 
     def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
@@ -100,9 +108,10 @@ def _arity(act: Act) -> tuple[int, float]:
     known = _ARITIES.get(act)
     if known is None:
         parameters = list(inspect.signature(act).parameters.values())[2:]
-        plain = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
+        plain = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         fewest = sum(p.default is p.empty for p in plain)
-        known = _ARITIES[act] = (fewest, len(plain) if len(plain) == len(parameters) else float("inf"))
+        many = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        known = _ARITIES[act] = (fewest, float("inf") if many else len(plain))
     return known
 
 

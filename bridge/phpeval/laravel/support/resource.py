@@ -15,10 +15,12 @@ from collections.abc import Callable, Sequence
 from bridge.errors import Refused
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.inflection import snake
+from bridge.phpeval.laravel.support import releases
 from bridge.phpeval.laravel.support.arr import ARR, callback, items_of, value_of
 from bridge.phpeval.laravel.support.collection_items import collection, release
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS, MERGE, MISSING
 from bridge.phpeval.laravel.support.native_class import Act, Family, array, run, text
+from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.runtime.frame import stored
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, Native
@@ -461,14 +463,6 @@ STATICS: dict[str, Act] = {
     "make": lambda php, class_name, *arguments: php.make(class_name, arguments),
     "collection": _collection,
 }
-SINCE: dict[str, Version] = {
-    "whenNull": (9, 7),
-    "whenNotNull": (9, 7),
-    "whenCounted": (9, 21),
-    "unless": (9, 46),
-    "mergeUnless": (9, 46),
-    "whenHas": (9, 46),
-}
 # Methods of Laravel's own that are not known here: they are not those of what the resource holds.
 _OTHERS = {
     "response", "toresponse", "tojson", "toprettyjson", "withresponse", "with", "jsonoptions",
@@ -513,8 +507,7 @@ class ResourceClass:
         inside = php.runs_inside(subject)
         act = METHODS.get(method) or (PROTECTED.get(method) if inside else None)
         if act is not None:
-            if release(php) < SINCE.get(method, (0, 0)):
-                php.refuse(f"{method}() of a resource in a Laravel that does not have it")
+            require(php, releases.RESOURCE, method, len(arguments), f"{subject.class_name}::{method}()")
             return run(php, act, f"{subject.class_name}::{method}()", subject, arguments)
         # `all` is also how a loop asks for entries, and a loop over a resource goes through its properties
         loops = method == "all" and not _collects_others(php, subject)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bridge.phpeval.laravel import inflection
+from bridge.phpeval.laravel.support import releases
 from bridge.phpeval.laravel.support.arr import is_items, items_of
 from bridge.phpeval.laravel.support.collection_items import collection, release
 from bridge.phpeval.laravel.support.native_class import Act, Family, array, flag, run, text, whole
@@ -46,8 +47,22 @@ def _function(php: Evaluator, name: str, *arguments: Value) -> Value:
 
 
 def _by_function(name: str) -> Act:
-    """A method that is a PHP function of the subject and the arguments."""
-    return lambda php, subject, *arguments: _function(php, name, subject, *arguments)
+    """A method that is a PHP function of the subject."""
+    return lambda php, subject: _function(php, name, subject)
+
+
+def _length(php: Evaluator, subject: bytes, *encoding: Value) -> Value:
+    return _function(php, "mb_strlen", subject, *encoding[:1])
+
+
+def _substr(php: Evaluator, subject: bytes, start: Value, length: Value = None, *encoding: Value) -> Value:
+    return _function(php, "mb_substr", subject, start, length, *encoding[:1])
+
+
+def _substr_count(
+    php: Evaluator, subject: bytes, needle: Value, offset: Value = 0, length: Value = None
+) -> Value:
+    return _function(php, "substr_count", subject, needle, offset, length)
 
 
 def _ascii(php: Evaluator, subject: bytes) -> bytes:
@@ -139,6 +154,7 @@ def _after(php: Evaluator, subject: bytes, search: Value) -> bytes:
 
 def _after_last(php: Evaluator, subject: bytes, search: Value) -> bytes:
     wanted = text(php, search)
+    inflection.decode(subject)
     return subject.rpartition(wanted)[2] if wanted and wanted in subject else subject
 
 
@@ -199,6 +215,8 @@ def _mask(php: Evaluator, subject: bytes, character: Value, index: Value, length
     if not segment:
         return subject
     begin = max(len(whole_text) + start, 0) if start < 0 else start
+    if release(php) < (9, 12) and whole_text.find(segment) != begin:
+        php.refuse("Str::mask() of what stands twice in the text, before Laravel 9.12")
     return (whole_text[:begin] + sign * len(segment) + whole_text[begin + len(segment) :]).encode()
 
 
@@ -220,6 +238,8 @@ def _is_capital(character: str) -> bool:
 
 
 def _headline(php: Evaluator, subject: bytes) -> bytes:
+    if release(php) < (8, 81):
+        php.refuse("Str::headline() before Laravel 8.81")
     if subject.strip(_ASCII_SPACE) != subject or re.search(rb"[\t\n\v\f\r]", subject):
         php.refuse("Str::headline() with blanks other than single spaces")
     _ascii(php, subject)
@@ -306,17 +326,20 @@ def _replace_array(php: Evaluator, subject: bytes, search: Value, replacements: 
 
 
 def _squish(php: Evaluator, subject: bytes) -> bytes:
-    if b"\0" in subject:
-        php.refuse("Str::squish() of a text with NUL")
+    if b"\0" in subject or release(php) < (9, 8):
+        php.refuse("Str::squish() of a text with NUL, or before Laravel 9.8,")
     return re.sub(rb"[ \t\n\v\f\r]+", b" ", _ascii(php, subject).strip(_ASCII_SPACE))
 
 
 def _padded(side: int) -> Act:
     def act(php: Evaluator, subject: bytes, length: Value, pad: Value = b" ") -> Value:
         more = len(subject) - len(inflection.decode(subject))
-        return _function(
-            php, "str_pad", subject, whole(php, length) + more, _ascii(php, text(php, pad)), side
-        )
+        if more and release(php) < (9, 8):
+            php.refuse("a text padded that is not ASCII, before Laravel 9.8,")
+        with_sign = _ascii(php, text(php, pad))
+        if not with_sign:
+            php.refuse("a text padded with nothing, in which Laravel's releases differ,")
+        return _function(php, "str_pad", subject, whole(php, length) + more, with_sign, side)
 
     return act
 
@@ -334,6 +357,21 @@ def _plain(change: Callable[[bytes], bytes]) -> Act:
     return lambda php, subject: change(subject)
 
 
+def _is_uuid(php: Evaluator, subject: bytes) -> bool:
+    if release(php) == (10, 23):
+        php.refuse("Str::isUuid() of Laravel 10.23, which is stricter than others,")
+    return _UUID.fullmatch(subject) is not None
+
+
+def _studly(change: Callable[[bytes], bytes]) -> Act:
+    def act(php: Evaluator, subject: bytes) -> bytes:
+        if release(php) < (8, 81) and not subject.isascii():
+            php.refuse("Str::studly() of letters outside of ASCII before Laravel 8.81")
+        return change(subject)
+
+    return act
+
+
 METHODS: dict[str, Method] = {
     "after": Method(_after),
     "afterLast": Method(_after_last),
@@ -342,7 +380,7 @@ METHODS: dict[str, Method] = {
     "beforeLast": Method(_before_last),
     "between": Method(_between),
     "betweenFirst": Method(_between_first),
-    "camel": Method(_plain(inflection.camel)),
+    "camel": Method(_studly(inflection.camel)),
     "contains": Method(_contains),
     "containsAll": Method(_contains_all),
     "endsWith": Method(_ends_with),
@@ -350,9 +388,9 @@ METHODS: dict[str, Method] = {
     "headline": Method(_headline),
     "is": Method(_is, 1),
     "isAscii": Method(lambda php, subject: subject.isascii()),
-    "isUuid": Method(lambda php, subject: _UUID.fullmatch(subject) is not None),
+    "isUuid": Method(_is_uuid),
     "kebab": Method(lambda php, subject: inflection.snake(subject, b"-")),
-    "length": Method(_by_function("mb_strlen")),
+    "length": Method(_length),
     "limit": Method(_limit),
     "lower": Method(_by_function("mb_strtolower")),
     "mask": Method(_mask),
@@ -362,7 +400,7 @@ METHODS: dict[str, Method] = {
     "plural": Method(_plural),
     "pluralStudly": Method(_plural_studly),
     "remove": Method(_remove, 1),
-    "repeat": Method(_by_function("str_repeat")),
+    "repeat": Method(lambda php, subject, times: _function(php, "str_repeat", subject, times)),
     "replace": Method(_replace, 2),
     "replaceArray": Method(_replace_array, 2),
     "replaceFirst": Method(_replace_first, 2),
@@ -374,9 +412,9 @@ METHODS: dict[str, Method] = {
     "squish": Method(_squish),
     "start": Method(_start),
     "startsWith": Method(_starts_with),
-    "studly": Method(_plain(inflection.studly)),
-    "substr": Method(_by_function("mb_substr")),
-    "substrCount": Method(_by_function("substr_count")),
+    "studly": Method(_studly(inflection.studly)),
+    "substr": Method(_substr),
+    "substrCount": Method(_substr_count),
     "swap": Method(lambda php, subject, pairs: _function(php, "strtr", subject, array(php, pairs)), 1),
     "title": Method(_title),
     "ucfirst": Method(_plain(inflection.ucfirst)),
@@ -426,10 +464,10 @@ def _fluent(name: str, act: Act) -> Act:
 
 
 def _trim(strip: Callable[[bytes, bytes], bytes]) -> Act:
-    def act(php: Evaluator, subject: bytes, characters: Value = None) -> bytes:
-        if characters is None and (b"\f" in subject or not subject.isascii()):
+    def act(php: Evaluator, subject: bytes, characters: Value = _TRIMMED) -> bytes:
+        if characters is _TRIMMED and (b"\f" in subject or not subject.isascii()):
             php.refuse("trim() of a text with blanks that releases treat differently")
-        signs = _TRIMMED if characters is None else text(php, characters)
+        signs = text(php, characters)
         if b".." in signs or not signs.isascii():
             php.refuse("trim() of these characters")
         return strip(subject, signs)
@@ -488,12 +526,13 @@ def _made(php: Evaluator, class_name: str, value: Value = b"") -> PhpObject:
     return stringable(_subject(php, value))
 
 
-_STR = Family(methods={}, statics=STATICS)
+_STR = Family(methods={}, statics=STATICS, releases=releases.STR)
 STR_CLASSES: dict[str, Native] = {
     STR: _STR,
     "Str": _STR,
     STRINGABLE: Family(
         methods=FLUENT,
         make=_made,
+        releases=releases.STRINGABLE,
     ),
 }

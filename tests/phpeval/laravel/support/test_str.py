@@ -150,14 +150,16 @@ def test_every_fluent_method_gives_what_laravel_gives(name: str, peer: Php) -> N
 def test_methods_of_newer_releases_follow_their_parts(name: str, peer: Php) -> None:
     for subject in SUBJECTS:
         arguments = ", 'a', 'b'" if name == "betweenFirst" else ""
-        mine = natively(world(), f"return Str::{name}($s{arguments});", {"s": subject})
+        newer = replace(world(), version=(9, 13))
+        mine = natively(newer, f"return Str::{name}($s{arguments});", {"s": subject})
         if mine.kind != "refused":
             assert mine == really(peer, f"return {NEWER[name]};", {"s": subject}), subject
 
 
 def test_a_stringable_gives_its_text() -> None:
+    newer = replace(world(), version=(9, 0))
     for name in ("toString", "value"):
-        assert natively(world(), f"return Str::of('a')->append('b')->{name}();").content == ["bytes", b"ab"]
+        assert natively(newer, f"return Str::of('a')->append('b')->{name}();").content == ["bytes", b"ab"]
     assert natively(world(), "return 'x' . Str::of('a');").content == ["bytes", b"xa"]
 
 
