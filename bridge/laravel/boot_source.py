@@ -16,7 +16,7 @@ from functools import partial
 
 from bridge.errors import Refused
 from bridge.laravel.app_report import CARBON, IMMUTABLE, OLD_PHP, AppReport, Reason
-from bridge.laravel.packages import Package, discovered
+from bridge.laravel.packages import FILES, Package, loaded
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.declarations import is_comment
@@ -164,7 +164,9 @@ def told_by_source(source: AppSource) -> AppReport:
         found.everything.append(Reason(text=OLD_PHP))
     for file in source.boot_files():
         _read(source, file, found, boots=file.startswith(_BOOT_FOLDERS))
-    for package in discovered(source.path):
+    _read(source, "bootstrap/cache/events.php", found, boots=False)
+    source.watch(FILES)
+    for package in loaded(source.path, source.is_own):
         found.merge(source.kept(package.name, partial(_package, source, package)))
     if found.observing:
         found.models += found.hearing

@@ -378,6 +378,8 @@ def _faults(label: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise NotTried.because_of(error) from error
+    except RecursionError as fault:
+        raise Refused("models or values hold each other in a circle, or are nested too deep") from fault
     except Exception as fault:
         frame = traceback.extract_tb(fault.__traceback__)[-1]
         where = f"{PurePath(frame.filename).name}:{frame.lineno}"

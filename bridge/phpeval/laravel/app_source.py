@@ -80,6 +80,10 @@ class AppSource:
                 return found
         return None
 
+    def is_own(self, class_name: str) -> bool:
+        """Whether the class is of the app's own autoload folders."""
+        return any(class_name.startswith(prefix) for prefix, _ in self._roots)
+
     def parse(self, relative: str) -> dict[str, n.ClassDeclaration]:
         """The classes of a file, by its path from the app's root; empty if there is no such file."""
         stamp = self._stamp(relative)

@@ -283,7 +283,7 @@ class _OptionalClass:
             return arr.get(php, held, arguments[0]) is not None
         if isinstance(held, EnumCase):
             php.refuse("a method of an enum case through optional()")
-        return php.call_method(held, method, arguments) if isinstance(held, PhpObject) else None
+        return arr.public_call(php, held, method, arguments) if isinstance(held, PhpObject) else None
 
     def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"the static method {class_name}::{method}()")

@@ -120,6 +120,12 @@ def test_a_fault_of_ours_is_told_without_what_it_quotes(caplog: pytest.LogCaptur
     assert "a secret" not in found.why + caplog.text + str(record.__dict__)
 
 
+def test_models_in_a_circle_are_refused_in_plain_words() -> None:
+    resolution = climb(Step("native", RecursionError("maximum depth")))
+    assert resolution.outcome == "refused"
+    assert "circle" in resolution.why
+
+
 def test_a_fault_of_the_machine_is_no_verdict() -> None:
     with pytest.raises(NotTried, match="EMFILE"):
         climb(Step("native", OSError(errno.EMFILE, "Too many open files")), Step("php", Answer(calls=())))

@@ -81,6 +81,14 @@ def public_read(php: Evaluator, holder: PhpObject | EnumCase, name: str, *, quie
     return php.read(holder, name, quiet=quiet)
 
 
+def public_call(php: Evaluator, holder: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    """A method that Laravel's code calls by a name that the app gave: public ones only."""
+    bound = php.classes.method(holder.class_name, method) if php.declared(holder) else None
+    if bound is not None and bound.method.visibility != "public":
+        php.refuse(f"the {bound.method.visibility} method {holder.class_name}::{method}() from outside")
+    return php.call_method(holder, method, arguments)
+
+
 def data_get(php: Evaluator, target: Value, key: Value, default: Value = None) -> Value:
     """`data_get`: dotted, with `*`."""
     if key is None:

@@ -648,7 +648,7 @@ class _ProxyClass:
         def step(items: Sequence[Value]) -> Value:
             if not isinstance(items[0], PhpObject):
                 php.refuse("a method called on each item, which is no object,")
-            return php.call_method(items[0], method, arguments)
+            return arr.public_call(php, items[0], method, arguments)
 
         return self._through(php, subject, step)
 

@@ -16,7 +16,7 @@ from bridge.errors import Refused
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.laravel.support import releases
-from bridge.phpeval.laravel.support.arr import ARR, callback, items_of, value_of
+from bridge.phpeval.laravel.support.arr import ARR, callback, items_of, public_call, value_of
 from bridge.phpeval.laravel.support.collection_items import collection, release
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS, MERGE, MISSING
 from bridge.phpeval.laravel.support.native_class import Act, Family, array, run, text
@@ -66,10 +66,7 @@ def _forward(php: Evaluator, subject: PhpObject, method: str, arguments: Sequenc
             raise Thrown("Error", f"Call to a member function {method}() on what is no object")
         if not isinstance(held, PhpObject):
             php.refuse(f"{method}() of what a resource holds")
-        bound = php.classes.method(held.class_name, method) if php.declared(held) else None
-        if bound is not None and bound.method.visibility != "public":
-            php.refuse(f"the {bound.method.visibility} method {held.class_name}::{method}() from outside")
-        return php.call_method(held, method, arguments)
+        return public_call(php, held, method, arguments)
 
     return _held(php, subject, call)
 

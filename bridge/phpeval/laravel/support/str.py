@@ -215,7 +215,7 @@ def _mask(php: Evaluator, subject: bytes, character: Value, index: Value, length
     if not segment:
         return subject
     begin = max(len(whole_text) + start, 0) if start < 0 else start
-    if release(php) < (9, 12) and whole_text.find(segment) != begin:
+    if whole_text.find(segment) != begin and release(php) < (9, 12):
         php.refuse("Str::mask() of what stands twice in the text, before Laravel 9.12")
     return (whole_text[:begin] + sign * len(segment) + whole_text[begin + len(segment) :]).encode()
 
@@ -365,7 +365,7 @@ def _is_uuid(php: Evaluator, subject: bytes) -> bool:
 
 def _studly(change: Callable[[bytes], bytes]) -> Act:
     def act(php: Evaluator, subject: bytes) -> bytes:
-        if release(php) < (8, 81) and not subject.isascii():
+        if not subject.isascii() and release(php) < (8, 81):
             php.refuse("Str::studly() of letters outside of ASCII before Laravel 8.81")
         return change(subject)
 
