@@ -13,7 +13,7 @@ from bridge.laravel.config_values import Unknown
 from bridge.phpeval.laravel.helpers import FUNCTIONS, laravel_classes, laravel_functions
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import functions
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.evaluator import new_evaluator
 from tests.phpeval.laravel.evaluation import NOW, Outcome, TestWorld, laravel, natively, really
 from tests.phpeval.laravel.php import Php
 
@@ -202,7 +202,7 @@ def test_str_is_there_from_laravel_9_on() -> None:
 
 
 def test_enum_value_gives_names_and_values() -> None:
-    newer, name = Evaluator(world((11, 36))), "illuminate\\support\\enum_value"
+    newer, name = new_evaluator(world((11, 36))), "illuminate\\support\\enum_value"
     enum_value = laravel_functions(CONFIG, env(ENV))[name]
     assert enum_value(newer, [b"a"]) == b"a"
     assert enum_value(newer, [None, 3]) == 3
