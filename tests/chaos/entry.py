@@ -42,7 +42,7 @@ POINTS = (
     "after-fan-out",
     "after-mark",
     "before-delete",
-    "mid-delete",  # before the transaction's commit; SQL only
+    "mid-delete",  # the statement is done, and its transaction perhaps not committed; SQL only
     "after-delete",
     "before-release",
     "after-release",
@@ -123,7 +123,7 @@ def _delete(delete: Callable[..., Any]) -> Callable[..., Any]:
     return deleting
 
 
-def _commit(_: sa.Connection) -> None:
+def _executed(*_: object) -> None:
     if _deleting:
         at("mid-delete")
 
@@ -198,7 +198,7 @@ def patch() -> None:
         around(queue, "delete", _delete)
         around(queue, "release", _release)
         around(queue, "give_back", _give_back)
-    sa.event.listen(sa.Engine, "commit", _commit)
+    sa.event.listen(sa.Engine, "after_cursor_execute", _executed)
     around(DatabaseFailedJobs, "bury", _bury)
     around(Marks, "add", _add)
     around(Attempt, "_one", _one)
