@@ -28,7 +28,7 @@ _DEFAULT_ROOTS = (("App\\", "app/"),)
 _OWN = ("Illuminate\\", "Carbon\\")
 _STATIC = re.compile(rb"::\s*\$(\w*)")  # an empty name: `::$$name`, which may be any
 AWAY = 10.0  # seconds that a file may be away until it is gone
-WRITING = 2.0  # seconds since its last change in which a file that cannot be read is half written
+WRITING = 2.0  # seconds since its last change in which a file that lacks something is half written
 _SKIPPED = {"vendor", "node_modules", "storage", "tests"}
 # Folders whose code runs when the app boots, besides those of its composer.json.
 _BOOTED = ("bootstrap", "app", "src", "Modules", "modules", "packages")
@@ -69,15 +69,17 @@ class AppSource:
     def load(self, class_name: str) -> n.ClassDeclaration | None:
         """The declaration of a class of the app, else of a package in vendor/; None if no file has it.
 
-        Refused where its file cannot be parsed.
+        Refused where its file cannot be parsed; Unsettled where it was changed just now and has none.
         """
         for prefix, folder in (*self._roots, *self._packages):
             if not class_name.startswith(prefix):
                 continue
             relative = folder + class_name[len(prefix) :].replace("\\", "/") + ".php"
-            found = self.parse(relative).get(class_name)
-            if found is not None:
-                return found
+            there = self.parse(relative)
+            if class_name in there:
+                return there[class_name]
+            if not there and self._is_fresh(self._looked[relative]):
+                raise Unsettled("the file is being written, perhaps: no class is in it", file=relative)
         return None
 
     def is_own(self, class_name: str) -> bool:
@@ -101,10 +103,14 @@ class AppSource:
             kept = (stamp, self._read(relative))
             self._parsed[relative] = kept
         if isinstance(kept[1], Refused):
-            if abs(time.time() - stamp.mtime_ns / 1e9) < WRITING:
+            if self._is_fresh(stamp):
                 raise Unsettled(f"the file is being written, perhaps: {kept[1]}")
             raise kept[1]
         return kept[1]
+
+    def _is_fresh(self, stamp: _Stamp | None) -> bool:
+        """Whether the file was changed so lately that it may be half written."""
+        return stamp is not None and abs(time.time() - stamp.mtime_ns / 1e9) < WRITING
 
     def changed(self) -> bool:
         """Whether a file that was looked at since the last call is another one now. Costs a stat a file."""

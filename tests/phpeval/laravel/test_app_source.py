@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -141,6 +142,21 @@ def test_a_file_that_is_away_for_a_moment_is_no_missing_class(
         source.load("App\\One")
     monkeypatch.setattr(source_module, "AWAY", 0.0)
     assert source.load("App\\One") is None
+
+
+@pytest.mark.parametrize("text", ["", "<?php\n\nnamespace App;\n", "<?php namespace App; /** says wh"])
+def test_a_file_that_is_empty_so_far_is_waited_for(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "app/One.php"
+    write(tmp_path, "app/One.php", text)
+    source = AppSource(tmp_path)
+    with pytest.raises(Unsettled, match="being written"):
+        source.load("App\\One")
+    os.utime(file, (time.time() - 60, time.time() - 60))
+    with contextlib.suppress(Refused):  # what was half written, and stays so
+        assert source.load("App\\One") is None
+    write(tmp_path, "app/One.php", "<?php namespace App; class One { }")
+    assert source.load("App\\One") is not None
+    assert source.load("App\\Other") is None
 
 
 def test_a_file_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
