@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bridge.settings import settings_table
+from bridge.settings.table import settings_table
 
 PAGE = Path(__file__).with_name("settings.md")
 BEGIN, END = "<!-- begin: written by make docs -->\n\n", "\n<!-- end -->\n"

@@ -13,7 +13,8 @@ import pytest
 from bridge import __version__
 from bridge.cli.program import EXIT_CODES, parser
 from bridge.jobs.resolve.ladder import RUNGS
-from bridge.settings import SETTINGS, load_settings, settings_table
+from bridge.settings.load import load_settings
+from bridge.settings.table import SETTINGS, settings_table
 from bridge.sockets.pusher import close_codes
 from bridge.sockets.server import api
 from bridge.sockets.server.node import Node

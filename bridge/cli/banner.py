@@ -15,7 +15,7 @@ from bridge import __version__
 from bridge.doctor import STARTUP, Subject, examine
 from bridge.errors import BridgeError
 from bridge.serve.wiring import other_jobs
-from bridge.settings import Settings
+from bridge.settings.load import Settings
 
 log = logging.getLogger(__name__)
 

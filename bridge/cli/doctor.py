@@ -52,7 +52,7 @@ def run(given: argparse.Namespace) -> int:
 def _findings(given: argparse.Namespace, report: list[str]) -> Iterable[Finding]:
     """The findings; afterwards `report` holds how the app is set up, in a few lines, if there is source."""
     from bridge.doctor import Finding, Subject, examine
-    from bridge.settings import load_settings
+    from bridge.settings.load import load_settings
 
     try:
         settings = load_settings(

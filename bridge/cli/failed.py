@@ -20,7 +20,7 @@ from bridge.jobs.queue.push import Push
 from bridge.jobs.queue.requeue import retry
 
 if TYPE_CHECKING:
-    from bridge.settings import Settings
+    from bridge.settings.load import Settings
 
 _RANGE = re.compile(r"(\d+)-(\d+)\Z", re.ASCII)
 _CLASS = re.compile(r'"([^"]+)"')
@@ -136,7 +136,7 @@ def _flush(given: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _opened(given: argparse.Namespace) -> Iterator[tuple[Settings, FailedJobs]]:
     from bridge.serve.wiring import failed_jobs
-    from bridge.settings import load_settings
+    from bridge.settings.load import load_settings
 
     settings = load_settings({}, os.environ, given.app, given.config)
     with contextlib.closing(failed_jobs(settings.laravel)) as failed:

@@ -26,7 +26,8 @@ def add(commands: Commands) -> None:
 def run(given: argparse.Namespace) -> int:
     """0 once the file is there; what remains to be done is said."""
     from bridge.laravel.application import load
-    from bridge.settings import draft, load_settings
+    from bridge.settings import draft
+    from bridge.settings.load import load_settings
 
     laravel = load(Path(given.app or os.environ.get("BRIDGE_APP") or "."), os.environ)
     file = laravel.path / "bridge.toml"

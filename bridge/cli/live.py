@@ -10,10 +10,12 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from bridge.cli.logs import Unhurried
-from bridge.monitoring.timeseries import Point
+
+if TYPE_CHECKING:
+    from bridge.monitoring.timeseries import Point
 
 ERASE = "\r\x1b[2K"
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"

@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 
 from bridge import __version__
-from bridge.cli import demo, doctor, events, failed, init, resolve, serve, statistics
 from bridge.cli.plain import plain
 from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, UsageError
 
-COMMANDS = (serve, demo, init, doctor, events, resolve, failed, statistics)
+COMMANDS = ("serve", "listen", "demo", "init", "doctor", "events", "resolve", "failed", "statistics")
+"""Each is a file here, with `add(commands)`; it is imported only when it is needed."""
 
 EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (
     (UsageError, 2),
@@ -24,7 +25,8 @@ EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code."""
-    given = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    given = parser(words[0] if words else "").parse_args(words)
     command: Callable[[argparse.Namespace], int] = given.command
     try:
         return command(given)
@@ -38,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(first: str = "") -> argparse.ArgumentParser:
+    """The command line. It begins with the word `first`: where that is a command, the others are left out."""
     whole = argparse.ArgumentParser(
         prog="bridge",
         description="Runs the jobs of a Laravel app's queue and delivers its broadcasts to Echo: queue "
@@ -50,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"bridge {__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
+    if first == "--version":  # without all of them
+        return whole
+    for command in [first] if first in COMMANDS else COMMANDS:
+        import_module(f"bridge.cli.{command}").add(commands)
     return whole

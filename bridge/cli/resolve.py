@@ -23,7 +23,7 @@ from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.version import parse_version
 
 if TYPE_CHECKING:
-    from bridge.settings import Settings
+    from bridge.settings.load import Settings
 
 
 def add(commands: Commands) -> None:
@@ -48,7 +48,7 @@ def run(given: argparse.Namespace) -> int:
     line where something that a job needs could not be reached."""
     from bridge.jobs.resolve.ladder import RUNGS
     from bridge.serve.wiring import build_ladder, earned_trust, event_mappings, php_rung
-    from bridge.settings import load_settings
+    from bridge.settings.load import load_settings
 
     if given.compare and given.only:
         raise UsageError("--compare asks every rung: leave out --only")

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 def _clean(given: argparse.Namespace) -> int:
     from bridge.serve.wiring import build_statistics
-    from bridge.settings import load_settings
+    from bridge.settings.load import load_settings
 
     settings = load_settings({}, os.environ, given.app, given.config)
     known = settings.laravel.config.get("websockets.statistics.delete_statistics_older_than_days")

@@ -16,8 +16,8 @@ from bridge.demo.feed import Feed
 from bridge.demo.page import routes
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.serve.daemon import Daemon
-from bridge.settings import load_settings
-from bridge.sockets.server.listener import bind
+from bridge.settings.load import load_settings
+from bridge.sockets.server.binding import bind
 
 HOST = "127.0.0.1"  # the page hands out what may connect and push: nobody else's business
 USUAL_PORT = 6001

@@ -8,7 +8,7 @@ import re
 
 from bridge.doctor.subject import Finding, Found, Subject
 from bridge.laravel.encryption import Encrypter
-from bridge.settings import SETTINGS
+from bridge.settings.table import SETTINGS
 
 # Names that Laravel's own configuration files ask for, of 8 to 13, and those of the two servers' packages.
 _NAMES = """

@@ -12,7 +12,8 @@ from cryptography import x509
 from bridge.doctor.machine import Process, listener
 from bridge.doctor.subject import Finding, Found, Subject
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.sockets.server.listener import SPARE_DESCRIPTORS, bind
+from bridge.sockets.server.binding import bind
+from bridge.sockets.server.listener import SPARE_DESCRIPTORS
 
 ENDING = 14  # days before its end at which a certificate is spoken of
 FEW_FILES = 4096  # open files that are little for a server of clients

@@ -14,7 +14,7 @@ from bridge.errors import BridgeError, ConfigurationError
 from bridge.jobs.resolve.survey.survey import Finding as Event
 from bridge.laravel.application import LaravelApp
 from bridge.serve.wiring import Survey, survey_app
-from bridge.settings import Settings
+from bridge.settings.load import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from bridge.errors import ConfigurationError, UsageError
 from bridge.laravel.config import Config, read_config
 from bridge.laravel.config_values import Value
 from bridge.laravel.connections import DatabaseConnection, database_connection
-from bridge.laravel.dotenv import parse
+from bridge.laravel.dotenv import read_dotenv
 from bridge.laravel.packages import installed_version
 from bridge.laravel.redis_connections import RedisConnection, redis_connection
 from bridge.phpeval.laravel.version import Version, parse_version
@@ -268,7 +268,7 @@ def load(
             mend="give the root of the app, where artisan is",
         )
     cache = base / (environ.get("APP_CONFIG_CACHE") or "bootstrap/cache/config.php")
-    dotenv = _dotenv(base, environ)
+    dotenv = read_dotenv(base, environ)
     env = dict(environ) if cache.is_file() else {**dotenv, **environ}
     version = version or installed_version(base, "laravel/framework", "illuminate/queue")
     config = read_config(
@@ -280,21 +280,6 @@ def load(
         given=given or {},
     )
     return LaravelApp(path=base, link=path.absolute(), version=version, config=config, env=env, dotenv=dotenv)
-
-
-def _dotenv(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """What `.env` says, or `.env.NAME` if that exists and the real APP_ENV is NAME."""
-    named = base / f".env.{environ.get('APP_ENV')}"
-    file = named if named.is_file() else base / ".env"
-    if not file.is_file():
-        return {}
-    try:
-        text = file.read_bytes().decode("utf-8", "replace").replace("\ufffd", "?")
-    except OSError as error:
-        raise ConfigurationError(
-            ".env", f"cannot be read, {error.strerror}", where=str(file), mend="let this user read it"
-        ) from None
-    return parse(text, environ, file=str(file))
 
 
 def _release(version: str | None) -> Version | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Literal
 
 from bridge.errors import ConfigurationError
@@ -25,6 +26,24 @@ _WORDS: dict[str, EnvValue] = {"true": True, "false": False, "null": None, "empt
 _ESCAPES = {"f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 _State = Literal["initial", "unquoted", "single", "double", "escape", "after", "comment"]
+
+
+def read_dotenv(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """What `.env` in the app's folder says, or `.env.NAME` if that exists and the real APP_ENV is NAME.
+
+    ConfigurationError if it cannot be read, or is broken.
+    """
+    named = base / f".env.{environ.get('APP_ENV')}"
+    file = named if named.is_file() else base / ".env"
+    if not file.is_file():
+        return {}
+    try:
+        text = file.read_bytes().decode("utf-8", "replace").replace("\ufffd", "?")
+    except OSError as error:
+        raise ConfigurationError(
+            ".env", f"cannot be read, {error.strerror}", where=str(file), mend="let this user read it"
+        ) from None
+    return parse(text, environ, file=str(file))
 
 
 def parse(text: str, environ: Mapping[str, str], *, file: str = ".env") -> dict[str, str]:

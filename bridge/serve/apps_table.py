@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.database import answering, engine
-from bridge.settings import Settings
 from bridge.settings.apps import APP_FIELDS, INHERITED, AppSettings, AppsTable, join, own_app
+from bridge.settings.load import Settings
 
 log = logging.getLogger(__name__)
 

@@ -11,20 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
-import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar, cast
+from pathlib import Path
+from typing import cast
 
 from starlette.routing import BaseRoute
 
 from bridge.broadcast import Broadcast
-from bridge.errors import BridgeError, JobError, ServiceUnavailable
+from bridge.errors import BridgeError, JobError
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.checks import Check, Checks
@@ -39,7 +37,15 @@ from bridge.laravel.operator_signals import Signals
 from bridge.laravel.payload import NotABroadcast, read_document
 from bridge.monitoring.timeseries import Point
 from bridge.serve.attempt import Attempt, Unhurried
+from bridge.serve.lifecycle import (
+    START_PATIENCE,
+    first_error,
+    hang_up_signal,
+    stop_signal,
+    wait_for_store,
+)
 from bridge.serve.monitors import Instruments, Watched
+from bridge.serve.reconnect_gate import Present, ReconnectGate
 from bridge.serve.reload import Renewal, Served, read_apps
 from bridge.serve.threads import Crew, Lanes
 from bridge.serve.wiring import (
@@ -51,12 +57,15 @@ from bridge.serve.wiring import (
     earned_trust,
     event_mappings,
     php_rung,
+    state_file,
     unique_locks,
 )
-from bridge.settings import Settings
+from bridge.settings.load import Settings
 from bridge.sockets.cluster.cluster import Cluster, Home
+from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
+from bridge.sockets.server.binding import Listening, bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.listener import Listener, bind, new_event_loop
+from bridge.sockets.server.listener import Listener, new_event_loop
 from bridge.sockets.server.node import Node, Peers
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies
@@ -64,12 +73,9 @@ from bridge.sockets.webhooks.webhooks import Webhooks
 
 BROADCAST_TRIES, BROADCAST_BACKOFF = 3, (3,)  # of broadcasts that say no number themselves
 PHP_TRIES = 1  # of those whose own code throws, as queue:work
-START_PATIENCE = 5.0  # seconds in which the queue's store must answer for the first time
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Deployed:
@@ -217,7 +223,10 @@ class Deployed:
 class Daemon:
     """One `bridge serve`. `announce` is called with the address once connections and jobs are taken.
 
-    `reread` gives the settings as they are after a deploy; `show` is told how the work goes, every second."""
+    reread     gives the settings as they are after a deploy
+    show       is told how the work goes, every second
+    listening  where it listens; None: as the settings say. Closed at the end
+    """
 
     settings: Settings
     announce: Callable[[str], None]
@@ -225,16 +234,17 @@ class Daemon:
     routes: Sequence[BaseRoute] = ()
     open_dashboard: bool = False
     show: Callable[[Point], None] | None = None
+    listening: Listening | None = None
 
     def run(self) -> int:
         """Serves until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
         settings = self.settings
         settings.certificate()  # TLS that is half configured is no plain HTTP
-        listening = bind(settings.host, settings.port)
+        listening = self.listening or Listening([bind(settings.host, settings.port)])
         with contextlib.closing(listening), php_rung(settings) as php:
             return self._run(listening, php)
 
-    def _run(self, listening: socket.socket, php: HelperRung | None) -> int:
+    def _run(self, listening: Listening, php: HelperRung | None) -> int:
         settings = self.settings
         try:
             instruments = Instruments(settings, is_open=self.open_dashboard, show=self.show)
@@ -296,7 +306,7 @@ class Daemon:
 
     async def _serve(
         self,
-        listening: socket.socket,
+        listening: Listening,
         watched: Watched,
         crew: Crew,
         instruments: Instruments,
@@ -311,13 +321,18 @@ class Daemon:
         certificate = Certificate(*files) if files else None
         listener = Listener(
             node,
-            [listening],
+            listening.sockets,
             routes=[*self.routes, *instruments.routes(watched)],
-            ready=crew.ready if cluster is None else lambda: {**crew.ready(), "bus": cluster.is_up},
+            ready=lambda: {**crew.ready(), **_readiness(cluster, gate)},
             certificate=certificate,
             proxy_protocol=self.settings.proxy_protocol,
             path_prefix=self.settings.path_prefix,
             request_timeout=self.settings.request_timeout,
+        )
+        gate = ReconnectGate(
+            _clients_file(self.settings, listening),
+            lambda: Present(*instruments.clients()),
+            self.settings.reconnect_gate,
         )
         webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
         renewal = Renewal(self.settings, node, webhooks, certificate, self.reread, tell, instruments.renew)
@@ -332,21 +347,25 @@ class Daemon:
                     await _meet(cluster, node)
                     keeping = tasks.create_task(cluster.run())
                 await asyncio.to_thread(wait_for_store, crew.others.queue.check)
+                watched.worker.store_answers.set()
                 await asyncio.to_thread(_look_at_failed_jobs, crew.others.failed)
-                crew.start()
                 if self.settings.max_time:
                     asyncio.get_running_loop().call_later(self.settings.max_time, stopping.set)
                 instruments.start(watched)
-                self.announce(address(listening, tls=certificate is not None))
+                self.announce(listening.address(tls=certificate is not None))
+                working = tasks.create_task(_work(crew, gate))
                 await stopping.wait()
                 log.info("stopping", extra={"action": "drain"})
+                working.cancel()
+                await asyncio.wait([working])
                 others = self.settings.drain_jobs_seconds
                 await asyncio.to_thread(crew.stop, self.settings.drain_seconds, others=others)
+                await gate.close()
             finally:
                 renewing.cancel()
                 if cluster is not None:
                     cluster.leave()
-                await listener.stop()
+                await listener.stop(code=RECONNECT if listening.is_kept else OVER_CAPACITY)
                 await webhooks.stop(self.settings.drain_seconds)
                 await instruments.stop(watched)
                 if cluster is not None and keeping is not None:
@@ -355,47 +374,25 @@ class Daemon:
         await asyncio.to_thread(crew.close)
 
 
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended the start; its companions only followed it."""
-    ours = group.subgroup(BridgeError)
-    first: BaseException = ours or group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
+async def _work(crew: Crew, gate: ReconnectGate) -> None:
+    """Jobs are taken once the clients of before are back; for ever."""
+    await gate.wait()
+    crew.start()
+    await gate.keep()
 
 
-def stop_signal() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; the second ends the process as if there were no handler."""
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-
-    def stop() -> None:
-        stopping.set()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    return stopping
+def _clients_file(settings: Settings, listening: Listening) -> Path | None:
+    """Where the number of clients outlives a restart; None: jobs never wait for them."""
+    ends_by_itself = settings.once or settings.stop_when_empty
+    if settings.reconnect_gate == 0 or ends_by_itself or (settings.port == 0 and not listening.is_kept):
+        return None
+    return state_file(settings, f"clients-{listening.port or 'unix'}")
 
 
-def hang_up_signal() -> asyncio.Event:
-    """Set by each SIGHUP."""
-    hung_up = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
-    return hung_up
-
-
-def wait_for_store(check: Callable[[], T]) -> T:
-    """The store's answer, once it has one. Raises ServiceUnavailable if it has none in START_PATIENCE."""
-    deadline = time.monotonic() + START_PATIENCE
-    while True:
-        try:
-            return check()
-        except ServiceUnavailable:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.25)
+def _readiness(cluster: Cluster[Socket] | None, gate: ReconnectGate) -> dict[str, bool]:
+    """For `/ready`, what is there only for some."""
+    bus = {} if cluster is None else {"bus": cluster.is_up}
+    return bus | ({"waiting_for_clients": True} if gate.is_shut else {})
 
 
 async def _meet(cluster: Cluster[Socket], node: Node) -> None:
@@ -427,9 +424,3 @@ def _look_at_failed_jobs(failed: FailedJobs) -> None:
             "jobs that fail cannot be kept, they will stay in the queue",
             extra={"action": "failed_jobs", "why": str(problem)},
         )
-
-
-def address(listening: socket.socket, *, tls: bool) -> str:
-    host, port = listening.getsockname()[:2]
-    scheme = "https" if tls else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -20,8 +20,8 @@ from bridge.laravel.payload import read_payload
 from bridge.monitoring.dashboard.routes import FailedRow
 from bridge.monitoring.statistics import Counts, StatisticsTable
 from bridge.serve.wiring import build_push, failed_jobs, refresher
-from bridge.settings import Settings
 from bridge.settings.apps import AppSettings
+from bridge.settings.load import Settings
 
 MOST = 100  # failed jobs of a list
 LONGEST = 4_000  # characters of an exception

@@ -37,7 +37,7 @@ from bridge.monitoring.timeseries import POINT_INTERVAL, Chart, Point
 from bridge.secret import Secret
 from bridge.serve.dashboard_backend import DashboardBackstage
 from bridge.serve.wiring import build_statistics
-from bridge.settings import Settings
+from bridge.settings.load import Settings
 from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Happening, Published
@@ -141,6 +141,10 @@ class Instruments:
         )
         access = MetricsAccess(settings.metrics_addresses, settings.metrics_token)
         return [*dashboard.routes(), metrics_route(collector, access, lambda: self._scrape(watched))]
+
+    def clients(self) -> tuple[int, int]:
+        """Connections and subscriptions of all apps, as they are now."""
+        return self._tally.total("connections"), self._tally.total("subscriptions")
 
     def renew(self, settings: Settings) -> None:
         """Who may look, and the apps of the forms, are those of these settings. On the loop."""

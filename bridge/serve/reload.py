@@ -11,7 +11,7 @@ from functools import partial
 from bridge.errors import BridgeError
 from bridge.serve.apps_table import join_rows
 from bridge.serve.wiring import pusher_app
-from bridge.settings import Settings
+from bridge.settings.load import Settings
 from bridge.settings.table import SETTINGS
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server.certificate import Certificate

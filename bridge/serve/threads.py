@@ -14,7 +14,7 @@ from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.progress import TellRun
 from bridge.jobs.worker.quota import Ending
 from bridge.serve.wiring import build_calm, build_failed_jobs, build_lanes, build_queue, other_jobs
-from bridge.settings import Settings
+from bridge.settings.load import Settings
 
 log = logging.getLogger(__name__)
 

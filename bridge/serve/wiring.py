@@ -77,7 +77,8 @@ from bridge.phpeval.laravel.version import NEWEST, Version, parse_version
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from bridge.phpeval.php.runtime.interpreter import Function, Native
 from bridge.phpeval.php.serialization.unserialize import unserialize
-from bridge.settings import AppSettings, Settings
+from bridge.settings.apps import AppSettings
+from bridge.settings.load import Settings
 from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.cluster.link import Address
 from bridge.sockets.pusher.app import App, Limits
@@ -209,13 +210,17 @@ def build_checks(settings: Settings, php: HelperRung, trust: Trust) -> Checks:
 
 
 def trust_file(settings: Settings) -> TrustFile:
-    """Where it outlives a restart: `state_path`, the service's own folder, or that of the app."""
+    return TrustFile(state_file(settings, "native-trust"))
+
+
+def state_file(settings: Settings, name: str) -> Path:
+    """Where something outlives a restart: in `state_path`, the service's own folder, or that of the app."""
     app = settings.laravel.path
     folder = settings.state_path or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if not folder:
-        return TrustFile(app / "storage/framework/bridge-native-trust.json")
+        return app / f"storage/framework/bridge-{name}.json"
     digest = hashlib.sha256(os.fsencode(app)).hexdigest()[:8]  # of several apps
-    return TrustFile(Path(folder) / f"native-trust-{digest}.json")
+    return Path(folder) / f"{name}-{digest}.json"
 
 
 _BASIS_FILES = (  # without what PHP makes of them at its first boot: services.php and packages.php

@@ -4,19 +4,7 @@ A value comes from the first of: flag, `BRIDGE_NAME` in the environment, `name` 
 (`BRIDGE_NAME` in its `.env`, then its own names and configuration), the default below. Nothing else reads
 flags, the environment or bridge.toml. A wrong value stops the start with one line: the setting, where it was
 read, what to do; the value itself is never shown.
+
+`table` and `listening` are read before anything else is imported, so that the port listens early: they import
+next to nothing.
 """
-
-from bridge.settings.apps import AppSettings, AppsTable
-from bridge.settings.load import EventMapping, Settings, load_settings
-from bridge.settings.table import SETTINGS, Setting, settings_table
-
-__all__ = [
-    "SETTINGS",
-    "AppSettings",
-    "AppsTable",
-    "EventMapping",
-    "Setting",
-    "Settings",
-    "load_settings",
-    "settings_table",
-]

@@ -16,8 +16,7 @@ from typing import TypeAlias
 
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.config_values import Unknown, Value
-from bridge.settings import SETTINGS
-from bridge.settings.table import LIMIT
+from bridge.settings.table import LIMIT, SETTINGS
 
 Written: TypeAlias = "str | int | float | bool | list[str]"
 Convert: TypeAlias = Callable[[Value], "Written | None"]  # None: as bridge does it anyhow

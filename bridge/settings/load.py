@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from bridge.laravel.redis_connections import RedisConnection
 from bridge.secret import Secret
 from bridge.settings.apps import AppSettings, AppsTable, join, own_apps, read_apps_table, read_webhooks
 from bridge.settings.checks import no_strangers, read_value
+from bridge.settings.listening import read_toml
 from bridge.settings.references import resolved
 from bridge.settings.table import LIMIT, SETTINGS, Setting, text, words
 from bridge.sockets.webhooks.events import Webhook
@@ -52,6 +52,7 @@ class Settings:
     laravel: LaravelApp
     host: str
     port: int
+    listen_from: str | None
     ssl_cert: str | None
     ssl_key: str | None
     dashboard_path: str
@@ -102,6 +103,7 @@ class Settings:
     native_trust: str
     native_trust_jobs: int
     state_path: str | None
+    reconnect_gate: float | None
     force: bool
     shadow: bool
     shadow_to: str | None
@@ -241,7 +243,7 @@ def load_settings(
     lies in the current folder counts only if that is the app: anybody may have put it there.
     """
     base = Path(app_dir or environ.get("BRIDGE_APP") or ".")
-    path, toml = _toml_file(base, config_file or environ.get("BRIDGE_CONFIG"))
+    path, toml = read_toml(base, config_file or environ.get("BRIDGE_CONFIG"))
     file = str(path or "bridge.toml")
     names = [setting.name for setting in SETTINGS]
     no_strangers(toml, [*names, *_TABLES], "", file)
@@ -299,29 +301,6 @@ def _value(setting: Setting, sources: Iterable[tuple[object, str]], origins: dic
             origins[setting.name] = where
             return read_value(setting.read, value, setting.name, where)
     return setting.default
-
-
-def _toml_file(base: Path, named: Path | str | None) -> tuple[Path | None, dict[str, Any]]:
-    """Path and content; None and nothing where there is none."""
-    path = Path(named or base / "bridge.toml")
-    if not path.is_file():
-        if named:
-            raise ConfigurationError("--config", f"names no file: {named}", mend="correct the path")
-        return None, {}
-    try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            "bridge.toml",
-            f"cannot be read ({error.strerror})",
-            where=str(path),
-            mend="let this user read it",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        line = str(error).rpartition(" (")[2].rstrip(")") if "(at " in str(error) else "not UTF-8"
-        raise ConfigurationError(
-            "bridge.toml", f"is not TOML, {line}", where=str(path), mend="see https://toml.io"
-        ) from None
 
 
 def _table(name: str, toml: Mapping[str, Any], environ: Mapping[str, str], file: str) -> tuple[Any, str]:

@@ -196,6 +196,8 @@ _LISTENING: tuple[Setting, ...] = (
     Setting("host", text, "0.0.0.0", "Address to listen on, as `websockets:serve` does."),  # noqa: S104
     Setting("port", _whole(0, 65535), 6001, "Port for WebSocket and HTTP; 0 takes a free one.",
             app_variables=("LARAVEL_WEBSOCKETS_PORT",), app_keys=("websockets.dashboard.port",)),
+    Setting("listen_from", text, None, "Unix socket of `bridge listen`, which keeps the port open over"
+            " restarts."),
     Setting("ssl_cert", text, None, "PEM file of the certificate chain; with it the port speaks TLS.",
             app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_CERT",), app_keys=("websockets.ssl.local_cert",)),
     Setting("ssl_key", text, None, "PEM file of its private key.",
@@ -296,10 +298,12 @@ _RESOLVING: tuple[Setting, ...] = (
             " without PHP.", renewed=True),
     Setting("native_trust_jobs", COUNT, 5, "Jobs of one class and form on which the two have to agree.",
             renewed=True),
-    Setting("state_path", text, None, "Folder that keeps what is earned over a restart.",
+    Setting("state_path", text, None, "Folder that keeps what is to outlive a restart.",
             default_text="`STATE_DIRECTORY`, or the app's `storage/framework`"),
 )  # fmt: skip
 _RUNNING: tuple[Setting, ...] = (
+    Setting("reconnect_gate", seconds, None, "Seconds that jobs wait at most at a start until the clients of"
+            " before are back; 0: they do not.", "2 after a stop, 17 after a crash"),
     Setting("force", switch, False, "Take jobs in maintenance mode too (`php artisan down`)."),
     Setting("shadow", switch, False, "Only compare, beside the present worker and server."),
     Setting("shadow_to", _address, None, "The present server, which gets what Laravel posts."),

@@ -25,7 +25,8 @@ from bridge.monitoring.statistics import Counts
 from bridge.monitoring.timeseries import POINT_INTERVAL, Chart
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import Happening
-from bridge.sockets.server.listener import Listener, bind, new_event_loop
+from bridge.sockets.server.binding import bind
+from bridge.sockets.server.listener import Listener, new_event_loop
 from bridge.sockets.server.node import Node
 
 APP = App(id="app-id", key="app-key", secret="app-secret", limits=Limits(messages_per_second=10**9))

@@ -11,7 +11,8 @@ from typing import Any
 
 import uvicorn
 
-from bridge.sockets.server.listener import bind, new_event_loop
+from bridge.sockets.server.binding import bind
+from bridge.sockets.server.listener import new_event_loop
 
 START: Any = {
     "type": "http.response.start",

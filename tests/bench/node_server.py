@@ -10,7 +10,8 @@ import signal
 import sys
 
 from bridge.sockets.pusher.app import App, Limits
-from bridge.sockets.server.listener import Listener, bind, new_event_loop
+from bridge.sockets.server.binding import bind
+from bridge.sockets.server.listener import Listener, new_event_loop
 from bridge.sockets.server.node import Node
 
 APP = App(id="app-id", key="app-key", secret="app-secret")

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from bridge.cli import main
 from bridge.doctor import Subject, examine, javascript
 from bridge.doctor.stores import too_old
-from bridge.settings import load_settings
+from bridge.settings.load import load_settings
 from tests import services
 from tests.conformance.corpus import rows
 from tests.doctor.apps import App, copied, healthy

@@ -77,6 +77,7 @@ def running(
     env: Mapping[str, str],
     stdin: int = subprocess.DEVNULL,
     stdout: int | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """The command runs, writing to `log` (stdout elsewhere if asked); ends with its children at the end."""
     with log.open("ab") as file:
@@ -89,6 +90,7 @@ def running(
             stderr=file,
             text=True,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
     try:
         yield process

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from bridge.cli import main
 from bridge.serve.wiring import failed_jobs
-from bridge.settings import load_settings
+from bridge.settings.load import load_settings
 from tests import services
 from tests.end_to_end.laravel import Laravel
 

@@ -16,7 +16,7 @@ from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import PhpObject
 from bridge.phpeval.php.serialization.unserialize import unserialize
 from bridge.serve.wiring import build_ladder
-from bridge.settings import load_settings
+from bridge.settings.load import load_settings
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/payloads"
 ENV = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=key\nPUSHER_APP_SECRET=secret\nBROADCAST_CONNECTION=pusher\n"

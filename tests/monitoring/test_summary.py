@@ -11,7 +11,7 @@ from bridge.jobs.worker.progress import JobRun, JobStep
 from bridge.monitoring.counters import Tally
 from bridge.monitoring.summary import Summary
 from bridge.serve.monitors import Instruments
-from bridge.settings import load_settings
+from bridge.settings.load import load_settings
 from bridge.sockets.pusher.hub_events import Connected, ConnectionRefused, Disconnected, Published
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.serve.apps_table import entry
 from bridge.serve.reload import Served, read_apps
-from bridge.settings import Settings, load_settings
+from bridge.settings.load import Settings, load_settings
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.webhooks.events import Webhook
 from tests import services

@@ -21,7 +21,7 @@ from bridge.serve.wiring import (
     derives_from_broadcast_event,
     destinations,
 )
-from bridge.settings import load_settings
+from bridge.settings.load import load_settings
 from tests.phpeval.laravel.eloquent.app import Case, app
 
 ENV = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=k\nPUSHER_APP_SECRET=s\nDB_CONNECTION=sqlite\nDB_DATABASE=q.sqlite\n"

@@ -10,7 +10,7 @@ from websockets.sync.client import connect
 
 from bridge.cli import main
 from bridge.secret import Secret
-from bridge.settings import Settings, load_settings
+from bridge.settings.load import Settings, load_settings
 from tests import services
 from tests.end_to_end.bridge import COMMAND
 from tests.end_to_end.processes import environment, running, wait_until

@@ -9,7 +9,8 @@ import pytest
 
 from bridge.errors import ConfigurationError
 from bridge.secret import Secret
-from bridge.settings import SETTINGS, Settings, load_settings, settings_table
+from bridge.settings.load import Settings, load_settings
+from bridge.settings.table import SETTINGS, settings_table
 from bridge.sockets.pusher.app import Limits
 
 PUSHER = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=key\nPUSHER_APP_SECRET=secret\n"

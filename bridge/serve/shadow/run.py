@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.errors import BridgeError
 from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.rungs.php import HelperRung
-from bridge.serve.daemon import address, first_error, hang_up_signal, stop_signal, wait_for_store
+from bridge.serve.lifecycle import first_error, hang_up_signal, stop_signal, wait_for_store
 from bridge.serve.reload import not_renewed, warn_of
 from bridge.serve.shadow.comparer import Harmless, Watch
 from bridge.serve.shadow.proxy import LARGEST, Posts
@@ -24,10 +23,11 @@ from bridge.serve.wiring import (
     php_rung,
     pusher_app,
 )
-from bridge.settings import Settings
+from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App
+from bridge.sockets.server.binding import Listening, bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.listener import Listener, bind, new_event_loop
+from bridge.sockets.server.listener import Listener, new_event_loop
 from bridge.sockets.server.node import Node
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Shadow:
     to      the server to which Laravel's requests are passed on, or None
     reread  gives the settings as they are after a change
     show    is told the numbers, as words, every second
+    listening  where it listens; None: as the settings say. Closed at the end
     """
 
     settings: Settings
@@ -48,12 +49,13 @@ class Shadow:
     to: str | None
     show_data: bool
     show: Callable[[Sequence[str]], None] | None = None
+    listening: Listening | None = None
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
         settings = self.settings
         settings.certificate()  # TLS that is half configured is no plain HTTP
-        listening = bind(settings.host, settings.port)
+        listening = self.listening or Listening([bind(settings.host, settings.port)])
         with contextlib.closing(listening), php_rung(settings) as php, contextlib.ExitStack() as stack:
             look = build_look(settings)
             stack.callback(look.close)
@@ -73,14 +75,14 @@ class Shadow:
                 raise first_error(group) from None
         return 0
 
-    async def _serve(self, listening: socket.socket, watch: Watch, php: HelperRung | None) -> None:
+    async def _serve(self, listening: Listening, watch: Watch, php: HelperRung | None) -> None:
         stopping, hung_up = stop_signal(), hang_up_signal()
         posts = Posts(self.to, _apps(self.settings), watch.look, watch.took)
         files = self.settings.certificate()
         certificate = Certificate(*files) if files else None
         listener = Listener(
             Node([]),  # no app: no client is taken
-            [listening],
+            listening.sockets,
             instead=posts.routes(),
             largest_body=LARGEST,
             ready=lambda: {"ready": watch.store_answers, "queue": watch.store_answers},
@@ -93,7 +95,7 @@ class Shadow:
             try:
                 await listener.listening.wait()
                 self._say()
-                self.announce(address(listening, tls=certificate is not None))
+                self.announce(listening.address(tls=certificate is not None))
                 await stopping.wait()
             finally:
                 renewing.cancel()

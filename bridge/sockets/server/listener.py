@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +13,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY
 from bridge.sockets.server import api
 from bridge.sockets.server.acceptor import Acceptor
 from bridge.sockets.server.api_observer import Calls
+from bridge.sockets.server.binding import BACKLOG
 from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.handshake import is_handshake
 from bridge.sockets.server.http_protocol import MAX_BODY, REQUEST_TIMEOUT, HttpServer, Request
@@ -26,37 +25,10 @@ from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Forwarded
 
-BACKLOG = 4_096  # connections the kernel holds while the process starts or the loop is busy
 HTTP_CONNECTIONS = 1_024  # plain ones at once, where there are descriptors for them
 SPARE_DESCRIPTORS = 64  # kept for databases and files
 HANDSHAKE_TIMEOUT = 10.0  # seconds for a TLS handshake
 ANSWER_TIMEOUT = 2.0  # seconds that a stop leaves to requests that are being answered
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening TCP socket, before anything slow happens; clients wait in its backlog.
-
-    `::` takes IPv4 as well, where the system can. Port 0 takes a free one. Raises ServiceUnavailable where
-    another holds the address, ConfigurationError where it can never be had.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        both = address[0] == "::" and socket.has_dualstack_ipv6()
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
-    except OSError as problem:
-        where, fault = f"address {host}:{port}", f"cannot be listened on ({_reason(problem)})"
-        if isinstance(problem, PermissionError | socket.gaierror):
-            mend = "choose another with --host and --port"
-            raise ConfigurationError(where, fault, mend=mend) from None
-        raise ServiceUnavailable(
-            f"{where} {fault}: stop the process that holds it, or choose another with --host and --port"
-        ) from None
-
-
-def _reason(problem: OSError) -> str:
-    """In the system's words; Python puts the address into them, which stands there already."""
-    is_ours = problem.errno is not None and not isinstance(problem, socket.gaierror)
-    return os.strerror(problem.errno or 0) if is_ours else str(problem.strerror)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -24,7 +24,7 @@ from bridge.phpeval.php.functions import FUNCTIONS
 from bridge.phpeval.php.runtime.values import Value
 from bridge.phpeval.php.serialization.templates import Fit
 from bridge.serve.wiring import build_checks, build_ladder, earned_trust, trust_file
-from bridge.settings import Settings, load_settings
+from bridge.settings.load import Settings, load_settings
 from tests.phpeval.laravel.eloquent.app import App, Case, app
 from tests.services import wait_until
 

@@ -21,7 +21,8 @@ from bridge.serve.shadow.matcher import Event
 from bridge.serve.shadow.proxy import METHODS, Posts
 from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
-from bridge.sockets.server.listener import Listener, bind
+from bridge.sockets.server.binding import bind
+from bridge.sockets.server.listener import Listener
 from bridge.sockets.server.node import Node
 
 APP = App(id="app-id", key="app-key", secret="app-secret")

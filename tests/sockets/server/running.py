@@ -22,7 +22,8 @@ from bridge.broadcast import Broadcast
 from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Happening
-from bridge.sockets.server.listener import Listener, bind
+from bridge.sockets.server.binding import bind
+from bridge.sockets.server.listener import Listener
 from bridge.sockets.server.node import Node
 
 APP = App(id="app-id", key="app-key", secret="app-secret")

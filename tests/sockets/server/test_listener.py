@@ -13,8 +13,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.sockets.server.binding import bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.listener import bind, new_event_loop, raise_descriptor_limit
+from bridge.sockets.server.listener import new_event_loop, raise_descriptor_limit
 from tests.certificates import self_signed
 from tests.sockets.server.running import LIMIT, Client, broadcast, connect, running
 

@@ -10,7 +10,8 @@ from bridge.sockets.pusher.admission import Arrival
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.connection import Connection
 from bridge.sockets.pusher.outcome import Outcome
-from bridge.sockets.server.listener import Listener, bind
+from bridge.sockets.server.binding import bind
+from bridge.sockets.server.listener import Listener
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
 
