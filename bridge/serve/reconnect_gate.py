@@ -61,15 +61,13 @@ class ReconnectGate:
         log.info(f"jobs wait for {before.connections} clients to come back", extra=about)
         started = time.monotonic()
         last = self._count()
-        try:
-            while time.monotonic() - started < seconds and not self._has_all(last):
-                await asyncio.sleep(TICK)
-                now = self._count()
-                if self._has_most(now) and now == last:  # and nobody is just coming
-                    break
-                last = now
-        finally:
-            self.is_shut = False
+        while time.monotonic() - started < seconds and not self._has_all(last):
+            await asyncio.sleep(TICK)
+            now = self._count()
+            if self._has_most(now) and now == last:  # and nobody is just coming
+                break
+            last = now
+        self.is_shut = False
         about = {"action": "reconnect_gate", "seconds": round(time.monotonic() - started, 1)}
         log.info(f"{self._count().connections} clients are back", extra=about)
 

@@ -157,27 +157,26 @@ def keeper_at(path: str) -> Iterator[socket.socket]:
 
     Raises ServiceUnavailable where another one is there, ConfigurationError where it cannot be.
     """
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path)
-        mask = os.umask(0o177)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         try:
-            server.bind(path)
+            _remove_stale(path)
+            mask = os.umask(0o177)
+            try:
+                server.bind(path)
+            finally:
+                os.umask(mask)
+        except OSError as problem:
+            fault, mend = (
+                f"{path} cannot be made ({_reason(problem)})",
+                "name a file where this user may write",
+            )
+            raise ConfigurationError("listen_from", fault, mend=mend) from None
+        server.listen()
+        try:
+            yield server
         finally:
-            os.umask(mask)
-    except OSError as problem:
-        server.close()
-        mend = "name a file in a folder that this user may write"
-        raise ConfigurationError(
-            "listen_from", f"{path} cannot be made ({_reason(problem)})", mend=mend
-        ) from None
-    server.listen()
-    try:
-        yield server
-    finally:
-        server.close()
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 def _remove_stale(path: str) -> None:
