@@ -46,6 +46,7 @@ CHECKS: Mapping[str, Callable[[Subject], Found]] = {
     "port": listening.port,
     "certificate": listening.certificate,
     "files": listening.descriptors,
+    "accept queue": listening.accept_queue,
     "processes": machine.processes,
     "units": machine.units,
     "echo": pages.echo,

@@ -12,11 +12,12 @@ from cryptography import x509
 from bridge.doctor.machine import Process, listener
 from bridge.doctor.subject import Finding, Found, Subject
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.sockets.server.binding import bind
+from bridge.sockets.server.binding import BACKLOG, bind
 from bridge.sockets.server.listener import SPARE_DESCRIPTORS
 
 ENDING = 14  # days before its end at which a certificate is spoken of
 FEW_FILES = 4096  # open files that are little for a server of clients
+USUAL_QUEUE = 4096  # net.core.somaxconn of Linux since 5.4
 
 # What else may sit on such a port: words of its command line → its name, and how it is stopped.
 SERVERS = (
@@ -37,7 +38,7 @@ def port(subject: Subject) -> Found:
         return
     except (ConfigurationError, ServiceUnavailable) as problem:
         owner = listener(subject.root, settings.port)
-        if owner is not None and _is_bridge(owner):
+        if owner is not None and (_is_bridge(owner) or _keeps_sockets(owner)):
             return
         yield Finding(
             what=f"port {settings.port} is taken by {_named(owner)}"
@@ -49,7 +50,13 @@ def port(subject: Subject) -> Found:
 
 
 def _is_bridge(process: Process) -> bool:
-    return "serve" in process.command and any("bridge" in word for word in process.command)
+    is_command = "serve" in process.command or "listen" in process.command
+    return is_command and any("bridge" in word for word in process.command)
+
+
+def _keeps_sockets(process: Process) -> bool:
+    """It is systemd, which holds the port for `bridge.socket`."""
+    return process.id == 1 and Path(process.command[0]).name in ("systemd", "init")
 
 
 def _named(process: Process) -> str:
@@ -137,5 +144,21 @@ def descriptors(subject: Subject) -> Found:
             what=f"the system allows {limit} open files, so as many clients less {SPARE_DESCRIPTORS}",
             where="ulimit -Hn",
             mend=mend,
+            hint=True,
+        )
+
+
+def accept_queue(subject: Subject) -> Found:
+    """The kernel keeps as many clients waiting as may come back at once after a restart."""
+    try:
+        most = int((subject.root / "proc/sys/net/core/somaxconn").read_text())
+    except (OSError, ValueError):
+        return
+    wanted = min(BACKLOG, subject.settings.max_connections or USUAL_QUEUE)
+    if most < wanted:
+        yield Finding(
+            what=f"the kernel keeps {most} clients waiting, and {wanted} may come back at once",
+            where="net.core.somaxconn",
+            mend=f"with as many clients: sysctl net.core.somaxconn={BACKLOG}",
             hint=True,
         )

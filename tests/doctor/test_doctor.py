@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from bridge.cli import main
 from bridge.doctor import Subject, examine, javascript
+from bridge.doctor.listening import accept_queue
 from bridge.doctor.stores import too_old
 from bridge.settings.load import load_settings
 from tests import services
@@ -624,3 +625,24 @@ def test_no_secret_is_told_even_where_php_tells_it(app: App) -> None:
     found = the_fault(app)
     assert found["check"] == "boot"
     assert SECRET not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "most", "wanted"),
+    [("4096\n", None, None), ("128\n", None, 4096), ("4096\n", 9000, 9000), ("4096\n", 99_000, 16384),
+     ("16384\n", 99_000, None), ("4096\n", 2_000, None), (None, 99_000, None), ("x", 99_000, None)],
+)  # fmt: skip
+def test_an_accept_queue_that_is_too_short_is_hinted_at(
+    tmp_path: Path, app: App, kernel: str | None, most: int | None, wanted: int | None
+) -> None:
+    if most is not None:
+        app.toml(f"max_connections = {most}")
+    root = tmp_path / "machine"
+    (root / "proc/sys/net/core").mkdir(parents=True)
+    if kernel is not None:
+        (root / "proc/sys/net/core/somaxconn").write_text(kernel)
+    found = list(accept_queue(Subject(settings=load_settings({}, {}, app.path), root=root)))
+    assert [finding.hint for finding in found] == [True] * (wanted is not None)
+    for finding in found:
+        assert f" {wanted} may come back at once" in finding.what
+        assert "somaxconn=16384" in finding.mend

@@ -129,7 +129,7 @@ async def test_the_numbers_outlive_a_crash_and_a_stop(tmp_path: Path) -> None:
     clients.now = Present(5, 6)
     await gate.close()
     assert json.loads(file.read_text()) == {"connections": 5, "subscriptions": 6, "is_clean": True}
-    assert os.listdir(tmp_path) == ["clients.json"]  # noqa: PTH208 - no Path in a coroutine
+    assert os.listdir(tmp_path) == ["clients.json"]
 
 
 async def test_a_stop_while_jobs_wait_forgets_nobody(tmp_path: Path) -> None:
