@@ -14,7 +14,7 @@ from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.cache import Lock, cache_store
 from bridge.serve.wiring import build_look, build_push, build_queue
-from bridge.settings import Settings, load_settings
+from bridge.settings.load import Settings, load_settings
 from tests import services
 from tests.infrastructure.conftest import MakeApp
 from tests.infrastructure.servers import command, redis_cluster

@@ -108,7 +108,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
     }  # fmt: skip
     texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary",
              "dashboard_password", "dashboard_link_secret", "metrics_token", "name",
-             "state_path", "bus")  # fmt: skip
+             "state_path", "listen_from", "bus")  # fmt: skip
     for setting in SETTINGS:
         sample = samples.get(setting.name, "text" if setting.name in texts else 7)
         text = ",".join(map(str, sample)) if isinstance(sample, list) else json.dumps(sample).strip('"')
