@@ -13,6 +13,7 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from typing import cast
 from starlette.routing import BaseRoute
 
 from bridge.broadcast import Broadcast
-from bridge.errors import BridgeError, JobError
+from bridge.errors import BridgeError, JobError, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.checks import Check, Checks

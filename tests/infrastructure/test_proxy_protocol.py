@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server import proxy_protocol
-from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.binding import bind
+from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.listener import Listener
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.proxy_protocol import SIGNATURE, Malformed, Origin
