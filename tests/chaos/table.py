@@ -2,7 +2,7 @@
 
 `id` is the row's in the contract (C: at every commit, in `make test`; N: by `make chaos`). A row is a fault
 of the kit (`run`), ordinary tests of the suite (`tests`), or both; `make chaos ROW=F-06` runs all that have
-this id. What cannot be tried here is in UNTRIED, with the reason.
+this id. Deploys have no id there, and are called so. What cannot be tried here is in UNTRIED, with the reason.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ HOSTILE = "tests/sockets/server/test_hostile.py::test_"
 CONNECTION = "tests/sockets/pusher/test_connection.py::test_"
 SIGNATURES = "tests/sockets/pusher/test_signatures.py::test_"
 RESERVATIONS = "tests/end_to_end/test_reservations.py::test_"
+CLUSTER = "tests/sockets/cluster/test_cluster.py::test_"
 SIGNALS = "tests/end_to_end/test_signals.py::test_"
 
 ROWS: tuple[Row, ...] = (
@@ -122,7 +123,10 @@ ROWS: tuple[Row, ...] = (
         id="F-12",
         tier="N",
         does="Redis becomes a replica",
-        tests=(f"{REDIS}a_replica_is_unavailable_until_it_is_primary_again",),
+        tests=(
+            f"{REDIS}a_replica_is_unavailable_until_it_is_primary_again",
+            "tests/infrastructure/test_sentinel.py::test_a_failover_is_followed_and_no_job_is_lost",
+        ),
     ),
     Row(
         id="F-13",
@@ -206,7 +210,7 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     Row(
-        id="F-24",
+        id="deploy",
         tier="N",
         does="amid a deploy: .env, classes, the app's boot away; PHP killed",
         run=deploys.amid_a_deploy,
@@ -275,6 +279,40 @@ ROWS: tuple[Row, ...] = (
         tier="C",
         does="the store is away at the start",
         tests=("tests/cli/test_cli.py::test_a_store_that_does_not_answer_exits_with_69_in_time",),
+    ),
+    Row(
+        id="F-36",
+        tier="N",
+        does="the bus between two nodes is cut for a while",
+        tests=(
+            f"{CLUSTER}what_was_published_while_a_link_was_cut_comes_once_and_in_order",
+            f"{CLUSTER}a_lost_message_is_noticed_by_the_next_and_fetched",
+            f"{CLUSTER}while_redis_is_away_jobs_wait_and_all_else_is_delivered_later",
+        ),
+    ),
+    Row(
+        id="F-37",
+        tier="N",
+        does="the bus is cut for longer than it remembers",
+        tests=(
+            f"{CLUSTER}a_hole_that_cannot_be_filled_is_announced",
+            f"{CLUSTER}redis_that_lost_everything_floods_nobody",
+        ),
+    ),
+    Row(
+        id="F-39",
+        tier="N",
+        does="one node does not hear the other",
+        tests=(f"{CLUSTER}who_left_and_came_while_the_link_was_cut_is_told_afterwards",),
+    ),
+    Row(
+        id="F-40",
+        tier="N",
+        does="a node dies",
+        tests=(
+            f"{CLUSTER}the_members_of_a_dead_node_are_gone_once",
+            "tests/end_to_end/test_cluster.py::test_one_that_is_killed_is_taken_out_and_its_jobs_come_again",
+        ),
     ),
     Row(
         id="N2",
@@ -423,6 +461,12 @@ ROWS: tuple[Row, ...] = (
             "tests/settings/test_settings.py::test_no_secret_shows_in_any_repr_or_error",
         ),
     ),
+    Row(
+        id="S-19",
+        tier="C",
+        does="forged messages on the bus",
+        tests=(f"{CLUSTER}nothing_that_is_not_ours_is_delivered",),
+    ),
     # ---- fuzzing
     Row(id="Z-02", tier="C", does="PHP's serialization, any bytes", tests=("tests/fuzz/test_fuzz.py",)),
     Row(
@@ -456,9 +500,9 @@ UNTRIED: dict[str, str] = {
     "F-18": "libfaketime breaks sleeping itself; all waits are on the monotonic clock",
     "F-22": "a million rows: `make bench`",
     "F-33": "see the tests of restarts with unmodified clients",
-    "F-36 to F-40": "between several processes: `docs/processes.md`",
+    "F-38": "Redis cuts a subscriber for slowness: as a cut, F-36",
     "L-01 to L-03, L-05, L-08, L-11, L-12": "storms of ten thousand clients: `make bench`",
-    "L-14, L-18, S-07, S-09, S-15, S-16, S-19 to S-26": "no row of their own yet",
+    "L-14, L-18, S-07, S-09, S-15, S-16, S-20 to S-26": "no row of their own yet",
     "Z-01, Z-03 to Z-05, Z-07 to Z-12": "`make fuzz`, `make oracle`, the cases of RFC 6455 in `make test`",
     "O-02 to O-05, O-07 to O-10, O-13, O-14": "in `make test` and `make test-all`, without rows of their own",
 }
