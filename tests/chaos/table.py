@@ -2,7 +2,7 @@
 
 `id` is the row's in the contract (C: at every commit, in `make test`; N: by `make chaos`). A row is a fault
 of the kit (`run`), ordinary tests of the suite (`tests`), or both; `make chaos ROW=F-06` runs all that have
-this id. Deploys have no id there, and are called so. What cannot be tried here is in UNTRIED, with the reason.
+this id. Deploys have none there. What cannot be tried here is in UNTRIED, with the reason.
 """
 
 from __future__ import annotations
