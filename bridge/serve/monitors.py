@@ -7,9 +7,10 @@ gets a point, the store is asked for its depth, and the statistics are written.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypedDict
@@ -66,6 +67,16 @@ class Watched:
     queue: Queue
     helpers: Callable[[], Mapping[str, int]] = dict
     cluster: Cluster[Socket] | None = None
+
+
+def _until_stopped(look: Callable[[Watched], Awaitable[None]]) -> Callable[[Watched], Awaitable[None]]:
+    """`look`, whose end by a stop is no error: apscheduler would log one."""
+
+    async def looked(watched: Watched) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await look(watched)
+
+    return looked
 
 
 class Instruments:
@@ -157,11 +168,14 @@ class Instruments:
         every = self._scheduler.add_job
         lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
         every(self._sample, "interval", seconds=POINT_INTERVAL, **lasting)
-        every(self._look_at_queue, "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting)
+        every(
+            _until_stopped(self._look_at_queue), "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting
+        )
         every(self._tell_minute, "interval", seconds=SUMMARY_INTERVAL, **lasting)
         if self._statistics is not None:
             seconds = self._settings.statistics_interval
-            every(self._write_statistics, "interval", seconds=seconds, args=[watched], **lasting)
+            write = _until_stopped(self._write_statistics)
+            every(write, "interval", seconds=seconds, args=[watched], **lasting)
         self._scheduler.start()
 
     async def stop(self, watched: Watched) -> None:
