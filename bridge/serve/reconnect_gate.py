@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-AFTER_STOP, AFTER_CRASH = 2.0, 17.0  # seconds that jobs wait at most
+AFTER_STOP, AFTER_CRASH = 2.0, 17.0  # seconds that jobs wait; after a stop longer while clients are coming
 SHARE = 0.95  # of the connections and of the subscriptions of before; some pages have been closed
 TICK = 0.25  # seconds between two looks while jobs wait; whoever comes within one is waited for
 WRITE_INTERVAL = 1.0  # seconds
@@ -54,17 +54,17 @@ class ReconnectGate:
         """The clients of before are back, or their time is up."""
         if not self.is_shut:
             return
-        before, seconds = self._before, self._most
-        if seconds is None:
-            seconds = AFTER_STOP if before.is_clean else AFTER_CRASH
+        before = self._before
+        seconds = AFTER_STOP if before.is_clean else AFTER_CRASH
+        seconds, longest = (seconds, AFTER_CRASH) if self._most is None else (self._most, self._most)
         about: dict[str, object] = {"action": "reconnect_gate", "seconds": seconds}
         log.info(f"jobs wait for {before.connections} clients to come back", extra=about)
         started = time.monotonic()
         last = self._count()
-        while time.monotonic() - started < seconds and not self._has_all(last):
+        while not self._has_all(last):
             await asyncio.sleep(TICK)
-            now = self._count()
-            if self._has_most(now) and now == last:  # and nobody is just coming
+            now, took = self._count(), time.monotonic() - started
+            if took >= longest or (now == last and (took >= seconds or self._has_most(now))):
                 break
             last = now
         self.is_shut = False

@@ -303,7 +303,7 @@ _RESOLVING: tuple[Setting, ...] = (
 )  # fmt: skip
 _RUNNING: tuple[Setting, ...] = (
     Setting("reconnect_gate", seconds, None, "Seconds that jobs wait at most at a start until the clients of"
-            " before are back; 0: they do not.", "2 after a stop, 17 after a crash"),
+            " before are back; 0: they do not.", "2 after a stop, 17 after a crash or while they come"),
     Setting("force", switch, False, "Take jobs in maintenance mode too (`php artisan down`)."),
     Setting("shadow", switch, False, "Only compare, beside the present worker and server."),
     Setting("shadow_to", _address, None, "The present server, which gets what Laravel posts."),

@@ -14,8 +14,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from bridge.sockets.server.binding import BACKLOG
 from tests.end_to_end.laravel import ROOT, Laravel
 from tests.end_to_end.processes import environment, listens, running, wait_until
 from tests.end_to_end.stores import Store
@@ -46,17 +48,28 @@ class Supervisor:
         return int(found[1]) if found else 0
 
 
+def answers(port: int) -> bool:
+    """Whether bridge itself does, and not only the kernel for it."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/up", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
 @contextlib.contextmanager
 def supervised(app: Laravel, folder: Path, *, startsecs: int = 3) -> Iterator[Supervisor]:
     """`startsecs`: a machine that is slow takes longer than the file's until a start has failed."""
     (folder / "log").mkdir()
-    bridge = f"{sys.executable} -m bridge serve --host 127.0.0.1 --port {app.port}"
+    keeper = Path(tempfile.mkdtemp()) / "listen.sock"  # a Unix socket's path must be short
     program = replaced(
         (ROOT / "docker/supervisor.conf").read_text(),
         {
-            "/opt/bridge/bin/bridge serve": bridge,
+            "/opt/bridge/bin/bridge": f"{sys.executable} -m bridge",
+            "--app": f"--host 127.0.0.1 --port {app.port} --app",
+            "/var/www/app/storage/framework/bridge-listen.sock": str(keeper),
             "/var/www/app": str(app.path),
-            "user=www-data": f"environment=PYTHONPATH={ROOT}",
+            "user=www-data\n": "",
+            "environment=": f"environment=PYTHONPATH={ROOT},",
             "/var/log/supervisor": str(folder / "log"),
             "startsecs=3": f"startsecs={startsecs}",
         },
@@ -87,14 +100,17 @@ def test_supervisor_starts_bridge_again_after_a_crash_and_stops_it_cleanly(
         first = wait_until("supervisor says RUNNING", supervisor.pid)
         wait_until("bridge listens", lambda: listens(app.port))
         os.kill(first, signal.SIGKILL)
+        assert listens(app.port)
         wait_until("another bridge runs", lambda: supervisor.pid() not in {0, first})
-        wait_until("it listens", lambda: listens(app.port))
+        wait_until("it answers", lambda: answers(app.port))
         with wire_client(app.port, "lines") as client:
             app.dispatch("line", tag=tag)
             wait_until("it delivers", client.events)
             assert "bridge: stopped" in supervisor.ctl("stop", "bridge")
             client.join()
         assert "STOPPED" in supervisor.ctl("status", "bridge")
+        assert listens(app.port), "bridge-listen keeps the port"
+        supervisor.ctl("stop", "bridge-listen")
         assert not listens(app.port)
         told = (folder / "supervisord.log").read_text()
     assert "stopped: bridge (exit status 0)" in told
@@ -122,7 +138,7 @@ def test_supervisor_tries_again_until_the_cause_of_a_failed_start_is_gone(
             stack.close()
             mistake.write_text("")
             wait_until("it runs", supervisor.pid)
-            wait_until("it listens", lambda: listens(app.port))
+            wait_until("it answers", lambda: answers(app.port))
 
 
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
@@ -136,6 +152,30 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path, file: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["bridge", "bridge-broadcasts"])
+def test_systemd_keeps_the_port_open_with_the_socket_that_belongs_to_the_unit(
+    tmp_path: Path, name: str
+) -> None:
+    shutil.copy(ROOT / "systemd/bridge.socket", tmp_path / f"{name}.socket")
+    text = (ROOT / f"systemd/{name}.service").read_text()
+    (tmp_path / f"{name}.service").write_text(replaced(text, {"/opt/bridge/bin/bridge": sys.executable}))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, tmp_path.iterdir())],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    unit = settings_of(ROOT / f"systemd/{name}.service")
+    assert f"{name}.socket" in dict(unit)["Wants"].split()
+    assert f"{name}.socket" in dict(unit)["After"].split()
+    pause = re.fullmatch(r"(\d+)ms", dict(unit)["RestartSec"])
+    assert pause is not None
+    assert int(pause[1]) <= 500  # bridge must listen within the second after which a browser tries once
+    socket_unit = dict(settings_of(ROOT / "systemd/bridge.socket"))
+    assert socket_unit["Backlog"] == str(BACKLOG)
+    assert socket_unit["ListenStream"] == "6001"
+    assert "Accept" not in socket_unit
 
 
 # What jobs of real apps do; each is killed with SIGSYS by a filter that is too narrow and kills.

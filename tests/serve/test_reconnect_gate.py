@@ -146,3 +146,23 @@ async def test_a_folder_that_cannot_be_written_hurts_nobody(tmp_path: Path) -> N
     gate = ReconnectGate(tmp_path / "not there" / "clients.json", Clients(3, 4))
     await gate.wait()
     await gate.close()
+
+
+@pytest.mark.parametrize(("come", "of", "ticks"), [(20, 20, 20), (12, 20, 13), (9_000, 9_000, 68)])
+async def test_whoever_comes_in_a_long_row_is_waited_for_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, come: int, of: int, ticks: int
+) -> None:
+    """One in each tick, `come` of them `of` those that were here."""
+    passed = 0
+
+    async def sleep(pause: float) -> None:
+        nonlocal passed
+        passed += 1
+
+    def count() -> Present:
+        return Present(min(passed, come), min(passed, come))
+
+    monkeypatch.setattr("bridge.serve.reconnect_gate.asyncio.sleep", sleep)
+    monkeypatch.setattr("bridge.serve.reconnect_gate.time.monotonic", lambda: passed * reconnect_gate.TICK)
+    await ReconnectGate(left(tmp_path, of, of), count).wait()
+    assert passed == ticks

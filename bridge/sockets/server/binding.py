@@ -87,7 +87,7 @@ def bind(host: str, port: int) -> socket.socket:
 def _reason(problem: OSError) -> str:
     """In the system's words; Python puts the address into them, which stands there already."""
     is_ours = problem.errno is not None and not isinstance(problem, socket.gaierror)
-    return os.strerror(problem.errno or 0) if is_ours else str(problem.strerror)
+    return os.strerror(problem.errno or 0) if is_ours else str(problem.strerror or problem)
 
 
 def inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:

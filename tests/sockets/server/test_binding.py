@@ -145,7 +145,7 @@ def test_a_file_of_somebody_is_not_replaced(tmp_path: Path) -> None:
     assert file.read_text() == "mine"
     with pytest.raises(ConfigurationError), keeper_at(str(tmp_path / "no folder" / "keeper")):
         pass
-    with pytest.raises(ConfigurationError), keeper_at("x" * 200):
+    with pytest.raises(ConfigurationError, match="too long"), keeper_at("x" * 200):
         pass
 
 
