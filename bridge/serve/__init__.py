@@ -1,7 +1,10 @@
 """`bridge serve`: wires the two houses together, starts, reloads, drains and stops them.
 
-    wiring             builds the parts of both houses from the settings
-    daemon             starts, drains and stops them; `threads` runs the workers, `attempt` a batch of jobs
+    wiring             builds the house of jobs from the settings, `sockets_wiring` that of sockets
+    destinations       the door: what a call of Laravel's broadcaster comes to here
+    daemon             starts, drains and stops both; `lifecycle` is what it shares with shadow
+    threads            the workers; `attempt` is a batch of jobs, `deployment` what a deploy changes for it
+    reconnect_gate     jobs wait after a restart until the clients of before are back
     reload             what SIGHUP and every interval of `apps_table` change, while clients stay connected
     monitors           what looks on; `dashboard_backend` is what the dashboard asks of an app
     shadow             `bridge serve --shadow`

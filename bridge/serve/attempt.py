@@ -15,7 +15,7 @@ from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, Nothing, Result
 from bridge.jobs.worker.progress import Tell, say_nothing, step
 from bridge.jobs.worker.set_aside import Channels, SetAside
 from bridge.laravel.payload import BroadcastEvent
-from bridge.serve.wiring import Destination, addressed
+from bridge.serve.destinations import Destination, addressed
 
 PHP_PATIENCE = 3.0  # seconds that the other jobs wait for an answer
 

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -22,22 +21,13 @@ from typing import cast
 
 from starlette.routing import BaseRoute
 
-from bridge.broadcast import Broadcast
-from bridge.errors import BridgeError, JobError, ServiceUnavailable
+from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import FailedJobs
-from bridge.jobs.queue.queue import Job
-from bridge.jobs.resolve.checks import Check, Checks
-from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.rungs.php import HelperRung
-from bridge.jobs.resolve.trust import Disagreement
-from bridge.jobs.worker.loop import Result, Worker
-from bridge.jobs.worker.progress import Tell, say_nothing
+from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.set_aside import SetAside
-from bridge.laravel.cache import cache_store
-from bridge.laravel.operator_signals import Signals
-from bridge.laravel.payload import NotABroadcast, read_document
 from bridge.monitoring.timeseries import Point
-from bridge.serve.attempt import Attempt, Unhurried
+from bridge.serve.deployment import BROADCAST_BACKOFF, BROADCAST_TRIES, Deployment
 from bridge.serve.lifecycle import (
     START_PATIENCE,
     first_error,
@@ -48,18 +38,11 @@ from bridge.serve.lifecycle import (
 from bridge.serve.monitors import Instruments, Watched
 from bridge.serve.reconnect_gate import Present, ReconnectGate
 from bridge.serve.reload import Renewal, Served, read_apps
+from bridge.serve.sockets_wiring import build_cluster
 from bridge.serve.threads import Crew, Lanes
 from bridge.serve.wiring import (
-    agreement,
-    build_checks,
-    build_cluster,
-    build_ladder,
-    destinations,
-    earned_trust,
-    event_mappings,
     php_rung,
     state_file,
-    unique_locks,
 )
 from bridge.settings.load import Settings
 from bridge.sockets.cluster.cluster import Cluster, Home
@@ -72,152 +55,9 @@ from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies
 from bridge.sockets.webhooks.webhooks import Webhooks
 
-BROADCAST_TRIES, BROADCAST_BACKOFF = 3, (3,)  # of broadcasts that say no number themselves
-PHP_TRIES = 1  # of those whose own code throws, as queue:work
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
 
 log = logging.getLogger(__name__)
-
-
-class Deployed:
-    """What a deploy changes: made anew after `queue:restart` or SIGHUP, in the worker's thread,
-    between two batches.
-
-    `reread` gives the settings as they are now; None: what was read at the start counts for ever.
-    `aside`: the jobs that take long. `restarted` is called at each `queue:restart`, `on_disagree` as `Trust`
-    says.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        publish: Callable[[Sequence[Broadcast]], object],
-        *,
-        php: HelperRung | None,
-        reread: Callable[[], Settings] | None,
-        tell: Tell = say_nothing,
-        aside: SetAside | None = None,
-        restarted: Callable[[], object] = lambda: None,
-        on_disagree: Callable[[Disagreement], object] = lambda found: None,
-    ) -> None:
-        self._restarted = restarted
-        self._on_disagree = on_disagree
-        self.known_paused: Collection[str] | None = None  # before the first look
-        self._publish = publish
-        self._tell = tell
-        self._aside = aside
-        self._php = php
-        self._reread = reread
-        self._is_stale = self._has_failed = False
-        self._renewed = threading.Event()
-        self._use(settings)
-        self._signals = Signals(
-            settings.laravel,
-            partial(cache_store, settings.laravel, redis_facts=settings.redis),
-            connection=settings.queue_connection().name,
-            queues=settings.queue_names(),
-            force=settings.force,
-            restart=self._renew,
-        )
-
-    def attempt(self, jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
-        return self._attempt(jobs, is_enough)
-
-    def paused(self) -> Collection[str]:
-        """The queues from which nothing may be taken now."""
-        if self._is_stale:
-            self._is_stale = False
-            self._renew()
-            self._renewed.set()
-        self._locks.retry()
-        self.known_paused = paused = self._signals.paused()
-        return paused
-
-    def renew(self, within: float = 5.0) -> bool:
-        """As after `queue:restart`; from another thread. Waits for it, but `within` seconds at most.
-
-        False where it is known to have failed."""
-        self._renewed.clear()
-        self._has_failed = False
-        self._is_stale = True
-        self._renewed.wait(within)
-        return not self._has_failed
-
-    def unlock(self, jobs: Sequence[Job]) -> None:
-        """The locks of unique events are free."""
-        for job in jobs:
-            if b"UniqueBroadcastEvent" in job.payload:
-                with contextlib.suppress(JobError, NotABroadcast):  # an unreadable job tells of no lock
-                    self._locks.release(self._ladder.event(read_document(job.document)))
-
-    def close(self) -> None:
-        self._signals.close()
-        self._locks.close()
-        self._ladder.close()
-        self._end_checks(self._ladder, self._checks)
-
-    def _use(self, settings: Settings) -> None:
-        """All of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
-        to = destinations(settings)
-        locks = unique_locks(settings.laravel, settings.redis)
-        php = None
-        if self._php is not None:
-            backoff = ",".join(map(str, settings.backoff or BROADCAST_BACKOFF))
-            tries = PHP_TRIES if settings.tries is None else settings.tries
-            php = Unhurried(self._php, lambda: attempt, tries=tries, backoff=backoff)
-        held: list[Check] = []
-        ladder = build_ladder(
-            settings.laravel,
-            event_mappings(settings),
-            php=php,
-            report=None if self._php is None else self._php.report,
-            locks=locks,
-            trust=earned_trust(settings, self._php, self._on_disagree),
-            check=lambda *check: held.append(check),
-        )
-        checks = None
-        if ladder.trust is not None and self._php is not None:
-            checks = build_checks(settings, self._php, ladder.trust)
-            checks.start()
-
-        def after() -> None:
-            if held and checks is not None:
-                checks.add(held)
-                held.clear()
-
-        attempt = Attempt(ladder.batch, to, self._publish, self._tell, after, self._aside, ladder.channels)
-        self._attempt = attempt
-        self._ladder, self._locks, self._checks = ladder, locks, checks
-        if self._php is not None:
-            self._php.agree(agreement(settings.laravel))
-
-    def _end_checks(self, ladder: Ladder, checks: Checks | None) -> None:
-        if checks is not None:
-            checks.close()
-        if ladder.trust is not None:
-            ladder.trust.save()
-
-    def _renew(self) -> None:
-        self._restarted()
-        if self._reread is None:
-            return
-        locks, ladder, checks = self._locks, self._ladder, self._checks
-        try:
-            self._use(self._reread())
-        except BridgeError as problem:
-            about = {"action": "restart_signal", "why": str(problem)}
-            log.warning("the app cannot be read anew, the old state stays", extra=about)
-            self._has_failed = True
-            return
-        locks.close()
-        ladder.close()
-        self._end_checks(ladder, checks)
-        if self._php is not None:
-            self._php.recycle()
-        log.info("source and configuration are read anew", extra={"action": "restart_signal"})
-
-
-# ---- the whole ----------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -260,10 +100,10 @@ class Daemon:
                 proxies=Proxies(settings.trusted_proxies),
                 peers=cast("Peers | None", cluster),
             )
-            others = Lanes.build(settings, lambda: deployed.known_paused, instruments.ran)
+            others = Lanes.build(settings, lambda: deployment.known_paused, instruments.ran)
             queue, failed = others.queue, others.failed
             aside = SetAside()
-            deployed = Deployed(
+            deployment = Deployment(
                 settings,
                 node.publish_from_thread,
                 php=php,
@@ -276,14 +116,14 @@ class Daemon:
             worker = Worker(
                 queue,
                 failed,
-                deployed.attempt,
+                deployment.attempt,
                 batch=settings.batch_size,
                 tries=BROADCAST_TRIES if settings.tries is None else settings.tries,
                 backoff=settings.backoff or BROADCAST_BACKOFF,
-                paused=deployed.paused
+                paused=deployment.paused
                 if cluster is None
-                else partial(_paused, deployed, settings.queue_names(), cluster),
-                unlock=deployed.unlock,
+                else partial(_paused, deployment, settings.queue_names(), cluster),
+                unlock=deployment.unlock,
                 tell=instruments.step,
                 ending=others.ending,
                 beside=others.wake,
@@ -294,12 +134,12 @@ class Daemon:
             watched = Watched(node=node, worker=worker, queue=queue, helpers=helpers, cluster=cluster)
             sys.setswitchinterval(SWITCH_INTERVAL)
             with (
-                contextlib.closing(deployed),
+                contextlib.closing(deployment),
                 asyncio.Runner(loop_factory=new_event_loop) as runner,
             ):
                 crew = Crew(worker, others)
                 runner.run(
-                    self._serve(listening, watched, crew, instruments, served, deployed.renew, cluster)
+                    self._serve(listening, watched, crew, instruments, served, deployment.renew, cluster)
                 )
             return 0
         except BaseExceptionGroup as group:
@@ -410,9 +250,9 @@ async def _meet(cluster: Cluster[Socket], node: Node) -> None:
         await asyncio.sleep(0.25)
 
 
-def _paused(deployed: Deployed, names: Collection[str], cluster: Cluster[Socket]) -> Collection[str]:
+def _paused(deployment: Deployment, names: Collection[str], cluster: Cluster[Socket]) -> Collection[str]:
     """The queues from which nothing may be taken now: all, while not all nodes can be told."""
-    paused = deployed.paused()
+    paused = deployment.paused()
     return paused if cluster.is_publishing else names
 
 

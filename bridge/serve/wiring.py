@@ -1,4 +1,4 @@
-"""The rooms, built from the settings: each gets the few values it needs, and knows nothing of the others."""
+"""The house of jobs, built from the settings: each room gets the few values it needs, and knows no other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bridge import __version__
-from bridge.broadcast import Broadcast
 from bridge.errors import (
     ConfigurationError,
     Refused,
@@ -56,13 +55,13 @@ from bridge.jobs.worker.quota import Ending
 from bridge.jobs.worker.retry_policy import Retries
 from bridge.laravel.app_report import AppReport, told_by_php
 from bridge.laravel.application import LaravelApp
-from bridge.laravel.broadcast_handler import Call, Connections
+from bridge.laravel.broadcast_handler import Connections
 from bridge.laravel.cache import FileStore, cache_store
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
 from bridge.laravel.config_values import Unknown
 from bridge.laravel.database import QUEUE_TIMEOUT, engine
-from bridge.laravel.encryption import Encrypter, master_key, seal
+from bridge.laravel.encryption import Encrypter
 from bridge.laravel.payload import Decrypt, Payload
 from bridge.laravel.redis_client import redis_client
 from bridge.laravel.redis_connections import RedisConnection
@@ -77,18 +76,11 @@ from bridge.phpeval.laravel.version import NEWEST, Version, parse_version
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from bridge.phpeval.php.runtime.interpreter import Function, Native
 from bridge.phpeval.php.serialization.unserialize import unserialize
-from bridge.settings.apps import AppSettings
 from bridge.settings.load import Settings
-from bridge.sockets.cluster.cluster import Cluster
-from bridge.sockets.cluster.link import Address
-from bridge.sockets.pusher.app import App, Limits
-from bridge.sockets.server.socket import Socket
 
 AskReport = Callable[[bool], Mapping[str, object] | None]
 
 _CHANGES_ROWS = {8, 11, 17}  # PDO::ATTR_CASE, ATTR_ORACLE_NULLS, ATTR_STRINGIFY_FETCHES
-
-# ---- the house of jobs --------------------------------------------------------------------------
 
 
 def build_ladder(
@@ -729,126 +721,3 @@ def event_mappings(settings: Settings) -> dict[str, EventMapping]:
         name: EventMapping(channels=one.channels, name=one.name, payload=one.data)  # type: ignore[arg-type]
         for name, one in settings.events.items()
     }
-
-
-# ---- the door -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
-    """The Pusher app of a broadcast connection, and the key for its encrypted channels.
-
-    `elsewhere`: the host whose clients get its broadcasts, where that is not bridge.
-    """
-
-    app_id: str
-    master_key: bytes | None
-    event_bytes: int
-    elsewhere: str = ""
-
-
-def destinations(settings: Settings) -> dict[str, Destination]:
-    """Broadcast connection → where its broadcasts go."""
-    keys = settings.laravel.broadcasting().connections
-    elsewhere = settings.elsewhere()
-    found = {}
-    for app in settings.apps():
-        for name in app.connections:
-            secret = keys[name].master_key
-            found[name] = Destination(
-                app_id=app.id,
-                master_key=master_key(secret) if secret is not None else None,
-                event_bytes=_limits(app, settings).event_bytes,
-                elsewhere=elsewhere.get(name, ""),
-            )
-    return found
-
-
-def addressed(call: Call, destinations: Mapping[str, Destination], job: str = "") -> Broadcast:
-    """What a call of Laravel's broadcaster comes to here. Raises WouldFail where Pusher would refuse it, and
-    Refused where it goes to another server."""
-    to = destinations.get(call.connection)
-    if to is None:
-        raise WouldFail(
-            f"the broadcast connection {call.connection} has no app: set its app_id, key and secret"
-        )
-    if to.elsewhere:
-        raise Refused(
-            f"the broadcast connection {call.connection} is of the server {to.elsewhere}, not of bridge: "
-            "run this job with queue:work, or list the connection's app under [[apps]] in bridge.toml"
-        )
-    if len(call.data) * 4 > to.event_bytes and len(call.data.encode()) > to.event_bytes:
-        raise WouldFail(
-            f"the event's data has more than {to.event_bytes} bytes, Pusher's limit: send less, or raise "
-            "BRIDGE_LIMIT_EVENT_BYTES"
-        )
-    data = call.data
-    if call.channels[0].startswith("private-encrypted-"):
-        if to.master_key is None:
-            raise WouldFail(
-                f"{call.channels[0]} is encrypted: set options.encryption_master_key_base64 of the broadcast "
-                f"connection {call.connection}"
-            )
-        data = seal(call.channels[0], data, to.master_key)
-    return Broadcast(
-        app_id=to.app_id,
-        channels=call.channels,
-        name=call.name,
-        data=data,
-        socket_id=call.socket,
-        job=job,
-    )
-
-
-# ---- the house of sockets -----------------------------------------------------------------------
-
-
-def build_cluster(settings: Settings) -> Cluster[Socket] | None:
-    """What joins this process with others that serve the same apps; nothing is connected yet. None: alone."""
-    if settings.bus is None:
-        return None
-    facts = settings.redis(settings.bus)
-    if facts.sentinels is not None or facts.cluster:
-        raise ConfigurationError(
-            f"bus, the Redis connection {settings.bus},",
-            f"is {facts.place}, where processes cannot meet",
-            mend="name a connection with one host and port, such as an address that leads to the primary",
-        )
-    return Cluster(
-        Address(
-            host=facts.host,
-            port=facts.port,
-            unix_socket=facts.unix_socket,
-            tls=None if facts.tls is None else facts.tls.context(),
-            username=facts.username,
-            password=facts.password.reveal() if facts.password else None,
-            database=facts.database,
-        ),
-        prefix=facts.prefix,
-        retry_after=settings.queue_connection().retry_after,
-    )
-
-
-def pusher_app(app: AppSettings, settings: Settings) -> App:
-    """The app as the Pusher rooms know it."""
-    return App(
-        id=app.id,
-        key=app.key,
-        secret=app.secret.reveal(),
-        previous_secrets=tuple(secret.reveal() for secret in app.previous_secrets),
-        name=app.name,
-        client_events=app.client_events,
-        allowed_origins=app.allowed_origins,
-        max_connections=app.max_connections,
-        enabled=app.enabled,
-        tls_only=app.tls_only,
-        subscription_count=app.subscription_count,
-        keeps_statistics=app.enable_statistics,
-        presence_grace=settings.presence_grace,
-        activity_timeout=app.activity_timeout or settings.activity_timeout,
-        limits=_limits(app, settings),
-    )
-
-
-def _limits(app: AppSettings, settings: Settings) -> Limits:
-    return Limits(**{**settings.limits, **app.limits})  # type: ignore[arg-type]

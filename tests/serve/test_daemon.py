@@ -25,7 +25,7 @@ from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, Nothing, Result, Retry
 from bridge.laravel.broadcast_handler import Call
 from bridge.serve.attempt import Attempt
-from bridge.serve.wiring import Destination
+from bridge.serve.destinations import Destination
 from tests import services
 from tests.end_to_end.processes import environment, running, wait_until
 

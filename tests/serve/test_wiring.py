@@ -11,15 +11,14 @@ from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, NoFailedJobs
 from bridge.laravel.application import load
 from bridge.laravel.broadcast_handler import Call
 from bridge.phpeval.laravel.app_source import AppSource
+from bridge.serve.destinations import addressed, destinations
 from bridge.serve.wiring import (
     KeptInQueue,
-    addressed,
     build_failed_jobs,
     build_ladder,
     build_queue,
     decrypter,
     derives_from_broadcast_event,
-    destinations,
 )
 from bridge.settings.load import load_settings
 from tests.phpeval.laravel.eloquent.app import Case, app

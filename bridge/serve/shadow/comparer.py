@@ -20,8 +20,8 @@ from bridge.jobs.resolve.resolution import Answer
 from bridge.jobs.resolve.rungs.php import HelperRung
 from bridge.laravel.encryption import unseal
 from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, BroadcastEvent, read_document
+from bridge.serve.destinations import Destination, addressed
 from bridge.serve.shadow.matcher import Event, Ledger, Pair, Posted, Resolved, differing
-from bridge.serve.wiring import Destination, addressed
 
 INTERVAL = 0.1  # seconds between looks, and ten times what a look took at least; a post asks for its own
 RESTING_SHARE = 10

@@ -11,18 +11,13 @@ from dataclasses import dataclass
 from bridge.errors import BridgeError
 from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.serve.destinations import destinations
 from bridge.serve.lifecycle import first_error, hang_up_signal, stop_signal, wait_for_store
 from bridge.serve.reload import not_renewed, warn_of
 from bridge.serve.shadow.comparer import Harmless, Watch
 from bridge.serve.shadow.proxy import LARGEST, Posts
-from bridge.serve.wiring import (
-    build_ladder,
-    build_look,
-    destinations,
-    event_mappings,
-    php_rung,
-    pusher_app,
-)
+from bridge.serve.sockets_wiring import pusher_app
+from bridge.serve.wiring import build_ladder, build_look, event_mappings, php_rung
 from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server.binding import Listening, bind

@@ -21,7 +21,7 @@ from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.set_aside import SetAside
 from bridge.laravel.broadcast_handler import Call
 from bridge.serve.attempt import Attempt
-from bridge.serve.wiring import Destination
+from bridge.serve.destinations import Destination
 from tests.jobs.queue.stores import RETRY_AFTER, Store, broadcast
 from tests.jobs.worker.test_loop import eventually
 
