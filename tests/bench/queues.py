@@ -4,7 +4,8 @@ For each driver, on a real server with durability off and a real payload per job
 
     jobs/s, us/job           reserve and delete, 50 at once, on a backlog; CPU of this process, of the store
     idle                     statements per second, share of one core, here and in the store
-    push → reserved          at idle, one job every 0.1 to 0.3 s
+    push → reserved          at idle, one job every 0.1 to 0.3 s; with 50,000 delayed broadcasts in the queue,
+                             and with 50,000 waiting jobs that are none besides
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ import sqlalchemy as sa
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.selection import broadcast_document
 from tests import services
-from tests.jobs.queue.stores import Clock, RedisStore, SqlStore, broadcast, recorded
+from tests.jobs.queue.stores import Clock, RedisStore, SqlStore, broadcast, foreign, recorded
 
 BATCH = 50
+BESIDE = 50_000
 
 
 class WallClock(Clock):
@@ -141,7 +143,25 @@ def idle(bench: Bench, queue: Queue, seconds: float) -> None:
     )
 
 
-def latency(bench: Bench, queue: Queue, jobs: int) -> None:
+def fill_beside(bench: Bench, jobs: int, *, delayed: bool) -> None:
+    """So many are in the queue that are not to be had: broadcasts that are delayed, or jobs that are none."""
+    for at in range(0, jobs, 1000):
+        payloads = [broadcast() if delayed else foreign() for _ in range(min(1000, jobs - at))]
+        delay = 86_400 if delayed else 0
+        if isinstance(bench.store, SqlStore):
+            bench.store.push_many(payloads, delay=delay)
+            continue
+        pipeline = bench.store.client.pipeline()
+        for payload in payloads:
+            if delayed:
+                pipeline.zadd("laravel_database_queues:default:delayed", {payload: time.time() + delay})
+            else:
+                pipeline.rpush("laravel_database_queues:default", payload)
+                pipeline.rpush("laravel_database_queues:default:notify", b"1")
+        pipeline.execute()
+
+
+def latency(bench: Bench, queue: Queue, jobs: int, beside: str = "") -> None:
     pushed: dict[str, float] = {}
     payloads = [broadcast() for _ in range(jobs)]
 
@@ -166,7 +186,7 @@ def latency(bench: Bench, queue: Queue, jobs: int) -> None:
             queue.wait(1)
     pusher.join()
     cuts = statistics.quantiles(took, n=100, method="inclusive")
-    print(f"{bench.name:9} latency    p50 {cuts[49]:6.1f} ms   p99 {cuts[98]:6.1f} ms")
+    print(f"{bench.name:9} latency    p50 {cuts[49]:6.1f} ms   p99 {cuts[98]:6.1f} ms   {beside}", flush=True)
 
 
 def main() -> None:
@@ -184,6 +204,11 @@ def main() -> None:
             throughput(bench, queue, int(5000 * scale))
             idle(bench, queue, 10 * scale)
             latency(bench, queue, int(100 * scale))
+            for delayed in (True, False):
+                fill_beside(bench, int(BESIDE * scale), delayed=delayed)
+                while jobs := queue.reserve(BATCH):  # so that the first look at all is over
+                    queue.delete(jobs)
+                latency(bench, queue, int(100 * scale), f"beside {BESIDE * scale:,.0f} more")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ POLL_INTERVAL = 0.02  # seconds between looks at the newest rows
 SCAN_INTERVAL = 1.0  # seconds between looks at all rows
 RESTING_SHARE = 10  # a poll that took t seconds is followed by 10 t of rest
 NEWEST = 100  # rows a poll looks at, and ids before the end of the last look: their rows may appear late
+LAST = (1 << 63) - 1  # no id is greater
 MOST_ATTEMPTS = 255  # the column is an unsigned tinyint
 FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like ours and are not
 
@@ -108,6 +109,7 @@ class DatabaseQueue:
         self._calm = calm if self._sql.dialect == "sqlite" else None
         self._ahead = Ahead(self._look_ahead, fresh=fresh(queues))
         self._page = _page(self._jobs, self._sql.dialect, takes)
+        self._page_behind = _page(self._jobs, self._sql.dialect, takes, behind=True)
         self._payload = sa.select(_payload(self._jobs, self._sql.dialect)).where(
             self._jobs.c.id == sa.bindparam("id")
         )
@@ -326,7 +328,8 @@ class DatabaseQueue:
         is_end = False
         while (wanted := portion.left) > 0 and not is_end:
             given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
-            rows = connection.execute(self._page, given).all()
+            page = self._page if is_whole else self._page_behind
+            rows = connection.execute(page, given).all()
             for row in rows:
                 if not self._takes_row(connection, queue, row, portion, found):
                     break
@@ -538,17 +541,19 @@ def jobs_table(name: str) -> sa.TableClause:
     )
 
 
-def _page(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any]:
+def _page(jobs: sa.TableClause, dialect: str, takes: Selection, *, behind: bool = False) -> sa.Select[Any]:
     """Free rows of one queue that look like ours, from an id on: id, payload (null where it is large),
-    attempts, since when due, bytes of the payload."""
+    attempts, since when due, bytes of the payload. `behind`: most rows lie before that id."""
     row = jobs.c
+    queue, last = (_queue_column(jobs, dialect), row.id < LAST) if behind else (row.queue, sa.true())
     payload = _payload(jobs, dialect)
     size = sa.func.length(payload) if dialect == "sqlite" else sa.func.octet_length(row.payload)
     return (
         sa.select(row.id, sa.case((size < LARGE, payload)), row.attempts, row.available_at, size)
         .where(
-            row.queue == sa.bindparam("queue"),
+            queue == sa.bindparam("queue"),
             row.id > sa.bindparam("after"),
+            last,
             _is_free(jobs),
             _looks_ours(jobs, dialect, takes),
         )
@@ -566,9 +571,16 @@ def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str], takes: Sele
     """Ids of waiting rows that look like ours, among the newest."""
     row = jobs.c
     newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
-    any_queue = sa.or_(sa.false(), *(row.queue == queue for queue in queues))
+    column = _queue_column(jobs, dialect)
+    any_queue = sa.or_(sa.false(), *(column == queue for queue in queues))
     ours = _looks_ours(jobs, dialect, takes)
-    return sa.select(row.id).where(row.id > newest, any_queue, _is_waiting(jobs), ours)
+    return sa.select(row.id).where(row.id > newest, row.id < LAST, any_queue, _is_waiting(jobs), ours)
+
+
+def _queue_column(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[Any]:
+    """For a few rows whose ids are known: PostgreSQL would read an index over all rows of the queue first,
+    and without the other bound of the ids (`LAST`) the whole table."""
+    return jobs.c.queue + "" if dialect == "postgresql" else jobs.c.queue
 
 
 def _looks_ours(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.ColumnElement[bool]:
