@@ -106,6 +106,18 @@ def test_these_name_many_paths_and_every_file_that_they_name_alone_exists(page: 
     assert alone <= there
 
 
+def test_every_thread_of_the_daemon_stands_in_the_architecture() -> None:
+    named = set()
+    for file in (ROOT / "bridge").rglob("*.py"):
+        if "demo" not in file.parts:
+            text = file.read_text(encoding="utf-8")
+            named |= set(re.findall(r'Thread\([^)]*name=f?"([a-z]+)', text))
+            named |= set(re.findall(r'thread_name_prefix="([a-z-]+)"', text))
+    assert named >= {"queue", "php-starts", "checks"}
+    table = INSIDE["ARCHITECTURE.md"].split("## Threads", 1)[1].split("\n## ", 1)[0]
+    assert [name for name in sorted(named) if f"| `{name}" not in table] == []
+
+
 @pytest.mark.parametrize("page", OF_THE_CODE)
 def test_every_name_in_code_that_they_name_beside_a_file_is_in_it(page: str) -> None:
     beside = re.findall(r"`((?:bridge|tests)/[\w./-]+\.py)` \(`(\w+)`\)", INSIDE[page])
