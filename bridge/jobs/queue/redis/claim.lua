@@ -8,6 +8,7 @@
 --       the reserved members that are done
 -- Returns how many of these were still reserved, then the numbers (1, 2, …) of the jobs that were taken.
 
+redis.call('ZADD', KEYS[2], 'XX', ARGV[1], '') -- fails before anything is moved, if this user may not
 local taken = {0}
 if ARGV[4] then
     taken[1] = redis.call('ZREM', KEYS[2], unpack(ARGV, 4))
@@ -34,6 +35,6 @@ end
 
 -- One token per job, as Laravel's own script takes one per pop.
 for _ = 1, #taken - 1 - tonumber(ARGV[2]) do
-    redis.call('LPOP', KEYS[3])
+    redis.pcall('LPOP', KEYS[3])
 end
 return taken

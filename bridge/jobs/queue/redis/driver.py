@@ -45,6 +45,7 @@ from bridge.jobs.queue.lookahead import Ahead, fresh
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
 from bridge.jobs.queue.queue import Depth, Exchange, Job
 from bridge.jobs.queue.redis.pipelined import Line
+from bridge.jobs.queue.redis.rights import KEYS, is_denial, missing_rights
 from bridge.jobs.queue.selection import (
     BROADCASTS,
     Selection,
@@ -164,21 +165,19 @@ class RedisQueue:
     def check(self) -> None:
         try:
             for name, keys in self._keys.items():
-                self._client.zremrangebyscore(
-                    keys.reserved, 1, 0
-                )  # removes nothing, but a replica refuses it
+                self._check_rights(keys)
                 for source in (keys.delayed, keys.reserved):
                     self._script("migrate", (source, keys.list, keys.notify), (0, 1))
                 samples: list[Any] = [
                     self._client.lindex(keys.list, 0),
-                    *self._client.zrange(keys.delayed, 0, 0),
+                    *self._client.zrangebyscore(keys.delayed, "-inf", "+inf", 0, 1),
                 ]
                 if any(sample and not sample.startswith(b"{") for sample in samples):
                     log.warning(
                         "entries are no JSON: a phpredis serializer or compression does not suit queues",
                         extra={"action": "queue_check", "queue": name},
                     )
-        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+        except (AuthenticationError, AuthorizationError) as error:
             raise ConfigurationError(
                 "REDIS_USERNAME or REDIS_PASSWORD",
                 f"is not accepted by Redis: {error}",
@@ -198,6 +197,18 @@ class RedisQueue:
                     "TLS to Redis", f"fails, {fault}: {_reason(error)}", mend=_TLS
                 ) from error
             raise unavailable(error) from error
+
+    def _check_rights(self, keys: Keys) -> None:
+        missing = missing_rights(self._client, list_key=keys.list, set_key=keys.reserved)
+        if not missing:
+            return
+        user = self._client.connection_pool.connection_kwargs.get("username") or "default"
+        grants = " ".join(f"~{keys.list.decode()}*" if right == KEYS else f"+{right}" for right in missing)
+        raise ConfigurationError(
+            f"the Redis user {user}",
+            f"lacks rights that a queue needs: {', '.join(missing)}",
+            mend=f"ACL SETUSER {user} {grants}",
+        )
 
     def reserve(self, limit: int) -> Sequence[Job]:
         jobs: list[Job] = []
@@ -653,11 +664,12 @@ def _allowed() -> Iterator[None]:
 
 def unavailable(error: RedisError) -> ServiceUnavailable:
     """The error as ours, without what the command held."""
-    mend = _TLS if tls_fault(str(error)) else _ADDRESS
+    mend = _RIGHTS if is_denial(error) else _TLS if tls_fault(str(error)) else _ADDRESS
     return ServiceUnavailable(f"Redis cannot serve: {_reason(error)}: {mend}")
 
 
 _ADDRESS = "start it, or correct REDIS_HOST and REDIS_PORT in .env, and scheme where one of both speaks TLS"
+_RIGHTS = "give the user the rights that a queue needs (ACL SETUSER)"
 _TLS = "correct scheme (tls or tcp) and context (ssl for predis) of the connection in config/database.php"
 
 

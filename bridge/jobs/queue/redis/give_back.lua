@@ -6,12 +6,14 @@
 --       entry
 -- Returns how many were still reserved.
 
+redis.call('ZREM', KEYS[1], '') -- fails before anything is moved, if this user may not
 local given, before = 0, ARGV[1]
 for pair = 2, #ARGV, 2 do
-    if redis.call('ZREM', KEYS[1], ARGV[pair]) == 1 then
+    if redis.call('ZSCORE', KEYS[1], ARGV[pair]) then
         if before == '' or redis.call('LINSERT', KEYS[2], 'AFTER', before, ARGV[pair + 1]) < 1 then
             redis.call('LPUSH', KEYS[2], ARGV[pair + 1])
         end
+        redis.call('ZREM', KEYS[1], ARGV[pair])
         before = ARGV[pair + 1]
         redis.call('RPUSH', KEYS[3], '1')
         given = given + 1

@@ -8,8 +8,9 @@ local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, AR
 if #due == 0 then
     return 0
 end
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, #due - 1)
+redis.call('ZREMRANGEBYRANK', KEYS[1], 1, 0) -- fails before anything is moved, if this user may not
 redis.call('RPUSH', KEYS[2], unpack(due))
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, #due - 1)
 local tokens = {}
 for index = 1, #due do
     tokens[index] = '1'

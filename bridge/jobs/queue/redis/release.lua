@@ -4,6 +4,7 @@
 -- ARGV  the member, unix second from which it may be taken, the member as it is then
 -- Returns 1 if it was still reserved, else 0.
 
+redis.call('ZADD', KEYS[2], 'XX', 0, '') -- fails before anything is moved, if this user may not
 if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then
     return 0
 end
