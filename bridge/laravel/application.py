@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from bridge.errors import ConfigurationError, UsageError
 from bridge.laravel.config import Config, read_config
+from bridge.laravel.config_file import Place, evaluate
 from bridge.laravel.config_values import Value
 from bridge.laravel.connections import DatabaseConnection, database_connection
 from bridge.laravel.dotenv import read_dotenv
@@ -88,6 +89,14 @@ class Broadcasting:
 
     default: str
     connections: Mapping[str, BroadcastConnection]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HorizonFacts:
+    """`redis` with Horizon's own prefix; `trim`: minutes that `completed`, `failed`, … jobs are kept."""
+
+    redis: RedisConnection
+    trim: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +226,30 @@ class LaravelApp:
     def redis(self, name: str | None = None) -> RedisConnection:
         """The Redis connection called `name`, None for `default`."""
         return redis_connection(self.config, name, self.release)
+
+    def horizon(self) -> HorizonFacts | None:
+        """Where Laravel Horizon keeps what it knows of jobs; None where it is not installed."""
+        if installed_version(self.path, "laravel/horizon") is None:
+            return None
+        own = self.config
+        file = self.path / "vendor/laravel/horizon/config/horizon.php"  # what an app has not published
+        base: Value = {}
+        if file.is_file():
+            base = evaluate(file.read_bytes(), str(file), Place(base=str(self.path), env=self.env))
+        defaults = replace(
+            own, items={"horizon": base if isinstance(base, dict) else {}}, files={}, partial=False
+        )
+
+        def option(name: str) -> str | None:
+            where = own if own.get(f"horizon.{name}") is not None else defaults
+            return where.text(f"horizon.{name}")
+
+        prefix = option("prefix") or "horizon:"
+        minutes = {name: option(f"trim.{name}") for name in ("completed", "failed", "monitored")}
+        return HorizonFacts(
+            redis=redis_connection(own, option("use") or "default", self.release, prefix=prefix),
+            trim={name: int(text) for name, text in minutes.items() if text and text.isdecimal()},
+        )
 
     def _broadcast_connection(self, name: str) -> BroadcastConnection:
         key = f"broadcasting.connections.{name}"

@@ -82,14 +82,17 @@ class RedisConnection:
         return f"correct scheme (tls or tcp) and context (ssl for predis) of database.redis.{self.name}"
 
 
-def redis_connection(config: Config, name: str | None, release: Version | None = None) -> RedisConnection:
+def redis_connection(
+    config: Config, name: str | None, release: Version | None = None, *, prefix: str | None = None
+) -> RedisConnection:
     """The connection called `name`, None for `default`. ConfigurationError where it is not usable.
 
-    `release` of Laravel decides which prefix wins; None: the newest rules."""
+    `release` of Laravel decides which prefix wins; None: the newest rules. `prefix` stands in place of that
+    of its options, as packages put theirs there."""
     name = name or "default"
     key = f"database.redis.{name}"
     client = config.text("database.redis.client") or "phpredis"
-    reader = _Reader(config, key, "predis" if client == "predis" else "phpredis", release or NEWEST)
+    reader = _Reader(config, key, "predis" if client == "predis" else "phpredis", release or NEWEST, prefix)
     if config.get(key) is None and name not in config.names("database.redis"):
         if name in config.names("database.redis.clusters"):
             return reader.cluster(name, f"database.redis.clusters.{name}", "database.redis.clusters.options")
@@ -113,8 +116,11 @@ def redis_connection(config: Config, name: str | None, release: Version | None =
 class _Reader:
     """`family`: whose rules count."""
 
-    def __init__(self, config: Config, key: str, family: str, release: Version) -> None:
+    def __init__(
+        self, config: Config, key: str, family: str, release: Version, prefix: str | None = None
+    ) -> None:
         self._config = config
+        self._given_prefix = prefix
         self._key = key
         self._family = family
         self._release = release
@@ -266,7 +272,7 @@ class _Reader:
         begins = _PREFIX_OF_PREDIS if self._family == "predis" else _PREFIX_OF_PHPREDIS
         if own is not None and self._release >= begins:
             return own
-        shared = self.shared("prefix")
+        shared = self.shared("prefix") if self._given_prefix is None else self._given_prefix
         if shared is None and self._family == "phpredis":
             shared = own
         return shared or ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.queue.redis.cluster import ClusterQueue
 from bridge.jobs.queue.redis.driver import Keys, RedisQueue, TokenUse, has_hash_tag
+from bridge.jobs.queue.redis.horizon import Horizon, HorizonFailedJobs, HorizonQueue, Trim
 from bridge.jobs.queue.requeue import Refresh
 from bridge.jobs.queue.selection import BROADCASTS, Selection, others
 from bridge.jobs.queue.sql.driver import DatabaseQueue
@@ -79,6 +81,10 @@ from bridge.phpeval.php.serialization.unserialize import unserialize
 from bridge.settings.load import Settings
 
 AskReport = Callable[[bool], Mapping[str, object] | None]
+
+HORIZON_TIMEOUT = 2.0  # seconds in which its Redis must answer
+
+log = logging.getLogger(__name__)
 
 _CHANGES_ROWS = {8, 11, 17}  # PDO::ATTR_CASE, ATTR_ORACLE_NULLS, ATTR_STRINGIFY_FETCHES
 
@@ -457,9 +463,13 @@ def build_queue(
                 interval=interval,
             )
 
-        if redis.cluster:
-            return ClusterQueue({name: on_one_server([name]) for name in names})
-        return on_one_server(names)
+        queue: Queue = (
+            on_one_server(names)
+            if not redis.cluster
+            else ClusterQueue({name: on_one_server([name]) for name in names})
+        )
+        horizon = build_horizon(settings.laravel)
+        return queue if horizon is None else HorizonQueue(queue, horizon)
     database = settings.laravel.database(facts.connection)
     return DatabaseQueue(
         engine(database, timeout=QUEUE_TIMEOUT),
@@ -471,6 +481,19 @@ def build_queue(
         interval=interval,
         calm=calm,
     )
+
+
+def build_horizon(laravel: LaravelApp) -> Horizon | None:
+    """What Laravel Horizon knows of jobs, where the app has it; nothing is connected yet."""
+    try:
+        facts = laravel.horizon()
+        if facts is None or facts.redis.cluster:
+            return None
+        client = redis_client(facts.redis, socket_timeout=HORIZON_TIMEOUT)
+    except ConfigurationError as problem:
+        log.warning("Horizon is not told of jobs", extra={"action": "horizon", "why": str(problem)})
+        return None
+    return Horizon(client, prefix=facts.redis.prefix, trim=Trim(**facts.trim))
 
 
 def build_calm(settings: Settings) -> Calm | None:
@@ -632,9 +655,11 @@ def _queue_redis(settings: Settings, connection: str) -> RedisConnection:
 def build_failed_jobs(laravel: LaravelApp) -> FailedJobs:
     """Where the app keeps its failed jobs; if that cannot be used, they stay in the queue."""
     try:
-        return failed_jobs(laravel)
+        kept = failed_jobs(laravel)
     except ConfigurationError as problem:
         return KeptInQueue(problem)
+    horizon = build_horizon(laravel)
+    return kept if horizon is None else HorizonFailedJobs(kept, horizon)
 
 
 class KeptInQueue:

@@ -422,7 +422,10 @@ class Worker:
         try:
             self._failed.bury(entry)
         except Exception as refusal:
-            log.exception("failed_jobs cannot be written", extra=_about(job, "bury_failed"))
+            about = {**_about(job, "bury_failed"), "why": _why(refusal)}
+            # a driver that cannot be written, or a store that is away, is no fault of the code
+            known = isinstance(refusal, BridgeError)
+            log.error("failed_jobs cannot be written", extra=about, exc_info=not known)
             self._release(job, KEPT_BACK, refusal)
             return False
         self.counts["failed"] += 1
