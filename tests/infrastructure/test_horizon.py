@@ -20,7 +20,7 @@ from bridge.jobs.queue.failed_jobs import FailedJob, NoFailedJobs
 from bridge.jobs.queue.redis.horizon import Horizon, HorizonFailedJobs, HorizonQueue, Trim
 from bridge.laravel.application import load
 from bridge.serve.wiring import build_horizon, build_queue
-from bridge.settings import load_settings
+from bridge.settings.load import load_settings
 from tests import services
 from tests.infrastructure.conftest import MakeApp
 from tests.jobs.queue.stores import RedisStore, broadcast
