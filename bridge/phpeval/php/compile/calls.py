@@ -130,12 +130,17 @@ def call(c: Compiler, node: n.Call) -> Code:
     function = c.world.functions.get(name)
     if isinstance(function, ReferenceFunction):
         return _reference_call(node, function, arguments)
+    if function is None:  # refused before its arguments, which it may take by reference
+
+        def refuse(php: Evaluator) -> Value:
+            php.line = line
+            php.refuse(f"the function {name}()")
+
+        return refuse
 
     def run(php: Evaluator) -> Value:
         given, named = arguments(php)
         php.line = line
-        if function is None:
-            php.refuse(f"the function {name}()")
         if named:
             given = ordered(php, name, function, given, named)
         return apply(php, function, given, strict=strict)
