@@ -350,6 +350,7 @@ def test_a_listener_class_that_laravel_discovers_or_an_event_provider_lists_is_f
 def alone(own: App, *packages: tuple[str, str]) -> AppReport:
     """By the source, with composer.lock naming these packages and their providers, and no vendor/."""
     listed = [{"name": name, "extra": {"laravel": {"providers": [provider]}}} for name, provider in packages]
+    (own.path / "bootstrap/cache/packages.php").unlink(missing_ok=True)  # that PHP has written
     (own.path / "composer.lock").write_text(json.dumps({"packages": listed}))
     return told_by_source(AppSource(own.path))
 
