@@ -197,6 +197,40 @@ function unavailable(\Throwable $e): bool
     return false;
 }
 
+/**
+ * Whether the error comes of a file of the app that is being written, or was away just now: it does not parse,
+ * or does not have its class. Seconds as in phpeval/laravel/app_source.py.
+ */
+function unsettled(\Throwable $e, string $base): bool
+{
+    $missing = '/\A(?:Class|Interface|Trait) ["\'](\S+)["\'] not found|class definition (?:"|&quot;)(\S+?)(?:"|&quot;)/';
+
+    if ($e instanceof \ParseError) {
+        $file = $e->getFile();
+    } elseif ($e instanceof \Error && preg_match($missing, $e->getMessage(), $found)) {
+        $file = file_of(end($found), $base);
+    } else {
+        return false;
+    }
+
+    clearstatcache();
+
+    return is_file($file) ? abs(time() - filemtime($file)) <= 2
+        : abs(time() - (int) @filemtime(dirname($file))) <= 10;
+}
+
+/** Where the class should be: as Composer says, else as a fresh Laravel app has it. */
+function file_of(string $class, string $base): string
+{
+    foreach (spl_autoload_functions() ?: [] as $loader) {
+        if (is_array($loader) && is_callable([$loader[0], 'findFile']) && $file = $loader[0]->findFile($class)) {
+            return $file;
+        }
+    }
+
+    return $base.'/'.lcfirst(strtr($class, '\\', '/')).'.php';
+}
+
 /** Class, message and place; of a query only what the database said, its bindings may be private. */
 function described(\Throwable $e): array
 {

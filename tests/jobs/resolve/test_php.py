@@ -497,6 +497,39 @@ def test_an_app_that_breaks_amid_a_deploy_keeps_its_jobs(
     assert pid(rung)
 
 
+@pytest.mark.parametrize("text", ["<?php namespace App\\Events; class Behaving {", "", None])
+def test_a_class_that_is_half_written_empty_or_away_keeps_its_jobs(
+    own_app: Path, make: Callable[..., HelperRung], text: str | None
+) -> None:
+    file = own_app / "app/Events/Behaving.php"
+    whole = file.read_text()
+    rung = make()
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    touched = file.parent if text is None else file
+    over = threading.Event()
+
+    def touch() -> None:
+        while not over.wait(0.1):  # however slow the machine, it was a moment ago
+            os.utime(touched)
+
+    touching = threading.Thread(target=touch)
+    touching.start()
+    for tried in (None, Try(number=1, queue="default", tries=1, backoff="0")):
+        with pytest.raises(NotTried, match="being written"):
+            rung.resolve(behaving("pid"), tried)
+    over.set()
+    touching.join()
+    long_ago = time.time() - 60
+    os.utime(touched, (long_ago, long_ago))
+    with pytest.raises(WouldFail):
+        rung.resolve(behaving("pid"))
+    file.write_text(whole)
+    assert pid(rung)
+
+
 def test_an_app_that_composer_installed_is_booted_with_its_autoloader(
     own_app: Path, make: Callable[..., HelperRung]
 ) -> None:

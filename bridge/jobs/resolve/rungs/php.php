@@ -330,7 +330,7 @@ final class Helper
         gc_collect_cycles();
     }
 
-    /** What the error says of the job: failed, refused, released or unavailable. */
+    /** What the error says of the job: failed, refused, released, unsettled or unavailable. */
     private function kind(\Throwable $e): string
     {
         if ($e instanceof Refused) {
@@ -339,6 +339,10 @@ final class Helper
 
         if ($e instanceof Released) {
             return 'released';
+        }
+
+        if (unsettled($e, $this->app->basePath())) {
+            return 'unsettled';
         }
 
         return unavailable($e) ? 'unavailable' : 'failed';

@@ -248,6 +248,8 @@ class HelperRung:
                 if "stale" in answer:
                     process.retired = True
                     continue
+                if isinstance(error := answer.get("error"), dict) and error.get("kind") == "unsettled":
+                    process.retired = True  # Composer remembers which classes it has not found
                 result, process.memory = self._read(answer)
                 self._resident.outages.over()
                 return result
@@ -267,6 +269,8 @@ class HelperRung:
                 return Refused(str(error.get("message")))
             case "released":
                 return Released(text(error))
+            case "unsettled":
+                return NotTried(f"a file of the app is being written, perhaps: {text(error)}")
             case "unavailable":
                 return ServiceUnavailable(text(error))
         told = self._resident.told(error)
