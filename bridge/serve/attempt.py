@@ -17,6 +17,8 @@ from bridge.jobs.worker.set_aside import Channels, SetAside
 from bridge.laravel.payload import BroadcastEvent
 from bridge.serve.destinations import Destination, addressed
 
+CLASS_PATIENCE = 20.0  # seconds that events whose class is missing wait for it
+MOST_MISSING = 1_000  # classes remembered
 PHP_PATIENCE = 3.0  # seconds that the other jobs wait for an answer
 
 log = logging.getLogger(__name__)
@@ -170,13 +172,25 @@ def _after(problem: Exception) -> Result:
 
 class Unhurried:
     """The PHP rung of an attempt: before it everything that is ready goes out, since PHP may take its time.
+    A class that the app has not is waited for: a deploy may be about to bring it.
 
+    lacks           whether an event's class is missing among the app's sources
     tries, backoff  of jobs that say none themselves, as `queue:work` takes them
     """
 
     name = "php"
 
-    def __init__(self, php: HelperRung, attempt: Callable[[], Attempt], *, tries: int, backoff: str) -> None:
+    def __init__(
+        self,
+        php: HelperRung,
+        attempt: Callable[[], Attempt],
+        *,
+        tries: int,
+        backoff: str,
+        lacks: Callable[[BroadcastEvent], bool] = lambda event: False,
+    ) -> None:
+        self._lacks = lacks
+        self._missing: dict[str, float] = {}  # classes, and since when (monotonic)
         self._php = php
         self._attempt = attempt
         self._tries = tries
@@ -185,9 +199,21 @@ class Unhurried:
     def resolve(self, event: BroadcastEvent) -> Answer:
         attempt = self._attempt()
         attempt.require_turn()
+        self._require_class(event)
         attempt.flush()
         job = attempt.job
         if job is None:
             return self._php.resolve(event)
         told = Try(number=job.attempts, queue=job.queue, tries=self._tries, backoff=self._backoff)
         return self._php.resolve(event, told, PHP_PATIENCE)
+
+    def _require_class(self, event: BroadcastEvent) -> None:
+        """Raises NotTried where the event's class is missing, and was not for long."""
+        name = event.class_name
+        if not self._lacks(event):
+            self._missing.pop(name, None)
+            return
+        if len(self._missing) >= MOST_MISSING:
+            self._missing.clear()
+        if time.monotonic() - self._missing.setdefault(name, time.monotonic()) < CLASS_PATIENCE:
+            raise NotTried(f"the app has no class {name}: a deploy may be about to bring it", pause=2.0)

@@ -124,7 +124,13 @@ class Deployment:
         if self._php is not None:
             backoff = ",".join(map(str, settings.backoff or BROADCAST_BACKOFF))
             tries = PHP_TRIES if settings.tries is None else settings.tries
-            php = Unhurried(self._php, lambda: attempt, tries=tries, backoff=backoff)
+            php = Unhurried(
+                self._php,
+                lambda: attempt,
+                tries=tries,
+                backoff=backoff,
+                lacks=lambda event: ladder.lacks(event),
+            )
         held: list[Check] = []
         ladder = build_ladder(
             settings.laravel,

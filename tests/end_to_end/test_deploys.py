@@ -66,6 +66,32 @@ def test_events_wait_while_the_app_does_not_boot(
         boot.write_text(whole)
 
 
+def test_events_wait_for_a_class_that_a_deploy_is_about_to_bring(
+    app: Laravel, store: Store, tag: str, tmp_path: Path
+) -> None:
+    """bridge has never seen it; the event was queued by the release that has it."""
+    app.dispatch("line", tag=tag)
+    event = app.path / "app/Events/LineSaid.php"
+    event.rename(tmp_path / "LineSaid.php")
+    with bridge_serve(app) as bridge, wire_client(bridge.port, "lines") as client:
+        wait_until("it is missed", lambda: "a deploy may be about to bring it" in bridge.log.read_text())
+        (tmp_path / "LineSaid.php").rename(event)
+        wait_until("it has come", client.events)
+        wait_until("the queue is empty", lambda: store.left() == NOTHING)
+        assert bridge.terminate() == 0
+    assert len(client.events()) == 1
+    assert store.failed() == 0
+
+
+def test_an_event_whose_class_nobody_brings_fails_in_the_end(app: Laravel, store: Store, tag: str) -> None:
+    app.dispatch("line", tag=tag)
+    (app.path / "app/Events/LineSaid.php").unlink()
+    with bridge_serve(app) as bridge:
+        wait_until("it has failed", lambda: store.failed() == 1)
+        assert store.left() == NOTHING
+        assert bridge.terminate() == 0
+
+
 def test_php_uses_the_release_that_the_link_leads_to(
     app: Laravel, store: Store, tag: str, tmp_path: Path
 ) -> None:

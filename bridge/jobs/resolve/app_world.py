@@ -158,6 +158,10 @@ class AppWorld:
         """Whether nothing in the app could have changed a static property of that name."""
         return not self._source.mentions_static(static_property)
 
+    def lacks(self, class_name: str) -> bool:
+        """Whether it is a class of the app's own folders, and none of their files has it."""
+        return self._source.is_own(class_name) and self.classes.find(class_name) is None
+
     def require_plain_app(self) -> None:
         """Refused where the app does what no event's class shows, and concerns every event."""
         for reason in self.report.everything:

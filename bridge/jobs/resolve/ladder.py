@@ -118,9 +118,17 @@ class Ladder:
         finally:
             self._ready(())
 
+    def lacks(self, event: BroadcastEvent) -> bool:
+        """Whether the event's class is to be among the app's sources, and is not. Raises as `resolve`."""
+        native = self._native()
+        return native is not None and native.lacks(event)
+
+    def _native(self) -> NativeRung | None:
+        return next((rung for rung in self._rungs if isinstance(rung, NativeRung)), None)
+
     def channels(self, document: Mapping[str, object]) -> frozenset[str] | None:
         """Where the job's event goes, as far as evaluation of `broadcastOn()` alone can tell."""
-        native = next((rung for rung in self._rungs if isinstance(rung, NativeRung)), None)
+        native = self._native()
         if native is None:
             return None
         try:

@@ -24,8 +24,9 @@ while position <= #ARGV[3] do
         found = false -- its twin is reserved and would be overwritten: left for later
     elseif redis.call('LINDEX', KEYS[1], 0) == entry then
         found = redis.call('LPOP', KEYS[1]) -- cheaper than searching
-    else
-        found = redis.call('LREM', KEYS[1], 1, entry) == 1
+    else -- mostly near the head, or the last that was pushed behind many of others
+        local last = redis.call('LINDEX', KEYS[1], -1) == entry
+        found = redis.call('LREM', KEYS[1], last and -1 or 1, entry) == 1
     end
     if found then
         redis.call('ZADD', KEYS[2], ARGV[1], reserved)

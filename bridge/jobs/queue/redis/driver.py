@@ -14,6 +14,7 @@ uses up all tokens and the other none (`TokenUse`): then no token of its jobs ke
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import logging
@@ -56,7 +57,9 @@ from bridge.jobs.queue.selection import (
 )
 from bridge.laravel.tls import tls_fault
 
-POLL_INTERVAL = 0.025  # seconds between looks while tokens of others lie about
+POLL_INTERVAL = 0.025  # seconds between looks where no token wakes us
+SHARED_INTERVAL = 0.005  # the same while tokens of others lie about
+RESTING_SHARE = 10  # a look that took t seconds is followed by 10 t of rest
 TICK = 1  # seconds; a delayed job is at most this late
 MIGRATED = 100  # members per call, as Laravel's chunks
 EXPIRED_PAGES = 10  # of so many expired reservations of others, past which one of ours is looked for
@@ -136,9 +139,11 @@ class RedisQueue:
         self._clock = clock
         self._takes = takes
         self._tokens = tokens
-        self._interval = interval or POLL_INTERVAL
+        self._interval = interval or (POLL_INTERVAL if tokens == "none" else SHARED_INTERVAL)
         self._ahead = Ahead(self._look_ahead, kin=lambda seen: seen[0], fresh=fresh(queues))
         self._woken = threading.Event()
+        # the quickest of the last looks is what the server needs; the rest is a busy machine's waiting
+        self._looks: collections.deque[float] = collections.deque(maxlen=8)
         self._line = Line(client)
         self._waiter: redis.Redis | None = None
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
@@ -239,7 +244,9 @@ class RedisQueue:
             return
         with self._translated():
             while not self._unfinished and not self._woken.is_set():
+                before = time.monotonic()
                 tokens, seen = self._state()
+                self._looks.append(time.monotonic() - before)
                 if seen != self._seen:
                     self._seen = seen
                     return
@@ -248,7 +255,7 @@ class RedisQueue:
                     return
                 if (rest := until - time.monotonic()) <= 0:
                     return
-                self._woken.wait(min(rest, self._interval))
+                self._woken.wait(min(rest, max(self._interval, RESTING_SHARE * min(self._looks))))
         self._woken.clear()
 
     def wake(self) -> None:

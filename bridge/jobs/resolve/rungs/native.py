@@ -60,6 +60,10 @@ class NativeRung:
             raise Refused(f"{event.class_name} has middleware()")
         return Answer(calls=handle(subject, event.version, self._connections))
 
+    def lacks(self, event: BroadcastEvent) -> bool:
+        """Whether the event's class is to be among the app's sources, and is not."""
+        return self._world_of(event.version).lacks(event.class_name)
+
     def channels(self, event: BroadcastEvent) -> frozenset[str] | None:
         """Where the event goes, if its `broadcastOn()` can be evaluated, whatever becomes of the rest.
 
