@@ -222,6 +222,42 @@ class A { public static function twice($x) { return $x * 2; } protected function
 ---$a = ['x' => 1, 'y' => 2]; array_walk($a, function (&$v, $k, $p) { $v = "$p$k$v"; }, 'p'); return $a;
 """
 
+_COPIES = """
+---$a = [1]; $b = $a; $b[] = 2; $c = $a; $a[] = 3; return [$a, $b, $c];
+---$a = ['x' => ['y' => [1]]]; $b = $a; $b['x']['y'][] = 2; $c = $b['x']; $c['y'][0] = 9; unset($b['x']['y'][0]); return [$a, $b, $c];
+---$a = [1]; $a[] = $a; $a['self'] = $a; $a[1][] = 5; return $a;
+---$a = [3, 1, 2]; foreach ($a as $k => $v) { $a[$k] = $v * 2; $a[] = $v; } return $a;
+---$a = [[1], [2]]; foreach ($a as $row) { $row[] = 'x'; $out[] = $row; } return [$a, $out];
+---$a = [[1], [2]]; foreach ($a as $k => $row) { $a[$k][] = 'x'; $row[] = 'y'; } return [$a, $row];
+---$a = [[1], [2]]; $b = $a; foreach ($a as &$row) { $row[] = 'x'; $b[] = $row; } unset($row); return [$a, $b];
+---$a = [1, 2]; foreach ($a as $i => &$v) { $v .= 'x'; $c[] = $a; } unset($v); return [$a, count($c)];
+---$a = [1]; $f = function () use ($a) { $a[] = 2; return $a; }; $g = fn () => $a[] = 7; return [$f(), $f(), $g(), $a];
+---$a = [1]; $f = function () use (&$a) { $a[] = 2; return $a; }; $b = $a; $c = $f(); $f(); return [$a, $b, $c];
+---$f = function ($x) { $x[] = 1; return $x; }; $a = [0]; return [$f($a), $f($f($a)), $a];
+---$f = function (&$x) { $y = $x; $x[] = 1; return $y; }; $a = [0]; $b = $a; return [$f($a), $a, $b];
+---$a = [1, 2]; $b = $a; array_push($a, $a); array_push($b, 3, [4]); $c = $b; array_pop($b); return [$a, $b, $c];
+---$a = []; array_push($a, 1); $f = fn ($x) => array_push($x, 2); return [$f($a), $a, array_pop($a), array_pop($a), $a];
+---$a = ['l' => [1]]; $b = $a['l']; array_push($a['l'], 2); $n = array_pop($a['l']); array_pop($a['l']); return [$a, $b, $n];
+---$a = [1, 2]; $b = &$a; $c = $a; $b[] = 3; array_push($b, 4); return [$a, $b, $c];
+---$o = new stdClass; $o->l = [1]; $p = clone $o; $l = $o->l; $o->l[] = 2; $l['k'][] = 3; return [$o, $p, $l];
+---$o = (object) ['l' => ['k' => 1]]; $a = [$o, $o->l]; $o->l['k']++; unset($o->l['z']); return [$a[1], $o];
+---$a = ['k' => 'x']; $o = (object) $a; $o->k .= 'y'; $b = (array) $o; $b['k'] = 'z'; return [$a, $o, $b];
+---$a = [1, 2, 3]; $b = array_map(function ($x) use (&$a) { $a[] = $x; return count($a); }, $a); return [$a, $b];
+---$a = [3, 1]; usort($a, function ($x, $y) use (&$a) { $a[] = 9; return $x <=> $y; }); return $a;
+---[$a, $b] = [$b ?? [1], $a ?? [2]]; [$a[], $b[]] = [$b, $a]; return [$a, $b];
+---$a = $b = ['x']; $a[] = 'y'; $c = ($d = $b); $d['k'] ??= $a; return [$a, $b, $c, $d];
+---$a = [[1, 2], [3]]; $x = $a[0]; unset($a[0][1]); $a[0][] = 'n'; return [$a, $x];
+---$a = [1, 2, 3]; unset($a[2]); $b = $a; $a[] = 4; $b[] = 5; return [$a, $b];
+---$x = ['a' => false, 'b' => null]; $x['b']['c'][] = 1; $x['d'][][] = 2; return $x;
+---$t = fn (array $a, ...$r) => [$a[] = 5, $r[] = 6, $a, $r]; $a = [1]; return [$t($a, $a), $a];
+class A { public $l = [1]; public array $t = []; protected $p = ['k' => []]; function add($x) { $this->l[] = $x; $this->t['n'][] = $x; $this->p['k'][] = $x; return $this->p; } }---$a = new A; $b = new A; $l = $a->l; $p = $a->add(2); $c = clone $a; $a->add(3); return [$a->l, $b->l, $c->l, $a->t, $c->t, $p, $l];
+class A { const L = ['k' => [1]]; public $l = self::L; function f($x = self::L) { $x['k'][] = 2; $this->l['k'][] = 3; return [$x, $this->l, self::L]; } }---return [(new A)->f(), (new A)->f(), A::L];
+class A { public function __construct(public readonly array $l) {} function add() { $this->l[] = 1; } }---$a = new A([0]); try { $a->add(); } catch (Error $e) { return [$a->l, 'no']; } return $a->l;
+class A { public readonly array $l; function add() { $this->l[] = 1; return $this->l; } }---$a = new A; try { return $a->add(); } catch (Error $e) { return 'no'; }
+class A { public ?int $n = null; public ?array $l = null; public int|array $m = 5; }---$a = new A; $a->l[] = 1; try { $a->n[] = 1; } catch (TypeError $e) { $r[] = 'type'; } try { $a->m[] = 1; } catch (Error $e) { $r[] = 'scalar'; } return [$a->l, $a->n, $r];
+class A { private $h = ['l' => [1]]; public function __get($n) { return $this->h[$n]; } }---$a = new A; $l = $a->l; $l[] = 2; try { $a->l[] = 3; } catch (Throwable $e) { return [$l, $a->l, get_class($e)]; }
+class A { public $l = []; function all() { foreach ($this->l as $k => $v) { $this->l[] = $v; } return $this->l; } function take() { $l = $this->l; $this->l = []; $l[] = 'end'; return $l; } }---$a = new A; $a->l[] = 1; $x = $a->all(); return [$x, $a->take(), $a->l];
+"""
 _STRICT = """
 class A { public function f(int $x) { return $x; } public int $n = 0; }---return (new A)->f('5');
 class A { public function f(float $x) { return $x; } }---return (new A)->f(5);
@@ -279,6 +315,13 @@ def _rows(text: str) -> list[str]:
     return text.strip().splitlines()
 
 
-PROGRAMS = [*_rows(_ORDER_AND_DEFAULTS), *_rows(_PLACES), *_rows(_CLASSES), *_rows(_CLOSURES), *_TEXTS]
+PROGRAMS = [
+    *_rows(_ORDER_AND_DEFAULTS),
+    *_rows(_PLACES),
+    *_rows(_COPIES),
+    *_rows(_CLASSES),
+    *_rows(_CLOSURES),
+    *_TEXTS,
+]
 STRICT = _rows(_STRICT)
 REFUSED = _rows(_REFUSED)

@@ -22,7 +22,6 @@ from bridge.phpeval.laravel.support.json_forms import COLLECTIONS, MERGE, MISSIN
 from bridge.phpeval.laravel.support.native_class import Act, Family, array, run, text
 from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.laravel.version import Version
-from bridge.phpeval.php.runtime.frame import stored
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, Native
 from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import Thrown, add, is_numeric, to_bool
@@ -86,7 +85,7 @@ def _merge_value(php: Evaluator, data: Value) -> PhpObject:
             data = items_of(php, data)
         elif php.is_a(data, "JsonSerializable"):
             data = php.call_method(data, "jsonSerialize")
-    return PhpObject(MERGE, {b"data": stored(data)})
+    return PhpObject(MERGE, {b"data": data})
 
 
 def _given(php: Evaluator, value: Value, *arguments: Value) -> Value:
@@ -327,7 +326,7 @@ def _own_flag(php: Evaluator, subject: PhpObject, name: str) -> bool:
 
 def _begin(php: Evaluator, subject: PhpObject, resource: Value, *more: Value) -> None:
     """Laravel's own constructors."""
-    subject.properties[b"resource"] = stored(resource)
+    subject.properties[b"resource"] = resource
     if not _collects_others(php, subject):
         return None
     if php.classes.is_a(subject.class_name, ANONYMOUS):
@@ -417,7 +416,7 @@ def _collection(php: Evaluator, class_name: str, resource: Value) -> PhpObject:
 
 def _additional(php: Evaluator, subject: PhpObject, data: Value) -> PhpObject:
     """Read by HTTP responses only."""
-    subject.properties[b"additional"] = stored(array(php, data))
+    subject.properties[b"additional"] = array(php, data)
     return subject
 
 

@@ -24,7 +24,7 @@ from bridge.phpeval.php.runtime.methods import (
 from bridge.phpeval.php.runtime.object_model import require_constructor
 from bridge.phpeval.php.runtime.operators import Thrown, warn
 from bridge.phpeval.php.runtime.places import Place
-from bridge.phpeval.php.runtime.values import EnumCase, PhpObject, Value
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 _NONE: Mapping[str, Value] = {}
 
@@ -188,6 +188,11 @@ def _call_reference_function(
     at = {position: next(places) for position, value in enumerate(given) if type(value) is Reference}
     php.line = line
     values = [value.value if type(value) is Reference else value for value in given]
+    if function.in_place and kept and type(values[0]) is PhpArray:
+        given.clear()
+        values[0] = None  # the array is copied if anything holds it still
+        place, opened = kept[0]
+        values[0] = place.array(php, opened)
     result, changed = apply_reference(php, function, values, strict=strict)
     for position, value in changed.items():
         if position in at:

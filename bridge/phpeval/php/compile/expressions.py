@@ -18,7 +18,7 @@ from bridge.phpeval.php.runtime.callables import (
 from bridge.phpeval.php.runtime.conversions import operate
 from bridge.phpeval.php.runtime.conversions import to_object as _to_object
 from bridge.phpeval.php.runtime.execution import enter
-from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference, stored
+from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.object_model import class_constant
 from bridge.phpeval.php.runtime.operators import (
@@ -74,22 +74,21 @@ def _array(c: Compiler, node: n.ArrayLiteral) -> Code:
     if keys is None:
         return _array_of_any_keys(c, node)
     constants = PhpArray()
-    parts: list[tuple[int | bytes, Code, bool]] = []
+    parts: list[tuple[int | bytes, Code]] = []
     for key, entry in zip(keys, node.entries, strict=True):
         code, known = c.value(entry.value), c.constant(entry.value)
         constants[key] = None
         if known is None or isinstance(known, bool | int | float | bytes):
             constants[key] = known
         else:
-            parts.append((key, code, isinstance(entry.value, n.ArrayLiteral)))
+            parts.append((key, code))
     if len(constants) < len(keys):  # a key twice: the last one counts, but all are evaluated
         return _array_of_any_keys(c, node)
 
     def run(php: Evaluator) -> Value:
         result = PhpArray(constants)
-        for key, code, is_new in parts:
-            value = code(php)
-            _put(result, key, value if is_new else stored(value))
+        for key, code in parts:
+            _put(result, key, code(php))
         return result
 
     return run
@@ -113,14 +112,14 @@ def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> Code:
             if spread:
                 for key, value in php.iterable(code(php)).items():
                     if isinstance(key, int):
-                        result.append(stored(value))
+                        result.append(value)
                     else:
-                        result[key] = stored(value)
+                        result[key] = value
             elif key_code is None:
-                result.append(stored(code(php)))
+                result.append(code(php))
             else:
                 key_value = None if late else key_code(php)
-                value = stored(code(php))
+                value = code(php)
                 if late:
                     key_value = key_code(php)
                 php.line = line
@@ -344,7 +343,7 @@ def _closure(c: Compiler, node: n.Closure) -> Code:
                 if name in shared:
                     captured[name] = _shared_reference(variables, name)
                 elif name in variables:
-                    captured[name] = stored(_plain(variables[name]))
+                    captured[name] = _plain(variables[name])
                 else:
                     php.line = line
                     raise warn(f"Undefined variable ${name}")
@@ -479,7 +478,7 @@ def _clone(c: Compiler, node: n.Clone) -> Code:
         name = value.class_name
         if isinstance(value, PhpClosure) or (name != "stdClass" and not php.is_plain(name)):
             php.refuse(f"clone of {name}")
-        twin = PhpObject(name, {k: stored(v) for k, v in value.properties.items()})
+        twin = PhpObject(name, {k: v for k, v in value.properties.items()})
         own = None if name == "stdClass" else php.classes.method(name, "__clone")
         if own is not None:
             hidden = may_not_reach(php, own.method.visibility, name, own.owner)

@@ -244,7 +244,7 @@ def _to_variable(c: Compiler, node: n.Variable) -> Assign:
         return _to_place(c, node)
 
     def assign(php: Evaluator, value: Value) -> Value:
-        php.frame.variables[name] = value.copy() if type(value) is PhpArray else value
+        php.frame.variables[name] = value
         return value
 
     return assign

@@ -8,6 +8,7 @@ from typing import Any
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Act, Compiler
 from bridge.phpeval.php.runtime.conversions import entries
+from bridge.phpeval.php.runtime.copy_on_write import own_item
 from bridge.phpeval.php.runtime.frame import Leave, Reference, Return, Told
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
@@ -65,9 +66,15 @@ class _Element(Reference):
 
     @value.setter
     def value(self, value: Value) -> None:
-        changed = self._array().copy()
-        changed[self.key] = value
-        self.place.write(self.php, self.at, changed)
+        self._array()
+        array: Any = self.place.array(self.php, self.at)
+        array[self.key] = value
+
+    def array(self) -> Value:
+        if type(self.value) is not PhpArray:
+            return super().array()
+        outer: Any = self.place.array(self.php, self.at)
+        return own_item(outer, self.key)
 
     def _array(self) -> PhpArray:
         if self.ended:

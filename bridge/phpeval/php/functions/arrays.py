@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bridge.phpeval.php.functions.signature import MAX_ENTRIES, check_entries, table, value_error
+from bridge.phpeval.php.functions.signature import MAX_ENTRIES, check_entries, in_place, table, value_error
 from bridge.phpeval.php.runtime.callables import as_closure
 from bridge.phpeval.php.runtime.frame import Reference
 from bridge.phpeval.php.runtime.interpreter import Evaluator
@@ -300,11 +300,11 @@ def _array_replace(array: PhpArray, *replacements: PhpArray) -> PhpArray:
 # ---- change ---------------------------------------------------------------------------------------
 
 
-def _array_push(php: Evaluator, array: PhpArray, *values: Value) -> tuple[Value, dict[int, Value]]:
-    changed = array.copy()
+@in_place
+def _array_push(array: PhpArray, *values: Value) -> tuple[Value, dict[int, Value]]:
     for value in values:
-        changed.append(value.copy() if isinstance(value, PhpArray) else value)
-    return len(changed), {0: changed}
+        array.append(value)
+    return len(array), {}
 
 
 def _array_unshift(array: PhpArray, *values: Value) -> tuple[Value, dict[int, Value]]:
@@ -312,14 +312,14 @@ def _array_unshift(array: PhpArray, *values: Value) -> tuple[Value, dict[int, Va
     return len(changed), {0: changed}
 
 
+@in_place
 def _array_pop(array: PhpArray) -> tuple[Value, dict[int, Value]]:
     if not array:
-        return None, {0: array}
+        return None, {}
     upcoming = array.upcoming()
-    changed = array.copy()
-    key, value = changed.popitem()
-    changed.next_index = upcoming - 1 if key == upcoming - 1 else upcoming
-    return value, {0: changed}
+    key, value = array.popitem()
+    array.next_index = upcoming - 1 if key == upcoming - 1 else upcoming
+    return value, {}
 
 
 def _array_shift(array: PhpArray) -> tuple[Value, dict[int, Value]]:

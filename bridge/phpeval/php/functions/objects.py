@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.phpeval.php.functions.signature import table
 from bridge.phpeval.php.runtime.callables import as_closure, call_closure
-from bridge.phpeval.php.runtime.frame import Reference, stored
+from bridge.phpeval.php.runtime.frame import Reference
 from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
 from bridge.phpeval.php.runtime.operators import warn
 from bridge.phpeval.php.runtime.properties import visible_properties
@@ -115,7 +115,7 @@ def _compact(php: Evaluator, *names: Value) -> PhpArray:
         if variable not in php.frame.variables:
             raise warn(f"compact(): Undefined variable ${variable}")
         held: Any = php.frame.variables[variable]
-        result[array_key(name)] = stored(held.value if isinstance(held, Reference) else held)
+        result[array_key(name)] = held.value if isinstance(held, Reference) else held
     return result
 
 

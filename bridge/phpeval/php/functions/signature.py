@@ -65,6 +65,12 @@ class Parameter:
     taken: frozenset[type]  # of values that it takes as they are; others may be taken too
 
 
+def in_place(act: Act) -> Act:
+    """For a row whose first argument is an array by reference: `act` changes it itself."""
+    act.in_place = True  # type: ignore[attr-defined]
+    return act
+
+
 def table(rows: Mapping[str, Act]) -> dict[str, Function | ReferenceFunction]:
     """The functions of the rows, by lower-case name."""
     return dict(_entry(signature, act) for signature, act in rows.items())
@@ -86,7 +92,9 @@ def _entry(signature: str, act: Act) -> tuple[str, Function | ReferenceFunction]
 
     run.parameters = _named(parameters, act, wants_php)  # type: ignore[attr-defined]
     positions = frozenset(index for index, parameter in enumerate(parameters) if parameter.reference)
-    return name, ReferenceFunction(References(positions), run) if positions else run
+    if not positions:
+        return name, run
+    return name, ReferenceFunction(References(positions), run, getattr(act, "in_place", False))
 
 
 def _named(parameters: Sequence[Parameter], act: Act, wants_php: bool) -> list[tuple[str, object]]:

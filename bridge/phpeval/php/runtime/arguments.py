@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.phpeval.php.runtime.frame import Reference, stored
+from bridge.phpeval.php.runtime.frame import Reference
 from bridge.phpeval.php.runtime.interpreter import (
     REQUIRED,
     UNKNOWN_DEFAULT,
@@ -35,13 +35,11 @@ def bind(
             if parameter.reference:
                 values = [_referred(php, value) for value in values]
             rest = PhpArray.of(
-                stored(coerce(php, value, parameter.type, "argument", strict=strict)) for value in values
+                coerce(php, value, parameter.type, "argument", strict=strict) for value in values
             )
             for name, value in named.items():
                 if all(one.name != name for one in parameters[:-1]):
-                    rest[name.encode()] = stored(
-                        coerce(php, value, parameter.type, "argument", strict=strict)
-                    )
+                    rest[name.encode()] = coerce(php, value, parameter.type, "argument", strict=strict)
             variables[parameter.name] = rest
             return
         if index < given:
@@ -61,7 +59,7 @@ def bind(
             raise Thrown("ArgumentCountError", f"Too few arguments, ${parameter.name} is missing")
         if parameter.type is not None:
             value = coerce(php, value, parameter.type, "argument", strict=strict)
-        variables[parameter.name] = stored(value)
+        variables[parameter.name] = value
 
 
 def _referred(php: Evaluator, argument: Any) -> Value:
@@ -84,7 +82,7 @@ def promote(php: Evaluator, parameters: tuple[Parameter, ...]) -> None:
             if bound.declaration.hooked or (bound.declaration.readonly and bound.mangled in held):
                 write_property(php, frame.this, parameter.name, frame.variables[parameter.name])
             else:
-                held[bound.mangled] = stored(frame.variables[parameter.name])
+                held[bound.mangled] = frame.variables[parameter.name]
 
 
 def hand_back(php: Evaluator, routine: Routine, arguments: Sequence[Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from bridge.phpeval.php.runtime import operators
-from bridge.phpeval.php.runtime.frame import PhpClosure, stored
+from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import BINARY, to_bool, to_string, type_name, warn
 from bridge.phpeval.php.runtime.properties import visible_properties
@@ -149,7 +149,7 @@ def to_object(php: Evaluator, value: Value) -> Value:
         return value
     if isinstance(value, PhpArray):
         entries: dict[int | bytes, Value] = {
-            str(k).encode() if isinstance(k, int) else k: stored(v) for k, v in value.items()
+            str(k).encode() if isinstance(k, int) else k: v for k, v in value.items()
         }
         return PhpObject("stdClass", entries)
     return PhpObject("stdClass", {} if value is None else {b"scalar": value})

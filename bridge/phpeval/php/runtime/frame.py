@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from bridge.phpeval.php.runtime.copy_on_write import Cell, own_value
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
 MAX_STRING = 8 << 20  # bytes of one string
@@ -28,13 +29,18 @@ class References:
 NO_REFERENCES = References()
 
 
-class Reference:
+class Reference(Cell):
     """A value that several names share; and an argument by reference, whose last value goes back."""
 
-    __slots__ = ("value",)
+    __slots__ = ()
 
-    def __init__(self, value: Value) -> None:
-        self.value = value
+    def array(self) -> Value:
+        """What a write into it writes to; see `Place.array`."""
+        if type(self.value) is PhpArray:
+            return own_value(self)
+        if self.value is None or self.value is False:
+            self.value = PhpArray()
+        return self.value
 
 
 class PhpClosure(PhpObject):
@@ -91,11 +97,6 @@ class Leave:
 
 
 Told: TypeAlias = Return | Leave | None
-
-
-def stored(value: Value) -> Value:
-    """What a store keeps: its own copy of an array."""
-    return value.copy() if type(value) is PhpArray else value
 
 
 class NullChain(Exception):

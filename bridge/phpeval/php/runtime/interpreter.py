@@ -5,9 +5,9 @@ classes written in Python) comes from the `World`. What runs are the Python func
 of the nodes; they call the functions of this package. A construct without a node has already been refused by
 `parse`; what the World does not know is refused with file and line.
 
-How values behave: arrays are copied when they are stored (assigned, passed, captured, put into another
-array), so that a write never shows elsewhere; objects are shared. A PHP exception travels as `Thrown`, and a
-warning is one too, as Laravel makes ErrorExceptions of warnings."""
+How values behave: an array is shared until it is written to, and the writer gets its own copy (see
+`copy_on_write`), so that a write never shows elsewhere; objects are shared. A PHP exception travels as
+`Thrown`, and a warning is one too, as Laravel makes ErrorExceptions of warnings."""
 
 from __future__ import annotations
 
@@ -41,10 +41,12 @@ class ReferenceFunction:
 
     references  the arguments taken by reference; they may be variables that do not exist yet (null)
     act         returns the result and the new values of these arguments, by position
+    in_place    it changes an array that is the first argument itself
     """
 
     references: References
     act: Callable[[Evaluator, Sequence[Value]], tuple[Value, Mapping[int, Value]]]
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.runtime.frame import NullChain, Reference, stored
+from bridge.phpeval.php.runtime.copy_on_write import own_item
+from bridge.phpeval.php.runtime.frame import NullChain, Reference
 from bridge.phpeval.php.runtime.interpreter import Code, Evaluator
 from bridge.phpeval.php.runtime.offsets import quiet_offset, require_array_access
 from bridge.phpeval.php.runtime.operators import BINARY, Thrown, is_numeric, number_prefix, type_name, warn
-from bridge.phpeval.php.runtime.properties import property_container, unset_property, write_property
+from bridge.phpeval.php.runtime.properties import (
+    property_array,
+    property_container,
+    unset_property,
+    write_property,
+)
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 SUPERGLOBALS = frozenset(
@@ -54,8 +60,13 @@ class Place:
         """As a write into it reads: null where an array will be made."""
         raise NotImplementedError
 
+    def array(self, php: Evaluator, at: Any) -> Value:
+        """What a write into it writes to: the array itself, which nothing else holds and which is made where
+        there was null; an object; other values as they are."""
+        return self.container(php, at)
+
     def write(self, php: Evaluator, at: Any, value: Value) -> Value:
-        """Keeps the value (its own copy of an array); gives it as it is kept."""
+        """Keeps the value; gives it as it is kept."""
         raise NotImplementedError
 
     def unset(self, php: Evaluator, at: Any) -> None:
@@ -93,17 +104,30 @@ class VariablePlace(Place):
 
     container = quiet
 
+    def array(self, php: Evaluator, at: Any) -> Value:
+        variables, name = php.frame.variables, self.name
+        if self.shared:
+            reference: Any = variables.get(name)
+            if isinstance(reference, Reference):
+                return reference.array()
+            del reference
+        if type(variables.get(name)) is PhpArray:
+            return own_item(variables, name)
+        value = variables.get(name)
+        if value is None or value is False:
+            value = variables[name] = PhpArray()
+        return value
+
     def write(self, php: Evaluator, at: Any, value: Value) -> Value:
         if self.name == "this":
             php.line = self.line
             php.refuse("an assignment to $this")
-        kept = stored(value)
         if self.shared:
             held: Any = php.frame.variables.get(self.name)
             if isinstance(held, Reference):
-                held.value = kept
+                held.value = value
                 return value
-        php.frame.variables[self.name] = kept
+        php.frame.variables[self.name] = value
         return value
 
     def unset(self, php: Evaluator, at: Any) -> None:
@@ -170,17 +194,39 @@ class ElementPlace(Place):
         holder = self.base.container(php, at[0])
         if self.index is None or holder is None or holder is False:
             return None
-        offset = self._offset(php, at)
         if isinstance(holder, PhpArray):
-            return holder.get(php.key(offset))
-        if isinstance(holder, PhpObject):
-            require_array_access(php, holder)
-            value = php.call_method(holder, "offsetGet", (offset,))
-            if not isinstance(value, PhpObject):
-                php.refuse("an assignment into an offset of an object")
-            return value
-        self._no_container(php, holder)
-        return None
+            return holder.get(php.key(self._offset(php, at)))
+        return self._inner(php, at, holder)
+
+    def _inner(self, php: Evaluator, at: Any, holder: Value) -> Value:
+        """What is written into where the holder is no array."""
+        if not isinstance(holder, PhpObject):
+            self._no_container(php, holder)
+            return None
+        if self.index is None:
+            php.refuse("an assignment into a new element of an object")
+        offset = self._offset(php, at)
+        require_array_access(php, holder)
+        value = php.call_method(holder, "offsetGet", (offset,))
+        if not isinstance(value, PhpObject):
+            php.refuse("an assignment into an offset of an object")
+        return value
+
+    def array(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.array(php, at[0])
+        if not isinstance(holder, PhpArray):
+            return self._inner(php, at, holder)
+        if self.index is None:
+            made = PhpArray()
+            holder.append(made)
+            return made
+        key = php.key(self._offset(php, at))
+        if type(holder.get(key)) is PhpArray:
+            return own_item(holder, key)
+        value = holder.get(key)
+        if value is None or value is False:
+            value = holder[key] = PhpArray()
+        return value
 
     def _no_container(self, php: Evaluator, holder: Value) -> None:
         php.line = self.line
@@ -191,43 +237,32 @@ class ElementPlace(Place):
         raise Thrown("Error", "Cannot use a scalar value as an array")
 
     def write(self, php: Evaluator, at: Any, value: Value) -> Value:
-        holder = self.base.container(php, at[0])
+        holder = self.base.array(php, at[0])
         offset = None if self.index is None else self._offset(php, at)
         php.line = self.line
-        if type(holder) is PhpArray:
-            changed = holder.copy()
-        elif holder is None or holder is False:
-            changed = PhpArray()
+        if isinstance(holder, PhpArray):
+            if self.index is None:
+                holder.append(value)
+            else:
+                holder[php.key(offset)] = value
         elif isinstance(holder, PhpObject):
             require_array_access(php, holder)
             php.call_method(holder, "offsetSet", (offset, value))
-            return value
         else:
             self._no_container(php, holder)
-            return value
-        if self.index is None:
-            changed.append(stored(value))
-        else:
-            changed[php.key(offset)] = stored(value)
-        self.base.write(php, at[0], changed)
         return value
 
     def unset(self, php: Evaluator, at: Any) -> None:
         base = self.base
-        if isinstance(base, VariablePlace):
-            holder = base.read(php, at[0])
-        elif isinstance(base, PropertyPlace):
-            holder = base.quiet(php, at[0])
-        else:
-            holder = base.quiet(php, at[0])
+        holder = base.read(php, at[0]) if isinstance(base, VariablePlace) else base.quiet(php, at[0])
         if holder is None or holder is False:
             return
         offset = self._offset(php, at)
         if isinstance(holder, PhpArray):
-            changed = holder.copy()
-            changed.next_index = holder.upcoming()
-            changed.pop(php.key(offset), None)
-            base.write(php, at[0], changed)
+            del holder  # it counts as one that holds the array
+            array: Any = base.array(php, at[0])
+            array.next_index = array.upcoming()
+            array.pop(php.key(offset), None)
         elif isinstance(holder, PhpObject):
             require_array_access(php, holder)
             php.call_method(holder, "offsetUnset", (offset,))
@@ -275,6 +310,11 @@ class PropertyPlace(Place):
         php.line = self.line
         return property_container(php, holder, at[1])
 
+    def array(self, php: Evaluator, at: Any) -> Value:
+        holder = self.base.container(php, at[0])
+        php.line = self.line
+        return property_array(php, holder, at[1])
+
     def write(self, php: Evaluator, at: Any, value: Value) -> Value:
         holder = self.base.container(php, at[0])
         php.line = self.line
@@ -304,6 +344,10 @@ class ResultPlace(Place):
         return value
 
     quiet = container = read
+
+    def array(self, php: Evaluator, at: Any) -> Value:
+        value: Value = at
+        return self.write(php, at, value) if value is None or isinstance(value, PhpArray) else value
 
     def write(self, php: Evaluator, at: Any, value: Value) -> Value:
         php.line = self.line or php.line

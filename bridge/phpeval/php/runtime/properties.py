@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.phpeval.php.runtime.class_table import BoundMethod, BoundProperty
-from bridge.phpeval.php.runtime.frame import PhpClosure, stored
+from bridge.phpeval.php.runtime.copy_on_write import own_item
+from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool, type_name, warn
 from bridge.phpeval.php.runtime.type_declarations import coerce
@@ -157,7 +158,7 @@ def write_property(php: Evaluator, holder: Value, name: str, value: Value) -> Va
         raise Thrown("Error", f"Cannot modify readonly property {holder.class_name}::${name}")
     if not isinstance(holder, PhpObject):
         raise Thrown("Error", f'Attempt to assign property "{name}" on {type_name(holder)}')
-    kept = stored(value)
+    kept = value
     if holder.class_name == "stdClass":
         holder.properties[name.encode("utf-8", "surrogateescape")] = kept
         return value
@@ -190,8 +191,8 @@ def write_property(php: Evaluator, holder: Value, name: str, value: Value) -> Va
             "Error", f"Cannot modify {declaration.set_visibility}(set) property {holder.class_name}::${name}"
         )
     if declaration.type is not None:
-        kept = stored(
-            coerce(php, value, declaration.type, "property", strict=php.frame.strict, self_class=bound.owner)
+        kept = coerce(
+            php, value, declaration.type, "property", strict=php.frame.strict, self_class=bound.owner
         )
     holder.properties[mangled] = kept
     return kept
@@ -205,7 +206,7 @@ def _write_undeclared(
         php.refuse(f"the new property ${name} of {holder.class_name}")
     if any(part.readonly for part in php.classes.chain(holder.class_name)):
         raise Thrown("Error", f"Cannot create dynamic property {holder.class_name}::${name}")
-    holder.properties[mangled] = stored(value)
+    holder.properties[mangled] = value
     return value
 
 
@@ -257,7 +258,28 @@ def property_container(php: Evaluator, holder: Value, name: str) -> Value:
         return value
     if hidden:
         raise Thrown("Error", f"Cannot access {hidden} property {holder.class_name}::${name}")
+    if mangled not in holder.properties and bound is not None and bound.declaration.readonly:
+        raise Thrown(
+            "Error",
+            f"Typed property {holder.class_name}::${name} must not be accessed before initialization",
+        )
     return holder.properties.get(mangled)
+
+
+def property_array(php: Evaluator, holder: Value, name: str) -> Value:
+    """What `$holder->name[…] = …` writes to: the array itself, made where there was null; an object; other
+    values as they are."""
+    value = property_container(php, holder, name)
+    if not (type(value) is PhpArray or value is None or value is False) or not isinstance(holder, PhpObject):
+        return value
+    write_property(php, holder, name, PhpArray() if value is None or value is False else value)
+    del value  # it counts as one that holds the array
+    mangled = name.encode("utf-8", "surrogateescape")
+    if holder.class_name != "stdClass":
+        mangled = locate(php, holder, name)[0]
+    if type(holder.properties.get(mangled)) is not PhpArray:
+        php.refuse(f"an assignment into {holder.class_name}::${name}")
+    return own_item(holder.properties, mangled)
 
 
 def unset_property(php: Evaluator, holder: Value, name: str) -> None:

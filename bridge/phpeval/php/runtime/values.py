@@ -28,7 +28,8 @@ _INTEGER_KEY = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z")
 
 
 class PhpArray(dict[int | bytes, "Value"]):
-    """An ordered map. Whoever changes one that others may hold copies it first (`copy`)."""
+    """An ordered map. Many may hold the same one: whoever changes one that others may hold copies it
+    first (`copy`)."""
 
     __slots__ = ("next_index",)
 
