@@ -258,6 +258,75 @@ class A { public ?int $n = null; public ?array $l = null; public int|array $m = 
 class A { private $h = ['l' => [1]]; public function __get($n) { return $this->h[$n]; } }---$a = new A; $l = $a->l; $l[] = 2; try { $a->l[] = 3; } catch (Throwable $e) { return [$l, $a->l, get_class($e)]; }
 class A { public $l = []; function all() { foreach ($this->l as $k => $v) { $this->l[] = $v; } return $this->l; } function take() { $l = $this->l; $this->l = []; $l[] = 'end'; return $l; } }---$a = new A; $a->l[] = 1; $x = $a->all(); return [$x, $a->take(), $a->l];
 """
+_CALLABLES = r"""
+class A { public function __call($n, $a) { return $n; } }---$a = new A; $i = 0; try { return $a($i++); } catch (Error $e) { return [$i, get_class($e)]; }
+class A { public function __call($n, $a) { return $n; } }---$a = new A; return [is_callable($a), is_callable([$a, 'x']), [$a, 'x'](1), array_map([$a, 'y'], [1])];
+class A { }---$a = new A; $i = 0; try { [$a, 'x']($i++); } catch (Error $e) { return [$i, get_class($e)]; }
+class A { }---$a = new A; try { return array_map([$a, 'x'], [1]); } catch (Error $e) { return get_class($e); }
+class A { }---$a = new A; try { return array_map($a, [1]); } catch (Error $e) { return get_class($e); }
+class A { private function p() { return 1; } public function f() { return [is_callable([$this, 'p']), array_map([$this, 'p'], [1])]; } }---return (new A)->f();
+class A { private function p() { return 1; } }---return is_callable([new A, 'p']);
+class A { private function p() { return 1; } }---return array_map([new A, 'p'], [1]);
+class A { function p() { return 1; } static function s() { return self::class; } }---return [is_callable(['A', 'p']), is_callable('A::s'), is_callable('A::p'), array_map('A::s', [1])];
+class A { function p() { return 1; } }---$i = 0; try { $x = (new A)->q(...); } catch (Error $e) { return 'no'; }
+class A { }---try { A::q(...); } catch (Error $e) { return 'no'; }
+class A { function p(callable $c) { return $c(1); } }---try { return (new A)->p([new A, 'q']); } catch (TypeError $e) { return 'type'; }
+class A { function p(callable $c) { return $c(1); } private function z($x) { return $x; } function y() { return $this->p([$this, 'z']); } }---return (new A)->y();
+class P { private function z($x) { return 'p' . $x; } function y() { return array_map([$this, 'z'], [1]); } } class C extends P { private function z($x) { return 'c' . $x; } }---return (new C)->y();
+---try { return array_map([1, 2], [1]); } catch (TypeError $e) { return 'type'; }
+---try { return usort($a, 5); } catch (TypeError $e) { return 'type'; }
+---$a = [1]; try { return array_filter($a, ['x']); } catch (TypeError $e) { return 'type'; }
+"""
+_CHANGES = r"""
+---$s='abc'; $r=($s[1]='x'); return [$s,$r];
+---$s='abc'; $s[-1]='x'; $s[5]='y'; return $s;
+---$s='abc'; try { $s[1]='xy'; } catch (Throwable $e) { return [$s,get_class($e)]; } return $s;
+---$s='abc'; $s[1]=''; return $s;
+---$s='abc'; $s[-9]='x'; return $s;
+---$s='abc'; $s['1']=5; return $s;
+---$s='abc'; $s['x']=5; return $s;
+---$s='abc'; $s[0]=[]; return $s;
+---$s='abc'; $s[0]=true; return $s;
+---$s=''; $s[0]='q'; return $s;
+---$s=''; $s[]='q'; return $s;
+---$s='abc'; $s[0] -= 1; return $s;
+---$s='abc'; $s['x'] -= 1; return $s;
+---$s='abc'; $s[] -= 1; return $s;
+---$s='abc'; $s[0]++; return $s;
+---$s='abc'; --$s['x']; return $s;
+---$s='abc'; $s[0][1] = 1; return $s;
+---$s='abc'; $s[7] ??= 'z'; $s[0] ??= 'q'; return $s;
+---$a=['s'=>'abc']; $b=$a; $a['s'][1]='X'; return [$a,$b];
+---$o=(object)['s'=>'abc']; $o->s[1]='X'; return $o;
+---$a=[1]; try { $a[] -= []; } catch (TypeError $e) {} return $a;
+---$a=[1]; $b=$a; $a[] -= 3; $a[] .= 'x'; return [$a,$b];
+---$a[] += 3; return $a;
+---$n=null; try { $n['x'] .= 'y'; } catch (Throwable $e) { return [$n,get_class($e)]; } return $n;
+---try { $u['x'] .= 'y'; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+---try { $u .= 'y'; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+---try { $u++; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+---try { --$u; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+---$a=[]; try { $a['x'] += 1; } catch (Throwable $e) { return [$a,get_class($e)]; } return $a;
+---$a=[]; try { $a['x']['y'] += 1; } catch (Throwable $e) { return [$a,get_class($e)]; } return $a;
+---$a=[]; try { $a['x']++; } catch (Throwable $e) { return [$a,get_class($e)]; } return $a;
+---$a=[]; $a[]++; $a[]--; return $a;
+---$n=5; try { $n['x'] += 1; } catch (Throwable $e) { return [$n,get_class($e)]; } return $n;
+---[$a,$b]=5; [$c,[$d]]='xy'; [$e]=null; ['k' => $f] = 1.5; return [$a,$b,$c,$d,$e,$f];
+---$o=new stdClass; try { $o->x .= 'a'; } catch (Throwable $e) { return [$o,get_class($e)]; } return $o;
+class A { public $p; }---$o=new A; try { $o->x += 1; } catch (Throwable $e) { return [get_object_vars($o),get_class($e)]; } return $o;
+class Bag implements ArrayAccess { public $i = ['k' => 1]; function offsetExists($k): bool { return isset($this->i[$k]); } function offsetGet($k): mixed { return $this->i[$k] ?? 'd'; } function offsetSet($k, $v): void { if ($k === null) $this->i[] = $v; else $this->i[$k] = $v; } function offsetUnset($k): void { unset($this->i[$k]); } }---$b = new Bag; $b[] .= 'x'; $b[] = 2; return $b->i;
+class A { public $l = []; }---$o = new A; try { $o->l[] -= 'a'; } catch (TypeError $e) { return $o->l; } return $o->l;
+class A { public readonly int $x; }---$o = new A; try { $o->x += 1; } catch (Error $e) { return get_class($e); }
+---$o=new stdClass; try { $o->x++; } catch (Throwable $e) { return [$o,get_class($e)]; } return $o;
+---$o=new stdClass; try { $o->x--; } catch (Throwable $e) { return [$o,get_class($e)]; } return $o;
+---$o=new stdClass; try { $o->x['k'] += 1; } catch (Throwable $e) { return [$o,get_class($e)]; } return $o;
+---$o=new stdClass; try { $o->x *= []; } catch (Throwable $e) { return [$o,get_class($e)]; } return $o;
+---try { $u += 2; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+---try { $u |= 2; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+---try { $u **= 2; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+---try { $u['a']['b']++; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+---try { $u[] .= 'a'; } catch (Throwable $e) { return [$u ?? 'unset',get_class($e)]; } return $u;
+"""
 _STRICT = """
 class A { public function f(int $x) { return $x; } public int $n = 0; }---return (new A)->f('5');
 class A { public function f(float $x) { return $x; } }---return (new A)->f(5);
@@ -319,6 +388,8 @@ PROGRAMS = [
     *_rows(_ORDER_AND_DEFAULTS),
     *_rows(_PLACES),
     *_rows(_COPIES),
+    *_rows(_CALLABLES),
+    *_rows(_CHANGES),
     *_rows(_CLASSES),
     *_rows(_CLOSURES),
     *_TEXTS,

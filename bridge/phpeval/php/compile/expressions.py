@@ -31,8 +31,8 @@ from bridge.phpeval.php.runtime.operators import (
     type_name,
     warn,
 )
-from bridge.phpeval.php.runtime.properties import may_not_reach
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.visibility import may_not_reach
 
 _NONE: Mapping[str, Value] = {}
 

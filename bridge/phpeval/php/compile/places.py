@@ -3,6 +3,7 @@ node, which compiles it (see `compiler`); the tables at the end say what is read
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -323,18 +324,43 @@ def assign_operation(c: Compiler, node: n.AssignOperation) -> Code:
 
         return coalesce
 
+    def changed(php: Evaluator, current: Value, other: Value) -> Value:
+        php.line = line
+        if operator != ".":
+            return operate(php, operator, current, other)
+        text = php.text(current) + php.text(other)
+        if len(text) > MAX_STRING:
+            php.refuse("a string this long")
+        return text
+
+    if isinstance(goal, ElementPlace) and goal.index is None:
+        return _change_new_element(goal, operand, changed)
+
     def run(php: Evaluator) -> Value:
         at = goal.open(php)
         other = operand(php)
-        current = goal.update(php, at)
-        php.line = line
-        if operator == ".":
-            value: Value = php.text(current) + php.text(other)
-            if len(value) > MAX_STRING:  # type: ignore[arg-type]
-                php.refuse("a string this long")
-        else:
-            value = operate(php, operator, current, other)
-        return goal.write(php, at, value)
+        try:
+            current = goal.update(php, at)
+        except Thrown as thrown:
+            if thrown.undefined and operator != ".":  # PHP goes on with null after the warning
+                with contextlib.suppress(Thrown):
+                    goal.write(php, at, changed(php, None, other))
+            raise
+        return goal.write(php, at, changed(php, current, other))
+
+    return run
+
+
+def _change_new_element(
+    goal: ElementPlace, operand: Code, changed: Callable[[Evaluator, Value, Value], Value]
+) -> Code:
+    """`$a[] .= …`"""
+
+    def run(php: Evaluator) -> Value:
+        at = goal.open(php)
+        other = operand(php)
+        key, current = goal.grow(php, at)
+        return goal.write_grown(php, at, key, changed(php, current, other))
 
     return run
 
@@ -346,7 +372,12 @@ def increment(c: Compiler, node: n.Increment) -> Code:
 
     def run(php: Evaluator) -> Value:
         at = goal.open(php)
-        before = goal.stepped(php, at)
+        try:
+            before = goal.stepped(php, at)
+        except Thrown as thrown:
+            if thrown.undefined and step == 1:
+                goal.write(php, at, 1)  # PHP goes on with null after the warning
+            raise
         php.line = line
         after = goal.write(php, at, next_value(php, before, step))
         return after if prefix else before

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from bridge.errors import Refused
 from bridge.phpeval.php.runtime.frame import References
 from bridge.phpeval.php.runtime.interpreter import (
     MAX_STRING,
@@ -31,6 +32,7 @@ from bridge.phpeval.php.runtime.interpreter import (
     ReferenceFunction,
 )
 from bridge.phpeval.php.runtime.operators import Thrown, number_prefix, to_bool, to_string, type_name
+from bridge.phpeval.php.runtime.type_declarations import is_callable
 from bridge.phpeval.php.runtime.values import (
     INT_MAX,
     INT_MIN,
@@ -199,22 +201,18 @@ def _convert(php: Evaluator, function: str, index: int, parameter: Parameter, va
         case PhpArray():
             if "array" in types:
                 return value
-            if "callable" in types:
-                if len(value) == 2 and value.is_list and isinstance(value[1], bytes):
-                    return value
-                php.refuse("whether this array is callable")
+            if "callable" in types and _may_be_callable(php, value):
+                return value
         case PhpClosure():
             if "callable" in types or "object" in types:
                 return value
         case PhpObject() | EnumCase() | CustomSerialized():
             if "object" in types:
                 return value
-            if "callable" in types:
+            if "callable" in types and _may_be_callable(php, value):
                 return value
             if "string" in types and isinstance(value, PhpObject) and _may_have_text(php, value):
                 return php.text(value)
-    if "callable" in types:
-        php.refuse(f"{function}() with what is no callback")
     name = "" if parameter.variadic else f" (${parameter.name})"
     problem = f"must be of type {parameter.shown}, {type_name(value)} given"
     raise Thrown("TypeError", f"{function}(): Argument #{index + 1}{name} {problem}")
@@ -258,6 +256,14 @@ def _callable_name(php: Evaluator, function: str, index: int, parameter: Paramet
     if "::" not in name and name not in php.world.functions:
         php.refuse(f"the function {name}() as a callback")
     return value
+
+
+def _may_be_callable(php: Evaluator, value: Value) -> bool:
+    """Whether it can be called, or that is not known before it is."""
+    try:
+        return is_callable(php, value)
+    except Refused:
+        return True
 
 
 def _may_have_text(php: Evaluator, value: PhpObject) -> bool:

@@ -11,6 +11,7 @@ from bridge.phpeval.php.runtime.execution import apply
 from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.interpreter import Evaluator, ReferenceFunction
 from bridge.phpeval.php.runtime.methods import (
+    answers_nothing,
     call_other,
     call_static_elsewhere,
     enum_static,
@@ -18,7 +19,6 @@ from bridge.phpeval.php.runtime.methods import (
     find_static,
 )
 from bridge.phpeval.php.runtime.operators import Thrown, to_string, warn
-from bridge.phpeval.php.runtime.properties import may_not_reach
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 _NONE: Mapping[str, Value] = {}
@@ -45,6 +45,9 @@ def as_closure(php: Evaluator, callback: Value) -> PhpClosure:
             return static_reference(php, class_name, method_name, relative=False)
         return function_reference(php, name.lower())
     if isinstance(callback, PhpObject | EnumCase):
+        class_name = callback.class_name
+        if php.is_plain(class_name) and php.classes.method(class_name, "__invoke") is None:
+            raise Thrown("Error", f"Object of type {class_name} is not callable")
         return method_reference(php, callback, "__invoke")
     raise Thrown("Error", "Value not callable")
 
@@ -72,6 +75,8 @@ def method_reference(php: Evaluator, holder: Value, name: str) -> PhpClosure:
         php.refuse(f"Closure::{name}()")
     bound = find_method(php, holder, name)
     if bound is None:
+        if answers_nothing(php, holder.class_name, "__call"):  # type: ignore[union-attr]
+            raise Thrown("Error", f"Call to undefined method {holder.class_name}::{name}()")  # type: ignore[union-attr]
         return PhpClosure(lambda arguments: call_other(php, holder, name, arguments, {}))  # type: ignore[arg-type]
     this: Any = None if bound.method.static else holder
     static_class = holder.class_name  # type: ignore[union-attr]
@@ -90,6 +95,8 @@ def static_reference(php: Evaluator, class_name: str, name: str, relative: bool)
     called = php.frame.static_class if relative else class_name
     found = find_static(php, class_name, name)
     if found is None:
+        if answers_nothing(php, class_name, "__call", "__callStatic"):
+            raise Thrown("Error", f"Call to undefined method {class_name}::{name}()")
         frame = php.frame
 
         def act(arguments: Sequence[Value]) -> Value:
@@ -147,8 +154,7 @@ def call(php: Evaluator, callback: Value, arguments: Sequence[Value]) -> Value:
         name = callback.decode("utf-8", "replace")
         class_name, colons, method = name.partition("::")
         if colons:
-            _require_reach(php, class_name.lstrip("\\"), method)
-            return php.call_static(class_name.lstrip("\\"), method, arguments)
+            return _call_back_static(php, class_name.lstrip("\\"), method, arguments)
         name = name.lstrip("\\").lower()
         if isinstance(php.world.functions.get(name), ReferenceFunction):
             raise warn(f"{name}(): Argument #1 must be passed by reference, value given")
@@ -158,27 +164,38 @@ def call(php: Evaluator, callback: Value, arguments: Sequence[Value]) -> Value:
         if isinstance(subject, EnumCase):
             return as_closure(php, callback).act(arguments)
         if isinstance(subject, PhpObject):
-            _require_reach(php, subject.class_name, method_name)
-            return php.call_method(subject, method_name, arguments)
+            return _call_back(php, subject, method_name, arguments)
         if isinstance(subject, bytes):
-            _require_reach(php, subject.decode("utf-8", "replace").lstrip("\\"), method_name)
-            return php.call_static(subject.decode("utf-8", "replace").lstrip("\\"), method_name, arguments)
+            class_name = subject.decode("utf-8", "replace").lstrip("\\")
+            return _call_back_static(php, class_name, method_name, arguments)
     if isinstance(callback, EnumCase):
         return as_closure(php, callback).act(arguments)
     if isinstance(callback, PhpObject):
-        return php.call_method(callback, "__invoke", arguments)
+        return as_closure(php, callback).act(arguments)
     raise Thrown("Error", "Value not callable")
 
 
-def _require_reach(php: Evaluator, class_name: str, name: str) -> None:
-    """A callback of a method that is not public works from the code that hands it to a PHP function."""
+def _call_back(php: Evaluator, subject: PhpObject, name: str, arguments: Sequence[Value]) -> Value:
+    """`[$subject, 'name']`, called by a PHP function in the scope of the code that handed it over, or by a
+    class written in Python, whose code stands outside of all classes."""
+    if php.applied is php.frame:
+        return method_reference(php, subject, name).act(arguments)
+    _require_public(php, subject.class_name, name)
+    return php.call_method(subject, name, arguments)
+
+
+def _require_public(php: Evaluator, class_name: str, name: str) -> None:
     bound = php.classes.method(class_name, name) if php.classes.find(class_name) is not None else None
-    if bound is None or bound.method.visibility == "public":
-        return
-    hidden = may_not_reach(php, bound.method.visibility, class_name, bound.owner)
-    if hidden or php.applied is not php.frame:
+    if bound is not None and bound.method.visibility != "public":
         what = f"the {bound.method.visibility} method {class_name}::{bound.method.name}()"
         php.refuse(f"{what} as a callback from outside")
+
+
+def _call_back_static(php: Evaluator, class_name: str, name: str, arguments: Sequence[Value]) -> Value:
+    if php.applied is php.frame and php.classes.find(class_name) is not None:
+        return static_reference(php, class_name, name, relative=False).act(arguments)
+    _require_public(php, class_name, name)
+    return php.call_static(class_name, name, arguments)
 
 
 def call_closure(

@@ -11,9 +11,9 @@ from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import Thrown, identical, type_name
-from bridge.phpeval.php.runtime.properties import may_not_reach
 from bridge.phpeval.php.runtime.type_declarations import coerce
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.visibility import may_not_reach
 
 _RELATIVE = ("self", "static", "parent")
 

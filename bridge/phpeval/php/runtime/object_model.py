@@ -10,9 +10,9 @@ from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import Thrown
-from bridge.phpeval.php.runtime.properties import may_not_reach
 from bridge.phpeval.php.runtime.type_declarations import fits, initial, plainly_fits
 from bridge.phpeval.php.runtime.values import CustomSerialized, EnumCase, PhpObject, Value
+from bridge.phpeval.php.runtime.visibility import may_not_reach
 
 
 def class_constant(php: Evaluator, class_name: str, name: str, *, visible: bool = False) -> Value:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bridge.phpeval.php.runtime.frame import MAX_STRING
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import (
     Thrown,
     float_to_int,
     is_numeric,
+    number_prefix,
     to_bool,
     to_int,
     type_name,
@@ -94,3 +96,37 @@ def quiet_offset(php: Evaluator, holder: Value, offset: Value) -> Value:
     if isinstance(holder, bytes) and not isinstance(offset, int | bytes):
         php.refuse("an offset of a string that is no integer")
     return php.offset(holder, offset, quiet=True)
+
+
+def string_offset(php: Evaluator, offset: Value, *, new: bool = False) -> int:
+    """The position in a string that is written to; `new`: `$text[]`."""
+    if new:
+        raise Thrown("Error", "[] operator not supported for strings")
+    if isinstance(offset, bytes):
+        key = array_key(offset)
+        if isinstance(key, int):
+            return key
+        if not number_prefix(offset)[1]:
+            raise Thrown("TypeError", "Cannot access offset of type string on string")
+        php.refuse("an offset of a string that is no integer")
+    if isinstance(offset, int) and not isinstance(offset, bool):
+        return offset
+    php.refuse("an offset of a string that is no integer")
+
+
+def with_character(
+    php: Evaluator, text: bytes, offset: Value, value: Value, *, new: bool = False
+) -> tuple[bytes, bytes]:
+    """`$text[$offset] = $value`: the text then, and the character."""
+    position = string_offset(php, offset, new=new)
+    if position < -len(text):
+        raise warn(f"Illegal string offset {position}")
+    character = php.text(value)
+    if not character:
+        raise Thrown("Error", "Cannot assign an empty string to a string offset")
+    if len(character) > 1:
+        raise warn("Only the first byte will be assigned to the string offset")
+    position += len(text) if position < 0 else 0
+    if position >= MAX_STRING:
+        php.refuse("a string this long")
+    return text[:position].ljust(position) + character + text[position + 1 :], character

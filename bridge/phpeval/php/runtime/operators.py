@@ -41,9 +41,11 @@ class Thrown(WouldFail):
     """A PHP exception on its way to a catch. `exception` is the object, its message property included.
 
     file, line  where the function stood that it left first; empty where it has left none
+    undefined   whether it warns of a variable or property that was read to be changed, and is null since
     """
 
     file, line = "", 0
+    undefined = False
 
     def __init__(self, class_name: str, message: str = "", exception: PhpObject | None = None) -> None:
         super().__init__(f"{class_name}: {message}" if message else class_name)

@@ -14,9 +14,15 @@ from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.copy_on_write import own_item
 from bridge.phpeval.php.runtime.frame import NullChain, Reference
 from bridge.phpeval.php.runtime.interpreter import Code, Evaluator
-from bridge.phpeval.php.runtime.offsets import quiet_offset, require_array_access
+from bridge.phpeval.php.runtime.offsets import (
+    quiet_offset,
+    require_array_access,
+    string_offset,
+    with_character,
+)
 from bridge.phpeval.php.runtime.operators import BINARY, Thrown, is_numeric, number_prefix, type_name, warn
 from bridge.phpeval.php.runtime.properties import (
+    make_property,
     property_array,
     property_container,
     unset_property,
@@ -104,6 +110,14 @@ class VariablePlace(Place):
 
     container = quiet
 
+    def update(self, php: Evaluator, at: Any) -> Value:
+        if self.name not in php.frame.variables and self.name != "this":
+            php.frame.variables[self.name] = None
+            warning = warn(f"Undefined variable ${self.name}")
+            warning.undefined = True
+            raise warning
+        return self.read(php, at)
+
     def array(self, php: Evaluator, at: Any) -> Value:
         variables, name = php.frame.variables, self.name
         if self.shared:
@@ -167,22 +181,69 @@ class ElementPlace(Place):
         return None if holder is None else quiet_offset(php, holder, offset)
 
     def update(self, php: Evaluator, at: Any) -> Value:
-        return self._element(php, at, self.base.update(php, at[0]))
+        return self._element(php, at, self._read_base(php, at))
 
-    def _element(self, php: Evaluator, at: Any, holder: Value) -> Value:
-        if self.index is None:
-            if not isinstance(holder, PhpArray):
-                php.line = self.line
-                php.refuse("a change of a new element of this")
-            return None
+    def _read_base(self, php: Evaluator, at: Any) -> Value:
+        try:
+            return self.base.update(php, at[0])
+        except Thrown as thrown:
+            if thrown.undefined and isinstance(self.base, VariablePlace):
+                self.base.array(php, at[0])
+            thrown.undefined = False
+            raise
+
+    def _element(
+        self, php: Evaluator, at: Any, holder: Value, what: str = "use assign-op operators"
+    ) -> Value:
+        php.line = self.line
         if isinstance(holder, int | float) and holder is not False:
             raise Thrown("Error", "Cannot use a scalar value as an array")
-        return php.offset(holder, self._offset(php, at))
+        if isinstance(holder, bytes):
+            string_offset(php, None if self.index is None else self._offset(php, at), new=self.index is None)
+            raise Thrown("Error", f"Cannot {what} with string offsets")
+        if self.index is None:
+            if not isinstance(holder, PhpArray):
+                php.refuse("a change of a new element of this")
+            return None
+        offset = self._offset(php, at)
+        if holder is None or holder is False:
+            holder = self.base.array(php, at[0])
+        return php.offset(holder, offset)
+
+    def grow(self, php: Evaluator, at: Any) -> tuple[Any, Value]:
+        """As `[] .=` reads: a new element, null at first. Gives what `write_grown` wants, and its value."""
+        try:
+            holder = self._read_base(php, at)
+        except Thrown:
+            made = self.base.quiet(php, at[0])
+            if isinstance(self.base, VariablePlace) and isinstance(made, PhpArray) and not made:
+                made.append(None)
+            raise
+        php.line = self.line
+        if isinstance(holder, PhpObject):
+            require_array_access(php, holder)
+            if php.world.native(holder.class_name) is not None:
+                php.refuse("a change of a new element of this")
+            return None, php.call_method(holder, "offsetGet", (None,))
+        if not (isinstance(holder, PhpArray) or holder is None or holder is False):
+            return None, self._element(php, at, holder)
+        del holder  # it counts as one that holds the array
+        array: Any = self.base.array(php, at[0])
+        key = array.upcoming()
+        array.append(None)
+        return key, None
+
+    def write_grown(self, php: Evaluator, at: Any, key: Any, value: Value) -> Value:
+        if key is None:
+            return self.write(php, at, value)
+        array: Any = self.base.array(php, at[0])
+        array[key] = value
+        return value
 
     def stepped(self, php: Evaluator, at: Any) -> Value:
-        holder = self.base.update(php, at[0])
+        holder = self._read_base(php, at)
         if not isinstance(holder, PhpObject) or self.index is None:
-            return self._element(php, at, holder)
+            return self._element(php, at, holder, "increment/decrement")
         require_array_access(php, holder)
         if php.world.native(holder.class_name) is not None:
             php.refuse("++ or -- of an offset of this object")
@@ -201,7 +262,7 @@ class ElementPlace(Place):
     def _inner(self, php: Evaluator, at: Any, holder: Value) -> Value:
         """What is written into where the holder is no array."""
         if not isinstance(holder, PhpObject):
-            self._no_container(php, holder)
+            self._no_container(php, at, holder)
             return None
         if self.index is None:
             php.refuse("an assignment into a new element of an object")
@@ -228,10 +289,11 @@ class ElementPlace(Place):
             value = holder[key] = PhpArray()
         return value
 
-    def _no_container(self, php: Evaluator, holder: Value) -> None:
+    def _no_container(self, php: Evaluator, at: Any, holder: Value) -> None:
         php.line = self.line
         if isinstance(holder, bytes):
-            php.refuse("an assignment to an offset of a string")
+            string_offset(php, None if self.index is None else self._offset(php, at), new=self.index is None)
+            raise Thrown("Error", "Cannot use string offset as an array")
         if isinstance(holder, EnumCase):
             raise Thrown("Error", f"Cannot use object of type {holder.class_name} as array")
         raise Thrown("Error", "Cannot use a scalar value as an array")
@@ -248,8 +310,11 @@ class ElementPlace(Place):
         elif isinstance(holder, PhpObject):
             require_array_access(php, holder)
             php.call_method(holder, "offsetSet", (offset, value))
+        elif isinstance(holder, bytes):
+            changed, value = with_character(php, holder, offset, value, new=self.index is None)
+            self.base.write(php, at[0], changed)
         else:
-            self._no_container(php, holder)
+            self._no_container(php, at, holder)
         return value
 
     def unset(self, php: Evaluator, at: Any) -> None:
@@ -303,7 +368,12 @@ class PropertyPlace(Place):
         php.line = self.line
         if not isinstance(holder, PhpObject | EnumCase):
             raise Thrown("Error", f'Attempt to assign property "{at[1]}" on {type_name(holder)}')
-        return php.read(holder, at[1])
+        try:
+            return php.read(holder, at[1])
+        except Thrown as thrown:
+            if thrown.exception.class_name == "ErrorException" and isinstance(holder, PhpObject):
+                thrown.undefined = make_property(php, holder, at[1])
+            raise
 
     def container(self, php: Evaluator, at: Any) -> Value:
         holder = self.base.container(php, at[0])

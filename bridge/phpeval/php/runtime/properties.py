@@ -14,6 +14,7 @@ from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool, type_name, warn
 from bridge.phpeval.php.runtime.type_declarations import coerce
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, array_key, plain_name
+from bridge.phpeval.php.runtime.visibility import may_not_reach
 
 
 def locate(php: Evaluator, holder: PhpObject, name: str) -> tuple[bytes, BoundProperty | None, str]:
@@ -41,19 +42,6 @@ def locate(php: Evaluator, holder: PhpObject, name: str) -> tuple[bytes, BoundPr
 def _holds(php: Evaluator, holder: PhpObject, own: BoundProperty) -> bool:
     """Whether a private property of that class can be in the object."""
     return own.mangled in holder.properties or bool(php.classes.is_a(holder.class_name, own.owner))
-
-
-def may_not_reach(php: Evaluator, visibility: str, class_name: str, owner: str) -> str:
-    """The visibility of a member where it keeps the running code out, else nothing."""
-    scope = php.frame.class_name
-    if visibility == "public" or (scope and scope == owner):
-        return ""
-    related = (
-        visibility == "protected"
-        and scope
-        and (php.classes.is_a(class_name, scope) or php.classes.is_a(scope, owner))
-    )
-    return "" if related else visibility
 
 
 def slot(php: Evaluator, holder: PhpObject, name: str) -> bytes | None:
@@ -280,6 +268,20 @@ def property_array(php: Evaluator, holder: Value, name: str) -> Value:
     if type(holder.properties.get(mangled)) is not PhpArray:
         php.refuse(f"an assignment into {holder.class_name}::${name}")
     return own_item(holder.properties, mangled)
+
+
+def make_property(php: Evaluator, holder: PhpObject, name: str) -> bool:
+    """Makes a property null that was read to be changed and is not there; whether it did."""
+    mangled = name.encode("utf-8", "surrogateescape")
+    if holder.class_name != "stdClass":
+        if not php.is_plain(holder.class_name) or php.classes.method(holder.class_name, "__get") is not None:
+            return False
+        mangled, _, hidden = locate(php, holder, name)
+        if hidden:
+            return False
+    made = mangled not in holder.properties
+    holder.properties.setdefault(mangled, None)
+    return made
 
 
 def unset_property(php: Evaluator, holder: Value, name: str) -> None:

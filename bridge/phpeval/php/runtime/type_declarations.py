@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.frame import PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import (
     Thrown,
     is_numeric,
@@ -17,10 +18,7 @@ from bridge.phpeval.php.runtime.operators import (
     type_name,
 )
 from bridge.phpeval.php.runtime.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value
-
-if TYPE_CHECKING:
-    from bridge.phpeval.php.runtime.interpreter import Evaluator
-
+from bridge.phpeval.php.runtime.visibility import may_not_reach
 
 # Types whose values are told by their Python type alone.
 _PLAIN: dict[str, type] = {
@@ -178,18 +176,27 @@ def is_callable(php: Evaluator, value: Value) -> bool:
         if not _FUNCTION_NAME.match(name):
             return False
         php.refuse(f"whether {name} can be called")
-    return _has_method(php, value.class_name, "__invoke")
+    return _has_method(php, value.class_name, "__invoke", magic=False)
 
 
-def _has_method(php: Evaluator, class_name: str, method: str, *, static: bool = False) -> bool:
+def _has_method(
+    php: Evaluator, class_name: str, method: str, *, static: bool = False, magic: bool = True
+) -> bool:
+    """`magic`: whether `__call` and `__callStatic` count."""
     if php.classes.find(class_name) is None or not php.is_complete(class_name) or "::" in method:
         php.refuse(f"whether {class_name}::{method}() can be called")
     bound = php.classes.method(class_name, method)
-    if bound is None:
-        if php.world.native(class_name) is not None or php.is_enum(class_name):
-            php.refuse(f"whether {class_name}::{method}() can be called")
-        magic = "__callStatic" if static else "__call"
-        return php.classes.method(class_name, magic) is not None
-    if bound.method.visibility != "public" or (static and not bound.method.static):
+    given_by_php = php.is_enum(class_name) and method.lower() in ("cases", "from", "tryfrom")
+    if bound is None and (php.world.native(class_name) is not None or given_by_php):
         php.refuse(f"whether {class_name}::{method}() can be called")
-    return True
+    scope = php.frame.class_name
+    if scope and not static and php.classes.find(scope) is not None and php.classes.is_a(class_name, scope):
+        own = php.classes.method(scope, method)
+        if own is not None and own.owner == scope and own.method.visibility == "private":
+            return True
+    this: Any = php.frame.variables.get("this")
+    related = this is not None and bool(php.classes.is_a(this.class_name, class_name))
+    if bound is None or may_not_reach(php, bound.method.visibility, class_name, bound.owner):
+        answering = "__callStatic" if static and not related else "__call"
+        return magic and php.classes.method(class_name, answering) is not None
+    return not static or bound.method.static or related

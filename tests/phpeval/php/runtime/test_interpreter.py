@@ -39,7 +39,7 @@ REFUSED = [
     "return -2 ** 2;", "return shell_exec('ls');", "return rand();", "return time();", "function inner() {} return inner();", "declare(ticks=1);",
     "return new Missing;", "return Missing::call();", "return Missing::CONSTANT;", "return MISSING;", "return missing();",
     "return extract([]);", "return func_get_args();", "unset((new Square)->tag);",
-    "$s = 'abc'; $s[0] = 'x';", "$a = (array) new Square;", "return new Doomed;",
+    "$s = 'abc'; $s['1x'] = 'x';", "$a = (array) new Square;", "return new Doomed;",
     "while (true) {}", "$f = fn ($f) => $f($f); return $f($f);", "$s = 'x'; while (true) { $s .= $s; }",
     "$s = 'x'; while (true) { $s = $s . $s; }", "$s = 'x'; while (true) { $s = \"$s$s\"; }",
     "$a = [1]; while (true) { $a = array_merge($a, $a); }", "return str_repeat(str_repeat('x', 8000000), 100);",
