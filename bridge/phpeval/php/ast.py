@@ -362,6 +362,13 @@ class Unset(Statement):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaticVariables(Statement):
+    """`static $name = initial;`: names, each with its first value."""
+
+    variables: tuple[tuple[str, Expression | None], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catch(Node):
     class_names: tuple[str, ...]
     variable: str | None

@@ -277,6 +277,17 @@ class P { private function z($x) { return 'p' . $x; } function y() { return arra
 ---try { return usort($a, 5); } catch (TypeError $e) { return 'type'; }
 ---$a = [1]; try { return array_filter($a, ['x']); } catch (TypeError $e) { return 'type'; }
 """
+_FUNCTIONS = r"""
+---$f = function ($x) { static $c = 0; $c++; return $c . $x; }; $g = $f; return [$f('a'), $f('b'), $g('c')];
+---$m = fn () => function () { static $c; return $c = ($c ?? 0) + 1; }; $a = $m(); $b = $m(); return [$a(), $a(), $b()];
+---$f = function () { static $l = [], $n = 5; $l[] = $n++; return $l; }; $a = $f(); $b = $f(); return [$a, $b];
+---$f = function () { static $x = PHP_INT_SIZE * 2; if ($x < 20) { $x++; } return $x; }; return [array_map($f, [1, 2, 3, 4, 5, 6])];
+---$f = function ($x) { foreach ([1, 2] as $v) { static $t = 0; $t += $v * $x; } return $t; }; return [$f(1), $f(2)];
+---return (function () { return func_get_args(); })(1, 2, [3]);
+---return (function ($a, $b = 5) { $a .= 'x'; return [func_get_args(), func_num_args()]; })('q');
+---return (function ($a, ...$r) { return [func_get_args(), $r]; })(1, 2, 3);
+class A { function f(int $a) { return func_get_args(); } }---return [(new A)->f('5', 6), array_map(fn () => func_get_args(), [1, 2])];
+"""
 _CHANGES = r"""
 ---$s='abc'; $r=($s[1]='x'); return [$s,$r];
 ---$s='abc'; $s[-1]='x'; $s[5]='y'; return $s;
@@ -390,6 +401,7 @@ PROGRAMS = [
     *_rows(_COPIES),
     *_rows(_CALLABLES),
     *_rows(_CHANGES),
+    *_rows(_FUNCTIONS),
     *_rows(_CLASSES),
     *_rows(_CLOSURES),
     *_TEXTS,

@@ -52,8 +52,9 @@ class Nodes:
 class Compiler:
     """Compiles one method or constant expression for a World.
 
-    steps    what it costs to run so far
-    shared   the variables of the function that may be a Reference
+    steps       what it costs to run so far
+    shared      the variables of the function that may be a Reference
+    in_closure  whether it is at the code of a closure
     """
 
     def __init__(self, world: World, nodes: Nodes, shared: frozenset[str] = frozenset()) -> None:
@@ -61,6 +62,7 @@ class Compiler:
         self.nodes = nodes
         self.shared = shared
         self.steps = 0
+        self.in_closure = False
 
     # ---- expressions ------------------------------------------------------------------------
 
@@ -254,6 +256,7 @@ class Compiler:
                 next((at for at, one in enumerate(parameters) if one.reference and one.variadic), None),
             ),
             promotes=any(one.promoted for one in parameters),
+            names=tuple(one.name for one in parameters if not one.variadic),
             parameters=tuple(
                 Parameter(
                     name=one.name,
@@ -291,6 +294,8 @@ def _shared(part: object) -> frozenset[str]:
             return frozenset(names)
         case n.AssignReference(name=name, source=source):
             return frozenset((name, source))
+        case n.StaticVariables(variables=variables):
+            return frozenset(name for name, _ in variables)
         case n.Foreach(reference=True, value=n.Variable(name=name)):
             own = frozenset((name,))
         case _:

@@ -328,10 +328,11 @@ def _empty(c: Compiler, node: n.Empty) -> Code:
 
 
 def _closure(c: Compiler, node: n.Closure) -> Code:
-    outer_shared = c.shared
+    outer_shared, outer_closure = c.shared, c.in_closure
+    c.in_closure = True
     c.shared = frozenset(node.shared) if node.captures is not None else frozenset()
     routine = c.routine(node.parameters, node.body, node.returns)
-    c.shared = outer_shared
+    c.shared, c.in_closure = outer_shared, outer_closure
     captures, shared, static, line = node.captures, node.shared, node.static, node.line
 
     def captured_by(php: Evaluator, variables: dict[str, Value]) -> dict[str, Value]:
@@ -357,10 +358,18 @@ def _closure(c: Compiler, node: n.Closure) -> Code:
         outer = php.frame
         captured = captured_by(php, outer.variables)
         this, strict = None if static else outer.this, outer.strict
+        statics: dict[str, Reference] = {}
 
         def act(arguments: Sequence[Value], named: Mapping[str, Value] = _NONE) -> Value:
             frame = Frame(
-                outer.file, dict(captured), this, outer.class_name, outer.static_class, "{closure}", strict
+                outer.file,
+                dict(captured),
+                this,
+                outer.class_name,
+                outer.static_class,
+                "{closure}",
+                strict,
+                statics,
             )
             return enter(php, frame, routine, arguments, named)
 

@@ -227,6 +227,27 @@ def _unset(c: Compiler, node: n.Unset) -> Act:
     return run
 
 
+def _static_variables(c: Compiler, node: n.StaticVariables) -> Act:
+    if not c.in_closure:
+
+        def refuse(php: Evaluator) -> Told:
+            php.refuse("a static variable of a method, which keeps its value for the jobs that follow,")
+
+        return refuse
+    parts = [(name, None if first is None else c.value(first)) for name, first in node.variables]
+
+    def run(php: Evaluator) -> Told:
+        frame = php.frame
+        statics: Any = frame.statics
+        for name, first in parts:
+            if name not in statics:
+                statics[name] = Reference(None if first is None else first(php))
+            frame.variables[name] = statics[name]
+        return None
+
+    return run
+
+
 def _try(c: Compiler, node: n.Try) -> Act:
     body, finally_body = c.statements(node.body), c.statements(node.finally_body)
     catches = [
@@ -278,4 +299,5 @@ STATEMENTS: dict[type[n.Statement], Callable[[Compiler, Any], Act]] = {
     n.Leave: _leave,
     n.Unset: _unset,
     n.Try: _try,
+    n.StaticVariables: _static_variables,
 }

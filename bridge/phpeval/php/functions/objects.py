@@ -132,7 +132,25 @@ def _call_user_func_array(php: Evaluator, callback: Value, args: PhpArray) -> Va
     return php.call(callback, list(args.values()))
 
 
+def _func_get_args(php: Evaluator) -> PhpArray:
+    """Of the function under way: its parameters as they are now, then what came beyond them."""
+    frame = php.frame
+    if frame.arguments is None:
+        php.refuse("the arguments of a call with named ones")
+    values: list[Value] = []
+    for at, given in enumerate(frame.arguments):
+        held: Any = given
+        if at < len(frame.parameters):
+            if frame.parameters[at] not in frame.variables:
+                php.refuse("func_get_args() after unset() of a parameter")
+            held = frame.variables[frame.parameters[at]]
+        values.append(held.value if isinstance(held, Reference) else held)
+    return PhpArray.of(values)
+
+
 FUNCTIONS = table({
+    "func_get_args()": _func_get_args,
+    "func_num_args()": lambda php: len(_func_get_args(php)),
     "get_class(object $object = null)": _get_class,
     "method_exists(mixed $object_or_class, string $method)": _method_exists,
     "property_exists(mixed $object_or_class, string $property)": _property_exists,

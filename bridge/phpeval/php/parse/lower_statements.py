@@ -139,6 +139,16 @@ def _try(self: Lower, tree: Tree) -> n.Statement:
     )
 
 
+def _static_variables(self: Lower, tree: Tree) -> n.Statement:
+    variables = []
+    for child in children_of(tree):
+        name, value = child.child_by_field_name("name"), child.child_by_field_name("value")
+        if name is None or text_of(name) == "$this":
+            self.refuse(child, "this static variable")
+        variables.append((text_of(name)[1:], None if value is None else self.lazily(value)))
+    return n.StaticVariables(line=line_of(tree), variables=tuple(variables))
+
+
 STATEMENTS: dict[str, Callable[[Lower, Tree], n.Statement]] = {
     "return_statement": _return,
     "expression_statement": _expression_statement,
@@ -152,4 +162,5 @@ STATEMENTS: dict[str, Callable[[Lower, Tree], n.Statement]] = {
     "continue_statement": _leave,
     "unset_statement": _unset,
     "try_statement": _try,
+    "function_static_declaration": _static_variables,
 }

@@ -30,6 +30,7 @@ def enter(
         php.refuse("a recursion this deep")
     outer, line = php.frame, php.line
     php.frame = frame
+    frame.parameters, frame.arguments = routine.names, None if named else arguments
     php.depth += 1
     try:
         if routine.parameters or named:

@@ -65,7 +65,8 @@ class Frame:
     """One call: its variables, `$this`, the class whose code runs and the class it was called on.
 
     `strict`: whether its file has strict_types. A variable may be a Reference where the function's code
-    binds its name to others.
+    binds its name to others. `statics`: the static variables of a closure. `parameters`: the names of those
+    that are no `...$rest`; `arguments`: as they came, None where some came by name.
     """
 
     file: str
@@ -75,6 +76,9 @@ class Frame:
     static_class: str = ""
     function: str = ""
     strict: bool = False
+    statics: dict[str, Reference] | None = None
+    parameters: Sequence[str] = ()
+    arguments: Sequence[Value] | None = None
 
 
 class Return:

@@ -68,6 +68,7 @@ class Routine:
     returns: n.Type | None
     references: References = NO_REFERENCES
     promotes: bool = False
+    names: tuple[str, ...] = ()  # of the parameters, without a variadic one
 
 
 class Native(Protocol):
