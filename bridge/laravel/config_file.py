@@ -22,7 +22,7 @@ from bridge.phpeval.php import functions
 from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.functions.signature import table
 from bridge.phpeval.php.parse import declarations
-from bridge.phpeval.php.parse.lower import FullLower
+from bridge.phpeval.php.parse.declarations import FullLower
 from bridge.phpeval.php.parse.tree import Scope, children_of, line_of, parse, text_of
 from bridge.phpeval.php.runtime.class_table import ClassTable
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, Function, Native, ReferenceFunction

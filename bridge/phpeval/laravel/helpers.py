@@ -24,6 +24,7 @@ from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.laravel.support.resource import REQUEST
 from bridge.phpeval.laravel.support.str import STR_CLASSES, STRINGABLE, stringable
 from bridge.phpeval.php.runtime.interpreter import Evaluator, Function, Native, PhpClosure
+from bridge.phpeval.php.runtime.object_model import name_of_class
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
@@ -100,7 +101,7 @@ def _blank(php: Evaluator, name: str, value: Value) -> bool:
 
 def _class_basename(php: Evaluator, name: str, subject: Value) -> bytes:
     if isinstance(subject, PhpObject | EnumCase):
-        subject = subject.class_name.encode()
+        subject = name_of_class(php, subject.class_name)
     return text(php, subject).replace(b"\\", b"/").rstrip(b"/").rpartition(b"/")[2]
 
 

@@ -125,8 +125,11 @@ class StaticCall(Expression):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class New(Expression):
+    """`declaration`: that of `new class { … }`."""
+
     class_name: str | Expression
     arguments: tuple[Argument, ...]
+    declaration: ClassDeclaration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +278,19 @@ class Match(Expression):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThrowExpression(Expression):
     exception: Expression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yield(Expression):
+    """`yield`, `yield value`, `yield key => value`."""
+
+    key: Expression | None
+    value: Expression | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YieldFrom(Expression):
+    source: Expression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ class _Evaluator(Evaluator):
     call_method = callables.call_method
     call_static = callables.call_static
     call = callables.call
+    closure_of = callables.closure_of
     call_function = execution.call_function
     run = execution.run
     inside = execution.inside

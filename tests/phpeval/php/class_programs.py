@@ -288,6 +288,47 @@ _FUNCTIONS = r"""
 ---return (function ($a, ...$r) { return [func_get_args(), $r]; })(1, 2, 3);
 class A { function f(int $a) { return func_get_args(); } }---return [(new A)->f('5', 6), array_map(fn () => func_get_args(), [1, 2])];
 """
+_GENERATORS = r"""
+---$f = function () { yield 1; yield 'k' => 2; yield 3; yield 10 => 4; yield 5; }; foreach ($f() as $k => $v) $r[] = [$k, $v]; return $r;
+---$f = function ($n) { for ($i = 0; $i < $n; $i++) { if ($i == 2) continue; yield $i; } return 'end'; }; $g = $f(5); $r = [...$g]; return [$r, $g->getReturn(), $g->valid()];
+---$q = (function () { $got = yield 1; yield $got; })(); $a = $q->current(); $b = $q->send('sent'); return [$a, $b, $q->valid(), $q->key()];
+---$f = function () { $r = yield from (function () { yield 1; yield 2; return 3; })(); yield $r; yield from ['a' => 4, 5]; }; foreach ($f() as $k => $v) $o[] = "$k=$v"; return $o;
+---return [iterator_to_array((fn () => yield from [1, 2])()), iterator_count((fn () => yield 5)())];
+---$g = (function () { yield 1; yield 2; })(); foreach ($g as $v) { $a[] = $v; } try { foreach ($g as $v) {} } catch (Exception $e) { return [$a, 'closed']; }
+---$g = (function () { yield 1; yield 2; yield 3; })(); $g->next(); $x = $g->current(); try { $g->rewind(); } catch (Exception $e) { return [$x, 'no']; }
+---$g = (function () { try { yield 1; throw new LogicException('in'); } catch (LogicException $e) { yield 'caught ' . $e->getMessage(); } yield 'after'; })(); return iterator_to_array($g);
+---$g = (function () { yield 1; throw new LogicException('out'); })(); try { foreach ($g as $v) $a[] = $v; } catch (LogicException $e) { $a[] = $e->getMessage(); } return [$a, $g->valid()];
+---$log = []; $f = function () use (&$log) { $log[] = 'start'; yield 1; $log[] = 'mid'; yield 2; $log[] = 'end'; }; foreach ($f() as $v) $log[] = $v; $h = $f(); return $log;
+---$f = function () { $x = 0; while (true) { $cmd = yield $x; if ($cmd === 'stop') return 'stopped'; $x += $cmd ?? 1; } }; $g = $f(); $a = [$g->current(), $g->send(5), $g->send(7)]; $g->next(); $a[] = $g->current(); $g->send('stop'); return [$a, $g->getReturn()];
+---$f = function (...$x) { switch ($x[0]) { case 1: yield 'one'; case 2: yield 'two'; break; default: yield 'other'; } do { yield $x; } while (false); if ($x) { yield 'if'; } else { yield 'else'; } }; return [[...$f(1)], [...$f(3)]];
+class A implements IteratorAggregate { public $l = ['a' => 1, 'b' => 2]; public function getIterator(): Generator { foreach ($this->l as $k => $v) { $this->l['c'] = 9; yield $k => $v; } } public function each(iterable $v): iterable { yield from $v; return count((array) $v); } }---$a = new A; foreach ($a as $k => $v) $r[$k] = $v; foreach ($a->each([5, 6]) as $v) $r[] = $v; return [$r, iterator_to_array($a), [...$a]];
+---$f = function () { foreach ([1, 2] as $a) { foreach ([1, 2, 3] as $b) { if ($b == 2) continue 2; if ($a == 2) break 2; yield $a . $b; } } }; return [...$f()];
+---$f = function () { yield; yield null => 1; yield 1.5 => 2; yield [1] => 3; }; foreach ($f() as $k => $v) $r[] = [$k, $v]; return $r;
+---$f = function (int $n) { yield func_get_args(); }; try { $g = $f('x'); } catch (TypeError $e) { return 'at once'; }
+---$g = (function () { yield 1; yield 2; })(); $h = (function () use ($g) { yield 0; yield from $g; yield 3; })(); foreach ($h as $k => $v) $r[] = [$k, $v]; return [$r, $g->valid()];
+---$l = [1, 2]; $f = function () use (&$l) { foreach ($l as $v) { $l[] = $v; yield $v; } }; $r = [...$f()]; return [$r, $l];
+---return array_sum((function () { yield 1; })());
+---return implode(',', (function () { yield 1; })());
+---[$a, $b] = (function () { yield 1; yield 2; })(); return $a;
+---return max(...(function () { yield 1; yield 2; })());
+---$g = (function () { $a = yield from [1, 2]; $b = yield; return [$a, $b]; })(); foreach ($g as $v) $r[] = $v; return [$r, $g->getReturn()];
+---$g = (function () { return 5; yield; })(); return [$g->valid(), $g->current(), $g->getReturn(), [...$g]];
+---$g = (function () { yield 1; })(); try { $g->getReturn(); } catch (Exception $e) { return 'early'; }
+"""
+_ANONYMOUS_AND_MORE = r"""
+---parse_str('a=1&b[]=2&b[]=3&c[x][y]=4&d.e=5&f g=6&h=%20+x&i&=7&[j]=8&1=q&c[x][z]=9&b[k]=w&a[z]=1', $m); return $m;
+---parse_str('', $m); return $m;
+---$i = '5 x'; $r = settype($i, 'int'); return [$r, $i];
+---$i = 5; settype($i, 'string'); settype($j, 'array'); $k = 1.9; settype($k, 'boolean'); $o = ['a' => 1]; settype($o, 'object'); return [$i, $j, $k, $o];
+---$i = 5; try { settype($i, 'nope'); } catch (ValueError $e) { return 'no'; }
+class A { function m() { return [__METHOD__, __FUNCTION__]; } static function s() { return __METHOD__; } } trait T { function t() { return [__METHOD__, __FUNCTION__]; } } class B extends A { use T; }---return [(new B)->m(), B::s(), (new B)->t()];
+class A { function tell($x = 1) { return 'a' . $x; } }---return [Closure::fromCallable([new A, 'tell'])(5), array_map(Closure::fromCallable('strtoupper'), ['a'])];
+class A { }---try { Closure::fromCallable([new A, 'tell']); } catch (TypeError $e) { return 'type'; }
+---$o = new class { public $v = 1; public function w() { return $this->v; } }; $p = new class(5) extends stdClass { public function __construct(public $n) {} }; return [$o->w(), $p->n, $p instanceof stdClass, get_debug_type($o), get_debug_type($p)];
+interface I { function f($x); } abstract class B { public $l = []; abstract function g(); function h() { $this->l[] = $this->g(); return $this->l; } } trait T { function t() { return 't' . static::K; } }---$y = 3; $a = new class($y) extends B implements I { use T; const K = 'k'; private $y; function __construct($y) { $this->y = $y; } function g() { return $this->y; } function f($x) { return new self($x); } }; return [$a->h(), $a->f(9)->h(), $a->t(), $a instanceof I, $a instanceof B];
+---$m = fn ($v) => new class($v) { public function __construct(public int $v) {} }; $a = $m(1); $b = $m('2'); return [$a->v, $b->v, $a == $m(1), $a instanceof $b];
+class A { function m() { return new class { function n() { return 5; } private function p() {} }; } }---$o = (new A)->m(); try { $o->p(); } catch (Error $e) { return [$o->n(), method_exists($o, 'n'), get_object_vars($o)]; }
+"""
 _CHANGES = r"""
 ---$s='abc'; $r=($s[1]='x'); return [$s,$r];
 ---$s='abc'; $s[-1]='x'; $s[5]='y'; return $s;
@@ -373,6 +414,14 @@ class A { private function f() {} }---return collect([1])->map([new A, 'f']);
 ---$a = [1, 2]; foreach ($a as &$v) {} $v = 5; return $a;
 ---$a = [1, 2]; $b = &$a['x']; return $a;
 ---function &f() { static $x; return $x; } return 1;
+---$f = function (&$x) { yield $x++; }; $i = 1; $f($i); return $i;
+---$f = function () { strlen(yield 1); }; return [...$f()];
+---$f = function () { try { yield 1; } finally { $x = 1; } }; return [...$f()];
+---$f = function () { $a['k'] = yield 1; }; return [...$f()];
+---static $x = 1; return $x;
+---return (new class {})::class;
+---return get_class(new class {});
+---return __FUNCTION__ . (fn () => __FUNCTION__)();
 ---$f = function (&$x) { $x++; }; return array_map($f, [1]);
 ---$o = new stdClass; unset($o->x->y->z[1]); return new Missing($o);
 class A { public $x = 1; }---$a = new A; unset($a->x); return $a;
@@ -401,6 +450,8 @@ PROGRAMS = [
     *_rows(_COPIES),
     *_rows(_CALLABLES),
     *_rows(_CHANGES),
+    *_rows(_GENERATORS),
+    *_rows(_ANONYMOUS_AND_MORE),
     *_rows(_FUNCTIONS),
     *_rows(_CLASSES),
     *_rows(_CLOSURES),

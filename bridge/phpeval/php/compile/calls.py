@@ -11,6 +11,7 @@ from bridge.phpeval.php.compile.compiler import Code, Compiler
 from bridge.phpeval.php.runtime.arguments import ordered
 from bridge.phpeval.php.runtime.callables import as_closure, call_closure
 from bridge.phpeval.php.runtime.class_table import BoundMethod
+from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.execution import apply, apply_reference
 from bridge.phpeval.php.runtime.frame import NullChain, PhpClosure, Reference, References
 from bridge.phpeval.php.runtime.interpreter import Evaluator, ReferenceFunction
@@ -96,7 +97,7 @@ class Arguments:
 
 
 def _spread(php: Evaluator, value: Value, positional: list[Value], named: dict[str, Value]) -> None:
-    for key, item in php.iterable(value).items():
+    for key, item in pairs(php, value):
         if isinstance(key, bytes):
             named[key.decode("utf-8", "replace")] = item
         elif named:
@@ -279,9 +280,12 @@ def static_call(c: Compiler, node: n.StaticCall) -> Code:
 
 def new(c: Compiler, node: n.New) -> Code:
     line, class_of, arguments = node.line, c.class_name(node.class_name), Arguments(c, node.arguments)
+    declaration = node.declaration
 
     def run(php: Evaluator) -> Value:
         php.line = line
+        if declaration is not None:
+            php.classes.add(declaration)
         class_name = class_of(php)
         php.line = line
         require_constructor(php, class_name)

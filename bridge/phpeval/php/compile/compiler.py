@@ -39,6 +39,7 @@ class Nodes:
     statements   what runs it
     place        where its value is kept
     is_set       `isset` of it
+    is_generator, generator  whether code has a `yield`, and what such a function's body gives
     """
 
     expressions: Mapping[type[n.Expression], Callable[[Compiler, Any], Code]]
@@ -47,6 +48,8 @@ class Nodes:
     statements: Mapping[type[n.Statement], Callable[[Compiler, Any], Act]]
     place: Callable[[Compiler, n.Expression], Place]
     is_set: Callable[[Compiler, n.Expression], Callable[[Evaluator], bool]]
+    is_generator: Callable[[object], bool]
+    generator: Callable[[Compiler, tuple[n.Statement, ...]], Code]
 
 
 class Compiler:
@@ -208,8 +211,11 @@ class Compiler:
 
         return run
 
-    def body(self, body: tuple[n.Statement, ...]) -> Code:
+    def body(self, body: tuple[n.Statement, ...], *, by_reference: bool = False) -> Code:
         """What a function returns."""
+        if self.nodes.is_generator(body):
+            made = self.nodes.generator(self, body)
+            return _refusing("a generator function that takes references") if by_reference else made
         match body:
             case (n.Return(value=n.Expression() as value, line=line),):
                 return self._single(value, line)
@@ -268,9 +274,16 @@ class Compiler:
                 )
                 for one in parameters
             ),
-            body=self.body(body),
+            body=self.body(body, by_reference=any(one.reference for one in parameters)),
             returns=returns,
         )
+
+
+def _refusing(what: str) -> Code:
+    def refuse(php: Evaluator) -> Value:
+        php.refuse(what)
+
+    return refuse
 
 
 def _may_end(node: n.Expression) -> bool:

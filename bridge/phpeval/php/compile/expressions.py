@@ -15,12 +15,12 @@ from bridge.phpeval.php.runtime.callables import (
     method_reference,
     static_reference,
 )
-from bridge.phpeval.php.runtime.conversions import operate
+from bridge.phpeval.php.runtime.conversions import operate, pairs
 from bridge.phpeval.php.runtime.conversions import to_object as _to_object
 from bridge.phpeval.php.runtime.execution import enter
 from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference
 from bridge.phpeval.php.runtime.interpreter import Evaluator
-from bridge.phpeval.php.runtime.object_model import class_constant
+from bridge.phpeval.php.runtime.object_model import class_constant, name_of_class
 from bridge.phpeval.php.runtime.operators import (
     BINARY,
     Thrown,
@@ -110,11 +110,13 @@ def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> Code:
         result = PhpArray()
         for spread, key_code, code, late in entries:
             if spread:
-                for key, value in php.iterable(code(php)).items():
-                    if isinstance(key, int):
+                for key, value in pairs(php, code(php)):
+                    if type(key) is int:
                         result.append(value)
-                    else:
+                    elif isinstance(key, bytes):
                         result[key] = value
+                    else:
+                        raise Thrown("Error", "Keys must be of type int|string during array unpacking")
             elif key_code is None:
                 result.append(code(php))
             else:
@@ -141,7 +143,7 @@ def _static_property(c: Compiler, node: n.StaticProperty) -> Code:
 def _class_constant(c: Compiler, node: n.ClassConstant) -> Code:
     line, name, class_of = node.line, node.name, c.class_name(node.class_name)
     if name == "class":
-        return lambda php: class_of(php).encode()
+        return lambda php: name_of_class(php, class_of(php))
     name_of = c.name(name)
 
     def run(php: Evaluator) -> Value:
@@ -149,7 +151,7 @@ def _class_constant(c: Compiler, node: n.ClassConstant) -> Code:
         class_name, constant = class_of(php), name_of(php)
         php.line = line
         if constant == "class":
-            return class_name.encode()
+            return name_of_class(php, class_name)
         return class_constant(php, class_name, constant, visible=True)
 
     return run
@@ -474,6 +476,17 @@ def _throw(c: Compiler, node: n.ThrowExpression) -> Code:
     return run
 
 
+def _yield(c: Compiler, node: n.Yield | n.YieldFrom) -> Code:
+    """One that `generators` does not know; it stands in no generator function, or deep in an expression."""
+    line = node.line
+
+    def refuse(php: Evaluator) -> Value:
+        php.line = line
+        php.refuse("a yield in this place")
+
+    return refuse
+
+
 def _clone(c: Compiler, node: n.Clone) -> Code:
     line, operand = node.line, c.value(node.operand)
 
@@ -530,4 +543,6 @@ EXPRESSIONS: dict[type[n.Expression], Callable[[Compiler, Any], Code]] = {
     n.Match: _match,
     n.ThrowExpression: _throw,
     n.Clone: _clone,
+    n.Yield: _yield,
+    n.YieldFrom: _yield,
 }

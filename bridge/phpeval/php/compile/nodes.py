@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.phpeval.php.compile import expressions, places, statements
+from bridge.phpeval.php.compile import expressions, generators, places, statements
 from bridge.phpeval.php.compile.compiler import Compiler, Nodes
 from bridge.phpeval.php.runtime.interpreter import World
 
@@ -13,6 +13,8 @@ NODES = Nodes(
     statements=statements.STATEMENTS,
     place=places.place,
     is_set=places.is_set,
+    is_generator=generators.is_generator,
+    generator=generators.body,
 )
 
 

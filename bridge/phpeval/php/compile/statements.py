@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Act, Compiler
-from bridge.phpeval.php.runtime.conversions import entries
+from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.copy_on_write import own_item
-from bridge.phpeval.php.runtime.frame import Leave, Reference, Return, Told
+from bridge.phpeval.php.runtime.frame import Leave, Reference, Return, Told, ends_loop, left
 from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.object_model import catches
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
 from bridge.phpeval.php.runtime.places import Place
-from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.values import PhpArray, Value
 
 
 def _return(c: Compiler, node: n.Return) -> Act:
@@ -40,11 +41,6 @@ def _if(c: Compiler, node: n.If) -> Act:
         c.statements(node.otherwise),
     )
     return lambda php: then(php) if to_bool(condition(php)) else otherwise(php)
-
-
-def _left(told: Leave) -> Told:
-    """What a loop or switch that is left tells of it."""
-    return Leave(told.levels - 1, told.again) if told.levels > 1 else None
 
 
 class _Element(Reference):
@@ -85,14 +81,6 @@ class _Element(Reference):
         return holder
 
 
-def _entries(php: Evaluator, subject: Value) -> Iterable[tuple[Value, Value]]:
-    if isinstance(subject, PhpObject):
-        found = entries(php, subject)
-        if found is not None:
-            return found
-    return list(php.iterable(subject).items())
-
-
 def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> Act:
     place, line = c.place(node.subject), node.line
     assign_key = c.target(node.key) if node.key is not None else None
@@ -123,10 +111,8 @@ def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> Act:
                 php.line = line
                 php.spend(1)
                 told = body(php)
-                if isinstance(told, Return):
-                    return told
-                if told is not None and not (told.again and told.levels == 1):
-                    return _left(told)
+                if told is not None and ends_loop(told):
+                    return left(told)
                 keys = [key for key in entries(php, at) if key not in seen]
         finally:
             if element is not None:
@@ -145,17 +131,15 @@ def _foreach(c: Compiler, node: n.Foreach) -> Act:
     body = c.statements(node.body)
 
     def run(php: Evaluator) -> Told:
-        for key, value in _entries(php, subject(php)):
+        for key, value in pairs(php, subject(php)):
             assign_value(php, value)
             if assign_key is not None:
                 assign_key(php, key)
             php.line = line
             php.spend(1)
             told = body(php)
-            if isinstance(told, Return):
-                return told
-            if told is not None and not (told.again and told.levels == 1):
-                return _left(told)
+            if told is not None and ends_loop(told):
+                return left(told)
         return None
 
     return run
@@ -183,10 +167,8 @@ def _loop(c: Compiler, node: n.Loop) -> Act:
                     return None
             tests = True
             told = body(php)
-            if isinstance(told, Return):
-                return told
-            if told is not None and not (told.again and told.levels == 1):
-                return _left(told)
+            if told is not None and ends_loop(told):
+                return left(told)
             for code in after:
                 code(php)
 
@@ -205,7 +187,7 @@ def _switch(c: Compiler, node: n.Switch) -> Act:
         for body in bodies[start:]:
             told = body(php)
             if told is not None:
-                return _left(told) if type(told) is Leave else told
+                return left(told)
         return None
 
     return run
@@ -250,7 +232,7 @@ def _static_variables(c: Compiler, node: n.StaticVariables) -> Act:
 
 def _try(c: Compiler, node: n.Try) -> Act:
     body, finally_body = c.statements(node.body), c.statements(node.finally_body)
-    catches = [
+    clauses = [
         (
             catch.class_names,
             None if catch.variable is None else c.target(n.Variable(line=catch.line, name=catch.variable)),
@@ -263,8 +245,8 @@ def _try(c: Compiler, node: n.Try) -> Act:
         try:
             return body(php)
         except Thrown as thrown:
-            for class_names, assign, act in catches:
-                if any(_catches(php, thrown.exception, name) for name in class_names):
+            for class_names, assign, act in clauses:
+                if any(catches(php, thrown.exception, name) for name in class_names):
                     if assign is not None:
                         assign(php, thrown.exception)
                     return act(php)
@@ -283,10 +265,6 @@ def _try(c: Compiler, node: n.Try) -> Act:
         return told if last is None else last
 
     return run
-
-
-def _catches(php: Evaluator, exception: PhpObject, class_name: str) -> bool:
-    return class_name == "Throwable" or php.is_a(exception, class_name)
 
 
 STATEMENTS: dict[type[n.Statement], Callable[[Compiler, Any], Act]] = {

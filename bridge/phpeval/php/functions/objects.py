@@ -8,9 +8,11 @@ from typing import Any
 
 from bridge.phpeval.php.functions.signature import table
 from bridge.phpeval.php.runtime.callables import as_closure, call_closure
+from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.frame import Reference
 from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
-from bridge.phpeval.php.runtime.operators import warn
+from bridge.phpeval.php.runtime.object_model import name_of_class
+from bridge.phpeval.php.runtime.operators import Thrown, warn
 from bridge.phpeval.php.runtime.properties import visible_properties
 from bridge.phpeval.php.runtime.values import (
     CustomSerialized,
@@ -35,7 +37,7 @@ def _class_name(php: Evaluator, value: Value) -> str:
 def _get_class(php: Evaluator, object: Value = None) -> bytes:
     if object is None:
         php.refuse("get_class() without an object")
-    return _class_name(php, object).encode()
+    return name_of_class(php, _class_name(php, object))
 
 
 def _method_exists(php: Evaluator, object_or_class: Value, method: bytes) -> bool:
@@ -148,7 +150,29 @@ def _func_get_args(php: Evaluator) -> PhpArray:
     return PhpArray.of(values)
 
 
+def _iterator_to_array(php: Evaluator, iterator: Value, preserve_keys: bool = True) -> PhpArray:
+    _require_iterator(php, "iterator_to_array", iterator)
+    if preserve_keys:
+        return php.iterable(iterator)
+    return PhpArray.of(value for _, value in pairs(php, iterator))
+
+
+def _iterator_count(php: Evaluator, iterator: Value) -> int:
+    _require_iterator(php, "iterator_count", iterator)
+    return sum(1 for _ in pairs(php, iterator))
+
+
+def _require_iterator(php: Evaluator, function: str, value: Value) -> None:
+    """Arrays are taken from PHP 8.2 on."""
+    if isinstance(value, PhpArray) and php.before(8, 2):
+        raise Thrown("TypeError", f"{function}(): Argument #1 ($iterator) must be of type Traversable")
+    if not isinstance(value, PhpArray) and not php.is_a(value, "Traversable"):
+        raise Thrown("TypeError", f"{function}(): Argument #1 ($iterator) must be of type Traversable|array")
+
+
 FUNCTIONS = table({
+    "iterator_to_array(mixed $iterator, bool $preserve_keys = true)": _iterator_to_array,
+    "iterator_count(mixed $iterator)": _iterator_count,
     "func_get_args()": _func_get_args,
     "func_num_args()": lambda php: len(_func_get_args(php)),
     "get_class(object $object = null)": _get_class,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bridge.phpeval.php.functions.signature import table
+from collections.abc import Callable
+
+from bridge.phpeval.php.functions.signature import table, value_error
+from bridge.phpeval.php.runtime.conversions import to_object
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import Thrown, is_numeric, to_bool, to_float, to_int, type_name
 from bridge.phpeval.php.runtime.type_declarations import is_callable
@@ -73,7 +76,26 @@ def _count_all(array: PhpArray) -> int:
     return len(array) + sum(_count_all(value) for value in array.values() if isinstance(value, PhpArray))
 
 
+_SETTING: dict[bytes, Callable[[Evaluator, Value], Value]] = {
+    **dict.fromkeys((b"bool", b"boolean"), lambda php, value: to_bool(value)),
+    **dict.fromkeys((b"int", b"integer"), lambda php, value: to_int(value)),
+    **dict.fromkeys((b"float", b"double"), lambda php, value: to_float(value)),
+    b"string": lambda php, value: php.text(value),
+    b"array": lambda php, value: php.to_array(value),
+    b"object": to_object,
+    b"null": lambda php, value: None,
+}
+
+
+def _settype(php: Evaluator, var: Value, type: bytes) -> tuple[Value, dict[int, Value]]:
+    setting = _SETTING.get(type.lower())
+    if setting is None:
+        value_error("settype", 2, "type", "must be a valid type")
+    return True, {0: setting(php, var)}
+
+
 FUNCTIONS = table({
+    "settype(mixed &$var, string $type)": _settype,
     "is_null(mixed $value)": lambda value: value is None,
     "is_bool(mixed $value)": lambda value: isinstance(value, bool),
     "is_int(mixed $value)": _is_int,

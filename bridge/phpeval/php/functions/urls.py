@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os.path
 import re
+from urllib.parse import unquote_to_bytes
 
 from bridge.phpeval.php.functions.signature import table
 from bridge.phpeval.php.runtime.interpreter import Evaluator
-from bridge.phpeval.php.runtime.values import PhpArray, Value
+from bridge.phpeval.php.runtime.values import PhpArray, Value, array_key
 
 # ext/standard/url.c takes far more than this; what is not well-formed is refused.
 _URL = re.compile(
@@ -46,7 +47,49 @@ def _dirname(php: Evaluator, path: bytes, levels: int = 1) -> bytes:
     return path
 
 
+_KEY = re.compile(rb"([^\x00\[]+)((?:\[[^\x00\[\]]*\])*)\Z")
+_MAX_VARIABLES, _MAX_DEPTH = 1000, 64  # php.ini max_input_vars and max_input_nesting_level
+
+
+def _parse_str(php: Evaluator, string: bytes, result: Value) -> tuple[Value, dict[int, Value]]:
+    parsed = PhpArray()
+    parts = [part for part in string.split(b"&") if part]
+    if len(parts) > _MAX_VARIABLES:
+        php.refuse("parse_str() of this many variables")
+    for part in parts:
+        name, _, value = part.partition(b"=")
+        key = unquote_to_bytes(name.replace(b"+", b" ")).lstrip(b" ")
+        if not key or key[:1] in (b"\0", b"["):
+            continue
+        match = _KEY.match(key)
+        if match is None or b"[ " in key or match[2].count(b"[") > _MAX_DEPTH:
+            php.refuse("parse_str() of these names")
+        plain = re.sub(rb"[ .]", b"_", match[1])
+        _put(parsed, [plain, *match[2][1:-1].split(b"][")] if match[2] else [plain],
+             unquote_to_bytes(value.replace(b"+", b" ")))  # fmt: skip
+    return None, {1: parsed}
+
+
+def _put(holder: PhpArray, keys: list[bytes], value: bytes) -> None:
+    """Into arrays in arrays; an empty key appends, and what is no array makes room for one."""
+    *outer, last = keys
+    for key in outer:
+        inner = holder.get(array_key(key)) if key else None
+        if not isinstance(inner, PhpArray):
+            inner = PhpArray()
+            if key:
+                holder[array_key(key)] = inner
+            else:
+                holder.append(inner)
+        holder = inner
+    if last:
+        holder[array_key(last)] = value
+    else:
+        holder.append(value)
+
+
 FUNCTIONS = table({
+    "parse_str(string $string, mixed &$result)": _parse_str,
     "parse_url(string $url, int $component = -1)": _parse_url,
     "dirname(string $path, int $levels = 1)": _dirname,
 })  # fmt: skip

@@ -16,9 +16,20 @@ from tree_sitter import Node as Tree
 
 from bridge.errors import Refused
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.parse.lower import FullLower
+from bridge.phpeval.php.parse.lower_expressions import EXPRESSIONS
+from bridge.phpeval.php.parse.lower_statements import STATEMENTS
 from bridge.phpeval.php.parse.lowering import Lower
 from bridge.phpeval.php.parse.tree import Body, Scope, children_of, line_of, of_type, parse, text_of
+
+
+class FullLower(Lower):
+    """Lower with every kind of tree-sitter node that is known."""
+
+    expressions = EXPRESSIONS
+    statements = STATEMENTS
+
+    def declare(self, tree: Tree) -> n.ClassDeclaration:
+        return _class(tree, self.scope)
 
 
 def declarations(source: bytes, file: str) -> dict[str, n.ClassDeclaration]:
@@ -117,14 +128,18 @@ def _use(tree: Tree, scope: Scope) -> None:
 def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
     name_tree = tree.child_by_field_name("name")
     body = tree.child_by_field_name("body")
-    if name_tree is None or body is None:
+    anonymous = tree.type == "anonymous_class"
+    if body is None or (name_tree is None and not anonymous):
         raise Refused("a class without a name or body", file=scope.file, line=line_of(tree))
-    name = f"{scope.namespace}\\{text_of(name_tree)}" if scope.namespace else text_of(name_tree)
-    kind = tree.type.removesuffix("_declaration")
+    kind = "class" if anonymous else tree.type.removesuffix("_declaration")
     bases = [scope.class_name(text_of(c)) for b in of_type(tree, "base_clause") for c in children_of(b)]
     interfaces = [
         scope.class_name(text_of(c)) for b in of_type(tree, "class_interface_clause") for c in children_of(b)
     ]
+    if name_tree is None:
+        name = _anonymous_name(tree, scope, [*bases, *interfaces])
+    else:
+        name = f"{scope.namespace}\\{text_of(name_tree)}" if scope.namespace else text_of(name_tree)
     if kind == "interface":
         interfaces, bases = interfaces + bases, []
     lower = FullLower(scope, name, "")
@@ -185,6 +200,11 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
         readonly=readonly,
         hidden_constants=hidden,
     )
+
+
+def _anonymous_name(tree: Tree, scope: Scope, bases: list[str]) -> str:
+    """As PHP makes it, but for the number at the end: nobody can rely on it."""
+    return f"{bases[0] if bases else 'class'}@anonymous\0{scope.file}:{line_of(tree)}${tree.start_byte}"
 
 
 def _attributes(tree: Tree, scope: Scope) -> tuple[str, ...]:

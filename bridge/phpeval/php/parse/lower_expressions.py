@@ -24,6 +24,8 @@ _OPERATORS = {
 }  # fmt: skip
 _SAME_OPERATOR = {"<>": "!=", "and": "&&", "or": "||"}
 
+CLOSURE = "{closure}"  # the function that code in a closure stands in; PHP's releases name it in several ways
+
 Lowering = Callable[["Lower", Tree], n.Expression]
 
 
@@ -212,8 +214,10 @@ def _name(self: Lower, tree: Tree) -> n.Expression:
                 return n.Literal(line=line_of(tree), value=self.scope.namespace.encode())
             case "__line__":
                 return n.Literal(line=line_of(tree), value=line_of(tree))
-            case "__function__":
+            case "__function__" if self.function != CLOSURE:
                 return n.Literal(line=line_of(tree), value=self.function.encode())
+            case "__method__" if self.function and self.function != CLOSURE:
+                return n.Literal(line=line_of(tree), value=f"{self.class_name}::{self.function}".encode())
             case "__file__" if self.scope.file.startswith("/"):
                 return n.Literal(line=line_of(tree), value=self.scope.file.encode())
             case "__dir__" if self.scope.file.startswith("/"):
@@ -364,7 +368,16 @@ def _function_call(self: Lower, tree: Tree) -> n.Expression:
 
 def _new(self: Lower, tree: Tree) -> n.Expression:
     parts = children_of(tree)
-    if not parts or parts[0].type in ("declaration_list", "anonymous_class"):
+    if parts and parts[0].type == "anonymous_class":
+        declared = self.declare(parts[0])
+        given = next((c for c in children_of(parts[0]) if c.type == "arguments"), None)
+        return n.New(
+            line=line_of(tree),
+            class_name=declared.name,
+            arguments=self.arguments(given),
+            declaration=declared,
+        )
+    if not parts or parts[0].type == "declaration_list":
         self.refuse(tree, "an anonymous class")
     arguments = next((c for c in parts if c.type == "arguments"), None)
     return n.New(
@@ -508,6 +521,14 @@ def _update(self: Lower, tree: Tree) -> n.Expression:
 
 
 def _closure(self: Lower, tree: Tree) -> n.Expression:
+    outer, self.function = self.function, CLOSURE
+    try:
+        return _closure_of(self, tree)
+    finally:
+        self.function = outer
+
+
+def _closure_of(self: Lower, tree: Tree) -> n.Expression:
     parameters, body = tree.child_by_field_name("parameters"), tree.child_by_field_name("body")
     if parameters is None or body is None:
         self.refuse(tree, "this closure")
@@ -566,6 +587,15 @@ def _clone(self: Lower, tree: Tree) -> n.Expression:
     return n.Clone(line=line_of(tree), operand=self.expression(children_of(tree)[0]))
 
 
+def _yield(self: Lower, tree: Tree) -> n.Expression:
+    parts = children_of(tree)
+    if text_of(tree.children[0]).lower().startswith("yield") and tree.children[0].type != "yield":
+        return n.YieldFrom(line=line_of(tree), source=self.expression(parts[0]))
+    given = [self.expression(part) for part in children_of(parts[0])] if parts else []
+    key, value = (None, *given)[-2:] if given else (None, None)
+    return n.Yield(line=line_of(tree), key=key, value=value)
+
+
 EXPRESSIONS: dict[str, Lowering] = {
     "integer": _integer,
     "float": _float,
@@ -603,4 +633,5 @@ EXPRESSIONS: dict[str, Lowering] = {
     "match_expression": _match,
     "throw_expression": _throw,
     "clone_expression": _clone,
+    "yield_expression": _yield,
 }

@@ -30,6 +30,10 @@ class Lower:
     def refuse(self, tree: Tree, what: str) -> NoReturn:
         raise Refused(f"{what} is not evaluated natively", file=self.scope.file, line=line_of(tree))
 
+    def declare(self, tree: Tree) -> n.ClassDeclaration:
+        """The declaration of an anonymous class."""
+        self.refuse(tree, "an anonymous class")
+
     def lazily(self, tree: Tree) -> n.Expression:
         try:
             return self.expression(tree)

@@ -9,6 +9,7 @@ from bridge.phpeval.php.runtime.arguments import ordered
 from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.execution import apply
 from bridge.phpeval.php.runtime.frame import PhpClosure
+from bridge.phpeval.php.runtime.generators import PhpGenerator
 from bridge.phpeval.php.runtime.interpreter import Evaluator, ReferenceFunction
 from bridge.phpeval.php.runtime.methods import (
     answers_nothing,
@@ -19,6 +20,7 @@ from bridge.phpeval.php.runtime.methods import (
     find_static,
 )
 from bridge.phpeval.php.runtime.operators import Thrown, to_string, warn
+from bridge.phpeval.php.runtime.type_declarations import is_callable
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 _NONE: Mapping[str, Value] = {}
@@ -50,6 +52,13 @@ def as_closure(php: Evaluator, callback: Value) -> PhpClosure:
             raise Thrown("Error", f"Object of type {class_name} is not callable")
         return method_reference(php, callback, "__invoke")
     raise Thrown("Error", "Value not callable")
+
+
+def closure_of(php: Evaluator, callback: Value) -> PhpClosure:
+    """`Closure::fromCallable($callback)`."""
+    if not is_callable(php, callback):
+        raise Thrown("TypeError", "Failed to create closure from callable")
+    return as_closure(php, callback)
 
 
 def function_reference(php: Evaluator, name: str) -> PhpClosure:
@@ -118,7 +127,7 @@ def call_method(php: Evaluator, subject: PhpObject, name: str, arguments: Sequen
         return php.run(bound, subject, subject.class_name, arguments, {})
     native = php.world.native(subject.class_name)
     if native is None:
-        if php.is_complete(subject.class_name):
+        if php.is_complete(subject.class_name) or isinstance(subject, PhpGenerator):
             return method_reference(php, subject, name).act(arguments)
         php.refuse(f"the method {subject.class_name}::{name}()")
     return native.call(php, subject, name, arguments)

@@ -65,6 +65,10 @@ class ClassTable:
             found = self._classes[name] = self._load(name)
             return found
 
+    def add(self, declared: n.ClassDeclaration) -> None:
+        """A class that no file declares by name: an anonymous one."""
+        self._classes.setdefault(declared.name, declared)
+
     def require(self, name: str, *, file: str = "", line: int = 0) -> n.ClassDeclaration:
         """The declaration, else Refused, saying who needs it."""
         found = self.find(name)

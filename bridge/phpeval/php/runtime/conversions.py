@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from bridge.phpeval.php.runtime import operators
 from bridge.phpeval.php.runtime.frame import PhpClosure
+from bridge.phpeval.php.runtime.generators import PhpGenerator
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import BINARY, to_bool, to_string, type_name, warn
 from bridge.phpeval.php.runtime.properties import visible_properties
@@ -82,6 +83,15 @@ def _require_comparable(php: Evaluator, value: PhpObject) -> None:
         php.refuse(f"a comparison of {value.class_name} by its properties")
 
 
+def pairs(php: Evaluator, value: Value) -> Iterable[tuple[Value, Value]]:
+    """Key and value of each turn of a foreach; of an array as it is now, of other objects one by one."""
+    if isinstance(value, PhpObject):
+        found = entries(php, value)
+        if found is not None:
+            return found
+    return [*php.iterable(value).items()]
+
+
 def iterable(php: Evaluator, value: Value) -> PhpArray:
     """The entries that foreach would go through, keys of an iterator that are no array keys refused."""
     if isinstance(value, PhpArray):
@@ -107,6 +117,8 @@ def iterable(php: Evaluator, value: Value) -> PhpArray:
 
 def entries(php: Evaluator, value: PhpObject) -> Iterator[tuple[Value, Value]] | None:
     """What foreach gets from an object of an app's class, one by one; None where that is not known."""
+    if isinstance(value, PhpGenerator):
+        return value.entries(php)
     name = value.class_name
     if php.world.native(name) is not None or not (name == "stdClass" or php.is_complete(name)):
         return None

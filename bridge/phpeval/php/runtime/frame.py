@@ -103,5 +103,17 @@ class Leave:
 Told: TypeAlias = Return | Leave | None
 
 
+def ends_loop(told: Return | Leave) -> bool:
+    """Whether it ends the loop, and not only its turn."""
+    return type(told) is Return or not (told.again and told.levels == 1)  # type: ignore[union-attr]
+
+
+def left(told: Return | Leave) -> Told:
+    """What a loop or switch that ends so tells of it."""
+    if isinstance(told, Return):
+        return told
+    return Leave(told.levels - 1, told.again) if told.levels > 1 else None
+
+
 class NullChain(Exception):
     """A `?->` met null: the value of the whole chain that it stands in is null."""

@@ -214,6 +214,11 @@ class Evaluator(ABC):
         ...
 
     @abstractmethod
+    def closure_of(self, callback: Value) -> PhpClosure:
+        """`Closure::fromCallable($callback)`."""
+        ...
+
+    @abstractmethod
     def call_function(self, name: str, arguments: Sequence[Value], *, strict: bool = False) -> Value: ...
 
     @abstractmethod

@@ -9,6 +9,7 @@ from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.arguments import native_arguments
 from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.frame import PhpClosure
+from bridge.phpeval.php.runtime.generators import PhpGenerator, call_generator
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.operators import Thrown, identical, type_name
 from bridge.phpeval.php.runtime.type_declarations import coerce
@@ -90,6 +91,8 @@ def call_other(
 ) -> Value:
     """A method that is not the app's own code."""
     class_name = holder.class_name
+    if isinstance(holder, PhpGenerator):
+        return call_generator(php, holder, name, arguments)
     if isinstance(holder, PhpClosure):
         return _call_closure(php, holder, name, arguments, named)
     if isinstance(holder, EnumCase):
@@ -125,6 +128,8 @@ def call_static_elsewhere(
     arguments: Sequence[Value], named: Mapping[str, Value],
 ) -> Value:  # fmt: skip
     """A static call of what is not the app's own code."""
+    if class_name == "Closure" and name.lower() == "fromcallable" and len(arguments) == 1 and not named:
+        return php.closure_of(arguments[0])
     if relative and php.frame.this is not None:
         native = php.world.native(php.frame.this.class_name)
         if native is not None:

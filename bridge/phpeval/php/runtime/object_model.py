@@ -57,6 +57,8 @@ def is_a(php: Evaluator, value: Value, class_name: str) -> bool:
     """`$value instanceof Class`; Refused where the chain of its class is not known."""
     if not isinstance(value, PhpObject | EnumCase | CustomSerialized):
         return False
+    if value.class_name == "Generator":
+        return class_name in ("Generator", "Iterator", "Traversable")
     if class_name == "Closure" or isinstance(value, PhpClosure):
         return value.class_name == class_name
     answer = php.classes.is_a(value.class_name, class_name)
@@ -106,6 +108,13 @@ def class_of(php: Evaluator, value: Value) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").lstrip("\\")
     raise Thrown("Error", "Class name must be a valid object or a string")
+
+
+def name_of_class(php: Evaluator, class_name: str) -> bytes:
+    """`Class::class`. That of an anonymous class says where its file lies and how PHP has counted it."""
+    if "@anonymous" in class_name:
+        php.refuse("the name of an anonymous class")
+    return class_name.encode()
 
 
 def parent_class(php: Evaluator) -> str:
@@ -165,3 +174,8 @@ def construct(
 ) -> None:
     """Runs the constructor; promoted parameters are put into their properties first."""
     php.run(bound, made, made.class_name, arguments, named)
+
+
+def catches(php: Evaluator, exception: PhpObject, class_name: str) -> bool:
+    """Whether `catch (Class $e)` takes the exception."""
+    return class_name == "Throwable" or php.is_a(exception, class_name)

@@ -59,7 +59,7 @@ def read_offset(php: Evaluator, holder: Value, index: Value, *, quiet: bool = Fa
 def require_array_access(php: Evaluator, holder: PhpObject) -> None:
     """An Error for an object that is known not to be an ArrayAccess."""
     name = holder.class_name
-    plain = name in ("stdClass", "Closure") or (
+    plain = name in ("stdClass", "Closure", "Generator") or (
         php.world.native(name) is None
         and php.declared(holder)
         and php.classes.is_a(name, "ArrayAccess") is False

@@ -87,7 +87,7 @@ def type_name(value: Value) -> str:
         case PhpArray():
             return "array"
         case _:
-            return value.class_name
+            return value.class_name.partition("\0")[0]  # an anonymous class has more
 
 
 # ---- conversion ---------------------------------------------------------------------------
