@@ -6,6 +6,7 @@ CASES: dict[str, list[str]] = {
     # ---- urls
     "parse_url": ["parse_url('https://user:pw@host.com:8443/a/b.php?x=1&y[]=2#top')", "parse_url('redis://10.0.0.1:6379')", "parse_url('/a/b?c=d')", "parse_url('a/b')", "parse_url('http://h?q#f')", "parse_url('https://h.com/p', PHP_URL_HOST)", "parse_url('https://h.com/p', PHP_URL_PORT)", "parse_url('https://h.com:81/p', PHP_URL_PORT)", "parse_url('https://h.com/ü')"],
     "dirname": ["dirname('/a/b/c')", "dirname('/a/b/c', 2)", "dirname('a')", "dirname('/')", "dirname('/a//b//')", "dirname('/a/b', 9)", "dirname('a/b/', 1)"],
+    "parse_str": ["parse_str('a=1&b[]=2&b[]=3&c[x][y]=4&d.e=5&f g=6&h=%20+x&i&=7&[j]=8&1=q', $m); return $m;", "parse_str('a[z]=1&a=2&a[]=3', $m); return $m;", "parse_str('', $m); return $m;", "return parse_str('a=1', $m);"],
     # ---- strings
     "strlen": ["strlen('abc')", "strlen('ü')", "strlen('')", "strlen(12.50)", "strlen(true)", "strlen(null)", "strlen()", "strlen(1, 2)", "strlen([])", "strlen(-5)"],
     "strtolower": ["strtolower('ÄbC')", "strtolower('')", "strtolower(5)"],
@@ -142,6 +143,7 @@ CASES: dict[str, list[str]] = {
     "is_countable": ["is_countable([])", "is_countable(5)"],
     "is_iterable": ["is_iterable([])", "is_iterable('a')"],
     "is_resource": ["is_resource(1)"],
+    "settype": ["$i = '5 x'; $r = settype($i, 'int'); return [$r, $i];", "$i = 5; settype($i, 'String'); settype($j, 'array'); $k = 1.9; settype($k, 'boolean'); return [$i, $j, $k];", "$i = '1.5'; settype($i, 'double'); $n = 5; settype($n, 'null'); return [$i, $n];", "$a = [1]; settype($a, 'object'); return $a;", "$i = 5; settype($i, 'nope');"],
     "is_callable": ["is_callable(fn () => 1)", "is_callable('strlen')", "is_callable(5)", "is_callable([1])"],
     "gettype": ["gettype(1)", "gettype(1.5)", "gettype('')", "gettype(null)", "gettype([])", "gettype(true)", "gettype((object) [])"],
     "get_debug_type": ["get_debug_type(1)", "get_debug_type(1.5)", "get_debug_type((object) [])", "get_debug_type(null)"],
@@ -205,6 +207,10 @@ CASES: dict[str, list[str]] = {
     "krsort": ["$a = ['b' => 1, 'a' => 2, 'c' => 3]; krsort($a); return $a;"],
     "array_walk": ["$a = ['x' => 1, 'y' => 2]; array_walk($a, function (&$v, $k, $p) { $v = \"$p$k$v\"; }, 'p'); return $a;", "$a = [1, 2]; $b = $a; array_walk($a, fn ($v) => $v * 2); return [$a, $b];", "$a = [1]; return [array_walk($a, function (&$v) { $v++; }), $a];", "$a = [1]; array_walk($a, 'strtoupper'); return $a;"],
     "get_object_vars": ["get_object_vars((object) ['a' => 1, '5' => 2])", "get_object_vars(new Thing)", "get_object_vars(5)"],
+    "func_get_args": ["return (function ($a, $b = 2) { $a++; return func_get_args(); })(1);", "return (fn (...$r) => func_get_args())(1, 2);"],
+    "func_num_args": ["return (function () { return func_num_args(); })(1, [2]);", "return (fn ($a = 1) => func_num_args())();"],
+    "iterator_to_array": ["iterator_to_array([1, 'k' => 2])", "iterator_to_array((function () { yield 1; yield 'k' => 2; yield 0 => 3; })())", "iterator_to_array((function () { yield 1; yield 0 => 3; })(), false)", "try { return iterator_to_array(5); } catch (TypeError $e) { return 'type'; }"],
+    "iterator_count": ["iterator_count([1, 2])", "iterator_count((function () { yield 1; yield 0 => 3; })())", "try { return iterator_count(new stdClass); } catch (TypeError $e) { return 'type'; }"],
     "compact": ["$a = 1; $b = null; return compact('a', ['b', ['a']]);", "compact('nothing')", "compact([])"],
     "usort": ["$a = [3, 1, 2]; usort($a, fn ($x, $y) => $x <=> $y); return $a;", "$a = [['n' => 2, 'i' => 1], ['n' => 1, 'i' => 2], ['n' => 2, 'i' => 3]]; usort($a, fn ($x, $y) => $x['n'] - $y['n']); return $a;", "$a = ['bb', 'a']; usort($a, fn ($x, $y) => strlen($x) - strlen($y)); return $a;", "$a = [3, 1, 2]; usort($a, fn ($x, $y) => $x > $y); return $a;"],
     "uasort": ["$a = ['x' => 3, 'y' => 1]; uasort($a, fn ($p, $q) => $p <=> $q); return $a;"],

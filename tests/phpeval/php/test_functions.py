@@ -154,7 +154,8 @@ def compare_call(php: Oracle, function: str, arguments: list[Value]) -> None:
     def call() -> Value:
         ours = evaluator()
         if isinstance(act, ReferenceFunction):
-            result, changed = act.act(ours, arguments)
+            own = [given.copy() if isinstance(given, PhpArray) else given for given in arguments]
+            result, changed = act.act(ours, own)
             after = [changed.get(index, argument) for index, argument in enumerate(arguments)]
             return PhpArray.of((result, PhpArray.of(after)))
         return PhpArray.of((act(ours, arguments), PhpArray.of(arguments)))

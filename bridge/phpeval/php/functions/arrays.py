@@ -304,7 +304,7 @@ def _array_replace(array: PhpArray, *replacements: PhpArray) -> PhpArray:
 def _array_push(array: PhpArray, *values: Value) -> tuple[Value, dict[int, Value]]:
     for value in values:
         array.append(value)
-    return len(array), {}
+    return len(array), {0: array}
 
 
 def _array_unshift(array: PhpArray, *values: Value) -> tuple[Value, dict[int, Value]]:
@@ -315,11 +315,11 @@ def _array_unshift(array: PhpArray, *values: Value) -> tuple[Value, dict[int, Va
 @in_place
 def _array_pop(array: PhpArray) -> tuple[Value, dict[int, Value]]:
     if not array:
-        return None, {}
+        return None, {0: array}
     upcoming = array.upcoming()
     key, value = array.popitem()
     array.next_index = upcoming - 1 if key == upcoming - 1 else upcoming
-    return value, {}
+    return value, {0: array}
 
 
 def _array_shift(array: PhpArray) -> tuple[Value, dict[int, Value]]:
