@@ -218,6 +218,7 @@ class Cluster(Generic[S]):
         was_up, self._link = self._is_synced.is_set(), None
         self._is_synced.clear()
         self._repairing.clear()
+        self._reaping.clear()  # whoever was not taken out whole is found again
         for hub in self.home.hubs.values():
             hub.lost()
         self._lost.set()

@@ -1,0 +1,341 @@
+"""The steps of a cluster in any order, on a real Redis: what each page has seen is compared to a plain model.
+
+Nodes come, die, are taken for dead and lose their links; Redis loses everything; users come, go and are on
+several nodes at once; events are published at any time. When all is quiet, every page knows exactly who is
+there, nobody was told of anybody twice, and every event came once, in order, unless a gap was announced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Iterator
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from bridge.broadcast import Broadcast
+from bridge.errors import ServiceUnavailable
+from bridge.sockets.cluster import cluster as cluster_module
+from bridge.sockets.cluster.cluster import Cluster
+from bridge.sockets.pusher.channels import kind_of
+from bridge.sockets.pusher.hub import Member
+from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.pusher.outcome import Answered, Outcome
+from bridge.sockets.pusher.shared_hub import SharedHub
+from tests.services import Redis, redis_server
+from tests.sockets.cluster.nodes import PREFIX, address
+from tests.sockets.server.running import APP
+
+CHANNEL = "presence-r"
+LIMIT = 30.0  # seconds in which all must become quiet: only a hang is longer
+
+
+class Page:
+    """What a client has seen of the channel."""
+
+    def __init__(self, name: str, user: str, world: Nodes) -> None:
+        self.world = world
+        self.confirmed_after = 0  # events that were out when it was confirmed
+        self.name = name
+        self.user = user
+        self.is_in = False
+        self.members: set[str] = set()
+        self.events: list[int] = []
+        self.gaps = 0
+
+    def take(self, text: str) -> None:
+        message = json.loads(text)
+        data = json.loads(message["data"])
+        match message["event"]:
+            case "pusher_internal:subscription_succeeded":
+                assert not self.is_in, "confirmed twice"
+                self.is_in, self.members = True, set(data["presence"]["ids"])
+                self.confirmed_after = self.world.out
+            case "pusher_internal:member_added":
+                assert self.is_in
+                assert data["user_id"] not in self.members, f"{self.name} is told of {data} twice"
+                self.members.add(data["user_id"])
+            case "pusher_internal:member_removed":
+                assert data["user_id"] in self.members, f"{self.name} is told that {data} went twice"
+                assert data["user_id"] != self.user
+                self.members.remove(data["user_id"])
+            case "bridge:gap":
+                self.gaps += 1
+            case "event":
+                assert self.is_in, "an event before the confirmation"
+                assert not self.events or data > self.events[-1], f"{self.name}: {data} after {self.events}"
+                self.events.append(data)
+            case other:
+                raise AssertionError(other)
+
+
+class Home:
+    """A node without sockets: frames go to pages by their names."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.cluster: Cluster[str] = Cluster(address(redis), prefix=PREFIX)
+        self.hub: SharedHub[str] = self.cluster.hub(APP)
+        self.hubs = {APP.id: self.hub}
+        self.pages: dict[str, Page] = {}
+        self.told: list[Happening] = []
+        self.faults: list[AssertionError] = []
+        self.task: asyncio.Task[None] | None = None
+
+    def settle(self) -> None:
+        pass
+
+    def tell(self, happening: Happening) -> None:
+        self.told.append(happening)
+
+    def terminate(self, hub: SharedHub[str], user_id: str) -> None:
+        raise NotImplementedError
+
+    def answered(self, hub: SharedHub[str], answered: Answered[str]) -> None:
+        assert not answered.closes
+        assert not answered.dropped
+        self._deliver(answered)
+        self.cluster.ask(hub, answered.asks)
+
+    def done(self, page: Page, outcome: Outcome[str]) -> None:
+        for text in outcome.replies:
+            self._take(page.name, text)
+        self._deliver(outcome)
+        self.cluster.ask(self.hub, outcome.asks)
+
+    def _deliver(self, outcome: Outcome[str] | Answered[str]) -> None:
+        for delivery in outcome.deliveries:
+            for name in tuple(delivery.sockets):
+                if name != delivery.excluded:
+                    self._take(name, delivery.text)
+
+    def _take(self, name: str, text: str) -> None:
+        try:
+            self.pages[name].take(text)
+        except AssertionError as fault:
+            self.faults.append(fault)
+
+    def cut(self) -> None:
+        if self.cluster._link is not None:
+            self.cluster._link.end("cut")
+
+
+class Nodes(RuleBasedStateMachine):
+    redis: Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        with self.redis.client() as client:
+            client.flushall()
+        self.homes: list[Home] = []
+        self.dead: list[Home] = []
+        self.published = self.out = self.made = 0
+        self.was_emptied = False
+
+    def wait(self, what: Awaitable[Any]) -> Any:
+        async def limited() -> Any:
+            async with asyncio.timeout(LIMIT):
+                return await what
+
+        return self.loop.run_until_complete(limited())
+
+    @initialize()
+    def begin(self) -> None:
+        self.new_node()
+        self.new_node()
+
+    # What may happen --------------------------------------------------------------------------------------
+
+    def new_node(self) -> None:
+        home = Home(self.redis)
+
+        async def start() -> None:
+            await home.cluster.start(home)
+            home.task = asyncio.create_task(home.cluster.run())
+
+        self.wait(start())
+        self.homes.append(home)
+
+    @rule(at=st.integers(0, 2), user=st.sampled_from(["1", "2", "3"]))
+    def connect(self, at: int, user: str) -> None:
+        home = self.homes[at % len(self.homes)]
+        self.made += 1
+        page = home.pages[f"page-{self.made}"] = Page(f"page-{self.made}", user, self)
+        member = Member(user_id=user, info=None)
+        home.hub.sockets[page.name] = page.name
+        now = self.loop.time()
+        home.done(page, home.hub.subscribe(page.name, page.name, CHANNEL, kind_of(CHANNEL), member, now))
+
+    @precondition(lambda self: any(home.pages for home in self.homes))
+    @rule(pick=st.randoms(use_true_random=False))
+    def leave(self, pick: Any) -> None:
+        home = pick.choice([home for home in self.homes if home.pages])
+        page = home.pages[pick.choice(list(home.pages))]
+        outcome = home.hub.disconnect(page.name, page.name, [CHANNEL], None, [], 1000, self.loop.time())
+        del home.pages[page.name]
+        home.done(page, outcome)
+
+    @rule(at=st.integers(0, 2))
+    def publish(self, at: int) -> None:
+        home = self.homes[at % len(self.homes)]
+        if not home.cluster.is_publishing:
+            return
+        self.published += 1
+        one = Broadcast(
+            app_id=APP.id,
+            channels=(CHANNEL,),
+            name="event",
+            data=str(self.published),
+            job=f"job-{self.published}",
+        )
+
+        async def until_out() -> None:  # as the queue does: again, until it is out
+            while True:
+                try:
+                    await home.cluster.publish([one], "queue")
+                    return
+                except ServiceUnavailable:
+                    await asyncio.sleep(0.01)
+
+        self.wait(until_out())
+        self.out = self.published
+
+    @rule(turns=st.integers(0, 20))
+    def pause(self, turns: int) -> None:
+        async def some() -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.001 * turns)
+
+        self.wait(some())
+
+    @rule(at=st.integers(0, 2))
+    def cut(self, at: int) -> None:
+        self.homes[at % len(self.homes)].cut()
+
+    @rule(at=st.integers(0, 2), by=st.integers(0, 2))
+    def take_for_dead(self, at: int, by: int) -> None:
+        home, other = self.homes[at % len(self.homes)], self.homes[by % len(self.homes)]
+        if home is not other:
+            other.cluster._reap(home.cluster.node)
+
+    @precondition(lambda self: len(self.homes) > 1)
+    @rule(at=st.integers(0, 2))
+    def die(self, at: int) -> None:
+        home = self.homes.pop(at % len(self.homes))
+        assert home.task is not None
+        home.task.cancel()
+        home.cluster._is_leaving = True
+        home.cut()
+        self.dead.append(home)
+
+    @precondition(lambda self: len(self.homes) < 3)
+    @rule()
+    def come(self) -> None:
+        self.new_node()
+
+    @rule()
+    def empty(self) -> None:
+        """Redis is started again, and empty."""
+        self.was_emptied = True
+        with self.redis.client() as client:
+            client.flushall()
+        for home in self.homes:
+            home.cut()
+
+    # What must hold -----------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        try:
+            self.wait(self._quiet())
+            self._check()
+        finally:
+            self.wait(self._end())
+            self.loop.close()
+
+    async def _quiet(self) -> None:
+        """Every node is linked, everybody dead is taken out, and who seemed to be away was looked at again."""
+        while not all(home.cluster.is_publishing for home in self.homes):
+            await asyncio.sleep(0.02)
+        for home in self.dead:
+            self.homes[0].cluster._reap(home.cluster.node)
+        for _ in range(3):
+            for home in self.homes:
+                await self._answered(home)
+            await asyncio.sleep(2.5 * cluster_module.SETTLE)
+
+    async def _answered(self, home: Home) -> None:
+        while True:
+            try:
+                assert home.cluster._link is not None
+                await home.cluster._link.ask("PING")
+                return
+            except (ServiceUnavailable, AssertionError):
+                await asyncio.sleep(0.02)
+
+    async def _end(self) -> None:
+        for home in (*self.homes, *self.dead):
+            assert home.task is not None
+            home.task.cancel()
+            await asyncio.gather(home.task, return_exceptions=True)
+            home.cut()
+        await asyncio.sleep(0)
+
+    def _check(self) -> None:
+        real = {page.user for home in self.homes for page in home.pages.values()}
+        with self.redis.client() as client:
+            keys = client.keys("*bridge:1:m:*")
+            held = {user.decode() for key in keys for user in client.hkeys(key)}
+        assert held == real
+        for home in (*self.homes, *self.dead):
+            assert not home.faults, home.faults
+        for home in self.homes:
+            for page in home.pages.values():
+                assert page.is_in, page.name
+                assert page.members == real, (page.name, page.members, real)
+                if page.gaps:
+                    assert self.was_emptied, "nothing was lost that could not be had again"
+                    continue
+                first = page.events[0] if page.events else self.published + 1
+                assert first <= page.confirmed_after + 1, (page.name, page.confirmed_after, page.events)
+                assert page.events == list(range(first, self.published + 1)), (page.name, page.events)
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    with redis_server() as server:
+        yield server
+
+
+def test_pages_see_what_a_plain_model_says(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "SETTLE", 0.05)
+    monkeypatch.setattr(cluster_module, "TICK", 0.02)
+    monkeypatch.setattr(cluster_module, "BEAT", 0.03)
+    monkeypatch.setattr(cluster_module, "FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(cluster_module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(cluster_module, "AWAY", 0.02)
+    monkeypatch.setattr(Nodes, "redis", redis, raising=False)
+    run_state_machine_as_test(
+        Nodes,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=40,
+            deadline=None,
+            phases=[Phase.explicit, Phase.generate],
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+EXAMPLES = 20
