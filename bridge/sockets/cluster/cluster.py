@@ -36,7 +36,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ServiceUnavailable
 from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, MEMBER, TAG, Forged, Sealer
-from bridge.sockets.cluster.link import Address, Link
+from bridge.sockets.cluster.link import Address, Link, Then
 from bridge.sockets.cluster.names import (
     CONTROL_CHANNEL,
     Names,
@@ -70,6 +70,8 @@ DEAD_FOR_ALL = 11.0  # when also those take it for dead who do not have the duty
 GRACE = 5.0  # seconds that a node which has stopped is held to be there, for its clients to come back
 DUTY = 5_000  # ms
 AWAY = 3.0  # seconds that somebody may be away unnoticed, as for Pusher's webhooks
+COMPARE = 30.0  # seconds between comparisons of each channel's last event with Redis
+COMPARED = 500  # channels in one tick
 SETTLE = 10.0  # seconds after a fault in which every node has told again who is there
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between tries to reach Redis
 LOG_EVENTS, LOG_SECONDS = 1_000, 60
@@ -146,6 +148,8 @@ class Cluster(Generic[S]):
         self._places: dict[bytes, tuple[SharedHub[S], str]] = {}  # whose topics are subscribed
         self._repairing: set[bytes] = set()
         self._stale: dict[tuple[bytes, str], float] = {}  # place, watched user → when to look again
+        self._to_compare: deque[tuple[SharedHub[S], SharedChannel[S]]] = deque()
+        self._compared_at = 0.0
         self._going: deque[tuple[float, bytes, bytes, bytes]] = deque()
         self._spool: deque[Spooled] = deque()
         self._spooled = 0
@@ -263,6 +267,7 @@ class Cluster(Generic[S]):
                 self._counted_at = now
                 self._count()
             self._look_at_stale(now)
+            self._compare(link, now)
             while self._going and self._going[0][0] <= now:
                 _, place, word, at = self._going.popleft()
                 then = partial(self._gone, place, word)
@@ -406,10 +411,10 @@ class Cluster(Generic[S]):
         if channel.kind.is_cache and (again or not channel.is_joined):
             flags += "k"
         words: list[bytes | str | int] = []
-        sealer, at = self._sealer(hub), _now_ms()
+        sealer = self._sealer(hub)
         for user_id, info in users.items():
             word = user_word(user_id)
-            words += [word, sealer.seal(place + b" " + word, MEMBER, info or "", at)]
+            words += [word, sealer.seal(place + b" " + word, MEMBER, info or "")]
         link.run(
             scripts.JOIN,
             keys,
@@ -595,6 +600,22 @@ class Cluster(Generic[S]):
                 then = partial(self._settled, hub, name, channel.generation)
                 link.send("HGETALL", self.names.key("m", place), then=then)
 
+    def _compare(self, link: Link, now: float) -> None:
+        """A message that was lost with none after it is noticed here, and a record that was evicted."""
+        if not self._to_compare and now - self._compared_at >= COMPARE:
+            self._compared_at = now
+            for hub in self.home.hubs.values():
+                self._to_compare += ((hub, channel) for channel in hub.all_shared())
+        for _ in range(min(len(self._to_compare), COMPARED)):
+            hub, channel = self._to_compare.popleft()
+            key = self.names.key("c", _place(hub.app.id, channel.name))
+            link.send("HGET", key, "t", then=partial(self._compared, hub, channel))
+
+    def _compared(self, hub: SharedHub[S], channel: SharedChannel[S], tag: Any) -> None:
+        if hub.shared(channel.name) is channel and channel.is_current and tag != channel.tag:
+            channel.is_current = False
+            self._repair(hub, channel.name)
+
     def _settled(self, hub: SharedHub[S], name: str, generation: int, answer: Any) -> None:
         flat = _flat(answer)
         roster = self._roster(hub, _place(hub.app.id, name), flat)
@@ -772,33 +793,32 @@ class Cluster(Generic[S]):
             if origin == "queue":
                 raise ServiceUnavailable("the bus is away: nothing was published")
             return self._publish_here(broadcasts, origin)
-        asked: list[tuple[Broadcast, list[asyncio.Future[Any]]]] = []
+        items = [(self._sealed(one, name), one.job, name) for one in broadcasts for name in one.channels]
         times: Counter[tuple[str, str]] = Counter()
-        spooled: list[Spooled] = []
-        for broadcast in broadcasts:
-            answers = []
-            for name in broadcast.channels:
-                item = self._sealed(broadcast, name)
-                spooled.append(item)
-                mark = b""
-                if broadcast.job:
-                    times[(broadcast.job, name)] += 1
-                    mark = _mark(broadcast.job, times[(broadcast.job, name)], name)
-                answers.append(self._send(link, item, mark))
-            asked.append((broadcast, answers))
+        answers: list[int] = []
         try:
-            receivers = 0
-            for broadcast, answers in asked:
-                reached = sum(max(answer, 0) for answer in await asyncio.gather(*answers))
-                receivers += reached
-                self.home.tell(_published(broadcast, origin, reached))
-            return receivers
+            for at, (item, job, name) in enumerate(items, 1):
+                mark = b""
+                if job:
+                    times[(job, name)] += 1
+                    mark = _mark(job, times[(job, name)], name)
+                if at < len(items):
+                    self._send(link, item, mark, answers.append)
+                else:  # answers come in order: with the last all are there
+                    last = self._loop.create_future()
+                    self._send(link, item, mark, partial(_answer, last))
+                    answers.append(await link.watch(last))
         except ServiceUnavailable:
             if origin == "queue":
                 raise
-            for item in spooled:  # receivers know those that had gone out by their tags
+            for item, _, _ in items:  # receivers know those that had gone out by their tags
                 self._put_by(item)
             return 0
+        reached = iter(answers)
+        for broadcast in broadcasts:
+            receivers = sum(max(next(reached), 0) for _ in broadcast.channels)
+            self.home.tell(_published(broadcast, origin, receivers))
+        return sum(max(answer, 0) for answer in answers)
 
     @property
     def is_publishing(self) -> bool:
@@ -810,13 +830,13 @@ class Cluster(Generic[S]):
         hub = self.home.hubs[broadcast.app_id]
         place = _place(broadcast.app_id, name)
         text = messages.event(broadcast.name, name, broadcast.data)
-        envelope = self._sealer(hub).seal(place, EVENT, text, _now_ms(), broadcast.socket_id or "")
+        envelope = self._sealer(hub).seal(place, EVENT, text, broadcast.socket_id or "")
         cache = hub.app.limits.cache_seconds if kind_of(name).is_cache else 0
         return Spooled(place, envelope, cache, self._loop.time())
 
-    def _send(self, link: Link, item: Spooled, mark: bytes) -> asyncio.Future[Any]:
+    def _send(self, link: Link, item: Spooled, mark: bytes, then: Then | None = None) -> None:
         key = self.names.key
-        return link.ask_script(
+        link.run(
             scripts.PUBLISH,
             [key("c", item.place), key("l", item.place), key("k", item.place)],
             item.envelope,
@@ -829,6 +849,7 @@ class Cluster(Generic[S]):
             self._window,
             self.names.key("j", b""),
             item.cache or 0,
+            then=then,
         )
 
     def _publish_here(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
@@ -859,7 +880,7 @@ class Cluster(Generic[S]):
 
     def _pass_on(self, hub: SharedHub[S], ask: PassOn) -> None:
         place = _place(hub.app.id, ask.channel)
-        envelope = self._sealer(hub).seal(place, CLIENT_EVENT, ask.text, _now_ms(), ask.socket_id)
+        envelope = self._sealer(hub).seal(place, CLIENT_EVENT, ask.text, ask.socket_id)
         if self._link is not None and self.is_publishing:
             self._link.send("PUBLISH", self.names.topic(place), envelope)
             return
@@ -872,7 +893,7 @@ class Cluster(Generic[S]):
         """All connections of the user end, on all nodes."""
         place = _place(hub.app.id, CONTROL_CHANNEL)
         text = json.dumps({"terminate": user_id})
-        envelope = self._sealer(hub).seal(place, CONTROL, text, _now_ms())
+        envelope = self._sealer(hub).seal(place, CONTROL, text)
         if self._link is not None and self.is_up:
             self._link.send("PUBLISH", self.names.topic(place), envelope)
             return
@@ -1062,8 +1083,9 @@ def _new_name() -> str:
     return "".join(secrets.choice("0123456789abcdefghijklmnopqrstuvwxyz") for _ in range(12))
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _answer(future: asyncio.Future[int], answer: int) -> None:
+    if not future.done():
+        future.set_result(answer)
 
 
 def _mark(job: str, times: int, channel: str) -> bytes:

@@ -1,15 +1,17 @@
 """Envelopes: what nodes believe of what comes over the bus. Whoever can write to Redis cannot make an event.
 
-    version 1 · kind 1 · code 16 · time 8 (ms) · length 1 and socket_id that is left out · text
+    version 1 · kind 1 · code 16 · random 8 · length 1 and socket_id that is left out · text
 
 The code is HMAC-SHA256, cut to 16 bytes, over the place (app and channel) and all but the code; its key comes
-from the app's secret. Its first 8 bytes are the *tag*, by which a message is known. The text is ready to be
+from the app's secret. Its first 8 bytes are the *tag*, by which a message is known: the random bytes make it
+another one for each message, also where the same is published twice in a moment. The text is ready to be
 sent: a receiver parses nothing. Lengths are in bytes.
 """
 
 from __future__ import annotations
 
 import hmac
+import os
 from dataclasses import dataclass
 
 from bridge.sockets.pusher.app import App
@@ -41,13 +43,10 @@ class Sealer:
         self._keys = tuple(_key(secret, app.id) for secret in secrets)
         self._most = 6 * max(app.limits.event_bytes, app.limits.member_bytes) + SPARE  # escapes: six for one
 
-    def seal(self, place: bytes, kind: int, text: str, at: int, excluded: str = "") -> bytes:
-        """`at` is in milliseconds and only makes each envelope one of a kind."""
+    def seal(self, place: bytes, kind: int, text: str, excluded: str = "") -> bytes:
         left_out = excluded.encode()
         head = bytes((VERSION, kind))
-        tail = (
-            at.to_bytes(8, "big") + bytes((len(left_out),)) + left_out + text.encode("utf-8", "surrogatepass")
-        )
+        tail = os.urandom(8) + bytes((len(left_out),)) + left_out + text.encode("utf-8", "surrogatepass")
         return head + _code(self._keys[0], place, head, tail) + tail
 
     def open(self, place: bytes, data: bytes) -> Envelope:

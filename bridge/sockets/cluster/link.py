@@ -106,6 +106,9 @@ class Link(asyncio.Protocol):
         except (OSError, TimeoutError, ServiceUnavailable) as problem:
             self.end(str(problem) or type(problem).__name__)
             raise ServiceUnavailable(f"Redis at {address.place}: {problem or 'does not answer'}") from None
+        except BaseException:  # a stop in the middle leaves no connection open
+            self.end("bridge ends")
+            raise
 
     async def _greet(self, address: Address, name: str) -> None:
         hello: list[Word] = ["HELLO", 3]
@@ -126,17 +129,21 @@ class Link(asyncio.Protocol):
     def ask(self, *words: Word) -> asyncio.Future[Any]:
         """The answer. Raises ServiceUnavailable when the link is lost before, or Redis says no."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        if self._is_over:
-            future.set_exception(ServiceUnavailable("the link to Redis is lost"))
-            return future
 
         def then(answer: Any) -> None:
             if not future.done():
                 future.set_result(answer)
 
-        self._asked.add(future)
-        future.add_done_callback(self._asked.discard)
         self.send(*words, then=then)
+        return self.watch(future)
+
+    def watch(self, future: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        """The future, which ends with ServiceUnavailable when the link is lost before it has a result."""
+        if self._is_over:
+            future.set_exception(ServiceUnavailable("the link to Redis is lost"))
+        else:
+            self._asked.add(future)
+            future.add_done_callback(self._asked.discard)
         return future
 
     def run(self, script: Script, keys: Sequence[Word], *words: Word, then: Then | None = None) -> None:

@@ -66,6 +66,19 @@ async def test_an_event_reaches_the_subscribers_of_every_node_but_the_excluded(r
 
 
 @pytest.mark.anyio
+async def test_the_same_event_many_times_at_once_comes_as_often(redis: Redis) -> None:
+    async with two(redis) as (one, other), other.server.client("c") as b:
+        same = [replace(broadcast("c"), job=f"job-{number}") for number in range(100)]
+        assert await one.server.node.publish_to_all(same, origin="queue") == 100
+        for _ in range(100):
+            await b.get("event")
+        await one.server.node.publish_to_all([broadcast("c")] * 10, origin="api")
+        for _ in range(10):
+            await b.get("event")
+        await b.silence()
+
+
+@pytest.mark.anyio
 async def test_members_of_all_nodes_are_one_roster(redis: Redis) -> None:
     async with two(redis) as (one, other), one.server.client() as here, other.server.client() as there:
         assert (await join(here, "presence-r", "1", name="Ann"))["ids"] == ["1"]
@@ -289,6 +302,29 @@ async def test_a_lost_message_is_noticed_by_the_next_and_fetched(redis: Redis) -
             await one.server.node.publish_to_all([broadcast("c", data=data)], origin="api")
         assert [(await b.get("event"))["data"] for _ in range(3)] == ["1", "2", "3"]
         assert other.cluster.repairs == 1
+        await b.silence()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("evicted", [False, True])
+async def test_a_lost_message_is_noticed_though_none_follows_and_so_is_an_evicted_key(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, evicted: bool
+) -> None:
+    monkeypatch.setattr(cluster_module, "COMPARE", 0.1)
+    async with two(redis) as (one, other), other.server.client("c") as b:
+        if evicted:
+            with redis.client() as client:
+                client.delete(*client.keys("*bridge:1:c:app-id:c"))
+            assert (await b.get("bridge:gap"))["channel"] == "c"
+        else:
+            pushed = other.cluster._link._pushed  # type: ignore[union-attr]
+            other.cluster._link._pushed = lambda topic, data: None  # type: ignore[union-attr]
+            await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
+            await other.cluster._link.ask("PING")  # type: ignore[union-attr]
+            other.cluster._link._pushed = pushed  # type: ignore[union-attr]
+            assert (await b.get("event"))["data"] == "1"
+        await one.server.node.publish_to_all([broadcast("c", data="2")], origin="api")
+        assert (await b.get("event"))["data"] == "2"
         await b.silence()
 
 
