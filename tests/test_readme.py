@@ -128,6 +128,14 @@ def test_every_name_in_code_that_they_name_beside_a_file_is_in_it(page: str) -> 
         assert re.search(rf"\b{name}\b", (ROOT / file).read_text(encoding="utf-8")), f"{name} in {file}"
 
 
+@pytest.mark.parametrize("page", OF_THE_CODE)
+def test_every_class_and_method_that_they_name_is_there(page: str) -> None:
+    code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "bridge").rglob("*.py"))
+    for class_name, method in re.findall(r"`([A-Z]\w+)\.([a-z_]+)`", INSIDE[page]):
+        assert re.search(rf"^class {class_name}\b", code, re.MULTILINE), class_name
+        assert f"def {method}(" in code, method
+
+
 def test_every_folder_with_code_stands_in_the_architecture() -> None:
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "bridge").glob("*/__init__.py")}
     named = {Path(*Path(path).parts[:2]) for path in PATH.findall(INSIDE["ARCHITECTURE.md"])}
