@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -27,10 +28,11 @@ from bridge.broadcast import Broadcast
 from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster import cluster as cluster_module
 from bridge.sockets.cluster.cluster import Cluster
+from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.hub import Member
 from bridge.sockets.pusher.hub_events import Happening
-from bridge.sockets.pusher.outcome import Answered, Outcome
+from bridge.sockets.pusher.outcome import Answered, Delivery, Outcome
 from bridge.sockets.pusher.shared_hub import SharedHub
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import PREFIX, address
@@ -141,7 +143,7 @@ class Nodes(RuleBasedStateMachine):
         self.homes: list[Home] = []
         self.dead: list[Home] = []
         self.published = self.out = self.made = 0
-        self.was_emptied = False
+        self.may_be_emptied = self.was_emptied = False
 
     def wait(self, what: Awaitable[Any]) -> Any:
         async def limited() -> Any:
@@ -150,8 +152,9 @@ class Nodes(RuleBasedStateMachine):
 
         return self.loop.run_until_complete(limited())
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(may_be_emptied=st.sampled_from([False, False, False, True]))
+    def begin(self, may_be_emptied: bool) -> None:
+        self.may_be_emptied = may_be_emptied  # which mends much, and hides as much
         self.new_node()
         self.new_node()
 
@@ -245,6 +248,7 @@ class Nodes(RuleBasedStateMachine):
     def come(self) -> None:
         self.new_node()
 
+    @precondition(lambda self: self.may_be_emptied)
     @rule()
     def empty(self) -> None:
         """Redis is started again, and empty."""
@@ -345,3 +349,31 @@ def try_steps(redis: Redis, monkeypatch: pytest.MonkeyPatch, *, examples: int) -
 
 def test_pages_see_what_a_plain_model_says(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     try_steps(redis, monkeypatch, examples=20)
+
+
+MISTAKES: dict[str, tuple[type[Any], str, Any]] = {
+    "who was taken for dead does not notice": (Cluster, "_fenced", lambda *_: None),
+    "who left during a cut stays": (Cluster, "_take_back", lambda *_: None),
+    "what is known is told again": (SharedHub, "_came", None),
+    "who is here is believed to have left": (SharedHub, "_went", None),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_caught(redis: Redis, monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
+    owner, name, instead = MISTAKES[mistake]
+    monkeypatch.setattr(owner, name, instead or globals()[name])
+    monkeypatch.setattr(Nodes, "patience", 2.0)
+    with pytest.raises((AssertionError, TimeoutError, Flaky, ExceptionGroup)):
+        try_steps(redis, monkeypatch, examples=60)
+
+
+def _came(hub: SharedHub[str], channel: Any, user_id: str, info: str | None) -> list[Delivery[str]]:
+    channel.change_roster(user_id, info, is_in=True)
+    text = messages.member_added(channel.name, user_id, info)
+    return [Delivery(text=text, sockets=channel.sockets)]
+
+
+def _went(hub: SharedHub[str], channel: Any, user_id: str) -> list[Delivery[str]]:
+    channel.change_roster(user_id, None, is_in=False)
+    return [Delivery(text=messages.member_removed(channel.name, user_id), sockets=channel.sockets)]
