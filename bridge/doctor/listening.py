@@ -7,8 +7,6 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
-
 from bridge.doctor.machine import Process, listener
 from bridge.doctor.subject import Finding, Found, Subject
 from bridge.errors import ConfigurationError, ServiceUnavailable
@@ -103,6 +101,8 @@ def certificate(subject: Subject) -> Found:
 
 
 def _dates(file: Path, now: datetime) -> Found:
+    from cryptography import x509  # where there is a certificate
+
     own = x509.load_pem_x509_certificates(file.read_bytes())[0]
     begins, ends = own.not_valid_before_utc, own.not_valid_after_utc
     if now < begins:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
-import pymysql.converters
 import redis
 import sqlalchemy as sa
-from psycopg.sql import SQL, Composed, Literal
 from redis.exceptions import RedisClusterException
 from sqlalchemy import event
 
@@ -54,7 +50,9 @@ def engine(facts: DatabaseConnection, *, timeout: int = STATEMENT_TIMEOUT) -> sa
     if prepare:
         event.listen(made, "connect", prepare)
     if made.dialect.driver == "psycopg":
-        event.listen(made, "do_connect", partial(_connect_postgres, timeout + MARGIN))
+        from bridge.laravel.postgres import connect
+
+        event.listen(made, "do_connect", partial(connect, timeout + MARGIN))
         event.listen(made, "begin", _set_locally)
     return made
 
@@ -68,45 +66,6 @@ def _set_locally(connection: sa.Connection) -> None:
     local = connection.info.get(LOCAL)
     if local and connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql(local)
-
-
-class _Answering(psycopg.Connection[Any]):
-    """Waits for no answer longer than `patience` seconds; libpq alone waits for ever."""
-
-    patience: float
-
-    def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
-        try:
-            return super().wait(_bounded(gen, self.patience), *arguments, **named)
-        except _Silence:
-            self.close()  # what comes later on it is no answer to anything
-            raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from None
-
-
-class _Silence(Exception):
-    pass
-
-
-def _bounded(gen: Any, seconds: float) -> Generator[Any, Any, Any]:
-    """psycopg's generator of one exchange with the server, ended by _Silence when its time is up."""
-    until = time.monotonic() + seconds
-    try:
-        wanted = next(gen)
-        while True:
-            ready = yield wanted
-            if not ready and time.monotonic() > until:
-                raise _Silence
-            wanted = gen.send(ready)
-    except StopIteration as end:
-        return end.value
-
-
-def _connect_postgres(
-    patience: float, dialect: Any, record: Any, arguments: Any, named: Any
-) -> psycopg.Connection[Any]:
-    connection = _Answering.connect(*arguments, **named)
-    connection.patience = patience
-    return connection
 
 
 @contextmanager
@@ -144,7 +103,9 @@ def _mysql(facts: DatabaseConnection, timeout: int) -> _Dialect:
         "write_timeout": timeout,
     }
     if facts.timezone:
-        arguments["init_command"] = f"set time_zone = '{pymysql.converters.escape_string(facts.timezone)}'"
+        from pymysql.converters import escape_string  # takes 9 MB, which others spare
+
+        arguments["init_command"] = f"set time_zone = '{escape_string(facts.timezone)}'"
     if facts.unix_socket:
         arguments["unix_socket"] = facts.unix_socket
     if facts.tls is not None:
@@ -153,18 +114,13 @@ def _mysql(facts: DatabaseConnection, timeout: int) -> _Dialect:
 
 
 def _postgres(facts: DatabaseConnection, timeout: int) -> _Dialect:
+    from bridge.laravel.postgres import set_all  # takes 12 MB, which others spare
+
     settings = {"statement_timeout": f"{timeout}s"}
     if facts.search_path:
         settings["search_path"] = ", ".join('"' + one.replace('"', '""') + '"' for one in facts.search_path)
     if facts.timezone:
         settings["TimeZone"] = facts.timezone
-
-    def set_all(*, local: bool) -> Composed:
-        calls = [
-            SQL("set_config({}, {}, {})").format(Literal(name), Literal(value), Literal(local))
-            for name, value in settings.items()
-        ]
-        return SQL("SELECT {}").format(SQL(", ").join(calls))
 
     def prepare(connection: Any, record: Any) -> None:
         """Set by hand: a pooler refuses them among the start-up options."""
@@ -172,10 +128,10 @@ def _postgres(facts: DatabaseConnection, timeout: int) -> _Dialect:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             if cursor.fetchone()[0] == connection.info.backend_pid:
-                cursor.execute(set_all(local=False))
+                cursor.execute(set_all(settings, local=False))
             else:  # who greeted us was not the server
                 # % doubled: SQLAlchemy's driver reads the text as one with placeholders
-                record.info[LOCAL] = set_all(local=True).as_string(connection).replace("%", "%%")
+                record.info[LOCAL] = set_all(settings, local=True).as_string(connection).replace("%", "%%")
         connection.autocommit = autocommit
 
     arguments = {

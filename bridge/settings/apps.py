@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import httpx
-
 from bridge.errors import ConfigurationError
 from bridge.secret import Secret
 from bridge.settings.checks import no_strangers, read_value
@@ -161,6 +159,8 @@ def _webhook(entry: dict[str, Any], key: str, where: str) -> Webhook:
 
 
 def _url(value: object) -> str:
+    import httpx  # only who has webhooks needs it
+
     try:
         url = httpx.URL(text(value))
     except httpx.InvalidURL:

@@ -45,11 +45,13 @@ class Patience:
 class Lane:
     """`run` posts what `put` brings, for ever. Everything on one loop."""
 
-    def __init__(self, app: App, webhook: Webhook, http: httpx.AsyncClient, patience: Patience) -> None:
+    def __init__(
+        self, app: App, webhook: Webhook, http: httpx.AsyncClient, patience: Patience | None
+    ) -> None:
         self.app = app  # a newer one may take its place
         self._webhook = webhook
         self._http = http
-        self._patience = patience
+        self._patience = patience or Patience()
         self._waiting: deque[Event] = deque()
         self._has_work = asyncio.Event()
         self._is_idle = asyncio.Event()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-
-import httpx
+from typing import TYPE_CHECKING
 
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Happening
 from bridge.sockets.webhooks.debounce import DELAY, Settling
 from bridge.sockets.webhooks.events import Event, Webhook, event
-from bridge.sockets.webhooks.outward import outward_client
-from bridge.sockets.webhooks.sender import Lane, Patience
+
+if TYPE_CHECKING:  # who has no webhook spares the HTTP client, some 8 MB
+    import httpx
+
+    from bridge.sockets.webhooks.sender import Lane, Patience
 
 TIMEOUT = 10.0  # seconds that an address may take for one answer
 
@@ -24,7 +26,7 @@ class Webhooks:
     """
 
     def __init__(self, *, patience: Patience | None = None, delay: float = DELAY) -> None:
-        self._patience = patience or Patience()
+        self._patience = patience
         self._settling = Settling(delay)
         self._lanes: dict[tuple[str, Webhook], tuple[Lane, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -45,7 +47,7 @@ class Webhooks:
             if key in self._lanes:
                 self._lanes[key][0].app = app
             else:
-                lane = Lane(app, key[1], self._client(key[1]), self._patience)
+                lane = self._lane(app, key[1])
                 self._lanes[key] = (lane, asyncio.create_task(lane.run()))
         lanes: dict[str, tuple[Lane, ...]] = {}
         for (app_id, _), (lane, _) in self._lanes.items():
@@ -85,7 +87,16 @@ class Webhooks:
         for client in clients:
             await client.aclose()
 
+    def _lane(self, app: App, webhook: Webhook) -> Lane:
+        from bridge.sockets.webhooks.sender import Lane
+
+        return Lane(app, webhook, self._client(webhook), self._patience)
+
     def _client(self, webhook: Webhook) -> httpx.AsyncClient:
+        import httpx
+
+        from bridge.sockets.webhooks.outward import outward_client
+
         if webhook.within not in self._http:
             self._http[webhook.within] = (
                 httpx.AsyncClient(timeout=TIMEOUT)

@@ -14,12 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
-from psycopg.abc import Buffer
-from psycopg.adapt import Loader
-from psycopg.types.string import TextLoader
-from pymysql.constants import FIELD_TYPE
 from sqlalchemy.pool import PoolProxiedConnection
 
 from bridge.errors import Refused, ServiceUnavailable
@@ -27,11 +22,8 @@ from bridge.phpeval.laravel.eloquent.sql_text import Dialect, Query, statement
 from bridge.phpeval.php.runtime.values import INT_MAX, INT_MIN, CustomSerialized, PhpArray, Value
 
 # Values that PDO gives as text; without a decoder pymysql does the same.
-_MYSQL_TEXT = (
-    FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.DATE, FIELD_TYPE.TIME,
-    FIELD_TYPE.DATETIME, FIELD_TYPE.NEWDATE,
-)  # fmt: skip
-_MYSQL_UNSURE = (FIELD_TYPE.BIT, FIELD_TYPE.YEAR)
+_MYSQL_TEXT = ("DECIMAL", "NEWDECIMAL", "TIMESTAMP", "DATE", "TIME", "DATETIME", "NEWDATE")
+_MYSQL_UNSURE = ("BIT", "YEAR")
 _POSTGRES_TEXT = (
     "numeric", "date", "timestamp", "timestamptz", "time", "timetz", "interval", "json",
     "jsonb", "uuid", "inet", "cidr",
@@ -153,27 +145,28 @@ def _convert(value: object) -> Value:
 
 
 def _prepare_mysql(connection: Any) -> None:
+    from pymysql.constants import FIELD_TYPE  # its client is there by now; who has another database spares it
+
     decoders = dict(connection.decoders)
     for kind in _MYSQL_TEXT:
-        decoders.pop(kind, None)
+        decoders.pop(getattr(FIELD_TYPE, kind), None)
     for kind in _MYSQL_UNSURE:
-        decoders[kind] = lambda text: CustomSerialized("a BIT or YEAR column", b"")
+        decoders[getattr(FIELD_TYPE, kind)] = lambda text: CustomSerialized("a BIT or YEAR column", b"")
     connection.decoders = decoders
     connection.use_unicode = False
     connection.autocommit(True)
 
 
 def _prepare_postgres(connection: Any) -> None:
+    from psycopg.types.string import TextLoader  # as above
+
+    from bridge.phpeval.laravel.eloquent.float_columns import FloatLoader
+
     for name in _POSTGRES_TEXT:
         connection.adapters.register_loader(name, TextLoader)
     for name in ("float4", "float8"):
-        connection.adapters.register_loader(name, _FloatLoader)
+        connection.adapters.register_loader(name, FloatLoader)
     connection.autocommit = True
-
-
-class _FloatLoader(Loader):
-    def load(self, data: Buffer) -> CustomSerialized:
-        return CustomSerialized(FLOAT_COLUMN, bytes(data))
 
 
 def _zero_filled(cursor: Any) -> dict[int, int]:
@@ -247,5 +240,5 @@ _DENIED_WORDS = ("authentication failed", "no pg_hba.conf entry", "does not exis
 def is_denied(error: BaseException) -> bool:
     """Whether the server answers, but does not let us in: another user, password or database is wanted."""
     codes = {*(arg for arg in error.args[:1] if isinstance(arg, int)), getattr(error, "sqlstate", None)}
-    unmade = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    unmade = getattr(error, "sqlstate", "") is None  # of psycopg, without an answer of the server
     return bool(codes & _DENIED_CODES) or (unmade and any(words in str(error) for words in _DENIED_WORDS))
