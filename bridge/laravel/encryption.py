@@ -13,12 +13,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.padding import PKCS7
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 from nacl.utils import random as random_bytes
@@ -84,16 +78,16 @@ class Encrypter:
 
     def encrypt(self, plaintext: bytes, *, iv: bytes | None = None) -> bytes:
         """What Laravel's `encrypt` gives; `plaintext` in PHP's serialized form. `iv` is random if None."""
+        from bridge.laravel import ciphers  # takes 7 MB, which most apps spare
+
         key = self._keys[0]
         iv = iv or random_bytes(_GCM_IV if self._kind.authenticated else _BLOCK)
         mac = tag = ""
         if self._kind.authenticated:
-            sealed = AESGCM(key).encrypt(iv, plaintext, None)
+            sealed = ciphers.seal_gcm(key, iv, plaintext)
             value, tag = _encode(sealed[:-_TAG]), _encode(sealed[-_TAG:])
         else:
-            padder, encryptor = PKCS7(_BLOCK * 8).padder(), Cipher(AES(key), CBC(iv)).encryptor()
-            padded = padder.update(plaintext) + padder.finalize()
-            value = _encode(encryptor.update(padded) + encryptor.finalize())
+            value = _encode(ciphers.seal_cbc(key, iv, plaintext))
             mac = _mac(key, _encode(iv), value).decode()
         fields = {"iv": _encode(iv), "value": value, "mac": mac, "tag": tag}
         return base64.b64encode(json.dumps(fields, separators=(",", ":")).encode())
@@ -118,11 +112,12 @@ class Encrypter:
         return iv, value, mac, tag
 
     def _open_gcm(self, iv: bytes, value: bytes, tag: bytes) -> bytes:
+        from bridge.laravel import ciphers
+
         for key in self._keys:
-            try:
-                return AESGCM(key).decrypt(iv, value + tag, None)
-            except InvalidTag:
-                continue
+            opened = ciphers.open_gcm(key, iv, value + tag)
+            if opened is not None:
+                return opened
         raise WouldFail("the job's command is encrypted with a key that is not APP_KEY or a previous one")
 
 
@@ -177,10 +172,10 @@ def _mac(key: bytes, iv: str, value: str) -> bytes:
 
 
 def _open_cbc(key: bytes, iv: bytes, value: bytes) -> bytes:
-    decryptor, unpadder = Cipher(AES(key), CBC(iv)).decryptor(), PKCS7(_BLOCK * 8).unpadder()
+    from bridge.laravel import ciphers
+
     try:
-        padded = decryptor.update(value) + decryptor.finalize()
-        return unpadder.update(padded) + unpadder.finalize()
+        return ciphers.open_cbc(key, iv, value)
     except ValueError:
         raise _malformed() from None
 

@@ -1,4 +1,4 @@
-"""Float columns of PostgreSQL as text: PHP's version says what to make of them. Imported where there are some."""
+"""Float columns of PostgreSQL as text: PHP's version decides what they are. Imported with the first one."""
 
 from __future__ import annotations
 
