@@ -24,6 +24,7 @@ from tests.end_to_end.laravel import ROOT, Laravel
 from tests.end_to_end.processes import environment, running, wait_until
 from tests.end_to_end.stores import NOTHING, Store
 from tests.end_to_end.swarm import Swarm, swarm
+from tests.end_to_end.wire import wire_client
 
 CLIENTS = 20
 EVENT = "App\\Events\\LineSaid"
@@ -202,3 +203,12 @@ def test_ready_tells_that_jobs_wait_and_a_stop_meanwhile_is_a_stop(
     assert store.left().waiting == 3
     kept = json.loads((app.path / f"storage/framework/bridge-clients-{app.port}.json").read_text())
     assert kept == {"connections": 5, "subscriptions": 5, "is_clean": True}
+
+
+def test_clients_are_told_to_come_back_at_once(app: Laravel, store: Store, start: Start) -> None:
+    with start("first") as bridge, wire_client(app.port, "lines") as client:
+        assert bridge.terminate() == 0
+        client.join()
+        assert client.close_code == 4200
+        with socket.create_connection(("127.0.0.1", app.port), timeout=60):
+            assert bridge.process.poll() == 0
