@@ -17,7 +17,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from bridge.laravel.redis_connections import RedisConnection, Sentinels, Server
-from bridge.laravel.tls import Tls
+from bridge.laravel.tls import STRICT, Tls
 
 CONNECT_TIMEOUT = 5  # seconds until a server must have let us in
 SENTINEL_TIMEOUT = 2  # seconds for each of the Sentinels
@@ -85,6 +85,7 @@ def _ssl(tls: Tls | None) -> dict[str, Any]:
         "ssl_cert_reqs": "required" if tls.verify else "none",
         "ssl_check_hostname": tls.verify and tls.verify_name,
         "ssl_ciphers": tls.ciphers,
+        "ssl_exclude_verify_flags": [STRICT],
     }
 
 

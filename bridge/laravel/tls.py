@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from bridge.errors import ConfigurationError
 from bridge.secret import Secret
 
+# Python 3.13 demands extensions that authorities made by hand lack, and PHP does not.
+STRICT = ssl.VERIFY_X509_STRICT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
@@ -34,6 +37,7 @@ class Tls:
         """Raises ConfigurationError where a file is missing, or not what it should be."""
         try:
             made = ssl.create_default_context(cafile=self.ca_file, capath=self.ca_path)
+            made.verify_flags &= ~STRICT
             made.check_hostname = self.verify and self.verify_name
             made.verify_mode = ssl.CERT_REQUIRED if self.verify else ssl.CERT_NONE
             if self.certificate:
@@ -70,6 +74,16 @@ _FAULTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def tls_fault(said: str) -> str | None:
-    """What is wrong with TLS, given what a client said of its failed connection; None: nothing."""
+# A server that refuses the client's certificate, or lack of one, says so after the handshake (TLS 1.3): the
+# client may see no more than that it was cut off.
+_CUT = ("violation of protocol", "closed by server", "reset by peer", "Broken pipe")
+_CUT_FAULT = "it cut the connection after the handshake, as servers do that want another client certificate"
+
+
+def tls_fault(said: str, *, is_tls: bool = False) -> str | None:
+    """What is wrong with TLS, given what a client said of its failed connection; None: nothing.
+
+    `is_tls`: it was one of TLS."""
+    if is_tls and any(word in said for word in _CUT):
+        return _CUT_FAULT
     return next((fault for fault, words in _FAULTS if any(word in said for word in words)), None)

@@ -119,7 +119,9 @@ def redis_cluster(nodes: int = 2) -> Iterator[list[Redis]]:
                 command(client, "CLUSTER", "MEET", "127.0.0.1", running[0].port, buses[0])
 
         def knows_all(client: redis.Redis) -> bool:
-            return len(command(client, "CLUSTER", "SLOTS")) == nodes
+            info = command(client, "CLUSTER", "INFO")
+            is_up = info["cluster_state"] == "ok" if isinstance(info, dict) else b"cluster_state:ok" in info
+            return is_up and len(command(client, "CLUSTER", "SLOTS")) == nodes
 
         for client in clients:
             wait_until(lambda client=client: knows_all(client), "the cluster has met")  # type: ignore[misc]

@@ -75,7 +75,7 @@ class Acceptor:
                     await asyncio.sleep(RETRY)
                     continue
                 is_short = False
-                Arriving(self, accepted, str(peer[0]))
+                Arriving(self, accepted, str(peer[0]) if isinstance(peer, tuple) else "")
 
 
 class Arriving:

@@ -197,10 +197,10 @@ class RedisQueue:
                 mend="check REDIS_DB and REDIS_PREFIX",
             ) from error
         except RedisError as error:
-            if fault := tls_fault(str(error)):
-                raise ConfigurationError(
-                    "TLS to Redis", f"fails, {fault}: {_reason(error)}", mend=_TLS
-                ) from error
+            is_tls = issubclass(self._client.connection_pool.connection_class, redis.SSLConnection)
+            if fault := tls_fault(str(error), is_tls=is_tls):
+                problem = f"fails, {fault}: {_reason(error)}"
+                raise ConfigurationError("TLS to Redis", problem, mend=_TLS) from error
             raise unavailable(error) from error
 
     def _check_rights(self, keys: Keys) -> None:
