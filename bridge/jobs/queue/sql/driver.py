@@ -118,6 +118,7 @@ class DatabaseQueue:
         self._woken = threading.Event()
         self._foreign: set[int] = set()
         self._skipped: set[int] = set()
+        self._unreadable: set[int] = set()
         self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
@@ -154,7 +155,8 @@ class DatabaseQueue:
 
     def reserve(self, limit: int) -> Sequence[Job]:
         now = int(self._clock())
-        found = self._sql.run(lambda connection: self._find(connection, Portion(limit), now))
+        with self._passing_unreadable(now):
+            found = self._sql.run(lambda connection: self._find(connection, Portion(limit), now))
         if not found:
             return ()
         with self._rescanning_after_faults():
@@ -327,7 +329,7 @@ class DatabaseQueue:
         after = 0 if is_whole else max(0, min(top - NEWEST, top if polled is None else polled - 1))
         is_end = False
         while (wanted := portion.left) > 0 and not is_end:
-            given = {**self._times(now), "queue": queue, "after": after, "wanted": wanted}
+            given = {**self._given(now), "queue": queue, "after": after, "wanted": wanted}
             page = self._page if is_whole else self._page_behind
             rows = connection.execute(page, given).all()
             for row in rows:
@@ -395,12 +397,40 @@ class DatabaseQueue:
             log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
             raise
 
+    @contextlib.contextmanager
+    def _passing_unreadable(self, now: int) -> Iterator[None]:
+        """SQLite itself must read a payload to compare it: where the memory does not suffice, the rows that
+        are too large are left from now on. Raises MemoryError all the same."""
+        try:
+            yield
+        except MemoryError:
+            if self._sql.dialect == "sqlite":
+                self._sql.run(partial(self._leave_unreadable, now))
+            raise
+
+    def _leave_unreadable(self, now: int, connection: sa.Connection) -> None:
+        row = self._jobs.c
+        free = sa.select(row.id, row.queue).where(row.queue.in_(self._queues), _is_free(self._jobs))
+        one = self._page.where(row.id == sa.bindparam("id"))  # takes as much as to look for it
+        for id, queue in connection.execute(free, self._times(now)).all():
+            if id in self._unreadable:
+                continue
+            try:
+                connection.execute(
+                    one, {**self._given(now), "queue": queue, "after": 0, "wanted": 1, "id": id}
+                ).all()
+            except MemoryError:
+                self._unreadable.add(id)
+                about = {"action": "memory", "id": id}
+                log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
+
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
         if self._ahead.is_left:
             self._rescan()
         now = int(self._clock())
         portion = Portion(limit, alone=False)
-        found = self._sql.run(lambda connection: self._find(connection, portion, now))
+        with self._passing_unreadable(now):
+            found = self._sql.run(lambda connection: self._find(connection, portion, now))
         return list(found.items())
 
     def _exchange(
@@ -461,10 +491,15 @@ class DatabaseQueue:
             if version == self._version:
                 return False
             self._version = version
-        rows = connection.execute(self._poll, self._times(int(self._clock())))
+        rows = connection.execute(self._poll, self._given(int(self._clock())))
         new = [id for id in rows.scalars() if id not in self._foreign and id not in self._skipped]
         self._polled = min(new, default=None)
         return bool(new)
+
+    def _given(self, now: int) -> dict[str, object]:
+        """What statements ask for that look at payloads."""
+        unreadable = {"unreadable": list(self._unreadable)} if self._sql.dialect == "sqlite" else {}
+        return {**self._times(now), **unreadable}
 
     def _times(self, now: int) -> dict[str, int]:
         return {"now": now, "expired": now - self._retry_after}
@@ -588,7 +623,11 @@ def _looks_ours(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Colu
     text = sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "mysql" else jobs.c.payload
     payload = sa.type_coerce(text, sa.Text)
     like = [payload.like(takes.like)] if takes.like else []
-    return sa.and_(sa.true(), *like, *(payload.not_like(pattern) for pattern in takes.unlike))
+    ours = sa.and_(sa.true(), *like, *(payload.not_like(pattern) for pattern in takes.unlike))
+    if dialect != "sqlite":
+        return ours
+    unreadable = jobs.c.id.in_(sa.bindparam("unreadable", expanding=True))
+    return sa.case((unreadable, sa.false()), else_=ours)  # the second is read only where the first is not so
 
 
 def _is_waiting(jobs: sa.TableClause) -> sa.ColumnElement[bool]:
