@@ -69,6 +69,7 @@ class Deployment:
         self._php = php
         self._reread = reread
         self._is_stale = self._has_failed = False
+        self._has_asked = False  # the app, how it is set up
         self._renewed = threading.Event()
         self._use(settings)
         self._signals = Signals(
@@ -89,6 +90,9 @@ class Deployment:
             self._is_stale = False
             self._renew()
             self._renewed.set()
+        if not self._has_asked:  # the worker begins: the first event shall not wait for PHP's boot
+            self._has_asked = True
+            self._ask_ahead()
         self._locks.retry()
         self.known_paused = paused = self._signals.paused()
         return paused
@@ -163,6 +167,10 @@ class Deployment:
         if ladder.trust is not None:
             ladder.trust.save()
 
+    def _ask_ahead(self) -> None:
+        if self._php is not None:
+            self._php.ask_ahead()
+
     def _renew(self) -> None:
         self._restarted()
         if self._reread is None:
@@ -180,4 +188,5 @@ class Deployment:
         self._end_checks(ladder, checks)
         if self._php is not None:
             self._php.recycle()
+        self._ask_ahead()
         log.info("source and configuration are read anew", extra={"action": "restart_signal"})

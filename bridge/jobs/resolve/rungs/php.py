@@ -103,6 +103,7 @@ class HelperRung:
         self._report_lock = threading.Lock()
         self._report_is_stale = True
         self._report_is_missing = False  # and that has been said
+        self._is_closed = False
 
     @property
     def down(self) -> str | None:
@@ -124,8 +125,13 @@ class HelperRung:
 
     def close(self) -> None:
         """No process is left. Who waits for an answer gets ServiceUnavailable."""
+        self._is_closed = True
         self._resident.close()
         self._questions.shutdown(wait=False)
+
+    def ask_ahead(self) -> None:
+        """The report is asked for now, in a thread of its own: no event has to wait for PHP's boot."""
+        threading.Thread(target=self.report, name="app-report", daemon=True).start()
 
     def report(self, anew: bool = False) -> Mapping[str, object] | None:
         """How the app is set up, as `report.php` reads it; asked once, after `recycle`, and if `anew`.
@@ -140,7 +146,8 @@ class HelperRung:
             try:
                 found = self._ask_report()
             except (Refused, ServiceUnavailable, Died) as problem:
-                if self._report is not None or not self._report_is_missing:
+                is_news = self._report is not None or not self._report_is_missing
+                if is_news and not self._is_closed:
                     about = {"action": "app_report", "why": str(problem)}
                     log.warning("the app cannot say how it is set up, its source is read", extra=about)
                 self._report, self._report_is_missing, self._report_is_stale = None, True, True
