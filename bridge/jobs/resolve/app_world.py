@@ -132,6 +132,10 @@ class AppWorld:
             self._natives[class_name] = self._by_ancestor(class_name)
         return self._natives[class_name]
 
+    def jsonable(self, held: PhpObject, php: Evaluator) -> Value:
+        """What stands in JSON for an object of Laravel's own."""
+        return objects.jsonable(held, php)
+
     def _by_ancestor(self, class_name: str) -> Native | None:
         """Classes of the app that build on one written in Python."""
         if self.classes.find(class_name) is not None:

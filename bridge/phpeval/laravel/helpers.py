@@ -270,6 +270,10 @@ _LEVELS = frozenset(
 )
 
 
+# What JSON, a loop or a conversion of the object itself asks for: of Optional it is none of what it holds.
+_NOT_FORWARDED = {"jsonSerialize", "all", "toArray", "toJson", "__toString", "count"}
+
+
 class _OptionalClass:
     """What `optional()` gives: the object's own members, or null for everything."""
 
@@ -278,6 +282,8 @@ class _OptionalClass:
 
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         held = subject.properties.get(_HELD)
+        if method in _NOT_FORWARDED:
+            php.refuse(f"{method}() of what optional() gives")
         if method == "offsetGet" and len(arguments) == 1:
             return arr.get(php, held, arguments[0])
         if method == "offsetExists" and len(arguments) == 1:

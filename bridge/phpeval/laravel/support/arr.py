@@ -81,11 +81,16 @@ def public_read(php: Evaluator, holder: PhpObject | EnumCase, name: str, *, quie
     return php.read(holder, name, quiet=quiet)
 
 
-def public_call(php: Evaluator, holder: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+def public_call(
+    php: Evaluator, holder: PhpObject | EnumCase, method: str, arguments: Sequence[Value]
+) -> Value:
     """A method that Laravel's code calls by a name that the app gave: public ones only."""
-    bound = php.classes.method(holder.class_name, method) if php.declared(holder) else None
+    known = isinstance(holder, EnumCase) or php.declared(holder)
+    bound = php.classes.method(holder.class_name, method) if known else None
     if bound is not None and bound.method.visibility != "public":
         php.refuse(f"the {bound.method.visibility} method {holder.class_name}::{method}() from outside")
+    if isinstance(holder, EnumCase):
+        return php.call(PhpArray.of([holder, method.encode()]), arguments)
     return php.call_method(holder, method, arguments)
 
 

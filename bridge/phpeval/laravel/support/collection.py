@@ -31,7 +31,7 @@ from bridge.phpeval.laravel.support.collection_items import (
     retriever,
     with_items,
 )
-from bridge.phpeval.laravel.support.collection_queries import SELECTING
+from bridge.phpeval.laravel.support.collection_queries import SELECTING, SORT_REGULAR, where
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import Act, Family, array, flag, text, whole
 from bridge.phpeval.laravel.support.resource_class import is_class, marked_class, resource_names
@@ -60,6 +60,44 @@ def _map(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
     change = callback(php, act)
     items = held_items(php, subject)
     return _mapped(php, subject, PhpArray((key, change(item, key)) for key, item in list(items.items())))
+
+
+def _map_into(php: Evaluator, subject: PhpObject, name: Value) -> PhpObject:
+    class_name = text(php, name).decode("utf-8", "replace").lstrip("\\")
+    is_own = php.classes.find(class_name) is not None
+    if not (is_own or class_name in COLLECTIONS) or php.is_enum(class_name):
+        php.refuse(f"mapInto() of {class_name}")
+    items = list(held_items(php, subject).items())
+    made = PhpArray((k, php.make(class_name, (item, k) if is_own else (item,))) for k, item in items)
+    return _mapped(php, subject, made)
+
+
+def _map_spread(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+    change = callback(php, act)
+    made = PhpArray()
+    for key, item in list(held_items(php, subject).items()):
+        if not array(php, item).is_list:
+            php.refuse("mapSpread() of items with keys")
+        made[key] = change(*array(php, item).values(), key)
+    return _mapped(php, subject, made)
+
+
+def _split(php: Evaluator, subject: PhpObject, count: Value) -> PhpObject:
+    """`split`: so many parts as equal as can be, the longer ones first."""
+    parts, values = whole(php, count), list(held_items(php, subject).values())
+    if parts < 1:
+        php.refuse("split() into this number of groups")
+    size, longer = divmod(len(values), parts)
+    groups, start = [], 0
+    for index in range(parts if values else 0):
+        end = start + size + (index < longer)
+        if end > start:
+            # integer keys are numbered anew, others kept: of these nothing is said here
+            groups.append(like(subject, PhpArray.of(values[start:end])))
+        start = end
+    if not held_items(php, subject).is_list:
+        php.refuse("split() of items with keys")
+    return listed(subject, groups)
 
 
 def _map_with_keys(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
@@ -229,6 +267,30 @@ def _extreme(operator: str) -> Act:
     return act
 
 
+def _median(php: Evaluator, subject: PhpObject, key: Value = None) -> Value:
+    items = held_items(php, subject) if key is None else arr.pluck(php, held_items(php, subject), key)
+    kept = PhpArray.of(item for item in items.values() if item is not None)
+    values = list(array_function(php, "asort", kept, SORT_REGULAR).values())
+    if not values:
+        return None
+    middle = len(values) // 2
+    return values[middle] if len(values) % 2 else divide(add(values[middle - 1], values[middle]), 2)
+
+
+def _first_or_fail(php: Evaluator, subject: PhpObject, *arguments: Value) -> Value:
+    if len(arguments) > 1:
+        found = php.call_method(where(php, subject, *arguments), "first", (None, _ABSENT))
+    else:
+        test = arguments[0] if arguments else None
+        found = arr.first(php, held_items(php, subject), test, _ABSENT)
+    if found is _ABSENT:
+        raise Thrown("Illuminate\\Support\\ItemNotFoundException", "")
+    return found
+
+
+_ABSENT = PhpObject("")
+
+
 def _reduce(php: Evaluator, subject: PhpObject, act: Value, initial: Value = None) -> Value:
     fold = callback(php, act)
     result = initial
@@ -368,6 +430,26 @@ def _removed(name: str) -> Act:
 
 def _transform(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
     return _store(subject, held_items(php, _map(php, subject, act)))
+
+
+def _set(php: Evaluator, subject: PhpObject, key: Value, value: Value) -> None:
+    _put(php, subject, key, value)
+
+
+def _unset(php: Evaluator, subject: PhpObject, key: Value) -> None:
+    items = held_items(php, subject).copy()
+    items.next_index = items.upcoming()
+    items.pop(php.key(key), None)
+    _store(subject, items)
+
+
+def _pull(php: Evaluator, subject: PhpObject, key: Value, default: Value = None) -> Value:
+    """`pull`, of a key that is not dotted."""
+    if isinstance(key, bytes) and b"." in key:
+        php.refuse("pull() of a dotted key")
+    found = _get(php, subject, key, default)
+    _unset(php, subject, key)
+    return found
 
 
 def _forget(php: Evaluator, subject: PhpObject, keys: Value) -> PhpObject:
@@ -512,6 +594,17 @@ METHODS: dict[str, Act] = {
     "hasAny": _has_any,
     "offsetExists": lambda php, subject, key: held_items(php, subject).get(php.key(key)) is not None,
     "offsetGet": lambda php, subject, key: php.offset(held_items(php, subject), key),
+    "offsetSet": _set,
+    "offsetUnset": _unset,
+    "pull": _pull,
+    "median": _median,
+    "firstOrFail": _first_or_fail,
+    "mapInto": _map_into,
+    "mapSpread": _map_spread,
+    "split": _split,
+    "pad": lambda php, subject, size, value: like(
+        subject, array_function(php, "array_pad", held_items(php, subject), size, value)
+    ),
     "sum": _sum,
     "avg": _average,
     "average": _average,
@@ -646,7 +739,7 @@ class _ProxyClass:
 
     def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         def step(items: Sequence[Value]) -> Value:
-            if not isinstance(items[0], PhpObject):
+            if not isinstance(items[0], PhpObject | EnumCase):
                 php.refuse("a method called on each item, which is no object,")
             return arr.public_call(php, items[0], method, arguments)
 

@@ -75,7 +75,7 @@ def _filtered(subject: PhpObject, items: PhpArray, keep: Callable[[int | bytes, 
     return like(subject, PhpArray((key, item) for key, item in list(items.items()) if keep(key, item)))
 
 
-def _where(php: Evaluator, subject: PhpObject, *arguments: Value) -> PhpObject:
+def where(php: Evaluator, subject: PhpObject, *arguments: Value) -> PhpObject:
     test = _where_test(php, arguments)
     return _filtered(subject, held_items(php, subject), lambda key, item: test(item))
 
@@ -86,11 +86,11 @@ def _first_where(php: Evaluator, subject: PhpObject, *arguments: Value) -> Value
 
 
 def _where_null(php: Evaluator, subject: PhpObject, key: Value = None) -> PhpObject:
-    return _where(php, subject, key, b"===", None)
+    return where(php, subject, key, b"===", None)
 
 
 def _where_not_null(php: Evaluator, subject: PhpObject, key: Value = None) -> PhpObject:
-    return _where(php, subject, key, b"!==", None)
+    return where(php, subject, key, b"!==", None)
 
 
 def _where_in(*, keep: bool, always_strict: bool) -> Act:
@@ -376,9 +376,9 @@ def _sort_keys(name: str) -> Act:
 SELECTING: dict[str, Act] = {
     "filter": _filter,
     "reject": _reject,
-    "where": _where,
+    "where": where,
     "firstWhere": _first_where,
-    "whereStrict": lambda php, subject, key, value: _where(php, subject, key, b"===", value),
+    "whereStrict": lambda php, subject, key, value: where(php, subject, key, b"===", value),
     "whereNull": _where_null,
     "whereNotNull": _where_not_null,
     "whereIn": _where_in(keep=True, always_strict=False),

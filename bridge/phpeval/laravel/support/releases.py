@@ -39,7 +39,9 @@ STRINGABLE = _rows("""
     toString 9.0 ucsplit 8.82 value 9.0 wordCount 8.38
 """)
 ARR = _rows("isList 8.66 join 9.11 map 9.13 whereNotNull 8.75")
-COLLECTION = _rows("containsOneItem 8.30 doesntContain 8.77 hasAny 8.64 toResourceCollection 12.7")
+COLLECTION = _rows("""
+    containsOneItem 8.30 doesntContain 8.77 firstOrFail 8.57 hasAny 8.64 toResourceCollection 12.7
+""")
 RESOURCE = _rows("""
     mergeUnless 9.24 unless 9.46 whenCounted 9.22 whenHas 9.46
     whenNotNull 9.7 whenNull 9.24

@@ -41,7 +41,10 @@ def _encode(php: Evaluator, value: Value, flags: int = 0, depth: int = 512) -> V
         if isinstance(held, PhpClosure):
             return PhpObject("stdClass")
         if php.world.native(name) is not None or not php.is_complete(name):
-            php.refuse(f"json_encode() of {name}")
+            convert = getattr(php.world, "jsonable", None)
+            if convert is None:
+                php.refuse(f"json_encode() of {name}")
+            return convert(held, php)  # type: ignore[no-any-return]
         if php.is_a(held, "JsonSerializable"):
             return php.call_method(held, "jsonSerialize")
         own = php.inside(Frame(php.frame.file), lambda _: visible_properties(php, held))

@@ -163,6 +163,15 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "prepend": ("0",),
     "transform": ("fn ($v, $k) => $k",),
     "forget": ("'x'", "[0, 1]"),
+    "offsetSet": ("'x', 9", "null, 9", "7, 9"),
+    "offsetUnset": ("'x'", "0", "'nope'"),
+    "pull": ("'x'", "0", "'nope', 5", "9, fn () => 6"),
+    "pad": ("5, 'p'", "-4, null", "1, 0"),
+    "split": ("2", "3", "9"),
+    "median": ("", "'id'", "'age'"),
+    "firstOrFail": ("", IS_BIG, "fn () => false", "'id', 2", "'id', '>', 2"),
+    "mapInto": ("Collection::class", "'Illuminate\\\\Support\\\\Collection'"),
+    "mapSpread": ("fn (...$v) => count($v)",),
 }
 ONLY_MODELS = {  # tried in the tests of models and resources
     "modelKeys", "find", "append", "load", "loadMissing", "makeHidden", "makeVisible", "toResourceCollection",
