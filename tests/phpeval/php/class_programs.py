@@ -316,6 +316,14 @@ class A implements IteratorAggregate { public $l = ['a' => 1, 'b' => 2]; public 
 ---$g = (function () { yield 1; })(); try { $g->getReturn(); } catch (Exception $e) { return 'early'; }
 """
 _ANONYMOUS_AND_MORE = r"""
+class A { public $x = 1; public int $y = 2; public ?array $z = []; }---$a = new A; unset($a->x, $a->y); try { $r[] = $a->y; } catch (Error $e) { $r[] = 'uninit'; } try { $r[] = $a->x; } catch (ErrorException $e) { $r[] = 'undef'; } $r[] = isset($a->x); $a->x = 5; $a->y = '7'; foreach ($a as $k => $v) $r[] = [$k, $v]; return [$r, get_object_vars($a), $a->y];
+class A { private $x = 1; function f() { unset($this->x); return isset($this->x); } }---$a = new A; try { unset($a->x); } catch (Error $e) { return ['no', $a->f()]; }
+class A { private $x = 1; public $log = []; function __unset($n) { $this->log[] = $n; unset($this->$n); } }---$a = new A; unset($a->x); unset($a->q); unset($a->log['z']); return [$a->log, isset($a->x)];
+class A { public function __construct(public readonly int $x) {} function f() { unset($this->x); } }---$a = new A(1); try { unset($a->x); } catch (Error $e) { $r[] = 'no'; } try { $a->f(); } catch (Error $e) { $r[] = 'no'; } return [$r, $a->x];
+class P { private $x = 1; function f() { unset($this->x); return get_object_vars($this); } } class C extends P { public $x = 2; }---$c = new C; return [$c->f(), $c->x];
+class A { public $x = 1; }---$a = new A; unset($a->x); $a->n = 1; $a->x = 2; $b = clone $a; unset($a->n); return [$a == $b, get_object_vars($a), get_object_vars($b)];
+class A { function f() { return get_class(); } } class B extends A { function g() { return get_class(); } }---return [(new B)->f(), (new B)->g(), get_class(new B)];
+---try { return get_class(null); } catch (TypeError $e) { return 'no'; }
 ---parse_str('a=1&b[]=2&b[]=3&c[x][y]=4&d.e=5&f g=6&h=%20+x&i&=7&[j]=8&1=q&c[x][z]=9&b[k]=w&a[z]=1', $m); return $m;
 ---parse_str('', $m); return $m;
 ---$i = '5 x'; $r = settype($i, 'int'); return [$r, $i];
@@ -424,7 +432,7 @@ class A { private function f() {} }---return collect([1])->map([new A, 'f']);
 ---return __FUNCTION__ . (fn () => __FUNCTION__)();
 ---$f = function (&$x) { $x++; }; return array_map($f, [1]);
 ---$o = new stdClass; unset($o->x->y->z[1]); return new Missing($o);
-class A { public $x = 1; }---$a = new A; unset($a->x); return $a;
+class A { public $x = 1; function __get($n) { return 'got'; } }---$a = new A; unset($a->x); return $a->x;
 """
 
 

@@ -35,8 +35,8 @@ def _class_name(php: Evaluator, value: Value) -> str:
 
 
 def _get_class(php: Evaluator, object: Value = None) -> bytes:
-    if object is None:
-        php.refuse("get_class() without an object")
+    if object is None and php.frame.class_name:
+        return name_of_class(php, php.frame.class_name)
     return name_of_class(php, _class_name(php, object))
 
 

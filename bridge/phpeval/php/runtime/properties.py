@@ -298,6 +298,16 @@ def unset_property(php: Evaluator, holder: Value, name: str) -> None:
     ):
         php.refuse("unset of this property")
     mangled, bound, hidden = locate(php, holder, name)
-    if bound is not None or hidden or php.classes.method(holder.class_name, "__unset") is not None:
-        php.refuse("unset of a declared property")
+    if mangled not in holder.properties or hidden:
+        magic = _magic(php, holder, "__unset", name)
+        if magic is not None:
+            _ask(php, holder, magic, name)
+            return
+        if hidden:
+            raise Thrown("Error", f"Cannot access {hidden} property {holder.class_name}::${name}")
+    if bound is not None:
+        if bound.declaration.readonly:
+            raise Thrown("Error", f"Cannot unset readonly property {holder.class_name}::${name}")
+        if any(php.classes.method(holder.class_name, one) for one in ("__get", "__set", "__isset")):
+            php.refuse("unset of a declared property of a class with __get, __set or __isset")
     holder.properties.pop(mangled, None)
