@@ -166,33 +166,12 @@ def _convert(php: Evaluator, function: str, index: int, parameter: Parameter, va
                 for scalar, empty in _EMPTY.items():
                     if scalar in types:
                         return empty
-        case bool():
-            if "bool" in types:
+        case bool() | int() | float() | bytes():
+            if _SCALARS[type(value)] in types:
                 return value
-            if not php.strict:
-                converted = _of_scalar(php, types, value)
-                if converted is not None:
-                    return converted
-        case int():
-            if "int" in types:
-                return value
-            if "float" in types:
+            if type(value) is int and "float" in types:
                 return float(value)
-            if not php.strict:
-                converted = _of_scalar(php, types, value)
-                if converted is not None:
-                    return converted
-        case float():
-            if "float" in types:
-                return value
-            if not php.strict:
-                converted = _of_scalar(php, types, value)
-                if converted is not None:
-                    return converted
-        case bytes():
-            if "string" in types:
-                return value
-            if "callable" in types:
+            if type(value) is bytes and "callable" in types:
                 return _callable_name(php, function, index, parameter, value)
             if not php.strict:
                 converted = _of_scalar(php, types, value)
@@ -218,6 +197,7 @@ def _convert(php: Evaluator, function: str, index: int, parameter: Parameter, va
     raise Thrown("TypeError", f"{function}(): Argument #{index + 1}{name} {problem}")
 
 
+_SCALARS: dict[type, str] = {bool: "bool", int: "int", float: "float", bytes: "string"}
 _EMPTY: dict[str, Value] = {"string": b"", "int": 0, "float": 0.0, "bool": False}
 
 

@@ -125,6 +125,7 @@ def _use(tree: Tree, scope: Scope) -> None:
             scope.classes[short.lower()] = name
 
 
+# Longer than others: a flat table of the kinds of members, each of which adds to one of the same few maps.
 def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
     name_tree = tree.child_by_field_name("name")
     body = tree.child_by_field_name("body")

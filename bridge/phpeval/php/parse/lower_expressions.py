@@ -91,6 +91,7 @@ def _double_quoted(self: Lower, tree: Tree) -> n.Expression:
     return _text(self, tree, tree.children[1:-1], tree.start_byte + 1, tree.end_byte - 1)
 
 
+# Longer than others: the pieces of a text share the cursor and whether a line begins.
 def _text(
     self: Lower, tree: Tree, children: list[Tree], start: int, end: int, indent: bytes | None = None
 ) -> n.Expression:

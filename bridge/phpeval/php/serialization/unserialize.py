@@ -79,6 +79,7 @@ def _fail(problem: str, position: int) -> NoReturn:
     raise Unreadable(f"the serialized command {problem} at byte {position}")
 
 
+# One long function: it is the reader's inner loop, whose state stands in local variables.
 def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple[Value, int]:
     token, entry, nulls = _TOKEN.match, _ENTRY.match, _NULLS.match
     size = len(data)
