@@ -338,6 +338,8 @@ interface I { function f($x); } abstract class B { public $l = []; abstract func
 class A { function m() { return new class { function n() { return 5; } private function p() {} }; } }---$o = (new A)->m(); try { $o->p(); } catch (Error $e) { return [$o->n(), method_exists($o, 'n'), get_object_vars($o)]; }
 """
 _CHANGES = r"""
+class M { private $held; public $log = []; public $p = 0; public $q = 5; public function __construct(array $held) { $this->held = $held; } public function __get($k) { $this->log[] = "get $k"; return $this->held[$k] ?? null; } public function __isset($k) { $this->log[] = "isset $k"; return isset($this->held[$k]); } }---$g = new M(['a' => 1, 'k' => null, 'z' => 0]); return [empty($g->a), empty($g->k), empty($g->z), empty($g->nope), empty($g->p), empty($g->q), empty($g->held), $g->log];
+class A { public $n = 0; public $x = null; private $s = 1; public $y = 'v'; }---$i = 0; $f = function () use (&$i) { $i++; return new A; }; return [empty($f()->n), empty($f()->y), empty($f()->x), empty($f()->s), empty($f()->nope), empty($u->n), $i];
 ---$s='abc'; $r=($s[1]='x'); return [$s,$r];
 ---$s='abc'; $s[-1]='x'; $s[5]='y'; return $s;
 ---$s='abc'; try { $s[1]='xy'; } catch (Throwable $e) { return [$s,get_class($e)]; } return $s;

@@ -322,10 +322,9 @@ def _isset(c: Compiler, node: n.Isset) -> Code:
 
 
 def _empty(c: Compiler, node: n.Empty) -> Code:
+    if isinstance(node.operand, n.Property):
+        return places.is_empty_property(c, node.operand)
     operand = c.quiet(node.operand)
-    if isinstance(node.operand, n.Property):  # one that only __get knows is empty without __isset
-        is_set = c.is_set(node.operand)
-        return lambda php: not is_set(php) or not to_bool(operand(php))
     return lambda php: not to_bool(operand(php))
 
 

@@ -13,7 +13,7 @@ from bridge.phpeval.php.runtime.conversions import operate
 from bridge.phpeval.php.runtime.frame import MAX_STRING, NullChain, Reference
 from bridge.phpeval.php.runtime.interpreter import Evaluator
 from bridge.phpeval.php.runtime.offsets import has_offset, quiet_offset, require_array_access
-from bridge.phpeval.php.runtime.operators import Thrown, warn
+from bridge.phpeval.php.runtime.operators import Thrown, to_bool, warn
 from bridge.phpeval.php.runtime.places import (
     SUPERGLOBALS,
     ElementPlace,
@@ -222,6 +222,28 @@ def is_set(c: Compiler, node: n.Expression) -> Callable[[Evaluator], bool]:
             return has_one
     code = c.quiet(node)
     return lambda php: code(php) is not None
+
+
+def is_empty_property(c: Compiler, node: n.Property) -> Code:
+    """`empty($object->name)`: `__isset` is asked once, then `__get`."""
+    line, holder_of, name_of = node.line, c.quiet(node.object), c.name(node.name)
+    c.steps += 1
+
+    def run(php: Evaluator) -> Value:
+        holder = holder_of(php)
+        if not isinstance(holder, PhpObject | EnumCase):
+            return True
+        php.line = line
+        name, class_name = name_of(php), holder.class_name
+        if not has_property(php, holder, name):
+            return True
+        plain = class_name != "stdClass" and php.declared(holder) and php.world.native(class_name) is None
+        asked = plain and php.classes.method(class_name, "__isset") is not None
+        if asked and php.classes.method(class_name, "__get") is None:
+            php.refuse("empty() of a property of a class with __isset alone")
+        return not to_bool(php.read(holder, name, quiet=not asked))
+
+    return run
 
 
 def place(c: Compiler, node: n.Expression) -> Place:
