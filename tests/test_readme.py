@@ -111,7 +111,7 @@ def test_every_thread_of_the_daemon_stands_in_the_architecture() -> None:
     for file in (ROOT / "bridge").rglob("*.py"):
         if "demo" not in file.parts:
             text = file.read_text(encoding="utf-8")
-            named |= set(re.findall(r'Thread\([^)]*name=f?"([a-z]+)', text))
+            named |= set(re.findall(r'Thread\([^)]*name=f?"([a-z]+(?:-[a-z]+)*)', text))
             named |= set(re.findall(r'thread_name_prefix="([a-z-]+)"', text))
     assert named >= {"queue", "php-starts", "checks"}
     table = INSIDE["ARCHITECTURE.md"].split("## Threads", 1)[1].split("\n## ", 1)[0]
