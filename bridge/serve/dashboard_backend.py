@@ -6,25 +6,26 @@ dashboard asks from any thread and a driver is for one at a time.
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bridge.errors import ConfigurationError, JobError, Unreadable
-from bridge.jobs.queue.failed_jobs import FailedJobs, KeptJob
+from bridge.jobs.queue.failed_jobs import FailedJobs, KeptJob, storable
 from bridge.jobs.queue.push import Push
 from bridge.jobs.queue.requeue import retry
 from bridge.laravel.anonymous_event import anonymous_job
 from bridge.laravel.payload import read_payload
-from bridge.monitoring.dashboard.routes import FailedRow
+from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow
 from bridge.monitoring.statistics import Counts, StatisticsTable
 from bridge.serve.wiring import build_push, failed_jobs, refresher
-from bridge.settings.apps import AppSettings
 from bridge.settings.load import Settings
 
-MOST = 100  # failed jobs of a list
 LONGEST = 4_000  # characters of an exception
+LONGEST_PAYLOAD = 200_000  # characters
+NO_SUCH_JOB = "there is no such failed job: somebody may have retried or deleted it already"
 
 Value = TypeVar("Value")
 
@@ -35,23 +36,25 @@ class DashboardBackstage:
     def __init__(self, settings: Settings, statistics: StatisticsTable | None) -> None:
         self._settings = settings
         self._statistics = statistics
-        self.use(settings.apps())
+        self.use(settings)
         self._failed: FailedJobs | None = None
         self._pushes: dict[str, Push] = {}
         self._lock = threading.Lock()
 
-    def use(self, apps: Sequence[AppSettings]) -> None:
-        """Jobs for these apps can be made from now on."""
-        self._connections = {app.id: next(iter(app.connections), None) for app in apps}
+    def use(self, settings: Settings) -> None:
+        """From now on jobs can be made for the apps of these settings, and payloads are shown or not."""
+        self._connections = {app.id: next(iter(app.connections), None) for app in settings.apps()}
+        self._shows_payloads = settings.dashboard_payloads
 
-    def failed(self) -> Sequence[FailedRow]:
-        def work() -> list[FailedRow]:
-            rows: list[FailedRow] = []
-            for job in self._kept().kept():
-                rows.append(_row(job))
-                if len(rows) == MOST:
-                    break
-            return rows
+    @property
+    def shows_payloads(self) -> bool:
+        return self._shows_payloads
+
+    def failed(self) -> tuple[Sequence[FailedRow], bool]:
+        def work() -> tuple[list[FailedRow], bool]:
+            kept = self._kept().kept()
+            rows = [_row(job) for job in itertools.islice(kept, LOOKED_AT)]
+            return rows, next(kept, None) is None
 
         return self._alone(work)
 
@@ -60,10 +63,28 @@ class DashboardBackstage:
             failed = self._kept()
             job = failed.find(id)
             if job is None:
-                raise JobError("there is no such failed job: somebody may have retried it already")
+                raise JobError(NO_SUCH_JOB)
             retry(job, failed, self._push(job.connection_name), refresher(self._settings.laravel))
 
         self._alone(work)
+
+    def delete(self, id: str) -> None:
+        if not self._alone(lambda: self._kept().forget(id)):
+            raise JobError(NO_SUCH_JOB)
+
+    def payload(self, id: str) -> str:
+        if not self._shows_payloads:
+            raise JobError(
+                "payloads are not shown, since they may hold personal data:"
+                " see dashboard_payloads (BRIDGE_DASHBOARD_PAYLOADS)"
+            )
+        job = self._alone(lambda: self._kept().find(id))
+        if job is None:
+            raise JobError(NO_SUCH_JOB)
+        text = job.payload.decode(errors="replace")
+        if len(text) <= LONGEST_PAYLOAD:
+            return text
+        return f"{text[:LONGEST_PAYLOAD]}… ({len(text):,} characters)"
 
     def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
         if not isinstance(data, dict | list):
@@ -120,19 +141,23 @@ class DashboardBackstage:
 
 def _row(job: KeptJob) -> FailedRow:
     first = job.exception.partition("\n")[0]
+    uuid, event = _named(job.payload)
     return FailedRow(
-        id=job.id,
-        event=_event(job.payload),
-        queue=job.queue,
-        connection=job.connection_name,
+        id=storable(job.id),
+        uuid=uuid,
+        event=event,
+        queue=storable(job.queue),
+        connection=storable(job.connection_name),
         failed_at=job.failed_at,
-        reason=re.sub(r"^[\w\\.]+: ", "", first)[:500],
-        whole=job.exception[:LONGEST],
+        reason=storable(re.sub(r"^[\w\\.]+: ", "", first)[:500]),
+        whole=storable(job.exception[:LONGEST]),
     )
 
 
-def _event(payload: bytes) -> str:
+def _named(payload: bytes) -> tuple[str, str]:
+    """The job's uuid and its class, as far as the payload tells them."""
     try:
-        return read_payload(payload).display_name
+        known = read_payload(payload)
     except Unreadable:
-        return ""
+        return "", ""
+    return storable(known.uuid or ""), storable(known.display_name)

@@ -158,9 +158,9 @@ class Instruments:
         return self._tally.total("connections"), self._tally.total("subscriptions")
 
     def renew(self, settings: Settings) -> None:
-        """Who may look, and the apps of the forms, are those of these settings. On the loop."""
+        """Who may look, what is shown and the apps of the forms are these settings'. On the loop."""
         self._access.use(**_doors(settings))
-        self._backstage.use(settings.apps())
+        self._backstage.use(settings)
 
     def start(self, watched: Watched) -> None:
         """On the loop."""

@@ -683,6 +683,9 @@ class KeptInQueue:
     def forget(self, id: str) -> bool:
         raise self._problem
 
+    def forget_retried(self, job: KeptJob) -> None:
+        raise self._problem
+
     def flush(self, before: datetime | None) -> None:
         raise self._problem
 

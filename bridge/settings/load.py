@@ -59,6 +59,7 @@ class Settings:
     dashboard_password: Secret | None
     dashboard_link_secret: Secret | None
     dashboard_origins: tuple[str, ...]
+    dashboard_payloads: bool
     legacy_dashboard: str | None
     enable_statistics: bool
     create_statistics_table: bool

@@ -214,6 +214,9 @@ _WATCHING: tuple[Setting, ...] = (
     Setting("dashboard_origins", words, (),
             "Origins (`https://…`) of the dashboard's page, if a proxy changes the Host header.", "its own",
             renewed=True),
+    Setting("dashboard_payloads", switch, False,
+            "Let the dashboard show the payloads of failed jobs, which may hold personal data.",
+            renewed=True),
     Setting("legacy_dashboard", _legacy_dashboard, None,
             "Release of laravel-websockets whose debug page bridge feeds on"
             " `private-websockets-dashboard-…`: `1`, `2` or `off`.",

@@ -18,7 +18,8 @@ from typing import Any
 from bridge.broadcast import Broadcast
 from bridge.monitoring.counters import Tally
 from bridge.monitoring.dashboard.event_stream import Feed
-from bridge.monitoring.dashboard.routes import Dashboard, FailedRow
+from bridge.monitoring.dashboard.failures import FailedRow
+from bridge.monitoring.dashboard.routes import Dashboard
 from bridge.monitoring.dashboard.session import Access
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts
@@ -37,10 +38,17 @@ BATCHES = 20  # a second
 class Nobody:
     """A `monitoring.dashboard.routes.Backstage` without failed jobs, queue and statistics."""
 
-    def failed(self) -> Sequence[FailedRow]:
-        return ()
+    shows_payloads = False
+
+    def failed(self) -> tuple[Sequence[FailedRow], bool]:
+        return (), True
 
     def retry(self, id: str) -> None: ...
+
+    def delete(self, id: str) -> None: ...
+
+    def payload(self, id: str) -> str:
+        return ""
 
     def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
         return ""

@@ -105,7 +105,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         "dashboard_origins": ["https://a.example"], "other_jobs": ["mails", "App\\Jobs\\Tidy"],
         "sleep": 0.5, "rest": 0.5, "max_time": 1.5, "once": True, "stop_when_empty": True,
         "watch_code": False, "path_prefix": "/ws", "native_trust": "proven", "legacy_dashboard": "2",
-        "proxy_protocol": True,
+        "proxy_protocol": True, "dashboard_payloads": True,
     }  # fmt: skip
     texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary",
              "dashboard_password", "dashboard_link_secret", "metrics_token", "name",

@@ -48,6 +48,7 @@ class KeptJob:
 
     id         what `queue:retry` takes: the uuid, or the row's number for the driver `database`
     failed_at  local time of the app, `2024-05-17 14:00:00`
+    number     another one for each time that a job is buried; 0 where Laravel buried it into a file
     """
 
     id: str
@@ -56,6 +57,7 @@ class KeptJob:
     payload: bytes
     exception: str
     failed_at: str
+    number: int = 0
 
 
 class FailedJobs(Protocol):
@@ -66,7 +68,7 @@ class FailedJobs(Protocol):
         ...
 
     def bury(self, job: FailedJob) -> None:
-        """The job is kept; burying the same uuid again changes nothing."""
+        """The job is kept; burying the same uuid again replaces the entry."""
         ...
 
     def kept(self) -> Iterator[KeptJob]:
@@ -79,6 +81,10 @@ class FailedJobs(Protocol):
 
     def forget(self, id: str) -> bool:
         """The entry is gone; whether it was there."""
+        ...
+
+    def forget_retried(self, job: KeptJob) -> None:
+        """The entry as it was read is gone; that of the same job which has failed again meanwhile stays."""
         ...
 
     def flush(self, before: datetime | None) -> None:
@@ -105,6 +111,9 @@ class NoFailedJobs:
 
     def forget(self, id: str) -> bool:
         return False
+
+    def forget_retried(self, job: KeptJob) -> None:
+        pass
 
     def flush(self, before: datetime | None) -> None:
         pass
@@ -161,9 +170,11 @@ class DatabaseFailedJobs:
             values["uuid"] = job.uuid
 
         def write(connection: sa.Connection) -> None:
+            if self._with_uuid and self._holds(connection, job.uuid):
+                connection.execute(sa.delete(self._table).where(self._table.c.uuid == job.uuid))
             try:
                 connection.execute(self._insert, values)
-            except IntegrityError:  # uuid is unique: is it here already, or is something else wrong?
+            except IntegrityError:  # uuid is unique: did another bury it, or is something else wrong?
                 if not self._with_uuid or not self._holds(connection, job.uuid):
                     raise
 
@@ -193,6 +204,10 @@ class DatabaseFailedJobs:
             return False
         delete = sa.delete(self._table).where(self._id == key)
         return bool(self._sql.run(lambda connection: connection.execute(delete).rowcount))
+
+    def forget_retried(self, job: KeptJob) -> None:
+        delete = sa.delete(self._table).where(self._table.c.id == job.number)
+        self._sql.run(lambda connection: connection.execute(delete))
 
     def flush(self, before: datetime | None) -> None:
         delete = sa.delete(self._table)
@@ -239,7 +254,7 @@ def _all(select: sa.Select[tuple[Any, ...]], connection: sa.Connection) -> Seque
 
 
 def _kept(row: sa.Row[Any]) -> KeptJob:
-    id, connection, queue, payload, exception, failed_at = tuple(row)[1:]
+    number, id, connection, queue, payload, exception, failed_at = tuple(row)
     return KeptJob(
         id=str(id),
         connection_name=connection,
@@ -247,6 +262,7 @@ def _kept(row: sa.Row[Any]) -> KeptJob:
         payload=payload.encode() if isinstance(payload, str) else bytes(payload),
         exception=exception,
         failed_at=str(failed_at)[:19],
+        number=number,
     )
 
 

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -58,11 +59,11 @@ class FileFailedJobs:
             "exception": storable(job.exception),
             "failed_at": local_time(job.failed_at, self._timezone),
             "failed_at_timestamp": int(job.failed_at.timestamp()),
+            "number": time.time_ns(),
         }
 
         def added(entries: list[_Entry]) -> list[_Entry]:
-            known = any(one["id"] == job.uuid for one in entries)
-            return entries if known else [entry, *entries][: self._limit]
+            return [entry, *(one for one in entries if one["id"] != job.uuid)][: self._limit]
 
         self._change(added)
 
@@ -75,6 +76,10 @@ class FileFailedJobs:
 
     def forget(self, id: str) -> bool:
         return self._change(lambda entries: [entry for entry in entries if entry["id"] != id]) > 0
+
+    def forget_retried(self, job: KeptJob) -> None:
+        read = (job.id, job.number)
+        self._change(lambda entries: [one for one in entries if (one["id"], one.get("number", 0)) != read])
 
     def flush(self, before: datetime | None) -> None:
         moment = float("inf") if before is None else int(before.timestamp())
@@ -118,6 +123,7 @@ def _kept(entry: _Entry) -> KeptJob:
         payload=entry["payload"].encode(),
         exception=entry["exception"],
         failed_at=entry["failed_at"],
+        number=entry.get("number", 0),
     )
 
 

@@ -45,4 +45,4 @@ def _document(payload: bytes) -> PhpArray:
 def retry(job: KeptJob, failed: FailedJobs, queue: Push, refresh: Refresh) -> None:
     """The job is in its queue and no longer among the failed ones; after a crash between, in both."""
     queue.push(job.queue, retried(job.payload, refresh))
-    failed.forget(job.id)
+    failed.forget_retried(job)  # a worker may have it already, and may have failed

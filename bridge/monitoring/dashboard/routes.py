@@ -11,7 +11,7 @@ import contextlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -23,9 +23,10 @@ from starlette.routing import Route
 
 from bridge import __version__
 from bridge.broadcast import Broadcast
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.monitoring.dashboard import tables
 from bridge.monitoring.dashboard.event_stream import WATCHERS, Feed, ways
+from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow, page_of
 from bridge.monitoring.dashboard.session import BROWSER_COOKIE, BROWSER_LIFE, COOKIE, LIFE, Access, audit
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts
@@ -53,28 +54,28 @@ HEADERS = {
 Fields = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedRow:
-    """A failed job. `reason` is the first line of the exception, `whole` more of it."""
-
-    id: str
-    event: str
-    queue: str
-    connection: str
-    failed_at: str
-    reason: str
-    whole: str
-
-
 class Backstage(Protocol):
     """What the house of jobs does for the dashboard. Blocks, so never on the loop; raises BridgeError."""
 
-    def failed(self) -> Sequence[FailedRow]:
-        """The newest failed jobs, a hundred at most."""
+    @property
+    def shows_payloads(self) -> bool:
+        """Whether `payload` answers. Does not block."""
+        ...
+
+    def failed(self) -> tuple[Sequence[FailedRow], bool]:
+        """The newest failed jobs, LOOKED_AT at most, and whether these are all."""
         ...
 
     def retry(self, id: str) -> None:
         """The job is back in its queue. Raises JobError where there is none of this id."""
+        ...
+
+    def delete(self, id: str) -> None:
+        """The failed job is gone for good. Raises JobError where there is none of this id."""
+        ...
+
+    def payload(self, id: str) -> str:
+        """Its payload as text. Raises JobError where there is none of this id, or payloads are not shown."""
         ...
 
     def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
@@ -118,7 +119,9 @@ class Dashboard:
             Route(f"{base}/api/channels/{{app_id}}/{{name}}", self._looking(self.channel)),
             Route(f"{base}/api/connections", self._looking(self.connections)),
             Route(f"{base}/api/failed", self._looking(self.failed)),
-            Route(f"{base}/api/failed/{{id}}/retry", self._changing(self.retry), methods=["POST"]),
+            Route(f"{base}/api/failed/retry", self._changing(self.retry), methods=["POST"]),
+            Route(f"{base}/api/failed/delete", self._changing(self.delete), methods=["POST"]),
+            Route(f"{base}/api/failed/payload", self._changing(self.payload), methods=["POST"]),
             Route(f"{base}/api/jobs", self._changing(self.push), methods=["POST"]),
             # laravel-websockets' own
             Route(f"{base}/api/{{app_id}}/statistics", self._looking(self.statistics)),
@@ -174,6 +177,7 @@ class Dashboard:
             "apps": [{"id": hub.app.id, "name": hub.app.name} for hub in hubs],
             "version": __version__,
             "has_password": self.access.has_password,
+            "shows_payloads": self.backstage.shows_payloads,
             **self.about,
         }
 
@@ -208,7 +212,16 @@ class Dashboard:
         return tables.connections(self.node, request.query_params.get("search", ""))
 
     async def failed(self, request: Request) -> Any:
-        return [asdict(one) for one in await _backstage(self.backstage.failed)]
+        asked = request.query_params
+        number = asked.get("page", "")
+        rows, is_all = await _backstage(self.backstage.failed)
+        return page_of(
+            rows,
+            is_all=is_all,
+            search=asked.get("search", ""),
+            group=asked.get("group", ""),
+            page=int(number) if number.isascii() and number.isdecimal() and len(number) < 6 else 1,
+        )
 
     async def statistics(self, request: Request) -> Any:
         app = self._hub(request.path_params["app_id"]).app
@@ -218,9 +231,44 @@ class Dashboard:
     # ---- doing ------------------------------------------------------------------------------------
 
     async def retry(self, request: Request) -> Any:
-        await _backstage(self.backstage.retry, request.path_params["id"])
-        audit(request, "failed job retried", job=request.path_params["id"])
-        return {}
+        return await self._each(request, self.backstage.retry, "failed job retried")
+
+    async def delete(self, request: Request) -> Any:
+        return await self._each(request, self.backstage.delete, "failed job deleted")
+
+    async def payload(self, request: Request) -> Any:
+        """Of the one failed job `id`. A POST, since it leaves a line in the log."""
+        id = (await _fields(request)).get("id")
+        if not isinstance(id, str):
+            raise HTTPException(422, "id is missing")
+        text = await _backstage(self.backstage.payload, id)
+        audit(request, "payload of a failed job shown", job=id)
+        return {"payload": text}
+
+    async def _each(self, request: Request, work: Callable[[str], None], what: str) -> Any:
+        """`work` with each failed job of the list `ids`: how many that did, and why others did not.
+
+        The first that finds its store away ends it. HTTPException 409 where none could be done."""
+        ids = (await _fields(request)).get("ids")
+        if not isinstance(ids, list) or not all(isinstance(id, str) for id in ids):
+            raise HTTPException(422, "ids is no list of failed jobs' ids")
+        if not 0 < len(ids) <= LOOKED_AT:
+            raise HTTPException(422, f"1 to {LOOKED_AT:,} failed jobs may be named at once")
+        done, problem = 0, ""
+        for id in dict.fromkeys(ids):
+            try:
+                await asyncio.to_thread(work, id)
+            except ServiceUnavailable as fault:
+                problem = str(fault)
+                break
+            except BridgeError as fault:
+                problem = problem or str(fault)
+            else:
+                done += 1
+                audit(request, what, job=id)
+        if not done:
+            raise HTTPException(409, problem)
+        return {"done": done, "problem": problem}
 
     async def push(self, request: Request) -> Any:
         """A job in the app's queue that broadcasts this."""

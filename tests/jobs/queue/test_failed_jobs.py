@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, FailedJobs, NoFailedJobs
 from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
+from bridge.jobs.queue.requeue import retry
 from bridge.laravel.cache import FileStore
 from tests import services
 from tests.jobs.queue.stores import broadcast, uuid_of
@@ -83,13 +85,13 @@ def test_nothing_stays_in_the_memory_of_the_jobs_that_are_buried(engine: sa.Engi
     assert len(rows(engine)) == 21
 
 
-def test_burying_a_job_again_changes_nothing(engine: sa.Engine) -> None:
+def test_burying_a_job_again_replaces_its_entry(engine: sa.Engine) -> None:
     job = failed_job()
     failed = DatabaseFailedJobs(engine, timezone=BERLIN)
     failed.bury(job)
     failed.bury(replace(job, exception="another"))
     failed.close()
-    assert [row["exception"] for row in rows(engine)] == ["Some\\Error: no 'channel'  for Zoë 🎉"]
+    assert [row["exception"] for row in rows(engine)] == ["another"]
 
 
 def test_the_old_table_without_uuid_takes_jobs_too(engine: sa.Engine) -> None:
@@ -141,6 +143,7 @@ def test_the_file_holds_the_newest_first_up_to_its_limit(tmp_path: Path) -> None
         "exception": "Some\\Error: no 'channel'  for Zoë 🎉",
         "failed_at": "2024-05-17 14:00:00",
         "failed_at_timestamp": int(NOON.timestamp()),
+        "number": entries[0]["number"],
     }
 
 
@@ -216,6 +219,30 @@ def test_what_is_forgotten_is_gone_and_only_that(failed: FailedJobs) -> None:
     assert not failed.forget(newest.id)
     assert failed.find(newest.id) is None
     assert list(failed.kept()) == others
+
+
+class _Fails:
+    """A queue whose worker fails the job before its `push` has returned."""
+
+    def __init__(self, failed: FailedJobs, job: FailedJob) -> None:
+        self._failed = failed
+        self._job = job
+
+    def push(self, queue: str, payload: bytes) -> None:
+        self._failed.bury(self._job)
+
+    def close(self) -> None: ...
+
+
+def test_a_retried_job_that_fails_at_once_is_kept(failed: FailedJobs) -> None:
+    oldest, *_, newest = three(failed)
+    kept = failed.find(next(iter(failed.kept())).id)
+    assert kept is not None
+    retry(kept, failed, _Fails(failed, newest), lambda command: {})
+    assert len(list(failed.kept())) == 3
+    again = next(job for job in failed.kept() if job.payload == newest.payload)
+    retry(again, failed, _Fails(failed, replace(oldest, uuid=str(uuid.uuid4()))), lambda command: {})
+    assert again not in list(failed.kept())
 
 
 @pytest.mark.parametrize("id", ["", "0", "99", "²", "1; drop table failed_jobs", "9" * 30])

@@ -170,9 +170,49 @@ try {
   await page.locator('#queues', { hasText: 'default' }).waitFor();
   const bars = await page.locator('#rungs .bar').allTextContents();
 
-  // a failed job, mended and retried
-  await ask('a job that fails');
+  // failures that are equal: a group, searched, deleted; the second time the person means it
+  await ask('equal failures');
   await panel(page, 'failed');
+  const group = page.locator('#groups-rows > li', { hasText: 'Alike' });
+  await group.locator('.count', { hasText: '30 ×' }).waitFor();
+  await page.locator('#failed-page', { hasText: 'Page 1 of 2' }).waitFor();
+  await page.locator('#failed-older').click();
+  await page.waitForFunction(() => document.querySelectorAll('#failures > li').length === 5);
+  await group.getByRole('button', { name: /Show/ }).click();
+  await page.locator('#failed-group button').waitFor();
+  await shoot(page, 'light-failed-group');
+  await page.locator('#failed-group button').click();
+  await group.waitFor();
+  found.push(...await faults(page, 'a group'));
+  const phone = await open(LOOKS.phone);
+  await phone.context().addCookies(await page.context().cookies());
+  await phone.goto(`${address}/laravel-websockets#failed`);
+  await phone.locator('#groups-rows > li').waitFor();
+  const broadest = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  found.push(...await faults(phone, 'a group on a phone'));
+  await shoot(phone, 'phone-failed-group');
+  await phone.context().close();
+  const payload = page.locator('#failures > li').first().getByRole('button', { name: /payload/ });
+  await payload.click();
+  const shownPayload = await page.locator('#failures > li .payload pre').first().textContent();
+  await page.locator('#failed-search').fill('no such failure');
+  await page.locator('#failed-none', { hasText: 'None of the failed jobs.' }).waitFor();
+  await page.locator('#failed-search').fill('alike');
+  page.once('dialog', (dialog) => dialog.dismiss());
+  await group.getByRole('button', { name: /Delete/ }).click();
+  page.once('dialog', (dialog) => dialog.accept());
+  await group.getByRole('button', { name: /Delete/ }).click();
+  await page.locator('#failed-note', { hasText: '30 jobs deleted.' }).waitFor();
+  await page.waitForFunction(() => !document.querySelector('#failures > li') && document.getElementById('groups').hidden);
+  await page.locator('#failed-search').fill('');
+
+  // a failed job, by way of what needs a look, mended and retried
+  await ask('a job that fails');
+  await panel(page, 'overview');
+  const trouble = page.locator('#trouble > li', { hasText: event.split('\\').at(-1) }).first();
+  await trouble.locator('summary').click();
+  await trouble.getByRole('button', { name: 'Show the failed job' }).click();
+  await page.locator('#failed:not([hidden])').waitFor();
   const failure = page.locator('.failure', { hasText: event.split('\\').at(-1) });
   await failure.waitFor();
   const reason = await failure.locator('.reason').textContent();
@@ -219,7 +259,7 @@ try {
 
   await page.locator('#logout').click();
   await page.locator('#password').waitFor();
-  tell({ straight, queued, steps, retried, bars, reason, faults: found, wide, complaints, foreign, source });
+  tell({ straight, queued, steps, retried, bars, reason, faults: found, wide, complaints, foreign, source, broadest, shownPayload });
 } catch (problem) {
   tell({ problem: String(problem.stack), complaints });
   process.exitCode = 1;

@@ -13,6 +13,8 @@ from tests.end_to_end.laravel import BROWSER
 from tests.monitoring.dashboard.serving import PASSWORD, Served, serving, until
 
 EVENT = "App\\Events\\ComesLate"
+COUNT = "select count(*) from failed_jobs"
+ALIKE = "App\\Events\\" + "VeryLongNamespaceOfAnApp\\" * 4 + "Alike" + "WithALongClassName" * 4
 SOURCE = """\
 <?php
 
@@ -37,7 +39,7 @@ class ComesLate implements \\Illuminate\\Contracts\\Broadcasting\\ShouldBroadcas
 
 
 def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
-    with serving(tmp_path) as served:
+    with serving(tmp_path, dashboard_payloads="true") as served:
         seen = _use(served)
     assert json.loads(seen["straight"]) == {"text": "straight <b>ы</b>"}
     assert json.loads(seen["queued"]) == {"text": "queued"}
@@ -47,6 +49,8 @@ def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
     assert "file_get_contents" in seen["reason"]
     assert seen["faults"] == []
     assert (seen["wide"], seen["complaints"], seen["foreign"]) == ([], [], [])
+    assert seen["broadest"] <= 0
+    assert ALIKE in json.loads(seen["shownPayload"])["displayName"]
     for secret in (PASSWORD, served.app.secret.reveal(), served.app.key):
         assert secret not in seen["source"]
 
@@ -79,6 +83,10 @@ def _use(served: Served) -> dict[str, Any]:
                     case None:
                         assert "problem" not in report, report
                         return report
+                    case "equal failures":
+                        for _ in range(30):
+                            served.queue_refused(ALIKE)
+                        until("the jobs have failed", lambda: served.rows(COUNT) == [(30,)])
                     case "its mend":
                         _write(served, "'mended'")
                     case _:

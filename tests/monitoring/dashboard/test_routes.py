@@ -34,7 +34,9 @@ LOOKING = (
     "failed",
     "demo/statistics",
 )
-CHANGING = ("logout", "event", "auth", "api/jobs", "api/failed/x/retry")
+CHANGING = (
+    "logout", "event", "auth", "api/jobs", "api/failed/retry", "api/failed/delete", "api/failed/payload",
+)  # fmt: skip
 
 
 def test_a_stranger_gets_the_log_in_and_nothing_else(served: Served) -> None:
@@ -287,15 +289,94 @@ def test_a_failed_job_is_listed_with_its_reason_and_goes_back_once(served: Serve
     job = served.queue_refused("App\\Events\\Missing")
 
     def failed() -> Any:
-        return [row for row in person.get(f"{BASE}/api/failed").json() if row["id"] == job]
+        found = person.get(f"{BASE}/api/failed", params={"search": job.upper()}).json()
+        return [row for row in found["rows"] if row["id"] == job]
 
     [row] = until("the job has failed", failed)
     assert (row["event"], row["queue"]) == ("App\\Events\\Missing", "default")
     assert row["reason"].startswith("native: the class App\\Events\\Missing is not among")
-    assert person.post(f"{BASE}/api/failed/{job}/retry", json={}).status_code == 200
+    assert person.post(f"{BASE}/api/failed/retry", json={"ids": [job]}).json() == {"done": 1, "problem": ""}
     until("the job has failed again", failed)
-    answer = person.post(f"{BASE}/api/failed/no-such-job/retry", json={})
-    assert (answer.status_code, "no such failed job" in answer.text) == (409, True)
+    for what in ("retry", "delete"):
+        answer = person.post(f"{BASE}/api/failed/{what}", json={"ids": ["no-such-job"]})
+        assert (answer.status_code, "no such failed job" in answer.text) == (409, True)
+
+
+def test_equal_failures_are_retried_and_deleted_together_with_a_line_for_each(served: Served) -> None:
+    person = served.logged_in()
+    jobs = [served.queue_refused("App\\Events\\Alike") for _ in range(3)]
+
+    def failed(**asked: str) -> Any:
+        return person.get(f"{BASE}/api/failed", params={"search": "Events\\alike", **asked}).json()
+
+    [group] = until("they have failed", lambda: len((f := failed())["ids"]) == 3 and f["groups"])
+    assert (set(group["ids"]), group["event"]) == (set(jobs), "App\\Events\\Alike")
+    assert [row["id"] for row in failed(group=group["key"])["rows"]] == group["ids"]
+    assert failed(group="another")["total"] == 0
+
+    kept, *others = jobs
+    answer = person.post(f"{BASE}/api/failed/delete", json={"ids": [*others, others[0], "no-such-job"]})
+    assert (answer.json()["done"], "no such failed job" in answer.json()["problem"]) == (2, True)
+    assert failed()["ids"] == [kept]
+    assert person.post(f"{BASE}/api/failed/retry", json={"ids": [kept]}).json()["done"] == 1
+    lines = {f'failed job deleted address="127.0.0.1" job="{job}"' for job in others}
+    lines.add(f'failed job retried address="127.0.0.1" job="{kept}"')
+    until("all are in the log", lambda: all(line in served.log.read_text() for line in lines))
+
+
+@pytest.mark.parametrize("ids", [None, "x", [], [7], [None], {"a": 1}, ["x"] * 1_001])
+@pytest.mark.parametrize("what", ["retry", "delete"])
+def test_a_list_of_ids_that_is_none_is_refused(served: Served, what: str, ids: Any) -> None:
+    answer = served.logged_in().post(f"{BASE}/api/failed/{what}", json={"ids": ids})
+    assert (answer.status_code, len(answer.text) > 10) == (422, True)
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "²", "x", "9" * 5_000, ""])
+def test_a_page_that_is_not_there_is_one_that_is(served: Served, page: str) -> None:
+    assert served.logged_in().get(f"{BASE}/api/failed", params={"page": page}).json()["page"] == 1
+
+
+def test_a_payload_is_shown_only_where_that_is_switched_on_and_leaves_a_line(
+    served: Served, tmp_path: Path
+) -> None:
+    def failure(served: Served, person: httpx.Client) -> str:
+        job = served.queue_refused("App\\Events\\Kept")
+        asked = {"search": job}
+        until("it has failed", lambda: person.get(f"{BASE}/api/failed", params=asked).json()["total"])
+        assert "roomId" not in person.get(f"{BASE}/api/failed", params=asked).text
+        return job
+
+    person = served.logged_in()
+    job = failure(served, person)
+    answer = person.post(f"{BASE}/api/failed/payload", json={"id": job})
+    assert (answer.status_code, "BRIDGE_DASHBOARD_PAYLOADS" in answer.text) == (409, True)
+    assert person.get(f"{BASE}/api/session").json()["shows_payloads"] is False
+    with serving(tmp_path, dashboard_payloads="true") as other:
+        person = other.logged_in()
+        job = failure(other, person)
+        assert person.get(f"{BASE}/api/session").json()["shows_payloads"] is True
+        payload = person.post(f"{BASE}/api/failed/payload", json={"id": job}).json()["payload"]
+        assert (json.loads(payload)["uuid"], "PrivateConcat" in payload) == (job, False)
+        line = f'info dashboard: payload of a failed job shown address="127.0.0.1" job="{job}"'
+        until("it is in the log", lambda: line in other.log.read_text())
+        assert "roomId" not in other.log.read_text()
+        assert person.post(f"{BASE}/api/failed/payload", json={"id": "none"}).status_code == 409
+        assert person.post(f"{BASE}/api/failed/payload", json={"id": 7}).status_code == 422
+        csrf = {"X-CSRF-Token": "x"}
+        answer = person.post(f"{BASE}/api/failed/payload", json={"id": job}, headers=csrf)
+        assert answer.status_code == 403
+
+
+def test_half_a_character_in_a_failed_job_spoils_no_list(served: Served) -> None:
+    payload = json.dumps({"uuid": "\ud800", "displayName": "Half\udfff", "job": "x", "data": {}})
+    insert = (
+        "insert into failed_jobs (uuid, connection, queue, payload, exception, failed_at)"
+        " values ('half', 'database', 'default', ?, 'x', '2026-01-01 00:00:00')"
+    )
+    with contextlib.closing(sqlite3.connect(served.app.database, timeout=30)) as database, database:
+        database.execute(insert, (payload,))
+    answer = served.logged_in().get(f"{BASE}/api/failed", params={"search": "half"})
+    assert [row["id"] for row in answer.json()["rows"]] == ["half"]
 
 
 def test_the_feed_begins_with_what_was_and_goes_on_with_what_happens(served: Served) -> None:

@@ -301,6 +301,9 @@ class HorizonFailedJobs:
     def forget(self, id: str) -> bool:
         return self._kept.forget(id)
 
+    def forget_retried(self, job: KeptJob) -> None:
+        self._kept.forget_retried(job)
+
     def flush(self, before: datetime | None) -> None:
         self._kept.flush(before)
 

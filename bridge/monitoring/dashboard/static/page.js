@@ -3,7 +3,7 @@ import { ask, at, base, believe, make, number, plural } from './dom.js';
 import { addPoints, showSummary } from './charts.js';
 import { addRows, startRows, togglePause } from './stream.js';
 import { fillApps } from './create.js';
-import { countFailed } from './failed.js';
+import { allowPayloads, countFailed } from './failed.js';
 import './lists.js';
 import './traces.js';
 
@@ -84,6 +84,7 @@ async function begin() {
     at('version').textContent = `bridge ${session.version}, queue ${session.queue} (${session.queues.join(', ')})`;
     at('logout').hidden = !session.has_password;
     fillApps(session.apps);
+    allowPayloads(session.shows_payloads);
     listen();
   } catch (problem) {
     state('bad', problem.message);

@@ -1,4 +1,5 @@
 // The live stream, and the part of it that needs a look.
+import { showFailed } from './failed.js';
 import { at, channelCode, clock, eventName, make, number, plural, pretty, span, wayOf } from './dom.js';
 
 const MOST_ROWS = 200;
@@ -107,6 +108,7 @@ function end(row) {
 /** What a row shows when it is opened; made only then. */
 const body = (row, known) => make('div', { class: 'body' },
   make('dl', { class: 'details' }, ...known.flatMap(([name, title]) => [make('dt', {}, title), make('dd', {}, name === 'job' ? wayOf(row.job) : String(row[name]))])),
+  row.step === 'failed' || row.uuid && row.tone === 'bad' ? make('p', {}, make('button', { type: 'button', class: 'link', onclick: () => showFailed(row.job ?? row.uuid) }, 'Show the failed job')) : null,
   row.data ? make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Data' }, pretty(row.data)) : null);
 
 export function togglePause() {
