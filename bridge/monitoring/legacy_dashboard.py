@@ -9,6 +9,7 @@ Source: laravel-websockets 1.14.1, Dashboard/DashboardLogger.php and Statistics/
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -67,8 +68,9 @@ class LegacyDashboard:
             return
         name, details = kind
         if (happening.app_id, PREFIX + name) in self._listened:
-            for told in details(happening):
-                self._tell(happening.app_id, name, told)
+            with contextlib.suppress(RecursionError):  # data just as deep as clients may nest them
+                for told in details(happening):
+                    self._tell(happening.app_id, name, told)
 
     def counted(self, rows: Mapping[str, Counts]) -> None:
         """A row of statistics was written for each of these apps."""

@@ -9,19 +9,20 @@ a crash in one second, and where that is refused not before sixteen.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bridge import state_file
+
 AFTER_STOP, AFTER_CRASH = 2.0, 17.0  # seconds that jobs wait; after a stop longer while clients are coming
 SHARE = 0.95  # of the connections and of the subscriptions of before; some pages have been closed
 TICK = 0.25  # seconds between two looks while jobs wait; whoever comes within one is waited for
 WRITE_INTERVAL = 1.0  # seconds
+LARGEST = 4_096  # bytes of the file
 
 log = logging.getLogger(__name__)
 
@@ -103,24 +104,20 @@ class ReconnectGate:
 def _read(file: Path) -> Present:
     """Nobody was here where it cannot be told: then jobs do not wait."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(state_file.read(file, LARGEST))
         numbers = found["connections"], found["subscriptions"]
         if all(type(number) is int and number >= 0 for number in numbers):
             return Present(*numbers, is_clean=found["is_clean"] is True)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return Present()
 
 
 def _write(file: Path, now: Present) -> None:
     """Whole or not at all. Without it there is no gate at the next start, and nothing else is wrong."""
-    half = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        half.write_text(json.dumps(asdict(now)), encoding="utf-8")
-        os.replace(half, file)
+        state_file.write(file, json.dumps(asdict(now)))
     except OSError as problem:
         log.debug(
             "the number of clients cannot be kept", extra={"action": "reconnect_gate", "why": str(problem)}
         )
-        with contextlib.suppress(OSError):
-            half.unlink()

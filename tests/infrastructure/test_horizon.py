@@ -144,6 +144,17 @@ def test_a_failed_job_stands_among_the_failed_with_its_tags_and_stays_failed(
     assert [retry["status"] for retry in json.loads(told)] == ["failed", "failed"]
 
 
+@pytest.mark.parametrize("kept", ["[1]", "{}", '"x"', "[null]", "7", "[" * 100_000, "{"])
+def test_a_parent_whose_retries_are_damaged_stops_no_job(
+    store: RedisStore, horizon: Horizon, kept: str
+) -> None:
+    store.client.hset(AT + "parent", "retried_by", kept)
+    _push(store, "one", retry_of="parent")
+    queue = HorizonQueue(store.queue(), horizon)
+    assert queue.delete(queue.reserve(1)) == 1
+    assert _hash(store, "one")["status"] == "completed"
+
+
 def test_silenced_and_monitored_jobs_go_where_horizon_looks_for_them(
     store: RedisStore, horizon: Horizon
 ) -> None:

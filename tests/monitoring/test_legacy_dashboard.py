@@ -153,6 +153,23 @@ def test_the_page_of_release_1_is_told(tmp_path: Path) -> None:
             assert data["app_id"] == APP_ID
 
 
+def test_data_as_deep_as_clients_may_nest_them_make_no_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(tmp_path, legacy_dashboard="1") as served, client(served) as page, client(served) as other:
+        page.subscribe(PREFIX + "client-message")
+        other.subscribe("private-room")
+        page.told()
+        for depth in range(900, 1_000, 5):
+            data = "[" * depth + "]" * depth
+            other.socket.send(f'{{"event":"client-x","channel":"private-room","data":{data}}}')
+        other.send("pusher:ping", {})
+        while json.loads(other.socket.recv(timeout=PATIENCE))["event"] != "pusher:pong":
+            pass
+        assert page.told(), "what is less deep is shown"
+    assert "observer failed" not in caplog.text
+
+
 def test_the_page_of_release_2_is_told(tmp_path: Path) -> None:
     with serving(tmp_path, legacy_dashboard="2") as served, client(served) as page:
         for channel in RELEASE_2:

@@ -51,7 +51,8 @@ async def test_nobody_is_waited_for_at_the_first_start(tmp_path: Path) -> None:
     "text",
     ["", "{", "[]", "null", '{"connections": 5}', '{"connections": -1, "subscriptions": 0, "is_clean": true}',
      '{"connections": "5", "subscriptions": 5, "is_clean": true}',
-     '{"connections": true, "subscriptions": 1, "is_clean": true}', "\x00", '{"connections": 1e999}'],
+     '{"connections": true, "subscriptions": 1, "is_clean": true}', "\x00", '{"connections": 1e999}',
+     "[" * 4_000, " " * 5_000_000],
 )  # fmt: skip
 async def test_a_file_that_cannot_be_read_means_nobody(tmp_path: Path, text: str) -> None:
     file = tmp_path / "clients.json"
@@ -60,6 +61,26 @@ async def test_a_file_that_cannot_be_read_means_nobody(tmp_path: Path, text: str
     file.write_bytes(b"\xff\xfe")
     assert not ReconnectGate(file, Clients()).is_shut
     assert not ReconnectGate(tmp_path, Clients()).is_shut
+
+
+async def test_a_pipe_or_a_link_in_its_place_means_nobody_and_holds_nobody_up(tmp_path: Path) -> None:
+    file = tmp_path / "clients.json"
+    os.mkfifo(file)
+    assert not ReconnectGate(file, Clients()).is_shut
+    file.unlink()
+    file.symlink_to(left(tmp_path / "..", 5, 5).rename(tmp_path / "elsewhere.json"))
+    assert not ReconnectGate(file, Clients()).is_shut
+
+
+async def test_a_link_that_somebody_prepared_is_not_written_through(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    file = tmp_path / "clients.json"
+    for name in (file.name, f"{file.name}.{os.getpid()}"):
+        (tmp_path / name).symlink_to(mine)
+    await ReconnectGate(file, Clients(3, 3)).close()
+    assert mine.read_text() == "precious"
+    assert json.loads(file.read_text())["connections"] == 3
 
 
 async def waiting(gate: ReconnectGate) -> asyncio.Task[None]:

@@ -11,11 +11,10 @@ import contextlib
 import fcntl
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bridge import state_file
 from bridge.jobs.resolve.trust import Earned, Standing, joined
 
 FORMAT = 1
@@ -33,9 +32,7 @@ class TrustFile:
 
     def load(self, basis: str) -> Standing:
         try:
-            if self._path.stat().st_size > LARGEST:
-                return Standing()
-            return _standing(json.loads(self._path.read_bytes()), basis)
+            return _standing(json.loads(state_file.read(self._path, LARGEST)), basis)
         except (OSError, ValueError, RecursionError):
             return Standing()
 
@@ -43,7 +40,7 @@ class TrustFile:
         try:
             with self._locked():
                 both = joined(standing, self.load(basis))
-                self._write(_document(basis, both))
+                state_file.write(self._path, json.dumps(_document(basis, both)))
                 return both
         except OSError as problem:
             if not self._has_told:
@@ -58,17 +55,6 @@ class TrustFile:
         with open(self._path.with_suffix(".lock"), "a+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-    def _write(self, document: object) -> None:
-        number, name = tempfile.mkstemp(prefix=self._path.name, dir=self._path.parent)
-        try:
-            with open(number, "w", encoding="utf-8") as file:
-                json.dump(document, file)
-            os.replace(name, self._path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
 
 
 class TrustReader:

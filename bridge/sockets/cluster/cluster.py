@@ -304,10 +304,14 @@ class Cluster(Generic[S]):
         """What Redis holds of this node and nobody here wants: who left while it could not be told."""
         for entry in told or ():
             place, _, word = entry.partition(b" ")
-            app_id, name = split_place(place)
+            try:
+                app_id, name = split_place(place)
+                user_id = word_user(word) if word else None
+            except ValueError:
+                self._reject("place")
+                continue
             hub = self.home.hubs.get(app_id)
             channel = hub.shared(name) if hub else None
-            user_id = word_user(word) if word else None
             if channel is None or (user_id is not None and user_id not in channel.asked):
                 self._leave(app_id, name, user_id, is_last=channel is None and not word, hub=hub)
 
@@ -510,11 +514,16 @@ class Cluster(Generic[S]):
             self._going.append((due, place, b"", vacated))
 
     def _gone(self, place: bytes, word: bytes, is_so: Any) -> None:
-        app_id, name = split_place(place)
+        try:
+            app_id, name = split_place(place)
+            user_id = word_user(word)
+        except ValueError:
+            self._reject("place")
+            return
         if not is_so or name.startswith("#"):
             return
         if word:
-            self.home.tell(MemberRemoved(app_id=app_id, channel=name, user_id=word_user(word)))
+            self.home.tell(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
         else:
             self.home.tell(Vacated(app_id=app_id, channel=name))
 
@@ -689,6 +698,7 @@ class Cluster(Generic[S]):
 
     def _is_said_gone(self, hub: SharedHub[S], name: str, place: bytes, version: int, word: bytes) -> None:
         """A script says so, which cannot seal: the roster is asked before it is believed."""
+        user_id = word_user(word)
         leaves = hub.leaves(name, version)
         if leaves is None:
             self._repair(hub, name)
@@ -699,7 +709,7 @@ class Cluster(Generic[S]):
 
         def then(is_there: Any) -> None:
             if not is_there:
-                self.home.answered(hub, hub.went(name, generation, word_user(word)))
+                self.home.answered(hub, hub.went(name, generation, user_id))
 
         link.send("HEXISTS", self.names.key("m", place), word, then=then)
 
@@ -949,14 +959,17 @@ class Cluster(Generic[S]):
         known: dict[str, Other] = {}
         flat = _flat(answer[1])
         for name, text in zip(flat[::2], flat[1::2], strict=True):
+            if not name.isalnum():  # no node's
+                self._reject("node")
+                continue
             other = name.decode()
             if other == self.node:
                 continue
             try:
                 record = json.loads(text)
                 number = int(record["beat"])
-            except (ValueError, TypeError, KeyError):
-                record, number = {}, 0
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+                record, number = {}, 0  # it never changes, so it is taken out as a dead one's
             before = self.others.get(other)
             at = now if before is None or before.number != number else max(before.at, self._linked_at)
             known[other] = Other(number, at, record)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import stat
+import struct
 import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:
         return []
     for name in _ACTIVATION:
         environ.pop(name, None)
-    if not count.isascii() or not count.isdecimal():
+    if not count.isascii() or not count.isdecimal() or len(count) > 4:
         raise ConfigurationError("LISTEN_FDS", "is no number", where="the environment", mend=_UNIT)
     return [_adopted(_FIRST_DESCRIPTOR + n, "LISTEN_FDS") for n in range(int(count))]
 
@@ -140,6 +141,7 @@ def taken(path: str) -> socket.socket:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as keeper:
                 keeper.settimeout(KEEPER_TIMEOUT)
                 keeper.connect(path)
+                _check_owner(keeper)
                 _, descriptors, _, _ = socket.recv_fds(keeper, 1, 1)
             if descriptors:
                 return _adopted(descriptors[0], "listen_from")
@@ -149,6 +151,14 @@ def taken(path: str) -> socket.socket:
     raise ServiceUnavailable(
         f"listen_from {path} gives no socket ({fault}): start bridge listen for this app"
     )
+
+
+def _check_owner(keeper: socket.socket) -> None:
+    """Raises OSError where the other side is a stranger's, who would hear our clients on the same socket."""
+    size = struct.calcsize("3i")
+    _, user, _ = struct.unpack("3i", keeper.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    if user not in (0, os.geteuid()):
+        raise PermissionError(f"user {user} made it, not the one of this process")
 
 
 @contextlib.contextmanager

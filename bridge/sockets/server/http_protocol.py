@@ -166,6 +166,7 @@ class HttpServer:
         self._connections: set[Connection] = set()
         # it is the client's turn, for longest first → when that must have an end
         self._deadlines: dict[Connection, float] = {}
+        self._has_told = False  # of a header of the PROXY protocol
         self._unfinished = 0  # bytes of bodies that are not complete
         self._all_gone = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -223,6 +224,12 @@ class HttpServer:
         self._deadlines.pop(connection, None)
         if not self._connections:
             self._all_gone.set()
+
+    def tell_unexpected(self) -> None:
+        """A connection begins with the PROXY protocol; said once, since any client may do so."""
+        if not self._has_told:
+            self._has_told = True
+            logger.warning("the PROXY protocol is not expected", extra=_UNEXPECTED)
 
     def await_client(self, connection: Connection, seconds: float) -> None:
         """It is the client's turn; after `seconds` the connection expires. Its rank in age stays."""
@@ -311,7 +318,7 @@ class HttpConnection(asyncio.Protocol):
                 data = self._upgrade(data[end.args[0] :])
             except httptools.HttpParserError as problem:
                 if begins(data):
-                    logger.warning("the PROXY protocol is not expected", extra=_UNEXPECTED)
+                    self._server.tell_unexpected()
                 self._refuse(400, "the request is not well-formed HTTP", str(problem))
         else:
             if self._upgrading is not None:

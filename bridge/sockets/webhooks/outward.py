@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -17,6 +18,8 @@ import httpx
 
 from bridge.errors import BridgeError
 
+_COMPATIBLE = ipaddress.IPv6Network("::/96")  # the same, in a form that is given up; `::1` is in it
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # the same, in a network of its own
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # the last four bytes are an IPv4 address
 
 
@@ -75,14 +78,33 @@ class OutwardBackend(httpcore.AsyncNetworkBackend):
                 inner = ipaddress.IPv4Address(known.packed[12:])
             if inner is not None:
                 return self.allows(str(inner))
+            if known.is_site_local or known in _COMPATIBLE or known in _LOCAL_NAT64:
+                return False
         return known.is_global and not known.is_multicast
 
 
-def outward_client(networks: Sequence[str], *, timeout: float) -> httpx.AsyncClient:
-    """A client that goes by no proxy, and reaches public addresses and these networks; `timeout` in
-    seconds."""
+def webhook_client() -> httpx.AsyncClient:
+    """A client for many addresses that know nothing of each other; `outward_client` is one, too.
+
+    An address that is slow takes no connection from the others, and no cookie is kept. Time limits are the
+    caller's: those of httpx count anew with each byte.
+    """
+    limits = httpx.Limits(max_connections=None)
+    return _keeping_nothing(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 (see above)
+
+
+def outward_client(networks: Sequence[str]) -> httpx.AsyncClient:
+    """A client that goes by no proxy, and reaches public addresses and these networks."""
     transport = httpx.AsyncHTTPTransport()
     transport._pool = httpcore.AsyncConnectionPool(
-        ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=OutwardBackend(networks)
+        ssl_context=httpx.create_ssl_context(trust_env=False),
+        max_connections=None,
+        network_backend=OutwardBackend(networks),
     )
-    return httpx.AsyncClient(transport=transport, trust_env=False, timeout=timeout)
+    client = httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 (see above)
+    return _keeping_nothing(client)
+
+
+def _keeping_nothing(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return client

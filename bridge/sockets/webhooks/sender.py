@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 class Patience:
     """How a lane waits; all in seconds, but for the numbers of events.
 
+    answer   that an address may take for the whole head of an answer
     linger   gathers what comes together into one request
     batch    events of one request
     queue    events that may wait; then the oldest are lost
@@ -33,6 +34,7 @@ class Patience:
     summary  between two lines in the log about what was lost
     """
 
+    answer: float = 10.0
     linger: float = 0.05
     batch: int = 100
     queue: int = 10_000
@@ -120,12 +122,15 @@ class Lane:
             "X-Pusher-Signature": signatures.sign(self.app.secret, body),
         }
         try:
-            async with self._http.stream(
-                "POST", self._webhook.url, content=body, headers=headers, follow_redirects=False
-            ) as answer:
+            async with (
+                asyncio.timeout(self._patience.answer),
+                self._http.stream(
+                    "POST", self._webhook.url, content=body, headers=headers, follow_redirects=False
+                ) as answer,
+            ):
                 self._last_problem = f"answered {answer.status_code}"
                 return answer.is_success
-        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        except Exception as problem:  # httpx lets some through: nothing that an address says ends its lane
             ours = problem.__cause__
             self._last_problem = str(ours) if isinstance(ours, PrivateAddress) else type(problem).__name__
             return False

@@ -16,8 +16,6 @@ if TYPE_CHECKING:  # who has no webhook spares the HTTP client, some 8 MB
 
     from bridge.sockets.webhooks.sender import Lane, Patience
 
-TIMEOUT = 10.0  # seconds that an address may take for one answer
-
 
 class Webhooks:
     """All webhooks of all apps. `serve` says which, `observe` takes happenings, `stop` ends it.
@@ -93,15 +91,11 @@ class Webhooks:
         return Lane(app, webhook, self._client(webhook), self._patience)
 
     def _client(self, webhook: Webhook) -> httpx.AsyncClient:
-        import httpx
-
-        from bridge.sockets.webhooks.outward import outward_client
+        from bridge.sockets.webhooks.outward import outward_client, webhook_client
 
         if webhook.within not in self._http:
             self._http[webhook.within] = (
-                httpx.AsyncClient(timeout=TIMEOUT)
-                if webhook.within is None
-                else outward_client(webhook.within, timeout=TIMEOUT)
+                webhook_client() if webhook.within is None else outward_client(webhook.within)
             )
         return self._http[webhook.within]
 

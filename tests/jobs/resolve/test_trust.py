@@ -373,6 +373,18 @@ def test_a_damaged_or_foreign_file_is_no_file_and_is_replaced(tmp_path: Path, te
     assert TrustFile(path).load("B") == own
 
 
+def test_a_pipe_in_its_place_holds_nobody_up_and_a_link_is_not_followed(tmp_path: Path) -> None:
+    path, own = tmp_path / "trust.json", Standing(differing={"D": ("p",)})
+    os.mkfifo(path)
+    assert TrustFile(path).load("B") == Standing()
+    path.unlink()
+    TrustFile(tmp_path / "other.json").merge("B", own)
+    path.symlink_to(tmp_path / "other.json")
+    assert TrustFile(path).load("B") == Standing()
+    assert TrustFile(path).merge("B", own) == own
+    assert not path.is_symlink()
+
+
 def test_a_damaged_file_has_to_be_earned_anew(bridge: Bridge) -> None:
     bridge.send(6)
     bridge.stop()

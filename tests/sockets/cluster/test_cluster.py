@@ -493,16 +493,48 @@ async def test_nothing_that_is_not_ours_is_delivered(redis: Redis) -> None:
                 b"2:" + top + b"\x02" + captured[1:],
                 b"x" * 200_000,
                 b"+3 %ff \xff",
+                b"-1 %ff",
             ]
+            link = one.cluster._link
             for blob in blobs:
                 for name in ("c", "d", "presence-r"):
                     client.publish(place(b"app-id:" + name.encode()), blob)
         await one.cluster._link.ask("PING")  # type: ignore[union-attr]
         await a.silence()
         await b.silence()
+        assert one.cluster._link is link, "none of it ends the link"
         assert one.cluster.rejected.total() > 20
         await one.server.node.publish_to_all([broadcast("c", "d", data="2")], origin="api")
         assert [(await a.get("event"))["data"] for _ in range(2)] == ["2", "2"]
+
+
+@pytest.mark.anyio
+async def test_records_that_no_node_has_written_end_no_link(redis: Redis) -> None:
+    async with member(redis) as one, one.server.client("c") as client:
+        names, link = one.cluster.names, one.cluster._link
+        assert link is not None
+        with redis.client() as other:
+            for name, record in (
+                ("deep", b"[" * 200_000), ("endless", b'{"beat":1e999}'), ("list", b"[]"), ("none", b""),
+                (b"\xff\xfe", b'{"beat":1}'), ("no name", b'{"beat":1}'),
+                ("odd", b'{"beat":1,"connections":{"app-id":1e999}}'),
+            ):  # fmt: skip
+                other.hset(names.nodes, name, record)
+            other.sadd(names.key("n", one.cluster.node.encode()), b"junk", b"\xff \xff", b"a:%ff %ff")
+            one.cluster._send_beat()
+            await link.ask("PING")
+            assert one.cluster._link is link
+            one.cut()
+            await one.back()
+            link = one.cluster._link
+            assert link is not None
+            one.cluster._gone(b"\xff", b"", 1)
+            one.cluster._gone(b"app-id:presence-x", b"%ff", 1)
+            await link.ask("PING")
+            assert one.cluster._link is link
+            other.delete(names.nodes)
+        await one.server.node.publish_to_all([broadcast("c", data="2")], origin="api")
+        assert (await client.get("event"))["data"] == "2"
 
 
 @pytest.mark.anyio

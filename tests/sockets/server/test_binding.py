@@ -75,7 +75,7 @@ def test_what_is_meant_for_another_process_is_left_alone() -> None:
     assert environ["LISTEN_FDS"] == "1"
 
 
-@pytest.mark.parametrize("count", ["2", "99", "-1", "x", "", "٣"])
+@pytest.mark.parametrize("count", ["2", "99", "-1", "x", "", "٣", "9" * 5_000])
 def test_a_wrong_promise_is_a_configuration_error(count: str) -> None:
     with closing(bind("127.0.0.1", 0)) as sock:
         answer = told([sock.fileno()], LISTEN_FDS=count)
@@ -124,6 +124,38 @@ def test_everybody_gets_the_same_socket_and_who_connects_between_waits(kept: str
 
 def test_the_keeper_is_for_its_own_user_only(kept: str) -> None:
     assert os.stat(kept).st_mode & 0o777 == 0o600
+
+
+STRANGER = """
+import os, socket, sys
+keeper, sock = socket.socket(socket.AF_UNIX), socket.create_server(("127.0.0.1", 0))
+keeper.bind(sys.argv[1])
+if os.getuid() == 0:
+    os.setuid(4711)
+keeper.listen()
+print("ready", flush=True)
+while True:
+    client, _ = keeper.accept()
+    try:
+        socket.send_fds(client, [b"x"], [sock.fileno()])
+    except OSError:
+        pass
+    client.close()
+"""
+
+
+def test_a_socket_that_a_stranger_gives_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binding, "KEEPER_TIMEOUT", 0.2)
+    path, user = str(tmp_path / "keeper"), os.geteuid()
+    with subprocess.Popen([sys.executable, "-c", STRANGER, path], stdout=subprocess.PIPE) as stranger:
+        try:
+            assert stranger.stdout is not None
+            assert stranger.stdout.readline() == b"ready\n"
+            monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+            with pytest.raises(ServiceUnavailable, match="not the one of this process"):
+                taken(path)
+        finally:
+            stranger.kill()
 
 
 def test_a_second_keeper_is_refused_and_a_dead_ones_file_is_replaced(kept: str, tmp_path: Path) -> None:

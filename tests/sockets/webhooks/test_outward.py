@@ -13,7 +13,7 @@ import pytest
 from bridge.sockets.webhooks.events import Webhook
 from bridge.sockets.webhooks.outward import OutwardBackend, outward_client
 from bridge.sockets.webhooks.sender import Patience
-from tests.sockets.server.running import LIMIT, until
+from tests.sockets.server.running import until
 from tests.sockets.webhooks.receiver import receiving
 from tests.sockets.webhooks.test_webhooks import occupied, posting
 
@@ -30,7 +30,8 @@ IMPATIENT = Patience(first=0.02, longest=0.02, give_up=0.1, summary=0.0)
         ("169.254.169.254", False), ("100.64.0.1", False), ("224.0.0.1", False), ("255.255.255.255", False),
         ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fd00::1", False), ("ff02::1", False),
         ("::ffff:127.0.0.1", False), ("::ffff:8.8.8.8", True), ("64:ff9b::7f00:1", False),
-        ("64:ff9b::808:808", True), ("2002:7f00:1::", False), ("2001:db8::1", False),
+        ("64:ff9b::808:808", True), ("::7f00:1", False),
+        ("64:ff9b:1::7f00:1", False), ("fec0::1", False), ("2002:7f00:1::", False), ("2001:db8::1", False),
     ],
 )  # fmt: skip
 async def test_only_public_addresses_may_be_reached(address: str, is_allowed: bool) -> None:
@@ -84,7 +85,7 @@ async def test_a_name_that_leads_elsewhere_when_it_is_used_leads_nowhere(
 
     with receiving() as receiver:
         monkeypatch.setattr(type(loop), "getaddrinfo", lambda self, *a, **k: getaddrinfo(*a, **k))
-        async with outward_client((), timeout=LIMIT) as client:
+        async with outward_client(()) as client:
             for _ in answers:
                 with pytest.raises(httpx.ConnectError):
                     await client.post(receiver.url.replace("127.0.0.1", "rebound.example"), content=b"x")
@@ -96,7 +97,7 @@ async def test_it_goes_by_no_proxy_of_the_environment(monkeypatch: pytest.Monkey
     with receiving() as receiver:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, receiver.url)
-        async with outward_client((), timeout=LIMIT) as client:
+        async with outward_client(()) as client:
             with pytest.raises(httpx.ConnectError):
                 await client.post("http://169.254.169.254/latest/meta-data", content=b"x")
         assert receiver.bodies == []

@@ -1,10 +1,12 @@
 """Webhooks of a real server to a real server."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import re
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,6 +23,8 @@ from tests.sockets.server.running import APP, LIMIT, running, until
 from tests.sockets.webhooks.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.anyio
+
+Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]  # the request's head → what is said to it
 
 QUICK = Patience(first=0.02, longest=0.05)
 
@@ -217,3 +221,113 @@ async def test_apps_without_webhooks_cost_nothing() -> None:
     hooks = Webhooks()
     hooks.observe(occupied("news")[0])
     await hooks.stop(within=LIMIT)
+
+
+@asynccontextmanager
+async def speaking(answer: Answer) -> AsyncIterator[str]:
+    """The address of a server that does with each connection as `answer` says; it has read the request."""
+    here: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        here.add(task)
+        # uvloop raises a RuntimeError where the client is gone
+        with contextlib.suppress(OSError, EOFError, RuntimeError, asyncio.CancelledError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
+                await reader.readexactly(int(length))
+                await answer(head, writer)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+        for task in here:
+            task.cancel()
+        await asyncio.gather(*here, return_exceptions=True)
+
+
+async def endless_hints(head: bytes, writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 10)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def endless_head(head: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"X-Still: here\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("answer", [endless_hints, endless_head])
+@pytest.mark.parametrize("within", [None, ("127.0.0.0/8",)], ids=["anywhere", "within"])
+async def test_an_answer_that_never_begins_is_none_however_much_comes(
+    answer: Answer, within: tuple[str, ...] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    patience = Patience(answer=0.5, first=0.02, longest=0.02, give_up=0.1, summary=0.0)
+    async with (
+        speaking(answer) as url,
+        posting(Webhook(url=url, within=within), patience=patience) as hooks,
+    ):
+        with caplog.at_level(logging.WARNING):
+            hooks.observe(occupied("x")[0])
+            await until(lambda: "webhook events were lost" in caplog.text)
+    assert vars(caplog.records[-1])["why"] == "TimeoutError"
+
+
+@pytest.mark.parametrize(
+    "location", [b"http://xn--0.xn--a/", b"http://[::1", b"http://\xff/", b"data:x", b"\x01", b"//"]
+)
+async def test_no_redirect_ends_the_lane(location: bytes) -> None:
+    seen: list[bytes] = []
+
+    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(head)
+        status = b"302 Found\r\nLocation: " + location if len(seen) == 1 else b"200 OK"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with speaking(answer) as url, posting(Webhook(url=url)) as hooks:
+        hooks.observe(occupied("x")[0])
+        await until(lambda: len(seen) == 2)
+
+
+@pytest.mark.parametrize("within", [None, ("127.0.0.0/8",)], ids=["anywhere", "within"])
+async def test_slow_addresses_take_no_connection_from_others(within: tuple[str, ...] | None) -> None:
+    slow: list[bytes] = []
+
+    async def wait(head: bytes, writer: asyncio.StreamWriter) -> None:
+        slow.append(head)
+        await asyncio.Event().wait()
+
+    async with speaking(wait) as url:
+        others = [Webhook(url=f"{url}{n}", within=within) for n in range(120)]
+        with receiving() as receiver:
+            own = Webhook(url=receiver.url, within=within, prefixes=("later",))
+            async with posting(*others, own) as hooks:
+                hooks.observe(occupied("x")[0])
+                await until(lambda: len(slow) == len(others))
+                hooks.observe(occupied("later")[0])
+                await until(lambda: receiver.names() == ["channel_occupied later"])
+                hooks.serve([])
+
+
+@pytest.mark.parametrize("within", [None, ("127.0.0.0/8",)], ids=["anywhere", "within"])
+async def test_no_cookie_is_kept(within: tuple[str, ...] | None) -> None:
+    seen: list[bytes] = []
+
+    async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(head)
+        status = b"503 Later\r\nSet-Cookie: a=b" if len(seen) == 1 else b"200 OK"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with speaking(answer) as url, posting(Webhook(url=url, within=within)) as hooks:
+        hooks.observe(occupied("x")[0])
+        await until(lambda: len(seen) == 2)
+    assert b"cookie" not in seen[1].lower()

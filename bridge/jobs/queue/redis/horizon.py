@@ -141,8 +141,10 @@ class Horizon:
         key = self._prefix + parent
         found: Any = self._client.hget(key, "retried_by")
         retries = json.loads(found) if found else []
+        if not isinstance(retries, list):
+            return
         for retry in retries:
-            if retry.get("id") == _id(document):
+            if isinstance(retry, dict) and retry.get("id") == _id(document):
                 retry["status"] = status
         if retries:
             self._client.hset(key, "retried_by", json.dumps(retries))
@@ -151,7 +153,7 @@ class Horizon:
     def _quietly(self) -> Iterator[None]:
         try:
             yield
-        except (RedisError, ValueError) as error:
+        except (RedisError, ValueError, RecursionError) as error:
             level = logging.DEBUG if self._warned else logging.WARNING
             self._warned = True
             why = type(error).__name__
