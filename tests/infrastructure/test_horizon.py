@@ -155,6 +155,42 @@ def test_a_parent_whose_retries_are_damaged_stops_no_job(
     assert _hash(store, "one")["status"] == "completed"
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"displayName": "\ud800"},
+        {"displayName": ["a"]},
+        {"tags": ["\ud800", None, 1, {"a": 1}]},
+        {"tags": {"a": "b"}},
+        {"uuid": "completed_jobs"},
+        {"uuid": "masters"},
+        {"uuid": "\ud800"},
+        {"retry_of": "pending_jobs"},
+        {"retry_of": 7},
+    ],
+    ids=ascii,
+)
+def test_a_hostile_job_keeps_no_other_from_horizon(
+    store: RedisStore, horizon: Horizon, more: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = json.loads(broadcast(uuid="bad", id="bad", attempts=0, pushedAt="1.5", tags=[])) | more
+    payload = json.dumps(whole, separators=(",", ":")).encode()
+    store.push_entry(payload)
+    _push(store, "one")
+    queue = HorizonQueue(store.queue(), horizon)
+    jobs = queue.reserve(10)
+    HorizonFailedJobs(NoFailedJobs(), horizon).bury(
+        FailedJob(
+            connection_name="redis", queue="default", payload=payload, exception="Refused",
+            uuid="bad", failed_at=datetime.now(UTC),
+        )
+    )  # fmt: skip
+    assert queue.delete(jobs) == 2
+    assert _hash(store, "one")["status"] == "completed"
+    assert _members(store, "completed_jobs") == ["one"]
+    assert not caplog.records
+
+
 def test_silenced_and_monitored_jobs_go_where_horizon_looks_for_them(
     store: RedisStore, horizon: Horizon
 ) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from bridge.jobs.queue.queue import Depth, Exchange, Job, Queue
 from bridge.jobs.queue.selection import json_object
 
 _DONE = resources.files(__package__).joinpath("horizon_done.lua").read_text()
+
+# a job's key stands beside Horizon's own (`pending_jobs`, `job:…`), none of which may be taken for one
+_ID = re.compile(r"(?!(?:masters|supervisors|monitoring)\Z)[0-9A-Za-z-]{1,255}")
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +77,9 @@ class Horizon:
             for job, runtime in jobs:
                 id = _id(job.document)
                 tags = job.document.get("tags")
+                texts = [tag for tag in (tags if isinstance(tags, list) else ()) if isinstance(tag, str)]
                 where = "silenced_jobs" if job.document.get("silenced") else "completed_jobs"
-                name = job.display_name
+                name = _readable(job.display_name)
                 keys = (
                     id, "pending_jobs", where, f"job:{name}", "measured_jobs", f"queue:{job.queue}",
                     "measured_queues", "monitoring", "monitored_jobs",
@@ -82,7 +87,7 @@ class Horizon:
                 arguments: tuple[str | bytes | float, ...] = (
                     id, _seconds(now), int(now) + 60 * self._trim.completed, round(runtime, 2),
                     int(now) + 60 * self._trim.monitored, connection_name, job.queue, name, job.payload,
-                    *(tag for tag in (tags if isinstance(tags, list) else ()) if isinstance(tag, str)),
+                    *map(_readable, texts),
                 )  # fmt: skip
                 self._done([self._prefix + key for key in keys], arguments, client=pipeline)
             for (job, _), completed in zip(jobs, pipeline.execute(), strict=True):
@@ -105,7 +110,7 @@ class Horizon:
                 "id": id,
                 "connection": failed.connection_name,
                 "queue": failed.queue,
-                "name": str(document.get("displayName", "")),
+                "name": _readable(str(document.get("displayName", ""))),
                 "status": "failed",
                 "payload": failed.payload,
                 "exception": failed.exception,
@@ -115,8 +120,9 @@ class Horizon:
             pipeline.expireat(self._prefix + id, int(now) + expires)
             tags = document.get("tags")
             for tag in tags if isinstance(tags, list) else ():
-                pipeline.zadd(f"{self._prefix}failed:{tag}", {id: now})
-                pipeline.expire(f"{self._prefix}failed:{tag}", expires)
+                key = f"{self._prefix}failed:{_readable(str(tag))}"
+                pipeline.zadd(key, {id: now})
+                pipeline.expire(key, expires)
             pipeline.execute()
             self._tell_parent(document, "failed")
 
@@ -136,7 +142,7 @@ class Horizon:
     def _tell_parent(self, document: Mapping[str, object], status: str) -> None:
         """A job that is tried again from the dashboard stands among the retries of the one that failed."""
         parent = document.get("retry_of")
-        if not isinstance(parent, str):
+        if not isinstance(parent, str) or not _ID.fullmatch(parent):
             return
         key = self._prefix + parent
         found: Any = self._client.hget(key, "retried_by")
@@ -167,7 +173,12 @@ def is_horizons(document: Mapping[str, object]) -> bool:
 
 def _id(document: Mapping[str, object]) -> str:
     found = document.get("uuid") or document.get("id")
-    return found if isinstance(found, str) else ""
+    return found if isinstance(found, str) and _ID.fullmatch(found) else ""
+
+
+def _readable(text: str) -> str:
+    """Without what no UTF-8 can hold: one such job would keep all that are told of with it from Horizon."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _seconds(moment: float) -> str:
