@@ -253,6 +253,7 @@ def mariadb(*options: str) -> Iterator[MariaDB]:
                 f"--datadir={data}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
+                f"--tmpdir={folder}",  # its temporary tables are named by its pid: others have them in /tmp
             ],
             folder,
         )

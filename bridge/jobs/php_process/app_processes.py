@@ -158,7 +158,8 @@ class Resident:
                 )
             )
         self._has_booted = True
-        about = {"pid": process.pid, "laravel": answer["ready"], "duration_ms": round(process.age() * 1000)}
+        about = {"script": self._script.name, "pid": process.pid, "laravel": answer["ready"]}
+        about["duration_ms"] = round(process.age() * 1000)
         log.info("PHP helper started", extra={"action": "helper_started", **about})
 
     def _down(self, problem: Refused | ServiceUnavailable) -> Refused | ServiceUnavailable:

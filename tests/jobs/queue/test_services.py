@@ -27,8 +27,11 @@ def test_redis_answers_with_its_password(redis_server: services.Redis) -> None:
 def test_cpu_time_of_a_server_grows_with_its_work(redis_server: services.Redis) -> None:
     with contextlib.closing(redis_server.client()) as client:
         before = redis_server.cpu_seconds()
-        client.eval("for i = 1, 2000000 do end", 0)
-        assert redis_server.cpu_seconds() > before
+        for _ in range(1_000):  # the system counts in hundredths of a second, on a quick machine too
+            client.eval("for i = 1, 2000000 do end", 0)
+            if redis_server.cpu_seconds() > before:
+                return
+        pytest.fail("no CPU time was counted")
 
 
 def test_a_server_comes_back_with_its_data() -> None:

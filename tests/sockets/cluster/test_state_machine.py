@@ -393,18 +393,24 @@ def test_mistakes_are_caught(redis: Redis, monkeypatch: pytest.MonkeyPatch, mist
     run_through(happens)
     monkeypatch.setattr(owner, name, instead or globals()[name])
     monkeypatch.setattr(Nodes, "patience", 1.0)
-    with pytest.raises(AssertionError):
-        run_through(happens)
+    for _ in range(10):  # it takes the right moment, which most runs have
+        try:
+            run_through(happens)
+        except AssertionError:
+            return
+    pytest.fail("the mistake was not noticed")
 
 
 def run_through(happens: Callable[[Nodes], None]) -> None:
     nodes = Nodes()
-    nodes.begin(may_be_emptied=False)
-    for at, user in ((0, "1"), (0, "2"), (1, "3")):
-        nodes.connect(at, user)
-    nodes.wait(nodes.quiet())
-    happens(nodes)
-    nodes.teardown()
+    try:
+        nodes.begin(may_be_emptied=False)
+        for at, user in ((0, "1"), (0, "2"), (1, "3")):
+            nodes.connect(at, user)
+        nodes.wait(nodes.quiet())
+        happens(nodes)
+    finally:
+        nodes.teardown()
 
 
 def _came(hub: SharedHub[str], channel: Any, user_id: str, info: str | None) -> list[Delivery[str]]:

@@ -82,6 +82,10 @@ def _character(php: Evaluator, holder: bytes, index: Value, *, quiet: bool) -> V
         php.refuse("an offset of a string that is no integer")
     if not isinstance(index, int) and not (isinstance(index, bytes) and is_numeric(index)):
         if quiet:
+            if (
+                isinstance(index, bytes) and number_prefix(index)[1]
+            ):  # "5x" is a warning to ??, not to isset()
+                php.refuse("an offset of a string that is no integer")
             return None
         raise Thrown("TypeError", "Cannot access offset of this type on string")
     position = to_int(index)
