@@ -112,7 +112,10 @@ class ModelClass:
         if php.classes.is_a(name, relations.PIVOT):
             raise Refused(f"a collection of {name}, which is a pivot")
         wanted = [key for key in keys.values() if isinstance(key, int | bytes)]
-        rows = self.records.select(place, by_key(self.blank(name, php).setup, wanted))
+        setup = self.blank(name, php).setup
+        if self._around.version >= (9, 0):  # whereKey from 9.46 on
+            relations.require_whole_keys(setup, setup.key_name, wanted)
+        rows = self.records.select(place, by_key(setup, wanted))
         models = [self.hydrate(name, row, place, php, among=len(rows)) for row in rows]
         self.eager_load(models, php)
         if self._around.version >= (13, 0):  # releases before restore no relations of a collection

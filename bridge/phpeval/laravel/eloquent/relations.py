@@ -7,19 +7,19 @@ Sources: Concerns/HasRelationships.php, Relations/*.php, 8.83 to 13.26.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bridge.errors import Refused
 from bridge.phpeval.laravel.eloquent import properties
-from bridge.phpeval.laravel.eloquent.model_settings import is_constant
+from bridge.phpeval.laravel.eloquent.model_settings import Setup, is_constant
 from bridge.phpeval.laravel.eloquent.sql_text import OPERATORS, Condition, Join, Query, is_any_of
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.class_table import BoundMethod, ClassTable
 from bridge.phpeval.php.runtime.interpreter import Evaluator
-from bridge.phpeval.php.runtime.operators import to_bool
+from bridge.phpeval.php.runtime.operators import to_bool, to_int
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
@@ -422,7 +422,7 @@ def load(
     for description, group in by_description.items():
         if columns:
             description = replace(description, columns=columns)
-        related += _load_group(models, php, group, name, description)
+        related += _load_group(models, php, group, name, description, lazily=lazily)
     return related
 
 
@@ -457,12 +457,22 @@ def set_relation(model: PhpObject, name: str, value: Value) -> None:
 
 
 def _load_group(
-    models: ModelClass, php: Evaluator, parents: Sequence[PhpObject], name: str, description: Description
+    models: ModelClass,
+    php: Evaluator,
+    parents: Sequence[PhpObject],
+    name: str,
+    description: Description,
+    *,
+    lazily: bool,
 ) -> list[PhpObject]:
     views = [models.view(parent, php) for parent in parents]
     local = description.local.encode()
     keys = {id(view.model): view.attributes.get(local) for view in views}
     wanted = list(dict.fromkeys(key for key in keys.values() if key is not None))
+    if not lazily:
+        require_whole_keys(views[0].setup, description.local, wanted)
+        if not description.pivot_table:
+            require_whole_keys(models.blank(description.related, php).setup, description.foreign, wanted)
     found = _query(models, php, views[0], description, wanted) if wanted else []
     matches: dict[Value, list[PhpObject]] = {}
     for model, key in found:
@@ -515,6 +525,18 @@ def require_plain_key(view: View, name: str) -> None:
     )
     if changed or view.setup.accessor(name):
         raise Refused(f"a relation by {view.model.class_name}::${name}, which has an accessor or a cast")
+
+
+def require_whole_keys(setup: Setup, column: str, keys: Iterable[Value]) -> None:
+    """Refused where Eloquent looks for several keys at once and makes other numbers of them: those of a model
+    whose key type is `int`, as it stays where only `$incrementing` is false, are cast to integers.
+
+    Source: Eloquent/Relations/Relation.php whereInMethod, Query/Builder.php whereIntegerInRaw.
+    """
+    if column != setup.key_name or setup.key_type not in ("int", "integer"):
+        return
+    if any(isinstance(key, bytes) and key != b"%d" % to_int(key) for key in keys):
+        raise Refused(f"text as the key of the table {setup.table}, whose model says that keys are integers")
 
 
 # By these the key stays the same text, where it is a key at all.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.phpeval.php.runtime.values import PhpArray
 from tests.phpeval.laravel.eloquent.app import Case
 
 TABLES = """
@@ -393,3 +394,58 @@ def test_trashed_ones_of_what_has_no_soft_deletes_are_refused(blog: Case, expres
     blog.post(READS.format("user", "$this->belongsTo(User::class)->withTrashed()"))
     blog.sends(expression)
     assert "which has no SoftDeletes" in blog.refused()
+
+
+UUID = "9b1c7f6e-0000-4000-8000-000000000001"
+BOARDS = f"""
+    drop table if exists boards; drop table if exists sprints;
+    create table boards (id varchar primary key, name varchar);
+    insert into boards values ('{UUID}', 'one'), ('8', 'eight');
+    create table sprints (id integer primary key, board_id varchar);
+    insert into sprints values (1, '{UUID}'), (2, '8');
+"""
+
+
+@pytest.fixture
+def boards(case: Case) -> Case:
+    """Models with a text key whose class says only that it is not incrementing."""
+    case.app.sql(BOARDS)
+    case.add("Board", "class Board extends Model { public $incrementing = false; "
+             "function sprints() { return $this->hasMany(Sprint::class); } }")  # fmt: skip
+    case.add(
+        "Sprint", "class Sprint extends Model { function board() { return $this->belongsTo(Board::class); } }"
+    )
+    return case
+
+
+@pytest.mark.parametrize("expression", ["$this->post", "$this->post->load('sprints')"])
+def test_several_keys_that_eloquent_casts_to_other_integers_are_refused(
+    boards: Case, expression: str
+) -> None:
+    boards.sends(expression)
+    names = ["sprints"] if expression == "$this->post" else []
+    assert "keys are integers" in boards.refused(post=boards.model("Board", UUID.encode(), relations=names))
+    assert "'id': 2" in str(boards.data(post=boards.model("Board", b"8", relations=names)))
+
+
+@pytest.mark.parametrize(("number", "name"), [(1, "one"), (2, "eight")])
+def test_a_parent_that_is_read_lazily_is_found_by_its_text(boards: Case, number: int, name: str) -> None:
+    boards.sends("[$this->post->board, $this->post]")
+    assert name in str(boards.data(post=boards.model("Sprint", number)))
+
+
+def test_a_parent_that_is_loaded_is_looked_for_by_integers(boards: Case) -> None:
+    boards.sends("$this->post->load('board')")
+    assert "keys are integers" in boards.refused(post=boards.model("Sprint", 1))
+    assert "eight" in str(boards.data(post=boards.model("Sprint", 2)))
+
+
+@pytest.mark.parametrize("version", ["8.83", "10.48", "13.31"])
+def test_a_collection_of_such_models_is_restored_by_integers_from_nine_on(boards: Case, version: str) -> None:
+    boards.sends("$this->post")
+    identifier = boards.model("Board")
+    identifier.properties[b"id"] = PhpArray.of([UUID.encode(), b"8"])
+    if version == "8.83":
+        assert boards.native(version=version, post=identifier).outcome == "broadcast"
+    else:
+        assert "keys are integers" in boards.refused(version=version, post=identifier)
