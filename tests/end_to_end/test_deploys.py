@@ -88,7 +88,7 @@ def test_an_event_whose_class_nobody_brings_fails_in_the_end(app: Laravel, store
     (app.path / "app/Events/LineSaid.php").unlink()
     with bridge_serve(app) as bridge:
         wait_until("it has failed", lambda: store.failed() == 1)
-        assert store.left() == NOTHING
+        wait_until("it is deleted", lambda: store.left() == NOTHING)
         assert bridge.terminate() == 0
 
 

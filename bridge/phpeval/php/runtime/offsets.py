@@ -81,11 +81,9 @@ def _character(php: Evaluator, holder: bytes, index: Value, *, quiet: bool) -> V
     if isinstance(index, bytes) and is_numeric(index) and not isinstance(array_key(index), int):
         php.refuse("an offset of a string that is no integer")
     if not isinstance(index, int) and not (isinstance(index, bytes) and is_numeric(index)):
+        if isinstance(index, bytes) and number_prefix(index)[1]:  # "5x": a warning, but not to isset()
+            php.refuse("an offset of a string that is no integer")
         if quiet:
-            if (
-                isinstance(index, bytes) and number_prefix(index)[1]
-            ):  # "5x" is a warning to ??, not to isset()
-                php.refuse("an offset of a string that is no integer")
             return None
         raise Thrown("TypeError", "Cannot access offset of this type on string")
     position = to_int(index)
