@@ -130,8 +130,8 @@ def test_what_kills_its_worker_takes_nobody_along(impatient: Laravel, store: Sto
     with store.engine.connect() as connection:
         (payload,) = connection.execute(sa.text("select payload from failed_jobs")).scalars()
     assert "kills" in payload
-    # What a killed process logged last is lost with it: its log need not tell all that it sent. None is told
-    # twice, and none else has failed.
+    # A process that is killed loses the last lines of its log, so the log need not tell all that was sent.
+    # The job that kills is in none of them, and nothing else has failed.
     assert len(sent) <= good
     assert store.failed() == 1
 
