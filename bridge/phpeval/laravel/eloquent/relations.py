@@ -468,11 +468,11 @@ def _load_group(
     views = [models.view(parent, php) for parent in parents]
     local = description.local.encode()
     keys = {id(view.model): view.attributes.get(local) for view in views}
-    wanted = list(dict.fromkeys(key for key in keys.values() if key is not None))
+    wanted: list[Value] = list(dict.fromkeys(key for key in keys.values() if key is not None))
     if not lazily:
         require_whole_keys(views[0].setup, description.local, wanted)
         if not description.pivot_table:
-            require_whole_keys(models.blank(description.related, php).setup, description.foreign, wanted)
+            wanted = _looked_for(models.blank(description.related, php).setup, description.foreign, wanted)
     found = _query(models, php, views[0], description, wanted) if wanted else []
     matches: dict[Value, list[PhpObject]] = {}
     for model, key in found:
@@ -533,10 +533,25 @@ def require_whole_keys(setup: Setup, column: str, keys: Iterable[Value]) -> None
 
     Source: Eloquent/Relations/Relation.php whereInMethod, Query/Builder.php whereIntegerInRaw.
     """
-    if column != setup.key_name or setup.key_type not in ("int", "integer"):
-        return
-    if any(isinstance(key, bytes) and key != b"%d" % to_int(key) for key in keys):
+    if _has_integer_keys(setup, column) and not all(_is_whole(key) for key in keys):
         raise Refused(f"text as the key of the table {setup.table}, whose model says that keys are integers")
+
+
+def _looked_for(setup: Setup, column: str, keys: Sequence[Value]) -> list[Value]:
+    """The keys by which models of that class can be found: where theirs are read as integers, other text than
+    an integer matches none of them."""
+    if _has_integer_keys(setup, column) and setup.incrementing:
+        return [key for key in keys if _is_whole(key)]
+    require_whole_keys(setup, column, keys)
+    return list(keys)
+
+
+def _has_integer_keys(setup: Setup, column: str) -> bool:
+    return column == setup.key_name and setup.key_type in ("int", "integer")
+
+
+def _is_whole(key: Value) -> bool:
+    return not isinstance(key, bytes) or key == b"%d" % to_int(key)
 
 
 # By these the key stays the same text, where it is a key at all.

@@ -449,3 +449,20 @@ def test_a_collection_of_such_models_is_restored_by_integers_from_nine_on(boards
         assert boards.native(version=version, post=identifier).outcome == "broadcast"
     else:
         assert "keys are integers" in boards.refused(version=version, post=identifier)
+
+
+@pytest.mark.parametrize("text", ["8abc", "eight", "08", " 8"])
+def test_a_text_that_is_no_integer_finds_no_model_with_integer_keys(case: Case, text: str) -> None:
+    case.app.sql(
+        "drop table if exists owners; drop table if exists things;"
+        "create table owners (id integer primary key); insert into owners values (0), (8);"
+        "create table things (id integer primary key, owner_id varchar);"
+        f"insert into things values (1, '{text}'), (2, '8');"
+    )
+    case.add("Owner", "class Owner extends Model { public $timestamps = false; }")
+    case.add(
+        "Thing", "class Thing extends Model { function owner() { return $this->belongsTo(Owner::class); } }"
+    )
+    case.sends("$this->post->load('owner')")
+    assert "'owner': None" in str(case.data(post=case.model("Thing", 1)))
+    assert "'owner': {'id': 8}" in str(case.data(post=case.model("Thing", 2)))
