@@ -31,12 +31,12 @@ demo: .venv/.installed
 	$(BIN)/bridge demo
 
 test: packages lint $(NODE_MODULES)
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 6 --dist loadfile
 
 test-all: test
 	$(BIN)/pytest -n 0 tests/end_to_end/image_checks.py
 	roots=$$(sh tests/roots.sh) && for root in $$roots; do \
-		echo "with $$root/php:"; PATH=$$root:$$PATH $(BIN)/pytest -n 3 --dist loadfile $(ON_ROOTS) || exit 1; \
+		echo "with $$root/php:"; PATH=$$root:$$PATH $(BIN)/pytest -n 6 --dist loadfile $(ON_ROOTS) || exit 1; \
 	done
 
 test-lowest: packages .venv/.installed-dev $(NODE_MODULES)
@@ -44,7 +44,7 @@ test-lowest: packages .venv/.installed-dev $(NODE_MODULES)
 		pyproject.toml --output-file build/lowest.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/lowest
 	$(BIN)/uv pip install --quiet --python build/lowest/bin/python -c build/lowest.txt -e '.[dev]'
-	build/lowest/bin/pytest -n 3 --dist loadfile
+	build/lowest/bin/pytest -n 6 --dist loadfile
 
 # The newest versions that pyproject.toml allows, on every Python and system; `make test` installs these.
 constraints: .venv/.installed-dev
