@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _findings(given: argparse.Namespace, report: list[str]) -> Iterable[Finding]:
     """The findings; afterwards `report` holds how the app is set up, in a few lines, if there is source."""
-    from bridge.doctor import Finding, Subject, examine
+    from bridge.doctor import ExaminedApp, Finding, examine
     from bridge.settings.load import load_settings
 
     try:
@@ -68,7 +68,7 @@ def _findings(given: argparse.Namespace, report: list[str]) -> Iterable[Finding]
             check="settings",
         )
         return
-    subject = Subject(settings=settings)
+    subject = ExaminedApp(settings=settings)
     yield from examine(subject)
     with contextlib.suppress(BridgeError):
         if subject.survey is not None:

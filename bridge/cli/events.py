@@ -13,7 +13,7 @@ from datetime import datetime
 from bridge.cli.arguments import Commands, add_app, add_laravel
 from bridge.cli.plain import json_line, plain
 from bridge.errors import UsageError
-from bridge.jobs.resolve.survey.survey import Finding
+from bridge.jobs.resolve.survey.survey import EventReport
 from bridge.jobs.resolve.trust import ClassTrust
 from bridge.laravel.app_report import AppReport
 
@@ -59,7 +59,7 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _trusted(finding: Finding, earned: Mapping[str, ClassTrust]) -> Finding:
+def _trusted(finding: EventReport, earned: Mapping[str, ClassTrust]) -> EventReport:
     """A class for which native evaluation was found to differ is PHP's."""
     trust = earned.get(finding.class_name)
     if trust is None or not trust.differing or finding.rung not in ("native", "framework"):
@@ -68,7 +68,7 @@ def _trusted(finding: Finding, earned: Mapping[str, ClassTrust]) -> Finding:
     return replace(finding, rung="php", why=why)
 
 
-def _event_json(findings: Sequence[Finding], earned: Mapping[str, ClassTrust] | None) -> Iterable[str]:
+def _event_json(findings: Sequence[EventReport], earned: Mapping[str, ClassTrust] | None) -> Iterable[str]:
     for one in findings:
         trust = None if earned is None else earned.get(one.class_name, ClassTrust())
         report = {
@@ -89,7 +89,7 @@ def _event_json(findings: Sequence[Finding], earned: Mapping[str, ClassTrust] | 
 
 
 def _event_table(
-    findings: Sequence[Finding], report: AppReport, earned: Mapping[str, ClassTrust] | None
+    findings: Sequence[EventReport], report: AppReport, earned: Mapping[str, ClassTrust] | None
 ) -> Iterable[str]:
     """How the app is set up, then two or three lines a class: what serves it, where it goes, and why it is
     not native, or how far it has earned that. A reason that concerns many classes stands once, at the top."""

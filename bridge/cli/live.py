@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from bridge.cli.logs import Unhurried
 
 if TYPE_CHECKING:
-    from bridge.monitoring.timeseries import Point
+    from bridge.monitoring.timeseries import Sample
 
 ERASE = "\r\x1b[2K"
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
@@ -35,7 +35,7 @@ class LiveLine:
         self._line = ""
         self._lock = threading.Lock()
 
-    def show(self, point: Point) -> None:
+    def show(self, point: Sample) -> None:
         """The line tells of this moment."""
         self.say(_words(point))
 
@@ -84,7 +84,7 @@ def live_line(terminal: TextIO, environ: Mapping[str, str]) -> LiveLine | None:
     return made
 
 
-def _words(point: Point) -> list[str]:
+def _words(point: Sample) -> list[str]:
     words = [
         f"{'?' if point.depth is None else f'{point.depth:,}'} waiting",
         f"{point.jobs:,.0f} jobs/s",

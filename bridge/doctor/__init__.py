@@ -5,6 +5,6 @@ changes nothing, takes no job, and shows no secret.
 """
 
 from bridge.doctor.examine import CHECKS, STARTUP, examine
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 
-__all__ = ["CHECKS", "STARTUP", "Finding", "Found", "Subject", "examine"]
+__all__ = ["CHECKS", "STARTUP", "ExaminedApp", "Finding", "Found", "examine"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from bridge.doctor.subject import Finding, Found, Subject, found
+from bridge.doctor.subject import ExaminedApp, Finding, Found, found
 from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.phpeval.php.parse.declarations import is_comment
 from bridge.serve.apps_table import read_rows
@@ -20,7 +20,7 @@ _AUTH_ROUTES = re.compile(
 _PROVIDER = "App\\Providers\\BroadcastServiceProvider"
 
 
-def connection(subject: Subject) -> Found:
+def connection(subject: ExaminedApp) -> Found:
     """Events that name no connection go to one that bridge serves, and its app is complete."""
     broadcasting = subject.laravel.broadcasting()
     default = broadcasting.connections.get(broadcasting.default)
@@ -54,7 +54,7 @@ def connection(subject: Subject) -> Found:
         )
 
 
-def apps_table(subject: Subject) -> Found:
+def apps_table(subject: ExaminedApp) -> Found:
     """Every row of `[apps_table]` is an app. What cannot be read ends the start of `bridge serve`."""
     settings = subject.settings
     if settings.apps_table is None:
@@ -67,7 +67,7 @@ def apps_table(subject: Subject) -> Found:
         yield found(problem, mend="correct [apps_table] in bridge.toml, or make the table")
 
 
-def posts(subject: Subject) -> Found:
+def posts(subject: ExaminedApp) -> Found:
     """What Laravel sends itself (ShouldBroadcastNow, queue:work, Broadcast::) comes here too."""
     config = subject.laravel.config
     settings = subject.settings
@@ -103,7 +103,7 @@ def posts(subject: Subject) -> Found:
             )
 
 
-def routes(subject: Subject) -> Found:
+def routes(subject: ExaminedApp) -> Found:
     """Private channels need /broadcasting/auth, and somebody who says who may listen."""
     if not subject.has_code:
         return
@@ -134,7 +134,7 @@ def routes(subject: Subject) -> Found:
         )
 
 
-def _is_registered(subject: Subject) -> bool:
+def _is_registered(subject: ExaminedApp) -> bool:
     listed = subject.laravel.config.get("app.providers")
     if isinstance(listed, dict) and _PROVIDER in listed.values():
         return True
@@ -144,7 +144,7 @@ def _is_registered(subject: Subject) -> bool:
     )
 
 
-def _mentions(subject: Subject, file: str, pattern: bytes, *, own: bool = False) -> bool:
+def _mentions(subject: ExaminedApp, file: str, pattern: bytes, *, own: bool = False) -> bool:
     """Whether code, not a comment, has the pattern; `own`: of the app's namespace."""
     try:
         text = (subject.path / file).read_bytes()
@@ -157,13 +157,13 @@ def _mentions(subject: Subject, file: str, pattern: bytes, *, own: bool = False)
     return False
 
 
-def _calls(subject: Subject) -> Iterator[bool]:
+def _calls(subject: ExaminedApp) -> Iterator[bool]:
     for folder in ("app/Providers", "routes", "bootstrap"):
         for file in sorted((subject.path / folder).rglob("*.php")):
             yield _mentions(subject, subject.relative(file), _AUTH_ROUTES.pattern)
 
 
-def origins(subject: Subject) -> Found:
+def origins(subject: ExaminedApp) -> Found:
     """The app's own pages may connect."""
     allowed = subject.settings.allowed_origins
     address = subject.laravel.config.get("app.url")

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.laravel.encryption import Encrypter
 from bridge.settings.table import SETTINGS
 
@@ -38,7 +38,7 @@ ALIKE = 0.87  # of difflib: one letter off in a name of this length
 OLDEST = (8, 0)
 
 
-def file(subject: Subject) -> Found:
+def file(subject: ExaminedApp) -> Found:
     """There is a `.env`, and this user may read it."""
     path = subject.path / ".env"
     if subject.laravel.config.cached:
@@ -58,7 +58,7 @@ def file(subject: Subject) -> Found:
         )
 
 
-def names(subject: Subject) -> Found:
+def names(subject: ExaminedApp) -> Found:
     """Every line of `.env` is read, once, under a name that somebody asks for."""
     lines = subject.dotenv_lines
     for name, at in lines.items():
@@ -91,7 +91,7 @@ def names(subject: Subject) -> Found:
         yield from _renamed(subject, config, newer, older)
 
 
-def _renamed(subject: Subject, config: str, newer: str, older: str) -> Found:
+def _renamed(subject: ExaminedApp, config: str, newer: str, older: str) -> Found:
     try:
         text = (subject.path / f"config/{config}.php").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -107,7 +107,7 @@ def _renamed(subject: Subject, config: str, newer: str, older: str) -> Found:
             )
 
 
-def keys(subject: Subject) -> Found:
+def keys(subject: ExaminedApp) -> Found:
     """APP_KEY fits the cipher."""
     if subject.has_code or subject.laravel.keys:
         Encrypter(subject.laravel.keys, subject.laravel.cipher)
@@ -115,7 +115,7 @@ def keys(subject: Subject) -> Found:
     yield
 
 
-def cached(subject: Subject) -> Found:
+def cached(subject: ExaminedApp) -> Found:
     """A cached configuration is newer than what it was made from."""
     if not subject.laravel.config.cached:
         return
@@ -131,7 +131,7 @@ def cached(subject: Subject) -> Found:
         )
 
 
-def release(subject: Subject) -> Found:
+def release(subject: ExaminedApp) -> Found:
     """Laravel's version is known, and one that bridge knows."""
     found = subject.laravel.release
     if found is None and subject.has_code:

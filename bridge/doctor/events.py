@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 
 
-def setup(subject: Subject) -> Found:
+def setup(subject: ExaminedApp) -> Found:
     """Nothing that the app does when it boots keeps its events from being evaluated natively."""
     survey = subject.survey
     if survey is None or not survey.findings:
@@ -24,7 +24,7 @@ def setup(subject: Subject) -> Found:
             )
 
 
-def rungs(subject: Subject) -> Found:
+def rungs(subject: ExaminedApp) -> Found:
     """Every class that broadcasts through the queue is served by some rung."""
     for one in subject.events or ():
         if one.rung == "refused":
@@ -35,7 +35,7 @@ def rungs(subject: Subject) -> Found:
             )
 
 
-def mappings(subject: Subject) -> Found:
+def mappings(subject: ExaminedApp) -> Found:
     """Every mapping of bridge.toml names a class that is there."""
     if subject.events is None:
         return

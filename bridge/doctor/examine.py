@@ -16,10 +16,10 @@ from bridge.doctor import (
     secrets,
     stores,
 )
-from bridge.doctor.subject import Finding, Found, Subject, found
+from bridge.doctor.subject import ExaminedApp, Finding, Found, found
 from bridge.errors import BridgeError
 
-CHECKS: Mapping[str, Callable[[Subject], Found]] = {
+CHECKS: Mapping[str, Callable[[ExaminedApp], Found]] = {
     "environment": environment.file,
     "names": environment.names,
     "keys": environment.keys,
@@ -60,7 +60,7 @@ _SECRET_NAMES = ("KEY", "SECRET", "PASSWORD", "TOKEN", "URL", "DSN")
 _SHORTEST = 4  # characters of what is worth hiding
 
 
-def examine(subject: Subject, checks: Collection[str] = CHECKS) -> Iterator[Finding]:
+def examine(subject: ExaminedApp, checks: Collection[str] = CHECKS) -> Iterator[Finding]:
     """The findings, check by check, each told once. No secret of the app's environment stands in them."""
     secrets = _secrets(subject)
     told: set[str] = set()
@@ -82,14 +82,14 @@ def examine(subject: Subject, checks: Collection[str] = CHECKS) -> Iterator[Find
             return
 
 
-def _made(check: Callable[[Subject], Found], subject: Subject) -> Found:
+def _made(check: Callable[[ExaminedApp], Found], subject: ExaminedApp) -> Found:
     try:
         yield from check(subject)
     except BridgeError as problem:
         yield found(problem)
 
 
-def _secrets(subject: Subject) -> list[str]:
+def _secrets(subject: ExaminedApp) -> list[str]:
     env = {**subject.laravel.dotenv, **subject.laravel.env}
     public = {env.get(name) for name in env if name.startswith(("MIX_", "VITE_")) or name == "APP_URL"}
     texts = {

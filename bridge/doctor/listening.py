@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.doctor.machine import Process, listener
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.sockets.server.binding import BACKLOG, bind
 from bridge.sockets.server.listener import SPARE_DESCRIPTORS
@@ -26,7 +26,7 @@ SERVERS = (
 )
 
 
-def port(subject: Subject) -> Found:
+def port(subject: ExaminedApp) -> Found:
     """The address is free, or bridge itself has it."""
     settings = subject.settings
     if settings.port == 0:
@@ -64,7 +64,7 @@ def _named(process: Process) -> str:
     return f"{Path(process.command[0]).name if process.command else 'a process'} (process {process.id})"
 
 
-def certificate(subject: Subject) -> Found:
+def certificate(subject: ExaminedApp) -> Found:
     """Both files are there, belong together, and count today."""
     settings = subject.settings
     files = {"ssl_cert": settings.ssl_cert, "ssl_key": settings.ssl_key}
@@ -126,7 +126,7 @@ def _readable(path: str) -> bool:
         return False
 
 
-def descriptors(subject: Subject) -> Found:
+def descriptors(subject: ExaminedApp) -> Found:
     """The system lets this process have a file for each client."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = subject.settings.max_connections
@@ -148,7 +148,7 @@ def descriptors(subject: Subject) -> Found:
         )
 
 
-def accept_queue(subject: Subject) -> Found:
+def accept_queue(subject: ExaminedApp) -> Found:
     """The kernel keeps as many clients waiting as may come back at once after a restart."""
     try:
         most = int((subject.root / "proc/sys/net/core/somaxconn").read_text())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 
 UNITS = (
     "etc/supervisor/conf.d/*.conf",
@@ -38,7 +38,7 @@ class Process:
     folder: str
 
 
-def processes(subject: Subject) -> Found:
+def processes(subject: ExaminedApp) -> Found:
     """Other workers and servers of this app are told of: both may be meant."""
     for process in _processes(subject.root):
         command = next((word for word in process.command if word in REPLACED), None)
@@ -52,7 +52,7 @@ def processes(subject: Subject) -> Found:
         )
 
 
-def units(subject: Subject) -> Found:
+def units(subject: ExaminedApp) -> Found:
     """Units of this app leave bridge the time to drain, and start no other server beside it."""
     drain = subject.settings.drain_seconds + subject.settings.drain_jobs_seconds
     for file in sorted(file for pattern in UNITS for file in subject.root.glob(pattern)):
@@ -81,7 +81,7 @@ def units(subject: Subject) -> Found:
                 )
 
 
-def user(subject: Subject) -> Found:
+def user(subject: ExaminedApp) -> Found:
     """bridge runs as the app's user: what root writes, the app's PHP cannot write afterwards."""
     storage = subject.path / "storage"
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from bridge.doctor.javascript import EchoCall, GrammarMissing, PageHost, Unset, Untold, Value, echo_calls
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError
 
 BROADCASTERS = ("pusher", "reverb")
@@ -18,7 +18,7 @@ CLUSTER_SINCE = 8  # pusher-js throws without a cluster from this version on
 STATISTICS_BEFORE = 7  # and sends statistics to Pusher unless told otherwise before this one
 
 
-def echo(subject: Subject) -> Found:
+def echo(subject: ExaminedApp) -> Found:
     """Every `new Echo` has a key that is served, comes to bridge's port, and speaks TLS where bridge does."""
     env = {
         name: value for name, value in subject.laravel.dotenv.items() if name.startswith(("MIX_", "VITE_"))
@@ -40,7 +40,7 @@ def echo(subject: Subject) -> Found:
         )
 
 
-def _call(call: EchoCall, subject: Subject, keys: set[str], client: int | None) -> Found:
+def _call(call: EchoCall, subject: ExaminedApp, keys: set[str], client: int | None) -> Found:
     where, options = f"{call.file}:{call.line}", call.options
     broadcaster = options.get("broadcaster", Unset())
     if isinstance(broadcaster, str) and broadcaster not in BROADCASTERS:
@@ -119,7 +119,7 @@ def _host(options: Mapping[str, Value], where: str, broadcaster: str) -> Found:
         )
 
 
-def _port(options: Mapping[str, Value], subject: Subject, where: str) -> Found:
+def _port(options: Mapping[str, Value], subject: ExaminedApp, where: str) -> Found:
     settings = subject.settings
     secure = options.get("forceTLS", options.get("encrypted", Unset()))
     ours = subject.speaks_tls
@@ -162,7 +162,7 @@ def _number(value: Value) -> int | Untold | PageHost | None:
     return int(value) if isinstance(value, float) else None
 
 
-def _auth(endpoint: Value | None, subject: Subject, where: str) -> Found:
+def _auth(endpoint: Value | None, subject: ExaminedApp, where: str) -> Found:
     if not isinstance(endpoint, str) or not subject.has_code:
         return
     address = urlsplit(endpoint)
@@ -190,7 +190,7 @@ def _auth(endpoint: Value | None, subject: Subject, where: str) -> Found:
         )
 
 
-def _client_version(subject: Subject) -> int | None:
+def _client_version(subject: ExaminedApp) -> int | None:
     """The major version of pusher-js: as installed, else as package.json asks for."""
     for file, read in (
         ("node_modules/pusher-js/package.json", lambda document: document["version"]),

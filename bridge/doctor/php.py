@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError
 
 PATIENCE = 60  # seconds for PHP to answer
@@ -27,7 +27,7 @@ class _Php:
     extensions: frozenset[str]
 
 
-def program(subject: Subject) -> Found:
+def program(subject: ExaminedApp) -> Found:
     """PHP is there, new enough for this Laravel, and has the extensions of the app's stores."""
     settings = subject.settings
     if not settings.php_binary or not subject.has_code:
@@ -64,7 +64,7 @@ def program(subject: Subject) -> Found:
         )
 
 
-def boot(subject: Subject) -> Found:
+def boot(subject: ExaminedApp) -> Found:
     """The app boots."""
     artisan = subject.path / "artisan"
     php = shutil.which(subject.settings.php_binary or "")
@@ -99,7 +99,7 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _wanted(subject: Subject) -> set[str]:
+def _wanted(subject: ExaminedApp) -> set[str]:
     wanted = set(NEEDED)
     with contextlib.suppress(ConfigurationError):  # said by other checks
         wanted.add(_PDO[subject.laravel.database().driver])

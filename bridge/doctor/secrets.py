@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError
 from bridge.secret import Secret
 
@@ -21,7 +21,7 @@ _WORDS = r"your|my|app|pusher|reverb|some|the|a|change|me|secret|key|password|ex
 _SAMPLE = re.compile(f"(?:{_WORDS})+", re.IGNORECASE)
 
 
-def secrets(subject: Subject) -> Found:
+def secrets(subject: ExaminedApp) -> Found:
     """Secrets of the apps, of the dashboard and of the metrics are long, and nobody's example."""
     for name, secret, where, key in _secrets(subject):
         text = secret.reveal()
@@ -42,7 +42,7 @@ def secrets(subject: Subject) -> Found:
         )
 
 
-def _secrets(subject: Subject) -> Iterator[tuple[str, Secret, str, str]]:
+def _secrets(subject: ExaminedApp) -> Iterator[tuple[str, Secret, str, str]]:
     """What each is called, the secret, where it stands, and the key beside it."""
     settings = subject.settings
     try:

@@ -11,7 +11,7 @@ from typing import cast
 import redis
 import sqlalchemy as sa
 
-from bridge.doctor.subject import Finding, Found, Subject
+from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.selection import BROADCASTS, MARK, broadcast_document
 from bridge.jobs.queue.sql.driver import jobs_table, skips_locked
@@ -34,7 +34,7 @@ _NOW = {
 }
 
 
-def queue(subject: Subject) -> Found:
+def queue(subject: ExaminedApp) -> Found:
     """The queue's store answers, lets us in, and has Laravel's tables or keys."""
     with contextlib.closing(build_queue(subject.settings)) as made:
         try:
@@ -47,14 +47,14 @@ def queue(subject: Subject) -> Found:
             )
 
 
-def _place(subject: Subject) -> str:
+def _place(subject: ExaminedApp) -> str:
     facts = subject.settings.queue_connection()
     if facts.driver == "redis":
         return subject.settings.redis(facts.connection).place
     return subject.laravel.database(facts.connection).place
 
 
-def other_queues(subject: Subject) -> Found:
+def other_queues(subject: ExaminedApp) -> Found:
     """Broadcasts do not wait in queues that nobody named to bridge."""
     names = subject.settings.queue_names()
     with contextlib.suppress(ServiceUnavailable, ConfigurationError):  # the check above says so
@@ -66,7 +66,7 @@ def other_queues(subject: Subject) -> Found:
             )
 
 
-def _queues_with_broadcasts(subject: Subject) -> Iterator[str]:
+def _queues_with_broadcasts(subject: ExaminedApp) -> Iterator[str]:
     facts = subject.settings.queue_connection()
     if facts.driver == "redis":
         server = subject.settings.redis(facts.connection)
@@ -87,7 +87,7 @@ def _queues_with_broadcasts(subject: Subject) -> Iterator[str]:
         yield from connection.scalars(look)
 
 
-def failed(subject: Subject) -> Found:
+def failed(subject: ExaminedApp) -> Found:
     """Jobs that fail can be kept."""
     facts = subject.laravel.failed()
     if facts.driver == "null":
@@ -104,7 +104,7 @@ def failed(subject: Subject) -> Found:
             yield Finding(what=str(problem), mend="start the server, or correct its host and port in .env")
 
 
-def versions(subject: Subject) -> Found:
+def versions(subject: ExaminedApp) -> Found:
     """The queue's server is new enough for several workers on one queue."""
     facts = subject.settings.queue_connection()
     with contextlib.suppress(ServiceUnavailable, ConfigurationError):
@@ -137,7 +137,7 @@ def too_old(version: str, where: str) -> Found:
         )
 
 
-def retry_after(subject: Subject) -> Found:
+def retry_after(subject: ExaminedApp) -> Found:
     """A reservation outlives the longest attempt."""
     facts, longest = subject.settings.queue_connection(), max(TIMEOUT, subject.settings.timeout)
     if facts.retry_after <= longest and subject.settings.php_binary and subject.has_code:
@@ -148,7 +148,7 @@ def retry_after(subject: Subject) -> Found:
         )
 
 
-def clock(subject: Subject) -> Found:
+def clock(subject: ExaminedApp) -> Found:
     """The store's clock is ours: Laravel's delays are moments of the app's clock, seen by all machines."""
     facts = subject.settings.queue_connection()
     with contextlib.suppress(ServiceUnavailable, ConfigurationError):
@@ -162,7 +162,7 @@ def clock(subject: Subject) -> Found:
             )
 
 
-def _their_time(subject: Subject, driver: str, connection: str) -> float | None:
+def _their_time(subject: ExaminedApp, driver: str, connection: str) -> float | None:
     if driver == "redis":
         with _redis(subject, subject.settings.redis(connection)) as client:
             seconds, microseconds = client.time()
@@ -174,7 +174,7 @@ def _their_time(subject: Subject, driver: str, connection: str) -> float | None:
         return float(server.exec_driver_sql(_NOW[database.driver]).scalar_one())
 
 
-def redis_server(subject: Subject) -> Found:
+def redis_server(subject: ExaminedApp) -> Found:
     """Redis keeps jobs until they are taken, in the form that Laravel and bridge both read."""
     facts = subject.settings.queue_connection()
     if facts.driver != "redis":
@@ -199,7 +199,7 @@ def redis_server(subject: Subject) -> Found:
         yield from _other_prefix(subject, client, server)
 
 
-def _other_prefix(subject: Subject, client: redis.Redis, server: RedisConnection) -> Found:
+def _other_prefix(subject: ExaminedApp, client: redis.Redis, server: RedisConnection) -> Found:
     name = queue_key(server, subject.settings.queue_names()[0]).removeprefix(server.prefix)
     keys = {
         key.decode(errors="replace").removesuffix(":notify") for key in _keys(client, f"*{name}*".encode())
@@ -215,7 +215,7 @@ def _other_prefix(subject: Subject, client: redis.Redis, server: RedisConnection
         )
 
 
-def cache(subject: Subject) -> Found:
+def cache(subject: ExaminedApp) -> Found:
     """Signals (queue:restart, queue:pause) and unique locks pass through a cache that both sides see."""
     name = subject.laravel.config.text("cache.default") or "null"
     where = subject.laravel.config.where("cache.default")
@@ -230,7 +230,7 @@ def cache(subject: Subject) -> Found:
             store.read(["illuminate:queue:restart"])
 
 
-def maintenance(subject: Subject) -> Found:
+def maintenance(subject: ExaminedApp) -> Found:
     """The app is up."""
     storage = Path(subject.laravel.env.get("LARAVEL_STORAGE_PATH") or subject.path / "storage")
     down = storage / "framework/down"
@@ -253,7 +253,7 @@ def _connected(facts: DatabaseConnection) -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
-def _redis(subject: Subject, facts: RedisConnection) -> Iterator[redis.Redis]:
+def _redis(subject: ExaminedApp, facts: RedisConnection) -> Iterator[redis.Redis]:
     """In a cluster, the node that has the first queue."""
     key = queue_key(facts, subject.settings.queue_names()[0])
     with answering(facts), contextlib.closing(redis_client(facts, key=key)) as client:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bridge.errors import BridgeError, ConfigurationError
-from bridge.jobs.resolve.survey.survey import Finding as Event
+from bridge.jobs.resolve.survey.survey import EventReport as Event
 from bridge.laravel.application import LaravelApp
 from bridge.serve.wiring import Survey, survey_app
 from bridge.settings.load import Settings
@@ -37,7 +37,7 @@ Found: TypeAlias = Iterator[Finding]
 
 
 @dataclass(kw_only=True)
-class Subject:
+class ExaminedApp:
     """An app and the machine it is on.
 
     clock  unix seconds

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from bridge.errors import Refused
 from bridge.laravel.config import Config
-from bridge.laravel.config_values import Array, Unknown, Value, array_key
+from bridge.laravel.config_values import Array, Unknowable, Value, array_key
 from bridge.laravel.packages import is_harmless
 
 CARBON = "Illuminate\\Support\\Carbon"
@@ -343,11 +343,11 @@ def _option(value: Any) -> Value:
         return {at: _option(one) for at, one in enumerate(value)}
     if isinstance(value, dict):
         if _UNKNOWN in value:
-            return Unknown("the booted app has an object there", "")
+            return Unknowable("the booted app has an object there", "")
         return {array_key(key): _option(one) for key, one in value.items()}
     if isinstance(value, str | int | float | bool) or value is None:
         return value
-    return Unknown("a value of another kind", "")
+    return Unknowable("a value of another kind", "")
 
 
 def _compare(booted: Array, config: Config, found: _Found) -> None:
@@ -384,11 +384,11 @@ def _names(config: Config, key: str) -> Sequence[int | str]:
 
 def _differ(ours: Value, theirs: Value) -> bool:
     """Whether they are certainly not the same; what our reading does not know is nobody's difference."""
-    if isinstance(ours, Unknown) or (ours in (None, {}) and theirs in (None, {})):
+    if isinstance(ours, Unknowable) or (ours in (None, {}) and theirs in (None, {})):
         return False
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return ours.keys() != theirs.keys() or any(_differ(ours[key], theirs[key]) for key in ours)
-    if isinstance(ours, dict) or isinstance(theirs, dict | Unknown):
+    if isinstance(ours, dict) or isinstance(theirs, dict | Unknowable):
         return True
     return type(ours) is not type(theirs) or ours != theirs
 

@@ -40,7 +40,7 @@ class Call:
     socket: str | None
 
 
-class Subject(Protocol):
+class EventView(Protocol):
     """An event as handle() sees it. Every method may raise Refused or WouldFail."""
 
     def name(self) -> Value:
@@ -92,7 +92,7 @@ class Connections:
         return chosen, driver
 
 
-def handle(subject: Subject, version: Version, connections: Connections) -> list[Call]:
+def handle(subject: EventView, version: Version, connections: Connections) -> list[Call]:
     """The calls that Laravel makes, in order; none if there are no channels or no connection that sends."""
     name = subject.name()
     channels = _wrap(subject.channels())
@@ -113,7 +113,7 @@ def _wrap(value: Value) -> PhpArray:
 
 
 def _broadcast(
-    subject: Subject,
+    subject: EventView,
     version: Version,
     connections: Connections,
     connection: Value,
@@ -158,7 +158,7 @@ def _broadcast(
     return [Call(connection=name, channels=chunk, name=text, data=data, socket=left_out) for chunk in chunks]
 
 
-def _wire_names(subject: Subject, channels: PhpArray) -> tuple[str, ...]:
+def _wire_names(subject: EventView, channels: PhpArray) -> tuple[str, ...]:
     names = []
     for channel in channels.values():
         name = subject.text(channel).decode("utf-8", "replace")
@@ -178,7 +178,7 @@ def socket_id(value: Value) -> str | None:
     return text
 
 
-def _event_name(subject: Subject, value: Value, version: Version) -> str:
+def _event_name(subject: EventView, value: Value, version: Version) -> str:
     if isinstance(value, EnumCase) and version >= (13, 16):
         value = subject.enum_value(value)
     if value is None or isinstance(value, (PhpArray, EnumCase)):

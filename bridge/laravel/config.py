@@ -8,11 +8,11 @@ from pathlib import Path
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.config_file import Place, evaluate
-from bridge.laravel.config_values import Array, Unknown, Value, array_key, to_int, to_php, to_string
+from bridge.laravel.config_values import Array, Unknowable, Value, array_key, to_int, to_php, to_string
 from bridge.laravel.defaults import FRAMEWORK_FILES, MERGED_OPTIONS, framework_config
 from bridge.phpeval.php.runtime.values import Value as PhpValue
 
-_NOWHERE = Unknown("there is no such key", "")
+_NOWHERE = Unknowable("there is no such key", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +35,12 @@ class Config:
     defaults: frozenset[str] = frozenset()
 
     def get(self, key: str, default: Value = None) -> Value:
-        """The value at `a.b.c`, `default` where there is none, Unknown where only PHP could tell."""
+        """The value at `a.b.c`, `default` where there is none, Unknowable where only PHP could tell."""
         if key in self.given:
             return self.given[key]
         value: Value = self.items
         for depth, segment in enumerate(key.split(".")):
-            if isinstance(value, Unknown):
+            if isinstance(value, Unknowable):
                 return default if self._is_given_beside(key) else value
             if not isinstance(value, dict) or (at := array_key(segment)) not in value:
                 return self._missing(key, depth) or default
@@ -91,7 +91,7 @@ class Config:
 
     def _known(self, key: str) -> str | int | float | bool | Array | None:
         value = self.get(key)
-        if isinstance(value, Unknown):
+        if isinstance(value, Unknowable):
             raise ConfigurationError(
                 key,
                 f"cannot be known without PHP, {value.reason}",
@@ -100,12 +100,12 @@ class Config:
             )
         return value
 
-    def _missing(self, key: str, depth: int) -> Unknown | None:
+    def _missing(self, key: str, depth: int) -> Unknowable | None:
         top = key.split(".")[0]
         if self.partial and depth == 0:
-            return Unknown("the app's folder has no such file", f"config/{top}.php")
+            return Unknowable("the app's folder has no such file", f"config/{top}.php")
         if top in self.defaults and depth < 2:
-            return Unknown("the default of Laravel itself counts", f"config/{top}.php")
+            return Unknowable("the default of Laravel itself counts", f"config/{top}.php")
         return None
 
 
@@ -149,7 +149,7 @@ def read_config(
 def _cached(base: Path, cache: Path, place: Place, given: Mapping[str, Value]) -> Config:
     value = evaluate(cache.read_bytes(), str(cache), place)
     if not isinstance(value, dict):
-        line = value.line if isinstance(value, Unknown) else 0
+        line = value.line if isinstance(value, Unknowable) else 0
         raise ConfigurationError(
             "the cached configuration",
             "cannot be read",

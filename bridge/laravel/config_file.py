@@ -1,7 +1,7 @@
 """What a file of `config/` returns: evaluated as the app's other code is, key by key.
 
-What bridge does not know makes an `Unknown`, and only at the array key where it stands, so that one closure
-or unknown function does not hide the rest of the file.
+What bridge does not know makes an `Unknowable`, and only at the array key where it stands, so that one
+closure or unknown function does not hide the rest of the file.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from tree_sitter import Node as Tree
 
 from bridge.errors import Refused
-from bridge.laravel.config_values import Unknown, Value, from_php, key_from_php, to_php
+from bridge.laravel.config_values import Unknowable, Value, from_php, key_from_php, to_php
 from bridge.laravel.dotenv import convert
 from bridge.phpeval.laravel.support import arr
 from bridge.phpeval.laravel.support.arr import ARR_CLASSES
-from bridge.phpeval.laravel.support.native_class import Act, Family, run, text
+from bridge.phpeval.laravel.support.native_class import Act, NativeClass, run, text
 from bridge.phpeval.laravel.support.str import STR_CLASSES
 from bridge.phpeval.php import functions
 from bridge.phpeval.php.evaluator import new_evaluator
@@ -25,7 +25,7 @@ from bridge.phpeval.php.parse import declarations
 from bridge.phpeval.php.parse.declarations import FullLower
 from bridge.phpeval.php.parse.tree import Scope, children_of, line_of, parse, text_of
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, Function, Native, ReferenceFunction
+from bridge.phpeval.php.runtime.interpreter import Frame, Function, Interpreter, Native, ReferenceFunction
 from bridge.phpeval.php.runtime.operators import Thrown, to_string
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject
 from bridge.phpeval.php.runtime.values import Value as PhpValue
@@ -54,7 +54,7 @@ def evaluate(source: bytes, file: str, place: Place) -> Value:
     try:
         root = parse(source, file)
     except Refused as problem:
-        return Unknown(problem.reason, file, problem.line)
+        return Unknowable(problem.reason, file, problem.line)
     return _File(file, place).run(root)
 
 
@@ -67,7 +67,7 @@ def slug(title: str, separator: str) -> str:
 def env(variables: Mapping[str, str]) -> Act:
     """`env()`, as one of Laravel's helpers."""
 
-    def get(php: Evaluator, name: str, key: PhpValue, default: PhpValue = None) -> PhpValue:
+    def get(php: Interpreter, name: str, key: PhpValue, default: PhpValue = None) -> PhpValue:
         variable = text(php, key).decode("utf-8", "replace")
         if variable not in variables:
             return arr.value_of(php, default)
@@ -81,7 +81,7 @@ class _Hole(PhpObject):
 
     __slots__ = ("unknown",)
 
-    def __init__(self, unknown: Unknown) -> None:
+    def __init__(self, unknown: Unknowable) -> None:
         super().__init__("")
         self.unknown = unknown
 
@@ -123,10 +123,10 @@ class _File:
                     case _:
                         raise _More
             except _More:
-                return Unknown("the file does more than return an array", self._file, line)
+                return Unknowable("the file does more than return an array", self._file, line)
             except RecursionError:
-                return Unknown("the file is nested too deeply", self._file, line)
-        return Unknown("the file returns nothing", self._file)
+                return Unknowable("the file is nested too deeply", self._file, line)
+        return Unknowable("the file returns nothing", self._file)
 
     def _assign(self, tree: Tree) -> None:
         left, right = tree.child_by_field_name("left"), tree.child_by_field_name("right")
@@ -146,14 +146,14 @@ class _File:
                 return self._array(tree)
             value = self._whole(tree)
             if isinstance(value, PhpObject | EnumCase):
-                return _Hole(Unknown("an object, not an option", self._file, line_of(tree)))
+                return _Hole(Unknowable("an object, not an option", self._file, line_of(tree)))
             return value
         except (Refused, Thrown) as problem:
             if any(one.type in _CHANGING for one in _within(tree)):  # how far it came is not known
                 raise _More from problem
             line = problem.line if isinstance(problem, Refused) else 0
             reason = problem.reason if isinstance(problem, Refused) else "it throws an exception here"
-            return _Hole(Unknown(reason, self._file, line or line_of(tree)))
+            return _Hole(Unknowable(reason, self._file, line or line_of(tree)))
 
     def _array(self, tree: Tree) -> PhpArray:
         php = new_evaluator(self._world)
@@ -217,7 +217,7 @@ class _World:
     def __init__(self, place: Place) -> None:
         get = env(place.env)
 
-        def env_function(php: Evaluator, arguments: Sequence[PhpValue]) -> PhpValue:
+        def env_function(php: Interpreter, arguments: Sequence[PhpValue]) -> PhpValue:
             return run(php, get, "env()", "env", arguments)
 
         self.php_version = None
@@ -230,7 +230,7 @@ class _World:
         self._natives: Mapping[str, Native] = {
             **STR_CLASSES,
             **ARR_CLASSES,
-            ENV: Family(methods={}, statics={"get": get}),
+            ENV: NativeClass(methods={}, statics={"get": get}),
         }
 
     def native(self, class_name: str) -> Native | None:
@@ -265,7 +265,7 @@ def _functions(place: Place) -> dict[str, Function | ReferenceFunction]:
     )
 
 
-def _extension_loaded(php: Evaluator, extension: bytes) -> bool:
+def _extension_loaded(php: Interpreter, extension: bytes) -> bool:
     # Which one a connection needs is loaded in an app that uses it, and the others do not matter here
     if not extension.lower().startswith(b"pdo_"):
         php.refuse("whether an extension is loaded")

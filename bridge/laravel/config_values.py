@@ -9,12 +9,12 @@ from bridge.errors import Refused
 from bridge.phpeval.php.runtime import operators
 from bridge.phpeval.php.runtime import values as php
 
-Value: TypeAlias = "str | int | float | bool | dict[int | str, Value] | Unknown | None"
+Value: TypeAlias = "str | int | float | bool | dict[int | str, Value] | Unknowable | None"
 Array: TypeAlias = "dict[int | str, Value]"  # PHP's keys, in order
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknowable:
     """A value that only PHP could tell: why, and where it stands (`line` from 1; 0 without one)."""
 
     reason: str
@@ -25,7 +25,7 @@ class Unknown:
 def to_php(value: Value) -> php.Value:
     """The value as evaluated code holds it. Refused where it, or something in it, is not known."""
     match value:
-        case Unknown():
+        case Unknowable():
             raise Refused(f"a value of the configuration that only PHP could tell, {value.reason}")
         case str():
             return value.encode()
@@ -36,19 +36,19 @@ def to_php(value: Value) -> php.Value:
 
 
 def from_php(value: php.Value, file: str, line: int) -> Value:
-    """The value that evaluated code gave there; Unknown for objects and for bytes that are no text."""
+    """The value that evaluated code gave there; Unknowable for objects and for bytes that are no text."""
     match value:
         case bytes():
             try:
                 return value.decode()
             except UnicodeDecodeError:
-                return Unknown("a text that is not UTF-8", file, line)
+                return Unknowable("a text that is not UTF-8", file, line)
         case php.PhpArray():
             return {key_from_php(key): from_php(one, file, line) for key, one in value.items()}
         case None | bool() | int() | float():
             return value
         case _:
-            return Unknown("an object", file, line)
+            return Unknowable("an object", file, line)
 
 
 def key_from_php(key: int | bytes) -> int | str:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import MYSQL_OPTIONS
-from bridge.laravel.config_values import Unknown
+from bridge.laravel.config_values import Unknowable
 from bridge.laravel.connection_options import Options
 from bridge.laravel.tls import Tls
 from bridge.secret import Secret
@@ -107,7 +107,7 @@ def _mysql_tls(config: Config, name: str, env: Mapping[str, str]) -> Tls | None:
     """PDO's options; a file or path among them is what makes PHP's driver speak TLS, and then it compares the
     name in the certificate as well, unless SSL_VERIFY_SERVER_CERT is off (`mysqlnd_vio.c`)."""
     place = f"database.connections.{name}.options"
-    if isinstance(config.get(f"{place}.{MYSQL_OPTIONS['SSL_CA']}"), Unknown):  # the options as a whole are
+    if isinstance(config.get(f"{place}.{MYSQL_OPTIONS['SSL_CA']}"), Unknowable):  # the options as a whole are
         authority = env.get("MYSQL_ATTR_SSL_CA")
         return Tls(key="MYSQL_ATTR_SSL_CA", ca_file=authority) if authority else None
 

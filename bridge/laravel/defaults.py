@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bridge.errors import Refused
 from bridge.laravel.config_file import Place, slug
-from bridge.laravel.config_values import Array, Unknown, Value, to_int, to_string
+from bridge.laravel.config_values import Array, Unknowable, Value, to_int, to_string
 
 # Top-level names of the framework's own `config/` from 11 on, and those options whose entries are merged.
 FRAMEWORK_FILES = frozenset((
@@ -43,7 +43,7 @@ def framework_config(place: Place, *, generation: int, hyphens: bool) -> Array:
         try:
             return f"{slug(name, mark)}{mark}{purpose}{mark}"
         except Refused:
-            return Unknown("APP_NAME has letters that bridge does not transliterate", ".env")
+            return Unknowable("APP_NAME has letters that bridge does not transliterate", ".env")
 
     def option(name: str, default: Value) -> Value:
         """An option that became an environment variable with 11."""

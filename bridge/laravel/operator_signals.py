@@ -27,7 +27,7 @@ DOWN = "illuminate:foundation:down"
 log = logging.getLogger(__name__)
 
 
-class Signals:
+class OperatorSignals:
     """Used by one thread.
 
     open_store  the cache store of a name, None for the default one; may raise ConfigurationError

@@ -1,4 +1,4 @@
-"""Tally: counts and durations since the start. One small method for each kind of happening and step."""
+"""Counters: counts and durations since the start. One small method for each kind of happening and step."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bridge.jobs.worker.progress import JobStep
+from bridge.jobs.worker.progress import JobProgress
 from bridge.sockets.pusher.hub_events import (
     ApiCalled,
     ClientEventSent,
     Connected,
     ConnectionRefused,
-    Cut,
     Disconnected,
-    Happening,
+    HubEvent,
     MessageRefused,
     Published,
     Received,
+    SlowClientClosed,
     Subscribed,
     SubscriptionRefused,
     Unsubscribed,
@@ -54,7 +54,7 @@ class Durations:
         return list(zip(names, itertools.accumulate(self.counts), strict=True))
 
 
-class AppTally:
+class AppCounters:
     """One app. `connections` and `subscriptions` are of now, the rest since the start.
 
     peak          the most connections at once since it was last `taken`
@@ -94,12 +94,12 @@ class AppTally:
         self.refused: Counter[tuple[str, int]] = Counter()
 
 
-class Tally:
+class Counters:
     """`observe` on the loop, `step` in any worker thread."""
 
     def __init__(self, apps: Sequence[str], *, clock: Callable[[], float] = time.time) -> None:
         """`apps`: the ids; what belongs to none is counted under the empty one."""
-        self.apps: dict[str, AppTally] = {app_id: AppTally() for app_id in (*apps, "")}
+        self.apps: dict[str, AppCounters] = {app_id: AppCounters() for app_id in (*apps, "")}
         self.steps: Counter[str] = Counter()
         self.rungs: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -113,15 +113,15 @@ class Tally:
         self._reserved: dict[str, float] = {}
         self._lock = threading.Lock()  # several workers may tell at once; never held for more than a count
 
-    def observe(self, happening: Happening) -> None:
+    def observe(self, happening: HubEvent) -> None:
         count = _COUNTS.get(type(happening))
         if count is not None:
             app = self.apps.get(happening.app_id)
             if app is None:  # an app that came later
-                app = self.apps[happening.app_id] = AppTally()
+                app = self.apps[happening.app_id] = AppCounters()
             count(self, app, happening)
 
-    def step(self, step: JobStep) -> None:
+    def step(self, step: JobProgress) -> None:
         now = self._clock()
         with self._lock:
             self.steps[step.step] += 1
@@ -154,31 +154,31 @@ class Tally:
 # ---- how each happening counts -------------------------------------------------------------------
 
 
-def _connected(tally: Tally, app: AppTally, happening: Connected) -> None:
+def _connected(tally: Counters, app: AppCounters, happening: Connected) -> None:
     app.opened += 1
     app.connections += 1
     app.peak = max(app.peak, app.connections)
 
 
-def _disconnected(tally: Tally, app: AppTally, happening: Disconnected) -> None:
+def _disconnected(tally: Counters, app: AppCounters, happening: Disconnected) -> None:
     app.connections -= 1
     app.closed[happening.code] += 1
 
 
-def _received(tally: Tally, app: AppTally, happening: Received) -> None:
+def _received(tally: Counters, app: AppCounters, happening: Received) -> None:
     app.received += 1
     app.size_in += happening.size
 
 
-def _subscribed(tally: Tally, app: AppTally, happening: Subscribed) -> None:
+def _subscribed(tally: Counters, app: AppCounters, happening: Subscribed) -> None:
     app.subscriptions += 1
 
 
-def _unsubscribed(tally: Tally, app: AppTally, happening: Unsubscribed) -> None:
+def _unsubscribed(tally: Counters, app: AppCounters, happening: Unsubscribed) -> None:
     app.subscriptions -= 1
 
 
-def _published(tally: Tally, app: AppTally, happening: Published) -> None:
+def _published(tally: Counters, app: AppCounters, happening: Published) -> None:
     app.broadcasts += 1
     app.sent += happening.receivers
     app.size_out += happening.receivers * len(happening.data)
@@ -186,35 +186,35 @@ def _published(tally: Tally, app: AppTally, happening: Published) -> None:
         app.api_messages += len(happening.channels)
 
 
-def _client_event(tally: Tally, app: AppTally, happening: ClientEventSent) -> None:
+def _client_event(tally: Counters, app: AppCounters, happening: ClientEventSent) -> None:
     app.client_events += 1
     app.sent += happening.receivers
     app.size_out += happening.receivers * len(happening.data)
 
 
-def _called(tally: Tally, app: AppTally, happening: ApiCalled) -> None:
+def _called(tally: Counters, app: AppCounters, happening: ApiCalled) -> None:
     method = happening.method if happening.method in ("GET", "POST") else "other"
     app.calls[method, happening.status] += 1
     tally.called.add(happening.seconds)
 
 
-def _connection_refused(tally: Tally, app: AppTally, happening: ConnectionRefused) -> None:
+def _connection_refused(tally: Counters, app: AppCounters, happening: ConnectionRefused) -> None:
     app.refused["connection", happening.code] += 1
 
 
-def _subscription_refused(tally: Tally, app: AppTally, happening: SubscriptionRefused) -> None:
+def _subscription_refused(tally: Counters, app: AppCounters, happening: SubscriptionRefused) -> None:
     app.refused["subscription", happening.status] += 1
 
 
-def _message_refused(tally: Tally, app: AppTally, happening: MessageRefused) -> None:
+def _message_refused(tally: Counters, app: AppCounters, happening: MessageRefused) -> None:
     app.refused["message", happening.code] += 1
 
 
-def _cut(tally: Tally, app: AppTally, happening: Cut) -> None:
+def _cut(tally: Counters, app: AppCounters, happening: SlowClientClosed) -> None:
     app.cut += 1
 
 
-_COUNTS: Mapping[type[Happening], Callable[[Tally, AppTally, Any], None]] = {
+_COUNTS: Mapping[type[HubEvent], Callable[[Counters, AppCounters, Any], None]] = {
     Connected: _connected,
     Disconnected: _disconnected,
     Received: _received,
@@ -226,5 +226,5 @@ _COUNTS: Mapping[type[Happening], Callable[[Tally, AppTally, Any], None]] = {
     ConnectionRefused: _connection_refused,
     SubscriptionRefused: _subscription_refused,
     MessageRefused: _message_refused,
-    Cut: _cut,
+    SlowClientClosed: _cut,
 }

@@ -9,23 +9,23 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bridge.jobs.resolve.trust import Disagreement
-from bridge.jobs.worker.progress import JobRun, JobStep
+from bridge.jobs.worker.progress import JobProgress, OtherJobRun
 from bridge.sockets.pusher.hub_events import (
     ApiCalled,
     ConnectionRefused,
-    Counted,
-    Cut,
-    Happening,
+    HubEvent,
     MessageRefused,
     Published,
     Received,
+    SlowClientClosed,
+    SubscriptionCounted,
     SubscriptionRefused,
 )
 
 KEPT = 1_000  # entries of each ring
 
-UNTOLD = (Received, Counted)  # every ping is one; every subscription says the number itself
-REFUSALS = frozenset({ConnectionRefused, SubscriptionRefused, MessageRefused, Cut})
+UNTOLD = (Received, SubscriptionCounted)  # every ping is one; every subscription says the number itself
+REFUSALS = frozenset({ConnectionRefused, SubscriptionRefused, MessageRefused, SlowClientClosed})
 RARE_STEPS = frozenset({"nothing", "failed", "released"})
 REFUSAL_SHARE = 4  # one of so many rows that a page gets at once may be a refusal, more if there is room
 
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
     number: int
     at: float
-    what: Happening | JobStep | JobRun | Disagreement
+    what: HubEvent | JobProgress | OtherJobRun | Disagreement
 
 
 class Journal:
@@ -53,27 +53,27 @@ class Journal:
         self._numbers = itertools.count(1)
         self._clock = clock
 
-    def observe(self, happening: Happening) -> None:
+    def observe(self, happening: HubEvent) -> None:
         if type(happening) not in UNTOLD:
             self._keep(happening)
 
-    def step(self, step: JobStep) -> None:
+    def step(self, step: JobProgress) -> None:
         self._keep(step)
 
-    def ran(self, run: JobRun) -> None:
+    def ran(self, run: OtherJobRun) -> None:
         self._keep(run)
 
     def disagreed(self, found: Disagreement) -> None:
         self._keep(found)
 
-    def _keep(self, what: Happening | JobStep | JobRun | Disagreement) -> None:
+    def _keep(self, what: HubEvent | JobProgress | OtherJobRun | Disagreement) -> None:
         self._ring(what).append(Entry(next(self._numbers), self._clock(), what))
 
-    def _ring(self, what: Happening | JobStep | JobRun | Disagreement) -> deque[Entry]:
+    def _ring(self, what: HubEvent | JobProgress | OtherJobRun | Disagreement) -> deque[Entry]:
         match what:
-            case JobStep():
+            case JobProgress():
                 return self._rare if what.step in RARE_STEPS else self._jobs
-            case JobRun():
+            case OtherJobRun():
                 return self._rare if what.ended in RARE_STEPS else self._jobs
             case Disagreement():
                 return self._rare
@@ -102,7 +102,7 @@ class Journal:
         return [entry for entry in self.since(0) if getattr(entry.what, "job", "") == job]
 
 
-def is_refusal(what: Happening | JobStep | JobRun | Disagreement) -> bool:
+def is_refusal(what: HubEvent | JobProgress | OtherJobRun | Disagreement) -> bool:
     """Whether something was refused to a client or a caller."""
     if type(what) is ApiCalled:
         return what.status >= 400

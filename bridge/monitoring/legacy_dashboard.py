@@ -21,7 +21,7 @@ from bridge.sockets.pusher.hub_events import (
     ClientEventSent,
     Connected,
     Disconnected,
-    Happening,
+    HubEvent,
     Occupied,
     Published,
     Subscribed,
@@ -57,7 +57,7 @@ class LegacyDashboard:
         self._clock = clock
         self._listened: set[tuple[str, str]] = set()  # app id and channel, of the page's
 
-    def observe(self, happening: Happening) -> None:
+    def observe(self, happening: HubEvent) -> None:
         if isinstance(happening, Occupied | Vacated) and happening.channel.startswith(PREFIX):
             place = (happening.app_id, happening.channel)
             if isinstance(happening, Occupied):

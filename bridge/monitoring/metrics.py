@@ -22,10 +22,10 @@ from starlette.routing import Route
 
 from bridge import __version__
 from bridge.jobs.queue.queue import Depth
-from bridge.monitoring.counters import Durations, Tally
+from bridge.monitoring.counters import Counters, Durations
 from bridge.secret import Secret
 
-# AppTally's own numbers: attribute → metric and what it means.
+# AppCounters's own numbers: attribute → metric and what it means.
 _COUNTERS = {
     "opened": ("bridge_connections_opened", "Connections since the start."),
     "received": ("bridge_messages_received", "Messages of clients, pings too."),
@@ -62,7 +62,7 @@ class Bus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Now:
+class ScrapeState:
     """What is asked at the moment of a scrape.
 
     channels  app id → occupied channels
@@ -85,7 +85,9 @@ class Now:
 class TallyCollector(Collector):
     """`store_faults` counts the times that the queue's store did not answer."""
 
-    def __init__(self, tally: Tally, now: Callable[[], Now], store_faults: Callable[[], int]) -> None:
+    def __init__(
+        self, tally: Counters, now: Callable[[], ScrapeState], store_faults: Callable[[], int]
+    ) -> None:
         self._tally = tally
         self._now = now
         self._store_faults = store_faults
@@ -164,7 +166,7 @@ class TallyCollector(Collector):
             "bridge_resolve_seconds", "Resolving a job, by rung.", dict(tally.resolved), label="rung"
         )
 
-    def _of_now(self, now: Now) -> Iterator[Metric]:
+    def _of_now(self, now: ScrapeState) -> Iterator[Metric]:
         channels = GaugeMetricFamily("bridge_channels", "Occupied channels.", labels=["app"])
         for app_id, count in now.channels.items():
             channels.add_metric([app_id], count)

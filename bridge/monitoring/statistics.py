@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.monitoring.counters import AppTally, Tally
+from bridge.monitoring.counters import AppCounters, Counters
 
 TABLE = "websockets_statistics_entries"
 SHOWN = 120  # rows of an answer, as in laravel-websockets
@@ -35,15 +35,15 @@ class Counts:
     api: int
 
 
-class Taker:
+class StatisticsWindow:
     """Takes an app's counts since it was last asked; on the loop, like the tally."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Counters) -> None:
         self._tally = tally
         self._before: dict[str, tuple[int, int]] = {}
 
     def take(self, app_id: str) -> Counts:
-        app = self._tally.apps.get(app_id) or AppTally()
+        app = self._tally.apps.get(app_id) or AppCounters()
         received, api = self._before.get(app_id, (0, 0))
         self._before[app_id] = (app.received, app.api_messages)
         peak, app.peak = max(app.peak, app.connections), app.connections

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from bridge.jobs.worker.progress import JobRun
-from bridge.monitoring.counters import Tally
+from bridge.jobs.worker.progress import OtherJobRun
+from bridge.monitoring.counters import Counters
 
 SUMMARY_INTERVAL = 60.0  # seconds
 
@@ -14,12 +14,12 @@ SUMMARY_INTERVAL = 60.0  # seconds
 class Summary:
     """`ran` in any thread, `take` on the loop."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Counters) -> None:
         self._tally = tally
         self._runs: Counter[str] = Counter()
         self._before = self._totals()
 
-    def ran(self, run: JobRun) -> None:
+    def ran(self, run: OtherJobRun) -> None:
         self._runs[run.ended] += 1
 
     def take(self) -> Mapping[str, int] | None:

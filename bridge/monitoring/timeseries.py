@@ -1,4 +1,4 @@
-"""Chart: one point a second of the last ten minutes, kept whether somebody looks or not."""
+"""TimeSeries: one point a second of the last ten minutes, kept whether somebody looks or not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridge.jobs.queue.queue import Depth
-from bridge.monitoring.counters import Tally
+from bridge.monitoring.counters import Counters
 
 KEPT = 600  # points
 POINT_INTERVAL = 1.0  # seconds between them
@@ -16,7 +16,7 @@ FEWEST = 20  # durations that the middle and the slowest of a point are taken fr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Sample:
     """What a moment looked like; `received` to `jobs` are a second's worth, durations in milliseconds.
 
     depth   jobs that wait in the queues, None where the store has not told
@@ -37,11 +37,11 @@ class Point:
     slow: float | None
 
 
-class Chart:
+class TimeSeries:
     """`sample` is called about once a second, on the loop."""
 
-    def __init__(self, tally: Tally, *, clock: Callable[[], float] = time.time) -> None:
-        self.points: deque[Point] = deque(maxlen=KEPT)
+    def __init__(self, tally: Counters, *, clock: Callable[[], float] = time.time) -> None:
+        self.points: deque[Sample] = deque(maxlen=KEPT)
         self.depths: Mapping[str, Depth] = {}  # as of `looked_at`
         self.looked_at = 0.0  # unix seconds
         self.numbers = 0  # points ever made
@@ -66,7 +66,7 @@ class Chart:
         received, sent, broadcasts, calls, jobs, failed = rates
         self.numbers += 1
         self.points.append(
-            Point(
+            Sample(
                 at=round(now, 1),
                 connections=self._tally.total("connections"),
                 received=received,

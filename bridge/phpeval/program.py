@@ -16,7 +16,7 @@ from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from bridge.phpeval.php.parse.declarations import declarations
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Function, Native, ReferenceFunction
+from bridge.phpeval.php.runtime.interpreter import Function, Interpreter, Native, ReferenceFunction
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 from bridge.phpeval.php.serialization.json_encode import json_encode
 
@@ -86,5 +86,5 @@ def _no_clock() -> datetime:
     raise Refused("the time")
 
 
-def _no_env(php: Evaluator, name: str, *arguments: Value) -> Value:
+def _no_env(php: Interpreter, name: str, *arguments: Value) -> Value:
     php.refuse("env()")

@@ -10,9 +10,9 @@ from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.resolution import Answer, Resolution
-from bridge.jobs.resolve.rungs.php import HelperRung, Slow, Try
-from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, Nothing, Result, Retry, TakesLong
-from bridge.jobs.worker.progress import Tell, say_nothing, step
+from bridge.jobs.resolve.rungs.php import PhpRung, Slow, Try
+from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, NothingToSend, Result, Retry, TakesLong
+from bridge.jobs.worker.progress import ProgressListener, say_nothing, step
 from bridge.jobs.worker.set_aside import Channels, SetAside
 from bridge.laravel.payload import BroadcastEvent
 from bridge.serve.destinations import Destination, addressed
@@ -41,7 +41,7 @@ class Attempt:
         resolve: ResolveAll,
         destinations: Mapping[str, Destination],
         publish: Callable[[Sequence[Broadcast]], object],
-        tell: Tell = say_nothing,
+        tell: ProgressListener = say_nothing,
         after: Callable[[], object] = lambda: None,
         aside: SetAside | None = None,
         channels: Callable[[Mapping[str, object]], Channels] = lambda document: None,
@@ -136,7 +136,7 @@ class Attempt:
             return _after(problem), ()
         match resolution.outcome:
             case "nothing":
-                return Nothing(resolution.why, resolution.keeps_lock), ()
+                return NothingToSend(resolution.why, resolution.keeps_lock), ()
             case "failed" if resolution.retry_in is not None:
                 return Retry(WouldFail(resolution.why), resolution.retry_in), ()
             case "failed":
@@ -182,7 +182,7 @@ class Unhurried:
 
     def __init__(
         self,
-        php: HelperRung,
+        php: PhpRung,
         attempt: Callable[[], Attempt],
         *,
         tries: int,

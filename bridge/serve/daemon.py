@@ -23,10 +23,10 @@ from starlette.routing import BaseRoute
 
 from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import FailedJobs
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.set_aside import SetAside
-from bridge.monitoring.timeseries import Point
+from bridge.monitoring.timeseries import Sample
 from bridge.serve.deployment import BROADCAST_BACKOFF, BROADCAST_TRIES, Deployment
 from bridge.serve.lifecycle import (
     START_PATIENCE,
@@ -35,11 +35,11 @@ from bridge.serve.lifecycle import (
     stop_signal,
     wait_for_store,
 )
-from bridge.serve.monitors import Instruments, Watched
+from bridge.serve.monitors import MonitoredParts, Monitors
 from bridge.serve.reconnect_gate import Present, ReconnectGate
-from bridge.serve.reload import Renewal, Served, read_apps
+from bridge.serve.reload import Reloader, ServedApps, read_apps
 from bridge.serve.sockets_wiring import build_cluster
-from bridge.serve.threads import Crew, Lanes
+from bridge.serve.threads import OtherJobsWorkers, WorkerThreads
 from bridge.serve.wiring import (
     php_rung,
     state_file,
@@ -74,7 +74,7 @@ class Daemon:
     reread: Callable[[], Settings] | None = None
     routes: Sequence[BaseRoute] = ()
     open_dashboard: bool = False
-    show: Callable[[Point], None] | None = None
+    show: Callable[[Sample], None] | None = None
     listening: Listening | None = None
 
     def run(self) -> int:
@@ -85,10 +85,10 @@ class Daemon:
         with contextlib.closing(listening), php_rung(settings) as php:
             return self._run(listening, php)
 
-    def _run(self, listening: Listening, php: HelperRung | None) -> int:
+    def _run(self, listening: Listening, php: PhpRung | None) -> int:
         settings = self.settings
         try:
-            instruments = Instruments(settings, is_open=self.open_dashboard, show=self.show)
+            instruments = Monitors(settings, is_open=self.open_dashboard, show=self.show)
             served = wait_for_store(partial(read_apps, settings))
             cluster = build_cluster(settings)
             node = Node(
@@ -100,7 +100,7 @@ class Daemon:
                 proxies=Proxies(settings.trusted_proxies),
                 peers=cast("Peers | None", cluster),
             )
-            others = Lanes.build(settings, lambda: deployment.known_paused, instruments.ran)
+            others = OtherJobsWorkers.build(settings, lambda: deployment.known_paused, instruments.ran)
             queue, failed = others.queue, others.failed
             aside = SetAside()
             deployment = Deployment(
@@ -131,13 +131,13 @@ class Daemon:
                 hurry=(lambda: None) if php is None else php.close,
             )
             helpers = dict if php is None else php.processes
-            watched = Watched(node=node, worker=worker, queue=queue, helpers=helpers, cluster=cluster)
+            watched = MonitoredParts(node=node, worker=worker, queue=queue, helpers=helpers, cluster=cluster)
             sys.setswitchinterval(SWITCH_INTERVAL)
             with (
                 contextlib.closing(deployment),
                 asyncio.Runner(loop_factory=new_event_loop) as runner,
             ):
-                crew = Crew(worker, others)
+                crew = WorkerThreads(worker, others)
                 runner.run(
                     self._serve(listening, watched, crew, instruments, served, deployment.renew, cluster)
                 )
@@ -148,10 +148,10 @@ class Daemon:
     async def _serve(
         self,
         listening: Listening,
-        watched: Watched,
-        crew: Crew,
-        instruments: Instruments,
-        served: Served,
+        watched: MonitoredParts,
+        crew: WorkerThreads,
+        instruments: Monitors,
+        served: ServedApps,
         tell: Callable[[], bool],
         cluster: Cluster[Socket] | None,
     ) -> None:
@@ -176,7 +176,7 @@ class Daemon:
             self.settings.reconnect_gate,
         )
         webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
-        renewal = Renewal(self.settings, node, webhooks, certificate, self.reread, tell, instruments.renew)
+        renewal = Reloader(self.settings, node, webhooks, certificate, self.reread, tell, instruments.renew)
         renewal.use(served)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
@@ -215,7 +215,7 @@ class Daemon:
         await asyncio.to_thread(crew.close)
 
 
-async def _work(crew: Crew, gate: ReconnectGate) -> None:
+async def _work(crew: WorkerThreads, gate: ReconnectGate) -> None:
     """Jobs are taken once the clients of before are back; for ever."""
     await gate.wait()
     crew.start()

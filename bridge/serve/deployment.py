@@ -13,13 +13,13 @@ from bridge.errors import BridgeError, JobError
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.checks import Check, Checks
 from bridge.jobs.resolve.ladder import Ladder
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.loop import Result
-from bridge.jobs.worker.progress import Tell, say_nothing
+from bridge.jobs.worker.progress import ProgressListener, say_nothing
 from bridge.jobs.worker.set_aside import SetAside
 from bridge.laravel.cache import cache_store
-from bridge.laravel.operator_signals import Signals
+from bridge.laravel.operator_signals import OperatorSignals
 from bridge.laravel.payload import NotABroadcast, read_document
 from bridge.serve.attempt import Attempt, Unhurried
 from bridge.serve.destinations import destinations
@@ -53,9 +53,9 @@ class Deployment:
         settings: Settings,
         publish: Callable[[Sequence[Broadcast]], object],
         *,
-        php: HelperRung | None,
+        php: PhpRung | None,
         reread: Callable[[], Settings] | None,
-        tell: Tell = say_nothing,
+        tell: ProgressListener = say_nothing,
         aside: SetAside | None = None,
         restarted: Callable[[], object] = lambda: None,
         on_disagree: Callable[[Disagreement], object] = lambda found: None,
@@ -72,7 +72,7 @@ class Deployment:
         self._has_asked = False  # the app, how it is set up
         self._renewed = threading.Event()
         self._use(settings)
-        self._signals = Signals(
+        self._signals = OperatorSignals(
             settings.laravel,
             partial(cache_store, settings.laravel, redis_facts=settings.redis),
             connection=settings.queue_connection().name,

@@ -23,25 +23,25 @@ from bridge.errors import BridgeError, ConfigurationError
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.loop import Worker
-from bridge.jobs.worker.progress import JobRun, JobStep
+from bridge.jobs.worker.progress import JobProgress, OtherJobRun
 from bridge.laravel.packages import installed_version
-from bridge.monitoring.counters import Tally
-from bridge.monitoring.dashboard.event_stream import Feed
+from bridge.monitoring.counters import Counters
+from bridge.monitoring.dashboard.event_stream import EventStream
 from bridge.monitoring.dashboard.routes import Dashboard
-from bridge.monitoring.dashboard.session import Access
+from bridge.monitoring.dashboard.session import SessionGuard
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.legacy_dashboard import ORIGIN, LegacyDashboard
-from bridge.monitoring.metrics import Bus, MetricsAccess, Now, TallyCollector, metrics_route
-from bridge.monitoring.statistics import Counts, Taker
+from bridge.monitoring.metrics import Bus, MetricsAccess, ScrapeState, TallyCollector, metrics_route
+from bridge.monitoring.statistics import Counts, StatisticsWindow
 from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
-from bridge.monitoring.timeseries import POINT_INTERVAL, Chart, Point
+from bridge.monitoring.timeseries import POINT_INTERVAL, Sample, TimeSeries
 from bridge.secret import Secret
 from bridge.serve.dashboard_backend import DashboardBackstage
 from bridge.serve.wiring import build_statistics
 from bridge.settings.load import Settings
 from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.hub_events import Happening, Published
+from bridge.sockets.pusher.hub_events import HubEvent, Published
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
 
@@ -59,7 +59,7 @@ class _Doors(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
+class MonitoredParts:
     """What the instruments look at. `helpers`: PHP processes by state; `cluster`: None: bridge is alone."""
 
     node: Node
@@ -69,43 +69,45 @@ class Watched:
     cluster: Cluster[Socket] | None = None
 
 
-def _until_stopped(look: Callable[[Watched], Awaitable[None]]) -> Callable[[Watched], Awaitable[None]]:
+def _until_stopped(
+    look: Callable[[MonitoredParts], Awaitable[None]],
+) -> Callable[[MonitoredParts], Awaitable[None]]:
     """`look`, whose end by a stop is no error: apscheduler would log one."""
 
-    async def looked(watched: Watched) -> None:
+    async def looked(watched: MonitoredParts) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await look(watched)
 
     return looked
 
 
-class Instruments:
+class Monitors:
     """`is_open`: the dashboard asks for no password, and answers only to a name of this machine.
 
     `show` is called with every point of the chart."""
 
     def __init__(
-        self, settings: Settings, *, is_open: bool = False, show: Callable[[Point], None] | None = None
+        self, settings: Settings, *, is_open: bool = False, show: Callable[[Sample], None] | None = None
     ) -> None:
         self._show = show
         self._settings = settings
         self._journal = Journal()
-        self._tally = Tally([app.id for app in settings.apps()])
-        self._chart = Chart(self._tally)
+        self._tally = Counters([app.id for app in settings.apps()])
+        self._chart = TimeSeries(self._tally)
         self._statistics = build_statistics(settings)
-        self._taker = Taker(self._tally)
+        self._taker = StatisticsWindow(self._tally)
         self._backstage = DashboardBackstage(settings, self._statistics)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._legacy_dashboard: LegacyDashboard | None = None
-        self._feed: Feed | None = None
-        self._access = Access(**_doors(settings), is_open=is_open)
+        self._feed: EventStream | None = None
+        self._access = SessionGuard(**_doors(settings), is_open=is_open)
         self._apps: Callable[[], Sequence[App]] = tuple  # that are served now
         self._summary_of_log = Summary(self._tally)
         self._looking: asyncio.Task[None] | None = None
         self._looked: tuple[float, float] | None = None  # monotonic, when a look ended, and what it took
         self._told = ""
 
-    def observe(self, happening: Happening) -> None:
+    def observe(self, happening: HubEvent) -> None:
         if self._legacy_dashboard is not None:
             if isinstance(happening, Published) and happening.origin == ORIGIN:
                 return
@@ -113,11 +115,11 @@ class Instruments:
         self._journal.observe(happening)
         self._tally.observe(happening)
 
-    def step(self, step: JobStep) -> None:
+    def step(self, step: JobProgress) -> None:
         self._journal.step(step)
         self._tally.step(step)
 
-    def ran(self, run: JobRun) -> None:
+    def ran(self, run: OtherJobRun) -> None:
         """An attempt of a job that is no broadcast. The lanes count these themselves."""
         self._journal.ran(run)
         self._summary_of_log.ran(run)
@@ -127,11 +129,11 @@ class Instruments:
         self._journal.disagreed(found)
         self._tally.disagreements += 1
 
-    def routes(self, watched: Watched) -> Sequence[BaseRoute]:
+    def routes(self, watched: MonitoredParts) -> Sequence[BaseRoute]:
         """What is served besides the node's own: the dashboard and `/metrics`."""
         settings, node = self._settings, watched.node
         self._apps = lambda: [hub.app for hub in node.hubs.values()]
-        self._feed = Feed(
+        self._feed = EventStream(
             self._journal, self._chart, lambda: self._summary(watched), is_over=lambda: node.is_draining
         )
         dashboard = Dashboard(
@@ -162,7 +164,7 @@ class Instruments:
         self._access.use(**_doors(settings))
         self._backstage.use(settings)
 
-    def start(self, watched: Watched) -> None:
+    def start(self, watched: MonitoredParts) -> None:
         """On the loop."""
         self._legacy_dashboard = _legacy_dashboard(self._settings, watched.node)
         every = self._scheduler.add_job
@@ -178,7 +180,7 @@ class Instruments:
             every(write, "interval", seconds=seconds, args=[watched], **lasting)
         self._scheduler.start()
 
-    async def stop(self, watched: Watched) -> None:
+    async def stop(self, watched: MonitoredParts) -> None:
         """The last statistics are written, and every connection of the instruments is closed."""
         if self._scheduler.running:  # else the start has failed
             self._scheduler.shutdown(wait=False)
@@ -197,7 +199,7 @@ class Instruments:
         if self._show is not None:
             self._show(self._chart.points[-1])
 
-    async def _look_at_queue(self, watched: Watched) -> None:
+    async def _look_at_queue(self, watched: MonitoredParts) -> None:
         if self._looked is not None:
             ended, took = self._looked
             looks = self._show is not None or (self._feed is not None and self._feed.watchers > 0)
@@ -206,7 +208,7 @@ class Instruments:
                 return
         await self._look(watched)
 
-    async def _scrape(self, watched: Watched) -> None:
+    async def _scrape(self, watched: MonitoredParts) -> None:
         """The depths are those of now, or none where the store does not tell in time."""
         try:
             async with asyncio.timeout(SCRAPE_PATIENCE):
@@ -214,13 +216,13 @@ class Instruments:
         except TimeoutError:
             self._chart.depths = {}
 
-    async def _look(self, watched: Watched) -> None:
+    async def _look(self, watched: MonitoredParts) -> None:
         """Whoever wants a look while one is under way gets that one."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._ask_depths(watched))
         await asyncio.shield(self._looking)
 
-    async def _ask_depths(self, watched: Watched) -> None:
+    async def _ask_depths(self, watched: MonitoredParts) -> None:
         started, at = time.monotonic(), time.time()
         try:
             depths = await asyncio.to_thread(watched.queue.depth)
@@ -236,7 +238,7 @@ class Instruments:
             about = {"action": "summary", **told, "waiting": waiting}
             log.info("the last minute", extra=about)
 
-    async def _write_statistics(self, watched: Watched) -> None:
+    async def _write_statistics(self, watched: MonitoredParts) -> None:
         if self._statistics is None:
             return
         rows = {app.id: self._taker.take(app.id) for app in self._apps() if app.keeps_statistics}
@@ -260,7 +262,7 @@ class Instruments:
 
     # ---- on request -------------------------------------------------------------------------------
 
-    def _summary(self, watched: Watched) -> dict[str, Any]:
+    def _summary(self, watched: MonitoredParts) -> dict[str, Any]:
         node, tally, oldest = watched.node, self._tally, self._chart.oldest()
         return {
             "connections": tally.total("connections"),
@@ -278,9 +280,9 @@ class Instruments:
             "oldest": None if oldest is None else round(oldest, 1),
         }
 
-    def _now(self, watched: Watched) -> Now:
+    def _now(self, watched: MonitoredParts) -> ScrapeState:
         node = watched.node
-        return Now(
+        return ScrapeState(
             channels={hub.app.id: len(hub.channels) for hub in node.hubs.values()},
             depths=self._chart.depths,
             looked_at=self._chart.looked_at,

@@ -1,4 +1,4 @@
-"""Renewal: apps, webhooks and certificate as they are now, without a restart."""
+"""Reloader: apps, webhooks and certificate as they are now, without a restart."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from bridge.sockets.webhooks.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
-Served = Sequence[tuple[App, Sequence[Webhook]]]
+ServedApps = Sequence[tuple[App, Sequence[Webhook]]]
 
 
-def read_apps(settings: Settings) -> Served:
+def read_apps(settings: Settings) -> ServedApps:
     """Every app with its webhooks. Raises ConfigurationError or ServiceUnavailable. May block."""
     apps = settings.apps()
     if settings.apps_table is not None:
@@ -59,7 +59,7 @@ def _queue(settings: Settings) -> object:
 
 
 @dataclass(slots=True)
-class Renewal:
+class Reloader:
     """`use` once at the start, then `run`. What cannot be read leaves everything as it is, and is said.
 
     reread   the settings as they are now; None: those of the start count for ever
@@ -80,7 +80,7 @@ class Renewal:
     def __post_init__(self) -> None:
         self._started = self.settings
 
-    def use(self, served: Served) -> None:
+    def use(self, served: ServedApps) -> None:
         """These apps and webhooks count from now on. On the loop."""
         self.node.serve([app for app, _ in served])
         self.webhooks.serve(served)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bridge.jobs.other.php_lane import Lane
+from bridge.jobs.other.php_lane import PhpWorkerLane
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.progress import TellRun
-from bridge.jobs.worker.quota import Ending
+from bridge.jobs.worker.quota import Quota
 from bridge.serve.wiring import build_calm, build_failed_jobs, build_lanes, build_queue, other_jobs
 from bridge.settings.load import Settings
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class OtherJobsWorkers:
     """The lanes of other jobs, none where they are left; and what the worker of broadcasts must know of them.
 
     queue   the driver for broadcasts, which may not take what the lanes take
@@ -28,18 +28,20 @@ class Lanes:
     why     other jobs are left, where they are
     """
 
-    lanes: Sequence[Lane]
-    ending: Ending
+    lanes: Sequence[PhpWorkerLane]
+    ending: Quota
     queue: Queue
     failed: FailedJobs
     why: str
 
     @classmethod
-    def build(cls, settings: Settings, paused: Callable[[], Collection[str] | None], tell: TellRun) -> Lanes:
+    def build(
+        cls, settings: Settings, paused: Callable[[], Collection[str] | None], tell: TellRun
+    ) -> OtherJobsWorkers:
         """Nothing is connected or started yet. `paused`: queues from which nothing may be taken now; `tell`
         hears of every attempt of another job."""
         others = other_jobs(settings)
-        ending = Ending(
+        ending = Quota(
             lanes=1 + (settings.workers if others.takes else 0),
             most=1 if settings.once else settings.max_jobs,
             when_empty=settings.once or settings.stop_when_empty,
@@ -65,11 +67,11 @@ class Lanes:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerThreads:
     """All of them, from start to stop."""
 
     worker: Worker
-    others: Lanes
+    others: OtherJobsWorkers
 
     def ready(self) -> dict[str, bool]:
         """For `/ready`. PHP that is down is told, but broadcasts go on."""

@@ -24,12 +24,12 @@ from bridge.errors import (
     Refused,
     WouldFail,
 )
-from bridge.jobs.other.php_lane import WORKER, Lane
+from bridge.jobs.other.php_lane import WORKER, PhpWorkerLane
 from bridge.jobs.php_process.agreement import Agreement
-from bridge.jobs.php_process.app_processes import Resident
+from bridge.jobs.php_process.app_processes import AppProcesses
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
 from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
-from bridge.jobs.queue.inspect import DatabaseLook, Look, Looks, RedisLook
+from bridge.jobs.queue.inspect import DatabaseLook, Looks, QueueInspector, RedisLook
 from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.queue.redis.cluster import ClusterQueue
@@ -38,30 +38,30 @@ from bridge.jobs.queue.redis.horizon import Horizon, HorizonFailedJobs, HorizonQ
 from bridge.jobs.queue.requeue import Refresh
 from bridge.jobs.queue.selection import BROADCASTS, Selection, others
 from bridge.jobs.queue.sql.driver import DatabaseQueue
-from bridge.jobs.queue.sql.write_lock import Calm
-from bridge.jobs.resolve.app_world import AppWorld, Known, Worlds
+from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
+from bridge.jobs.resolve.app_world import AppEnvironment, EnvironmentCache, SharedEnvironment
 from bridge.jobs.resolve.checks import Checks
-from bridge.jobs.resolve.fast_path import Shortcut
+from bridge.jobs.resolve.fast_path import FastPath
 from bridge.jobs.resolve.ladder import RUNGS, Ladder
 from bridge.jobs.resolve.resolution import Resolution, Rung
 from bridge.jobs.resolve.retry_until import refreshed
 from bridge.jobs.resolve.rungs.framework import FrameworkRung
 from bridge.jobs.resolve.rungs.mapping import EventMapping, MappingRung
 from bridge.jobs.resolve.rungs.native import NativeRung
-from bridge.jobs.resolve.rungs.php import HelperRung
-from bridge.jobs.resolve.survey.survey import Finding, survey
+from bridge.jobs.resolve.rungs.php import PhpRung
+from bridge.jobs.resolve.survey.survey import EventReport, survey
 from bridge.jobs.resolve.trust import ClassTrust, Disagreement, Record, Trust, by_class
 from bridge.jobs.resolve.trust_file import TrustFile, TrustReader
 from bridge.jobs.worker.progress import TellRun
-from bridge.jobs.worker.quota import Ending
-from bridge.jobs.worker.retry_policy import Retries
+from bridge.jobs.worker.quota import Quota
+from bridge.jobs.worker.retry_policy import RetryPolicy
 from bridge.laravel.app_report import AppReport, told_by_php
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.broadcast_handler import Connections
 from bridge.laravel.cache import FileStore, cache_store
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
-from bridge.laravel.config_values import Unknown
+from bridge.laravel.config_values import Unknowable
 from bridge.laravel.database import QUEUE_TIMEOUT, engine
 from bridge.laravel.encryption import Encrypter
 from bridge.laravel.payload import Decrypt, Payload
@@ -104,7 +104,7 @@ def build_ladder(
     """The ladder for the app; nothing is connected, evaluated or started yet.
 
     `php` stays the caller's; the ladder's own connections end with its `close`. `report`: how the booted app
-    says that it is set up, `HelperRung.report`; not asked where `only` leaves out `php`. `trust`: see
+    says that it is set up, `PhpRung.report`; not asked where `only` leaves out `php`. `trust`: see
     `earned_trust`; without it native evaluation stands on its own proof. `check` gets what is to be checked.
     """
     connections = broadcast_connections(laravel)
@@ -112,7 +112,7 @@ def build_ladder(
     source = AppSource(laravel.path)
     known = known_to(laravel)
     asked = report if "php" in only else None
-    worlds = Worlds(source, known, time.monotonic, app_report(laravel, asked))
+    worlds = EnvironmentCache(source, known, time.monotonic, app_report(laravel, asked))
     return Ladder(
         [
             MappingRung(events, connections, locks),
@@ -125,7 +125,7 @@ def build_ladder(
         derives=partial(derives_from_broadcast_event, source),
         only=only,
         prepare=worlds.prepare,
-        shortcut=partial(Shortcut, world_of=worlds.of, connections=connections),
+        shortcut=partial(FastPath, world_of=worlds.of, connections=connections),
         trust=None if trust is None else trust(source, lambda: worlds.generation),
         check=check,
         on_close=known.records.close,
@@ -133,7 +133,7 @@ def build_ladder(
 
 
 def app_report(laravel: LaravelApp, ask: AskReport | None) -> Callable[[bool], AppReport | None]:
-    """What the booted app says of itself, None where it cannot: for `Worlds`."""
+    """What the booted app says of itself, None where it cannot: for `EnvironmentCache`."""
     known: tuple[Mapping[str, object], AppReport] | None = None
 
     def report(anew: bool) -> AppReport | None:
@@ -153,7 +153,7 @@ MakeTrust = Callable[[AppSource, Callable[[], int]], Trust]
 
 def earned_trust(
     settings: Settings,
-    php: HelperRung | None,
+    php: PhpRung | None,
     on_disagree: Callable[[Disagreement], object] = lambda found: None,
     *,
     keeps: bool = True,
@@ -194,7 +194,7 @@ def earned_by_class(settings: Settings) -> dict[str, ClassTrust] | None:
     return by_class(trust_file(settings).load(basis))
 
 
-def build_checks(settings: Settings, php: HelperRung, trust: Trust) -> Checks:
+def build_checks(settings: Settings, php: PhpRung, trust: Trust) -> Checks:
     """What has gone out natively, checked beside; the thread is not started yet."""
     mapped = event_mappings(settings)
     native = build_ladder(settings.laravel, mapped, report=php.report)
@@ -251,7 +251,7 @@ def trust_basis(settings: Settings, source: AppSource) -> str:
     return digest.hexdigest()
 
 
-def known_to(laravel: LaravelApp) -> Known:
+def known_to(laravel: LaravelApp) -> SharedEnvironment:
     """What surrounds the app's code, the same for every release."""
     locale = _known_text(laravel, "app.locale")
 
@@ -260,7 +260,7 @@ def known_to(laravel: LaravelApp) -> Known:
         return laravel_functions(config, env(laravel.env)), classes
 
     functions, natives = surrounding(laravel.config, laravel.timezone.key)
-    return Known(
+    return SharedEnvironment(
         functions={**FUNCTIONS, **functions},
         constants={**CONSTANTS, **carbon_constants(), **MODEL_CONSTANTS},
         natives=natives,
@@ -278,7 +278,7 @@ def known_to(laravel: LaravelApp) -> Known:
 class Survey:
     """The classes of an app that broadcast, and how the app is set up."""
 
-    findings: Sequence[Finding]
+    findings: Sequence[EventReport]
     report: AppReport
 
 
@@ -293,13 +293,13 @@ def survey_app(settings: Settings) -> Survey | None:
     with php_rung(settings) as php:
         said = app_report(laravel, None if php is None else php.report)(True)
     told = parse_version(said.laravel) if said is not None and said.laravel else None
-    world = AppWorld(source, laravel.release or told or NEWEST, known_to(laravel), said)
+    world = AppEnvironment(source, laravel.release or told or NEWEST, known_to(laravel), said)
     findings = survey(source, world, mapped=event_mappings(settings), php=php is not None)
     return Survey(findings=findings, report=world.report)
 
 
 @contextlib.contextmanager
-def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | None]:
+def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[PhpRung | None]:
     """The rung that asks the app's own PHP, where there is one to boot; its processes end with the block."""
     if not settings.php_binary or not (settings.laravel.path / "bootstrap/app.php").is_file():
         yield None
@@ -308,7 +308,7 @@ def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[HelperRung | Non
         connection, queue = settings.queue_connection().name, settings.queue_names()[0]
     except ConfigurationError:  # `bridge resolve` needs no queue
         connection, queue = "database", "default"
-    rung = HelperRung(
+    rung = PhpRung(
         settings.laravel.link,
         php=settings.php_binary,
         size=settings.php_processes,
@@ -385,7 +385,7 @@ def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:
     except ConfigurationError as problem:
         raise Refused(str(problem)) from None
     options = laravel.config.get(f"database.connections.{facts.name}.options")
-    if isinstance(options, Unknown) or (isinstance(options, dict) and _CHANGES_ROWS & options.keys()):
+    if isinstance(options, Unknowable) or (isinstance(options, dict) and _CHANGES_ROWS & options.keys()):
         raise Refused(f"options of the database connection {facts.name} change what is read, or may")
     return made, facts.prefix
 
@@ -440,7 +440,7 @@ def build_queue(
     takes: Selection = BROADCASTS,
     tokens: TokenUse = "share",
     interval: float | None = None,
-    calm: Calm | None = None,
+    calm: SqliteWriteLock | None = None,
 ) -> Queue:
     """The driver of the queue connection for some of its jobs; nothing is connected yet.
 
@@ -496,13 +496,13 @@ def build_horizon(laravel: LaravelApp) -> Horizon | None:
     return Horizon(client, prefix=facts.redis.prefix, trim=Trim(**facts.trim))
 
 
-def build_calm(settings: Settings) -> Calm | None:
+def build_calm(settings: Settings) -> SqliteWriteLock | None:
     """What transactions of jobs and our own writes take turns by; None but on SQLite."""
     facts = settings.queue_connection()
     if facts.driver == "redis":
         return None
     database = settings.laravel.database(facts.connection)
-    return Calm(beside=Path(database.database).parent) if database.driver == "sqlite" else None
+    return SqliteWriteLock(beside=Path(database.database).parent) if database.driver == "sqlite" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -542,10 +542,10 @@ def build_lanes(
     jobs: OtherJobs,
     *,
     paused: Callable[[], Collection[str] | None],
-    ending: Ending,
+    ending: Quota,
     tell: TellRun,
-    calm: Calm | None,
-) -> list[Lane]:
+    calm: SqliteWriteLock | None,
+) -> list[PhpWorkerLane]:
     """The lanes that run other jobs; no process is started yet."""
     if jobs.takes is None:
         return []
@@ -569,12 +569,14 @@ def build_lanes(
         "lock": "" if calm is None else calm.path,
     }
     return [
-        Lane(
+        PhpWorkerLane(
             build_queue(
                 settings, takes=jobs.takes, tokens=jobs.tokens[1], interval=settings.sleep, calm=calm
             ),
-            Resident(settings.laravel.link, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]),
-            retries=Retries(tries, backoff),
+            AppProcesses(
+                settings.laravel.link, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]
+            ),
+            retries=RetryPolicy(tries, backoff),
             timeout=settings.timeout,
             paused=paused,
             ending=ending,
@@ -585,7 +587,7 @@ def build_lanes(
     ]
 
 
-def build_look(settings: Settings) -> Look:
+def build_look(settings: Settings) -> QueueInspector:
     """The same queue, for looking only; nothing is connected yet."""
     facts = settings.queue_connection()
     names = settings.queue_names()
@@ -624,7 +626,7 @@ def build_push(settings: Settings, connection: str) -> Push:
 
 def refresher(laravel: LaravelApp) -> Refresh:
     """What a job's payload must be told anew when it goes back into its queue."""
-    world = AppWorld(AppSource(laravel.path), laravel.release or NEWEST, known_to(laravel))
+    world = AppEnvironment(AppSource(laravel.path), laravel.release or NEWEST, known_to(laravel))
     decrypt = _encrypter(laravel)
     return lambda command: refreshed(command, decrypt, world)
 

@@ -13,8 +13,8 @@ from bridge.settings.table import (
     COUNT,
     LIMIT,
     SETTINGS,
+    InvalidValue,
     Reader,
-    Wrong,
     networks,
     origin_rules,
     seconds,
@@ -164,16 +164,16 @@ def _url(value: object) -> str:
     try:
         url = httpx.URL(text(value))
     except httpx.InvalidURL:
-        raise Wrong("an address such as https://example.com/hook") from None
+        raise InvalidValue("an address such as https://example.com/hook") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise Wrong("an address such as https://example.com/hook")
+        raise InvalidValue("an address such as https://example.com/hook")
     return text(value)
 
 
 def _event_names(value: object) -> frozenset[str]:
     names = frozenset(words(value))
     if names - frozenset(NAMES):
-        raise Wrong(f"some of {', '.join(NAMES)}")
+        raise InvalidValue(f"some of {', '.join(NAMES)}")
     return names
 
 
@@ -182,7 +182,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
         isinstance(text, str) and text.isascii() and text.isprintable() and name.isascii() and name
         for name, text in value.items()
     ):
-        raise Wrong('headers such as { Authorization = "Bearer secret" }')
+        raise InvalidValue('headers such as { Authorization = "Bearer secret" }')
     return tuple(value.items())
 
 

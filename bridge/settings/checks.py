@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.errors import ConfigurationError
-from bridge.settings.table import Reader, Wrong
+from bridge.settings.table import InvalidValue, Reader
 
 
 def read_value(read: Reader, value: object, key: str, where: str) -> Any:
     try:
         return read(value)
-    except Wrong as wrong:
+    except InvalidValue as wrong:
         raise ConfigurationError(key, "is wrong", where=where, mend=f"write {wrong}") from None
 
 

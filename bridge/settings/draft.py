@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bridge.laravel.application import LaravelApp
-from bridge.laravel.config_values import Unknown, Value
+from bridge.laravel.config_values import Unknowable, Value
 from bridge.settings.table import LIMIT, SETTINGS
 
 Written: TypeAlias = "str | int | float | bool | list[str]"
@@ -230,7 +230,7 @@ def _server(laravel: LaravelApp, source: Source, made: Draft) -> None:
     place = source.server.format(name)
     for key, rule, value in _ruled(laravel, place, source.keys):
         where = f"{place}.{key}"
-        if isinstance(rule, Is) and not isinstance(value, Unknown):
+        if isinstance(rule, Is) and not isinstance(value, Unknowable):
             for setting, written in rule.settings(value):
                 if isinstance(written, str) and setting in _PATHS:
                     written = os.path.join(laravel.path, written)
@@ -247,8 +247,8 @@ def _apps(laravel: LaravelApp, source: Source, made: Draft) -> None:
         written: dict[str, Written] = {}
         for name, key in (("id", source.id), ("key", "key"), ("secret", "secret")):
             value = laravel.config.get(f"{place}.{key}")
-            text = "" if value is None or isinstance(value, Unknown | dict) else str(value)
-            if not text and not isinstance(value, Unknown):
+            text = "" if value is None or isinstance(value, Unknowable | dict) else str(value)
+            if not text and not isinstance(value, Unknowable):
                 break
             plain = text if text and name != "secret" else f"${{{place}.{key}}}"
             written[name] = f"${{{variables[text]}}}" if text in variables else plain
@@ -269,7 +269,7 @@ def _apps(laravel: LaravelApp, source: Source, made: Draft) -> None:
 def _options(laravel: LaravelApp, source: Source, place: str, app: dict[str, Written]) -> Iterator[str]:
     identity: dict[str, Rule] = {source.id: _QUIET, "key": _QUIET, "secret": _QUIET}
     for key, rule, value in _ruled(laravel, place, source.app_keys | identity):
-        if isinstance(rule, Is) and not isinstance(value, Unknown):
+        if isinstance(rule, Is) and not isinstance(value, Unknowable):
             app |= dict(rule.settings(value))
         else:
             yield from _left(f"{place}.{key}", rule, value)
@@ -298,7 +298,7 @@ def _leaves(value: Value, key: str) -> Iterator[tuple[str, Value]]:
 
 
 def _left(where: str, rule: Rule, value: Value) -> Iterator[str]:
-    if isinstance(value, Unknown):
+    if isinstance(value, Unknowable):
         if rule != _QUIET:
             yield f"{where}: cannot be known without PHP, {value.reason}"
     elif isinstance(rule, Not) and rule != _QUIET and value not in rule.harmless:

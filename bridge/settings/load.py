@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.application import BroadcastConnection, LaravelApp, QueueConnection, load
-from bridge.laravel.config_values import Unknown, Value
+from bridge.laravel.config_values import Unknowable, Value
 from bridge.laravel.dotenv import convert
 from bridge.laravel.redis_connections import RedisConnection
 from bridge.secret import Secret
@@ -278,7 +278,7 @@ def load_settings(
             yield convert(text), f"{name} in .env"
         for key in setting.app_keys:
             value = laravel.config.get(key)
-            yield None if isinstance(value, Unknown) else value, laravel.config.where(key)
+            yield None if isinstance(value, Unknowable) else value, laravel.config.where(key)
 
     values = {setting.name: _value(setting, all_sources(setting), origins) for setting in SETTINGS}
     limits = {name.removeprefix(LIMIT): values.pop(name) for name in names if name.startswith(LIMIT)}

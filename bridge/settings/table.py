@@ -17,7 +17,7 @@ from bridge.sockets.pusher import origins
 from bridge.sockets.pusher.app import Limits
 
 
-class Wrong(ValueError):
+class InvalidValue(ValueError):
     """The value is not of its kind; the text completes `must be …`."""
 
 
@@ -27,13 +27,13 @@ Reader = Callable[[object], Any]
 def text(value: object) -> str:
     if isinstance(value, str) and value.strip():
         return value.strip()
-    raise Wrong("a text")
+    raise InvalidValue("a text")
 
 
 def words(value: object) -> tuple[str, ...]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
-        raise Wrong("names with commas between them, or a list of texts")
+        raise InvalidValue("names with commas between them, or a list of texts")
     return tuple(item.strip() for item in items)
 
 
@@ -43,7 +43,9 @@ def origin_rules(value: object) -> tuple[str, ...]:
         try:
             origins.read(rule)
         except ValueError:
-            raise Wrong(f"hosts or origins such as *.example.com, https://example.com; not {rule}") from None
+            raise InvalidValue(
+                f"hosts or origins such as *.example.com, https://example.com; not {rule}"
+            ) from None
     return rules
 
 
@@ -51,7 +53,7 @@ def networks(value: object) -> tuple[str, ...]:
     try:
         return tuple(str(ipaddress.ip_network(word)) for word in words(value))
     except ValueError:
-        raise Wrong("addresses or networks such as 127.0.0.1, 10.0.0.0/8") from None
+        raise InvalidValue("addresses or networks such as 127.0.0.1, 10.0.0.0/8") from None
 
 
 def switch(value: object) -> bool:
@@ -59,7 +61,7 @@ def switch(value: object) -> bool:
     for answer, names in ((True, ("true", "1", "yes", "on")), (False, ("false", "0", "no", "off"))):
         if word is answer or word in names:
             return answer
-    raise Wrong("true or false")
+    raise InvalidValue("true or false")
 
 
 _SERVED = ("app", "apps", "up", "ready", "metrics", "openapi.json")  # what the page may not stand before
@@ -70,7 +72,7 @@ def _whole(least: int, most: int | None = None) -> Reader:
         digits = isinstance(value, str) and value.strip().isascii() and value.strip().isdecimal()
         number = int(str(value)) if digits or (isinstance(value, int) and not isinstance(value, bool)) else -1
         if number < least or (most is not None and number > most):
-            raise Wrong(f"a whole number from {least}" + ("" if most is None else f" to {most}"))
+            raise InvalidValue(f"a whole number from {least}" + ("" if most is None else f" to {most}"))
         return number
 
     return read
@@ -82,7 +84,7 @@ def seconds(value: object) -> float:
     except (TypeError, ValueError):
         number = -1.0
     if not 0 <= number < 1e9:
-        raise Wrong("a number of seconds")
+        raise InvalidValue("a number of seconds")
     return number
 
 
@@ -91,33 +93,33 @@ def _delays(value: object) -> tuple[int, ...]:
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     try:
         return tuple(round(seconds(part)) for part in parts)
-    except Wrong:
-        raise Wrong("seconds, or several with commas between them") from None
+    except InvalidValue:
+        raise InvalidValue("seconds, or several with commas between them") from None
 
 
 def _level(value: object) -> str:
     levels = ("debug", "info", "warning", "error")
     if isinstance(value, str) and value.strip().lower() in levels:
         return value.strip().lower()
-    raise Wrong(f"one of {', '.join(levels)}")
+    raise InvalidValue(f"one of {', '.join(levels)}")
 
 
 def _log_format(value: object) -> str:
     if isinstance(value, str) and value.strip().lower() in ("text", "json"):
         return value.strip().lower()
-    raise Wrong("text or json")
+    raise InvalidValue("text or json")
 
 
 def _trust(value: object) -> str:
     if isinstance(value, str) and value.strip().lower() in ("earned", "proven"):
         return value.strip().lower()
-    raise Wrong("earned or proven")
+    raise InvalidValue("earned or proven")
 
 
 def _legacy_dashboard(value: object) -> str:
     if str(value).strip().lower() in ("1", "2", "off"):
         return str(value).strip().lower()
-    raise Wrong("1, 2 or off")
+    raise InvalidValue("1, 2 or off")
 
 
 def _secret(value: object) -> Secret:
@@ -127,21 +129,21 @@ def _secret(value: object) -> Secret:
 def _address(value: object) -> str:
     if re.match(r"https?://[^/?#]+(/[^?#]*)?\Z", address := text(value)):
         return address
-    raise Wrong("an address such as http://127.0.0.1:6002")
+    raise InvalidValue("an address such as http://127.0.0.1:6002")
 
 
 def _timezone(value: object) -> str:
     try:
         return zoneinfo.ZoneInfo(text(value)).key
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise Wrong("a time zone such as Europe/Berlin") from None
+        raise InvalidValue("a time zone such as Europe/Berlin") from None
 
 
 def _prefix(value: object) -> str:
     """`/ws`, however many slashes are around it; empty: none."""
     path = "" if value == "" else text(value).strip().strip("/")
     if not re.fullmatch(r"[-A-Za-z0-9._~/]*", path) or "//" in path:
-        raise Wrong("a path such as /ws")
+        raise InvalidValue("a path such as /ws")
     return f"/{path}" if path else ""
 
 
@@ -149,7 +151,7 @@ def _page(value: object) -> str:
     path = text(value)
     parts = path.strip("/").split("/")
     if parts[0] in _SERVED or not all(re.fullmatch(r"[\w~-][\w.~-]*", part, re.ASCII) for part in parts):
-        raise Wrong(f"a path of letters, digits and -, that does not begin with {', '.join(_SERVED)}")
+        raise InvalidValue(f"a path of letters, digits and -, that does not begin with {', '.join(_SERVED)}")
     return path
 
 
@@ -158,7 +160,7 @@ def _version(value: object) -> str:
     try:
         parse_version(version)
     except UsageError:
-        raise Wrong("a version such as 11.38") from None
+        raise InvalidValue("a version such as 11.38") from None
     return version
 
 

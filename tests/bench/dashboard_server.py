@@ -16,16 +16,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.broadcast import Broadcast
-from bridge.monitoring.counters import Tally
-from bridge.monitoring.dashboard.event_stream import Feed
+from bridge.monitoring.counters import Counters
+from bridge.monitoring.dashboard.event_stream import EventStream
 from bridge.monitoring.dashboard.failures import FailedRow
 from bridge.monitoring.dashboard.routes import Dashboard
-from bridge.monitoring.dashboard.session import Access
+from bridge.monitoring.dashboard.session import SessionGuard
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts
-from bridge.monitoring.timeseries import POINT_INTERVAL, Chart
+from bridge.monitoring.timeseries import POINT_INTERVAL, TimeSeries
 from bridge.sockets.pusher.app import App, Limits
-from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.pusher.hub_events import HubEvent
 from bridge.sockets.server.binding import bind
 from bridge.sockets.server.listener import Listener, new_event_loop
 from bridge.sockets.server.node import Node
@@ -60,10 +60,10 @@ class Nobody:
 
 
 async def serve(port: int) -> None:
-    journal, tally = Journal(), Tally([APP.id])
-    chart = Chart(tally)
+    journal, tally = Journal(), Counters([APP.id])
+    chart = TimeSeries(tally)
 
-    def observe(happening: Happening) -> None:
+    def observe(happening: HubEvent) -> None:
         journal.observe(happening)
         tally.observe(happening)
 
@@ -77,8 +77,8 @@ async def serve(port: int) -> None:
     dashboard = Dashboard(
         path="dashboard",
         node=node,
-        access=Access(password=None, link_secret=None, is_open=True),
-        feed=Feed(journal, chart, summary, is_over=lambda: node.is_draining),
+        access=SessionGuard(password=None, link_secret=None, is_open=True),
+        feed=EventStream(journal, chart, summary, is_over=lambda: node.is_draining),
         journal=journal,
         backstage=Nobody(),
         about={"name": "bench", "queue": "none", "queues": []},
@@ -95,7 +95,7 @@ async def serve(port: int) -> None:
         await listener.stop(drain=0.5)
 
 
-async def _sample(chart: Chart) -> None:
+async def _sample(chart: TimeSeries) -> None:
     while True:
         chart.sample()
         await asyncio.sleep(POINT_INTERVAL)

@@ -17,13 +17,13 @@ import pytest
 from websockets.sync.client import connect
 
 from bridge.cli.live import ERASE, LiveLine, live_line
-from bridge.monitoring.timeseries import Point
+from bridge.monitoring.timeseries import Sample
 from tests import services
 from tests.end_to_end.bridge import COMMAND
 from tests.end_to_end.processes import environment, wait_until
 
 APP = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=key\nPUSHER_APP_SECRET=secret\nBROADCAST_DRIVER=pusher\n"
-POINT = Point(
+POINT = Sample(
     at=0.0, connections=1, received=0, sent=1234.4, broadcasts=0, calls=0, jobs=56, failed=0, depth=7,
     median=None, slow=None,
 )  # fmt: skip

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import ServiceUnavailable
 from bridge.jobs.resolve.resolution import Resolution
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.serve.wiring import build_ladder
@@ -72,7 +72,7 @@ def compare(folder: Path, batch: Sequence[Case], zone: str, place: Place) -> tup
     (app / "app/Providers/TestServiceProvider.php").write_text(PROVIDER)
     _fill(app, batch, place)
     laravel = load(app, {}, laravel_version())
-    rung = HelperRung(app)
+    rung = PhpRung(app)
     ours = build_ladder(laravel, {}, only=("native",))
     theirs = build_ladder(laravel, {}, only=("php",), php=rung)
     differences, counts = [], Counter[str]()

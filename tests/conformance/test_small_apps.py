@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.jobs.resolve.resolution import Resolution
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.serve.wiring import build_ladder
@@ -93,7 +93,7 @@ def test_without_php_each_job_is_right_or_refused(app: tuple[str, Path]) -> None
 
 def test_with_php_behind_each_job_is_right(app: tuple[str, Path]) -> None:
     name, folder = app
-    php = HelperRung(folder)
+    php = PhpRung(folder)
     differences = []
     with (
         closing(php),

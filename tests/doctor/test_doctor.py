@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bridge.cli import main
-from bridge.doctor import Subject, examine, javascript
+from bridge.doctor import ExaminedApp, examine, javascript
 from bridge.doctor.listening import accept_queue
 from bridge.doctor.stores import too_old
 from bridge.settings.load import load_settings
@@ -193,10 +193,10 @@ def test_root_is_told_whose_files_the_app_cannot_write(app: App) -> None:
     settings = load_settings({}, {}, app.path)
     storage = app.path / "storage"
     owner = storage.stat().st_uid
-    assert list(examine(Subject(settings=settings, user=lambda: owner), {"user"})) == []
+    assert list(examine(ExaminedApp(settings=settings, user=lambda: owner), {"user"})) == []
     if owner == 0:
         os.chown(storage, 12345, -1)
-    [finding] = examine(Subject(settings=settings, user=lambda: 0), {"user"})
+    [finding] = examine(ExaminedApp(settings=settings, user=lambda: 0), {"user"})
     assert "root" in finding.what
     assert f"sudo -u '#{storage.stat().st_uid}'" in finding.mend
 
@@ -489,7 +489,7 @@ def test_a_clock_that_goes_wrong_is_found(app: App, store: str, request: pytest.
             app.env(**request.getfixturevalue("redis_server").env, QUEUE_CONNECTION="redis")
         else:
             app.env(**stack.enter_context(request.getfixturevalue(store).database()).env)
-        subject = Subject(settings=load_settings({}, {}, app.path), clock=lambda: time.time() + 600)
+        subject = ExaminedApp(settings=load_settings({}, {}, app.path), clock=lambda: time.time() + 600)
         [found] = [finding for finding in examine(subject) if not finding.hint]
     assert found.check == "clock"
     assert re.search(r"differ by (59\d|60\d) s", found.what)
@@ -567,7 +567,7 @@ def test_units_that_kill_too_soon_or_start_another_server_are_found(app: App, tm
     )
     (folder / "ws.conf").write_text(f"[program:ws]\ncommand=php {app.path}/artisan websockets:serve\n")
     (folder / "else.conf").write_text("[program:x]\ncommand=php /elsewhere/artisan websockets:serve\n")
-    subject = Subject(settings=load_settings({}, {}, app.path), root=tmp_path / "machine")
+    subject = ExaminedApp(settings=load_settings({}, {}, app.path), root=tmp_path / "machine")
     fault, hint = [finding for finding in examine(subject) if finding.check == "units"]
     assert (fault.hint, hint.hint) == (False, True)
     assert "stopwaitsecs" in fault.mend
@@ -641,7 +641,7 @@ def test_an_accept_queue_that_is_too_short_is_hinted_at(
     (root / "proc/sys/net/core").mkdir(parents=True)
     if kernel is not None:
         (root / "proc/sys/net/core/somaxconn").write_text(kernel)
-    found = list(accept_queue(Subject(settings=load_settings({}, {}, app.path), root=root)))
+    found = list(accept_queue(ExaminedApp(settings=load_settings({}, {}, app.path), root=root)))
     assert [finding.hint for finding in found] == [True] * (wanted is not None)
     for finding in found:
         assert f" {wanted} may come back at once" in finding.what

@@ -7,7 +7,7 @@ import math
 from bridge.errors import JobError
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-from bridge.phpeval.php.serialization.templates import Shapes
+from bridge.phpeval.php.serialization.templates import Templates
 from bridge.phpeval.php.serialization.unserialize import unserialize
 from tests.conformance.corpus import RELEASES, rows
 
@@ -43,7 +43,7 @@ WORDS = [
 ]
 REMEMBERED = 500  # inputs
 
-_shapes = Shapes()
+_shapes = Templates()
 _asked = 0
 
 
@@ -51,7 +51,7 @@ def one(data: bytes) -> None:
     global _asked, _shapes
     _asked += 1
     if _asked % REMEMBERED == 0:
-        _shapes = Shapes()
+        _shapes = Templates()
     plain = _read(data)
     # Twice: the second time it may know the shape.
     assert _read(data, shapes=True) == _read(data, shapes=True) == plain

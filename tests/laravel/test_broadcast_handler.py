@@ -23,7 +23,7 @@ CONNECTIONS = Connections(
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A `Subject` whose answers are given."""
+    """An `EventView` whose answers are given."""
 
     sent_name: Value = b"sent"
     sent_channels: Value = b"c"

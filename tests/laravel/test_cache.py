@@ -18,7 +18,7 @@ import pytest
 from bridge.errors import ConfigurationError, Refused, ServiceUnavailable
 from bridge.laravel.application import LaravelApp, load
 from bridge.laravel.cache import CacheStore, FileStore, Lock, NoStore, cache_store
-from bridge.laravel.operator_signals import AFTER_FAULT, LOOK, Signals
+from bridge.laravel.operator_signals import AFTER_FAULT, LOOK, OperatorSignals
 from bridge.laravel.payload import BroadcastEvent, broadcast_event, read_payload
 from bridge.laravel.unique_locks import UniqueLocks, lock_name
 from bridge.phpeval.laravel.version import Version
@@ -309,7 +309,7 @@ class Watch:
 
     def __init__(self, app: App, version: str = "13.26", *, force: bool = False) -> None:
         self.now, self.restarts = 0.0, 0
-        self.signals = Signals(
+        self.signals = OperatorSignals(
             app.facts(version),
             lambda name: cache_store(app.facts(), name),  # in the form of the Laravel that writes
             connection="database",

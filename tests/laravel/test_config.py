@@ -11,7 +11,7 @@ import pytest
 from bridge.errors import ConfigurationError, Refused
 from bridge.laravel.config import Config, read_config
 from bridge.laravel.config_file import slug
-from bridge.laravel.config_values import Unknown, Value, to_int, to_string
+from bridge.laravel.config_values import Unknowable, Value, to_int, to_string
 from bridge.laravel.dotenv import parse
 from tests.phpeval.laravel.php import Php, php
 
@@ -66,7 +66,7 @@ def app(base: Path, **files: str) -> Path:
 
 def differences(ours: Value, real: object, key: str = "") -> list[str]:
     """Keys at which a known value is not PHP's."""
-    if isinstance(ours, Unknown):
+    if isinstance(ours, Unknowable):
         return []
     if isinstance(ours, dict) and isinstance(real, dict | list):
         pairs = dict(enumerate(real)) if isinstance(real, list) else real
@@ -104,7 +104,7 @@ def test_only_what_php_alone_can_tell_is_unknown(tmp_path: Path) -> None:
     config = load(app(tmp_path, all=EXPRESSIONS))
 
     def unknown(value: Value, key: str) -> list[str]:
-        if isinstance(value, Unknown):
+        if isinstance(value, Unknowable):
             return [key]
         return (
             [k for name, v in value.items() for k in unknown(v, f"{key}.{name}")]
@@ -121,7 +121,7 @@ def test_only_what_php_alone_can_tell_is_unknown(tmp_path: Path) -> None:
 def test_an_unknown_names_its_file_and_line(tmp_path: Path) -> None:
     config = load(app(tmp_path, x="<?php\nreturn [\n  'a' => 1,\n  'b' => secret_of('canary'),\n];"))
     value = config.get("x.b.c")
-    assert isinstance(value, Unknown)
+    assert isinstance(value, Unknowable)
     assert (value.file, value.line) == (str(tmp_path / "config/x.php"), 4)
     with pytest.raises(
         ConfigurationError, match=r'x\.b \(.*config/x\.php:4\).*secret_of\(\).*"x\.b" = '
@@ -145,7 +145,7 @@ def test_a_file_that_does_more_than_return_an_array_is_unknown_as_a_whole(
     tmp_path: Path, source: str, line: int
 ) -> None:
     value = load(app(tmp_path, x=source)).get("x.a")
-    assert isinstance(value, Unknown)
+    assert isinstance(value, Unknowable)
     assert value.line == line
 
 
@@ -154,9 +154,9 @@ def test_a_variable_with_something_unknown_in_it_makes_unknown_what_reads_it(tmp
         "<?php $a = [php_uname()];\n$b = 2; $a2 = 1;\nreturn ['a' => $a ?? 1, 'b' => $b, 'c' => fn () => $a];"
     )
     config = load(app(tmp_path, x=source))
-    assert isinstance(config.get("x.a"), Unknown)
+    assert isinstance(config.get("x.a"), Unknowable)
     assert config.get("x.b") == 2
-    assert isinstance(config.get("x.c"), Unknown)
+    assert isinstance(config.get("x.c"), Unknowable)
 
 
 def test_dotted_keys_are_answered_as_by_laravel(tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ def test_the_cached_configuration_alone_counts(tmp_path: Path) -> None:
     assert config.get("x.from") == "cache"
     assert config.get("x.n") == -1
     assert config.get("x.nul") == "a\0b"
-    assert isinstance(config.get("x.o"), Unknown)
-    assert isinstance(config.get("x.s"), Unknown)
+    assert isinstance(config.get("x.o"), Unknowable)
+    assert isinstance(config.get("x.s"), Unknowable)
     assert config.get("only") is None
     assert config.get("app.name") is None
 
@@ -207,7 +207,7 @@ def test_from_11_on_the_frameworks_options_lie_under_those_of_the_app(tmp_path: 
     assert new.get("queue.failed.table") == "failed_jobs"
     assert new.get("queue.connections.redis.queue") == "default"
     assert new.get("queue.connections.database.table") is None
-    assert isinstance(new.get("queue.batching"), Unknown)
+    assert isinstance(new.get("queue.batching"), Unknowable)
     old = load(tmp_path, version=(10, 5))
     assert old.get("queue.failed.table") is None
     assert old.get("queue.connections.redis") is None
@@ -240,7 +240,7 @@ def test_a_folder_without_config_has_the_defaults_of_its_version(
         "queue.connections.database.retry_after",
     ]  # fmt: skip
     assert [config.get(key) for key in keys] == expected
-    assert isinstance(config.get("chat.prefix"), Unknown)
+    assert isinstance(config.get("chat.prefix"), Unknowable)
 
 
 def test_what_the_user_gives_stands_in_place_of_the_apps(tmp_path: Path) -> None:
@@ -302,5 +302,5 @@ def test_the_recorded_apps_configuration_is_known_as_a_whole(requiring: Php) -> 
     real = asked(requiring, base, env)
     assert isinstance(real, dict)
     assert [line for name in real for line in differences(config.get(name), real[name], name)] == []
-    assert not any(isinstance(config.get(name), Unknown) for name in real)
+    assert not any(isinstance(config.get(name), Unknowable) for name in real)
     assert config.get("chat.channels.staff") == "staff.acme"

@@ -7,21 +7,21 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.jobs.queue.queue import Depth
-from bridge.jobs.worker.progress import JobStep
-from bridge.monitoring.counters import Durations, Tally
-from bridge.monitoring.metrics import Now, TallyCollector
-from bridge.monitoring.statistics import Counts, Taker
-from bridge.monitoring.timeseries import Chart
+from bridge.jobs.worker.progress import JobProgress
+from bridge.monitoring.counters import Counters, Durations
+from bridge.monitoring.metrics import ScrapeState, TallyCollector
+from bridge.monitoring.statistics import Counts, StatisticsWindow
+from bridge.monitoring.timeseries import TimeSeries
 from bridge.sockets.pusher.hub_events import (
     ApiCalled,
     ClientEventSent,
     Connected,
     ConnectionRefused,
-    Cut,
     Disconnected,
     MessageRefused,
     Published,
     Received,
+    SlowClientClosed,
     Subscribed,
     SubscriptionRefused,
 )
@@ -40,13 +40,13 @@ def published(*channels: str, receivers: int = 0, origin: str = "queue") -> Publ
     )
 
 
-def step(name: str, **more: object) -> JobStep:
-    return JobStep(step=name, job="7", event="E", queue="q", attempts=1, **more)  # type: ignore[arg-type]
+def step(name: str, **more: object) -> JobProgress:
+    return JobProgress(step=name, job="7", event="E", queue="q", attempts=1, **more)  # type: ignore[arg-type]
 
 
-def busy(clock: Clock) -> Tally:
+def busy(clock: Clock) -> Counters:
     """One of everything."""
-    tally = Tally(["1"], clock=clock)
+    tally = Counters(["1"], clock=clock)
     for happening in (
         Connected(app_id="1", socket_id="1.1"),
         Connected(app_id="1", socket_id="2.1"),
@@ -65,7 +65,7 @@ def busy(clock: Clock) -> Tally:
         ConnectionRefused(app_id="", code=4001),
         SubscriptionRefused(app_id="1", channel="c", socket_id="1.1", status=401, reason="r"),
         MessageRefused(app_id="1", socket_id="1.1", code=4301, reason="r"),
-        Cut(app_id="1", socket_id="1.1", reason="r"),
+        SlowClientClosed(app_id="1", socket_id="1.1", reason="r"),
     ):  # fmt: skip
         tally.observe(happening)
     tally.step(step("reserved", queued_at=clock.now - 2))
@@ -88,7 +88,7 @@ def test_a_histogram_counts_up_to_and_including_its_bounds() -> None:
 
 def test_prometheus_reads_every_number_of_the_tally() -> None:
     clock = Clock()
-    now = Now(
+    now = ScrapeState(
         channels={"1": 4},
         depths={"default": Depth(pending=3, delayed=2, reserved=1, oldest_at=90.0)},
         looked_at=100.0,
@@ -157,8 +157,8 @@ def test_what_is_reserved_comes_to_one_end() -> None:
 
 def test_a_point_is_a_second_of_all_of_it() -> None:
     clock = Clock()
-    tally = Tally(["1"], clock=clock)
-    chart = Chart(tally, clock=clock)
+    tally = Counters(["1"], clock=clock)
+    chart = TimeSeries(tally, clock=clock)
     tally.observe(Connected(app_id="1", socket_id="1.1"))
     tally.observe(published("a", receivers=6))
     tally.step(step("reserved"))
@@ -179,8 +179,8 @@ def test_a_point_is_a_second_of_all_of_it() -> None:
 
 
 def test_statistics_take_what_came_since_the_last_time_and_the_peak_begins_at_the_present() -> None:
-    tally = Tally(["1"])
-    taker = Taker(tally)
+    tally = Counters(["1"])
+    taker = StatisticsWindow(tally)
     for number in range(3):
         tally.observe(Connected(app_id="1", socket_id=f"{number}.1"))
         tally.observe(Received(app_id="1", socket_id=f"{number}.1"))

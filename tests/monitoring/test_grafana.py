@@ -11,7 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.jobs.queue.queue import Depth
-from bridge.monitoring.metrics import Now, TallyCollector
+from bridge.monitoring.metrics import ScrapeState, TallyCollector
 from tests.monitoring.test_counters import Clock, busy
 
 FILE = Path(__file__).parents[2] / "docker/grafana.json"
@@ -20,7 +20,7 @@ FILE = Path(__file__).parents[2] / "docker/grafana.json"
 def served() -> dict[str, set[str]]:
     """Metric → its labels, of a bridge to which everything has happened."""
     depth = Depth(pending=1, delayed=1, reserved=1, oldest_at=1.0)
-    now = Now(
+    now = ScrapeState(
         channels={"1": 1},
         depths={"default": depth},
         looked_at=0.0,

@@ -8,18 +8,18 @@ from typing import get_args
 import pytest
 
 from bridge.jobs.resolve.trust import Disagreement
-from bridge.jobs.worker.progress import JobRun, JobStep
+from bridge.jobs.worker.progress import JobProgress, OtherJobRun
 from bridge.monitoring.dashboard.rows import _ROWS, row
 from bridge.monitoring.journal import UNTOLD, Entry, Journal
 from bridge.sockets.pusher.hub_events import (
     ApiCalled,
     Connected,
     ConnectionRefused,
-    Cut,
-    Happening,
+    HubEvent,
     MessageRefused,
     Published,
     Received,
+    SlowClientClosed,
     SubscriptionRefused,
 )
 
@@ -31,8 +31,8 @@ def connected(number: int) -> Connected:
 REFUSED = SubscriptionRefused(app_id="1", channel="private-x", socket_id="1.1", status=401, reason="why")
 
 
-def step(name: str, job: str = "7") -> JobStep:
-    return JobStep(step=name, job=job, event="E", queue="default", attempts=1)  # type: ignore[arg-type]
+def step(name: str, job: str = "7") -> JobProgress:
+    return JobProgress(step=name, job=job, event="E", queue="default", attempts=1)  # type: ignore[arg-type]
 
 
 def test_entries_come_in_order_after_a_number() -> None:
@@ -77,10 +77,10 @@ def published(job: str) -> Published:
         called(401), called(404, app_id=""), REFUSED, connected(1),
         ConnectionRefused(app_id="", code=4001),
         MessageRefused(app_id="1", socket_id="1.1", code=4301, reason="fast"),
-        Cut(app_id="1", socket_id="1.1", reason="slow"),
+        SlowClientClosed(app_id="1", socket_id="1.1", reason="slow"),
     ],
 )  # fmt: skip
-def test_what_anybody_may_send_pushes_out_nothing_of_jobs(flood: Happening) -> None:
+def test_what_anybody_may_send_pushes_out_nothing_of_jobs(flood: HubEvent) -> None:
     journal = Journal(kept=10)
     for told in (step("reserved"), step("resolved"), step("failed")):
         journal.step(told)
@@ -149,8 +149,8 @@ def test_it_is_read_while_other_threads_write() -> None:
 
 
 def test_everything_that_is_told_has_its_row_on_the_page() -> None:
-    told = {kind for kind in get_args(Happening) if kind not in UNTOLD}
-    assert set(_ROWS) == told | {JobStep, JobRun, Disagreement}
+    told = {kind for kind in get_args(HubEvent) if kind not in UNTOLD}
+    assert set(_ROWS) == told | {JobProgress, OtherJobRun, Disagreement}
 
 
 def test_a_row_leaves_out_what_is_not_known() -> None:

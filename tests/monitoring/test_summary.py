@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 
 from bridge.demo.app import write_app
-from bridge.jobs.worker.progress import JobRun, JobStep
-from bridge.monitoring.counters import Tally
+from bridge.jobs.worker.progress import JobProgress, OtherJobRun
+from bridge.monitoring.counters import Counters
 from bridge.monitoring.summary import Summary
-from bridge.serve.monitors import Instruments
+from bridge.serve.monitors import Monitors
 from bridge.settings.load import load_settings
 from bridge.sockets.pusher.hub_events import Connected, ConnectionRefused, Disconnected, Published
 
 
-def step(name: str) -> JobStep:
-    return JobStep(step=name, job="7", event="E", queue="default", attempts=1)  # type: ignore[arg-type]
+def step(name: str) -> JobProgress:
+    return JobProgress(step=name, job="7", event="E", queue="default", attempts=1)  # type: ignore[arg-type]
 
 
-def run(ended: str) -> JobRun:
-    return JobRun(ended=ended, uuid="7", name="J", queue="default", attempts=1, seconds=0.1)  # type: ignore[arg-type]
+def run(ended: str) -> OtherJobRun:
+    return OtherJobRun(ended=ended, uuid="7", name="J", queue="default", attempts=1, seconds=0.1)  # type: ignore[arg-type]
 
 
 def test_it_counts_what_is_new_and_is_silent_while_nothing_happens() -> None:
-    tally = Tally(["1"])
+    tally = Counters(["1"])
     summary = Summary(tally)
     assert summary.take() is None
     tally.observe(Connected(app_id="1", socket_id="1.1"))
@@ -54,7 +54,7 @@ def test_it_counts_what_is_new_and_is_silent_while_nothing_happens() -> None:
 
 def test_it_is_one_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = load_settings({}, {}, write_app(tmp_path).path)
-    instruments = Instruments(settings)
+    instruments = Monitors(settings)
     with caplog.at_level("INFO", "bridge"):
         instruments._tell_minute()
         instruments.step(step("delivered"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridge.errors import Refused
-from bridge.jobs.resolve.app_world import AppWorld
+from bridge.jobs.resolve.app_world import AppEnvironment
 from bridge.laravel.application import load
 from bridge.laravel.boot_source import told_by_source
 from bridge.phpeval.laravel.app_source import AppSource
@@ -134,12 +134,12 @@ def _by_php(app: Path, count: int, asked: Peer) -> Mapping[int, Outcome]:
 def _by_us(app: Path, count: int, asked: Peer) -> Iterator[Outcome]:
     source, known = AppSource(app), known_to(load(app, {}, ".".join(map(str, asked.laravel))))
     report = replace(told_by_source(source), php=asked.php)
-    world = AppWorld(source, asked.laravel, known, report)
+    world = AppEnvironment(source, asked.laravel, known, report)
     for number in range(count):
         yield _run(world, f"App\\P{number}\\Sent")
 
 
-def _run(world: AppWorld, name: str) -> Outcome:
+def _run(world: AppEnvironment, name: str) -> Outcome:
     try:
         value = new_evaluator(world).call_method(PhpObject(name, _defaults(name)), "broadcastWith")
         return Outcome("value", dump(value))

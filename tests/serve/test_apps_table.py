@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.serve.apps_table import entry
-from bridge.serve.reload import Served, read_apps
+from bridge.serve.reload import ServedApps, read_apps
 from bridge.settings.load import Settings, load_settings
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.webhooks.events import Webhook
@@ -36,7 +36,7 @@ def settings(folder: Path, database: services.Database, toml: str, own_app: bool
     return load_settings({}, {}, folder, folder / "bridge.toml")
 
 
-def apps(served: Served) -> Mapping[str, App]:
+def apps(served: ServedApps) -> Mapping[str, App]:
     return {app.id: app for app, _ in served}
 
 

@@ -22,7 +22,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.resolution import Resolution
-from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, Nothing, Result, Retry
+from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, NothingToSend, Result, Retry
 from bridge.laravel.broadcast_handler import Call
 from bridge.serve.attempt import Attempt
 from bridge.serve.destinations import Destination
@@ -88,7 +88,7 @@ REFUSED = Resolution(outcome="refused", event="E", why="native: unknown")
 
 def test_a_batch_is_published_in_one_call_in_order() -> None:
     batch = Batch(sends(call(1), call(2)), NOTHING, sends(call(3)))
-    assert batch.results() == [Delivered(), Nothing("no channel"), Delivered()]
+    assert batch.results() == [Delivered(), NothingToSend("no channel"), Delivered()]
     assert [[one.channels for one in calls] for calls in batch.published] == [[("c1",), ("c2",), ("c3",)]]
 
 
@@ -103,7 +103,7 @@ def test_where_publishing_fails_exactly_the_deliverable_jobs_are_tried_again() -
     first, nothing, failed, refused, last = batch.results()
     assert isinstance(first, Retry)
     assert isinstance(last, Retry)
-    assert isinstance(nothing, Nothing)
+    assert isinstance(nothing, NothingToSend)
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, WouldFail)
     assert isinstance(refused, Failed)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from bridge.demo.app import write_app
-from bridge.serve.monitors import Instruments, Watched
+from bridge.serve.monitors import MonitoredParts, Monitors
 from bridge.settings.load import load_settings
 from bridge.sockets.server.node import Node
 from tests.sockets.server.running import APP, LIMIT
@@ -34,9 +34,9 @@ async def test_a_stop_while_the_store_is_asked_is_no_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = load_settings({}, {"BRIDGE_ENABLE_STATISTICS": "false"}, write_app(tmp_path).path)
-    store, instruments = SlowStore(), Instruments(settings)
+    store, instruments = SlowStore(), Monitors(settings)
     node = Node([APP])
-    watched = Watched(node=node, worker=cast(Any, None), queue=cast(Any, store), helpers=dict)
+    watched = MonitoredParts(node=node, worker=cast(Any, None), queue=cast(Any, store), helpers=dict)
     instruments.start(watched)
     await asyncio.to_thread(store.asked.wait, LIMIT)
     await instruments.stop(watched)

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Literal
 
 from bridge.errors import Refused, ServiceUnavailable
-from bridge.jobs.other.prefetch import Supply, about
-from bridge.jobs.php_process.app_processes import Resident
-from bridge.jobs.php_process.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
+from bridge.jobs.other.prefetch import Prefetcher, about
+from bridge.jobs.php_process.app_processes import AppProcesses
+from bridge.jobs.php_process.process import OUTPUT_KEPT, Frame, PhpProcess, ProcessDied, ProcessTimedOut
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.selection import whole_number
-from bridge.jobs.worker.progress import JobRun, TellRun, say_nothing
-from bridge.jobs.worker.quota import Ending, Turn
-from bridge.jobs.worker.retry_policy import Retries
-from bridge.jobs.worker.store_retry import LONGEST_PAUSE, OutOfTime, Patience
+from bridge.jobs.worker.progress import OtherJobRun, TellRun, say_nothing
+from bridge.jobs.worker.quota import Grant, Quota
+from bridge.jobs.worker.retry_policy import RetryPolicy
+from bridge.jobs.worker.store_retry import LONGEST_PAUSE, StopDeadlinePassed, StoreRetry
 
 WORKER = Path(__file__).with_name("worker.php")
 IDLE = 1.0  # seconds of one wait
@@ -35,13 +35,13 @@ FAREWELL = 30.0  # seconds that Laravel has to end a late job, once the alarm ha
 PATIENCE = 60.0  # seconds until a worker asks for its next job: listeners of the app may hold it up
 LAST_SECONDS = 2.0  # of a stop: for what is left when PHP was killed
 
-# What `Lane.counts` counts since the start, in jobs; the last in faults.
+# What `PhpWorkerLane.counts` counts since the start, in jobs; the last in faults.
 COUNTED = ("reserved", "done", "failed", "released", "given_back", "died", "fenced", "store_faults")
 
 log = logging.getLogger(__name__)
 
 
-class Lane:
+class PhpWorkerLane:
     """Works through the other jobs of a queue.
 
     resident  has one process
@@ -56,12 +56,12 @@ class Lane:
     def __init__(
         self,
         queue: Queue,
-        resident: Resident,
+        resident: AppProcesses,
         *,
-        retries: Retries,
+        retries: RetryPolicy,
         timeout: int = 60,
         paused: Callable[[], Collection[str] | None] = frozenset,
-        ending: Ending | None = None,
+        ending: Quota | None = None,
         tell: TellRun = say_nothing,
         name: str = "jobs",
     ) -> None:
@@ -70,14 +70,14 @@ class Lane:
         self._retries = retries
         self._timeout = timeout
         self._paused = paused
-        self._ending = ending or Ending()
+        self._ending = ending or Quota()
         self._tell = tell
         self._looped_at = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
-        self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
+        self._patiently = StoreRetry(fault=lambda: self.counts.update(store_faults=1))
         self._stopping = self._patiently.stopping
-        self._supply = Supply(queue, self._patiently, self._turn, self._ending, self.counts)
+        self._supply = Prefetcher(queue, self._patiently, self._turn, self._ending, self.counts)
 
     @property
     def down(self) -> str | None:
@@ -126,17 +126,17 @@ class Lane:
                     self._rest()
                 else:
                     self._work(job)
-            except OutOfTime:
+            except StopDeadlinePassed:
                 log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
             except Exception:
                 log.exception("a lane of jobs met a fault of its own", extra={"action": "lane_fault"})
                 self._stopping.wait(LONGEST_PAUSE)
         try:
             self._supply.let_go()
-        except OutOfTime:
+        except StopDeadlinePassed:
             log.warning("a job stays reserved until retry_after", extra={"action": "stopped_late"})
 
-    def _turn(self, jobs: int) -> Turn | None:
+    def _turn(self, jobs: int) -> Grant | None:
         """Leave to reserve up to so many jobs, if they are to be had and PHP to run them."""
         if self._stopping.is_set() or self._resident.down is not None:
             return None
@@ -155,7 +155,7 @@ class Lane:
             try:
                 with self._resident.borrowed() as process:
                     self._ask(process, {"idle": True})
-            except (Died, Refused, ServiceUnavailable) as loss:
+            except (ProcessDied, Refused, ServiceUnavailable) as loss:
                 log.info("an idle PHP worker was lost", extra={"action": "worker_lost", "why": str(loss)})
         self._patiently(lambda: self._queue.wait(IDLE))
 
@@ -167,7 +167,7 @@ class Lane:
         except (Refused, ServiceUnavailable) as problem:
             log.error("PHP cannot run a job", extra={**about(job, "job_given_back"), "why": str(problem)})
             self._supply.give_back([job])
-        except Unready as problem:
+        except WorkerNotReady as problem:
             log.warning("a PHP worker takes no job", extra={"action": "worker_held", "why": str(problem)})
             self._supply.give_back([job])
             self._stopping.wait(LONGEST_PAUSE)
@@ -176,16 +176,16 @@ class Lane:
             self._ending.finished(tried, given_back=1 - tried)
 
     def _attempted(self, job: Job) -> int:
-        """1: the job has had its attempt. Raises Refused, ServiceUnavailable, Unready."""
+        """1: the job has had its attempt. Raises Refused, ServiceUnavailable, WorkerNotReady."""
         attempt = _Attempt(job)
         try:
             self._hand_over(attempt)
-        except Died as death:
+        except ProcessDied as death:
             self._after(death, attempt)
         return 1
 
     def _hand_over(self, attempt: _Attempt) -> None:
-        """Some process runs the job, or ends it as late. Raises Died, and what `borrowed` raises."""
+        """Some process runs the job, or ends it as late. Raises ProcessDied, and what `borrowed` raises."""
         while not attempt.is_over:
             with self._resident.borrowed() as process:
                 self._converse(process, attempt)
@@ -193,7 +193,10 @@ class Lane:
                 self._supply.let_go()  # another process must boot first
 
     def _converse(self, process: PhpProcess, attempt: _Attempt) -> None:
-        """The job is over, or the process wants to be replaced first. Raises Died, Late, Unready."""
+        """The job is over, or the process wants to be replaced first.
+
+        Raises ProcessDied, ProcessTimedOut, WorkerNotReady.
+        """
         if process.questions == 1:  # it has just booted
             self._await_first(process)
         job = attempt.job
@@ -208,9 +211,9 @@ class Lane:
             if frame is None and self._supply.tend():
                 continue
             if frame is None:
-                raise Late(f"it ran longer than its timeout of {seconds:g} s")
+                raise ProcessTimedOut(f"it ran longer than its timeout of {seconds:g} s")
             if frame.get("id") != number:
-                raise Died("it answered a question that was not asked")
+                raise ProcessDied("it answered a question that was not asked")
             match frame:
                 case {"end": "deleted"}:
                     attempt.has_ended = True
@@ -235,18 +238,20 @@ class Lane:
                     process.retired = True
                     return
                 case {"died": why}:
-                    raise Died(str(why)[:300])
+                    raise ProcessDied(str(why)[:300])
                 case _:
-                    raise Died("it answered with something that is no answer")
+                    raise ProcessDied("it answered with something that is no answer")
 
     def _await_first(self, process: PhpProcess) -> None:
-        """Laravel's worker asks for a job. Raises Unready where it does not."""
+        """Laravel's worker asks for a job. Raises WorkerNotReady where it does not."""
         try:
             frame = process.hear(PATIENCE)
-        except Died as death:
-            raise Unready(str(death)) from death
+        except ProcessDied as death:
+            raise WorkerNotReady(str(death)) from death
         if frame is None or not frame.get("done"):
-            raise Unready(f"it asked for none within {PATIENCE:g} s: a listener of Looping may hold it back")
+            raise WorkerNotReady(
+                f"it asked for none within {PATIENCE:g} s: a listener of Looping may hold it back"
+            )
 
     def _ask(self, process: PhpProcess, question: Frame) -> None:
         if process.questions == 1:
@@ -254,7 +259,7 @@ class Lane:
         number = _tell(process, question)
         frame = process.hear(PATIENCE)
         if frame is None or frame.get("id") != number or "done" not in frame:
-            raise Died("it does not come round")
+            raise ProcessDied("it does not come round")
         process.retired = bool(frame.get("last"))
 
     def _finish(self, attempt: _Attempt, process: PhpProcess, why: str | None) -> None:
@@ -272,13 +277,13 @@ class Lane:
             output = process.output.decode("utf-8", "replace")
             log.info("a job printed", extra={**about(job, "job_output"), "output": output, **sizes})
 
-    def _after(self, death: Died, attempt: _Attempt) -> None:
+    def _after(self, death: ProcessDied, attempt: _Attempt) -> None:
         """What a job comes to that ended its process: an attempt more, and what Laravel says to that."""
         job = attempt.job
         self._supply.let_go()
         self.counts["died"] += 1
         why = "its time was up" if attempt.alarmed else str(death)
-        late = attempt.alarmed or isinstance(death, Late)
+        late = attempt.alarmed or isinstance(death, ProcessTimedOut)
         said = {**about(job, "worker_died"), "why": why, "late": late}
         log.warning("a job ended its PHP worker", extra=said)
         if not late and not self._resident.closed:
@@ -286,11 +291,11 @@ class Lane:
             self._resident.outages.crashed(problem)
         if attempt.has_ended:
             return
-        if isinstance(death, Late) and not attempt.is_late and not self._resident.closed:
+        if isinstance(death, ProcessTimedOut) and not attempt.is_late and not self._resident.closed:
             attempt.is_late = True
             try:
                 return self._hand_over(attempt)
-            except (Died, Refused, ServiceUnavailable, Unready) as problem:
+            except (ProcessDied, Refused, ServiceUnavailable, WorkerNotReady) as problem:
                 log.warning("a late job cannot be ended", extra={**said, "why": str(problem)})
         attempt.delay = self._retries.delay(job)
         self._tell(attempt.run("released", why=why))
@@ -306,7 +311,7 @@ class Lane:
         return seconds if seconds > 0 else float("inf")
 
 
-class Unready(Exception):
+class WorkerNotReady(Exception):
     """A process that has booted asks for no job; `str()` says why."""
 
 
@@ -329,9 +334,9 @@ class _Attempt:
         self.begun = 0.0
         self.delay: float | None = None
 
-    def run(self, ended: Literal["done", "failed", "released"], why: str = "") -> JobRun:
+    def run(self, ended: Literal["done", "failed", "released"], why: str = "") -> OtherJobRun:
         job = self.job
-        return JobRun(
+        return OtherJobRun(
             ended=ended if self.delay is None else "released",
             uuid=job.uuid,
             name=job.display_name,

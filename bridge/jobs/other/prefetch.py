@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from bridge.jobs.queue.queue import Exchange, Job, Queue
-from bridge.jobs.worker.quota import Ending, Turn
-from bridge.jobs.worker.store_retry import Patience
+from bridge.jobs.worker.quota import Grant, Quota
+from bridge.jobs.worker.store_retry import StoreRetry
 
 MOST = 8  # jobs that wait for their turn
 WORTH = 0.05  # seconds that these may take together, as far as the last one tells; slow ones are not held
@@ -24,8 +24,8 @@ SOON = 0.005  # seconds of silence after which a job that has ended is deleted, 
 log = logging.getLogger(__name__)
 
 
-class Supply:
-    """For one thread. Every call waits for the store (`patiently`) and may raise OutOfTime.
+class Prefetcher:
+    """For one thread. Every call waits for the store (`patiently`) and may raise StopDeadlinePassed.
 
     leave   a turn of `ending` for so many jobs, None where none may be taken now
     counts  gets `reserved`, `released`, `given_back`, `fenced`
@@ -34,9 +34,9 @@ class Supply:
     def __init__(
         self,
         queue: Queue,
-        patiently: Patience,
-        leave: Callable[[int], Turn | None],
-        ending: Ending,
+        patiently: StoreRetry,
+        leave: Callable[[int], Grant | None],
+        ending: Quota,
         counts: collections.Counter[str],
     ) -> None:
         self._queue = queue
@@ -136,7 +136,7 @@ class Supply:
         if under_way is not None:
             under_way()
 
-    def _arrived(self, turn: Turn, ended: Sequence[Job], begun: list[Exchange]) -> None:
+    def _arrived(self, turn: Grant, ended: Sequence[Job], begun: list[Exchange]) -> None:
         def outcome() -> tuple[int, Sequence[Job]]:
             return (begun.pop() if begun else self._queue.exchange(ended, turn.jobs))()
 
@@ -147,7 +147,7 @@ class Supply:
             self._hold(turn, jobs)
         self._note_deleted(ended, deleted)
 
-    def _hold(self, turn: Turn, jobs: Sequence[Job]) -> None:
+    def _hold(self, turn: Grant, jobs: Sequence[Job]) -> None:
         self._ending.took(turn, len(jobs))
         self._counts["reserved"] += len(jobs)
         self._held += jobs

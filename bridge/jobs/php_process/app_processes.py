@@ -12,16 +12,16 @@ from pathlib import Path
 
 from bridge.errors import NotTried, Refused, ServiceUnavailable
 from bridge.jobs.php_process.agreement import Agreement
-from bridge.jobs.php_process.circuit_breaker import Outages
+from bridge.jobs.php_process.circuit_breaker import StartBreaker
 from bridge.jobs.php_process.pool import Pool
-from bridge.jobs.php_process.process import Died, PhpProcess
+from bridge.jobs.php_process.process import PhpProcess, ProcessDied
 
 BOOT_TIMEOUT = 60.0  # seconds
 
 log = logging.getLogger(__name__)
 
 
-class Resident:
+class AppProcesses:
     """Any thread may ask; `close` ends all processes.
 
     app        the app's folder
@@ -50,7 +50,7 @@ class Resident:
         self._jobs = float("inf") if jobs is None else jobs
         self._memory = float("inf") if memory is None else memory
         self._pool = Pool(self._start, self._boot, size=size, fit=self._is_fit)
-        self.outages = Outages()
+        self.outages = StartBreaker()
         self._recycled_at = 0.0
         self._has_booted = False
         self._agreement: Agreement | None = None
@@ -77,7 +77,7 @@ class Resident:
     def borrowed(self) -> AbstractContextManager[PhpProcess]:
         """A booted process for the caller alone, ended if the block raises.
 
-        Raises Refused or ServiceUnavailable where there can be none now, Died when closed."""
+        Raises Refused or ServiceUnavailable where there can be none now, ProcessDied when closed."""
         return self._pool.borrowed()
 
     def widen(self) -> None:
@@ -96,7 +96,7 @@ class Resident:
         self._agreement = agreement
 
     def close(self) -> None:
-        """No process is left. Who waits for an answer gets Died."""
+        """No process is left. Who waits for an answer gets ProcessDied."""
         self._pool.close()
 
     def told(self, error: Mapping[str, object]) -> str:
@@ -113,9 +113,12 @@ class Resident:
         )
 
     def _start(self) -> PhpProcess:
-        """A new process. Raises Refused or ServiceUnavailable, in a pause at once, and Died when closed."""
+        """A new process.
+
+        Raises Refused or ServiceUnavailable, in a pause at once, and ProcessDied when closed.
+        """
         if self._pool.closed:
-            raise Died("it has been closed")
+            raise ProcessDied("it has been closed")
         problem = self.outages.present()
         if problem is not None:
             raise problem.with_traceback(None)
@@ -135,17 +138,17 @@ class Resident:
             ) from error
 
     def _boot(self, process: PhpProcess) -> None:
-        """The process has booted the app. Raises Refused, ServiceUnavailable, and Died when closed."""
+        """The process has booted the app. Raises Refused, ServiceUnavailable, and ProcessDied when closed."""
         try:
             answer = process.ask(None, BOOT_TIMEOUT)
             if "died" in answer:
-                raise Died(str(answer["died"])[:300])
+                raise ProcessDied(str(answer["died"])[:300])
             boot = answer.get("boot")
             if isinstance(boot, dict):
                 raise self._down(self._not_booted(boot))
             if "ready" not in answer:
-                raise Died("it said something else than that it is ready")
-        except Died as error:
+                raise ProcessDied("it said something else than that it is ready")
+        except ProcessDied as error:
             if self._pool.closed:
                 raise
             raise self._down(Refused(f"the app does not boot under {self._php}: {error}")) from error

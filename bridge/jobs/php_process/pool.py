@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
-from bridge.jobs.php_process.process import FAREWELL, Died, PhpProcess
+from bridge.jobs.php_process.process import FAREWELL, PhpProcess, ProcessDied
 
 
 class Pool:
@@ -45,7 +45,7 @@ class Pool:
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[PhpProcess]:
-        """A process for the caller alone. It is ended if the block raises. Raises Died when closed."""
+        """A process for the caller alone. It is ended if the block raises. Raises ProcessDied when closed."""
         process = self._slots.get()
         try:
             if process is not None and not (process.idle and self._fit(process)):
@@ -95,7 +95,7 @@ class Pool:
         return {"living": len(self._living), "busy": max(0, busy), "most": self._size}
 
     def close(self) -> None:
-        """Every process is gone; who waits for one gets Died."""
+        """Every process is gone; who waits for one gets ProcessDied."""
         self.closed = True
         self._drain()
         with self._lock:
@@ -119,7 +119,7 @@ class Pool:
             self._living.add(process)
         try:
             if self.closed:
-                raise Died("it has been closed")
+                raise ProcessDied("it has been closed")
             self._boot(process)
         except BaseException:
             self._end(process)

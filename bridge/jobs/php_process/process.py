@@ -49,11 +49,11 @@ _starts = ThreadPoolExecutor(1, thread_name_prefix="php-starts")
 Frame = Mapping[str, object]
 
 
-class Died(Exception):
+class ProcessDied(Exception):
     """The process ended, or had to be ended, before it answered; `str()` says why."""
 
 
-class Late(Died):
+class ProcessTimedOut(ProcessDied):
     """It did not answer in time."""
 
 
@@ -123,16 +123,19 @@ class PhpProcess:
         return not poll.poll(0)
 
     def ask(self, question: Frame | None, timeout: float) -> Frame:
-        """The next frame from it, after `question` has been sent, in `timeout` seconds. Raises Died, Late."""
+        """The next frame from it, after `question` has been sent, in `timeout` seconds.
+
+        Raises ProcessDied, ProcessTimedOut.
+        """
         if question is None:
             self.questions += 1  # it boots
         else:
             self.tell(question)
         answer = self.hear(timeout)
         if answer is None:
-            raise Late(f"it did not answer within {timeout:g} s")
+            raise ProcessTimedOut(f"it did not answer within {timeout:g} s")
         if self._received:
-            raise Died("it answered with something that is no frame")
+            raise ProcessDied("it answered with something that is no frame")
         return answer
 
     def tell(self, question: Frame) -> None:
@@ -144,7 +147,7 @@ class PhpProcess:
             self._send()
 
     def hear(self, timeout: float) -> Frame | None:
-        """The next frame from it; None if none comes in `timeout` seconds. Raises Died."""
+        """The next frame from it; None if none comes in `timeout` seconds. Raises ProcessDied."""
         deadline = time.monotonic() + timeout
         while (frame := self._frame()) is None:
             self._poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
@@ -164,14 +167,14 @@ class PhpProcess:
                 if frame is not None:
                     break
                 self._read_output()
-                raise Died(self._last_words())
+                raise ProcessDied(self._last_words())
             if left <= 0 and not ready:
                 return None
         self._read_output()
         return frame
 
     def kill(self) -> None:
-        """Its whole group gets SIGKILL; who waits for its answer gets Died."""
+        """Its whole group gets SIGKILL; who waits for its answer gets ProcessDied."""
         with self._ended:
             if not self._reaped:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -204,7 +207,7 @@ class PhpProcess:
             return None
         size: int = struct.unpack_from(">I", self._received)[0]
         if size > FRAME_LIMIT:
-            raise Died(f"its answer is longer than {FRAME_LIMIT >> 20} MiB")
+            raise ProcessDied(f"its answer is longer than {FRAME_LIMIT >> 20} MiB")
         if len(self._received) < 4 + size:
             return None
         text = self._received[4 : 4 + size]
@@ -214,7 +217,7 @@ class PhpProcess:
         except ValueError:
             frame = None
         if not isinstance(frame, dict):
-            raise Died("it answered with something that is no frame")
+            raise ProcessDied("it answered with something that is no frame")
         return frame
 
     def _read_output(self) -> None:

@@ -20,7 +20,7 @@ MOST = 1_000  # entries of a look, the oldest ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class SeenJob:
     """A broadcast job that is due or at work; `document` is its payload, decoded, to be read only."""
 
     uuid: str
@@ -28,17 +28,17 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Snapshot:
     """`present`: the uuid of every such job that lies there now; `new`: those that did not the last time."""
 
     present: frozenset[str]
-    new: Sequence[Seen]
+    new: Sequence[SeenJob]
 
 
-class Look(Protocol):
+class QueueInspector(Protocol):
     """For one thread."""
 
-    def look(self) -> Sight:
+    def look(self) -> Snapshot:
         """Raises ServiceUnavailable, and at first ConfigurationError where the store lets nobody in."""
         ...
 
@@ -52,21 +52,23 @@ class _Memory(Generic[K]):
     """Entries by what tells one from the other in the store, so that each payload is read once."""
 
     def __init__(self) -> None:
-        self._known: dict[K, Seen | None] = {}
+        self._known: dict[K, SeenJob | None] = {}
         self._present: frozenset[str] = frozenset()
 
     def unknown(self, keys: Iterable[K]) -> list[K]:
         return [key for key in keys if key not in self._known]
 
-    def sight(self, keys: Sequence[K], payloads: Mapping[K, bytes]) -> Sight:
+    def sight(self, keys: Sequence[K], payloads: Mapping[K, bytes]) -> Snapshot:
         """What lies there: `keys`, with the payloads of the unknown ones; a key without one is gone again."""
         for key, payload in payloads.items():
             document = broadcast_document(payload)
-            self._known[key] = None if document is None else Seen(uuid=job_uuid(document), document=document)
+            self._known[key] = (
+                None if document is None else SeenJob(uuid=job_uuid(document), document=document)
+            )
         self._known = {key: self._known[key] for key in keys if key in self._known}
         seen = {job.uuid: job for job in self._known.values() if job is not None}
         before, self._present = self._present, frozenset(seen)
-        return Sight(present=self._present, new=[job for uuid, job in seen.items() if uuid not in before])
+        return Snapshot(present=self._present, new=[job for uuid, job in seen.items() if uuid not in before])
 
 
 class DatabaseLook:
@@ -100,13 +102,13 @@ class DatabaseLook:
         )
         self._payloads = sa.select(row.id, payload).where(row.id.in_(sa.bindparam("ids", expanding=True)))
 
-    def look(self) -> Sight:
+    def look(self) -> Snapshot:
         if not self._checked:
             self._sql.check()  # SQLite would make a file that is missing
             self._checked = True
         return self._sql.run(self._look)
 
-    def _look(self, connection: sa.Connection) -> Sight:
+    def _look(self, connection: sa.Connection) -> Snapshot:
         keys = list(connection.scalars(self._ids, {"now": int(self._clock())}))
         unknown = self._memory.unknown(keys)
         rows = connection.execute(self._payloads, {"ids": unknown}) if unknown else ()
@@ -121,13 +123,13 @@ class DatabaseLook:
 class Looks:
     """Several, at several servers."""
 
-    def __init__(self, looks: Sequence[Look]) -> None:
+    def __init__(self, looks: Sequence[QueueInspector]) -> None:
         self._looks = looks
 
-    def look(self) -> Sight:
+    def look(self) -> Snapshot:
         sights = [one.look() for one in self._looks]
         present = frozenset[str]().union(*(sight.present for sight in sights))
-        return Sight(present=present, new=[job for sight in sights for job in sight.new])
+        return Snapshot(present=present, new=[job for sight in sights for job in sight.new])
 
     def close(self) -> None:
         for one in self._looks:
@@ -151,7 +153,7 @@ class RedisLook:
         self._clock = clock
         self._keys = [Keys.of(prefix, name, tagged=tagged) for name in queues]
 
-    def look(self) -> Sight:
+    def look(self) -> Snapshot:
         now = int(self._clock())
         try:
             with self._client.pipeline(transaction=True) as pipeline:  # a job that moves is seen once

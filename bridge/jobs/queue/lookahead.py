@@ -15,7 +15,7 @@ URGENT = 0.1  # the same where a more urgent queue may get a job meanwhile
 Candidate = TypeVar("Candidate")
 
 
-class Ahead(Generic[Candidate]):
+class Lookahead(Generic[Candidate]):
     """Nothing is reserved before its turn: what was seen is to be claimed, and may be gone by then.
 
     look   up to so many jobs that are free now, in order of service

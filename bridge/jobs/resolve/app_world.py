@@ -1,4 +1,4 @@
-"""The World of `phpeval.php.runtime.interpreter` for one app and one Laravel release."""
+"""The Environment of `phpeval.php.runtime.interpreter` for one app and one Laravel release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.laravel.config_values import Array
 from bridge.laravel.payload import BroadcastEvent
 from bridge.phpeval.laravel import object_conversions as objects
 from bridge.phpeval.laravel.app_source import AppSource
-from bridge.phpeval.laravel.eloquent.casts import Surroundings
+from bridge.phpeval.laravel.eloquent.casts import EloquentOptions
 from bridge.phpeval.laravel.eloquent.model import ModelClass
 from bridge.phpeval.laravel.eloquent.prefetch import read_ahead
 from bridge.phpeval.laravel.eloquent.reader import Records
@@ -30,7 +30,7 @@ from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Function, Native, ReferenceFunction
+from bridge.phpeval.php.runtime.interpreter import Function, Interpreter, Native, ReferenceFunction
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def natives(version: Version) -> dict[str, Native]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class SharedEnvironment:
     """What is the same for every release.
 
     functions, constants  by name
@@ -75,14 +75,14 @@ class Known:
     booted: Callable[[Array, str], tuple[Mapping[str, Function], Mapping[str, Native]]]
 
 
-class AppWorld:
+class AppEnvironment:
     """An `interpreter.World`. Make a new one when the app's source, or the report, has changed.
 
     `report`: how the app is set up; None: as its source tells.
     """
 
     def __init__(
-        self, source: AppSource, version: Version, known: Known, report: AppReport | None = None
+        self, source: AppSource, version: Version, known: SharedEnvironment, report: AppReport | None = None
     ) -> None:
         self.report = report = report or told_by_source(source)
         source.watch(report.files)
@@ -94,7 +94,7 @@ class AppWorld:
         self._source = source
         self._natives: dict[str, Native | None] = {**natives(version), **known.natives}
         zone = ZoneInfo(report.zone) if report.zone else known.zone
-        around = Surroundings(
+        around = EloquentOptions(
             zone=zone,
             decrypt=_refusing(report.encrypted) or known.decrypt,
             version=version,
@@ -132,7 +132,7 @@ class AppWorld:
             self._natives[class_name] = self._by_ancestor(class_name)
         return self._natives[class_name]
 
-    def jsonable(self, held: PhpObject, php: Evaluator) -> Value:
+    def jsonable(self, held: PhpObject, php: Interpreter) -> Value:
         """What stands in JSON for an object of Laravel's own."""
         return objects.jsonable(held, php)
 
@@ -149,7 +149,7 @@ class AppWorld:
                     return native
         return None
 
-    def restore_model(self, identifier: PhpObject, php: Evaluator) -> Value:
+    def restore_model(self, identifier: PhpObject, php: Interpreter) -> Value:
         """See `ModelClass.restore`."""
         return self._models.restore(identifier, php)
 
@@ -192,7 +192,7 @@ def _refusing(reason: Reason | None) -> Callable[[bytes], bytes] | None:
 def _without(names: frozenset[bytes], listed: frozenset[bytes] | None, config: Function) -> Function:
     """`config()` that refuses the keys that begin with these names, and those with names not `listed`."""
 
-    def known_config(php: Evaluator, arguments: Sequence[Value]) -> Value:
+    def known_config(php: Interpreter, arguments: Sequence[Value]) -> Value:
         key = arguments[0] if arguments else None
         if not isinstance(key, bytes) or b"" in names or (top := key.partition(b".")[0]) in names:
             php.refuse("config() of what a provider sets")
@@ -203,7 +203,7 @@ def _without(names: frozenset[bytes], listed: frozenset[bytes] | None, config: F
     return known_config
 
 
-class Worlds:
+class EnvironmentCache:
     """The world of each release, made anew when a file it was made from, or the app's report, has changed.
 
     `clock` in seconds, monotonic: files are looked at once a second at most. `report` gives what the booted
@@ -213,7 +213,7 @@ class Worlds:
     def __init__(
         self,
         source: AppSource,
-        known: Known,
+        known: SharedEnvironment,
         clock: Callable[[], float],
         report: Callable[[bool], AppReport | None] = lambda anew: None,
     ) -> None:
@@ -224,10 +224,10 @@ class Worlds:
         self._report: AppReport | None = None
         self._told: set[str] = set()
         self._looked_at = clock()
-        self._worlds: dict[Version, AppWorld] = {}
+        self._worlds: dict[Version, AppEnvironment] = {}
         self.generation = 0  # another number once the source has changed
 
-    def of(self, version: Version) -> AppWorld:
+    def of(self, version: Version) -> AppEnvironment:
         now = self._clock()
         changed = False
         if now - self._looked_at >= 1.0:
@@ -239,7 +239,7 @@ class Worlds:
             self.generation += 1
         self._report = report
         if version not in self._worlds:
-            world = AppWorld(self._source, version, self._known, report)
+            world = AppEnvironment(self._source, version, self._known, report)
             self._worlds[version] = world
             self._tell(world.report)
         return self._worlds[version]

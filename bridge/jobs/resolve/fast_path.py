@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from bridge.errors import Refused, WouldFail
-from bridge.jobs.resolve.app_world import AppWorld
+from bridge.jobs.resolve.app_world import AppEnvironment
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.native import NO_CONNECTION, EvaluatedEvent
 from bridge.laravel.broadcast_handler import Call, Connections, handle, socket_id
@@ -31,9 +31,9 @@ from bridge.phpeval.php.runtime.interpreter import ReferenceFunction
 from bridge.phpeval.php.runtime.type_declarations import is_plain
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.json_encode import float_json, json_encode, text_json
-from bridge.phpeval.php.serialization.templates import Fit
+from bridge.phpeval.php.serialization.templates import TemplateMatch
 
-Groups = tuple[bytes, ...]  # of `Fit`
+Groups = tuple[bytes, ...]  # of `TemplateMatch`
 
 # How the text of a group stands in JSON, by the type of the scalar.
 _WRITERS: dict[type, Callable[[bytes], str]] = {
@@ -53,18 +53,18 @@ _READING = (*_CONSTANT, n.Property, n.Index, n.Call, n.Cast, n.Unary, n.Ternary)
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark(EnumCase):
+class _Placeholder(EnumCase):
     """Stands for a scalar of that type while a text is made."""
 
     group: int
     kind: type
 
     @classmethod
-    def of(cls, group: int, kind: type) -> _Mark:
+    def of(cls, group: int, kind: type) -> _Placeholder:
         return cls("", "", group, kind)
 
 
-class Shortcut:
+class FastPath:
     """Made from an event that the native rung has broadcast. Raises Refused where there is none.
 
     `fit` of its job's command; `world_of` gives the world of a release, made anew after a deploy.
@@ -73,8 +73,8 @@ class Shortcut:
     def __init__(
         self,
         event: BroadcastEvent,
-        fit: Fit,
-        world_of: Callable[[Version], AppWorld],
+        fit: TemplateMatch,
+        world_of: Callable[[Version], AppEnvironment],
         connections: Connections,
     ) -> None:
         self._world_of = world_of
@@ -138,7 +138,7 @@ class Shortcut:
     def _learned_text(self) -> _Text | None:
         """The JSON of every such event; None where it is not made of public properties as they are."""
         world = self._world
-        event = self._restored(self._shape.marked(_Mark.of)[1])
+        event = self._restored(self._shape.marked(_Placeholder.of)[1])
         subject = EvaluatedEvent(event, new_evaluator(world), self._version, world.keeps_default)
         if subject.has("broadcastWith") or not _are_made_of(_READING, event, world):
             return None
@@ -162,12 +162,12 @@ class _Text:
     def of_payload(cls, payload: PhpArray) -> _Text:
         """The text of a payload with marks. Refused where other objects are in it."""
         socket = payload.pop(b"socket", None)
-        if socket is not None and not (isinstance(socket, _Mark) and socket.kind is bytes):
+        if socket is not None and not (isinstance(socket, _Placeholder) and socket.kind is bytes):
             raise Refused("a socket that is no text")
         types: dict[int, type] = {}
 
         def mark(value: PhpObject | EnumCase) -> Value:
-            if not isinstance(value, _Mark):
+            if not isinstance(value, _Placeholder):
                 raise Refused("an object in a payload")
             types[value.group] = value.kind
             return b"\0%d\0" % value.group
@@ -205,7 +205,7 @@ class _KnownEvent(EvaluatedEvent):
     """An event of which some is known; the rest is evaluated."""
 
     def __init__(
-        self, event: PhpObject, world: AppWorld, version: Version, known: _Known, groups: Groups
+        self, event: PhpObject, world: AppEnvironment, version: Version, known: _Known, groups: Groups
     ) -> None:
         super().__init__(event, new_evaluator(world), version, world.keeps_default)
         self._known = known
@@ -226,16 +226,18 @@ class _KnownEvent(EvaluatedEvent):
         return super().json(payload) if text is None else text.of(self._groups)
 
 
-def _event_alone(fit: Fit) -> PhpObject:
+def _event_alone(fit: TemplateMatch) -> PhpObject:
     """The event of a plain broadcast job with no other object in it, else Refused."""
     found = fit.shape.objects(fit.groups)
-    job = fit.shape.marked(_Mark.of)[0]  # what Laravel alone would run must be absent from all such jobs
+    job = fit.shape.marked(_Placeholder.of)[
+        0
+    ]  # what Laravel alone would run must be absent from all such jobs
     if len(found) != 2 or job.class_name != BROADCAST_EVENT or only_php(job):
         raise Refused("more than a job with a plain event")
     return found[1]
 
 
-def _are_made_of(kinds: tuple[type[n.Node], ...], event: PhpObject, world: AppWorld) -> bool:
+def _are_made_of(kinds: tuple[type[n.Node], ...], event: PhpObject, world: AppEnvironment) -> bool:
     """Whether the methods that give channels and name have nothing else in them."""
     for name in ("broadcastOn", "broadcastAs"):
         bound = world.classes.method(event.class_name, name)
@@ -244,7 +246,7 @@ def _are_made_of(kinds: tuple[type[n.Node], ...], event: PhpObject, world: AppWo
     return True
 
 
-def _is_made_of(kinds: tuple[type[n.Node], ...], part: object, world: AppWorld) -> bool:
+def _is_made_of(kinds: tuple[type[n.Node], ...], part: object, world: AppEnvironment) -> bool:
     """`$this` may only be read from."""
     if isinstance(part, tuple):
         return all(_is_made_of(kinds, one, world) for one in part)
@@ -262,5 +264,5 @@ def _is_made_of(kinds: tuple[type[n.Node], ...], part: object, world: AppWorld) 
     )
 
 
-def _may_write(function: str, world: AppWorld) -> bool:
+def _may_write(function: str, world: AppEnvironment) -> bool:
     return isinstance(world.functions.get(function.lower()), ReferenceFunction | None)

@@ -30,7 +30,7 @@ from bridge.errors import (
     WouldFail,
 )
 from bridge.jobs.resolve.comparison import verdict
-from bridge.jobs.resolve.fast_path import Shortcut
+from bridge.jobs.resolve.fast_path import FastPath
 from bridge.jobs.resolve.resolution import Answer, Resolution, Rung
 from bridge.jobs.resolve.rungs.native import NativeRung
 from bridge.jobs.resolve.trust import Record, Trust
@@ -47,7 +47,7 @@ from bridge.laravel.payload import (
 )
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.runtime.operators import Thrown
-from bridge.phpeval.php.serialization.templates import Fit, Shape, Shapes
+from bridge.phpeval.php.serialization.templates import Template, TemplateMatch, Templates
 
 RUNGS = ("mapping", "framework", "native", "php")
 _EVALUATING = ("framework", "native")
@@ -74,7 +74,7 @@ class Ladder:
         derives: Callable[[str], bool | None] = lambda _: False,
         only: Collection[str] = RUNGS,
         prepare: Callable[[Sequence[BroadcastEvent]], None] = lambda _: None,
-        shortcut: Callable[[BroadcastEvent, Fit], Shortcut] | None = None,
+        shortcut: Callable[[BroadcastEvent, TemplateMatch], FastPath] | None = None,
         trust: Trust | None = None,
         check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None,
         on_close: Callable[[], None] = lambda: None,
@@ -90,13 +90,13 @@ class Ladder:
         self._decrypt = decrypt
         self._version = version
         self._derives = derives
-        self._shapes = Shapes()
+        self._shapes = Templates()
         self._prepare = prepare
         self._shortcut = shortcut
-        self._shortcuts: dict[Shape, Shortcut | None] = {}
+        self._shortcuts: dict[Template, FastPath | None] = {}
         self.trust = self._trust = trust if self._php is not None else None
         self._check = check
-        self._records: dict[Shape, Record] = {}  # of the answers of shortcuts
+        self._records: dict[Template, Record] = {}  # of the answers of shortcuts
         self._elsewhere: set[str] = set()  # classes whose last event was not evaluated: nothing to prepare
         self.close = on_close
 
@@ -153,7 +153,7 @@ class Ladder:
         shortcut = self._shortcuts.get(fit.shape) if fit is not None and known else None
         return _Job(payload, fit, shortcut or self._found(payload, fit))
 
-    def _found(self, payload: Payload, fit: Fit | None) -> BroadcastEvent | Resolution:
+    def _found(self, payload: Payload, fit: TemplateMatch | None) -> BroadcastEvent | Resolution:
         """The event, or what becomes of a job that holds none. Raises ServiceUnavailable."""
         label = payload.display_name or payload.command_name or (payload.handler or "")
         try:
@@ -170,7 +170,7 @@ class Ladder:
         if isinstance(job, BridgeError):
             raise job
         event = job.found
-        if isinstance(event, Shortcut):
+        if isinstance(event, FastPath):
             short = self._shortened(event, job)
             if short is not None:
                 return short
@@ -186,7 +186,7 @@ class Ladder:
             self._elsewhere.add(event.class_name)
         return resolution
 
-    def _shortened(self, shortcut: Shortcut, job: _Job) -> Resolution | None:
+    def _shortened(self, shortcut: FastPath, job: _Job) -> Resolution | None:
         """What the short way leads to; None where the general way has to tell."""
         if job.fit is None:
             return None
@@ -207,7 +207,7 @@ class Ladder:
             self._check(record, job.payload, resolution)
         return resolution
 
-    def _learn(self, event: BroadcastEvent, fit: Fit, resolution: Resolution) -> None:
+    def _learn(self, event: BroadcastEvent, fit: TemplateMatch, resolution: Resolution) -> None:
         """The next event of this shape takes the short way, if that leads to the same for this one."""
         native = resolution.by == "native" and resolution.outcome == "broadcast"
         if self._shortcut is None or not native or event.oldest != event.version:
@@ -224,7 +224,7 @@ class Ladder:
             if made.resolve(fit.groups) == resolution:
                 self._shortcuts[fit.shape] = made
 
-    def event(self, payload: Payload, fit: Fit | None = None) -> BroadcastEvent:
+    def event(self, payload: Payload, fit: TemplateMatch | None = None) -> BroadcastEvent:
         """The event that the job carries, `fit` of its command if known; raises as `broadcast_event` does."""
         return broadcast_event(
             payload,
@@ -373,8 +373,8 @@ class _Job:
     """A job, how its command was read where the shape is known, and what was found in it."""
 
     payload: Payload
-    fit: Fit | None
-    found: BroadcastEvent | Resolution | Shortcut
+    fit: TemplateMatch | None
+    found: BroadcastEvent | Resolution | FastPath
 
 
 @contextlib.contextmanager

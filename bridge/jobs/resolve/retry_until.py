@@ -7,7 +7,7 @@ app's source tells, and where it does not, only PHP can retry them.
 from __future__ import annotations
 
 from bridge.errors import JobError, Refused
-from bridge.jobs.resolve.app_world import AppWorld
+from bridge.jobs.resolve.app_world import AppEnvironment
 from bridge.laravel.payload import Decrypt
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.php.evaluator import new_evaluator
@@ -22,7 +22,7 @@ _DELEGATES = frozenset(  # the framework's classes that have the method and ask 
 _ASK_PHP = "use `php artisan queue:retry` for it"
 
 
-def refreshed(command: bytes, decrypt: Decrypt, world: AppWorld) -> dict[bytes, Value]:
+def refreshed(command: bytes, decrypt: Decrypt, world: AppEnvironment) -> dict[bytes, Value]:
     """`retryUntil` for the payload of this `data.command`; nothing where the job has none. Or Refused."""
     held: list[PhpObject] = []
     try:

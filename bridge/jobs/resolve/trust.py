@@ -25,7 +25,7 @@ from bridge.jobs.resolve.comparison import Verdict
 from bridge.laravel.payload import BroadcastEvent
 from bridge.phpeval.laravel.object_conversions import MODEL_IDENTIFIER
 from bridge.phpeval.php.runtime.values import PhpObject
-from bridge.phpeval.php.serialization.templates import Fit, Shape
+from bridge.phpeval.php.serialization.templates import Template, TemplateMatch
 
 JOBS = 5  # alike in a row, until native answers by itself
 CHECKED_EVERY = 1000  # jobs
@@ -131,7 +131,7 @@ def _models(event: BroadcastEvent) -> list[str]:
     return sorted({str(one.get("class")) for one in event.objects if one.class_name == MODEL_IDENTIFIER})
 
 
-def _model_groups(shape: Shape) -> tuple[int, ...]:
+def _model_groups(shape: Template) -> tuple[int, ...]:
     """Which groups of a shape name the class of a model."""
     identifiers = {at for at, one in enumerate(shape.containers) if one.class_name == MODEL_IDENTIFIER}
     return tuple(group for place, key, group in shape.texts if place in identifiers and key == b"class")
@@ -173,7 +173,7 @@ class Trust:
         self._settled_at = 0.0  # monotonic
         self._records: dict[str, Record] = {}
         self._by_form: dict[tuple[object, ...], Record] = {}
-        self._places: dict[Shape, tuple[int, ...]] = {}
+        self._places: dict[Template, tuple[int, ...]] = {}
         self._kept: dict[str, Earned] = {}
         self._differing: dict[str, Sequence[str]] = {}
         self._renew()
@@ -208,7 +208,7 @@ class Trust:
         """Whether native has differed from PHP for the event's class, so that PHP alone is asked."""
         return bool(self._differing) and subject(event) in self._differing
 
-    def record(self, event: BroadcastEvent, fit: Fit | None, outcome: str) -> Record:
+    def record(self, event: BroadcastEvent, fit: TemplateMatch | None, outcome: str) -> Record:
         """The record of such answers to such jobs; `fit` of the job's command, None where it has no shape."""
         if fit is None:
             form: tuple[object, ...] = (event.class_name, subject(event), outcome, *_models(event))

@@ -33,11 +33,11 @@ from bridge.jobs.queue.failed_jobs import FailedJob, FailedJobs
 from bridge.jobs.queue.marks import Marks
 from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job, Queue
-from bridge.jobs.worker.progress import Tell, say_nothing, step
-from bridge.jobs.worker.quota import Ending
-from bridge.jobs.worker.retry_policy import Retries, retry_until
+from bridge.jobs.worker.progress import ProgressListener, say_nothing, step
+from bridge.jobs.worker.quota import Quota
+from bridge.jobs.worker.retry_policy import RetryPolicy, retry_until
 from bridge.jobs.worker.set_aside import Channels, SetAside, SlowJob
-from bridge.jobs.worker.store_retry import FIRST_PAUSE, LONGEST_PAUSE, OutOfTime, Patience
+from bridge.jobs.worker.store_retry import FIRST_PAUSE, LONGEST_PAUSE, StopDeadlinePassed, StoreRetry
 
 BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
@@ -60,7 +60,7 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class NothingToSend:
     """The job ended well without a broadcast; `why` in one sentence, `keeps_lock` as above."""
 
     why: str = ""
@@ -109,7 +109,7 @@ class TakesLong:
     channels: Channels
 
 
-Result = Delivered | Nothing | Failed | Retry | NotBegun | TakesLong
+Result = Delivered | NothingToSend | Failed | Retry | NotBegun | TakesLong
 # Gets jobs in order of service; the second is to be asked before each but the first: whether no more is to
 # be begun.
 Attempt = Callable[[Sequence[Job], Callable[[], bool]], Sequence[Result]]
@@ -148,8 +148,8 @@ class Worker:
         clock: Callable[[], float] = time.time,
         paused: Callable[[], Collection[str]] = frozenset,
         unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
-        tell: Tell = say_nothing,
-        ending: Ending | None = None,
+        tell: ProgressListener = say_nothing,
+        ending: Quota | None = None,
         beside: Callable[[], object] = lambda: None,
         aside: SetAside | None = None,
         hurry: Callable[[], object] = lambda: None,
@@ -159,19 +159,19 @@ class Worker:
         self._attempt = attempt
         self._pace = Pace(batch, queue.retry_after)
         self._marks = Marks(queue.retry_after)
-        self._retries = Retries(tries, tuple(backoff))
+        self._retries = RetryPolicy(tries, tuple(backoff))
         self._clock = clock
         self._paused = paused
         self._unlock = unlock
         self._tell = tell
-        self._ending = ending or Ending()
+        self._ending = ending or Quota()
         self._beside = beside
         self._hurry = hurry
         self._aside = SetAside() if aside is None else aside
         self._renewed_at = 0.0  # monotonic; when these reservations last began
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
-        self._patiently = Patience(fault=lambda: self.counts.update(store_faults=1))
+        self._patiently = StoreRetry(fault=lambda: self.counts.update(store_faults=1))
         self._stopping = self._patiently.stopping
         self.store_answers = self._patiently.store_answers  # set while the queue's store does
 
@@ -219,7 +219,7 @@ class Worker:
                 else:
                     self._beside()
                     self._patiently(lambda: self._queue.wait(IDLE))
-            except OutOfTime:
+            except StopDeadlinePassed:
                 log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
                 return
             except MemoryError:
@@ -327,7 +327,7 @@ class Worker:
         """What the job comes to without an attempt, if that is known."""
         if job.attempts > 1 and _has_name(job) and self._was_sent(job):
             log.info("a job came again whose broadcasts had gone out", extra=_about(job, "job_repeated"))
-            return Nothing("its broadcasts went out at an earlier reservation", keeps_lock=True)
+            return NothingToSend("its broadcasts went out at an earlier reservation", keeps_lock=True)
         if not job.document:
             return Failed(Unreadable("the payload is no JSON that PHP can read"))
         error = self._exceeded(job)
@@ -370,7 +370,7 @@ class Worker:
                     if self._bury(job, error):
                         done.append(job)
                         unlocked += [] if keeps_lock else [job]
-                case Nothing(why, keeps_lock):
+                case NothingToSend(why, keeps_lock):
                     self.counts["nothing"] += 1
                     log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
                     self._tell(step(job, "nothing", why=why))

@@ -1,4 +1,4 @@
-"""JobStep and JobRun: what becomes of a job, told to whoever looks on; nothing depends on it."""
+"""JobProgress and OtherJobRun: what becomes of a job, told to whoever looks on; nothing depends on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Step = Literal["reserved", "resolved", "delivered", "nothing", "failed", "releas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobStep:
+class JobProgress:
     """One step on a job's way.
 
     job        its uuid
@@ -39,7 +39,7 @@ class JobStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobRun:
+class OtherJobRun:
     """One attempt of a job that is no broadcast, which PHP has run.
 
     uuid      of the job
@@ -60,11 +60,11 @@ class JobRun:
     why: str = ""
 
 
-Tell = Callable[[JobStep], object]
-TellRun = Callable[[JobRun], object]
+ProgressListener = Callable[[JobProgress], object]
+TellRun = Callable[[OtherJobRun], object]
 
 
-def say_nothing(_: JobStep | JobRun) -> None:
+def say_nothing(_: JobProgress | OtherJobRun) -> None:
     """Nobody looks on."""
 
 
@@ -77,8 +77,8 @@ def step(
     error: Exception | None = None,
     rung: str = "",
     seconds: float = 0.0,
-) -> JobStep:
-    return JobStep(
+) -> JobProgress:
+    return JobProgress(
         step=name,
         job=job.uuid,
         event=event or job.display_name,

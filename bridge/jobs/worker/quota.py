@@ -1,7 +1,7 @@
 """When work ends by itself: after so many jobs, or once there is nothing to do in any lane.
 
-A lane takes a `Turn` before it reserves and says how it went (`took`, `finished`). Several threads must agree
-on what is left and whether all is empty, hence the lock.
+A lane takes a `Grant` before it reserves and says how it went (`took`, `finished`). Several threads must
+agree on what is left and whether all is empty, hence the lock.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Grant:
     """Leave to reserve up to `jobs`; `moment` is the state of the world in which it was given."""
 
     jobs: int
     moment: int
 
 
-class Ending:
+class Quota:
     """`end`, set before the first turn, is called once, by the thread that meets the condition.
 
     lanes       how many threads take turns
@@ -45,15 +45,15 @@ class Ending:
         self._empty: set[int] = set()
         self._at_work = 0
 
-    def turn(self, jobs: int) -> Turn:
+    def turn(self, jobs: int) -> Grant:
         """Leave for one reservation, perhaps of fewer jobs, perhaps of none."""
         with self._lock:
             granted = jobs if self._left is None else min(jobs, self._left)
             if self._left is not None:
                 self._left -= granted
-            return Turn(granted, self._moment)
+            return Grant(granted, self._moment)
 
-    def took(self, turn: Turn, jobs: int) -> None:
+    def took(self, turn: Grant, jobs: int) -> None:
         """The reservation brought so many; the thread is the lane."""
         with self._lock:
             self._return(turn.jobs - jobs)

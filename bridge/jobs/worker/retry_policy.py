@@ -10,7 +10,7 @@ from bridge.jobs.queue.selection import whole_number
 
 
 @dataclass(frozen=True, slots=True)
-class Retries:
+class RetryPolicy:
     """`Worker::markJobAsFailedIfWillExceedMaxAttempts` and `calculateBackoff`.
 
     tries    for jobs whose payload has no `maxTries`; 0: without end

@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 
-class OutOfTime(Exception):
+class StopDeadlinePassed(Exception):
     """A stop's time is up."""
 
 
-class Patience:
+class StoreRetry:
     """For one thread, but for `stop`.
 
     fault  called at each answer that fails to come
@@ -47,7 +47,10 @@ class Patience:
         self.stopping.set()
 
     def __call__(self, work: Callable[[], Value]) -> Value:
-        """What `work` returns, as soon as the store answers. OutOfTime when a stop cannot wait for it."""
+        """What `work` returns, as soon as the store answers.
+
+        Raises StopDeadlinePassed when a stop cannot wait for it.
+        """
         pause, lost_at = FIRST_PAUSE, None
         while True:
             self._asked_at = time.monotonic()
@@ -65,7 +68,7 @@ class Patience:
             finally:
                 self._asked_at = float("inf")
             if time.monotonic() + pause > self._deadline:
-                raise OutOfTime
+                raise StopDeadlinePassed
             if self.stopping.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - workers shall not come together
                 time.sleep(FIRST_PAUSE)  # a stop shortens the pauses
             pause = min(2 * pause, LONGEST_PAUSE)

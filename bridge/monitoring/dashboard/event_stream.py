@@ -16,10 +16,10 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bridge.jobs.worker.progress import JobStep
+from bridge.jobs.worker.progress import JobProgress
 from bridge.monitoring.dashboard.rows import Row, row
 from bridge.monitoring.journal import Entry, Journal
-from bridge.monitoring.timeseries import Chart
+from bridge.monitoring.timeseries import TimeSeries
 from bridge.sockets.pusher.hub_events import Published
 
 INTERVAL = 0.25  # seconds between frames
@@ -32,7 +32,7 @@ EARLY = 0.01  # seconds that a timer may be too early
 KEPT = 8  # frames; a page that is further behind begins anew
 
 
-class Feed:
+class EventStream:
     """`summary` gives what is shown beside the points: small, and quickly made. Lives on one loop.
 
     A frame has the rows after those of the frame before; a page's first frame has what is known so far, and
@@ -42,7 +42,7 @@ class Feed:
     def __init__(
         self,
         journal: Journal,
-        chart: Chart,
+        chart: TimeSeries,
         summary: Callable[[], Mapping[str, Any]],
         *,
         is_over: Callable[[], bool],
@@ -120,7 +120,7 @@ def ways(journal: Journal, search: str = "") -> list[Row]:
     found: dict[str, list[Entry]] = {}
     for entry in journal.since(0):
         what = entry.what
-        if isinstance(what, JobStep | Published):
+        if isinstance(what, JobProgress | Published):
             found.setdefault(what.job or f"#{entry.number}", []).append(entry)
     newest: Iterator[Row] = (
         {"id": key, "steps": [row(entry) for entry in found[key]]} for key in reversed(found)

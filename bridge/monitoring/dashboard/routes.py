@@ -25,9 +25,16 @@ from bridge import __version__
 from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.monitoring.dashboard import tables
-from bridge.monitoring.dashboard.event_stream import WATCHERS, Feed, ways
+from bridge.monitoring.dashboard.event_stream import WATCHERS, EventStream, ways
 from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow, page_of
-from bridge.monitoring.dashboard.session import BROWSER_COOKIE, BROWSER_LIFE, COOKIE, LIFE, Access, audit
+from bridge.monitoring.dashboard.session import (
+    BROWSER_COOKIE,
+    BROWSER_LIFE,
+    COOKIE,
+    LIFE,
+    SessionGuard,
+    audit,
+)
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts
 from bridge.sockets.pusher.app import App
@@ -54,7 +61,7 @@ HEADERS = {
 Fields = Mapping[str, Any]
 
 
-class Backstage(Protocol):
+class DashboardBackend(Protocol):
     """What the house of jobs does for the dashboard. Blocks, so never on the loop; raises BridgeError."""
 
     @property
@@ -97,10 +104,10 @@ class Dashboard:
 
     path: str
     node: Node
-    access: Access
-    feed: Feed
+    access: SessionGuard
+    feed: EventStream
     journal: Journal
-    backstage: Backstage
+    backstage: DashboardBackend
     about: Mapping[str, Any]
 
     def routes(self) -> list[Route]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.jobs.resolve.trust import Disagreement
-from bridge.jobs.worker.progress import JobRun, JobStep
+from bridge.jobs.worker.progress import JobProgress, OtherJobRun
 from bridge.monitoring.journal import Entry
 from bridge.sockets.pusher.hub_events import (
     ApiCalled,
@@ -22,7 +22,6 @@ from bridge.sockets.pusher.hub_events import (
     ClientEventSent,
     Connected,
     ConnectionRefused,
-    Cut,
     Disconnected,
     MemberAdded,
     MemberRemoved,
@@ -30,6 +29,7 @@ from bridge.sockets.pusher.hub_events import (
     Occupied,
     Published,
     SignedIn,
+    SlowClientClosed,
     Subscribed,
     SubscriptionRefused,
     Unsubscribed,
@@ -127,7 +127,7 @@ _STEP_TEXT = {
 }
 
 
-def _step(step: JobStep) -> Row:
+def _step(step: JobProgress) -> Row:
     text, tone = _STEP_TEXT[step.step]
     took = step.seconds if step.step == "resolved" else None
     return {
@@ -154,7 +154,7 @@ _RUN_TEXT = {
 }
 
 
-def _run(run: JobRun) -> Row:
+def _run(run: OtherJobRun) -> Row:
     text, tone = _RUN_TEXT[run.ended]
     return {
         "kind": "job",
@@ -188,7 +188,7 @@ _ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
     Unsubscribed: _of("subscription", "unsubscribed"),
     SubscriptionRefused: _of("refusal", "subscription refused", "bad"),
     MessageRefused: _of("refusal", "message refused", "bad"),
-    Cut: _of("refusal", "slow client cut", "bad"),
+    SlowClientClosed: _of("refusal", "slow client cut", "bad"),
     Occupied: _of("subscription", "channel occupied"),
     Vacated: _of("subscription", "channel vacated"),
     MemberAdded: _of("subscription", "member added"),
@@ -198,7 +198,7 @@ _ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
     Published: _published,
     ClientEventSent: _client_event,
     ApiCalled: _called,
-    JobStep: _step,
-    JobRun: _run,
+    JobProgress: _step,
+    OtherJobRun: _run,
     Disagreement: _disagreement,
 }

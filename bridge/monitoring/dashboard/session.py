@@ -67,7 +67,7 @@ class _Wrong:
     until: float = 0.0
 
 
-class Access:
+class SessionGuard:
     """`is_open`: anybody may look who opens it by a name of this machine. The rest: see `use`.
 
     clock  unix seconds

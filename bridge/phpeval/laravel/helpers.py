@@ -18,12 +18,12 @@ from bridge.phpeval.laravel.support.collection import COLLECTION_CLASSES
 from bridge.phpeval.laravel.support.collection_items import COLLECTION, arrayable, collection, release
 from bridge.phpeval.laravel.support.date_time import MOMENTS
 from bridge.phpeval.laravel.support.json_forms import ARRAY_OBJECT
-from bridge.phpeval.laravel.support.native_class import Act, Family, array, run, text
+from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, run, text
 from bridge.phpeval.laravel.support.releases import FUNCTIONS as FUNCTION_RELEASES
 from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.laravel.support.resource import REQUEST
 from bridge.phpeval.laravel.support.str import STR_CLASSES, STRINGABLE, stringable
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Function, Native, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Function, Interpreter, Native, PhpClosure
 from bridge.phpeval.php.runtime.object_model import name_of_class
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
@@ -46,7 +46,7 @@ class AppConfig(Protocol):
         ...
 
 
-def _configured(php: Evaluator, config: AppConfig, key: Value) -> Value:
+def _configured(php: Interpreter, config: AppConfig, key: Value) -> Value:
     """The value at `key`. Raises KeyError where there is none."""
     try:
         return config.php_value(text(php, key).decode("utf-8", "replace"))
@@ -55,7 +55,7 @@ def _configured(php: Evaluator, config: AppConfig, key: Value) -> Value:
 
 
 def _config_get(config: AppConfig) -> Act:
-    def get(php: Evaluator, name: str, key: Value, default: Value = None) -> Value:
+    def get(php: Interpreter, name: str, key: Value, default: Value = None) -> Value:
         try:
             return _configured(php, config, key)
         except KeyError:
@@ -65,7 +65,7 @@ def _config_get(config: AppConfig) -> Act:
 
 
 def _config_has(config: AppConfig) -> Act:
-    def has(php: Evaluator, name: str, key: Value) -> bool:
+    def has(php: Interpreter, name: str, key: Value) -> bool:
         try:
             _configured(php, config, key)
         except KeyError:
@@ -78,7 +78,7 @@ def _config_has(config: AppConfig) -> Act:
 # ---- functions ----------------------------------------------------------------------------------------
 
 
-def _blank(php: Evaluator, name: str, value: Value) -> bool:
+def _blank(php: Interpreter, name: str, value: Value) -> bool:
     match value:
         case None:
             return True
@@ -99,13 +99,13 @@ def _blank(php: Evaluator, name: str, value: Value) -> bool:
     php.refuse("blank() of this value")
 
 
-def _class_basename(php: Evaluator, name: str, subject: Value) -> bytes:
+def _class_basename(php: Interpreter, name: str, subject: Value) -> bytes:
     if isinstance(subject, PhpObject | EnumCase):
         subject = name_of_class(php, subject.class_name)
     return text(php, subject).replace(b"\\", b"/").rstrip(b"/").rpartition(b"/")[2]
 
 
-def _e(php: Evaluator, name: str, value: Value, double: Value = True) -> bytes:
+def _e(php: Interpreter, name: str, value: Value, double: Value = True) -> bytes:
     if (isinstance(value, PhpObject) and value.class_name != STRINGABLE) or double is not True:
         php.refuse("e() of this value")
     given = b"" if value is None else php.text(value)
@@ -124,21 +124,21 @@ def _e(php: Evaluator, name: str, value: Value, double: Value = True) -> bytes:
     return given
 
 
-def _enum_value(php: Evaluator, name: str, value: Value, default: Value = None) -> Value:
+def _enum_value(php: Interpreter, name: str, value: Value, default: Value = None) -> Value:
     if isinstance(value, EnumCase):
         backing = php.backing_value(value)
         return value.case.encode() if backing is None else backing
     return arr.value_of(php, default) if value is None else value
 
 
-def _date_class(php: Evaluator) -> str:
+def _date_class(php: Interpreter) -> str:
     """The class of dates that the app's `Date` facade makes."""
     date_class: str = getattr(php.world, "date_class", CARBON)
     return date_class
 
 
 def _edge(*, last: bool) -> Act:
-    def act(php: Evaluator, name: str, values: Value) -> Value:
+    def act(php: Interpreter, name: str, values: Value) -> Value:
         given = array(php, values)
         if not given:
             if release(php) >= (11, 0):
@@ -149,26 +149,26 @@ def _edge(*, last: bool) -> Act:
     return act
 
 
-def _optional(php: Evaluator, name: str, value: Value = None, act: Value = None) -> Value:
+def _optional(php: Interpreter, name: str, value: Value = None, act: Value = None) -> Value:
     if act is None:
         return PhpObject(OPTIONAL, {_HELD: value})
     return None if value is None else arr.callback(php, act)(value)
 
 
-def _str(php: Evaluator, name: str, value: Value) -> Value:
+def _str(php: Interpreter, name: str, value: Value) -> Value:
     return stringable(text(php, value))
 
 
-def _tap(php: Evaluator, name: str, value: Value, act: Value) -> Value:
+def _tap(php: Interpreter, name: str, value: Value, act: Value) -> Value:
     arr.callback(php, act)(value)
     return value
 
 
-def _with(php: Evaluator, name: str, value: Value, act: Value = None) -> Value:
+def _with(php: Interpreter, name: str, value: Value, act: Value = None) -> Value:
     return value if act is None else arr.callback(php, act)(value)
 
 
-def _transform(php: Evaluator, name: str, value: Value, act: Value, default: Value = None) -> Value:
+def _transform(php: Interpreter, name: str, value: Value, act: Value, default: Value = None) -> Value:
     if not _blank(php, name, value):
         return arr.callback(php, act)(value)
     if default is None or isinstance(default, bool | int | float):
@@ -177,7 +177,7 @@ def _transform(php: Evaluator, name: str, value: Value, act: Value, default: Val
 
 
 def _throw(*, when: bool) -> Act:
-    def act(php: Evaluator, name: str, condition: Value, exception: Value = None, *more: Value) -> Value:
+    def act(php: Interpreter, name: str, condition: Value, exception: Value = None, *more: Value) -> Value:
         if to_bool(condition) is not when:
             return condition
         if not isinstance(exception, PhpObject) or php.classes.find(exception.class_name) is None:
@@ -189,11 +189,11 @@ def _throw(*, when: bool) -> Act:
     return act
 
 
-def _value(php: Evaluator, name: str, value: Value, *arguments: Value) -> Value:
+def _value(php: Interpreter, name: str, value: Value, *arguments: Value) -> Value:
     return php.call(value, arguments) if isinstance(value, PhpClosure) else value
 
 
-def _logger(php: Evaluator, name: str, message: Value = None, context: Value = None) -> Value:
+def _logger(php: Interpreter, name: str, message: Value = None, context: Value = None) -> Value:
     return PhpObject(LOGGER) if message is None else None
 
 
@@ -230,7 +230,7 @@ def laravel_functions(config: AppConfig, env: Act) -> dict[str, Function]:
 
 
 def _entry(name: str, act: Act) -> Function:
-    def call(php: Evaluator, arguments: Sequence[Value]) -> Value:
+    def call(php: Interpreter, arguments: Sequence[Value]) -> Value:
         require(php, FUNCTION_RELEASES, name, len(arguments), f"{name}()")
         return run(php, act, f"{name}()", name, arguments)
 
@@ -245,23 +245,23 @@ class _LogClass:
 
     _LOGGERS = frozenset({"channel", "stack", "driver", "build", "withContext", "withoutContext"})
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"new {class_name}")
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         return self.static(php, subject.class_name, method, arguments)
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         if method in self._LOGGERS:
             return PhpObject(LOGGER)
         if method not in _LEVELS:
             php.refuse(f"the method {class_name}::{method}()")
         return None
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         php.refuse(f"the property {subject.class_name}::${name}")
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         php.refuse(f"the property {subject.class_name}::${name}")
 
 
@@ -277,10 +277,10 @@ _NOT_FORWARDED = {"jsonSerialize", "all", "toArray", "toJson", "__toString", "co
 class _OptionalClass:
     """What `optional()` gives: the object's own members, or null for everything."""
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         return _optional(php, class_name, *arguments[:1])
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         held = subject.properties.get(_HELD)
         if method in _NOT_FORWARDED:
             php.refuse(f"{method}() of what optional() gives")
@@ -292,23 +292,23 @@ class _OptionalClass:
             php.refuse("a method of an enum case through optional()")
         return arr.public_call(php, held, method, arguments) if isinstance(held, PhpObject) else None
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"the static method {class_name}::{method}()")
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         held = subject.properties.get(_HELD)
         return (
             arr.public_read(php, held, name, quiet=True) if isinstance(held, PhpObject | EnumCase) else None
         )
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         held = subject.properties.get(_HELD)
         if isinstance(held, PhpArray):
             php.refuse("isset of a property of optional() of an array")
         return self.read(php, subject, name) is not None
 
 
-def _storage(php: Evaluator, subject: PhpObject) -> PhpArray:
+def _storage(php: Interpreter, subject: PhpObject) -> PhpArray:
     return array(php, subject.properties.get(1))
 
 
@@ -327,7 +327,7 @@ def laravel_classes(clock: Clock, timezone: str, locale: str, config: AppConfig)
 
     `clock` gives the time, aware; `timezone` and `locale` are the app's.
     """
-    facade = Family(methods={}, statics={"get": _config_get(config), "has": _config_has(config)})
+    facade = NativeClass(methods={}, statics={"get": _config_get(config), "has": _config_has(config)})
     log = _LogClass()
     return {
         **carbon_classes(clock, timezone, locale),
@@ -337,5 +337,5 @@ def laravel_classes(clock: Clock, timezone: str, locale: str, config: AppConfig)
         **dict.fromkeys((_FACADES + "Config", "Config"), facade),
         **dict.fromkeys((_FACADES + "Log", "Log", LOGGER), log),
         OPTIONAL: _OptionalClass(),
-        ARRAY_OBJECT: Family(methods=_ARRAY_OBJECT),
+        ARRAY_OBJECT: NativeClass(methods=_ARRAY_OBJECT),
     }

@@ -14,7 +14,7 @@ from bridge.phpeval.laravel.framework_classes import MODEL, SERIALIZES_MODELS, i
 from bridge.phpeval.laravel.support.json_forms import JSON_FORMS, WRAPPERS
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, plain_name
 
 MODEL_IDENTIFIER = "Illuminate\\Contracts\\Database\\ModelIdentifier"
@@ -24,10 +24,10 @@ _AWAKENING = ("__wakeup", "__unserialize")
 # Methods of SerializesModels by which it restores models; a class may have its own.
 _RESTORING = ("getRestoredPropertyValue", "restoreModel", "restoreCollection", "getQueryForModelRestoration")
 
-RestoreModel = Callable[[PhpObject, Evaluator], Value]  # ModelIdentifier → model or collection
+RestoreModel = Callable[[PhpObject, Interpreter], Value]  # ModelIdentifier → model or collection
 
 
-def restore(objects: Sequence[PhpObject], php: Evaluator, restore_model: RestoreModel) -> None:
+def restore(objects: Sequence[PhpObject], php: Interpreter, restore_model: RestoreModel) -> None:
     """Every object has all the properties that PHP would give it; identifiers are models.
 
     `objects`: all that the payload holds. Refused where a class could do more than that when it is
@@ -80,7 +80,7 @@ class _Shape:
         )
 
 
-def _restore_one(value: PhpObject, php: Evaluator, restore_model: RestoreModel) -> None:
+def _restore_one(value: PhpObject, php: Interpreter, restore_model: RestoreModel) -> None:
     name = value.class_name
     shape = php.classes.remember("shape", name, lambda: _Shape.of(name, php.classes))
     serializes_models = shape.serializes_models
@@ -103,7 +103,7 @@ def _restore_one(value: PhpObject, php: Evaluator, restore_model: RestoreModel) 
     value.properties.update(complete)
 
 
-def _restore_model(value: PhpObject, php: Evaluator) -> None:
+def _restore_model(value: PhpObject, php: Interpreter) -> None:
     """A model that was serialized whole: its state is that of the dispatch, no query is made."""
     complete = php.defaults(value.class_name)
     complete.update(value.properties)
@@ -134,7 +134,7 @@ def public_properties(value: PhpObject, classes: ClassTable) -> dict[int | bytes
     return visible
 
 
-def jsonable(value: PhpObject | EnumCase, php: Evaluator) -> Value:
+def jsonable(value: PhpObject | EnumCase, php: Interpreter) -> Value:
     """What stands for the object in JSON."""
     if isinstance(value, EnumCase):
         backing = php.backing_value(value)
@@ -159,7 +159,7 @@ def jsonable(value: PhpObject | EnumCase, php: Evaluator) -> Value:
     return PhpObject("stdClass", public_properties(value, classes))
 
 
-def to_array(value: PhpObject, php: Evaluator) -> Value:
+def to_array(value: PhpObject, php: Interpreter) -> Value:
     """`$value->toArray()` of an Arrayable; None for anything else (an Arrayable always gives an array)."""
     wrapped = WRAPPERS.get(value.class_name)
     if wrapped == "attributes":
@@ -178,7 +178,7 @@ def to_array(value: PhpObject, php: Evaluator) -> Value:
     return php.call_method(value, "toArray")
 
 
-def _wrapped_json(value: PhpObject, name: str, php: Evaluator) -> Value:
+def _wrapped_json(value: PhpObject, name: str, php: Interpreter) -> Value:
     """As Collection::jsonSerialize: Arrayable items that are not JsonSerializable become arrays."""
     items = _items(value, name)
     if name == "attributes":
@@ -189,7 +189,7 @@ def _wrapped_json(value: PhpObject, name: str, php: Evaluator) -> Value:
     return converted
 
 
-def _item(item: PhpObject, php: Evaluator) -> Value:
+def _item(item: PhpObject, php: Interpreter) -> Value:
     """An item that json_encode handles by itself, or what Collection makes of it."""
     known = item.class_name == "stdClass" or is_native(item.class_name)
     if known or php.world.native(item.class_name) is not None or php.is_a(item, "JsonSerializable"):

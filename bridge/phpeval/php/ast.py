@@ -299,7 +299,7 @@ class Clone(Expression):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown(Expression):
+class Unsupported(Expression):
     """A constant expression (default, constant) that could not be lowered: refused only when it is used."""
 
     problem: Refused

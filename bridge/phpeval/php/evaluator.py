@@ -14,15 +14,15 @@ from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.nodes import compiler
 from bridge.phpeval.php.parse.declarations import lower_parameters
 from bridge.phpeval.php.runtime import callables, conversions, execution, object_model, offsets, properties
-from bridge.phpeval.php.runtime.interpreter import MAX_STEPS, Code, Evaluator, Routine, World
+from bridge.phpeval.php.runtime.interpreter import MAX_STEPS, Environment, ExprCode, Interpreter, Routine
 
 
-def new_evaluator(world: World, *, max_steps: int = MAX_STEPS) -> Evaluator:
+def new_evaluator(world: Environment, *, max_steps: int = MAX_STEPS) -> Interpreter:
     """One for one event."""
     return _Evaluator(world, max_steps=max_steps)
 
 
-class _Evaluator(Evaluator):
+class _Evaluator(Interpreter):
     call_method = callables.call_method
     call_static = callables.call_static
     call = callables.call
@@ -58,10 +58,10 @@ class _Evaluator(Evaluator):
         except RecursionError:
             raise Refused("code nested this deep", file=method.file, line=method.line) from None
 
-    def compiled(self, expression: n.Expression) -> tuple[int, Code]:
+    def compiled(self, expression: n.Expression) -> tuple[int, ExprCode]:
         return self.classes.once(expression, self._compiled_expression)
 
-    def _compiled_expression(self, expression: n.Expression) -> tuple[int, Code]:
+    def _compiled_expression(self, expression: n.Expression) -> tuple[int, ExprCode]:
         made = compiler(self.world)
         code = made.value(expression)
         return made.steps, code

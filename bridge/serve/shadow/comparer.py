@@ -14,14 +14,14 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from bridge.errors import BridgeError, Refused, ServiceUnavailable
-from bridge.jobs.queue.inspect import Look, Seen
+from bridge.jobs.queue.inspect import QueueInspector, SeenJob
 from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.resolution import Answer
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.encryption import unseal
 from bridge.laravel.payload import UNIQUE_BROADCAST_EVENT, BroadcastEvent, read_document
 from bridge.serve.destinations import Destination, addressed
-from bridge.serve.shadow.matcher import Event, Ledger, Pair, Posted, Resolved, differing
+from bridge.serve.shadow.matcher import Event, Matcher, Pair, Posted, Resolved, differing
 
 INTERVAL = 0.1  # seconds between looks, and ten times what a look took at least; a post asks for its own
 RESTING_SHARE = 10
@@ -34,12 +34,12 @@ SHOWN = 300  # characters of data
 log = logging.getLogger(__name__)
 
 
-class Harmless:
+class ReadOnlyPhpRung:
     """The PHP rung for a job that another worker runs too: not where running it changes something."""
 
     name = "php"
 
-    def __init__(self, php: HelperRung) -> None:
+    def __init__(self, php: PhpRung) -> None:
         self._php = php
 
     def resolve(self, event: BroadcastEvent) -> Answer:
@@ -49,13 +49,13 @@ class Harmless:
         return self._php.resolve(event)
 
 
-class Watch:
+class Comparer:
     """`show_data`: data that differ stand in the log, and not only the paths at which they do. `show` is told
     the numbers, as words, every second. The ladder is the watch's to close."""
 
     def __init__(
         self,
-        look: Look,
+        look: QueueInspector,
         ladder: Ladder,
         destinations: Mapping[str, Destination],
         *,
@@ -67,9 +67,9 @@ class Watch:
         self._newer: collections.deque[tuple[Ladder, Mapping[str, Destination]]] = collections.deque()
         self._show_data = show_data
         self._show = show
-        self._ledger = Ledger()
+        self._ledger = Matcher()
         self._inbox: queue.SimpleQueue[Posted | Future[None]] = queue.SimpleQueue()
-        self._jobs: collections.deque[Seen] = collections.deque()
+        self._jobs: collections.deque[SeenJob] = collections.deque()
         self._present: frozenset[str] = frozenset()
         self._told: set[tuple[str, str]] = set()
         self._stopping = threading.Event()
@@ -197,7 +197,7 @@ class Watch:
         data = unseal(event.channels[0], event.data, key)
         return event if data is None else replace(event, data=data)
 
-    def _resolved(self, job: Seen) -> list[Resolved]:
+    def _resolved(self, job: SeenJob) -> list[Resolved]:
         """The calls that the job makes; one without an event where there is none."""
         while self._newer:
             self._ladder.close()
@@ -212,7 +212,7 @@ class Watch:
         log.debug("shadow: a job was resolved", extra={**about, "outcome": outcome, "by": by})
         return found
 
-    def _calls(self, job: Seen) -> Iterator[Resolved]:
+    def _calls(self, job: SeenJob) -> Iterator[Resolved]:
         payload = read_document(job.document)
         one = Resolved(
             uuid=job.uuid, event_class=payload.display_name, outcome="refused", why="", by=None, call=0,
@@ -265,7 +265,7 @@ class Watch:
         if ours.event is None:
             return ["outcome"]
         found = set(differing(ours.event, theirs))
-        again = list(self._calls(Seen(uuid=ours.uuid, document=ours.document)))
+        again = list(self._calls(SeenJob(uuid=ours.uuid, document=ours.document)))
         second = again[ours.call].event if ours.call < len(again) else None
         if second is not None:
             found = found - set(differing(ours.event, second)) if second != theirs else set()

@@ -66,18 +66,18 @@ class Pair:
     equal: bool
 
 
-Finding = Pair | Resolved | Posted  # alone: resolved and never posted, posted and never seen in the queue
+Difference = Pair | Resolved | Posted  # alone: resolved and never posted, posted and never seen in the queue
 Address = tuple[str, tuple[str, ...], str]
 
 
-class Ledger:
+class Matcher:
     def __init__(self) -> None:
         self._resolved: dict[Address, list[Resolved]] = collections.defaultdict(list)
         self._open: set[str] = set()  # jobs in `_resolved`, and some that were
         self._mute: dict[str, collections.deque[Resolved]] = {}  # by class: known, but not what they post
         self._posted: dict[Address, list[Posted]] = collections.defaultdict(list)
         self._stages = tuple(_Stage(after, search) for after, search in self._searches())
-        self._found: list[Finding] = []
+        self._found: list[Difference] = []
         self._expired_at = float("-inf")
 
     @property
@@ -113,7 +113,7 @@ class Ledger:
         else:
             self._pair(equal, posted)
 
-    def settle(self, now: float, present: Collection[str], *, last: bool = False) -> list[Finding]:
+    def settle(self, now: float, present: Collection[str], *, last: bool = False) -> list[Difference]:
         """What can be told by now. `present`: jobs that lie in the queue; `last`: nothing more will come."""
         for stage, after in zip(self._stages, (*self._stages[1:], None), strict=True):
             while stage.waiting and (last or now - stage.waiting[0].at > stage.after):

@@ -26,7 +26,7 @@ _OWN = {
 }  # fmt: skip
 
 
-class Posts:
+class ProxyRoutes:
     """Everything below `/apps/`.
 
     to      the present server; None: requests are checked as by the server and answered here

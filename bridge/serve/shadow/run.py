@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from bridge.errors import BridgeError
 from bridge.jobs.resolve.ladder import Ladder
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.serve.destinations import destinations
 from bridge.serve.lifecycle import first_error, hang_up_signal, stop_signal, wait_for_store
 from bridge.serve.reload import not_renewed, warn_of
-from bridge.serve.shadow.comparer import Harmless, Watch
-from bridge.serve.shadow.proxy import LARGEST, Posts
+from bridge.serve.shadow.comparer import Comparer, ReadOnlyPhpRung
+from bridge.serve.shadow.proxy import LARGEST, ProxyRoutes
 from bridge.serve.sockets_wiring import pusher_app
 from bridge.serve.wiring import build_ladder, build_look, event_mappings, php_rung
 from bridge.settings.load import Settings
@@ -54,7 +54,7 @@ class Shadow:
         with contextlib.closing(listening), php_rung(settings) as php, contextlib.ExitStack() as stack:
             look = build_look(settings)
             stack.callback(look.close)
-            watch = Watch(
+            watch = Comparer(
                 look,
                 _ladder(settings, php),
                 destinations(settings),
@@ -70,9 +70,9 @@ class Shadow:
                 raise first_error(group) from None
         return 0
 
-    async def _serve(self, listening: Listening, watch: Watch, php: HelperRung | None) -> None:
+    async def _serve(self, listening: Listening, watch: Comparer, php: PhpRung | None) -> None:
         stopping, hung_up = stop_signal(), hang_up_signal()
-        posts = Posts(self.to, _apps(self.settings), watch.look, watch.took)
+        posts = ProxyRoutes(self.to, _apps(self.settings), watch.look, watch.took)
         files = self.settings.certificate()
         certificate = Certificate(*files) if files else None
         listener = Listener(
@@ -101,10 +101,10 @@ class Shadow:
     async def _renewal(
         self,
         hung_up: asyncio.Event,
-        watch: Watch,
-        posts: Posts,
+        watch: Comparer,
+        posts: ProxyRoutes,
         certificate: Certificate | None,
-        php: HelperRung | None,
+        php: PhpRung | None,
     ) -> None:
         """For ever: after SIGHUP events, apps and certificate are read anew; what cannot be read stays."""
         while True:
@@ -135,11 +135,11 @@ class Shadow:
             log.info("shadow: what Laravel posts is passed on", extra=about)
 
 
-def _ladder(settings: Settings, php: HelperRung | None) -> Ladder:
+def _ladder(settings: Settings, php: PhpRung | None) -> Ladder:
     return build_ladder(
         settings.laravel,
         event_mappings(settings),
-        php=None if php is None else Harmless(php),
+        php=None if php is None else ReadOnlyPhpRung(php),
         report=None if php is None else php.report,
     )
 

@@ -52,12 +52,12 @@ from bridge.sockets.pusher.channels import USER_CHANNEL, kind_of
 from bridge.sockets.pusher.hub import Cached
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
-    Counted,
-    Happening,
+    HubEvent,
     MemberAdded,
     MemberRemoved,
     Occupied,
     Published,
+    SubscriptionCounted,
     Vacated,
 )
 from bridge.sockets.pusher.outcome import Answered, S
@@ -95,7 +95,7 @@ class Home(Protocol[S]):
 
     def answered(self, hub: SharedHub[S], answered: Answered[S]) -> None: ...
 
-    def tell(self, happening: Happening) -> None: ...
+    def tell(self, happening: HubEvent) -> None: ...
 
     def terminate(self, hub: SharedHub[S], user_id: str) -> None: ...
 
@@ -571,7 +571,7 @@ class Cluster(Generic[S]):
             return
         subscriptions, told = answer
         if told == 1:
-            self.home.tell(Counted(app_id=hub.app.id, channel=name, subscriptions=subscriptions))
+            self.home.tell(SubscriptionCounted(app_id=hub.app.id, channel=name, subscriptions=subscriptions))
         elif told == 2:
             hub.changed.add(name)
 

@@ -13,7 +13,7 @@ PROTOCOLS = ("4", "5", "6", "7")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class UpgradeRequest:
     """A client that asks to be let in.
 
     key        from the path; None when the path is not `/app/{key}`
@@ -30,7 +30,7 @@ class Arrival:
     is_secure: bool = False
 
 
-def check(arrival: Arrival, app: App | None, connections: int, from_address: int) -> App:
+def check(arrival: UpgradeRequest, app: App | None, connections: int, from_address: int) -> App:
     """The app that this client may connect to. Raises ProtocolError with the code that ends the connection.
 
     `connections` are the app's, `from_address` those of them that came from the same address. A client that

@@ -26,19 +26,19 @@ from bridge.sockets.pusher.close_codes import UNAUTHORIZED
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
     Connected,
-    Counted,
     Disconnected,
-    Happening,
+    HubEvent,
     MemberAdded,
     MemberRemoved,
     Occupied,
     Published,
     Subscribed,
+    SubscriptionCounted,
     Unsubscribed,
     Vacated,
 )
 from bridge.sockets.pusher.outcome import Delivery, Outcome, S
-from bridge.sockets.pusher.rate_limit import Rate
+from bridge.sockets.pusher.rate_limit import RateLimit
 
 MANY, COUNT_INTERVAL = 100, 5.0  # above so many subscribers they are counted at most every 5 s, as at Pusher
 
@@ -186,7 +186,7 @@ class Hub(Generic[S]):
         self.cached: dict[str, Cached] = {}
         self.uncounted: set[str] = set()
         self.with_leaving: set[str] = set()
-        self.client_events, self.api_requests, self.api_reads = Rate(), Rate(), Rate()
+        self.client_events, self.api_requests, self.api_reads = RateLimit(), RateLimit(), RateLimit()
 
     # Connections ----------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class Hub(Generic[S]):
         """
         grace = 0.0 if code == UNAUTHORIZED else self.app.presence_grace
         deliveries: list[Delivery[S]] = []
-        happenings: list[Happening] = []
+        happenings: list[HubEvent] = []
         for name in channels:
             left = self.unsubscribe(socket_id, socket, name, now + grace if grace else None)
             deliveries += left.deliveries
@@ -262,7 +262,7 @@ class Hub(Generic[S]):
         """The socket is subscribed; it must not have been before. `member` is given for presence kinds."""
         app_id = self.app.id
         deliveries: tuple[Delivery[S], ...] = ()
-        happenings: list[Happening] = []
+        happenings: list[HubEvent] = []
         channel = self.channels.get(name)
         if channel is None:
             channel = self.channels[name] = Channel(name, kind)
@@ -309,7 +309,7 @@ class Hub(Generic[S]):
         channel = self.channels[name]
         user_id, is_gone = channel.remove(socket, stays_until)
         deliveries: tuple[Delivery[S], ...] = ()
-        happenings: list[Happening] = [
+        happenings: list[HubEvent] = [
             Unsubscribed(
                 app_id=app_id,
                 channel=name,
@@ -336,7 +336,7 @@ class Hub(Generic[S]):
     def remove_absent(self, now: float) -> Outcome[S]:
         """Members whose time without a connection is over are gone. To be called every second."""
         deliveries: list[Delivery[S]] = []
-        happenings: list[Happening] = []
+        happenings: list[HubEvent] = []
         for name in tuple(self.with_leaving):
             channel = self.channels.get(name)
             leaving = channel.leaving if channel is not None else {}
@@ -353,7 +353,7 @@ class Hub(Generic[S]):
     def count(self, now: float) -> Outcome[S]:
         """Subscribers of channels that have changed are told how many they are. To be called every second."""
         deliveries: list[Delivery[S]] = []
-        happenings: list[Happening] = []
+        happenings: list[HubEvent] = []
         for name in tuple(self.uncounted):
             channel = self.channels.get(name)
             if channel is None or channel.kind.has_members:
@@ -366,7 +366,9 @@ class Hub(Generic[S]):
             channel.counted_at = now
             text = messages.subscription_count(name, subscriptions)
             deliveries.append(Delivery(text=text, sockets=channel.sockets))
-            happenings.append(Counted(app_id=self.app.id, channel=name, subscriptions=subscriptions))
+            happenings.append(
+                SubscriptionCounted(app_id=self.app.id, channel=name, subscriptions=subscriptions)
+            )
         return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
 
     # Events ---------------------------------------------------------------------------------------------

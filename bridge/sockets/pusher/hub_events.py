@@ -85,7 +85,7 @@ class MessageRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class SlowClientClosed:
     """A client that reads too slowly is being closed; what waited for it is dropped."""
 
     app_id: str
@@ -134,14 +134,14 @@ class MemberRemoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheMissed:
-    """Told once, however many subscribers miss it, until the channel has had an event or is vacated."""
+    """Completion once, however many subscribers miss it, until the channel has had an event or is vacated."""
 
     app_id: str
     channel: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class SubscriptionCounted:
     """The channel's connections after a change; only where the app wants them counted, never presence."""
 
     app_id: str
@@ -186,7 +186,7 @@ class ClientEventSent:
     receivers: int
 
 
-Happening: TypeAlias = (
+HubEvent: TypeAlias = (
     Connected
     | Disconnected
     | ConnectionRefused
@@ -195,14 +195,14 @@ Happening: TypeAlias = (
     | Unsubscribed
     | SubscriptionRefused
     | MessageRefused
-    | Cut
+    | SlowClientClosed
     | ApiCalled
     | Occupied
     | Vacated
     | MemberAdded
     | MemberRemoved
     | CacheMissed
-    | Counted
+    | SubscriptionCounted
     | SignedIn
     | Published
     | ClientEventSent

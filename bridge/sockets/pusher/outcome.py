@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from bridge.sockets.pusher.asks import Ask
-from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.pusher.hub_events import HubEvent
 
 S = TypeVar("S", bound=Hashable)
 """The socket handle: the server's socket, or a string in tests."""
@@ -44,7 +44,7 @@ class Outcome(Generic[S]):
 
     replies: tuple[str, ...] = ()
     deliveries: tuple[Delivery[S], ...] = ()
-    happenings: tuple[Happening, ...] = ()
+    happenings: tuple[HubEvent, ...] = ()
     close: Close | None = None
     ping: bool = False
     asks: tuple[Ask, ...] = ()
@@ -59,7 +59,7 @@ class Answered(Generic[S]):
     """
 
     deliveries: tuple[Delivery[S], ...] = ()
-    happenings: tuple[Happening, ...] = ()
+    happenings: tuple[HubEvent, ...] = ()
     asks: tuple[Ask, ...] = ()
     dropped: tuple[tuple[S, str], ...] = ()
     closes: tuple[tuple[S, Close], ...] = ()

@@ -1,9 +1,9 @@
-"""Rate: how often something may happen. Pure: the time comes in."""
+"""RateLimit: how often something may happen. Pure: the time comes in."""
 
 from __future__ import annotations
 
 
-class Rate:
+class RateLimit:
     """So many a second on average, and at most one second's worth at once.
 
     One number is enough (the "generic cell rate algorithm" of ATM): when everything that has happened would

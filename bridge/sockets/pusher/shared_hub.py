@@ -26,7 +26,7 @@ from bridge.sockets.pusher.close_codes import OVER_CAPACITY, UNAUTHORIZED
 from bridge.sockets.pusher.hub import Cached, Channel, Hub, Member
 from bridge.sockets.pusher.hub_events import (
     Disconnected,
-    Happening,
+    HubEvent,
     Subscribed,
     SubscriptionRefused,
     Unsubscribed,
@@ -202,7 +202,7 @@ class SharedHub(Hub[S]):
         now: float,
     ) -> Outcome[S]:
         grace = 0.0 if code == UNAUTHORIZED else self.app.presence_grace
-        happenings: list[Happening] = []
+        happenings: list[HubEvent] = []
         asks: list[Ask] = []
         for name in channels:
             left = self.unsubscribe(socket_id, socket, name, now + grace if grace else None)
@@ -310,7 +310,7 @@ class SharedHub(Hub[S]):
 
     def _enter(
         self, channel: SharedChannel[S], socket: S, waiting: Waiting
-    ) -> tuple[tuple[str, ...], tuple[Happening, ...], tuple[Ask, ...]]:
+    ) -> tuple[tuple[str, ...], tuple[HubEvent, ...], tuple[Ask, ...]]:
         """The socket gets what comes from now on: its replies, what is told, what is asked."""
         if waiting.replies is not None:
             channel.sockets[socket] = None
@@ -341,7 +341,7 @@ class SharedHub(Hub[S]):
         """Members who stay for a while keep the channel joined, also when nobody else is in it here."""
         channel = self.shared(name)
         assert channel is not None  # noqa: S101 - the connection knows its channels
-        happenings: tuple[Happening, ...] = ()
+        happenings: tuple[HubEvent, ...] = ()
         waiting = channel.waiting.pop(socket, None)
         if waiting is not None:
             user_id = waiting.member.user_id if waiting.member else None
@@ -437,7 +437,7 @@ class SharedHub(Hub[S]):
     def _let_in(
         self, channel: SharedChannel[S], full: Collection[str], deliveries: list[Delivery[S]]
     ) -> Answered[S]:
-        happenings: list[Happening] = []
+        happenings: list[HubEvent] = []
         asks: list[Ask] = []
         dropped: list[tuple[S, str]] = []
         for socket, waiting in tuple(channel.waiting.items()):

@@ -1,4 +1,4 @@
-"""Calls of the HTTP API, told to the node's observers once they are answered."""
+"""ApiObserver of the HTTP API, told to the node's observers once they are answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ID = re.compile(rb"[\w.:-]{1,128}")
 logger = logging.getLogger(__name__)
 
 
-class Calls:
+class ApiObserver:
     """Around the whole ASGI app; other paths pass untouched."""
 
     def __init__(self, app: ASGIApp, node: Node) -> None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY
 from bridge.sockets.server import api
 from bridge.sockets.server.acceptor import Acceptor
-from bridge.sockets.server.api_observer import Calls
+from bridge.sockets.server.api_observer import ApiObserver
 from bridge.sockets.server.binding import BACKLOG
 from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.handshake import is_handshake
@@ -87,7 +87,7 @@ class Listener:
         self._largest_body = largest_body
         pages = Starlette(routes=[*instead, *api.routes(node, ready), *routes, Route("/", _root)])
         pages.router.redirect_slashes = False  # where to would come from the Host header
-        app: ASGIApp = Calls(pages, node)
+        app: ASGIApp = ApiObserver(pages, node)
         if node.proxies:
             app = Forwarded(app, node.proxies)
         self._http = HttpServer(

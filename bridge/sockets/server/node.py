@@ -15,13 +15,13 @@ from typing import Protocol
 from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ProtocolError, ServiceUnavailable
 from bridge.sockets.pusher import admission
-from bridge.sockets.pusher.admission import Arrival
+from bridge.sockets.pusher.admission import UpgradeRequest
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.asks import Ask
 from bridge.sockets.pusher.close_codes import APP_DISABLED, OVER_CAPACITY, UNAUTHORIZED, UNKNOWN_APP
 from bridge.sockets.pusher.connection import PING_SPREAD, Connection
 from bridge.sockets.pusher.hub import Cached, Hub
-from bridge.sockets.pusher.hub_events import ConnectionRefused, Happening, Received
+from bridge.sockets.pusher.hub_events import ConnectionRefused, HubEvent, Received
 from bridge.sockets.pusher.outcome import Answered, Outcome
 from bridge.sockets.server.outbox import PING_FRAME, Outbox, text_frame
 from bridge.sockets.server.socket import Socket
@@ -33,7 +33,7 @@ CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something 
 
 logger = logging.getLogger(__name__)
 
-Observer = Callable[[Happening], None]
+Observer = Callable[[HubEvent], None]
 
 
 class Peers(Protocol):
@@ -246,7 +246,7 @@ class Node:
 
     # For sockets ----------------------------------------------------------------------------------------
 
-    def admit(self, socket: Socket, arrival: Arrival) -> Connection[Socket]:
+    def admit(self, socket: Socket, arrival: UpgradeRequest) -> Connection[Socket]:
         """A connection for this client. Raises ProtocolError with the code that it is closed with."""
         hub = self._by_key.get(arrival.key or "")
         place = (hub.app.id if hub else "", arrival.address)
@@ -338,7 +338,7 @@ class Node:
         for socket in hub.sockets_of(user_id):
             socket.close(UNAUTHORIZED, "the app has ended this user's connections")
 
-    def tell(self, happening: Happening) -> None:
+    def tell(self, happening: HubEvent) -> None:
         for observer in self.observers:
             try:
                 observer(happening)

@@ -24,10 +24,10 @@ from websockets.server import ServerProtocol
 
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher import close_codes, messages
-from bridge.sockets.pusher.admission import Arrival
+from bridge.sockets.pusher.admission import UpgradeRequest
 from bridge.sockets.pusher.app import LEAST_MESSAGE
 from bridge.sockets.pusher.connection import Connection
-from bridge.sockets.pusher.hub_events import Cut
+from bridge.sockets.pusher.hub_events import SlowClientClosed
 from bridge.sockets.server import handshake
 from bridge.sockets.server.http_protocol import Request
 from bridge.sockets.server.outbox import text_frame
@@ -174,7 +174,7 @@ class Socket(asyncio.Protocol):
             self._write_directly()
         self._node.perform(self, replace(opened, replies=()))
 
-    def _arrival(self, request: Request) -> Arrival:
+    def _arrival(self, request: Request) -> UpgradeRequest:
         key = request.path.removeprefix("/app/") if request.path.startswith("/app/") else ""
         query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
         origins = request.values(b"origin")
@@ -183,7 +183,7 @@ class Socket(asyncio.Protocol):
             ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers),
             is_secure=request.is_secure,
         )
-        return Arrival(
+        return UpgradeRequest(
             key=key if key and "/" not in key else None,
             protocol=query["protocol"][-1] if "protocol" in query else None,
             origin=None if not origins else origins[0].decode("latin-1") if len(origins) == 1 else "",
@@ -282,7 +282,7 @@ class Socket(asyncio.Protocol):
         """A slow client is closed with 4100; frames that it has not begun to read are dropped."""
         if self.connection is not None:
             at = self.connection
-            self._node.tell(Cut(app_id=at.hub.app.id, socket_id=at.socket_id, reason=reason))
+            self._node.tell(SlowClientClosed(app_id=at.hub.app.id, socket_id=at.socket_id, reason=reason))
         self.out = None
         if self.backlog is not None:
             self.backlog.chunks.clear()

@@ -1,4 +1,4 @@
-"""Settling: whoever goes and comes back at once was never away. Pure: the time comes in."""
+"""Debounce: whoever goes and comes back at once was never away. Pure: the time comes in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GOING = {"channel_vacated": "channel_occupied", "member_removed": "member_added
 _COMING = {coming: going for going, coming in _GOING.items()}
 
 
-class Settling:
+class Debounce:
     """Holds each going back for `delay` seconds. If its coming happens meanwhile, neither is posted."""
 
     def __init__(self, delay: float = DELAY) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
     ClientEventSent,
-    Counted,
-    Happening,
+    HubEvent,
     MemberAdded,
     MemberRemoved,
     Occupied,
+    SubscriptionCounted,
     Vacated,
 )
 
@@ -66,7 +66,7 @@ def _member(happening: Any) -> dict[str, object]:
     return {"channel": happening.channel, "user_id": happening.user_id}
 
 
-def _count(happening: Counted) -> dict[str, object]:
+def _count(happening: SubscriptionCounted) -> dict[str, object]:
     return {"channel": happening.channel, "subscription_count": happening.subscriptions}
 
 
@@ -88,12 +88,12 @@ EVENTS: Mapping[type[Any], tuple[str, Callable[[Any], dict[str, object]]]] = {
     MemberRemoved: ("member_removed", _member),
     ClientEventSent: ("client_event", _client_event),
     CacheMissed: ("cache_miss", _channel),
-    Counted: ("subscription_count", _count),
+    SubscriptionCounted: ("subscription_count", _count),
 }
 NAMES = tuple(name for name, _ in EVENTS.values())
 
 
-def event(happening: Happening) -> Event | None:
+def event(happening: HubEvent) -> Event | None:
     """The event to post, None where it is of no interest outside."""
     row = EVENTS.get(type(happening))
     if row is None:

@@ -1,4 +1,4 @@
-"""Lane: the way to one address, for one app. Events go in order, in batches, signed, again when refused."""
+"""Sender: the way to one address, for one app. Events go in order, in batches, signed, again when refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class SenderLimits:
     """How a lane waits; all in seconds, but for the numbers of events.
 
     answer   that an address may take for the whole head of an answer
@@ -44,16 +44,16 @@ class Patience:
     summary: float = 60.0
 
 
-class Lane:
+class Sender:
     """`run` posts what `put` brings, for ever. Everything on one loop."""
 
     def __init__(
-        self, app: App, webhook: Webhook, http: httpx.AsyncClient, patience: Patience | None
+        self, app: App, webhook: Webhook, http: httpx.AsyncClient, patience: SenderLimits | None
     ) -> None:
         self.app = app  # a newer one may take its place
         self._webhook = webhook
         self._http = http
-        self._patience = patience or Patience()
+        self._patience = patience or SenderLimits()
         self._waiting: deque[Event] = deque()
         self._has_work = asyncio.Event()
         self._is_idle = asyncio.Event()

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.hub_events import Happening
-from bridge.sockets.webhooks.debounce import DELAY, Settling
+from bridge.sockets.pusher.hub_events import HubEvent
+from bridge.sockets.webhooks.debounce import DELAY, Debounce
 from bridge.sockets.webhooks.events import Event, Webhook, event
 
 if TYPE_CHECKING:  # who has no webhook spares the HTTP client, some 8 MB
     import httpx
 
-    from bridge.sockets.webhooks.sender import Lane, Patience
+    from bridge.sockets.webhooks.sender import Sender, SenderLimits
 
 
 class Webhooks:
@@ -23,12 +23,12 @@ class Webhooks:
     delay  seconds that somebody may be away unnoticed
     """
 
-    def __init__(self, *, patience: Patience | None = None, delay: float = DELAY) -> None:
+    def __init__(self, *, patience: SenderLimits | None = None, delay: float = DELAY) -> None:
         self._patience = patience
-        self._settling = Settling(delay)
-        self._lanes: dict[tuple[str, Webhook], tuple[Lane, asyncio.Task[None]]] = {}
+        self._settling = Debounce(delay)
+        self._lanes: dict[tuple[str, Webhook], tuple[Sender, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._apps: Mapping[str, tuple[Lane, ...]] = {}
+        self._apps: Mapping[str, tuple[Sender, ...]] = {}
         self._http: dict[tuple[str, ...] | None, httpx.AsyncClient] = {}  # by `Webhook.within`
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,12 +47,12 @@ class Webhooks:
             else:
                 lane = self._lane(app, key[1])
                 self._lanes[key] = (lane, asyncio.create_task(lane.run()))
-        lanes: dict[str, tuple[Lane, ...]] = {}
+        lanes: dict[str, tuple[Sender, ...]] = {}
         for (app_id, _), (lane, _) in self._lanes.items():
             lanes[app_id] = (*lanes.get(app_id, ()), lane)
         self._apps = lanes
 
-    def observe(self, happening: Happening) -> None:
+    def observe(self, happening: HubEvent) -> None:
         """An observer of the node: quick, and never raises for what an address does."""
         if happening.app_id not in self._apps:
             return
@@ -85,10 +85,10 @@ class Webhooks:
         for client in clients:
             await client.aclose()
 
-    def _lane(self, app: App, webhook: Webhook) -> Lane:
-        from bridge.sockets.webhooks.sender import Lane
+    def _lane(self, app: App, webhook: Webhook) -> Sender:
+        from bridge.sockets.webhooks.sender import Sender
 
-        return Lane(app, webhook, self._client(webhook), self._patience)
+        return Sender(app, webhook, self._client(webhook), self._patience)
 
     def _client(self, webhook: Webhook) -> httpx.AsyncClient:
         from bridge.sockets.webhooks.outward import outward_client, webhook_client

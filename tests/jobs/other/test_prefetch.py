@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.jobs.other.prefetch import HELD, MOST, Supply
+from bridge.jobs.other.prefetch import HELD, MOST, Prefetcher
 from bridge.jobs.queue.queue import Job
-from bridge.jobs.worker.quota import Ending
-from bridge.jobs.worker.store_retry import Patience
+from bridge.jobs.worker.quota import Quota
+from bridge.jobs.worker.store_retry import StoreRetry
 from tests.jobs.conftest import mariadb_store, redis_store, sqlite_store  # noqa: F401
 from tests.jobs.queue.stores import RETRY_AFTER, Store, broadcast, uuid_of
 
-Made = Callable[..., Supply]
+Made = Callable[..., Prefetcher]
 
 reserves_ahead = pytest.mark.parametrize("store", ["mariadb", "redis"], indirect=True)
 
@@ -34,10 +34,10 @@ def counts() -> collections.Counter[str]:
 def supply(store: Store, counts: collections.Counter[str]) -> Made:
     """A supply that may be told to take no more, or so many jobs in all."""
 
-    def made(*, most: int = 0, may_take: Callable[[], bool] = lambda: True) -> Supply:
-        ending = Ending(most=most)
+    def made(*, most: int = 0, may_take: Callable[[], bool] = lambda: True) -> Prefetcher:
+        ending = Quota(most=most)
         leave = lambda jobs: ending.turn(jobs) if may_take() else None  # noqa: E731
-        return Supply(store.queue(), Patience(), leave, ending, counts)
+        return Prefetcher(store.queue(), StoreRetry(), leave, ending, counts)
 
     return made
 
@@ -62,7 +62,7 @@ def free(store: Store) -> list[str]:
     return [job.uuid for job in jobs]
 
 
-def the_next(supply: Supply) -> Job:
+def the_next(supply: Prefetcher) -> Job:
     job = supply.next()
     assert job is not None
     return job

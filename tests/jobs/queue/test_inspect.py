@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.jobs.queue.inspect import DatabaseLook, Look, RedisLook
+from bridge.jobs.queue.inspect import DatabaseLook, QueueInspector, RedisLook
 from tests.jobs.queue.stores import PREFIX, RedisStore, SqlStore, Store, broadcast, foreign, uuid_of, uuids
 
 
 @pytest.fixture
-def look(store: Store) -> Iterator[Look]:
-    made: Look
+def look(store: Store) -> Iterator[QueueInspector]:
+    made: QueueInspector
     if isinstance(store, RedisStore):
         made = RedisLook(store.server.client(), queues=["high", "default"], prefix=PREFIX, clock=store.clock)
     else:
@@ -24,7 +24,7 @@ def look(store: Store) -> Iterator[Look]:
     made.close()
 
 
-def test_broadcast_jobs_of_its_queues_are_new_once(store: Store, look: Look) -> None:
+def test_broadcast_jobs_of_its_queues_are_new_once(store: Store, look: QueueInspector) -> None:
     first, second = broadcast(), broadcast()
     store.push(first)
     store.push(foreign())
@@ -36,7 +36,7 @@ def test_broadcast_jobs_of_its_queues_are_new_once(store: Store, look: Look) -> 
     assert sight.present == {uuid_of(first), uuid_of(second)}
 
 
-def test_a_reserved_job_is_present_and_not_new_again(store: Store, look: Look) -> None:
+def test_a_reserved_job_is_present_and_not_new_again(store: Store, look: QueueInspector) -> None:
     store.push(payload := broadcast())
     assert len(look.look().new) == 1
     queue = store.queue()
@@ -48,20 +48,20 @@ def test_a_reserved_job_is_present_and_not_new_again(store: Store, look: Look) -
     assert look.look().present == frozenset()
 
 
-def test_a_job_that_is_first_seen_when_it_is_reserved_is_new(store: Store, look: Look) -> None:
+def test_a_job_that_is_first_seen_when_it_is_reserved_is_new(store: Store, look: QueueInspector) -> None:
     store.push(payload := broadcast())
     store.queue().reserve(1)
     assert uuids(look.look().new) == [uuid_of(payload)]
 
 
-def test_a_delayed_job_is_seen_when_it_is_due(store: Store, look: Look) -> None:
+def test_a_delayed_job_is_seen_when_it_is_due(store: Store, look: QueueInspector) -> None:
     store.push(payload := broadcast(), delay=60)
     assert look.look().present == frozenset()
     store.clock.now += 60
     assert uuids(look.look().new) == [uuid_of(payload)]
 
 
-def test_a_job_that_comes_back_is_new(store: Store, look: Look) -> None:
+def test_a_job_that_comes_back_is_new(store: Store, look: QueueInspector) -> None:
     store.push(payload := broadcast())
     look.look()
     queue = store.queue()
@@ -71,7 +71,7 @@ def test_a_job_that_comes_back_is_new(store: Store, look: Look) -> None:
     assert uuids(look.look().new) == [uuid_of(payload)]
 
 
-def test_looking_changes_nothing(store: Store, look: Look) -> None:
+def test_looking_changes_nothing(store: Store, look: QueueInspector) -> None:
     for payload in (broadcast(), foreign()):
         store.push(payload)
     store.push(broadcast(), delay=-60)

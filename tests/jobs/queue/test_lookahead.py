@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bridge.jobs.queue.lookahead import FRESH, MOST, URGENT, Ahead, fresh
+from bridge.jobs.queue.lookahead import FRESH, MOST, URGENT, Lookahead, fresh
 
 LONG = 3600.0  # seconds: however slow the machine is
 
@@ -23,7 +23,7 @@ class Shelf:
 
 def test_one_look_serves_many() -> None:
     shelf = Shelf(MOST + 5)
-    ahead = Ahead(shelf.look, fresh=LONG)
+    ahead = Lookahead(shelf.look, fresh=LONG)
     told = [number for _ in range(MOST // 5) for number in ahead.pop(5)]
     assert told == list(range(MOST))
     assert shelf.looks == 1
@@ -31,7 +31,7 @@ def test_one_look_serves_many() -> None:
 
 def test_it_looks_anew_when_all_are_told() -> None:
     shelf = Shelf(3)
-    ahead = Ahead(shelf.look, fresh=LONG)
+    ahead = Lookahead(shelf.look, fresh=LONG)
     assert ahead.pop(2) == [0, 1]
     assert ahead.pop(2) == [2]
     shelf.free = [7]
@@ -42,7 +42,7 @@ def test_it_looks_anew_when_all_are_told() -> None:
 
 def test_a_look_counts_for_a_moment_only() -> None:
     shelf = Shelf(3)
-    ahead = Ahead(shelf.look, fresh=0.0)
+    ahead = Lookahead(shelf.look, fresh=0.0)
     assert ahead.pop(1) == [0]
     shelf.free = [7, 1, 2]  # a more urgent one
     assert ahead.pop(1) == [7]
@@ -50,7 +50,7 @@ def test_a_look_counts_for_a_moment_only() -> None:
 
 def test_after_forget_it_looks_anew() -> None:
     shelf = Shelf(3)
-    ahead = Ahead(shelf.look, fresh=LONG)
+    ahead = Lookahead(shelf.look, fresh=LONG)
     ahead.pop(1)
     shelf.free = [7, 1, 2]
     ahead.forget()
@@ -60,7 +60,7 @@ def test_after_forget_it_looks_anew() -> None:
 def test_only_those_of_a_kin_come_together() -> None:
     shelf = Shelf(6)
     shelf.free = [1, 3, 4, 6, 5]
-    ahead = Ahead(shelf.look, kin=lambda number: number % 2, fresh=LONG)
+    ahead = Lookahead(shelf.look, kin=lambda number: number % 2, fresh=LONG)
     assert [ahead.pop(5), ahead.pop(1), ahead.pop(5), ahead.pop(5)] == [[1, 3], [4], [6], [5]]
 
 

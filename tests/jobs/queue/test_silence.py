@@ -11,7 +11,7 @@ import pytest
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.sql.driver import DatabaseQueue
-from bridge.jobs.worker.store_retry import SILENT, Patience
+from bridge.jobs.worker.store_retry import SILENT, StoreRetry
 from bridge.laravel.application import load
 from bridge.laravel.database import CONNECT_TIMEOUT, MARGIN, QUEUE_TIMEOUT, engine
 from bridge.laravel.redis_client import redis_client
@@ -49,7 +49,7 @@ def silenced(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Q
 
 def test_a_silent_connection_is_given_up(silenced: tuple[Queue, Proxy]) -> None:
     queue, between = silenced
-    patiently = Patience()
+    patiently = StoreRetry()
     assert not patiently(lambda: queue.reserve(1))
     between.silence()
     assert not patiently(lambda: queue.reserve(1))  # on a new one
@@ -62,7 +62,7 @@ def test_ten_seconds_suffice_to_notice_it() -> None:
 
 
 def test_a_store_that_is_silent_does_not_count_as_one_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    patiently = Patience()
+    patiently = StoreRetry()
     patiently(lambda: None)
     seen: list[bool] = []
 

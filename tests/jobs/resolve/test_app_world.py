@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import Refused
-from bridge.jobs.resolve.app_world import AppWorld, Worlds
+from bridge.jobs.resolve.app_world import AppEnvironment, EnvironmentCache
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
@@ -200,9 +200,9 @@ class Deploy:
         self.now = 0.0
         source = AppSource(case.app.path)
         known = known_to(laravel)
-        self.worlds = Worlds(source, known, lambda: self.now)
+        self.worlds = EnvironmentCache(source, known, lambda: self.now)
 
-    def later(self) -> AppWorld:
+    def later(self) -> AppEnvironment:
         self.now += 1.5
         return self.worlds.of((8, 83))
 
@@ -318,7 +318,7 @@ def test_a_hook_that_a_deploy_brings_is_noticed_wherever_it_stands(own: App, nam
     case = whole_case(own)
     case.add("Elsewhere", "class Elsewhere { }")
     source, moments = AppSource(own.path), iter(range(9))
-    worlds = Worlds(source, known_to(load(own.path, {}, "8.83")), lambda: next(moments))
+    worlds = EnvironmentCache(source, known_to(load(own.path, {}, "8.83")), lambda: next(moments))
     assert worlds.of((8, 83)).report.models == ()
     case.add(name, f"class {name} {{ function go() {{ Post::retrieved(fn ($p) => $p->makeHidden('x')); }} }}")
     (reason,) = worlds.of((8, 83)).report.models

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bridge.jobs.resolve.fast_path import Shortcut
+from bridge.jobs.resolve.fast_path import FastPath
 from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.laravel.application import load
@@ -46,7 +46,7 @@ def resolved(ladder: Ladder, case: Case, **held: Value) -> Resolution:
     return ladder.resolve(read_payload(case.payload(**held)))
 
 
-def shortcuts(ladder: Ladder) -> list[Shortcut]:
+def shortcuts(ladder: Ladder) -> list[FastPath]:
     return [one for one in ladder._shortcuts.values() if one is not None]
 
 

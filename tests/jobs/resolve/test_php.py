@@ -26,7 +26,7 @@ import bridge.jobs.php_process.circuit_breaker
 import bridge.jobs.resolve.rungs.php
 from bridge.errors import Judged, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.resolve.ladder import Ladder
-from bridge.jobs.resolve.rungs.php import HelperRung, Slow, Try
+from bridge.jobs.resolve.rungs.php import PhpRung, Slow, Try
 from bridge.laravel.payload import BroadcastEvent
 from tests.jobs.resolve import helper_app
 from tests.jobs.resolve.helper_app import behaving
@@ -48,18 +48,18 @@ def own_app(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def rung(app: Path) -> Iterator[HelperRung]:
-    with contextlib.closing(HelperRung(app)) as rung:
+def rung(app: Path) -> Iterator[PhpRung]:
+    with contextlib.closing(PhpRung(app)) as rung:
         yield rung
 
 
 @pytest.fixture
-def make(own_app: Path) -> Iterator[Callable[..., HelperRung]]:
+def make(own_app: Path) -> Iterator[Callable[..., PhpRung]]:
     """Makes a rung of `own_app`, closed after the test."""
-    rungs: list[HelperRung] = []
+    rungs: list[PhpRung] = []
 
-    def made(**options: object) -> HelperRung:
-        rungs.append(HelperRung(own_app, **options))  # type: ignore[arg-type]
+    def made(**options: object) -> PhpRung:
+        rungs.append(PhpRung(own_app, **options))  # type: ignore[arg-type]
         return rungs[-1]
 
     yield made
@@ -73,19 +73,19 @@ def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge.jobs.php_process.circuit_breaker, "FIRST_PAUSE", 60.0)
 
 
-def end_pause(rung: HelperRung) -> None:
+def end_pause(rung: PhpRung) -> None:
     assert rung.down is not None
     rung._resident.outages._until = time.monotonic()
     assert rung.down is None
 
 
-def answer(rung: HelperRung, event: BroadcastEvent) -> str:
+def answer(rung: PhpRung, event: BroadcastEvent) -> str:
     """The `data` of the one call."""
     (call,) = rung.resolve(event).calls
     return call.data
 
 
-def pid(rung: HelperRung, how: str = "pid") -> int:
+def pid(rung: PhpRung, how: str = "pid") -> int:
     """The process that answers."""
     data = json.loads(answer(rung, behaving(how)))
     return int(data[how])
@@ -99,7 +99,7 @@ def is_gone(process: int) -> bool:
 # ---- what Laravel recorded ------------------------------------------------------------------------
 
 
-def assert_as_recorded(rung: HelperRung, database: str) -> int:
+def assert_as_recorded(rung: PhpRung, database: str) -> int:
     """How many rows there were; each as its oracle says, whatever bridge's own reader makes of them."""
     wrong, seen = [], 0
     sent: tuple[helper_app.Sent, ...]
@@ -125,13 +125,13 @@ def assert_as_recorded(rung: HelperRung, database: str) -> int:
     return seen
 
 
-def test_a_job_that_the_reader_passes_to_the_ladder_is_answered_by_php(rung: HelperRung) -> None:
+def test_a_job_that_the_reader_passes_to_the_ladder_is_answered_by_php(rung: PhpRung) -> None:
     ladder = Ladder([rung], lambda text: text, only=["php"])
     resolution = ladder.resolve(behaving("pid").payload)
     assert (resolution.outcome, resolution.by) == ("broadcast", "php")
 
 
-def test_every_recorded_broadcast_is_as_laravel_made_it_on_sqlite(rung: HelperRung) -> None:
+def test_every_recorded_broadcast_is_as_laravel_made_it_on_sqlite(rung: PhpRung) -> None:
     assert assert_as_recorded(rung, "sqlite") > 150
 
 
@@ -140,7 +140,7 @@ def test_every_recorded_broadcast_is_as_laravel_made_it_on_mariadb(mariadb: Mari
         name = database.url.database or ""
         load(mariadb, name)
         app = helper_app.create(tmp_path / "app", **database.env)
-        with contextlib.closing(HelperRung(app)) as rung:
+        with contextlib.closing(PhpRung(app)) as rung:
             assert assert_as_recorded(rung, "mysql") > 300
 
 
@@ -169,13 +169,13 @@ def load(server: MariaDB, database: str) -> None:
 # ---- what an event does to its process --------------------------------------------------------------
 
 
-def test_one_process_serves_all_jobs(rung: HelperRung) -> None:
+def test_one_process_serves_all_jobs(rung: PhpRung) -> None:
     assert len({pid(rung) for _ in range(20)}) == 1
 
 
 @pytest.mark.parametrize("how", ["echo", "flood"])
 def test_what_the_app_prints_does_not_disturb_and_is_logged_up_to_64_kib(
-    rung: HelperRung, caplog: pytest.LogCaptureFixture, how: str
+    rung: PhpRung, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     before = pid(rung)
     with caplog.at_level(logging.WARNING):
@@ -201,7 +201,7 @@ def test_what_the_app_prints_does_not_disturb_and_is_logged_up_to_64_kib(
     ],
 )
 def test_a_job_that_ends_its_process_is_tried_again_once_and_harms_no_other(
-    rung: HelperRung, how: str, why: str
+    rung: PhpRung, how: str, why: str
 ) -> None:
     before = pid(rung)
     started = time.monotonic()
@@ -216,14 +216,14 @@ def test_a_job_that_ends_its_process_is_tried_again_once_and_harms_no_other(
     assert pid(rung) != after
 
 
-def test_a_late_process_is_killed_with_what_it_started(rung: HelperRung, app: Path) -> None:
+def test_a_late_process_is_killed_with_what_it_started(rung: PhpRung, app: Path) -> None:
     with pytest.raises(ServiceUnavailable):
         rung.resolve(behaving("child then hang", timeout=1))
     child = int((app / "child").read_text())
     wait_until(lambda: is_gone(child) or _is_zombie(child), "the child is gone", 5)
 
 
-def test_what_takes_long_goes_on_beside_and_is_given_to_who_asks_again(rung: HelperRung) -> None:
+def test_what_takes_long_goes_on_beside_and_is_given_to_who_asks_again(rung: PhpRung) -> None:
     with pytest.raises(Slow) as slow:
         rung.resolve(behaving("hang", timeout=2, token="slow"), patience=0.01)
     assert pid(rung)  # a second process, although one is all there may be
@@ -239,7 +239,7 @@ def test_what_takes_long_goes_on_beside_and_is_given_to_who_asks_again(rung: Hel
     wait_until(lambda: rung.processes()["living"] <= 1, "the second is gone", 60)
 
 
-def test_only_so_many_go_on_beside(make: Callable[..., HelperRung], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_go_on_beside(make: Callable[..., PhpRung], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge.jobs.resolve.rungs.php, "MOST_SLOW", 1)
     rung = make()
     with pytest.raises(Slow):
@@ -248,7 +248,7 @@ def test_only_so_many_go_on_beside(make: Callable[..., HelperRung], monkeypatch:
         rung.resolve(behaving("hang", timeout=1, token="2"), patience=0.01)
 
 
-def test_at_the_end_nobody_waits_for_what_takes_long(make: Callable[..., HelperRung]) -> None:
+def test_at_the_end_nobody_waits_for_what_takes_long(make: Callable[..., PhpRung]) -> None:
     rung = make()
     with pytest.raises(Slow) as slow:
         rung.resolve(behaving("hang"), patience=0.01)
@@ -261,7 +261,7 @@ def _is_zombie(process: int) -> bool:
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_a_process_killed_between_jobs_costs_no_job(rung: HelperRung) -> None:
+def test_a_process_killed_between_jobs_costs_no_job(rung: PhpRung) -> None:
     before = pid(rung)
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: is_gone(before) or _is_zombie(before), "it is dead", 5)
@@ -269,7 +269,7 @@ def test_a_process_killed_between_jobs_costs_no_job(rung: HelperRung) -> None:
     assert is_gone(before)
 
 
-def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[..., HelperRung]) -> None:
+def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[..., PhpRung]) -> None:
     rung = make(fatal=1000)
     current = [pid(rung)]
     done = threading.Event()
@@ -301,7 +301,7 @@ def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[.
 
 
 def test_after_five_crashes_in_a_row_there_is_a_pause_before_the_next_start(
-    make: Callable[..., HelperRung], long_pause: None
+    make: Callable[..., PhpRung], long_pause: None
 ) -> None:
     rung = make()
     for number in range(5):
@@ -315,7 +315,7 @@ def test_after_five_crashes_in_a_row_there_is_a_pause_before_the_next_start(
     assert pid(rung)
 
 
-def test_two_processes_work_side_by_side(make: Callable[..., HelperRung]) -> None:
+def test_two_processes_work_side_by_side(make: Callable[..., PhpRung]) -> None:
     rung = make(size=2)
     pids: list[int] = []
     threads = [threading.Thread(target=lambda: pids.append(pid(rung, "nap"))) for _ in range(4)]
@@ -327,7 +327,7 @@ def test_two_processes_work_side_by_side(make: Callable[..., HelperRung]) -> Non
     assert len(set(pids)) == 2
 
 
-def test_a_stop_of_the_whole_service_does_not_end_the_process(rung: HelperRung) -> None:
+def test_a_stop_of_the_whole_service_does_not_end_the_process(rung: PhpRung) -> None:
     process = pid(rung)
     os.kill(process, signal.SIGTERM)
     os.kill(process, signal.SIGINT)
@@ -373,7 +373,7 @@ def test_a_process_that_answers_amiss_is_ended_and_its_job_tried_again(
     php = tmp_path / "php"
     php.write_text(f"#!{sys.executable}\n{PRETENDER.replace('ANSWER', repr(answer))}")
     php.chmod(0o755)
-    with contextlib.closing(HelperRung(own_app, php=str(php))) as rung:
+    with contextlib.closing(PhpRung(own_app, php=str(php))) as rung:
         if why is None:
             assert len(rung.resolve(behaving("pid")).calls) == 1
             return
@@ -384,14 +384,14 @@ def test_a_process_that_answers_amiss_is_ended_and_its_job_tried_again(
 # ---- recycling -------------------------------------------------------------------------------------
 
 
-def test_a_process_is_replaced_after_its_share_of_jobs(make: Callable[..., HelperRung]) -> None:
+def test_a_process_is_replaced_after_its_share_of_jobs(make: Callable[..., PhpRung]) -> None:
     rung = make(jobs=3)
     pids = [pid(rung) for _ in range(6)]
     assert len(set(pids[:3])) == len(set(pids[3:])) == 1
     assert pids[0] != pids[3]
 
 
-def test_a_process_that_leaks_is_replaced_between_jobs(make: Callable[..., HelperRung]) -> None:
+def test_a_process_that_leaks_is_replaced_between_jobs(make: Callable[..., PhpRung]) -> None:
     rung = make(memory=64 << 20)
     pids = [pid(rung, "leak") for _ in range(120)]
     changes = sum(a != b for a, b in itertools.pairwise(pids))
@@ -405,11 +405,11 @@ def test_php_may_use_more_memory_than_a_process_is_replaced_at(
     php = tmp_path / "php"
     php.write_text(f'#!/bin/sh\nexec php -d memory_limit={set_to} "$@"\n')
     php.chmod(0o755)
-    with contextlib.closing(HelperRung(app, php=str(php))) as rung:
+    with contextlib.closing(PhpRung(app, php=str(php))) as rung:
         assert json.loads(answer(rung, behaving("memory limit")))["memory limit"] == is_
 
 
-def test_recycle_replaces_the_process_before_its_next_job(rung: HelperRung) -> None:
+def test_recycle_replaces_the_process_before_its_next_job(rung: PhpRung) -> None:
     before = pid(rung)
     rung.recycle()
     assert pid(rung) != before
@@ -417,7 +417,7 @@ def test_recycle_replaces_the_process_before_its_next_job(rung: HelperRung) -> N
 
 @pytest.mark.parametrize("changed", ["app/Events/Behaving.php", ".env", "config/chat.php", "boot.php"])
 def test_a_change_of_the_apps_files_is_seen_without_losing_a_job(
-    own_app: Path, make: Callable[..., HelperRung], changed: str
+    own_app: Path, make: Callable[..., PhpRung], changed: str
 ) -> None:
     (own_app / "boot.php").write_text("<?php\n")
     rung = make()
@@ -434,7 +434,7 @@ def test_a_change_of_the_apps_files_is_seen_without_losing_a_job(
 def test_a_deploy_by_symbolic_link_is_seen(own_app: Path, tmp_path: Path) -> None:
     link = tmp_path / "current"
     link.symlink_to(own_app)
-    with contextlib.closing(HelperRung(link)) as rung:
+    with contextlib.closing(PhpRung(link)) as rung:
         before = pid(rung)
         shutil.copytree(own_app, tmp_path / "next")
         link.unlink()
@@ -447,12 +447,12 @@ def test_a_deploy_by_symbolic_link_is_seen(own_app: Path, tmp_path: Path) -> Non
 
 def test_without_php_the_refusal_names_the_mend(own_app: Path) -> None:
     with pytest.raises(Refused, match="no PHP program `php-of-old`: install php-cli"):
-        HelperRung(own_app, php="php-of-old").resolve(behaving("pid"))
+        PhpRung(own_app, php="php-of-old").resolve(behaving("pid"))
 
 
 def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"bootstrap/app\.php is missing"):
-        HelperRung(tmp_path).resolve(behaving("pid"))
+        PhpRung(tmp_path).resolve(behaving("pid"))
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_app_that_does_not_boot_is_refused_and_not_booted_for_each_job(
-    own_app: Path, make: Callable[..., HelperRung], long_pause: None, code: str, why: str
+    own_app: Path, make: Callable[..., PhpRung], long_pause: None, code: str, why: str
 ) -> None:
     boot, boots = own_app / "boot.php", own_app / "boots"
     boot.write_text(f"<?php file_put_contents({str(boots)!r}, 'x', FILE_APPEND);\n\nif (true) {{ {code} }}\n")
@@ -483,7 +483,7 @@ def test_an_app_that_does_not_boot_is_refused_and_not_booted_for_each_job(
 
 
 def test_an_app_that_breaks_amid_a_deploy_keeps_its_jobs(
-    own_app: Path, make: Callable[..., HelperRung], long_pause: None
+    own_app: Path, make: Callable[..., PhpRung], long_pause: None
 ) -> None:
     rung = make()
     assert pid(rung)
@@ -499,7 +499,7 @@ def test_an_app_that_breaks_amid_a_deploy_keeps_its_jobs(
 
 @pytest.mark.parametrize("text", ["<?php namespace App\\Events; class Behaving {", "", None])
 def test_a_class_that_is_half_written_empty_or_away_keeps_its_jobs(
-    own_app: Path, make: Callable[..., HelperRung], text: str | None
+    own_app: Path, make: Callable[..., PhpRung], text: str | None
 ) -> None:
     file = own_app / "app/Events/Behaving.php"
     whole = file.read_text()
@@ -531,7 +531,7 @@ def test_a_class_that_is_half_written_empty_or_away_keeps_its_jobs(
 
 
 def test_an_app_that_composer_installed_is_booted_with_its_autoloader(
-    own_app: Path, make: Callable[..., HelperRung]
+    own_app: Path, make: Callable[..., PhpRung]
 ) -> None:
     (own_app / "vendor").mkdir()
     (own_app / "bootstrap/autoload.php").rename(own_app / "vendor/autoload.php")
@@ -542,37 +542,37 @@ def test_a_relative_path_of_the_app_is_taken_from_where_bridge_was_started(
     own_app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(own_app.parent)
-    with contextlib.closing(HelperRung(Path("app"))) as rung:
+    with contextlib.closing(PhpRung(Path("app"))) as rung:
         assert pid(rung)
 
 
 # ---- the app's own services -----------------------------------------------------------------------------
 
 
-def test_every_job_starts_with_a_clean_container(rung: HelperRung) -> None:
+def test_every_job_starts_with_a_clean_container(rung: PhpRung) -> None:
     for token in "ab":
         assert json.loads(answer(rung, behaving("scoped", token=token)))["scoped"] == 1
         assert json.loads(answer(rung, behaving("transaction", token=token)))["transaction"] == 0
 
 
-def test_listeners_of_the_app_see_the_job(rung: HelperRung) -> None:
+def test_listeners_of_the_app_see_the_job(rung: PhpRung) -> None:
     seen = json.loads(answer(rung, behaving("seen")))["seen"]
     assert seen == "database/default/App\\Events\\Behaving"
 
 
-def test_what_an_event_broadcasts_itself_is_captured_in_order(rung: HelperRung) -> None:
+def test_what_an_event_broadcasts_itself_is_captured_in_order(rung: PhpRung) -> None:
     inner, outer = rung.resolve(behaving("manager")).calls
     assert (inner.connection, inner.channels, inner.name) == ("reverb", ("other",), "Inner")
     assert (inner.data, inner.socket) == ('{"a":1}', "1.2")
     assert json.loads(outer.data)["manager"] is True
 
 
-def test_a_driver_that_is_no_pusher_server_is_refused_and_never_made(rung: HelperRung) -> None:
+def test_a_driver_that_is_no_pusher_server_is_refused_and_never_made(rung: PhpRung) -> None:
     with pytest.raises(Refused, match="connection own has the driver own"):
         rung.resolve(behaving("own driver"))
 
 
-def test_an_exception_is_told_with_its_place_but_without_the_values_of_a_query(rung: HelperRung) -> None:
+def test_an_exception_is_told_with_its_place_but_without_the_values_of_a_query(rung: PhpRung) -> None:
     with pytest.raises(WouldFail) as failure:
         rung.resolve(behaving("query"))
     assert "QueryException: SQLSTATE[HY000]: General error: 1 no such table: nowhere" in str(failure.value)
@@ -580,7 +580,7 @@ def test_an_exception_is_told_with_its_place_but_without_the_values_of_a_query(r
 
 
 def failing(
-    rung: HelperRung, number: int, *, tries: int = 1, document: dict[str, object] | None = None
+    rung: PhpRung, number: int, *, tries: int = 1, document: dict[str, object] | None = None
 ) -> Judged:
     """What becomes of an event that throws, at that try."""
     event = behaving("query")
@@ -611,7 +611,7 @@ foreach (['JobExceptionOccurred', 'JobFailed'] as $name) {
 
 
 def test_what_follows_an_exception_is_laravels_to_say_by_tries_and_backoff(
-    own_app: Path, make: Callable[..., HelperRung]
+    own_app: Path, make: Callable[..., PhpRung]
 ) -> None:
     (own_app / "boot.php").write_text(LISTENERS)
     rung = make()
@@ -627,7 +627,7 @@ def test_what_follows_an_exception_is_laravels_to_say_by_tries_and_backoff(
     assert failing(rung, 5, tries=9, document={"maxTries": 5}).delay is None
 
 
-def test_what_follows_an_exception_is_laravels_to_say_by_time_and_exceptions(rung: HelperRung) -> None:
+def test_what_follows_an_exception_is_laravels_to_say_by_time_and_exceptions(rung: PhpRung) -> None:
     assert failing(rung, 50, document={"retryUntil": 4_000_000_000}).delay == 9
     assert failing(rung, 1, document={"retryUntil": 1_600_000_000}).delay is None
     shares: dict[str, object] = {"uuid": "b0c1", "maxExceptions": 2, "maxTries": 9}
@@ -636,7 +636,7 @@ def test_what_follows_an_exception_is_laravels_to_say_by_time_and_exceptions(run
 
 
 def test_who_only_asks_how_an_event_is_sent_lets_nobody_hear_that_it_failed(
-    own_app: Path, make: Callable[..., HelperRung]
+    own_app: Path, make: Callable[..., PhpRung]
 ) -> None:
     (own_app / "boot.php").write_text(LISTENERS)
     with pytest.raises(WouldFail) as failure:
@@ -645,7 +645,7 @@ def test_who_only_asks_how_an_event_is_sent_lets_nobody_hear_that_it_failed(
     assert told(own_app) == ["JobExceptionOccurred default 1"]
 
 
-def test_an_attempt_that_succeeds_says_the_same(rung: HelperRung) -> None:
+def test_an_attempt_that_succeeds_says_the_same(rung: PhpRung) -> None:
     attempt = Try(number=1, queue="default", tries=1, backoff="3")
     assert rung.resolve(behaving("memory limit"), attempt) == rung.resolve(behaving("memory limit"))
 
@@ -655,7 +655,7 @@ def test_a_lost_database_connection_is_made_anew_and_a_lost_server_is_unavailabl
 ) -> None:
     with mariadb.database() as database:
         app = helper_app.create(tmp_path / "app", **database.env)
-        with contextlib.closing(HelperRung(app)) as rung:
+        with contextlib.closing(PhpRung(app)) as rung:
             first = json.loads(answer(rung, behaving("connection")))["connection"]
             engine = database.engine()
             with engine.connect() as connection:
@@ -677,7 +677,7 @@ def test_a_lost_database_connection_is_made_anew_and_a_lost_server_is_unavailabl
 
 
 def test_close_leaves_no_process_and_may_be_called_twice(app: Path) -> None:
-    rung = HelperRung(app)
+    rung = PhpRung(app)
     process = pid(rung)
     rung.close()
     rung.close()
@@ -687,7 +687,7 @@ def test_close_leaves_no_process_and_may_be_called_twice(app: Path) -> None:
 
 
 def test_close_ends_a_job_at_work(own_app: Path) -> None:
-    rung = HelperRung(own_app)
+    rung = PhpRung(own_app)
     ended: list[BaseException] = []
 
     def work() -> None:
@@ -709,7 +709,7 @@ def test_close_ends_a_process_that_still_boots(own_app: Path) -> None:
     (own_app / "boot.php").write_text(
         "<?php file_put_contents(base_path('booting'), getmypid()); sleep(999);"
     )
-    rung = HelperRung(own_app)
+    rung = PhpRung(own_app)
     ended: list[BaseException] = []
 
     def work() -> None:
@@ -731,8 +731,8 @@ def test_close_ends_a_process_that_still_boots(own_app: Path) -> None:
 @pytest.mark.parametrize("how", ["pid", "hang"])
 def test_nothing_outlives_a_parent_that_is_killed(own_app: Path, how: str) -> None:
     script = (
-        "import sys; from pathlib import Path; from bridge.jobs.resolve.rungs.php import HelperRung;"
-        "from tests.jobs.resolve.helper_app import behaving; rung = HelperRung(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from bridge.jobs.resolve.rungs.php import PhpRung;"
+        "from tests.jobs.resolve.helper_app import behaving; rung = PhpRung(Path(sys.argv[1]));"
         "print(rung.resolve(behaving('pid')).calls[0].data, flush=True);"
         f"rung.resolve(behaving({how!r}, timeout=1)) if {how == 'hang'} else None; sys.stdin.read()"
     )

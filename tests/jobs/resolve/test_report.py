@@ -15,7 +15,7 @@ import pytest
 
 from bridge.jobs.resolve.ladder import RUNGS
 from bridge.jobs.resolve.resolution import Resolution
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.app_report import AppReport, told_by_php
 from bridge.laravel.application import load
 from bridge.laravel.boot_source import told_by_source
@@ -122,7 +122,7 @@ def _write(own: App, file: str, space: str, name: str, body: str) -> None:
 
 def asked(own: App, payload: bytes, *, only: Sequence[str] = RUNGS) -> Resolution:
     """By all rungs, the app's own report included; from a PHP process of its own."""
-    with contextlib.closing(HelperRung(own.path)) as php:
+    with contextlib.closing(PhpRung(own.path)) as php:
         ladder = build_ladder(
             load(own.path, {}, "8.83"), {}, version=(8, 83), only=only, php=php, report=php.report
         )
@@ -132,7 +132,7 @@ def asked(own: App, payload: bytes, *, only: Sequence[str] = RUNGS) -> Resolutio
 
 def said(own: App) -> AppReport:
     """What the booted app says of itself."""
-    with contextlib.closing(HelperRung(own.path)) as php:
+    with contextlib.closing(PhpRung(own.path)) as php:
         report = php.report()
     assert report is not None
     return told_by_php(report, load(own.path, {}, "8.83").config)
@@ -416,7 +416,7 @@ def test_php_says_which_version_it_is(own: App) -> None:
 def test_the_report_is_asked_once_and_again_after_a_restart_or_a_change(
     own: App, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with contextlib.closing(HelperRung(own.path)) as php:
+    with contextlib.closing(PhpRung(own.path)) as php:
         first = php.report()
         assert php.report() is first
         assert php.report(True) is first  # it says the same
@@ -435,7 +435,7 @@ def test_a_running_ladder_hears_of_a_provider_that_changes(own: App, monkeypatch
     in_domain(own, "")
     now = 0.0
     monkeypatch.setattr("bridge.serve.wiring.time.monotonic", lambda: now)
-    with contextlib.closing(HelperRung(own.path)) as php:
+    with contextlib.closing(PhpRung(own.path)) as php:
         ladder = build_ladder(load(own.path, {}, "8.83"), {}, version=(8, 83), php=php, report=php.report)
         with contextlib.closing(ladder):
             assert ladder.resolve(read_payload(case.payload())).by == "native"
@@ -471,7 +471,7 @@ def test_without_the_rung_php_no_process_is_started(own: App) -> None:
 def test_why_an_app_is_left_to_php_is_said_once(own: App, caplog: pytest.LogCaptureFixture) -> None:
     case = posts(own)
     in_domain(own, "Carbon::serializeUsing(fn ($date) => 'a date');")
-    with contextlib.closing(HelperRung(own.path)) as php:
+    with contextlib.closing(PhpRung(own.path)) as php:
         ladder = build_ladder(load(own.path, {}, "8.83"), {}, version=(8, 83), php=php, report=php.report)
         with contextlib.closing(ladder), caplog.at_level(logging.WARNING):
             for _ in range(3):

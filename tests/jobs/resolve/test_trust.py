@@ -16,13 +16,13 @@ from bridge.cli import main
 from bridge.errors import NotTried
 from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.resolution import Resolution
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.jobs.resolve.trust import Disagreement, Earned, Record, Standing, Trust
 from bridge.jobs.resolve.trust_file import TrustFile
 from bridge.laravel.payload import BroadcastEvent, Payload, read_payload
 from bridge.phpeval.php.functions import FUNCTIONS
 from bridge.phpeval.php.runtime.values import Value
-from bridge.phpeval.php.serialization.templates import Fit
+from bridge.phpeval.php.serialization.templates import TemplateMatch
 from bridge.serve.wiring import build_checks, build_ladder, earned_trust, trust_file
 from bridge.settings.load import Settings, load_settings
 from tests.phpeval.laravel.eloquent.app import App, Case, app
@@ -38,8 +38,8 @@ def module_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 
 @pytest.fixture(scope="module")
-def module_php(module_app: App) -> Iterator[HelperRung]:
-    with closing(HelperRung(module_app.path)) as php:
+def module_php(module_app: App) -> Iterator[PhpRung]:
+    with closing(PhpRung(module_app.path)) as php:
         yield php
 
 
@@ -52,7 +52,7 @@ def case(module_app: App) -> Case:
 class Bridge:
     """One bridge beside the app: its ladder, what it would check, and the differences that it told."""
 
-    def __init__(self, case: Case, php: HelperRung, **flags: object) -> None:
+    def __init__(self, case: Case, php: PhpRung, **flags: object) -> None:
         self.case, self.php = case, php
         self.settings: Settings = load_settings({"laravel_version": "8.83", **flags}, {}, case.app.path)
         self.told: list[Disagreement] = []
@@ -83,7 +83,7 @@ class Bridge:
 
 
 @pytest.fixture
-def bridge(case: Case, module_php: HelperRung) -> Iterator[Bridge]:
+def bridge(case: Case, module_php: PhpRung) -> Iterator[Bridge]:
     case.event(UPPER)
     made = Bridge(case, module_php)
     yield made
@@ -117,7 +117,7 @@ def test_php_answers_five_times_and_native_from_then_on(bridge: Bridge) -> None:
     assert not bridge.told
 
 
-def test_an_event_of_public_properties_is_native_after_five_too(case: Case, module_php: HelperRung) -> None:
+def test_an_event_of_public_properties_is_native_after_five_too(case: Case, module_php: PhpRung) -> None:
     case.event("public $a; public $b;")
     bridge = Bridge(case, module_php)
     assert bridge.send(9, a=b"x", b=1) == ["php"] * 5 + ["native"] * 4
@@ -131,7 +131,7 @@ def test_each_form_of_a_job_earns_its_own(bridge: Bridge) -> None:
     assert bridge.send(1) == ["native"]
 
 
-def test_each_model_class_earns_its_own(case: Case, module_php: HelperRung) -> None:
+def test_each_model_class_earns_its_own(case: Case, module_php: PhpRung) -> None:
     case.post()
     case.add(
         "Other", "class Other extends Post { protected $table = 'posts'; protected $hidden = ['secret']; }"
@@ -143,14 +143,14 @@ def test_each_model_class_earns_its_own(case: Case, module_php: HelperRung) -> N
     bridge.ladder.close()
 
 
-def test_so_many_jobs_as_the_setting_says(case: Case, module_php: HelperRung) -> None:
+def test_so_many_jobs_as_the_setting_says(case: Case, module_php: PhpRung) -> None:
     case.event(UPPER)
     bridge = Bridge(case, module_php, native_trust_jobs=2)
     assert bridge.send(4) == ["php"] * 2 + ["native"] * 2
     bridge.ladder.close()
 
 
-def test_where_native_stands_on_its_own_proof_nothing_is_earned(case: Case, module_php: HelperRung) -> None:
+def test_where_native_stands_on_its_own_proof_nothing_is_earned(case: Case, module_php: PhpRung) -> None:
     case.event(UPPER)
     bridge = Bridge(case, module_php, native_trust="proven")
     assert bridge.ladder.trust is None
@@ -161,7 +161,7 @@ def test_where_native_stands_on_its_own_proof_nothing_is_earned(case: Case, modu
     bridge.ladder.close()
 
 
-def test_what_native_refuses_is_php_s_alone_and_compared_never(case: Case, module_php: HelperRung) -> None:
+def test_what_native_refuses_is_php_s_alone_and_compared_never(case: Case, module_php: PhpRung) -> None:
     case.event(
         "public $a; public function broadcastWith() {"
         " file_put_contents(base_path('ran'), 'x', FILE_APPEND); return ['a' => $this->a]; }"
@@ -183,7 +183,7 @@ def test_what_native_refuses_is_php_s_alone_and_compared_never(case: Case, modul
         "now()",
     ],
 )
-def test_the_clock_is_no_difference(case: Case, module_php: HelperRung, moment: str) -> None:
+def test_the_clock_is_no_difference(case: Case, module_php: PhpRung, moment: str) -> None:
     case.event(
         f"public $a; public function broadcastWith() {{ return ['at' => {moment}, 'a' => $this->a]; }}"
     )
@@ -197,7 +197,7 @@ def test_the_clock_is_no_difference(case: Case, module_php: HelperRung, moment: 
 
 
 def test_a_fault_that_is_there_from_the_start_reaches_nobody(
-    case: Case, module_php: HelperRung, fault: list[bool], caplog: pytest.LogCaptureFixture
+    case: Case, module_php: PhpRung, fault: list[bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     fault.append(True)
     case.event(UPPER)
@@ -236,13 +236,13 @@ def _event(bridge: Bridge) -> BroadcastEvent:
     return bridge.ladder.event(read_payload(bridge.case.payload(a=b"x")))
 
 
-def _fit(bridge: Bridge) -> Fit:
+def _fit(bridge: Bridge) -> TemplateMatch:
     fit = bridge.ladder._shapes.fit(read_payload(bridge.case.payload(a=b"x")).command)
     assert fit is not None
     return fit
 
 
-def test_a_shortcut_is_checked_and_given_up_as_well(case: Case, module_php: HelperRung) -> None:
+def test_a_shortcut_is_checked_and_given_up_as_well(case: Case, module_php: PhpRung) -> None:
     case.event("public $a; public $b;")
     bridge = Bridge(case, module_php)
     bridge.send(8, a=b"x", b=1)
@@ -261,7 +261,7 @@ def test_a_shortcut_is_checked_and_given_up_as_well(case: Case, module_php: Help
     bridge.ladder.close()
 
 
-def test_a_row_that_changes_in_between_is_no_difference(case: Case, module_php: HelperRung) -> None:
+def test_a_row_that_changes_in_between_is_no_difference(case: Case, module_php: PhpRung) -> None:
     case.post()
     case.event("public $a;")
     bridge = Bridge(case, module_php)
@@ -301,7 +301,7 @@ def test_what_is_earned_survives_a_restart(bridge: Bridge) -> None:
 
 
 def test_a_difference_survives_a_restart_and_ends_with_a_deploy(
-    case: Case, module_php: HelperRung, fault: list[bool]
+    case: Case, module_php: PhpRung, fault: list[bool]
 ) -> None:
     fault.append(True)
     case.event(UPPER)
@@ -396,7 +396,7 @@ def test_a_damaged_file_has_to_be_earned_anew(bridge: Bridge) -> None:
 
 
 def test_where_no_file_can_be_written_it_goes_on_and_says_so_once(
-    case: Case, module_php: HelperRung, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    case: Case, module_php: PhpRung, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     case.event(UPPER)
     bridge = Bridge(case, module_php, state_path=str(tmp_path / "away" / "state"))
@@ -436,13 +436,13 @@ def test_while_php_is_down_what_is_not_earned_waits_and_what_is_goes_on(case: Ca
     case.event(UPPER)
     boot = case.app.path / "bootstrap/app.php"
     text = boot.read_text()
-    with closing(HelperRung(case.app.path)) as php:
+    with closing(PhpRung(case.app.path)) as php:
         bridge = Bridge(case, php)
         bridge.send(6)
         bridge.stop()
         boot.write_text("<?php throw new RuntimeException('no luck');")
     try:
-        with closing(HelperRung(case.app.path)) as php:
+        with closing(PhpRung(case.app.path)) as php:
             waiting = Bridge(case, php)
             with pytest.raises(NotTried, match=r"waits for PHP.*no luck") as wait:
                 waiting.resolve(a=b"x")

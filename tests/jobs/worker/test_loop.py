@@ -16,7 +16,7 @@ import bridge.jobs.worker.loop
 from bridge.errors import NotTried, Refused, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs
 from bridge.jobs.queue.queue import Job
-from bridge.jobs.worker.loop import Attempt, Delivered, Failed, NotBegun, Nothing, Result, Retry, Worker
+from bridge.jobs.worker.loop import Attempt, Delivered, Failed, NotBegun, NothingToSend, Result, Retry, Worker
 from tests import services
 from tests.jobs.queue.stores import RETRY_AFTER, SqlStore, broadcast, foreign, uuid_of
 
@@ -88,7 +88,7 @@ def always(result: Result) -> Attempt:
 
 
 @pytest.mark.parametrize(
-    ("result", "count"), [(Delivered(), "delivered"), (Nothing("no channels"), "nothing")]
+    ("result", "count"), [(Delivered(), "delivered"), (NothingToSend("no channels"), "nothing")]
 )
 def test_a_job_that_ended_well_is_deleted(bench: Bench, result: Result, count: str) -> None:
     bench.push()
@@ -314,10 +314,10 @@ def test_a_paused_worker_takes_no_job_until_the_pause_ends(bench: Bench) -> None
     ("result", "unlocked"),
     [
         (Delivered(), True),
-        (Nothing("no channels"), True),
+        (NothingToSend("no channels"), True),
         (Failed(Refused("unknown")), True),
         (Delivered(keeps_lock=True), False),
-        (Nothing("its model is gone", keeps_lock=True), False),
+        (NothingToSend("its model is gone", keeps_lock=True), False),
     ],
 )
 def test_a_job_that_ended_is_unlocked_before_it_is_deleted(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from bridge.jobs.worker.quota import Ending
+from bridge.jobs.worker.quota import Quota
 
 
 class Ended:
     """How often the end was told."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: Quota) -> None:
         self.times = 0
         ending.end = self.note
 
@@ -25,7 +25,7 @@ def in_another_lane(work: Callable[[], object]) -> None:
     thread.join(60)
 
 
-def took(ending: Ending, wanted: int, found: int) -> int:
+def took(ending: Quota, wanted: int, found: int) -> int:
     """A reservation; how many jobs it was allowed."""
     turn = ending.turn(wanted)
     ending.took(turn, min(found, turn.jobs))
@@ -33,7 +33,7 @@ def took(ending: Ending, wanted: int, found: int) -> int:
 
 
 def test_without_a_condition_it_never_ends() -> None:
-    ending = Ending()
+    ending = Quota()
     ended = Ended(ending)
     assert took(ending, 50, 50) == 50
     ending.finished(50)
@@ -42,7 +42,7 @@ def test_without_a_condition_it_never_ends() -> None:
 
 
 def test_no_more_jobs_are_allowed_than_there_shall_be() -> None:
-    ending = Ending(most=5)
+    ending = Quota(most=5)
     ended = Ended(ending)
     assert [took(ending, 3, 3), took(ending, 3, 3), took(ending, 3, 3)] == [3, 2, 0]
     ending.finished(3)
@@ -52,12 +52,12 @@ def test_no_more_jobs_are_allowed_than_there_shall_be() -> None:
 
 
 def test_what_a_reservation_did_not_bring_is_left_for_the_next() -> None:
-    ending = Ending(most=2)
+    ending = Quota(most=2)
     assert [took(ending, 2, 1), took(ending, 2, 0), took(ending, 2, 1), took(ending, 1, 1)] == [2, 1, 1, 0]
 
 
 def test_a_job_given_back_untried_does_not_count() -> None:
-    ending = Ending(most=1)
+    ending = Quota(most=1)
     ended = Ended(ending)
     took(ending, 1, 1)
     ending.finished(0, given_back=1)
@@ -68,7 +68,7 @@ def test_a_job_given_back_untried_does_not_count() -> None:
 
 
 def test_it_ends_once_every_lane_has_found_nothing() -> None:
-    ending = Ending(lanes=2, when_empty=True)
+    ending = Quota(lanes=2, when_empty=True)
     ended = Ended(ending)
     took(ending, 1, 0)
     took(ending, 1, 0)
@@ -78,7 +78,7 @@ def test_it_ends_once_every_lane_has_found_nothing() -> None:
 
 
 def test_it_does_not_end_while_a_job_is_at_work_which_may_queue_another() -> None:
-    ending = Ending(lanes=2, when_empty=True)
+    ending = Quota(lanes=2, when_empty=True)
     ended = Ended(ending)
     in_another_lane(lambda: took(ending, 1, 1))
     took(ending, 1, 0)
@@ -90,7 +90,7 @@ def test_it_does_not_end_while_a_job_is_at_work_which_may_queue_another() -> Non
 
 
 def test_a_look_that_began_before_a_job_was_over_does_not_count_as_empty() -> None:
-    ending = Ending(when_empty=True)
+    ending = Quota(when_empty=True)
     ended = Ended(ending)
     took(ending, 1, 1)
     turn = ending.turn(1)
@@ -102,7 +102,7 @@ def test_a_look_that_began_before_a_job_was_over_does_not_count_as_empty() -> No
 
 
 def test_it_is_told_once() -> None:
-    ending = Ending(most=1, when_empty=True)
+    ending = Quota(most=1, when_empty=True)
     ended = Ended(ending)
     took(ending, 1, 1)
     ending.finished(1)

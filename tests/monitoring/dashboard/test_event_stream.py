@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from bridge.monitoring.counters import Tally
-from bridge.monitoring.dashboard.event_stream import FIRST_ROWS, KEPT, MOST_ROWS, Feed
+from bridge.monitoring.counters import Counters
+from bridge.monitoring.dashboard.event_stream import FIRST_ROWS, KEPT, MOST_ROWS, EventStream
 from bridge.monitoring.journal import Journal
-from bridge.monitoring.timeseries import Chart
-from bridge.sockets.pusher.hub_events import Happening, Published, SubscriptionRefused
+from bridge.monitoring.timeseries import TimeSeries
+from bridge.sockets.pusher.hub_events import HubEvent, Published, SubscriptionRefused
 
 PATIENCE = 60.0
 
@@ -21,11 +21,11 @@ class Shown:
     """A feed, what happens on it, and what it is asked for."""
 
     def __init__(self) -> None:
-        self.journal, tally = Journal(), Tally(["app"])
-        self.chart = Chart(tally)
+        self.journal, tally = Journal(), Counters(["app"])
+        self.chart = TimeSeries(tally)
         self.summaries = 0
         self.is_over = False
-        self.feed = Feed(self.journal, self.chart, self._summary, is_over=lambda: self.is_over)
+        self.feed = EventStream(self.journal, self.chart, self._summary, is_over=lambda: self.is_over)
 
     def _summary(self) -> dict[str, int]:
         self.summaries += 1
@@ -45,7 +45,7 @@ class Shown:
                 )
             )
 
-    def observe(self, happening: Happening) -> None:
+    def observe(self, happening: HubEvent) -> None:
         self.journal.observe(happening)
 
     def page(self) -> aclosing[AsyncGenerator[bytes, None]]:

@@ -20,7 +20,7 @@ from bridge.monitoring.dashboard.session import (
     LONGEST_LINK,
     LONGEST_WAIT,
     MOST,
-    Access,
+    SessionGuard,
 )
 from bridge.secret import Secret
 
@@ -35,8 +35,8 @@ class Clock:
         return self.now
 
 
-def access(clock: Clock | None = None, *, word: str | None = "right", is_open: bool = False) -> Access:
-    return Access(
+def access(clock: Clock | None = None, *, word: str | None = "right", is_open: bool = False) -> SessionGuard:
+    return SessionGuard(
         password=Secret(word) if word else None,
         link_secret=SECRET,
         is_open=is_open,
@@ -74,11 +74,11 @@ def link(expires: float, secret: str = SECRET.reveal(), nonce: str = "") -> str:
     return ".".join([*parts, hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()])
 
 
-def logged_in(door: Access, **given: str) -> str:
+def logged_in(door: SessionGuard, **given: str) -> str:
     return door.log_in(request(**given), "right")[0]  # type: ignore[arg-type]
 
 
-def refused(door: Access, word: str = "wrong", **given: str) -> int:
+def refused(door: SessionGuard, word: str = "wrong", **given: str) -> int:
     with pytest.raises(HTTPException) as error:
         door.log_in(request(**given), word)  # type: ignore[arg-type]
     return error.value.status_code
@@ -148,7 +148,7 @@ def test_where_there_is_no_password_none_is_right() -> None:
         with pytest.raises(HTTPException) as error:
             access(word=None).log_in(request(), password)
         assert status(error) == 403
-    assert Access(password=None, link_secret=None).is_closed
+    assert SessionGuard(password=None, link_secret=None).is_closed
     assert not access(word=None).is_closed
 
 

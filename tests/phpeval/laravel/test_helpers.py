@@ -9,7 +9,7 @@ import pytest
 
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
-from bridge.laravel.config_values import Unknown
+from bridge.laravel.config_values import Unknowable
 from bridge.phpeval.laravel.helpers import FUNCTIONS, laravel_classes, laravel_functions
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import functions
@@ -23,7 +23,7 @@ CONFIG = Config(
         "chat": {
             "channels": {"lobby": "lobby.1"},
             "hosts": {0: "a", 1: "b"},
-            "secret": Unknown("a closure", "x"),
+            "secret": Unknowable("a closure", "x"),
         },
     },
     files={},

@@ -9,7 +9,7 @@ from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from bridge.phpeval.php.parse.declarations import declarations
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Native
+from bridge.phpeval.php.runtime.interpreter import Interpreter, Native
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.values import Value
 from tests.phpeval.php.oracle import Outcome, serialize
@@ -35,7 +35,7 @@ class World:
 EXCEPTION = ExceptionClass()
 
 
-def evaluator(source: str = "") -> Evaluator:
+def evaluator(source: str = "") -> Interpreter:
     return new_evaluator(World(source))
 
 

@@ -7,7 +7,7 @@ from bridge.serve.shadow.matcher import (
     GRACE,
     WINDOW,
     Event,
-    Ledger,
+    Matcher,
     Pair,
     Posted,
     Resolved,
@@ -39,7 +39,7 @@ def posted(what: Event, *, at: float = 0.0) -> Posted:
 
 def test_equal_ones_are_a_pair_in_either_order() -> None:
     for first in ("job", "post"):
-        ledger, job, post = Ledger(), resolved("a", event()), posted(event())
+        ledger, job, post = Matcher(), resolved("a", event()), posted(event())
         if first == "post":
             ledger.post(post)
         ledger.expect("a", [job])
@@ -51,7 +51,7 @@ def test_equal_ones_are_a_pair_in_either_order() -> None:
 
 
 def test_an_equal_partner_that_comes_late_is_not_taken_by_another_post() -> None:
-    ledger = Ledger()
+    ledger = Matcher()
     ledger.expect("a", [resolved("a", event("1"))])
     ledger.post(posted(event("2")))
     assert ledger.settle(GRACE / 2, ()) == []
@@ -63,7 +63,7 @@ def test_an_equal_partner_that_comes_late_is_not_taken_by_another_post() -> None
 
 
 def test_without_an_equal_one_the_likest_of_the_same_channels_and_name_is_the_partner() -> None:
-    ledger = Ledger()
+    ledger = Matcher()
     for uuid, data in (("a", '{"n":1,"x":0}'), ("b", '{"n":2,"x":0}'), ("c", '{"n":3,"x":0}')):
         ledger.expect(uuid, [resolved(uuid, event(data))])
     ledger.post(posted(event('{"n":2,"x":9}')))
@@ -73,7 +73,7 @@ def test_without_an_equal_one_the_likest_of_the_same_channels_and_name_is_the_pa
 
 
 def test_other_channels_are_a_difference_once_the_window_is_over() -> None:
-    ledger = Ledger()
+    ledger = Matcher()
     ledger.expect("a", [resolved("a", event(channel="other"))])
     ledger.post(posted(event()))
     assert ledger.settle(WINDOW - 1, ()) == []
@@ -83,7 +83,7 @@ def test_other_channels_are_a_difference_once_the_window_is_over() -> None:
 
 
 def test_what_stays_alone_is_told_after_the_window() -> None:
-    ledger = Ledger()
+    ledger = Matcher()
     ledger.expect("a", [job := resolved("a", event())])
     ledger.post(post := posted(event(name="Other")))
     assert ledger.settle(WINDOW - 1, ()) == []
@@ -91,7 +91,7 @@ def test_what_stays_alone_is_told_after_the_window() -> None:
 
 
 def test_a_job_that_still_lies_in_the_queue_is_waited_for() -> None:
-    ledger = Ledger()
+    ledger = Matcher()
     ledger.expect("a", [resolved("a", event())])
     assert ledger.settle(10 * WINDOW, {"a"}) == []
     ledger.post(posted(event(), at=10 * WINDOW))
@@ -99,21 +99,21 @@ def test_a_job_that_still_lies_in_the_queue_is_waited_for() -> None:
 
 
 def test_a_job_that_comes_again_counts_once() -> None:
-    ledger = Ledger()
+    ledger = Matcher()
     ledger.expect("a", [resolved("a", event())])
     ledger.expect("a", [resolved("a", event(), at=5.0)])
     assert ledger.waiting == 1
 
 
 def test_a_post_of_a_class_that_was_refused_is_that_job_s() -> None:
-    ledger = Ledger()
+    ledger = Matcher()
     ledger.expect("a", [job := resolved("a", None, outcome="refused")])
     ledger.post(post := posted(event()))
     assert ledger.settle(GRACE + 1, ()) == [Pair(resolved=job, posted=post, equal=False)]
 
 
 def test_at_the_end_every_post_is_told_and_jobs_go_on_waiting() -> None:
-    ledger = Ledger()
+    ledger = Matcher()
     ledger.expect("a", [resolved("a", event("1"))])
     ledger.expect("b", [resolved("b", event(name="Other"))])
     ledger.post(posted(event("2")))

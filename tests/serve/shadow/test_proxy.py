@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.serve.shadow.matcher import Event
-from bridge.serve.shadow.proxy import METHODS, Posts
+from bridge.serve.shadow.proxy import METHODS, ProxyRoutes
 from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server.binding import bind
@@ -67,7 +67,7 @@ async def passing(to: str | None) -> AsyncIterator[Passed]:
     async def look() -> None:
         passed.looks += 1
 
-    posts = Posts(to, [APP], look, lambda events: passed.took.extend(events))
+    posts = ProxyRoutes(to, [APP], look, lambda events: passed.took.extend(events))
     async with serving(posts.routes()) as port:
         passed = Passed(port)
         yield passed

@@ -16,11 +16,11 @@ from bridge.sockets.cluster import cluster as cluster_module
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
-    Counted,
     MemberAdded,
     MemberRemoved,
     Occupied,
     Published,
+    SubscriptionCounted,
     Vacated,
 )
 from tests.services import Redis, redis_server
@@ -259,7 +259,7 @@ async def test_subscribers_are_counted_over_all_nodes(redis: Redis) -> None:
                 message = await a.get("pusher_internal:subscription_count")
                 counts.append(json.loads(message["data"])["subscription_count"])
             assert counts == sorted(set(counts))
-        await until(lambda: bool(told(one, other, of=Counted)))
+        await until(lambda: bool(told(one, other, of=SubscriptionCounted)))
 
 
 @pytest.mark.anyio

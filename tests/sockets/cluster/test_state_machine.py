@@ -30,7 +30,7 @@ from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.hub import Member
-from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.pusher.hub_events import HubEvent
 from bridge.sockets.pusher.outcome import Answered, Delivery, Outcome
 from bridge.sockets.pusher.shared_hub import SharedHub
 from tests.services import Redis, redis_server
@@ -88,14 +88,14 @@ class Home:
         self.hub: SharedHub[str] = self.cluster.hub(APP)
         self.hubs = {APP.id: self.hub}
         self.pages: dict[str, Page] = {}
-        self.told: list[Happening] = []
+        self.told: list[HubEvent] = []
         self.faults: list[AssertionError] = []
         self.task: asyncio.Task[None] | None = None
 
     def settle(self) -> None:
         pass
 
-    def tell(self, happening: Happening) -> None:
+    def tell(self, happening: HubEvent) -> None:
         self.told.append(happening)
 
     def terminate(self, hub: SharedHub[str], user_id: str) -> None:

@@ -10,7 +10,7 @@ from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.connection import Connection
 from bridge.sockets.pusher.hub import Hub
-from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.pusher.hub_events import HubEvent
 from bridge.sockets.pusher.outcome import Close, Outcome
 
 APP = App(id="app-id", key="app-key", secret="app-secret")
@@ -24,7 +24,7 @@ class Room:
         self.now = 1_000.0
         self.joined = 0
         self.clients: dict[str, Client] = {}
-        self.happenings: list[Happening] = []
+        self.happenings: list[HubEvent] = []
 
     def join(self) -> Client:
         self.joined += 1
@@ -57,7 +57,7 @@ class Room:
         self.happenings += outcome.happenings
         return sum(delivery.receivers for delivery in outcome.deliveries)
 
-    def happened(self, kind: type[Happening]) -> list[Happening]:
+    def happened(self, kind: type[HubEvent]) -> list[HubEvent]:
         return [happening for happening in self.happenings if type(happening) is kind]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher import admission
-from bridge.sockets.pusher.admission import Arrival
+from bridge.sockets.pusher.admission import UpgradeRequest
 from bridge.sockets.pusher.app import App, Limits
 from tests.sockets.pusher.clients import APP
 
@@ -41,7 +41,7 @@ def test_a_client_that_may_not_stay_gets_its_close_code(
     arrival: dict[str, Any], app: App | None, counts: tuple[int, int], code: int
 ) -> None:
     with pytest.raises(ProtocolError) as caught:
-        admission.check(Arrival(**arrival), app, *counts)
+        admission.check(UpgradeRequest(**arrival), app, *counts)
     assert caught.value.code == code
     assert caught.value.close
 
@@ -59,4 +59,4 @@ def test_a_client_that_may_not_stay_gets_its_close_code(
     ],
 )
 def test_a_client_that_may_connect_gets_its_app(arrival: dict[str, Any], app: App) -> None:
-    assert admission.check(Arrival(**KEY, **arrival), app, 1, 1) is app
+    assert admission.check(UpgradeRequest(**KEY, **arrival), app, 1, 1) is app

@@ -9,12 +9,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from bridge.sockets.pusher.app import Limits
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
-    Counted,
     Disconnected,
     MemberAdded,
     MemberRemoved,
     Occupied,
     Published,
+    SubscriptionCounted,
     Vacated,
 )
 from tests.sockets.pusher.clients import APP, Client, Room
@@ -119,7 +119,9 @@ def test_subscribers_are_counted_after_a_change_where_the_app_wants_it() -> None
     assert counts(room, first) == []
     second.leave()
     assert counts(room, first) == [1]
-    assert room.happened(Counted)[0] == Counted(app_id="app-id", channel="news", subscriptions=1)
+    assert room.happened(SubscriptionCounted)[0] == SubscriptionCounted(
+        app_id="app-id", channel="news", subscriptions=1
+    )
     assert room.hub.uncounted == set()
 
 

@@ -21,7 +21,7 @@ from websockets.frames import Frame, Opcode
 from bridge.broadcast import Broadcast
 from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.hub_events import Happening
+from bridge.sockets.pusher.hub_events import HubEvent
 from bridge.sockets.server.binding import bind
 from bridge.sockets.server.listener import Listener
 from bridge.sockets.server.node import Node
@@ -38,7 +38,7 @@ connect = partial(  # with no time limit but ours
 
 
 class Running:
-    def __init__(self, node: Node, listener: Listener, port: int, happenings: list[Happening]) -> None:
+    def __init__(self, node: Node, listener: Listener, port: int, happenings: list[HubEvent]) -> None:
         self.node = node
         self.listener = listener
         self.port = port
@@ -232,7 +232,7 @@ OF_LISTENER = ("ready", "routes", "certificate", "request_timeout", "path_prefix
 @asynccontextmanager
 async def running(app: App = APP, *, apps: Sequence[App] = (), **options: Any) -> AsyncIterator[Running]:
     """A server on a free port; `options` are the node's, but for those of the listener."""
-    happenings: list[Happening] = []
+    happenings: list[HubEvent] = []
     of_listener = {name: options.pop(name) for name in OF_LISTENER if name in options}
     patient = {"stall_timeout": LIMIT, "close_timeout": LIMIT}
     node = Node([app, *apps], observers=[happenings.append], **(patient | options))

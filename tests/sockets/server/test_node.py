@@ -14,10 +14,10 @@ from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import (
     Connected,
     ConnectionRefused,
-    Counted,
-    Happening,
+    HubEvent,
     Published,
     Received,
+    SubscriptionCounted,
 )
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.outbox import SLICE
@@ -123,7 +123,7 @@ async def test_subscribers_are_told_how_many_they_are_where_the_app_wants_it() -
                     break
         counted = await client.get("pusher_internal:subscription_count")
         assert json.loads(counted["data"]) == {"subscription_count": 1}
-        assert any(isinstance(told, Counted) for told in server.happenings)
+        assert any(isinstance(told, SubscriptionCounted) for told in server.happenings)
 
 
 async def test_a_watcher_hears_of_a_user_who_comes_and_goes() -> None:
@@ -368,9 +368,9 @@ async def test_a_loop_that_does_not_answer_publishes_nothing_later() -> None:
 
 async def test_an_observer_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async with running() as server, server.client("news") as client:
-        told: list[Happening] = []
+        told: list[HubEvent] = []
 
-        def broken(happening: Happening) -> None:
+        def broken(happening: HubEvent) -> None:
             raise RuntimeError("broken")
 
         server.node.observers = (broken, told.append)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.sockets.webhooks.debounce import Settling
+from bridge.sockets.webhooks.debounce import Debounce
 from bridge.sockets.webhooks.events import Event
 
 
@@ -20,7 +20,7 @@ def member(name: str, user_id: str = "7") -> Event:
 
 
 def test_a_coming_is_told_at_once_and_a_going_after_its_delay() -> None:
-    settling = Settling(3.0)
+    settling = Debounce(3.0)
     assert settling.take(occupied(), 10.0) == occupied()
     assert settling.take(vacated(), 11.0) is None
     assert settling.next_at == 14.0
@@ -30,7 +30,7 @@ def test_a_coming_is_told_at_once_and_a_going_after_its_delay() -> None:
 
 
 def test_a_page_that_is_loaded_again_tells_nothing() -> None:
-    settling = Settling(3.0)
+    settling = Debounce(3.0)
     assert settling.take(member("member_removed"), 10.0) is None
     assert settling.take(vacated(), 10.0) is None
     assert settling.take(occupied(), 12.9) is None
@@ -39,7 +39,7 @@ def test_a_page_that_is_loaded_again_tells_nothing() -> None:
 
 
 def test_another_user_or_channel_is_another_matter() -> None:
-    settling = Settling(3.0)
+    settling = Debounce(3.0)
     settling.take(member("member_removed", "7"), 10.0)
     settling.take(vacated("a"), 10.0)
     assert settling.take(member("member_added", "8"), 11.0) == member("member_added", "8")
@@ -49,12 +49,12 @@ def test_another_user_or_channel_is_another_matter() -> None:
 
 def test_everything_else_passes_at_once() -> None:
     event = Event(app_id="1", name="cache_miss", channel="cache-x", fields={})
-    assert Settling().take(event, 1.0) is event
+    assert Debounce().take(event, 1.0) is event
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 4)), max_size=60))
 def test_comings_and_goings_alternate_whatever_happens(steps: list[tuple[str, float]]) -> None:
-    settling, now, told = Settling(3.0), 0.0, dict[str, list[str]](a=[], b=[])
+    settling, now, told = Debounce(3.0), 0.0, dict[str, list[str]](a=[], b=[])
     inside: set[str] = set()
 
     def tell(event: Event) -> None:

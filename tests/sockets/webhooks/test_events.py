@@ -8,11 +8,11 @@ from bridge.sockets.pusher.hub_events import (
     CacheMissed,
     ClientEventSent,
     Connected,
-    Counted,
-    Happening,
+    HubEvent,
     MemberAdded,
     MemberRemoved,
     Occupied,
+    SubscriptionCounted,
     Vacated,
 )
 from bridge.sockets.webhooks.events import Event, Webhook, event
@@ -36,7 +36,7 @@ SENT: dict[str, Any] = {**PLACE, "name": "client-x", "socket_id": "1.2", "receiv
         ),
         (CacheMissed(**PLACE), {"name": "cache_miss", "channel": "presence-x"}),
         (
-            Counted(**PLACE, subscriptions=3),
+            SubscriptionCounted(**PLACE, subscriptions=3),
             {"name": "subscription_count", "channel": "presence-x", "subscription_count": 3},
         ),
         (
@@ -62,7 +62,7 @@ SENT: dict[str, Any] = {**PLACE, "name": "client-x", "socket_id": "1.2", "receiv
         ),
     ],
 )
-def test_an_event_has_pushers_fields(happening: Happening, fields: dict[str, object]) -> None:
+def test_an_event_has_pushers_fields(happening: HubEvent, fields: dict[str, object]) -> None:
     told = event(happening)
     assert told is not None
     assert (told.app_id, told.channel, told.fields) == ("1", "presence-x", fields)

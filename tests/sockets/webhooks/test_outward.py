@@ -12,14 +12,14 @@ import pytest
 
 from bridge.sockets.webhooks.events import Webhook
 from bridge.sockets.webhooks.outward import OutwardBackend, outward_client
-from bridge.sockets.webhooks.sender import Patience
+from bridge.sockets.webhooks.sender import SenderLimits
 from tests.sockets.server.running import until
 from tests.sockets.webhooks.receiver import receiving
 from tests.sockets.webhooks.test_webhooks import occupied, posting
 
 pytestmark = pytest.mark.anyio
 
-IMPATIENT = Patience(first=0.02, longest=0.02, give_up=0.1, summary=0.0)
+IMPATIENT = SenderLimits(first=0.02, longest=0.02, give_up=0.1, summary=0.0)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Occupied
 from bridge.sockets.webhooks.events import Webhook
-from bridge.sockets.webhooks.sender import Patience
+from bridge.sockets.webhooks.sender import SenderLimits
 from bridge.sockets.webhooks.webhooks import Webhooks
 from tests.sockets.server.running import APP, LIMIT, running, until
 from tests.sockets.webhooks.receiver import Receiver, receiving
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.anyio
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]  # the request's head → what is said to it
 
-QUICK = Patience(first=0.02, longest=0.05)
+QUICK = SenderLimits(first=0.02, longest=0.05)
 
 
 @asynccontextmanager
 async def posting(
-    *webhooks: Webhook, app: App = APP, patience: Patience = QUICK, delay: float = 0.0
+    *webhooks: Webhook, app: App = APP, patience: SenderLimits = QUICK, delay: float = 0.0
 ) -> AsyncIterator[Webhooks]:
     hooks = Webhooks(patience=patience, delay=delay)
     hooks.serve([(app, webhooks)])
@@ -271,7 +271,7 @@ async def endless_head(head: bytes, writer: asyncio.StreamWriter) -> None:
 async def test_an_answer_that_never_begins_is_none_however_much_comes(
     answer: Answer, within: tuple[str, ...] | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    patience = Patience(answer=0.5, first=0.02, longest=0.02, give_up=0.1, summary=0.0)
+    patience = SenderLimits(answer=0.5, first=0.02, longest=0.02, give_up=0.1, summary=0.0)
     async with (
         speaking(answer) as url,
         posting(Webhook(url=url, within=within), patience=patience) as hooks,

@@ -5,7 +5,7 @@ writes their new attempts; then a script moves exactly those bytes, each only if
 Nothing is popped before it is understood, other jobs keep their places, and the script, during which Redis
 serves nobody else, parses no JSON.
 
-Behind a backlog of other jobs the search goes on where it ended (`_Place`), a bounded piece per call.
+Behind a backlog of other jobs the search goes on where it ended (`_ScanPosition`), a bounded piece per call.
 
 An idle queue is woken by Laravel's own `:notify` tokens. While tokens lie there for jobs of others, who may
 need them, the lists are polled instead. Where a second driver of ours takes the other jobs, one of the two
@@ -42,10 +42,10 @@ from redis.exceptions import (
 )
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.jobs.queue.lookahead import Ahead, fresh
+from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
 from bridge.jobs.queue.queue import Depth, Exchange, Job
-from bridge.jobs.queue.redis.pipelined import Line
+from bridge.jobs.queue.redis.pipelined import PipelinedConnection
 from bridge.jobs.queue.redis.rights import KEYS, is_denial, missing_rights
 from bridge.jobs.queue.selection import (
     BROADCASTS,
@@ -140,14 +140,14 @@ class RedisQueue:
         self._takes = takes
         self._tokens = tokens
         self._interval = interval or (POLL_INTERVAL if tokens == "none" else SHARED_INTERVAL)
-        self._ahead = Ahead(self._look_ahead, kin=lambda seen: seen[0], fresh=fresh(queues))
+        self._ahead = Lookahead(self._look_ahead, kin=lambda seen: seen[0], fresh=fresh(queues))
         self._woken = threading.Event()
         # the quickest of the last looks is what the server needs; the rest is a busy machine's waiting
         self._looks: collections.deque[float] = collections.deque(maxlen=8)
-        self._line = Line(client)
+        self._line = PipelinedConnection(client)
         self._waiter: redis.Redis | None = None
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _ScanPosition] = {}
         self._owed: set[str] = set()  # queues whose token woke us and is not yet used
         self._unfinished = False  # the last `reserve` left something to look at
         self._seen: dict[str, object] = {}
@@ -466,7 +466,7 @@ class RedisQueue:
         )
         found = self._ours(queue, entries, portion)
         if entries and not found:
-            self._places[queue] = _Place(position=position + len(entries), entry=entries[-1])
+            self._places[queue] = _ScanPosition(position=position + len(entries), entry=entries[-1])
             self._unfinished = self._unfinished or position + len(entries) < length
         return found
 
@@ -601,7 +601,7 @@ class Keys:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Place:
+class _ScanPosition:
     """Where a search goes on: no entry before `position` is ours, and `entry` is the last of them."""
 
     position: int

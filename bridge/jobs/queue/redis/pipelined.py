@@ -8,7 +8,7 @@ import redis
 from redis.exceptions import ConnectionError, RedisError
 
 
-class Line:
+class PipelinedConnection:
     """One connection of a client's pool, for one thread. Every call may raise RedisError.
 
     It goes past most of what the client does around a command, which takes longer than the command."""

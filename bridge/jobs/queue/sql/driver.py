@@ -31,12 +31,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.jobs.queue.lookahead import Ahead, fresh
+from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.portion import LARGE, Portion
 from bridge.jobs.queue.queue import Depth, Exchange, Job
 from bridge.jobs.queue.selection import BROADCASTS, Selection
 from bridge.jobs.queue.sql.connection import SqlConnection
-from bridge.jobs.queue.sql.write_lock import Calm
+from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 
 POLL_INTERVAL = 0.02  # seconds between looks at the newest rows
 SCAN_INTERVAL = 1.0  # seconds between looks at all rows
@@ -92,7 +92,7 @@ class DatabaseQueue:
         connection_name: str = "database",
         takes: Selection = BROADCASTS,
         interval: float | None = None,
-        calm: Calm | None = None,
+        calm: SqliteWriteLock | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine if isinstance(engine, sa.Engine) else sa.create_engine(engine)
@@ -107,7 +107,7 @@ class DatabaseQueue:
         self._takes = takes
         self._interval = interval or POLL_INTERVAL
         self._calm = calm if self._sql.dialect == "sqlite" else None
-        self._ahead = Ahead(self._look_ahead, fresh=fresh(queues))
+        self._ahead = Lookahead(self._look_ahead, fresh=fresh(queues))
         self._page = _page(self._jobs, self._sql.dialect, takes)
         self._page_behind = _page(self._jobs, self._sql.dialect, takes, behind=True)
         self._payload = sa.select(_payload(self._jobs, self._sql.dialect)).where(

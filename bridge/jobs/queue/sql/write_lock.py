@@ -1,4 +1,4 @@
-"""Calm: transactions of jobs and our own writes into the same SQLite file take turns.
+"""SqliteWriteLock: transactions of jobs and our own writes into the same SQLite file take turns.
 
 SQLite has one writer. A transaction that has read and wants to write ends at once while somebody else
 writes: our writes would end those of the job at work, which under `queue:work` has the file for itself. So
@@ -24,7 +24,7 @@ LONGEST = 1.0  # seconds until a write goes on without the lock; in worker.php a
 STEP = 0.001  # seconds between two tries
 
 
-class Calm:
+class SqliteWriteLock:
     """One for all drivers of a queue. Any thread may use it.
 
     longest  seconds that a write waits

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.errors import MissingModel, Refused, WouldFail
-from bridge.jobs.resolve.app_world import AppWorld
+from bridge.jobs.resolve.app_world import AppEnvironment
 from bridge.jobs.resolve.resolution import Answer
 from bridge.jobs.resolve.rungs.native import EvaluatedEvent, without_model
 from bridge.laravel.broadcast_handler import Connections, handle
@@ -31,7 +31,7 @@ class FrameworkRung:
 
     def __init__(
         self,
-        world_of: Callable[[Version], AppWorld],
+        world_of: Callable[[Version], AppEnvironment],
         connections: Connections,
     ) -> None:
         self._world_of = world_of

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bridge.errors import MissingModel, Refused, WouldFail
-from bridge.jobs.resolve.app_world import AppWorld
+from bridge.jobs.resolve.app_world import AppEnvironment
 from bridge.jobs.resolve.resolution import Answer
 from bridge.laravel.broadcast_handler import Connections, handle
 from bridge.laravel.payload import BroadcastEvent
@@ -19,7 +19,7 @@ from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.class_table import BoundProperty
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.json_encode import json_encode
@@ -35,7 +35,7 @@ class NativeRung:
 
     def __init__(
         self,
-        world_of: Callable[[Version], AppWorld],
+        world_of: Callable[[Version], AppEnvironment],
         connections: Connections,
         locks: UniqueLocks,
     ) -> None:
@@ -78,7 +78,7 @@ class NativeRung:
         return frozenset(_texts(found, php))
 
 
-def _texts(value: Value, php: Evaluator) -> Iterator[str]:
+def _texts(value: Value, php: Interpreter) -> Iterator[str]:
     """Of every channel, also where an array has some for each connection."""
     if isinstance(value, PhpArray):
         for one in value.values():
@@ -87,7 +87,7 @@ def _texts(value: Value, php: Evaluator) -> Iterator[str]:
         yield php.text(value).decode("utf-8", "replace")
 
 
-def without_model(event: BroadcastEvent, php: Evaluator, missing: MissingModel) -> Answer:
+def without_model(event: BroadcastEvent, php: Interpreter, missing: MissingModel) -> Answer:
     """What becomes of an event one of whose models is gone: dropped, or failed (raises), by release.
 
     Source: CallQueuedHandler::handleModelNotFound of each release; spec laravel-queue, section 4.5.
@@ -123,7 +123,7 @@ class EvaluatedEvent:
     """A `bridge.laravel.broadcast_handler.Subject`: the event's own methods, evaluated."""
 
     def __init__(
-        self, event: PhpObject, php: Evaluator, version: Version, keeps_default: Callable[[str], bool]
+        self, event: PhpObject, php: Interpreter, version: Version, keeps_default: Callable[[str], bool]
     ) -> None:
         self._event = event
         self._keeps_default = keeps_default

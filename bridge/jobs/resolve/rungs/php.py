@@ -19,8 +19,8 @@ from pathlib import Path
 
 from bridge.errors import BridgeError, Judged, NotTried, Refused, Released, ServiceUnavailable, WouldFail
 from bridge.jobs.php_process.agreement import Agreement
-from bridge.jobs.php_process.app_processes import Resident, text
-from bridge.jobs.php_process.process import OUTPUT_KEPT, Died, Frame, Late, PhpProcess
+from bridge.jobs.php_process.app_processes import AppProcesses, text
+from bridge.jobs.php_process.process import OUTPUT_KEPT, Frame, PhpProcess, ProcessDied, ProcessTimedOut
 from bridge.jobs.resolve.resolution import Answer
 from bridge.laravel.broadcast_handler import Call
 from bridge.laravel.payload import BroadcastEvent
@@ -63,7 +63,7 @@ class Slow(BridgeError):
         self.answer = answer
 
 
-class HelperRung:
+class PhpRung:
     """`jobs.resolve.resolution.Rung`. Any thread may ask; `close` ends all processes.
 
     app              the app's folder
@@ -90,7 +90,7 @@ class HelperRung:
         queue: str = "default",
         fatal: int = FATAL,
     ) -> None:
-        self._resident = Resident(app, SCRIPT, php=php, size=size, jobs=jobs, memory=memory)
+        self._resident = AppProcesses(app, SCRIPT, php=php, size=size, jobs=jobs, memory=memory)
         self._timeout = timeout
         self._queue = {"connection": connection_name, "queue": queue}
         self._fatal = fatal
@@ -145,7 +145,7 @@ class HelperRung:
             started = time.monotonic()
             try:
                 found = self._ask_report()
-            except (Refused, ServiceUnavailable, Died) as problem:
+            except (Refused, ServiceUnavailable, ProcessDied) as problem:
                 is_news = self._report is not None or not self._report_is_missing
                 if is_news and not self._is_closed:
                     about = {"action": "app_report", "why": str(problem)}
@@ -162,7 +162,7 @@ class HelperRung:
             return self._report
 
     def _ask_report(self) -> Mapping[str, object]:
-        """Raises Refused, ServiceUnavailable and Died."""
+        """Raises Refused, ServiceUnavailable and ProcessDied."""
         while True:
             with self._resident.borrowed() as process:
                 number = process.questions
@@ -174,7 +174,7 @@ class HelperRung:
                     case {"id": int(told), "report": dict(report)} if told == number:
                         self._resident.outages.over()
                         return report
-                raise Died(str(answer.get("died", "it said no report"))[:300])
+                raise ProcessDied(str(answer.get("died", "it said no report"))[:300])
 
     def resolve(
         self, event: BroadcastEvent, attempt: Try | None = None, patience: float | None = None
@@ -220,7 +220,7 @@ class HelperRung:
         job = _identity(event)
         try:
             answer = self._ask(event, attempt)
-        except Died as death:
+        except ProcessDied as death:
             raise self._after(death, event, job) from death
         with self._deaths_lock:
             self._deaths.pop(job, None)
@@ -229,7 +229,7 @@ class HelperRung:
         return Answer(calls=answer, why="" if answer else NOTHING)
 
     def _ask(self, event: BroadcastEvent, attempt: Try | None) -> Sequence[Call] | Exception:
-        """The calls, or what Laravel's worker would have been thrown. Raises Died."""
+        """The calls, or what Laravel's worker would have been thrown. Raises ProcessDied."""
         document = event.payload.document
         given = document.get("timeout")
         timeout = given if type(given) is int and given > 0 else self._timeout
@@ -249,9 +249,9 @@ class HelperRung:
                 finally:
                     _log_output(process, event.class_name)
                 if answer.get("id") != number:
-                    raise Died("it answered a question that was not asked")
+                    raise ProcessDied("it answered a question that was not asked")
                 if "died" in answer:
-                    raise Died(str(answer["died"])[:300])
+                    raise ProcessDied(str(answer["died"])[:300])
                 if "stale" in answer:
                     process.retired = True
                     continue
@@ -262,13 +262,13 @@ class HelperRung:
                 return result
 
     def _read(self, answer: Frame) -> tuple[Sequence[Call] | Exception, int]:
-        """What an answer says, and the bytes of memory that PHP uses. Raises Died if it is none."""
+        """What an answer says, and the bytes of memory that PHP uses. Raises ProcessDied if it is none."""
         match answer:
             case {"memory": int(memory), "error": dict(error)}:
                 return self._failure(error), memory
             case {"memory": int(memory), "calls": list(calls)}:
                 return [_call(call) for call in calls], memory
-        raise Died("it answered with something that is no answer")
+        raise ProcessDied("it answered with something that is no answer")
 
     def _failure(self, error: Mapping[str, object]) -> Exception:
         match error.get("kind"):
@@ -288,7 +288,7 @@ class HelperRung:
                 return Judged(told, None)
         return WouldFail(told)
 
-    def _after(self, death: Died, event: BroadcastEvent, job: str) -> Exception:
+    def _after(self, death: ProcessDied, event: BroadcastEvent, job: str) -> Exception:
         """What a job comes to that ended its process."""
         if self._resident.closed:
             return NotTried(f"the PHP helper was closed while it resolved {event.class_name}")
@@ -300,10 +300,15 @@ class HelperRung:
         about = {"event_class": event.class_name, "uuid": event.payload.uuid, "deaths": deaths}
         log.warning(
             "the PHP helper was lost at work",
-            extra={"action": "helper_died", "why": str(death), "late": isinstance(death, Late), **about},
+            extra={
+                "action": "helper_died",
+                "why": str(death),
+                "late": isinstance(death, ProcessTimedOut),
+                **about,
+            },
         )
         problem = ServiceUnavailable(f"the PHP helper was lost while it resolved {event.class_name}: {death}")
-        if not isinstance(death, Late):
+        if not isinstance(death, ProcessTimedOut):
             self._resident.outages.crashed(problem)
         if deaths < self._fatal:
             return problem
@@ -322,7 +327,7 @@ def _call(call: object) -> Call:
             "socket": str() | None as socket,
         } if channels and all(isinstance(channel, str) for channel in channels):
             return Call(connection=connection, channels=tuple(channels), name=name, data=data, socket=socket)
-    raise Died("it answered with a call that is none")
+    raise ProcessDied("it answered with a call that is none")
 
 
 def _identity(event: BroadcastEvent) -> str:

@@ -3,7 +3,7 @@
 The walk goes through the methods that BroadcastEvent::handle() calls, and from there through everything
 they call, with what declared types, constructors, casts and relations say of the values. It finds what is
 certainly refused; where the type of a value cannot be told it assumes the best, and the ladder decides at
-run time. `Plan(world).event(name)` gives the refusals, empty where all is native.
+run time. `RefusalFinder(world).event(name)` gives the refusals, empty where all is native.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bridge.errors import Refused
-from bridge.jobs.resolve.survey.types import Kind, Scope, texts_of
-from bridge.jobs.resolve.survey.visitor import CARBON, Walk
+from bridge.jobs.resolve.survey.types import InferredType, MethodScope, texts_of
+from bridge.jobs.resolve.survey.visitor import CARBON, SourceVisitor
 from bridge.phpeval.laravel.eloquent import cast_classes, properties
 from bridge.phpeval.laravel.eloquent.casts import is_cast, named_cast
-from bridge.phpeval.laravel.eloquent.model import ELOQUENT_COLLECTION, ModelClass, View
+from bridge.phpeval.laravel.eloquent.model import ELOQUENT_COLLECTION, ModelClass, ModelView
 from bridge.phpeval.laravel.eloquent.relations import RELATION_CLASSES, RELATION_OF
 from bridge.phpeval.laravel.object_conversions import is_native
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
@@ -27,7 +27,7 @@ _LOADING = frozenset({"load", "loadmissing"})
 _SAME_MODEL = _LOADING | {"makehidden", "makevisible", "append", "withoutrelations", "fresh", "refresh"}
 
 
-class Plan(Walk):
+class RefusalFinder(SourceVisitor):
     """The plan of one class; make a new one for the next."""
 
     # ---- what is asked ----------------------------------------------------------------------------
@@ -35,7 +35,7 @@ class Plan(Walk):
     def event(self, name: str) -> list[Refused]:
         """What the native rung would refuse of an event."""
         self._try(self._world.require_plain_app)
-        self._restored(Kind(class_name=name))
+        self._restored(InferredType(class_name=name))
         self._given(name)
         for class_name, relations in self._loaded:  # at dispatch; they are restored with their models
             self._load(class_name, relations)
@@ -51,7 +51,7 @@ class Plan(Walk):
     def notification(self, name: str) -> list[Refused]:
         """What the framework rung would refuse of a notification; its data was made at dispatch."""
         self._try(self._world.require_plain_app)
-        self._restored(Kind(class_name=name))
+        self._restored(InferredType(class_name=name))
         self._methods(name, "broadcastAs", "broadcastOn", "broadcastType")
         if self._has(name, "broadcastWith"):
             self._sent(self._method(name, "broadcastWith"))
@@ -60,7 +60,7 @@ class Plan(Walk):
     def model(self, name: str) -> list[Refused]:
         """What the framework rung would refuse of a model that broadcasts its events."""
         self._try(self._world.require_plain_app)
-        self._restored(Kind(class_name=name))
+        self._restored(InferredType(class_name=name))
         self._methods(name, "broadcastAs", "broadcastOn")
         if self._has(name, "broadcastWith"):
             self._sent(self._method(name, "broadcastWith"))
@@ -70,7 +70,7 @@ class Plan(Walk):
 
     # ---- objects of a payload ---------------------------------------------------------------------
 
-    def _restored(self, kind: Kind | None) -> None:
+    def _restored(self, kind: InferredType | None) -> None:
         """As `phpeval.laravel.object_conversions.restore`: every object that the payload holds."""
         for inner in kind.entries if kind is not None else ():
             self._restored(inner)
@@ -94,19 +94,19 @@ class Plan(Walk):
         for property in self._try(lambda: self._classes.instance_properties(name)) or ():
             self._restored(self._property_kind(name, property.declaration.name))
 
-    def _property_kind(self, class_name: str, name: str) -> Kind | None:
+    def _property_kind(self, class_name: str, name: str) -> InferredType | None:
         """The declared type of a property, else what the constructor puts into it."""
         bound = (self._try(lambda: self._classes.properties(class_name)) or {}).get(name)
         if bound is None:
             return None
         owner = self._find(bound.owner)
-        scope = Scope(owner.file if owner is not None else "", bound.owner, class_name)
+        scope = MethodScope(owner.file if owner is not None else "", bound.owner, class_name)
         kind = self._kind(bound.declaration.type, scope)
         if kind is None or kind.class_name in COLLECTIONS:
             return self._given(class_name).get(name) or kind
         return kind
 
-    def _given(self, class_name: str) -> dict[str, Kind | None]:
+    def _given(self, class_name: str) -> dict[str, InferredType | None]:
         """Property → what the constructor assigns to it. The constructor runs at dispatch: nothing in it
         is refused here."""
         if class_name not in self._constructed:
@@ -116,7 +116,7 @@ class Plan(Walk):
             self._quiet = quiet
         return self._constructed[class_name]
 
-    def _sent(self, kind: Kind | None) -> None:
+    def _sent(self, kind: InferredType | None) -> None:
         """A value that becomes JSON."""
         if kind is None:
             return
@@ -124,7 +124,7 @@ class Plan(Walk):
             self._sent(inner)
         native = self._native(kind.class_name) if kind.class_name else None
         if isinstance(native, ResourceClass):
-            self._made_resource(native, kind.class_name, (Kind(class_name=kind.item),))
+            self._made_resource(native, kind.class_name, (InferredType(class_name=kind.item),))
             return
         if kind.item and kind.class_name not in RELATION_CLASSES:
             self._whole(kind.item)
@@ -153,12 +153,12 @@ class Plan(Walk):
 
     # ---- models -----------------------------------------------------------------------------------
 
-    def _view(self, name: str) -> View | None:
+    def _view(self, name: str) -> ModelView | None:
         """The facts of a model, with what it always loads."""
         native = self._native(name)
         if not isinstance(native, ModelClass):
             return None
-        view: View | None = self._try(lambda: native.blank(name, self._php))
+        view: ModelView | None = self._try(lambda: native.blank(name, self._php))
         if view is not None and self._first("model", name):
             for relation in (
                 *properties.names(view.model, "with"),
@@ -194,25 +194,25 @@ class Plan(Walk):
             if kind is not None and kind.item:
                 self._whole(kind.item)
 
-    def _cast(self, view: View, key: bytes) -> Kind | None:
+    def _cast(self, view: ModelView, key: bytes) -> InferredType | None:
         """What reading an attribute with a cast gives."""
         text = properties.array(view.model, "casts").get(key)
         if not isinstance(text, bytes):
             return None
         cast = named_cast(text.decode("utf-8", "replace"))
         if self._find(cast.whole) is not None and self._php.is_enum(cast.whole):
-            return Kind(class_name=cast.whole)
+            return InferredType(class_name=cast.whole)
         if self._find(cast.name) is not None:
             refused: Refused | None = self._try(lambda: cast_classes.problem(cast, self._php))
             if refused is not None:
                 self._refusal(refused)
             self._method(cast.name, "__construct")
-            return self._method(cast.name, "get", (Kind(class_name=view.model.class_name),))
+            return self._method(cast.name, "get", (InferredType(class_name=view.model.class_name),))
         if not is_cast(cast):
             self._refusal(Refused(f"the cast {cast.whole} of {view.model.class_name}::${key.decode()}"))
-        return Kind(class_name=CARBON) if cast.name.lower() in _DATES else None
+        return InferredType(class_name=CARBON) if cast.name.lower() in _DATES else None
 
-    def _attribute(self, class_name: str, name: str) -> Kind | None:
+    def _attribute(self, class_name: str, name: str) -> InferredType | None:
         """`$model->name`."""
         if class_name == self._scope.class_name or class_name == self._scope.static_class:
             declared = (self._try(lambda: self._classes.properties(class_name)) or {}).get(name)
@@ -229,17 +229,17 @@ class Plan(Walk):
         if key in properties.array(view.model, "casts"):
             return self._cast(view, key)
         if name in (view.facts.created_at, view.facts.updated_at, view.facts.deleted_at):
-            return Kind(class_name=CARBON)
+            return InferredType(class_name=CARBON)
         if self._has(class_name, name):
             kind = self._relation(class_name, name)
             if kind is None or not kind.item:
                 return None
             if kind.many:
-                return Kind(class_name=ELOQUENT_COLLECTION, item=kind.item, many=True)
-            return Kind(class_name=kind.item)
+                return InferredType(class_name=ELOQUENT_COLLECTION, item=kind.item, many=True)
+            return InferredType(class_name=kind.item)
         return None
 
-    def _relation(self, class_name: str, name: str) -> Kind | None:
+    def _relation(self, class_name: str, name: str) -> InferredType | None:
         """The relation that a method describes; its related model is looked at, its scopes too."""
         kind = self._method(class_name, name)
         if kind is None or kind.class_name not in RELATION_CLASSES:
@@ -260,7 +260,7 @@ class Plan(Walk):
                 kind = self._relation(owner, part) if owner and self._has(owner, part) else None
                 owner = kind.item if kind is not None else None
 
-    def _model_call(self, native: ModelClass, kind: Kind, node: n.MethodCall) -> Kind | None:
+    def _model_call(self, native: ModelClass, kind: InferredType, node: n.MethodCall) -> InferredType | None:
         """A method of Laravel's Model."""
         method, texts = str(node.name).lower(), list(texts_of(node.arguments))
         relation = RELATION_OF.get(method)
@@ -269,7 +269,7 @@ class Plan(Walk):
         if relation is not None:
             related = next(texts_of(node.arguments[:1]), "").lstrip("\\")
             many = relation.endswith(("Many", "BelongsToMany"))
-            return Kind(class_name=relation, item="" if method == "morphto" else related, many=many)
+            return InferredType(class_name=relation, item="" if method == "morphto" else related, many=many)
         if not native.knows(method):
             self._note(f"the method {kind.class_name}::{node.name}()", node.line)
         if method in _LOADING and self._quiet:

@@ -18,7 +18,7 @@ from bridge.phpeval.laravel.eloquent.model_methods import METHODS
 from bridge.phpeval.laravel.eloquent.relations import REFINEMENTS, RELATION_OF, RELATIONS
 from bridge.phpeval.laravel.helpers import laravel_classes, laravel_functions
 from bridge.phpeval.laravel.support.collection import PROXIES, CollectionClass
-from bridge.phpeval.laravel.support.native_class import Family
+from bridge.phpeval.laravel.support.native_class import NativeClass
 from bridge.phpeval.laravel.support.resource import METHODS as RESOURCE_METHODS
 from bridge.phpeval.laravel.support.resource import PROTECTED, STATICS
 from bridge.phpeval.laravel.version import NEWEST
@@ -82,7 +82,7 @@ def _classes() -> Iterator[str]:
 
 
 def _members(native: Native) -> Iterator[str]:
-    if not isinstance(native, Family):
+    if not isinstance(native, NativeClass):
         return
     if native.makes:
         yield "- made with `new`"

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from bridge.errors import Refused
-from bridge.jobs.resolve.app_world import AppWorld
-from bridge.jobs.resolve.survey.refusals import Plan
+from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.survey.refusals import RefusalFinder
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.laravel.framework_classes import BROADCAST
 from bridge.phpeval.laravel.object_conversions import uses_trait
@@ -38,7 +38,7 @@ _AT_DISPATCH = "Laravel resolves it when it is dispatched and posts it to the HT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class EventReport:
     """One class.
 
     kind      `event`, `event-now`, `notification` or `model`
@@ -61,16 +61,18 @@ class Finding:
     line: int
 
 
-def survey(source: AppSource, world: AppWorld, *, mapped: Collection[str] = (), php: bool) -> list[Finding]:
+def survey(
+    source: AppSource, world: AppEnvironment, *, mapped: Collection[str] = (), php: bool
+) -> list[EventReport]:
     """The findings, by class name. `mapped`: classes of bridge.toml; `php`: whether there is a PHP rung."""
     found = []
     for declared, kind in _broadcasting(source, world.classes):
-        plan = Plan(world)
+        plan = RefusalFinder(world)
         judge = {"notification": plan.notification, "model": plan.model}.get(kind, plan.event)
         reasons = tuple(str(problem) for problem in judge(declared.name))
         rung, why = _rung(declared.name, kind, reasons, mapped, php)
         found.append(
-            Finding(
+            EventReport(
                 class_name=declared.name,
                 kind=kind,
                 queued=kind != "event-now",
@@ -87,7 +89,7 @@ def survey(source: AppSource, world: AppWorld, *, mapped: Collection[str] = (), 
     return sorted(found, key=lambda finding: finding.class_name)
 
 
-def _unreadable(source: AppSource, php: bool) -> Iterator[Finding]:
+def _unreadable(source: AppSource, php: bool) -> Iterator[EventReport]:
     """Classes that say that they broadcast, in files that the parser does not understand."""
     for file in dict.fromkeys(source.files()):
         text = source.text(file)
@@ -103,7 +105,7 @@ def _unreadable(source: AppSource, php: bool) -> Iterator[Finding]:
             )
             kind = "event-now" if declared[2] == b"Now" else "event"
             rung, why = _rung(name, kind, (str(problem),), (), php)
-            yield Finding(
+            yield EventReport(
                 class_name=name,
                 kind=kind,
                 queued=kind != "event-now",

@@ -6,40 +6,40 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bridge.phpeval.laravel.support.channel import ChannelClass
-from bridge.phpeval.laravel.support.native_class import Family
+from bridge.phpeval.laravel.support.native_class import NativeClass
 from bridge.phpeval.laravel.support.resource import ResourceClass
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.interpreter import Native
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class InferredType:
     """What is known of a value: an object's class; of a relation or collection the class of its models, of
     an API resource that of what it holds; of an array what stands in it."""
 
     class_name: str = ""
     item: str = ""
     many: bool = False
-    entries: tuple[Kind, ...] = ()
+    entries: tuple[InferredType, ...] = ()
 
 
 @dataclass(slots=True)
-class Scope:
+class MethodScope:
     """One method: where it stands, what it acts as, what its variables hold."""
 
     file: str
     class_name: str
     static_class: str
-    variables: dict[str, Kind | None] = field(default_factory=dict)
-    returned: list[Kind | None] = field(default_factory=list)
+    variables: dict[str, InferredType | None] = field(default_factory=dict)
+    returned: list[InferredType | None] = field(default_factory=list)
 
 
-def item_of(kind: Kind | None) -> Kind | None:
+def item_of(kind: InferredType | None) -> InferredType | None:
     """What a loop over the value, or a closure of its methods, gets."""
-    return Kind(class_name=kind.item) if kind is not None and kind.many and kind.item else None
+    return InferredType(class_name=kind.item) if kind is not None and kind.many and kind.item else None
 
 
-def held_by(arguments: Sequence[Kind | None]) -> str:
+def held_by(arguments: Sequence[InferredType | None]) -> str:
     """The class of what a resource, or each of a collection of resources, is made of; empty if not known."""
     given = arguments[0] if arguments else None
     if given is None:
@@ -48,7 +48,7 @@ def held_by(arguments: Sequence[Kind | None]) -> str:
     return given.item if given.many else listed.pop() if len(listed) == 1 else given.class_name
 
 
-def either(first: Kind | None, second: Kind | None) -> Kind | None:
+def either(first: InferredType | None, second: InferredType | None) -> InferredType | None:
     """Null has no kind, so the one that has one tells; two that differ tell nothing."""
     if first is None or second is None or first == second:
         return first or second
@@ -71,7 +71,7 @@ def texts_of(arguments: tuple[n.Argument, ...]) -> Iterator[str]:
 def offers(native: Native, method: str) -> bool | None:
     """Whether a class written in Python has the method; None where only a call can tell."""
     match native:
-        case Family():
+        case NativeClass():
             return method in native.methods
         case ChannelClass():
             return method.lower() == "__tostring"

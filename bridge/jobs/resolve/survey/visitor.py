@@ -1,6 +1,6 @@
 """The walk through PHP code without running it: what it calls and touches that is certainly refused.
 
-`Walk` goes through nodes and keeps the refusals; what objects and models are is told by `plan`.
+`SourceVisitor` goes through nodes and keeps the refusals; what objects and models are is told by `plan`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import fields
 from typing import Any
 
 from bridge.errors import JobError, Refused
-from bridge.jobs.resolve.app_world import AppWorld
-from bridge.jobs.resolve.survey.types import Kind, Scope, either, held_by, item_of, offers
+from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.survey.types import InferredType, MethodScope, either, held_by, item_of, offers
 from bridge.phpeval.laravel.eloquent.model import ModelClass
 from bridge.phpeval.laravel.eloquent.model_facts import ATTRIBUTE
 from bridge.phpeval.laravel.eloquent.relations import REFINEMENTS, RELATION_CLASSES
 from bridge.phpeval.laravel.object_conversions import is_native
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
-from bridge.phpeval.laravel.support.native_class import Family
+from bridge.phpeval.laravel.support.native_class import NativeClass
 from bridge.phpeval.laravel.support.resource import (
     ANONYMOUS,
     METHODS,
@@ -44,36 +44,36 @@ def _is_of_request(node: n.Expression) -> bool:
     return isinstance(node, n.Call) and node.function in ("request", "auth")
 
 
-class Walk(ABC):
+class SourceVisitor(ABC):
     """The walk through one class; make a new one for the next."""
 
-    def __init__(self, world: AppWorld) -> None:
+    def __init__(self, world: AppEnvironment) -> None:
         self._world = world
         self._classes = world.classes
         self._php = new_evaluator(world)
         self._problems: dict[str, Refused] = {}
-        self._known: dict[tuple[str, str], Kind | None] = {}
+        self._known: dict[tuple[str, str], InferredType | None] = {}
         self._done: set[tuple[str, str]] = set()
-        self._constructed: dict[str, dict[str, Kind | None]] = {}
+        self._constructed: dict[str, dict[str, InferredType | None]] = {}
         self._wrapped: dict[str, str] = {}  # resource class → class of what it is first made of
-        self._scope = Scope("", "", "")
+        self._scope = MethodScope("", "", "")
         self._quiet = False
         self._loaded: list[tuple[str, list[str]]] = []  # model class and relations that a constructor loads
 
     @abstractmethod
-    def _property_kind(self, class_name: str, name: str) -> Kind | None:
+    def _property_kind(self, class_name: str, name: str) -> InferredType | None:
         """What a declared property holds."""
 
     @abstractmethod
-    def _attribute(self, class_name: str, name: str) -> Kind | None:
+    def _attribute(self, class_name: str, name: str) -> InferredType | None:
         """`$model->name`."""
 
     @abstractmethod
-    def _model_call(self, native: ModelClass, kind: Kind, node: n.MethodCall) -> Kind | None:
+    def _model_call(self, native: ModelClass, kind: InferredType, node: n.MethodCall) -> InferredType | None:
         """A method of Laravel's Model."""
 
     @abstractmethod
-    def _sent(self, kind: Kind | None) -> None:
+    def _sent(self, kind: InferredType | None) -> None:
         """A value that becomes JSON."""
 
     # ---- keeping account --------------------------------------------------------------------------
@@ -124,20 +124,20 @@ class Walk(ABC):
     def _is_model(self, class_name: str) -> bool:
         return bool(class_name) and isinstance(self._native(class_name), ModelClass)
 
-    def _kind(self, declared: n.Type | None, scope: Scope) -> Kind | None:
+    def _kind(self, declared: n.Type | None, scope: MethodScope) -> InferredType | None:
         """What a declared type tells: one class of objects that are made, nothing of unions or bases."""
         names = [name for name in (declared.names or ()) if name != "null"] if declared is not None else []
         if len(names) != 1:
             return None
         name = {"self": scope.class_name, "static": scope.static_class}.get(names[0], names[0])
         if is_native(name) or self._native(name) is not None:
-            return Kind(class_name=name, many=name in COLLECTIONS)
+            return InferredType(class_name=name, many=name in COLLECTIONS)
         found = self._find(name)
         if found is None:
-            return Kind(class_name=name) if "\\" in name else None
+            return InferredType(class_name=name) if "\\" in name else None
         if found.abstract or found.kind == "interface":
             return None
-        return Kind(class_name=name)
+        return InferredType(class_name=name)
 
     # ---- methods ----------------------------------------------------------------------------------
 
@@ -146,8 +146,12 @@ class Walk(ABC):
             self._method(class_name, name)
 
     def _method(
-        self, class_name: str, name: str, arguments: Sequence[Kind | None] = (), static_class: str = ""
-    ) -> Kind | None:
+        self,
+        class_name: str,
+        name: str,
+        arguments: Sequence[InferredType | None] = (),
+        static_class: str = "",
+    ) -> InferredType | None:
         """Walks the method once, with its first arguments; what it returns."""
         bound = self._bound(class_name, name)
         if bound is None:
@@ -156,14 +160,14 @@ class Walk(ABC):
         if key in self._known:
             return self._known[key]
         method = bound.method
-        scope = Scope(method.file, bound.owner, static_class or class_name)
+        scope = MethodScope(method.file, bound.owner, static_class or class_name)
         declared = self._kind(method.returns, scope)
         self._known[key] = declared
         body = self._try(lambda: self._classes.body(method))
         parameters: tuple[n.Parameter, ...] | None = self._try(lambda: lower_parameters(method))
         if body is None or parameters is None:
             return declared
-        scope.variables["this"] = Kind(class_name=scope.static_class)
+        scope.variables["this"] = InferredType(class_name=scope.static_class)
         outer, self._scope = self._scope, scope
         self._parameters(parameters, arguments)
         if name == "__construct":
@@ -175,7 +179,9 @@ class Walk(ABC):
         self._known[key] = kinds[0] if kinds else declared
         return self._known[key]
 
-    def _parameters(self, parameters: tuple[n.Parameter, ...], arguments: Sequence[Kind | None] = ()) -> None:
+    def _parameters(
+        self, parameters: tuple[n.Parameter, ...], arguments: Sequence[InferredType | None] = ()
+    ) -> None:
         for position, parameter in enumerate(parameters):
             given = arguments[position] if position < len(arguments) else None
             self._scope.variables[parameter.name] = self._kind(parameter.type, self._scope) or given
@@ -203,7 +209,7 @@ class Walk(ABC):
         for one in fields(node):
             self._walk(getattr(node, one.name))
 
-    def _value(self, node: n.Expression) -> Kind | None:
+    def _value(self, node: n.Expression) -> InferredType | None:
         act = _EXPRESSIONS.get(type(node))
         if act is not None:
             return act(self, node)
@@ -220,9 +226,11 @@ class Walk(ABC):
             return (owner.parent or "") if owner is not None else ""
         return {"self": self._scope.class_name, "static": self._scope.static_class}.get(reference, reference)
 
-    def _arguments(self, given: tuple[n.Argument, ...], item: Kind | None = None) -> list[Kind | None]:
+    def _arguments(
+        self, given: tuple[n.Argument, ...], item: InferredType | None = None
+    ) -> list[InferredType | None]:
         """Kinds of the arguments; closures get `item` as their first."""
-        kinds: list[Kind | None] = []
+        kinds: list[InferredType | None] = []
         for argument in given:
             if isinstance(argument.value, n.Closure):
                 self._closure(argument.value, item)
@@ -231,18 +239,18 @@ class Walk(ABC):
                 kinds.append(self._value(argument.value))
         return kinds
 
-    def _closure(self, node: n.Closure, item: Kind | None = None) -> Kind | None:
+    def _closure(self, node: n.Closure, item: InferredType | None = None) -> InferredType | None:
         outer = self._scope
-        self._scope = Scope(outer.file, outer.class_name, outer.static_class, dict(outer.variables))
+        self._scope = MethodScope(outer.file, outer.class_name, outer.static_class, dict(outer.variables))
         self._parameters(node.parameters, [item])
         self._walk(node.body)
         self._scope = outer
         return None
 
-    def _variable(self, node: n.Variable) -> Kind | None:
+    def _variable(self, node: n.Variable) -> InferredType | None:
         return self._scope.variables.get(node.name)
 
-    def _assign(self, node: n.Assign) -> Kind | None:
+    def _assign(self, node: n.Assign) -> InferredType | None:
         kind = self._value(node.value)
         match node.target:
             case n.Variable(name=name):
@@ -257,13 +265,13 @@ class Walk(ABC):
                 self._walk(target)
         return kind
 
-    def _array(self, node: n.ArrayLiteral) -> Kind | None:
+    def _array(self, node: n.ArrayLiteral) -> InferredType | None:
         kinds = [(self._value(entry.value), entry) for entry in node.entries]
         for entry in node.entries:
             self._walk(entry.key)
-        return Kind(entries=tuple(kind for kind, _ in kinds if kind is not None))
+        return InferredType(entries=tuple(kind for kind, _ in kinds if kind is not None))
 
-    def _property(self, node: n.Property) -> Kind | None:
+    def _property(self, node: n.Property) -> InferredType | None:
         kind = self._value(node.object)
         if kind is None or not kind.class_name or not isinstance(node.name, str):
             self._walk(node.name)
@@ -275,7 +283,7 @@ class Walk(ABC):
         if isinstance(native, ResourceClass):
             return self._resource_property(kind, node.name)
         if native is not None:
-            if isinstance(native, Family) and not native.has_property(node.name):
+            if isinstance(native, NativeClass) and not native.has_property(node.name):
                 self._note(f"the property {name}::${node.name}", node.line)
             return None
         found = self._find(name)
@@ -288,7 +296,7 @@ class Walk(ABC):
             return None
         return self._property_kind(name, node.name)
 
-    def _method_call(self, node: n.MethodCall) -> Kind | None:
+    def _method_call(self, node: n.MethodCall) -> InferredType | None:
         if self._quiet and node.name == "user" and _is_of_request(node.object):
             return self._user()
         kind = self._value(node.object)
@@ -319,20 +327,20 @@ class Walk(ABC):
 
     # ---- API resources ----------------------------------------------------------------------------
 
-    def _holds(self, kind: Kind) -> Kind | None:
+    def _holds(self, kind: InferredType) -> InferredType | None:
         """What the resource was made of, as far as it was seen."""
         name = kind.item or self._wrapped.get(kind.class_name, "")
-        return Kind(class_name=name) if name else None
+        return InferredType(class_name=name) if name else None
 
-    def _resource_property(self, kind: Kind, name: str) -> Kind | None:
+    def _resource_property(self, kind: InferredType, name: str) -> InferredType | None:
         held = self._holds(kind)
         if name in (self._try(lambda: self._classes.properties(kind.class_name)) or {}):
             return held if name == "resource" else self._property_kind(kind.class_name, name)
         return self._attribute(held.class_name, name) if held and self._is_model(held.class_name) else None
 
     def _resource_call(
-        self, kind: Kind, method: str, line: int, arguments: Sequence[Kind | None]
-    ) -> Kind | None:
+        self, kind: InferredType, method: str, line: int, arguments: Sequence[InferredType | None]
+    ) -> InferredType | None:
         """A method of Laravel's resources, else one of what the resource holds."""
         native, held = self._native(kind.class_name), self._holds(kind)
         if native is not None and offers(native, method) is False:
@@ -345,10 +353,12 @@ class Walk(ABC):
             return self._method(held.class_name, method, arguments)
         return None
 
-    def _made_resource(self, native: ResourceClass, name: str, arguments: Sequence[Kind | None]) -> Kind:
+    def _made_resource(
+        self, native: ResourceClass, name: str, arguments: Sequence[InferredType | None]
+    ) -> InferredType:
         """`new Resource($model)`, which is taken to be sent."""
         held = held_by(arguments)
-        made = Kind(class_name=name, item=held)
+        made = InferredType(class_name=name, item=held)
         if held:
             self._wrapped.setdefault(name, held)
         if not self._first("resource", name + ("?" if self._quiet else "")):
@@ -357,17 +367,17 @@ class Walk(ABC):
         if self._has(name, "__construct"):
             self._method(name, "__construct", arguments)
         if self._has(name, "toArray"):
-            self._sent(self._method(name, "toArray", (Kind(class_name=REQUEST),)))
+            self._sent(self._method(name, "toArray", (InferredType(class_name=REQUEST),)))
         else:
             collects: str | None = self._try(lambda: collected_by(self._php, name))
             self._sent(self._made_resource(native, collects, arguments) if collects else self._holds(made))
         return made
 
-    def _user(self) -> Kind | None:
+    def _user(self) -> InferredType | None:
         """Who is logged in at dispatch: the app's model of users, where it has the usual name."""
-        return next((Kind(class_name=name) for name in _USERS if self._is_model(name)), None)
+        return next((InferredType(class_name=name) for name in _USERS if self._is_model(name)), None)
 
-    def _static_call(self, node: n.StaticCall) -> Kind | None:
+    def _static_call(self, node: n.StaticCall) -> InferredType | None:
         name = self._class_of(node.class_name)
         if self._quiet and node.name == "user" and name in _AUTH:
             return self._user()
@@ -380,7 +390,7 @@ class Walk(ABC):
             return self._method(name, node.name, arguments, self._scope.static_class if relative else "")
         found, native = self._find(name), self._native(name)
         if found is not None and found.kind == "enum":
-            return Kind(class_name=name) if node.name in ("from", "tryFrom") else None
+            return InferredType(class_name=name) if node.name in ("from", "tryFrom") else None
         if relative and isinstance(native, ModelClass):
             if not native.knows(node.name.lower()):
                 self._note(f"{name}::{node.name}()", node.line)
@@ -388,21 +398,21 @@ class Walk(ABC):
             self._note(f"{name}::{node.name}()", node.line)
         elif isinstance(native, ResourceClass) and node.name in ("make", "collection"):
             made = self._made_resource(native, name, arguments)
-            return made if node.name == "make" else Kind(class_name=ANONYMOUS, item=name, many=True)
+            return made if node.name == "make" else InferredType(class_name=ANONYMOUS, item=name, many=True)
         elif isinstance(native, ResourceClass) and relative:
             if node.name != "__construct":
-                own = Kind(class_name=self._scope.static_class)
+                own = InferredType(class_name=self._scope.static_class)
                 return self._resource_call(own, node.name, node.line, arguments)
         elif isinstance(native, ResourceClass):
             self._note(f"the static method {name}::{node.name}()", node.line)
-        elif isinstance(native, Family):
+        elif isinstance(native, NativeClass):
             if node.name not in native.statics:
                 self._note(f"the static method {name}::{node.name}()", node.line)
         elif native is None and node.name != "__construct" and not self._has(name, "__callStatic"):
             self._note(f"the static method {name}::{node.name}()", node.line)
-        return Kind(class_name=ATTRIBUTE) if name == ATTRIBUTE else None
+        return InferredType(class_name=ATTRIBUTE) if name == ATTRIBUTE else None
 
-    def _new(self, node: n.New) -> Kind | None:
+    def _new(self, node: n.New) -> InferredType | None:
         name = self._class_of(node.class_name)
         arguments = self._arguments(node.arguments)
         if not name:
@@ -410,7 +420,7 @@ class Walk(ABC):
         native = self._native(name)
         if isinstance(native, ResourceClass):
             return self._made_resource(native, name, arguments)
-        if isinstance(native, ModelClass) or (isinstance(native, Family) and not native.makes):
+        if isinstance(native, ModelClass) or (isinstance(native, NativeClass) and not native.makes):
             self._note(f"new {name}", node.line)
         elif native is None and name != "stdClass":
             found = self._find(name)
@@ -421,9 +431,9 @@ class Walk(ABC):
                 if self._has(name, "__destruct"):
                     self._note(f"the destructor of {name}", node.line)
                 self._method(name, "__construct", arguments)
-        return Kind(class_name=name)
+        return InferredType(class_name=name)
 
-    def _call(self, node: n.Call) -> Kind | None:
+    def _call(self, node: n.Call) -> InferredType | None:
         arguments = self._arguments(node.arguments)
         if not isinstance(node.function, str):
             self._value(node.function)
@@ -431,12 +441,12 @@ class Walk(ABC):
         if node.function not in self._world.functions:
             self._note(f"the function {node.function}()", node.line)
         if node.function in _CARBON_FUNCTIONS:
-            return Kind(class_name=CARBON)
+            return InferredType(class_name=CARBON)
         if node.function in ("tap", "optional", "with") and arguments:
             return arguments[0]
         return None
 
-    def _class_constant(self, node: n.ClassConstant) -> Kind | None:
+    def _class_constant(self, node: n.ClassConstant) -> InferredType | None:
         name = self._class_of(node.class_name)
         if not name or not isinstance(node.name, str) or node.name == "class":
             self._walk(node.name)
@@ -448,57 +458,57 @@ class Walk(ABC):
             self._note(f"the constant {name}::{node.name}", node.line)
             return None
         if node.name in found.cases:
-            return Kind(class_name=name)
+            return InferredType(class_name=name)
         label = node.name
         constant = self._try(lambda: self._classes.constant(name, label))
         if constant is not None and self._first("constant", f"{constant[1]}::{label}"):
             self._walk(constant[0])
         return None
 
-    def _constant(self, node: n.Constant) -> Kind | None:
+    def _constant(self, node: n.Constant) -> InferredType | None:
         if node.name not in self._world.constants:
             self._note(f"the constant {node.name}", node.line)
         return None
 
-    def _static_property(self, node: n.StaticProperty) -> Kind | None:
+    def _static_property(self, node: n.StaticProperty) -> InferredType | None:
         self._note(f"the static property ${node.name}", node.line)
         return None
 
-    def _ternary(self, node: n.Ternary) -> Kind | None:
+    def _ternary(self, node: n.Ternary) -> InferredType | None:
         condition = self._value(node.condition)
         then = self._value(node.then) if node.then is not None else condition
         return either(then, self._value(node.otherwise))
 
-    def _binary(self, node: n.Binary) -> Kind | None:
+    def _binary(self, node: n.Binary) -> InferredType | None:
         left, right = self._value(node.left), self._value(node.right)
         return either(left, right) if node.operator == "??" else None
 
-    def _unknown(self, node: n.Unknown) -> Kind | None:
+    def _unknown(self, node: n.Unsupported) -> InferredType | None:
         self._refusal(node.problem)
         return None
 
-    def _clone(self, node: n.Clone) -> Kind | None:
+    def _clone(self, node: n.Clone) -> InferredType | None:
         kind = self._value(node.operand)
         if kind is not None and kind.class_name and self._native(kind.class_name) is not None:
             self._note(f"clone of {kind.class_name}", node.line)
         return kind
 
 
-_EXPRESSIONS: dict[type[n.Expression], Callable[[Walk, Any], Kind | None]] = {
-    n.Variable: Walk._variable,
-    n.Assign: Walk._assign,
-    n.ArrayLiteral: Walk._array,
-    n.Closure: Walk._closure,
-    n.Property: Walk._property,
-    n.MethodCall: Walk._method_call,
-    n.StaticCall: Walk._static_call,
-    n.New: Walk._new,
-    n.Call: Walk._call,
-    n.ClassConstant: Walk._class_constant,
-    n.Constant: Walk._constant,
-    n.StaticProperty: Walk._static_property,
-    n.Ternary: Walk._ternary,
-    n.Binary: Walk._binary,
-    n.Clone: Walk._clone,
-    n.Unknown: Walk._unknown,
+_EXPRESSIONS: dict[type[n.Expression], Callable[[SourceVisitor, Any], InferredType | None]] = {
+    n.Variable: SourceVisitor._variable,
+    n.Assign: SourceVisitor._assign,
+    n.ArrayLiteral: SourceVisitor._array,
+    n.Closure: SourceVisitor._closure,
+    n.Property: SourceVisitor._property,
+    n.MethodCall: SourceVisitor._method_call,
+    n.StaticCall: SourceVisitor._static_call,
+    n.New: SourceVisitor._new,
+    n.Call: SourceVisitor._call,
+    n.ClassConstant: SourceVisitor._class_constant,
+    n.Constant: SourceVisitor._constant,
+    n.StaticProperty: SourceVisitor._static_property,
+    n.Ternary: SourceVisitor._ternary,
+    n.Binary: SourceVisitor._binary,
+    n.Clone: SourceVisitor._clone,
+    n.Unsupported: SourceVisitor._unknown,
 }

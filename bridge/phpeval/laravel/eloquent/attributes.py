@@ -14,7 +14,7 @@ from bridge.phpeval.laravel.eloquent import properties as state
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
 SPACE = "Illuminate\\Database\\Eloquent\\Attributes\\"
@@ -48,7 +48,7 @@ class Borne:
     name: str
     part: n.ClassDeclaration
 
-    def arguments(self, php: Evaluator, names: Sequence[str]) -> dict[str, Value]:
+    def arguments(self, php: Interpreter, names: Sequence[str]) -> dict[str, Value]:
         """Its arguments by the names of its parameters."""
         given = self._given()
         found: dict[str, Value] = {}
@@ -60,7 +60,7 @@ class Borne:
             raise self.refused()
         return found
 
-    def columns(self, php: Evaluator) -> list[bytes]:
+    def columns(self, php: Interpreter) -> list[bytes]:
         """What `array|string ...$columns` comes to."""
         values = [self._value(argument, php) for argument in self._given()]
         if any(argument.spread or argument.name is not None for argument in self._given()) or not values:
@@ -71,7 +71,7 @@ class Borne:
             raise self.refused()
         return names
 
-    def text(self, php: Evaluator, name: str) -> bytes:
+    def text(self, php: Interpreter, name: str) -> bytes:
         """Its only argument."""
         value = self.arguments(php, (name,)).get(name)
         if not isinstance(value, bytes):
@@ -88,7 +88,7 @@ class Borne:
             raise self.refused()
         return given
 
-    def _value(self, argument: n.Argument, php: Evaluator) -> Value:
+    def _value(self, argument: n.Argument, php: Interpreter) -> Value:
         return php.constant_expression(argument.value, self.part.name, self.part.file)
 
 
@@ -111,7 +111,7 @@ def own(class_name: str, short: str, classes: ClassTable) -> Borne | None:
     return Borne(SPACE + short, declared) if SPACE + short in declared.attributes else None
 
 
-def apply(model: PhpObject, php: Evaluator, version: Version) -> None:
+def apply(model: PhpObject, php: Interpreter, version: Version) -> None:
     """Puts what the attributes of its class say into the settings of a new model."""
     if version < (13, 0):
         return
@@ -152,7 +152,9 @@ def apply(model: PhpObject, php: Evaluator, version: Version) -> None:
             properties[b"timestamps"] = table["timestamps"]
 
 
-def _name(model: PhpObject, marked: Borne, table: dict[str, Value], php: Evaluator, version: Version) -> None:
+def _name(
+    model: PhpObject, marked: Borne, table: dict[str, Value], php: Interpreter, version: Version
+) -> None:
     """`$table`: an attribute of the class itself goes before a property that it inherits, from 13.6 on."""
     held = state.get(model, "table")
     bound = php.classes.properties(model.class_name).get("table")

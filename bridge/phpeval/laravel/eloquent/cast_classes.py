@@ -14,7 +14,7 @@ from bridge.errors import Refused
 from bridge.phpeval.laravel.eloquent import properties
 from bridge.phpeval.laravel.eloquent.casts import Casting, NamedCast, cast_value, is_cast, written
 from bridge.phpeval.laravel.version import Version
-from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
@@ -25,12 +25,12 @@ BY_CAST = "classCastCache"  # properties of Model
 BY_ACCESSOR = "attributeCastCache"
 
 
-def is_own(cast: NamedCast, php: Evaluator) -> bool:
+def is_own(cast: NamedCast, php: Interpreter) -> bool:
     """Whether the cast is a class of the app, but no enum."""
     return php.classes.find(cast.name) is not None and not php.is_enum(cast.whole)
 
 
-def problem(cast: NamedCast, php: Evaluator) -> Refused | None:
+def problem(cast: NamedCast, php: Interpreter) -> Refused | None:
     """Why a cast class of the app cannot be evaluated, as far as its source alone tells."""
     classes = php.classes
     castable = classes.is_a(cast.name, _CASTABLE)
@@ -40,7 +40,7 @@ def problem(cast: NamedCast, php: Evaluator) -> Refused | None:
     return None
 
 
-def _caster(cast: NamedCast, php: Evaluator) -> PhpObject:
+def _caster(cast: NamedCast, php: Interpreter) -> PhpObject:
     """`resolveCasterClass`: a new object for each use."""
     refused = php.classes.remember("cast", cast.name, lambda: problem(cast, php))
     if refused is not None:
@@ -52,12 +52,12 @@ def _caster(cast: NamedCast, php: Evaluator) -> PhpObject:
     return made
 
 
-def _is_inbound(cast: NamedCast, php: Evaluator) -> bool:
+def _is_inbound(cast: NamedCast, php: Interpreter) -> bool:
     return bool(php.classes.is_a(cast.name, _INBOUND))
 
 
 def read(
-    model: PhpObject, key: bytes, cast: NamedCast, value: Value, casting: Casting, php: Evaluator
+    model: PhpObject, key: bytes, cast: NamedCast, value: Value, casting: Casting, php: Interpreter
 ) -> Value:
     """What a cast class gives, or gave before."""
     kept = properties.array(model, BY_CAST).get(key)
@@ -93,7 +93,7 @@ def keeps(model: PhpObject) -> bool:
     return bool(properties.get(model, BY_CAST) or properties.get(model, BY_ACCESSOR))
 
 
-def for_array(model: PhpObject, key: bytes, cast: NamedCast, made: Value, php: Evaluator) -> Value:
+def for_array(model: PhpObject, key: bytes, cast: NamedCast, made: Value, php: Interpreter) -> Value:
     """`serializeClassCastableAttribute`, where the app's cast class has `serialize`."""
     if made is None or php.classes.method(cast.name, "serialize") is None:
         return made
@@ -106,7 +106,7 @@ def for_array(model: PhpObject, key: bytes, cast: NamedCast, made: Value, php: E
 def write_back(
     model: PhpObject,
     key: bytes | None,
-    php: Evaluator,
+    php: Interpreter,
     version: Version,
     cast_of: Callable[[bytes], NamedCast | None],
     accessor_of: Callable[[bytes], PhpObject],
@@ -129,7 +129,7 @@ def write_back(
                 _merge(model, name, php.call(setter, (value, properties.array(model, "attributes").copy())))
 
 
-def _set(model: PhpObject, name: int | bytes, cast: NamedCast, value: Value, php: Evaluator) -> Value:
+def _set(model: PhpObject, name: int | bytes, cast: NamedCast, value: Value, php: Interpreter) -> Value:
     if not is_own(cast, php):
         return written(cast, value, properties.array(model, "attributes").get(name), php)
     if _is_inbound(cast, php):
@@ -152,7 +152,7 @@ def _merge(model: PhpObject, name: int | bytes, given: Value) -> None:
     properties.put(model, "attributes", attributes)
 
 
-def is_class(cast: NamedCast | None, php: Evaluator) -> bool:
+def is_class(cast: NamedCast | None, php: Interpreter) -> bool:
     """`isClassCastable`, as far as it decides between cast and accessor. Refused where Laravel would throw,
     or differs by release."""
     if cast is None:

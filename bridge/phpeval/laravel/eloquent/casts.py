@@ -19,7 +19,7 @@ from bridge.phpeval.laravel.object_conversions import jsonable
 from bridge.phpeval.laravel.support.json_forms import ARRAY_OBJECT, moment
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, identical, is_numeric, to_bool, to_float, to_int
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.json_decode import decode_json
@@ -41,7 +41,7 @@ _DATES = {"date", "datetime", "immutable_date", "immutable_datetime"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class EloquentOptions:
     """What models need besides their class: the app's time zone and key, its Laravel, and the class of dates
     that its `Date` facade makes.
 
@@ -73,8 +73,8 @@ class Surroundings:
 class Casting(NamedTuple):
     """One value on its way: `argument` is what follows the colon in the cast."""
 
-    php: Evaluator
-    around: Surroundings
+    php: Interpreter
+    around: EloquentOptions
     date_format: str | None
     argument: str
 
@@ -153,7 +153,7 @@ def is_cast(cast: NamedCast) -> bool:
     return known or cast.name.strip().lower() in PRIMITIVE
 
 
-def enum_in_array(class_name: str, value: Value, php: Evaluator, version: Version) -> Value:
+def enum_in_array(class_name: str, value: Value, php: Interpreter, version: Version) -> Value:
     """What an array shows of the case for a stored value."""
     known: dict[tuple[type, Value], Value] = php.classes.remember("shown cases", class_name, dict)
     asked = (type(value), value)
@@ -171,7 +171,7 @@ def enum_in_array(class_name: str, value: Value, php: Evaluator, version: Versio
     return shown
 
 
-def cast_enum(class_name: str, value: Value, php: Evaluator) -> Value:
+def cast_enum(class_name: str, value: Value, php: Interpreter) -> Value:
     """The case of the enum for a stored value; null stays null."""
     if value is None or (isinstance(value, EnumCase) and value.class_name == class_name):
         return value
@@ -188,7 +188,7 @@ def cast_enum(class_name: str, value: Value, php: Evaluator) -> Value:
     raise Thrown("ValueError", f"a stored value is no case of {class_name}")
 
 
-def _cases(class_name: str, php: Evaluator) -> list[tuple[EnumCase, int | bytes | None]]:
+def _cases(class_name: str, php: Interpreter) -> list[tuple[EnumCase, int | bytes | None]]:
     cases = (EnumCase(class_name, name) for name in php.classes.require(class_name).cases)
     return [(case, php.backing_value(case)) for case in cases]
 
@@ -393,12 +393,12 @@ SINCE: dict[str, Version] = {
 _TAKES_ARGUMENT = {_CASTS + "AsEnumCollection", _CASTS + "AsEnumArrayObject"}
 
 
-def _copied(value: Value, php: Evaluator) -> Value:
+def _copied(value: Value, php: Interpreter) -> Value:
     """`getArrayCopy()`."""
     return value.properties[1] if isinstance(value, PhpObject) else value
 
 
-def _enum_values(value: Value, php: Evaluator) -> Value:
+def _enum_values(value: Value, php: Interpreter) -> Value:
     if not isinstance(value, PhpObject):
         return value
     items = value.properties[1] if value.class_name == ARRAY_OBJECT else value.get("items")
@@ -408,7 +408,7 @@ def _enum_values(value: Value, php: Evaluator) -> Value:
 
 
 # What becomes of their values in toArray(), where it is not what becomes of any such object: `serialize()`
-FOR_ARRAY: dict[str, Callable[[Value, Evaluator], Value]] = {
+FOR_ARRAY: dict[str, Callable[[Value, Interpreter], Value]] = {
     _CASTS + "AsArrayObject": _copied,
     _CASTS + "AsEncryptedArrayObject": _copied,
     _CASTS + "AsEnumCollection": _enum_values,
@@ -416,7 +416,7 @@ FOR_ARRAY: dict[str, Callable[[Value, Evaluator], Value]] = {
 }
 
 
-def written(cast: NamedCast, value: Value, raw: Value, php: Evaluator) -> Value:
+def written(cast: NamedCast, value: Value, raw: Value, php: Interpreter) -> Value:
     """What the `set` of one of Laravel's own cast classes makes of a value that it gave; `raw` is what the
     column held."""
     if "Encrypted" in cast.name:

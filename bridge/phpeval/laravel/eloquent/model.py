@@ -16,30 +16,36 @@ from bridge.phpeval.laravel.eloquent import attributes, cast_classes, casts, dat
 from bridge.phpeval.laravel.eloquent.connection import read_by
 from bridge.phpeval.laravel.eloquent.model_facts import ModelFacts
 from bridge.phpeval.laravel.eloquent.model_methods import METHODS, listed
-from bridge.phpeval.laravel.eloquent.model_settings import Accessor, Columns, Setup, has_getter, is_constant
+from bridge.phpeval.laravel.eloquent.model_settings import (
+    Accessor,
+    Columns,
+    ModelSettings,
+    has_getter,
+    is_constant,
+)
 from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.eloquent.sql_text import Condition, Query, is_any_of
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.laravel.support.json_forms import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.phpeval.laravel.support.releases import MODEL as MODEL_RELEASES
 from bridge.phpeval.laravel.support.releases import require
-from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value
 
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
-ToArray = Callable[[PhpObject, Evaluator], Value]
+ToArray = Callable[[PhpObject, Interpreter], Value]
 _MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}
 
 
-class View:
+class ModelView:
     """A model object with what its class and its settings say."""
 
     __slots__ = ("_default_connection", "attributes", "facts", "model", "setup")
 
-    def __init__(self, model: PhpObject, setup: Setup, default_connection: str) -> None:
+    def __init__(self, model: PhpObject, setup: ModelSettings, default_connection: str) -> None:
         self.model: PhpObject = model
-        self.setup: Setup = setup
+        self.setup: ModelSettings = setup
         self.facts: ModelFacts = setup.facts
         self.attributes: PhpArray = properties.array(model, "attributes")
         self._default_connection = default_connection
@@ -59,7 +65,7 @@ class ModelClass:
     """A `bridge.phpeval.php.runtime.interpreter.Native` for all models of one world."""
 
     def __init__(
-        self, records: Records, around: casts.Surroundings, default_connection: str, to_array: ToArray
+        self, records: Records, around: casts.EloquentOptions, default_connection: str, to_array: ToArray
     ) -> None:
         self._records = records
         self._around = around
@@ -68,13 +74,13 @@ class ModelClass:
         # Class → relations that were read when they were touched; a batch reads those of the one before ahead
         self.touched: dict[str, dict[str, None]] = {}
         self._facts: dict[str, ModelFacts | Refused] = {}
-        self._blanks: dict[str, View] = {}
-        self._setups: dict[str, tuple[Setup, ...]] = {}  # of a class, newest first
+        self._blanks: dict[str, ModelView] = {}
+        self._setups: dict[str, tuple[ModelSettings, ...]] = {}  # of a class, newest first
         self._pivots: dict[tuple[str, bool], dict[int | bytes, Value]] = {}
 
     # ---- restoring --------------------------------------------------------------------------
 
-    def restore(self, identifier: PhpObject, php: Evaluator) -> Value:
+    def restore(self, identifier: PhpObject, php: Interpreter) -> Value:
         """The model or collection of a ModelIdentifier. Raises MissingModel, Refused, ServiceUnavailable."""
         class_name, key = identifier.get("class"), identifier.get("id")
         named = identifier.get("relations")
@@ -101,7 +107,7 @@ class ModelClass:
         keys: PhpArray,
         names: list[str],
         place: str,
-        php: Evaluator,
+        php: Interpreter,
     ) -> Value:
         custom = identifier.get("collectionClass")
         if custom is not None:
@@ -128,7 +134,7 @@ class ModelClass:
                 found[position] = model
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": found})
 
-    def _restoring(self, name: str, key: int | bytes, php: Evaluator) -> Query:
+    def _restoring(self, name: str, key: int | bytes, php: Interpreter) -> Query:
         """`newQueryForRestoration`: a pivot without a key of its own says `post_id:1:tag_id:2`."""
         setup = self.blank(name, php).setup
         if isinstance(key, int) or b":" not in key or not php.classes.is_a(name, relations.PIVOT):
@@ -154,11 +160,11 @@ class ModelClass:
         return self._default_connection
 
     @property
-    def around(self) -> casts.Surroundings:
+    def around(self) -> casts.EloquentOptions:
         return self._around
 
     def hydrate(
-        self, class_name: str, row: PhpArray, connection: str, php: Evaluator, *, among: int = 1
+        self, class_name: str, row: PhpArray, connection: str, php: Interpreter, *, among: int = 1
     ) -> PhpObject:
         """`newFromBuilder`: a model that exists, with these raw attributes; `among` rows of one query."""
         model = self.new(class_name, php)
@@ -173,7 +179,7 @@ class ModelClass:
         return model
 
     def pivot(
-        self, row: PhpArray, table: str, connection: str, *, timestamps: bool, php: Evaluator
+        self, row: PhpArray, table: str, connection: str, *, timestamps: bool, php: Interpreter
     ) -> PhpObject:
         """The `pivot` relation of a model read through a pivot table."""
         blank = self._pivots.get((table, timestamps))
@@ -191,7 +197,7 @@ class ModelClass:
         """An Eloquent collection."""
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": PhpArray.of(models)})
 
-    def eager_load(self, models: Sequence[PhpObject], php: Evaluator) -> None:
+    def eager_load(self, models: Sequence[PhpObject], php: Interpreter) -> None:
         """What the class of these models, just hydrated, always loads (`$with`)."""
         if models:
             view = self._blanks.get(models[0].class_name) or self.view(models[0], php)
@@ -199,7 +205,7 @@ class ModelClass:
             for model in models if view.setup.always_counted else ():
                 self.count(model, view.setup.always_counted, php)
 
-    def count(self, model: PhpObject, names: Sequence[bytes], php: Evaluator) -> None:
+    def count(self, model: PhpObject, names: Sequence[bytes], php: Interpreter) -> None:
         """`withCount`: how many each of these relations leads to, as attributes."""
         counted = properties.array(model, "attributes").copy()
         for name in names:
@@ -212,7 +218,7 @@ class ModelClass:
             counted[snake(name) + b"_count"] = number
         properties.put(model, "attributes", counted)
 
-    def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Evaluator) -> None:
+    def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Interpreter) -> None:
         """`load`: relations by name, nested ones with dots, for all models (of one class) at once."""
         if not names:
             return
@@ -244,7 +250,7 @@ class ModelClass:
 
     # ---- what a class is -----------------------------------------------------------------------
 
-    def facts(self, class_name: str, php: Evaluator) -> ModelFacts:
+    def facts(self, class_name: str, php: Interpreter) -> ModelFacts:
         """The facts of the class; Refused as `ModelFacts.of` says, remembered."""
         known = self._facts.get(class_name)
         if known is None:
@@ -257,7 +263,7 @@ class ModelClass:
             raise known
         return known
 
-    def _facts_of(self, class_name: str, php: Evaluator) -> ModelFacts:
+    def _facts_of(self, class_name: str, php: Interpreter) -> ModelFacts:
         """What the class says, and what the app has changed from outside of it."""
         around = self._around
         if around.models is not None:
@@ -271,21 +277,21 @@ class ModelClass:
         scope = around.scopes.get(class_name)
         return facts if scope is None else replace(facts, scope=facts.scope or scope)
 
-    def blank(self, class_name: str, php: Evaluator) -> View:
+    def blank(self, class_name: str, php: Interpreter) -> ModelView:
         """A new model of the class, for its table and keys; not to be changed."""
         return self._blanks.get(class_name) or self.view(self.new(class_name, php), php)
 
-    def view(self, model: PhpObject, php: Evaluator) -> View:
+    def view(self, model: PhpObject, php: Interpreter) -> ModelView:
         """The object with its facts."""
         known = self._setups.get(model.class_name, ())
         for setup in known:
             if setup.is_of(model):
-                return View(model, setup, self._default_connection)
-        setup = Setup(model, self.facts(model.class_name, php), php.classes, self._around.version)
+                return ModelView(model, setup, self._default_connection)
+        setup = ModelSettings(model, self.facts(model.class_name, php), php.classes, self._around.version)
         self._setups[model.class_name] = (setup, *known[: _SETUPS - 1])
-        return View(model, setup, self._default_connection)
+        return ModelView(model, setup, self._default_connection)
 
-    def new(self, class_name: str, php: Evaluator) -> PhpObject:
+    def new(self, class_name: str, php: Interpreter) -> PhpObject:
         """`new Class`, with the settings that its class gives it."""
         blank = self._blanks.get(class_name)
         if blank is not None:
@@ -315,19 +321,19 @@ class ModelClass:
 
     # ---- attributes ------------------------------------------------------------------------------
 
-    def key(self, model: PhpObject, php: Evaluator) -> Value:
+    def key(self, model: PhpObject, php: Interpreter) -> Value:
         """`getKey()`."""
         view = self.view(model, php)
         return self._attribute(view, view.setup.key, php)
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         """`$model->name` for code outside; inside the model its own properties come first."""
         own = self._own_property(php, subject, name)
         if own is not None:
             return own[0]
         return self._read_attribute(self.view(subject, php), name, php)
 
-    def _own_property(self, php: Evaluator, subject: PhpObject, name: str) -> tuple[Value] | None:
+    def _own_property(self, php: Interpreter, subject: PhpObject, name: str) -> tuple[Value] | None:
         bound = php.classes.properties(subject.class_name).get(name)
         if bound is None or bound.declaration.static:
             return None
@@ -338,7 +344,7 @@ class ModelClass:
             return (subject.properties[bound.mangled],)
         return None
 
-    def _read_attribute(self, view: View, name: str, php: Evaluator) -> Value:
+    def _read_attribute(self, view: ModelView, name: str, php: Interpreter) -> Value:
         """`getAttribute`."""
         key = name.encode("utf-8", "surrogateescape")
         setup = view.setup
@@ -360,7 +366,7 @@ class ModelClass:
             raise self._around.missing
         return None
 
-    def _attribute(self, view: View, key: bytes, php: Evaluator) -> Value:
+    def _attribute(self, view: ModelView, key: bytes, php: Interpreter) -> Value:
         """`getAttributeValue`: accessor, else cast, else date, else as it is."""
         value = self.attributes(view, php, key).get(key)
         accessor = view.setup.accessor(key.decode("utf-8", "surrogateescape"))
@@ -375,7 +381,7 @@ class ModelClass:
             return self._date(view, value)
         return value
 
-    def attributes(self, view: View, php: Evaluator, key: bytes | None = None) -> PhpArray:
+    def attributes(self, view: ModelView, php: Interpreter, key: bytes | None = None) -> PhpArray:
         """`getAttributes()`, or what of them is needed to read one."""
         if not cast_classes.keeps(view.model):
             return properties.array(view.model, "attributes")
@@ -391,7 +397,7 @@ class ModelClass:
         return properties.array(view.model, "attributes")
 
     def _accessed(
-        self, view: View, key: bytes, accessor: Accessor, value: Value, php: Evaluator
+        self, view: ModelView, key: bytes, accessor: Accessor, value: Value, php: Interpreter
     ) -> tuple[Value] | None:
         """What the accessor makes of the value; None where it only changes what is written."""
         method, marked = accessor
@@ -413,7 +419,9 @@ class ModelClass:
             cast_classes.keep(view.model, cast_classes.BY_ACCESSOR, key, made)
         return (made,)
 
-    def _cast(self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator) -> Value:
+    def _cast(
+        self, view: ModelView, key: bytes, cast: casts.NamedCast, value: Value, php: Interpreter
+    ) -> Value:
         """`castAttribute`."""
         if php.is_enum(cast.whole):
             return casts.cast_enum(cast.whole, value, php)
@@ -422,21 +430,21 @@ class ModelClass:
             return cast_classes.read(view.model, key, cast, value, casting, php)
         return casts.cast_value(cast, value, casting)
 
-    def _casting(self, view: View, cast: casts.NamedCast, php: Evaluator) -> casts.Casting:
+    def _casting(self, view: ModelView, cast: casts.NamedCast, php: Interpreter) -> casts.Casting:
         return casts.Casting(php, self._around, view.setup.date_format, cast.argument)
 
-    def _date(self, view: View, value: Value) -> PhpObject:
+    def _date(self, view: ModelView, value: Value) -> PhpObject:
         around = self._around
         return dates.as_date_time(value, around.zone, view.setup.date_format, around.date_class)
 
-    def _date_text(self, view: View, value: Value, *, day: bool = False) -> bytes | None:
+    def _date_text(self, view: ModelView, value: Value, *, day: bool = False) -> bytes | None:
         """A stored date as arrays show it; None for what is not of the usual form."""
         if view.facts.overrides_serialize_date:
             return None
         self._require_iso()
         return dates.json_text(value, self._around.zone, view.setup.date_format, day=day)
 
-    def _serialize_date(self, view: View, value: PhpObject, php: Evaluator) -> Value:
+    def _serialize_date(self, view: ModelView, value: PhpObject, php: Interpreter) -> Value:
         if view.facts.overrides_serialize_date:
             return php.call_method(view.model, "serializeDate", (value,))
         self._require_iso()
@@ -449,14 +457,14 @@ class ModelClass:
 
     # ---- arrays ------------------------------------------------------------------------------------
 
-    def to_array(self, model: PhpObject, php: Evaluator) -> PhpArray:
+    def to_array(self, model: PhpObject, php: Interpreter) -> PhpArray:
         """Laravel's own `toArray()`: attributes, then relations of the same names over them."""
         view = self.view(model, php)
         result = self.attributes_to_array(view, php)
         result.update(self.relations_to_array(view, php))
         return result
 
-    def attributes_to_array(self, view: View, php: Evaluator) -> PhpArray:
+    def attributes_to_array(self, view: ModelView, php: Interpreter) -> PhpArray:
         held = self.attributes(view, php)
         columns = view.setup.columns(tuple(held))
         result: dict[int | bytes, Value] = {key: held[key] for key in columns.shown}
@@ -471,7 +479,7 @@ class ModelClass:
         return PhpArray(self._shown(view, columns, result, php))
 
     def _shown(
-        self, view: View, columns: Columns, result: dict[int | bytes, Value], php: Evaluator
+        self, view: ModelView, columns: Columns, result: dict[int | bytes, Value], php: Interpreter
     ) -> dict[int | bytes, Value]:
         """`result`: the raw values of what is shown, to be changed into what arrays show."""
         for key in columns.dates:
@@ -496,7 +504,7 @@ class ModelClass:
             result[key] = self._for_array(view, key, value, php)
         return result
 
-    def _gets(self, view: View, name: str, php: Evaluator) -> bool:
+    def _gets(self, view: ModelView, name: str, php: Interpreter) -> bool:
         """Whether an accessor changes what is read: an Attribute may have only a setter."""
         method, marked = view.facts.accessors[name]
         if not marked:
@@ -509,7 +517,7 @@ class ModelClass:
         attribute = php.call_method(view.model, method)
         return isinstance(attribute, PhpObject) and isinstance(attribute.get("get"), PhpClosure)
 
-    def _for_array(self, view: View, key: bytes, value: Value, php: Evaluator) -> Value:
+    def _for_array(self, view: ModelView, key: bytes, value: Value, php: Interpreter) -> Value:
         """`mutateAttributeForArray`."""
         name = key.decode("utf-8", "surrogateescape")
         accessor = view.facts.accessors.get(name)
@@ -530,7 +538,7 @@ class ModelClass:
             return self._serialize_date(view, made, php)
         return self._array_of(made, php)
 
-    def _array_of(self, value: Value, php: Evaluator) -> Value:
+    def _array_of(self, value: Value, php: Interpreter) -> Value:
         """An Arrayable becomes its array, anything else stays."""
         if isinstance(value, PhpObject):
             array = self._to_array(value, php)
@@ -538,7 +546,7 @@ class ModelClass:
         return value
 
     def _cast_for_array(
-        self, view: View, key: bytes, cast: casts.NamedCast, value: Value, php: Evaluator
+        self, view: ModelView, key: bytes, cast: casts.NamedCast, value: Value, php: Interpreter
     ) -> Value:
         if cast.is_moment and php.classes.find(cast.name) is None:
             text = self._date_text(view, value, day=cast.is_day)
@@ -557,7 +565,7 @@ class ModelClass:
             made = cast_classes.for_array(view.model, key, cast, made, php)
         return self._array_of(made, php)
 
-    def relations_to_array(self, view: View, php: Evaluator) -> PhpArray:
+    def relations_to_array(self, view: ModelView, php: Interpreter) -> PhpArray:
         result = PhpArray()
         loaded = properties.array(view.model, "relations")
         if not loaded:
@@ -584,7 +592,7 @@ class ModelClass:
     # ---- relations ---------------------------------------------------------------------------------
 
     def relation(
-        self, model: PhpObject, name: str, php: Evaluator, *, lazily: bool = False
+        self, model: PhpObject, name: str, php: Interpreter, *, lazily: bool = False
     ) -> relations.Relation | None:
         """What the relation method of that name describes; None for a morphTo that points nowhere.
 
@@ -609,7 +617,7 @@ class ModelClass:
         return None if description is None else relations.Relation(made.class_name, model, description)
 
     def described(
-        self, view: View, description: relations.Description, name: str, php: Evaluator
+        self, view: ModelView, description: relations.Description, name: str, php: Interpreter
     ) -> relations.Description | None:
         """The description for this very model, see `relations.of`; Refused where its key cannot be used."""
         made = relations.of(self, php, view, description, name)
@@ -622,13 +630,13 @@ class ModelClass:
 
     # ---- Native ------------------------------------------------------------------------------------
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"new {class_name}")
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"{class_name}::{method}()")
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         """`isset($model->name)`."""
         return self.read(php, subject, name) is not None
 
@@ -637,21 +645,21 @@ class ModelClass:
         """Whether `call` has an entry for the method of Laravel's Model."""
         return method.lower() in METHODS or method.lower() in relations.RELATIONS
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         act = METHODS.get(method.lower())
         if act is not None:
             require(php, MODEL_RELEASES, method.lower(), len(arguments), f"{subject.class_name}::{method}()")
             return act(self, php, subject, arguments)
         make = relations.RELATIONS.get(method.lower())
         if make is not None:
-            asked = relations.Asked(
+            asked = relations.RelationCall(
                 models=self, php=php, parent=subject, method=php.function_name, arguments=arguments
             )
             return make(asked)
         php.refuse(f"the method {subject.class_name}::{method}()")
 
 
-def by_key(setup: Setup, keys: Sequence[int | bytes], *, limit: int | None = None) -> Query:
+def by_key(setup: ModelSettings, keys: Sequence[int | bytes], *, limit: int | None = None) -> Query:
     """What finds the models with these keys."""
     if setup.key_type == "string":
         keys = [str(key).encode() if isinstance(key, int) else key for key in keys]

@@ -19,7 +19,7 @@ from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.declarations import source_of
 from bridge.phpeval.php.runtime.class_table import BoundMethod, ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import Value
 
 SOFT_DELETES = "Illuminate\\Database\\Eloquent\\SoftDeletes"
@@ -111,7 +111,7 @@ class ModelFacts:
     said: dict[str, Value]
 
     @classmethod
-    def of(cls, class_name: str, php: Evaluator, version: Version, *, snaked: bool = True) -> ModelFacts:
+    def of(cls, class_name: str, php: Interpreter, version: Version, *, snaked: bool = True) -> ModelFacts:
         """The facts of a model class; Refused where its chain holds something that is not understood.
 
         `snaked`: `Model::$snakeAttributes`, which counts where the class has none of its own."""
@@ -224,7 +224,7 @@ def _dispatches_when_read(events: n.Expression | None) -> bool:
     return any(not isinstance(key, bytes) or key == b"retrieved" for key in keys)
 
 
-def _snake_attributes(class_name: str, php: Evaluator, *, default: bool) -> bool:
+def _snake_attributes(class_name: str, php: Interpreter, *, default: bool) -> bool:
     bound = php.classes.properties(class_name).get("snakeAttributes")
     if bound is None or bound.declaration.default is None or not bound.declaration.static:
         return default
@@ -327,7 +327,7 @@ def _hears_no_reading(arguments: tuple[n.Argument, ...] | None, classes: ClassTa
 
 
 def _accessors(
-    parts: list[n.ClassDeclaration], class_name: str, php: Evaluator, snaked: bool, version: Version
+    parts: list[n.ClassDeclaration], class_name: str, php: Interpreter, snaked: bool, version: Version
 ) -> Iterable[tuple[str, tuple[str, bool]]]:
     """Old style `getNameAttribute`, then methods that return an Attribute (8.77 and later)."""
     methods: dict[str, BoundMethod] = {}

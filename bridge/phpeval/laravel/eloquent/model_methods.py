@@ -15,7 +15,7 @@ from bridge.phpeval.laravel.eloquent.attributes import borne
 from bridge.phpeval.laravel.support.arr import ITEMS
 from bridge.phpeval.laravel.support.collection_items import ELOQUENT
 from bridge.phpeval.laravel.support.resource_class import is_class, marked_class, resource_names
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, identical, to_bool
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.json_encode import json_encode
@@ -23,7 +23,7 @@ from bridge.phpeval.php.serialization.json_encode import json_encode
 if TYPE_CHECKING:
     from bridge.phpeval.laravel.eloquent.model import ModelClass
 
-Method = Callable[["ModelClass", Evaluator, PhpObject, Sequence[Value]], Value]
+Method = Callable[["ModelClass", Interpreter, PhpObject, Sequence[Value]], Value]
 
 
 def listed(arguments: Sequence[Value]) -> list[bytes]:
@@ -37,7 +37,7 @@ def listed(arguments: Sequence[Value]) -> list[bytes]:
     return found
 
 
-def _get(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _get(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     """`getAttribute`, which sees no property of the object itself."""
     name = php.text(arguments[0]).decode("utf-8", "surrogateescape")
     if name in php.classes.properties(model.class_name):
@@ -45,19 +45,21 @@ def _get(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequen
     return models.read(php, model, name)
 
 
-def _only(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _only(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     names = listed(arguments)
     return PhpArray(
         (name, models.read(php, model, name.decode("utf-8", "surrogateescape"))) for name in names
     )
 
 
-def _load(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _load(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     models.load([model], [name.decode() for name in listed(arguments)], php)
     return model
 
 
-def _load_missing(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _load_missing(
+    models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
+) -> Value:
     for name in listed(arguments):
         if b"." in name:
             php.refuse("loadMissing() of a nested relation")
@@ -66,12 +68,14 @@ def _load_missing(models: ModelClass, php: Evaluator, model: PhpObject, argument
     return model
 
 
-def _load_count(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _load_count(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     models.count(model, listed(arguments), php)
     return model
 
 
-def _set_relation(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _set_relation(
+    models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
+) -> Value:
     name, value = arguments
     held = properties.array(model, "relations").copy()
     held[php.key(name)] = value
@@ -80,7 +84,7 @@ def _set_relation(models: ModelClass, php: Evaluator, model: PhpObject, argument
 
 
 def _unset_relation(
-    models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]
+    models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
     held = properties.array(model, "relations").copy()
     held.pop(php.key(arguments[0]), None)
@@ -89,7 +93,7 @@ def _unset_relation(
 
 
 def _without_relations(
-    models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]
+    models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
     if arguments or php.classes.method(model.class_name, "__clone") is not None:
         php.refuse(f"{model.class_name}::withoutRelations()")
@@ -101,7 +105,7 @@ def _without_relations(
 def _set_names(setting: str) -> Method:
     """`setHidden`, `setVisible`, `setAppends`."""
 
-    def act(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    def act(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
         (names,) = arguments
         if not isinstance(names, PhpArray):
             php.refuse(f"${setting} of a model that is no array")
@@ -111,7 +115,7 @@ def _set_names(setting: str) -> Method:
     return act
 
 
-def _original(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _original(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     """`getOriginal('name')` of a model that was read again, which has nothing that was changed."""
     name = php.text(arguments[0]) if len(arguments) == 1 else b""
     missing = name not in properties.array(model, "attributes")
@@ -127,19 +131,19 @@ def _original(models: ModelClass, php: Evaluator, model: PhpObject, arguments: S
     return None if missing else _get(models, php, bare, (name,))
 
 
-def _json(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _json(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     if arguments or properties.get(model, "escapeWhenCastingToString"):
         php.refuse(f"the JSON of a {model.class_name}")
     shown = php.call_method(model, "toArray")
     return json_encode(shown, lambda held: object_conversions.jsonable(held, php)).encode()
 
 
-def _hide(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _hide(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     properties.put(model, "hidden", PhpArray.of([*properties.names(model, "hidden"), *listed(arguments)]))
     return model
 
 
-def _show(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _show(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     names = listed(arguments)
     properties.put(
         model, "hidden", PhpArray.of([n for n in properties.names(model, "hidden") if n not in names])
@@ -150,35 +154,35 @@ def _show(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Seque
     return model
 
 
-def _append(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _append(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     appends = dict.fromkeys([*properties.names(model, "appends"), *listed(arguments)])
     properties.put(model, "appends", PhpArray.of(appends))
     return model
 
 
-def _route_key(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _route_key(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     return _get(models, php, model, (php.call_method(model, "getRouteKeyName"),))
 
 
 def _route_key_name(
-    models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]
+    models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
     marked = borne(model.class_name, "RouteKey", php.classes, models.around.version)
     return models.view(model, php).setup.key if marked is None else marked.text(php, "key")
 
 
-def _channel(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _channel(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     return model.class_name.replace("\\", ".").encode() + b"." + php.text(models.key(model, php))
 
 
-def _trashed(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _trashed(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     view = models.view(model, php)
     if not view.facts.soft_deletes:
         php.refuse(f"{model.class_name}::trashed()")
     return view.attributes.get(view.facts.deleted_at.encode()) is not None
 
 
-def _is(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _is(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     (other,) = arguments
     if not isinstance(other, PhpObject):
         return False
@@ -187,7 +191,7 @@ def _is(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequenc
     return same and mine.setup.table == theirs.setup.table and mine.connection == theirs.connection
 
 
-def _dirty(model: PhpObject, php: Evaluator) -> PhpArray:
+def _dirty(model: PhpObject, php: Interpreter) -> PhpArray:
     """What was changed and not saved: nothing in a model that was read again."""
     original = properties.array(model, "original")
     if model.get("exists") is True and not original:
@@ -199,7 +203,7 @@ def _dirty(model: PhpObject, php: Evaluator) -> PhpArray:
     return PhpArray()
 
 
-def _to_resource(models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]) -> Value:
+def _to_resource(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     """`toResource()`; where it names no class, that of #[UseResource], else of the model's own name."""
     if arguments and arguments[0] is not None:
         if models.around.version < (12, 7) or not isinstance(arguments[0], bytes):
@@ -214,7 +218,7 @@ def _to_resource(models: ModelClass, php: Evaluator, model: PhpObject, arguments
 
 
 def _new_collection(
-    models: ModelClass, php: Evaluator, model: PhpObject, arguments: Sequence[Value]
+    models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
     given = arguments[0] if arguments else PhpArray()
     if not isinstance(given, PhpArray):

@@ -2,7 +2,7 @@
 that have the same.
 
 Objects of a class share the very arrays of its defaults until a method such as `makeHidden` gives one its
-own. So whether an object still has the settings that a `Setup` was made from is told by identity.
+own. So whether an object still has the settings that a `ModelSettings` was made from is told by identity.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Rows:
             self._known[key] = shown
 
 
-class Setup:
+class ModelSettings:
     """`model` gives the settings; `facts` are those of its class."""
 
     def __init__(self, model: PhpObject, facts: ModelFacts, classes: ClassTable, version: Version) -> None:

@@ -14,7 +14,7 @@ from bridge.errors import JobError
 from bridge.phpeval.laravel.eloquent import relations
 from bridge.phpeval.laravel.eloquent.model import ModelClass, by_key
 from bridge.phpeval.laravel.eloquent.prefetched_rows import plain_keys
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
 _DEEPEST = 5  # relations of relations
@@ -28,7 +28,7 @@ class _Wanted:
     relations: dict[str, None] = field(default_factory=dict)
 
 
-def read_ahead(models: ModelClass, php: Evaluator, identifiers: Iterable[PhpObject]) -> None:
+def read_ahead(models: ModelClass, php: Interpreter, identifiers: Iterable[PhpObject]) -> None:
     """The rows for these ModelIdentifiers, and for the relations they name, are read where that saves
     statements. What is refused or fails here is left to the jobs. Raises ServiceUnavailable."""
     for (class_name, connection), wanted in _wanted(models, identifiers).items():
@@ -65,7 +65,7 @@ def _wanted(models: ModelClass, identifiers: Iterable[PhpObject]) -> dict[tuple[
 
 def _relations(
     models: ModelClass,
-    php: Evaluator,
+    php: Interpreter,
     class_name: str,
     connection: str,
     rows: Sequence[PhpArray],

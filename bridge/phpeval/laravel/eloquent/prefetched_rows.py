@@ -43,7 +43,7 @@ def plain_keys(keys: Iterable[Value]) -> list[Key]:
 
 
 @dataclass(slots=True)
-class Ahead:
+class PrefetchedRows:
     """The rows of one batch; `until` in the seconds of the reader's clock."""
 
     until: float

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from bridge.errors import Refused
 from bridge.phpeval.laravel.eloquent.connection import Source
-from bridge.phpeval.laravel.eloquent.prefetched_rows import Ahead, Key, together
+from bridge.phpeval.laravel.eloquent.prefetched_rows import Key, PrefetchedRows, together
 from bridge.phpeval.laravel.eloquent.sql_text import Query
 from bridge.phpeval.php.runtime.values import PhpArray
 
@@ -31,7 +31,7 @@ class Records:
         self._connect = connect
         self._clock = clock
         self._sources: dict[str, Source] = {}
-        self._ahead: Ahead | None = None
+        self._ahead: PrefetchedRows | None = None
         self.refused: Mapping[str, Refused] = {}
 
     def select(self, connection: str, query: Query) -> list[PhpArray]:
@@ -46,7 +46,7 @@ class Records:
 
     def begin_batch(self) -> None:
         """What `read_ahead` reads from now on answers `select`, until `end_batch` or FRESH seconds later."""
-        self._ahead = Ahead(until=self._clock() + FRESH)
+        self._ahead = PrefetchedRows(until=self._clock() + FRESH)
 
     def end_batch(self) -> None:
         """Every query asks the database again."""

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from bridge.errors import Refused
 from bridge.phpeval.laravel.eloquent import properties
-from bridge.phpeval.laravel.eloquent.model_settings import Setup, is_constant
+from bridge.phpeval.laravel.eloquent.model_settings import ModelSettings, is_constant
 from bridge.phpeval.laravel.eloquent.sql_text import OPERATORS, Condition, Join, Query, is_any_of
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.class_table import BoundMethod, ClassTable
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_bool, to_int
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
-    from bridge.phpeval.laravel.eloquent.model import ModelClass, View
+    from bridge.phpeval.laravel.eloquent.model import ModelClass, ModelView
 
 _SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
 PIVOT = _SPACE + "Pivot"
@@ -75,11 +75,11 @@ class Relation(PhpObject):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RelationCall:
     """One call of `belongsTo` and its kin: on which model, from which method, with which arguments."""
 
     models: ModelClass
-    php: Evaluator
+    php: Interpreter
     parent: PhpObject
     method: str
     arguments: Sequence[Value] = field(default=())
@@ -100,10 +100,10 @@ class Asked:
         return self.models.blank(class_name, self.php).setup.key_name
 
 
-Make = Callable[[Asked], Relation]
+Make = Callable[[RelationCall], Relation]
 
 
-def _belongs_to(asked: Asked) -> Relation:
+def _belongs_to(asked: RelationCall) -> Relation:
     related = asked.related()
     owner = asked.text(2, asked.key_of(related))
     relation = asked.text(3, asked.method)
@@ -113,7 +113,7 @@ def _belongs_to(asked: Asked) -> Relation:
 
 
 def _has(*, many: bool) -> Make:
-    def make(asked: Asked) -> Relation:
+    def make(asked: RelationCall) -> Relation:
         related, own = asked.related(), asked.models.view(asked.parent, asked.php)
         description = Description(
             related=related,
@@ -128,7 +128,7 @@ def _has(*, many: bool) -> Make:
 
 
 def _morph(*, many: bool) -> Make:
-    def make(asked: Asked) -> Relation:
+    def make(asked: RelationCall) -> Relation:
         related, name = asked.related(), asked.text(1)
         own = asked.models.view(asked.parent, asked.php)
         kind, id = asked.text(2, f"{name}_type"), asked.text(3, f"{name}_id")
@@ -147,7 +147,7 @@ def _morph(*, many: bool) -> Make:
     return make
 
 
-def _belongs_to_many(asked: Asked) -> Relation:
+def _belongs_to_many(asked: RelationCall) -> Relation:
     related, own = asked.related(), asked.models.view(asked.parent, asked.php)
     other = asked.models.blank(related, asked.php)
     segments = sorted([own.setup.base_name, other.setup.base_name])
@@ -166,7 +166,7 @@ def _belongs_to_many(asked: Asked) -> Relation:
     return Relation(_SPACE + "BelongsToMany", asked.parent, description)
 
 
-def _morph_to(asked: Asked) -> Relation:
+def _morph_to(asked: RelationCall) -> Relation:
     name = asked.text(0, asked.method)
     kind, id = (
         asked.text(1, f"{snake(name.encode()).decode()}_type"),
@@ -177,7 +177,7 @@ def _morph_to(asked: Asked) -> Relation:
 
 
 def of(
-    models: ModelClass, php: Evaluator, parent: View, description: Description, name: str
+    models: ModelClass, php: Interpreter, parent: ModelView, description: Description, name: str
 ) -> Description | None:
     """The description with the class to which this parent points; None where a morphTo points nowhere."""
     if not description.type:
@@ -347,10 +347,10 @@ _ENDINGS = frozenset({"count", "doesntexist", "exists", "first", "get"})
 class RelationClass:
     """A `bridge.phpeval.php.runtime.interpreter.Native`: the object that a relation method builds upon."""
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"new {class_name}")
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         refine = REFINEMENTS.get(method.lower())
         if not isinstance(subject, Relation):
             php.refuse(f"{method}() on a relation")
@@ -362,7 +362,7 @@ class RelationClass:
         return self._asked(php, subject, method.lower())
 
     @staticmethod
-    def _asked(php: Evaluator, relation: Relation, ending: str) -> Value:
+    def _asked(php: Interpreter, relation: Relation, ending: str) -> Value:
         """What a query of the relation, ended by that method, gives."""
         native = php.world.native(relation.parent.class_name)
         models: ModelClass = native  # type: ignore[assignment]  # only models have relations
@@ -378,13 +378,13 @@ class RelationClass:
             return models.collection(results)
         return results[0] if results else None
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"the static method {class_name}::{method}()")
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         php.refuse(f"the property ${name} of a relation")
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         php.refuse(f"the property ${name} of a relation")
 
 
@@ -401,7 +401,7 @@ RELATION_CLASSES = tuple(RELATION_OF.values())
 
 def load(
     models: ModelClass,
-    php: Evaluator,
+    php: Interpreter,
     parents: Sequence[PhpObject],
     name: str,
     *,
@@ -426,7 +426,7 @@ def load(
     return related
 
 
-def count(models: ModelClass, php: Evaluator, parent: View, description: Description) -> int:
+def count(models: ModelClass, php: Interpreter, parent: ModelView, description: Description) -> int:
     """How many the relation leads to."""
     key = parent.attributes.get(description.local.encode())
     if key is None:
@@ -440,7 +440,12 @@ def count(models: ModelClass, php: Evaluator, parent: View, description: Descrip
 
 
 def found(
-    models: ModelClass, php: Evaluator, parent: View, description: Description, *, limit: int | None = None
+    models: ModelClass,
+    php: Interpreter,
+    parent: ModelView,
+    description: Description,
+    *,
+    limit: int | None = None,
 ) -> list[PhpObject]:
     """The models that the relation leads to, as a query of its own."""
     key = parent.attributes.get(description.local.encode())
@@ -458,7 +463,7 @@ def set_relation(model: PhpObject, name: str, value: Value) -> None:
 
 def _load_group(
     models: ModelClass,
-    php: Evaluator,
+    php: Interpreter,
     parents: Sequence[PhpObject],
     name: str,
     description: Description,
@@ -486,7 +491,7 @@ def _load_group(
     return [model for model, _ in found]
 
 
-def _default(models: ModelClass, php: Evaluator, parent: PhpObject, description: Description) -> Value:
+def _default(models: ModelClass, php: Interpreter, parent: PhpObject, description: Description) -> Value:
     """The model that stands for none: never saved, with what `withDefault` was given."""
     if description.default is None:
         return None
@@ -515,7 +520,7 @@ def _comparable(key: Value) -> Value:
     return str(key).encode() if isinstance(key, int) else key
 
 
-def require_plain_key(view: View, name: str) -> None:
+def require_plain_key(view: ModelView, name: str) -> None:
     """Refused where Eloquent matches models by another value than the column holds: it asks accessors and
     casts."""
     cast, held = view.setup.casts.get(name.encode()), view.attributes.get(name.encode())
@@ -527,7 +532,7 @@ def require_plain_key(view: View, name: str) -> None:
         raise Refused(f"a relation by {view.model.class_name}::${name}, which has an accessor or a cast")
 
 
-def require_whole_keys(setup: Setup, column: str, keys: Iterable[Value]) -> None:
+def require_whole_keys(setup: ModelSettings, column: str, keys: Iterable[Value]) -> None:
     """Refused where Eloquent looks for several keys at once and makes other numbers of them: those of a model
     whose key type is `int`, as it stays where only `$incrementing` is false, are cast to integers.
 
@@ -537,7 +542,7 @@ def require_whole_keys(setup: Setup, column: str, keys: Iterable[Value]) -> None
         raise Refused(f"text as the key of the table {setup.table}, whose model says that keys are integers")
 
 
-def _looked_for(setup: Setup, column: str, keys: Sequence[Value]) -> list[Value]:
+def _looked_for(setup: ModelSettings, column: str, keys: Sequence[Value]) -> list[Value]:
     """The keys by which models of that class can be found: where theirs are read as integers, other text than
     an integer matches none of them."""
     if _has_integer_keys(setup, column) and setup.incrementing:
@@ -546,7 +551,7 @@ def _looked_for(setup: Setup, column: str, keys: Sequence[Value]) -> list[Value]
     return list(keys)
 
 
-def _has_integer_keys(setup: Setup, column: str) -> bool:
+def _has_integer_keys(setup: ModelSettings, column: str) -> bool:
     return column == setup.key_name and setup.key_type in ("int", "integer")
 
 
@@ -560,8 +565,8 @@ _KEY_CASTS = ("int", "integer", "string")
 
 def _query(
     models: ModelClass,
-    php: Evaluator,
-    parent: View,
+    php: Interpreter,
+    parent: ModelView,
     description: Description,
     keys: Sequence[Value],
     *,
@@ -588,7 +593,7 @@ def _query(
     return result
 
 
-def query_of(models: ModelClass, php: Evaluator, description: Description, keys: Sequence[Value]) -> Query:
+def query_of(models: ModelClass, php: Interpreter, description: Description, keys: Sequence[Value]) -> Query:
     """What finds the related models of parents with these keys. Refused where they have a global scope."""
     blank = models.blank(description.related, php)
     facts = blank.facts
@@ -620,6 +625,6 @@ def query_of(models: ModelClass, php: Evaluator, description: Description, keys:
     )
 
 
-def connection_of(models: ModelClass, php: Evaluator, description: Description, parents: str) -> str:
+def connection_of(models: ModelClass, php: Interpreter, description: Description, parents: str) -> str:
     """As newRelatedInstance: that of the parents, unless the related class names one."""
     return properties.text(models.blank(description.related, php).model, "connection") or parents

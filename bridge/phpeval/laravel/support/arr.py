@@ -11,8 +11,8 @@ from typing import TypeGuard
 from bridge.phpeval.laravel.framework_classes import MODEL
 from bridge.phpeval.laravel.support import releases
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
-from bridge.phpeval.laravel.support.native_class import Act, Family, array, text, whole
-from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure, ReferenceFunction
+from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, text, whole
+from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure, ReferenceFunction
 from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
@@ -25,19 +25,19 @@ Callback = Callable[..., Value]
 # ---- shared with collections and helpers ----------------------------------------------------------
 
 
-def value_of(php: Evaluator, default: Value) -> Value:
+def value_of(php: Interpreter, default: Value) -> Value:
     """`value($default)`: a closure is called."""
     return php.call(default, ()) if isinstance(default, PhpClosure) else default
 
 
-def callback(php: Evaluator, given: Value) -> Callback:
+def callback(php: Interpreter, given: Value) -> Callback:
     """A closure as a Python function; other callables are refused, their arguments differ by release."""
     if not isinstance(given, PhpClosure):
         php.refuse("a callback that is not a closure")
     return lambda *arguments: php.call(given, arguments)
 
 
-def array_function(php: Evaluator, name: str, *arguments: Value) -> PhpArray:
+def array_function(php: Interpreter, name: str, *arguments: Value) -> PhpArray:
     """The array that a PHP function returns, or changes in place where it takes its first by reference."""
     function = php.world.functions.get(name)
     if function is None:
@@ -56,7 +56,7 @@ def array_function(php: Evaluator, name: str, *arguments: Value) -> PhpArray:
 _THINNING = frozenset({"array_intersect", "array_unique"})
 
 
-def items_of(php: Evaluator, value: Value) -> PhpArray:
+def items_of(php: Interpreter, value: Value) -> PhpArray:
     """The items of an array or collection."""
     if isinstance(value, PhpArray):
         return value
@@ -69,7 +69,7 @@ def is_items(value: Value) -> bool:
     return isinstance(value, PhpArray) or (isinstance(value, PhpObject) and value.class_name in COLLECTIONS)
 
 
-def public_read(php: Evaluator, holder: PhpObject | EnumCase, name: str, *, quiet: bool) -> Value:
+def public_read(php: Interpreter, holder: PhpObject | EnumCase, name: str, *, quiet: bool) -> Value:
     """A property as Laravel's code sees it, which has no part in the class: public ones only."""
     if isinstance(holder, PhpObject) and php.world.native(holder.class_name) is None:
         declared = php.classes.find(holder.class_name)
@@ -82,7 +82,7 @@ def public_read(php: Evaluator, holder: PhpObject | EnumCase, name: str, *, quie
 
 
 def public_call(
-    php: Evaluator, holder: PhpObject | EnumCase, method: str, arguments: Sequence[Value]
+    php: Interpreter, holder: PhpObject | EnumCase, method: str, arguments: Sequence[Value]
 ) -> Value:
     """A method that Laravel's code calls by a name that the app gave: public ones only."""
     known = isinstance(holder, EnumCase) or php.declared(holder)
@@ -94,14 +94,14 @@ def public_call(
     return php.call_method(holder, method, arguments)
 
 
-def data_get(php: Evaluator, target: Value, key: Value, default: Value = None) -> Value:
+def data_get(php: Interpreter, target: Value, key: Value, default: Value = None) -> Value:
     """`data_get`: dotted, with `*`."""
     if key is None:
         return target
     return _data_get(php, target, segments(php, key), default)
 
 
-def segments(php: Evaluator, key: Value) -> list[Value]:
+def segments(php: Interpreter, key: Value) -> list[Value]:
     if isinstance(key, PhpArray):
         return list(key.values())
     if isinstance(key, bool) or not isinstance(key, int | bytes):
@@ -109,7 +109,7 @@ def segments(php: Evaluator, key: Value) -> list[Value]:
     return list(key.split(b".")) if isinstance(key, bytes) else [str(key).encode()]
 
 
-def _data_get(php: Evaluator, target: Value, keys: Sequence[Value], default: Value) -> Value:
+def _data_get(php: Interpreter, target: Value, keys: Sequence[Value], default: Value) -> Value:
     for position, segment in enumerate(keys):
         if segment is None:
             return target
@@ -143,7 +143,7 @@ def _data_get(php: Evaluator, target: Value, keys: Sequence[Value], default: Val
     return target
 
 
-def _is_accessible(value: Value, php: Evaluator) -> TypeGuard[PhpObject]:
+def _is_accessible(value: Value, php: Interpreter) -> TypeGuard[PhpObject]:
     """`Arr::accessible` of an object of the app's: by a model's attributes alone it is read as quickly."""
     if (
         not isinstance(value, PhpObject)
@@ -154,13 +154,13 @@ def _is_accessible(value: Value, php: Evaluator) -> TypeGuard[PhpObject]:
     return php.is_a(value, "ArrayAccess")
 
 
-def collapse(php: Evaluator, holder: PhpArray) -> PhpArray:
+def collapse(php: Interpreter, holder: PhpArray) -> PhpArray:
     """One array of all arrays and collections in it; other items are dropped."""
     parts = [items_of(php, one) for one in holder.values() if is_items(one)]
     return array_function(php, "array_merge", PhpArray(), *parts)
 
 
-def flatten(php: Evaluator, holder: PhpArray, depth: float) -> PhpArray:
+def flatten(php: Interpreter, holder: PhpArray, depth: float) -> PhpArray:
     flat: list[Value] = []
     for one in holder.values():
         if not is_items(one):
@@ -172,7 +172,7 @@ def flatten(php: Evaluator, holder: PhpArray, depth: float) -> PhpArray:
     return PhpArray.of(flat)
 
 
-def first(php: Evaluator, holder: PhpArray, test: Value = None, default: Value = None) -> Value:
+def first(php: Interpreter, holder: PhpArray, test: Value = None, default: Value = None) -> Value:
     if test is None:
         return next(iter(holder.values())) if holder else value_of(php, default)
     holds = callback(php, test)
@@ -182,16 +182,16 @@ def first(php: Evaluator, holder: PhpArray, test: Value = None, default: Value =
     return value_of(php, default)
 
 
-def last(php: Evaluator, holder: PhpArray, test: Value = None, default: Value = None) -> Value:
+def last(php: Interpreter, holder: PhpArray, test: Value = None, default: Value = None) -> Value:
     return first(php, PhpArray(reversed(holder.items())), test, default)
 
 
-def where(php: Evaluator, holder: PhpArray, test: Value) -> PhpArray:
+def where(php: Interpreter, holder: PhpArray, test: Value) -> PhpArray:
     holds = callback(php, test)
     return PhpArray((key, one) for key, one in list(holder.items()) if to_bool(holds(one, key)))
 
 
-def pluck(php: Evaluator, holder: PhpArray, value: Value, key: Value = None) -> PhpArray:
+def pluck(php: Interpreter, holder: PhpArray, value: Value, key: Value = None) -> PhpArray:
     if isinstance(value, PhpClosure) or isinstance(key, PhpClosure):
         php.refuse("pluck() with a closure")
     plucked = PhpArray()
@@ -204,19 +204,19 @@ def pluck(php: Evaluator, holder: PhpArray, value: Value, key: Value = None) -> 
     return plucked
 
 
-def result_key(php: Evaluator, key: Value) -> int | bytes:
+def result_key(php: Interpreter, key: Value) -> int | bytes:
     """A key that a callback or item gave; objects and enum cases differ by release."""
     if isinstance(key, PhpObject | EnumCase):
         php.refuse("an object as a key")
     return php.key(key)
 
 
-def only(php: Evaluator, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
+def only(php: Interpreter, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
     wanted = {php.key(key) for key in keys}
     return PhpArray((key, one) for key, one in holder.items() if key in wanted)
 
 
-def forget(php: Evaluator, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
+def forget(php: Interpreter, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
     """`Arr::except`: without the keys, dotted ones included."""
     result = holder.copy()
     result.next_index = holder.upcoming()
@@ -229,7 +229,7 @@ def forget(php: Evaluator, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
     return result
 
 
-def _without(php: Evaluator, holder: PhpArray, path: Sequence[bytes]) -> PhpArray:
+def _without(php: Interpreter, holder: PhpArray, path: Sequence[bytes]) -> PhpArray:
     index = php.key(path[0])
     result = holder.copy()
     result.next_index = holder.upcoming()
@@ -244,7 +244,7 @@ def _without(php: Evaluator, holder: PhpArray, path: Sequence[bytes]) -> PhpArra
     return result
 
 
-def join(php: Evaluator, holder: PhpArray, glue: bytes, final: bytes) -> Value:
+def join(php: Interpreter, holder: PhpArray, glue: bytes, final: bytes) -> Value:
     texts = list(holder.values())
     if final and len(texts) == 1:
         return texts[0]
@@ -257,7 +257,7 @@ def join(php: Evaluator, holder: PhpArray, glue: bytes, final: bytes) -> Value:
 # ---- Arr ------------------------------------------------------------------------------------------
 
 
-def get(php: Evaluator, target: Value, key: Value, default: Value = None) -> Value:
+def get(php: Interpreter, target: Value, key: Value, default: Value = None) -> Value:
     """`Arr::get`."""
     if isinstance(target, PhpObject) and not is_items(target):
         php.refuse("Arr::get() of an object")
@@ -284,7 +284,7 @@ def get(php: Evaluator, target: Value, key: Value, default: Value = None) -> Val
 _ABSENT = PhpObject("")
 
 
-def _has(php: Evaluator, holder: Value, key: Value) -> bool:
+def _has(php: Interpreter, holder: Value, key: Value) -> bool:
     return get(php, holder, key, _ABSENT) is not _ABSENT
 
 
@@ -292,16 +292,16 @@ def _keys(value: Value) -> list[Value]:
     return list(value.values()) if isinstance(value, PhpArray) else [] if value is None else [value]
 
 
-def _has_all(php: Evaluator, name: str, holder: Value, keys: Value) -> bool:
+def _has_all(php: Interpreter, name: str, holder: Value, keys: Value) -> bool:
     wanted = _keys(keys)
     return bool(items_of(php, holder)) and bool(wanted) and all(_has(php, holder, key) for key in wanted)
 
 
-def _has_any(php: Evaluator, name: str, holder: Value, keys: Value) -> bool:
+def _has_any(php: Interpreter, name: str, holder: Value, keys: Value) -> bool:
     return bool(items_of(php, holder)) and any(_has_all(php, name, holder, key) for key in _keys(keys))
 
 
-def _set(php: Evaluator, holder: PhpArray, path: Sequence[bytes], value: Value) -> PhpArray:
+def _set(php: Interpreter, holder: PhpArray, path: Sequence[bytes], value: Value) -> PhpArray:
     result = holder.copy()
     index = php.key(path[0])
     if len(path) == 1:
@@ -312,7 +312,7 @@ def _set(php: Evaluator, holder: PhpArray, path: Sequence[bytes], value: Value) 
     return result
 
 
-def _add(php: Evaluator, name: str, holder: Value, key: Value, value: Value) -> Value:
+def _add(php: Interpreter, name: str, holder: Value, key: Value, value: Value) -> Value:
     given = array(php, holder)
     if get(php, given, key) is not None:
         return given
@@ -321,7 +321,7 @@ def _add(php: Evaluator, name: str, holder: Value, key: Value, value: Value) -> 
     )
 
 
-def dot(php: Evaluator, holder: PhpArray, prefix: bytes = b"") -> PhpArray:
+def dot(php: Interpreter, holder: PhpArray, prefix: bytes = b"") -> PhpArray:
     """`Arr::dot`. Numeric keys of the result are refused, as releases number them differently."""
     flat = PhpArray()
     for key, one in holder.items():
@@ -334,39 +334,39 @@ def dot(php: Evaluator, holder: PhpArray, prefix: bytes = b"") -> PhpArray:
     return flat
 
 
-def _is_assoc(php: Evaluator, name: str, holder: Value) -> bool:
+def _is_assoc(php: Interpreter, name: str, holder: Value) -> bool:
     return not array(php, holder).is_list
 
 
-def _wrap(php: Evaluator, name: str, value: Value) -> PhpArray:
+def _wrap(php: Interpreter, name: str, value: Value) -> PhpArray:
     if isinstance(value, PhpArray):
         return value
     return PhpArray() if value is None else PhpArray.of([value])
 
 
-def _map(php: Evaluator, name: str, holder: Value, act: Value) -> PhpArray:
+def _map(php: Interpreter, name: str, holder: Value, act: Value) -> PhpArray:
     change = callback(php, act)
     return PhpArray((key, change(one, key)) for key, one in list(array(php, holder).items()))
 
 
-def _divide(php: Evaluator, name: str, holder: Value) -> PhpArray:
+def _divide(php: Interpreter, name: str, holder: Value) -> PhpArray:
     given = array(php, holder)
     return PhpArray.of([PhpArray.of(given.keys()), PhpArray.of(given.values())])
 
 
-def _prepend(php: Evaluator, name: str, holder: Value, value: Value) -> PhpArray:
+def _prepend(php: Interpreter, name: str, holder: Value, value: Value) -> PhpArray:
     return array_function(php, "array_unshift", array(php, holder), value)
 
 
-def _flatten(php: Evaluator, name: str, holder: Value, depth: Value = None) -> PhpArray:
+def _flatten(php: Interpreter, name: str, holder: Value, depth: Value = None) -> PhpArray:
     return flatten(php, items_of(php, holder), float("inf") if depth is None else whole(php, depth))
 
 
-def _where_not_null(php: Evaluator, name: str, holder: Value) -> PhpArray:
+def _where_not_null(php: Interpreter, name: str, holder: Value) -> PhpArray:
     return PhpArray((key, one) for key, one in array(php, holder).items() if one is not None)
 
 
-def _join(php: Evaluator, name: str, holder: Value, glue: Value, final: Value = b"") -> Value:
+def _join(php: Interpreter, name: str, holder: Value, glue: Value, final: Value = b"") -> Value:
     return join(php, array(php, holder), text(php, glue), text(php, final))
 
 
@@ -397,11 +397,11 @@ STATICS: dict[str, Act] = {
 }
 
 
-def _no_object(php: Evaluator, value: Value) -> bool:
+def _no_object(php: Interpreter, value: Value) -> bool:
     if isinstance(value, PhpObject):
         php.refuse("whether this object is accessible as an array")
     return False
 
 
-_ARR = Family(methods={}, statics=STATICS, releases=releases.ARR)
+_ARR = NativeClass(methods={}, statics=STATICS, releases=releases.ARR)
 ARR_CLASSES = {ARR: _ARR, "Arr": _ARR}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.phpeval.laravel.version import Version
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
 ATTRIBUTE = "Illuminate\\Database\\Eloquent\\Casts\\Attribute"
@@ -21,12 +21,12 @@ class AttributeClass:
     def __init__(self, version: Version) -> None:
         self._version = version
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         getter, setter = (*arguments, None, None)[:2]
         settings: dict[int | bytes, Value] = {b"withCaching": False, b"withObjectCaching": True}
         return PhpObject(class_name, {b"get": getter, b"set": setter, **settings})
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         match method.lower():
             case "make" if self._version >= (9, 3):  # came with 9.2, or the release after it
                 return self.construct(php, class_name, arguments)
@@ -36,15 +36,15 @@ class AttributeClass:
                 return self.construct(php, class_name, (None, *arguments[:1]))
         php.refuse(f"Attribute::{method}()")
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         setting = _SETTINGS.get(method.lower())
         if setting is None:
             php.refuse(f"{method}() of an Attribute")
         subject.properties[setting[0]] = setting[1]
         return subject
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         return subject.get(name)
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         return subject.get(name) is not None

@@ -32,10 +32,10 @@ from bridge.phpeval.laravel.support.date_time import (
     zone_name,
     zone_of,
 )
-from bridge.phpeval.laravel.support.native_class import Act, Family, flag, text, whole
+from bridge.phpeval.laravel.support.native_class import Act, NativeClass, flag, text, whole
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.functions.constants import DATE_CONSTANTS
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Native
+from bridge.phpeval.php.runtime.interpreter import Interpreter, Native
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
 CARBON = "Illuminate\\Support\\Carbon"
@@ -50,14 +50,14 @@ def _in_form(form: str) -> Act:
     return lambda php, subject: formatted(read_moment(subject), form).encode()
 
 
-def _to_iso_string(php: Evaluator, subject: PhpObject, keep_offset: Value = False) -> bytes:
+def _to_iso_string(php: Interpreter, subject: PhpObject, keep_offset: Value = False) -> bytes:
     moment = read_moment(subject)
     if flag(php, keep_offset):
         return formatted(moment, r"Y-m-d\TH:i:s.uP").encode()
     return formatted(in_utc(moment), r"Y-m-d\TH:i:s.u\Z").encode()
 
 
-def _to_zulu(php: Evaluator, subject: PhpObject) -> bytes:
+def _to_zulu(php: Interpreter, subject: PhpObject) -> bytes:
     return formatted(in_utc(read_moment(subject)), r"Y-m-d\TH:i:s\Z").encode()
 
 
@@ -107,11 +107,11 @@ def _result(subject: PhpObject, moment: Moment) -> PhpObject:
     return subject
 
 
-def _at_wall(php: Evaluator, moment: Moment, wall: datetime) -> Moment:
+def _at_wall(php: Interpreter, moment: Moment, wall: datetime) -> Moment:
     return replace(moment, at=moment.zone.wall(php, wall))
 
 
-def _moved(php: Evaluator, moment: Moment, unit: str, count: int, *, overflow: bool = True) -> Moment:
+def _moved(php: Interpreter, moment: Moment, unit: str, count: int, *, overflow: bool = True) -> Moment:
     try:
         if unit in _SPANS:
             after = moment.zone.at(moment.instant + _SPANS[unit] * count)
@@ -131,7 +131,7 @@ def _moved(php: Evaluator, moment: Moment, unit: str, count: int, *, overflow: b
 
 
 def _move(unit: str, sign: int, *, overflow: bool = True) -> Act:
-    def act(php: Evaluator, subject: PhpObject, count: Value = 1) -> PhpObject:
+    def act(php: Interpreter, subject: PhpObject, count: Value = 1) -> PhpObject:
         moment = read_moment(subject)
         steps = whole(php, count)
         if not steps:
@@ -172,7 +172,7 @@ _LAST = timedelta(microseconds=1)
 
 
 def _start(unit: str) -> Act:
-    def act(php: Evaluator, subject: PhpObject) -> PhpObject:
+    def act(php: Interpreter, subject: PhpObject) -> PhpObject:
         moment = read_moment(subject)
         return _result(subject, _at_wall(php, moment, _STARTS[unit](moment.wall)))
 
@@ -180,7 +180,7 @@ def _start(unit: str) -> Act:
 
 
 def _end(unit: str) -> Act:
-    def act(php: Evaluator, subject: PhpObject) -> PhpObject:
+    def act(php: Interpreter, subject: PhpObject) -> PhpObject:
         moment = read_moment(subject)
         begin = _STARTS[unit](moment.wall)
         if unit in _SPANS:
@@ -195,7 +195,7 @@ def _end(unit: str) -> Act:
 
 
 def _set_time(
-    php: Evaluator, subject: PhpObject, hour: Value, minute: Value, second: Value = 0, micro: Value = 0
+    php: Interpreter, subject: PhpObject, hour: Value, minute: Value, second: Value = 0, micro: Value = 0
 ) -> PhpObject:
     moment = read_moment(subject)
     try:
@@ -210,7 +210,7 @@ def _set_time(
     return _result(subject, _at_wall(php, moment, wall))
 
 
-def _set_date(php: Evaluator, subject: PhpObject, year: Value, month: Value, day: Value) -> PhpObject:
+def _set_date(php: Interpreter, subject: PhpObject, year: Value, month: Value, day: Value) -> PhpObject:
     moment = read_moment(subject)
     try:
         wall = moment.wall.replace(year=whole(php, year), month=whole(php, month), day=whole(php, day))
@@ -219,16 +219,16 @@ def _set_date(php: Evaluator, subject: PhpObject, year: Value, month: Value, day
     return _result(subject, _at_wall(php, moment, wall))
 
 
-def _set_zone(php: Evaluator, subject: PhpObject, zone: Value) -> PhpObject:
+def _set_zone(php: Interpreter, subject: PhpObject, zone: Value) -> PhpObject:
     moment, to = read_moment(subject), zone_of(php, zone)
     return _result(subject, Moment(moment.class_name, to.at(moment.at), to))
 
 
-def _utc(php: Evaluator, subject: PhpObject) -> PhpObject:
+def _utc(php: Interpreter, subject: PhpObject) -> PhpObject:
     return _result(subject, in_utc(read_moment(subject)))
 
 
-def _copy(php: Evaluator, subject: PhpObject) -> PhpObject:
+def _copy(php: Interpreter, subject: PhpObject) -> PhpObject:
     return write_moment(read_moment(subject))
 
 
@@ -246,7 +246,7 @@ def _compare(holds: Callable[[datetime, datetime], bool]) -> Act:
     return lambda php, subject, other: holds(read_moment(subject).instant, read_moment(other).instant)
 
 
-def _between(php: Evaluator, subject: PhpObject, one: Value, two: Value, equal: Value = True) -> bool:
+def _between(php: Interpreter, subject: PhpObject, one: Value, two: Value, equal: Value = True) -> bool:
     at = read_moment(subject).instant
     low, high = sorted((read_moment(one).instant, read_moment(two).instant))
     return low <= at <= high if flag(php, equal) else low < at < high
@@ -256,10 +256,10 @@ def _on_weekday(day: int) -> Act:
     return lambda php, subject: read_moment(subject).at.isoweekday() % 7 == day
 
 
-def _elapsed(unit: timedelta) -> Callable[[Evaluator, Moment, Moment, int], int | float]:
+def _elapsed(unit: timedelta) -> Callable[[Interpreter, Moment, Moment, int], int | float]:
     """Carbon 2 counts whole units towards zero, Carbon 3 divides."""
 
-    def act(php: Evaluator, one: Moment, other: Moment, carbon: int) -> int | float:
+    def act(php: Interpreter, one: Moment, other: Moment, carbon: int) -> int | float:
         if one.at.utcoffset() != other.at.utcoffset():
             php.refuse("a difference across a change of the clocks or of zones")
         span = other.instant - one.instant
@@ -288,7 +288,7 @@ _DIFFERENCES = {
 }
 
 
-def carbon_major(php: Evaluator) -> int:
+def carbon_major(php: Interpreter) -> int:
     """2 up to Laravel 10, 3 from 12 on; 11 allows both: refused."""
     version: Version | None = getattr(php.world, "version", None)
     if version is None or version[0] == 11:
@@ -301,7 +301,7 @@ def carbon_major(php: Evaluator) -> int:
 _HUMAN = (("year", 0), ("month", 1), ("week", 2), ("day", 3), ("hour", 4), ("minute", 5), ("second", 6))
 
 
-def _human_parts(php: Evaluator, one: Moment, other: Moment) -> tuple[int, ...]:
+def _human_parts(php: Interpreter, one: Moment, other: Moment) -> tuple[int, ...]:
     """Years, months, weeks, days, hours, minutes, seconds from the earlier to the later moment."""
     early, late = sorted((one.wall, other.wall))
     months = (late.year - early.year) * 12 + late.month - early.month
@@ -319,14 +319,14 @@ def _human_parts(php: Evaluator, one: Moment, other: Moment) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-def _human(php: Evaluator, one: Moment, other: Moment, past: str, future: str) -> bytes:
+def _human(php: Interpreter, one: Moment, other: Moment, past: str, future: str) -> bytes:
     span = _human_span(php, one, other)
     if one.at.utcoffset() != other.at.utcoffset() and span != _human_span(php, in_utc(one), in_utc(other)):
         php.refuse("a difference for people across a change of the clocks")
     return f"{span} {future if one.instant > other.instant else past}".encode()
 
 
-def _human_span(php: Evaluator, one: Moment, other: Moment) -> str:
+def _human_span(php: Interpreter, one: Moment, other: Moment) -> str:
     parts = _human_parts(php, one, other)
     unit, count = next(((name, parts[index]) for name, index in _HUMAN if parts[index]), ("second", 0))
     if not count:
@@ -351,7 +351,7 @@ class Calendar:
         where = zone or self.zone
         return Moment(class_name, where.at(self.clock()), where)
 
-    def made(self, php: Evaluator, class_name: str, given: Value = None, zone: Value = None) -> Moment:
+    def made(self, php: Interpreter, class_name: str, given: Value = None, zone: Value = None) -> Moment:
         """As `parse` and `new` take text, a date, `now`, `today`, `tomorrow`, `yesterday` or nothing."""
         where = self.zone if zone is None else zone_of(php, zone)
         if isinstance(given, PhpObject):
@@ -366,7 +366,7 @@ class Calendar:
             return Moment(class_name, where.wall(php, day), where)
         return parse(php, text(php, given), class_name, where)
 
-    def other(self, php: Evaluator, subject: Moment, value: Value) -> Moment:
+    def other(self, php: Interpreter, subject: Moment, value: Value) -> Moment:
         """The date that a method compares with: a moment, text, or now."""
         if value is None:
             return self.now(subject.class_name, subject.zone)
@@ -383,21 +383,21 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
         return calendar.now(moment.class_name, moment.zone)
 
     def on_day(days: int) -> Act:
-        def act(php: Evaluator, subject: PhpObject) -> bool:
+        def act(php: Interpreter, subject: PhpObject) -> bool:
             moment = read_moment(subject)
             return moment.at.date() == now_beside(moment).at.date() + timedelta(days=days)
 
         return act
 
     def beside_now(holds: Callable[[datetime, datetime], bool]) -> Act:
-        def act(php: Evaluator, subject: PhpObject) -> bool:
+        def act(php: Interpreter, subject: PhpObject) -> bool:
             moment = read_moment(subject)
             return holds(moment.instant, now_beside(moment).instant)
 
         return act
 
     def same(form: str) -> Act:
-        def act(php: Evaluator, subject: PhpObject, other: Value = None) -> bool:
+        def act(php: Interpreter, subject: PhpObject, other: Value = None) -> bool:
             if other is None and carbon_major(php) != 2:
                 php.refuse("a comparison with now, which Carbon 3 does not make,")
             one = read_moment(subject)
@@ -408,8 +408,8 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
 
         return act
 
-    def difference(count: Callable[[Evaluator, Moment, Moment, int], int | float]) -> Act:
-        def act(php: Evaluator, subject: PhpObject, other: Value = None, absolute: Value = None) -> Value:
+    def difference(count: Callable[[Interpreter, Moment, Moment, int], int | float]) -> Act:
+        def act(php: Interpreter, subject: PhpObject, other: Value = None, absolute: Value = None) -> Value:
             carbon = carbon_major(php)
             one = read_moment(subject)
             result = count(php, one, calendar.other(php, one, other), carbon)
@@ -418,7 +418,7 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
 
         return act
 
-    def for_humans(php: Evaluator, subject: PhpObject, other: Value = None) -> bytes:
+    def for_humans(php: Interpreter, subject: PhpObject, other: Value = None) -> bytes:
         if calendar.locale != "en" or getattr(php.world, "sets_locale", False):
             php.refuse("diffForHumans() in a language that may not be English")
         one = read_moment(subject)
@@ -525,13 +525,13 @@ def _statics(calendar: Calendar) -> dict[str, Act]:
     def made(given: Value) -> Act:
         return lambda php, class_name, zone=None: write_moment(calendar.made(php, class_name, given, zone))
 
-    def parsed(php: Evaluator, class_name: str, given: Value, zone: Value = None) -> PhpObject:
+    def parsed(php: Interpreter, class_name: str, given: Value, zone: Value = None) -> PhpObject:
         return write_moment(calendar.made(php, class_name, given, zone))
 
-    def instance(php: Evaluator, class_name: str, given: Value) -> PhpObject:
+    def instance(php: Interpreter, class_name: str, given: Value) -> PhpObject:
         return write_moment(replace(read_moment(given), class_name=class_name))
 
-    def from_timestamp(php: Evaluator, class_name: str, seconds: Value, zone: Value = None) -> PhpObject:
+    def from_timestamp(php: Interpreter, class_name: str, seconds: Value, zone: Value = None) -> PhpObject:
         if zone is not None:
             where = zone_of(php, zone)
         else:
@@ -557,17 +557,17 @@ def carbon_classes(clock: Clock, timezone: str, locale: str) -> Mapping[str, Nat
     """Class name → Native. `clock` gives an aware datetime, `timezone` and `locale` are the app's."""
     calendar = Calendar(clock, timezone, locale)
 
-    def make(php: Evaluator, class_name: str, given: Value = None, zone: Value = None) -> PhpObject:
+    def make(php: Interpreter, class_name: str, given: Value = None, zone: Value = None) -> PhpObject:
         return write_moment(calendar.made(php, class_name, given, zone))
 
-    carbon = Family(
+    carbon = NativeClass(
         methods={**_METHODS, **_clocked_methods(calendar)},
         statics=_statics(calendar),
         properties=_PROPERTIES,
         make=make,
         releases=releases.CARBON,
     )
-    plain = Family(methods=_DATE_TIME_METHODS, make=make)
+    plain = NativeClass(methods=_DATE_TIME_METHODS, make=make)
     return {**dict.fromkeys(json_forms.CARBONS, carbon), **dict.fromkeys(json_forms.DATE_TIMES, plain)}
 
 

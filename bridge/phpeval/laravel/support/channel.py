@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.properties import slot
@@ -28,7 +28,7 @@ class ChannelClass:
 
     assignable = True  # $name, and properties that the app declares
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         own = php.classes.require(class_name)
         if own.abstract or php.classes.method(class_name, "__get") is not None:
             php.refuse(f"new {class_name}")
@@ -41,7 +41,7 @@ class ChannelClass:
         return made
 
     @staticmethod
-    def _begin(php: Evaluator, subject: PhpObject, arguments: Sequence[Value]) -> None:
+    def _begin(php: Interpreter, subject: PhpObject, arguments: Sequence[Value]) -> None:
         """Laravel's constructor, that of the class in which the running code says `parent`."""
         if not arguments:
             raise Thrown("ArgumentCountError", f"Too few arguments to {subject.class_name}::__construct()")
@@ -54,7 +54,7 @@ class ChannelClass:
             name = php.call_method(name, "broadcastChannel")
         subject.properties[b"name"] = prefix + php.text(name) if prefix else name
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         match method.lower():
             case "__tostring":
                 return php.text(subject.properties.get(b"name"))
@@ -63,14 +63,14 @@ class ChannelClass:
                 return None
         php.refuse(f"the method {subject.class_name}::{method}()")
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"the static method {class_name}::{method}()")
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         place = slot(php, subject, name)
         if place is None or place not in subject.properties:
             php.refuse(f"the property {subject.class_name}::${name}")
         return subject.properties[place]
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         return self.read(php, subject, name) is not None

@@ -33,9 +33,9 @@ from bridge.phpeval.laravel.support.collection_items import (
 )
 from bridge.phpeval.laravel.support.collection_queries import SELECTING, SORT_REGULAR, where
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
-from bridge.phpeval.laravel.support.native_class import Act, Family, array, flag, text, whole
+from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, flag, text, whole
 from bridge.phpeval.laravel.support.resource_class import is_class, marked_class, resource_names
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Native, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Interpreter, Native, PhpClosure
 from bridge.phpeval.php.runtime.operators import BINARY, Thrown, add, divide, equal, to_bool
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.json_encode import json_encode
@@ -49,20 +49,20 @@ _INFINITE = float("inf")
 # ---- change --------------------------------------------------------------------------------------
 
 
-def _mapped(php: Evaluator, subject: PhpObject, items: PhpArray) -> PhpObject:
+def _mapped(php: Interpreter, subject: PhpObject, items: PhpArray) -> PhpObject:
     """A collection of what a callback gave: Eloquent's is one only as long as all items are models."""
     if subject.class_name == ELOQUENT and not all(is_model(php, item) for item in items.values()):
         return collection(items)
     return like(subject, items)
 
 
-def _map(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+def _map(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
     change = callback(php, act)
     items = held_items(php, subject)
     return _mapped(php, subject, PhpArray((key, change(item, key)) for key, item in list(items.items())))
 
 
-def _map_into(php: Evaluator, subject: PhpObject, name: Value) -> PhpObject:
+def _map_into(php: Interpreter, subject: PhpObject, name: Value) -> PhpObject:
     class_name = text(php, name).decode("utf-8", "replace").lstrip("\\")
     is_own = php.classes.find(class_name) is not None
     if not (is_own or class_name in COLLECTIONS) or php.is_enum(class_name):
@@ -72,7 +72,7 @@ def _map_into(php: Evaluator, subject: PhpObject, name: Value) -> PhpObject:
     return _mapped(php, subject, made)
 
 
-def _map_spread(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+def _map_spread(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
     change = callback(php, act)
     made = PhpArray()
     for key, item in list(held_items(php, subject).items()):
@@ -82,7 +82,7 @@ def _map_spread(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
     return _mapped(php, subject, made)
 
 
-def _split(php: Evaluator, subject: PhpObject, count: Value) -> PhpObject:
+def _split(php: Interpreter, subject: PhpObject, count: Value) -> PhpObject:
     """`split`: so many parts as equal as can be, the longer ones first."""
     parts, values = whole(php, count), list(held_items(php, subject).values())
     if parts < 1:
@@ -100,7 +100,7 @@ def _split(php: Evaluator, subject: PhpObject, count: Value) -> PhpObject:
     return listed(subject, groups)
 
 
-def _map_with_keys(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+def _map_with_keys(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
     change = callback(php, act)
     result = PhpArray()
     for key, item in list(held_items(php, subject).items()):
@@ -108,12 +108,12 @@ def _map_with_keys(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
     return _mapped(php, subject, result)
 
 
-def _flat_map(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+def _flat_map(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
     mapped = _map(php, subject, act)
     return collection(arr.collapse(php, held_items(php, mapped)), base_of(mapped))
 
 
-def _map_to_groups(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+def _map_to_groups(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
     change = callback(php, act)
     groups: dict[int | bytes, list[Value]] = {}
     for key, item in list(held_items(php, subject).items()):
@@ -127,11 +127,11 @@ def _map_to_groups(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
     )
 
 
-def _pluck(php: Evaluator, subject: PhpObject, value: Value, key: Value = None) -> PhpObject:
+def _pluck(php: Interpreter, subject: PhpObject, value: Value, key: Value = None) -> PhpObject:
     return collection(arr.pluck(php, held_items(php, subject), value, key))
 
 
-def _key_by(php: Evaluator, subject: PhpObject, by: Value) -> PhpObject:
+def _key_by(php: Interpreter, subject: PhpObject, by: Value) -> PhpObject:
     get = retriever(php, by)
     return like(
         subject,
@@ -142,7 +142,7 @@ def _key_by(php: Evaluator, subject: PhpObject, by: Value) -> PhpObject:
     )
 
 
-def _group_by(php: Evaluator, subject: PhpObject, by: Value, preserve: Value = False) -> PhpObject:
+def _group_by(php: Interpreter, subject: PhpObject, by: Value, preserve: Value = False) -> PhpObject:
     get, keep = retriever(php, by), flag(php, preserve)
     groups: dict[int | bytes, PhpArray] = {}
     for key, item in list(held_items(php, subject).items()):
@@ -158,7 +158,7 @@ def _group_by(php: Evaluator, subject: PhpObject, by: Value, preserve: Value = F
     return like(subject, PhpArray((name, like(subject, group)) for name, group in groups.items()))
 
 
-def _merge(php: Evaluator, subject: PhpObject, other: Value) -> PhpObject:
+def _merge(php: Interpreter, subject: PhpObject, other: Value) -> PhpObject:
     more = arrayable(php, other)
     if subject.class_name == ELOQUENT:
         merged = by_model_key(php, held_items(php, subject))
@@ -167,19 +167,19 @@ def _merge(php: Evaluator, subject: PhpObject, other: Value) -> PhpObject:
     return like(subject, array_function(php, "array_merge", held_items(php, subject), more))
 
 
-def _chunk(php: Evaluator, subject: PhpObject, size: Value) -> PhpObject:
+def _chunk(php: Interpreter, subject: PhpObject, size: Value) -> PhpObject:
     if whole(php, size) <= 0:
         return like(subject, PhpArray())
     chunks = array_function(php, "array_chunk", held_items(php, subject), size, True)
     return listed(subject, [like(subject, array(php, chunk)) for chunk in chunks.values()])
 
 
-def _flatten(php: Evaluator, subject: PhpObject, depth: Value = None) -> PhpObject:
+def _flatten(php: Interpreter, subject: PhpObject, depth: Value = None) -> PhpObject:
     levels = _INFINITE if depth is None else whole(php, depth)
     return collection(arr.flatten(php, held_items(php, subject), levels), base_of(subject))
 
 
-def _zip(php: Evaluator, subject: PhpObject, *others: Value) -> PhpObject:
+def _zip(php: Interpreter, subject: PhpObject, *others: Value) -> PhpObject:
     lists = [
         list(held_items(php, subject).values()),
         *(list(arrayable(php, other).values()) for other in others),
@@ -191,11 +191,11 @@ def _zip(php: Evaluator, subject: PhpObject, *others: Value) -> PhpObject:
     return collection(PhpArray.of(collection(PhpArray.of(row), base) for row in rows), base)
 
 
-def _keys(php: Evaluator, subject: PhpObject) -> PhpObject:
+def _keys(php: Interpreter, subject: PhpObject) -> PhpObject:
     return collection(PhpArray.of(held_items(php, subject).keys()), base_of(subject))
 
 
-def _concat(php: Evaluator, subject: PhpObject, source: Value) -> PhpObject:
+def _concat(php: Interpreter, subject: PhpObject, source: Value) -> PhpObject:
     result = held_items(php, subject).copy()
     for item in php.iterable(source).values():
         result.append(item)
@@ -210,7 +210,7 @@ def _edge(last: bool) -> Act:
     return lambda php, subject, test=None, default=None: pick(php, held_items(php, subject), test, default)
 
 
-def _get(php: Evaluator, subject: PhpObject, key: Value, default: Value = None) -> Value:
+def _get(php: Interpreter, subject: PhpObject, key: Value, default: Value = None) -> Value:
     if not isinstance(key, int | bytes) or isinstance(key, bool):
         php.refuse("get() with this key")
     items = held_items(php, subject)
@@ -218,19 +218,19 @@ def _get(php: Evaluator, subject: PhpObject, key: Value, default: Value = None) 
     return items[index] if index in items else value_of(php, default)
 
 
-def _has(php: Evaluator, subject: PhpObject, first: Value, *rest: Value) -> bool:
+def _has(php: Interpreter, subject: PhpObject, first: Value, *rest: Value) -> bool:
     items = held_items(php, subject)
     keys = first.values() if isinstance(first, PhpArray) else (first, *rest)
     return all(php.key(key) in items for key in keys)
 
 
-def _has_any(php: Evaluator, subject: PhpObject, first: Value, *rest: Value) -> bool:
+def _has_any(php: Interpreter, subject: PhpObject, first: Value, *rest: Value) -> bool:
     items = held_items(php, subject)
     keys = first.values() if isinstance(first, PhpArray) else (first, *rest)
     return any(php.key(key) in items for key in keys)
 
 
-def _sum(php: Evaluator, subject: PhpObject, by: Value = None) -> Value:
+def _sum(php: Interpreter, subject: PhpObject, by: Value = None) -> Value:
     get = retriever(php, by)
     total: Value = 0
     with_keys = release(php) >= (13, 2)
@@ -239,7 +239,7 @@ def _sum(php: Evaluator, subject: PhpObject, by: Value = None) -> Value:
     return total
 
 
-def _average(php: Evaluator, subject: PhpObject, by: Value = None) -> Value:
+def _average(php: Interpreter, subject: PhpObject, by: Value = None) -> Value:
     get = retriever(php, by)
     found = [
         one for one in (get(item) for item in list(held_items(php, subject).values())) if one is not None
@@ -251,7 +251,7 @@ def _average(php: Evaluator, subject: PhpObject, by: Value = None) -> Value:
 
 
 def _extreme(operator: str) -> Act:
-    def act(php: Evaluator, subject: PhpObject, by: Value = None) -> Value:
+    def act(php: Interpreter, subject: PhpObject, by: Value = None) -> Value:
         get = retriever(php, by)
         result: Value = None
         for item in list(held_items(php, subject).values()):
@@ -267,7 +267,7 @@ def _extreme(operator: str) -> Act:
     return act
 
 
-def _median(php: Evaluator, subject: PhpObject, key: Value = None) -> Value:
+def _median(php: Interpreter, subject: PhpObject, key: Value = None) -> Value:
     items = held_items(php, subject) if key is None else arr.pluck(php, held_items(php, subject), key)
     kept = PhpArray.of(item for item in items.values() if item is not None)
     values = list(array_function(php, "asort", kept, SORT_REGULAR).values())
@@ -277,7 +277,7 @@ def _median(php: Evaluator, subject: PhpObject, key: Value = None) -> Value:
     return values[middle] if len(values) % 2 else divide(add(values[middle - 1], values[middle]), 2)
 
 
-def _first_or_fail(php: Evaluator, subject: PhpObject, *arguments: Value) -> Value:
+def _first_or_fail(php: Interpreter, subject: PhpObject, *arguments: Value) -> Value:
     if len(arguments) > 1:
         found = php.call_method(where(php, subject, *arguments), "first", (None, _ABSENT))
     else:
@@ -291,7 +291,7 @@ def _first_or_fail(php: Evaluator, subject: PhpObject, *arguments: Value) -> Val
 _ABSENT = PhpObject("")
 
 
-def _reduce(php: Evaluator, subject: PhpObject, act: Value, initial: Value = None) -> Value:
+def _reduce(php: Interpreter, subject: PhpObject, act: Value, initial: Value = None) -> Value:
     fold = callback(php, act)
     result = initial
     for key, item in list(held_items(php, subject).items()):
@@ -299,7 +299,7 @@ def _reduce(php: Evaluator, subject: PhpObject, act: Value, initial: Value = Non
     return result
 
 
-def _implode(php: Evaluator, subject: PhpObject, value: Value, glue: Value = None) -> Value:
+def _implode(php: Interpreter, subject: PhpObject, value: Value, glue: Value = None) -> Value:
     items = held_items(php, subject)
     if isinstance(value, PhpClosure):
         if release(php) < (9, 5):
@@ -317,7 +317,7 @@ def _implode(php: Evaluator, subject: PhpObject, value: Value, glue: Value = Non
     return arr.join(php, items, b"" if value is None else text(php, value), b"")
 
 
-def _join(php: Evaluator, subject: PhpObject, glue: Value, final: Value = b"") -> Value:
+def _join(php: Interpreter, subject: PhpObject, glue: Value, final: Value = b"") -> Value:
     if text(php, final) == b"":
         return _implode(php, subject, glue)
     items = held_items(php, subject)
@@ -326,7 +326,7 @@ def _join(php: Evaluator, subject: PhpObject, glue: Value, final: Value = b"") -
     return arr.join(php, items, text(php, glue), text(php, final))
 
 
-def _json_serialize(php: Evaluator, subject: PhpObject) -> PhpArray:
+def _json_serialize(php: Interpreter, subject: PhpObject) -> PhpArray:
     """As arrays all the way down; what else json_encode would turn into text is refused."""
     result = PhpArray()
     for key, item in array(php, object_conversions.jsonable(subject, php)).items():
@@ -338,14 +338,14 @@ def _json_serialize(php: Evaluator, subject: PhpObject) -> PhpArray:
     return result
 
 
-def _to_json(php: Evaluator, subject: PhpObject) -> bytes:
+def _to_json(php: Interpreter, subject: PhpObject) -> bytes:
     return json_encode(subject, lambda value: object_conversions.jsonable(value, php)).encode()
 
 
 # ---- flow -------------------------------------------------------------------------------------------
 
 
-def _each(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+def _each(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
     visit = callback(php, act)
     for key, item in list(held_items(php, subject).items()):
         if visit(item, key) is False:
@@ -353,14 +353,16 @@ def _each(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
     return subject
 
 
-def _tap(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+def _tap(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
     seen = subject if release(php) >= (9, 0) else like(subject, held_items(php, subject).copy())
     callback(php, act)(seen)
     return subject
 
 
 def _when(*, negate: bool) -> Act:
-    def act(php: Evaluator, subject: PhpObject, value: Value, then: Value, otherwise: Value = None) -> Value:
+    def act(
+        php: Interpreter, subject: PhpObject, value: Value, then: Value, otherwise: Value = None
+    ) -> Value:
         if isinstance(value, PhpClosure):
             php.refuse("when() with a condition that is a closure")
         chosen = then if to_bool(value) is not negate else otherwise
@@ -379,7 +381,7 @@ def _when(*, negate: bool) -> Act:
 def _when_empty(*, empty: bool) -> Act:
     when = _when(negate=False)
 
-    def act(php: Evaluator, subject: PhpObject, then: Value, otherwise: Value = None) -> Value:
+    def act(php: Interpreter, subject: PhpObject, then: Value, otherwise: Value = None) -> Value:
         result: Value = when(php, subject, (not held_items(php, subject)) is empty, then, otherwise)
         return result
 
@@ -394,14 +396,14 @@ def _store(subject: PhpObject, items: PhpArray) -> PhpObject:
     return subject
 
 
-def _push(php: Evaluator, subject: PhpObject, *values: Value) -> PhpObject:
+def _push(php: Interpreter, subject: PhpObject, *values: Value) -> PhpObject:
     items = held_items(php, subject).copy()
     for value in values:
         items.append(value)
     return _store(subject, items)
 
 
-def _put(php: Evaluator, subject: PhpObject, key: Value, value: Value) -> PhpObject:
+def _put(php: Interpreter, subject: PhpObject, key: Value, value: Value) -> PhpObject:
     if key is None:
         return _push(php, subject, value)
     items = held_items(php, subject).copy()
@@ -409,7 +411,7 @@ def _put(php: Evaluator, subject: PhpObject, key: Value, value: Value) -> PhpObj
     return _store(subject, items)
 
 
-def _prepend(php: Evaluator, subject: PhpObject, value: Value, *key: Value) -> PhpObject:
+def _prepend(php: Interpreter, subject: PhpObject, value: Value, *key: Value) -> PhpObject:
     items = held_items(php, subject)
     if key:
         php.refuse("prepend() with a key")
@@ -417,7 +419,7 @@ def _prepend(php: Evaluator, subject: PhpObject, value: Value, *key: Value) -> P
 
 
 def _removed(name: str) -> Act:
-    def act(php: Evaluator, subject: PhpObject) -> Value:
+    def act(php: Interpreter, subject: PhpObject) -> Value:
         items = held_items(php, subject)
         if not items:
             return None
@@ -428,22 +430,22 @@ def _removed(name: str) -> Act:
     return act
 
 
-def _transform(php: Evaluator, subject: PhpObject, act: Value) -> PhpObject:
+def _transform(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
     return _store(subject, held_items(php, _map(php, subject, act)))
 
 
-def _set(php: Evaluator, subject: PhpObject, key: Value, value: Value) -> None:
+def _set(php: Interpreter, subject: PhpObject, key: Value, value: Value) -> None:
     _put(php, subject, key, value)
 
 
-def _unset(php: Evaluator, subject: PhpObject, key: Value) -> None:
+def _unset(php: Interpreter, subject: PhpObject, key: Value) -> None:
     items = held_items(php, subject).copy()
     items.next_index = items.upcoming()
     items.pop(php.key(key), None)
     _store(subject, items)
 
 
-def _pull(php: Evaluator, subject: PhpObject, key: Value, default: Value = None) -> Value:
+def _pull(php: Interpreter, subject: PhpObject, key: Value, default: Value = None) -> Value:
     """`pull`, of a key that is not dotted."""
     if isinstance(key, bytes) and b"." in key:
         php.refuse("pull() of a dotted key")
@@ -452,7 +454,7 @@ def _pull(php: Evaluator, subject: PhpObject, key: Value, default: Value = None)
     return found
 
 
-def _forget(php: Evaluator, subject: PhpObject, keys: Value) -> PhpObject:
+def _forget(php: Interpreter, subject: PhpObject, keys: Value) -> PhpObject:
     items = held_items(php, subject).copy()
     items.next_index = items.upcoming()
     if isinstance(keys, PhpObject):
@@ -467,13 +469,13 @@ def _forget(php: Evaluator, subject: PhpObject, keys: Value) -> PhpObject:
 # ---- models -----------------------------------------------------------------------------------------
 
 
-def _model_keys(php: Evaluator, subject: PhpObject) -> PhpArray:
+def _model_keys(php: Interpreter, subject: PhpObject) -> PhpArray:
     if subject.class_name != ELOQUENT:
         php.refuse("modelKeys() of a plain collection")
     return PhpArray((key, model_key(php, item)) for key, item in held_items(php, subject).items())
 
 
-def _to_resource_collection(php: Evaluator, subject: PhpObject, given: Value = None) -> Value:
+def _to_resource_collection(php: Interpreter, subject: PhpObject, given: Value = None) -> Value:
     """`toResourceCollection()`: by the class given, else by what the first item's class says."""
     if release(php) < ((12, 29) if given is None else (12, 7)):
         php.refuse("toResourceCollection()")
@@ -502,7 +504,7 @@ def _to_resource_collection(php: Evaluator, subject: PhpObject, given: Value = N
     raise Thrown("LogicException", f"Failed to find resource class for model [{first.class_name}].")
 
 
-def _on_models(php: Evaluator, subject: PhpObject) -> list[PhpObject]:
+def _on_models(php: Interpreter, subject: PhpObject) -> list[PhpObject]:
     """The models of an Eloquent collection."""
     if subject.class_name != ELOQUENT:
         php.refuse("a method for models of a plain collection")
@@ -515,7 +517,7 @@ def _on_models(php: Evaluator, subject: PhpObject) -> list[PhpObject]:
 def _on_each(method: str) -> Act:
     """A method of every model in turn: `makeHidden`, `append`."""
 
-    def act(php: Evaluator, subject: PhpObject, *arguments: Value) -> PhpObject:
+    def act(php: Interpreter, subject: PhpObject, *arguments: Value) -> PhpObject:
         for model in _on_models(php, subject):
             php.call_method(model, method, arguments)
         return subject
@@ -523,7 +525,7 @@ def _on_each(method: str) -> Act:
     return act
 
 
-def _load(php: Evaluator, subject: PhpObject, *names: Value) -> PhpObject:
+def _load(php: Interpreter, subject: PhpObject, *names: Value) -> PhpObject:
     """All models at once, as a query for each would show them apart."""
     models = _on_models(php, subject)
     if any(one.class_name != models[0].class_name for one in models):
@@ -533,7 +535,7 @@ def _load(php: Evaluator, subject: PhpObject, *names: Value) -> PhpObject:
     return subject
 
 
-def _load_missing(php: Evaluator, subject: PhpObject, *names: Value) -> PhpObject:
+def _load_missing(php: Interpreter, subject: PhpObject, *names: Value) -> PhpObject:
     models = _on_models(php, subject)
     if any(one.class_name != models[0].class_name for one in models):
         php.refuse("loadMissing() of models of several classes")
@@ -547,7 +549,7 @@ def _load_missing(php: Evaluator, subject: PhpObject, *names: Value) -> PhpObjec
     return subject
 
 
-def _count_by(php: Evaluator, subject: PhpObject, by: Value = None) -> PhpObject:
+def _count_by(php: Interpreter, subject: PhpObject, by: Value = None) -> PhpObject:
     get = retriever(php, by)
     counts = PhpArray()
     for key, item in list(held_items(php, subject).items()):
@@ -557,13 +559,13 @@ def _count_by(php: Evaluator, subject: PhpObject, by: Value = None) -> PhpObject
     return collection(counts, base_of(subject))
 
 
-def load_all(php: Evaluator, models: Sequence[PhpObject], names: Sequence[Value]) -> None:
+def load_all(php: Interpreter, models: Sequence[PhpObject], names: Sequence[Value]) -> None:
     """`load` of these relations for models of one class together."""
     native: Any = php.world.native(models[0].class_name)
     native.load(models, native.names(names), php)
 
 
-def _find(php: Evaluator, subject: PhpObject, wanted: Value, default: Value = None) -> Value:
+def _find(php: Interpreter, subject: PhpObject, wanted: Value, default: Value = None) -> Value:
     if subject.class_name != ELOQUENT or not isinstance(wanted, int | bytes):
         php.refuse("find() in this collection")
     for item in held_items(php, subject).values():
@@ -672,17 +674,17 @@ _OTHER_PROXIES = frozenset(
 )
 
 
-def _made(php: Evaluator, class_name: str, items: Value = None) -> PhpObject:
+def _made(php: Interpreter, class_name: str, items: Value = None) -> PhpObject:
     return collection(arrayable(php, items), class_name)
 
 
-def _wrapped(php: Evaluator, class_name: str, value: Value) -> PhpObject:
+def _wrapped(php: Interpreter, class_name: str, value: Value) -> PhpObject:
     if arr.is_items(value):
         return collection(items_of(php, value), class_name)
     return collection(PhpArray() if value is None else PhpArray.of([value]), class_name)
 
 
-def _times(php: Evaluator, class_name: str, count: Value, act: Value) -> PhpObject:
+def _times(php: Interpreter, class_name: str, count: Value, act: Value) -> PhpObject:
     change = callback(php, act)
     php.spend(max(0, whole(php, count)))
     return collection(PhpArray.of(change(index + 1, index) for index in range(whole(php, count))), class_name)
@@ -700,33 +702,33 @@ STATICS: dict[str, Act] = {
 }
 
 
-class CollectionClass(Family):
+class CollectionClass(NativeClass):
     """Collections, whose undeclared properties are higher order proxies."""
 
     def has_property(self, name: str) -> bool:
         return name in PROXIES
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         if name in _OTHER_PROXIES:
             php.refuse(f"{subject.class_name}->{name} without a call")
         if name not in PROXIES:
             raise Thrown("Exception", f"Property [{name}] does not exist on this collection instance.")
         return PhpObject(PROXY, {b"\0*\0collection": subject, b"\0*\0method": name.encode()})
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         return False  # Collection has __get without __isset
 
 
 class _ProxyClass:
     """`$collection->map->name`, `$collection->each->notify()`: the method with a callback of one step."""
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"new {class_name}")
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"the static method {class_name}::{method}()")
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         def step(arguments: Sequence[Value]) -> Value:
             item = arguments[0]
             if isinstance(item, PhpArray):
@@ -737,7 +739,7 @@ class _ProxyClass:
 
         return self._through(php, subject, step)
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         def step(items: Sequence[Value]) -> Value:
             if not isinstance(items[0], PhpObject | EnumCase):
                 php.refuse("a method called on each item, which is no object,")
@@ -745,10 +747,12 @@ class _ProxyClass:
 
         return self._through(php, subject, step)
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         return False
 
-    def _through(self, php: Evaluator, subject: PhpObject, step: Callable[[Sequence[Value]], Value]) -> Value:
+    def _through(
+        self, php: Interpreter, subject: PhpObject, step: Callable[[Sequence[Value]], Value]
+    ) -> Value:
         held, method = subject.get("collection"), subject.get("method")
         if not isinstance(held, PhpObject) or not isinstance(method, bytes):
             php.refuse("a proxy that was not made here")

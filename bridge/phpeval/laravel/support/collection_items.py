@@ -16,7 +16,7 @@ from bridge.phpeval.laravel.support.arr import (
 )
 from bridge.phpeval.laravel.support.native_class import Act
 from bridge.phpeval.laravel.version import Version
-from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.operators import identical
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
@@ -28,7 +28,7 @@ def collection(items: PhpArray, class_name: str = COLLECTION) -> PhpObject:
     return PhpObject(class_name, {ITEMS: items})
 
 
-def arrayable(php: Evaluator, value: Value) -> PhpArray:
+def arrayable(php: Interpreter, value: Value) -> PhpArray:
     """What `new Collection($value)` and the like take for items; objects but collections are refused."""
     if value is None:
         return PhpArray()
@@ -43,7 +43,7 @@ def arrayable(php: Evaluator, value: Value) -> PhpArray:
     php.refuse("a collection made of this object")
 
 
-def release(php: Evaluator) -> Version:
+def release(php: Interpreter) -> Version:
     """Laravel's release; refused where it is not known."""
     version: Version | None = getattr(php.world, "version", None)
     if version is None:
@@ -51,7 +51,7 @@ def release(php: Evaluator) -> Version:
     return version
 
 
-def held_items(php: Evaluator, subject: PhpObject) -> PhpArray:
+def held_items(php: Interpreter, subject: PhpObject) -> PhpArray:
     return items_of(php, subject)
 
 
@@ -64,7 +64,7 @@ def listed(subject: PhpObject, values: object) -> PhpObject:
     return like(subject, PhpArray.of(values))
 
 
-def retriever(php: Evaluator, by: Value) -> Callable[..., Value]:
+def retriever(php: Interpreter, by: Value) -> Callable[..., Value]:
     """`valueRetriever`: a closure, or what `data_get` finds."""
     if isinstance(by, PhpClosure):
         return callback(php, by)
@@ -92,11 +92,11 @@ def base_of(subject: PhpObject) -> str:
 # ---- models -----------------------------------------------------------------------------------------
 
 
-def is_model(php: Evaluator, item: Value) -> bool:
+def is_model(php: Interpreter, item: Value) -> bool:
     return isinstance(item, PhpObject) and php.declared(item) and php.is_a(item, MODEL)
 
 
-def model_key(php: Evaluator, item: Value) -> Value:
+def model_key(php: Interpreter, item: Value) -> Value:
     if not isinstance(item, PhpObject):
         php.refuse("a method by model key with what is not a model")
     key = php.call_method(item, "getKey")
@@ -105,12 +105,12 @@ def model_key(php: Evaluator, item: Value) -> Value:
     return key
 
 
-def same_model(php: Evaluator, one: Value, other: PhpObject) -> bool:
+def same_model(php: Interpreter, one: Value, other: PhpObject) -> bool:
     """`$one->is($other)`; refused for models of different classes, which may share a table."""
     if not isinstance(one, PhpObject) or one.class_name != other.class_name:
         php.refuse("a comparison of models of different classes")
     return identical(model_key(php, one), model_key(php, other))
 
 
-def by_model_key(php: Evaluator, items: PhpArray) -> PhpArray:
+def by_model_key(php: Interpreter, items: PhpArray) -> PhpArray:
     return PhpArray((result_key(php, model_key(php, item)), item) for item in items.values())

@@ -27,7 +27,7 @@ from bridge.phpeval.laravel.support.collection_items import (
     with_items,
 )
 from bridge.phpeval.laravel.support.native_class import Act, array, flag, whole
-from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.operators import BINARY, equal, identical, to_bool
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
@@ -43,7 +43,7 @@ _OPERATORS: dict[bytes, Callable[[Value, Value], Value]] = {
 _UNEQUAL = (b"!=", b"<>", b"!==")
 
 
-def _where_test(php: Evaluator, arguments: Sequence[Value]) -> Callable[[Value], bool]:
+def _where_test(php: Interpreter, arguments: Sequence[Value]) -> Callable[[Value], bool]:
     """`operatorForWhere`, by the number of arguments."""
     if not 1 <= len(arguments) <= 3 or isinstance(arguments[0], PhpClosure):
         php.refuse("where() with these arguments")
@@ -75,27 +75,27 @@ def _filtered(subject: PhpObject, items: PhpArray, keep: Callable[[int | bytes, 
     return like(subject, PhpArray((key, item) for key, item in list(items.items()) if keep(key, item)))
 
 
-def where(php: Evaluator, subject: PhpObject, *arguments: Value) -> PhpObject:
+def where(php: Interpreter, subject: PhpObject, *arguments: Value) -> PhpObject:
     test = _where_test(php, arguments)
     return _filtered(subject, held_items(php, subject), lambda key, item: test(item))
 
 
-def _first_where(php: Evaluator, subject: PhpObject, *arguments: Value) -> Value:
+def _first_where(php: Interpreter, subject: PhpObject, *arguments: Value) -> Value:
     test = _where_test(php, arguments)
     return next((item for item in held_items(php, subject).values() if test(item)), None)
 
 
-def _where_null(php: Evaluator, subject: PhpObject, key: Value = None) -> PhpObject:
+def _where_null(php: Interpreter, subject: PhpObject, key: Value = None) -> PhpObject:
     return where(php, subject, key, b"===", None)
 
 
-def _where_not_null(php: Evaluator, subject: PhpObject, key: Value = None) -> PhpObject:
+def _where_not_null(php: Interpreter, subject: PhpObject, key: Value = None) -> PhpObject:
     return where(php, subject, key, b"!==", None)
 
 
 def _where_in(*, keep: bool, always_strict: bool) -> Act:
     def act(
-        php: Evaluator, subject: PhpObject, key: Value, values: Value, strict: Value = False
+        php: Interpreter, subject: PhpObject, key: Value, values: Value, strict: Value = False
     ) -> PhpObject:
         wanted = list(arrayable(php, values).values())
         same = identical if always_strict or flag(php, strict) else equal
@@ -109,7 +109,7 @@ def _where_in(*, keep: bool, always_strict: bool) -> Act:
     return act
 
 
-def _where_between(php: Evaluator, subject: PhpObject, key: Value, values: Value) -> PhpObject:
+def _where_between(php: Interpreter, subject: PhpObject, key: Value, values: Value) -> PhpObject:
     bounds = list(array(php, values).values())
     if not bounds:
         php.refuse("whereBetween() without bounds")
@@ -121,14 +121,14 @@ def _where_between(php: Evaluator, subject: PhpObject, key: Value, values: Value
 # ---- tests ---------------------------------------------------------------------------------------
 
 
-def _filter(php: Evaluator, subject: PhpObject, test: Value = None) -> PhpObject:
+def _filter(php: Interpreter, subject: PhpObject, test: Value = None) -> PhpObject:
     items = held_items(php, subject)
     if test is None:
         return _filtered(subject, items, lambda _, item: to_bool(item))
     return like(subject, arr.where(php, items, test))
 
 
-def _reject(php: Evaluator, subject: PhpObject, test: Value = True) -> PhpObject:
+def _reject(php: Interpreter, subject: PhpObject, test: Value = True) -> PhpObject:
     items = held_items(php, subject)
     if isinstance(test, PhpClosure):
         holds = callback(php, test)
@@ -136,7 +136,7 @@ def _reject(php: Evaluator, subject: PhpObject, test: Value = True) -> PhpObject
     return _filtered(subject, items, lambda _, item: not equal(item, test))
 
 
-def _contains(php: Evaluator, subject: PhpObject, *arguments: Value) -> bool:
+def _contains(php: Interpreter, subject: PhpObject, *arguments: Value) -> bool:
     items = held_items(php, subject)
     if len(arguments) != 1:
         test = _where_test(php, arguments)
@@ -152,13 +152,13 @@ def _contains(php: Evaluator, subject: PhpObject, *arguments: Value) -> bool:
     return any(equal(wanted, item) for item in items.values())
 
 
-def _contains_strict(php: Evaluator, subject: PhpObject, wanted: Value) -> bool:
+def _contains_strict(php: Interpreter, subject: PhpObject, wanted: Value) -> bool:
     if isinstance(wanted, PhpClosure):
         php.refuse("containsStrict() with a closure")
     return any(identical(item, wanted) for item in held_items(php, subject).values())
 
 
-def _every(php: Evaluator, subject: PhpObject, *arguments: Value) -> bool:
+def _every(php: Interpreter, subject: PhpObject, *arguments: Value) -> bool:
     items = held_items(php, subject)
     if len(arguments) == 1:
         holds = retriever(php, arguments[0])
@@ -167,7 +167,7 @@ def _every(php: Evaluator, subject: PhpObject, *arguments: Value) -> bool:
     return all(test(item) for item in items.values())
 
 
-def _partition(php: Evaluator, subject: PhpObject, *arguments: Value) -> PhpObject:
+def _partition(php: Interpreter, subject: PhpObject, *arguments: Value) -> PhpObject:
     passed, failed = PhpArray(), PhpArray()
     if len(arguments) == 1:
         holds = retriever(php, arguments[0])
@@ -183,7 +183,7 @@ def _partition(php: Evaluator, subject: PhpObject, *arguments: Value) -> PhpObje
     return collection(parts) if release(php) >= (12, 0) else like(subject, parts)
 
 
-def _search(php: Evaluator, subject: PhpObject, wanted: Value, strict: Value = False) -> Value:
+def _search(php: Interpreter, subject: PhpObject, wanted: Value, strict: Value = False) -> Value:
     items = held_items(php, subject)
     if isinstance(wanted, PhpClosure):
         holds = callback(php, wanted)
@@ -195,7 +195,7 @@ def _search(php: Evaluator, subject: PhpObject, wanted: Value, strict: Value = F
 # ---- parts ---------------------------------------------------------------------------------------
 
 
-def _unique(php: Evaluator, subject: PhpObject, by: Value = None, strict: Value = False) -> PhpObject:
+def _unique(php: Interpreter, subject: PhpObject, by: Value = None, strict: Value = False) -> PhpObject:
     items = held_items(php, subject)
     exact = flag(php, strict)
     if by is None and not exact and (subject.class_name == ELOQUENT or release(php) >= (8, 74)):
@@ -218,7 +218,7 @@ def _unique(php: Evaluator, subject: PhpObject, by: Value = None, strict: Value 
 def _by_keys(*, keep: bool) -> Act:
     """`only` and `except`, by model key for Eloquent's."""
 
-    def act(php: Evaluator, subject: PhpObject, first: Value, *rest: Value) -> PhpObject:
+    def act(php: Interpreter, subject: PhpObject, first: Value, *rest: Value) -> PhpObject:
         items = held_items(php, subject)
         if keep and first is None:
             return like(subject, items)
@@ -237,23 +237,23 @@ def _by_keys(*, keep: bool) -> Act:
     return act
 
 
-def _slice(php: Evaluator, subject: PhpObject, offset: Value, length: Value = None) -> PhpObject:
+def _slice(php: Interpreter, subject: PhpObject, offset: Value, length: Value = None) -> PhpObject:
     return like(subject, array_function(php, "array_slice", held_items(php, subject), offset, length, True))
 
 
-def _take(php: Evaluator, subject: PhpObject, limit: Value) -> PhpObject:
+def _take(php: Interpreter, subject: PhpObject, limit: Value) -> PhpObject:
     count = whole(php, limit)
     return _slice(php, subject, count, -count) if count < 0 else _slice(php, subject, 0, count)
 
 
-def _skip(php: Evaluator, subject: PhpObject, count: Value) -> PhpObject:
+def _skip(php: Interpreter, subject: PhpObject, count: Value) -> PhpObject:
     return _slice(php, subject, whole(php, count))
 
 
 def _up_to(*, skip: bool, wanted: bool) -> Act:
     """`takeUntil`, `takeWhile` and their twins: a part before or from the first item that decides."""
 
-    def act(php: Evaluator, subject: PhpObject, test: Value) -> PhpObject:
+    def act(php: Interpreter, subject: PhpObject, test: Value) -> PhpObject:
         items = list(held_items(php, subject).items())
         if isinstance(test, PhpClosure):
             holds = callback(php, test)
@@ -271,11 +271,11 @@ def _up_to(*, skip: bool, wanted: bool) -> Act:
     return act
 
 
-def _for_page(php: Evaluator, subject: PhpObject, page: Value, size: Value) -> PhpObject:
+def _for_page(php: Interpreter, subject: PhpObject, page: Value, size: Value) -> PhpObject:
     return _slice(php, subject, max(0, (whole(php, page) - 1) * whole(php, size)), size)
 
 
-def _nth(php: Evaluator, subject: PhpObject, step: Value, offset: Value = 0) -> PhpObject:
+def _nth(php: Interpreter, subject: PhpObject, step: Value, offset: Value = 0) -> PhpObject:
     if whole(php, step) < 1:
         php.refuse("nth() with this step")
     begin, distance = whole(php, offset), whole(php, step)
@@ -288,7 +288,7 @@ def _nth(php: Evaluator, subject: PhpObject, step: Value, offset: Value = 0) -> 
 def _by_value(name: str, *, keep: bool) -> Act:
     plain = with_items(name)
 
-    def act(php: Evaluator, subject: PhpObject, other: Value) -> object:
+    def act(php: Interpreter, subject: PhpObject, other: Value) -> object:
         if subject.class_name != ELOQUENT:
             return plain(php, subject, other)
         theirs = by_model_key(php, arrayable(php, other))
@@ -303,7 +303,7 @@ def _by_value(name: str, *, keep: bool) -> Act:
 # ---- order ----------------------------------------------------------------------------------------
 
 
-def _sort(php: Evaluator, subject: PhpObject, by: Value = None) -> PhpObject:
+def _sort(php: Interpreter, subject: PhpObject, by: Value = None) -> PhpObject:
     items = held_items(php, subject)
     if isinstance(by, PhpClosure):
         return like(subject, array_function(php, "uasort", items, by))
@@ -313,7 +313,7 @@ def _sort(php: Evaluator, subject: PhpObject, by: Value = None) -> PhpObject:
 
 def _sort_by(*, reverse: bool) -> Act:
     def act(
-        php: Evaluator,
+        php: Interpreter,
         subject: PhpObject,
         by: Value,
         options: Value = SORT_REGULAR,
@@ -333,7 +333,7 @@ def _sort_by(*, reverse: bool) -> Act:
 
 
 def _sorted_by_many(
-    php: Evaluator, subject: PhpObject, comparisons: PhpArray, options: Value, *, downwards: bool
+    php: Interpreter, subject: PhpObject, comparisons: PhpArray, options: Value, *, downwards: bool
 ) -> PhpObject:
     """`sortBy([['name', 'asc'], 'age'])`: keys and directions. From 9.24 on items keep their keys, and
     sortByDesc() turns the directions around in 10.48, not yet in 8.83."""

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from bridge.errors import Refused
 from bridge.phpeval.laravel.support import json_forms
 from bridge.phpeval.laravel.support.native_class import text
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
 MOMENTS = json_forms.CARBONS | json_forms.DATE_TIMES
@@ -35,7 +35,7 @@ class Zone:
     def at(self, instant: datetime) -> datetime:
         return instant.astimezone(json_forms.time_zone(self.kind, self.name))
 
-    def wall(self, php: Evaluator, naive: datetime) -> datetime:
+    def wall(self, php: Interpreter, naive: datetime) -> datetime:
         """That wall clock time; refused where the clocks are changed."""
         zone = json_forms.time_zone(self.kind, self.name)
         first, second = naive.replace(tzinfo=zone, fold=0), naive.replace(tzinfo=zone, fold=1)
@@ -90,7 +90,7 @@ def write_moment(moment: Moment) -> PhpObject:
     )
 
 
-def zone_of(php: Evaluator, value: Value) -> Zone:
+def zone_of(php: Interpreter, value: Value) -> Zone:
     """The zone that a string or DateTimeZone means."""
     if isinstance(value, PhpObject):
         if value.class_name == "DateTimeZone":
@@ -230,7 +230,7 @@ _TEXT = re.compile(
 )
 
 
-def parse(php: Evaluator, given: bytes, class_name: str, default: Zone) -> Moment:
+def parse(php: Interpreter, given: bytes, class_name: str, default: Zone) -> Moment:
     """A moment from ISO or SQL text; refused for every other form."""
     match = _TEXT.fullmatch(given.decode("ascii", "replace"))
     if match is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import RaisedByPhp, Thrown
 from bridge.phpeval.php.runtime.properties import locate
@@ -21,7 +21,7 @@ class ExceptionClass:
     parameters = {"__construct": ("message", "code", "previous")}  # noqa: RUF012
     assignable = True  # properties that the app declares
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         if class_name == "ErrorException" and len(arguments) > 2:
             php.refuse(f"new {class_name} with so many arguments")
         if php.classes.find(class_name) is not None and php.classes.require(class_name).abstract:
@@ -34,10 +34,10 @@ class ExceptionClass:
             self._begin(php, made, arguments)
         return made
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"{class_name}::{method}()")
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         name = method.lower()
         if name == "__construct":
             self._begin(php, subject, arguments)
@@ -50,7 +50,7 @@ class ExceptionClass:
             php.refuse("the text of an error that PHP itself or Laravel raises")
         return subject.properties.get(_GETTERS[name])
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         mangled, bound, hidden = locate(php, subject, name)
         if hidden:
             raise Thrown("Error", f"Cannot access {hidden} property {subject.class_name}::${name}")
@@ -60,14 +60,14 @@ class ExceptionClass:
             raise Thrown("Error", f"{subject.class_name}::${name} must not be accessed before initialization")
         return subject.properties[mangled]
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         mangled, bound, hidden = locate(php, subject, name)
         if (bound is None and not hidden) or name in _ELSEWHERE:
             php.refuse(f"the property ${name} of an exception")
         return not hidden and subject.properties.get(mangled) is not None
 
     @classmethod
-    def _begin(cls, php: Evaluator, subject: PhpObject, arguments: Sequence[Value]) -> None:
+    def _begin(cls, php: Interpreter, subject: PhpObject, arguments: Sequence[Value]) -> None:
         """`Exception::__construct`: what is not given keeps the default of the class."""
         if len(arguments) > 3:
             php.refuse(f"new {subject.class_name} with so many arguments")
@@ -84,6 +84,6 @@ class ExceptionClass:
             subject.properties[cls._previous(php, subject)] = arguments[2]
 
     @staticmethod
-    def _previous(php: Evaluator, subject: PhpObject) -> bytes:
+    def _previous(php: Interpreter, subject: PhpObject) -> bytes:
         base = "Error" if php.classes.is_a(subject.class_name, "Error") else "Exception"
         return b"\0%s\0previous" % base.encode()

@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.phpeval.laravel.support.releases import Rows, require
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
 Act = Callable[..., Any]
 
 
-class Family:
+class NativeClass:
     """A `bridge.phpeval.php.runtime.interpreter.Native` made of tables.
 
     methods     by name; called with (php, subject, *arguments)
@@ -57,12 +57,12 @@ class Family:
         """Whether `read` knows the property."""
         return name in self.properties
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         if self._make is None:
             php.refuse(f"new {class_name}")
         return run(php, self._make, f"new {class_name}", class_name, arguments)
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         act = self.methods.get(method)
         if act is None:
             php.refuse(f"the method {subject.class_name}::{method}()")
@@ -70,7 +70,7 @@ class Family:
             require(php, self._releases, method, len(arguments), f"{subject.class_name}::{method}()")
         return run(php, act, f"{subject.class_name}::{method}()", subject, arguments)
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         act = self.statics.get(method)
         if act is None:
             php.refuse(f"the static method {class_name}::{method}()")
@@ -78,20 +78,20 @@ class Family:
             require(php, self._releases, method, len(arguments), f"{class_name}::{method}()")
         return run(php, act, f"{class_name}::{method}()", class_name, arguments)
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         act = self.properties.get(name)
         if act is None:
             php.refuse(f"the property {subject.class_name}::${name}")
         value: Value = act(php, subject)
         return value
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         if name not in self.properties:
             php.refuse(f"isset of {subject.class_name}::${name}")
         return True
 
 
-def run(php: Evaluator, act: Act, what: str, subject: object, arguments: Sequence[Value]) -> Value:
+def run(php: Interpreter, act: Act, what: str, subject: object, arguments: Sequence[Value]) -> Value:
     """The method's value; refused where it takes another number of arguments."""
     fewest, most = _arity(act)
     if not fewest <= len(arguments) <= most:
@@ -118,25 +118,25 @@ def _arity(act: Act) -> tuple[int, float]:
 # ---- what an argument must be ---------------------------------------------------------------
 
 
-def whole(php: Evaluator, value: Value) -> int:
+def whole(php: Interpreter, value: Value) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         php.refuse("this argument, which is not an integer,")
     return value
 
 
-def text(php: Evaluator, value: Value) -> bytes:
+def text(php: Interpreter, value: Value) -> bytes:
     if not isinstance(value, bytes):
         php.refuse("this argument, which is not a string,")
     return value
 
 
-def array(php: Evaluator, value: Value) -> PhpArray:
+def array(php: Interpreter, value: Value) -> PhpArray:
     if not isinstance(value, PhpArray):
         php.refuse("this argument, which is not an array,")
     return value
 
 
-def flag(php: Evaluator, value: Value) -> bool:
+def flag(php: Interpreter, value: Value) -> bool:
     if not isinstance(value, bool):
         php.refuse("this argument, which is not true or false,")
     return value

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bridge.phpeval.laravel.version import Version
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 
 OLDEST: Version = (8, 0)  # what was written down here holds from this release on
 
@@ -52,7 +52,7 @@ MODEL = _rows("broadcastchannel 8.45 toresource 12.8")
 FUNCTIONS = _rows(r"illuminate\support\enum_value 11.36 str 9.0 value/2 8.32")
 
 
-def require(php: Evaluator, rows: Rows, name: str, count: int, what: str) -> None:
+def require(php: Interpreter, rows: Rows, name: str, count: int, what: str) -> None:
     """Refused where the app's release does not have it, or not with so many arguments."""
     version: Version | None = getattr(php.world, "version", None)
     if version is None:

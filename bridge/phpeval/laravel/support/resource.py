@@ -19,10 +19,10 @@ from bridge.phpeval.laravel.support import releases
 from bridge.phpeval.laravel.support.arr import ARR, callback, items_of, public_call, value_of
 from bridge.phpeval.laravel.support.collection_items import collection, release
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS, MERGE, MISSING
-from bridge.phpeval.laravel.support.native_class import Act, Family, array, run, text
+from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, run, text
 from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.laravel.version import Version
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, Native
+from bridge.phpeval.php.runtime.interpreter import Frame, Interpreter, Native
 from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import Thrown, add, is_numeric, to_bool
 from bridge.phpeval.php.runtime.properties import slot
@@ -41,23 +41,23 @@ _NOTHING = PhpObject("")  # an argument that was not given, where null is anothe
 # ---- what a resource is --------------------------------------------------------------------------------
 
 
-def is_resource(php: Evaluator, value: Value) -> bool:
+def is_resource(php: Interpreter, value: Value) -> bool:
     """Whether it is an object of JsonResource's family."""
     return isinstance(value, PhpObject) and isinstance(php.world.native(value.class_name), ResourceClass)
 
 
-def _collects_others(php: Evaluator, subject: PhpObject) -> bool:
+def _collects_others(php: Interpreter, subject: PhpObject) -> bool:
     return bool(php.classes.is_a(subject.class_name, RESOURCE_COLLECTION))
 
 
-def _held(php: Evaluator, subject: PhpObject, act: Callable[[Value], Value]) -> Value:
+def _held(php: Interpreter, subject: PhpObject, act: Callable[[Value], Value]) -> Value:
     """`act` on `$this->resource` as JsonResource sees it: only public members can be reached."""
     held = subject.properties.get(b"resource")
     frame = Frame(php.frame.file, {}, subject, RESOURCE, subject.class_name)
     return php.inside(frame, lambda _: act(held))
 
 
-def _forward(php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value] = ()) -> Value:
+def _forward(php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value] = ()) -> Value:
     """`$this->resource->method(…)`."""
 
     def call(held: Value) -> Value:
@@ -70,7 +70,7 @@ def _forward(php: Evaluator, subject: PhpObject, method: str, arguments: Sequenc
     return _held(php, subject, call)
 
 
-def _read(php: Evaluator, subject: PhpObject, name: str) -> Value:
+def _read(php: Interpreter, subject: PhpObject, name: str) -> Value:
     """`$this->resource->name`."""
     return _held(php, subject, lambda held: php.read(held, name))
 
@@ -78,7 +78,7 @@ def _read(php: Evaluator, subject: PhpObject, name: str) -> Value:
 # ---- what stands in the array until it is filtered -----------------------------------------------------
 
 
-def _merge_value(php: Evaluator, data: Value) -> PhpObject:
+def _merge_value(php: Interpreter, data: Value) -> PhpObject:
     """`new MergeValue($data)`."""
     if isinstance(data, PhpObject):
         if data.class_name in COLLECTIONS:
@@ -88,7 +88,7 @@ def _merge_value(php: Evaluator, data: Value) -> PhpObject:
     return PhpObject(MERGE, {b"data": data})
 
 
-def _given(php: Evaluator, value: Value, *arguments: Value) -> Value:
+def _given(php: Interpreter, value: Value, *arguments: Value) -> Value:
     """`value($value, …)`."""
     return callback(php, value)(*arguments) if _is_closure(value) else value
 
@@ -98,19 +98,19 @@ def _is_closure(value: Value) -> bool:
 
 
 def _when(
-    php: Evaluator, subject: PhpObject, condition: Value, value: Value, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, condition: Value, value: Value, default: Value = _ABSENT
 ) -> Value:
     return value_of(php, value if to_bool(condition) else default)
 
 
 def _unless(
-    php: Evaluator, subject: PhpObject, condition: Value, value: Value, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, condition: Value, value: Value, default: Value = _ABSENT
 ) -> Value:
     return _when(php, subject, not to_bool(condition), value, default)
 
 
 def _merge_when(
-    php: Evaluator, subject: PhpObject, condition: Value, value: Value, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, condition: Value, value: Value, default: Value = _ABSENT
 ) -> Value:
     if to_bool(condition):
         return _merge_value(php, value_of(php, value))
@@ -120,18 +120,18 @@ def _merge_when(
 
 
 def _merge_unless(
-    php: Evaluator, subject: PhpObject, condition: Value, value: Value, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, condition: Value, value: Value, default: Value = _ABSENT
 ) -> Value:
     return _merge_when(php, subject, not to_bool(condition), value, default)
 
 
-def _attributes(php: Evaluator, subject: PhpObject, names: Value) -> Value:
+def _attributes(php: Interpreter, subject: PhpObject, names: Value) -> Value:
     whole = _forward(php, subject, "toArray")
     return _merge_value(php, php.call_static(ARR, "only", (whole, names)))
 
 
 def _when_has(
-    php: Evaluator, subject: PhpObject, name: Value, value: Value = _NOTHING, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, name: Value, value: Value = _NOTHING, default: Value = _ABSENT
 ) -> Value:
     key = text(php, name)
     if key not in array(php, _forward(php, subject, "getAttributes")):
@@ -141,13 +141,13 @@ def _when_has(
 
 
 def _when_null(
-    php: Evaluator, subject: PhpObject, value: Value, default: Value = _ABSENT, *, wanted: bool = True
+    php: Interpreter, subject: PhpObject, value: Value, default: Value = _ABSENT, *, wanted: bool = True
 ) -> Value:
     return value_of(php, value if (value is None) is wanted else default)
 
 
 def _when_appended(
-    php: Evaluator, subject: PhpObject, name: Value, value: Value = _NOTHING, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, name: Value, value: Value = _NOTHING, default: Value = _ABSENT
 ) -> Value:
     if not to_bool(_forward(php, subject, "hasAppended", (name,))):
         return value_of(php, default)
@@ -157,7 +157,7 @@ def _when_appended(
 
 
 def _when_loaded(
-    php: Evaluator, subject: PhpObject, name: Value, value: Value = _NOTHING, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, name: Value, value: Value = _NOTHING, default: Value = _ABSENT
 ) -> Value:
     if not to_bool(_forward(php, subject, "relationLoaded", (name,))):
         return value_of(php, default)
@@ -165,7 +165,7 @@ def _when_loaded(
     return loaded if value is _NOTHING else _of_loaded(php, value, loaded, gets_it=(10, 46))
 
 
-def _of_loaded(php: Evaluator, value: Value, loaded: Value, *, gets_it: Version) -> Value:
+def _of_loaded(php: Interpreter, value: Value, loaded: Value, *, gets_it: Version) -> Value:
     """What a `when…` makes of a value that is there; closures are given it from that release on."""
     if loaded is None:
         return None
@@ -175,7 +175,7 @@ def _of_loaded(php: Evaluator, value: Value, loaded: Value, *, gets_it: Version)
 
 
 def _when_counted(
-    php: Evaluator, subject: PhpObject, name: Value, value: Value = _NOTHING, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, name: Value, value: Value = _NOTHING, default: Value = _ABSENT
 ) -> Value:
     counted = snake(text(php, name))
     key = counted if counted.endswith(b"_count") else counted + b"_count"
@@ -189,13 +189,13 @@ def _when_counted(
 
 
 def _when_pivot(
-    php: Evaluator, subject: PhpObject, table: Value, value: Value, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, table: Value, value: Value, default: Value = _ABSENT
 ) -> Value:
     return _when_pivot_as(php, subject, b"pivot", table, value, default)
 
 
 def _when_pivot_as(
-    php: Evaluator,
+    php: Interpreter,
     subject: PhpObject,
     accessor: Value,
     table: Value,
@@ -216,7 +216,7 @@ def _when_pivot_as(
 
 
 def _transform(
-    php: Evaluator, subject: PhpObject, value: Value, act: Value, default: Value = _ABSENT
+    php: Interpreter, subject: PhpObject, value: Value, act: Value, default: Value = _ABSENT
 ) -> Value:
     if not to_bool(php.call_function("blank", (value,))):
         return callback(php, act)(value)
@@ -228,7 +228,7 @@ def _transform(
 # ---- from a resource to its array ----------------------------------------------------------------------
 
 
-def _to_array(php: Evaluator, subject: PhpObject, request: Value) -> Value:
+def _to_array(php: Interpreter, subject: PhpObject, request: Value) -> Value:
     """Laravel's own `toArray($request)`."""
     if not _collects_others(php, subject):
         held = subject.properties.get(b"resource")
@@ -246,7 +246,7 @@ def _to_array(php: Evaluator, subject: PhpObject, request: Value) -> Value:
     return result
 
 
-def _resolve(php: Evaluator, subject: PhpObject, request: Value = None) -> PhpArray:
+def _resolve(php: Interpreter, subject: PhpObject, request: Value = None) -> PhpArray:
     given = request if request is not None else PhpObject(REQUEST)
     data = php.call_method(subject, "toArray", (given,))
     if isinstance(data, PhpObject):
@@ -258,7 +258,7 @@ def _resolve(php: Evaluator, subject: PhpObject, request: Value = None) -> PhpAr
     return _filter(php, subject, php.to_array(data))
 
 
-def _filter(php: Evaluator, subject: PhpObject, given: PhpArray) -> PhpArray:
+def _filter(php: Interpreter, subject: PhpObject, given: PhpArray) -> PhpArray:
     """`filter`: merged values in their places, missing ones taken out."""
     php.spend(len(given))
     data = given.copy()
@@ -272,7 +272,7 @@ def _filter(php: Evaluator, subject: PhpObject, given: PhpArray) -> PhpArray:
     return _without_missing(php, subject, data)
 
 
-def _merged(php: Evaluator, subject: PhpObject, data: PhpArray, index: int, merge: PhpArray) -> PhpArray:
+def _merged(php: Interpreter, subject: PhpObject, data: PhpArray, index: int, merge: PhpArray) -> PhpArray:
     """`mergeData`: what comes before, the merged entries, what comes after."""
     inner = _filter(php, subject, merge)
     entries = list(data.items())
@@ -291,14 +291,14 @@ def _merged(php: Evaluator, subject: PhpObject, data: PhpArray, index: int, merg
     return _without_missing(php, subject, result)
 
 
-def _without_missing(php: Evaluator, subject: PhpObject, data: PhpArray) -> PhpArray:
+def _without_missing(php: Interpreter, subject: PhpObject, data: PhpArray) -> PhpArray:
     kept = PhpArray((key, value) for key, value in data.items() if not _is_missing(php, value))
     if _is_marked(php, subject.class_name, "PreserveKeys") or _own_flag(php, subject, "preserveKeys"):
         return kept
     return PhpArray.of(kept.values()) if all(_is_number(key) for key in kept) else kept
 
 
-def _is_missing(php: Evaluator, value: Value) -> bool:
+def _is_missing(php: Interpreter, value: Value) -> bool:
     if is_resource(php, value):
         value = value.properties.get(b"resource")  # type: ignore[union-attr]
     if not isinstance(value, PhpObject) or value.class_name == MISSING:
@@ -312,7 +312,7 @@ def _is_number(key: int | bytes) -> bool:
     return isinstance(key, int) or is_numeric(key)
 
 
-def _own_flag(php: Evaluator, subject: PhpObject, name: str) -> bool:
+def _own_flag(php: Interpreter, subject: PhpObject, name: str) -> bool:
     """Whether a property of the resource itself is true."""
     bound = php.classes.properties(subject.class_name).get(name)
     if bound is not None and bound.declaration.visibility == "private":
@@ -324,7 +324,7 @@ def _own_flag(php: Evaluator, subject: PhpObject, name: str) -> bool:
 # ---- making --------------------------------------------------------------------------------------------
 
 
-def _begin(php: Evaluator, subject: PhpObject, resource: Value, *more: Value) -> None:
+def _begin(php: Interpreter, subject: PhpObject, resource: Value, *more: Value) -> None:
     """Laravel's own constructors."""
     subject.properties[b"resource"] = resource
     if not _collects_others(php, subject):
@@ -349,7 +349,7 @@ def _begin(php: Evaluator, subject: PhpObject, resource: Value, *more: Value) ->
     return None
 
 
-def _collects(php: Evaluator, subject: PhpObject) -> str | None:
+def _collects(php: Interpreter, subject: PhpObject) -> str | None:
     """The class of a collection's resources: `$collects`, else the class whose name it bears."""
     named = subject.properties.get(b"collects")
     if _is_marked(php, subject.class_name, "Collects"):
@@ -376,13 +376,13 @@ def _collects(php: Evaluator, subject: PhpObject) -> str | None:
 _ATTRIBUTES = "Illuminate\\Http\\Resources\\Attributes\\"
 
 
-def _is_marked(php: Evaluator, class_name: str, short: str) -> bool:
+def _is_marked(php: Interpreter, class_name: str, short: str) -> bool:
     """Whether the very class bears the attribute, from Laravel 13 on."""
     declared = php.classes.find(class_name)
     return declared is not None and _ATTRIBUTES + short in declared.attributes and release(php) >= (13, 0)
 
 
-def _marked_class(php: Evaluator, class_name: str) -> Value:
+def _marked_class(php: Interpreter, class_name: str) -> Value:
     """What #[Collects] names."""
     declared = php.classes.require(class_name)
     given = declared.attribute_arguments.get(_ATTRIBUTES + "Collects", ())
@@ -391,14 +391,14 @@ def _marked_class(php: Evaluator, class_name: str) -> Value:
     return php.constant_expression(given[0].value, class_name, declared.file)
 
 
-def collected_by(php: Evaluator, class_name: str) -> str | None:
+def collected_by(php: Interpreter, class_name: str) -> str | None:
     """The class that a collection class makes its resources of; None for any other class."""
     if not php.classes.is_a(class_name, RESOURCE_COLLECTION) or class_name == ANONYMOUS:
         return None
     return _collects(php, php.instantiate(class_name))
 
 
-def _collection(php: Evaluator, class_name: str, resource: Value) -> PhpObject:
+def _collection(php: Interpreter, class_name: str, resource: Value) -> PhpObject:
     """`static::collection($resource)`."""
     made = php.instantiate(ANONYMOUS)
     _begin(php, made, resource, class_name.encode())
@@ -414,17 +414,17 @@ def _collection(php: Evaluator, class_name: str, resource: Value) -> PhpObject:
     return made
 
 
-def _additional(php: Evaluator, subject: PhpObject, data: Value) -> PhpObject:
+def _additional(php: Interpreter, subject: PhpObject, data: Value) -> PhpObject:
     """Read by HTTP responses only."""
     subject.properties[b"additional"] = array(php, data)
     return subject
 
 
-def _offset_get(php: Evaluator, subject: PhpObject, key: Value) -> Value:
+def _offset_get(php: Interpreter, subject: PhpObject, key: Value) -> Value:
     return _held(php, subject, lambda held: php.offset(held, key))
 
 
-def _offset_exists(php: Evaluator, subject: PhpObject, key: Value) -> Value:
+def _offset_exists(php: Interpreter, subject: PhpObject, key: Value) -> Value:
     return _held(php, subject, lambda held: php.offset(held, key, quiet=True) is not None)
 
 
@@ -481,7 +481,7 @@ class ResourceClass:
 
     assignable = True  # properties that the app declares
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value:
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         self.require_plain(php, class_name)
         if php.classes.require(class_name).abstract:
             raise Thrown("Error", f"Cannot instantiate abstract class {class_name}")
@@ -493,7 +493,7 @@ class ResourceClass:
             self._begin(php, made, arguments)
         return made
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
+    def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         self.require_plain(php, subject.class_name)
         if method == "__construct":
             self._begin(php, subject, arguments)
@@ -511,7 +511,7 @@ class ResourceClass:
             php.refuse(f"the method {subject.class_name}::{method}()")
         return _forward(php, subject, method, arguments)
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         self.require_plain(php, class_name)
         act = STATICS.get(method)
         if act is None:
@@ -523,11 +523,11 @@ class ResourceClass:
         """Whether `call` may have an answer: its own, or that of what the resource holds."""
         return method.lower() not in _OTHERS
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value:
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         own = self._own(php, subject, name)
         return own[0] if own is not None else _read(php, subject, name)
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool:
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
         """`isset($resource->name)`, and its `__isset`."""
         own = self._own(php, subject, name)
         if own is not None:
@@ -539,7 +539,7 @@ class ResourceClass:
         return _held(php, subject, is_set) is True
 
     @staticmethod
-    def _own(php: Evaluator, subject: PhpObject, name: str) -> tuple[Value] | None:
+    def _own(php: Interpreter, subject: PhpObject, name: str) -> tuple[Value] | None:
         """A property of the resource itself."""
         try:
             place = slot(php, subject, name)
@@ -552,20 +552,20 @@ class ResourceClass:
         return (subject.properties[place],)
 
     @staticmethod
-    def _begin(php: Evaluator, subject: PhpObject, arguments: Sequence[Value]) -> None:
+    def _begin(php: Interpreter, subject: PhpObject, arguments: Sequence[Value]) -> None:
         if not arguments:
             raise Thrown("ArgumentCountError", "Too few arguments to JsonResource::__construct()")
         _begin(php, subject, *arguments)
 
     @staticmethod
-    def require_plain(php: Evaluator, class_name: str) -> None:
+    def require_plain(php: Interpreter, class_name: str) -> None:
         """Refused where the app's class has one of Laravel's methods of its own, which others call."""
         problem = php.classes.remember("resource", class_name, lambda: _unusual(php, class_name))
         if problem is not None:
             raise problem
 
 
-def _unusual(php: Evaluator, class_name: str) -> Refused | None:
+def _unusual(php: Interpreter, class_name: str) -> Refused | None:
     for name in sorted((_OTHERS | _KNOWN) - _EVALUATED):
         bound = php.classes.method(class_name, name)
         if bound is not None:
@@ -580,7 +580,7 @@ def _unusual(php: Evaluator, class_name: str) -> Refused | None:
 
 RESOURCE_CLASSES: dict[str, Native] = {
     **dict.fromkeys((RESOURCE, RESOURCE_COLLECTION, ANONYMOUS), ResourceClass()),
-    MISSING: Family(methods={}, make=lambda php, name: PhpObject(MISSING)),
-    MERGE: Family(methods={}, make=lambda php, name, data: _merge_value(php, data)),
-    REQUEST: Family(methods={}, make=lambda php, name: PhpObject(REQUEST)),
+    MISSING: NativeClass(methods={}, make=lambda php, name: PhpObject(MISSING)),
+    MERGE: NativeClass(methods={}, make=lambda php, name, data: _merge_value(php, data)),
+    REQUEST: NativeClass(methods={}, make=lambda php, name: PhpObject(REQUEST)),
 }

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from bridge.phpeval.laravel.eloquent.attributes import own
 from bridge.phpeval.laravel.support.collection_items import release
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpObject
 
 
-def is_class(name: str, php: Evaluator) -> bool:
+def is_class(name: str, php: Interpreter) -> bool:
     """`class_exists`."""
     found = php.classes.find(name)
     return found is not None and found.kind in ("class", "enum")
 
 
-def marked_class(class_name: str, short: str, php: Evaluator) -> str | None:
+def marked_class(class_name: str, short: str, php: Interpreter) -> str | None:
     """The class that #[UseResource] or its kin names, on the very class."""
     marked = own(class_name, short, php.classes)
     return None if marked is None else marked.text(php, "class").decode("utf-8", "replace").lstrip("\\")
 
 
-def resource_names(model: PhpObject, php: Evaluator) -> list[str]:
+def resource_names(model: PhpObject, php: Interpreter) -> list[str]:
     """`guessResourceName()`: App\\Models\\Post → App\\Http\\Resources\\PostResource, …\\Post."""
     name = model.class_name
     if php.classes.method(name, "guessResourceName") is not None or name.count("\\Models\\") > 1:

@@ -17,8 +17,8 @@ from bridge.phpeval.laravel import inflection
 from bridge.phpeval.laravel.support import releases
 from bridge.phpeval.laravel.support.arr import is_items, items_of
 from bridge.phpeval.laravel.support.collection_items import collection, release
-from bridge.phpeval.laravel.support.native_class import Act, Family, array, flag, run, text, whole
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Native, ReferenceFunction
+from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, flag, run, text, whole
+from bridge.phpeval.php.runtime.interpreter import Interpreter, Native, ReferenceFunction
 from bridge.phpeval.php.runtime.operators import is_numeric
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
@@ -37,7 +37,7 @@ class Method(NamedTuple):
     position: int = 0
 
 
-def _function(php: Evaluator, name: str, *arguments: Value) -> Value:
+def _function(php: Interpreter, name: str, *arguments: Value) -> Value:
     function = php.world.functions.get(name)
     if function is None:
         php.refuse(f"the function {name}()")
@@ -51,34 +51,34 @@ def _by_function(name: str) -> Act:
     return lambda php, subject: _function(php, name, subject)
 
 
-def _length(php: Evaluator, subject: bytes, *encoding: Value) -> Value:
+def _length(php: Interpreter, subject: bytes, *encoding: Value) -> Value:
     return _function(php, "mb_strlen", subject, *encoding[:1])
 
 
-def _substr(php: Evaluator, subject: bytes, start: Value, length: Value = None, *encoding: Value) -> Value:
+def _substr(php: Interpreter, subject: bytes, start: Value, length: Value = None, *encoding: Value) -> Value:
     return _function(php, "mb_substr", subject, start, length, *encoding[:1])
 
 
 def _substr_count(
-    php: Evaluator, subject: bytes, needle: Value, offset: Value = 0, length: Value = None
+    php: Interpreter, subject: bytes, needle: Value, offset: Value = 0, length: Value = None
 ) -> Value:
     return _function(php, "substr_count", subject, needle, offset, length)
 
 
-def _ascii(php: Evaluator, subject: bytes) -> bytes:
+def _ascii(php: Interpreter, subject: bytes) -> bytes:
     if not subject.isascii():
         php.refuse("the spelling of this text in ASCII")
     return subject
 
 
-def _in_ascii(php: Evaluator, subject: bytes) -> bytes:
+def _in_ascii(php: Interpreter, subject: bytes) -> bytes:
     """The text in ASCII; refused for letters whose transliteration differs between Laravel's releases."""
     if subject.isascii() and subject.decode().isprintable():
         return subject
     return "".join(_spelled(php, sign) for sign in inflection.decode(subject)).encode()
 
 
-def _spelled(php: Evaluator, sign: str) -> str:
+def _spelled(php: Interpreter, sign: str) -> str:
     if " " <= sign <= "~":
         return sign
     if sign in _LATIN:
@@ -96,7 +96,7 @@ _LATIN = {
 }  # fmt: skip
 
 
-def _texts(php: Evaluator, value: Value) -> list[bytes]:
+def _texts(php: Interpreter, value: Value) -> list[bytes]:
     """One string or an array of them."""
     return [text(php, one) for one in (value.values() if isinstance(value, PhpArray) else (value,))]
 
@@ -104,7 +104,7 @@ def _texts(php: Evaluator, value: Value) -> list[bytes]:
 # ---- tests -------------------------------------------------------------------------------------------
 
 
-def _contains(php: Evaluator, subject: bytes, needles: Value, ignore_case: Value = False) -> bool:
+def _contains(php: Interpreter, subject: bytes, needles: Value, ignore_case: Value = False) -> bool:
     inflection.decode(subject)
     wanted = _texts(php, needles)
     if flag(php, ignore_case):
@@ -112,22 +112,22 @@ def _contains(php: Evaluator, subject: bytes, needles: Value, ignore_case: Value
     return any(one and one in subject for one in wanted)
 
 
-def _contains_all(php: Evaluator, subject: bytes, needles: Value, ignore_case: Value = False) -> bool:
+def _contains_all(php: Interpreter, subject: bytes, needles: Value, ignore_case: Value = False) -> bool:
     wanted = array(php, needles)
     if not wanted:
         php.refuse("containsAll() of nothing")
     return all(_contains(php, subject, one, ignore_case) for one in wanted.values())
 
 
-def _starts_with(php: Evaluator, subject: bytes, needles: Value) -> bool:
+def _starts_with(php: Interpreter, subject: bytes, needles: Value) -> bool:
     return any(one and subject.startswith(one) for one in _texts(php, needles))
 
 
-def _ends_with(php: Evaluator, subject: bytes, needles: Value) -> bool:
+def _ends_with(php: Interpreter, subject: bytes, needles: Value) -> bool:
     return any(one and subject.endswith(one) for one in _texts(php, needles))
 
 
-def _is(php: Evaluator, subject: bytes, patterns: Value) -> bool:
+def _is(php: Interpreter, subject: bytes, patterns: Value) -> bool:
     for pattern in _texts(php, patterns):
         if pattern == subject:
             return True
@@ -147,41 +147,41 @@ _UUID = re.compile(rb"[\da-fA-F]{8}(?:-[\da-fA-F]{4}){3}-[\da-fA-F]{12}")
 # ---- parts -------------------------------------------------------------------------------------------
 
 
-def _after(php: Evaluator, subject: bytes, search: Value) -> bytes:
+def _after(php: Interpreter, subject: bytes, search: Value) -> bytes:
     wanted = text(php, search)
     return subject.partition(wanted)[2] if wanted and wanted in subject else subject
 
 
-def _after_last(php: Evaluator, subject: bytes, search: Value) -> bytes:
+def _after_last(php: Interpreter, subject: bytes, search: Value) -> bytes:
     wanted = text(php, search)
     inflection.decode(subject)
     return subject.rpartition(wanted)[2] if wanted and wanted in subject else subject
 
 
-def _before(php: Evaluator, subject: bytes, search: Value) -> bytes:
+def _before(php: Interpreter, subject: bytes, search: Value) -> bytes:
     wanted = text(php, search)
     return subject.partition(wanted)[0] if wanted else subject
 
 
-def _before_last(php: Evaluator, subject: bytes, search: Value) -> bytes:
+def _before_last(php: Interpreter, subject: bytes, search: Value) -> bytes:
     wanted = text(php, search)
     inflection.decode(subject)
     return subject.rpartition(wanted)[0] if wanted and wanted in subject else subject
 
 
-def _between(php: Evaluator, subject: bytes, start: Value, end: Value) -> bytes:
+def _between(php: Interpreter, subject: bytes, start: Value, end: Value) -> bytes:
     if not text(php, start) or not text(php, end):
         return subject
     return _before_last(php, _after(php, subject, start), end)
 
 
-def _between_first(php: Evaluator, subject: bytes, start: Value, end: Value) -> bytes:
+def _between_first(php: Interpreter, subject: bytes, start: Value, end: Value) -> bytes:
     if not text(php, start) or not text(php, end):
         return subject
     return _before(php, _after(php, subject, start), end)
 
 
-def _limit(php: Evaluator, subject: bytes, limit: Value = 100, end: Value = b"...") -> bytes:
+def _limit(php: Interpreter, subject: bytes, limit: Value = 100, end: Value = b"...") -> bytes:
     width = whole(php, limit)
     # More characters than columns are too wide, whatever the width of each.
     wide = len(inflection.decode(subject)) > width
@@ -193,7 +193,7 @@ def _limit(php: Evaluator, subject: bytes, limit: Value = 100, end: Value = b"..
     return cut.rstrip(_TRIMMED) + text(php, end)
 
 
-def _words(php: Evaluator, subject: bytes, count: Value = 100, end: Value = b"...") -> bytes:
+def _words(php: Interpreter, subject: bytes, count: Value = 100, end: Value = b"...") -> bytes:
     most = whole(php, count)
     if not 0 < most < 65536:
         php.refuse("Str::words() with this number")
@@ -205,7 +205,7 @@ def _words(php: Evaluator, subject: bytes, count: Value = 100, end: Value = b"..
     return match[0].encode().rstrip(_TRIMMED) + text(php, end)
 
 
-def _mask(php: Evaluator, subject: bytes, character: Value, index: Value, length: Value = None) -> bytes:
+def _mask(php: Interpreter, subject: bytes, character: Value, index: Value, length: Value = None) -> bytes:
     sign = inflection.decode(text(php, character))[:1]
     if not sign:
         return subject
@@ -220,7 +220,7 @@ def _mask(php: Evaluator, subject: bytes, character: Value, index: Value, length
     return (whole_text[:begin] + sign * len(segment) + whole_text[begin + len(segment) :]).encode()
 
 
-def _ucsplit(php: Evaluator, subject: bytes) -> PhpArray:
+def _ucsplit(php: Interpreter, subject: bytes) -> PhpArray:
     result: list[str] = []
     for character in inflection.decode(subject):
         if result and not _is_capital(character):
@@ -237,7 +237,7 @@ def _is_capital(character: str) -> bool:
 # ---- changes -----------------------------------------------------------------------------------------
 
 
-def _headline(php: Evaluator, subject: bytes) -> bytes:
+def _headline(php: Interpreter, subject: bytes) -> bytes:
     if release(php) < (8, 81):
         php.refuse("Str::headline() before Laravel 8.81")
     if subject.strip(_ASCII_SPACE) != subject or re.search(rb"[\t\n\v\f\r]", subject):
@@ -251,11 +251,11 @@ def _headline(php: Evaluator, subject: bytes) -> bytes:
     return b" ".join(word for word in words if word not in (b"", b"0"))
 
 
-def _title(php: Evaluator, subject: bytes) -> bytes:
+def _title(php: Interpreter, subject: bytes) -> bytes:
     return text(php, _function(php, "mb_convert_case", subject, 2, b"UTF-8"))
 
 
-def _slug(php: Evaluator, subject: bytes, separator: Value = b"-") -> bytes:
+def _slug(php: Interpreter, subject: bytes, separator: Value = b"-") -> bytes:
     sign = text(php, separator)
     if sign not in (b"-", b"_", b"."):
         php.refuse("Str::slug() with this separator")
@@ -265,7 +265,7 @@ def _slug(php: Evaluator, subject: bytes, separator: Value = b"-") -> bytes:
     return re.sub(rb"[%b\s]+" % re.escape(sign), sign, title).strip(sign)
 
 
-def _finish(php: Evaluator, subject: bytes, cap: Value) -> bytes:
+def _finish(php: Interpreter, subject: bytes, cap: Value) -> bytes:
     end = text(php, cap)
     if subject.endswith(b"\n"):
         php.refuse("Str::finish() of a text that ends a line")
@@ -275,7 +275,7 @@ def _finish(php: Evaluator, subject: bytes, cap: Value) -> bytes:
     return subject + end
 
 
-def _start(php: Evaluator, subject: bytes, prefix: Value) -> bytes:
+def _start(php: Interpreter, subject: bytes, prefix: Value) -> bytes:
     begin = text(php, prefix)
     inflection.decode(subject)
     while begin and subject.startswith(begin):
@@ -283,17 +283,17 @@ def _start(php: Evaluator, subject: bytes, prefix: Value) -> bytes:
     return begin + subject
 
 
-def _replace(php: Evaluator, subject: bytes, search: Value, replacement: Value) -> Value:
+def _replace(php: Interpreter, subject: bytes, search: Value, replacement: Value) -> Value:
     return _function(php, "str_replace", _several(php, search), _several(php, replacement), subject)
 
 
-def _remove(php: Evaluator, subject: bytes, search: Value) -> Value:
+def _remove(php: Interpreter, subject: bytes, search: Value) -> Value:
     if isinstance(search, PhpObject) and release(php) < (13, 7):
         php.refuse("Str::remove() of an object")
     return _function(php, "str_replace", _several(php, search), b"", subject)
 
 
-def _several(php: Evaluator, value: Value) -> Value:
+def _several(php: Interpreter, value: Value) -> Value:
     """Texts that may come as a collection from 9.29 on."""
     if isinstance(value, PhpObject) and value.class_name != STRINGABLE:
         if not is_items(value) or release(php) < (9, 29):
@@ -302,12 +302,12 @@ def _several(php: Evaluator, value: Value) -> Value:
     return value
 
 
-def _replace_first(php: Evaluator, subject: bytes, search: Value, replacement: Value) -> bytes:
+def _replace_first(php: Interpreter, subject: bytes, search: Value, replacement: Value) -> bytes:
     wanted = text(php, search)
     return subject.replace(wanted, text(php, replacement), 1) if wanted else subject
 
 
-def _replace_last(php: Evaluator, subject: bytes, search: Value, replacement: Value) -> bytes:
+def _replace_last(php: Interpreter, subject: bytes, search: Value, replacement: Value) -> bytes:
     wanted = text(php, search)
     if not wanted or wanted not in subject:
         return subject
@@ -315,7 +315,7 @@ def _replace_last(php: Evaluator, subject: bytes, search: Value, replacement: Va
     return head + text(php, replacement) + tail
 
 
-def _replace_array(php: Evaluator, subject: bytes, search: Value, replacements: Value) -> bytes:
+def _replace_array(php: Interpreter, subject: bytes, search: Value, replacements: Value) -> bytes:
     wanted = text(php, search)
     if not wanted:
         php.refuse("Str::replaceArray() of nothing")
@@ -325,14 +325,14 @@ def _replace_array(php: Evaluator, subject: bytes, search: Value, replacements: 
     return head + b"".join(one + segment for one, segment in zip(spare, segments, strict=False))
 
 
-def _squish(php: Evaluator, subject: bytes) -> bytes:
+def _squish(php: Interpreter, subject: bytes) -> bytes:
     if b"\0" in subject or release(php) < (9, 8):
         php.refuse("Str::squish() of a text with NUL, or before Laravel 9.8,")
     return re.sub(rb"[ \t\n\v\f\r]+", b" ", _ascii(php, subject).strip(_ASCII_SPACE))
 
 
 def _padded(side: int) -> Act:
-    def act(php: Evaluator, subject: bytes, length: Value, pad: Value = b" ") -> Value:
+    def act(php: Interpreter, subject: bytes, length: Value, pad: Value = b" ") -> Value:
         more = len(subject) - len(inflection.decode(subject))
         if more and release(php) < (9, 8):
             php.refuse("a text padded that is not ASCII, before Laravel 9.8,")
@@ -344,11 +344,11 @@ def _padded(side: int) -> Act:
     return act
 
 
-def _plural(php: Evaluator, subject: bytes, count: Value = 2) -> bytes:
+def _plural(php: Interpreter, subject: bytes, count: Value = 2) -> bytes:
     return inflection.plural(subject, len(count) if isinstance(count, PhpArray) else whole(php, count))
 
 
-def _plural_studly(php: Evaluator, subject: bytes, count: Value = 2) -> bytes:
+def _plural_studly(php: Interpreter, subject: bytes, count: Value = 2) -> bytes:
     number = len(count) if isinstance(count, PhpArray) else whole(php, count)
     return inflection.plural_studly(subject, number)
 
@@ -357,14 +357,14 @@ def _plain(change: Callable[[bytes], bytes]) -> Act:
     return lambda php, subject: change(subject)
 
 
-def _is_uuid(php: Evaluator, subject: bytes) -> bool:
+def _is_uuid(php: Interpreter, subject: bytes) -> bool:
     if release(php) == (10, 23):
         php.refuse("Str::isUuid() of Laravel 10.23, which is stricter than others,")
     return _UUID.fullmatch(subject) is not None
 
 
 def _studly(change: Callable[[bytes], bytes]) -> Act:
-    def act(php: Evaluator, subject: bytes) -> bytes:
+    def act(php: Interpreter, subject: bytes) -> bytes:
         if not subject.isascii() and release(php) < (8, 81):
             php.refuse("Str::studly() of letters outside of ASCII before Laravel 8.81")
         return change(subject)
@@ -425,7 +425,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-def _subject(php: Evaluator, value: Value) -> bytes:
+def _subject(php: Interpreter, value: Value) -> bytes:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value).encode()
     if isinstance(value, PhpObject) and value.class_name == STRINGABLE:
@@ -434,7 +434,7 @@ def _subject(php: Evaluator, value: Value) -> bytes:
 
 
 def _static(name: str, method: Method) -> Act:
-    def act(php: Evaluator, class_name: str, *arguments: Value) -> Value:
+    def act(php: Interpreter, class_name: str, *arguments: Value) -> Value:
         position = method.position
         if len(arguments) <= position:
             php.refuse(f"Str::{name}() with {len(arguments)} arguments")
@@ -454,7 +454,7 @@ def stringable(value: bytes) -> PhpObject:
 def _fluent(name: str, act: Act) -> Act:
     """The method on a Stringable: a text it gives is one too, an array a collection."""
 
-    def call(php: Evaluator, subject: PhpObject, *arguments: Value) -> Value:
+    def call(php: Interpreter, subject: PhpObject, *arguments: Value) -> Value:
         value = run(php, act, f"Stringable::{name}()", _subject(php, subject), arguments)
         if isinstance(value, PhpArray):
             return collection(value)
@@ -464,7 +464,7 @@ def _fluent(name: str, act: Act) -> Act:
 
 
 def _trim(strip: Callable[[bytes, bytes], bytes]) -> Act:
-    def act(php: Evaluator, subject: bytes, characters: Value = _TRIMMED) -> bytes:
+    def act(php: Interpreter, subject: bytes, characters: Value = _TRIMMED) -> bytes:
         if characters is _TRIMMED and (b"\f" in subject or not subject.isascii()):
             php.refuse("trim() of a text with blanks that releases treat differently")
         signs = text(php, characters)
@@ -475,7 +475,7 @@ def _trim(strip: Callable[[bytes, bytes], bytes]) -> Act:
     return act
 
 
-def _joined(php: Evaluator, values: Sequence[Value]) -> bytes:
+def _joined(php: Interpreter, values: Sequence[Value]) -> bytes:
     return b"".join(_subject(php, one) for one in values)
 
 
@@ -483,14 +483,14 @@ def _base_name(path: bytes) -> bytes:
     return path.rstrip(b"/").rpartition(b"/")[2]
 
 
-def _exactly(php: Evaluator, subject: bytes, value: Value) -> bool:
+def _exactly(php: Interpreter, subject: bytes, value: Value) -> bool:
     """A Stringable is never the same as a text before 9.8, which does not look into it."""
     if isinstance(value, PhpObject) and value.class_name == STRINGABLE:
         return release(php) >= (9, 8) and subject == _subject(php, value)
     return subject == value
 
 
-def _explode(php: Evaluator, subject: bytes, delimiter: Value, *limit: Value) -> Value:
+def _explode(php: Interpreter, subject: bytes, delimiter: Value, *limit: Value) -> Value:
     return _function(php, "explode", delimiter, subject, *limit)
 
 
@@ -522,15 +522,15 @@ STATICS: dict[str, Act] = {
 }
 
 
-def _made(php: Evaluator, class_name: str, value: Value = b"") -> PhpObject:
+def _made(php: Interpreter, class_name: str, value: Value = b"") -> PhpObject:
     return stringable(_subject(php, value))
 
 
-_STR = Family(methods={}, statics=STATICS, releases=releases.STR)
+_STR = NativeClass(methods={}, statics=STATICS, releases=releases.STR)
 STR_CLASSES: dict[str, Native] = {
     STR: _STR,
     "Str": _STR,
-    STRINGABLE: Family(
+    STRINGABLE: NativeClass(
         methods=FLUENT,
         make=_made,
         releases=releases.STRINGABLE,

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.compile.compiler import Code, Compiler
+from bridge.phpeval.php.compile.compiler import Compiler, ExprCode
 from bridge.phpeval.php.runtime.arguments import ordered
 from bridge.phpeval.php.runtime.callables import as_closure, call_closure
 from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.execution import apply, apply_reference
 from bridge.phpeval.php.runtime.frame import NullChain, PhpClosure, Reference, References
-from bridge.phpeval.php.runtime.interpreter import Evaluator, ReferenceFunction
+from bridge.phpeval.php.runtime.interpreter import Interpreter, ReferenceFunction
 from bridge.phpeval.php.runtime.methods import (
     answers_nothing,
     call_other,
@@ -47,7 +47,7 @@ class Arguments:
         self._places: dict[int, Place] = {}
         self.plain = not any(argument.spread or argument.name is not None for argument in given)
 
-    def __call__(self, php: Evaluator) -> tuple[Sequence[Value], Mapping[str, Value]]:
+    def __call__(self, php: Interpreter) -> tuple[Sequence[Value], Mapping[str, Value]]:
         if self.plain:
             return ([code(php) for code in self._codes] if self._codes else ()), _NONE
         positional: list[Value] = []
@@ -63,7 +63,7 @@ class Arguments:
         return positional, named
 
     def by_reference(
-        self, php: Evaluator, references: References
+        self, php: Interpreter, references: References
     ) -> tuple[list[Any], list[tuple[Place, Any]]]:
         """Arguments in order, and where the References of them are kept. Read once all are evaluated."""
         if not self.plain:
@@ -96,7 +96,7 @@ class Arguments:
         return known
 
 
-def _spread(php: Evaluator, value: Value, positional: list[Value], named: dict[str, Value]) -> None:
+def _spread(php: Interpreter, value: Value, positional: list[Value], named: dict[str, Value]) -> None:
     for key, item in pairs(php, value):
         if isinstance(key, bytes):
             named[key.decode("utf-8", "replace")] = item
@@ -106,7 +106,7 @@ def _spread(php: Evaluator, value: Value, positional: list[Value], named: dict[s
             positional.append(item)
 
 
-def give_back(php: Evaluator, arguments: Sequence[Any], kept: Sequence[tuple[Place, Any]]) -> None:
+def give_back(php: Interpreter, arguments: Sequence[Any], kept: Sequence[tuple[Place, Any]]) -> None:
     """Writes the values that the References have now."""
     references = [argument for argument in arguments if type(argument) is Reference]
     for reference, (place, at) in zip(references, kept, strict=True):
@@ -114,7 +114,7 @@ def give_back(php: Evaluator, arguments: Sequence[Any], kept: Sequence[tuple[Pla
 
 
 def _with_references(
-    php: Evaluator, arguments: Arguments, references: References, run: Callable[[Sequence[Any]], Value]
+    php: Interpreter, arguments: Arguments, references: References, run: Callable[[Sequence[Any]], Value]
 ) -> Value:
     given, kept = arguments.by_reference(php, references)
     try:
@@ -123,7 +123,7 @@ def _with_references(
         give_back(php, given, kept)
 
 
-def call(c: Compiler, node: n.Call) -> Code:
+def call(c: Compiler, node: n.Call) -> ExprCode:
     line, strict, name = node.line, node.strict, node.function
     arguments = Arguments(c, node.arguments)
     if not isinstance(name, str):
@@ -133,13 +133,13 @@ def call(c: Compiler, node: n.Call) -> Code:
         return _reference_call(node, function, arguments)
     if function is None:  # refused before its arguments, which it may take by reference
 
-        def refuse(php: Evaluator) -> Value:
+        def refuse(php: Interpreter) -> Value:
             php.line = line
             php.refuse(f"the function {name}()")
 
         return refuse
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         given, named = arguments(php)
         php.line = line
         if named:
@@ -149,10 +149,10 @@ def call(c: Compiler, node: n.Call) -> Code:
     return run
 
 
-def _dynamic_call(c: Compiler, node: n.Call, callee: n.Expression, arguments: Arguments) -> Code:
+def _dynamic_call(c: Compiler, node: n.Call, callee: n.Expression, arguments: Arguments) -> ExprCode:
     line, callback_of = node.line, c.value(callee)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         callback = callback_of(php)
         php.line = line
         strict = php.frame.strict
@@ -175,13 +175,13 @@ def _dynamic_call(c: Compiler, node: n.Call, callee: n.Expression, arguments: Ar
     return run
 
 
-def _reference_call(node: n.Call, function: ReferenceFunction, arguments: Arguments) -> Code:
+def _reference_call(node: n.Call, function: ReferenceFunction, arguments: Arguments) -> ExprCode:
     line, strict = node.line, node.strict
     return lambda php: _call_reference_function(php, function, arguments, line, strict=strict)
 
 
 def _call_reference_function(
-    php: Evaluator, function: ReferenceFunction, arguments: Arguments, line: int, *, strict: bool
+    php: Interpreter, function: ReferenceFunction, arguments: Arguments, line: int, *, strict: bool
 ) -> Value:
     php.line = line
     given, kept = arguments.by_reference(php, function.references)
@@ -202,12 +202,12 @@ def _call_reference_function(
     return result
 
 
-def method_call(c: Compiler, node: n.MethodCall) -> Code:
+def method_call(c: Compiler, node: n.MethodCall) -> ExprCode:
     line, nullsafe = node.line, node.nullsafe
     subject, name_of, arguments = c.link(node.object), c.name(node.name), Arguments(c, node.arguments)
     fixed = node.name if isinstance(node.name, str) else None
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         holder = subject(php)
         if nullsafe and holder is None:
             raise NullChain
@@ -227,7 +227,7 @@ def method_call(c: Compiler, node: n.MethodCall) -> Code:
 
 
 def _run_bound(
-    php: Evaluator, bound: BoundMethod, this: PhpObject | EnumCase | None, static_class: str,
+    php: Interpreter, bound: BoundMethod, this: PhpObject | EnumCase | None, static_class: str,
     arguments: Arguments, line: int,
 ) -> Value:  # fmt: skip
     strict = php.frame.strict
@@ -252,7 +252,7 @@ def is_relative(node: n.StaticCall) -> bool:
     return node.class_name in _RELATIVE
 
 
-def static_call(c: Compiler, node: n.StaticCall) -> Code:
+def static_call(c: Compiler, node: n.StaticCall) -> ExprCode:
     line, relative = node.line, is_relative(node)
     class_of, name_of, arguments = (
         c.class_name(node.class_name),
@@ -260,7 +260,7 @@ def static_call(c: Compiler, node: n.StaticCall) -> Code:
         Arguments(c, node.arguments),
     )
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         php.line = line
         class_name, name = class_of(php), name_of(php)
         php.line = line
@@ -278,11 +278,11 @@ def static_call(c: Compiler, node: n.StaticCall) -> Code:
     return run
 
 
-def new(c: Compiler, node: n.New) -> Code:
+def new(c: Compiler, node: n.New) -> ExprCode:
     line, class_of, arguments = node.line, c.class_name(node.class_name), Arguments(c, node.arguments)
     declaration = node.declaration
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         php.line = line
         if declaration is not None:
             php.classes.add(declaration)

@@ -14,17 +14,17 @@ from typing import Any, TypeAlias
 
 from bridge.errors import JobError
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.runtime.frame import NullChain, References, Return, Told
-from bridge.phpeval.php.runtime.interpreter import Code as Code
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Parameter, Routine, World
+from bridge.phpeval.php.runtime.frame import Completion, NullChain, References, Return
+from bridge.phpeval.php.runtime.interpreter import Environment, Interpreter, Parameter, Routine
+from bridge.phpeval.php.runtime.interpreter import ExprCode as ExprCode
 from bridge.phpeval.php.runtime.object_model import class_of, parent_class
 from bridge.phpeval.php.runtime.operators import BINARY
 from bridge.phpeval.php.runtime.places import Place
 from bridge.phpeval.php.runtime.values import PhpArray, Value, array_key
 
-Act: TypeAlias = "Callable[[Evaluator], Told]"
-Assign: TypeAlias = "Callable[[Evaluator, Value], Value]"
-Name: TypeAlias = "Callable[[Evaluator], str]"
+StmtCode: TypeAlias = "Callable[[Interpreter], Completion]"
+StoreCode: TypeAlias = "Callable[[Interpreter, Value], Value]"
+Name: TypeAlias = "Callable[[Interpreter], str]"
 
 UNKNOWN = object()  # what `constant` gives where values are needed
 
@@ -42,14 +42,14 @@ class Nodes:
     is_generator, generator  whether code has a `yield`, and what such a function's body gives
     """
 
-    expressions: Mapping[type[n.Expression], Callable[[Compiler, Any], Code]]
-    quiet: Mapping[type[n.Expression], Callable[[Compiler, Any], Code]]
-    targets: Mapping[type[n.Expression], Callable[[Compiler, Any], Assign]]
-    statements: Mapping[type[n.Statement], Callable[[Compiler, Any], Act]]
+    expressions: Mapping[type[n.Expression], Callable[[Compiler, Any], ExprCode]]
+    quiet: Mapping[type[n.Expression], Callable[[Compiler, Any], ExprCode]]
+    targets: Mapping[type[n.Expression], Callable[[Compiler, Any], StoreCode]]
+    statements: Mapping[type[n.Statement], Callable[[Compiler, Any], StmtCode]]
     place: Callable[[Compiler, n.Expression], Place]
-    is_set: Callable[[Compiler, n.Expression], Callable[[Evaluator], bool]]
+    is_set: Callable[[Compiler, n.Expression], Callable[[Interpreter], bool]]
     is_generator: Callable[[object], bool]
-    generator: Callable[[Compiler, tuple[n.Statement, ...]], Code]
+    generator: Callable[[Compiler, tuple[n.Statement, ...]], ExprCode]
 
 
 class Compiler:
@@ -60,7 +60,7 @@ class Compiler:
     in_closure  whether it is at the code of a closure
     """
 
-    def __init__(self, world: World, nodes: Nodes, shared: frozenset[str] = frozenset()) -> None:
+    def __init__(self, world: Environment, nodes: Nodes, shared: frozenset[str] = frozenset()) -> None:
         self.world = world
         self.nodes = nodes
         self.shared = shared
@@ -69,13 +69,13 @@ class Compiler:
 
     # ---- expressions ------------------------------------------------------------------------
 
-    def value(self, node: n.Expression) -> Code:
+    def value(self, node: n.Expression) -> ExprCode:
         """The value; null where a `?->` in the chain meets null."""
         code = self.link(node)
         if not _may_end(node):
             return code
 
-        def run(php: Evaluator) -> Value:
+        def run(php: Interpreter) -> Value:
             try:
                 return code(php)
             except NullChain:
@@ -83,7 +83,7 @@ class Compiler:
 
         return run
 
-    def link(self, node: n.Expression) -> Code:
+    def link(self, node: n.Expression) -> ExprCode:
         """What stands left of `->` or `[`: a `?->` on null in it ends the whole chain (NullChain)."""
         self.steps += 1
         known = self.constant(node)
@@ -91,7 +91,7 @@ class Compiler:
             return lambda php: known  # type: ignore[return-value]
         return self.nodes.expressions[type(node)](self, node)
 
-    def quiet(self, node: n.Expression) -> Code:
+    def quiet(self, node: n.Expression) -> ExprCode:
         """As the left of `??` or inside `isset`: whatever is not there is null, without a warning."""
         compiled = self.nodes.quiet.get(type(node))
         if compiled is None:
@@ -99,7 +99,7 @@ class Compiler:
         self.steps += 1
         return compiled(self, node)
 
-    def target(self, node: n.Expression) -> Assign:
+    def target(self, node: n.Expression) -> StoreCode:
         """What assigns a value to the variable, offset, property or pattern."""
         self.steps += 1
         compiled = self.nodes.targets.get(type(node))
@@ -113,7 +113,7 @@ class Compiler:
         self.steps += 1
         return self.nodes.place(self, node)
 
-    def is_set(self, node: n.Expression) -> Callable[[Evaluator], bool]:
+    def is_set(self, node: n.Expression) -> Callable[[Interpreter], bool]:
         """`isset(node)`."""
         self.steps += 1
         return self.nodes.is_set(self, node)
@@ -182,9 +182,9 @@ class Compiler:
 
     # ---- statements -------------------------------------------------------------------------
 
-    def statements(self, body: tuple[n.Statement, ...]) -> Act:
+    def statements(self, body: tuple[n.Statement, ...]) -> StmtCode:
         """Statements in turn, each with its steps; they end where one tells of a return or break."""
-        acts: list[tuple[int, int, Act]] = []
+        acts: list[tuple[int, int, StmtCode]] = []
         for statement in body:
             outer, self.steps = self.steps, 1
             act = self.nodes.statements[type(statement)](self, statement)
@@ -193,14 +193,14 @@ class Compiler:
         if len(acts) == 1:
             [(only_line, only_steps, only)] = acts
 
-            def run_one(php: Evaluator) -> Told:
+            def run_one(php: Interpreter) -> Completion:
                 php.line = only_line
                 php.spend(only_steps)
                 return only(php)
 
             return run_one
 
-        def run(php: Evaluator) -> Told:
+        def run(php: Interpreter) -> Completion:
             for line, steps, act in acts:
                 php.line = line
                 php.spend(steps)
@@ -211,7 +211,7 @@ class Compiler:
 
         return run
 
-    def body(self, body: tuple[n.Statement, ...], *, by_reference: bool = False) -> Code:
+    def body(self, body: tuple[n.Statement, ...], *, by_reference: bool = False) -> ExprCode:
         """What a function returns."""
         if self.nodes.is_generator(body):
             made = self.nodes.generator(self, body)
@@ -221,7 +221,7 @@ class Compiler:
                 return self._single(value, line)
         act = self.statements(body)
 
-        def run(php: Evaluator) -> Value:
+        def run(php: Interpreter) -> Value:
             told = act(php)
             if told is None:
                 return None
@@ -231,13 +231,13 @@ class Compiler:
 
         return run
 
-    def _single(self, value: n.Expression, line: int) -> Code:
+    def _single(self, value: n.Expression, line: int) -> ExprCode:
         """As `body`, of a body that is nothing but `return value;`."""
         outer, self.steps = self.steps, 1
         code, steps = self.value(value), self.steps
         self.steps = outer
 
-        def run(php: Evaluator) -> Value:
+        def run(php: Interpreter) -> Value:
             php.line = line
             php.spend(steps)
             return code(php)
@@ -279,8 +279,8 @@ class Compiler:
         )
 
 
-def _refusing(what: str) -> Code:
-    def refuse(php: Evaluator) -> Value:
+def _refusing(what: str) -> ExprCode:
+    def refuse(php: Interpreter) -> Value:
         php.refuse(what)
 
     return refuse

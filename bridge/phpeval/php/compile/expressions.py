@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile import calls, places
-from bridge.phpeval.php.compile.compiler import Code, Compiler
+from bridge.phpeval.php.compile.compiler import Compiler, ExprCode
 from bridge.phpeval.php.runtime.callables import (
     as_closure,
     function_reference,
@@ -19,7 +19,7 @@ from bridge.phpeval.php.runtime.conversions import operate, pairs
 from bridge.phpeval.php.runtime.conversions import to_object as _to_object
 from bridge.phpeval.php.runtime.execution import enter
 from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import class_constant, name_of_class
 from bridge.phpeval.php.runtime.operators import (
     BINARY,
@@ -40,41 +40,41 @@ _NONE: Mapping[str, Value] = {}
 _put = dict.__setitem__  # past PhpArray's, for an array whose next index nobody has asked for
 
 
-def _literal(c: Compiler, node: n.Literal) -> Code:
+def _literal(c: Compiler, node: n.Literal) -> ExprCode:
     value = node.value
     return lambda php: value
 
 
-def _unknown(c: Compiler, node: n.Unknown) -> Code:
-    def run(php: Evaluator) -> Value:
+def _unknown(c: Compiler, node: n.Unsupported) -> ExprCode:
+    def run(php: Interpreter) -> Value:
         raise node.problem
 
     return run
 
 
-def _interpolated(c: Compiler, node: n.Interpolated) -> Code:
+def _interpolated(c: Compiler, node: n.Interpolated) -> ExprCode:
     line, parts = node.line, [c.value(part) for part in node.parts]
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         text = b"".join([php.text(part(php)) for part in parts])
         return _checked(php, text, line)
 
     return run
 
 
-def _checked(php: Evaluator, text: bytes, line: int) -> bytes:
+def _checked(php: Interpreter, text: bytes, line: int) -> bytes:
     if len(text) > MAX_STRING:
         php.line = line
         php.refuse("a string this long")
     return text
 
 
-def _array(c: Compiler, node: n.ArrayLiteral) -> Code:
+def _array(c: Compiler, node: n.ArrayLiteral) -> ExprCode:
     keys = c.keys(node.entries)
     if keys is None:
         return _array_of_any_keys(c, node)
     constants = PhpArray()
-    parts: list[tuple[int | bytes, Code]] = []
+    parts: list[tuple[int | bytes, ExprCode]] = []
     for key, entry in zip(keys, node.entries, strict=True):
         code, known = c.value(entry.value), c.constant(entry.value)
         constants[key] = None
@@ -85,7 +85,7 @@ def _array(c: Compiler, node: n.ArrayLiteral) -> Code:
     if len(constants) < len(keys):  # a key twice: the last one counts, but all are evaluated
         return _array_of_any_keys(c, node)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         result = PhpArray(constants)
         for key, code in parts:
             _put(result, key, code(php))
@@ -94,7 +94,7 @@ def _array(c: Compiler, node: n.ArrayLiteral) -> Code:
     return run
 
 
-def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> Code:
+def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> ExprCode:
     line = node.line
     entries = [
         (
@@ -106,7 +106,7 @@ def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> Code:
         for entry in node.entries
     ]
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         result = PhpArray()
         for spread, key_code, code, late in entries:
             if spread:
@@ -131,8 +131,8 @@ def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> Code:
     return run
 
 
-def _static_property(c: Compiler, node: n.StaticProperty) -> Code:
-    def run(php: Evaluator) -> Value:
+def _static_property(c: Compiler, node: n.StaticProperty) -> ExprCode:
+    def run(php: Interpreter) -> Value:
         # Its value may have been changed by anything that ran before in the process.
         php.line = node.line
         php.refuse(f"the static property ${node.name}")
@@ -140,13 +140,13 @@ def _static_property(c: Compiler, node: n.StaticProperty) -> Code:
     return run
 
 
-def _class_constant(c: Compiler, node: n.ClassConstant) -> Code:
+def _class_constant(c: Compiler, node: n.ClassConstant) -> ExprCode:
     line, name, class_of = node.line, node.name, c.class_name(node.class_name)
     if name == "class":
         return lambda php: name_of_class(php, class_of(php))
     name_of = c.name(name)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         php.line = line
         class_name, constant = class_of(php), name_of(php)
         php.line = line
@@ -157,10 +157,10 @@ def _class_constant(c: Compiler, node: n.ClassConstant) -> Code:
     return run
 
 
-def _constant(c: Compiler, node: n.Constant) -> Code:
+def _constant(c: Compiler, node: n.Constant) -> ExprCode:
     line, name = node.line, node.name
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         constants = php.world.constants
         if name not in constants:
             php.line = line
@@ -170,7 +170,7 @@ def _constant(c: Compiler, node: n.Constant) -> Code:
     return run
 
 
-def _unary(c: Compiler, node: n.Unary) -> Code:
+def _unary(c: Compiler, node: n.Unary) -> ExprCode:
     line, operand = node.line, c.value(node.operand)
     match node.operator:
         case "!":
@@ -180,7 +180,7 @@ def _unary(c: Compiler, node: n.Unary) -> Code:
         case "+":
             return lambda php: BINARY["*"](operand(php), 1)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         value = operand(php)
         if isinstance(value, bytes):
             php.line = line
@@ -190,12 +190,12 @@ def _unary(c: Compiler, node: n.Unary) -> Code:
     return run
 
 
-def _binary(c: Compiler, node: n.Binary) -> Code:
+def _binary(c: Compiler, node: n.Binary) -> ExprCode:
     line, operator, right = node.line, node.operator, c.value(node.right)
     if operator == "??":
         quiet = c.quiet(node.left)
 
-        def coalesce(php: Evaluator) -> Value:
+        def coalesce(php: Interpreter) -> Value:
             value = quiet(php)
             return value if value is not None else right(php)
 
@@ -210,7 +210,7 @@ def _binary(c: Compiler, node: n.Binary) -> Code:
     match operator:
         case ".":
 
-            def concatenate(php: Evaluator) -> Value:
+            def concatenate(php: Interpreter) -> Value:
                 one, other = left(php), right(php)
                 return _concatenated(php, one, other, line)
 
@@ -224,7 +224,7 @@ def _binary(c: Compiler, node: n.Binary) -> Code:
         case "!==":
             return lambda php: not identical(left(php), right(php))
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         one, other = left(php), right(php)
         php.line = line
         return operate(php, operator, one, other)
@@ -232,16 +232,16 @@ def _binary(c: Compiler, node: n.Binary) -> Code:
     return run
 
 
-def _concatenated(php: Evaluator, left: Value, right: Value, line: int) -> bytes:
+def _concatenated(php: Interpreter, left: Value, right: Value, line: int) -> bytes:
     if type(left) is not bytes:
         left = php.text(left)
     return _checked(php, left + php.text(right), line)
 
 
-def _with_late_left(operator: str, line: int, left: Code, right: Code) -> Code:
+def _with_late_left(operator: str, line: int, left: ExprCode, right: ExprCode) -> ExprCode:
     """An operator whose left side is a variable, which PHP reads once the right side is known."""
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         other = right(php)
         one = left(php)
         php.line = line
@@ -252,10 +252,10 @@ def _with_late_left(operator: str, line: int, left: Code, right: Code) -> Code:
     return run
 
 
-def _instance_of(c: Compiler, node: n.InstanceOf) -> Code:
+def _instance_of(c: Compiler, node: n.InstanceOf) -> ExprCode:
     line, value, class_of = node.line, c.value(node.object), c.class_name(node.class_name)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         held = value(php)
         php.line = line
         return php.is_a(held, class_of(php))
@@ -263,11 +263,11 @@ def _instance_of(c: Compiler, node: n.InstanceOf) -> Code:
     return run
 
 
-def _ternary(c: Compiler, node: n.Ternary) -> Code:
+def _ternary(c: Compiler, node: n.Ternary) -> ExprCode:
     condition, otherwise = c.value(node.condition), c.value(node.otherwise)
     if node.then is None:
 
-        def elvis(php: Evaluator) -> Value:
+        def elvis(php: Interpreter) -> Value:
             value = condition(php)
             return value if to_bool(value) else otherwise(php)
 
@@ -275,7 +275,7 @@ def _ternary(c: Compiler, node: n.Ternary) -> Code:
     then = c.value(node.then)
     if _asks_for_release(node.condition):
 
-        def either(php: Evaluator) -> Value:
+        def either(php: Interpreter) -> Value:
             value = then(php)
             if type(value) not in (int, bytes) or value != otherwise(php):
                 condition(php)  # is refused
@@ -293,10 +293,10 @@ def _asks_for_release(condition: n.Expression) -> bool:
     return False
 
 
-def _cast(c: Compiler, node: n.Cast) -> Code:
+def _cast(c: Compiler, node: n.Cast) -> ExprCode:
     line, operand, cast = node.line, c.value(node.operand), _CASTS[node.kind]
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         value = operand(php)
         php.line = line
         return cast(php, value)
@@ -304,7 +304,7 @@ def _cast(c: Compiler, node: n.Cast) -> Code:
     return run
 
 
-_CASTS: dict[str, Callable[[Evaluator, Value], Value]] = {
+_CASTS: dict[str, Callable[[Interpreter, Value], Value]] = {
     "string": lambda php, value: php.text(value),
     "int": lambda php, value: to_int(value),
     "float": lambda php, value: to_float(value),
@@ -314,21 +314,21 @@ _CASTS: dict[str, Callable[[Evaluator, Value], Value]] = {
 }
 
 
-def _isset(c: Compiler, node: n.Isset) -> Code:
+def _isset(c: Compiler, node: n.Isset) -> ExprCode:
     operands = [c.is_set(operand) for operand in node.operands]
     if len(operands) == 1:
         return operands[0]
     return lambda php: all(operand(php) for operand in operands)
 
 
-def _empty(c: Compiler, node: n.Empty) -> Code:
+def _empty(c: Compiler, node: n.Empty) -> ExprCode:
     if isinstance(node.operand, n.Property):
         return places.is_empty_property(c, node.operand)
     operand = c.quiet(node.operand)
     return lambda php: not to_bool(operand(php))
 
 
-def _closure(c: Compiler, node: n.Closure) -> Code:
+def _closure(c: Compiler, node: n.Closure) -> ExprCode:
     outer_shared, outer_closure = c.shared, c.in_closure
     c.in_closure = True
     c.shared = frozenset(node.shared) if node.captures is not None else frozenset()
@@ -336,7 +336,7 @@ def _closure(c: Compiler, node: n.Closure) -> Code:
     c.shared, c.in_closure = outer_shared, outer_closure
     captures, shared, static, line = node.captures, node.shared, node.static, node.line
 
-    def captured_by(php: Evaluator, variables: dict[str, Value]) -> dict[str, Value]:
+    def captured_by(php: Interpreter, variables: dict[str, Value]) -> dict[str, Value]:
         if captures is None:
             captured = {name: _plain(held) for name, held in variables.items()}
         else:
@@ -355,7 +355,7 @@ def _closure(c: Compiler, node: n.Closure) -> Code:
             captured.pop("this", None)
         return captured
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         outer = php.frame
         captured = captured_by(php, outer.variables)
         this, strict = None if static else outer.this, outer.strict
@@ -393,20 +393,20 @@ def _shared_reference(variables: dict[str, Value], name: str) -> Any:
     return held
 
 
-def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
+def _function_reference(c: Compiler, node: n.FunctionReference) -> ExprCode:
     call, line = node.call, node.line
     if isinstance(call, n.Call):
         if isinstance(call.function, str):
             function = call.function
 
-            def run_function(php: Evaluator) -> Value:
+            def run_function(php: Interpreter) -> Value:
                 php.line = line
                 return function_reference(php, function)
 
             return run_function
         callback_of = c.value(call.function)
 
-        def run_callback(php: Evaluator) -> Value:
+        def run_callback(php: Interpreter) -> Value:
             callback = callback_of(php)
             php.line = line
             return as_closure(php, callback)
@@ -415,7 +415,7 @@ def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
     if isinstance(call, n.MethodCall):
         subject, name_of = c.value(call.object), c.name(call.name)
 
-        def run(php: Evaluator) -> Value:
+        def run(php: Interpreter) -> Value:
             holder, method = subject(php), name_of(php)
             php.line = line
             return method_reference(php, holder, method)
@@ -427,14 +427,14 @@ def _function_reference(c: Compiler, node: n.FunctionReference) -> Code:
         calls.is_relative(call),
     )
 
-    def run_static(php: Evaluator) -> Value:
+    def run_static(php: Interpreter) -> Value:
         php.line = line
         return static_reference(php, class_of(php), static_name(php), relative)
 
     return run_static
 
 
-def _match(c: Compiler, node: n.Match) -> Code:
+def _match(c: Compiler, node: n.Match) -> ExprCode:
     subject = c.value(node.subject)
     late = isinstance(node.subject, n.Variable) and not all(
         places.is_steady(one) for arm in node.arms for one in arm.conditions
@@ -443,7 +443,7 @@ def _match(c: Compiler, node: n.Match) -> Code:
     cases = [(condition, result) for conditions, result in arms for condition in conditions]
     default = next((result for conditions, result in reversed(arms) if not conditions), None)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         value = subject(php)
         for condition, result in cases:
             wanted = condition(php)
@@ -456,10 +456,10 @@ def _match(c: Compiler, node: n.Match) -> Code:
     return run
 
 
-def _throw(c: Compiler, node: n.ThrowExpression) -> Code:
+def _throw(c: Compiler, node: n.ThrowExpression) -> ExprCode:
     code = c.value(node.exception)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         exception = code(php)
         if not isinstance(exception, PhpObject):
             raise Thrown("Error", "Can only throw objects")
@@ -475,21 +475,21 @@ def _throw(c: Compiler, node: n.ThrowExpression) -> Code:
     return run
 
 
-def _yield(c: Compiler, node: n.Yield | n.YieldFrom) -> Code:
+def _yield(c: Compiler, node: n.Yield | n.YieldFrom) -> ExprCode:
     """One that `generators` does not know; it stands in no generator function, or deep in an expression."""
     line = node.line
 
-    def refuse(php: Evaluator) -> Value:
+    def refuse(php: Interpreter) -> Value:
         php.line = line
         php.refuse("a yield in this place")
 
     return refuse
 
 
-def _clone(c: Compiler, node: n.Clone) -> Code:
+def _clone(c: Compiler, node: n.Clone) -> ExprCode:
     line, operand = node.line, c.value(node.operand)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         value = operand(php)
         php.line = line
         if isinstance(value, EnumCase):
@@ -511,9 +511,9 @@ def _clone(c: Compiler, node: n.Clone) -> Code:
     return run
 
 
-EXPRESSIONS: dict[type[n.Expression], Callable[[Compiler, Any], Code]] = {
+EXPRESSIONS: dict[type[n.Expression], Callable[[Compiler, Any], ExprCode]] = {
     n.Literal: _literal,
-    n.Unknown: _unknown,
+    n.Unsupported: _unknown,
     n.Interpolated: _interpolated,
     n.ArrayLiteral: _array,
     n.Variable: places.variable,

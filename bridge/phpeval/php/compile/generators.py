@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.compile.compiler import Act, Assign, Code, Compiler
+from bridge.phpeval.php.compile.compiler import Compiler, ExprCode, StmtCode, StoreCode
 from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.frame import Return, ends_loop, left
 from bridge.phpeval.php.runtime.generators import AUTOMATIC, PhpGenerator, Yielding
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import catches
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
 
-Steps: TypeAlias = "Callable[[Evaluator], Yielding]"
+Steps: TypeAlias = "Callable[[Interpreter], Yielding]"
 
 
 def is_generator(part: object) -> bool:
@@ -35,14 +35,14 @@ def is_generator(part: object) -> bool:
     return False
 
 
-def body(c: Compiler, statements: tuple[n.Statement, ...]) -> Code:
+def body(c: Compiler, statements: tuple[n.Statement, ...]) -> ExprCode:
     """What calling the function gives."""
     steps = _block(c, statements)
     return lambda php: PhpGenerator(php, steps(php))
 
 
 def _block(c: Compiler, statements: tuple[n.Statement, ...]) -> Steps:
-    parts: list[tuple[int, int, Act | None, Steps | None]] = []
+    parts: list[tuple[int, int, StmtCode | None, Steps | None]] = []
     for statement in statements:
         outer, c.steps = c.steps, 1
         if is_generator(statement):
@@ -53,7 +53,7 @@ def _block(c: Compiler, statements: tuple[n.Statement, ...]) -> Steps:
             parts.append((statement.line, 0, act, None))
         c.steps = outer
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         for line, cost, act, steps in parts:
             php.line = line
             php.spend(cost)
@@ -68,7 +68,7 @@ def _block(c: Compiler, statements: tuple[n.Statement, ...]) -> Steps:
 def _refused(c: Compiler, node: n.Node) -> Steps:
     line = node.line
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         php.line = line
         php.refuse("a yield in this place")
         yield None, None, False
@@ -79,7 +79,7 @@ def _refused(c: Compiler, node: n.Node) -> Steps:
 # ---- yields ---------------------------------------------------------------------------------
 
 
-def _result(c: Compiler, node: n.Expression) -> Callable[[Evaluator], Any]:
+def _result(c: Compiler, node: n.Expression) -> Callable[[Interpreter], Any]:
     """What gives the value of the `yield` itself, as a Python generator."""
     match node:
         case n.Yield(key=key, value=value) if not is_generator((key, value)):
@@ -89,12 +89,12 @@ def _result(c: Compiler, node: n.Expression) -> Callable[[Evaluator], Any]:
     return _refused(c, node)
 
 
-def _yield(c: Compiler, node: n.Yield) -> Callable[[Evaluator], Any]:
+def _yield(c: Compiler, node: n.Yield) -> Callable[[Interpreter], Any]:
     key_of = None if node.key is None else c.value(node.key)
     value_of = None if node.value is None else c.value(node.value)
     line = node.line
 
-    def run(php: Evaluator) -> Any:
+    def run(php: Interpreter) -> Any:
         key: Any = AUTOMATIC if key_of is None else key_of(php)
         sent = yield key, None if value_of is None else value_of(php), True
         php.line = line
@@ -103,10 +103,10 @@ def _yield(c: Compiler, node: n.Yield) -> Callable[[Evaluator], Any]:
     return run
 
 
-def _yield_from(c: Compiler, node: n.YieldFrom) -> Callable[[Evaluator], Any]:
+def _yield_from(c: Compiler, node: n.YieldFrom) -> Callable[[Interpreter], Any]:
     source_of, line = c.value(node.source), node.line
 
-    def run(php: Evaluator) -> Any:
+    def run(php: Interpreter) -> Any:
         source = source_of(php)
         php.line = line
         if isinstance(source, PhpGenerator):
@@ -129,13 +129,13 @@ def _evaluate(c: Compiler, node: n.Evaluate) -> Steps:
     match node.expression:
         case n.Assign(target=target, value=n.Yield() | n.YieldFrom() as value) if not is_generator(target):
             result = _result(c, value)
-            assign: Assign | None = c.target(target)
+            assign: StoreCode | None = c.target(target)
             if not isinstance(target, n.Variable | n.ListPattern):  # its place is opened before the yield
                 return _refused(c, node)
         case expression:
             result, assign = _result(c, expression), None
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         value = yield from result(php)
         if assign is not None:
             assign(php, value)
@@ -147,7 +147,7 @@ def _evaluate(c: Compiler, node: n.Evaluate) -> Steps:
 def _return(c: Compiler, node: n.Return) -> Steps:
     result = _result(c, node.value)  # type: ignore[arg-type]
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         return Return((yield from result(php)))
 
     return run
@@ -161,7 +161,7 @@ def _if(c: Compiler, node: n.If) -> Steps:
         return _refused(c, node)
     condition, then, otherwise = c.value(node.condition), _block(c, node.then), _block(c, node.otherwise)
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         return (yield from then(php) if to_bool(condition(php)) else otherwise(php))
 
     return run
@@ -175,7 +175,7 @@ def _foreach(c: Compiler, node: n.Foreach) -> Steps:
     assign_key = c.target(node.key) if node.key is not None else None
     inner = _block(c, node.body)
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         for key, value in pairs(php, subject(php)):
             assign_value(php, value)
             if assign_key is not None:
@@ -200,7 +200,7 @@ def _loop(c: Compiler, node: n.Loop) -> Steps:
     cost = 1 + len(condition) + len(after)
     inner = _block(c, node.body)
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         for code in before:
             code(php)
         tests = not first
@@ -227,7 +227,7 @@ def _switch(c: Compiler, node: n.Switch) -> Steps:
     default = next((at for at, case in enumerate(node.cases) if case.value is None), len(node.cases))
     bodies = [_block(c, case.body) for case in node.cases]
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         value = subject(php)
         start = next((index for index, code in cases if php.equal(value, code(php))), default)
         for inner in bodies[start:]:
@@ -252,7 +252,7 @@ def _try(c: Compiler, node: n.Try) -> Steps:
         for catch in node.catches
     ]
 
-    def run(php: Evaluator) -> Yielding:
+    def run(php: Interpreter) -> Yielding:
         try:
             return (yield from inner(php))
         except Thrown as thrown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.phpeval.php.compile import expressions, generators, places, statements
 from bridge.phpeval.php.compile.compiler import Compiler, Nodes
-from bridge.phpeval.php.runtime.interpreter import World
+from bridge.phpeval.php.runtime.interpreter import Environment
 
 NODES = Nodes(
     expressions=expressions.EXPRESSIONS,
@@ -18,5 +18,5 @@ NODES = Nodes(
 )
 
 
-def compiler(world: World) -> Compiler:
+def compiler(world: Environment) -> Compiler:
     return Compiler(world, NODES)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.compile.compiler import Assign, Code, Compiler
+from bridge.phpeval.php.compile.compiler import Compiler, ExprCode, StoreCode
 from bridge.phpeval.php.runtime.conversions import operate
 from bridge.phpeval.php.runtime.frame import MAX_STRING, NullChain, Reference
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.offsets import has_offset, quiet_offset, require_array_access
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool, warn
 from bridge.phpeval.php.runtime.places import (
@@ -29,13 +29,13 @@ from bridge.phpeval.php.runtime.properties import has_property, slot
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 
-def variable(c: Compiler, node: n.Variable) -> Code:
+def variable(c: Compiler, node: n.Variable) -> ExprCode:
     name = node.name
     if name in SUPERGLOBALS:
         return _superglobal(node)
     if name in c.shared:
 
-        def read(php: Evaluator) -> Value:
+        def read(php: Interpreter) -> Value:
             held = php.frame.variables.get(name)
             if held is None and name not in php.frame.variables:
                 raise warn(f"Undefined variable ${name}")
@@ -43,7 +43,7 @@ def variable(c: Compiler, node: n.Variable) -> Code:
 
         return read
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         try:
             return php.frame.variables[name]
         except KeyError:
@@ -54,21 +54,21 @@ def variable(c: Compiler, node: n.Variable) -> Code:
     return run
 
 
-def _superglobal(node: n.Variable) -> Code:
-    def refuse(php: Evaluator) -> Value:
+def _superglobal(node: n.Variable) -> ExprCode:
+    def refuse(php: Interpreter) -> Value:
         php.line = node.line
         php.refuse(f"${node.name}")
 
     return refuse
 
 
-def property(c: Compiler, node: n.Property) -> Code:
+def property(c: Compiler, node: n.Property) -> ExprCode:
     line, nullsafe, subject, name_of = node.line, node.nullsafe, c.link(node.object), c.name(node.name)
     match node:
         case n.Property(object=n.Variable(name="this"), name=str(name)):
             return _own_property(node, name, subject)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         holder = subject(php)
         php.line = line
         if nullsafe and holder is None:
@@ -78,11 +78,11 @@ def property(c: Compiler, node: n.Property) -> Code:
     return run
 
 
-def _own_property(node: n.Property, name: str, subject: Code) -> Code:
+def _own_property(node: n.Property, name: str, subject: ExprCode) -> ExprCode:
     """`$this->name`: where it lies in an object of the very class whose code runs is looked up once."""
     line, places = node.line, dict[str, bytes]()
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         holder, scope = subject(php), php.frame.class_name
         php.line = line
         if type(holder) is PhpObject and holder.class_name == scope:
@@ -102,10 +102,10 @@ def _own_property(node: n.Property, name: str, subject: Code) -> Code:
     return run
 
 
-def index(c: Compiler, node: n.Index) -> Code:
+def index(c: Compiler, node: n.Index) -> ExprCode:
     if node.index is None:
 
-        def fail(php: Evaluator) -> Value:
+        def fail(php: Interpreter) -> Value:
             raise Thrown("Error", "Cannot use [] for reading")
 
         return fail
@@ -114,7 +114,7 @@ def index(c: Compiler, node: n.Index) -> Code:
         return lambda php: whole.read(php, whole.open(php))
     line, subject, index_of = node.line, c.link(node.base), c.value(node.index)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         holder, offset = subject(php), index_of(php)
         php.line = line
         return php.offset(holder, offset)
@@ -152,7 +152,7 @@ def _is_place(node: n.Expression) -> bool:
                 return False
 
 
-def _quiet_variable(c: Compiler, node: n.Variable) -> Code:
+def _quiet_variable(c: Compiler, node: n.Variable) -> ExprCode:
     name = node.name
     if name in SUPERGLOBALS:
         return _superglobal(node)
@@ -161,7 +161,7 @@ def _quiet_variable(c: Compiler, node: n.Variable) -> Code:
     return lambda php: php.frame.variables.get(name)
 
 
-def _quiet_index(c: Compiler, node: n.Index) -> Code:
+def _quiet_index(c: Compiler, node: n.Index) -> ExprCode:
     if node.index is None:
         return index(c, node)
     if not _is_steady(node.index) and _is_place(node):
@@ -169,7 +169,7 @@ def _quiet_index(c: Compiler, node: n.Index) -> Code:
         return lambda php: whole.quiet(php, whole.open(php))
     line, subject, index_of = node.line, c.quiet(node.base), c.value(node.index)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         holder = subject(php)
         offset = index_of(php)  # evaluated in any case, as it may throw
         if holder is None:
@@ -180,10 +180,10 @@ def _quiet_index(c: Compiler, node: n.Index) -> Code:
     return run
 
 
-def _quiet_property(c: Compiler, node: n.Property) -> Code:
+def _quiet_property(c: Compiler, node: n.Property) -> ExprCode:
     line, subject, name_of = node.line, c.quiet(node.object), c.name(node.name)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         holder = subject(php)
         if not isinstance(holder, PhpObject | EnumCase):
             return None
@@ -193,14 +193,14 @@ def _quiet_property(c: Compiler, node: n.Property) -> Code:
     return run
 
 
-def is_set(c: Compiler, node: n.Expression) -> Callable[[Evaluator], bool]:
+def is_set(c: Compiler, node: n.Expression) -> Callable[[Interpreter], bool]:
     """`isset(node)`: objects are asked by offsetExists or __isset, and not for the value."""
     line = node.line
     match node:
         case n.Index(base=base, index=n.Expression() as inner):
             holder_of, index_of = c.quiet(base), c.value(inner)
 
-            def has_element(php: Evaluator) -> bool:
+            def has_element(php: Interpreter) -> bool:
                 holder, offset = holder_of(php), index_of(php)
                 php.line = line
                 if isinstance(holder, PhpObject):
@@ -212,7 +212,7 @@ def is_set(c: Compiler, node: n.Expression) -> Callable[[Evaluator], bool]:
         case n.Property(object=subject, name=name):
             holder_of, name_of = c.quiet(subject), c.name(name)
 
-            def has_one(php: Evaluator) -> bool:
+            def has_one(php: Interpreter) -> bool:
                 holder = holder_of(php)
                 if not isinstance(holder, PhpObject | EnumCase):
                     return False
@@ -224,12 +224,12 @@ def is_set(c: Compiler, node: n.Expression) -> Callable[[Evaluator], bool]:
     return lambda php: code(php) is not None
 
 
-def is_empty_property(c: Compiler, node: n.Property) -> Code:
+def is_empty_property(c: Compiler, node: n.Property) -> ExprCode:
     """`empty($object->name)`: `__isset` is asked once, then `__get`."""
     line, holder_of, name_of = node.line, c.quiet(node.object), c.name(node.name)
     c.steps += 1
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         holder = holder_of(php)
         if not isinstance(holder, PhpObject | EnumCase):
             return True
@@ -261,25 +261,25 @@ def place(c: Compiler, node: n.Expression) -> Place:
     return ResultPlace(node, c.value(node))
 
 
-def _to_variable(c: Compiler, node: n.Variable) -> Assign:
+def _to_variable(c: Compiler, node: n.Variable) -> StoreCode:
     name = node.name
     if name == "this" or name in SUPERGLOBALS or name in c.shared:
         return _to_place(c, node)
 
-    def assign(php: Evaluator, value: Value) -> Value:
+    def assign(php: Interpreter, value: Value) -> Value:
         php.frame.variables[name] = value
         return value
 
     return assign
 
 
-def _to_place(c: Compiler, node: n.Expression) -> Assign:
+def _to_place(c: Compiler, node: n.Expression) -> StoreCode:
     target = place(c, node)
     return lambda php, value: target.write(php, target.open(php), value)
 
 
-def _to_pattern(c: Compiler, node: n.ListPattern) -> Assign:
-    parts: list[tuple[Code, Assign]] = []
+def _to_pattern(c: Compiler, node: n.ListPattern) -> StoreCode:
+    parts: list[tuple[ExprCode, StoreCode]] = []
     position = 0
     for entry in node.entries:
         if entry is None:
@@ -289,7 +289,7 @@ def _to_pattern(c: Compiler, node: n.ListPattern) -> Assign:
         parts.append((_position(position) if key is None else c.value(key), c.target(target)))
         position += key is None
 
-    def assign(php: Evaluator, value: Value) -> Value:
+    def assign(php: Interpreter, value: Value) -> Value:
         holds = isinstance(value, PhpArray | PhpObject)
         for index_of, assign_part in parts:
             offset = index_of(php)
@@ -299,29 +299,29 @@ def _to_pattern(c: Compiler, node: n.ListPattern) -> Assign:
     return assign
 
 
-def _position(position: int) -> Code:
+def _position(position: int) -> ExprCode:
     return lambda php: position
 
 
-def assign(c: Compiler, node: n.Assign) -> Code:
+def assign(c: Compiler, node: n.Assign) -> ExprCode:
     if isinstance(node.target, n.Variable | n.ListPattern):
         code, target = c.value(node.value), c.target(node.target)
         return lambda php: target(php, code(php))
     c.steps += 1
     goal, code = place(c, node.target), c.value(node.value)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         at = goal.open(php)
         return goal.write(php, at, code(php))
 
     return run
 
 
-def assign_reference(c: Compiler, node: n.AssignReference) -> Code:
+def assign_reference(c: Compiler, node: n.AssignReference) -> ExprCode:
     """`$name = &$source`: both names share one value from now on."""
     name, source = node.name, node.source
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         held: Any = php.frame.variables.get(source)
         if not isinstance(held, Reference):
             held = Reference(held)
@@ -333,20 +333,20 @@ def assign_reference(c: Compiler, node: n.AssignReference) -> Code:
     return run
 
 
-def assign_operation(c: Compiler, node: n.AssignOperation) -> Code:
+def assign_operation(c: Compiler, node: n.AssignOperation) -> ExprCode:
     line, operator = node.line, node.operator
     c.steps += 1
     goal, operand = place(c, node.target), c.value(node.value)
     if operator == "??":
 
-        def coalesce(php: Evaluator) -> Value:
+        def coalesce(php: Interpreter) -> Value:
             at = goal.open(php)
             current = goal.quiet(php, at)
             return current if current is not None else goal.write(php, at, operand(php))
 
         return coalesce
 
-    def changed(php: Evaluator, current: Value, other: Value) -> Value:
+    def changed(php: Interpreter, current: Value, other: Value) -> Value:
         php.line = line
         if operator != ".":
             return operate(php, operator, current, other)
@@ -358,7 +358,7 @@ def assign_operation(c: Compiler, node: n.AssignOperation) -> Code:
     if isinstance(goal, ElementPlace) and goal.index is None:
         return _change_new_element(goal, operand, changed)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         at = goal.open(php)
         other = operand(php)
         try:
@@ -374,11 +374,11 @@ def assign_operation(c: Compiler, node: n.AssignOperation) -> Code:
 
 
 def _change_new_element(
-    goal: ElementPlace, operand: Code, changed: Callable[[Evaluator, Value, Value], Value]
-) -> Code:
+    goal: ElementPlace, operand: ExprCode, changed: Callable[[Interpreter, Value, Value], Value]
+) -> ExprCode:
     """`$a[] .= …`"""
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         at = goal.open(php)
         other = operand(php)
         key, current = goal.grow(php, at)
@@ -387,12 +387,12 @@ def _change_new_element(
     return run
 
 
-def increment(c: Compiler, node: n.Increment) -> Code:
+def increment(c: Compiler, node: n.Increment) -> ExprCode:
     line, step, prefix = node.line, node.step, node.prefix
     c.steps += 1
     goal = place(c, node.target)
 
-    def run(php: Evaluator) -> Value:
+    def run(php: Interpreter) -> Value:
         at = goal.open(php)
         try:
             before = goal.stepped(php, at)
@@ -407,14 +407,14 @@ def increment(c: Compiler, node: n.Increment) -> Code:
     return run
 
 
-QUIET: dict[type[n.Expression], Callable[[Compiler, Any], Code]] = {
+QUIET: dict[type[n.Expression], Callable[[Compiler, Any], ExprCode]] = {
     n.Variable: _quiet_variable,
     n.Index: _quiet_index,
     n.Property: _quiet_property,
 }
 
 
-TARGETS: dict[type[n.Expression], Callable[[Compiler, Any], Assign]] = {
+TARGETS: dict[type[n.Expression], Callable[[Compiler, Any], StoreCode]] = {
     n.Variable: _to_variable,
     n.ListPattern: _to_pattern,
 }

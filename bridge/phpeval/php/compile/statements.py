@@ -6,35 +6,35 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.compile.compiler import Act, Compiler
+from bridge.phpeval.php.compile.compiler import Compiler, StmtCode
 from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.copy_on_write import own_item
-from bridge.phpeval.php.runtime.frame import Leave, Reference, Return, Told, ends_loop, left
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.frame import Break, Completion, Reference, Return, ends_loop, left
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import catches
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
 from bridge.phpeval.php.runtime.places import Place
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
 
-def _return(c: Compiler, node: n.Return) -> Act:
+def _return(c: Compiler, node: n.Return) -> StmtCode:
     if node.value is None:
         return lambda php: Return(None)
     code = c.value(node.value)
     return lambda php: Return(code(php))
 
 
-def _evaluate(c: Compiler, node: n.Evaluate) -> Act:
+def _evaluate(c: Compiler, node: n.Evaluate) -> StmtCode:
     code = c.value(node.expression)
 
-    def run(php: Evaluator) -> Told:
+    def run(php: Interpreter) -> Completion:
         code(php)
         return None
 
     return run
 
 
-def _if(c: Compiler, node: n.If) -> Act:
+def _if(c: Compiler, node: n.If) -> StmtCode:
     condition, then, otherwise = (
         c.value(node.condition),
         c.statements(node.then),
@@ -49,7 +49,7 @@ class _Element(Reference):
 
     __slots__ = ("at", "ended", "key", "php", "place")
 
-    def __init__(self, php: Evaluator, place: Place, at: Any, key: int | bytes) -> None:
+    def __init__(self, php: Interpreter, place: Place, at: Any, key: int | bytes) -> None:
         self.php = php
         self.place = place
         self.ended = False
@@ -81,19 +81,19 @@ class _Element(Reference):
         return holder
 
 
-def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> Act:
+def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> StmtCode:
     place, line = c.place(node.subject), node.line
     assign_key = c.target(node.key) if node.key is not None else None
     body = c.statements(node.body)
 
-    def entries(php: Evaluator, at: Any) -> PhpArray:
+    def entries(php: Interpreter, at: Any) -> PhpArray:
         holder = place.read(php, at)
         if not isinstance(holder, PhpArray):
             php.line = line
             php.refuse("a loop by reference over what is no array")
         return holder
 
-    def run(php: Evaluator) -> Told:
+    def run(php: Interpreter) -> Completion:
         at = place.open(php)
         keys = [*entries(php, at)]
         seen: set[int | bytes] = set()
@@ -122,7 +122,7 @@ def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> Act:
     return run
 
 
-def _foreach(c: Compiler, node: n.Foreach) -> Act:
+def _foreach(c: Compiler, node: n.Foreach) -> StmtCode:
     if node.reference and isinstance(node.value, n.Variable):
         return _foreach_by_reference(c, node, node.value.name)
     subject, line = c.value(node.subject), node.line
@@ -130,7 +130,7 @@ def _foreach(c: Compiler, node: n.Foreach) -> Act:
     assign_key = c.target(node.key) if node.key is not None else None
     body = c.statements(node.body)
 
-    def run(php: Evaluator) -> Told:
+    def run(php: Interpreter) -> Completion:
         for key, value in pairs(php, subject(php)):
             assign_value(php, value)
             if assign_key is not None:
@@ -145,7 +145,7 @@ def _foreach(c: Compiler, node: n.Foreach) -> Act:
     return run
 
 
-def _loop(c: Compiler, node: n.Loop) -> Act:
+def _loop(c: Compiler, node: n.Loop) -> StmtCode:
     line, first = node.line, node.first
     before = [c.value(expression) for expression in node.before]
     outer = c.steps
@@ -154,7 +154,7 @@ def _loop(c: Compiler, node: n.Loop) -> Act:
     turn = 1 + c.steps - outer
     body = c.statements(node.body)
 
-    def run(php: Evaluator) -> Told:
+    def run(php: Interpreter) -> Completion:
         for code in before:
             code(php)
         tests = not first
@@ -175,13 +175,13 @@ def _loop(c: Compiler, node: n.Loop) -> Act:
     return run
 
 
-def _switch(c: Compiler, node: n.Switch) -> Act:
+def _switch(c: Compiler, node: n.Switch) -> StmtCode:
     subject = c.value(node.subject)
     cases = [(index, c.value(case.value)) for index, case in enumerate(node.cases) if case.value is not None]
     default = next((at for at, case in enumerate(node.cases) if case.value is None), len(node.cases))
     bodies = [c.statements(case.body) for case in node.cases]
 
-    def run(php: Evaluator) -> Told:
+    def run(php: Interpreter) -> Completion:
         value = subject(php)
         start = next((index for index, code in cases if php.equal(value, code(php))), default)
         for body in bodies[start:]:
@@ -193,15 +193,15 @@ def _switch(c: Compiler, node: n.Switch) -> Act:
     return run
 
 
-def _leave(c: Compiler, node: n.Leave) -> Act:
-    told = Leave(node.levels, node.again)
+def _leave(c: Compiler, node: n.Leave) -> StmtCode:
+    told = Break(node.levels, node.again)
     return lambda php: told
 
 
-def _unset(c: Compiler, node: n.Unset) -> Act:
+def _unset(c: Compiler, node: n.Unset) -> StmtCode:
     places = [c.place(target) for target in node.targets]
 
-    def run(php: Evaluator) -> Told:
+    def run(php: Interpreter) -> Completion:
         for place in places:
             place.unset(php, place.open(php))
         return None
@@ -209,16 +209,16 @@ def _unset(c: Compiler, node: n.Unset) -> Act:
     return run
 
 
-def _static_variables(c: Compiler, node: n.StaticVariables) -> Act:
+def _static_variables(c: Compiler, node: n.StaticVariables) -> StmtCode:
     if not c.in_closure:
 
-        def refuse(php: Evaluator) -> Told:
+        def refuse(php: Interpreter) -> Completion:
             php.refuse("a static variable of a method, which keeps its value for the jobs that follow,")
 
         return refuse
     parts = [(name, None if first is None else c.value(first)) for name, first in node.variables]
 
-    def run(php: Evaluator) -> Told:
+    def run(php: Interpreter) -> Completion:
         frame = php.frame
         statics: Any = frame.statics
         for name, first in parts:
@@ -230,7 +230,7 @@ def _static_variables(c: Compiler, node: n.StaticVariables) -> Act:
     return run
 
 
-def _try(c: Compiler, node: n.Try) -> Act:
+def _try(c: Compiler, node: n.Try) -> StmtCode:
     body, finally_body = c.statements(node.body), c.statements(node.finally_body)
     clauses = [
         (
@@ -241,7 +241,7 @@ def _try(c: Compiler, node: n.Try) -> Act:
         for catch in node.catches
     ]
 
-    def caught(php: Evaluator) -> Told:
+    def caught(php: Interpreter) -> Completion:
         try:
             return body(php)
         except Thrown as thrown:
@@ -252,7 +252,7 @@ def _try(c: Compiler, node: n.Try) -> Act:
                     return act(php)
             raise
 
-    def run(php: Evaluator) -> Told:
+    def run(php: Interpreter) -> Completion:
         # A return or exception in finally replaces the one under way, as in PHP.
         try:
             told = caught(php)
@@ -267,7 +267,7 @@ def _try(c: Compiler, node: n.Try) -> Act:
     return run
 
 
-STATEMENTS: dict[type[n.Statement], Callable[[Compiler, Any], Act]] = {
+STATEMENTS: dict[type[n.Statement], Callable[[Compiler, Any], StmtCode]] = {
     n.Return: _return,
     n.Evaluate: _evaluate,
     n.If: _if,

@@ -9,7 +9,7 @@ from typing import Any
 from bridge.phpeval.php.functions.signature import MAX_ENTRIES, check_entries, in_place, table, value_error
 from bridge.phpeval.php.runtime.callables import as_closure
 from bridge.phpeval.php.runtime.frame import Reference
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import (
     Thrown,
     add,
@@ -46,34 +46,34 @@ def renumbered(entries: Entries) -> PhpArray:
 # ---- look ---------------------------------------------------------------------------------------
 
 
-def _same(php: Evaluator, strict: bool) -> Callable[[Value, Value], bool]:
+def _same(php: Interpreter, strict: bool) -> Callable[[Value, Value], bool]:
     return identical if strict else php.equal
 
 
-def _in_array(php: Evaluator, needle: Value, haystack: PhpArray, strict: bool = False) -> bool:
+def _in_array(php: Interpreter, needle: Value, haystack: PhpArray, strict: bool = False) -> bool:
     same = _same(php, strict)
     return any(same(needle, value) for value in haystack.values())
 
 
-def _array_search(php: Evaluator, needle: Value, haystack: PhpArray, strict: bool = False) -> Value:
+def _array_search(php: Interpreter, needle: Value, haystack: PhpArray, strict: bool = False) -> Value:
     same = _same(php, strict)
     return next((key for key, value in haystack.items() if same(needle, value)), False)
 
 
-def _array_keys(php: Evaluator, array: PhpArray, *filter: Value) -> PhpArray:
+def _array_keys(php: Interpreter, array: PhpArray, *filter: Value) -> PhpArray:
     if not filter:
         return PhpArray.of(array)
     same = _same(php, len(filter) > 1 and to_bool(filter[1]))
     return PhpArray.of(key for key, value in array.items() if same(value, filter[0]))
 
 
-def _array_key_exists(php: Evaluator, key: Value, array: PhpArray) -> bool:
+def _array_key_exists(php: Interpreter, key: Value, array: PhpArray) -> bool:
     if isinstance(key, float | bool) or key is None or isinstance(key, int | bytes):
         return _offset(php, key) in array
     raise Thrown("TypeError", "Illegal offset type")
 
 
-def _offset(php: Evaluator, key: Value) -> int | bytes:
+def _offset(php: Interpreter, key: Value) -> int | bytes:
     if isinstance(key, float):
         return to_int(key)
     return php.key(key)
@@ -93,7 +93,7 @@ def _edge(last: bool) -> Callable[..., tuple[Value, dict[int, Value]]]:
 # ---- make -----------------------------------------------------------------------------------------
 
 
-def _array_fill(php: Evaluator, start_index: int, count: int, value: Value) -> PhpArray:
+def _array_fill(php: Interpreter, start_index: int, count: int, value: Value) -> PhpArray:
     if count < 0:
         value_error("array_fill", 2, "count", "must be greater than or equal to 0")
     check_entries(php, count)
@@ -104,15 +104,15 @@ def _array_fill(php: Evaluator, start_index: int, count: int, value: Value) -> P
     return PhpArray((start_index + index, value) for index in range(count))
 
 
-def _array_fill_keys(php: Evaluator, keys: PhpArray, value: Value) -> PhpArray:
+def _array_fill_keys(php: Interpreter, keys: PhpArray, value: Value) -> PhpArray:
     return PhpArray((_text_key(php, key), value) for key in keys.values())
 
 
-def _text_key(php: Evaluator, key: Value) -> int | bytes:
+def _text_key(php: Interpreter, key: Value) -> int | bytes:
     return key if isinstance(key, int) and not isinstance(key, bool) else array_key(php.text(key))
 
 
-def _array_combine(php: Evaluator, keys: PhpArray, values: PhpArray) -> PhpArray:
+def _array_combine(php: Interpreter, keys: PhpArray, values: PhpArray) -> PhpArray:
     if len(keys) != len(values):
         raise Thrown(
             "ValueError",
@@ -122,7 +122,7 @@ def _array_combine(php: Evaluator, keys: PhpArray, values: PhpArray) -> PhpArray
     return PhpArray((_text_key(php, key), value) for key, value in pairs)
 
 
-def _range(php: Evaluator, start: Value, end: Value, step: int | float = 1) -> PhpArray:
+def _range(php: Interpreter, start: Value, end: Value, step: int | float = 1) -> PhpArray:
     """Integers, floats and single letters; what 8.3 changed is refused."""
     if isinstance(start, bytes) and isinstance(end, bytes) and len(start) == len(end) == 1:
         if start.isdigit() or end.isdigit() or not isinstance(step, int) or step == 0:
@@ -150,7 +150,7 @@ def _range(php: Evaluator, start: Value, end: Value, step: int | float = 1) -> P
     return PhpArray.of(low + sign * (index * by) for index in range(count))
 
 
-def _steps(php: Evaluator, first: int, last: int, step: int) -> Iterable[int]:
+def _steps(php: Interpreter, first: int, last: int, step: int) -> Iterable[int]:
     by = abs(step)
     if first == last and by:
         return (first,)
@@ -162,7 +162,7 @@ def _steps(php: Evaluator, first: int, last: int, step: int) -> Iterable[int]:
     return range(first, last + 1, by) if first < last else range(first, last - 1, -by)
 
 
-def _array_pad(php: Evaluator, array: PhpArray, length: int, value: Value) -> PhpArray:
+def _array_pad(php: Interpreter, array: PhpArray, length: int, value: Value) -> PhpArray:
     missing = abs(length) - len(array)
     if missing <= 0:
         return array.copy()
@@ -190,7 +190,7 @@ def _array_slice(
 
 
 def _array_splice(
-    php: Evaluator, array: PhpArray, offset: int, length: int | None = None, replacement: Value = None
+    php: Interpreter, array: PhpArray, offset: int, length: int | None = None, replacement: Value = None
 ) -> tuple[Value, dict[int, Value]]:
     size = len(array)
     start = max(size + offset, 0) if offset < 0 else min(offset, size)
@@ -201,7 +201,7 @@ def _array_splice(
     return renumbered(items[start:end]), {0: renumbered(kept)}
 
 
-def _array_chunk(php: Evaluator, array: PhpArray, length: int, preserve_keys: bool = False) -> PhpArray:
+def _array_chunk(php: Interpreter, array: PhpArray, length: int, preserve_keys: bool = False) -> PhpArray:
     if length < 1:
         value_error("array_chunk", 2, "length", "must be greater than 0")
     items = list(array.items())
@@ -211,7 +211,7 @@ def _array_chunk(php: Evaluator, array: PhpArray, length: int, preserve_keys: bo
     return PhpArray.of(PhpArray.of(value for _, value in part) for part in parts)
 
 
-def _property_cell(php: Evaluator, row: PhpObject | EnumCase, name: str) -> tuple[bool, Value]:
+def _property_cell(php: Interpreter, row: PhpObject | EnumCase, name: str) -> tuple[bool, Value]:
     """Whether array_column finds the property (one that is null counts), and its value."""
     if isinstance(row, EnumCase):
         value = php.read(row, name, quiet=True)
@@ -227,7 +227,7 @@ def _property_cell(php: Evaluator, row: PhpObject | EnumCase, name: str) -> tupl
     return (True, php.read(row, name)) if has_property(php, row, name) else (False, None)
 
 
-def _array_column(php: Evaluator, array: PhpArray, column_key: Value, index_key: Value = None) -> PhpArray:
+def _array_column(php: Interpreter, array: PhpArray, column_key: Value, index_key: Value = None) -> PhpArray:
     result = PhpArray()
 
     def cell(row: Value, key: Value) -> tuple[bool, Value]:
@@ -257,19 +257,19 @@ def _array_column(php: Evaluator, array: PhpArray, column_key: Value, index_key:
 # ---- join -----------------------------------------------------------------------------------------
 
 
-def _array_merge(php: Evaluator, *arrays: PhpArray) -> PhpArray:
+def _array_merge(php: Interpreter, *arrays: PhpArray) -> PhpArray:
     check_entries(php, sum(map(len, arrays)))
     return renumbered(item for array in arrays for item in array.items())
 
 
-def _array_merge_recursive(php: Evaluator, *arrays: PhpArray) -> PhpArray:
+def _array_merge_recursive(php: Interpreter, *arrays: PhpArray) -> PhpArray:
     result = PhpArray()
     for array in arrays:
         _merge_into(php, result, array)
     return result
 
 
-def _merge_into(php: Evaluator, target: PhpArray, source: PhpArray) -> None:
+def _merge_into(php: Interpreter, target: PhpArray, source: PhpArray) -> None:
     for key, value in source.items():
         if isinstance(key, int):
             target.append(value)
@@ -358,7 +358,7 @@ def _array_count_values(array: PhpArray) -> PhpArray:
     return result
 
 
-def _array_unique(php: Evaluator, array: PhpArray, flags: int = 2) -> PhpArray:
+def _array_unique(php: Interpreter, array: PhpArray, flags: int = 2) -> PhpArray:
     if len(array) <= 1:
         return array.copy()
     seen: set[object] = set()
@@ -384,14 +384,14 @@ def _array_unique(php: Evaluator, array: PhpArray, flags: int = 2) -> PhpArray:
 # ---- compare --------------------------------------------------------------------------------------
 
 
-def _texts(php: Evaluator, array: PhpArray) -> set[bytes]:
+def _texts(php: Interpreter, array: PhpArray) -> set[bytes]:
     return {php.text(value) for value in array.values()}
 
 
 def _by_value(keep: bool) -> Callable[..., PhpArray]:
     """`array_diff` (keep what is in none) or `array_intersect` (in all), by text."""
 
-    def compare(php: Evaluator, array: PhpArray, *arrays: PhpArray) -> PhpArray:
+    def compare(php: Interpreter, array: PhpArray, *arrays: PhpArray) -> PhpArray:
         others = [_texts(php, other) for other in arrays]
         result = PhpArray()
         for key, value in array.items():
@@ -410,7 +410,7 @@ def _by_value(keep: bool) -> Callable[..., PhpArray]:
 def _by_key(keep: bool, values: bool) -> Callable[..., PhpArray]:
     """`array_diff_key`, `array_intersect_key` and, where values count too, the `_assoc` ones."""
 
-    def compare(php: Evaluator, array: PhpArray, *arrays: PhpArray) -> PhpArray:
+    def compare(php: Interpreter, array: PhpArray, *arrays: PhpArray) -> PhpArray:
         def inside(key: int | bytes, value: Value, other: PhpArray) -> bool:
             return key in other and (not values or php.text(value) == php.text(other[key]))
 
@@ -428,7 +428,7 @@ def _by_key(keep: bool, values: bool) -> Callable[..., PhpArray]:
 
 
 def _fold(operation: Callable[[Value, Value], Value], start: int) -> Callable[..., Value]:
-    def fold(php: Evaluator, array: PhpArray) -> Value:
+    def fold(php: Interpreter, array: PhpArray) -> Value:
         result: Value = start
         for value in array.values():
             if isinstance(value, PhpArray | PhpObject | EnumCase) or (
@@ -441,7 +441,7 @@ def _fold(operation: Callable[[Value, Value], Value], start: int) -> Callable[..
     return fold
 
 
-def _array_map(php: Evaluator, callback: Value, array: PhpArray, *arrays: PhpArray) -> PhpArray:
+def _array_map(php: Interpreter, callback: Value, array: PhpArray, *arrays: PhpArray) -> PhpArray:
     if not arrays:
         if callback is None:
             return array.copy()
@@ -454,7 +454,7 @@ def _array_map(php: Evaluator, callback: Value, array: PhpArray, *arrays: PhpArr
     return result
 
 
-def _array_filter(php: Evaluator, array: PhpArray, callback: Value = None, mode: int = 0) -> PhpArray:
+def _array_filter(php: Interpreter, array: PhpArray, callback: Value = None, mode: int = 0) -> PhpArray:
     def keeps(key: int | bytes, value: Value) -> bool:
         if callback is None:
             return to_bool(value)
@@ -464,7 +464,7 @@ def _array_filter(php: Evaluator, array: PhpArray, callback: Value = None, mode:
     return PhpArray((key, value) for key, value in array.items() if keeps(key, value))
 
 
-def _array_reduce(php: Evaluator, array: PhpArray, callback: Value, initial: Value = None) -> Value:
+def _array_reduce(php: Interpreter, array: PhpArray, callback: Value, initial: Value = None) -> Value:
     result = initial
     for value in array.values():
         result = php.call(callback, (result, value))
@@ -472,7 +472,7 @@ def _array_reduce(php: Evaluator, array: PhpArray, callback: Value, initial: Val
 
 
 def _array_walk(
-    php: Evaluator, array: PhpArray, callback: Value, *arg: Value
+    php: Interpreter, array: PhpArray, callback: Value, *arg: Value
 ) -> tuple[Value, dict[int, Value]]:
     changed = array.copy()
     closure = as_closure(php, callback)

@@ -12,14 +12,14 @@ import zlib
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from bridge.phpeval.php.functions.signature import check_length, table
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_string, warn
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
 _ALGORITHMS = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3-256", "sha3-512"}
 
 
-def _digest(php: Evaluator, algorithm: bytes, data: bytes, binary: bool) -> bytes:
+def _digest(php: Interpreter, algorithm: bytes, data: bytes, binary: bool) -> bytes:
     name = algorithm.decode("latin-1").lower()
     if name == "crc32b":
         digest = zlib.crc32(data).to_bytes(4, "big")
@@ -31,14 +31,14 @@ def _digest(php: Evaluator, algorithm: bytes, data: bytes, binary: bool) -> byte
 
 
 def _hash(
-    php: Evaluator, algo: bytes, data: bytes, binary: bool = False, options: PhpArray | None = None
+    php: Interpreter, algo: bytes, data: bytes, binary: bool = False, options: PhpArray | None = None
 ) -> bytes:
     if options:
         php.refuse("hash() with options")
     return _digest(php, algo, data, binary)
 
 
-def _hash_hmac(php: Evaluator, algo: bytes, data: bytes, key: bytes, binary: bool = False) -> bytes:
+def _hash_hmac(php: Interpreter, algo: bytes, data: bytes, key: bytes, binary: bool = False) -> bytes:
     name = algo.decode("latin-1").lower()
     if name not in _ALGORITHMS:
         php.refuse(f"the hash algorithm {name}")
@@ -55,7 +55,7 @@ def _hex2bin(string: bytes) -> bytes:
         raise warn("hex2bin(): Input string must be hexadecimal string") from None
 
 
-def _base64_decode(php: Evaluator, string: bytes, strict: bool = False) -> Value:
+def _base64_decode(php: Interpreter, string: bytes, strict: bool = False) -> Value:
     """Well-formed base64 only; what PHP makes of other text is not tried."""
     try:
         return base64.b64decode(string + b"=" * (-len(string) % 4), validate=True)
@@ -72,7 +72,7 @@ def _rawurlencode(string: bytes) -> bytes:
 
 
 def _http_build_query(
-    php: Evaluator,
+    php: Interpreter,
     data: Value,
     numeric_prefix: bytes = b"",
     arg_separator: bytes | None = None,
@@ -113,12 +113,12 @@ _DEFAULT_FLAGS = _ENT_QUOTES | _ENT_SUBSTITUTE | _ENT_HTML401
 _ENTITY = re.compile(rb"&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 
 
-def _check_html(php: Evaluator, flags: int, encoding: bytes | None) -> None:
+def _check_html(php: Interpreter, flags: int, encoding: bytes | None) -> None:
     if flags & ~(_ENT_QUOTES | _ENT_SUBSTITUTE) or (encoding and encoding.lower() not in (b"utf-8", b"utf8")):
         php.refuse("these flags or this encoding of HTML")
 
 
-def _html_flags(php: Evaluator, given: int | None, quotes: bool) -> int:
+def _html_flags(php: Interpreter, given: int | None, quotes: bool) -> int:
     """The flags; their default spares single quotes before PHP 8.1."""
     if given is not None:
         return given
@@ -126,7 +126,7 @@ def _html_flags(php: Evaluator, given: int | None, quotes: bool) -> int:
 
 
 def _htmlspecialchars(
-    php: Evaluator,
+    php: Interpreter,
     string: bytes,
     flags: int | None = None,
     encoding: bytes | None = None,
@@ -149,7 +149,7 @@ def _htmlspecialchars(
     return text
 
 
-def _htmlspecialchars_decode(php: Evaluator, string: bytes, flags: int | None = None) -> bytes:
+def _htmlspecialchars_decode(php: Interpreter, string: bytes, flags: int | None = None) -> bytes:
     flags = _html_flags(php, flags, b"&#0" in string or b"&#3" in string)
     _check_html(php, flags, None)
     known = {b"&amp;": b"&", b"&lt;": b"<", b"&gt;": b">"}

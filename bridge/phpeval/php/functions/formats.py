@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from bridge.phpeval.php.functions.signature import check_length, table
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, to_float, to_int
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
@@ -18,7 +18,7 @@ _DIRECTIVE = re.compile(rb"%(?:(\d+)\$)?((?:[-+ 0]|'.)*)(\d*)(?:\.(\d+))?(l?)(.)
 _INTEGERS = {"x": "x", "X": "X", "o": "o", "b": "b"}
 
 
-def _format(php: Evaluator, function: str, format: bytes, values: Sequence[Value], first: int) -> bytes:
+def _format(php: Interpreter, function: str, format: bytes, values: Sequence[Value], first: int) -> bytes:
     """`first`: the position of the first value among the call's arguments, for messages."""
     result: list[bytes] = []
     position = 0
@@ -79,7 +79,7 @@ def _format(php: Evaluator, function: str, format: bytes, values: Sequence[Value
 
 
 def _directive(
-    php: Evaluator, kind: str, flags: bytes, width: int, precision: bytes | None, value: Value
+    php: Interpreter, kind: str, flags: bytes, width: int, precision: bytes | None, value: Value
 ) -> bytes:
     left = plus = False
     pad = b" "
@@ -139,11 +139,11 @@ def _padded(text: bytes, width: int, pad: bytes, left: bool, *, numeric: bool) -
     return pad * missing + text
 
 
-def _sprintf(php: Evaluator, format: bytes, *values: Value) -> bytes:
+def _sprintf(php: Interpreter, format: bytes, *values: Value) -> bytes:
     return _format(php, "sprintf", format, values, 2)
 
 
-def _vsprintf(php: Evaluator, format: bytes, values: PhpArray) -> bytes:
+def _vsprintf(php: Interpreter, format: bytes, values: PhpArray) -> bytes:
     return _format(php, "vsprintf", format, list(values.values()), 1)
 
 

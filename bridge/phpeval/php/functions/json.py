@@ -6,7 +6,7 @@ import re
 
 from bridge.errors import WouldFail
 from bridge.phpeval.php.functions.signature import check_length, table, value_error
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Frame, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Frame, Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.properties import visible_properties
 from bridge.phpeval.php.runtime.values import EnumCase, PhpObject, Value
@@ -25,7 +25,7 @@ _ESCAPE = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\u([0-9a-f
 _HEX = {"<": HEX_TAG, ">": HEX_TAG, "&": HEX_AMP, "'": HEX_APOS}
 
 
-def _encode(php: Evaluator, value: Value, flags: int = 0, depth: int = 512) -> Value:
+def _encode(php: Interpreter, value: Value, flags: int = 0, depth: int = 512) -> Value:
     if flags & ~_KNOWN or depth != 512:
         php.refuse("these flags of json_encode()")
 
@@ -126,7 +126,7 @@ def _structure(text: str, pieces: list[str], indent: int, pretty: bool) -> int:
 
 
 def _decode(
-    php: Evaluator, json_: bytes, associative: bool | None = None, depth: int = 512, flags: int = 0
+    php: Interpreter, json_: bytes, associative: bool | None = None, depth: int = 512, flags: int = 0
 ) -> Value:
     if flags & ~(OBJECT_AS_ARRAY | BIGINT_AS_STRING | THROW):
         php.refuse("these flags of json_decode()")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import unicodedata
 
 from bridge.phpeval.php.functions.signature import check_entries, table, value_error
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
 MB_CASE_UPPER, MB_CASE_LOWER, MB_CASE_TITLE = 0, 1, 2
@@ -18,7 +18,7 @@ _CASED = [range(0x00, 0x180), range(0x384, 0x3D0), range(0x400, 0x530), range(0x
 _UNSTEADY = set(map(ord, "İıŉſΣσςΐΰßµ"))
 
 
-def _text(php: Evaluator, string: bytes, encoding: bytes | None) -> str:
+def _text(php: Interpreter, string: bytes, encoding: bytes | None) -> str:
     if encoding is not None and encoding.lower() not in (b"utf-8", b"utf8"):
         php.refuse("an encoding that is not UTF-8")
     try:
@@ -27,7 +27,7 @@ def _text(php: Evaluator, string: bytes, encoding: bytes | None) -> str:
         php.refuse("a text that is not UTF-8")
 
 
-def _check_case(php: Evaluator, text: str) -> None:
+def _check_case(php: Interpreter, text: str) -> None:
     for character in text:
         code = ord(character)
         if code < 0x80:
@@ -38,19 +38,19 @@ def _check_case(php: Evaluator, text: str) -> None:
             php.refuse(f"the case of U+{code:04X}")
 
 
-def _lower(php: Evaluator, string: bytes, encoding: bytes | None = None) -> bytes:
+def _lower(php: Interpreter, string: bytes, encoding: bytes | None = None) -> bytes:
     text = _text(php, string, encoding)
     _check_case(php, text)
     return text.lower().encode()
 
 
-def _upper(php: Evaluator, string: bytes, encoding: bytes | None = None) -> bytes:
+def _upper(php: Interpreter, string: bytes, encoding: bytes | None = None) -> bytes:
     text = _text(php, string, encoding)
     _check_case(php, text)
     return text.upper().encode()
 
 
-def _convert_case(php: Evaluator, string: bytes, mode: int, encoding: bytes | None = None) -> bytes:
+def _convert_case(php: Interpreter, string: bytes, mode: int, encoding: bytes | None = None) -> bytes:
     if mode == MB_CASE_UPPER:
         return _upper(php, string, encoding)
     if mode == MB_CASE_LOWER:
@@ -83,17 +83,17 @@ def _cut(text: str, start: int, length: int | None) -> str:
 
 
 def _substr(
-    php: Evaluator, string: bytes, start: int, length: int | None = None, encoding: bytes | None = None
+    php: Interpreter, string: bytes, start: int, length: int | None = None, encoding: bytes | None = None
 ) -> bytes:
     return _cut(_text(php, string, encoding), start, length).encode()
 
 
-def _strlen(php: Evaluator, string: bytes, encoding: bytes | None = None) -> int:
+def _strlen(php: Interpreter, string: bytes, encoding: bytes | None = None) -> int:
     return len(_text(php, string, encoding))
 
 
 def _strpos(
-    php: Evaluator, haystack: bytes, needle: bytes, offset: int = 0, encoding: bytes | None = None
+    php: Interpreter, haystack: bytes, needle: bytes, offset: int = 0, encoding: bytes | None = None
 ) -> Value:
     text, wanted = _text(php, haystack, encoding), _text(php, needle, encoding)
     start = offset + len(text) if offset < 0 else offset
@@ -104,7 +104,7 @@ def _strpos(
 
 
 def _strrpos(
-    php: Evaluator, haystack: bytes, needle: bytes, offset: int = 0, encoding: bytes | None = None
+    php: Interpreter, haystack: bytes, needle: bytes, offset: int = 0, encoding: bytes | None = None
 ) -> Value:
     if offset:
         php.refuse("mb_strrpos() with an offset")
@@ -113,12 +113,12 @@ def _strrpos(
 
 
 def _stripos(
-    php: Evaluator, haystack: bytes, needle: bytes, offset: int = 0, encoding: bytes | None = None
+    php: Interpreter, haystack: bytes, needle: bytes, offset: int = 0, encoding: bytes | None = None
 ) -> Value:
     return _strpos(php, _lower(php, haystack, encoding), _lower(php, needle, encoding), offset)
 
 
-def _str_split(php: Evaluator, string: bytes, length: int = 1, encoding: bytes | None = None) -> PhpArray:
+def _str_split(php: Interpreter, string: bytes, length: int = 1, encoding: bytes | None = None) -> PhpArray:
     if length < 1:
         value_error("mb_str_split", 2, "length", "must be greater than 0")
     text = _text(php, string, encoding)
@@ -126,13 +126,13 @@ def _str_split(php: Evaluator, string: bytes, length: int = 1, encoding: bytes |
     return PhpArray.of(text[at : at + length].encode() for at in range(0, len(text), length))
 
 
-def _substr_count(php: Evaluator, haystack: bytes, needle: bytes, encoding: bytes | None = None) -> int:
+def _substr_count(php: Interpreter, haystack: bytes, needle: bytes, encoding: bytes | None = None) -> int:
     if not needle:
         value_error("mb_substr_count", 2, "needle", "must not be empty")
     return _text(php, haystack, encoding).count(_text(php, needle, encoding))
 
 
-def _check_encoding(php: Evaluator, value: bytes, encoding: bytes | None = None) -> bool:
+def _check_encoding(php: Interpreter, value: bytes, encoding: bytes | None = None) -> bool:
     if encoding is not None and encoding.lower() not in (b"utf-8", b"utf8"):
         php.refuse("an encoding that is not UTF-8")
     try:
@@ -142,7 +142,7 @@ def _check_encoding(php: Evaluator, value: bytes, encoding: bytes | None = None)
     return True
 
 
-def _strwidth(php: Evaluator, string: bytes, encoding: bytes | None = None) -> int:
+def _strwidth(php: Interpreter, string: bytes, encoding: bytes | None = None) -> int:
     text = _text(php, string, encoding)
     # below the first wide block every release agrees
     if any(ord(character) >= 0x1100 for character in text):
@@ -151,7 +151,7 @@ def _strwidth(php: Evaluator, string: bytes, encoding: bytes | None = None) -> i
 
 
 def _strimwidth(
-    php: Evaluator,
+    php: Interpreter,
     string: bytes,
     start: int,
     width: int,

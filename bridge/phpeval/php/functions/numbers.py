@@ -8,7 +8,7 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 
 from bridge.phpeval.php.functions.signature import table, value_error
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, compare, power, type_name
 from bridge.phpeval.php.runtime.values import INT_MAX, INT_MIN, PhpArray, PhpObject, Value
 
@@ -45,7 +45,7 @@ def _round_with_pre_rounding(value: float, places: int) -> float:
     return scaled / factor if places > 0 else scaled * factor
 
 
-def round_half_up(php: Evaluator, value: float, places: int) -> float:
+def round_half_up(php: Interpreter, value: float, places: int) -> float:
     """`round($value, $places)`. Refused where the releases' algorithms differ (pre-rounding ended in 8.4)."""
     if not math.isfinite(value) or value == 0:
         return value
@@ -61,7 +61,7 @@ def round_half_up(php: Evaluator, value: float, places: int) -> float:
     return old
 
 
-def _round(php: Evaluator, num: Number, precision: int = 0, mode: int = 1) -> float:
+def _round(php: Interpreter, num: Number, precision: int = 0, mode: int = 1) -> float:
     if mode != 1:
         php.refuse("this mode of round()")
     if isinstance(num, int) and precision >= 0:
@@ -70,7 +70,7 @@ def _round(php: Evaluator, num: Number, precision: int = 0, mode: int = 1) -> fl
 
 
 def _number_format(
-    php: Evaluator,
+    php: Interpreter,
     num: float,
     decimals: int = 0,
     decimal_separator: bytes | None = b".",
@@ -137,7 +137,7 @@ def _sqrt(num: float) -> float:
 
 
 def _extreme(function: str, sign: int) -> Callable[..., Value]:
-    def pick(php: Evaluator, value: Value, *values: Value) -> Value:
+    def pick(php: Interpreter, value: Value, *values: Value) -> Value:
         candidates: list[Value]
         if not values:
             if not isinstance(value, PhpArray):
@@ -182,7 +182,7 @@ def _to_base(base: int) -> Callable[[int], bytes]:
 def _from_base(base: int) -> Callable[..., Number]:
     prefix = {2: b"0b", 8: b"0o", 16: b"0x"}[base]
 
-    def read(php: Evaluator, string: bytes) -> Number:
+    def read(php: Interpreter, string: bytes) -> Number:
         digits = string.lower().removeprefix(prefix)
         if not digits:
             return 0
@@ -199,7 +199,7 @@ def _from_base(base: int) -> Callable[..., Number]:
     return read
 
 
-def _base_convert(php: Evaluator, num: bytes, from_base: int, to_base: int) -> bytes:
+def _base_convert(php: Interpreter, num: bytes, from_base: int, to_base: int) -> bytes:
     if not 2 <= from_base <= 36:
         value_error("base_convert", 2, "from_base", "must be between 2 and 36 (inclusive)")
     if not 2 <= to_base <= 36:

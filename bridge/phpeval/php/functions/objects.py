@@ -10,7 +10,7 @@ from bridge.phpeval.php.functions.signature import table
 from bridge.phpeval.php.runtime.callables import as_closure, call_closure
 from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.frame import Reference
-from bridge.phpeval.php.runtime.interpreter import Evaluator, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.object_model import name_of_class
 from bridge.phpeval.php.runtime.operators import Thrown, warn
 from bridge.phpeval.php.runtime.properties import visible_properties
@@ -26,7 +26,7 @@ from bridge.phpeval.php.runtime.values import (
 _OBJECTS = PhpObject | EnumCase | CustomSerialized
 
 
-def _class_name(php: Evaluator, value: Value) -> str:
+def _class_name(php: Interpreter, value: Value) -> str:
     if isinstance(value, _OBJECTS):
         return value.class_name
     if isinstance(value, bytes):
@@ -34,13 +34,13 @@ def _class_name(php: Evaluator, value: Value) -> str:
     php.refuse("this as the name of a class")
 
 
-def _get_class(php: Evaluator, object: Value = None) -> bytes:
+def _get_class(php: Interpreter, object: Value = None) -> bytes:
     if object is None and php.frame.class_name:
         return name_of_class(php, php.frame.class_name)
     return name_of_class(php, _class_name(php, object))
 
 
-def _method_exists(php: Evaluator, object_or_class: Value, method: bytes) -> bool:
+def _method_exists(php: Interpreter, object_or_class: Value, method: bytes) -> bool:
     """Refused for Python-written classes and where the chain of the class is not known."""
     name = _class_name(php, object_or_class)
     if isinstance(object_or_class, PhpClosure) or php.world.native(name) is not None:
@@ -59,7 +59,7 @@ def _method_exists(php: Evaluator, object_or_class: Value, method: bytes) -> boo
     return False
 
 
-def _property_exists(php: Evaluator, object_or_class: Value, property: bytes) -> bool:
+def _property_exists(php: Interpreter, object_or_class: Value, property: bytes) -> bool:
     name = _class_name(php, object_or_class)
     if isinstance(object_or_class, PhpObject) and name == "stdClass":
         return property in object_or_class.properties
@@ -73,7 +73,7 @@ def _property_exists(php: Evaluator, object_or_class: Value, property: bytes) ->
 
 
 def _is_a(*, itself: bool, strings: bool) -> Callable[..., bool]:
-    def check(php: Evaluator, object_or_class: Value, class_: bytes, allow_string: bool = strings) -> bool:
+    def check(php: Interpreter, object_or_class: Value, class_: bytes, allow_string: bool = strings) -> bool:
         wanted = class_.decode("utf-8", "replace").lstrip("\\")
         if isinstance(object_or_class, bytes):
             if not allow_string:
@@ -94,7 +94,7 @@ def _is_a(*, itself: bool, strings: bool) -> Callable[..., bool]:
     return check
 
 
-def _get_object_vars(php: Evaluator, object: PhpObject) -> PhpArray:
+def _get_object_vars(php: Interpreter, object: PhpObject) -> PhpArray:
     name = object.class_name
     if name == "stdClass":
         return visible_properties(php, object)
@@ -103,7 +103,7 @@ def _get_object_vars(php: Evaluator, object: PhpObject) -> PhpArray:
     return visible_properties(php, object)
 
 
-def _compact(php: Evaluator, *names: Value) -> PhpArray:
+def _compact(php: Interpreter, *names: Value) -> PhpArray:
     result = PhpArray()
     for name in names:
         if isinstance(name, PhpArray):
@@ -121,11 +121,11 @@ def _compact(php: Evaluator, *names: Value) -> PhpArray:
     return result
 
 
-def _call_user_func(php: Evaluator, callback: Value, *args: Value) -> Value:
+def _call_user_func(php: Interpreter, callback: Value, *args: Value) -> Value:
     return php.call(callback, args)
 
 
-def _call_user_func_array(php: Evaluator, callback: Value, args: PhpArray) -> Value:
+def _call_user_func_array(php: Interpreter, callback: Value, args: PhpArray) -> Value:
     named = {k.decode("utf-8", "replace"): v for k, v in args.items() if isinstance(k, bytes)}
     if named:
         positional = [value for key, value in args.items() if not isinstance(key, bytes)]
@@ -134,7 +134,7 @@ def _call_user_func_array(php: Evaluator, callback: Value, args: PhpArray) -> Va
     return php.call(callback, list(args.values()))
 
 
-def _func_get_args(php: Evaluator) -> PhpArray:
+def _func_get_args(php: Interpreter) -> PhpArray:
     """Of the function under way: its parameters as they are now, then what came beyond them."""
     frame = php.frame
     if frame.arguments is None:
@@ -150,19 +150,19 @@ def _func_get_args(php: Evaluator) -> PhpArray:
     return PhpArray.of(values)
 
 
-def _iterator_to_array(php: Evaluator, iterator: Value, preserve_keys: bool = True) -> PhpArray:
+def _iterator_to_array(php: Interpreter, iterator: Value, preserve_keys: bool = True) -> PhpArray:
     _require_iterator(php, "iterator_to_array", iterator)
     if preserve_keys:
         return php.iterable(iterator)
     return PhpArray.of(value for _, value in pairs(php, iterator))
 
 
-def _iterator_count(php: Evaluator, iterator: Value) -> int:
+def _iterator_count(php: Interpreter, iterator: Value) -> int:
     _require_iterator(php, "iterator_count", iterator)
     return sum(1 for _ in pairs(php, iterator))
 
 
-def _require_iterator(php: Evaluator, function: str, value: Value) -> None:
+def _require_iterator(php: Interpreter, function: str, value: Value) -> None:
     """Arrays are taken from PHP 8.2 on."""
     if isinstance(value, PhpArray) and php.before(8, 2):
         raise Thrown("TypeError", f"{function}(): Argument #1 ($iterator) must be of type Traversable")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from bridge.phpeval.php.functions.patterns import NotSupported, Pattern, translate
 from bridge.phpeval.php.functions.signature import check_entries, check_length, table
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_int
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
@@ -18,14 +18,14 @@ NO_EMPTY, DELIM_CAPTURE = 1, 2
 _REFERENCE = re.compile(rb"\\\\|[\\$](\d{1,2})|\$\{(\d{1,2})\}")
 
 
-def _pattern(php: Evaluator, pattern: bytes) -> Pattern:
+def _pattern(php: Interpreter, pattern: bytes) -> Pattern:
     try:
         return translate(pattern)
     except NotSupported as problem:
         php.refuse(str(problem))
 
 
-def _text(php: Evaluator, pattern: Pattern, subject: bytes) -> str:
+def _text(php: Interpreter, pattern: Pattern, subject: bytes) -> str:
     try:
         text = pattern.text(subject)
     except NotSupported as problem:
@@ -53,7 +53,7 @@ def _groups(pattern: Pattern, match: re.Match[str], *, trimmed: bool = True, nul
 
 
 def _preg_match(
-    php: Evaluator, pattern: bytes, subject: bytes, matches: Value = None, flags: int = 0, offset: int = 0
+    php: Interpreter, pattern: bytes, subject: bytes, matches: Value = None, flags: int = 0, offset: int = 0
 ) -> tuple[Value, dict[int, Value]]:
     if flags or offset:
         php.refuse("preg_match() with flags or an offset")
@@ -65,7 +65,7 @@ def _preg_match(
 
 
 def _preg_match_all(
-    php: Evaluator, pattern: bytes, subject: bytes, matches: Value = None, flags: int = 0, offset: int = 0
+    php: Interpreter, pattern: bytes, subject: bytes, matches: Value = None, flags: int = 0, offset: int = 0
 ) -> tuple[Value, dict[int, Value]]:
     if flags not in (0, PATTERN_ORDER, SET_ORDER) or offset:
         php.refuse("preg_match_all() with these flags or an offset")
@@ -84,7 +84,7 @@ def _preg_match_all(
 
 
 def _replaced(
-    php: Evaluator,
+    php: Interpreter,
     pattern: Pattern,
     subject: bytes,
     limit: int,
@@ -128,7 +128,7 @@ def _references(pattern: Pattern, template: bytes) -> Callable[[re.Match[str]], 
 
 
 def _over_subjects(
-    php: Evaluator, subject: Value, act: Callable[[bytes], tuple[bytes, int]]
+    php: Interpreter, subject: Value, act: Callable[[bytes], tuple[bytes, int]]
 ) -> tuple[Value, int]:
     if isinstance(subject, bytes):
         return act(subject)
@@ -141,7 +141,7 @@ def _over_subjects(
 
 
 def _preg_replace(
-    php: Evaluator, pattern: Value, replacement: Value, subject: Value, limit: int = -1, count: Value = None
+    php: Interpreter, pattern: Value, replacement: Value, subject: Value, limit: int = -1, count: Value = None
 ) -> tuple[Value, dict[int, Value]]:
     if isinstance(replacement, PhpArray) and not isinstance(pattern, PhpArray):
         php.refuse("preg_replace() of one pattern by several replacements")
@@ -167,7 +167,7 @@ def _preg_replace(
 
 
 def _preg_replace_callback(
-    php: Evaluator,
+    php: Interpreter,
     pattern: Value,
     callback: Value,
     subject: Value,
@@ -187,7 +187,7 @@ def _preg_replace_callback(
 
 
 def _preg_split(
-    php: Evaluator, pattern: bytes, subject: bytes, limit: int | None = -1, flags: int = 0
+    php: Interpreter, pattern: bytes, subject: bytes, limit: int | None = -1, flags: int = 0
 ) -> PhpArray:
     """Source: php-src php_pcre_split_impl."""
     if flags & ~(NO_EMPTY | DELIM_CAPTURE):

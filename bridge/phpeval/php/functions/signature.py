@@ -5,7 +5,7 @@
 The signature gives the count of arguments, the conversion of each (as PHP does it without strict_types) and
 the exact errors for what cannot be converted. A default in it only says that the argument may be left out;
 the value then is the Python function's own default. A Python function whose first parameter is called `php`
-gets the Evaluator. Where the signature has a `&$parameter` the function returns its result and the new
+gets the Interpreter. Where the signature has a `&$parameter` the function returns its result and the new
 values of these arguments by position.
 
 null for a scalar parameter is deprecated in PHP and passes, as Laravel only logs deprecations.
@@ -26,8 +26,8 @@ from bridge.phpeval.php.runtime.interpreter import (
     MAX_STRING,
     REQUIRED,
     UNKNOWN_DEFAULT,
-    Evaluator,
     Function,
+    Interpreter,
     PhpClosure,
     ReferenceFunction,
 )
@@ -88,7 +88,7 @@ def _entry(signature: str, act: Act) -> tuple[str, Function | ReferenceFunction]
 
     required = sum(not parameter.optional for parameter in parameters)
 
-    def run(php: Evaluator, arguments: Sequence[Value]) -> Any:
+    def run(php: Interpreter, arguments: Sequence[Value]) -> Any:
         converted = bind(php, name, parameters, required, arguments)
         return act(php, *converted) if wants_php else act(*converted)
 
@@ -131,7 +131,7 @@ def _parameter(text: str) -> Parameter:
 
 
 def bind(
-    php: Evaluator, name: str, parameters: Sequence[Parameter], required: int, arguments: Sequence[Value]
+    php: Interpreter, name: str, parameters: Sequence[Parameter], required: int, arguments: Sequence[Value]
 ) -> list[Value]:
     """The arguments, counted and converted; the first `required` ones must be given."""
     given, count = len(arguments), len(parameters)
@@ -154,7 +154,7 @@ def bind(
     return converted
 
 
-def _convert(php: Evaluator, function: str, index: int, parameter: Parameter, value: Value) -> Value:
+def _convert(php: Interpreter, function: str, index: int, parameter: Parameter, value: Value) -> Value:
     types = parameter.types
     if "mixed" in types:
         return value
@@ -201,7 +201,7 @@ _SCALARS: dict[type, str] = {bool: "bool", int: "int", float: "float", bytes: "s
 _EMPTY: dict[str, Value] = {"string": b"", "int": 0, "float": 0.0, "bool": False}
 
 
-def _of_scalar(php: Evaluator, types: tuple[str, ...], value: bool | int | float | bytes) -> Value:
+def _of_scalar(php: Interpreter, types: tuple[str, ...], value: bool | int | float | bytes) -> Value:
     """A scalar as one of the types takes it, in PHP's order; None if none does."""
     if "int" in types:
         if isinstance(value, bytes):
@@ -231,14 +231,14 @@ def _of_scalar(php: Evaluator, types: tuple[str, ...], value: bool | int | float
     return None
 
 
-def _callable_name(php: Evaluator, function: str, index: int, parameter: Parameter, value: bytes) -> bytes:
+def _callable_name(php: Interpreter, function: str, index: int, parameter: Parameter, value: bytes) -> bytes:
     name = value.decode("utf-8", "replace").lstrip("\\").lower()
     if "::" not in name and name not in php.world.functions:
         php.refuse(f"the function {name}() as a callback")
     return value
 
 
-def _may_be_callable(php: Evaluator, value: Value) -> bool:
+def _may_be_callable(php: Interpreter, value: Value) -> bool:
     """Whether it can be called, or that is not known before it is."""
     try:
         return is_callable(php, value)
@@ -246,7 +246,7 @@ def _may_be_callable(php: Evaluator, value: Value) -> bool:
         return True
 
 
-def _may_have_text(php: Evaluator, value: PhpObject) -> bool:
+def _may_have_text(php: Interpreter, value: PhpObject) -> bool:
     """Whether `__toString` is, or may be, there."""
     if value.class_name in ("stdClass", "Closure"):
         return False
@@ -263,14 +263,14 @@ def value_error(function: str, position: int, parameter: str, problem: str) -> N
     raise Thrown("ValueError", f"{function}(): Argument #{position} (${parameter}) {problem}")
 
 
-def check_length(php: Evaluator, length: int) -> None:
+def check_length(php: Interpreter, length: int) -> None:
     """Refused before a string this long is made; what is made costs steps by its length."""
     if length > MAX_STRING:
         php.refuse("a string this long")
     php.spend(length // 256)
 
 
-def check_entries(php: Evaluator, count: int) -> None:
+def check_entries(php: Interpreter, count: int) -> None:
     """Refused before an array of so many entries is made; what is made costs steps by its size."""
     if count > MAX_ENTRIES:
         php.refuse("an array this large")

@@ -11,7 +11,7 @@ from functools import cmp_to_key
 
 from bridge.phpeval.php.functions.arrays import Entries
 from bridge.phpeval.php.functions.signature import table
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import compare, is_numeric, to_float, to_int
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
@@ -29,7 +29,7 @@ def _plain(values: list[Value]) -> bool:
     return kinds == {bytes} and len({is_numeric(value) for value in values if isinstance(value, bytes)}) == 1
 
 
-def _by_flags(php: Evaluator, flags: int) -> Compare:
+def _by_flags(php: Interpreter, flags: int) -> Compare:
     match flags:
         case 0:
             return php.compare
@@ -47,7 +47,7 @@ def _order(left: bytes, right: bytes) -> int:
 
 
 def _sorted(
-    php: Evaluator, entries: list[tuple[int | bytes, Value]], of: int, order: Compare, *, checked: bool
+    php: Interpreter, entries: list[tuple[int | bytes, Value]], of: int, order: Compare, *, checked: bool
 ) -> list[tuple[int | bytes, Value]]:
     """The entries in the order of their keys (`of` 0) or values (`of` 1)."""
     php.spend(len(entries))
@@ -69,7 +69,7 @@ def _sorted(
 
 
 def _sort(*, of: int, keep: bool, descending: bool) -> Callable[..., tuple[Value, dict[int, Value]]]:
-    def sort(php: Evaluator, array: PhpArray, flags: int = 0) -> tuple[Value, dict[int, Value]]:
+    def sort(php: Interpreter, array: PhpArray, flags: int = 0) -> tuple[Value, dict[int, Value]]:
         order = _by_flags(php, flags)
         subjects: list[Value] = list(array.values()) if of else list(array)
         plain = _plain(subjects) or (flags != 0 and flags != 1)
@@ -91,7 +91,7 @@ def _made(array: PhpArray, entries: Entries, keep: bool) -> PhpArray:
 
 
 def _user_sort(*, of: int, keep: bool) -> Callable[..., tuple[Value, dict[int, Value]]]:
-    def sort(php: Evaluator, array: PhpArray, callback: Value) -> tuple[Value, dict[int, Value]]:
+    def sort(php: Interpreter, array: PhpArray, callback: Value) -> tuple[Value, dict[int, Value]]:
         def order(left: Value, right: Value) -> int:
             answer = php.call(callback, (left, right))
             if answer is False:  # deprecated: PHP then asks the other way round

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.phpeval.php.functions.signature import check_entries, check_length, table, value_error
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, to_string
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
@@ -27,7 +27,7 @@ def substring(text: bytes, offset: int, length: int | None = None) -> bytes:
 
 
 def _substr_replace(
-    php: Evaluator, string: Value, replace: Value, offset: Value, length: Value = None
+    php: Interpreter, string: Value, replace: Value, offset: Value, length: Value = None
 ) -> bytes:
     if not isinstance(string, bytes) or not isinstance(replace, bytes):
         php.refuse("substr_replace() with arrays")
@@ -39,7 +39,7 @@ def _substr_replace(
     return string[:start] + replace + string[end:]
 
 
-def _explode(php: Evaluator, separator: bytes, string: bytes, limit: int = 1 << 62) -> PhpArray:
+def _explode(php: Interpreter, separator: bytes, string: bytes, limit: int = 1 << 62) -> PhpArray:
     if not separator:
         value_error("explode", 1, "separator", "cannot be empty")
     check_entries(php, string.count(separator) + 1)
@@ -48,7 +48,7 @@ def _explode(php: Evaluator, separator: bytes, string: bytes, limit: int = 1 << 
     return PhpArray.of(string.split(separator)[:limit])
 
 
-def _implode(php: Evaluator, separator: Value, array: Value = None) -> bytes:
+def _implode(php: Interpreter, separator: Value, array: Value = None) -> bytes:
     if array is None:
         if not isinstance(separator, PhpArray):
             from_type = "implode(): Argument #1 ($array) must be of type array, string given"
@@ -63,7 +63,7 @@ def _implode(php: Evaluator, separator: Value, array: Value = None) -> bytes:
     return glue.join(texts)
 
 
-def _str_split(php: Evaluator, string: bytes, length: int = 1) -> PhpArray:
+def _str_split(php: Interpreter, string: bytes, length: int = 1) -> PhpArray:
     if length < 1:
         value_error("str_split", 2, "length", "must be greater than 0")
     if not string:
@@ -72,7 +72,7 @@ def _str_split(php: Evaluator, string: bytes, length: int = 1) -> PhpArray:
     return PhpArray.of(string[at : at + length] for at in range(0, len(string), length))
 
 
-def _chunk_split(php: Evaluator, string: bytes, length: int = 76, separator: bytes = b"\r\n") -> bytes:
+def _chunk_split(php: Interpreter, string: bytes, length: int = 76, separator: bytes = b"\r\n") -> bytes:
     if length < 1:
         value_error("chunk_split", 2, "length", "must be greater than 0")
     check_length(php, len(string) + (len(string) // length + 1) * len(separator))
@@ -81,7 +81,7 @@ def _chunk_split(php: Evaluator, string: bytes, length: int = 76, separator: byt
     return b"".join(string[at : at + length] + separator for at in range(0, len(string), length))
 
 
-def _str_word_count(php: Evaluator, string: bytes, format: int = 0, characters: Value = None) -> Value:
+def _str_word_count(php: Interpreter, string: bytes, format: int = 0, characters: Value = None) -> Value:
     if characters is not None or format not in (0, 1):
         php.refuse("this form of str_word_count()")
     words: list[bytes] = []
@@ -190,7 +190,7 @@ def _span(wanted: bool) -> Callable[..., int]:
 
 
 def _strncmp(function: str, fold: Callable[[bytes], bytes]) -> Callable[..., int]:
-    def compare(php: Evaluator, string1: bytes, string2: bytes, length: int) -> int:
+    def compare(php: Interpreter, string1: bytes, string2: bytes, length: int) -> int:
         if length < 0:
             value_error(function, 3, "length", "must be greater than or equal to 0")
         return _sign(php, fold(string1[:length]), fold(string2[:length]))
@@ -198,21 +198,21 @@ def _strncmp(function: str, fold: Callable[[bytes], bytes]) -> Callable[..., int
     return compare
 
 
-def _sign(php: Evaluator, left: bytes, right: bytes) -> int:
+def _sign(php: Interpreter, left: bytes, right: bytes) -> int:
     """0 for equal strings: else PHP promises the sign only, and the number differs between its releases."""
     if left != right:
         php.refuse("a comparison of different strings as a number")
     return 0
 
 
-def _strcasecmp(php: Evaluator, string1: bytes, string2: bytes) -> int:
+def _strcasecmp(php: Interpreter, string1: bytes, string2: bytes) -> int:
     return _sign(php, string1.lower(), string2.lower())
 
 
 # ---- change -------------------------------------------------------------------------------------
 
 
-def _characters(php: Evaluator, characters: bytes) -> bytes:
+def _characters(php: Interpreter, characters: bytes) -> bytes:
     """`a..z` in a list of characters, expanded."""
     if b".." not in characters:
         return characters
@@ -234,7 +234,7 @@ def _characters(php: Evaluator, characters: bytes) -> bytes:
 
 
 def _trim(strip: Callable[[bytes, bytes], bytes]) -> Callable[..., bytes]:
-    def trim(php: Evaluator, string: bytes, characters: bytes = WHITE) -> bytes:
+    def trim(php: Interpreter, string: bytes, characters: bytes = WHITE) -> bytes:
         return strip(string, _characters(php, characters)) if characters else string
 
     return trim
@@ -250,7 +250,7 @@ def _ucwords(string: bytes, separators: bytes = b" \t\r\n\f\v") -> bytes:
     return bytes(result)
 
 
-def _str_repeat(php: Evaluator, string: bytes, times: int) -> bytes:
+def _str_repeat(php: Interpreter, string: bytes, times: int) -> bytes:
     if times < 0:
         value_error("str_repeat", 2, "times", "must be greater than or equal to 0")
     check_length(php, len(string) * times)
@@ -258,7 +258,7 @@ def _str_repeat(php: Evaluator, string: bytes, times: int) -> bytes:
 
 
 def _str_pad(
-    php: Evaluator, string: bytes, length: int, pad_string: bytes = b" ", pad_type: int = 1
+    php: Interpreter, string: bytes, length: int, pad_string: bytes = b" ", pad_type: int = 1
 ) -> bytes:
     missing = length - len(string)
     if length < 0 or missing <= 0:
@@ -277,7 +277,7 @@ def _fill(pad: bytes, length: int) -> bytes:
 
 
 def _replace(fold: Callable[[bytes], bytes], name: str) -> Callable[..., tuple[Value, dict[int, Value]]]:
-    def one(php: Evaluator, text: bytes, search: bytes, replacement: bytes) -> tuple[bytes, int]:
+    def one(php: Interpreter, text: bytes, search: bytes, replacement: bytes) -> tuple[bytes, int]:
         if not search or not text:
             return text, 0
         folded, wanted = fold(text), fold(search)
@@ -294,7 +294,7 @@ def _replace(fold: Callable[[bytes], bytes], name: str) -> Callable[..., tuple[V
             start = at + len(wanted)
         return b"".join([*parts, text[start:]]), count
 
-    def all_of(php: Evaluator, text: bytes, search: Value, replace: Value) -> tuple[bytes, int]:
+    def all_of(php: Interpreter, text: bytes, search: Value, replace: Value) -> tuple[bytes, int]:
         if not isinstance(search, PhpArray):
             return one(php, text, php.text(search), php.text(replace))
         total = 0
@@ -307,7 +307,7 @@ def _replace(fold: Callable[[bytes], bytes], name: str) -> Callable[..., tuple[V
         return text, total
 
     def replace_in(
-        php: Evaluator, search: Value, replace: Value, subject: Value, count: Value = None
+        php: Interpreter, search: Value, replace: Value, subject: Value, count: Value = None
     ) -> tuple[Value, dict[int, Value]]:
         if isinstance(replace, PhpArray) and not isinstance(search, PhpArray):
             raise _type_error(
@@ -328,7 +328,7 @@ def _replace(fold: Callable[[bytes], bytes], name: str) -> Callable[..., tuple[V
     return replace_in
 
 
-def _strtr(php: Evaluator, string: bytes, from_: Value, to: Value = None) -> Value:
+def _strtr(php: Interpreter, string: bytes, from_: Value, to: Value = None) -> Value:
     if isinstance(from_, bytes):
         if not isinstance(to, bytes):
             raise _type_error("strtr(): Argument #2 ($from) must be of type array, string given")
@@ -366,7 +366,7 @@ def _mapping(source: bytes, target: bytes) -> list[int]:
 
 
 def _wordwrap(
-    php: Evaluator, string: bytes, width: int = 75, break_: bytes = b"\n", cut_long_words: bool = False
+    php: Interpreter, string: bytes, width: int = 75, break_: bytes = b"\n", cut_long_words: bool = False
 ) -> bytes:
     """Source: php-src ext/standard/string.c, PHP_FUNCTION(wordwrap), the general algorithm."""
     if not string:
@@ -426,7 +426,7 @@ def _similar(first: bytes, second: bytes) -> int:
 
 
 def _similar_text(
-    php: Evaluator, string1: bytes, string2: bytes, percent: Value = None
+    php: Interpreter, string1: bytes, string2: bytes, percent: Value = None
 ) -> tuple[Value, dict[int, Value]]:
     if len(string1) * len(string2) > 40_000:
         php.refuse("similar_text() of long texts")
@@ -436,7 +436,7 @@ def _similar_text(
     return same, {2: same * 2.0 * 100.0 / both if both else 0.0}
 
 
-def _levenshtein(php: Evaluator, string1: bytes, string2: bytes) -> int:
+def _levenshtein(php: Interpreter, string1: bytes, string2: bytes) -> int:
     if len(string1) * len(string2) > 200_000:
         php.refuse("levenshtein() of long texts")
     php.spend(len(string1) * len(string2) // 8)
@@ -485,7 +485,7 @@ def _nl2br(string: bytes, use_xhtml: bool = True) -> bytes:
 
 
 def _ctype(characters: bytes) -> Callable[..., bool]:
-    def check(php: Evaluator, text: Value) -> bool:
+    def check(php: Interpreter, text: Value) -> bool:
         if isinstance(text, int) and not isinstance(text, bool):
             php.refuse("a ctype function with an integer")
         return isinstance(text, bytes) and bool(text) and not text.strip(characters)

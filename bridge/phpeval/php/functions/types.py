@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bridge.phpeval.php.functions.signature import table, value_error
 from bridge.phpeval.php.runtime.conversions import to_object
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, is_numeric, to_bool, to_float, to_int, type_name
 from bridge.phpeval.php.runtime.type_declarations import is_callable
 from bridge.phpeval.php.runtime.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value
@@ -30,7 +30,7 @@ def _gettype(value: Value) -> bytes:
     return _OLD_NAMES.get(name, name).encode()
 
 
-def _intval(php: Evaluator, value: Value, base: int = 10) -> int:
+def _intval(php: Interpreter, value: Value, base: int = 10) -> int:
     if base == 10 or not isinstance(value, bytes):
         return to_int(value)
     if base not in (2, 8, 16) or not value.isalnum():
@@ -41,21 +41,21 @@ def _intval(php: Evaluator, value: Value, base: int = 10) -> int:
         php.refuse("intval() of these digits")
 
 
-def _is_countable(php: Evaluator, value: Value) -> bool:
+def _is_countable(php: Interpreter, value: Value) -> bool:
     return isinstance(value, PhpArray) or (_is_object(value) and php.is_a(value, "Countable"))
 
 
-def _is_iterable(php: Evaluator, value: Value) -> bool:
+def _is_iterable(php: Interpreter, value: Value) -> bool:
     return isinstance(value, PhpArray) or (_is_object(value) and php.is_a(value, "Traversable"))
 
 
-def _is_callable(php: Evaluator, value: Value, syntax_only: bool = False) -> bool:
+def _is_callable(php: Interpreter, value: Value, syntax_only: bool = False) -> bool:
     if syntax_only:
         php.refuse("is_callable() of the syntax only")
     return is_callable(php, value)
 
 
-def _count(php: Evaluator, value: Value, mode: int = 0) -> Value:
+def _count(php: Interpreter, value: Value, mode: int = 0) -> Value:
     if mode not in (0, 1):
         raise Thrown(
             "ValueError", "count(): Argument #2 ($mode) must be either COUNT_NORMAL or COUNT_RECURSIVE"
@@ -76,7 +76,7 @@ def _count_all(array: PhpArray) -> int:
     return len(array) + sum(_count_all(value) for value in array.values() if isinstance(value, PhpArray))
 
 
-_SETTING: dict[bytes, Callable[[Evaluator, Value], Value]] = {
+_SETTING: dict[bytes, Callable[[Interpreter, Value], Value]] = {
     **dict.fromkeys((b"bool", b"boolean"), lambda php, value: to_bool(value)),
     **dict.fromkeys((b"int", b"integer"), lambda php, value: to_int(value)),
     **dict.fromkeys((b"float", b"double"), lambda php, value: to_float(value)),
@@ -87,7 +87,7 @@ _SETTING: dict[bytes, Callable[[Evaluator, Value], Value]] = {
 }
 
 
-def _settype(php: Evaluator, var: Value, type: bytes) -> tuple[Value, dict[int, Value]]:
+def _settype(php: Interpreter, var: Value, type: bytes) -> tuple[Value, dict[int, Value]]:
     setting = _SETTING.get(type.lower())
     if setting is None:
         value_error("settype", 2, "type", "must be a valid type")

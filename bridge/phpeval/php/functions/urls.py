@@ -7,7 +7,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from bridge.phpeval.php.functions.signature import table
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpArray, Value, array_key
 
 # ext/standard/url.c takes far more than this; what is not well-formed is refused.
@@ -22,7 +22,7 @@ _URL = re.compile(
 _PARTS = ("scheme", "host", "port", "user", "pass", "path", "query", "fragment")  # PHP_URL_… from 0
 
 
-def _parse_url(php: Evaluator, url: bytes, component: int = -1) -> Value:
+def _parse_url(php: Interpreter, url: bytes, component: int = -1) -> Value:
     match = _URL.fullmatch(url)
     if match is None or not url or not -1 <= component < len(_PARTS):
         php.refuse("parse_url() of this text")
@@ -38,7 +38,7 @@ def _parse_url(php: Evaluator, url: bytes, component: int = -1) -> Value:
     return PhpArray((name.encode(), value) for name, value in parts.items())
 
 
-def _dirname(php: Evaluator, path: bytes, levels: int = 1) -> bytes:
+def _dirname(php: Interpreter, path: bytes, levels: int = 1) -> bytes:
     if levels < 1 or not path:
         php.refuse("dirname() of this")
     for _ in range(min(levels, path.count(b"/") + 1)):
@@ -51,7 +51,7 @@ _KEY = re.compile(rb"([^\x00\[]+)((?:\[[^\x00\[\]]*\])*)\Z")
 _MAX_VARIABLES, _MAX_DEPTH = 1000, 64  # php.ini max_input_vars and max_input_nesting_level
 
 
-def _parse_str(php: Evaluator, string: bytes, result: Value) -> tuple[Value, dict[int, Value]]:
+def _parse_str(php: Interpreter, string: bytes, result: Value) -> tuple[Value, dict[int, Value]]:
     parsed = PhpArray()
     parts = [part for part in string.split(b"&") if part]
     if len(parts) > _MAX_VARIABLES:

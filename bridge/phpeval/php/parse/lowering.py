@@ -38,10 +38,10 @@ class Lower:
         try:
             return self.expression(tree)
         except Refused as problem:
-            return n.Unknown(line=line_of(tree), problem=problem)
+            return n.Unsupported(line=line_of(tree), problem=problem)
         except RecursionError:
             deep = Refused("an expression this deep", file=self.scope.file, line=line_of(tree))
-            return n.Unknown(line=line_of(tree), problem=deep)
+            return n.Unsupported(line=line_of(tree), problem=deep)
 
     def expression(self, tree: Tree) -> n.Expression:
         lower = self.expressions.get(tree.type)

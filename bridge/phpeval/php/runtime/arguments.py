@@ -9,8 +9,8 @@ from bridge.phpeval.php.runtime.frame import Reference
 from bridge.phpeval.php.runtime.interpreter import (
     REQUIRED,
     UNKNOWN_DEFAULT,
-    Evaluator,
     Function,
+    Interpreter,
     Native,
     Parameter,
     Routine,
@@ -22,7 +22,7 @@ from bridge.phpeval.php.runtime.values import PhpArray, Value
 
 
 def bind(
-    php: Evaluator, parameters: tuple[Parameter, ...], arguments: Sequence[Any], named: Mapping[str, Value]
+    php: Interpreter, parameters: tuple[Parameter, ...], arguments: Sequence[Any], named: Mapping[str, Value]
 ) -> None:
     variables, given, strict = php.frame.variables, len(arguments), php.strict
     if named and not (parameters and parameters[-1].variadic):
@@ -62,7 +62,7 @@ def bind(
         variables[parameter.name] = value
 
 
-def _referred(php: Evaluator, argument: Any) -> Value:
+def _referred(php: Interpreter, argument: Any) -> Value:
     """The value of an argument by reference; refused where the caller gave a mere value."""
     if type(argument) is not Reference:
         php.refuse("a mere value as an argument by reference")
@@ -70,7 +70,7 @@ def _referred(php: Evaluator, argument: Any) -> Value:
     return value
 
 
-def promote(php: Evaluator, parameters: tuple[Parameter, ...]) -> None:
+def promote(php: Interpreter, parameters: tuple[Parameter, ...]) -> None:
     """Puts promoted parameters into the properties of the class whose constructor runs."""
     frame = php.frame
     if frame.this is None:
@@ -85,7 +85,7 @@ def promote(php: Evaluator, parameters: tuple[Parameter, ...]) -> None:
                 held[bound.mangled] = frame.variables[parameter.name]
 
 
-def hand_back(php: Evaluator, routine: Routine, arguments: Sequence[Any]) -> None:
+def hand_back(php: Interpreter, routine: Routine, arguments: Sequence[Any]) -> None:
     """Parameters by reference as they are now go into the References that came as arguments."""
     variables = php.frame.variables
     for index, parameter in enumerate(routine.parameters):
@@ -102,7 +102,7 @@ def hand_back(php: Evaluator, routine: Routine, arguments: Sequence[Any]) -> Non
 
 
 def ordered(
-    php: Evaluator, name: str, function: Function, arguments: Sequence[Value], named: Mapping[str, Value]
+    php: Interpreter, name: str, function: Function, arguments: Sequence[Value], named: Mapping[str, Value]
 ) -> Sequence[Value]:
     """The arguments of a PHP function in order, named ones put in their places."""
     parameters: Sequence[tuple[str, object]] = getattr(function, "parameters", ())
@@ -127,7 +127,7 @@ def ordered(
 
 
 def native_arguments(
-    php: Evaluator, native: Native, method: str, arguments: Sequence[Value], named: Mapping[str, Value]
+    php: Interpreter, native: Native, method: str, arguments: Sequence[Value], named: Mapping[str, Value]
 ) -> Sequence[Value]:
     """The arguments of a native in order, named ones put in their places."""
     if not named:

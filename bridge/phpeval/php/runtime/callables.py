@@ -10,7 +10,7 @@ from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.execution import apply
 from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.generators import PhpGenerator
-from bridge.phpeval.php.runtime.interpreter import Evaluator, ReferenceFunction
+from bridge.phpeval.php.runtime.interpreter import Interpreter, ReferenceFunction
 from bridge.phpeval.php.runtime.methods import (
     answers_nothing,
     call_other,
@@ -26,7 +26,7 @@ from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Val
 _NONE: Mapping[str, Value] = {}
 
 
-def as_closure(php: Evaluator, callback: Value) -> PhpClosure:
+def as_closure(php: Interpreter, callback: Value) -> PhpClosure:
     """The closure of whatever can be called, looked up now by the code that runs."""
     if isinstance(callback, PhpClosure):
         return callback
@@ -54,14 +54,14 @@ def as_closure(php: Evaluator, callback: Value) -> PhpClosure:
     raise Thrown("Error", "Value not callable")
 
 
-def closure_of(php: Evaluator, callback: Value) -> PhpClosure:
+def closure_of(php: Interpreter, callback: Value) -> PhpClosure:
     """`Closure::fromCallable($callback)`."""
     if not is_callable(php, callback):
         raise Thrown("TypeError", "Failed to create closure from callable")
     return as_closure(php, callback)
 
 
-def function_reference(php: Evaluator, name: str) -> PhpClosure:
+def function_reference(php: Interpreter, name: str) -> PhpClosure:
     """`name(...)`. strict_types count where it is called."""
     function = php.world.functions.get(name)
     if function is None:
@@ -76,7 +76,7 @@ def function_reference(php: Evaluator, name: str) -> PhpClosure:
     return PhpClosure(act, named=act)
 
 
-def method_reference(php: Evaluator, holder: Value, name: str) -> PhpClosure:
+def method_reference(php: Interpreter, holder: Value, name: str) -> PhpClosure:
     """`$holder->name(...)`: found now, by the code that runs."""
     if isinstance(holder, PhpClosure):
         if name.lower() == "__invoke":
@@ -92,14 +92,14 @@ def method_reference(php: Evaluator, holder: Value, name: str) -> PhpClosure:
     return _bound_closure(php, bound, this, static_class)
 
 
-def _bound_closure(php: Evaluator, bound: BoundMethod, this: Any, static_class: str) -> PhpClosure:
+def _bound_closure(php: Interpreter, bound: BoundMethod, this: Any, static_class: str) -> PhpClosure:
     def act(arguments: Sequence[Value], named: Mapping[str, Value] = _NONE) -> Value:
         return php.run(bound, this, static_class, arguments, named)
 
     return PhpClosure(act, php.routine(bound.method).references, act)
 
 
-def static_reference(php: Evaluator, class_name: str, name: str, relative: bool) -> PhpClosure:
+def static_reference(php: Interpreter, class_name: str, name: str, relative: bool) -> PhpClosure:
     """`Class::name(...)`: found now, by the code that runs."""
     called = php.frame.static_class if relative else class_name
     found = find_static(php, class_name, name)
@@ -119,7 +119,7 @@ def static_reference(php: Evaluator, class_name: str, name: str, relative: bool)
     return _bound_closure(php, bound, this, called if this is None else this.class_name)
 
 
-def call_method(php: Evaluator, subject: PhpObject, name: str, arguments: Sequence[Value] = ()) -> Value:
+def call_method(php: Interpreter, subject: PhpObject, name: str, arguments: Sequence[Value] = ()) -> Value:
     """`$subject->name(…)`, called by PHP itself or a class written in Python."""
     php.strict = False
     bound = php.classes.method(subject.class_name, name) if php.declared(subject) else None
@@ -133,7 +133,7 @@ def call_method(php: Evaluator, subject: PhpObject, name: str, arguments: Sequen
     return native.call(php, subject, name, arguments)
 
 
-def call_static(php: Evaluator, class_name: str, name: str, arguments: Sequence[Value] = ()) -> Value:
+def call_static(php: Interpreter, class_name: str, name: str, arguments: Sequence[Value] = ()) -> Value:
     """`Class::name(…)`, called by PHP itself or a class written in Python."""
     php.strict = False
     if php.classes.find(class_name) is not None:
@@ -150,7 +150,7 @@ def call_static(php: Evaluator, class_name: str, name: str, arguments: Sequence[
     return native.static(php, class_name, name, arguments)
 
 
-def call(php: Evaluator, callback: Value, arguments: Sequence[Value]) -> Value:
+def call(php: Interpreter, callback: Value, arguments: Sequence[Value]) -> Value:
     """What `$callback(…)` gives: a closure, function name, `[object, method]` or invokable object.
 
     Called by a PHP function or a class written in Python, where strict_types never count."""
@@ -184,7 +184,7 @@ def call(php: Evaluator, callback: Value, arguments: Sequence[Value]) -> Value:
     raise Thrown("Error", "Value not callable")
 
 
-def _call_back(php: Evaluator, subject: PhpObject, name: str, arguments: Sequence[Value]) -> Value:
+def _call_back(php: Interpreter, subject: PhpObject, name: str, arguments: Sequence[Value]) -> Value:
     """`[$subject, 'name']`, called by a PHP function in the scope of the code that handed it over, or by a
     class written in Python, whose code stands outside of all classes."""
     if php.applied is php.frame:
@@ -193,14 +193,14 @@ def _call_back(php: Evaluator, subject: PhpObject, name: str, arguments: Sequenc
     return php.call_method(subject, name, arguments)
 
 
-def _require_public(php: Evaluator, class_name: str, name: str) -> None:
+def _require_public(php: Interpreter, class_name: str, name: str) -> None:
     bound = php.classes.method(class_name, name) if php.classes.find(class_name) is not None else None
     if bound is not None and bound.method.visibility != "public":
         what = f"the {bound.method.visibility} method {class_name}::{bound.method.name}()"
         php.refuse(f"{what} as a callback from outside")
 
 
-def _call_back_static(php: Evaluator, class_name: str, name: str, arguments: Sequence[Value]) -> Value:
+def _call_back_static(php: Interpreter, class_name: str, name: str, arguments: Sequence[Value]) -> Value:
     if php.applied is php.frame and php.classes.find(class_name) is not None:
         return static_reference(php, class_name, name, relative=False).act(arguments)
     _require_public(php, class_name, name)
@@ -208,7 +208,7 @@ def _call_back_static(php: Evaluator, class_name: str, name: str, arguments: Seq
 
 
 def call_closure(
-    php: Evaluator, closure: PhpClosure, arguments: Sequence[Value], named: Mapping[str, Value]
+    php: Interpreter, closure: PhpClosure, arguments: Sequence[Value], named: Mapping[str, Value]
 ) -> Value:
     """The closure's value, called with named arguments too."""
     if not named:

@@ -8,13 +8,13 @@ from functools import partial
 from bridge.phpeval.php.runtime import operators
 from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.generators import PhpGenerator
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import BINARY, to_bool, to_string, type_name, warn
 from bridge.phpeval.php.runtime.properties import visible_properties
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, array_key
 
 
-def text(php: Evaluator, value: Value) -> bytes:
+def text(php: Interpreter, value: Value) -> bytes:
     """`(string) $value`, `__toString` included."""
     if type(value) is bytes:
         return value
@@ -23,13 +23,13 @@ def text(php: Evaluator, value: Value) -> bytes:
     return to_string(value)
 
 
-def _is_textless(php: Evaluator, value: PhpObject) -> bool:
+def _is_textless(php: Interpreter, value: PhpObject) -> bool:
     """Whether the class is known to have no `__toString`."""
     known = php.declared(value) and php.world.native(value.class_name) is None
     return known and php.classes.method(value.class_name, "__toString") is None
 
 
-def operate(php: Evaluator, operator: str, left: Value, right: Value) -> Value:
+def operate(php: Interpreter, operator: str, left: Value, right: Value) -> Value:
     """A binary operator on two values that are at hand."""
     if isinstance(left, PhpObject | PhpArray) or isinstance(right, PhpObject | PhpArray):
         if php.comparisons is None:
@@ -40,17 +40,17 @@ def operate(php: Evaluator, operator: str, left: Value, right: Value) -> Value:
     return BINARY[operator](left, right)
 
 
-def equal(php: Evaluator, left: Value, right: Value) -> bool:
+def equal(php: Interpreter, left: Value, right: Value) -> bool:
     """`==`."""
     return operators.equal(left, right, partial(_compare_objects, php))
 
 
-def compare(php: Evaluator, left: Value, right: Value) -> int:
+def compare(php: Interpreter, left: Value, right: Value) -> int:
     """`<=>`; see `operators.compare`."""
     return operators.compare(left, right, partial(_compare_objects, php))
 
 
-def _compare_objects(php: Evaluator, left: Value, right: Value, equality: bool) -> int:
+def _compare_objects(php: Interpreter, left: Value, right: Value, equality: bool) -> int:
     """Of an object and another one, a string or an array: by properties, by `__toString`, or unequal."""
     if isinstance(left, bytes):
         order = _compare_objects(php, right, left, equality)
@@ -74,7 +74,7 @@ def _compare_objects(php: Evaluator, left: Value, right: Value, equality: bool) 
     return int(not equal(php, own, others)) if equality else compare(php, own, others)
 
 
-def _require_comparable(php: Evaluator, value: PhpObject) -> None:
+def _require_comparable(php: Interpreter, value: PhpObject) -> None:
     """Refused where an object holds more, or compares otherwise, than its properties here show."""
     if value.class_name == "stdClass":
         return
@@ -83,7 +83,7 @@ def _require_comparable(php: Evaluator, value: PhpObject) -> None:
         php.refuse(f"a comparison of {value.class_name} by its properties")
 
 
-def pairs(php: Evaluator, value: Value) -> Iterable[tuple[Value, Value]]:
+def pairs(php: Interpreter, value: Value) -> Iterable[tuple[Value, Value]]:
     """Key and value of each turn of a foreach; of an array as it is now, of other objects one by one."""
     if isinstance(value, PhpObject):
         found = entries(php, value)
@@ -92,7 +92,7 @@ def pairs(php: Evaluator, value: Value) -> Iterable[tuple[Value, Value]]:
     return [*php.iterable(value).items()]
 
 
-def iterable(php: Evaluator, value: Value) -> PhpArray:
+def iterable(php: Interpreter, value: Value) -> PhpArray:
     """The entries that foreach would go through, keys of an iterator that are no array keys refused."""
     if isinstance(value, PhpArray):
         return value
@@ -115,7 +115,7 @@ def iterable(php: Evaluator, value: Value) -> PhpArray:
     raise warn(f"foreach() argument must be of type array|object, {type_name(value)} given")
 
 
-def entries(php: Evaluator, value: PhpObject) -> Iterator[tuple[Value, Value]] | None:
+def entries(php: Interpreter, value: PhpObject) -> Iterator[tuple[Value, Value]] | None:
     """What foreach gets from an object of an app's class, one by one; None where that is not known."""
     if isinstance(value, PhpGenerator):
         return value.entries(php)
@@ -135,7 +135,7 @@ def entries(php: Evaluator, value: PhpObject) -> Iterator[tuple[Value, Value]] |
     return iter([*visible_properties(php, value).items()])
 
 
-def _iterated(php: Evaluator, value: PhpObject) -> Iterator[tuple[Value, Value]]:
+def _iterated(php: Interpreter, value: PhpObject) -> Iterator[tuple[Value, Value]]:
     php.call_method(value, "rewind")
     while to_bool(php.call_method(value, "valid")):
         item = php.call_method(value, "current")
@@ -143,7 +143,7 @@ def _iterated(php: Evaluator, value: PhpObject) -> Iterator[tuple[Value, Value]]
         php.call_method(value, "next")
 
 
-def to_array(php: Evaluator, value: Value) -> PhpArray:
+def to_array(php: Interpreter, value: Value) -> PhpArray:
     """`(array) $value`."""
     if isinstance(value, PhpArray):
         return value
@@ -156,7 +156,7 @@ def to_array(php: Evaluator, value: Value) -> PhpArray:
     return PhpArray.of([value])
 
 
-def to_object(php: Evaluator, value: Value) -> Value:
+def to_object(php: Interpreter, value: Value) -> Value:
     if isinstance(value, PhpObject):
         return value
     if isinstance(value, PhpArray):

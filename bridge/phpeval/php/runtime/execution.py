@@ -11,9 +11,9 @@ from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame
 from bridge.phpeval.php.runtime.interpreter import (
     MAX_CALLS,
-    Code,
-    Evaluator,
+    ExprCode,
     Function,
+    Interpreter,
     ReferenceFunction,
     Routine,
 )
@@ -23,7 +23,7 @@ from bridge.phpeval.php.runtime.values import EnumCase, PhpObject, Value
 
 
 def enter(
-    php: Evaluator, frame: Frame, routine: Routine, arguments: Sequence[Value], named: Mapping[str, Value]
+    php: Interpreter, frame: Frame, routine: Routine, arguments: Sequence[Value], named: Mapping[str, Value]
 ) -> Value:
     """What the function returns, called in that frame."""
     if php.depth >= MAX_CALLS:
@@ -62,7 +62,7 @@ def enter(
 
 
 def run(
-    php: Evaluator,
+    php: Interpreter,
     bound: BoundMethod,
     this: PhpObject | EnumCase | None,
     static_class: str,
@@ -81,15 +81,15 @@ def run(
     return enter(php, frame, routine, arguments, named)
 
 
-def inside(php: Evaluator, frame: Frame, act: Code) -> Value:
+def inside(php: Interpreter, frame: Frame, act: ExprCode) -> Value:
     """What `act` gives in that frame."""
     return enter(php, frame, Routine(parameters=(), body=act, returns=None), (), {})
 
 
-def expression(php: Evaluator, expression: n.Expression, frame: Frame) -> Value:
+def expression(php: Interpreter, expression: n.Expression, frame: Frame) -> Value:
     """The value of an expression in that frame."""
 
-    def act(php: Evaluator) -> Value:
+    def act(php: Interpreter) -> Value:
         steps, code = php.compiled(expression)
         php.spend(steps)
         return code(php)
@@ -97,12 +97,12 @@ def expression(php: Evaluator, expression: n.Expression, frame: Frame) -> Value:
     return php.inside(frame, act)
 
 
-def constant_expression(php: Evaluator, expression: n.Expression, class_name: str, file: str) -> Value:
+def constant_expression(php: Interpreter, expression: n.Expression, class_name: str, file: str) -> Value:
     """A default value or constant of a class."""
     return php.expression(expression, Frame(file, {}, None, class_name, class_name))
 
 
-def call_function(php: Evaluator, name: str, arguments: Sequence[Value], *, strict: bool = False) -> Value:
+def call_function(php: Interpreter, name: str, arguments: Sequence[Value], *, strict: bool = False) -> Value:
     function = php.world.functions.get(name)
     if function is None:
         php.refuse(f"the function {name}()")
@@ -110,7 +110,7 @@ def call_function(php: Evaluator, name: str, arguments: Sequence[Value], *, stri
 
 
 def apply(
-    php: Evaluator, function: Function | ReferenceFunction, arguments: Sequence[Value], *, strict: bool
+    php: Interpreter, function: Function | ReferenceFunction, arguments: Sequence[Value], *, strict: bool
 ) -> Value:
     """`strict`: whether the call stands in a file with strict_types."""
     if isinstance(function, ReferenceFunction):
@@ -127,7 +127,7 @@ def apply(
 
 
 def apply_reference(
-    php: Evaluator, function: ReferenceFunction, arguments: Sequence[Value], *, strict: bool
+    php: Interpreter, function: ReferenceFunction, arguments: Sequence[Value], *, strict: bool
 ) -> tuple[Value, Mapping[int, Value]]:
     """The result, and the new values of the arguments by reference."""
     php.strict = strict

@@ -90,7 +90,7 @@ class Return:
         self.value = value
 
 
-class Leave:
+class Break:
     """What a statement tells that ends (or, `again`, only the turn of) so many loops and switches."""
 
     __slots__ = ("again", "levels")
@@ -100,19 +100,19 @@ class Leave:
         self.again = again
 
 
-Told: TypeAlias = Return | Leave | None
+Completion: TypeAlias = Return | Break | None
 
 
-def ends_loop(told: Return | Leave) -> bool:
+def ends_loop(told: Return | Break) -> bool:
     """Whether it ends the loop, and not only its turn."""
     return type(told) is Return or not (told.again and told.levels == 1)  # type: ignore[union-attr]
 
 
-def left(told: Return | Leave) -> Told:
+def left(told: Return | Break) -> Completion:
     """What a loop or switch that ends so tells of it."""
     if isinstance(told, Return):
         return told
-    return Leave(told.levels - 1, told.again) if told.levels > 1 else None
+    return Break(told.levels - 1, told.again) if told.levels > 1 else None
 
 
 class NullChain(Exception):

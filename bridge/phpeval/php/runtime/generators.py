@@ -6,14 +6,14 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from bridge.phpeval.php.runtime.execution import enter
-from bridge.phpeval.php.runtime.frame import Return, Told
-from bridge.phpeval.php.runtime.interpreter import Evaluator, Routine
+from bridge.phpeval.php.runtime.frame import Completion, Return
+from bridge.phpeval.php.runtime.interpreter import Interpreter, Routine
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
 # What the code of a generator function is: it yields a key (AUTOMATIC: the next integer), a value and whether
 # an integer key counts for the automatic ones after it; it gets what is sent.
-Yielding: TypeAlias = Generator[tuple[Any, Value, bool], Value, Told]
+Yielding: TypeAlias = Generator[tuple[Any, Value, bool], Value, Completion]
 AUTOMATIC = object()
 
 
@@ -22,7 +22,7 @@ class PhpGenerator(PhpObject):
 
     __slots__ = ("_at_first", "_code", "_frame", "_item", "_last_key", "_outcome", "_running", "_started")
 
-    def __init__(self, php: Evaluator, code: Yielding) -> None:
+    def __init__(self, php: Interpreter, code: Yielding) -> None:
         super().__init__("Generator")
         self._code = code
         self._frame = php.frame
@@ -31,14 +31,14 @@ class PhpGenerator(PhpObject):
         self._outcome: Return | None = None
         self._started = self._at_first = self._running = False
 
-    def _resume(self, php: Evaluator, sent: Value = None) -> None:
+    def _resume(self, php: Interpreter, sent: Value = None) -> None:
         if self._running:
             raise Thrown("Error", "Cannot resume an already running generator")
         self._at_first = not self._started
         self._started = self._running = True
         self._item, code = None, self._code
 
-        def step(php: Evaluator) -> Value:
+        def step(php: Interpreter) -> Value:
             try:
                 key, value, counts = code.send(sent)
             except StopIteration as stopped:
@@ -58,39 +58,39 @@ class PhpGenerator(PhpObject):
         finally:
             self._running = False
 
-    def start(self, php: Evaluator) -> None:
+    def start(self, php: Interpreter) -> None:
         """Runs to the first `yield`, unless it has."""
         if not self._started:
             self._resume(php)
 
-    def rewind(self, php: Evaluator) -> None:
+    def rewind(self, php: Interpreter) -> None:
         self.start(php)
         if not self._at_first:
             raise Thrown("Exception", "Cannot rewind a generator that was already run")
 
-    def item(self, php: Evaluator) -> tuple[Value, Value] | None:
+    def item(self, php: Interpreter) -> tuple[Value, Value] | None:
         """The key and value that it is at; None where it has ended."""
         self.start(php)
         return self._item
 
-    def next(self, php: Evaluator) -> None:
+    def next(self, php: Interpreter) -> None:
         self.start(php)
         if self._item is not None:
             self._resume(php)
 
-    def send(self, php: Evaluator, value: Value) -> Value:
+    def send(self, php: Interpreter, value: Value) -> Value:
         """The value sent becomes that of the `yield`; gives the next value."""
         self.start(php)
         if self._item is not None:
             self._resume(php, value)
         return None if self._item is None else self._item[1]
 
-    def returned(self, php: Evaluator) -> Value:
+    def returned(self, php: Interpreter) -> Value:
         if self._outcome is None:
             raise Thrown("Exception", "Cannot get return value of a generator that hasn't returned")
         return self._outcome.value
 
-    def entries(self, php: Evaluator) -> Iterator[tuple[Value, Value]]:
+    def entries(self, php: Interpreter) -> Iterator[tuple[Value, Value]]:
         """As foreach goes through it."""
         if self._started and self._item is None:
             raise Thrown("Exception", "Cannot traverse an already closed generator")
@@ -100,7 +100,7 @@ class PhpGenerator(PhpObject):
             self.next(php)
 
 
-def call_generator(php: Evaluator, subject: PhpGenerator, name: str, arguments: Sequence[Value]) -> Value:
+def call_generator(php: Interpreter, subject: PhpGenerator, name: str, arguments: Sequence[Value]) -> Value:
     """`$generator->name(…)`."""
     match name.lower(), len(arguments):
         case "current", 0:

@@ -1,13 +1,13 @@
 """What runs PHP's code: the state of one evaluation, and what it is surrounded by.
 
-Rules of this room: nothing here knows Laravel. What lies outside the language (functions, constants,
-classes written in Python) comes from the `World`. What runs are the Python functions that `compile` has made
+Rules of this room: nothing here knows Laravel. What lies outside the language (functions, constants, classes
+written in Python) comes from the `Environment`. What runs are the Python functions that `compile` has made
 of the nodes; they call the functions of this package. A construct without a node has already been refused by
-`parse`; what the World does not know is refused with file and line.
-
-How values behave: an array is shared until it is written to, and the writer gets its own copy (see
-`copy_on_write`), so that a write never shows elsewhere; objects are shared. A PHP exception travels as
-`Thrown`, and a warning is one too, as Laravel makes ErrorExceptions of warnings."""
+`parse`; what the Environment does not know is refused with file and line. How values behave: an array is
+shared until it is written to, and the writer gets its own copy (see `copy_on_write`), so that a write never
+shows elsewhere; objects are shared. A PHP exception travels as `Thrown`, and a warning is one too, as
+Laravel makes ErrorExceptions of warnings.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ MAX_STEPS = 200_000  # nodes evaluated for one event
 MAX_CALLS = 100  # nested calls
 
 # A PHP function. One that takes named arguments has `parameters`: names, each with its default.
-Function = Callable[["Evaluator", Sequence[Value]], Value]
+Function = Callable[["Interpreter", Sequence[Value]], Value]
 REQUIRED, UNKNOWN_DEFAULT = object(), object()  # in place of a default
 
-Code: TypeAlias = "Callable[[Evaluator], Value]"
+ExprCode: TypeAlias = "Callable[[Interpreter], Value]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class ReferenceFunction:
     """
 
     references: References
-    act: Callable[[Evaluator, Sequence[Value]], tuple[Value, Mapping[int, Value]]]
+    act: Callable[[Interpreter, Sequence[Value]], tuple[Value, Mapping[int, Value]]]
     in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     name: str
-    default: Code | None
+    default: ExprCode | None
     variadic: bool
     promoted: bool
     type: n.Type | None
@@ -64,7 +64,7 @@ class Routine:
     """A function or method: `body` gives what it returns, not yet coerced to the declared type."""
 
     parameters: tuple[Parameter, ...]
-    body: Code
+    body: ExprCode
     returns: n.Type | None
     references: References = NO_REFERENCES
     promotes: bool = False
@@ -79,21 +79,23 @@ class Native(Protocol):
     whose objects have properties of the app's own has a true `assignable`: these may be assigned.
     """
 
-    def construct(self, php: Evaluator, class_name: str, arguments: Sequence[Value]) -> Value: ...
+    def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value: ...
 
-    def call(self, php: Evaluator, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value: ...
+    def call(
+        self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]
+    ) -> Value: ...
 
-    def static(self, php: Evaluator, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
+    def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         """`class_name` is the class that was called, as `static` means it: in `class Own extends Base` a
         `parent::make()` reaches the native of Base with `Own`."""
         ...
 
-    def read(self, php: Evaluator, subject: PhpObject, name: str) -> Value: ...
+    def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value: ...
 
-    def has(self, php: Evaluator, subject: PhpObject, name: str) -> bool: ...
+    def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool: ...
 
 
-class World(Protocol):
+class Environment(Protocol):
     """What surrounds the code that is evaluated."""
 
     @property
@@ -118,13 +120,13 @@ class World(Protocol):
     def native(self, class_name: str) -> Native | None: ...
 
 
-class Evaluator(ABC):
+class Interpreter(ABC):
     """The state of one evaluation, and what PHP functions and classes written in Python may ask of it.
 
     Make a new one for each event: its budget is part of its state. `bridge.phpeval.php.evaluator` makes them.
     """
 
-    def __init__(self, world: World, *, max_steps: int = MAX_STEPS) -> None:
+    def __init__(self, world: Environment, *, max_steps: int = MAX_STEPS) -> None:
         self.world = world
         self.classes = world.classes
         self.steps_left = max_steps
@@ -142,7 +144,7 @@ class Evaluator(ABC):
         ...
 
     @abstractmethod
-    def compiled(self, expression: n.Expression) -> tuple[int, Code]:
+    def compiled(self, expression: n.Expression) -> tuple[int, ExprCode]:
         """The steps that the expression takes, and what evaluates it."""
         ...
 
@@ -232,7 +234,7 @@ class Evaluator(ABC):
     ) -> Value: ...
 
     @abstractmethod
-    def inside(self, frame: Frame, act: Code) -> Value:
+    def inside(self, frame: Frame, act: ExprCode) -> Value:
         """What `act` gives in that frame."""
         ...
 

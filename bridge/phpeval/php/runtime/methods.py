@@ -10,7 +10,7 @@ from bridge.phpeval.php.runtime.arguments import native_arguments
 from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.generators import PhpGenerator, call_generator
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, identical, type_name
 from bridge.phpeval.php.runtime.type_declarations import coerce
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
@@ -19,7 +19,7 @@ from bridge.phpeval.php.runtime.visibility import may_not_reach
 _RELATIVE = ("self", "static", "parent")
 
 
-def find_method(php: Evaluator, holder: Value, name: str) -> BoundMethod | None:
+def find_method(php: Interpreter, holder: Value, name: str) -> BoundMethod | None:
     """The app's own method that the running code may call on the value; None where a class written in Python
     or `__call` answers. An Error where nothing does."""
     if not isinstance(holder, PhpObject | EnumCase):
@@ -49,7 +49,7 @@ def find_method(php: Evaluator, holder: Value, name: str) -> BoundMethod | None:
 
 
 def find_static(
-    php: Evaluator, class_name: str, name: str
+    php: Interpreter, class_name: str, name: str
 ) -> tuple[BoundMethod, PhpObject | EnumCase | None] | None:
     """The app's own method and the object it runs for (None for a static one)."""
     if php.classes.find(class_name) is None:
@@ -73,7 +73,7 @@ def find_static(
     raise Thrown("Error", f"Non-static method {class_name}::{name}() cannot be called statically")
 
 
-def answers_nothing(php: Evaluator, class_name: str, *magic: str) -> bool:
+def answers_nothing(php: Interpreter, class_name: str, *magic: str) -> bool:
     """Whether a method that the class does not declare is an Error, before its arguments are evaluated."""
     if php.world.native(class_name) is not None or not php.is_complete(class_name):
         return False
@@ -83,7 +83,7 @@ def answers_nothing(php: Evaluator, class_name: str, *magic: str) -> bool:
 
 
 def call_other(
-    php: Evaluator,
+    php: Interpreter,
     holder: PhpObject | EnumCase,
     name: str,
     arguments: Sequence[Value],
@@ -113,7 +113,7 @@ def call_other(
 
 
 def _call_closure(
-    php: Evaluator, closure: PhpClosure, name: str, arguments: Sequence[Value], named: Mapping[str, Value]
+    php: Interpreter, closure: PhpClosure, name: str, arguments: Sequence[Value], named: Mapping[str, Value]
 ) -> Value:
     if name.lower() != "__invoke":
         php.refuse(f"Closure::{name}()")
@@ -124,7 +124,7 @@ def _call_closure(
 
 
 def call_static_elsewhere(
-    php: Evaluator, class_name: str, called: str, name: str, relative: bool,
+    php: Interpreter, class_name: str, called: str, name: str, relative: bool,
     arguments: Sequence[Value], named: Mapping[str, Value],
 ) -> Value:  # fmt: skip
     """A static call of what is not the app's own code."""
@@ -152,7 +152,7 @@ def call_static_elsewhere(
     php.refuse(f"the static method {class_name}::{name}()")
 
 
-def enum_static(php: Evaluator, class_name: str, name: str, arguments: Sequence[Value]) -> Value:
+def enum_static(php: Interpreter, class_name: str, name: str, arguments: Sequence[Value]) -> Value:
     declared = php.classes.require(class_name)
     cases = [EnumCase(class_name, case) for case in declared.cases]
     match name.lower():
@@ -172,7 +172,7 @@ def enum_static(php: Evaluator, class_name: str, name: str, arguments: Sequence[
     php.refuse(f"the static method {class_name}::{name}()")
 
 
-def _backing(php: Evaluator, value: Value, kind: str) -> Value:
+def _backing(php: Interpreter, value: Value, kind: str) -> Value:
     """The argument of from() as the type of the enum takes it; null passes where PHP only deprecates it."""
     strict = php.frame.strict
     if value is None and not strict:

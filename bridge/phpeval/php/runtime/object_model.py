@@ -8,14 +8,14 @@ from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.arguments import native_arguments
 from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.frame import PhpClosure
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.type_declarations import fits, initial, plainly_fits
 from bridge.phpeval.php.runtime.values import CustomSerialized, EnumCase, PhpObject, Value
 from bridge.phpeval.php.runtime.visibility import may_not_reach
 
 
-def class_constant(php: Evaluator, class_name: str, name: str, *, visible: bool = False) -> Value:
+def class_constant(php: Interpreter, class_name: str, name: str, *, visible: bool = False) -> Value:
     """`Class::NAME` or `Enum::Case`; `visible`: only if the running code may reach it."""
     if php.classes.find(class_name) is None:
         if f"{class_name}::{name}" in php.world.constants:
@@ -39,7 +39,7 @@ def class_constant(php: Evaluator, class_name: str, name: str, *, visible: bool 
     return php.constant_expression(expression, owner, php.classes.require(owner).file)
 
 
-def backing_value(php: Evaluator, case: EnumCase) -> int | bytes | None:
+def backing_value(php: Interpreter, case: EnumCase) -> int | bytes | None:
     """The value of a backed enum case; None for a pure enum. Refused if its source is not known."""
     declared = php.classes.require(case.class_name)
     if case.case not in declared.cases:
@@ -53,7 +53,7 @@ def backing_value(php: Evaluator, case: EnumCase) -> int | bytes | None:
     return value
 
 
-def is_a(php: Evaluator, value: Value, class_name: str) -> bool:
+def is_a(php: Interpreter, value: Value, class_name: str) -> bool:
     """`$value instanceof Class`; Refused where the chain of its class is not known."""
     if not isinstance(value, PhpObject | EnumCase | CustomSerialized):
         return False
@@ -71,17 +71,17 @@ def is_a(php: Evaluator, value: Value, class_name: str) -> bool:
     return answer
 
 
-def instantiate(php: Evaluator, class_name: str) -> PhpObject:
+def instantiate(php: Interpreter, class_name: str) -> PhpObject:
     """An object with every property at its default, no constructor run."""
     return PhpObject(class_name, php.defaults(class_name))
 
 
-def defaults(php: Evaluator, class_name: str) -> dict[int | bytes, Value]:
+def defaults(php: Interpreter, class_name: str) -> dict[int | bytes, Value]:
     """Mangled name → default; typed properties without one are left out (uninitialized)."""
     return dict(php.classes.remember("defaults", class_name, lambda: _defaults(php, class_name)))
 
 
-def _defaults(php: Evaluator, class_name: str) -> dict[int | bytes, Value]:
+def _defaults(php: Interpreter, class_name: str) -> dict[int | bytes, Value]:
     values: dict[int | bytes, Value] = {}
     for bound in php.classes.instance_properties(class_name):
         declaration = bound.declaration
@@ -94,14 +94,14 @@ def _defaults(php: Evaluator, class_name: str) -> dict[int | bytes, Value]:
     return values
 
 
-def accepts(php: Evaluator, value: Value, declared: n.Type, class_name: str) -> bool:
+def accepts(php: Interpreter, value: Value, declared: n.Type, class_name: str) -> bool:
     """Whether a property of that type, in that class, may hold the value unconverted."""
     if declared.names is None or plainly_fits(value, declared.names):
         return True
     return any(fits(php, value, name, class_name) for name in declared.names)
 
 
-def class_of(php: Evaluator, value: Value) -> str:
+def class_of(php: Interpreter, value: Value) -> str:
     """The class that a value in front of `::` means."""
     if isinstance(value, PhpObject | EnumCase):
         return value.class_name
@@ -110,14 +110,14 @@ def class_of(php: Evaluator, value: Value) -> str:
     raise Thrown("Error", "Class name must be a valid object or a string")
 
 
-def name_of_class(php: Evaluator, class_name: str) -> bytes:
+def name_of_class(php: Interpreter, class_name: str) -> bytes:
     """`Class::class`. That of an anonymous class says where its file lies and how PHP has counted it."""
     if "@anonymous" in class_name:
         php.refuse("the name of an anonymous class")
     return class_name.encode()
 
 
-def parent_class(php: Evaluator) -> str:
+def parent_class(php: Interpreter) -> str:
     """The class that `parent` means."""
     parent = php.classes.require(php.frame.class_name).parent
     if parent is None:
@@ -125,7 +125,7 @@ def parent_class(php: Evaluator) -> str:
     return parent
 
 
-def require_constructor(php: Evaluator, class_name: str) -> None:
+def require_constructor(php: Interpreter, class_name: str) -> None:
     """An Error where the running code may not make objects of the class."""
     if php.classes.find(class_name) is None:
         return
@@ -138,7 +138,10 @@ def require_constructor(php: Evaluator, class_name: str) -> None:
 
 
 def make(
-    php: Evaluator, class_name: str, arguments: Sequence[Value] = (), named: Mapping[str, Value] | None = None
+    php: Interpreter,
+    class_name: str,
+    arguments: Sequence[Value] = (),
+    named: Mapping[str, Value] | None = None,
 ) -> Value:
     """`new Class(…)`."""
     named = named or {}
@@ -166,7 +169,7 @@ def make(
 
 
 def construct(
-    php: Evaluator,
+    php: Interpreter,
     bound: BoundMethod,
     made: PhpObject,
     arguments: Sequence[Value],
@@ -176,6 +179,6 @@ def construct(
     php.run(bound, made, made.class_name, arguments, named)
 
 
-def catches(php: Evaluator, exception: PhpObject, class_name: str) -> bool:
+def catches(php: Interpreter, exception: PhpObject, class_name: str) -> bool:
     """Whether `catch (Class $e)` takes the exception."""
     return class_name == "Throwable" or php.is_a(exception, class_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.phpeval.php.runtime.frame import MAX_STRING
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import (
     Thrown,
     float_to_int,
@@ -17,7 +17,7 @@ from bridge.phpeval.php.runtime.operators import (
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, array_key, plain_name
 
 
-def array_offset(php: Evaluator, index: Value) -> int | bytes:
+def array_offset(php: Interpreter, index: Value) -> int | bytes:
     """An array key as PHP makes it of a value; a fraction is cut off."""
     match index:
         case bytes():
@@ -33,7 +33,7 @@ def array_offset(php: Evaluator, index: Value) -> int | bytes:
     raise Thrown("TypeError", "Illegal offset type")
 
 
-def read_offset(php: Evaluator, holder: Value, index: Value, *, quiet: bool = False) -> Value:
+def read_offset(php: Interpreter, holder: Value, index: Value, *, quiet: bool = False) -> Value:
     """`$holder[$index]`; `quiet` as `??` reads it."""
     if isinstance(holder, PhpArray):
         key = array_offset(php, index)
@@ -56,7 +56,7 @@ def read_offset(php: Evaluator, holder: Value, index: Value, *, quiet: bool = Fa
     raise Thrown("Error", f"Cannot use object of type {holder.class_name} as array")
 
 
-def require_array_access(php: Evaluator, holder: PhpObject) -> None:
+def require_array_access(php: Interpreter, holder: PhpObject) -> None:
     """An Error for an object that is known not to be an ArrayAccess."""
     name = holder.class_name
     plain = name in ("stdClass", "Closure", "Generator") or (
@@ -68,12 +68,12 @@ def require_array_access(php: Evaluator, holder: PhpObject) -> None:
         raise Thrown("Error", f"Cannot use object of type {name} as array")
 
 
-def has_offset(php: Evaluator, holder: PhpObject, index: Value) -> bool:
+def has_offset(php: Interpreter, holder: PhpObject, index: Value) -> bool:
     """`isset($object[$index])`."""
     return to_bool(php.call_method(holder, "offsetExists", (index,)))
 
 
-def _character(php: Evaluator, holder: bytes, index: Value, *, quiet: bool) -> Value:
+def _character(php: Interpreter, holder: bytes, index: Value, *, quiet: bool) -> Value:
     if index is None or isinstance(index, bool | float):
         if quiet:
             php.refuse("an offset of a string that is no integer")
@@ -94,13 +94,13 @@ def _character(php: Evaluator, holder: bytes, index: Value, *, quiet: bool) -> V
     raise warn(f"Uninitialized string offset {position}")
 
 
-def quiet_offset(php: Evaluator, holder: Value, offset: Value) -> Value:
+def quiet_offset(php: Interpreter, holder: Value, offset: Value) -> Value:
     if isinstance(holder, bytes) and not isinstance(offset, int | bytes):
         php.refuse("an offset of a string that is no integer")
     return php.offset(holder, offset, quiet=True)
 
 
-def string_offset(php: Evaluator, offset: Value, *, new: bool = False) -> int:
+def string_offset(php: Interpreter, offset: Value, *, new: bool = False) -> int:
     """The position in a string that is written to; `new`: `$text[]`."""
     if new:
         raise Thrown("Error", "[] operator not supported for strings")
@@ -117,7 +117,7 @@ def string_offset(php: Evaluator, offset: Value, *, new: bool = False) -> int:
 
 
 def with_character(
-    php: Evaluator, text: bytes, offset: Value, value: Value, *, new: bool = False
+    php: Interpreter, text: bytes, offset: Value, value: Value, *, new: bool = False
 ) -> tuple[bytes, bytes]:
     """`$text[$offset] = $value`: the text then, and the character."""
     position = string_offset(php, offset, new=new)

@@ -13,7 +13,7 @@ from typing import Any
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.copy_on_write import own_item
 from bridge.phpeval.php.runtime.frame import NullChain, Reference
-from bridge.phpeval.php.runtime.interpreter import Code, Evaluator
+from bridge.phpeval.php.runtime.interpreter import ExprCode, Interpreter
 from bridge.phpeval.php.runtime.offsets import (
     quiet_offset,
     require_array_access,
@@ -43,39 +43,39 @@ class Place:
     def __init__(self, line: int) -> None:
         self.line = line
 
-    def open(self, php: Evaluator) -> Any:
+    def open(self, php: Interpreter) -> Any:
         """Evaluates the parts, once."""
         raise NotImplementedError
 
-    def read(self, php: Evaluator, at: Any) -> Value:
+    def read(self, php: Interpreter, at: Any) -> Value:
         raise NotImplementedError
 
-    def quiet(self, php: Evaluator, at: Any) -> Value:
+    def quiet(self, php: Interpreter, at: Any) -> Value:
         """As `??` reads: null where there is nothing."""
         raise NotImplementedError
 
-    def update(self, php: Evaluator, at: Any) -> Value:
+    def update(self, php: Interpreter, at: Any) -> Value:
         """As `.=` reads."""
         return self.read(php, at)
 
-    def stepped(self, php: Evaluator, at: Any) -> Value:
+    def stepped(self, php: Interpreter, at: Any) -> Value:
         """As `++` and `--` read."""
         return self.update(php, at)
 
-    def container(self, php: Evaluator, at: Any) -> Value:
+    def container(self, php: Interpreter, at: Any) -> Value:
         """As a write into it reads: null where an array will be made."""
         raise NotImplementedError
 
-    def array(self, php: Evaluator, at: Any) -> Value:
+    def array(self, php: Interpreter, at: Any) -> Value:
         """What a write into it writes to: the array itself, which nothing else holds and which is made where
         there was null; an object; other values as they are."""
         return self.container(php, at)
 
-    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+    def write(self, php: Interpreter, at: Any, value: Value) -> Value:
         """Keeps the value; gives it as it is kept."""
         raise NotImplementedError
 
-    def unset(self, php: Evaluator, at: Any) -> None:
+    def unset(self, php: Interpreter, at: Any) -> None:
         raise NotImplementedError
 
 
@@ -92,25 +92,25 @@ class VariablePlace(Place):
         self.name = node.name
         self.shared = shared
 
-    def open(self, php: Evaluator) -> Any:
+    def open(self, php: Interpreter) -> Any:
         if self.name in SUPERGLOBALS:
             php.line = self.line
             php.refuse(f"${self.name}")
         return None
 
-    def read(self, php: Evaluator, at: Any) -> Value:
+    def read(self, php: Interpreter, at: Any) -> Value:
         if self.name not in php.frame.variables:
             if self.name == "this":
                 raise Thrown("Error", "Using $this when not in object context")
             raise warn(f"Undefined variable ${self.name}")
         return plain_value(php.frame.variables[self.name])
 
-    def quiet(self, php: Evaluator, at: Any) -> Value:
+    def quiet(self, php: Interpreter, at: Any) -> Value:
         return plain_value(php.frame.variables.get(self.name))
 
     container = quiet
 
-    def update(self, php: Evaluator, at: Any) -> Value:
+    def update(self, php: Interpreter, at: Any) -> Value:
         if self.name not in php.frame.variables and self.name != "this":
             php.frame.variables[self.name] = None
             warning = warn(f"Undefined variable ${self.name}")
@@ -118,7 +118,7 @@ class VariablePlace(Place):
             raise warning
         return self.read(php, at)
 
-    def array(self, php: Evaluator, at: Any) -> Value:
+    def array(self, php: Interpreter, at: Any) -> Value:
         variables, name = php.frame.variables, self.name
         if self.shared:
             reference: Any = variables.get(name)
@@ -132,7 +132,7 @@ class VariablePlace(Place):
             value = variables[name] = PhpArray()
         return value
 
-    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+    def write(self, php: Interpreter, at: Any, value: Value) -> Value:
         if self.name == "this":
             php.line = self.line
             php.refuse("an assignment to $this")
@@ -144,7 +144,7 @@ class VariablePlace(Place):
         php.frame.variables[self.name] = value
         return value
 
-    def unset(self, php: Evaluator, at: Any) -> None:
+    def unset(self, php: Interpreter, at: Any) -> None:
         php.frame.variables.pop(self.name, None)
 
 
@@ -153,17 +153,17 @@ class ElementPlace(Place):
 
     __slots__ = ("base", "index", "late")
 
-    def __init__(self, line: int, base: Place, index: Code | None, late: bool) -> None:
+    def __init__(self, line: int, base: Place, index: ExprCode | None, late: bool) -> None:
         super().__init__(line)
         self.base = base
         self.index = index
         self.late = late
 
-    def open(self, php: Evaluator) -> Any:
+    def open(self, php: Interpreter) -> Any:
         base = self.base.open(php)
         return base, None if self.late or self.index is None else self.index(php)
 
-    def _offset(self, php: Evaluator, at: Any) -> Value:
+    def _offset(self, php: Interpreter, at: Any) -> Value:
         if self.index is None:
             php.line = self.line
             raise Thrown("Error", "Cannot use [] for reading")
@@ -171,19 +171,19 @@ class ElementPlace(Place):
         php.line = self.line
         return offset
 
-    def read(self, php: Evaluator, at: Any) -> Value:
+    def read(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.read(php, at[0])
         return php.offset(holder, self._offset(php, at))
 
-    def quiet(self, php: Evaluator, at: Any) -> Value:
+    def quiet(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.quiet(php, at[0])
         offset = self._offset(php, at)
         return None if holder is None else quiet_offset(php, holder, offset)
 
-    def update(self, php: Evaluator, at: Any) -> Value:
+    def update(self, php: Interpreter, at: Any) -> Value:
         return self._element(php, at, self._read_base(php, at))
 
-    def _read_base(self, php: Evaluator, at: Any) -> Value:
+    def _read_base(self, php: Interpreter, at: Any) -> Value:
         try:
             return self.base.update(php, at[0])
         except Thrown as thrown:
@@ -193,7 +193,7 @@ class ElementPlace(Place):
             raise
 
     def _element(
-        self, php: Evaluator, at: Any, holder: Value, what: str = "use assign-op operators"
+        self, php: Interpreter, at: Any, holder: Value, what: str = "use assign-op operators"
     ) -> Value:
         php.line = self.line
         if isinstance(holder, int | float) and holder is not False:
@@ -210,7 +210,7 @@ class ElementPlace(Place):
             holder = self.base.array(php, at[0])
         return php.offset(holder, offset)
 
-    def grow(self, php: Evaluator, at: Any) -> tuple[Any, Value]:
+    def grow(self, php: Interpreter, at: Any) -> tuple[Any, Value]:
         """As `[] .=` reads: a new element, null at first. Gives what `write_grown` wants, and its value."""
         try:
             holder = self._read_base(php, at)
@@ -233,14 +233,14 @@ class ElementPlace(Place):
         array.append(None)
         return key, None
 
-    def write_grown(self, php: Evaluator, at: Any, key: Any, value: Value) -> Value:
+    def write_grown(self, php: Interpreter, at: Any, key: Any, value: Value) -> Value:
         if key is None:
             return self.write(php, at, value)
         array: Any = self.base.array(php, at[0])
         array[key] = value
         return value
 
-    def stepped(self, php: Evaluator, at: Any) -> Value:
+    def stepped(self, php: Interpreter, at: Any) -> Value:
         holder = self._read_base(php, at)
         if not isinstance(holder, PhpObject) or self.index is None:
             return self._element(php, at, holder, "increment/decrement")
@@ -251,7 +251,7 @@ class ElementPlace(Place):
             php.refuse("++ or -- of an object")
         raise warn(f"Indirect modification of overloaded element of {holder.class_name} has no effect")
 
-    def container(self, php: Evaluator, at: Any) -> Value:
+    def container(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.container(php, at[0])
         if self.index is None or holder is None or holder is False:
             return None
@@ -259,7 +259,7 @@ class ElementPlace(Place):
             return holder.get(php.key(self._offset(php, at)))
         return self._inner(php, at, holder)
 
-    def _inner(self, php: Evaluator, at: Any, holder: Value) -> Value:
+    def _inner(self, php: Interpreter, at: Any, holder: Value) -> Value:
         """What is written into where the holder is no array."""
         if not isinstance(holder, PhpObject):
             self._no_container(php, at, holder)
@@ -273,7 +273,7 @@ class ElementPlace(Place):
             php.refuse("an assignment into an offset of an object")
         return value
 
-    def array(self, php: Evaluator, at: Any) -> Value:
+    def array(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.array(php, at[0])
         if not isinstance(holder, PhpArray):
             return self._inner(php, at, holder)
@@ -289,7 +289,7 @@ class ElementPlace(Place):
             value = holder[key] = PhpArray()
         return value
 
-    def _no_container(self, php: Evaluator, at: Any, holder: Value) -> None:
+    def _no_container(self, php: Interpreter, at: Any, holder: Value) -> None:
         php.line = self.line
         if isinstance(holder, bytes):
             string_offset(php, None if self.index is None else self._offset(php, at), new=self.index is None)
@@ -298,7 +298,7 @@ class ElementPlace(Place):
             raise Thrown("Error", f"Cannot use object of type {holder.class_name} as array")
         raise Thrown("Error", "Cannot use a scalar value as an array")
 
-    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+    def write(self, php: Interpreter, at: Any, value: Value) -> Value:
         holder = self.base.array(php, at[0])
         offset = None if self.index is None else self._offset(php, at)
         php.line = self.line
@@ -317,7 +317,7 @@ class ElementPlace(Place):
             self._no_container(php, at, holder)
         return value
 
-    def unset(self, php: Evaluator, at: Any) -> None:
+    def unset(self, php: Interpreter, at: Any) -> None:
         base = self.base
         holder = base.read(php, at[0]) if isinstance(base, VariablePlace) else base.quiet(php, at[0])
         if holder is None or holder is False:
@@ -342,28 +342,28 @@ class PropertyPlace(Place):
 
     __slots__ = ("base", "name", "nullsafe")
 
-    def __init__(self, line: int, base: Place, name: Callable[[Evaluator], str], nullsafe: bool) -> None:
+    def __init__(self, line: int, base: Place, name: Callable[[Interpreter], str], nullsafe: bool) -> None:
         super().__init__(line)
         self.base = base
         self.name = name
         self.nullsafe = nullsafe
 
-    def open(self, php: Evaluator) -> Any:
+    def open(self, php: Interpreter) -> Any:
         return self.base.open(php), self.name(php)
 
-    def read(self, php: Evaluator, at: Any) -> Value:
+    def read(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.read(php, at[0])
         php.line = self.line
         if self.nullsafe and holder is None:
             raise NullChain
         return php.read(holder, at[1])
 
-    def quiet(self, php: Evaluator, at: Any) -> Value:
+    def quiet(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.quiet(php, at[0])
         php.line = self.line
         return php.read(holder, at[1], quiet=True) if isinstance(holder, PhpObject | EnumCase) else None
 
-    def update(self, php: Evaluator, at: Any) -> Value:
+    def update(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.container(php, at[0])
         php.line = self.line
         if not isinstance(holder, PhpObject | EnumCase):
@@ -375,22 +375,22 @@ class PropertyPlace(Place):
                 thrown.undefined = make_property(php, holder, at[1])
             raise
 
-    def container(self, php: Evaluator, at: Any) -> Value:
+    def container(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.container(php, at[0])
         php.line = self.line
         return property_container(php, holder, at[1])
 
-    def array(self, php: Evaluator, at: Any) -> Value:
+    def array(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.container(php, at[0])
         php.line = self.line
         return property_array(php, holder, at[1])
 
-    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+    def write(self, php: Interpreter, at: Any, value: Value) -> Value:
         holder = self.base.container(php, at[0])
         php.line = self.line
         return write_property(php, holder, at[1], value)
 
-    def unset(self, php: Evaluator, at: Any) -> None:
+    def unset(self, php: Interpreter, at: Any) -> None:
         holder = self.base.quiet(php, at[0])
         php.line = self.line
         unset_property(php, holder, at[1])
@@ -401,29 +401,29 @@ class ResultPlace(Place):
 
     __slots__ = ("code", "node")
 
-    def __init__(self, node: n.Expression, code: Code) -> None:
+    def __init__(self, node: n.Expression, code: ExprCode) -> None:
         super().__init__(node.line)
         self.node = node
         self.code = code
 
-    def open(self, php: Evaluator) -> Any:
+    def open(self, php: Interpreter) -> Any:
         return self.code(php)
 
-    def read(self, php: Evaluator, at: Any) -> Value:
+    def read(self, php: Interpreter, at: Any) -> Value:
         value: Value = at
         return value
 
     quiet = container = read
 
-    def array(self, php: Evaluator, at: Any) -> Value:
+    def array(self, php: Interpreter, at: Any) -> Value:
         value: Value = at
         return self.write(php, at, value) if value is None or isinstance(value, PhpArray) else value
 
-    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+    def write(self, php: Interpreter, at: Any, value: Value) -> Value:
         php.line = self.line or php.line
         php.refuse("an assignment to this")
 
-    def unset(self, php: Evaluator, at: Any) -> None:
+    def unset(self, php: Interpreter, at: Any) -> None:
         php.line = self.line or php.line
         php.refuse("unset of this")
 
@@ -431,12 +431,12 @@ class ResultPlace(Place):
 class StaticPlace(ResultPlace):
     """A static property: read, not written, since what is written stays for the jobs that follow."""
 
-    def write(self, php: Evaluator, at: Any, value: Value) -> Value:
+    def write(self, php: Interpreter, at: Any, value: Value) -> Value:
         php.line = self.line
         php.refuse("an assignment to a static property")
 
 
-def next_value(php: Evaluator, before: Value, step: int) -> Value:
+def next_value(php: Interpreter, before: Value, step: int) -> Value:
     if before is None and step == 1:
         return 1
     if before is None or isinstance(before, bool):

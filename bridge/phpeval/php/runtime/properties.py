@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from bridge.phpeval.php.runtime.class_table import BoundMethod, BoundProperty
 from bridge.phpeval.php.runtime.copy_on_write import own_item
 from bridge.phpeval.php.runtime.frame import PhpClosure
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool, type_name, warn
 from bridge.phpeval.php.runtime.type_declarations import coerce
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, array_key, plain_name
 from bridge.phpeval.php.runtime.visibility import may_not_reach
 
 
-def locate(php: Evaluator, holder: PhpObject, name: str) -> tuple[bytes, BoundProperty | None, str]:
+def locate(php: Interpreter, holder: PhpObject, name: str) -> tuple[bytes, BoundProperty | None, str]:
     """The mangled name that the running code means, its declaration (None for a property that no class
     declares), and `private` or `protected` where the code may not reach it, else nothing."""
     plain = name.encode("utf-8", "surrogateescape")
@@ -39,12 +39,12 @@ def locate(php: Evaluator, holder: PhpObject, name: str) -> tuple[bytes, BoundPr
     )
 
 
-def _holds(php: Evaluator, holder: PhpObject, own: BoundProperty) -> bool:
+def _holds(php: Interpreter, holder: PhpObject, own: BoundProperty) -> bool:
     """Whether a private property of that class can be in the object."""
     return own.mangled in holder.properties or bool(php.classes.is_a(holder.class_name, own.owner))
 
 
-def slot(php: Evaluator, holder: PhpObject, name: str) -> bytes | None:
+def slot(php: Interpreter, holder: PhpObject, name: str) -> bytes | None:
     """The mangled name by which the running code may reach a property; None if it is not declared."""
     mangled, bound, hidden = locate(php, holder, name)
     if hidden:
@@ -52,13 +52,13 @@ def slot(php: Evaluator, holder: PhpObject, name: str) -> bytes | None:
     return None if bound is None and mangled not in holder.properties else mangled
 
 
-def _magic(php: Evaluator, holder: PhpObject, method: str, name: str) -> BoundMethod | None:
+def _magic(php: Interpreter, holder: PhpObject, method: str, name: str) -> BoundMethod | None:
     """The magic method, None where there is none, or where it runs for this very property."""
     bound = php.classes.method(holder.class_name, method)
     return None if bound is None or (id(holder), method, name) in php.magic else bound
 
 
-def _ask(php: Evaluator, holder: PhpObject, bound: BoundMethod, name: str, *more: Value) -> Value:
+def _ask(php: Interpreter, holder: PhpObject, bound: BoundMethod, name: str, *more: Value) -> Value:
     mark = (id(holder), bound.method.name.lower(), name)
     php.magic.add(mark)
     php.strict = False
@@ -69,7 +69,7 @@ def _ask(php: Evaluator, holder: PhpObject, bound: BoundMethod, name: str, *more
         php.magic.discard(mark)
 
 
-def read_property(php: Evaluator, holder: Value, name: str, *, quiet: bool = False) -> Value:
+def read_property(php: Interpreter, holder: Value, name: str, *, quiet: bool = False) -> Value:
     """`$holder->name`; `quiet` as `??` reads it: null instead of a warning."""
     if isinstance(holder, EnumCase):
         if name == "name":
@@ -118,7 +118,7 @@ def read_property(php: Evaluator, holder: Value, name: str, *, quiet: bool = Fal
     raise warn(f"Undefined property: {holder.class_name}::${name}")
 
 
-def has_property(php: Evaluator, holder: Value, name: str) -> bool:
+def has_property(php: Interpreter, holder: Value, name: str) -> bool:
     """`isset($holder->name)`."""
     if (
         not isinstance(holder, PhpObject)
@@ -140,7 +140,7 @@ def has_property(php: Evaluator, holder: Value, name: str) -> bool:
     return False
 
 
-def write_property(php: Evaluator, holder: Value, name: str, value: Value) -> Value:
+def write_property(php: Interpreter, holder: Value, name: str, value: Value) -> Value:
     """`$holder->name = $value`; the value as the property holds it."""
     if isinstance(holder, EnumCase):
         raise Thrown("Error", f"Cannot modify readonly property {holder.class_name}::${name}")
@@ -187,7 +187,7 @@ def write_property(php: Evaluator, holder: Value, name: str, value: Value) -> Va
 
 
 def _write_undeclared(
-    php: Evaluator, holder: PhpObject, name: str, mangled: bytes, value: Value, *, own: bool
+    php: Interpreter, holder: PhpObject, name: str, mangled: bytes, value: Value, *, own: bool
 ) -> Value:
     """PHP makes a new property, from 8.2 on with a deprecation only."""
     if not own or not php.is_complete(holder.class_name):
@@ -198,7 +198,7 @@ def _write_undeclared(
     return value
 
 
-def visible_properties(php: Evaluator, holder: PhpObject) -> PhpArray:
+def visible_properties(php: Interpreter, holder: PhpObject) -> PhpArray:
     """The properties that the running code may reach, by plain name, as `get_object_vars` and foreach see
     them."""
     result = PhpArray()
@@ -212,7 +212,7 @@ def visible_properties(php: Evaluator, holder: PhpObject) -> PhpArray:
     return result
 
 
-def _in_order(php: Evaluator, holder: PhpObject) -> Iterator[tuple[int | bytes, Value]]:
+def _in_order(php: Interpreter, holder: PhpObject) -> Iterator[tuple[int | bytes, Value]]:
     """Declared properties first, whenever they were set, those of parents before all; then the others."""
     held = holder.properties
     declared: dict[int | bytes, None] = {}
@@ -222,7 +222,7 @@ def _in_order(php: Evaluator, holder: PhpObject) -> Iterator[tuple[int | bytes, 
     yield from (entry for entry in held.items() if entry[0] not in declared)
 
 
-def property_container(php: Evaluator, holder: Value, name: str) -> Value:
+def property_container(php: Interpreter, holder: Value, name: str) -> Value:
     """What `$holder->name[…] = …` finds there: null where it makes an array."""
     if not isinstance(holder, PhpObject | EnumCase):
         raise Thrown("Error", f'Attempt to modify property "{name}" on {type_name(holder)}')
@@ -254,7 +254,7 @@ def property_container(php: Evaluator, holder: Value, name: str) -> Value:
     return holder.properties.get(mangled)
 
 
-def property_array(php: Evaluator, holder: Value, name: str) -> Value:
+def property_array(php: Interpreter, holder: Value, name: str) -> Value:
     """What `$holder->name[…] = …` writes to: the array itself, made where there was null; an object; other
     values as they are."""
     value = property_container(php, holder, name)
@@ -270,7 +270,7 @@ def property_array(php: Evaluator, holder: Value, name: str) -> Value:
     return own_item(holder.properties, mangled)
 
 
-def make_property(php: Evaluator, holder: PhpObject, name: str) -> bool:
+def make_property(php: Interpreter, holder: PhpObject, name: str) -> bool:
     """Makes a property null that was read to be changed and is not there; whether it did."""
     mangled = name.encode("utf-8", "surrogateescape")
     if holder.class_name != "stdClass":
@@ -284,7 +284,7 @@ def make_property(php: Evaluator, holder: PhpObject, name: str) -> bool:
     return made
 
 
-def unset_property(php: Evaluator, holder: Value, name: str) -> None:
+def unset_property(php: Interpreter, holder: Value, name: str) -> None:
     """`unset($holder->name)`."""
     if holder is None or isinstance(holder, bool | int | float | bytes | PhpArray):
         return

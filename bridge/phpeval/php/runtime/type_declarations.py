@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.frame import PhpClosure
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import (
     Thrown,
     is_numeric,
@@ -49,7 +49,7 @@ def initial(value: Value, declared: n.Type | None) -> Value:
 
 
 def coerce(
-    php: Evaluator,
+    php: Interpreter,
     value: Value,
     declared: n.Type | None,
     what: str,
@@ -81,7 +81,7 @@ def coerce(
     raise Thrown("TypeError", f"{what} of type {type_name(value)} given, {'|'.join(names)} expected")
 
 
-def _has_text(php: Evaluator, value: PhpObject) -> bool:
+def _has_text(php: Interpreter, value: PhpObject) -> bool:
     """Whether the object has a `__toString`; Refused where its class is not known."""
     if isinstance(value, PhpClosure) or value.class_name == "stdClass":
         return False
@@ -90,7 +90,7 @@ def _has_text(php: Evaluator, value: PhpObject) -> bool:
     return php.classes.method(value.class_name, "__toString") is not None
 
 
-def fits(php: Evaluator, value: Value, name: str, self_class: str | None = None) -> bool:
+def fits(php: Interpreter, value: Value, name: str, self_class: str | None = None) -> bool:
     """Whether the type of that name takes the value as it is."""
     match name:
         case "mixed":
@@ -153,7 +153,7 @@ def weak(value: bool | int | float | bytes, names: tuple[str, ...]) -> Value:
     return None
 
 
-def is_callable(php: Evaluator, value: Value) -> bool:
+def is_callable(php: Interpreter, value: Value) -> bool:
     """`is_callable($value)` where the running code asks; Refused where that is not known."""
     if isinstance(value, PhpClosure):
         return True
@@ -180,7 +180,7 @@ def is_callable(php: Evaluator, value: Value) -> bool:
 
 
 def _has_method(
-    php: Evaluator, class_name: str, method: str, *, static: bool = False, magic: bool = True
+    php: Interpreter, class_name: str, method: str, *, static: bool = False, magic: bool = True
 ) -> bool:
     """`magic`: whether `__call` and `__callStatic` count."""
     if php.classes.find(class_name) is None or not php.is_complete(class_name) or "::" in method:

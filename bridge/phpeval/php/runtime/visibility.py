@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bridge.phpeval.php.runtime.interpreter import Evaluator
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 
 
-def may_not_reach(php: Evaluator, visibility: str, class_name: str, owner: str) -> str:
+def may_not_reach(php: Interpreter, visibility: str, class_name: str, owner: str) -> str:
     """The visibility of a member where it keeps the running code out, else nothing."""
     scope = php.frame.class_name
     if visibility == "public" or (scope and scope == owner):

@@ -35,11 +35,11 @@ _TEXT = rb's:(\d{1,9}+):"([^"]*+)";'  # two groups
 _put = dict.__setitem__  # past PhpArray's, whose next index is not asked for yet
 
 
-class Shapes:
+class Templates:
     """`unserialize` with a memory of its own. To be had once for each source of jobs."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, list[Shape | None]] = {}
+        self._known: dict[bytes, list[Template | None]] = {}
 
     def unserialize(self, data: bytes, *, objects: list[PhpObject]) -> Value:
         """As `bridge.phpeval.php.serialization.unserialize.unserialize`."""
@@ -55,11 +55,11 @@ class Shapes:
             shapes.append(_learned(data, value) if len(data) <= MAX_LENGTH else None)
         return value
 
-    def fit(self, data: bytes) -> Fit | None:
+    def fit(self, data: bytes) -> TemplateMatch | None:
         """The shape met before which the text has, None where it has none."""
         for shape in self._known.get(_head(data), ()):
             if shape is not None and (groups := shape.groups(data)) is not None:
-                return Fit(shape, groups)
+                return TemplateMatch(shape, groups)
         return None
 
 
@@ -80,7 +80,7 @@ class _Container:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shape:
+class Template:
     """`texts` and `scalars`: container, key, number of the group from 0; a text's length stands before it.
 
     Of a scalar also its type and what reads it. Shapes are compared by identity; `name` is the same in every
@@ -141,10 +141,10 @@ class Shape:
         return found, made
 
 
-class Fit(NamedTuple):
+class TemplateMatch(NamedTuple):
     """A text with the shape that it has."""
 
-    shape: Shape
+    shape: Template
     groups: tuple[bytes, ...]
 
     def read(self, data: bytes, *, objects: list[PhpObject]) -> Value:
@@ -158,7 +158,7 @@ class _Unlearnable(Exception):
     """The text has something that no shape holds."""
 
 
-def _learned(data: bytes, value: Value) -> Shape | None:
+def _learned(data: bytes, value: Value) -> Template | None:
     """The shape of a text and the object that was read from it, None where it has none of its own."""
     learner = _Learner()
     try:
@@ -171,7 +171,7 @@ def _learned(data: bytes, value: Value) -> Shape | None:
     if match(data) is None:  # not as PHP writes it, or with references
         return None
     name = hashlib.sha256(b"".join(learner.pattern)).hexdigest()
-    return Shape(name, match, tuple(learner.containers), tuple(learner.texts), tuple(learner.scalars))
+    return Template(name, match, tuple(learner.containers), tuple(learner.texts), tuple(learner.scalars))
 
 
 class _Learner:

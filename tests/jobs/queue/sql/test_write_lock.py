@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from bridge.jobs.queue.sql.driver import DatabaseQueue
-from bridge.jobs.queue.sql.write_lock import Calm
+from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 from tests.jobs.conftest import sqlite_store  # noqa: F401
 from tests.jobs.queue.stores import SqlStore, broadcast
 
 
-def count_in_one_transaction(path: str, calm: Calm) -> None:
+def count_in_one_transaction(path: str, calm: SqliteWriteLock) -> None:
     """As a job may do it: what was read is written. The lock is taken as PHP takes it."""
     with (
         open(calm.path) as lock,
@@ -36,7 +36,7 @@ def test_no_transaction_of_a_job_ends_because_broadcasts_are_taken(
     sqlite_store: SqlStore,  # noqa: F811
     mode: str,
 ) -> None:
-    calm = Calm(longest=30)  # the machine may be slow
+    calm = SqliteWriteLock(longest=30)  # the machine may be slow
     broadcasts = DatabaseQueue(sqlite_store.engine, calm=calm)
     with sqlite_store.engine.connect() as connection:
         connection.exec_driver_sql(f"pragma journal_mode = {mode}")
@@ -69,7 +69,7 @@ def test_no_transaction_of_a_job_ends_because_broadcasts_are_taken(
 
 
 def test_a_write_does_not_wait_for_long() -> None:
-    calm = Calm(longest=0.1)
+    calm = SqliteWriteLock(longest=0.1)
     with open(calm.path) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         began = time.monotonic()
@@ -78,7 +78,7 @@ def test_a_write_does_not_wait_for_long() -> None:
 
 
 def test_two_writes_take_turns_and_leave_nothing_locked() -> None:
-    calm = Calm(longest=30)
+    calm = SqliteWriteLock(longest=30)
     at_once: list[int] = []
     most = 0
 
@@ -102,7 +102,7 @@ def test_two_writes_take_turns_and_leave_nothing_locked() -> None:
 
 
 def test_a_write_goes_on_where_somebody_has_removed_the_file() -> None:
-    calm = Calm()
+    calm = SqliteWriteLock()
     Path(calm.path).unlink()
     with calm.write() as nothing:
         assert nothing is None

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bridge.jobs.resolve.resolution import Resolution
-from bridge.jobs.resolve.rungs.php import HelperRung
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import BROADCAST_EVENT, HANDLER, read_payload
 from bridge.phpeval.laravel.version import parse_version
@@ -44,7 +44,7 @@ class App:
     def __init__(self, folder: Path, provider: str = QUIET_PROVIDER, **env: str) -> None:
         self.path = helper_app.create(folder, **env)
         (self.path / "app/Providers/TestServiceProvider.php").write_text(f"<?php {provider}\n")
-        self._php: HelperRung | None = None
+        self._php: PhpRung | None = None
 
     def sql(self, script: str) -> None:
         with closing(sqlite3.connect(self.path / "app.sqlite")) as database:
@@ -62,7 +62,7 @@ class App:
 
     def laravel(self, payload: bytes) -> Resolution:
         """What real Laravel says."""
-        self._php = self._php or HelperRung(self.path)
+        self._php = self._php or PhpRung(self.path)
         ladder = build_ladder(load(self.path, {}, laravel_version()), {}, only=("php",), php=self._php)
         with closing(ladder):
             return ladder.resolve(read_payload(payload))

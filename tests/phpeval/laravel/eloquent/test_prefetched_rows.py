@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.phpeval.laravel.eloquent.prefetched_rows import Ahead, Key, plain_keys, together
+from bridge.phpeval.laravel.eloquent.prefetched_rows import Key, PrefetchedRows, plain_keys, together
 from bridge.phpeval.laravel.eloquent.sql_text import Condition, Join, Query
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
@@ -19,8 +19,8 @@ def row(key: Value, title: bytes = b"T") -> PhpArray:
     return PhpArray({b"id": key, b"title": title})
 
 
-def ahead(keys: list[Key], *rows: PhpArray) -> Ahead:
-    made = Ahead(until=0)
+def ahead(keys: list[Key], *rows: PhpArray) -> PrefetchedRows:
+    made = PrefetchedRows(until=0)
     made.keep("mysql", together(by_key(0), keys), keys, rows)
     return made
 
@@ -111,7 +111,7 @@ def test_every_answer_has_rows_of_its_own() -> None:
 def test_rows_through_a_pivot_table_are_known_by_the_key_in_it() -> None:
     join = Join(table="post_tag", first="tags.id", second="post_tag.tag_id", columns=("post_id", "tag_id"))
     query = Query(table="tags", key=Condition(column="post_tag.post_id", operator="=", value=1), join=join)
-    made = Ahead(until=0)
+    made = PrefetchedRows(until=0)
     tag = PhpArray({b"id": 9, b"pivot_post_id": 1, b"pivot_tag_id": 9})
     made.keep("mysql", together(query, [1, 2]), [1, 2], [tag])
     assert made.rows("mysql", query) == [tag]

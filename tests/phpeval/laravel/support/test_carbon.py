@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bridge.phpeval.laravel.support import carbon
 from bridge.phpeval.laravel.support.carbon import carbon_classes
 from bridge.phpeval.laravel.support.date_time import LETTERS
-from bridge.phpeval.laravel.support.native_class import Family
+from bridge.phpeval.laravel.support.native_class import NativeClass
 from tests.phpeval.laravel.evaluation import NOW, TestWorld, laravel, natively, really
 from tests.phpeval.laravel.php import Php
 from tests.versions import release
@@ -69,9 +69,9 @@ for _name in carbon._moves():
 MOMENTS = ("2024-05-17 12:34:56.789012", "2023-01-31 00:00:00", "2024-12-31 23:59:59.999999", "2024-05-17")
 
 
-def carbon_family() -> Family:
+def carbon_family() -> NativeClass:
     family = carbon_classes(lambda: NOW, "UTC", "en")["Carbon\\Carbon"]
-    assert isinstance(family, Family)
+    assert isinstance(family, NativeClass)
     return family
 
 

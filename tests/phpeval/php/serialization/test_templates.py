@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.errors import Refused, Unreadable, WouldFail
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
-from bridge.phpeval.php.serialization.templates import MAX_HEADS, MAX_SHAPES, Shapes
+from bridge.phpeval.php.serialization.templates import MAX_HEADS, MAX_SHAPES, Templates
 from bridge.phpeval.php.serialization.unserialize import unserialize
 from tests.conformance.corpus import RELEASES, rows
 
@@ -48,7 +48,7 @@ def outcome(read: object, data: bytes) -> object:
     return seen(value), [one.class_name for one in objects]
 
 
-def alike(shapes: Shapes, *texts: bytes) -> bool:
+def alike(shapes: Templates, *texts: bytes) -> bool:
     return all(outcome(shapes.unserialize, data) == outcome(unserialize, data) for data in texts)
 
 
@@ -65,7 +65,7 @@ VALUES = st.recursive(
 
 @given(st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=2, max_size=6))
 def test_jobs_of_one_class_are_read_as_ever(jobs: list[tuple[object, ...]]) -> None:
-    shapes = Shapes()
+    shapes = Templates()
     for values in jobs:
         entries = [text(b"p%d" % at) + phpserialize.dumps(value) for at, value in enumerate(values)]
         assert alike(shapes, job(*entries), job(*entries))
@@ -73,7 +73,7 @@ def test_jobs_of_one_class_are_read_as_ever(jobs: list[tuple[object, ...]]) -> N
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_recorded_commands_are_read_as_ever_a_second_time(release: str) -> None:
-    shapes = Shapes()
+    shapes = Templates()
     for row in rows(release):
         with contextlib.suppress(Unreadable):
             command = read_payload(row.payload).command
@@ -87,7 +87,7 @@ def test_a_damaged_text_is_read_or_refused_as_ever(seed: int) -> None:
         text(b"a") + b"i:7;", text(b"b") + text(b"xyz"), text(b"c") + b"b:1;", text(b"d") + b"d:1.5;",
         text(b"e") + b"a:2:{i:0;i:1;i:1;" + text(b"q") + b"}", text(b"f") + b'E:3:"S:A";',
     )  # fmt: skip
-    shapes = Shapes()
+    shapes = Templates()
     shapes.unserialize(whole, objects=[])
     for _ in range(1500):
         damaged = bytearray(whole)
@@ -107,7 +107,7 @@ def test_a_damaged_text_is_read_or_refused_as_ever(seed: int) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("known", [b"i:1;", b's:1:"y";', b"N;", b"b:0;", b'E:3:"S:A";', b"a:0:{}"])
 def test_another_kind_in_the_place_of_a_known_one_is_read_as_ever(known: bytes, other: bytes) -> None:
-    shapes = Shapes()
+    shapes = Templates()
     assert alike(shapes, job(text(b"p") + known), job(text(b"p") + other), job(text(b"p") + known))
 
 
@@ -115,11 +115,11 @@ def test_references_and_repeated_keys_are_never_taken_for_a_shape() -> None:
     shared = job(text(b"a") + b'O:8:"stdClass":0:{}', text(b"b") + b"r:3;")
     twice = job(text(b"a") + b"i:1;", text(b"a") + b"i:2;")
     for data in (shared, twice):
-        shapes = Shapes()
+        shapes = Templates()
         for _ in range(2):
             value = shapes.unserialize(data, objects=[])
             assert seen(value) == seen(unserialize(data))
-    shapes = Shapes()
+    shapes = Templates()
     for _ in range(2):
         value = shapes.unserialize(shared, objects=[])
         assert isinstance(value, PhpObject)
@@ -134,13 +134,13 @@ def test_values_that_hold_themselves_many_times_cost_no_time() -> None:
     for at in range(3, 40):
         arrays.append(text(b"q%d" % at) + b"a:2:{i:0;R:%d;i:1;R:%d;}" % (at, at))
     for data in (job(*entries), job(*arrays)):
-        shapes = Shapes()
+        shapes = Templates()
         for _ in range(2):
             assert isinstance(shapes.unserialize(data, objects=[]), PhpObject)
 
 
 def test_what_is_done_to_one_job_does_not_show_in_the_next() -> None:
-    shapes = Shapes()
+    shapes = Templates()
     data = job(text(b"list") + b"a:1:{i:0;a:0:{}}", text(b"case") + b'E:3:"S:A";')
     for _ in range(3):
         value = shapes.unserialize(data, objects=[])
@@ -157,7 +157,7 @@ def test_what_is_done_to_one_job_does_not_show_in_the_next() -> None:
 
 
 def test_shapes_kept_are_few() -> None:
-    shapes = Shapes()
+    shapes = Templates()
     for number in range(MAX_SHAPES + 5):
         assert alike(shapes, job(text(b"p") + b"a:1:{i:%d;N;}" % number))
     for number in range(2 * MAX_HEADS):
@@ -167,7 +167,7 @@ def test_shapes_kept_are_few() -> None:
 
 
 def test_a_long_text_that_nearly_fits_costs_linear_time() -> None:
-    shapes = Shapes()
+    shapes = Templates()
     entries = [text(b"p%d" % at) + text(b"x") for at in range(40)]
     shapes.unserialize(job(*entries), objects=[])
     nearly = [text(b"p%d" % at) + text(b"y" * 20_000) for at in range(40)]

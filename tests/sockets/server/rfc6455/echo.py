@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bridge.sockets.pusher.admission import Arrival
+from bridge.sockets.pusher.admission import UpgradeRequest
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.connection import Connection
 from bridge.sockets.pusher.outcome import Outcome
@@ -24,7 +24,7 @@ APP = App(
 
 
 class Echo(Node):
-    def admit(self, socket: Socket, arrival: Arrival) -> Connection[Socket]:
+    def admit(self, socket: Socket, arrival: UpgradeRequest) -> Connection[Socket]:
         connection = super().admit(socket, arrival)
         return Silent(connection.hub, socket, connection.socket_id, self.now())
 
