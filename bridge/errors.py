@@ -1,4 +1,4 @@
-"""Every error bridge raises on purpose. Each names the thing and the mend in one sentence.
+"""Every error bridge raises on purpose. Each names the thing and the remedy in one sentence.
 
     BridgeError
     ├── ConfigurationError       a setting is wrong or missing: stops the start, exit 78
@@ -29,16 +29,16 @@ class BridgeError(Exception):
 
 
 class ConfigurationError(BridgeError):
-    """`key` as the user writes it, `where` it was read (file, variable, flag), `mend`: what to do."""
+    """`key` as the user writes it, `where` it was read (file, variable, flag), `remedy`: what to do."""
 
-    def __init__(self, key: str, problem: str, *, where: str = "", mend: str = "") -> None:
+    def __init__(self, key: str, problem: str, *, where: str = "", remedy: str = "") -> None:
         place = f" ({where})" if where else ""
-        advice = f": {mend}" if mend else ""
+        advice = f": {remedy}" if remedy else ""
         super().__init__(f"{key}{place} {problem}{advice}")
         self.key = key
         self.problem = problem
         self.where = where
-        self.mend = mend
+        self.remedy = remedy
 
 
 class UsageError(BridgeError):

@@ -35,7 +35,7 @@ class Banner:
         for message, about in (*self._lines, _dashboard(self._settings, address)):
             log.info(message, extra={"action": "start", **about})
         for finding in self._warnings:
-            about = {"action": "start", "where": finding.where, "do": finding.mend}
+            about = {"action": "start", "where": finding.where, "do": finding.remedy}
             log.warning(finding.what, extra=about)
 
 

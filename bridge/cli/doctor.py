@@ -64,7 +64,7 @@ def _findings(given: argparse.Namespace, report: list[str]) -> Iterable[Finding]
         yield Finding(
             what=f"{problem.key} {problem.problem}; the rest cannot be looked at before",
             where=problem.where,
-            mend=problem.mend,
+            remedy=problem.remedy,
             check="settings",
         )
         return
@@ -82,7 +82,7 @@ def _json(finding: Finding) -> str:
         "level": level,
         "what": finding.what,
         "where": finding.where,
-        "mend": finding.mend,
+        "mend": finding.remedy,
     }
     return json_line(report)
 
@@ -91,5 +91,5 @@ def _text(finding: Finding) -> Iterator[str]:
     yield f"{'hint ' if finding.hint else 'fault'}  {finding.check}: {finding.what}"
     if finding.where:
         yield f"       in  {finding.where}"
-    if finding.mend:
-        yield f"       do  {finding.mend}"
+    if finding.remedy:
+        yield f"       do  {finding.remedy}"

@@ -39,7 +39,7 @@ def _clean(given: argparse.Namespace) -> int:
     table = build_statistics(settings)
     if table is None:
         raise ConfigurationError(
-            "statistics", "have no place: the app has no database", mend="see DB_* in the app's .env"
+            "statistics", "have no place: the app has no database", remedy="see DB_* in the app's .env"
         )
     with contextlib.closing(table):
         count = table.clean(days, given.app_id)

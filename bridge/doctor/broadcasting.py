@@ -30,26 +30,26 @@ def connection(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"the default broadcast connection {broadcasting.default} is not configured",
             where=where,
-            mend=f"set {name} to pusher or reverb, or add that connection",
+            remedy=f"set {name} to pusher or reverb, or add that connection",
         )
     elif default is None or default.driver in SILENT:
         yield Finding(
             what=f"the default broadcast connection is {broadcasting.default}: events go nowhere",
             where=where,
-            mend=f"set {name} to pusher or reverb",
+            remedy=f"set {name} to pusher or reverb",
         )
     elif default.driver not in SERVED:
         yield Finding(
             what=f"the default broadcast connection has the driver {default.driver}, no Pusher server",
             where=where,
-            mend=f"set {name} to pusher or reverb",
+            remedy=f"set {name} to pusher or reverb",
         )
     subject.settings.apps()
     for other, host in subject.settings.elsewhere().items():
         yield Finding(
             what=f"the broadcast connection {other} is of the server {host}: events that name it are refused",
             where=subject.laravel.config.where(f"broadcasting.connections.{other}"),
-            mend="run their queue with queue:work, or list the connection's app as [[apps]] in bridge.toml",
+            remedy="run their queue with queue:work, or list the connection's app as [[apps]] in bridge.toml",
             hint=True,
         )
 
@@ -64,7 +64,7 @@ def apps_table(subject: ExaminedApp) -> Found:
     except ServiceUnavailable as outage:
         problems = [outage]
     for problem in problems:
-        yield found(problem, mend="correct [apps_table] in bridge.toml, or make the table")
+        yield found(problem, remedy="correct [apps_table] in bridge.toml, or make the table")
 
 
 def posts(subject: ExaminedApp) -> Found:
@@ -82,7 +82,7 @@ def posts(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"{one.name} has no host: what Laravel posts itself goes to Pusher's own servers",
                 where=where,
-                mend=f"set {prefix}_HOST; on Laravel 8 also write host, port and scheme into the options",
+                remedy=f"set {prefix}_HOST; on Laravel 8 also write host, port and scheme into the options",
                 hint=one.name != broadcasting.default,
             )
             continue
@@ -92,14 +92,14 @@ def posts(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"{one.name} posts to port {port} here, and bridge listens on {settings.port}",
                 where=where,
-                mend=f"set {prefix}_PORT={settings.port}, or bridge's port to {port}",
+                remedy=f"set {prefix}_PORT={settings.port}, or bridge's port to {port}",
             )
         elif scheme in ("http", "https") and (scheme == "https") != subject.speaks_tls:
             speaks = "TLS" if subject.speaks_tls else "plain HTTP"
             yield Finding(
                 what=f"{one.name} posts by {scheme}, and bridge speaks {speaks} on that port",
                 where=where,
-                mend=f"set {prefix}_SCHEME={'https' if subject.speaks_tls else 'http'}",
+                remedy=f"set {prefix}_SCHEME={'https' if subject.speaks_tls else 'http'}",
             )
 
 
@@ -114,7 +114,7 @@ def routes(subject: ExaminedApp) -> Found:
         yield Finding(
             what="routes/channels.php is missing: nobody can listen on a private or presence channel",
             where="routes/channels.php",
-            mend="php artisan install:broadcasting from Laravel 11, else take the file of a fresh app",
+            remedy="php artisan install:broadcasting from Laravel 11, else take the file of a fresh app",
             hint=is_open,
         )
     provider = subject.path / "app/Providers/BroadcastServiceProvider.php"
@@ -122,14 +122,14 @@ def routes(subject: ExaminedApp) -> Found:
         yield Finding(
             what="BroadcastServiceProvider is not registered, so there is no /broadcasting/auth",
             where="config/app.php, providers",
-            mend=f"take {_PROVIDER}::class out of its comment, or list it in bootstrap/providers.php",
+            remedy=f"take {_PROVIDER}::class out of its comment, or list it in bootstrap/providers.php",
             hint=is_open,
         )
     elif not any(_calls(subject)):
         yield Finding(
             what="nothing makes the route /broadcasting/auth, without which no private channel opens",
             where="app/Providers, routes, bootstrap/app.php",
-            mend="call Broadcast::routes() in a provider, or withBroadcasting() in bootstrap/app.php",
+            remedy="call Broadcast::routes() in a provider, or withBroadcasting() in bootstrap/app.php",
             hint=is_open,
         )
 
@@ -174,7 +174,7 @@ def origins(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"allowed_origins does not let in {host}, the host of APP_URL",
             where=subject.settings.origins.get("allowed_origins", ""),
-            mend=f'add "{host}" to it',
+            remedy=f'add "{host}" to it',
         )
 
 

@@ -48,13 +48,13 @@ def file(subject: ExaminedApp) -> Found:
             yield Finding(
                 what="there is no .env",
                 where=str(path),
-                mend="copy .env.example and fill it in, as Laravel wants",
+                remedy="copy .env.example and fill it in, as Laravel wants",
             )
     elif not os.access(path, os.R_OK):
         yield Finding(
             what=".env cannot be read by this user",
             where=str(path),
-            mend="run bridge as the user of the app, or let it read the file",
+            remedy="run bridge as the user of the app, or let it read the file",
         )
 
 
@@ -67,7 +67,7 @@ def names(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"{name} has a quote that is never closed: it and every line after it do not count",
                 where=subject.variable(name),
-                mend="close the quote",
+                remedy="close the quote",
             )
             return
     for name, at in lines.items():
@@ -76,7 +76,7 @@ def names(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"{name} is set {len(at)} times, and the last counts",
                 where=f".env, lines {told}",
-                mend="leave one of them",
+                remedy="leave one of them",
             )
         if name in KNOWN or name.startswith(("MIX_", "VITE_")):
             continue
@@ -85,7 +85,7 @@ def names(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"{name} is not known, and {near} is missing",
                 where=subject.variable(name),
-                mend=f"write {near}, if that is what it means",
+                remedy=f"write {near}, if that is what it means",
             )
     for config, newer, older in RENAMED:
         yield from _renamed(subject, config, newer, older)
@@ -103,7 +103,7 @@ def _renamed(subject: ExaminedApp, config: str, newer: str, older: str) -> Found
             yield Finding(
                 what=f"{name} is set, but config/{config}.php asks for {other}",
                 where=subject.variable(name),
-                mend=f"write {other}",
+                remedy=f"write {other}",
             )
 
 
@@ -127,7 +127,7 @@ def cached(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"the cached configuration is older than {subject.relative(newer[0])}, which does not count",
             where=subject.relative(cache),
-            mend="run `php artisan config:cache`, then `php artisan queue:restart`",
+            remedy="run `php artisan config:cache`, then `php artisan queue:restart`",
         )
 
 
@@ -138,12 +138,12 @@ def release(subject: ExaminedApp) -> Found:
         yield Finding(
             what="Laravel's version cannot be read, so the rules of the newest count",
             where="vendor/composer/installed.json, composer.lock",
-            mend="give it as laravel_version in bridge.toml",
+            remedy="give it as laravel_version in bridge.toml",
             hint=True,
         )
     elif found is not None and found < OLDEST:
         yield Finding(
             what=f"Laravel {subject.laravel.version} is older than 8, the oldest that bridge was tried with",
             where="composer.lock",
-            mend="compare first: bridge serve --shadow",
+            remedy="compare first: bridge serve --shadow",
         )

@@ -19,7 +19,7 @@ def setup(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"{what} is {'left to PHP' if left else 'refused'}: {reason}",
                 where=reason.file,
-                mend="leave it to PHP, which is right and takes longer" if left else "let bridge use PHP",
+                remedy="leave it to PHP, which is right and takes longer" if left else "let bridge use PHP",
                 hint=True,
             )
 
@@ -31,7 +31,7 @@ def rungs(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"{one.class_name} is refused: {one.why}",
                 where=f"{one.file}:{one.line}",
-                mend=f'map it in bridge.toml, [events."{_escaped(one.class_name)}"], or let bridge use PHP',
+                remedy=f'map it in bridge.toml, [events."{_escaped(one.class_name)}"], or let bridge use PHP',
             )
 
 
@@ -48,7 +48,7 @@ def mappings(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"bridge.toml maps {name}, and the app has no such event",
             where=f'events."{name}"',
-            mend=f"did you mean {near}?" if near else "correct its name, or take it out",
+            remedy=f"did you mean {near}?" if near else "correct its name, or take it out",
             hint=not near,
         )
 

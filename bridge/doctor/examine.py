@@ -76,7 +76,7 @@ def examine(subject: ExaminedApp, checks: Collection[str] = CHECKS) -> Iterator[
                 check=name,
                 what=_without(secrets, finding.what),
                 where=_without(secrets, finding.where),
-                mend=_without(secrets, finding.mend),
+                remedy=_without(secrets, finding.remedy),
             )
         if told and name in BLOCKING:
             return

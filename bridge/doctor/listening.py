@@ -43,7 +43,7 @@ def port(subject: ExaminedApp) -> Found:
             if owner
             else str(problem).rsplit(":", 1)[0],
             where=settings.origins.get("port", "the default"),
-            mend="stop it, or give bridge another port (BRIDGE_PORT, and the same in Echo)",
+            remedy="stop it, or give bridge another port (BRIDGE_PORT, and the same in Echo)",
         )
 
 
@@ -75,14 +75,14 @@ def certificate(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"{name} is missing beside {next(iter(given))}: the port speaks no TLS",
             where=settings.origins.get(next(iter(given)), ""),
-            mend="give both, or neither",
+            remedy="give both, or neither",
         )
     unread = [(name, path) for name, path in given.items() if not _readable(path)]
     for name, path in unread:
         yield Finding(
             what=f"{name} cannot be read: {path}",
             where=settings.origins.get(name, ""),
-            mend="correct the path, or let this user read the file",
+            remedy="correct the path, or let this user read the file",
         )
     if unread or settings.ssl_cert is None or settings.ssl_key is None:
         return
@@ -94,7 +94,7 @@ def certificate(subject: ExaminedApp) -> Found:
         yield Finding(
             what="ssl_cert and ssl_key do not belong together, or are no PEM files",
             where=f"{settings.ssl_cert}, {settings.ssl_key}",
-            mend="give the chain and the private key it was made for, without a passphrase",
+            remedy="give the chain and the private key it was made for, without a passphrase",
         )
         return
     yield from _dates(Path(settings.ssl_cert), datetime.fromtimestamp(subject.clock(), UTC))
@@ -109,12 +109,12 @@ def _dates(file: Path, now: datetime) -> Found:
         yield Finding(
             what=f"the certificate counts only from {begins:%Y-%m-%d} on",
             where=str(file),
-            mend="set the clock, or take another certificate",
+            remedy="set the clock, or take another certificate",
         )
     elif (days := (ends - now).days) < ENDING:
         when = f"ended on {ends:%Y-%m-%d}" if now > ends else f"ends in {days} days"
         yield Finding(
-            what=f"the certificate {when}", where=str(file), mend="renew it, then send bridge SIGHUP"
+            what=f"the certificate {when}", where=str(file), remedy="renew it, then send bridge SIGHUP"
         )
 
 
@@ -130,20 +130,20 @@ def descriptors(subject: ExaminedApp) -> Found:
     """The system lets this process have a file for each client."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = subject.settings.max_connections
-    mend = "raise it: LimitNOFILE in systemd, minfds in supervisord, ulimit -Hn in a shell"
+    remedy = "raise it: LimitNOFILE in systemd, minfds in supervisord, ulimit -Hn in a shell"
     if limit == resource.RLIM_INFINITY:
         return
     if most is not None and most + SPARE_DESCRIPTORS > limit:
         yield Finding(
             what=f"max_connections is {most}, and the system allows {limit} open files",
             where=subject.settings.origins.get("max_connections", ""),
-            mend=mend,
+            remedy=remedy,
         )
     elif most is None and limit < FEW_FILES:
         yield Finding(
             what=f"the system allows {limit} open files, so as many clients less {SPARE_DESCRIPTORS}",
             where="ulimit -Hn",
-            mend=mend,
+            remedy=remedy,
             hint=True,
         )
 
@@ -159,6 +159,6 @@ def accept_queue(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"the kernel keeps {most} clients waiting, and {wanted} may come back at once",
             where="net.core.somaxconn",
-            mend=f"with as many clients: sysctl net.core.somaxconn={BACKLOG}",
+            remedy=f"with as many clients: sysctl net.core.somaxconn={BACKLOG}",
             hint=True,
         )

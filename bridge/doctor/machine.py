@@ -47,7 +47,8 @@ def processes(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"{command} runs beside (process {process.id}); bridge does {REPLACED[command]} itself",
             where=" ".join(process.command[:4]),
-            mend="stop it when you switch over; what it takes itself it posts to PUSHER_HOST and PUSHER_PORT",
+            remedy="stop it when you switch over; what it takes itself it posts to PUSHER_HOST and "
+            "PUSHER_PORT",
             hint=True,
         )
 
@@ -68,7 +69,7 @@ def units(subject: ExaminedApp) -> Found:
                 yield Finding(
                     what=f"bridge is killed after {wait[1]} s, and may take {drain:g} s to drain",
                     where=str(file),
-                    mend="set stopwaitsecs (systemd: TimeoutStopSec) to 60, as in docker/supervisor.conf",
+                    remedy="set stopwaitsecs (systemd: TimeoutStopSec) to 60, as in docker/supervisor.conf",
                 )
             continue
         for command in ("websockets:serve", "reverb:start"):
@@ -76,7 +77,7 @@ def units(subject: ExaminedApp) -> Found:
                 yield Finding(
                     what=f"a unit starts {command}, which bridge replaces",
                     where=str(file),
-                    mend="disable it when you switch over: both want clients, and often the same port",
+                    remedy="disable it when you switch over: both want clients, and often the same port",
                     hint=True,
                 )
 
@@ -92,7 +93,7 @@ def user(subject: ExaminedApp) -> Found:
         yield Finding(
             what="this runs as root: the app's own PHP cannot write what root made, such as laravel.log",
             where=str(storage),
-            mend=f"run bridge as the app's user: user or User in its unit, or sudo -u '#{owner}' bridge",
+            remedy=f"run bridge as the app's user: user or User in its unit, or sudo -u '#{owner}' bridge",
             hint=True,
         )
 

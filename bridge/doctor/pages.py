@@ -35,7 +35,7 @@ def echo(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"the options of Echo were not checked: {problem}",
             where="resources",
-            mend="pip install 'laravel-bridge[doctor]' into bridge's environment, then run this again",
+            remedy="pip install 'laravel-bridge[doctor]' into bridge's environment, then run this again",
             hint=True,
         )
 
@@ -47,14 +47,14 @@ def _call(call: EchoCall, subject: ExaminedApp, keys: set[str], client: int | No
         yield Finding(
             what=f"Echo's broadcaster is {broadcaster}, which speaks another protocol",
             where=where,
-            mend="write broadcaster: 'pusher', and install pusher-js",
+            remedy="write broadcaster: 'pusher', and install pusher-js",
         )
         return
     if not call.whole or isinstance(broadcaster, Untold) or "client" in options:
         yield Finding(
             what="the options of Echo are put together where they cannot be read",
             where=where,
-            mend="check that key, wsHost, wsPort and forceTLS fit",
+            remedy="check that key, wsHost, wsPort and forceTLS fit",
             hint=True,
         )
         return
@@ -63,7 +63,7 @@ def _call(call: EchoCall, subject: ExaminedApp, keys: set[str], client: int | No
         yield Finding(
             what=f"pusher-js {client} sends statistics to Pusher",
             where=where,
-            mend="write disableStats: true",
+            remedy="write disableStats: true",
             hint=True,
         )
     if broadcaster == "pusher" and (client or CLUSTER_SINCE) >= CLUSTER_SINCE:
@@ -81,7 +81,7 @@ def _set(name: str, value: Value, where: str, otherwise: str) -> Found:
         yield Finding(
             what=f"{name} is not set{missing}: {otherwise}",
             where=where,
-            mend=f"set {value.name} in .env and build the pages again"
+            remedy=f"set {value.name} in .env and build the pages again"
             if isinstance(value, Unset) and value.name.startswith(("MIX_", "VITE_"))
             else f"write {name}: 'mt1'"
             if name == "cluster"
@@ -95,7 +95,7 @@ def _key(key: Value, keys: set[str], where: str) -> Found:
         yield Finding(
             what="the key that Echo is given is the key of no app that bridge serves (close code 4001)",
             where=where,
-            mend="give it PUSHER_APP_KEY or REVERB_APP_KEY, and build the pages again",
+            remedy="give it PUSHER_APP_KEY or REVERB_APP_KEY, and build the pages again",
         )
 
 
@@ -113,7 +113,7 @@ def _host(options: Mapping[str, Value], where: str, broadcaster: str) -> Found:
             what="Echo has no wsHost: it connects to Pusher's own servers"
             + (f" ({named} is not in .env)" if named else ""),
             where=where,
-            mend=f"set {named} in .env and build the pages again"
+            remedy=f"set {named} in .env and build the pages again"
             if named
             else "write wsHost: location.hostname",
         )
@@ -133,14 +133,14 @@ def _port(options: Mapping[str, Value], subject: ExaminedApp, where: str) -> Fou
         yield Finding(
             what=f"Echo is given no {names[0]}, so it takes {443 if names[0] == 'wssPort' else 80}",
             where=where,
-            mend=f"write {names[0]}: {settings.port}, unless a proxy passes that port on to bridge",
+            remedy=f"write {names[0]}: {settings.port}, unless a proxy passes that port on to bridge",
             hint=True,
         )
     elif port != settings.port:
         yield Finding(
             what=f"Echo connects to port {port}, and bridge listens on {settings.port}",
             where=where,
-            mend=f"write {names[0]}: {settings.port}, or give bridge port {port}",
+            remedy=f"write {names[0]}: {settings.port}, or give bridge port {port}",
         )
     elif isinstance(secure, bool) and secure != ours:
         yield Finding(
@@ -148,7 +148,7 @@ def _port(options: Mapping[str, Value], subject: ExaminedApp, where: str) -> Fou
             if secure
             else "Echo connects without TLS (forceTLS is false), and bridge's port speaks TLS only",
             where=where,
-            mend="give bridge ssl_cert and ssl_key, or let a proxy on 443 do TLS, or write forceTLS: false"
+            remedy="give bridge ssl_cert and ssl_key, or let a proxy on 443 do TLS, or write forceTLS: false"
             if secure
             else "write forceTLS: true",
         )
@@ -179,13 +179,13 @@ def _auth(endpoint: Value | None, subject: ExaminedApp, where: str) -> Found:
         yield Finding(
             what=f"Echo asks another origin to sign ({address.path}), and CORS lets no page at that path",
             where=f"{subject.laravel.config.where('cors')}, paths",
-            mend=f"add '{address.path.strip('/')}' to it",
+            remedy=f"add '{address.path.strip('/')}' to it",
         )
     elif address.path.strip("/") != AUTH:
         yield Finding(
             what=f"Echo asks {address.path} to sign, not /{AUTH}",
             where=where,
-            mend="see in `php artisan route:list` that it is there: Broadcast::routes takes a prefix",
+            remedy="see in `php artisan route:list` that it is there: Broadcast::routes takes a prefix",
             hint=True,
         )
 

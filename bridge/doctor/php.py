@@ -36,7 +36,7 @@ def program(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"there is no program {settings.php_binary}: events that only PHP can resolve are refused",
             where=settings.origins.get("php_binary", "php_binary"),
-            mend='install PHP\'s command line (php-cli), or set php_binary = "" if you want none',
+            remedy='install PHP\'s command line (php-cli), or set php_binary = "" if you want none',
         )
         return
     php = _ask(settings.php_binary)
@@ -44,7 +44,7 @@ def program(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"{settings.php_binary} does not run",
             where=settings.origins.get("php_binary", "php_binary"),
-            mend=f"try it by hand: {settings.php_binary} -v",
+            remedy=f"try it by hand: {settings.php_binary} -v",
         )
         return
     release = subject.laravel.release
@@ -53,14 +53,14 @@ def program(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"PHP {_dotted(php.version)} is older than Laravel {subject.laravel.version} needs",
             where=shutil.which(settings.php_binary) or "",
-            mend=f"install PHP {_dotted(least)} or newer, or name it in php_binary",
+            remedy=f"install PHP {_dotted(least)} or newer, or name it in php_binary",
         )
     missing = sorted(_wanted(subject) - php.extensions)
     if missing:
         yield Finding(
             what=f"PHP lacks {', '.join(missing)}",
             where=shutil.which(settings.php_binary) or "",
-            mend="install " + " ".join(f"php-{_package(name)}" for name in missing),
+            remedy="install " + " ".join(f"php-{_package(name)}" for name in missing),
         )
 
 
@@ -80,7 +80,7 @@ def boot(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"the app does not boot: {says or 'php artisan ends with an error'}",
             where="artisan",
-            mend="run `php artisan --version` there, as bridge's user; without vendor/: composer install",
+            remedy="run `php artisan --version` there, as bridge's user; without vendor/: composer install",
         )
 
 

@@ -37,7 +37,7 @@ def secrets(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"{name} {fault}",
             where=where,
-            mend="take a new one: php -r 'echo bin2hex(random_bytes(20));'",
+            remedy="take a new one: php -r 'echo bin2hex(random_bytes(20));'",
             hint=subject.laravel.environment in ("local", "testing"),
         )
 

@@ -43,7 +43,7 @@ def queue(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=str(problem),
                 where=_place(subject),
-                mend="start the server, or correct its host and port in .env",
+                remedy="start the server, or correct its host and port in .env",
             )
 
 
@@ -62,7 +62,7 @@ def other_queues(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"broadcasts wait in the queue {name}, and bridge works on {', '.join(names)}",
                 where=subject.settings.origins.get("queue", "the connection's own queue"),
-                mend=f"start it with --queue {','.join([*names, name])}, or set BRIDGE_QUEUE",
+                remedy=f"start it with --queue {','.join([*names, name])}, or set BRIDGE_QUEUE",
             )
 
 
@@ -94,14 +94,14 @@ def failed(subject: ExaminedApp) -> Found:
         yield Finding(
             what="failed jobs are not kept: what cannot be broadcast would be lost without a trace",
             where=subject.laravel.config.where("queue.failed.driver"),
-            mend="set QUEUE_FAILED_DRIVER to database-uuids",
+            remedy="set QUEUE_FAILED_DRIVER to database-uuids",
         )
         return
     with contextlib.closing(failed_jobs(subject.laravel)) as made:
         try:
             made.check()
         except ServiceUnavailable as problem:
-            yield Finding(what=str(problem), mend="start the server, or correct its host and port in .env")
+            yield Finding(what=str(problem), remedy="start the server, or correct its host and port in .env")
 
 
 def versions(subject: ExaminedApp) -> Found:
@@ -125,14 +125,15 @@ def too_old(version: str, where: str) -> Found:
             yield Finding(
                 what=f"Redis {number} cannot wake a client that waits (CLIENT UNBLOCK): a stop takes longer",
                 where=where,
-                mend=f"update it to {OLDEST_REDIS} or newer",
+                remedy=f"update it to {OLDEST_REDIS} or newer",
                 hint=True,
             )
     elif not skips_locked(version):
         yield Finding(
             what=f"the database {version} knows no SKIP LOCKED: workers on one queue wait for each other",
             where=where,
-            mend="update it to MySQL 8.0.1, MariaDB 10.6 or PostgreSQL 9.5, or let bridge be the only worker",
+            remedy="update it to MySQL 8.0.1, MariaDB 10.6 or PostgreSQL 9.5, or let bridge be the only "
+            "worker",
             hint=True,
         )
 
@@ -144,7 +145,7 @@ def retry_after(subject: ExaminedApp) -> Found:
         yield Finding(
             what=f"retry_after is {facts.retry_after} s, and an attempt may take {longest}: it may run twice",
             where=f"{subject.laravel.config.where('queue')}, queue.connections.{facts.name}.retry_after",
-            mend=f"set it to more than {longest}; Laravel's own is 90",
+            remedy=f"set it to more than {longest}; Laravel's own is 90",
         )
 
 
@@ -158,7 +159,7 @@ def clock(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"the clock of the queue's server and ours differ by {skew:.0f} s",
                 where=_place(subject),
-                mend="set both by NTP: delays and retry_after go wrong, and TLS may",
+                remedy="set both by NTP: delays and retry_after go wrong, and TLS may",
             )
 
 
@@ -187,14 +188,14 @@ def redis_server(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"Redis may throw jobs away when its memory is full (maxmemory-policy {policy})",
                 where=server.place,
-                mend="set maxmemory-policy to noeviction, or give the queue a Redis of its own",
+                remedy="set maxmemory-policy to noeviction, or give the queue a Redis of its own",
             )
         first = client.lindex(queue_key(server, subject.settings.queue_names()[0]), 0)
         if isinstance(first, bytes) and not _is_json(first):
             yield Finding(
                 what="entries of the queue are no JSON: phpredis packs them with a serializer or compression",
                 where=f"database.redis.{server.name}",
-                mend="give the queue a Redis connection without these options",
+                remedy="give the queue a Redis connection without these options",
             )
         yield from _other_prefix(subject, client, server)
 
@@ -210,7 +211,7 @@ def _other_prefix(subject: ExaminedApp, client: redis.Redis, server: RedisConnec
         yield Finding(
             what=f"no queue has the prefix {server.prefix or '(none)'}, but one has another: {others}",
             where=f"{subject.laravel.config.where('database')}, database.redis.options.prefix",
-            mend="if that is this app's, set REDIS_PREFIX as its PHP sees it (it comes from APP_NAME)",
+            remedy="if that is this app's, set REDIS_PREFIX as its PHP sees it (it comes from APP_NAME)",
             hint=True,
         )
 
@@ -224,7 +225,7 @@ def cache(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"the cache {name} is each process's own: bridge never hears of queue:restart or pauses",
                 where=where,
-                mend="set CACHE_STORE (CACHE_DRIVER before Laravel 11) to redis, database or file",
+                remedy="set CACHE_STORE (CACHE_DRIVER before Laravel 11) to redis, database or file",
             )
         else:
             store.read(["illuminate:queue:restart"])
@@ -238,7 +239,7 @@ def maintenance(subject: ExaminedApp) -> Found:
         yield Finding(
             what="the app is in maintenance mode: no job is taken",
             where=subject.relative(down),
-            mend="php artisan up, or force = true in bridge.toml",
+            remedy="php artisan up, or force = true in bridge.toml",
         )
 
 

@@ -22,13 +22,13 @@ class Finding:
     """One thing that is wrong, or a `hint`: what may be right, or what cannot be known from here.
 
     where  file and line, key, process; may be empty
-    mend   what to do
+    remedy   what to do
     check  the row of the table that found it
     """
 
     what: str
     where: str = ""
-    mend: str
+    remedy: str
     hint: bool = False
     check: str = ""
 
@@ -107,10 +107,10 @@ class ExaminedApp:
             return ""
 
 
-def found(problem: BridgeError, *, mend: str = "") -> Finding:
+def found(problem: BridgeError, *, remedy: str = "") -> Finding:
     """An error of ours as a finding."""
     if isinstance(problem, ConfigurationError):
         return Finding(
-            what=f"{problem.key} {problem.problem}", where=problem.where, mend=problem.mend or mend
+            what=f"{problem.key} {problem.problem}", where=problem.where, remedy=problem.remedy or remedy
         )
-    return Finding(what=str(problem), mend=mend)
+    return Finding(what=str(problem), remedy=remedy)

@@ -148,7 +148,7 @@ class LaravelApp:
             return zoneinfo.ZoneInfo(name)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             raise self.config.error(
-                "app.timezone", f"is no time zone: {name!r}", mend="write one like Europe/Berlin"
+                "app.timezone", f"is no time zone: {name!r}", remedy="write one like Europe/Berlin"
             ) from None
 
     def queue(self, name: str | None = None) -> QueueConnection:
@@ -162,12 +162,12 @@ class LaravelApp:
             raise config.error(
                 key,
                 f"has the driver {driver}, which {why}" if driver else why,
-                mend="set QUEUE_CONNECTION to database or redis, or BRIDGE_CONNECTION to such a connection",
+                remedy="set QUEUE_CONNECTION to database or redis, or BRIDGE_CONNECTION to such a connection",
             )
         connection = config.text(f"{key}.connection")
         table = config.text(f"{key}.table") or ""
         if driver == "database" and not table:
-            raise config.error(f"{key}.table", "is empty", mend="write the name of the table, usually jobs")
+            raise config.error(f"{key}.table", "is empty", remedy="write the name of the table, usually jobs")
         if driver == "database" and not connection:
             connection = config.text("database.default")
         retry_after = config.integer(f"{key}.retry_after")
@@ -292,13 +292,13 @@ def load(
     base = path.resolve()
     if not base.is_dir():
         raise ConfigurationError(
-            "--app", f"is no folder: {path}", mend="give the root of the Laravel app, where artisan is"
+            "--app", f"is no folder: {path}", remedy="give the root of the Laravel app, where artisan is"
         )
     if not any((base / part).exists() for part in (".env", "config", "bootstrap")):
         raise ConfigurationError(
             "--app",
             f"holds no Laravel app, neither .env nor config/: {base}",
-            mend="give the root of the app, where artisan is",
+            remedy="give the root of the app, where artisan is",
         )
     cache = base / (environ.get("APP_CONFIG_CACHE") or "bootstrap/cache/config.php")
     dotenv = read_dotenv(base, environ)

@@ -118,7 +118,7 @@ def cache_store(
     raise config.error(
         key,
         f"has the driver {driver}, which bridge cannot use",
-        mend="use redis, database or file, or leave what depends on it to PHP",
+        remedy="use redis, database or file, or leave what depends on it to PHP",
     )
 
 

@@ -59,7 +59,7 @@ class Config:
         """The value as text; None where it is missing or null. ConfigurationError where it is not known."""
         value = self._known(key)
         if isinstance(value, dict):
-            raise self.error(key, "is an array", mend="write a text there")
+            raise self.error(key, "is an array", remedy="write a text there")
         return None if value is None else to_string(value)
 
     def integer(self, key: str) -> int | None:
@@ -68,7 +68,7 @@ class Config:
         if not text:
             return None
         if not text.strip().removeprefix("-").isdecimal():
-            raise self.error(key, "is not a whole number", mend="write digits only")
+            raise self.error(key, "is not a whole number", remedy="write digits only")
         return to_int(text)
 
     def names(self, key: str) -> tuple[str, ...]:
@@ -82,8 +82,8 @@ class Config:
         """The file in which the key is, or would be, written."""
         return self.files.get(key.split(".")[0], "Laravel's defaults and .env")
 
-    def error(self, key: str, problem: str, *, mend: str) -> ConfigurationError:
-        return ConfigurationError(key, problem, where=self.where(key), mend=mend)
+    def error(self, key: str, problem: str, *, remedy: str) -> ConfigurationError:
+        return ConfigurationError(key, problem, where=self.where(key), remedy=remedy)
 
     def _is_given_beside(self, key: str) -> bool:
         """Whether the user wrote down other options of the same array: then it is known as a whole."""
@@ -96,7 +96,7 @@ class Config:
                 key,
                 f"cannot be known without PHP, {value.reason}",
                 where=f"{value.file}:{value.line}" if value.line else value.file,
-                mend=f'write `"{key}" = …` under [app_config] in bridge.toml',
+                remedy=f'write `"{key}" = …` under [app_config] in bridge.toml',
             )
         return value
 
@@ -154,7 +154,8 @@ def _cached(base: Path, cache: Path, place: Place, given: Mapping[str, Value]) -
             "the cached configuration",
             "cannot be read",
             where=f"{cache}:{line}" if line else str(cache),
-            mend="make it anew with `php artisan config:cache`, or remove it with `php artisan config:clear`",
+            remedy="make it anew with `php artisan config:cache`, or remove it with `php artisan "
+            "config:clear`",
         )
     return Config(items=value, files=dict.fromkeys(map(str, value), str(cache)), given=given, cached=True)
 

@@ -47,7 +47,7 @@ class Options:
 def whole(config: Config, key: str, text: str | None) -> int | None:
     """The number that was written at `key`; None where it is empty."""
     if text and not text.strip().isdecimal():
-        raise config.error(key, "is not a number", mend="write digits only")
+        raise config.error(key, "is not a number", remedy="write digits only")
     return int(text) if text else None
 
 
@@ -64,7 +64,7 @@ def parse_url(url: str, config: Config, key: str) -> dict[str, str | None]:
             "database": unquote(parts.path)[1:] if parts.path not in ("", "/") else None,
         }
     except ValueError:
-        raise config.error(f"{key}.url", "is not a URL", mend="percent-encode its password") from None
+        raise config.error(f"{key}.url", "is not a URL", remedy="percent-encode its password") from None
     found = {name: _WORDS.get(value, value) for name, value in found.items() if value is not None}
     if found.get("driver") in ("tcp", "tls"):
         found["scheme"] = found["driver"]

@@ -71,14 +71,14 @@ def database_connection(
     """The connection called `name`, None for the default one. ConfigurationError where it is not usable."""
     name = name or config.text("database.default")
     if not name:
-        raise config.error("database.default", "is empty", mend="set DB_CONNECTION")
+        raise config.error("database.default", "is empty", remedy="set DB_CONNECTION")
     options = Options(config, f"database.connections.{name}")
     known = next((driver for driver in _SQL_DRIVERS if driver == options.text("driver")), None)
     if known is None:
         raise config.error(
             f"database.connections.{name}.driver",
             "is missing" if options.text("driver") is None else "is no database that bridge can use",
-            mend=f"use one of {', '.join(_SQL_DRIVERS)}",
+            remedy=f"use one of {', '.join(_SQL_DRIVERS)}",
         )
     database = options.text("database") or ""
     if known == "sqlite" and database != ":memory:":

@@ -82,7 +82,7 @@ def answering(facts: DatabaseConnection | RedisConnection) -> Iterator[None]:
             raise ConfigurationError(
                 f"the connection {facts.name}",
                 f"is not let in by {place}, {said}",
-                mend="correct its user, password and database name",
+                remedy="correct its user, password and database name",
             ) from None
         if fault := tls_fault(said):
             raise ServiceUnavailable(
@@ -151,14 +151,14 @@ def _sqlite(facts: DatabaseConnection, timeout: int) -> _Dialect:
         raise ConfigurationError(
             f"database.connections.{facts.name}.database",
             "is in memory, which no other process can see",
-            mend="set DB_DATABASE to a file",
+            remedy="set DB_DATABASE to a file",
         )
     path = Path(facts.database)
     if not path.is_file():
         raise ConfigurationError(
             f"database.connections.{facts.name}.database",
             f"names no file: {path}",
-            mend="set DB_DATABASE to the app's SQLite file, or make it with `php artisan migrate`",
+            remedy="set DB_DATABASE to the app's SQLite file, or make it with `php artisan migrate`",
         )
 
     def connect() -> sqlite3.Connection:

@@ -41,7 +41,7 @@ def read_dotenv(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
         text = file.read_bytes().decode("utf-8", "replace").replace("\ufffd", "?")
     except OSError as error:
         raise ConfigurationError(
-            ".env", f"cannot be read, {error.strerror}", where=str(file), mend="let this user read it"
+            ".env", f"cannot be read, {error.strerror}", where=str(file), remedy="let this user read it"
         ) from None
     return parse(text, environ, file=str(file))
 
@@ -169,4 +169,4 @@ def _resolve(text: str, environ: Mapping[str, str], found: Mapping[str, str]) ->
 
 
 def _broken(key: str, where: str, problem: str) -> ConfigurationError:
-    return ConfigurationError(key, problem, where=where, mend="write the line as phpdotenv reads it")
+    return ConfigurationError(key, problem, where=where, remedy="write the line as phpdotenv reads it")

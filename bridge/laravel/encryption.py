@@ -50,17 +50,17 @@ class Encrypter:
         kind = _CIPHERS.get(cipher.lower())
         if kind is None:
             raise ConfigurationError(
-                "app.cipher", "is not known to Laravel", mend=f"use one of {', '.join(_CIPHERS)}"
+                "app.cipher", "is not known to Laravel", remedy=f"use one of {', '.join(_CIPHERS)}"
             )
         if not keys:
-            raise ConfigurationError("APP_KEY", "is empty", mend="run `php artisan key:generate`")
+            raise ConfigurationError("APP_KEY", "is empty", remedy="run `php artisan key:generate`")
         self._kind = kind
         self._keys = tuple(_key_bytes(key) for key in keys)
         if any(len(key) != kind.key_size for key in self._keys):
             raise ConfigurationError(
                 "APP_KEY or APP_PREVIOUS_KEYS",
                 f"has a key that is not {kind.key_size} bytes long, as {cipher} needs",
-                mend="run `php artisan key:generate`",
+                remedy="run `php artisan key:generate`",
             )
 
     def decrypt(self, payload: bytes) -> bytes:
@@ -132,7 +132,7 @@ def master_key(text: Secret) -> bytes:
             "encryption_master_key_base64",
             "is not the base64 of 32 bytes",
             where="config/broadcasting.php",
-            mend="make one with `openssl rand -base64 32`",
+            remedy="make one with `openssl rand -base64 32`",
         )
     return key
 

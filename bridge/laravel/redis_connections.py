@@ -96,7 +96,7 @@ def redis_connection(
     if config.get(key) is None and name not in config.names("database.redis"):
         if name in config.names("database.redis.clusters"):
             return reader.cluster(name, f"database.redis.clusters.{name}", "database.redis.clusters.options")
-        raise config.error(key, "is not configured", mend="add it, or name another Redis connection")
+        raise config.error(key, "is not configured", remedy="add it, or name another Redis connection")
     if client == "predis" and config.get(f"{key}.0") is not None:
         replication = reader.shared("replication")
         if replication == "sentinel":
@@ -105,7 +105,7 @@ def redis_connection(
             raise config.error(
                 f"{key}.options.replication",
                 f"is {replication!r}, which bridge does not follow",
-                mend="use Sentinels (replication => sentinel), or name the primary as host and port",
+                remedy="use Sentinels (replication => sentinel), or name the primary as host and port",
             )
         return reader.cluster(name, key, f"{key}.options")
     if client not in ("predis", "phpredis"):
@@ -150,8 +150,8 @@ class _Reader:
         nodes = self._nodes(self._key)
         service = self.shared("service")
         if not service:
-            mend = "write the name of the primary that the Sentinels know, such as mymaster"
-            raise self._config.error(f"{self._key}.options.service", "is empty", mend=mend)
+            remedy = "write the name of the primary that the Sentinels know, such as mymaster"
+            raise self._config.error(f"{self._key}.options.service", "is empty", remedy=remedy)
         tls = next((node.tls for node in nodes if node.tls is not None), None)
         sentinels = Sentinels(
             servers=tuple(node.server for node in nodes),
@@ -199,7 +199,8 @@ class _Reader:
             raise config.error(
                 "database.redis.client",
                 f"is {client}, and {key} names no Sentinels in a form that bridge knows",
-                mend="write sentinel_host, sentinel_port and sentinel_service there, or set client to predis"
+                remedy="write sentinel_host, sentinel_port and sentinel_service there, or set client to "
+                "predis"
                 f" or phpredis and {key}.host to an address that always leads to the primary",
             )
         secure = any(tls for _, tls in servers)
@@ -226,7 +227,7 @@ class _Reader:
             raise config.error(
                 key,
                 "is spread over its servers by predis itself, where no script reaches all keys of a queue",
-                mend="set database.redis.options.cluster to redis for a Redis Cluster, or give the queue a "
+                remedy="set database.redis.options.cluster to redis for a Redis Cluster, or give the queue a "
                 "connection of its own with one server",
             )
         nodes = self._nodes(key)
@@ -301,7 +302,7 @@ class _Reader:
         numbers = [name for name in self._config.names(key) if name.isdecimal() or name != "options"]
         nodes = [_node(self._config, f"{key}.{number}") for number in numbers if number != "prefix"]
         if not nodes:
-            raise self._config.error(key, "names no server", mend="write a list of host and port")
+            raise self._config.error(key, "names no server", remedy="write a list of host and port")
         return nodes
 
 
@@ -347,9 +348,9 @@ def _tls(config: Config, place: str) -> Tls:
         (f"{place}.{one}" for one in ("stream", "ssl") if config.get(f"{place}.{one}") is not None), place
     )
     names = config.names(place) if config.get(place) is not None else ()
-    for name, mend in _UNKNOWN.items():
+    for name, remedy in _UNKNOWN.items():
         if name in names and config.text(f"{place}.{name}"):
-            raise config.error(f"{place}.{name}", "is a check that bridge does not make", mend=mend)
+            raise config.error(f"{place}.{name}", "is a check that bridge does not make", remedy=remedy)
     found = {name: config.text(f"{place}.{name}") or None for name in _TEXTS if name in names}
 
     def switch(name: str) -> bool:

@@ -52,7 +52,7 @@ class Tls:
             raise ConfigurationError(
                 self.key,
                 f"cannot be used for TLS ({_reason(error)}): {', '.join(file for file in files if file)}",
-                mend="correct the paths of certificates and keys, and let this user read them",
+                remedy="correct the paths of certificates and keys, and let this user read them",
             ) from None
         return made
 

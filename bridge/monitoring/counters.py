@@ -1,4 +1,4 @@
-"""Counters: counts and durations since the start. One small method for each kind of happening and step."""
+"""Counters: counts and durations since the start. One small method for each kind of event and step."""
 
 from __future__ import annotations
 
@@ -113,13 +113,13 @@ class Counters:
         self._reserved: dict[str, float] = {}
         self._lock = threading.Lock()  # several workers may tell at once; never held for more than a count
 
-    def observe(self, happening: HubEvent) -> None:
-        count = _COUNTS.get(type(happening))
+    def observe(self, event: HubEvent) -> None:
+        count = _COUNTS.get(type(event))
         if count is not None:
-            app = self.apps.get(happening.app_id)
+            app = self.apps.get(event.app_id)
             if app is None:  # an app that came later
-                app = self.apps[happening.app_id] = AppCounters()
-            count(self, app, happening)
+                app = self.apps[event.app_id] = AppCounters()
+            count(self, app, event)
 
     def step(self, step: JobProgress) -> None:
         now = self._clock()
@@ -151,66 +151,66 @@ class Counters:
         return sum(getattr(app, name) for app in self.apps.values())
 
 
-# ---- how each happening counts -------------------------------------------------------------------
+# ---- how each event counts -------------------------------------------------------------------
 
 
-def _connected(tally: Counters, app: AppCounters, happening: Connected) -> None:
+def _connected(tally: Counters, app: AppCounters, event: Connected) -> None:
     app.opened += 1
     app.connections += 1
     app.peak = max(app.peak, app.connections)
 
 
-def _disconnected(tally: Counters, app: AppCounters, happening: Disconnected) -> None:
+def _disconnected(tally: Counters, app: AppCounters, event: Disconnected) -> None:
     app.connections -= 1
-    app.closed[happening.code] += 1
+    app.closed[event.code] += 1
 
 
-def _received(tally: Counters, app: AppCounters, happening: Received) -> None:
+def _received(tally: Counters, app: AppCounters, event: Received) -> None:
     app.received += 1
-    app.size_in += happening.size
+    app.size_in += event.size
 
 
-def _subscribed(tally: Counters, app: AppCounters, happening: Subscribed) -> None:
+def _subscribed(tally: Counters, app: AppCounters, event: Subscribed) -> None:
     app.subscriptions += 1
 
 
-def _unsubscribed(tally: Counters, app: AppCounters, happening: Unsubscribed) -> None:
+def _unsubscribed(tally: Counters, app: AppCounters, event: Unsubscribed) -> None:
     app.subscriptions -= 1
 
 
-def _published(tally: Counters, app: AppCounters, happening: Published) -> None:
+def _published(tally: Counters, app: AppCounters, event: Published) -> None:
     app.broadcasts += 1
-    app.sent += happening.receivers
-    app.size_out += happening.receivers * len(happening.data)
-    if happening.origin == "api":
-        app.api_messages += len(happening.channels)
+    app.sent += event.receivers
+    app.size_out += event.receivers * len(event.data)
+    if event.origin == "api":
+        app.api_messages += len(event.channels)
 
 
-def _client_event(tally: Counters, app: AppCounters, happening: ClientEventSent) -> None:
+def _client_event(tally: Counters, app: AppCounters, event: ClientEventSent) -> None:
     app.client_events += 1
-    app.sent += happening.receivers
-    app.size_out += happening.receivers * len(happening.data)
+    app.sent += event.receivers
+    app.size_out += event.receivers * len(event.data)
 
 
-def _called(tally: Counters, app: AppCounters, happening: ApiCalled) -> None:
-    method = happening.method if happening.method in ("GET", "POST") else "other"
-    app.calls[method, happening.status] += 1
-    tally.called.add(happening.seconds)
+def _called(tally: Counters, app: AppCounters, event: ApiCalled) -> None:
+    method = event.method if event.method in ("GET", "POST") else "other"
+    app.calls[method, event.status] += 1
+    tally.called.add(event.seconds)
 
 
-def _connection_refused(tally: Counters, app: AppCounters, happening: ConnectionRefused) -> None:
-    app.refused["connection", happening.code] += 1
+def _connection_refused(tally: Counters, app: AppCounters, event: ConnectionRefused) -> None:
+    app.refused["connection", event.code] += 1
 
 
-def _subscription_refused(tally: Counters, app: AppCounters, happening: SubscriptionRefused) -> None:
-    app.refused["subscription", happening.status] += 1
+def _subscription_refused(tally: Counters, app: AppCounters, event: SubscriptionRefused) -> None:
+    app.refused["subscription", event.status] += 1
 
 
-def _message_refused(tally: Counters, app: AppCounters, happening: MessageRefused) -> None:
-    app.refused["message", happening.code] += 1
+def _message_refused(tally: Counters, app: AppCounters, event: MessageRefused) -> None:
+    app.refused["message", event.code] += 1
 
 
-def _cut(tally: Counters, app: AppCounters, happening: SlowClientClosed) -> None:
+def _cut(tally: Counters, app: AppCounters, event: SlowClientClosed) -> None:
     app.cut += 1
 
 

@@ -53,9 +53,9 @@ class Journal:
         self._numbers = itertools.count(1)
         self._clock = clock
 
-    def observe(self, happening: HubEvent) -> None:
-        if type(happening) not in UNTOLD:
-            self._keep(happening)
+    def observe(self, event: HubEvent) -> None:
+        if type(event) not in UNTOLD:
+            self._keep(event)
 
     def step(self, step: JobProgress) -> None:
         self._keep(step)

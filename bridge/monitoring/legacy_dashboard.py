@@ -57,20 +57,20 @@ class LegacyDashboard:
         self._clock = clock
         self._listened: set[tuple[str, str]] = set()  # app id and channel, of the page's
 
-    def observe(self, happening: HubEvent) -> None:
-        if isinstance(happening, Occupied | Vacated) and happening.channel.startswith(PREFIX):
-            place = (happening.app_id, happening.channel)
-            if isinstance(happening, Occupied):
+    def observe(self, event: HubEvent) -> None:
+        if isinstance(event, Occupied | Vacated) and event.channel.startswith(PREFIX):
+            place = (event.app_id, event.channel)
+            if isinstance(event, Occupied):
                 self._listened.add(place)
             else:
                 self._listened.discard(place)
-        if not self._listened or (kind := self._kinds.get(type(happening))) is None:
+        if not self._listened or (kind := self._kinds.get(type(event))) is None:
             return
         name, details = kind
-        if (happening.app_id, PREFIX + name) in self._listened:
+        if (event.app_id, PREFIX + name) in self._listened:
             with contextlib.suppress(RecursionError):  # data just as deep as clients may nest them
-                for told in details(happening):
-                    self._tell(happening.app_id, name, told)
+                for told in details(event):
+                    self._tell(event.app_id, name, told)
 
     def counted(self, rows: Mapping[str, Counts]) -> None:
         """A row of statistics was written for each of these apps."""
@@ -96,70 +96,67 @@ class LegacyDashboard:
         self._publish(Broadcast(app_id=app_id, channels=(channel,), name=name, data=text))
 
 
-def _connected(happening: Connected) -> list[Details]:
-    return [{"socketId": happening.socket_id}]
+def _connected(event: Connected) -> list[Details]:
+    return [{"socketId": event.socket_id}]
 
 
-def _disconnected(happening: Disconnected) -> list[Details]:
-    return [{"socketId": happening.socket_id}]
+def _disconnected(event: Disconnected) -> list[Details]:
+    return [{"socketId": event.socket_id}]
 
 
-def _channel(happening: Occupied | Vacated) -> list[Details]:
-    return [{"details": f"Channel: {happening.channel}"}]
+def _channel(event: Occupied | Vacated) -> list[Details]:
+    return [{"details": f"Channel: {event.channel}"}]
 
 
-def _subscribed_1(happening: Subscribed) -> list[Details]:
-    return [{"socketId": happening.socket_id, "details": f"Channel: {happening.channel}"}]
+def _subscribed_1(event: Subscribed) -> list[Details]:
+    return [{"socketId": event.socket_id, "details": f"Channel: {event.channel}"}]
 
 
-def _subscribed_2(happening: Subscribed) -> list[Details]:
-    return [{"socketId": happening.socket_id, "channel": happening.channel}]
+def _subscribed_2(event: Subscribed) -> list[Details]:
+    return [{"socketId": event.socket_id, "channel": event.channel}]
 
 
-def _client_event_1(happening: ClientEventSent) -> list[Details]:
+def _client_event_1(event: ClientEventSent) -> list[Details]:
     payload = {
-        "event": happening.name,
-        "channel": happening.channel,
-        "data": json.loads(happening.data),
+        "event": event.name,
+        "channel": event.channel,
+        "data": json.loads(event.data),
     }
     return [
         {
-            "details": f"Channel: {happening.channel}, Event: {happening.name}",
-            "socketId": happening.socket_id,
+            "details": f"Channel: {event.channel}, Event: {event.name}",
+            "socketId": event.socket_id,
             "data": json.dumps(payload, ensure_ascii=False),
         }
     ]
 
 
-def _client_event_2(happening: ClientEventSent) -> list[Details]:
+def _client_event_2(event: ClientEventSent) -> list[Details]:
     payload = {
-        "event": happening.name,
-        "channel": happening.channel,
-        "data": json.loads(happening.data),
+        "event": event.name,
+        "channel": event.channel,
+        "data": json.loads(event.data),
     }
     return [
         {
-            "socketId": happening.socket_id,
-            "event": happening.name,
-            "channel": happening.channel,
+            "socketId": event.socket_id,
+            "event": event.name,
+            "channel": event.channel,
             "data": payload,
         }
     ]
 
 
-def _published_1(happening: Published) -> list[Details]:
+def _published_1(event: Published) -> list[Details]:
     """Of events from the queue too: to laravel-websockets they come over its API."""
     return [
-        {"details": f"Channel: {channel}, Event: {happening.name}", "data": happening.data}
-        for channel in happening.channels
+        {"details": f"Channel: {channel}, Event: {event.name}", "data": event.data}
+        for channel in event.channels
     ]
 
 
-def _published_2(happening: Published) -> list[Details]:
-    return [
-        {"event": happening.name, "channel": channel, "payload": happening.data}
-        for channel in happening.channels
-    ]
+def _published_2(event: Published) -> list[Details]:
+    return [{"event": event.name, "channel": channel, "payload": event.data} for channel in event.channels]
 
 
 _KINDS: Mapping[Release, _Kinds] = {

@@ -151,7 +151,7 @@ class StatisticsTable:
                 raise ConfigurationError(
                     f"the table {self._name}",
                     "has not laravel-websockets' columns",
-                    mend="rename it, or switch statistics off with BRIDGE_ENABLE_STATISTICS=false",
+                    remedy="rename it, or switch statistics off with BRIDGE_ENABLE_STATISTICS=false",
                 )
             self._columns = fitting[0]
         return sa.table(
@@ -168,7 +168,7 @@ class StatisticsTable:
             raise ConfigurationError(
                 f"the table {self._name}",
                 "is missing, so no statistics are kept",
-                mend="let bridge make it with BRIDGE_CREATE_STATISTICS_TABLE=true",
+                remedy="let bridge make it with BRIDGE_CREATE_STATISTICS_TABLE=true",
             )
         big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
         table = sa.Table(

@@ -99,7 +99,7 @@ def entry(row: Mapping[str, Any]) -> dict[str, Any]:
         except (ValueError, TypeError, AttributeError, RecursionError):
             kind = "a whole number" if name in _FROM_ONE else "JSON, as bridge.toml would have it"
             raise ConfigurationError(
-                f"app {row.get('id')}.{column}", "is wrong", where="its row", mend=f"write {kind}"
+                f"app {row.get('id')}.{column}", "is wrong", where="its row", remedy=f"write {kind}"
             ) from None
         if made is not None:
             found[name] = made

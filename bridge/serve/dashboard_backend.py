@@ -134,7 +134,7 @@ class DashboardBackstage:
     def _table(self) -> StatisticsTable:
         if self._statistics is None:
             raise ConfigurationError(
-                "statistics", "have no place: the app has no database", mend="see DB_* in the app's .env"
+                "statistics", "have no place: the app has no database", remedy="see DB_* in the app's .env"
             )
         return self._statistics
 

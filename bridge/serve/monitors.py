@@ -107,13 +107,13 @@ class Monitors:
         self._looked: tuple[float, float] | None = None  # monotonic, when a look ended, and what it took
         self._told = ""
 
-    def observe(self, happening: HubEvent) -> None:
+    def observe(self, event: HubEvent) -> None:
         if self._legacy_dashboard is not None:
-            if isinstance(happening, Published) and happening.origin == ORIGIN:
+            if isinstance(event, Published) and event.origin == ORIGIN:
                 return
-            self._legacy_dashboard.observe(happening)
-        self._journal.observe(happening)
-        self._tally.observe(happening)
+            self._legacy_dashboard.observe(event)
+        self._journal.observe(event)
+        self._tally.observe(event)
 
     def step(self, step: JobProgress) -> None:
         self._journal.step(step)

@@ -20,7 +20,7 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
         raise ConfigurationError(
             f"bus, the Redis connection {settings.bus},",
             f"is {facts.place}, where processes cannot meet",
-            mend="name a connection with one host and port, such as an address that leads to the primary",
+            remedy="name a connection with one host and port, such as an address that leads to the primary",
         )
     return Cluster(
         Address(

@@ -350,7 +350,7 @@ def compared_ladders(settings: Settings, version: Version | None) -> Iterator[tu
             raise ConfigurationError(
                 "php_binary",
                 "cannot be asked, so there is nothing to compare with",
-                mend="set it to PHP's program, and --app to an app with bootstrap/app.php",
+                remedy="set it to PHP's program, and --app to an app with bootstrap/app.php",
             )
         native, real = (
             build_ladder(settings.laravel, event_mappings(settings), version=version, only=only, php=php)
@@ -637,7 +637,8 @@ def queue_key(redis: RedisConnection, queue: str) -> str:
         raise ConfigurationError(
             f"the queue {queue}",
             "has no hash tag, without which its keys lie on several nodes of the Redis Cluster",
-            mend=f"call it {{{queue}}} in the app (REDIS_QUEUE) and in BRIDGE_QUEUE, as Laravel itself needs"
+            remedy=f"call it {{{queue}}} in the app (REDIS_QUEUE) and in BRIDGE_QUEUE, as Laravel itself "
+            "needs"
             " before 13.5",
         )
     return Keys.of(redis.prefix, queue, tagged=redis.tags_queues).list.decode()
@@ -649,7 +650,7 @@ def _queue_redis(settings: Settings, connection: str) -> RedisConnection:
         raise ConfigurationError(
             f"database.redis.{redis.name}",
             "packs its values (serializer or compression), which loses jobs in Laravel itself",
-            mend="give the queue a Redis connection without these options",
+            remedy="give the queue a Redis connection without these options",
         )
     return redis
 
@@ -716,7 +717,7 @@ def failed_jobs(laravel: LaravelApp) -> FailedJobs:
     raise ConfigurationError(
         "queue.failed.driver",
         f"is {facts.driver}, which bridge cannot write",
-        mend="set QUEUE_FAILED_DRIVER to database-uuids, database, file or null",
+        remedy="set QUEUE_FAILED_DRIVER to database-uuids, database, file or null",
     )
 
 

@@ -75,7 +75,7 @@ def own_apps(table: Any, where: str, *, defaults: Mapping[str, Any]) -> tuple[Ap
     if table is None:
         return ()
     if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
-        raise ConfigurationError("apps", "is no list of tables", where=where, mend="write [[apps]]")
+        raise ConfigurationError("apps", "is no list of tables", where=where, remedy="write [[apps]]")
     return tuple(own_app(entry, f"apps[{n}]", where, defaults) for n, entry in enumerate(table))
 
 
@@ -90,7 +90,7 @@ def own_app(entry: dict[str, Any], key: str, where: str, defaults: Mapping[str, 
     for name in ("id", "key", "secret"):
         if name not in found:
             raise ConfigurationError(
-                f"{key}.{name}", "is missing", where=where, mend="an app needs all three"
+                f"{key}.{name}", "is missing", where=where, remedy="an app needs all three"
             )
     inherited = {name: defaults[name] for name in INHERITED}
     limits = {name.removeprefix(LIMIT): found.pop(name) for name in list(found) if name.startswith(LIMIT)}
@@ -124,7 +124,7 @@ def read_apps_table(table: Any, where: str) -> AppsTable | None:
     if table is None:
         return None
     if not isinstance(table, dict):
-        raise ConfigurationError("apps_table", "is no table", where=where, mend="write [apps_table]")
+        raise ConfigurationError("apps_table", "is no table", where=where, remedy="write [apps_table]")
     no_strangers(table, list(_TABLE_FIELDS), "apps_table.", where)
     found = {
         name: read_value(read, table[name], f"apps_table.{name}", where)
@@ -134,7 +134,7 @@ def read_apps_table(table: Any, where: str) -> AppsTable | None:
     if "url" in found:
         if "connection" in found:
             raise ConfigurationError(
-                "apps_table", "has connection and url", where=where, mend="take one of them out"
+                "apps_table", "has connection and url", where=where, remedy="take one of them out"
             )
         found["connection"] = "bridge_apps"
     return AppsTable(**found)
@@ -145,14 +145,14 @@ def read_webhooks(entries: Any, where: str, *, key: str) -> tuple[Webhook, ...]:
     if entries is None:
         return ()
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigurationError(key, "is no list of tables", where=where, mend=f"write [[{key}]]")
+        raise ConfigurationError(key, "is no list of tables", where=where, remedy=f"write [[{key}]]")
     return tuple(_webhook(entry, f"{key}[{n}]", where) for n, entry in enumerate(entries))
 
 
 def _webhook(entry: dict[str, Any], key: str, where: str) -> Webhook:
     no_strangers(entry, list(_WEBHOOK_FIELDS), f"{key}.", where)
     if "url" not in entry:
-        raise ConfigurationError(f"{key}.url", "is missing", where=where, mend="say where to post")
+        raise ConfigurationError(f"{key}.url", "is missing", where=where, remedy="say where to post")
     return Webhook(
         **{name: read_value(_WEBHOOK_FIELDS[name], entry[name], f"{key}.{name}", where) for name in entry}
     )
@@ -194,7 +194,7 @@ def join(apps: dict[str, AppSettings], app: AppSettings, key: str) -> None:
             raise ConfigurationError(
                 key,
                 f"has the id or key of another app, {other.id}, but is not the same",
-                mend="give every app its own id and key, and one secret",
+                remedy="give every app its own id and key, and one secret",
             )
     before = apps.get(app.id)
     connections = (*before.connections, *app.connections) if before else app.connections

@@ -14,7 +14,7 @@ def read_value(read: Reader, value: object, key: str, where: str) -> Any:
     try:
         return read(value)
     except InvalidValue as wrong:
-        raise ConfigurationError(key, "is wrong", where=where, mend=f"write {wrong}") from None
+        raise ConfigurationError(key, "is wrong", where=where, remedy=f"write {wrong}") from None
 
 
 def no_strangers(found: Iterable[str], known: list[str], prefix: str, where: str) -> None:
@@ -22,5 +22,5 @@ def no_strangers(found: Iterable[str], known: list[str], prefix: str, where: str
         if name in known:
             continue
         near = difflib.get_close_matches(name, known, n=1)
-        mend = f"did you mean {near[0]}?" if near else f"take it out; known are {', '.join(known)}"
-        raise ConfigurationError(f"{prefix}{name}", "is no setting of bridge", where=where, mend=mend)
+        remedy = f"did you mean {near[0]}?" if near else f"take it out; known are {', '.join(known)}"
+        raise ConfigurationError(f"{prefix}{name}", "is no setting of bridge", where=where, remedy=remedy)

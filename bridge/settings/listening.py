@@ -81,7 +81,7 @@ def read_toml(base: Path, named: Path | str | None) -> tuple[Path | None, dict[s
     path = Path(named or base / "bridge.toml")
     if not path.is_file():
         if named:
-            raise ConfigurationError("--config", f"names no file: {named}", mend="correct the path")
+            raise ConfigurationError("--config", f"names no file: {named}", remedy="correct the path")
         return None, {}
     try:
         return path, tomllib.loads(path.read_text(encoding="utf-8"))
@@ -90,10 +90,10 @@ def read_toml(base: Path, named: Path | str | None) -> tuple[Path | None, dict[s
             "bridge.toml",
             f"cannot be read ({error.strerror})",
             where=str(path),
-            mend="let this user read it",
+            remedy="let this user read it",
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         line = str(error).rpartition(" (")[2].rstrip(")") if "(at " in str(error) else "not UTF-8"
         raise ConfigurationError(
-            "bridge.toml", f"is not TOML, {line}", where=str(path), mend="see https://toml.io"
+            "bridge.toml", f"is not TOML, {line}", where=str(path), remedy="see https://toml.io"
         ) from None

@@ -132,7 +132,7 @@ class Settings:
             missing,
             f"is missing beside {given}, and without it there is no TLS",
             where=self.origins.get(given, ""),
-            mend="give both, or neither; a PEM file that holds both may be given as both",
+            remedy="give both, or neither; a PEM file that holds both may be given as both",
         )
 
     def queue_connection(self) -> QueueConnection:
@@ -167,7 +167,7 @@ class Settings:
                 raise self.laravel.config.error(
                     f"broadcasting.connections.{connection.name}.{missing[0]}",
                     "is empty",
-                    mend="set "
+                    remedy="set "
                     + " and ".join(f"{connection.driver.upper()}_{_VARIABLES[name]}" for name in missing),
                 )
         for app in self.own_apps:
@@ -176,7 +176,7 @@ class Settings:
             raise self.laravel.config.error(
                 "broadcasting.connections",
                 "has no pusher or reverb connection with app_id, key and secret",
-                mend="set PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET in .env, or add [[apps]] "
+                remedy="set PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET in .env, or add [[apps]] "
                 "to bridge.toml",
             )
         return tuple(apps.values())
@@ -313,7 +313,7 @@ def _table(name: str, toml: Mapping[str, Any], environ: Mapping[str, str], file:
     try:
         return json.loads(environ[variable]), where
     except ValueError:
-        raise ConfigurationError(name, "is not JSON", where=where, mend="write it as JSON") from None
+        raise ConfigurationError(name, "is not JSON", where=where, remedy="write it as JSON") from None
 
 
 def _overrides(table: Any, where: str) -> dict[str, Value]:
@@ -322,7 +322,7 @@ def _overrides(table: Any, where: str) -> dict[str, Value]:
         return {}
     if not isinstance(table, dict):
         raise ConfigurationError(
-            "app_config", "is no table", where=where, mend='write "queue.default" = "redis"'
+            "app_config", "is no table", where=where, remedy='write "queue.default" = "redis"'
         )
     flat: dict[str, Value] = {}
     for key, value in table.items():
@@ -332,7 +332,7 @@ def _overrides(table: Any, where: str) -> dict[str, Value]:
             flat[key] = value
         else:
             raise ConfigurationError(
-                f"app_config.{key}", "is no plain value", where=where, mend="write a text, number or switch"
+                f"app_config.{key}", "is no plain value", where=where, remedy="write a text, number or switch"
             )
     return flat
 
@@ -342,20 +342,20 @@ def _events(table: Any, where: str) -> dict[str, EventMapping]:
     if table is None:
         return {}
     if not isinstance(table, dict):
-        raise ConfigurationError("events", "is no table", where=where, mend=example)
+        raise ConfigurationError("events", "is no table", where=where, remedy=example)
     events = {}
     for name, entry in table.items():
         key = f'events."{name}"'
         if not isinstance(entry, dict):
-            raise ConfigurationError(key, "is no table", where=where, mend=example)
+            raise ConfigurationError(key, "is no table", where=where, remedy=example)
         no_strangers(entry, ["channels", "as", "with"], f"{key}.", where)
         channels = entry.get("channels")
         if not isinstance(channels, list) or not channels:
-            raise ConfigurationError(f"{key}.channels", "is no list of texts", where=where, mend=example)
+            raise ConfigurationError(f"{key}.channels", "is no list of texts", where=where, remedy=example)
         data = entry.get("with")
         if data is not None and not isinstance(data, dict):
             raise ConfigurationError(
-                f"{key}.with", "is no table", where=where, mend='write with = {id = "{id}"}'
+                f"{key}.with", "is no table", where=where, remedy='write with = {id = "{id}"}'
             )
         events[name.removeprefix("\\")] = EventMapping(
             channels=read_value(words, channels, f"{key}.channels", where),

@@ -32,7 +32,7 @@ def resolved(value: Any, laravel: LaravelApp, where: str, key: str = "") -> Any:
             key,
             f"is {value}, which is not set",
             where=where,
-            mend=f"set {variable or config}, or write the text",
+            remedy=f"set {variable or config}, or write the text",
         )
     return text
 

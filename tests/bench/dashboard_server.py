@@ -63,9 +63,9 @@ async def serve(port: int) -> None:
     journal, tally = Journal(), Counters([APP.id])
     chart = TimeSeries(tally)
 
-    def observe(happening: HubEvent) -> None:
-        journal.observe(happening)
-        tally.observe(happening)
+    def observe(event: HubEvent) -> None:
+        journal.observe(event)
+        tally.observe(event)
 
     def summary() -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""`bridge doctor` finds faults that are planted in a healthy app, one at a time, and names the mend."""
+"""`bridge doctor` finds faults that are planted in a healthy app, one at a time, and names the remedy."""
 
 from __future__ import annotations
 
@@ -198,14 +198,14 @@ def test_root_is_told_whose_files_the_app_cannot_write(app: App) -> None:
         os.chown(storage, 12345, -1)
     [finding] = examine(ExaminedApp(settings=settings, user=lambda: 0), {"user"})
     assert "root" in finding.what
-    assert f"sudo -u '#{storage.stat().st_uid}'" in finding.mend
+    assert f"sudo -u '#{storage.stat().st_uid}'" in finding.remedy
 
 
 # ---- faults of files ------------------------------------------------------------------------------
 
 
 class Fault(NamedTuple):
-    """`plant` makes it; `check` finds it, with these words in what it says and in the mend.
+    """`plant` makes it; `check` finds it, with these words in what it says and in the remedy.
 
     follows  the check that may find something too: PHP itself stumbles over some faults
     """
@@ -214,7 +214,7 @@ class Fault(NamedTuple):
     plant: Callable[[App], object]
     check: str
     what: str
-    mend: str
+    remedy: str
     follows: str = ""
 
 
@@ -414,7 +414,7 @@ def test_a_planted_fault_is_found_and_its_mend_is_named(app: App, fault: Fault) 
     found = the_fault(app, fault.follows)
     assert found["check"] == fault.check
     assert fault.what in found["what"]
-    assert fault.mend in found["mend"]
+    assert fault.remedy in found["mend"]
     assert SECRET not in json.dumps(found)
 
 
@@ -506,7 +506,7 @@ def test_a_clock_that_goes_wrong_is_found(app: App, store: str, request: pytest.
 def test_a_server_that_is_too_old_is_hinted_at(version: str, is_old: bool) -> None:
     found = list(too_old(version, "db:3306"))
     assert [finding.hint for finding in found] == [True] * is_old
-    assert all("update it" in finding.mend for finding in found)
+    assert all("update it" in finding.remedy for finding in found)
 
 
 def test_who_holds_the_port_is_named(app: App) -> None:
@@ -570,7 +570,7 @@ def test_units_that_kill_too_soon_or_start_another_server_are_found(app: App, tm
     subject = ExaminedApp(settings=load_settings({}, {}, app.path), root=tmp_path / "machine")
     fault, hint = [finding for finding in examine(subject) if finding.check == "units"]
     assert (fault.hint, hint.hint) == (False, True)
-    assert "stopwaitsecs" in fault.mend
+    assert "stopwaitsecs" in fault.remedy
     assert "websockets:serve" in hint.what
 
 
@@ -645,4 +645,4 @@ def test_an_accept_queue_that_is_too_short_is_hinted_at(
     assert [finding.hint for finding in found] == [True] * (wanted is not None)
     for finding in found:
         assert f" {wanted} may come back at once" in finding.what
-        assert "somaxconn=16384" in finding.mend
+        assert "somaxconn=16384" in finding.remedy

@@ -47,7 +47,7 @@ def step(name: str, **more: object) -> JobProgress:
 def busy(clock: Clock) -> Counters:
     """One of everything."""
     tally = Counters(["1"], clock=clock)
-    for happening in (
+    for event in (
         Connected(app_id="1", socket_id="1.1"),
         Connected(app_id="1", socket_id="2.1"),
         Disconnected(app_id="1", socket_id="2.1", code=1006),
@@ -67,7 +67,7 @@ def busy(clock: Clock) -> Counters:
         MessageRefused(app_id="1", socket_id="1.1", code=4301, reason="r"),
         SlowClientClosed(app_id="1", socket_id="1.1", reason="r"),
     ):  # fmt: skip
-        tally.observe(happening)
+        tally.observe(event)
     tally.step(step("reserved", queued_at=clock.now - 2))
     tally.step(step("resolved", rung="native", seconds=0.002))
     clock.now += 0.25

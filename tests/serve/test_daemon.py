@@ -196,7 +196,7 @@ def test_an_encrypted_channel_is_sealed_for_its_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "mend"),
+    ("broken", "remedy"),
     [
         (call(7, channel="private-encrypted-", connection="keyless"), "encryption_master_key_base64"),
         (call(7, data="x" * 101), "BRIDGE_LIMIT_EVENT_BYTES"),
@@ -204,12 +204,12 @@ def test_an_encrypted_channel_is_sealed_for_its_key() -> None:
         (call(7, connection="nowhere"), "the broadcast connection nowhere has no app"),
     ],
 )
-def test_what_cannot_be_addressed_fails_alone_and_names_the_mend(broken: Call, mend: str) -> None:
+def test_what_cannot_be_addressed_fails_alone_and_names_the_mend(broken: Call, remedy: str) -> None:
     batch = Batch(sends(call(1)), sends(broken), sends(call(2)))
     first, failed, last = batch.results()
     assert (first, last) == (Delivered(), Delivered())
     assert isinstance(failed, Failed)
-    assert mend in str(failed.error)
+    assert remedy in str(failed.error)
     assert [one.channels for one in batch.published[0]] == [("c1",), ("c2",)]
 
 

@@ -124,8 +124,8 @@ class AppProcesses:
             raise problem.with_traceback(None)
         php = shutil.which(self._php)
         if php is None:
-            mend = "install php-cli, or set `php` to its path"
-            raise self._down(Refused(f"there is no PHP program `{self._php}`: {mend}"))
+            remedy = "install php-cli, or set `php` to its path"
+            raise self._down(Refused(f"there is no PHP program `{self._php}`: {remedy}"))
         if not (self._app / "bootstrap" / "app.php").is_file():
             raise self._down(Refused(f"{self._app} holds no Laravel app: bootstrap/app.php is missing"))
         try:

@@ -153,7 +153,7 @@ class DatabaseFailedJobs:
                 raise ConfigurationError(
                     f"the table {self._table.fullname}",
                     "is missing or does not fit `queue.failed.driver`",
-                    mend="php artisan queue:failed-table (make:queue-failed-table from Laravel 11)"
+                    remedy="php artisan queue:failed-table (make:queue-failed-table from Laravel 11)"
                     " and php artisan migrate",
                 ) from error
             raise

@@ -47,7 +47,7 @@ class FileFailedJobs:
         existing = self._path if self._path.exists() else self._path.parent
         if not os.access(existing, os.W_OK) or not os.access(self._path.parent, os.W_OK):
             raise ConfigurationError(
-                "queue.failed.path", f"cannot be written: {self._path}", mend="see its owner"
+                "queue.failed.path", f"cannot be written: {self._path}", remedy="see its owner"
             )
 
     def bury(self, job: FailedJob) -> None:

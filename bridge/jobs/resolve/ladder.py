@@ -82,7 +82,7 @@ class Ladder:
         unknown = [name for name in only if name not in RUNGS]
         if unknown:
             raise ConfigurationError(
-                "only", f"names no rung: {unknown[0]}", mend=f"choose from {', '.join(RUNGS)}"
+                "only", f"names no rung: {unknown[0]}", remedy=f"choose from {', '.join(RUNGS)}"
             )
         allowed = [rung for rung in rungs if rung.name in only]
         self._rungs = [rung for rung in allowed if rung.name != "php"]

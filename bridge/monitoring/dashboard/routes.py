@@ -448,5 +448,5 @@ def _refuse(word: str) -> None:
 
 def _require_statistics(app: App) -> None:
     if not app.keeps_statistics:
-        mend = "switch it on with BRIDGE_ENABLE_STATISTICS=true, or for this app"
-        raise HTTPException(409, f"enable_statistics is off: {mend}")
+        remedy = "switch it on with BRIDGE_ENABLE_STATISTICS=true, or for this app"
+        raise HTTPException(409, f"enable_statistics is off: {remedy}")

@@ -56,8 +56,8 @@ def shortened(data: str) -> str:
 def _of(kind: str, text: str, tone: str = "") -> Callable[[Any], Row]:
     """Happenings whose fields are shown as they are, under the page's names."""
 
-    def make(happening: Any) -> Row:
-        shown = {ours: getattr(happening, name, None) for name, ours in _NAMES.items()}
+    def make(event: Any) -> Row:
+        shown = {ours: getattr(event, name, None) for name, ours in _NAMES.items()}
         return {"kind": kind, "text": text, "tone": tone, **shown}
 
     return make
@@ -75,44 +75,44 @@ _NAMES = {
 }
 
 
-def _published(happening: Published) -> Row:
+def _published(event: Published) -> Row:
     return {
         "kind": "broadcast",
         "text": "broadcast",
-        "app": happening.app_id,
-        "channel": ", ".join(happening.channels),
-        "event": happening.name,
-        "data": shortened(happening.data),
-        "socket": happening.socket_id,
-        "origin": happening.origin,
-        "receivers": happening.receivers,
-        "job": happening.job,
+        "app": event.app_id,
+        "channel": ", ".join(event.channels),
+        "event": event.name,
+        "data": shortened(event.data),
+        "socket": event.socket_id,
+        "origin": event.origin,
+        "receivers": event.receivers,
+        "job": event.job,
     }
 
 
-def _client_event(happening: ClientEventSent) -> Row:
+def _client_event(event: ClientEventSent) -> Row:
     return {
         "kind": "client",
         "text": "client event",
-        "app": happening.app_id,
-        "channel": happening.channel,
-        "event": happening.name,
-        "data": shortened(happening.data),
-        "socket": happening.socket_id,
-        "user": happening.user_id,
-        "receivers": happening.receivers,
+        "app": event.app_id,
+        "channel": event.channel,
+        "event": event.name,
+        "data": shortened(event.data),
+        "socket": event.socket_id,
+        "user": event.user_id,
+        "receivers": event.receivers,
     }
 
 
-def _called(happening: ApiCalled) -> Row:
+def _called(event: ApiCalled) -> Row:
     return {
         "kind": "api",
-        "text": f"{happening.method} {happening.path}",
-        "tone": "bad" if happening.status >= 400 else "",
-        "app": happening.app_id,
-        "code": happening.status,
-        "why": happening.reason,
-        "ms": round(happening.seconds * 1000, 2),
+        "text": f"{event.method} {event.path}",
+        "tone": "bad" if event.status >= 400 else "",
+        "app": event.app_id,
+        "code": event.status,
+        "why": event.reason,
+        "ms": round(event.seconds * 1000, 2),
     }
 
 

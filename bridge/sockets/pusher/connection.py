@@ -211,7 +211,7 @@ class Connection(Generic[S]):
         self._count_client_event(now)
         user_id = channel.user_of(self.socket)
         text = messages.client_event(message, user_id)
-        happening = ClientEventSent(
+        event = ClientEventSent(
             app_id=app.id,
             channel=channel.name,
             name=message.name,
@@ -221,7 +221,7 @@ class Connection(Generic[S]):
             receivers=len(channel.sockets) - (self.socket in channel.sockets),
         )
         passed = self.hub.pass_on(channel, self.socket, self.socket_id, text)
-        return Outcome(deliveries=passed.deliveries, happenings=(happening,), asks=passed.asks)
+        return Outcome(deliveries=passed.deliveries, happenings=(event,), asks=passed.asks)
 
     def _sign_in(self, message: Signin) -> Outcome[S]:
         text = signatures.signin_text(self.socket_id, message.user_data)
@@ -243,8 +243,8 @@ class Connection(Generic[S]):
         if len(watchlist) > limit:
             replies.append(messages.error(WATCHLIST_CUT, f"the watchlist is cut to {limit} users"))
         signed_in = self.hub.sign_in(self.socket_id, self.socket, user_id, self.watchlist, tuple(replies))
-        happening = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
-        return replace(signed_in, happenings=(happening,))
+        event = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
+        return replace(signed_in, happenings=(event,))
 
     # Parts ----------------------------------------------------------------------------------------------
 
@@ -280,18 +280,18 @@ class Connection(Generic[S]):
 
     def _refused(self, channel: str, kind: str, status: int, problem: str) -> Outcome[S]:
         """A subscription that is not made: the client is told, and nothing else has changed."""
-        happening = SubscriptionRefused(
+        event = SubscriptionRefused(
             app_id=self.hub.app.id, channel=channel, socket_id=self.socket_id, status=status, reason=problem
         )
         reply = messages.subscription_error(channel, kind, problem, status)
-        return Outcome(replies=(reply,), happenings=(happening,))
+        return Outcome(replies=(reply,), happenings=(event,))
 
     def _not_done(self, refusal: ProtocolError) -> Outcome[S]:
         """A message without effect: the client is told, and closed if the rule says so."""
         code, reason = refusal.code, str(refusal)
-        happening = MessageRefused(app_id=self.hub.app.id, socket_id=self.socket_id, code=code, reason=reason)
+        event = MessageRefused(app_id=self.hub.app.id, socket_id=self.socket_id, code=code, reason=reason)
         return Outcome(
             replies=(messages.error(code, reason),),
-            happenings=(happening,),
+            happenings=(event,),
             close=Close(code=code, reason=reason) if refusal.close else None,
         )

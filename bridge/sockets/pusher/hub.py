@@ -399,7 +399,7 @@ class Hub(Generic[S]):
                     channel.is_missed = False
             if audience:
                 deliveries.append(Delivery(text=text, sockets=audience, excluded=excluded))
-        happening = Published(
+        event = Published(
             app_id=self.app.id,
             channels=broadcast.channels,
             name=broadcast.name,
@@ -409,7 +409,7 @@ class Hub(Generic[S]):
             receivers=sum(delivery.receivers for delivery in deliveries),
             job=broadcast.job,
         )
-        return Outcome(deliveries=tuple(deliveries), happenings=(happening,))
+        return Outcome(deliveries=tuple(deliveries), happenings=(event,))
 
     def pass_on(self, channel: Channel[S], socket: S, socket_id: str, text: str) -> Outcome[S]:
         """A client's event for all other subscribers of the channel."""

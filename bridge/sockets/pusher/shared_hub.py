@@ -320,7 +320,7 @@ class SharedHub(Hub[S]):
         channel.add(socket, member)
         channel._roster = roster  # the members of all nodes are as they were
         name = channel.name
-        happening = Subscribed(
+        event = Subscribed(
             app_id=self.app.id,
             channel=name,
             socket_id=waiting.socket_id,
@@ -329,11 +329,11 @@ class SharedHub(Hub[S]):
         )
         replies = (self.confirmation(channel),)
         if not channel.kind.is_cache:
-            return replies, (happening,), ()
+            return replies, (event,), ()
         cached = self.last_event(name, self.now)
         if cached is not None:
-            return (*replies, cached.text), (happening,), ()
-        return (*replies, messages.cache_miss(name)), (happening,), (Missed(channel=name),)
+            return (*replies, cached.text), (event,), ()
+        return (*replies, messages.cache_miss(name)), (event,), (Missed(channel=name),)
 
     def unsubscribe(
         self, socket_id: str, socket: S, name: str, stays_until: float | None = None

@@ -78,8 +78,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as problem:
         where, fault = f"address {host}:{port}", f"cannot be listened on ({_reason(problem)})"
         if isinstance(problem, PermissionError | socket.gaierror):
-            mend = "choose another with --host and --port"
-            raise ConfigurationError(where, fault, mend=mend) from None
+            remedy = "choose another with --host and --port"
+            raise ConfigurationError(where, fault, remedy=remedy) from None
         raise ServiceUnavailable(
             f"{where} {fault}: stop the process that holds it, or choose another with --host and --port"
         ) from None
@@ -103,7 +103,7 @@ def inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:
     for name in _ACTIVATION:
         environ.pop(name, None)
     if not count.isascii() or not count.isdecimal() or len(count) > 4:
-        raise ConfigurationError("LISTEN_FDS", "is no number", where="the environment", mend=_UNIT)
+        raise ConfigurationError("LISTEN_FDS", "is no number", where="the environment", remedy=_UNIT)
     return [_adopted(_FIRST_DESCRIPTOR + n, "LISTEN_FDS") for n in range(int(count))]
 
 
@@ -116,13 +116,13 @@ def _adopted(descriptor: int, where: str) -> socket.socket:
     except OSError:
         is_socket = False
     if not is_socket:
-        raise ConfigurationError(where, f"promises a socket as descriptor {descriptor}", mend=_UNIT)
+        raise ConfigurationError(where, f"promises a socket as descriptor {descriptor}", remedy=_UNIT)
     os.set_inheritable(descriptor, False)
     sock = socket.socket(fileno=descriptor)
     listens = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if not listens:
         sock.close()
-        raise ConfigurationError(where, "passes a socket that does not listen for streams", mend=_UNIT)
+        raise ConfigurationError(where, "passes a socket that does not listen for streams", remedy=_UNIT)
     return sock
 
 
@@ -176,11 +176,11 @@ def keeper_at(path: str) -> Iterator[socket.socket]:
             finally:
                 os.umask(mask)
         except OSError as problem:
-            fault, mend = (
+            fault, remedy = (
                 f"{path} cannot be made ({_reason(problem)})",
                 "name a file where this user may write",
             )
-            raise ConfigurationError("listen_from", fault, mend=mend) from None
+            raise ConfigurationError("listen_from", fault, remedy=remedy) from None
         server.listen()
         try:
             yield server

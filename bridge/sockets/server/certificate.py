@@ -35,7 +35,7 @@ class Certificate:
                 "ssl_cert and ssl_key",
                 f"cannot be used ({reason})",
                 where=f"{self._chain}, {self._key}",
-                mend="give PEM files of a certificate chain and of its own private key, without a password",
+                remedy="give PEM files of a certificate chain and of its own private key, without a password",
             ) from None
         return context
 

@@ -70,7 +70,7 @@ class Node:
 
     Lives on one loop: `start` on it, then everything but `publish_from_thread` from it only.
 
-    observers        called with each happening, on the loop, in order; they must be quick
+    observers        called with each event, on the loop, in order; they must be quick
     max_connections  over all apps, None: no limit; beyond it clients are told to come back (4100)
     max_backlog      bytes a slow client may owe before it is cut
     stall_timeout    seconds without progress after which a slow client is cut
@@ -323,8 +323,8 @@ class Node:
         """An answer of other nodes has had its effect."""
         for delivery in answered.deliveries:
             self._outbox.put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
-        for happening in answered.happenings if self.observers else ():
-            self.tell(happening)
+        for event in answered.happenings if self.observers else ():
+            self.tell(event)
         for socket, name in answered.dropped:
             if socket.connection is not None:
                 socket.connection.drop(name)
@@ -338,10 +338,10 @@ class Node:
         for socket in hub.sockets_of(user_id):
             socket.close(UNAUTHORIZED, "the app has ended this user's connections")
 
-    def tell(self, happening: HubEvent) -> None:
+    def tell(self, event: HubEvent) -> None:
         for observer in self.observers:
             try:
-                observer(happening)
+                observer(event)
             except Exception:  # an observer's fault is not the client's
                 logger.exception("observer failed", extra={"action": "observe"})
 
@@ -356,8 +356,8 @@ class Node:
         for delivery in outcome.deliveries:
             self._outbox.put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
         if self.observers:
-            for happening in outcome.happenings:
-                self.tell(happening)
+            for event in outcome.happenings:
+                self.tell(event)
 
     def _check_silent(self) -> None:
         """Whoever was silent in this second is pinged or closed, a few in each turn of the loop."""

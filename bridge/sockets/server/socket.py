@@ -94,7 +94,7 @@ class Fragments:
         self.texts: list[str] = []
 
     def add(self, data: bytes | bytearray | memoryview, *, is_last: bool) -> None:
-        """Raises UnicodeDecodeError as soon as no octet that may follow could mend it."""
+        """Raises UnicodeDecodeError as soon as no octet that may follow could remedy it."""
         self.texts.append(self._decoder.decode(bytes(data), is_last))
 
 

@@ -1,4 +1,4 @@
-"""What is posted of a happening: one table. Names and fields are Pusher's ("Webhooks", event types)."""
+"""What is posted of a event: one table. Names and fields are Pusher's ("Webhooks", event types)."""
 
 from __future__ import annotations
 
@@ -58,27 +58,27 @@ class Webhook:
         return f"{scheme}://{host}"
 
 
-def _channel(happening: Any) -> dict[str, object]:
-    return {"channel": happening.channel}
+def _channel(event: Any) -> dict[str, object]:
+    return {"channel": event.channel}
 
 
-def _member(happening: Any) -> dict[str, object]:
-    return {"channel": happening.channel, "user_id": happening.user_id}
+def _member(event: Any) -> dict[str, object]:
+    return {"channel": event.channel, "user_id": event.user_id}
 
 
-def _count(happening: SubscriptionCounted) -> dict[str, object]:
-    return {"channel": happening.channel, "subscription_count": happening.subscriptions}
+def _count(event: SubscriptionCounted) -> dict[str, object]:
+    return {"channel": event.channel, "subscription_count": event.subscriptions}
 
 
-def _client_event(happening: ClientEventSent) -> dict[str, object]:
-    text = happening.data  # a string goes as it is, anything else as its JSON text
+def _client_event(event: ClientEventSent) -> dict[str, object]:
+    text = event.data  # a string goes as it is, anything else as its JSON text
     fields: dict[str, object] = {
-        "channel": happening.channel,
-        "event": happening.name,
+        "channel": event.channel,
+        "event": event.name,
         "data": json.loads(text) if text.startswith('"') else text,
-        "socket_id": happening.socket_id,
+        "socket_id": event.socket_id,
     }
-    return fields if happening.user_id is None else {**fields, "user_id": happening.user_id}
+    return fields if event.user_id is None else {**fields, "user_id": event.user_id}
 
 
 EVENTS: Mapping[type[Any], tuple[str, Callable[[Any], dict[str, object]]]] = {
@@ -93,13 +93,13 @@ EVENTS: Mapping[type[Any], tuple[str, Callable[[Any], dict[str, object]]]] = {
 NAMES = tuple(name for name, _ in EVENTS.values())
 
 
-def event(happening: HubEvent) -> Event | None:
+def event(event: HubEvent) -> Event | None:
     """The event to post, None where it is of no interest outside."""
-    row = EVENTS.get(type(happening))
+    row = EVENTS.get(type(event))
     if row is None:
         return None
     name, fields = row
-    known = fields(happening)
+    known = fields(event)
     return Event(
-        app_id=happening.app_id, name=name, channel=str(known["channel"]), fields={"name": name, **known}
+        app_id=event.app_id, name=name, channel=str(known["channel"]), fields={"name": name, **known}
     )

@@ -52,11 +52,11 @@ class Webhooks:
             lanes[app_id] = (*lanes.get(app_id, ()), lane)
         self._apps = lanes
 
-    def observe(self, happening: HubEvent) -> None:
+    def observe(self, hub_event: HubEvent) -> None:
         """An observer of the node: quick, and never raises for what an address does."""
-        if happening.app_id not in self._apps:
+        if hub_event.app_id not in self._apps:
             return
-        told = event(happening)
+        told = event(hub_event)
         if told is None:
             return
         now = asyncio.get_running_loop().time()

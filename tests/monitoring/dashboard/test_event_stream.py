@@ -45,8 +45,8 @@ class Shown:
                 )
             )
 
-    def observe(self, happening: HubEvent) -> None:
-        self.journal.observe(happening)
+    def observe(self, event: HubEvent) -> None:
+        self.journal.observe(event)
 
     def page(self) -> aclosing[AsyncGenerator[bytes, None]]:
         return aclosing(self.feed.frames())

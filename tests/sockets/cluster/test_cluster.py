@@ -94,7 +94,7 @@ async def test_members_of_all_nodes_are_one_roster(redis: Redis) -> None:
 
 
 def told(*members: Member, of: type[Any] | tuple[type[Any], ...]) -> list[Any]:
-    return [happening for one in members for happening in one.server.happenings if isinstance(happening, of)]
+    return [event for one in members for event in one.server.happenings if isinstance(event, of)]
 
 
 @pytest.mark.anyio

@@ -95,8 +95,8 @@ class Home:
     def settle(self) -> None:
         pass
 
-    def tell(self, happening: HubEvent) -> None:
-        self.told.append(happening)
+    def tell(self, event: HubEvent) -> None:
+        self.told.append(event)
 
     def terminate(self, hub: SharedHub[str], user_id: str) -> None:
         raise NotImplementedError

@@ -58,7 +58,7 @@ class Room:
         return sum(delivery.receivers for delivery in outcome.deliveries)
 
     def happened(self, kind: type[HubEvent]) -> list[HubEvent]:
-        return [happening for happening in self.happenings if type(happening) is kind]
+        return [event for event in self.happenings if type(event) is kind]
 
 
 class Client:

@@ -370,20 +370,20 @@ async def test_an_observer_that_fails_harms_nobody(caplog: pytest.LogCaptureFixt
     async with running() as server, server.client("news") as client:
         told: list[HubEvent] = []
 
-        def broken(happening: HubEvent) -> None:
+        def broken(event: HubEvent) -> None:
             raise RuntimeError("broken")
 
         server.node.observers = (broken, told.append)
         server.publish("news")
         assert (await client.get())["event"] == "event"
-        assert [type(happening) for happening in told] == [Published]
+        assert [type(event) for event in told] == [Published]
         assert "observer failed" in caplog.text
 
 
 async def test_every_message_of_a_client_is_told() -> None:
     async with running() as server, server.client("news") as client:
         await client.silence()
-        received = [happening for happening in server.happenings if isinstance(happening, Received)]
+        received = [event for event in server.happenings if isinstance(event, Received)]
         ping = len(json.dumps({"event": "pusher:ping", "data": {}}))
         assert [(it.app_id, it.socket_id) for it in received] == [("app-id", client.socket_id)] * 2
         assert received[0].size > ping == received[1].size

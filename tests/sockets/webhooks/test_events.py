@@ -1,4 +1,4 @@
-"""What is posted of each happening."""
+"""What is posted of each hub_event."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ SENT: dict[str, Any] = {**PLACE, "name": "client-x", "socket_id": "1.2", "receiv
 
 
 @pytest.mark.parametrize(
-    ("happening", "fields"),
+    ("hub_event", "fields"),
     [
         (Occupied(**PLACE), {"name": "channel_occupied", "channel": "presence-x"}),
         (Vacated(**PLACE), {"name": "channel_vacated", "channel": "presence-x"}),
@@ -62,8 +62,8 @@ SENT: dict[str, Any] = {**PLACE, "name": "client-x", "socket_id": "1.2", "receiv
         ),
     ],
 )
-def test_an_event_has_pushers_fields(happening: HubEvent, fields: dict[str, object]) -> None:
-    told = event(happening)
+def test_an_event_has_pushers_fields(hub_event: HubEvent, fields: dict[str, object]) -> None:
+    told = event(hub_event)
     assert told is not None
     assert (told.app_id, told.channel, told.fields) == ("1", "presence-x", fields)
 

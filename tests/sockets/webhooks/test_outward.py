@@ -55,8 +55,8 @@ async def test_no_spelling_of_this_machine_is_posted_to_and_the_log_says_why(
         url = receiver.url.replace("127.0.0.1", host)
         own = Webhook(url=receiver.url)
         async with posting(Webhook(url=url, within=()), own, patience=IMPATIENT) as hooks:
-            for happening in occupied("x"):
-                hooks.observe(happening)
+            for event in occupied("x"):
+                hooks.observe(event)
             await until(lambda: "webhook events were lost" in caplog.text)
     assert receiver.names() == ["channel_occupied x"], "the operator's own, once"
     why = {vars(record)["why"] for record in caplog.records if "lost" in record.getMessage()}
@@ -66,8 +66,8 @@ async def test_no_spelling_of_this_machine_is_posted_to_and_the_log_says_why(
 async def test_a_network_that_is_allowed_is_posted_to() -> None:
     with receiving() as receiver:
         async with posting(Webhook(url=receiver.url, within=("127.0.0.0/8",))) as hooks:
-            for happening in occupied("x"):
-                hooks.observe(happening)
+            for event in occupied("x"):
+                hooks.observe(event)
             await until(lambda: receiver.names() == ["channel_occupied x"])
 
 

@@ -90,8 +90,8 @@ async def test_what_happens_together_goes_together_and_in_order() -> None:
     channels = [f"c{number}" for number in range(250)]
     with receiving() as receiver:
         async with posting(Webhook(url=receiver.url)) as hooks:
-            for happening in occupied(*channels):
-                hooks.observe(happening)
+            for event in occupied(*channels):
+                hooks.observe(event)
     assert [len(events) for events in receiver.posted()] == [100, 100, 50]
     assert [event["channel"] for event in receiver.events()] == channels
 
@@ -101,11 +101,11 @@ async def test_what_is_refused_is_posted_again_until_it_is_taken(status: int) ->
     with receiving() as receiver:
         receiver.answers = [status] * 3
         async with posting(Webhook(url=receiver.url)) as hooks:
-            for happening in occupied("first"):
-                hooks.observe(happening)
+            for event in occupied("first"):
+                hooks.observe(event)
             await until(lambda: receiver.names() == ["channel_occupied first"])
-            for happening in occupied("second"):
-                hooks.observe(happening)
+            for event in occupied("second"):
+                hooks.observe(event)
     assert receiver.names() == ["channel_occupied first", "channel_occupied second"]
     assert receiver.answers == []
 
@@ -116,8 +116,8 @@ async def test_an_address_that_is_away_for_a_while_misses_nothing() -> None:
         back.settimeout(LIMIT)
         away = Webhook(url=f"http://127.0.0.1:{back.getsockname()[1]}/")
         async with posting(away, Webhook(url=receiver.url)) as hooks:
-            for happening in occupied("news"):
-                hooks.observe(happening)
+            for event in occupied("news"):
+                hooks.observe(event)
             await until(lambda: receiver.names() == ["channel_occupied news"])  # the others do not wait
             back.listen()
             taken, _ = await asyncio.to_thread(back.accept)
@@ -135,8 +135,8 @@ async def test_an_address_that_never_takes_anything_loses_and_the_log_says_how_m
         receiver.answers = [500] * 1_000
         hook = Webhook(url=receiver.url + "secret-path")
         async with posting(hook, patience=patience) as hooks:
-            for happening in occupied(*map(str, range(12))):
-                hooks.observe(happening)
+            for event in occupied(*map(str, range(12))):
+                hooks.observe(event)
     lost = [vars(record) for record in caplog.records if record.msg == "webhook events were lost"]
     assert sum(record["lost"] for record in lost) == 12
     assert lost[-1]["why"] == "answered 500"
@@ -147,8 +147,8 @@ async def test_an_address_that_never_takes_anything_loses_and_the_log_says_how_m
 async def test_losses_are_summed_up_rather_than_told_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
     with receiving() as receiver:
         async with posting(Webhook(url=receiver.url), patience=replace(QUICK, queue=1)) as hooks:
-            for happening in occupied(*map(str, range(50))):
-                hooks.observe(happening)
+            for event in occupied(*map(str, range(50))):
+                hooks.observe(event)
     lost = [vars(record)["lost"] for record in caplog.records if record.msg == "webhook events were lost"]
     assert sum(lost) == 49
     assert len(lost) == 2

@@ -186,7 +186,7 @@ class RedisQueue:
             raise ConfigurationError(
                 "REDIS_USERNAME or REDIS_PASSWORD",
                 f"is not accepted by Redis: {error}",
-                mend="see the app's .env",
+                remedy="see the app's .env",
             ) from error
         except ResponseError as error:
             if isinstance(error, PASSING) or str(error).startswith("BUSY"):
@@ -194,13 +194,13 @@ class RedisQueue:
             raise ConfigurationError(
                 "the queue's Redis keys",
                 f"cannot be used: {_reason(error)}",
-                mend="check REDIS_DB and REDIS_PREFIX",
+                remedy="check REDIS_DB and REDIS_PREFIX",
             ) from error
         except RedisError as error:
             is_tls = issubclass(self._client.connection_pool.connection_class, redis.SSLConnection)
             if fault := tls_fault(str(error), is_tls=is_tls):
                 problem = f"fails, {fault}: {_reason(error)}"
-                raise ConfigurationError("TLS to Redis", problem, mend=_TLS) from error
+                raise ConfigurationError("TLS to Redis", problem, remedy=_TLS) from error
             raise unavailable(error) from error
 
     def _check_rights(self, keys: Keys) -> None:
@@ -212,7 +212,7 @@ class RedisQueue:
         raise ConfigurationError(
             f"the Redis user {user}",
             f"lacks rights that a queue needs: {', '.join(missing)}",
-            mend=f"ACL SETUSER {user} {grants}",
+            remedy=f"ACL SETUSER {user} {grants}",
         )
 
     def reserve(self, limit: int) -> Sequence[Job]:
@@ -671,8 +671,8 @@ def _allowed() -> Iterator[None]:
 
 def unavailable(error: RedisError) -> ServiceUnavailable:
     """The error as ours, without what the command held."""
-    mend = _RIGHTS if is_denial(error) else _TLS if tls_fault(str(error)) else _ADDRESS
-    return ServiceUnavailable(f"Redis cannot serve: {_reason(error)}: {mend}")
+    remedy = _RIGHTS if is_denial(error) else _TLS if tls_fault(str(error)) else _ADDRESS
+    return ServiceUnavailable(f"Redis cannot serve: {_reason(error)}: {remedy}")
 
 
 _ADDRESS = "start it, or correct REDIS_HOST and REDIS_PORT in .env, and scheme where one of both speaks TLS"

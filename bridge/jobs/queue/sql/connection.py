@@ -115,7 +115,7 @@ class SqlConnection:
         file = self._engine.url.database
         if self.dialect == "sqlite" and file and file != ":memory:" and not Path(file).is_file():
             raise ConfigurationError(
-                "DB_DATABASE", f"names no file: {file}", mend="create it, or correct the path"
+                "DB_DATABASE", f"names no file: {file}", remedy="create it, or correct the path"
             )
         try:
             self.run(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
@@ -129,7 +129,7 @@ class SqlConnection:
                 raise ConfigurationError(
                     "the database's user, password or name",
                     f"is not accepted: {error}",
-                    mend="see DB_* in .env",
+                    remedy="see DB_* in .env",
                 ) from error
             raise
 
@@ -187,17 +187,17 @@ class SqlConnection:
     def _unavailable(self, error: SQLAlchemyError) -> ServiceUnavailable:
         where = self._engine.url.render_as_string(hide_password=True)
         reason = _reason(error)
-        mend = "start it, or correct DB_HOST and DB_PORT in .env"
+        remedy = "start it, or correct DB_HOST and DB_PORT in .env"
         if fault := tls_fault(reason):
-            reason, mend = f"TLS fails, {fault}, {reason}", TLS_MEND
-        return ServiceUnavailable(f"the database {where} cannot serve: {reason}: {mend}")
+            reason, remedy = f"TLS fails, {fault}, {reason}", TLS_MEND
+        return ServiceUnavailable(f"the database {where} cannot serve: {reason}: {remedy}")
 
 
 def _family(engine: Engine) -> str:
     name = "mysql" if engine.dialect.name == "mariadb" else engine.dialect.name
     if name not in BEGIN:
         raise ConfigurationError(
-            "DB_CONNECTION", f"names a {name} database", mend="use MySQL, PostgreSQL or SQLite"
+            "DB_CONNECTION", f"names a {name} database", remedy="use MySQL, PostgreSQL or SQLite"
         )
     return name
 

@@ -149,7 +149,8 @@ class DatabaseQueue:
                 raise ConfigurationError(
                     f"the table {self._jobs.fullname}",
                     "is missing or not Laravel's",
-                    mend="php artisan queue:table (make:queue-table from Laravel 11) and php artisan migrate",
+                    remedy="php artisan queue:table (make:queue-table from Laravel 11) and php artisan "
+                    "migrate",
                 ) from error
             raise
 
