@@ -39,6 +39,7 @@ from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.channels import is_publishable, kind_of
+from bridge.sockets.pusher.close_codes import UNAUTHORIZED
 from bridge.sockets.pusher.hub import Hub
 from bridge.sockets.pusher.signatures import sign, subscription_text
 from bridge.sockets.server.node import Node
@@ -125,6 +126,7 @@ class Dashboard:
             Route(f"{base}/api/channels", self._looking(self.channels)),
             Route(f"{base}/api/channels/{{app_id}}/{{name}}", self._looking(self.channel)),
             Route(f"{base}/api/connections", self._looking(self.connections)),
+            Route(f"{base}/api/disconnect", self._changing(self.disconnect), methods=["POST"]),
             Route(f"{base}/api/failed", self._looking(self.failed)),
             Route(f"{base}/api/failed/retry", self._changing(self.retry), methods=["POST"]),
             Route(f"{base}/api/failed/delete", self._changing(self.delete), methods=["POST"]),
@@ -236,6 +238,29 @@ class Dashboard:
         return await _backstage(self.backstage.entries, app.id)
 
     # ---- doing ------------------------------------------------------------------------------------
+
+    async def disconnect(self, request: Request) -> Any:
+        """One `socket` of the app `appId`, or all of a `user`, on all nodes; how many ended on this one.
+
+        They are closed as the HTTP API closes a user's, with 4009, so that clients do not come back."""
+        fields = await _fields(request)
+        hub = self._hub(str(fields.get("appId", "")))
+        id, user = fields.get("socket"), fields.get("user")
+        if isinstance(user, str) and user and id is None:
+            ended = len(hub.sockets_of(user))
+            if not ended and self.node.peers is None:
+                raise HTTPException(404, "the user has no connection any more")
+            self.node.terminate_everywhere(hub, user)
+            audit(request, "user disconnected", app=hub.app.id, user=user, connections=ended)
+            return {"ended": ended}
+        if not isinstance(id, str) or user is not None:
+            raise HTTPException(422, "name a socket or a user")
+        socket = hub.sockets.get(id)
+        if socket is None:
+            raise HTTPException(404, "the socket is not connected any more")
+        socket.close(UNAUTHORIZED, "an administrator has ended this connection")
+        audit(request, "socket disconnected", app=hub.app.id, socket=id)
+        return {"ended": 1}
 
     async def retry(self, request: Request) -> Any:
         return await self._each(request, self.backstage.retry, "failed job retried")

@@ -10,6 +10,7 @@ from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
 
 MOST = 200  # rows of a list
+MOST_USERS = 5  # of one connection
 
 List = dict[str, Any]
 
@@ -59,7 +60,9 @@ def channel(hub: Hub[Socket], name: str) -> List | None:
 
 
 def connections(node: Node, search: str) -> List:
-    """The connections whose id, user or channels hold the text, the newest first."""
+    """The connections whose id, users or channels hold the text, the newest first.
+
+    `users` of a connection: whom it signed in as, and the members that it is in presence channels."""
     rows: list[dict[str, Any]] = []
     total, now = 0, node.now()
     for hub in node.hubs.values():
@@ -67,8 +70,9 @@ def connections(node: Node, search: str) -> List:
             connection = socket.connection
             if connection is None:
                 continue
-            user = connection.user.user_id if connection.user else ""
-            if search and not any(search in text for text in (socket_id, user, *connection.channels)):
+            wanted = not search or any(search in text for text in (socket_id, *connection.channels))
+            users = _users(hub, socket) if not wanted or len(rows) < MOST else {}
+            if not wanted and not any(search in id for id in users):
                 continue
             total += 1
             if len(rows) < MOST:
@@ -77,7 +81,7 @@ def connections(node: Node, search: str) -> List:
                     {
                         "app": hub.app.id,
                         "id": socket_id,
-                        "user": user,
+                        "users": [{"id": id, "info": info} for id, info in list(users.items())[:MOST_USERS]],
                         "address": peer[0] if peer else "",
                         "channels": connection.channels[:20],
                         "count": len(connection.channels),
@@ -86,6 +90,21 @@ def connections(node: Node, search: str) -> List:
                     }
                 )
     return {"total": total, "rows": rows}
+
+
+def _users(hub: Hub[Socket], socket: Socket) -> dict[str, str | None]:
+    """Whom the connection stands for: user_id → `user_info` as JSON text, if a presence channel has it."""
+    connection = socket.connection
+    if connection is None:
+        return {}
+    users: dict[str, str | None] = {connection.user.user_id: None} if connection.user else {}
+    for name in connection.channels:
+        channel = hub.channels.get(name)
+        id = channel.sockets.get(socket) if channel is not None else None
+        if channel is not None and id is not None:
+            presence = channel.members.get(id)
+            users[id] = users.get(id) or (presence.member.info if presence else None)
+    return users
 
 
 def kind(channel: Channel[Socket]) -> str:

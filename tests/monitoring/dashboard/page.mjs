@@ -257,6 +257,13 @@ try {
     await other.context().close();
   }
 
+  // an administrator ends the client's connection
+  await panel(page, 'connections');
+  page.once('dialog', (dialog) => dialog.accept());
+  await page.locator('#connections-rows tr', { hasText: 'ChatChannel' }).getByRole('button', { name: /Disconnect/ }).click();
+  await page.locator('#connections-note.good', { hasText: '1 connection ended.' }).waitFor();
+  await client.waitForFunction(() => window.socket.readyState === WebSocket.CLOSED);
+
   await page.locator('#logout').click();
   await page.locator('#password').waitFor();
   tell({ straight, queued, steps, retried, bars, reason, faults: found, wide, complaints, foreign, source, broadest, shownPayload });

@@ -11,12 +11,14 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bridge.demo.feed import SAMPLES, recorded
@@ -36,6 +38,7 @@ LOOKING = (
 )
 CHANGING = (
     "logout", "event", "auth", "api/jobs", "api/failed/retry", "api/failed/delete", "api/failed/payload",
+    "api/disconnect",
 )  # fmt: skip
 
 
@@ -278,10 +281,64 @@ def test_channels_members_and_connections_are_listed_and_found(served: Served) -
         ]
         [row] = person.get(f"{BASE}/api/connections", params={"search": "presence-list"}).json()["rows"]
         assert (row["id"], row["address"], row["count"]) == (one["sockets"][0], "127.0.0.1", 2)
+        assert row["users"] == [{"id": "7", "info": one["members"][0]["info"]}]
         client.close()
     gone = f"{BASE}/api/channels/demo/presence-list"
     until("the channel is vacant", lambda: person.get(gone).status_code == 404)
     assert person.get(f"{BASE}/api/channels/nobody/x").status_code == 404
+
+
+def closed(client: ClientConnection) -> tuple[int, str]:
+    """Code and reason that the server closes the client with."""
+    messages = iter(partial(client.recv, timeout=PATIENCE), None)
+    with pytest.raises(ConnectionClosed) as ended:
+        list(messages)
+    assert ended.value.rcvd is not None
+    return ended.value.rcvd.code, ended.value.rcvd.reason
+
+
+def test_a_socket_or_a_user_is_disconnected_for_good_with_a_line_for_it(served: Served) -> None:
+    person = served.logged_in()
+    where = f"{BASE}/api/disconnect"
+    with (
+        subscribed(served, "presence-ends") as one,
+        subscribed(served, "presence-ends", "private-ends") as two,
+        subscribed(served, "public-stays") as stays,
+    ):
+        sockets = person.get(f"{BASE}/api/channels/demo/presence-ends").json()["sockets"]
+        fields = {"appId": "demo", "socket": sockets[0]}
+        refused = person.post(where, json=fields, headers={"X-CSRF-Token": "x"})
+        assert refused.status_code == 403
+        assert person.post(where, json=fields).json() == {"ended": 1}
+        assert closed(one) == (4009, "an administrator has ended this connection")
+        until("it is gone", lambda: person.post(where, json=fields).status_code == 404)
+        assert person.post(where, json={"appId": "demo", "user": "7"}).json() == {"ended": 1}
+        assert closed(two)[0] == 4009
+        until(
+            "it is gone", lambda: person.post(where, json={"appId": "demo", "user": "7"}).status_code == 404
+        )
+        stays.ping().wait(PATIENCE)
+        rows = person.get(f"{BASE}/api/connections", params={"search": "public-stays"}).json()["rows"]
+        assert [row["users"] for row in rows] == [[]]
+    lines = (
+        f'dashboard: socket disconnected address="127.0.0.1" app="demo" socket="{sockets[0]}"',
+        'dashboard: user disconnected address="127.0.0.1" app="demo" user="7" connections=1',
+    )
+    until("both are in the log", lambda: all(line in served.log.read_text() for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, 404), ({"appId": "nobody", "user": "7"}, 404), ({"appId": "demo"}, 422),
+        ({"appId": "demo", "user": ""}, 422), ({"appId": "demo", "user": 7}, 422),
+        ({"appId": "demo", "socket": ["1.2"]}, 422), ({"appId": "demo", "socket": "1.2", "user": "7"}, 422),
+        ({"appId": "demo", "socket": "1.2"}, 404), ({"appId": "demo", "user": "never here"}, 404),
+    ],
+)  # fmt: skip
+def test_nobody_else_is_disconnected(served: Served, fields: dict[str, Any], status: int) -> None:
+    answer = served.logged_in().post(f"{BASE}/api/disconnect", json=fields)
+    assert (answer.status_code, len(answer.text) > 10) == (status, True)
 
 
 def test_a_failed_job_is_listed_with_its_reason_and_goes_back_once(served: Served) -> None:

@@ -1,5 +1,5 @@
 // Channels with their members, and connections.
-import { ask, at, channelCode, kindOf, make, number, plural, pretty, span, whileShown } from './dom.js';
+import { ask, at, channelCode, kindOf, make, number, plural, pretty, say as tell, span, whileShown } from './dom.js';
 import { fillChannel } from './create.js';
 
 let opened = null; // { app, name } of the channel that is shown beside the list
@@ -10,6 +10,7 @@ const refreshChannels = whileShown('channels', 2_000, async () => {
   at('channels-rows').replaceChildren(...rows.map((row) =>
     make('tr', {},
       make('td', {}, make('button', { type: 'button', class: 'link', 'data-channel': row.name, onclick: () => open(row) }, row.name)),
+      make('td', { class: 'app' }, row.app),
       make('td', {}, make('span', { class: `tag ${row.kind}` }, row.kind)),
       make('td', { class: 'number' }, number(row.subscribers)),
       make('td', { class: 'number' }, row.members === null ? '' : number(row.members)))));
@@ -42,32 +43,63 @@ async function showChannel() {
   const key = JSON.stringify(found);
   if (panel.dataset.key === key && !panel.hidden) return;
   panel.dataset.key = key;
-  panel.replaceChildren(...parts, make('p', { class: 'doings' }, make('button', { type: 'button', onclick: () => fillChannel(app, name) }, 'Send an event to it'), close));
+  panel.replaceChildren(...parts, make('p', { class: 'note', id: 'channel-note', role: 'status' }), make('p', { class: 'doings' }, make('button', { type: 'button', onclick: () => fillChannel(app, name) }, 'Send an event to it'), close));
   panel.hidden = false;
 }
 
 function member({ id, info, connections }) {
-  let name = '';
+  const title = nameOf(info) || id;
+  return make('li', {}, make('span', { class: 'face', 'aria-hidden': 'true' }, title.slice(0, 2).toUpperCase()),
+    make('span', {}, title, make('small', {}, ...(title === id ? [] : ['id ', id, ', ']), plural(connections, 'connection'))),
+    make('button', { type: 'button', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('channel-note'), opened.app, { user: id }) }, 'Disconnect'));
+}
+
+/** What the app calls a member, from its `user_info`; empty where that has no name. */
+function nameOf(info) {
   try {
     const known = JSON.parse(info ?? 'null');
-    name = typeof known === 'string' ? known : known?.name ?? known?.username ?? known?.email ?? '';
+    return String((typeof known === 'string' ? known : known?.name ?? known?.username ?? known?.email) ?? '');
   } catch {
-    // no JSON, no name
+    return ''; // no JSON, no name
   }
-  const title = String(name || id);
-  return make('li', {}, make('span', { class: 'face', 'aria-hidden': 'true' }, title.slice(0, 2).toUpperCase()),
-    make('span', {}, title, make('small', {}, ...(name ? ['id ', id, ', '] : []), plural(connections, 'connection'))));
 }
+
+/** The connection of a socket, or all of a user, end. */
+async function end(note, appId, who) {
+  const what = who.socket ? `the socket ${who.socket}` : `all connections of the user ${who.user}`;
+  if (!confirm(`Disconnect ${what}? The clients do not come back by themselves.`)) return;
+  try {
+    const { ended } = await ask('api/disconnect', { appId, ...who });
+    tell(note, `${plural(ended, 'connection')} ended`, 'good');
+  } catch (problem) {
+    tell(note, problem.message, 'bad');
+  }
+  refreshConnections();
+  refreshChannels();
+}
+
+const user = (app, { id, info }) => make('span', { class: 'user' }, nameOf(info) ? `${nameOf(info)} ` : null,
+  make('button', { type: 'button', class: 'link', title: 'Disconnect this user', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('connections-note'), app, { user: id }) }, id));
 
 const refreshConnections = whileShown('connections', 2_000, async () => {
   const { total, rows } = await ask(`api/connections?search=${encodeURIComponent(at('connections-search').value.trim())}`);
+  const focused = document.activeElement?.closest('#connections-rows tr')?.dataset.socket;
+  const label = document.activeElement?.getAttribute('aria-label');
   at('connections-rows').replaceChildren(...rows.map((row) =>
-    make('tr', {},
-      make('td', {}, make('code', {}, row.id)), make('td', {}, row.user), make('td', {}, make('code', {}, row.address)),
+    make('tr', { 'data-socket': row.id },
+      make('td', {}, make('code', {}, row.id)), make('td', { class: 'app' }, row.app), make('td', {}, ...row.users.map((one) => user(row.app, one))),
+      make('td', {}, make('code', {}, row.address)),
       make('td', {}, ...row.channels.slice(0, 6).flatMap((name) => [channelCode(name), ' ']), row.count > 6 ? `and ${row.count - 6} more` : ''),
-      make('td', { class: 'number' }, row.slow ? 'slow' : row.silent < 1 ? 'no' : span(row.silent * 1000)))));
+      make('td', { class: 'number' }, row.slow ? 'slow' : row.silent < 1 ? 'no' : span(row.silent * 1000)),
+      make('td', { class: 'number' }, make('button', { type: 'button', 'aria-label': `Disconnect ${row.id}`, onclick: () => end(at('connections-note'), row.app, { socket: row.id }) }, 'Disconnect')))));
+  if (focused) at('connections-rows').querySelector(`[data-socket="${CSS.escape(focused)}"] [aria-label="${CSS.escape(label)}"]`)?.focus();
   say('connections-more', total, rows.length, 'connection');
 });
+
+/** With one app, nobody needs to be told which. */
+export function showApps(count) {
+  at('main').classList.toggle('one-app', count < 2);
+}
 
 function say(id, total, shown, noun) {
   at(id).textContent = total > shown ? `${number(shown)} of ${plural(total, noun)}: the filter finds the others.` : '';

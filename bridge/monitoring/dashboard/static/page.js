@@ -4,7 +4,7 @@ import { addPoints, showSummary } from './charts.js';
 import { addRows, startRows, togglePause } from './stream.js';
 import { fillApps } from './create.js';
 import { allowPayloads, countFailed } from './failed.js';
-import './lists.js';
+import { showApps } from './lists.js';
 import './traces.js';
 
 const panels = [...document.querySelectorAll('main > section')].map((section) => section.id);
@@ -84,6 +84,7 @@ async function begin() {
     at('version').textContent = `bridge ${session.version}, queue ${session.queue} (${session.queues.join(', ')})`;
     at('logout').hidden = !session.has_password;
     fillApps(session.apps);
+    showApps(session.apps.length);
     allowPayloads(session.shows_payloads);
     listen();
   } catch (problem) {
