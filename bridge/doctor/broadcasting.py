@@ -47,9 +47,9 @@ def connection(subject: ExaminedApp) -> Found:
     subject.settings.apps()
     for other, host in subject.settings.elsewhere().items():
         yield Finding(
-            what=f"the broadcast connection {other} is of the server {host}: events that name it are refused",
+            what=f"the broadcast connection {other} is of the server {host}: only PHP can send there",
             where=subject.laravel.config.where(f"broadcasting.connections.{other}"),
-            remedy="run their queue with queue:work, or list the connection's app as [[apps]] in bridge.toml",
+            remedy="keep php_binary set, or list the connection's app as [[apps]] in bridge.toml",
             hint=True,
         )
 

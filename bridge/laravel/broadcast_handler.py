@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.errors import CheckFailed, Refused
@@ -74,10 +74,13 @@ class EventView(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """`broadcasting.connections` by name → driver, and `broadcasting.default`."""
+    """`broadcasting.connections` by name → driver, and `broadcasting.default`.
+
+    `elsewhere`: those that the app's own PHP has to send to another server, by name → host."""
 
     drivers: Mapping[str, str]
     default: str | None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def driver(self, name: str | None) -> tuple[str, str]:
         """The connection's name and its driver. CheckFailed if it is not defined."""
@@ -140,6 +143,10 @@ def _broadcast(
     if driver not in _SENDING:
         raise Refused(
             f"the broadcast connection {name} has the driver {driver}, which is not a Pusher server"
+        )
+    if name in connections.elsewhere:
+        raise Refused(
+            f"the broadcast connection {name} is of the server {connections.elsewhere[name]}, not of bridge"
         )
     wire = _wire_names(subject, channels)
     payload = payload.copy()

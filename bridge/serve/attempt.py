@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, NotTried, Refused, ServiceUnavailable, WouldFail
@@ -176,6 +176,7 @@ class Unhurried:
 
     lacks           whether an event's class is missing among the app's sources
     tries, backoff  of jobs that say none themselves, as `queue:work` takes them
+    elsewhere       broadcast connections of other servers, to which the app itself sends
     """
 
     name = "php"
@@ -188,8 +189,10 @@ class Unhurried:
         tries: int,
         backoff: str,
         lacks: Callable[[BroadcastEvent], bool] = lambda event: False,
+        elsewhere: Collection[str] = (),
     ) -> None:
         self._lacks = lacks
+        self._elsewhere = tuple(elsewhere)
         self._missing: dict[str, float] = {}  # classes, and since when (monotonic)
         self._php = php
         self._attempt = attempt
@@ -204,7 +207,13 @@ class Unhurried:
         job = attempt.job
         if job is None:
             return self._php.resolve(event)
-        told = Try(number=job.attempts, queue=job.queue, tries=self._tries, backoff=self._backoff)
+        told = Try(
+            number=job.attempts,
+            queue=job.queue,
+            tries=self._tries,
+            backoff=self._backoff,
+            elsewhere=self._elsewhere,
+        )
         return self._php.resolve(event, told, PHP_PATIENCE)
 
     def _require_class(self, event: BroadcastEvent) -> None:

@@ -134,6 +134,7 @@ class Deployment:
                 tries=tries,
                 backoff=backoff,
                 lacks=lambda event: ladder.lacks(event),
+                elsewhere=settings.elsewhere(),
             )
         held: list[Check] = []
         ladder = build_ladder(
@@ -144,6 +145,7 @@ class Deployment:
             locks=locks,
             trust=earned_trust(settings, self._php, self._on_disagree),
             check=lambda *check: held.append(check),
+            elsewhere=settings.elsewhere(),
         )
         checks = None
         if ladder.trust is not None and self._php is not None:

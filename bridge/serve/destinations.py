@@ -54,7 +54,8 @@ def addressed(call: Call, destinations: Mapping[str, Destination], job: str = ""
     if to.elsewhere:
         raise Refused(
             f"the broadcast connection {call.connection} is of the server {to.elsewhere}, not of bridge: "
-            "run this job with queue:work, or list the connection's app under [[apps]] in bridge.toml"
+            "set php_binary, so that the app itself sends there, or list the connection's app under [[apps]] "
+            "in bridge.toml"
         )
     if len(call.data) * 4 > to.event_bytes and len(call.data.encode()) > to.event_bytes:
         raise WouldFail(

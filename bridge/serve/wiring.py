@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
@@ -100,14 +101,16 @@ def build_ladder(
     locks: UniqueLocks | None = None,
     trust: MakeTrust | None = None,
     check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> Ladder:
     """The ladder for the app; nothing is connected, evaluated or started yet.
 
     `php` stays the caller's; the ladder's own connections end with its `close`. `report`: how the booted app
     says that it is set up, `PhpRung.report`; not asked where `only` leaves out `php`. `trust`: see
     `earned_trust`; without it native evaluation stands on its own proof. `check` gets what is to be checked.
+    `elsewhere`: as `Settings.elsewhere`, where such events are left to PHP as a whole.
     """
-    connections = broadcast_connections(laravel)
+    connections = replace(broadcast_connections(laravel), elsewhere=elsewhere)
     locks = locks or unique_locks(laravel)
     source = AppSource(laravel.path)
     known = known_to(laravel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from bridge.errors import ConfigurationError, Refused
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, NoFailedJobs
 from bridge.laravel.application import load
 from bridge.laravel.broadcast_handler import Call
+from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
+from bridge.phpeval.php.runtime.values import PhpObject
 from bridge.serve.destinations import addressed, destinations
 from bridge.serve.wiring import (
     KeptInQueue,
@@ -21,7 +24,7 @@ from bridge.serve.wiring import (
     derives_from_broadcast_event,
 )
 from bridge.settings.load import load_settings
-from tests.phpeval.laravel.eloquent.app import Case, app
+from tests.phpeval.laravel.eloquent.app import Case, app, job
 
 ENV = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=k\nPUSHER_APP_SECRET=s\nDB_CONNECTION=sqlite\nDB_DATABASE=q.sqlite\n"
 CONFIG = """<?php return ['default' => 'pusher', 'connections' => [
@@ -146,3 +149,24 @@ def test_options_of_a_connection_that_change_its_rows_are_refused(tmp_path: Path
         case.post()
         case.sends("$this->post")
         assert "options of the database connection sqlite" in case.refused()
+
+
+def test_an_event_that_goes_elsewhere_too_is_left_to_php_as_a_whole(folder: Path) -> None:
+    (folder / "config").mkdir()
+    (folder / "config/broadcasting.php").write_text(TWO % OTHERS[0])
+    (folder / "composer.json").write_text('{"autoload": {"psr-4": {"App\\\\": "app/"}}}')
+    (folder / "app/Events").mkdir(parents=True)
+    (folder / "app/Events/Placed.php").write_text(
+        "<?php namespace App\\Events; use Illuminate\\Contracts\\Broadcasting\\ShouldBroadcast; "
+        "class Placed implements ShouldBroadcast { public $to; "
+        "public function broadcastOn() { return ['orders']; } "
+        "public function broadcastConnections() { return [$this->to, 'pusher']; } }"
+    )
+    settings = load_settings({"laravel_version": "12.0"}, {}, folder)
+    for given, outcome in ((settings.elsewhere(), "refused"), ({}, "broadcast")):
+        ladder = build_ladder(settings.laravel, {}, only=("native",), elsewhere=given)
+        with contextlib.closing(ladder):
+            said = ladder.resolve(read_payload(job(PhpObject("App\\Events\\Placed", {b"to": b"mobile"}))))
+            assert (said.outcome, "mobile is of the server" in said.why) == (outcome, outcome == "refused")
+            own = ladder.resolve(read_payload(job(PhpObject("App\\Events\\Placed", {b"to": b"pusher"}))))
+            assert own.outcome == "broadcast"

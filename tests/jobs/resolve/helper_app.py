@@ -110,6 +110,22 @@ def behaving(how: str, *, token: str = "", timeout: int | None = None) -> Broadc
     )
 
 
+def job_of(class_name: str, **lists: list[str]) -> BroadcastEvent:
+    """The job of an event whose properties are lists of texts."""
+    held = {
+        name: f"a:{len(texts)}:{{{''.join(f'i:{at};{_string(one)}' for at, one in enumerate(texts))}}}"
+        for name, texts in lists.items()
+    }
+    command = _object(BROADCAST_EVENT, event=_object(class_name, **held))
+    document = {
+        "uuid": "job of lists",
+        "displayName": class_name,
+        "job": "Illuminate\\Queue\\CallQueuedHandler@call",
+        "data": {"commandName": BROADCAST_EVENT, "command": command},
+    }
+    return read_event(read_document(document), lambda text: text, version=release())
+
+
 def _object(class_name: str, **properties: str) -> str:
     held = "".join(_string(name) + value for name, value in properties.items())
     return f'O:{len(class_name)}:"{class_name}":{len(properties)}:{{{held}}}'

@@ -572,6 +572,84 @@ def test_a_driver_that_is_no_pusher_server_is_refused_and_never_made(rung: PhpRu
         rung.resolve(behaving("own driver"))
 
 
+OTHERS_BOOT = r"""<?php
+namespace {
+    config(['broadcasting.connections.mobile' => ['driver' => 'pusher', 'key' => 'k', 'secret' => 's',
+        'app_id' => '2', 'options' => ['host' => 'push.example']]]);
+    \Illuminate\Support\Facades\Broadcast::extend('own', function () {
+        return new class extends \Illuminate\Broadcasting\Broadcasters\NullBroadcaster {
+            public function broadcast(array $channels, $event, array $payload = []) {
+                file_put_contents(base_path('sent'), "own {$event}\n", FILE_APPEND);
+            }
+        };
+    });
+}
+namespace GuzzleHttp { if (! class_exists(Client::class)) { class Client {} } }
+namespace Pusher {  // the package is not installed beside this Laravel
+    class Pusher {
+        public function __construct(...$given) {}
+        public function setLogger($logger) {}
+        public function trigger($channels, $event, $data, $more = []) {
+            if (is_file(base_path('down'))) {
+                throw new \RuntimeException('push.example does not answer');
+            }
+            $line = json_encode([$channels, $event, $data, $more])."\n";
+            file_put_contents(base_path('sent'), $line, FILE_APPEND);
+            return true;
+        }
+    }
+}
+"""
+OTHERS_EVENT = r"""<?php
+namespace App\Events;
+class Everywhere implements \Illuminate\Contracts\Broadcasting\ShouldBroadcast {
+    public $to = ['reverb', 'mobile', 'own'];
+    public function broadcastOn() { return [new \Illuminate\Broadcasting\PrivateChannel('here')]; }
+    public function broadcastAs() { return 'everywhere'; }
+    public function broadcastWith() { return ['a' => 1]; }
+    public function broadcastConnections() { return $this->to; }
+}
+"""
+
+
+@pytest.fixture
+def others(own_app: Path) -> Callable[..., BroadcastEvent]:
+    """Makes events that go over these connections; the app has two that are not of bridge."""
+    (own_app / "boot.php").write_text(OTHERS_BOOT)
+    (own_app / "app/Events/Everywhere.php").write_text(OTHERS_EVENT)
+    return lambda *to: helper_app.job_of("App\\Events\\Everywhere", to=list(to))
+
+
+def test_the_app_itself_sends_what_goes_to_other_servers_and_only_in_an_attempt(
+    own_app: Path, make: Callable[..., PhpRung], others: Callable[..., BroadcastEvent]
+) -> None:
+    rung, sent = make(), own_app / "sent"
+    attempt = Try(number=1, queue="default", tries=2, backoff="3", elsewhere=("mobile",))
+    (ours,) = rung.resolve(others("reverb", "mobile", "own"), attempt).calls
+    assert (ours.connection, ours.channels, ours.data) == ("reverb", ("private-here",), '{"a":1}')
+    first, second = sent.read_text().splitlines()
+    assert json.loads(first)[:3] == [["private-here"], "everywhere", {"a": 1}]
+    assert second == "own everywhere"
+    answer = rung.resolve(others("mobile"), attempt)
+    assert (answer.calls, answer.why) == ([], "the app itself has sent it, over mobile")
+    sent.unlink()
+    with pytest.raises(Refused, match="own has the driver own"):  # who only asks sends nothing
+        rung.resolve(others("reverb", "mobile", "own"))
+    assert not sent.exists()
+
+
+def test_where_another_server_does_not_answer_nothing_is_sent_and_laravel_says_what_follows(
+    own_app: Path, make: Callable[..., PhpRung], others: Callable[..., BroadcastEvent]
+) -> None:
+    rung = make()
+    (own_app / "down").touch()
+    attempt = Try(number=1, queue="default", tries=2, backoff="3", elsewhere=("mobile",))
+    with pytest.raises(Judged, match="does not answer") as verdict:
+        rung.resolve(others("reverb", "mobile", "own"), attempt)
+    assert verdict.value.delay == 3
+    assert not (own_app / "sent").exists()
+
+
 def test_an_exception_is_told_with_its_place_but_without_the_values_of_a_query(rung: PhpRung) -> None:
     with pytest.raises(WouldFail) as failure:
         rung.resolve(behaving("query"))

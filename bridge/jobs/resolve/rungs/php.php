@@ -9,9 +9,11 @@
  * Frames are those of `php_process/app.php`; there is one answer for each request, bearing its `id`:
  *
  *     request  {"id", "payload": the queue's text, "connection", "queue", "timeout": seconds}
- *              `attempt`: {"number", "tries", "backoff"} where Laravel shall deal with what the app throws
+ *              `attempt`: {"number", "tries", "backoff", "elsewhere"} where Laravel shall deal with what the app
+ *              throws, and send what goes to the broadcast connections `elsewhere` or to no Pusher server
  *              {"id", "report": true}
- *     answer   {"id", "memory", "calls": [{"connection", "channels", "name", "data", "socket"}]}
+ *     answer   {"id", "memory", "calls": [{"connection", "channels", "name", "data", "socket"}],
+ *               "elsewhere": the connections over which the app itself has sent}
  *              {"id", "memory", "error": {"kind", "class", "message", "file", "line"}}
  *              with `end` where it has: {"failed": true} or {"released": seconds until the next try}
  *              {"id", "memory", "report": as `report.php` reads it}
@@ -69,6 +71,9 @@ final class Calls
     private const CHANNELS_A_CALL = 100;
 
     public $made = [];
+
+    /** Connections over which the app itself has sent. */
+    public $elsewhere = [];
 
     private $version;
 
@@ -164,6 +169,9 @@ final class Helper
     /** What became of a job that threw, where this was an attempt. */
     private $end = [];
 
+    /** Connections of other servers, over which the app itself sends; null where nothing is to be sent. */
+    private $elsewhere;
+
     public function __construct(string $base)
     {
         $this->app = load($base);
@@ -212,7 +220,7 @@ final class Helper
         }
 
         try {
-            $answer = ['calls' => $this->resolve($request)];
+            $answer = ['calls' => $this->resolve($request), 'elsewhere' => array_keys($this->calls->elsewhere)];
         } catch (\Throwable $e) {
             $answer = ['error' => described($e) + ['kind' => $this->kind($e)] + $this->end];
         }
@@ -236,8 +244,9 @@ final class Helper
     /** The calls of a job. Throws what Laravel's worker would be thrown, Refused or Released. */
     private function resolve(array $request): array
     {
-        $this->calls->made = [];
+        $this->calls->made = $this->calls->elsewhere = [];
         $this->end = [];
+        $this->elsewhere = $request['attempt']['elsewhere'] ?? null;
         $this->capture();
         $connection = $request['connection'];
         $job = $this->job($request);
@@ -381,6 +390,11 @@ final class Helper
                 return $make === null ? null : get_class($make($this->app, $config));
             }
 
+            public function real(string $name): Broadcaster
+            {
+                return parent::driver($name);
+            }
+
             public function driver($name = null)
             {
                 if ($name instanceof \UnitEnum) {
@@ -403,6 +417,11 @@ final class Helper
         }
 
         $known = in_array($driver, array_merge(self::SENDING, self::SILENT), true);
+
+        if ($this->elsewhere !== null && (! $known || in_array($name, $this->elsewhere, true))) {
+            return $this->real($name);
+        }
+
         $own = $known ? $this->manager->own($config) : null; // a driver of another name is never made
 
         if ($own !== null && $own !== PusherBroadcaster::class) {
@@ -446,6 +465,45 @@ final class Helper
                 }
 
                 $this->calls->make($this->connection, $this->formatChannels($channels), $event, $payload);
+            }
+        };
+    }
+
+    /** What the app itself sends with, over a connection that is not bridge's. */
+    private function real(string $name): Broadcaster
+    {
+        if ($this->original !== null && $this->original !== BroadcastManager::class) {
+            throw new Refused("the broadcast connection {$name} is not bridge's, and made by {$this->original}");
+        }
+
+        $real = $this->manager->real($name);
+
+        return new class($name, $real, $this->calls) extends Broadcaster {
+            private $connection;
+
+            private $real;
+
+            private $calls;
+
+            public function __construct(string $connection, Broadcaster $real, Calls $calls)
+            {
+                $this->connection = $connection;
+                $this->real = $real;
+                $this->calls = $calls;
+            }
+
+            public function auth($request)
+            {
+            }
+
+            public function validAuthenticationResponse($request, $result)
+            {
+            }
+
+            public function broadcast(array $channels, $event, array $payload = [])
+            {
+                $this->real->broadcast($channels, $event, $payload);
+                $this->calls->elsewhere[$this->connection] = true;
             }
         };
     }

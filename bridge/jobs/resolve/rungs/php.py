@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,12 +47,14 @@ class Try:
     number          its reservations, this one included
     queue           where it lay
     tries, backoff  for a job that says none itself, as `queue:work` takes them
+    elsewhere       broadcast connections of other servers than bridge: the app itself sends to them
     """
 
     number: int
     queue: str
     tries: int
     backoff: str
+    elsewhere: tuple[str, ...] = ()
 
 
 class Slow(BridgeError):
@@ -185,9 +187,9 @@ class PhpRung:
         Slow is raised; where MOST_SLOW questions do already, it is waited for.
 
         Raises WouldFail with Laravel's exception: Judged where this is an `attempt`; without one the app
-        hears nothing of its failure. Refused where the app has never booted or sends over
-        something that is no Pusher server, ServiceUnavailable where a database of the app, the process or an
-        app amid a deploy may be back at the next try."""
+        hears nothing of its failure. Refused where the app has never booted; where no `attempt` lets the app
+        itself send over what is not bridge's, that too. ServiceUnavailable where a database of the app, the
+        process or an app amid a deploy may be back at the next try."""
         if patience is None:
             return self._resolve(event, attempt)
         job = _identity(event)
@@ -226,9 +228,9 @@ class PhpRung:
             self._deaths.pop(job, None)
         if isinstance(answer, Exception):
             raise answer
-        return Answer(calls=answer, why="" if answer else NOTHING)
+        return answer
 
-    def _ask(self, event: BroadcastEvent, attempt: Try | None) -> Sequence[Call] | Exception:
+    def _ask(self, event: BroadcastEvent, attempt: Try | None) -> Answer | Exception:
         """The calls, or what Laravel's worker would have been thrown. Raises ProcessDied."""
         document = event.payload.document
         given = document.get("timeout")
@@ -261,13 +263,14 @@ class PhpRung:
                 self._resident.outages.over()
                 return result
 
-    def _read(self, answer: Frame) -> tuple[Sequence[Call] | Exception, int]:
+    def _read(self, answer: Frame) -> tuple[Answer | Exception, int]:
         """What an answer says, and the bytes of memory that PHP uses. Raises ProcessDied if it is none."""
         match answer:
             case {"memory": int(memory), "error": dict(error)}:
                 return self._failure(error), memory
-            case {"memory": int(memory), "calls": list(calls)}:
-                return [_call(call) for call in calls], memory
+            case {"memory": int(memory), "calls": list(calls), "elsewhere": list(names)}:
+                sent = f"the app itself has sent it, over {', '.join(map(str, names))}" if names else NOTHING
+                return Answer(calls=[_call(call) for call in calls], why="" if calls else sent), memory
         raise ProcessDied("it answered with something that is no answer")
 
     def _failure(self, error: Mapping[str, object]) -> Exception:
