@@ -64,8 +64,12 @@ try {
   await two.close();
   await one.waitForFunction(() => document.querySelectorAll('.members li').length === 1);
 
+  const [dashboard] = await Promise.all([one.waitForEvent('popup'), one.locator('#dashboard').click()]);
+  await dashboard.locator('#dot.good').waitFor();
+  const title = await dashboard.title();
+
   const width = await one.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
-  console.log(JSON.stringify({ name, other, members, whisper, own, paused, width, complaints, foreign }));
+  console.log(JSON.stringify({ name, other, members, whisper, own, paused, width, title, complaints, foreign }));
 } finally {
   await browser.close();
 }

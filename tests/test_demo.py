@@ -193,6 +193,7 @@ def test_two_windows_in_chromium_see_events_each_other_and_whispers(demo: Demo) 
     assert seen["own"]["data"]["from"] == seen["other"]
     assert re.fullmatch(r"\d+ ms", seen["own"]["latency"])
     assert seen["paused"]
+    assert seen["title"] == "Overview · bridge"
     assert seen["width"]
 
 

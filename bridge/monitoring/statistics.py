@@ -7,6 +7,7 @@ is there decides. Source: laravel-websockets, database/migrations of 1.x and 2.x
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,26 @@ class Counts:
     peak: int
     websocket: int
     api: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Statistics of one app from `at` (unix seconds) on, for as long as the history's spans are."""
+
+    at: float
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Spans of `width` seconds between `start` and `end` (unix seconds), the oldest first.
+
+    Where no row was written there is no span."""
+
+    start: float
+    end: float
+    width: int
+    spans: Sequence[Span]
 
 
 class StatisticsWindow:
@@ -111,6 +132,52 @@ class StatisticsTable:
         times = [str(row[0]) for row in rows]
         return {name: {"x": times, "y": [row[at] for row in rows]} for at, name in enumerate(ANSWERED, 1)}
 
+    def history(self, app_id: str, seconds: int, width: int) -> History:
+        """The last `seconds`: the highest peak and the sum of the messages of every `width` seconds.
+
+        Spans begin at whole multiples of `width`, counted in local time. The database adds up, so that a
+        month costs no more memory than an hour."""
+        now = self._now()
+        end = -(-calendar.timegm(now.timetuple()) // width) * width
+        start = end - (-(-seconds // width)) * width
+        since = _naive(start)
+
+        def work(connection: sa.Connection) -> list[Any]:
+            table = self._table(connection)
+            peak, websocket, api = (table.c[name] for name in self._known())
+            passed = _seconds_since(since, table.c.created_at, connection.dialect.name)
+            rows = (
+                sa.select(
+                    sa.cast(sa.func.floor(passed / width), sa.Integer()).label("span"),
+                    peak.label("peak"),
+                    websocket.label("websocket"),
+                    api.label("api"),
+                )
+                .where(table.c.app_id == app_id)
+                .where(table.c.created_at >= since, table.c.created_at < _naive(end))
+                .subquery()
+            )
+            added = sa.select(
+                rows.c.span, sa.func.max(rows.c.peak), sa.func.sum(rows.c.websocket), sa.func.sum(rows.c.api)
+            )
+            return list(connection.execute(added.group_by(rows.c.span).order_by(rows.c.span)).all())
+
+        def moment(seconds: float) -> float:
+            return _naive(seconds).replace(tzinfo=self._timezone).timestamp()
+
+        return History(
+            start=moment(start),
+            end=moment(end),
+            width=width,
+            spans=[
+                Span(
+                    at=moment(start + int(span) * width),
+                    counts=Counts(peak=int(peak), websocket=int(websocket), api=int(api)),
+                )
+                for span, peak, websocket, api in self._run(work)
+            ],
+        )
+
     def clean(self, days: int, app_id: str | None = None) -> int:
         """Rows older than that are gone, of one app or of all; how many that were."""
 
@@ -185,3 +252,26 @@ class StatisticsTable:
     def _now(self) -> datetime:
         """Local time of the app, as Eloquent writes it: whole seconds, no zone."""
         return self._clock().astimezone(self._timezone).replace(tzinfo=None, microsecond=0)
+
+
+def _naive(seconds: float) -> datetime:
+    """Local time without a zone, counted as if it were UTC."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def _seconds_since(
+    since: datetime, moment: sa.ColumnElement[datetime], dialect: str
+) -> sa.ColumnElement[float]:
+    """Seconds from `since` to the moment of a column, for the database to work out."""
+    given = sa.bindparam("since_for_span", since, type_=sa.DateTime())
+    match dialect:
+        case "mysql" | "mariadb":
+            return sa.func.timestampdiff(sa.text("second"), given, moment, type_=sa.Float())
+        case "postgresql":
+            return sa.cast(
+                sa.extract("epoch", sa.cast(moment, sa.DateTime()) - sa.cast(given, sa.DateTime())),
+                sa.Float(),
+            )
+        case _:
+            at = sa.cast(sa.func.strftime("%s", moment), sa.Integer())
+            return sa.cast(at - sa.cast(sa.func.strftime("%s", given), sa.Integer()), sa.Float())

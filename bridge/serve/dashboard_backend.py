@@ -19,7 +19,7 @@ from bridge.jobs.queue.requeue import retry
 from bridge.laravel.anonymous_event import anonymous_job
 from bridge.laravel.payload import read_payload
 from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow
-from bridge.monitoring.statistics import Counts, StatisticsTable
+from bridge.monitoring.statistics import Counts, History, StatisticsTable
 from bridge.serve.wiring import build_push, failed_jobs, refresher
 from bridge.settings.load import Settings
 
@@ -105,6 +105,10 @@ class DashboardBackstage:
 
     def entries(self, app_id: str) -> Mapping[str, Mapping[str, Sequence[Any]]]:
         return self._table().latest(app_id)
+
+    def history(self, app_id: str, seconds: int, width: int) -> History:
+        rare = min(seconds, 2 * self._settings.statistics_interval)  # else most spans would have no row
+        return self._table().history(app_id, seconds, max(width, rare))
 
     def add_entry(self, app_id: str, counts: Counts) -> None:
         self._table().add({app_id: counts})

@@ -22,7 +22,7 @@ from bridge.monitoring.dashboard.failures import FailedRow
 from bridge.monitoring.dashboard.routes import Dashboard
 from bridge.monitoring.dashboard.session import SessionGuard
 from bridge.monitoring.journal import Journal
-from bridge.monitoring.statistics import Counts
+from bridge.monitoring.statistics import Counts, History
 from bridge.monitoring.timeseries import POINT_INTERVAL, TimeSeries
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import HubEvent
@@ -55,6 +55,9 @@ class Nobody:
 
     def entries(self, app_id: str) -> Mapping[str, Mapping[str, Sequence[Any]]]:
         return {}
+
+    def history(self, app_id: str, seconds: int, width: int) -> History:
+        return History(start=0.0, end=0.0, width=width, spans=())
 
     def add_entry(self, app_id: str, counts: Counts) -> None: ...
 

@@ -113,6 +113,44 @@ def test_the_last_rows_of_an_app_are_answered_oldest_first(opened: Open) -> None
     assert latest["peak_connections"]["x"][0].startswith("2026-07-01 14:00:30")
 
 
+def test_history_adds_up_what_is_in_each_span_and_leaves_out_what_is_not(
+    opened: Open, database: services.Database
+) -> None:
+    def add(before: timedelta, peak: int, app_id: str = "1") -> None:
+        counts = Counts(peak=peak, websocket=10 * peak, api=1)
+        opened(clock=lambda: NOW - before).add({app_id: counts})
+
+    for seconds in (-60, 30, 29, 31, 331, 3_629, 3_631, 90_000):  # 12:01:30, noon, …
+        add(timedelta(seconds=seconds), max(1, seconds // 10))
+    add(timedelta(seconds=30), 1_000, "2")
+    history = opened().history("1", 3_600, 300)
+    noon = datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp()
+    assert (history.start, history.end, history.width) == (noon - 3_300, noon + 300, 300)
+    assert [(span.at - noon, span.counts) for span in history.spans] == [
+        (-600, Counts(peak=33, websocket=330, api=1)),
+        (-300, Counts(peak=3, websocket=30, api=1)),
+        (0, Counts(peak=3, websocket=60, api=3)),
+    ]
+    long = opened().history("1", 30 * 86_400, 43_200)
+    assert (sum(span.counts.api for span in long.spans), len(long.spans)) == (8, 2)
+    assert opened().history("none", 3_600, 300).spans == []
+
+
+def test_history_is_the_apps_local_time_on_both_sides_of_its_clock_change(opened: Open) -> None:
+    after = datetime(2026, 10, 25, 5, 0, 10, tzinfo=UTC)  # Berlin went back at 01:00 UTC
+    opened(clock=lambda: after).add({"1": COUNTS})
+    opened(clock=lambda: after - timedelta(hours=12)).add({"1": COUNTS})
+    first, second = opened(clock=lambda: after).history("1", 86_400, 1_800).spans
+    assert (second.at, first.at) == (after.timestamp() - 10, after.timestamp() - 12 * 3_600 - 10)
+
+
+def test_a_row_without_a_time_is_in_no_history(opened: Open, database: services.Database) -> None:
+    table = opened()
+    table.add({"1": COUNTS})
+    execute(database, f"update {TABLE} set created_at = null")
+    assert table.history("1", 86_400, 1_800).spans == []
+
+
 def test_old_rows_go_of_one_app_or_of_all(opened: Open, database: services.Database) -> None:
     for days in (0, 59, 61):
         opened(clock=lambda days=days: NOW - timedelta(days=days)).add({"1": COUNTS, "2": COUNTS})

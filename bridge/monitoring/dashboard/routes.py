@@ -36,7 +36,7 @@ from bridge.monitoring.dashboard.session import (
     audit,
 )
 from bridge.monitoring.journal import Journal
-from bridge.monitoring.statistics import Counts
+from bridge.monitoring.statistics import Counts, History
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.channels import is_publishable, kind_of
 from bridge.sockets.pusher.close_codes import UNAUTHORIZED
@@ -48,6 +48,13 @@ from bridge.sockets.server.socket import Socket
 FOLDER = Path(__file__).parent / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STATIC = frozenset(file.name for file in FOLDER.iterdir() if file.suffix in TYPES)
+RANGES = {  # of the history, in seconds: all of it, and one bar
+    "1h": (3_600, 120),
+    "6h": (21_600, 600),
+    "24h": (86_400, 1_800),
+    "7d": (604_800, 10_800),
+    "30d": (2_592_000, 43_200),
+}
 LARGEST_REQUEST = 300_000  # bytes
 HEADERS = {
     "Cache-Control": "no-store",
@@ -94,6 +101,10 @@ class DashboardBackend(Protocol):
         """The last statistics as laravel-websockets answers them: counter → x (times) and y."""
         ...
 
+    def history(self, app_id: str, seconds: int, width: int) -> History:
+        """As `StatisticsTable.history`; spans are at least two intervals of the statistics wide."""
+        ...
+
     def add_entry(self, app_id: str, counts: Counts) -> None:
         """One more row of statistics."""
         ...
@@ -126,6 +137,7 @@ class Dashboard:
             Route(f"{base}/api/channels", self._looking(self.channels)),
             Route(f"{base}/api/channels/{{app_id}}/{{name}}", self._looking(self.channel)),
             Route(f"{base}/api/connections", self._looking(self.connections)),
+            Route(f"{base}/api/history", self._looking(self.history)),
             Route(f"{base}/api/disconnect", self._changing(self.disconnect), methods=["POST"]),
             Route(f"{base}/api/failed", self._looking(self.failed)),
             Route(f"{base}/api/failed/retry", self._changing(self.retry), methods=["POST"]),
@@ -231,6 +243,26 @@ class Dashboard:
             group=asked.get("group", ""),
             page=int(number) if number.isascii() and number.isdecimal() and len(number) < 6 else 1,
         )
+
+    async def history(self, request: Request) -> Any:
+        """`spans`: from unix seconds, highest number of connections, messages of clients, API messages.
+
+        `problem` is why there are none, empty where nothing is wrong."""
+        hub = self._hub(request.query_params.get("app", ""))
+        seconds, width = RANGES.get(request.query_params.get("range", ""), RANGES["24h"])
+        try:
+            found = await asyncio.to_thread(self.backstage.history, hub.app.id, seconds, width)
+        except BridgeError as problem:
+            return {"spans": [], "problem": str(problem)}
+        return {
+            "start": found.start,
+            "end": found.end,
+            "width": found.width,
+            "spans": [
+                [span.at, span.counts.peak, span.counts.websocket, span.counts.api] for span in found.spans
+            ],
+            "problem": "" if hub.app.keeps_statistics else "enable_statistics is off: no rows are added",
+        }
 
     async def statistics(self, request: Request) -> Any:
         app = self._hub(request.path_params["app_id"]).app

@@ -14,7 +14,7 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const tell = (report) => console.log(JSON.stringify(report));
 const ask = async (wait) => { tell({ wait }); await lines.next(); };
 
-const PANELS = ['overview', 'live', 'broadcasts', 'channels', 'connections', 'create', 'failed'];
+const PANELS = ['overview', 'history', 'live', 'broadcasts', 'channels', 'connections', 'create', 'failed'];
 const LOOKS = {
   light: { colorScheme: 'light', viewport: { width: 1360, height: 860 } },
   dark: { colorScheme: 'dark', viewport: { width: 1360, height: 860 } },
@@ -95,8 +95,8 @@ try {
   const got = (name, text) => client.waitForFunction(
     ([event, part]) => window.got.find((one) => one.event === event && JSON.stringify(one.data).includes(part)), [name, text], { timeout: 60_000 });
 
-  // by keyboard: the second panel, pause and go on
-  await page.keyboard.press('2');
+  // by keyboard: the third panel, pause and go on
+  await page.keyboard.press('3');
   await page.locator('#live:not([hidden])').waitFor();
   for (const text of ['connected', 'subscribed', 'subscription refused']) {
     await page.locator('#stream .kind', { hasText: new RegExp(`^${text}$`) }).first().waitFor();
@@ -166,7 +166,7 @@ try {
   await panel(page, 'overview');
   await page.locator('#chart-connections .figure', { hasText: /^1$/ }).waitFor();
   await page.locator('#trouble', { hasText: 'private-refused' }).waitFor();
-  await page.waitForFunction(() => [...document.querySelectorAll('.chart')].filter((chart) => chart.querySelector('.line').getAttribute('d')).length >= 5);
+  await page.waitForFunction(() => [...document.querySelectorAll('#charts .chart')].filter((chart) => chart.querySelector('.line').getAttribute('d')).length >= 5);
   await page.locator('#queues', { hasText: 'default' }).waitFor();
   const bars = await page.locator('#rungs .bar').allTextContents();
 
@@ -245,6 +245,7 @@ try {
     for (const id of PANELS) {
       await panel(other, id);
       if (id === 'broadcasts') await other.locator('.way').first().waitFor();
+      if (id === 'history') await other.locator('#history-charts rect').first().waitFor({ state: 'attached' });
       if (id === 'channels') await other.locator('[data-channel=ChatChannel]').click();
       if (id === 'channels') await other.locator('#channel h2').waitFor();
       if (id === 'connections') await other.locator('#connections-rows tr').first().waitFor();
@@ -257,6 +258,19 @@ try {
     await other.context().close();
   }
 
+  // history, which was there before this bridge was
+  await panel(page, 'history');
+  await page.locator('#history-charts svg').first().locator('rect').nth(1).waitFor({ state: 'attached' });
+  const day = await page.locator('#history-charts .figure').allTextContents();
+  const bars24 = await page.locator('#history-charts svg').first().locator('rect').count();
+  await page.locator('#history-range').selectOption('30d');
+  await page.waitForFunction((count) => document.querySelector('#history-charts svg').childElementCount > count, bars24);
+  await page.locator('#history-charts svg').first().focus();
+  await page.keyboard.press('ArrowLeft');
+  await page.keyboard.press('ArrowLeft');
+  await page.locator('#history-charts .beside', { hasText: ' to ' }).first().waitFor();
+  await shoot(page, 'light-history-month');
+
   // an administrator ends the client's connection
   await panel(page, 'connections');
   page.once('dialog', (dialog) => dialog.accept());
@@ -266,7 +280,7 @@ try {
 
   await page.locator('#logout').click();
   await page.locator('#password').waitFor();
-  tell({ straight, queued, steps, retried, bars, reason, faults: found, wide, complaints, foreign, source, broadest, shownPayload });
+  tell({ straight, queued, steps, retried, bars, reason, faults: found, wide, complaints, foreign, source, broadest, shownPayload, day });
 } catch (problem) {
   tell({ problem: String(problem.stack), complaints });
   process.exitCode = 1;

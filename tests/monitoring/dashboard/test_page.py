@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,9 @@ class ComesLate implements \\Illuminate\\Contracts\\Broadcasting\\ShouldBroadcas
 
 
 def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
-    with serving(tmp_path, dashboard_payloads="true") as served:
+    with serving(
+        tmp_path, statistics_of_the_month, dashboard_payloads="true", statistics_interval="900"
+    ) as served:
         seen = _use(served)
     assert json.loads(seen["straight"]) == {"text": "straight <b>ы</b>"}
     assert json.loads(seen["queued"]) == {"text": "queued"}
@@ -50,9 +54,27 @@ def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
     assert seen["faults"] == []
     assert (seen["wide"], seen["complaints"], seen["foreign"]) == ([], [], [])
     assert seen["broadest"] <= 0
+    assert seen["day"] == ["7", "70", "3"], "the last span"
     assert ALIKE in json.loads(seen["shownPayload"])["displayName"]
     for secret in (PASSWORD, served.app.secret.reveal(), served.app.key):
         assert secret not in seen["source"]
+
+
+def statistics_of_the_month(folder: Path) -> None:
+    """The app's table has a row of each of the last days, and two of today, in the app's time."""
+    columns = "peak_connection_count, websocket_message_count, api_message_count"
+    with contextlib.closing(sqlite3.connect(folder / "database.sqlite")) as database, database:
+        database.execute(
+            "create table websockets_statistics_entries (id integer primary key autoincrement not null,"
+            f" app_id varchar not null, {columns.replace(',', ' integer,')} integer, created_at datetime,"
+            " updated_at datetime)"
+        )
+        for hours, peak in [(24 * day, day) for day in range(2, 29)] + [(3, 5), (0, 7)]:
+            database.execute(
+                f"insert into websockets_statistics_entries (app_id, {columns}, created_at)"
+                f" values ('demo', ?, ?, 3, datetime('now', '-{hours} hours'))",
+                (peak, 10 * peak),
+            )
 
 
 def _write(served: Served, name: str) -> None:

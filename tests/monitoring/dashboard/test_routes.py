@@ -35,6 +35,7 @@ LOOKING = (
     "connections",
     "failed",
     "demo/statistics",
+    "history?app=demo",
 )
 CHANGING = (
     "logout", "event", "auth", "api/jobs", "api/failed/retry", "api/failed/delete", "api/failed/payload",
@@ -145,6 +146,8 @@ def test_what_is_done_at_the_dashboard_is_in_the_log_with_the_address(served: Se
                 headers={"X-App-ID": "demo"})  # fmt: skip
     served.client().post(f"{BASE}/login", json={"password": "wrong word"})
     person.post(f"{BASE}/logout", json={})
+    ended = r'info dashboard: logged out address="127\.0\.0\.1"'  # the last one to be written
+    until("all is in the log", lambda: re.search(ended, served.log.read_text().partition("audited")[2]))
     told = served.log.read_text()
     for line in (
         r'info dashboard: logged in address="127\.0\.0\.1"',
@@ -491,6 +494,42 @@ def test_statistics_are_taken_from_whom_knows_the_secret_and_answered_as_the_old
     assert answer["websocket_message_count"]["y"] == [14]
     assert len(answer["peak_connections"]["x"]) == 1
     assert served.logged_in().get(f"{BASE}/api/nobody/statistics").status_code == 404
+
+
+def test_history_is_charted_from_the_apps_table_and_outlives_a_restart(tmp_path: Path) -> None:
+    asked = {"app": "demo", "range": "1h"}
+    (first := tmp_path / "first").mkdir()
+    with serving(first, statistics_interval="7", create_statistics_table="true") as served:
+        person = served.logged_in()
+        path = served.app.database
+        with subscribed(served, "counted"):
+            until("a row is written", lambda: person.get(f"{BASE}/api/history", params=asked).json()["spans"])
+        assert person.get(f"{BASE}/api/history", params={"app": "nobody"}).status_code == 404
+        other = person.get(f"{BASE}/api/history", params={"app": "demo", "range": "\ud7ff"}).json()
+        assert other["width"] == 1_800, "an unknown range is a day"
+
+    def put_back(folder: Path) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            [create] = old.execute(
+                "select sql from sqlite_master where name = 'websockets_statistics_entries'"
+            ).fetchone()
+            rows = old.execute("select * from websockets_statistics_entries").fetchall()
+        with contextlib.closing(sqlite3.connect(folder / "database.sqlite")) as new, new:
+            new.execute(create)
+            new.executemany("insert into websockets_statistics_entries values (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    (second := tmp_path / "second").mkdir()
+    with serving(second, put_back) as served:
+        found = served.logged_in().get(f"{BASE}/api/history", params=asked).json()
+        assert found["problem"] == ""
+        assert max(peak for _, peak, _, _ in found["spans"]) == 1
+        assert all(found["start"] <= at < found["end"] for at, *_ in found["spans"])
+
+
+def test_without_a_table_history_says_what_to_do(tmp_path: Path) -> None:
+    with serving(tmp_path, create_statistics_table="false") as served:
+        found = served.logged_in().get(f"{BASE}/api/history", params={"app": "demo"}).json()
+        assert (found["spans"], "BRIDGE_CREATE_STATISTICS_TABLE=true" in found["problem"]) == ([], True)
 
 
 # ---- metrics -------------------------------------------------------------------------------------

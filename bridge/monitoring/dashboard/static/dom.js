@@ -55,10 +55,13 @@ export const kindOf = (channel) => KINDS.find(([rule]) => rule.test(channel))?.[
 
 export const channelCode = (name) => make('code', { class: kindOf(name) }, name);
 
-/** `App\Events\` soft, the rest strong. */
+/** `App\Events\` soft, the rest strong; a long name is broken between its parts first. */
 export function eventName(name) {
-  const cut = name.lastIndexOf('\\') + 1;
-  return make('span', {}, make('span', { class: 'space' }, name.slice(0, cut)), make('span', { class: 'event' }, name.slice(cut)));
+  const parts = name.split('\\');
+  const own = parts.pop();
+  const space = parts.flatMap((part) => [`${part}\\`, document.createElement('wbr')]);
+  const words = own.replace(/([\p{Ll}\d])(?=\p{Lu})/gu, '$1\0').split('\0').flatMap((word) => [word, document.createElement('wbr')]);
+  return make('span', { title: name }, make('span', { class: 'space' }, ...space), make('span', { class: 'event' }, ...words));
 }
 
 export function clock(seconds) {

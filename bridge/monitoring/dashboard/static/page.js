@@ -3,6 +3,7 @@ import { ask, at, base, believe, make, number, plural } from './dom.js';
 import { addPoints, showSummary } from './charts.js';
 import { addRows, startRows, togglePause } from './stream.js';
 import { fillApps } from './create.js';
+import { fillHistory } from './history.js';
 import { allowPayloads, countFailed } from './failed.js';
 import { showApps } from './lists.js';
 import './traces.js';
@@ -30,7 +31,7 @@ addEventListener('hashchange', () => {
 
 addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('input, textarea, select')) return;
-  if (/^[1-7]$/.test(event.key)) location.hash = panels[event.key - 1];
+  if (/^[1-8]$/.test(event.key)) location.hash = panels[event.key - 1];
   else if (event.key === 'p') togglePause();
   else if (event.key === '/') {
     const search = document.querySelector('main > section:not([hidden]) input[type=search]');
@@ -84,6 +85,7 @@ async function begin() {
     at('version').textContent = `bridge ${session.version}, queue ${session.queue} (${session.queues.join(', ')})`;
     at('logout').hidden = !session.has_password;
     fillApps(session.apps);
+    fillHistory(session.apps);
     showApps(session.apps.length);
     allowPayloads(session.shows_payloads);
     listen();
