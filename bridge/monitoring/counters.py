@@ -10,7 +10,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bridge.jobs.worker.progress import JobProgress
+from bridge.jobs.worker.progress import JobProgress, OtherJobRun
+from bridge.monitoring.job_counts import JobCounts, JobKey, Outcome
 from bridge.sockets.pusher.hub_events import (
     ApiCalled,
     ClientEventSent,
@@ -28,7 +29,15 @@ from bridge.sockets.pusher.hub_events import (
 )
 
 RECENT = 500  # durations from which the chart takes its middle and its slowest
+OTHER_JOB = "other"  # in place of a rung: no broadcast
 UNDER_WAY = 10_000  # jobs whose time is taken at once
+
+_OUTCOMES: Mapping[str, Outcome] = {
+    "delivered": "done",
+    "nothing": "nothing",
+    "failed": "failed",
+    "released": "released",
+}
 
 WAIT_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
 WORK_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -52,6 +61,17 @@ class Durations:
         """Upper bound → how many took up to that, as Prometheus counts."""
         names = [*(str(bound) for bound in self.bounds), "+Inf"]
         return list(zip(names, itertools.accumulate(self.counts), strict=True))
+
+
+class _UnderWay:
+    """A reserved job: since when, how long it had waited, and by whom it was resolved."""
+
+    __slots__ = ("at", "rung", "waited")
+
+    def __init__(self, at: float, waited: float | None) -> None:
+        self.at = at
+        self.waited = waited
+        self.rung = ""
 
 
 class AppCounters:
@@ -110,7 +130,8 @@ class Counters:
         self.called = Durations(WORK_BOUNDS)
         self.recent: deque[float] = deque(maxlen=RECENT)  # seconds from reserved to delivered, newest last
         self._clock = clock
-        self._reserved: dict[str, float] = {}
+        self.jobs = JobCounts()
+        self._reserved: dict[str, _UnderWay] = {}
         self._lock = threading.Lock()  # several workers may tell at once; never held for more than a count
 
     def observe(self, event: HubEvent) -> None:
@@ -127,13 +148,17 @@ class Counters:
             self.steps[step.step] += 1
             match step.step:
                 case "reserved":
-                    if len(self._reserved) < UNDER_WAY:
-                        self._reserved[step.job] = now
+                    waited = None
                     if step.queued_at is not None and step.attempts == 1:
-                        self.waited.add(max(0.0, now - step.queued_at))
+                        waited = max(0.0, now - step.queued_at)
+                        self.waited.add(waited)
+                    if len(self._reserved) < UNDER_WAY:
+                        self._reserved[step.job] = _UnderWay(now, waited)
                     return
                 case "resolved":
                     self.rungs[step.rung] += 1
+                    if (known := self._reserved.get(step.job)) is not None:
+                        known.rung = step.rung
                     durations = self.resolved.get(step.rung)
                     if durations is None:
                         durations = self.resolved[step.rung] = Durations(WORK_BOUNDS)
@@ -141,10 +166,21 @@ class Counters:
                     return
                 case "failed" | "released":
                     self.errors[step.error] += 1
-            reserved_at = self._reserved.pop(step.job, None)
-            if step.step == "delivered" and reserved_at is not None:
-                self.worked.add(now - reserved_at)
-                self.recent.append(now - reserved_at)
+            known = self._reserved.pop(step.job, None)
+            ran = None
+            if step.step == "delivered" and known is not None:
+                ran = now - known.at
+                self.worked.add(ran)
+                self.recent.append(ran)
+        outcome = _OUTCOMES.get(step.step)
+        if outcome is not None:
+            key = JobKey(step.event, step.queue, "" if known is None else known.rung)
+            self.jobs.add(key, outcome, waited=None if known is None else known.waited, ran=ran)
+
+    def ran(self, run: OtherJobRun) -> None:
+        """An attempt of a job that is no broadcast. In any thread."""
+        key = JobKey(run.name, run.queue, OTHER_JOB)
+        self.jobs.add(key, run.ended, waited=run.waited, ran=run.seconds)
 
     def total(self, name: str) -> int:
         """A number of every app's, added up."""

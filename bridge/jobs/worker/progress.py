@@ -48,6 +48,7 @@ class OtherJobRun:
     seconds   from its beginning until it was over
     delay     seconds until it comes again; for `released`
     why       it ended its process, and how
+    waited    seconds that it had been due before its first attempt; None where that is not known
     """
 
     ended: Literal["done", "failed", "released"]
@@ -58,6 +59,7 @@ class OtherJobRun:
     seconds: float
     delay: float | None = None
     why: str = ""
+    waited: float | None = None
 
 
 ProgressListener = Callable[[JobProgress], object]
