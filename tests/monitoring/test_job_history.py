@@ -1,4 +1,4 @@
-"""Jobs by class, queue and rung: counted, kept in the app's database, added up, and gone when they are old."""
+"""Jobs by class, queue and rung: counted, kept in the app's database, added up, deleted when they are old."""
 
 from __future__ import annotations
 
@@ -90,7 +90,11 @@ def test_ends_without_a_broadcast_are_told_apart_and_what_was_given_back_has_not
     for number, end in enumerate(("failed", "released", "nothing", "given_back")):
         tally.step(step("reserved", str(number), attempts=2, queued_at=1.0))
         tally.step(step(end, str(number), error="Refused"))
-    tally.ran(OtherJobRun(ended="done", uuid="u", name="SendMail", queue="mail", attempts=1, seconds=1.5, waited=0.3))  # fmt: skip
+    tally.ran(
+        OtherJobRun(
+            ended="done", uuid="u", name="SendMail", queue="mail", attempts=1, seconds=1.5, waited=0.3
+        )
+    )
     rows = tally.jobs.take()
     ended = rows.pop(JobKey(KEY.event, "default", ""))
     assert (ended.done, ended.nothing, ended.failed, ended.released) == (0, 1, 1, 1)
