@@ -18,7 +18,12 @@ from bridge.laravel.config_values import Value
 from bridge.laravel.connections import DatabaseConnection, database_connection
 from bridge.laravel.dotenv import read_dotenv
 from bridge.laravel.packages import installed_version
-from bridge.laravel.redis_connections import RedisConnection, redis_connection
+from bridge.laravel.redis_connections import (
+    PACKAGE_DRIVER,
+    PACKAGE_SENTINELS,
+    RedisConnection,
+    redis_connection,
+)
 from bridge.phpeval.laravel.version import Version, parse_version
 from bridge.secret import Secret
 
@@ -31,6 +36,7 @@ _OTHER_QUEUES = {
     "deferred": "runs every job in the web server, so nothing is ever queued",
     "background": "runs every job in a process of its own, so nothing is ever queued",
     "failover": "only says which other connections to try",
+    PACKAGE_DRIVER: "is a package's own and not followed",
 }
 
 
@@ -159,10 +165,11 @@ class LaravelApp:
         driver = config.text(f"{key}.driver") or ("null" if name == "null" else None)
         if driver != "database" and driver != "redis":
             why = "is not configured" if driver is None else _OTHER_QUEUES.get(driver, "is not for bridge")
+            remedy = "set QUEUE_CONNECTION to database or redis, or BRIDGE_CONNECTION to such a connection"
             raise config.error(
                 key,
                 f"has the driver {driver}, which {why}" if driver else why,
-                remedy="set QUEUE_CONNECTION to database or redis, or BRIDGE_CONNECTION to such a connection",
+                remedy=PACKAGE_SENTINELS if driver == PACKAGE_DRIVER else remedy,
             )
         connection = config.text(f"{key}.connection")
         table = config.text(f"{key}.table") or ""

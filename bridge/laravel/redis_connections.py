@@ -26,6 +26,13 @@ _PREFIX_OF_PHPREDIS = (9, 12)  # from here on phpredis too lets a connection's o
 _PREFIX_OF_PREDIS = (8, 77)
 _TAGGED_QUEUES = (13, 5)  # from here on Laravel puts a queue's name into braces itself, in a cluster
 
+PACKAGE_DRIVER = "redis-sentinel"
+"""Of monospice/laravel-redis-sentinel-drivers, whose connections are those of `database.redis-sentinel`."""
+PACKAGE_SENTINELS = (
+    "in place of the package's driver use predis' own form: the driver redis, and in database.redis a"
+    " connection that is the list of Sentinels, with options => [replication => sentinel, service => …]"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentinels:
@@ -91,6 +98,10 @@ def redis_connection(
     of its options, as packages put theirs there."""
     name = name or "default"
     key = f"database.redis.{name}"
+    if config.text("database.redis.driver") == PACKAGE_DRIVER:  # it takes the place of all these connections
+        raise config.error(
+            "database.redis.driver", f"is {PACKAGE_DRIVER}, which is not followed", remedy=PACKAGE_SENTINELS
+        )
     client = config.text("database.redis.client") or "phpredis"
     reader = _Reader(config, key, "predis" if client == "predis" else "phpredis", release or NEWEST, prefix)
     if config.get(key) is None and name not in config.names("database.redis"):

@@ -88,6 +88,16 @@ def seconds(value: object) -> float:
     return number
 
 
+LONGEST_GRACE = 300  # seconds; a member who is away for longer has left
+
+
+def _grace(value: object) -> float:
+    grace = seconds(value)
+    if grace > LONGEST_GRACE:
+        raise InvalidValue(f"a number of seconds up to {LONGEST_GRACE}")
+    return grace
+
+
 def _delays(value: object) -> tuple[int, ...]:
     """Whole seconds: one number, or several with commas between them."""
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
@@ -286,8 +296,9 @@ _CLIENTS: tuple[Setting, ...] = (
     Setting("request_timeout", seconds, 20.0, "Seconds within which an HTTP request has to be complete."),
     Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client should ping.",
             renewed=True),
-    Setting("presence_grace", seconds, 0.0, "Seconds that a member stays whose last connection was lost, so"
-            " that a page that is loaded again neither leaves nor joins.", renewed=True),
+    Setting("presence_grace", _grace, 0.0, "Seconds that a member stays whose last connection was lost, so"
+            " that a page that is loaded again neither leaves nor joins; at most 300. In a full channel it makes"
+            " room for who comes.", renewed=True),
     Setting("max_backlog", _whole(1024), 1_048_576,
             "Bytes that may wait for a slow client before it is disconnected."),
     Setting("stall_timeout", seconds, 10.0,

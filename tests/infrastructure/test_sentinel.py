@@ -88,6 +88,18 @@ def test_a_client_whose_form_is_not_known_is_refused_and_never_read_as_localhost
         laravel.redis()
 
 
+@pytest.mark.parametrize("where", ["database.redis.driver", "queue"])
+def test_monospices_package_is_refused_and_never_read_as_localhost(app: MakeApp, where: str) -> None:
+    own = "'driver' => 'redis-sentinel', " if where == "database.redis.driver" else ""
+    database = (
+        f"['redis' => [{own}'client' => 'predis', 'default' => ['host' => '127.0.0.1']],"
+        " 'redis-sentinel' => ['default' => [['host' => 'a', 'port' => 26379]]]]"
+    )
+    laravel = app(database, driver="redis-sentinel" if where == "queue" else "redis")
+    with pytest.raises(ConfigurationError, match=r"redis-sentinel.*replication => sentinel"):
+        laravel.queue() if where == "queue" else laravel.redis()
+
+
 def _is_replicated(primary: redis.Redis) -> bool:
     info: Any = primary.info("replication")
     return bool(info["slave0"]["offset"] >= info["master_repl_offset"])

@@ -254,6 +254,13 @@ class Connection(Generic[S]):
         if message.channel_data is None:
             if self.user is None:
                 raise ProtocolError(MALFORMED, "channel_data is missing")
+            info = self.user.info
+            too_long = info is not None and (
+                len(info) > limits.member_bytes  # the rest only where it can make a difference
+                and messages.json_size(messages.parse(info), info) > limits.member_bytes
+            )
+            if too_long or len(self.user.user_id) > limits.user_id_length:
+                raise ProtocolError(MALFORMED, "id or user_info of the sign-in is too long for a member")
             return self.user
         data = messages.parse(message.channel_data)
         user_id = data.get("user_id") if isinstance(data, dict) else None

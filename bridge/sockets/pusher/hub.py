@@ -8,7 +8,8 @@ waits, has no clock and no sockets of its own (a handle is anything hashable). T
   both change only in `Connection`, together.
 - A member is a user, not a connection: `member_added` with a user's first, `member_removed` after the last.
   With `App.presence_grace` a member whose last connection was lost stays that long, and a page that is loaded
-  again tells nobody anything; but only while somebody else is in the channel.
+  again tells nobody anything; but only while somebody else is in the channel, and until somebody new needs
+  the place: there are never more than `Limits.members`.
 - What is kept of a cache channel outlives its subscribers, for a limited time and number.
 """
 
@@ -105,6 +106,14 @@ class Channel(Generic[S]):
     def has_room(self, user_id: str, members: int) -> bool:
         """Whether the user may become a member, or is one; `members` may be in the channel."""
         return len(self.members) - len(self.leaving) < members or user_id in self.members
+
+    def make_room(self, user_id: str, members: int) -> list[str]:
+        """Removes members without a connection, the ones due first, until the user fits in; who they were."""
+        removed: list[str] = []
+        while self.leaving and user_id not in self.members and len(self.members) >= members:
+            removed.append(min(self.leaving, key=self.leaving.__getitem__))
+            self.remove_member(removed[-1])
+        return removed
 
     def user_of(self, socket: S) -> str | None:
         """The user_id that the socket has subscribed as; None unless presence."""
@@ -261,16 +270,21 @@ class Hub(Generic[S]):
     ) -> Outcome[S]:
         """The socket is subscribed; it must not have been before. `member` is given for presence kinds."""
         app_id = self.app.id
-        deliveries: tuple[Delivery[S], ...] = ()
+        deliveries: list[Delivery[S]] = []
         happenings: list[HubEvent] = []
         channel = self.channels.get(name)
         if channel is None:
             channel = self.channels[name] = Channel(name, kind)
             happenings.append(Occupied(app_id=app_id, channel=name))
+        crowded_out = channel.make_room(member.user_id, self.app.limits.members) if member is not None else ()
         is_new = channel.add(socket, member)
+        for user_id in crowded_out:
+            text = messages.member_removed(name, user_id)
+            deliveries.append(Delivery(text=text, sockets=channel.sockets, excluded=socket))
+            happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
         if member is not None and is_new:
             text = messages.member_added(name, member.user_id, member.info)
-            deliveries = (Delivery(text=text, sockets=channel.sockets, excluded=socket),)
+            deliveries.append(Delivery(text=text, sockets=channel.sockets, excluded=socket))
             happenings.append(MemberAdded(app_id=app_id, channel=name, user_id=member.user_id))
         happenings.append(
             Subscribed(
@@ -290,7 +304,7 @@ class Hub(Generic[S]):
             if cached is None and not channel.is_missed:
                 channel.is_missed = True
                 happenings.append(CacheMissed(app_id=app_id, channel=name))
-        return Outcome(replies=tuple(replies), deliveries=deliveries, happenings=tuple(happenings))
+        return Outcome(replies=tuple(replies), deliveries=tuple(deliveries), happenings=tuple(happenings))
 
     def subscribe_again(self, channel: Channel[S], socket: S) -> Outcome[S]:
         """The socket has subscribed already: it is told so again."""

@@ -21,7 +21,7 @@ from bridge.sockets.server.binding import BACKLOG
 from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.handshake import is_handshake
 from bridge.sockets.server.http_protocol import MAX_BODY, REQUEST_TIMEOUT, HttpServer, Request
-from bridge.sockets.server.node import Node
+from bridge.sockets.server.node import CLOSING_SHARE, Node
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Forwarded
 
@@ -109,7 +109,7 @@ class Listener:
         self._http.max_connections = max(min(HTTP_CONNECTIONS, descriptors // 4), 1)
         if self._node.max_connections is None:
             free = descriptors - self._http.max_connections - SPARE_DESCRIPTORS
-            self._node.max_connections = max(free, 1)
+            self._node.max_connections = max(free * CLOSING_SHARE // (CLOSING_SHARE + 1), 1)
         self._node.start()
         self._http.start()
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 from bridge.broadcast import Broadcast
@@ -29,6 +30,8 @@ from bridge.sockets.server.trusted_proxies import Proxies
 
 SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing sockets
 PING_SLICE = 100  # sockets pinged before the loop may do something else
+CLOSING_SHARE = 4  # a quarter of max_connections may be closing beyond it,
+LEAST_CLOSING = 16  # and so many in any case
 CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
 
 logger = logging.getLogger(__name__)
@@ -248,6 +251,7 @@ class Node:
 
     def admit(self, socket: Socket, arrival: UpgradeRequest) -> Connection[Socket]:
         """A connection for this client. Raises ProtocolError with the code that it is closed with."""
+        self._hurry_closing()
         hub = self._by_key.get(arrival.key or "")
         place = (hub.app.id if hub else "", arrival.address)
         try:
@@ -272,6 +276,15 @@ class Node:
         while socket_id in hub.sockets:
             socket_id = new_socket_id()
         return Connection(hub, socket, socket_id, self.now(), random.random())  # noqa: S311 (no secret)
+
+    def _hurry_closing(self) -> None:
+        """Who is closed, or was never let in, holds a descriptor until it answers: the oldest give way."""
+        if not self.closing or self.max_connections is None:
+            return
+        most = self.max_connections + max(self.max_connections // CLOSING_SHARE, LEAST_CLOSING)
+        excess = self.connections + len(self.closing) - most
+        for socket in tuple(islice(self.closing, max(excess, 0))):
+            socket.transport.abort()
 
     def receive(self, socket: Socket, connection: Connection[Socket], text: str) -> None:
         """A client's message has had its effect."""

@@ -388,3 +388,45 @@ def test_who_is_leaving_takes_no_place_from_others() -> None:
     lost.leave()
     (answer,) = new.enter("presence-x", "3")
     assert answer["event"] == "pusher_internal:subscription_succeeded"
+
+
+def test_members_who_are_lost_give_their_places_to_who_comes_and_nobody_is_told_of_more() -> None:
+    room = Room(replace(GRACE, limits=replace(Limits(), members=3)))
+    watcher = room.join()
+    watcher.enter("presence-x", "0")
+    for n in range(1, 20):  # each page is lost, and another user comes
+        page = room.join()
+        (confirmed,) = page.enter("presence-x", str(n))
+        roster = json.loads(confirmed["data"])["presence"]
+        assert roster["count"] == len(roster["ids"]) <= 3
+        assert (roster["ids"][0], roster["ids"][-1]) == ("0", str(n))
+        room.now += 0.01
+        page.leave(1006)
+    told = member_events(watcher)
+    assert [user_id for what, user_id in told if what == "added"] == [str(n) for n in range(1, 20)]
+    assert [user_id for what, user_id in told if what == "removed"] == [str(n) for n in range(1, 18)]
+    assert list(room.hub.channels["presence-x"].members) == ["0", "18", "19"]
+    back = room.join()
+    back.enter("presence-x", "18")  # who is not gone yet takes nobody's place
+    assert member_events(watcher) == []
+    for n in (20, 21):
+        room.join().enter("presence-x", str(n))
+    (refused,) = [m for m in room.clients[f"socket {room.joined}.1"].take() if "error" in m["event"]]
+    assert refused["data"]["status"] == 403
+    assert list(room.hub.channels["presence-x"].members) == ["0", "18", "20"]
+
+
+def test_a_member_has_the_same_limits_whether_channel_data_or_the_sign_in_names_it() -> None:
+    for user in ({"id": "x" * 129}, {"id": "1", "user_info": {"about": "x" * 1_025}}):
+        room = Room()
+        client = room.join()
+        client.sign_in(json.dumps(user))
+        client.take()
+        (answer,) = client.subscribe("presence-x")
+        assert answer["event"] == "pusher:subscription_error", user
+        assert room.hub.channels == {}
+    room = Room()
+    client = room.join()
+    client.sign_in(json.dumps({"id": "1", "user_info": {"about": "x" * 900}}))
+    (answer,) = client.subscribe("presence-x")
+    assert answer["event"] == "pusher_internal:subscription_succeeded"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.sockets.server import acceptor, http_protocol, listener
+from bridge.sockets.server import acceptor, http_protocol, listener, node
 from bridge.sockets.server.certificate import Certificate
 from tests.certificates import self_signed
-from tests.sockets.server.running import LIMIT, PING, Raw, running, until
+from tests.sockets.server.running import LIMIT, PING, UPGRADE, Raw, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -221,4 +221,26 @@ async def test_of_few_descriptors_most_are_left_for_others(monkeypatch: pytest.M
     monkeypatch.setattr(listener, "raise_descriptor_limit", lambda: 256)
     async with running() as server:
         await until(lambda: server.node.max_connections is not None)
-        assert server.node.max_connections == 256 - 64 - 64  # plain HTTP's, and the files'
+        assert server.node.max_connections == (256 - 64 - 64) * 4 // 5  # plain HTTP's, the files, who closes
+
+
+REFUSED = UPGRADE.replace(b"/app/app-key", b"/app/other-key")
+
+
+async def test_clients_that_are_refused_and_do_not_answer_hold_no_more_descriptors_than_there_are() -> None:
+    async with running(max_connections=MOST) as server:
+        socket = await server.raw()
+        refused = []
+        for _ in range(10 * MOST):
+            raw = await connect(server.port, REFUSED)
+            await asyncio.wait_for(raw.reader.readuntil(b"4001"), LIMIT)
+            refused.append(raw)
+        await until(lambda: len(server.node.closing) <= MOST + node.LEAST_CLOSING)
+        for raw in refused[: 5 * MOST]:  # the oldest are gone, long before their time limit
+            with suppress(ConnectionError):
+                await asyncio.wait_for(raw.reader.read(), LIMIT)
+            await raw.aclose()
+        socket.send(PING)
+        assert (await socket.message())["event"] == "pusher:pong"
+        for raw in (*refused[5 * MOST :], socket):
+            await raw.aclose()
