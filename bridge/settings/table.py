@@ -297,8 +297,8 @@ _CLIENTS: tuple[Setting, ...] = (
     Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client should ping.",
             renewed=True),
     Setting("presence_grace", _grace, 0.0, "Seconds that a member stays whose last connection was lost, so"
-            " that a page that is loaded again neither leaves nor joins; at most 300. In a full channel it makes"
-            " room for who comes.", renewed=True),
+            " that a page that is loaded again neither leaves nor joins; at most 300. In a full channel it"
+            " makes room for who comes.", renewed=True),
     Setting("max_backlog", _whole(1024), 1_048_576,
             "Bytes that may wait for a slow client before it is disconnected."),
     Setting("stall_timeout", seconds, 10.0,

@@ -18,6 +18,7 @@ class UpgradeRequest:
 
     key        from the path; None when the path is not `/app/{key}`
     protocol   of the query, None when it is not there
+    client     of the query: the library's name for itself
     origin     of the page; None: the client is no browser
     address    of the client, as far as proxies may be believed; for limits and logs
     is_secure  whether it came over TLS, to us or to a proxy that is believed
@@ -25,9 +26,15 @@ class UpgradeRequest:
 
     key: str | None
     protocol: str | None = None
+    client: str = ""
     origin: str | None = None
     address: str = ""
     is_secure: bool = False
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is pusher-js in a browser, Echo's too."""
+        return self.client == "js" and self.origin is not None
 
 
 def check(arrival: UpgradeRequest, app: App | None, connections: int, from_address: int) -> App:

@@ -31,6 +31,7 @@ from bridge.sockets.pusher.outcome import Close, Outcome, S
 _NOTHING: Outcome[Any] = Outcome()
 _PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
 # Both kinds: Pusher's SDK for iOS never answers the message, its WebSocket library always answers the frame.
+# A browser answers the frame for a page that it keeps out of sight (back/forward cache), the page does not.
 _PING: Outcome[Any] = Outcome(replies=(messages.PING,), ping=True)
 
 PING_SPREAD = 0.3
@@ -44,6 +45,7 @@ class Connection(Generic[S]):
     user       set once the client has signed in
     watchlist  users whose coming and going it is told; the hub holds the other half
     seen       when anything last came from the client; monotonic seconds, like every `now` here
+    answers    whether it answers `pusher:ping`: then the answer to a ping frame is no sign of life
     jitter     from 0 to 1: how much sooner than others it is pinged the next time
     """
 
@@ -53,6 +55,7 @@ class Connection(Generic[S]):
         "_pinged_at",
         "_second",
         "_settled_at",
+        "answers",
         "channels",
         "hub",
         "jitter",
@@ -63,7 +66,16 @@ class Connection(Generic[S]):
         "watchlist",
     )
 
-    def __init__(self, hub: Hub[S], socket: S, socket_id: str, now: float, jitter: float = 0.0) -> None:
+    def __init__(
+        self,
+        hub: Hub[S],
+        socket: S,
+        socket_id: str,
+        now: float,
+        jitter: float = 0.0,
+        *,
+        answers: bool = False,
+    ) -> None:
         self.hub = hub
         self.socket = socket
         self.socket_id = socket_id
@@ -72,6 +84,7 @@ class Connection(Generic[S]):
         self.watchlist: tuple[str, ...] = ()
         self.seen = now
         self.jitter = jitter
+        self.answers = answers
         self._pinged_at: float | None = None  # and nothing has come since
         self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
         self._settled_at = 0.0  # when its changes of subscriptions would be, likewise
@@ -96,6 +109,7 @@ class Connection(Generic[S]):
                 case Ping():
                     return _PONG
                 case Pong():
+                    self.answers = True
                     return _NOTHING
                 case Unsubscribe():
                     return self._unsubscribe(message, now)
@@ -110,6 +124,11 @@ class Connection(Generic[S]):
         """Anything has come from the client, be it a fragment or a ping frame."""
         self.seen = now
         self._pinged_at = None
+
+    def ponged(self, now: float) -> None:
+        """The client's WebSocket library has answered a ping frame."""
+        if not self.answers:
+            self.alive(now)
 
     def count(self, now: float) -> None:
         """One more message. Raises ProtocolError 4100 when they come faster than allowed for too long."""
@@ -133,7 +152,7 @@ class Connection(Generic[S]):
 
         `jitter` is that of the ping after this one: with the same each time, clients would meet again.
         However late the call comes: nobody is closed who has not had `pong_timeout` seconds since a ping.
-        That is enough: a WebSocket ping goes with it, which each client's library answers by itself.
+        That is enough: a WebSocket ping goes with it, which counts where clients do not answer messages.
         """
         silence = now - self.seen
         app = self.hub.app

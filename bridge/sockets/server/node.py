@@ -275,7 +275,8 @@ class Node:
         socket_id = new_socket_id()
         while socket_id in hub.sockets:
             socket_id = new_socket_id()
-        return Connection(hub, socket, socket_id, self.now(), random.random())  # noqa: S311 (no secret)
+        jitter = random.random()  # noqa: S311 (no secret)
+        return Connection(hub, socket, socket_id, self.now(), jitter, answers=arrival.is_page)
 
     def _hurry_closing(self) -> None:
         """Who is closed, or was never let in, holds a descriptor until it answers: the oldest give way."""

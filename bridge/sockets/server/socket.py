@@ -186,6 +186,7 @@ class Socket(asyncio.Protocol):
         return UpgradeRequest(
             key=key if key and "/" not in key else None,
             protocol=query["protocol"][-1] if "protocol" in query else None,
+            client=query["client"][-1] if "client" in query else "",
             origin=None if not origins else origins[0].decode("latin-1") if len(origins) == 1 else "",
             address=address,
             is_secure=is_secure,
@@ -370,7 +371,10 @@ class Socket(asyncio.Protocol):
         if self.connection is None:
             return
         try:  # fragments, pings and pongs count as life, and as messages
-            connection.alive(self._node.now())
+            if frame.opcode is Opcode.PONG:
+                connection.ponged(self._node.now())
+            else:
+                connection.alive(self._node.now())
             connection.count(self._node.now())
         except ProtocolError as flood:
             self.close(flood.code, str(flood))

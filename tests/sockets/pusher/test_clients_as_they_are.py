@@ -37,7 +37,7 @@ class Swift:
         outcome = connection.check(room.now)
         room.perform(self.client, outcome)
         if outcome.ping:
-            connection.alive(room.now)
+            connection.ponged(room.now)
         if self.client.take():
             self.last_event = room.now
         if room.now - self.last_event >= self.timeout:
@@ -55,6 +55,27 @@ def test_a_day_of_the_ios_sdk_is_never_cut(activity_timeout: int, every: int | N
         if every is not None and second % every == 0:
             room.publish("prices")
         assert swift.second() is None, f"cut after {second} s"
+
+
+@pytest.mark.parametrize("has_answered", [False, True], ids=["at once", "after a while"])
+def test_a_page_out_of_sight_whose_browser_answers_ping_frames_is_closed(has_answered: bool) -> None:
+    """As Chromium keeps a page in its back/forward cache: nothing of the page runs, the socket stays."""
+    room = Room()
+    page = room.join()
+    connection = page.connection
+    connection.answers = not has_answered  # known from its handshake, or from its first answer
+    if has_answered:
+        page.send("pusher:pong", {})
+    for second in range(1, 300):
+        room.now += 1
+        outcome = connection.check(room.now)
+        if outcome.ping:
+            connection.ponged(room.now)
+        if outcome.close is not None:
+            assert outcome.close.code == 4201
+            assert second <= APP.ping_interval + APP.pong_timeout
+            return
+    raise AssertionError("the page is still there")
 
 
 def test_a_client_that_answers_neither_kind_of_ping_is_closed() -> None:
