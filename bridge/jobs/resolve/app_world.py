@@ -17,6 +17,7 @@ from bridge.phpeval.laravel import object_conversions as objects
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.laravel.eloquent.casts import EloquentOptions
 from bridge.phpeval.laravel.eloquent.model import ModelClass
+from bridge.phpeval.laravel.eloquent.model_methods import METHODS
 from bridge.phpeval.laravel.eloquent.prefetch import read_ahead
 from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.eloquent.relations import RELATION_CLASSES, RelationClass
@@ -112,7 +113,7 @@ class AppEnvironment:
         if known.connection in refused:
             refused[""] = refused[known.connection]
         known.records.refused = refused
-        self._models = ModelClass(known.records, around, known.connection, objects.to_array)
+        self._models = ModelClass(known.records, around, known.connection, objects.to_array, METHODS)
         if report.config is not None:
             functions, more = known.booted(report.config, zone.key)
             self.functions = {**self.functions, **functions}

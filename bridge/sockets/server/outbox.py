@@ -7,11 +7,8 @@ loop are written together, in order: with a backlog of events that is several ti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bridge.sockets.server.socket import Socket
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 SLICE = 1_000
 """Sockets written before the loop may do something else: some 5 to 8 ms."""
@@ -30,6 +27,20 @@ def text_frame(text: str) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
+class Receiver(Protocol):
+    """What an outbox needs of a socket.
+
+    out    its slot: None, one frame, or a list of them
+    send   as `socket.send`; raises OSError where nothing can be sent now
+    write  all of the bytes, in time
+    """
+
+    out: bytes | list[bytes] | None
+    send: Callable[[bytes], int]
+
+    def write(self, data: bytes) -> None: ...
+
+
 class Outbox:
     """Three ways to the sockets, the cheapest that keeps each socket's order.
 
@@ -44,13 +55,13 @@ class Outbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._run: list[bytes] = []
-        self._audience: Collection[Socket] = ()
+        self._audience: Collection[Receiver] = ()
         self._joined = b""  # the run that is being written,
-        self._rest: list[Socket] = []  # and who has yet to get it
-        self._dirty: list[Socket] = []  # sockets with something in their slots
+        self._rest: list[Receiver] = []  # and who has yet to get it
+        self._dirty: list[Receiver] = []  # sockets with something in their slots
         self._is_scheduled = False
 
-    def put(self, frame: bytes, sockets: Collection[Socket], excluded: Socket | None = None) -> None:
+    def put(self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None = None) -> None:
         """The frame is the next that each of the sockets gets."""
         if excluded is not None or sockets is not self._audience:
             self.settle()
@@ -73,7 +84,7 @@ class Outbox:
             self._run, self._audience = [], ()
             self._distribute(b"".join(run), audience, None)
 
-    def _distribute(self, frame: bytes, sockets: Collection[Socket], excluded: Socket | None) -> None:
+    def _distribute(self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None) -> None:
         dirty = self._dirty
         for socket in sockets:
             if socket is not excluded:
@@ -100,7 +111,7 @@ class Outbox:
         if self._is_scheduled:
             self._loop.call_soon(self._flush)
 
-    def _write_run(self, batch: list[Socket]) -> None:
+    def _write_run(self, batch: list[Receiver]) -> None:
         data, size = self._joined, len(self._joined)
         for socket in batch:  # `Socket.write`, written out: this is where a fan-out spends its time
             try:

@@ -8,14 +8,14 @@ Queue/SerializesAndRestoresModelIdentifiers.php, 8.83 to 13.26.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bridge.errors import MissingModel, Refused
 from bridge.phpeval.laravel.eloquent import attributes, cast_classes, casts, dates, properties, relations
 from bridge.phpeval.laravel.eloquent.connection import read_by
+from bridge.phpeval.laravel.eloquent.description import Description, Relation
 from bridge.phpeval.laravel.eloquent.model_facts import ModelFacts
-from bridge.phpeval.laravel.eloquent.model_methods import METHODS, listed
 from bridge.phpeval.laravel.eloquent.model_settings import (
     Accessor,
     Columns,
@@ -35,7 +35,9 @@ from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObj
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
 ToArray = Callable[[PhpObject, Interpreter], Value]
-_MODEL_METHODS = frozenset(METHODS) | {"query", "newquery", "save", "update", "delete", "fresh", "refresh"}
+Method = Callable[["ModelClass", Interpreter, PhpObject, Sequence[Value]], Value]
+# Methods of Laravel's Model that native evaluation does not have; a property of that name is no column.
+_OTHER_METHODS = frozenset({"query", "newquery", "save", "update", "delete", "fresh", "refresh"})
 
 
 class ModelView:
@@ -65,12 +67,18 @@ class ModelClass:
     """A `bridge.phpeval.php.runtime.interpreter.Native` for all models of one world."""
 
     def __init__(
-        self, records: Records, around: casts.EloquentOptions, default_connection: str, to_array: ToArray
+        self,
+        records: Records,
+        around: casts.EloquentOptions,
+        default_connection: str,
+        to_array: ToArray,
+        methods: Mapping[str, Method],
     ) -> None:
         self._records = records
         self._around = around
         self._default_connection = default_connection
         self._to_array = to_array
+        self._methods = methods
         # Class → relations that were read when they were touched; a batch reads those of the one before ahead
         self.touched: dict[str, dict[str, None]] = {}
         self._facts: dict[str, ModelFacts | Refused] = {}
@@ -246,7 +254,7 @@ class ModelClass:
     @staticmethod
     def names(arguments: Sequence[Value]) -> list[str]:
         """Names of relations, given one by one or as an array."""
-        return [name.decode("utf-8", "surrogateescape") for name in listed(arguments)]
+        return [name.decode("utf-8", "surrogateescape") for name in properties.names_in(arguments)]
 
     # ---- what a class is -----------------------------------------------------------------------
 
@@ -359,8 +367,9 @@ class ModelClass:
             self.touched.setdefault(view.model.class_name, {})[name] = None
             relations.load(self, php, [view.model], name, lazily=True)
             return properties.array(view.model, "relations").get(key)
-        known = name.lower() in _MODEL_METHODS or name.lower() in view.facts.trait_methods
-        if known or name in ("pivot",):
+        method = name.lower()
+        known = method in self._methods or method in _OTHER_METHODS or method in view.facts.trait_methods
+        if known or name == "pivot":
             php.refuse(f"the property {view.model.class_name}::${name}")
         if self._around.missing is not None:
             raise self._around.missing
@@ -593,7 +602,7 @@ class ModelClass:
 
     def relation(
         self, model: PhpObject, name: str, php: Interpreter, *, lazily: bool = False
-    ) -> relations.Relation | None:
+    ) -> Relation | None:
         """What the relation method of that name describes; None for a morphTo that points nowhere.
 
         Only `lazily` the model itself is asked: else Eloquent asks a new one, which has no attributes.
@@ -607,18 +616,18 @@ class ModelClass:
         if known is None:
             asked = model if lazily else self.new(model.class_name, php)
             made = php.call_method(asked, bound.method.name)
-            if not isinstance(made, relations.Relation):
+            if not isinstance(made, Relation):
                 raise Refused(f"{model.class_name}::{name}() gives no relation that is known here")
             if relations.is_fixed(model.class_name, bound, php.classes):
                 view.setup.relations[name] = made.class_name, made.description
         else:
-            made = relations.Relation(known[0], model, known[1])
+            made = Relation(known[0], model, known[1])
         description = self.described(view, made.description, name, php)
-        return None if description is None else relations.Relation(made.class_name, model, description)
+        return None if description is None else Relation(made.class_name, model, description)
 
     def described(
-        self, view: ModelView, description: relations.Description, name: str, php: Interpreter
-    ) -> relations.Description | None:
+        self, view: ModelView, description: Description, name: str, php: Interpreter
+    ) -> Description | None:
         """The description for this very model, see `relations.of`; Refused where its key cannot be used."""
         made = relations.of(self, php, view, description, name)
         if made is None:
@@ -640,13 +649,12 @@ class ModelClass:
         """`isset($model->name)`."""
         return self.read(php, subject, name) is not None
 
-    @staticmethod
-    def knows(method: str) -> bool:
+    def knows(self, method: str) -> bool:
         """Whether `call` has an entry for the method of Laravel's Model."""
-        return method.lower() in METHODS or method.lower() in relations.RELATIONS
+        return method.lower() in self._methods or method.lower() in relations.RELATIONS
 
     def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
-        act = METHODS.get(method.lower())
+        act = self._methods.get(method.lower())
         if act is not None:
             require(php, MODEL_RELEASES, method.lower(), len(arguments), f"{subject.class_name}::{method}()")
             return act(self, php, subject, arguments)

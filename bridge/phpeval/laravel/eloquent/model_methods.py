@@ -5,13 +5,12 @@ Sources: Model.php, Concerns/HasAttributes.php, Concerns/HidesAttributes.php, 8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from bridge.errors import Refused
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.eloquent import properties
 from bridge.phpeval.laravel.eloquent.attributes import borne
+from bridge.phpeval.laravel.eloquent.model import Method, ModelClass
 from bridge.phpeval.laravel.support.arr import ITEMS
 from bridge.phpeval.laravel.support.collection_items import ELOQUENT
 from bridge.phpeval.laravel.support.resource_class import is_class, marked_class, resource_names
@@ -19,22 +18,6 @@ from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, identical, to_bool
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.json_encode import json_encode
-
-if TYPE_CHECKING:
-    from bridge.phpeval.laravel.eloquent.model import ModelClass
-
-Method = Callable[["ModelClass", Interpreter, PhpObject, Sequence[Value]], Value]
-
-
-def listed(arguments: Sequence[Value]) -> list[bytes]:
-    """Names given one by one or as an array."""
-    found: list[bytes] = []
-    for argument in arguments:
-        for value in argument.values() if isinstance(argument, PhpArray) else [argument]:
-            if not isinstance(value, bytes):
-                raise Refused("a name that is no text")
-            found.append(value)
-    return found
 
 
 def _get(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
@@ -46,21 +29,21 @@ def _get(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequ
 
 
 def _only(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    names = listed(arguments)
+    names = properties.names_in(arguments)
     return PhpArray(
         (name, models.read(php, model, name.decode("utf-8", "surrogateescape"))) for name in names
     )
 
 
 def _load(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    models.load([model], [name.decode() for name in listed(arguments)], php)
+    models.load([model], [name.decode() for name in properties.names_in(arguments)], php)
     return model
 
 
 def _load_missing(
     models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
-    for name in listed(arguments):
+    for name in properties.names_in(arguments):
         if b"." in name:
             php.refuse("loadMissing() of a nested relation")
         if name.partition(b":")[0] not in properties.array(model, "relations"):
@@ -69,7 +52,7 @@ def _load_missing(
 
 
 def _load_count(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    models.count(model, listed(arguments), php)
+    models.count(model, properties.names_in(arguments), php)
     return model
 
 
@@ -109,7 +92,7 @@ def _set_names(setting: str) -> Method:
         (names,) = arguments
         if not isinstance(names, PhpArray):
             php.refuse(f"${setting} of a model that is no array")
-        properties.put(model, setting, PhpArray.of(listed((names,))))
+        properties.put(model, setting, PhpArray.of(properties.names_in((names,))))
         return model
 
     return act
@@ -139,12 +122,14 @@ def _json(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Seq
 
 
 def _hide(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    properties.put(model, "hidden", PhpArray.of([*properties.names(model, "hidden"), *listed(arguments)]))
+    properties.put(
+        model, "hidden", PhpArray.of([*properties.names(model, "hidden"), *properties.names_in(arguments)])
+    )
     return model
 
 
 def _show(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    names = listed(arguments)
+    names = properties.names_in(arguments)
     properties.put(
         model, "hidden", PhpArray.of([n for n in properties.names(model, "hidden") if n not in names])
     )
@@ -155,7 +140,7 @@ def _show(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Seq
 
 
 def _append(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    appends = dict.fromkeys([*properties.names(model, "appends"), *listed(arguments)])
+    appends = dict.fromkeys([*properties.names(model, "appends"), *properties.names_in(arguments)])
     properties.put(model, "appends", PhpArray.of(appends))
     return model
 
@@ -271,9 +256,11 @@ METHODS: dict[str, Method] = {
     "trashed": _trashed,
     "is": _is,
     "isnot": lambda m, php, model, a: not to_bool(_is(m, php, model, a)),
-    "waschanged": lambda m, php, model, a: _touches(listed(a), properties.array(model, "changes")),
-    "isdirty": lambda m, php, model, a: _touches(listed(a), _dirty(model, php)),
-    "isclean": lambda m, php, model, a: not _touches(listed(a), _dirty(model, php)),
+    "waschanged": lambda m, php, model, a: _touches(
+        properties.names_in(a), properties.array(model, "changes")
+    ),
+    "isdirty": lambda m, php, model, a: _touches(properties.names_in(a), _dirty(model, php)),
+    "isclean": lambda m, php, model, a: not _touches(properties.names_in(a), _dirty(model, php)),
     "getchanges": lambda m, php, model, _: properties.array(model, "changes").copy(),
     "getdirty": lambda m, php, model, _: _dirty(model, php),
 }

@@ -24,7 +24,7 @@ from bridge.phpeval.php.runtime.class_table import ClassTable
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
-    from bridge.phpeval.laravel.eloquent.relations import Description
+    from bridge.phpeval.laravel.eloquent.description import Description
 
 # Properties of Model that say how its objects are read.
 _SETTINGS = (

@@ -5,6 +5,8 @@ A model that was read from the database and one that was serialized whole look t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridge.errors import Refused
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
@@ -63,3 +65,14 @@ def text(model: PhpObject, name: str) -> str | None:
     if not isinstance(value, bytes):
         raise Refused(f"the property ${name} of {model.class_name} is no text")
     return value.decode("utf-8", "replace")
+
+
+def names_in(arguments: Sequence[Value]) -> list[bytes]:
+    """Names given one by one or as an array."""
+    found: list[bytes] = []
+    for argument in arguments:
+        for value in argument.values() if isinstance(argument, PhpArray) else [argument]:
+            if not isinstance(value, bytes):
+                raise Refused("a name that is no text")
+            found.append(value)
+    return found

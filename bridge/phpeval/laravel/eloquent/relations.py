@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bridge.errors import Refused
 from bridge.phpeval.laravel.eloquent import properties
+from bridge.phpeval.laravel.eloquent.description import Description, Relation
 from bridge.phpeval.laravel.eloquent.model_settings import ModelSettings, is_constant
 from bridge.phpeval.laravel.eloquent.sql_text import OPERATORS, Condition, Join, Query, is_any_of
 from bridge.phpeval.laravel.inflection import snake
@@ -28,50 +29,6 @@ if TYPE_CHECKING:
 _SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
 PIVOT = _SPACE + "Pivot"
 MORPH_TO = _SPACE + "MorphTo"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """What a relation method said.
-
-    many       gives a collection, else one model or null
-    local      attribute of the parent whose value is looked for
-    foreign    column of the related table (or pivot table) that holds it
-    pivot      table in between, its columns for parent and related model, and more columns to read
-    default    attributes of the model that stands for none (`withDefault`), None where there is none
-    default_key  whether that model gets `foreign` too; None: no default is known for this kind of relation
-    columns    of the related table to read, all where none is named
-    type       attribute of the parent that names the related class (morphTo)
-    """
-
-    related: str  # empty for a morphTo, until `of` says of which parent
-    many: bool
-    local: str
-    foreign: str
-    pivot_table: str = ""
-    pivot_related: str = ""
-    related_key: str = ""
-    pivot_columns: tuple[str, ...] = ()
-    pivot_timestamps: bool = False
-    accessor: str = "pivot"
-    type: str = ""
-    conditions: tuple[Condition, ...] = ()
-    orders: tuple[tuple[str, str], ...] = ()
-    with_trashed: bool = False
-    columns: tuple[str, ...] = ()
-    default: tuple[tuple[int | bytes, Value], ...] | None = None
-    default_key: bool | None = None
-
-
-class Relation(PhpObject):
-    """The object that a relation method returns."""
-
-    __slots__ = ("description", "parent")
-
-    def __init__(self, class_name: str, parent: PhpObject, description: Description) -> None:
-        super().__init__(class_name)
-        self.parent = parent
-        self.description = description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
