@@ -78,7 +78,7 @@ class Checks:
         try:
             for _ in range(TWICE):
                 found, paths = self._compared(payload, sent)
-                self._trust.learn(record, found, paths)
+                self._trust.learn(record, found, paths, sent.path)
                 if found != "different":
                     return
         except BridgeError as problem:  # PHP or a database is away: another job will be checked

@@ -13,7 +13,7 @@ for the event that it was made from.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, fields, replace
 
 from bridge.errors import Refused, WouldFail
@@ -107,22 +107,26 @@ class FastPath:
         if self._world_of(self._version) is not self._world:
             return None
         try:
-            calls = self._sent(groups)
+            calls, path = self._sent(groups)
         except (Refused, WouldFail, UnicodeDecodeError):
             return None
         if not calls:
             return None
-        return Resolution(outcome="broadcast", event=self.class_name, by="native", broadcasts=tuple(calls))
+        return Resolution(
+            outcome="broadcast", event=self.class_name, by="native", broadcasts=tuple(calls), path=path
+        )
 
-    def _sent(self, groups: Groups) -> Sequence[Call]:
+    def _sent(self, groups: Groups) -> tuple[Sequence[Call], Set[int]]:
+        """The calls, and the branches that were evaluated for them."""
         text = self._known.text
         if not self._calls or text is None:
-            return handle(self._subject(groups), self._version, self._connections)
+            subject = self._subject(groups)
+            return handle(subject, self._version, self._connections), subject.path
         data, socket = text.of(groups), text.socket_id(groups)
         return [
             Call(connection=one.connection, channels=one.channels, name=one.name, data=data, socket=socket)
             for one in self._calls
-        ]
+        ], frozenset()
 
     def _subject(self, groups: Groups) -> EvaluatedEvent:
         event = self._restored(self._shape.objects(groups)[1])

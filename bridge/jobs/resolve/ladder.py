@@ -203,6 +203,8 @@ class Ladder:
             self._shortcuts.clear()
             self._records.clear()
             return None
+        if not resolution.path <= record.branches:
+            return None
         if self._trust.is_due(record):
             self._check(record, job.payload, resolution)
         return resolution
@@ -258,7 +260,7 @@ class Ladder:
         # A shape is known from the second reading of its first job on.
         fit = job.fit or self._shapes.fit(job.payload.command)
         record = trust.record(event, fit, native.outcome)
-        if record.earned:
+        if record.earned and native.path <= record.branches:
             if not trust.is_due(record):
                 return native
             if (
@@ -275,7 +277,7 @@ class Ladder:
         if by_php.outcome == "refused":
             self._require_php(event, by_php.why)
         found, paths = verdict(native, by_php, lambda: self._evaluated_anew(event), time.monotonic() - began)
-        trust.learn(record, found, paths)
+        trust.learn(record, found, paths, native.path)
         return by_php
 
     def _require_php(self, event: BroadcastEvent, why: str) -> None:
@@ -347,6 +349,7 @@ class Ladder:
                 broadcasts=tuple(answer.calls),
                 why=why,
                 keeps_lock=answer.keeps_lock or rung is self._php,
+                path=answer.path,
             )
         return Resolution(outcome="refused", event=event.class_name, why="; ".join(reasons))
 

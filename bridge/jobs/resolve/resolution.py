@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from bridge.laravel.broadcast_handler import Call
@@ -21,6 +21,7 @@ class Resolution:
     why         one sentence for everything but broadcast
     keeps_lock  see `Answer`
     retry_in    of `failed`: seconds until the app's own Laravel tries the job again; None if it does not
+    path        see `Answer`
     """
 
     outcome: Outcome
@@ -30,6 +31,7 @@ class Resolution:
     why: str = ""
     keeps_lock: bool = False
     retry_in: int | None = None
+    path: Set[int] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +39,13 @@ class Answer:
     """A rung's answer: the calls, and for none of them why.
 
     keeps_lock  the lock of a unique event is not ours to release: PHP has done so, or Laravel does not
+    path        the branches of the app's code that were evaluated for it: `Interpreter.path`
     """
 
     calls: Sequence[Call]
     why: str = ""
     keeps_lock: bool = False
+    path: Set[int] = frozenset()
 
 
 class Rung(Protocol):

@@ -2,9 +2,10 @@
 
 What native answers are made of is told apart by `Record`: one for each class, form of the job, classes of its
 models and outcome. While a record is not earned, PHP resolves its jobs too, and PHP's answer goes out; a few
-answers in a row that are alike earn it. From then on native's go out, and one in CHECKED_EVERY, and one in
-CHECKED_WITHIN seconds at least, is checked beside (`checks.py`). Where the two differ for good, the whole
-class is PHP's until the app changes.
+answers in a row that are alike earn it. Each branch of the app's code that evaluation takes has to earn its
+own: a job that takes another one is PHP's, whatever its record has earned. From then on native's go out, and
+one in CHECKED_EVERY, and one in CHECKED_WITHIN seconds at least, is checked beside (`checks.py`). Where the
+two differ for good, the whole class is PHP's until the app changes.
 
 All that holds for one state of the app, whose hash is the `basis`: its source, configuration, release and
 PHP, and this bridge. With another basis everything is earned anew.
@@ -16,7 +17,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -43,11 +44,13 @@ class Earned:
 
     agreed      jobs for which both gave the same, since the last difference
     checked_at  unix seconds of the last comparison; 0: never
+    branches    that have been earned: numbers of `Interpreter.path`
     """
 
     class_name: str
     agreed: int = 0
     checked_at: float = 0.0
+    branches: Set[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +98,14 @@ class Store(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """See above. For `Trust` to change; `earned` is all that others look at."""
+    """See above. For `Trust` to change; `earned` and `branches` are all that others look at."""
 
     key: str
     class_name: str
     agreed: int = 0
     checked_at: float = 0.0
+    branches: Set[int] = frozenset()
+    counted: dict[int, int] = field(default_factory=dict)  # branch that is not earned yet → jobs alike
     differences: int = 0  # in a row
     earned: bool = False
     left: int = CHECKED_EVERY  # jobs until the next check
@@ -233,7 +238,7 @@ class Trust:
         record = self._records.get(key)
         if record is None:
             kept = self._kept.get(key) or Earned(class_name=name)
-            record = Record(key, name, kept.agreed, kept.checked_at)
+            record = Record(key, name, kept.agreed, kept.checked_at, kept.branches)
             self._records[key] = record
             self._judge(record)
         return record
@@ -246,8 +251,10 @@ class Trust:
         self._rearm(record)
         return True
 
-    def learn(self, record: Record, verdict: Verdict, paths: Sequence[str]) -> None:
-        """A job of this record was resolved by both, and compared."""
+    def learn(
+        self, record: Record, verdict: Verdict, paths: Sequence[str], branches: Set[int] = frozenset()
+    ) -> None:
+        """A job of this record was resolved by both, and compared; `branches` that evaluation took."""
         if verdict == "unclear" or time.monotonic() < self._settled_at:
             return
         if verdict == "different" and self._has_changed():  # PHP has seen it before us
@@ -260,9 +267,12 @@ class Trust:
             if verdict == "different":
                 record.differences += 1
                 record.agreed = 0
+                record.branches -= branches
+                record.counted.clear()
             else:
                 record.differences = 0
                 record.agreed += 1
+                self._count(record, branches)
             disagree = record.differences >= TWICE and record.class_name not in self._differing
             if disagree:
                 self._differing[record.class_name] = tuple(paths)
@@ -276,6 +286,11 @@ class Trust:
                 "native evaluation and PHP differ: the class is PHP's until the next deploy", extra=about
             )
             self._on_disagree(Disagreement(class_name=record.class_name, paths=tuple(paths)))
+
+    def _count(self, record: Record, branches: Set[int]) -> None:
+        new = branches - record.branches
+        record.counted.update((branch, record.counted.get(branch, 0) + 1) for branch in new)
+        record.branches |= {branch for branch in new if record.counted[branch] >= self._jobs}
 
     def _has_changed(self) -> bool:
         try:
@@ -304,7 +319,12 @@ class Trust:
         if not self._basis:
             return
         own = {
-            key: Earned(class_name=one.class_name, agreed=one.agreed, checked_at=one.checked_at)
+            key: Earned(
+                class_name=one.class_name,
+                agreed=one.agreed,
+                checked_at=one.checked_at,
+                branches=one.branches,
+            )
             for key, one in self._records.items()
         }
         joined = self._store.merge(
@@ -324,4 +344,6 @@ def joined(one: Standing, other: Standing) -> Standing:
         ours = earned.get(key)
         if ours is None or theirs.checked_at > ours.checked_at:
             earned[key] = theirs
+        if ours is not None:
+            earned[key] = replace(earned[key], branches=ours.branches | theirs.branches)
     return Standing(earned=earned, differing={**other.differing, **one.differing})

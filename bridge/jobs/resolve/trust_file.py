@@ -17,7 +17,7 @@ from pathlib import Path
 from bridge import state_file
 from bridge.jobs.resolve.trust import Earned, Standing, joined
 
-FORMAT = 1
+FORMAT = 2
 LARGEST = 4 << 20  # bytes
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,12 @@ class TrustReader:
 
 def _document(basis: str, standing: Standing) -> dict[str, object]:
     earned = {
-        key: {"class": one.class_name, "agreed": one.agreed, "checked_at": one.checked_at}
+        key: {
+            "class": one.class_name,
+            "agreed": one.agreed,
+            "checked_at": one.checked_at,
+            "branches": sorted(one.branches),
+        }
         for key, one in standing.earned.items()
     }
     differing = {name: list(paths) for name, paths in standing.differing.items()}
@@ -82,7 +87,7 @@ def _document(basis: str, standing: Standing) -> dict[str, object]:
 def _standing(document: object, basis: str) -> Standing:
     """What the document says of this basis. ValueError where any of it is not as it is written here."""
     match document:
-        case {"format": 1, "basis": str(of), "earned": dict(earned), "differing": dict(differing)}:
+        case {"format": 2, "basis": str(of), "earned": dict(earned), "differing": dict(differing)}:
             if of != basis:
                 return Standing()
             return Standing(
@@ -94,9 +99,19 @@ def _standing(document: object, basis: str) -> Standing:
 
 def _earned(one: object) -> Earned:
     match one:
-        case {"class": str(name), "agreed": int(agreed), "checked_at": float() | int() as checked_at}:
-            if agreed >= 0 and type(agreed) is int:
-                return Earned(class_name=name, agreed=agreed, checked_at=float(checked_at))
+        case {
+            "class": str(name),
+            "agreed": int(agreed),
+            "checked_at": float() | int() as checked_at,
+            "branches": list(branches),
+        }:
+            if agreed >= 0 and type(agreed) is int and all(type(branch) is int for branch in branches):
+                return Earned(
+                    class_name=name,
+                    agreed=agreed,
+                    checked_at=float(checked_at),
+                    branches=frozenset(branches),
+                )
     raise ValueError("no record")
 
 

@@ -54,7 +54,8 @@ class _Evaluator(Interpreter):
         body = self.classes.body(method)
         parameters = lower_parameters(method)
         try:
-            return compiler(self.world).routine(parameters, body, method.returns)
+            unit = f"{method.class_name}::{method.name}"
+            return compiler(self.world, unit).routine(parameters, body, method.returns)
         except RecursionError:
             raise Refused("code nested this deep", file=method.file, line=method.line) from None
 
@@ -62,6 +63,6 @@ class _Evaluator(Interpreter):
         return self.classes.once(expression, self._compiled_expression)
 
     def _compiled_expression(self, expression: n.Expression) -> tuple[int, ExprCode]:
-        made = compiler(self.world)
+        made = compiler(self.world, f"{type(expression).__name__}:{expression.line}")
         code = made.value(expression)
         return made.steps, code

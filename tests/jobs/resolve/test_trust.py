@@ -193,6 +193,54 @@ def test_the_clock_is_no_difference(case: Case, module_php: PhpRung, moment: str
     bridge.ladder.close()
 
 
+BRANCHES = {
+    "if": "if ($this->a > 9) { return ['it' => strtoupper($this->b)]; } return ['it' => 'no'];",
+    "after if": "if ($this->a < 9) { return ['it' => 'no']; } return ['it' => strtoupper($this->b)];",
+    "?:": "return ['it' => $this->a > 9 ? strtoupper($this->b) : 'no'];",
+    "??": "$m = [8 => 'no']; return ['it' => $m[$this->a] ?? strtoupper($this->b)];",
+    "match": "return ['it' => match (true) { $this->a > 9 => strtoupper($this->b), default => 'no' }];",
+    "switch": "switch ($this->a) { case 10: return [strtoupper($this->b)]; default: return ['no']; }",
+    "&&": "return ['it' => $this->a > 9 && strtoupper($this->b)];",
+    "?->": "$m = $this->a > 9 ? $this : null; return ['it' => $m?->up()];",
+    "foreach": "$all = []; foreach (range(8, $this->a) as $at) { if ($at > 9) { $all[] = strtoupper('x'); } }"
+    " return $all;",
+    "closure": "$up = fn () => strtoupper($this->b); return ['it' => collect([$this->a])"
+    "->when($this->a > 9, fn ($all) => $all->push($up()))->all()];",
+    "catch": "try { return ['it' => intdiv(1, 10 - $this->a)]; }"
+    " catch (\\DivisionByZeroError $e) { return [strtoupper($this->b)]; }",
+}
+
+
+@pytest.mark.parametrize("body", BRANCHES.values(), ids=BRANCHES)
+def test_a_branch_that_was_never_compared_earns_its_own(
+    case: Case, module_php: PhpRung, fault: list[bool], body: str
+) -> None:
+    fault.append(True)
+    case.event(
+        "public $a; public $b; public function up() { return strtoupper($this->b); }"
+        f" public function broadcastWith() {{ {body} }}"
+    )
+    with closing(Bridge(case, module_php).ladder) as ladder:
+
+        def send(a: int) -> str | None:
+            return ladder.resolve(read_payload(case.payload(a=a, b=b"x"))).by
+
+        assert [send(8) for _ in range(7)] == ["php"] * 5 + ["native"] * 2
+        assert send(10) == "php"  # native would be wrong
+
+
+def test_a_branch_is_native_once_it_is_earned_and_after_a_restart(case: Case, module_php: PhpRung) -> None:
+    case.event(f"public $a; public $b; public function broadcastWith() {{ {BRANCHES['match']} }}")
+    bridge = Bridge(case, module_php)
+    assert bridge.send(6, a=8, b=b"x") == ["php"] * 5 + ["native"]
+    assert bridge.send(7, a=10, b=b"x") == ["php"] * 5 + ["native"] * 2
+    assert bridge.send(1, a=8, b=b"x") == ["native"]
+    bridge.stop()
+    bridge = Bridge(case, module_php)
+    assert bridge.send(1, a=10, b=b"x") + bridge.send(1, a=8, b=b"x") == ["native"] * 2
+    bridge.ladder.close()
+
+
 # ---- faults ---------------------------------------------------------------------------------------------
 
 

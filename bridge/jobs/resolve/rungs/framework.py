@@ -49,7 +49,7 @@ class FrameworkRung:
         except MissingModel as missing:
             return without_model(event, php, missing)
         subject = subject_class(event.event, php, event.version, world.keeps_default)
-        return Answer(calls=handle(subject, event.version, self._connections))
+        return Answer(calls=handle(subject, event.version, self._connections), path=php.path)
 
 
 class _FrameworkEvent(EvaluatedEvent):

@@ -58,7 +58,7 @@ class NativeRung:
         subject = EvaluatedEvent(event.event, php, event.version, world.keeps_default)
         if event.version >= (11, 42) and subject.has("middleware"):
             raise Refused(f"{event.class_name} has middleware()")
-        return Answer(calls=handle(subject, event.version, self._connections))
+        return Answer(calls=handle(subject, event.version, self._connections), path=php.path)
 
     def lacks(self, event: BroadcastEvent) -> bool:
         """Whether the event's class is to be among the app's sources, and is not."""
@@ -128,6 +128,7 @@ class EvaluatedEvent:
         self._event = event
         self._keeps_default = keeps_default
         self._php = php
+        self.path = php.path
         self._version = version
 
     def has(self, method: str) -> bool:

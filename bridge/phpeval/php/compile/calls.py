@@ -206,11 +206,14 @@ def method_call(c: Compiler, node: n.MethodCall) -> ExprCode:
     line, nullsafe = node.line, node.nullsafe
     subject, name_of, arguments = c.link(node.object), c.name(node.name), Arguments(c, node.arguments)
     fixed = node.name if isinstance(node.name, str) else None
+    absent, there = c.branch(), c.branch()
 
     def run(php: Interpreter) -> Value:
         holder = subject(php)
-        if nullsafe and holder is None:
-            raise NullChain
+        if nullsafe:
+            php.path.add(absent if holder is None else there)
+            if holder is None:
+                raise NullChain
         name = fixed if fixed is not None else name_of(php)
         php.line = line
         if type(holder) is not PhpClosure:

@@ -8,9 +8,11 @@ a loop. What may refuse sets the line first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeAlias
+from zlib import crc32
 
 from bridge.errors import JobError
 from bridge.phpeval.php import ast as n
@@ -55,17 +57,43 @@ class Nodes:
 class Compiler:
     """Compiles one method or constant expression for a World.
 
+    unit        a name for what is compiled, the same in every process
     steps       what it costs to run so far
     shared      the variables of the function that may be a Reference
     in_closure  whether it is at the code of a closure
     """
 
-    def __init__(self, world: Environment, nodes: Nodes, shared: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        world: Environment,
+        nodes: Nodes,
+        unit: str,
+        shared: frozenset[str] = frozenset(),
+        branches: Iterator[int] | None = None,
+    ) -> None:
+        self.unit = unit
+        self._branches = count() if branches is None else branches
         self.world = world
         self.nodes = nodes
         self.shared = shared
         self.steps = 0
         self.in_closure = False
+
+    # ---- branches ---------------------------------------------------------------------------
+
+    def branch(self) -> int:
+        """A number for code that may or may not run, the same in every process: see `Interpreter.path`."""
+        return crc32(f"{self.unit}#{next(self._branches)}".encode("utf-8", "replace"))
+
+    def branching(self, node: n.Expression) -> ExprCode:
+        """`value`, of a part that may or may not be asked for."""
+        here, code = self.branch(), self.value(node)
+
+        def run(php: Interpreter) -> Value:
+            php.path.add(here)
+            return code(php)
+
+        return run
 
     # ---- expressions ------------------------------------------------------------------------
 
@@ -157,7 +185,7 @@ class Compiler:
 
     def twin(self) -> Compiler:
         """One for what is compiled later in the same function."""
-        return Compiler(self.world, self.nodes, self.shared)
+        return Compiler(self.world, self.nodes, self.unit, self.shared, self._branches)
 
     def name(self, name: str | n.Expression) -> Name:
         """The name of a property or method."""
@@ -184,6 +212,7 @@ class Compiler:
 
     def statements(self, body: tuple[n.Statement, ...]) -> StmtCode:
         """Statements in turn, each with its steps; they end where one tells of a return or break."""
+        here = self.branch()
         acts: list[tuple[int, int, StmtCode]] = []
         for statement in body:
             outer, self.steps = self.steps, 1
@@ -194,6 +223,7 @@ class Compiler:
             [(only_line, only_steps, only)] = acts
 
             def run_one(php: Interpreter) -> Completion:
+                php.path.add(here)
                 php.line = only_line
                 php.spend(only_steps)
                 return only(php)
@@ -201,6 +231,7 @@ class Compiler:
             return run_one
 
         def run(php: Interpreter) -> Completion:
+            php.path.add(here)
             for line, steps, act in acts:
                 php.line = line
                 php.spend(steps)
@@ -233,11 +264,13 @@ class Compiler:
 
     def _single(self, value: n.Expression, line: int) -> ExprCode:
         """As `body`, of a body that is nothing but `return value;`."""
+        here = self.branch()
         outer, self.steps = self.steps, 1
         code, steps = self.value(value), self.steps
         self.steps = outer
 
         def run(php: Interpreter) -> Value:
+            php.path.add(here)
             php.line = line
             php.spend(steps)
             return code(php)

@@ -191,15 +191,10 @@ def _unary(c: Compiler, node: n.Unary) -> ExprCode:
 
 
 def _binary(c: Compiler, node: n.Binary) -> ExprCode:
-    line, operator, right = node.line, node.operator, c.value(node.right)
+    line, operator = node.line, node.operator
     if operator == "??":
-        quiet = c.quiet(node.left)
-
-        def coalesce(php: Interpreter) -> Value:
-            value = quiet(php)
-            return value if value is not None else right(php)
-
-        return coalesce
+        return _coalesce(c, node)
+    right = c.branching(node.right) if operator in ("&&", "||") else c.value(node.right)
     left = c.value(node.left)
     if (
         isinstance(node.left, n.Variable)
@@ -228,6 +223,19 @@ def _binary(c: Compiler, node: n.Binary) -> ExprCode:
         one, other = left(php), right(php)
         php.line = line
         return operate(php, operator, one, other)
+
+    return run
+
+
+def _coalesce(c: Compiler, node: n.Binary) -> ExprCode:
+    right, quiet, there = c.branching(node.right), c.quiet(node.left), c.branch()
+
+    def run(php: Interpreter) -> Value:
+        value = quiet(php)
+        if value is None:
+            return right(php)
+        php.path.add(there)
+        return value
 
     return run
 
@@ -264,15 +272,19 @@ def _instance_of(c: Compiler, node: n.InstanceOf) -> ExprCode:
 
 
 def _ternary(c: Compiler, node: n.Ternary) -> ExprCode:
-    condition, otherwise = c.value(node.condition), c.value(node.otherwise)
+    condition, otherwise = c.value(node.condition), c.branching(node.otherwise)
     if node.then is None:
+        kept = c.branch()
 
         def elvis(php: Interpreter) -> Value:
             value = condition(php)
-            return value if to_bool(value) else otherwise(php)
+            if not to_bool(value):
+                return otherwise(php)
+            php.path.add(kept)
+            return value
 
         return elvis
-    then = c.value(node.then)
+    then = c.branching(node.then)
     if _asks_for_release(node.condition):
 
         def either(php: Interpreter) -> Value:
@@ -439,7 +451,7 @@ def _match(c: Compiler, node: n.Match) -> ExprCode:
     late = isinstance(node.subject, n.Variable) and not all(
         places.is_steady(one) for arm in node.arms for one in arm.conditions
     )
-    arms = [([c.value(one) for one in arm.conditions], c.value(arm.result)) for arm in node.arms]
+    arms = [([c.value(one) for one in arm.conditions], c.branching(arm.result)) for arm in node.arms]
     cases = [(condition, result) for conditions, result in arms for condition in conditions]
     default = next((result for conditions, result in reversed(arms) if not conditions), None)
 

@@ -42,6 +42,7 @@ def body(c: Compiler, statements: tuple[n.Statement, ...]) -> ExprCode:
 
 
 def _block(c: Compiler, statements: tuple[n.Statement, ...]) -> Steps:
+    here = c.branch()
     parts: list[tuple[int, int, StmtCode | None, Steps | None]] = []
     for statement in statements:
         outer, c.steps = c.steps, 1
@@ -54,6 +55,7 @@ def _block(c: Compiler, statements: tuple[n.Statement, ...]) -> Steps:
         c.steps = outer
 
     def run(php: Interpreter) -> Yielding:
+        php.path.add(here)
         for line, cost, act, steps in parts:
             php.line = line
             php.spend(cost)

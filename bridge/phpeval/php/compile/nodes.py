@@ -18,5 +18,6 @@ NODES = Nodes(
 )
 
 
-def compiler(world: Environment) -> Compiler:
-    return Compiler(world, NODES)
+def compiler(world: Environment, unit: str) -> Compiler:
+    """One for what `unit` names; see `Compiler`."""
+    return Compiler(world, NODES, unit)

@@ -68,11 +68,15 @@ def property(c: Compiler, node: n.Property) -> ExprCode:
         case n.Property(object=n.Variable(name="this"), name=str(name)):
             return _own_property(node, name, subject)
 
+    absent, there = c.branch(), c.branch()
+
     def run(php: Interpreter) -> Value:
         holder = subject(php)
         php.line = line
-        if nullsafe and holder is None:
-            raise NullChain
+        if nullsafe:
+            php.path.add(absent if holder is None else there)
+            if holder is None:
+                raise NullChain
         return php.read(holder, name_of(php))
 
     return run
@@ -336,7 +340,8 @@ def assign_reference(c: Compiler, node: n.AssignReference) -> ExprCode:
 def assign_operation(c: Compiler, node: n.AssignOperation) -> ExprCode:
     line, operator = node.line, node.operator
     c.steps += 1
-    goal, operand = place(c, node.target), c.value(node.value)
+    goal = place(c, node.target)
+    operand = c.branching(node.value) if operator == "??" else c.value(node.value)
     if operator == "??":
 
         def coalesce(php: Interpreter) -> Value:

@@ -131,6 +131,9 @@ class Interpreter(ABC):
         self.classes = world.classes
         self.steps_left = max_steps
         self.depth = 0
+        self.path: set[int] = (
+            set()
+        )  # numbers of the branches that have run: blocks, arms, sides of `?:`, `??`
         self.frame = Frame("")
         self.line = 0
         self.strict = False  # whether the call under way stands in a file with strict_types
