@@ -22,6 +22,7 @@ from bridge.sockets.pusher.hub_events import (
     MessageRefused,
     Published,
     Received,
+    Resumed,
     SlowClientClosed,
     Subscribed,
     SubscriptionRefused,
@@ -85,6 +86,7 @@ class AppCounters:
     calls         (method, status) → requests of the HTTP API
     closed        close code → connections
     refused       (what, code) → connection, subscription, message
+    resumed       channels that a page came back to; `replayed`: events that it got; `gaps`: perhaps not all
     """
 
     __slots__ = (
@@ -95,10 +97,13 @@ class AppCounters:
         "closed",
         "connections",
         "cut",
+        "gaps",
         "opened",
         "peak",
         "received",
         "refused",
+        "replayed",
+        "resumed",
         "sent",
         "size_in",
         "size_out",
@@ -108,7 +113,7 @@ class AppCounters:
     def __init__(self) -> None:
         self.connections = self.subscriptions = self.peak = self.opened = 0
         self.received = self.sent = self.broadcasts = self.client_events = self.api_messages = self.cut = 0
-        self.size_in = self.size_out = 0
+        self.size_in = self.size_out = self.resumed = self.replayed = self.gaps = 0
         self.calls: Counter[tuple[str, int]] = Counter()
         self.closed: Counter[int] = Counter()
         self.refused: Counter[tuple[str, int]] = Counter()
@@ -250,6 +255,12 @@ def _cut(tally: Counters, app: AppCounters, event: SlowClientClosed) -> None:
     app.cut += 1
 
 
+def _resumed(tally: Counters, app: AppCounters, event: Resumed) -> None:
+    app.resumed += 1
+    app.replayed += event.events
+    app.gaps += event.has_gap
+
+
 _COUNTS: Mapping[type[HubEvent], Callable[[Counters, AppCounters, Any], None]] = {
     Connected: _connected,
     Disconnected: _disconnected,
@@ -263,4 +274,5 @@ _COUNTS: Mapping[type[HubEvent], Callable[[Counters, AppCounters, Any], None]] =
     SubscriptionRefused: _subscription_refused,
     MessageRefused: _message_refused,
     SlowClientClosed: _cut,
+    Resumed: _resumed,
 }

@@ -36,6 +36,9 @@ _COUNTERS = {
     "client_events": ("bridge_client_events", "Events of clients to each other."),
     "api_messages": ("bridge_api_messages", "Channels of events that came over the HTTP API."),
     "cut": ("bridge_slow_clients_cut", "Clients that were cut because they read too slowly."),
+    "resumed": ("bridge_resumed_channels", "Channels that a client came back to with `resume_seconds`."),
+    "replayed": ("bridge_replayed_events", "Events that such a client got because it had missed them."),
+    "gaps": ("bridge_resume_gaps", "Times that such a client was told that it may have missed more."),
 }
 _GAUGES = {
     "connections": ("bridge_connections", "Connections now."),

@@ -15,6 +15,10 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
     """What joins this process with others that serve the same apps; nothing is connected yet. None: alone."""
     if settings.bus is None:
         return None
+    if settings.resume_seconds:
+        raise ConfigurationError(
+            "resume_seconds", "works in a single process only, and bus is set", remedy="leave out one of them"
+        )
     facts = settings.redis(settings.bus)
     if facts.sentinels is not None or facts.cluster:
         raise ConfigurationError(
@@ -53,6 +57,7 @@ def pusher_app(app: AppSettings, settings: Settings) -> App:
         subscription_count=app.subscription_count,
         keeps_statistics=app.enable_statistics,
         presence_grace=settings.presence_grace,
+        resume_seconds=settings.resume_seconds,
         activity_timeout=app.activity_timeout or settings.activity_timeout,
         limits=limits_of(app, settings),
     )

@@ -97,6 +97,7 @@ class Settings:
     request_timeout: float
     activity_timeout: int
     presence_grace: float
+    resume_seconds: float
     max_backlog: int
     stall_timeout: float
     php_binary: str

@@ -299,6 +299,8 @@ _CLIENTS: tuple[Setting, ...] = (
     Setting("presence_grace", _grace, 0.0, "Seconds that a member stays whose last connection was lost, so"
             " that a page that is loaded again neither leaves nor joins; at most 300. In a full channel it"
             " makes room for who comes.", renewed=True),
+    Setting("resume_seconds", seconds, 0.0, "Seconds for which a client may be away and still get the events"
+            " that it missed; `0`: nobody does. See Resume.", renewed=True),
     Setting("max_backlog", _whole(1024), 1_048_576,
             "Bytes that may wait for a slow client before it is disconnected."),
     Setting("stall_timeout", seconds, 10.0,

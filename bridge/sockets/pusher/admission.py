@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher import close_codes
 from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.resume import Returning
 
 PROTOCOLS = ("4", "5", "6", "7")
 """Served alike: what came with 5 to 7 (pings, close codes alone, `activity_timeout`) harms no client."""
@@ -22,6 +23,7 @@ class UpgradeRequest:
     origin     of the page; None: the client is no browser
     address    of the client, as far as proxies may be believed; for limits and logs
     is_secure  whether it came over TLS, to us or to a proxy that is believed
+    returning  which page it is, where the path says so
     """
 
     key: str | None
@@ -30,6 +32,7 @@ class UpgradeRequest:
     origin: str | None = None
     address: str = ""
     is_secure: bool = False
+    returning: Returning | None = None
 
     @property
     def is_page(self) -> bool:

@@ -43,6 +43,8 @@ class Limits:
     messages_burst: int = _limit(200, "Messages of one connection at once.")
     cache_seconds: int = _limit(1_800, "Seconds that the last event of a cache channel is kept.")
     cached_channels: int = _limit(10_000, "Cache channels of an app whose last event is kept.")
+    resume_events: int = _limit(1_000, "Events of a channel that are kept for pages that come back.")
+    resume_bytes: int = _limit(1_048_576, "Bytes of the events of a channel that are kept so.")
 
     @property
     def message_bytes(self) -> int:
@@ -69,6 +71,7 @@ class App:
     keeps_statistics  whether its numbers go into the app's statistics
     presence_grace    seconds that a member stays whose last connection was lost: a page that is loaded again
                       neither leaves nor joins
+    resume_seconds    seconds for which a page may be away and get what it missed; 0: nobody does
     activity_timeout  seconds of silence after which a client should ping; told to it at the start
     ping_interval     seconds of silence after which the server pings at the latest; below HAProxy's 50
     pong_timeout      seconds after the ping at which a client that stays silent is closed with 4201
@@ -87,6 +90,7 @@ class App:
     subscription_count: bool = False
     keeps_statistics: bool = True
     presence_grace: float = 0.0
+    resume_seconds: float = 0.0
     activity_timeout: int = 120
     ping_interval: int = 45
     pong_timeout: int = 30

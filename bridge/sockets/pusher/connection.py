@@ -7,7 +7,7 @@ from typing import Any, Generic, assert_never
 
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher import messages, signatures
-from bridge.sockets.pusher.channels import is_valid, kind_of
+from bridge.sockets.pusher.channels import USER_CHANNEL, is_valid, kind_of
 from bridge.sockets.pusher.close_codes import (
     CLIENT_EVENT_REFUSED,
     MALFORMED,
@@ -27,6 +27,7 @@ from bridge.sockets.pusher.messages import (
     Unsubscribe,
 )
 from bridge.sockets.pusher.outcome import Close, Outcome, S
+from bridge.sockets.pusher.resume import Position, Returning, Session, position_key
 
 _NOTHING: Outcome[Any] = Outcome()
 _PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
@@ -46,6 +47,7 @@ class Connection(Generic[S]):
     watchlist  users whose coming and going it is told; the hub holds the other half
     seen       when anything last came from the client; monotonic seconds, like every `now` here
     answers    whether it answers `pusher:ping`: then the answer to a ping frame is no sign of life
+    session    the page that it is one of the connections of, where the page resumes
     jitter     from 0 to 1: how much sooner than others it is pinged the next time
     """
 
@@ -54,6 +56,7 @@ class Connection(Generic[S]):
         "_idle_at",
         "_pinged_at",
         "_second",
+        "_session",
         "_settled_at",
         "answers",
         "channels",
@@ -82,6 +85,7 @@ class Connection(Generic[S]):
         self.channels: tuple[str, ...] = ()
         self.user: Member | None = None
         self.watchlist: tuple[str, ...] = ()
+        self._session: Session[S] | None = None
         self.seen = now
         self.jitter = jitter
         self.answers = answers
@@ -94,6 +98,44 @@ class Connection(Generic[S]):
     def open(self) -> Outcome[S]:
         """The client is connected and told so; the first call."""
         return self.hub.connect(self.socket_id, self.socket)
+
+    @property
+    def session(self) -> Session[S] | None:
+        """None also when another connection has taken it."""
+        session = self._session
+        return session if session is not None and session.socket is self.socket else None
+
+    def begin_session(self, returning: Returning, now: float) -> S | None:
+        """The client says which page it is, before any message; the socket that the page had until now, if
+        it is still there."""
+        self._session, had = self.hub.begin_session(returning, self.socket, self.socket_id, now)
+        return had
+
+    def acknowledged(self, number: int, now: float) -> Outcome[S]:
+        """The ping with this number is answered."""
+        self.ponged(now)
+        if self._session is None:
+            return _NOTHING
+        if (session := self.session) is None:
+            self.hub.sessions.is_alive(self._session, self.socket_id)
+            return _NOTHING
+        return self.hub.acknowledged(session, number)
+
+    def next_ping(self) -> int | None:
+        """The number of the ping that is to be written now, if the page has got something."""
+        session = self.session
+        return None if session is None else session.next_ping(self._positions())
+
+    def _positions(self) -> dict[str, Position]:
+        hub, found = self.hub, {}
+        for name in self.channels:
+            channel = hub.channels[name]
+            if channel.is_in(self.socket):
+                found[position_key(name, channel.user_of(self.socket))] = hub.position(name)
+        if self.user is not None:
+            name = USER_CHANNEL + self.user.user_id
+            found[name] = hub.position(name)
+        return found
 
     def receive(self, text: str, now: float) -> Outcome[S]:
         """What a text message brings about. Never raises for anything that a client can send."""
@@ -114,7 +156,7 @@ class Connection(Generic[S]):
                 case Unsubscribe():
                     return self._unsubscribe(message, now)
                 case Signin():
-                    return self._sign_in(message)
+                    return self._sign_in(message, now)
                 case _:
                     assert_never(message)
         except ProtocolError as refusal:
@@ -169,7 +211,11 @@ class Connection(Generic[S]):
         """The client is gone from the hub; the last call."""
         channels, self.channels = self.channels, ()
         user_id = self.user.user_id if self.user else None
-        return self.hub.disconnect(self.socket_id, self.socket, channels, user_id, self.watchlist, code, now)
+        ended: Outcome[S] = _NOTHING
+        if (session := self.session) is not None:
+            ended = self.hub.end_session(session, now)
+        gone = self.hub.disconnect(self.socket_id, self.socket, channels, user_id, self.watchlist, code, now)
+        return gone if not ended.asks else replace(gone, asks=(*gone.asks, *ended.asks))
 
     def drop(self, channel: str) -> None:
         """A subscription is not made after all; the hub has forgotten it."""
@@ -200,7 +246,7 @@ class Connection(Generic[S]):
         if member and channel and not channel.has_room(member.user_id, limits.members):
             return self._refused(name, "LimitReached", 403, "the channel has too many members")
         self._count_move(now)
-        outcome = self.hub.subscribe(self.socket_id, self.socket, name, kind, member, now)
+        outcome = self.hub.subscribe(self.socket_id, self.socket, name, kind, member, now, self.session)
         self.channels += (self.hub.channels[name].name,)  # the hub's own string: one for all
         return outcome
 
@@ -210,6 +256,8 @@ class Connection(Generic[S]):
             return _NOTHING
         self._count_move(now)
         self.channels = tuple(channel for channel in self.channels if channel != name)
+        if (session := self.session) is not None:
+            session.forget(position_key(name, self.hub.channels[name].user_of(self.socket)))
         return self.hub.unsubscribe(self.socket_id, self.socket, name)
 
     def _client_event(self, message: ClientEvent, now: float) -> Outcome[S]:
@@ -242,7 +290,7 @@ class Connection(Generic[S]):
         passed = self.hub.pass_on(channel, self.socket, self.socket_id, text)
         return Outcome(deliveries=passed.deliveries, happenings=(event,), asks=passed.asks)
 
-    def _sign_in(self, message: Signin) -> Outcome[S]:
+    def _sign_in(self, message: Signin, now: float) -> Outcome[S]:
         text = signatures.signin_text(self.socket_id, message.user_data)
         if not signatures.verify(self.hub.app, message.auth, text):
             raise ProtocolError(UNAUTHORIZED, "the signature of user_data is not valid", close=True)
@@ -261,9 +309,11 @@ class Connection(Generic[S]):
         replies = [messages.signin_success(message.user_data)]
         if len(watchlist) > limit:
             replies.append(messages.error(WATCHLIST_CUT, f"the watchlist is cut to {limit} users"))
-        signed_in = self.hub.sign_in(self.socket_id, self.socket, user_id, self.watchlist, tuple(replies))
+        signed_in = self.hub.sign_in(
+            self.socket_id, self.socket, user_id, self.watchlist, tuple(replies), now, self.session
+        )
         event = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
-        return replace(signed_in, happenings=(event,))
+        return replace(signed_in, happenings=(event, *signed_in.happenings))
 
     # Parts ----------------------------------------------------------------------------------------------
 

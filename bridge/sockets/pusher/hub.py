@@ -11,6 +11,7 @@ waits, has no clock and no sockets of its own (a handle is anything hashable). T
   again tells nobody anything; but only while somebody else is in the channel, and until somebody new needs
   the place: there are never more than `Limits.members`.
 - What is kept of a cache channel outlives its subscribers, for a limited time and number.
+- Where `App.resume_seconds` is set, pages get what they missed between two connections: see `resume`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from bridge.sockets.pusher.hub_events import (
     MemberRemoved,
     Occupied,
     Published,
+    Resumed,
     Subscribed,
     SubscriptionCounted,
     Unsubscribed,
@@ -40,6 +42,7 @@ from bridge.sockets.pusher.hub_events import (
 )
 from bridge.sockets.pusher.outcome import Delivery, Outcome, S
 from bridge.sockets.pusher.rate_limit import RateLimit
+from bridge.sockets.pusher.resume import Log, Logs, Position, Returning, Session, Sessions, position_key
 
 MANY, COUNT_INTERVAL = 100, 5.0  # above so many subscribers they are counted at most every 5 s, as at Pusher
 
@@ -115,6 +118,10 @@ class Channel(Generic[S]):
             self.remove_member(removed[-1])
         return removed
 
+    def is_in(self, socket: S) -> bool:
+        """Whether it gets the channel's events."""
+        return socket in self.sockets
+
     def user_of(self, socket: S) -> str | None:
         """The user_id that the socket has subscribed as; None unless presence."""
         return self.sockets[socket]
@@ -158,6 +165,27 @@ class Channel(Generic[S]):
         self._roster = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """What a page gets behind the confirmation of a channel that it has come back to.
+
+    has_last  whether it has the channel's last event now
+    """
+
+    texts: tuple[str, ...] = ()
+    happenings: tuple[HubEvent, ...] = ()
+    has_last: bool = False
+
+
+NOTHING_MISSED = Missed()
+
+
+def missed(app_id: str, name: str, socket_id: str, texts: Sequence[str], *, has_gap: bool) -> Missed:
+    event = Resumed(app_id=app_id, channel=name, socket_id=socket_id, events=len(texts), has_gap=has_gap)
+    gap = (messages.gap(name, is_encrypted=kind_of(name).is_encrypted),) if has_gap else ()
+    return Missed(texts=(*gap, *texts), happenings=(event,), has_last=not has_gap or bool(texts))
+
+
 class Hub(Generic[S]):
     """The connections, channels and signed-in users of one app on this node.
 
@@ -169,6 +197,7 @@ class Hub(Generic[S]):
     cached     name → last event of a cache channel
     uncounted  names of channels whose subscribers have changed and are to be counted
     with_leaving  names of channels that may have a member without a connection
+    sessions   pages that resume; logs: the last events of their channels
     client_events, api_requests, api_reads  rates of the whole app
     """
 
@@ -179,6 +208,8 @@ class Hub(Generic[S]):
         "cached",
         "channels",
         "client_events",
+        "logs",
+        "sessions",
         "sockets",
         "uncounted",
         "users",
@@ -195,6 +226,8 @@ class Hub(Generic[S]):
         self.cached: dict[str, Cached] = {}
         self.uncounted: set[str] = set()
         self.with_leaving: set[str] = set()
+        self.sessions: Sessions[S] = Sessions()
+        self.logs = Logs()
         self.client_events, self.api_requests, self.api_reads = RateLimit(), RateLimit(), RateLimit()
 
     # Connections ----------------------------------------------------------------------------------------
@@ -236,7 +269,14 @@ class Hub(Generic[S]):
         return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
 
     def sign_in(
-        self, socket_id: str, socket: S, user_id: str, watchlist: Sequence[str], replies: tuple[str, ...]
+        self,
+        socket_id: str,
+        socket: S,
+        user_id: str,
+        watchlist: Sequence[str],
+        replies: tuple[str, ...],
+        now: float,
+        session: Session[S] | None = None,
     ) -> Outcome[S]:
         """The connection is the user's, and is told so by `replies`. Its watchers hear of the first; it hears
         who of its own is there."""
@@ -247,7 +287,11 @@ class Hub(Generic[S]):
         online = [watched for watched in watchlist if watched in self.users]
         if online:
             replies = (*replies, messages.watchlist_event("online", online))
-        return Outcome(replies=replies, deliveries=deliveries)
+        if session is None:
+            return Outcome(replies=replies, deliveries=deliveries)
+        missed = self._missed(session, USER_CHANNEL + user_id, None, now)
+        replies = (*replies, *missed.texts)
+        return Outcome(replies=replies, deliveries=deliveries, happenings=missed.happenings)
 
     def _tell_watchers(self, what: str, user_id: str) -> tuple[Delivery[S], ...]:
         watchers = self.watchers.get(user_id)
@@ -266,9 +310,17 @@ class Hub(Generic[S]):
     # Subscriptions --------------------------------------------------------------------------------------
 
     def subscribe(
-        self, socket_id: str, socket: S, name: str, kind: ChannelKind, member: Member | None, now: float
+        self,
+        socket_id: str,
+        socket: S,
+        name: str,
+        kind: ChannelKind,
+        member: Member | None,
+        now: float,
+        session: Session[S] | None = None,
     ) -> Outcome[S]:
-        """The socket is subscribed; it must not have been before. `member` is given for presence kinds."""
+        """The socket is subscribed; it must not have been before. `member` is given for presence kinds,
+        `session` where what the page missed follows the confirmation."""
         app_id = self.app.id
         deliveries: list[Delivery[S]] = []
         happenings: list[HubEvent] = []
@@ -298,7 +350,12 @@ class Hub(Generic[S]):
         if self.app.subscription_count:
             self.uncounted.add(name)
         replies = [self.confirmation(channel)]
-        if kind.is_cache:
+        missed = NOTHING_MISSED
+        if session is not None:
+            missed = self._missed(session, name, member.user_id if member else None, now)
+            replies += missed.texts
+            happenings += missed.happenings
+        if kind.is_cache and not missed.has_last:
             cached = self.last_event(name, now)
             replies.append(cached.text if cached else messages.cache_miss(name))
             if cached is None and not channel.is_missed:
@@ -392,7 +449,8 @@ class Hub(Generic[S]):
 
         The excepted socket_id counts only while it is connected here. `now` is monotonic seconds.
         """
-        excluded = self.sockets.get(broadcast.socket_id) if broadcast.socket_id else None
+        excluded = self.socket_of(broadcast.socket_id) if broadcast.socket_id else None
+        logs = self.logs.by_name
         deliveries: list[Delivery[S]] = []
         for name in broadcast.channels:
             channel = self.channels.get(name)
@@ -404,9 +462,12 @@ class Hub(Generic[S]):
                 audience = self.users.get(name.removeprefix(USER_CHANNEL), ())
             else:
                 audience = ()
-            if not audience and not is_cache:
+            log = logs.get(name) if logs else None
+            if not audience and not is_cache and log is None:
                 continue
             text = messages.event(broadcast.name, name, broadcast.data)
+            if log is not None:
+                self._log(log, text, broadcast.socket_id, now)
             if is_cache:
                 self._keep(name, text, broadcast.data, now)
                 if channel is not None:
@@ -428,6 +489,68 @@ class Hub(Generic[S]):
     def pass_on(self, channel: Channel[S], socket: S, socket_id: str, text: str) -> Outcome[S]:
         """A client's event for all other subscribers of the channel."""
         return Outcome(deliveries=(Delivery(text=text, sockets=channel.sockets, excluded=socket),))
+
+    # Pages that come back --------------------------------------------------------------------------------
+
+    def begin_session(
+        self, returning: Returning, socket: S, socket_id: str, now: float
+    ) -> tuple[Session[S], S | None]:
+        """The connection is this page's; the socket that the page had until now, if it is still there."""
+        return self.sessions.begin(returning, socket, socket_id, now, self.app.resume_seconds)
+
+    def end_session(self, session: Session[S], now: float) -> Outcome[S]:
+        """The page's connection is gone."""
+        self.sessions.end(session, now, self.app.resume_seconds)
+        return Outcome()
+
+    def acknowledged(self, session: Session[S], number: int) -> Outcome[S]:
+        """The page has everything that was written before the ping with this number."""
+        session.answered(number)
+        return Outcome()
+
+    def position(self, name: str) -> Position:
+        """Of the last event of a channel that a page is subscribed to."""
+        log = self.logs.by_name.get(name)
+        return 0 if log is None else log.number
+
+    def forget_absent(self, now: float) -> None:
+        """Pages that have not come back in time, and events that nobody needs any more, are gone."""
+        self.sessions.expire(now)
+        if self.logs.by_name:
+            self.logs.expire(now, self.app.resume_seconds, self._is_listened_to)
+
+    def socket_of(self, socket_id: str) -> S | None:
+        """The connection with this id, or the present one of the page that had it."""
+        pages = self.sessions.by_socket
+        session = pages.get(socket_id) if pages else None
+        return self.sockets.get(socket_id) if session is None else session.socket
+
+    def _missed(self, session: Session[S], name: str, user_id: str | None, now: float) -> Missed:
+        log = self.logs.open(name, now + self.app.resume_seconds)
+        key = position_key(name, user_id)
+        position, has_gap = session.past(key, now)
+        if has_gap:
+            session.gaps.add(key)
+        if position is None:
+            session.positions[key] = log.number
+            return (
+                missed(self.app.id, name, session.socket_id, (), has_gap=True) if has_gap else NOTHING_MISSED
+            )
+        session.positions[key] = position  # until the client has it all
+        events, is_whole = log.after(position)
+        own = session.socket_ids
+        texts = [event.text for event in events if event.excluded not in own]
+        return missed(self.app.id, name, session.socket_id, texts, has_gap=has_gap or not is_whole)
+
+    def _log(self, log: Log, text: str, excluded: str | None, now: float) -> None:
+        limits = self.app.limits
+        most, size = limits.resume_events, limits.resume_bytes
+        self.logs.append(log, text, excluded or "", now, most=most, most_size=size)
+
+    def _is_listened_to(self, name: str) -> bool:
+        return name in self.channels or name.removeprefix(USER_CHANNEL) in self.users
+
+    # Cache channels ---------------------------------------------------------------------------------------
 
     def last_event(self, name: str, now: float) -> Cached | None:
         cached = self.cached.get(name)

@@ -186,6 +186,17 @@ class ClientEventSent:
     receivers: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A page has come back to a channel and got `events` that it missed; `has_gap`: perhaps not all."""
+
+    app_id: str
+    channel: str
+    socket_id: str
+    events: int
+    has_gap: bool
+
+
 HubEvent: TypeAlias = (
     Connected
     | Disconnected
@@ -206,4 +217,5 @@ HubEvent: TypeAlias = (
     | SignedIn
     | Published
     | ClientEventSent
+    | Resumed
 )

@@ -104,6 +104,7 @@ def json_size(value: Any, text: str) -> int:
 # Server to client -------------------------------------------------------------------------------------
 
 PING = '{"event":"pusher:ping","data":{}}'
+GAP = "bridge:gap"
 PONG = '{"event":"pusher:pong","data":{}}'
 
 
@@ -164,6 +165,12 @@ def cache_miss(channel: str) -> str:
 def subscription_count(channel: str, subscriptions: int) -> str:
     data = f'{{"subscription_count":{subscriptions}}}'
     return event("pusher_internal:subscription_count", channel, data)
+
+
+def gap(channel: str, *, is_encrypted: bool = False) -> str:
+    """Events of the channel may be missing before this. On encrypted channels the prefix keeps pusher-js from
+    taking it for a sealed event."""
+    return event(f"pusher:{GAP}" if is_encrypted else GAP, channel, "{}")
 
 
 def watchlist_event(name: str, user_ids: Iterable[str]) -> str:

@@ -32,9 +32,9 @@ from bridge.sockets.pusher.hub_events import (
     Unsubscribed,
 )
 from bridge.sockets.pusher.outcome import Answered, Close, Delivery, Outcome, S
+from bridge.sockets.pusher.resume import Session
 
 PATIENCE = 10.0  # seconds that a subscription waits for its answer
-GAP = "bridge:gap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +225,14 @@ class SharedHub(Hub[S]):
         return Outcome(happenings=tuple(happenings), asks=tuple(asks))
 
     def sign_in(
-        self, socket_id: str, socket: S, user_id: str, watchlist: Sequence[str], replies: tuple[str, ...]
+        self,
+        socket_id: str,
+        socket: S,
+        user_id: str,
+        watchlist: Sequence[str],
+        replies: tuple[str, ...],
+        now: float,
+        session: Session[S] | None = None,
     ) -> Outcome[S]:
         """The connection is told so once it gets the user's events: by the answer."""
         self.users.setdefault(user_id, set()).add(socket)
@@ -282,7 +289,14 @@ class SharedHub(Hub[S]):
     # Subscriptions --------------------------------------------------------------------------------------
 
     def subscribe(
-        self, socket_id: str, socket: S, name: str, kind: ChannelKind, member: Member | None, now: float
+        self,
+        socket_id: str,
+        socket: S,
+        name: str,
+        kind: ChannelKind,
+        member: Member | None,
+        now: float,
+        session: Session[S] | None = None,
     ) -> Outcome[S]:
         self.now = now
         channel = self.shared(name)
@@ -477,7 +491,10 @@ class SharedHub(Hub[S]):
         deliveries: list[Delivery[S]] = []
         if answer.missed is None:
             deliveries.append(
-                Delivery(text=messages.event(GAP, channel.name, "{}"), sockets=self._audience(channel))
+                Delivery(
+                    text=messages.gap(channel.name, is_encrypted=channel.kind.is_encrypted),
+                    sockets=self._audience(channel),
+                )
             )
         for message in answer.missed or ():
             deliveries += self._deliver(channel, message)

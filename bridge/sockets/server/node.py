@@ -24,7 +24,7 @@ from bridge.sockets.pusher.connection import PING_SPREAD, Connection
 from bridge.sockets.pusher.hub import Cached, Hub
 from bridge.sockets.pusher.hub_events import ConnectionRefused, HubEvent, Received
 from bridge.sockets.pusher.outcome import Answered, Outcome
-from bridge.sockets.server.outbox import PING_FRAME, Outbox, text_frame
+from bridge.sockets.server.outbox import PING_FRAME, Outbox, numbered_ping, text_frame
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies
 
@@ -276,7 +276,12 @@ class Node:
         while socket_id in hub.sockets:
             socket_id = new_socket_id()
         jitter = random.random()  # noqa: S311 (no secret)
-        return Connection(hub, socket, socket_id, self.now(), jitter, answers=arrival.is_page)
+        connection = Connection(hub, socket, socket_id, self.now(), jitter, answers=arrival.is_page)
+        if arrival.returning is not None and app.resume_seconds:
+            had = connection.begin_session(arrival.returning, self.now())
+            if had is not None:  # its answer would tell that it is another page's
+                self._outbox.put(numbered_ping(0), (had,))
+        return connection
 
     def _hurry_closing(self) -> None:
         """Who is closed, or was never let in, holds a descriptor until it answers: the oldest give way."""
@@ -297,6 +302,12 @@ class Node:
         if self.observers:
             app_id, size = connection.hub.app.id, len(text)
             self.tell(Received(app_id=app_id, socket_id=connection.socket_id, size=size))
+
+    def acknowledged(self, connection: Connection[Socket], number: int) -> None:
+        """The client has everything that was written before the ping with this number."""
+        outcome = connection.acknowledged(number, self.now())
+        if outcome.asks and self.peers is not None:
+            self.peers.ask(connection.hub, outcome.asks)
 
     def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:
         """The connection is gone from its app and channels."""
@@ -383,6 +394,13 @@ class Node:
         if self._silent and self._loop is not None:
             self._loop.call_soon(self._check_silent)
 
+    def _ping_pages(self, hub: Hub[Socket]) -> None:
+        """Pages that have got something are asked whether it has arrived."""
+        for socket in hub.sessions.in_turn():
+            number = socket.connection.next_ping() if socket.connection is not None else None
+            if number is not None:
+                self._outbox.put(numbered_ping(number), (socket,))
+
     def _sweep(self) -> None:
         """All time limits of all sockets, once a second: no socket has a timer."""
         now = self.now()
@@ -404,6 +422,9 @@ class Node:
                 self._deliver(absent)
                 if absent.asks and self.peers is not None:
                     self.peers.ask(hub, absent.asks)
+            if hub.sessions.by_id:
+                self._ping_pages(hub)
+            hub.forget_absent(now)
             if is_checking:
                 continue
             silent_since = now - min(hub.app.ping_interval, hub.app.activity_timeout) * (1 - PING_SPREAD)

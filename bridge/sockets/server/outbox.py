@@ -16,6 +16,11 @@ SLICE = 1_000
 PING_FRAME = b"\x89\x00"
 
 
+def numbered_ping(number: int) -> bytes:
+    """A ping frame whose answer tells that everything before it has arrived."""
+    return b"\x89\x08" + number.to_bytes(8, "big")
+
+
 def text_frame(text: str) -> bytes:
     """A whole unmasked text message (RFC 6455, 5.2). `text` is ASCII, or at least encodable."""
     payload = text.encode()

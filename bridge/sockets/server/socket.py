@@ -28,6 +28,7 @@ from bridge.sockets.pusher.admission import UpgradeRequest
 from bridge.sockets.pusher.app import LEAST_MESSAGE
 from bridge.sockets.pusher.connection import Connection
 from bridge.sockets.pusher.hub_events import SlowClientClosed
+from bridge.sockets.pusher.resume import split_path
 from bridge.sockets.server import handshake
 from bridge.sockets.server.http_protocol import Request
 from bridge.sockets.server.outbox import text_frame
@@ -43,6 +44,7 @@ except ImportError:  # no C extension for this platform
 BINARY_REFUSED, NOT_UTF8 = 1003, 1007
 NOT_UTF8_REASON = "text is not UTF-8"
 ABNORMAL, NO_CODE = 1006, 1005
+_NUMBERED_PONG = b"\x8a\x88"
 RESUME_PIECE = 65_536  # bytes handed over at once when a slow client reads again
 
 # The library logs headers and payloads: nothing of it below a warning, at any level of ours.
@@ -175,7 +177,8 @@ class Socket(asyncio.Protocol):
         self._node.perform(self, replace(opened, replies=()))
 
     def _arrival(self, request: Request) -> UpgradeRequest:
-        key = request.path.removeprefix("/app/") if request.path.startswith("/app/") else ""
+        path, returning = split_path(request.path)
+        key = path.removeprefix("/app/") if path.startswith("/app/") else ""
         query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
         origins = request.values(b"origin")
         address, is_secure = self._node.proxies.client(
@@ -190,6 +193,7 @@ class Socket(asyncio.Protocol):
             origin=None if not origins else origins[0].decode("latin-1") if len(origins) == 1 else "",
             address=address,
             is_secure=is_secure,
+            returning=returning,
         )
 
     # Called by the transport ----------------------------------------------------------------------------
@@ -199,6 +203,10 @@ class Socket(asyncio.Protocol):
         while self._wire is None and at < size:
             # FIN and text, no reserved bits; then the mask bit and the length
             if size - at < 6 or data[at] != 0x81:
+                if size - at >= 14 and data[at : at + 2] == _NUMBERED_PONG and self.connection is not None:
+                    at += 14
+                    self._take_pong(self.connection, apply_mask(data[at - 8 : at], data[at - 12 : at - 8]))
+                    continue
                 break
             length = data[at + 1] - 0x80
             start = at + 6
@@ -312,6 +320,15 @@ class Socket(asyncio.Protocol):
             return
         self._node.receive(self, connection, text)
 
+    def _take_pong(self, connection: Connection[Socket], payload: bytes | bytearray | memoryview) -> None:
+        """The answer to a numbered ping."""
+        try:
+            connection.count(self._node.now())
+        except ProtocolError as flood:
+            self.close(flood.code, str(flood))
+            return
+        self._node.acknowledged(connection, int.from_bytes(payload, "big"))
+
     def _receive_fragment(self, connection: Connection[Socket], frame: Frame) -> None:
         """Text that is not UTF-8 ends the connection at once, not only when the message is whole."""
         message = self._fragments = self._fragments or Fragments()
@@ -365,6 +382,9 @@ class Socket(asyncio.Protocol):
                     return
             case Opcode.BINARY:
                 self.close(BINARY_REFUSED, "messages are text")
+                return
+            case Opcode.PONG if len(frame.data) == 8:
+                self._take_pong(connection, frame.data)
                 return
             case Opcode.CLOSE:
                 return

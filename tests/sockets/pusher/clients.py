@@ -12,6 +12,7 @@ from bridge.sockets.pusher.connection import Connection
 from bridge.sockets.pusher.hub import Hub
 from bridge.sockets.pusher.hub_events import HubEvent
 from bridge.sockets.pusher.outcome import Close, Outcome
+from bridge.sockets.pusher.resume import Returning
 
 APP = App(id="app-id", key="app-key", secret="app-secret")
 
@@ -26,11 +27,13 @@ class Room:
         self.clients: dict[str, Client] = {}
         self.happenings: list[HubEvent] = []
 
-    def join(self) -> Client:
+    def join(self, page: Returning | None = None) -> Client:
         self.joined += 1
         socket_id = f"{self.joined}.1"
         client = Client(self, Connection(self.hub, f"socket {socket_id}", socket_id, self.now))
         self.clients[client.connection.socket] = client
+        if page is not None:
+            client.connection.begin_session(page, self.now)
         self.perform(client, client.connection.open())
         return client
 
@@ -101,6 +104,12 @@ class Client:
         outcome = self.connection.closed(code, self.room.now)
         del self.room.clients[self.connection.socket]
         self.room.perform(self, outcome)
+
+    def acknowledge(self) -> None:
+        """Everything that was written has arrived: the numbered ping behind it is answered."""
+        number = self.connection.next_ping()
+        if number is not None:
+            self.connection.acknowledged(number, self.room.now)
 
     def take(self) -> list[dict[str, Any]]:
         """What has come since the last look."""
