@@ -1,5 +1,6 @@
 # make demo    the main job on this machine; needs only Python 3.11
-# make test    lint and every test; on Debian and Ubuntu it installs what is missing and says so
+# make test    lint and every test; on Debian and Ubuntu it installs what is missing and says so;
+#              IMAGES=1: the plain Docker image too, which takes root
 # make test-all  the same, then the Docker images, and what asks Laravel on other Laravels and PHPs; needs root
 # make test-lowest  the tests, with the lowest version of each dependency that pyproject.toml allows
 # make constraints  constraints.txt anew: the newest versions that it allows
@@ -25,13 +26,16 @@ ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resol
 	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py \
 	tests/phpeval/laravel/support/test_releases.py
 
+PLAIN_IMAGE := -o "python_files=test_*.py image_checks.py" \
+	--deselect "tests/end_to_end/image_checks.py::test_an_image_is_built_serves_an_app_and_stops_on_term[php]"
+
 .PHONY: demo test test-all lint format docs screenshots wheels test-lowest constraints bench chaos oracle fuzz packages
 
 demo: .venv/.installed
 	$(BIN)/bridge demo
 
 test: packages lint $(NODE_MODULES)
-	$(BIN)/pytest -n 6 --dist loadfile
+	$(BIN)/pytest -n 6 --dist loadfile $(if $(IMAGES),$(PLAIN_IMAGE))
 
 test-all: test
 	$(BIN)/pytest -n 0 tests/end_to_end/image_checks.py

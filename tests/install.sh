@@ -26,6 +26,7 @@ PATH=$PATH:/usr/sbin:/sbin
 need "Python's venv" python3-venv -- python3 -c 'import venv, ensurepip'
 need "make and a C compiler, for the floor of the fan-out bench" build-essential -- one_of cc gcc
 need "Redis server" redis-server -- one_of redis-server
+need "Valkey server" valkey-tools -- one_of valkey-check-rdb
 need "MariaDB server" mariadb-server -- one_of mariadbd mysqld
 need "PostgreSQL server" postgresql -- postgres
 need "pgbouncer, before PostgreSQL" pgbouncer -- one_of pgbouncer
@@ -57,5 +58,25 @@ as_root=""
 echo "installing with apt-get:$missing"
 echo "(the tests start servers of their own on free ports; the packages' own services are not used)"
 $as_root apt-get update -q
+case $missing in *valkey-tools*)
+    # Debian 12 has it among its backports only, which are asked for this one package.
+    if ! apt-cache show valkey-tools >/dev/null 2>&1; then
+        codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+        # shellcheck disable=SC2016  # apt's own words
+        mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
+            sed -n 's/^Debian Debian //p' | head -n 1)
+        more=$(mktemp -d)
+        trap 'rm -rf "$more"' EXIT
+        cat /etc/apt/sources.list >"$more/list" 2>/dev/null || true
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $codename-backports main" \
+            >>"$more/list"
+        backports="-o Dir::Etc::sourcelist=$more/list"
+        # shellcheck disable=SC2086
+        $as_root apt-get $backports update -q
+        # shellcheck disable=SC2086
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get $backports install -qy --no-install-recommends valkey-tools
+        missing=$(echo "$missing" | sed 's/ valkey-tools//')
+    fi ;;
+esac
 # shellcheck disable=SC2086  # a list of names
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing
+[ -z "$missing" ] || $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing

@@ -341,10 +341,15 @@ def postgres(*options: str) -> Iterator[PostgreSQL]:
 
 
 @contextlib.contextmanager
-def redis_server(*, persistent: bool = False, **settings: str) -> Iterator[Redis]:
-    """Redis; nothing is written to disk unless `persistent` (then every command is, before its reply)."""
-    binary = program("redis-server", "redis-server")
+def redis_server(*, persistent: bool = False, valkey: bool = False, **settings: str) -> Iterator[Redis]:
+    """Redis, or Valkey; nothing is on disk unless `persistent` (then every command is, before its reply)."""
     with _folder() as folder:
+        if valkey:
+            # one program under several names; the package of the server itself would start a service
+            binary = str(folder / "valkey-server")
+            os.symlink(program("valkey-check-rdb", "valkey-tools"), binary)
+        else:
+            binary = program("redis-server", "redis-server")
         port = free_port()
         given = {
             "port": str(port),

@@ -76,6 +76,7 @@ def in_image(buildah: Buildah, container: str, command: Sequence[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(1_800)  # a base is made from the network, and everything else is at work beside it
 @pytest.mark.parametrize("target", [None, "php"], ids=["plain", "php"])
 def test_an_image_is_built_serves_an_app_and_stops_on_term(
     buildah: Buildah, app: Path, tmp_path: Path, target: str | None

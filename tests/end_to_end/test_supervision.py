@@ -51,7 +51,7 @@ class Supervisor:
 def answers(port: int) -> bool:
     """Whether bridge itself does, and not only the kernel for it."""
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/up", timeout=5).is_success
+        return httpx.get(f"http://127.0.0.1:{port}/up", timeout=60).is_success
     except httpx.HTTPError:
         return False
 

@@ -108,7 +108,7 @@ def test_a_wait_in_one_queue_ends_with_a_job(app: MakeApp, database: str, cluste
         queue.wait(0.01)
         cluster.rpush("app:queues:{a}", broadcast(id="1", attempts=0))
         cluster.rpush("app:queues:{a}:notify", 1)
-        queue.wait(5)
+        queue.wait(60)
         assert len(queue.reserve(1)) == 1
 
 

@@ -778,7 +778,7 @@ def test_close_ends_a_job_at_work(own_app: Path) -> None:
     worker.start()
     wait_until(lambda: (own_app / "hanging").exists() and (own_app / "hanging").read_text() != "", "it hangs")
     rung.close()
-    worker.join(5)
+    worker.join(60)
     assert len(ended) == 1
     assert is_gone(int((own_app / "hanging").read_text()))
 
@@ -801,7 +801,7 @@ def test_close_ends_a_process_that_still_boots(own_app: Path) -> None:
     booting = own_app / "booting"
     wait_until(lambda: booting.exists() and booting.read_text() != "", "it boots")
     rung.close()
-    worker.join(5)
+    worker.join(60)
     assert len(ended) == 1
     assert is_gone(int(booting.read_text()))
 

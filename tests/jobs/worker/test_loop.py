@@ -209,15 +209,15 @@ def test_stop_finishes_the_batch_at_hand(bench: Bench) -> None:
 
     def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
         begun.set()
-        assert finish.wait(5)
+        assert finish.wait(60)
         return [Delivered()] * len(jobs)
 
     worker = bench.start(attempt)
-    assert begun.wait(5)
-    stopping = threading.Thread(target=worker.stop, args=(5,))
+    assert begun.wait(60)
+    stopping = threading.Thread(target=worker.stop, args=(60,))
     stopping.start()
     finish.set()
-    stopping.join(5)
+    stopping.join(60)
     assert not worker.is_alive
     assert not bench.store.payloads()
 
@@ -302,9 +302,9 @@ def test_a_paused_worker_takes_no_job_until_the_pause_ends(bench: Bench) -> None
         return set(paused)
 
     worker = bench.start(always(Delivered()), paused=pauses)
-    assert asked.wait(5)
+    assert asked.wait(60)
     asked.clear()
-    assert asked.wait(5)  # a whole round without a job
+    assert asked.wait(60)  # a whole round without a job
     assert worker.counts["reserved"] == 0
     paused.clear()
     eventually(lambda: worker.counts["delivered"] == 1)

@@ -50,7 +50,7 @@ async def test_bytes_now_and_then_do_not_win_time() -> None:
 
 
 async def test_between_requests_and_after_an_upgrade_there_is_all_the_time() -> None:
-    async with running(request_timeout=0.5) as server:
+    async with running(request_timeout=3.0) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
 
         async def get() -> None:

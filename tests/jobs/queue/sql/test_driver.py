@@ -291,15 +291,15 @@ def test_a_locked_sqlite_file_is_waited_for(sqlite_store: SqlStore) -> None:
         with sqlite_store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
             locked.set()
-            free.wait(5)
+            free.wait(60)
             connection.exec_driver_sql("COMMIT")
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert locked.wait(5)
+    assert locked.wait(60)
     threading.Timer(0.5, free.set).start()
     assert uuids(queue.reserve(1)) == pushed
-    holder.join(5)
+    holder.join(60)
 
 
 def test_an_expired_row_is_taken_with_its_attempts_counted(sql_store: SqlStore) -> None:
