@@ -430,7 +430,7 @@ class HttpConnection(asyncio.Protocol):
         request.peer, request.is_secure = self._arrival()
         if parser.should_upgrade():
             return
-        hosts, has_body = 0, False
+        hosts, has_body, codings = 0, False, 0
         for name, value in self._headers:
             if name == b"host":
                 hosts += 1
@@ -441,7 +441,11 @@ class HttpConnection(asyncio.Protocol):
                     return
             elif name == b"transfer-encoding":
                 has_body = True
-        if hosts > 1:
+                # more than once where it is more than the one word: proxies read the rest in different ways
+                codings += 1 if value.strip(b" \t").lower() == b"chunked" else 2
+        if codings > 1:
+            self._refuse(400, "Transfer-Encoding is not just chunked")
+        elif hosts > 1:
             self._refuse(400, "Host is given twice")
         elif has_body and self._exchange is None and request.awaits_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -124,6 +124,15 @@ async def test_the_body_of_a_request_with_an_upgrade_is_its_body(kind: str, is_s
             with_body(UPGRADES["h2c"] + b"Transfer-Encoding: chunked\r\n", SMUGGLED), id="upgrade, both"
         ),
         pytest.param(POST + b"Transfer-Encoding: xchunked\r\n\r\n" + SMUGGLED, id="an unknown encoding"),
+        *(
+            pytest.param(POST + coding + b"\r\n0\r\n\r\n" + SMUGGLED, id=coding.decode())
+            for coding in (  # which proxies read in different ways
+                b"Transfer-Encoding: ,chunked\r\n",
+                b"Transfer-Encoding: gzip, chunked\r\n",
+                b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                b"Upgrade: h2c\r\nConnection: Upgrade\r\nTransfer-Encoding: , chunked\r\n",
+            )
+        ),
         pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + SMUGGLED, id="no chunk size"),
         pytest.param(
             POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n" + SMUGGLED, id="a chunk too long"
