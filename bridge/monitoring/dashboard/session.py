@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 import math
 import re
@@ -28,6 +27,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from bridge.secret import Secret
+from bridge.sockets.server.trusted_proxies import sender
 
 COOKIE = "bridge_dashboard"
 BROWSER_COOKIE = "bridge_dashboard_browser"  # a browser that logged in once is not slowed down with others
@@ -237,7 +237,7 @@ class SessionGuard:
     def _sender(self, request: Request) -> str:
         """Who tries passwords: a browser that logged in before, else an address, of IPv6 the network."""
         browser = request.cookies.get(BROWSER_COOKIE, "")
-        return f"browser {_digest(browser)}" if self._is_known(browser) else _network(address(request))
+        return f"browser {_digest(browser)}" if self._is_known(browser) else sender(address(request))
 
     def _is_known(self, browser: str) -> bool:
         return self._browsers.get(_digest(browser), 0.0) > self._clock()
@@ -259,17 +259,6 @@ def _host(request: Request) -> str:
         return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     except ValueError:
         return ""
-
-
-def _network(text: str) -> str:
-    """One sender's: a whole /64 of IPv6 is."""
-    try:
-        known = ipaddress.ip_address(text)
-    except ValueError:
-        return text
-    if known.version == 4:
-        return text
-    return str(known.ipv4_mapped or ipaddress.ip_network((known.packed, 64), strict=False))
 
 
 def _remember(kept: OrderedDict[str, V], key: str, value: V) -> None:

@@ -37,7 +37,9 @@ class Limits:
     app_client_events_per_second: int | None = _limit(None, "Client events of an app per second.")
     api_requests_per_second: int | None = _limit(None, "Requests of an app to publish (POST) per second.")
     api_reads_per_second: int | None = _limit(None, "Requests of an app to read (GET) per second.")
-    connections_per_address: int | None = _limit(None, "WebSocket connections of an app from one address.")
+    connections_per_address: int | None = _limit(
+        None, "WebSocket connections of an app from one address; of IPv6, from one /64."
+    )
     subscriptions: int = _limit(500, "Channels of one connection.")
     messages_per_second: int = _limit(60, "Messages of one connection per second, in the long run.")
     messages_burst: int = _limit(200, "Messages of one connection at once.")

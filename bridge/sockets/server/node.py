@@ -26,7 +26,7 @@ from bridge.sockets.pusher.hub_events import ConnectionRefused, HubEvent, Receiv
 from bridge.sockets.pusher.outcome import Answered, Outcome
 from bridge.sockets.server.outbox import PING_FRAME, Outbox, numbered_ping, text_frame
 from bridge.sockets.server.socket import Socket
-from bridge.sockets.server.trusted_proxies import Proxies
+from bridge.sockets.server.trusted_proxies import Proxies, sender
 
 SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing sockets
 PING_SLICE = 100  # sockets pinged before the loop may do something else
@@ -99,7 +99,7 @@ class Node:
         self.hubs: dict[str, Hub[Socket]] = {app.id: self._new_hub(app) for app in apps}
         self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
         self.proxies = proxies or Proxies()
-        self.addresses: Counter[tuple[str, str]] = Counter()  # app id and address → connections
+        self.addresses: Counter[tuple[str, str]] = Counter()  # app id and `sender` → connections
         self.observers = tuple(observers)
         self.max_connections = max_connections
         self.max_backlog = max_backlog
@@ -253,7 +253,9 @@ class Node:
         """A connection for this client. Raises ProtocolError with the code that it is closed with."""
         self._hurry_closing()
         hub = self._by_key.get(arrival.key or "")
-        place = (hub.app.id if hub else "", arrival.address)
+        is_limited = hub is not None and hub.app.limits.connections_per_address is not None
+        address = sender(arrival.address) if is_limited else ""  # of a Unix socket nothing is known
+        place = (hub.app.id if hub else "", address)
         try:
             app = admission.check(
                 arrival,
@@ -269,8 +271,8 @@ class Node:
             logger.debug("connection refused", extra={**about, "why": str(refusal)})
             raise
         hub = self.hubs[app.id]
-        if app.limits.connections_per_address is not None:
-            socket.address = arrival.address
+        if address:
+            socket.address = address
             self.addresses[place] += 1
         socket_id = new_socket_id()
         while socket_id in hub.sockets:

@@ -112,7 +112,7 @@ class Wire(ServerProtocol):
 class Socket(asyncio.Protocol):
     """One upgraded connection. Only `Node` and `Outbox` call its public methods, on the loop.
 
-    address     the client's, where the app limits its connections; else empty
+    address     whom its address stands for, where the app limits its connections; else empty
     out         frames of this turn of the loop, see `Outbox.put`
     connection  the protocol state; None before admission and once closing
     backlog     see `Backlog`; None while the client keeps up

@@ -122,3 +122,13 @@ def _address(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def sender(client: str) -> str:
+    """Whom an address stands for: itself, but for IPv6 its /64, all of which one machine may have."""
+    address = _address(client)
+    if address is None:
+        return client
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address.packed, 64), strict=False))

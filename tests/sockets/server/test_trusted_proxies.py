@@ -1,6 +1,9 @@
 """Whose word about a client's address is believed."""
 
+import asyncio
+import socket
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,8 +12,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bridge.sockets.pusher.app import Limits
+from bridge.sockets.server.listener import Listener
+from bridge.sockets.server.node import Node
 from bridge.sockets.server.trusted_proxies import Proxies
-from tests.sockets.server.running import APP, Client, connect, running, until
+from tests.sockets.server.running import APP, LIMIT, UPGRADE, Client, Raw, connect, running, until
 
 PROXIES = Proxies(["10.0.0.0/8", "fd00::/8", "127.0.0.1"])
 PROXY = "10.0.0.1"
@@ -121,6 +126,33 @@ async def test_an_address_may_have_so_many_connections_and_others_have_theirs() 
         assert await first("9.9.9.9") == "pusher:connection_established"
         await until(lambda: server.node.connections == 0)
         assert not server.node.addresses
+        one = {"X-Forwarded-For": "2001:db9:1:2::1"}
+        async with connect(server.url(), additional_headers=one) as websocket:
+            await Client(websocket, server.app).get("pusher:connection_established")
+            assert await first("2001:db9:1:2:ffff::99") == "pusher:error"  # the same machine's network
+            assert await first("2001:db9:1:3::1") == "pusher:connection_established"
+
+
+@pytest.mark.anyio
+async def test_clients_whose_address_is_not_known_have_no_such_limit(tmp_path: Path) -> None:
+    app = replace(APP, limits=Limits(connections_per_address=1))
+    path = str(tmp_path / "bridge.sock")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        sock.listen()
+        node = Node([app])
+        listener = Listener(node, [sock])
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(listener.run())
+            await asyncio.wait_for(listener.listening.wait(), LIMIT)
+            for _ in range(3):
+                reader, writer = await asyncio.open_unix_connection(path)
+                raw = Raw(reader, writer)
+                raw.send(UPGRADE)
+                await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT)
+                assert (await raw.message())["event"] == "pusher:connection_established"
+                await raw.aclose()
+            await listener.stop(drain=0.5)
 
 
 @pytest.mark.anyio
