@@ -465,7 +465,7 @@ def test_a_key_of_another_kind_is_found(on_redis: App, redis_server: services.Re
 
 def test_redis_that_may_throw_jobs_away_is_found(app: App) -> None:
     options = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
-    with services.redis_server(persistent=False, **options) as server:
+    with services.redis_server(persistent=False, **options) as server:  # type: ignore[arg-type]
         app.env(**server.env, QUEUE_CONNECTION="redis")
         found = the_fault(app)
     assert found["check"] == "redis"
