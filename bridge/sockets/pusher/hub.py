@@ -16,7 +16,7 @@ waits, has no clock and no sockets of its own (a handle is anything hashable). T
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -82,7 +82,7 @@ class Channel(Generic[S]):
     is_missed   whether somebody has missed a last event, and there was none since
     """
 
-    __slots__ = ("_roster", "counted_at", "is_missed", "kind", "leaving", "members", "name", "sockets")
+    __slots__ = ("_entries", "_roster", "counted_at", "is_missed", "kind", "leaving", "members", "name", "sockets")
 
     def __init__(self, name: str, kind: ChannelKind) -> None:
         self.name = name
@@ -93,14 +93,27 @@ class Channel(Generic[S]):
         self.counted_at = float("-inf")
         self.is_missed = False
         self._roster: str | None = None
+        self._entries: dict[str, tuple[str | None, tuple[str, str]]] = {}  # user_id → info, its roster entry
 
     def roster(self) -> str:
-        """The data of this presence channel's confirmation; encoded once per change."""
+        """This presence channel's confirmation; made once per change, and each member encoded once."""
         if self._roster is None:
-            self._roster = messages.roster(
-                (user_id, presence.member.info) for user_id, presence in self.members.items()
-            )
+            known = ((user_id, presence.member.info) for user_id, presence in self.members.items())
+            self._roster = self._encoded(known, len(self.members))
         return self._roster
+
+    def _encoded(self, members: Iterable[tuple[str, str | None]], count: int) -> str:
+        """The confirmation with these members, `count` in all: user_id and info of each."""
+        entries = self._entries
+        if len(entries) > 2 * count:  # most of those are gone
+            entries.clear()
+        found: list[tuple[str, str]] = []
+        for user_id, info in members:
+            known = entries.get(user_id)
+            if known is None or known[0] != info:
+                known = entries[user_id] = (info, messages.roster_entry(user_id, info))
+            found.append(known[1])
+        return messages.roster_succeeded(self.name, found)
 
     def has(self, socket: S) -> bool:
         """Whether the socket has subscribed."""
@@ -332,11 +345,11 @@ class Hub(Generic[S]):
         is_new = channel.add(socket, member)
         for user_id in crowded_out:
             text = messages.member_removed(name, user_id)
-            deliveries.append(Delivery(text=text, sockets=channel.sockets, excluded=socket))
+            deliveries.append(Delivery(text=text, sockets=channel.sockets, excluded=socket, may_wait=True))
             happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
         if member is not None and is_new:
             text = messages.member_added(name, member.user_id, member.info)
-            deliveries.append(Delivery(text=text, sockets=channel.sockets, excluded=socket))
+            deliveries.append(Delivery(text=text, sockets=channel.sockets, excluded=socket, may_wait=True))
             happenings.append(MemberAdded(app_id=app_id, channel=name, user_id=member.user_id))
         happenings.append(
             Subscribed(
@@ -369,7 +382,7 @@ class Hub(Generic[S]):
 
     def confirmation(self, channel: Channel[S]) -> str:
         if channel.kind.has_members:
-            return messages.subscription_succeeded(channel.name, channel.roster())
+            return channel.roster()
         return messages.subscription_succeeded(channel.name)
 
     def unsubscribe(
@@ -391,7 +404,7 @@ class Hub(Generic[S]):
         ]
         if user_id is not None and is_gone:
             text = messages.member_removed(name, user_id)
-            deliveries = (Delivery(text=text, sockets=channel.sockets),)
+            deliveries = (Delivery(text=text, sockets=channel.sockets, may_wait=True),)
             happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
         if channel.leaving:
             self.with_leaving.add(name)
@@ -417,7 +430,7 @@ class Hub(Generic[S]):
             for user_id in [user_id for user_id, until in leaving.items() if until <= now]:
                 channel.remove_member(user_id)
                 text = messages.member_removed(name, user_id)
-                deliveries.append(Delivery(text=text, sockets=channel.sockets))
+                deliveries.append(Delivery(text=text, sockets=channel.sockets, may_wait=True))
                 happenings.append(MemberRemoved(app_id=self.app.id, channel=name, user_id=user_id))
         return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
 

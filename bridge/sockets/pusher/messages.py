@@ -8,7 +8,7 @@ Sources: Pusher channels documentation "Protocol"; pusher-js 8.6 `core/connectio
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import Any, NoReturn, TypeAlias
@@ -128,8 +128,8 @@ def client_event(message: ClientEvent, user_id: str | None) -> str:
     return f'{{"event":{quote(message.name)},"channel":{quote(message.channel)},"data":{message.data}{who}}}'
 
 
-def subscription_succeeded(channel: str, data: str = "{}") -> str:
-    return event("pusher_internal:subscription_succeeded", channel, data)
+def subscription_succeeded(channel: str) -> str:
+    return event("pusher_internal:subscription_succeeded", channel, "{}")
 
 
 def subscription_error(channel: str, kind: str, problem: str, status: int) -> str:
@@ -138,15 +138,23 @@ def subscription_error(channel: str, kind: str, problem: str, status: int) -> st
     return f'{{"event":"pusher:subscription_error","channel":{quote(channel)},"data":{data}}}'
 
 
-def roster(members: Iterable[tuple[str, str | None]]) -> str:
-    """The data of a presence subscription: (user_id, JSON of user_info or None) for each member.
+def roster_entry(user_id: str, info: str | None) -> tuple[str, str]:
+    """A member's two parts of a roster, its id and its information (JSON text), for `roster_succeeded`."""
+    key = quote(user_id)
+    return quote(key)[1:-1], quote(f"{key}:{info or '{}'}")[1:-1]
+
+
+def roster_succeeded(channel: str, members: Collection[tuple[str, str]]) -> str:
+    """A presence channel's confirmation, given each member's `roster_entry`.
 
     `hash` is an object also when it is empty or its keys count from 0: pusher-js reads it by key.
     """
-    known = tuple(members)
-    ids = ",".join(quote(user_id) for user_id, _ in known)
-    infos = ",".join(f"{quote(user_id)}:{info or '{}'}" for user_id, info in known)
-    return f'{{"presence":{{"ids":[{ids}],"hash":{{{infos}}},"count":{len(known)}}}}}'
+    ids = ",".join([key for key, _ in members])
+    infos = ",".join([info for _, info in members])
+    return (
+        f'{{"event":"pusher_internal:subscription_succeeded","channel":{quote(channel)},"data":'
+        f'"{{\\"presence\\":{{\\"ids\\":[{ids}],\\"hash\\":{{{infos}}},\\"count\\":{len(members)}}}}}"}}'
+    )
 
 
 def member_added(channel: str, user_id: str, info: str | None) -> str:

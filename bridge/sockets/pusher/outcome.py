@@ -15,11 +15,15 @@ S = TypeVar("S", bound=Hashable)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Generic[S]):
-    """One text for many sockets. `sockets` is the hub's own collection: perform it before the next change."""
+    """One text for many sockets. `sockets` is the hub's own collection: perform it before the next change.
+
+    `may_wait`: it may be kept for a moment, to be written with others; what comes after it waits behind it.
+    """
 
     text: str
     sockets: Collection[S]
     excluded: S | None = None
+    may_wait: bool = False
 
     @property
     def receivers(self) -> int:

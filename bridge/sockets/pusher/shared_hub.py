@@ -126,7 +126,7 @@ class SharedChannel(Channel[S]):
 
     def roster(self) -> str:
         if self._roster is None:
-            self._roster = messages.roster(self.everybody.items())
+            self._roster = self._encoded(self.everybody.items(), len(self.everybody))
         return self._roster
 
     def has(self, socket: S) -> bool:
@@ -602,12 +602,13 @@ class SharedHub(Hub[S]):
         if not channel.change_roster(user_id, info, is_in=True) or not channel.sockets:
             return []
         text = messages.member_added(channel.name, user_id, info)
-        return [Delivery(text=text, sockets=channel.sockets)]
+        return [Delivery(text=text, sockets=channel.sockets, may_wait=True)]
 
     def _went(self, channel: SharedChannel[S], user_id: str) -> list[Delivery[S]]:
         if channel.is_here(user_id) or not channel.change_roster(user_id, None, is_in=False):
             return []
-        return [Delivery(text=messages.member_removed(channel.name, user_id), sockets=channel.sockets)]
+        text = messages.member_removed(channel.name, user_id)
+        return [Delivery(text=text, sockets=channel.sockets, may_wait=True)]
 
     def _deliver(self, channel: SharedChannel[S], message: Message) -> list[Delivery[S]]:
         if channel.kind.is_cache:

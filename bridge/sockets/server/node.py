@@ -23,7 +23,7 @@ from bridge.sockets.pusher.close_codes import APP_DISABLED, OVER_CAPACITY, UNAUT
 from bridge.sockets.pusher.connection import PING_SPREAD, Connection
 from bridge.sockets.pusher.hub import Cached, Hub
 from bridge.sockets.pusher.hub_events import ConnectionRefused, HubEvent, Received
-from bridge.sockets.pusher.outcome import Answered, Outcome
+from bridge.sockets.pusher.outcome import Answered, Delivery, Outcome
 from bridge.sockets.server.outbox import PING_FRAME, Outbox, numbered_ping, text_frame
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies, sender
@@ -294,11 +294,13 @@ class Node:
         for socket in tuple(islice(self.closing, max(excess, 0))):
             socket.transport.abort()
 
-    def receive(self, socket: Socket, connection: Connection[Socket], text: str) -> None:
-        """A client's message has had its effect."""
+    def receive(
+        self, socket: Socket, connection: Connection[Socket], text: str, *, is_last: bool = True
+    ) -> None:
+        """A client's message has had its effect; `is_last`: no other came with it, or all before it."""
         self._outbox.settle()
         outcome = connection.receive(text, self.now())
-        self.perform(socket, outcome)
+        self.perform(socket, outcome, at_once=is_last)
         if outcome.asks and self.peers is not None:
             self.peers.ask(connection.hub, outcome.asks)
         if self.observers:
@@ -324,11 +326,14 @@ class Node:
             if not self.addresses[place]:
                 del self.addresses[place]
 
-    def perform(self, socket: Socket, outcome: Outcome[Socket]) -> None:
-        for text in outcome.replies:
-            self._outbox.put(text_frame(text), (socket,))
-        if outcome.ping:
-            self._outbox.put(PING_FRAME, (socket,))
+    def perform(self, socket: Socket, outcome: Outcome[Socket], *, at_once: bool = True) -> None:
+        """`at_once`: replies are written now, not with the next flush."""
+        if outcome.replies or outcome.ping:
+            frame = b"".join(map(text_frame, outcome.replies)) + (PING_FRAME if outcome.ping else b"")
+            if at_once:
+                self._outbox.reply(frame, socket)
+            else:
+                self._outbox.put(frame, (socket,))
         self._deliver(outcome)
         if outcome.close is not None:
             socket.close(outcome.close.code, outcome.close.reason)
@@ -348,8 +353,7 @@ class Node:
 
     def answered(self, hub: Hub[Socket], answered: Answered[Socket]) -> None:
         """An answer of other nodes has had its effect."""
-        for delivery in answered.deliveries:
-            self._outbox.put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
+        self._send(answered.deliveries)
         for event in answered.happenings if self.observers else ():
             self.tell(event)
         for socket, name in answered.dropped:
@@ -379,9 +383,13 @@ class Node:
         if not self.closing:
             self._all_closed.set()
 
+    def _send(self, deliveries: Sequence[Delivery[Socket]]) -> None:
+        for delivery in deliveries:
+            put = self._outbox.hold if delivery.may_wait else self._outbox.put
+            put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
+
     def _deliver(self, outcome: Outcome[Socket]) -> None:
-        for delivery in outcome.deliveries:
-            self._outbox.put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
+        self._send(outcome.deliveries)
         if self.observers:
             for event in outcome.happenings:
                 self.tell(event)

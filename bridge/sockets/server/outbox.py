@@ -1,7 +1,7 @@
-"""Outbox: what waits to be written, and the flush that writes it once per turn of the loop.
+"""Outbox: what waits to be written, and the flush that writes it, two turns of the loop later at the latest.
 
-A frame is made once and the same bytes go to every socket. All frames that a socket gets in one turn of the
-loop are written together, in order: with a backlog of events that is several times cheaper than a write each.
+A frame is made once and the same bytes go to every socket. All frames that a socket gets until the flush are
+written together, in order: with a backlog of events that is several times cheaper than a write each.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Protocol
 
 SLICE = 1_000
 """Sockets written before the loop may do something else: some 5 to 8 ms."""
+
+HOLD = 0.05
+"""Seconds that members who come and go wait for others, see `Outbox.hold`."""
 
 PING_FRAME = b"\x89\x00"
 
@@ -35,13 +38,17 @@ def text_frame(text: str) -> bytes:
 class Receiver(Protocol):
     """What an outbox needs of a socket.
 
-    out    its slot: None, one frame, or a list of them
-    send   as `socket.send`; raises OSError where nothing can be sent now
-    write  all of the bytes, in time
+    out      its slot: None, one frame, or a list of them
+    send     as `socket.send`; raises OSError where nothing can be sent now
+    write    all of the bytes, in time
+    backlog  None while it keeps up; else `write` may cut it
     """
 
     out: bytes | list[bytes] | None
     send: Callable[[bytes], int]
+
+    @property
+    def backlog(self) -> object: ...
 
     def write(self, data: bytes) -> None: ...
 
@@ -49,13 +56,14 @@ class Receiver(Protocol):
 class Outbox:
     """Three ways to the sockets, the cheapest that keeps each socket's order.
 
-    A *run* gathers the frames that one turn of the loop brings for the same audience: they are joined once.
-    It holds the hub's own collection of sockets, so `settle` must be called before the hub changes.
-    A run that is alone is written straight to its sockets. Otherwise frames wait in each socket's *slot*,
-    `Socket.out`: None, one frame, or a list; mostly one frame, and no list.
+    A *run* gathers the frames that come for the same audience until the flush: they are joined once. It holds
+    the hub's own collection of sockets, so `settle` must be called before the hub changes. A run that is
+    alone is written straight to its sockets. Otherwise frames wait in each socket's *slot*, `Socket.out`:
+    None, one frame, or a list; mostly one frame, and no list. All that waits for a socket is in its slot once
+    the outbox is settled, in order, so that a slot may be written at any moment.
     """
 
-    __slots__ = ("_audience", "_dirty", "_is_scheduled", "_joined", "_loop", "_rest", "_run")
+    __slots__ = ("_audience", "_dirty", "_held", "_is_scheduled", "_joined", "_loop", "_rest", "_run")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -63,7 +71,8 @@ class Outbox:
         self._audience: Collection[Receiver] = ()
         self._joined = b""  # the run that is being written,
         self._rest: list[Receiver] = []  # and who has yet to get it
-        self._dirty: list[Receiver] = []  # sockets with something in their slots
+        self._dirty: list[Receiver] = []  # sockets with something in their slots, or that had: to be written,
+        self._held: list[Receiver] = []  # or only when HOLD is over
         self._is_scheduled = False
 
     def put(self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None = None) -> None:
@@ -71,39 +80,78 @@ class Outbox:
         if excluded is not None or sockets is not self._audience:
             self.settle()
         if excluded is not None:
-            self._distribute(frame, sockets, excluded)
+            self._distribute(frame, sockets, excluded, self._dirty)
         else:
             self._audience = sockets
             self._run.append(frame)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._flush)
+        self._schedule()
+
+    def hold(self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None = None) -> None:
+        """As `put`, but it may wait up to HOLD seconds for others like it: who joins a large channel brings a
+        frame for each of its members, and they are written together."""
+        self.settle()
+        if not self._held:
+            self._loop.call_later(HOLD, self._release)
+        self._distribute(frame, sockets, excluded, self._held)
+
+    def reply(self, frame: bytes, socket: Receiver) -> None:
+        """As `put`, written at once with all that waits for this socket: an answer does not queue behind a
+        fan-out to thousands. One that may cut a slow client is left to the flush, since a cut changes the hub.
+        """
+        self.settle()
+        if socket.backlog is not None:
+            self._distribute(frame, (socket,), None, self._dirty)
+            self._schedule()
+            return
+        out, socket.out = socket.out, None
+        if type(out) is list:
+            socket.write(b"".join((*out, frame)))
+        else:
+            socket.write(frame if out is None else out + frame)  # type: ignore[operator]
 
     def settle(self) -> None:
         """What was put so far is in the sockets' slots and does not depend on the hub any more."""
         if self._rest:
             rest, self._rest = self._rest, []
-            self._distribute(self._joined, rest, None)
+            self._distribute(self._joined, rest, None, self._dirty)
         if self._run:
             run, audience = self._run, self._audience
             self._run, self._audience = [], ()
-            self._distribute(b"".join(run), audience, None)
+            self._distribute(b"".join(run), audience, None, self._dirty)
 
-    def _distribute(self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None) -> None:
-        dirty = self._dirty
+    def _distribute(
+        self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None, waiting: list[Receiver]
+    ) -> None:
+        is_due = waiting is self._dirty and bool(self._held)  # a slot that is held is to be written after all
         for socket in sockets:
             if socket is not excluded:
                 out = socket.out
                 if out is None:
                     socket.out = frame
-                    dirty.append(socket)
-                elif type(out) is list:
+                    waiting.append(socket)
+                    continue
+                if type(out) is list:
                     out.append(frame)
                 else:
                     socket.out = [out, frame]  # type: ignore[list-item]
+                if is_due:
+                    waiting.append(socket)
+
+    def _schedule(self) -> None:
+        """One more turn of the loop comes before the flush: what lies in the sockets' buffers is read in it,
+        and joins the same write."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._loop.call_soon, self._flush)
+
+    def _release(self) -> None:
+        self.settle()
+        self._dirty += self._held
+        self._held = []
+        self._schedule()
 
     def _flush(self) -> None:
-        if self._dirty:  # then there is no rest: whatever is put settles it first
+        if self._dirty or self._held:
             self.settle()
             self._write_slots()
         else:
@@ -132,7 +180,7 @@ class Outbox:
         joined = b""
         for socket in batch:
             out = socket.out
-            if out is None:  # closed meanwhile
+            if out is None:  # written already, or closed
                 continue
             socket.out = None
             if type(out) is list:
@@ -141,3 +189,4 @@ class Outbox:
                 socket.write(joined)
             else:
                 socket.write(out)  # type: ignore[arg-type]
+

@@ -219,7 +219,7 @@ class Socket(asyncio.Protocol):
             if end > size:
                 break
             at = end
-            self._receive(apply_mask(data[start:end], data[start - 4 : start]))
+            self._receive(apply_mask(data[start:end], data[start - 4 : start]), is_last=end == size)
         if at < size:
             self._receive_frames(data[at:])
 
@@ -309,7 +309,7 @@ class Socket(asyncio.Protocol):
 
     # The way in -----------------------------------------------------------------------------------------
 
-    def _receive(self, payload: bytes | bytearray | memoryview) -> None:
+    def _receive(self, payload: bytes | bytearray | memoryview, *, is_last: bool = True) -> None:
         connection = self.connection
         if connection is None:
             return
@@ -318,7 +318,7 @@ class Socket(asyncio.Protocol):
         except UnicodeDecodeError:
             self.close(NOT_UTF8, NOT_UTF8_REASON)
             return
-        self._node.receive(self, connection, text)
+        self._node.receive(self, connection, text, is_last=is_last)
 
     def _take_pong(self, connection: Connection[Socket], payload: bytes | bytearray | memoryview) -> None:
         """The answer to a numbered ping."""

@@ -151,7 +151,8 @@ def test_members_are_users_and_not_sockets() -> None:
     assert watcher.take() == []
     tab.leave()
     assert watcher.take() == []
-    assert json.loads(room.hub.channels["presence-x"].roster())["presence"]["hash"]["1"] == {"page": "two"}
+    told = json.loads(json.loads(room.hub.channels["presence-x"].roster())["data"])
+    assert told["presence"]["hash"]["1"] == {"page": "two"}
     other_tab.leave()
     (removed,) = watcher.take()
     assert removed["event"] == "pusher_internal:member_removed"

@@ -116,9 +116,14 @@ def test_an_event_carries_its_data_as_exactly_that_string(name: str, channel: st
     assert json.loads(text) == {"event": name, "channel": channel, "data": data}
 
 
-@given(st.dictionaries(broken_text, st.none() | anything.map(json.dumps)))
-def test_a_roster_is_an_object_keyed_by_user_id(members: dict[str, str | None]) -> None:
-    presence = json.loads(messages.roster(members.items()))["presence"]
+@given(broken_text, st.dictionaries(broken_text, st.none() | anything.map(json.dumps)))
+def test_a_roster_is_an_object_keyed_by_user_id(channel: str, members: dict[str, str | None]) -> None:
+    entries = [messages.roster_entry(user_id, info) for user_id, info in members.items()]
+    text = messages.roster_succeeded(channel, entries)
+    assert text.isascii()
+    told = json.loads(text)
+    assert (told["event"], told["channel"]) == ("pusher_internal:subscription_succeeded", channel)
+    presence = json.loads(told["data"])["presence"]
     assert presence["count"] == len(members)
     assert presence["ids"] == list(members)
     assert presence["hash"] == {key: json.loads(info or "{}") for key, info in members.items()}
