@@ -82,7 +82,17 @@ class Channel(Generic[S]):
     is_missed   whether somebody has missed a last event, and there was none since
     """
 
-    __slots__ = ("_entries", "_roster", "counted_at", "is_missed", "kind", "leaving", "members", "name", "sockets")
+    __slots__ = (
+        "_entries",
+        "_roster",
+        "counted_at",
+        "is_missed",
+        "kind",
+        "leaving",
+        "members",
+        "name",
+        "sockets",
+    )
 
     def __init__(self, name: str, kind: ChannelKind) -> None:
         self.name = name

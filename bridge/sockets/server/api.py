@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bridge.broadcast import Broadcast
-from bridge.sockets.pusher.app import Limits
+from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.channels import is_publishable, kind_of
 from bridge.sockets.server import occupancy, openapi
 from bridge.sockets.server.node import Node
@@ -36,7 +36,7 @@ def routes(node: Node, ready: Callable[[], Mapping[str, object]]) -> list[Route]
 
 async def post_event(call: Call) -> dict[str, Any]:
     """One event to up to 100 channels. The answer holds what `info` asked of them."""
-    broadcast = _broadcast(call, call.body, "channels" if "channels" in call.body else "channel")
+    broadcast = event_of(call.hub.app, call.body)
     await call.node.publish_to_all([broadcast], origin="api")
     if "info" not in call.body:
         return {}
@@ -51,7 +51,7 @@ async def post_batch(call: Call) -> dict[str, Any]:
         raise HTTPException(400, "batch is not a list of events")
     if len(batch) > limit:
         raise HTTPException(400, f"Batch too large: more than {limit} events")
-    broadcasts = [_broadcast(call, entry, "channel") for entry in batch]
+    broadcasts = [_broadcast(call.hub.app, entry, "channel") for entry in batch]
     asked = [_info(entry.get("info", "")) for entry in batch]
     await call.node.publish_to_all(broadcasts, origin="api")
     if not any(asked):
@@ -116,9 +116,14 @@ async def terminate_connections(call: Call) -> dict[str, Any]:
 # Fields -----------------------------------------------------------------------------------------------
 
 
-def _broadcast(call: Call, event: Mapping[str, Any], channels: str) -> Broadcast:
+def event_of(app: App, event: Mapping[str, Any]) -> Broadcast:
+    """The event that is the whole body. Raises HTTPException 400 or 413."""
+    return _broadcast(app, event, "channels" if "channels" in event else "channel")
+
+
+def _broadcast(app: App, event: Mapping[str, Any], channels: str) -> Broadcast:
     """The event as a broadcast; `channels` names the field that holds them, a list or one name."""
-    limits = call.hub.app.limits
+    limits = app.limits
     name, data, socket_id = event.get("name"), event.get("data"), event.get("socket_id")
     if not isinstance(name, str) or not 0 < len(name) <= limits.event_name_length:
         raise HTTPException(400, f"name is not a string of 1 to {limits.event_name_length} characters")
@@ -146,7 +151,7 @@ def _broadcast(call: Call, event: Mapping[str, Any], channels: str) -> Broadcast
     if socket_id is not None and not (isinstance(socket_id, str) and SOCKET_ID.fullmatch(socket_id)):
         raise HTTPException(400, "socket_id is not two integers and a dot")
     return Broadcast(
-        app_id=call.hub.app.id,
+        app_id=app.id,
         channels=tuple(dict.fromkeys(names)),
         name=name,
         data=data,

@@ -52,7 +52,7 @@ class Request:
     path      the target's path in its normal form, percent-decoded
     raw_path  the path as it came; query likewise, without its question mark
     peer      address and port from which the connection comes, or its proxy says that it does; `is_secure`:
-              by TLS
+              by TLS. Known to the application and to `upgrade`
     headers   names in lower case
     body      whole once the application sees it; empty when `is_too_large`
     """
@@ -136,6 +136,7 @@ class HttpServer:
     """All HTTP connections of a listener: what they serve, and their limits.
 
     app              the ASGI application
+    at_once          what is asked before it: the JSON text of an answer with status 200, None: ask the app
     is_handshake     whether a request is a WebSocket handshake, and not a plain request
     upgrade          answers a handshake and returns who speaks on the transport from then on
     largest_body     bytes that a body may have now
@@ -148,6 +149,7 @@ class HttpServer:
         self,
         app: ASGIApp,
         *,
+        at_once: Callable[[Request], bytes | None] | None = None,
         is_handshake: Callable[[Request], bool],
         upgrade: Callable[[asyncio.Transport, Request], asyncio.Protocol],
         largest_body: Callable[[], int] = lambda: MAX_BODY,
@@ -156,6 +158,7 @@ class HttpServer:
         max_connections: int = 1_024,
     ) -> None:
         self.app = app
+        self.at_once = at_once
         self.is_handshake = is_handshake
         self.upgrade = upgrade
         self.largest_body = largest_body
@@ -427,7 +430,6 @@ class HttpConnection(asyncio.Protocol):
         except ValueError:
             self._refuse(400, "the path is not readable")
             return
-        request.peer, request.is_secure = self._arrival()
         if parser.should_upgrade():
             return
         hosts, has_body, codings = 0, False, 0
@@ -496,11 +498,35 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(429, f"more than {MAX_PIPELINED} requests wait for their answers")
 
     def _begin(self, request: Request) -> None:
+        """The request is being answered, or is answered already."""
+        if self._is_answered(request):
+            self.answered(request)  # which may begin the next: at most MAX_PIPELINED deep
+            return
+        request.peer, request.is_secure = self._arrival()
         self._server.await_nothing(self)
         exchange = self._exchange = Exchange(self, request)
         task = self._server.loop.create_task(exchange.run(self._server.app))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
+
+    def _is_answered(self, request: Request) -> bool:
+        """Whether the request needed no application."""
+        server = self._server
+        if server.at_once is None or self._writable is not None:
+            return False
+        try:
+            body = server.at_once(request)
+        except Exception:
+            about = {"action": "http", "method": request.method, "path": request.path}
+            logger.exception("HTTP request failed", extra=about)
+            answer = _text(500, "the server has a fault", closes=self.closes_after(request))
+        else:
+            if body is None:
+                return False
+            closing = b"connection: close\r\n" if self.closes_after(request) else b""
+            answer = _JSON_HEAD % (len(body), closing) + body
+        self.transport.write(answer)
+        return True
 
     def closes_after(self, request: Request) -> bool:
         """Whether the answer to this request is the connection's last."""
@@ -549,6 +575,7 @@ class HttpConnection(asyncio.Protocol):
     def _switch(self, request: Request, rest: bytes) -> None:
         self._server.remove(self)
         self._upgrading = None
+        request.peer, request.is_secure = self._arrival()
         protocol = self._server.upgrade(self.transport, request)
         self.transport.resume_reading()
         if rest:
@@ -567,7 +594,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser = None
         self._is_partial = False
         self._let_body_go()
-        self._last_words = _refusal(status, line)
+        self._last_words = _text(status, line, closes=True)
         about = {"action": "http", "status": status, "address": _peer(self.transport)[0]}
         logger.debug("HTTP request refused", extra={**about, "why": detail or line})
         if self._exchange is None:
@@ -739,10 +766,14 @@ STATUS_LINES = {
 }
 
 
-def _refusal(status: int, line: str) -> bytes:
+_JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\ncontent-type: application/json\r\n%s\r\n"
+
+
+def _text(status: int, line: str, *, closes: bool) -> bytes:
     text = line.encode()
-    head = b"%s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-    return head % (STATUS_LINES[status], len(text)) + text
+    closing = b"connection: close\r\n" if closes else b""
+    head = b"%s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%s\r\n"
+    return head % (STATUS_LINES[status], len(text), closing) + text
 
 
 def _peer(transport: asyncio.Transport) -> tuple[str, int]:

@@ -19,6 +19,7 @@ from bridge.sockets.server.acceptor import Acceptor
 from bridge.sockets.server.api_observer import ApiObserver
 from bridge.sockets.server.binding import BACKLOG
 from bridge.sockets.server.certificate import Certificate
+from bridge.sockets.server.events_endpoint import EventsEndpoint
 from bridge.sockets.server.handshake import is_handshake
 from bridge.sockets.server.http_protocol import MAX_BODY, REQUEST_TIMEOUT, HttpServer, Request
 from bridge.sockets.server.node import CLOSING_SHARE, Node
@@ -92,6 +93,7 @@ class Listener:
             app = Forwarded(app, node.proxies)
         self._http = HttpServer(
             app,
+            at_once=None if instead else EventsEndpoint(node),
             is_handshake=is_handshake,
             upgrade=self._upgrade,
             largest_body=self._body_limit,

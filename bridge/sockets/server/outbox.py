@@ -96,8 +96,7 @@ class Outbox:
 
     def reply(self, frame: bytes, socket: Receiver) -> None:
         """As `put`, written at once with all that waits for this socket: an answer does not queue behind a
-        fan-out to thousands. One that may cut a slow client is left to the flush, since a cut changes the hub.
-        """
+        fan-out to thousands. One that may cut a slow client is left to the flush: a cut changes the hub."""
         self.settle()
         if socket.backlog is not None:
             self._distribute(frame, (socket,), None, self._dirty)
@@ -189,4 +188,3 @@ class Outbox:
                 socket.write(joined)
             else:
                 socket.write(out)  # type: ignore[arg-type]
-

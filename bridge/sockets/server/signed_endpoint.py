@@ -93,31 +93,20 @@ class _Served:
         self._serve = endpoint.serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path_params"]
-        hub = self._node.hubs.get(path["app_id"])
-        if hub is None:
-            raise HTTPException(404, "no app has this id")
-        body = await _body(receive, hub.app.limits.body_bytes)
-        parameters = query_parameters(scope["query_string"])
-        problem = signatures.refusal(
-            hub.app,
+        node, path = self._node, scope["path_params"]
+        # of an app that there is not, not even the body is asked for
+        body: bytes = (await receive())["body"] if path["app_id"] in node.hubs else b""
+        hub, parameters = believed(
+            node,
+            path["app_id"],
             method=scope["method"],
             paths=(scope["path"], scope["raw_path"].decode("ascii")),
-            parameters=parameters,
+            query=scope["query_string"],
             body=body,
-            now=time.time(),
         )
-        if problem is not None:
-            raise HTTPException(401, problem)
-        if not hub.app.enabled:
-            raise HTTPException(403, "this app is switched off")
-        _spend(hub, scope["method"], self._node.now())
+        spend(hub, scope["method"], node.now())
         call = Call(
-            node=self._node,
-            hub=hub,
-            query=dict(parameters),
-            path=path,
-            body=_json(body) if body else {},
+            node=node, hub=hub, query=dict(parameters), path=path, body=read_json(body) if body else {}
         )
         try:
             answer = await self._serve(call)
@@ -132,7 +121,31 @@ class _Served:
             await send(_EMPTY_BODY)
 
 
-def _spend(hub: Hub[Socket], method: str, now: float) -> None:
+def believed(
+    node: Node, app_id: str, *, method: str, paths: tuple[str, str], query: bytes, body: bytes
+) -> tuple[Hub[Socket], list[tuple[str, str]]]:
+    """The app whose own this request is, and its query parameters. Raises HTTPException where it is nobody's.
+
+    `paths` are the forms of its path, see `signatures.refusal`.
+    """
+    hub = node.hubs.get(app_id)
+    if hub is None:
+        raise HTTPException(404, "no app has this id")
+    limit = hub.app.limits.body_bytes
+    if len(body) > limit:
+        raise HTTPException(413, f"the body is larger than {limit} bytes")
+    parameters = query_parameters(query)
+    problem = signatures.refusal(
+        hub.app, method=method, paths=paths, parameters=parameters, body=body, now=time.time()
+    )
+    if problem is not None:
+        raise HTTPException(401, problem)
+    if not hub.app.enabled:
+        raise HTTPException(403, "this app is switched off")
+    return hub, parameters
+
+
+def spend(hub: Hub[Socket], method: str, now: float) -> None:
     """One more request of the app. Raises HTTPException 429 when there were too many."""
     limits = hub.app.limits
     if method == "POST":
@@ -156,15 +169,7 @@ def query_parameters(query: bytes) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in pairs]
 
 
-async def _body(receive: Receive, limit: int) -> bytes:
-    """The raw body; the server gives it whole, in one message."""
-    body: bytes = (await receive())["body"]
-    if len(body) > limit:
-        raise HTTPException(413, f"the body is larger than {limit} bytes")
-    return body
-
-
-def _json(body: bytes) -> Mapping[str, Any]:
+def read_json(body: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(body.decode())
     except (ValueError, RecursionError):
@@ -179,5 +184,6 @@ def _start(length: int) -> Message:
     return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
-_EMPTY_START = _start(2)
-_EMPTY_BODY: Message = {"type": "http.response.body", "body": b"{}"}
+EMPTY = b"{}"
+_EMPTY_START = _start(len(EMPTY))
+_EMPTY_BODY: Message = {"type": "http.response.body", "body": EMPTY}

@@ -3,6 +3,7 @@ import json
 import time
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -409,3 +410,47 @@ async def test_a_request_may_be_as_large_as_its_largest_event() -> None:
         event = {"name": "x", "channel": "news", "data": data}
         assert (await server.request("POST", "/apps/app-id/events", event)).text == "{}"
         assert (await client.get("x"))["data"] == data
+
+
+async def test_events_that_come_together_are_answered_and_published_in_order() -> None:
+    """Requests behind one that is slow, and events that are refused, take the long way: the order stays."""
+    async with running() as server, server.client("news") as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+        def post(number: int, **fields: object) -> bytes:
+            body = json.dumps({"name": "e", "channel": "news", "data": str(number), **fields}).encode()
+            query = urlencode(signed(server.app, "POST", "/apps/app-id/events", body, {}))
+            head = (
+                f"POST /apps/app-id/events?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            return head.encode() + body
+
+        requests = [
+            post(0),
+            b"GET /up HTTP/1.1\r\nHost: x\r\n\r\n",
+            post(1),
+            post(2, info="subscription_count"),
+            post(3, data=4),
+            post(5),
+            post(6).replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n"),
+        ]
+        writer.write(b"".join(requests))
+        answers = (await asyncio.wait_for(reader.read(), LIMIT)).split(b"HTTP/1.1 ")[1:]
+        assert [answer[:3] for answer in answers] == [b"200", b"200", b"200", b"200", b"400", b"200", b"200"]
+        bodies = [answer.partition(b"\r\n\r\n")[2] for answer in answers]
+        assert bodies[:4] == [
+            b"{}",
+            b'{"health":"OK"}',
+            b"{}",
+            b'{"channels":{"news":{"subscription_count":1}}}',
+        ]
+        assert bodies[5:] == [b"{}", b"{}"]
+        assert b"connection: close" in answers[-1]
+        assert all(b"content-type: application/json\r\n" in answers[at] for at in (0, 2, 5))
+        assert [(await client.get())["data"] for _ in range(5)] == ["0", "1", "2", "5", "6"]
+        await client.silence()
+        calls = [event for event in server.happenings if type(event) is ApiCalled]
+        assert [call.status for call in calls] == [200, 200, 200, 400, 200, 200]
+        assert {(call.app_id, call.method, call.path) for call in calls} == {("app-id", "POST", "/events")}
+        writer.close()
+        await writer.wait_closed()

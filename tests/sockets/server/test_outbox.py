@@ -86,7 +86,12 @@ async def test_answers_to_messages_that_came_together_leave_in_one_write() -> No
         (socket, client), *_ = (await clients_of(server, 1)).items()
         writes: list[bytes] = []
         send = socket.send
-        socket.send = lambda data: (writes.append(bytes(data)), send(data))[1]
+
+        def counted(data: bytes) -> int:
+            writes.append(data)
+            return send(data)
+
+        socket.send = counted
         client.send(PING * 3)
         for _ in range(3):
             assert (await client.message())["event"] == "pusher:pong"

@@ -28,8 +28,10 @@ class Echo(Node):
         connection = super().admit(socket, arrival)
         return Silent(connection.hub, socket, connection.socket_id, self.now())
 
-    def receive(self, socket: Socket, connection: Connection[Socket], text: str) -> None:
-        self.perform(socket, Outcome(replies=(text,)))
+    def receive(
+        self, socket: Socket, connection: Connection[Socket], text: str, *, is_last: bool = True
+    ) -> None:
+        self.perform(socket, Outcome(replies=(text,)), at_once=is_last)
 
 
 class Silent(Connection[Socket]):
