@@ -90,9 +90,10 @@ class Outbox:
         """As `put`, but it may wait up to HOLD seconds for others like it: who joins a large channel brings a
         frame for each of its members, and they are written together."""
         self.settle()
-        if not self._held:
-            self._loop.call_later(HOLD, self._release)
+        was_held = bool(self._held)
         self._distribute(frame, sockets, excluded, self._held)
+        if self._held and not was_held:
+            self._loop.call_later(HOLD, self._release)
 
     def reply(self, frame: bytes, socket: Receiver) -> None:
         """As `put`, written at once with all that waits for this socket: an answer does not queue behind a
