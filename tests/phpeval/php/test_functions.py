@@ -189,14 +189,71 @@ def test_json_decode_reads_what_php_wrote(php: Oracle, value: Value, associative
         compare_call(php, "json_decode", [text, associative])
 
 
-_ATOMS = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", r"\d", r"\w", r"\s", "-", "^", "$", "(a|b)", "(?:ab)", "(a)",
-                          r"\b", "[a-c]", r"\.", "|", "(?=b)", "(b)?", "ä", r"\x61", "(?<n>a)", "[[:digit:]]", "[]a]", "[a-]"])  # fmt: skip
-_QUANTIFIERS = st.sampled_from(["", "", "", "*", "+", "?", "{2}", "{1,}", "{0,2}", "*?", "+?"])
+_ATOMS = st.sampled_from(
+    [
+        "a",
+        "b",
+        ".",
+        "[ab]",
+        "[^a]",
+        r"\d",
+        r"\w",
+        r"\s",
+        "-",
+        "^",
+        "$",
+        "(a|b)",
+        "(?:ab)",
+        "(a)",
+        r"\b",
+        "[a-c]",
+        r"\.",
+        "|",
+        "(?=b)",
+        "(b)?",
+        "ä",
+        r"\x61",
+        "(?<n>a)",
+        "[[:digit:]]",
+        "[]a]",
+        "[a-]",
+        r"\1",
+        "(?>a|ab)",
+        "(?<=a)",
+        "(?<!\\d)",
+        r"\pL",
+        r"\p{Lu}",
+        r"\PN",
+        r"[\pL-]",
+        "(?i)",
+        "(?i:b)",
+        "(?s:.)",
+        r"\R",
+        r"\h",
+        "[à-ü]",
+        "(?'m'b)",
+        " ",
+        "#",
+        r"\x{e4}",
+        "(?<=a|bc)",
+        "(?<=a(b|c))",
+        "(?>(a))",
+        r"\Z",
+        "{,2}",
+        "{1, 2}",
+        r"\p{Greek}",
+        "(?R)",
+        "(*FAIL)",
+        r"\K",
+        "(?#b)",
+    ]
+)
+_QUANTIFIERS = st.sampled_from(["", "", "", "*", "+", "?", "{2}", "{1,}", "{0,2}", "*?", "+?", "*+", "{2}+"])
 _PATTERNS = st.tuples(
     st.lists(st.tuples(_ATOMS, _QUANTIFIERS).map("".join), min_size=1, max_size=5).map("".join),
-    st.sampled_from(["", "i", "m", "s", "u", "D", "im", "iu"]),
+    st.sampled_from(["", "i", "m", "s", "u", "D", "im", "iu", "x", "U", "uxD"]),
 ).map(lambda pattern: f"/{pattern[0]}/{pattern[1]}".encode())
-_SUBJECTS = st.text(alphabet="aabbcAB01 -.\nä", max_size=10).map(str.encode)
+_SUBJECTS = st.text(alphabet="aabbcAB01 -.\nääÄßẞσΣςжЖ日😀\u0301ſ", max_size=10).map(str.encode)
 
 
 @given(_PATTERNS, _SUBJECTS, st.sampled_from([b"-", b"<$0>", b"$1", b"\\1$2"]))
@@ -208,6 +265,35 @@ def test_any_pattern_matches_as_in_php_or_is_refused(
     compare_call(php, "preg_replace", [pattern, replacement, subject])
     for flags in range(4):
         compare_call(php, "preg_split", [pattern, subject, -1, flags])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "subject"),
+    [
+        (r"/[^\pL\d]+/u", "Ça va — très bien, 12 €"), (r"/(?<!^)[A-Z]/", "someCamelCase"),
+        (r"/(.)(?=[A-Z])/u", "ÄpfelUndBirnen"), (r"/\b(\w)(\w*)\b/u", "élan vital"), (r"/(\d)(?=(\d{3})+$)/", "1234567"),
+        (r"/^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.|$)){4}/", "192.168.1.20"), (r"/(['\"])(.*?)\1/", "say 'a' or \"b\""),
+        (r"/@(\w+)/u", "hi @ann and @Жора"), (r"/\s{2,}/u", "a  b\u00a0\u00a0c"), (r"~<(\w+)[^>]*>.*?</\1>~si", "<B x>1</b>"),
+        (r"/(?>\s+)$/", "trailing   "), (r"/^\p{Lu}\p{Ll}++$/u", "Émile"), (r"/(a+)+$/", "a" * 25 + "a"),
+    ],
+)  # fmt: skip
+def test_patterns_of_every_day_are_answered(php: Oracle, pattern: str, subject: str) -> None:
+    for body in ("preg_match_all({}, {}, $m); return $m;", "return preg_split({}, {}, -1, 3);"):
+        source = body.format(_quoted(pattern), _quoted(subject))
+        assert run(source) == php.evaluate(source)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"/(a+)+$/", r"/^(\w+\s?)*$/", r"/(?:a|aa)+$/", r"/^(([a-z])+.)+[A-Z]([a-z])+$/"],
+)
+def test_a_search_without_end_is_refused_soon(pattern: str) -> None:
+    with pytest.raises(Refused, match="might give up"):
+        run(f"return preg_match('{pattern}', str_repeat('a', 5000) . '!');")
 
 
 @given(

@@ -1,64 +1,97 @@
-"""PCRE patterns → Python's `re`, for the subset in which both mean the same and end soon.
+"""PHP's patterns, run by PCRE2 itself, for what means the same in every release of it that PHP has.
 
-What is not in the subset is refused: recursion, atomic groups, inline flags, possessive quantifiers,
-back references, quantified groups whose inside can match in more than one way, and, beside text that is not
-ASCII, everything that depends on Unicode's tables (`\\w`, `\\d`, `\\s`, `\\b`, `\\p`, the flag `i`).
+PHP 7.3 comes with PCRE2 10.32, PHP 8.4 with 10.44, distributions with their own. What has changed on the way
+is refused: spaces and `{,3}` in quantifiers and lookbehinds of variable length (10.43), scripts as properties
+(10.40), `\\w` and `\\b` beside marks and `\\p{Lu}` without case (10.43), whatever rests on Unicode's tables
+beside characters whose class or case has changed or may. So is what PHP does not always answer (recursion,
+verbs), and a search that takes so many steps that PHP's own limits might end it. Source: PCRE2's ChangeLog,
+php-src ext/pcre/php_pcre.c.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
+if TYPE_CHECKING:
+    import pcre2
+
+# Steps and nested backtracks that a search may take; PHP ends it after 1,000,000 steps, or 192 KiB of stack.
+_LIMITS = b"(*LIMIT_MATCH=200000)(*LIMIT_DEPTH=1000)"
+_FLAGS = {"i": 0x8, "m": 0x400, "s": 0x20, "x": 0x80, "u": 0x80000}  # of pcre2.h
+_FLAGS |= {"U": 0, "D": 0, "S": 0}  # written into the pattern; the last has no meaning any more
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
-_PLAIN_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "e": "\x1b", "a": "\x07"}
-_SETS = {"d": "0-9", "w": "a-zA-Z0-9_", "s": r" \t\n\r\f\v", "h": r" \t"}
-_POSIX = {
-    "alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "upper": "A-Z", "lower": "a-z",
-    "space": r" \t\n\r\f\v", "xdigit": "0-9a-fA-F", "word": "a-zA-Z0-9_", "punct": r"!-/:-@\[-`{-~",
-}  # fmt: skip
-_PROPERTIES = {"L": "a-zA-Z", "Lu": "A-Z", "Ll": "a-z", "N": "0-9", "Nd": "0-9"}
-_COST = 100_000_000  # steps a search may take at worst
+
+# Escapes that mean what they mean: characters, places, sets. Those of `_BY_TABLE` ask Unicode's tables.
+_CHARACTERS, _PLACES, _SETS, _BY_TABLE = "nrtfea", "AzZbB", "dDwWsShHvVR", "dDwWsSbB"
+_CATEGORIES = re.compile("L[u&ltmo]?|M[nce]?|N[dlo]?|P[cdseifo]?|S[mcko]?|Z[slp]?")
+_POSIX = re.compile("al(pha|num)|digit|upper|lower|space|x?digit|word|punct|blank|cntrl|graph|print")
+_QUANTIFIER = re.compile(r"\{(\d{1,5})(?:,(\d{1,5})?)?\}")
+_POSSESSIVE = re.compile(r"\s*(?:[*+?]|\{[\d,]+\})\s*\+")
+_LIKE_A_QUANTIFIER = re.compile(r"\{[ \t]*\d*[ \t]*(?:,[ \t]*\d*[ \t]*)?\}")
+_HEX = re.compile(r"\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{2})")
+_PROPERTY = re.compile(r"\{([A-Za-z&]{1,2})\}|([A-Z])")
+_NAME = re.compile(r"\?(?:P?<([A-Za-z_]\w{0,30})>|'([A-Za-z_]\w{0,30})')", re.ASCII)
+_INLINE = re.compile(r"\?[imsU]*(?:-[imsU]+)?[:)]")
+
+# Letters, digits and signs whose class and whose case are the same in Unicode 11 to 17. No marks.
+_SAME_CLASS = re.compile(
+    "[\\x00-\\x7f\\xa0-\\xff\u0100-\u024f\u0391-\u03a1\u03a3-\u03c9\u0400-\u0481\u05d0-\u05ea\u0620-\u064a\u2010-\u2027"
+    "\u2030-\u203e\u20ac\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fea\uac00-\ud7a3\U0001f600-\U0001f64f]*"
+)
+_SAME_CASE = re.compile(
+    "[\\x00-\\x7f\\xa0-\\xb4\\xb6-\\xde\\xe0-\\xfe\u0100-\u012f\u0132-\u0137\u0139-\u0148\u014a-\u017e\u0391-\u03a1\u03a3-\u03a9"
+    "\u03b1-\u03c1\u03c3-\u03c9\u0410-\u044f\u05d0-\u05ea\u0620-\u064a\u2010-\u2027\u2030-\u203e\u20ac\u3041-\u3096"
+    "\u30a1-\u30fa\u4e00-\u9fea\uac00-\ud7a3\U0001f600-\U0001f64f]*"
+)
 
 
 class NotSupported(Exception):
-    """The pattern, or this pattern on this subject, is outside of the subset; `str()` says what."""
+    """The pattern, or this pattern on this subject, may mean another thing to PHP; `str()` says what."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A translated pattern.
+    """A pattern as PCRE2 has compiled it.
 
-    names        of groups, by number
-    only_ascii   it means the same as in PCRE only beside ASCII text
-    open_ended   how many unbounded quantifiers something follows: the power of the worst case
+    names   of groups, by number
+    utf8    it reads characters, not bytes
+    same    what a subject may consist of; None: anything
     """
 
-    compiled: re.Pattern[str]
+    compiled: pcre2.Pattern
+    groups: int
     names: dict[int, str]
     utf8: bool
-    only_ascii: bool
-    open_ended: int
+    same: re.Pattern[str] | None
 
-    def text(self, subject: bytes) -> str:
-        """The subject as the pattern reads it. Raises NotSupported where the pattern means another thing
-        beside it, or could take too long. UnicodeDecodeError: not UTF-8, an error in PHP too."""
-        if len(subject) ** (self.open_ended + 1) > _COST * 4:
-            raise NotSupported("a regular expression on a text this long")
-        if subject.isascii():
-            return subject.decode("ascii")
-        if self.only_ascii and self.utf8:
-            raise NotSupported("this regular expression on a text that is not ASCII")
-        return subject.decode("utf-8" if self.utf8 else "latin-1")
+    def matches(self, subject: bytes) -> Iterator[pcre2.Match]:
+        """All matches, as `preg_match_all` finds them; spans are in bytes. Raises NotSupported."""
+        import pcre2
 
-    def bytes(self, text: str) -> bytes:
-        return text.encode("utf-8" if self.utf8 else "latin-1")
+        self._require_same(subject)
+        try:
+            yield from self.compiled.finditer(subject)
+        except pcre2.LibraryError:
+            raise NotSupported("a regular expression that PHP might give up on this text") from None
+
+    def _require_same(self, subject: bytes) -> None:
+        if not self.utf8 or subject.isascii():
+            return
+        try:
+            text = subject.decode()
+        except UnicodeDecodeError:  # false and an error for preg_last_error() in PHP
+            raise NotSupported("a regular expression on a text that is not UTF-8") from None
+        if self.same is not None and self.same.fullmatch(text) is None:
+            raise NotSupported("this regular expression on these characters")
 
 
 @lru_cache(maxsize=256)
-def translate(pattern: bytes) -> Pattern:
-    """Raises NotSupported for all that is not known to mean the same."""
+def compiled(pattern: bytes) -> Pattern:
+    """The pattern between its delimiters, with its flags. Raises NotSupported."""
     text = pattern.lstrip(b" \t\n\r\v\f")
     if not text or text[:1].isalnum() or text[:1] in b"\\" or text[0] == 0 or text[0] >= 128:
         raise NotSupported("a regular expression without delimiters")
@@ -68,7 +101,7 @@ def translate(pattern: bytes) -> Pattern:
     if end <= 0:
         raise NotSupported("a regular expression without an end")
     flags = text[end + 1 :].strip(b" \n\r").decode("latin-1")
-    if set(flags) - set("imsuD"):
+    if set(flags) - _FLAGS.keys():
         raise NotSupported(f"the flags {flags} of a regular expression")
     utf8 = "u" in flags
     try:
@@ -77,284 +110,206 @@ def translate(pattern: bytes) -> Pattern:
         raise NotSupported("a regular expression that is not UTF-8") from None
     if _CLOSING.get(opening) is None and re.search(r"(?<!\\)(?:\\\\)*" + re.escape(closing), body):
         raise NotSupported("a regular expression with its delimiter inside")
-    return _Translation(body, flags, opening + closing).result()
+    return _compile(_Reading(body, flags), flags)
 
 
-class _Translation:
-    def __init__(self, body: str, flags: str, delimiters: str) -> None:
-        self.body = body
-        self.flags = flags
-        self.delimiters = delimiters
-        self.at = 0
-        self.groups = 0
-        self.names: dict[int, str] = {}
-        self.only_ascii = "i" in flags
-        self.open_ended = 0
-        self.pending_open = False  # an unbounded quantifier that nothing has followed yet
+def _compile(read: _Reading, flags: str) -> Pattern:
+    import pcre2
 
-    def result(self) -> Pattern:
-        source, _ = self._alternatives(top=True)
-        if self.at != len(self.body):
-            raise NotSupported("a parenthesis without its partner")
-        flags = (
-            re.ASCII | (re.IGNORECASE if "i" in self.flags else 0) | (re.DOTALL if "s" in self.flags else 0)
-        )
-        try:
-            compiled = re.compile(source, flags)
-        except (re.error, OverflowError, RecursionError):
-            raise NotSupported("this regular expression") from None
-        return Pattern(compiled, self.names, "u" in self.flags, self.only_ascii, self.open_ended)
+    source = read.result().encode("utf-8" if read.utf8 else "latin-1")
+    options = sum(_FLAGS[flag] for flag in set(flags))
+    try:
+        made = pcre2.compile(_LIMITS + (b"(?U)" if "U" in flags else b"") + source, options, jit=False)
+    except pcre2.LibraryError:
+        raise NotSupported("this regular expression") from None
+    names = {number: name for name, number in made.groupindex.items()}
+    same = None
+    if read.utf8 and (read.asks_case or read.asks_class):
+        same = _SAME_CASE if read.asks_case else _SAME_CLASS
+        if same.fullmatch(read.body) is None:
+            raise NotSupported("these characters in a regular expression")
+    return Pattern(made, made.groups, names, read.utf8, same)
 
-    def _peek(self, length: int = 1) -> str:
-        return self.body[self.at : self.at + length]
 
-    def _alternatives(self, *, top: bool = False) -> tuple[str, _Shape]:
-        branches: list[str] = []
-        shapes: list[_Shape] = []
-        while True:
-            branch, shape = self._sequence()
-            branches.append(branch)
-            shapes.append(shape)
-            if self._peek() != "|":
-                break
-            self.at += 1
-        whole = _Shape(
-            captures=any(shape.captures for shape in shapes),
-            varies=len(shapes) > 1 or any(shape.varies for shape in shapes),
-            empty=any(shape.empty for shape in shapes),
-        )
-        return "|".join(branches), whole
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """An open group: whether it is, or is in, a lookbehind, and something whose inside is not tried again."""
 
-    def _sequence(self) -> tuple[str, _Shape]:
+    lookbehind: bool = False
+    atomic: bool = False
+
+
+class _Reading:
+    """Reads a pattern once, from left to right: gives it in the form that means the same in every release, or
+    raises NotSupported. What is not well-formed PCRE2 refuses."""
+
+    def __init__(self, body: str, flags: str) -> None:
+        self.body: Final = body
+        self.utf8: Final = "u" in flags
+        self.asks_case = "i" in flags
+        self.asks_class = False
+        self._extended = "x" in flags
+        self._only_at_end = "D" in flags and "m" not in flags  # what `$` means
+        self._asks_letter_case = False
+        self._at = 0
+        self._open: list[_Group] = []
+
+    def result(self) -> str:
+        if "\0" in self.body:
+            raise NotSupported("a regular expression with a zero byte")
         parts: list[str] = []
-        captures = varies = False
-        empty = True
-        while self.at < len(self.body) and self._peek() not in ("|", ")"):
-            atom, shape = self._atom()
-            quantifier, least, most = self._quantifier()
-            if quantifier:
-                if shape is None:
-                    raise NotSupported("a quantifier after nothing that can be repeated")
-                repeated = most is None or most > 1
-                if repeated and ((shape.captures and shape.group) or shape.varies or shape.empty):
-                    raise NotSupported("a repeated group that can match in more than one way")
-                varies = varies or least != most
-            if shape is not None:
-                if self.pending_open:
-                    self.open_ended += 1
-                    self.pending_open = False
-                if quantifier and (most is None or most > 32) and least != most:
-                    self.pending_open = True
-                captures = captures or shape.captures
-                varies = varies or shape.varies
-                empty = empty and (shape.empty or least == 0)
-            elif self.pending_open and atom:
-                self.open_ended += 1
-                self.pending_open = False
-            parts.append(atom + quantifier)
-        return "".join(parts), _Shape(captures=captures, varies=varies, empty=empty)
+        while self._at < len(self.body):
+            parts.append(self._next())
+        if self._asks_letter_case and self.asks_case:
+            raise NotSupported("the case of letters where the case has no meaning")
+        return "".join(parts)
 
-    def _quantifier(self) -> tuple[str, int, int | None]:
-        match = re.compile(r"\*|\+|\?|\{(\d{1,4})(,(\d{1,4})?)?\}").match(self.body, self.at)
-        if match is None:
-            if self._peek() == "{" and re.match(r"\{,?\d*,?\d*\}", self.body[self.at :]):
-                raise NotSupported("this brace in a regular expression")
-            return "", 1, 1
-        self.at = match.end()
-        text = match[0]
-        if match[1] is not None:
-            least = int(match[1])
-            most = least if match[2] is None else int(match[3]) if match[3] else None
-        else:
-            least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[text]
-        if self._peek() == "+":
-            raise NotSupported("a possessive quantifier")
-        if self._peek() == "?":
-            self.at += 1
-            text += "?"
-        if self._peek() in ("*", "+", "?") and self._peek():
-            raise NotSupported("a quantifier after a quantifier")
-        return text, least, most
+    def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        match = pattern.match(self.body, self._at)
+        if match is not None:
+            self._at = match.end()
+        return match
 
-    def _atom(self) -> tuple[str, _Shape | None]:
-        """The next atom, and its shape: None for an assertion, which cannot be repeated."""
-        character = self._peek()
-        self.at += 1
+    def _next(self) -> str:
+        start, character = self._at, self.body[self._at]
+        self._at += 1
+        in_lookbehind = self._around().lookbehind
         match character:
-            case "(":
-                return self._group()
-            case "[":
-                return self._class(), _ONE
-            case ".":
-                return ".", _ONE
-            case "^":
-                return (r"(?:\A|(?<=\n)(?!\Z))" if "m" in self.flags else r"\A"), None
-            case "$":
-                if "m" in self.flags:
-                    return r"(?=\n|\Z)", None
-                return (r"\Z" if "D" in self.flags else r"(?=\n?\Z)"), None
             case "\\":
                 return self._escape()
-            case "*" | "+" | "?":
-                raise NotSupported("a quantifier after nothing that can be repeated")
-            case "{" if re.match(r"\{\d*,?\d*\}", self.body[self.at - 1 :]):
-                raise NotSupported("a quantifier after nothing that can be repeated")
-            case "{" | "}" | "]":
-                return re.escape(character), _ONE
-        return re.escape(character), _ONE
+            case "[":
+                return self._class()
+            case "(":
+                self._group()
+            case ")" if self._open:
+                self._open.pop()
+                if self._take(_POSSESSIVE):  # PHP's compiled form of 10.42 keeps groups that it has left
+                    raise NotSupported("a possessive quantifier after a group")
+            case "|" if in_lookbehind and len(self._open) > 1 and self._open[-2].lookbehind:
+                raise NotSupported("alternatives in a group of a lookbehind")
+            case "*" | "+" | "?" if in_lookbehind:
+                raise NotSupported("a quantifier in a lookbehind")
+            case "{":
+                self._at = start
+                if self._take(_QUANTIFIER) is None:
+                    if _LIKE_A_QUANTIFIER.match(self.body, start):
+                        raise NotSupported("this brace in a regular expression")
+                    self._at = start + 1
+                elif in_lookbehind:
+                    raise NotSupported("a quantifier in a lookbehind")
+            case "$" if self._only_at_end:
+                return "\\z"
+            case "#" if self._extended:  # what stands in a comment is no pattern
+                end = self.body.find("\n", self._at)
+                self._at = len(self.body) if end < 0 else end
+                return ""
+        return self.body[start : self._at]
 
-    def _group(self) -> tuple[str, _Shape | None]:
-        opening = "("
-        capturing = assertion = False
-        for start in ("?:", "?=", "?!", "?<=", "?<!"):
-            if self.body.startswith(start, self.at):
-                self.at += len(start)
-                opening = "(" + start
-                assertion = start != "?:"
-                break
+    def _around(self) -> _Group:
+        return self._open[-1] if self._open else _Group()
+
+    def _group(self) -> None:
+        around = self._around()
+        start = self.body[self._at : self._at + 3]
+        if start[:1] == "*":
+            raise NotSupported("a verb in a regular expression")
+        if start in ("?<=", "?<!"):
+            self._at += 3
+            self._open.append(_Group(lookbehind=True, atomic=True))
+        elif start[:2] in ("?!", "?>"):
+            self._at += 2
+            self._open.append(replace(around, atomic=True))
+        elif start[:2] in ("?:", "?="):
+            self._at += 2
+            self._open.append(around)
+        elif inline := self._take(_INLINE):
+            if self._only_at_end and "m" in inline[0]:
+                raise NotSupported("the flags m and D in a regular expression")
+            self.asks_case = self.asks_case or "i" in inline[0].partition("-")[0]
+            if inline[0].endswith(":"):  # else it holds to the end of the group around it
+                self._open.append(around)
+        elif start[:1] == "?" and self._take(_NAME) is None:
+            raise NotSupported("this kind of group in a regular expression")
+        elif around.atomic:
+            raise NotSupported("a group in a lookbehind, in a negative assertion or in an atomic group")
         else:
-            named = re.compile(r"\?(?:P?<(\w+)>|'(\w+)')", re.ASCII).match(self.body, self.at)
-            if named is not None:
-                self.at = named.end()
-                name = named[1] or named[2]
-                if name in self.names.values() or name[0].isdigit():
-                    raise NotSupported("two groups of one name")
-                self.names[self.groups + 1] = name
-            elif self._peek() in ("?", "*") and self._peek():
-                raise NotSupported("this kind of group in a regular expression")
-            capturing = True
-            self.groups += 1
-        source, shape = self._alternatives()
-        if self._peek() != ")":
-            raise NotSupported("a parenthesis without its partner")
-        self.at += 1
-        if assertion:
-            if shape.captures:
-                raise NotSupported("a group in an assertion")
-            return f"{opening}{source})", None
-        whole = _Shape(
-            captures=shape.captures or capturing, varies=shape.varies, empty=shape.empty, group=True
-        )
-        return f"{opening}{source})", whole
+            self._open.append(around)
 
-    def _escape(self) -> tuple[str, _Shape | None]:
-        character = self._peek()
-        self.at += 1
+    def _escape(self, *, in_class: bool = False) -> str:
+        """What a backslash and what follows it stand for."""
+        character = self.body[self._at : self._at + 1]
+        self._at += 1
         if not character:
             raise NotSupported("a backslash at the end of a regular expression")
-        if not character.isalnum():
-            return re.escape(character), _ONE
-        if character in "bB":
-            self.only_ascii = self.only_ascii or "u" in self.flags
-            return "\\" + character, None
-        if character in "AzZ":
-            return {"A": r"\A", "z": r"\Z", "Z": r"(?=\n?\Z)"}[character], None
-        if character in _PLAIN_ESCAPES:
-            return re.escape(_PLAIN_ESCAPES[character]), _ONE
+        if not (character.isascii() and character.isalnum()):
+            return "\\" + character
         if character == "x":
-            return re.escape(self._hex()), _ONE
-        inside, negated = self._set(character)
-        return f"[{'^' if negated else ''}{inside}]", _ONE
-
-    def _set(self, character: str) -> tuple[str, bool]:
-        """The set that `\\d` and its kin stand for."""
-        if character.lower() in _SETS and (character.lower() != "h" or "u" in self.flags):
-            self.only_ascii = self.only_ascii or "u" in self.flags
-            return _SETS[character.lower()], character.isupper()
-        if character in "pP" and "u" in self.flags:
-            match = re.compile(r"\{(\w+)\}|(\w)").match(self.body, self.at)
-            name = (match[1] or match[2]) if match is not None else ""
-            if match is not None and name in _PROPERTIES:
-                self.at = match.end()
-                self.only_ascii = True
-                return _PROPERTIES[name], character == "P"
-        raise NotSupported(f"\\{character} in a regular expression")
+            return self._hex()
+        if character in "pP" and self.utf8:
+            return self._property(character)
+        in_lookbehind = self._around().lookbehind
+        if character in "123456789" and not in_class and not in_lookbehind:
+            if self.body[self._at : self._at + 1].isdigit():
+                raise NotSupported("a backslash and several digits in a regular expression")
+            return "\\" + character
+        places = "b" if in_class else _PLACES
+        sets = _SETS.replace("R", "") if in_class or in_lookbehind else _SETS
+        if character not in _CHARACTERS + places + sets:
+            raise NotSupported(f"\\{character} in a regular expression")
+        if character in _BY_TABLE and not (in_class and character == "b"):
+            self.asks_class = True
+        return "\\" + character
 
     def _hex(self) -> str:
-        match = re.compile(r"\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{2})").match(self.body, self.at)
-        if match is None:
+        match = self._take(_HEX)
+        code = int(match[1] or match[2], 16) if match is not None else -1
+        last = 0x10FFFF if self.utf8 else 0xFF
+        if code < 0 or code > last or 0xD800 <= code < 0xE000:
             raise NotSupported("this \\x in a regular expression")
-        self.at = match.end()
-        code = int(match[1] or match[2], 16)
-        if code > (0x10FFFF if "u" in self.flags else 0xFF):
-            raise NotSupported("this \\x in a regular expression")
-        return chr(code)
+        if code >= 128 and (self.asks_class or self.asks_case):
+            raise NotSupported("a character by its number in a regular expression")
+        return f"\\o{{{code:o}}}"
+
+    def _property(self, character: str) -> str:
+        match = self._take(_PROPERTY)
+        name = (match[1] or match[2]) if match is not None else ""
+        if _CATEGORIES.fullmatch(name) is None:
+            raise NotSupported(f"\\{character} in a regular expression")
+        self.asks_class = True
+        self._asks_letter_case = self._asks_letter_case or name in ("Lu", "Ll", "Lt")
+        return f"\\{character}{{{name}}}"
 
     def _class(self) -> str:
-        negated = self._peek() == "^"
-        self.at += negated
-        items: list[str] = []
-        first = True
+        parts = ["["]
+        if self.body[self._at : self._at + 1] == "^":
+            self._at += 1
+            parts.append("^")
+        first, after_set = True, False
         while True:
-            if self.at >= len(self.body):
+            character = self.body[self._at : self._at + 1]
+            if not character:
                 raise NotSupported("a character class without an end")
-            character = self._peek()
+            self._at += 1
             if character == "]" and not first:
-                self.at += 1
-                break
+                return "".join([*parts, "]"])
             first = False
-            low = self._class_item()
-            if self._peek() == "-" and self.body[self.at + 1 : self.at + 2] not in ("]", ""):
-                if len(low) != 1:
-                    raise NotSupported("this range in a character class")
-                self.at += 1
-                high = self._class_item()
-                if len(high) != 1 or high < low:
-                    raise NotSupported("this range in a character class")
-                items.append(f"{_class_escape(low)}-{_class_escape(high)}")
-            else:
-                items.append(_class_escape(low) if len(low) == 1 else low)
-        return f"[{'^' if negated else ''}{''.join(items)}]"
+            if after_set and character == "-" and self.body[self._at : self._at + 1] != "]":
+                raise NotSupported("this range in a character class")
+            after_set = False
+            if character == "\\":
+                after_set = self.body[self._at : self._at + 1] in (*_SETS, "p", "P")
+                character = self._escape(in_class=True)
+            elif character == "[" and self.body[self._at : self._at + 1] in (":", ".", "="):
+                character, after_set = self._posix(), True
+            parts.append(character)
 
-    def _class_item(self) -> str:
-        """One character, or the inside of a set (longer than one character)."""
-        character = self._peek()
-        self.at += 1
-        if character == "[":
-            match = re.compile(r":(\w+):\]").match(self.body, self.at)
-            if match is not None:
-                if match[1] not in _POSIX:
-                    raise NotSupported(f"[:{match[1]}:] in a regular expression")
-                self.at = match.end()
-                self.only_ascii = self.only_ascii or "u" in self.flags
-                return _POSIX[match[1]]
-            if self._peek() in (":", ".", "="):
-                raise NotSupported("this character class")
-            return character
-        if character != "\\":
-            return character
-        escaped = self._peek()
-        self.at += 1
-        if not escaped:
-            raise NotSupported("a backslash at the end of a regular expression")
-        if not escaped.isalnum():
-            return escaped
-        if escaped == "b":
-            return "\x08"
-        if escaped in _PLAIN_ESCAPES:
-            return _PLAIN_ESCAPES[escaped]
-        if escaped == "x":
-            return self._hex()
-        inside, negated = self._set(escaped)
-        if negated:
-            if escaped in "DWS":
-                return "\\" + escaped
-            raise NotSupported("this set in a character class")
-        return inside
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shape:
-    """captures: holds a capturing group; varies: can match in more than one way; empty: can match nothing."""
-
-    captures: bool = False
-    varies: bool = False
-    empty: bool = False
-    group: bool = False
-
-
-_ONE = _Shape()
-
-
-def _class_escape(character: str) -> str:
-    return character if character.isalnum() else "\\" + character if character.isascii() else character
+    def _posix(self) -> str:
+        end = self.body.find(":]", self._at)
+        name = self.body[self._at + 1 : end]
+        if self.body[self._at] != ":" or end < 0 or _POSIX.fullmatch(name) is None:
+            raise NotSupported("this character class")
+        self._at = end + 2
+        if self.utf8 and name in ("punct", "graph", "print", "xdigit", "digit"):
+            raise NotSupported(f"[:{name}:] in a regular expression for UTF-8")
+        self.asks_class = True
+        return f"[:{name}:]"

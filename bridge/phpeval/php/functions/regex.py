@@ -1,16 +1,21 @@
 # ruff: noqa: E501 (a signature is one line, as in the manual)
-"""The preg_ functions, for the patterns that `patterns` can translate."""
+"""The preg_ functions, for the patterns that `patterns` lets through."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from bridge.phpeval.php.functions.patterns import NotSupported, Pattern, translate
+from bridge.phpeval.php.functions.patterns import NotSupported, Pattern, compiled
 from bridge.phpeval.php.functions.signature import check_entries, check_length, table
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_int
 from bridge.phpeval.php.runtime.values import PhpArray, Value
+
+if TYPE_CHECKING:
+    from pcre2 import Match
 
 PATTERN_ORDER, SET_ORDER = 1, 2
 NO_EMPTY, DELIM_CAPTURE = 1, 2
@@ -20,36 +25,36 @@ _REFERENCE = re.compile(rb"\\\\|[\\$](\d{1,2})|\$\{(\d{1,2})\}")
 
 def _pattern(php: Interpreter, pattern: bytes) -> Pattern:
     try:
-        return translate(pattern)
+        return compiled(pattern)
     except NotSupported as problem:
         php.refuse(str(problem))
 
 
-def _text(php: Interpreter, pattern: Pattern, subject: bytes) -> str:
-    try:
-        text = pattern.text(subject)
-    except NotSupported as problem:
-        php.refuse(str(problem))
-    except UnicodeDecodeError:
-        php.refuse("a regular expression on a text that is not UTF-8")
+def _matches(php: Interpreter, pattern: Pattern, subject: bytes) -> Iterator[Match]:
     php.spend(len(subject) // 64)
-    return text
+    try:
+        yield from pattern.matches(subject)
+    except NotSupported as problem:
+        php.refuse(str(problem))
 
 
-def _groups(pattern: Pattern, match: re.Match[str], *, trimmed: bool = True, nulls: bool = False) -> PhpArray:
-    """The match and its groups: unmatched ones empty, those at the end left out (`trimmed`)."""
-    last = pattern.compiled.groups
-    if trimmed:
-        while last and match.start(last) < 0:
-            last -= 1
+def _groups(pattern: Pattern, match: Match) -> PhpArray:
+    """The match and its groups: unmatched ones empty, those at the end left out."""
     result = PhpArray()
-    for number in range(last + 1):
-        found = match[number]
-        value: Value = pattern.bytes(found) if found is not None else None if nulls else b""
+    for number in range(_last(pattern, match) + 1):
+        value = match[number] or b""
         if number in pattern.names:
             result[pattern.names[number].encode()] = value
         result[number] = value
     return result
+
+
+def _last(pattern: Pattern, match: Match) -> int:
+    """The last group that took part in the match."""
+    last = pattern.groups
+    while last and match.start(last) < 0:
+        last -= 1
+    return last
 
 
 def _preg_match(
@@ -57,11 +62,11 @@ def _preg_match(
 ) -> tuple[Value, dict[int, Value]]:
     if flags or offset:
         php.refuse("preg_match() with flags or an offset")
-    compiled = _pattern(php, pattern)
-    match = compiled.compiled.search(_text(php, compiled, subject))
+    made = _pattern(php, pattern)
+    match = next(_matches(php, made, subject), None)
     if match is None:
         return 0, {2: PhpArray()}
-    return 1, {2: _groups(compiled, match)}
+    return 1, {2: _groups(made, match)}
 
 
 def _preg_match_all(
@@ -69,58 +74,45 @@ def _preg_match_all(
 ) -> tuple[Value, dict[int, Value]]:
     if flags not in (0, PATTERN_ORDER, SET_ORDER) or offset:
         php.refuse("preg_match_all() with these flags or an offset")
-    compiled = _pattern(php, pattern)
-    found = list(compiled.compiled.finditer(_text(php, compiled, subject)))
-    check_entries(php, len(found) * (compiled.compiled.groups + 1))
+    made = _pattern(php, pattern)
+    found = list(_matches(php, made, subject))
+    check_entries(php, len(found) * (made.groups + 1))
     if flags == SET_ORDER:
-        return len(found), {2: PhpArray.of(_groups(compiled, match) for match in found)}
+        return len(found), {2: PhpArray.of(_groups(made, match) for match in found)}
     result = PhpArray()
-    for number in range(compiled.compiled.groups + 1):
-        column = PhpArray.of(compiled.bytes(match[number] or "") for match in found)
-        if number in compiled.names:
-            result[compiled.names[number].encode()] = column
+    for number in range(made.groups + 1):
+        column = PhpArray.of(match[number] or b"" for match in found)
+        if number in made.names:
+            result[made.names[number].encode()] = column
         result[number] = column.copy()
     return len(found), {2: result}
 
 
 def _replaced(
-    php: Interpreter,
-    pattern: Pattern,
-    subject: bytes,
-    limit: int,
-    replacement: Callable[[re.Match[str]], bytes],
+    php: Interpreter, pattern: Pattern, subject: bytes, limit: int, replacement: Callable[[Match], bytes]
 ) -> tuple[bytes, int]:
-    text = _text(php, pattern, subject)
     parts: list[bytes] = []
     position = count = size = 0
-    for match in _limited(pattern.compiled.finditer(text), limit):
-        parts += [pattern.bytes(text[position : match.start()]), replacement(match)]
+    for match in islice(_matches(php, pattern, subject), limit if limit >= 0 else None):
+        start, end = match.span()
+        parts += [subject[position:start], replacement(match)]
         size += len(parts[-1]) + len(parts[-2])
         check_length(php, size)
-        position = match.end()
+        position = end
         count += 1
-    return b"".join([*parts, pattern.bytes(text[position:])]), count
+    return b"".join([*parts, subject[position:]]), count
 
 
-def _limited(matches: Iterator[re.Match[str]], limit: int) -> Iterator[re.Match[str]]:
-    for index, match in enumerate(matches):
-        if index == limit:
-            return
-        yield match
-
-
-def _references(pattern: Pattern, template: bytes) -> Callable[[re.Match[str]], bytes]:
+def _references(pattern: Pattern, template: bytes) -> Callable[[Match], bytes]:
     """What `$1`, `\\1` and `${1}` of a replacement stand for."""
 
-    def replace(match: re.Match[str]) -> bytes:
+    def replace(match: Match) -> bytes:
         def group(reference: re.Match[bytes]) -> bytes:
             digits = reference[1] or reference[2]
             if digits is None:
                 return b"\\"
             number = int(digits)
-            if number > pattern.compiled.groups:
-                return b""
-            return pattern.bytes(match[number] or "")
+            return (match[number] or b"") if number <= pattern.groups else b""
 
         return _REFERENCE.sub(group, template)
 
@@ -151,15 +143,15 @@ def _preg_replace(
     replacements = iter(replacement.values()) if isinstance(replacement, PhpArray) else None
     steps = []
     for one in patterns:
-        compiled = _pattern(php, php.text(one))
+        made = _pattern(php, php.text(one))
         template = php.text(next(replacements, b"") if replacements is not None else replacement)
-        steps.append((compiled, _references(compiled, template)))
+        steps.append((made, _references(made, template)))
 
     def act(text: bytes) -> tuple[bytes, int]:
         total = 0
-        for compiled, replace in steps:
-            text, made = _replaced(php, compiled, text, limit, replace)
-            total += made
+        for one, replace in steps:
+            text, count = _replaced(php, one, text, limit, replace)
+            total += count
         return text, total
 
     result, total = _over_subjects(php, subject, act)
@@ -177,12 +169,12 @@ def _preg_replace_callback(
 ) -> tuple[Value, dict[int, Value]]:
     if not isinstance(pattern, bytes) or flags or limit == 0:
         php.refuse("this form of preg_replace_callback()")
-    compiled = _pattern(php, pattern)
+    made = _pattern(php, pattern)
 
-    def replace(match: re.Match[str]) -> bytes:
-        return php.text(php.call(callback, (_groups(compiled, match),)))
+    def replace(match: Match) -> bytes:
+        return php.text(php.call(callback, (_groups(made, match),)))
 
-    result, total = _over_subjects(php, subject, lambda text: _replaced(php, compiled, text, limit, replace))
+    result, total = _over_subjects(php, subject, lambda text: _replaced(php, made, text, limit, replace))
     return result, {4: total}
 
 
@@ -192,29 +184,23 @@ def _preg_split(
     """Source: php-src php_pcre_split_impl."""
     if flags & ~(NO_EMPTY | DELIM_CAPTURE):
         php.refuse("these flags of preg_split()")
-    compiled = _pattern(php, pattern)
-    text = _text(php, compiled, subject)
+    made = _pattern(php, pattern)
     left = to_int(limit) if limit else -1
     pieces: list[bytes] = []
     position = 0
-    for match in compiled.compiled.finditer(text):
+    for match in _matches(php, made, subject):
         if left == 1:
             break
         start, end = match.span()
         if start > position or not flags & NO_EMPTY:
-            pieces.append(compiled.bytes(text[position:start]))
+            pieces.append(subject[position:start])
             left -= left > 0
         if flags & DELIM_CAPTURE:
-            last = compiled.compiled.groups
-            while last and match.start(last) < 0:
-                last -= 1
-            for number in range(1, last + 1):
-                group = match[number] or ""
-                if group or not flags & NO_EMPTY:
-                    pieces.append(compiled.bytes(group))
+            groups = (match[number] or b"" for number in range(1, _last(made, match) + 1))
+            pieces += [group for group in groups if group or not flags & NO_EMPTY]
         position = end
-    if position < len(text) or not flags & NO_EMPTY:
-        pieces.append(compiled.bytes(text[position:]))
+    if position < len(subject) or not flags & NO_EMPTY:
+        pieces.append(subject[position:])
     check_entries(php, len(pieces))
     return PhpArray.of(pieces)
 
