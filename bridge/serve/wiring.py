@@ -75,9 +75,10 @@ from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.framework_classes import MODEL_CONSTANTS
 from bridge.phpeval.laravel.helpers import laravel_classes, laravel_functions
 from bridge.phpeval.laravel.support.carbon import constants as carbon_constants
+from bridge.phpeval.laravel.support.date_functions import date_functions
 from bridge.phpeval.laravel.version import NEWEST, Version, parse_version
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
-from bridge.phpeval.php.runtime.interpreter import Function, Native
+from bridge.phpeval.php.runtime.interpreter import Function, Native, ReferenceFunction
 from bridge.phpeval.php.serialization.unserialize import unserialize
 from bridge.settings.load import Settings
 
@@ -254,13 +255,19 @@ def trust_basis(settings: Settings, source: AppSource) -> str:
     return digest.hexdigest()
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def known_to(laravel: LaravelApp) -> SharedEnvironment:
     """What surrounds the app's code, the same for every release."""
     locale = _known_text(laravel, "app.locale")
 
-    def surrounding(config: Config, zone: str) -> tuple[Mapping[str, Function], Mapping[str, Native]]:
-        classes = laravel_classes(lambda: datetime.now(UTC), zone, locale, config)
-        return laravel_functions(config, env(laravel.env)), classes
+    def surrounding(
+        config: Config, zone: str
+    ) -> tuple[Mapping[str, Function | ReferenceFunction], Mapping[str, Native]]:
+        classes = laravel_classes(_now, zone, locale, config)
+        return {**laravel_functions(config, env(laravel.env)), **date_functions(_now, zone)}, classes
 
     functions, natives = surrounding(laravel.config, laravel.timezone.key)
     return SharedEnvironment(

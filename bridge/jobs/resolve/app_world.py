@@ -73,7 +73,7 @@ class SharedEnvironment:
     connection: str
     zone: ZoneInfo
     decrypt: Callable[[bytes], bytes]
-    booted: Callable[[Array, str], tuple[Mapping[str, Function], Mapping[str, Native]]]
+    booted: Callable[[Array, str], tuple[Mapping[str, Function | ReferenceFunction], Mapping[str, Native]]]
 
 
 class AppEnvironment:

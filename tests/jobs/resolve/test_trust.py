@@ -181,6 +181,10 @@ def test_what_native_refuses_is_php_s_alone_and_compared_never(case: Case, modul
         "now()->format('Y-m-d H:i:s.u')",
         "now()->toIso8601String()",
         "now()",
+        "time()",
+        "microtime(true)",
+        "date('Y-m-d H:i:s')",
+        "strtotime('now')",
     ],
 )
 def test_the_clock_is_no_difference(case: Case, module_php: PhpRung, moment: str) -> None:

@@ -20,12 +20,14 @@ FILE = "app/Subject.php"
 class World:
     """A `bridge.phpeval.php.runtime.interpreter.World` of one source text."""
 
+    PHP = (8, 2)
+
     def __init__(self, source: str = "") -> None:
         found = declarations(f"<?php {source}".encode(), FILE)
         self.classes = ClassTable(lambda name: found.get(name) or framework_class(name, (11, 0)))
         self.functions = FUNCTIONS
         self.constants = CONSTANTS
-        self.php_version = (8, 2)
+        self.php_version = self.PHP
 
     def native(self, class_name: str) -> Native | None:
         is_exception = self.classes.find(class_name) and self.classes.is_a(class_name, "Throwable")

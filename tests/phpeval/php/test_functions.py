@@ -13,8 +13,9 @@ from bridge.phpeval.php.runtime.interpreter import ReferenceFunction
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 from tests.phpeval.php.function_cases import CASES, CLASSES, REFUSED
 from tests.phpeval.php.oracle import Oracle, Outcome, serialize
-from tests.phpeval.php.ours import evaluator, outcome_of, run
+from tests.phpeval.php.ours import World, evaluator, outcome_of, run
 from tests.phpeval.php.serialization.test_json_encode import values
+from tests.versions import php_release
 
 _TABLE = [(name, case) for name, cases in CASES.items() for case in cases]
 
@@ -25,7 +26,7 @@ def classes(php: Oracle) -> None:
 
 
 def test_every_function_has_cases() -> None:
-    assert set(CASES) == set(FUNCTIONS)
+    assert CASES.keys() | NEWER.keys() == set(FUNCTIONS)
     assert all(CASES.values())
 
 
@@ -365,3 +366,54 @@ def test_case_of_every_letter_is_phps_or_refused(php: Oracle) -> None:
                     continue
                 known.append(letter)
             compare_call(php, function, [b"|".join(known)])
+
+
+# ---- newer releases ---------------------------------------------------------------------------------
+
+# As PHP 8.4 gives it.
+NEWER: dict[str, dict[str, Value]] = {
+    "json_validate": {
+        "json_validate('{\"a\": [1, null]}')": True,
+        "json_validate('[1,]')": False,
+        "json_validate('')": False,
+        "json_validate('\"x')": False,
+        "json_validate(' 1 ')": True,
+    },
+    "array_find": {
+        "array_find(['a' => 1, 'b' => 2, 'c' => 3], fn ($v) => $v > 1)": 2,
+        "array_find([1, 2], fn ($v, $k) => $k === 5)": None,
+        "array_find([], fn ($v) => true)": None,
+    },
+    "array_find_key": {
+        "array_find_key(['a' => 1, 'b' => 2], fn ($v, $k) => $k === 'b')": b"b",
+        "array_find_key([5], fn ($v) => $v === 6)": None,
+    },
+    "array_any": {"array_any([1, 2], fn ($v) => $v > 1)": True, "array_any([], fn ($v) => true)": False},
+    "array_all": {"array_all([1, 2], fn ($v) => $v > 1)": False, "array_all([], fn ($v) => false)": True},
+    "mb_trim": {
+        'mb_trim("\\u{00A0} ü \\u{3000}\\n")': "ü".encode(),
+        "mb_trim('xyüyx', 'yx')": "ü".encode(),
+        "mb_trim('a..c', '.c')": b"a",
+    },
+    "mb_ltrim": {'mb_ltrim("\\u{2003}a ")': b"a "},
+    "mb_rtrim": {'mb_rtrim(" a\\u{2003}")': b" a"},
+    "mb_ucfirst": {
+        "mb_ucfirst('über alles')": "Über alles".encode(),
+        "mb_ucfirst('')": b"",
+        "mb_ucfirst('1a')": b"1a",
+    },
+    "mb_lcfirst": {"mb_lcfirst('ÜBER')": "üBER".encode()},
+}
+_NEWER = [(case, value) for cases in NEWER.values() for case, value in cases.items()]
+
+
+@pytest.mark.parametrize(("case", "value"), _NEWER, ids=[case for case, _ in _NEWER])
+def test_what_newer_php_has_is_given_there_and_refused_before(
+    php: Oracle, case: str, value: Value, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Refused, match="which PHP has from 8"):
+        run(f"return {case};")
+    monkeypatch.setattr(World, "PHP", (8, 4))
+    assert run(f"return {case};") == Outcome(value=serialize(value))
+    if php_release() >= (8, 4):
+        assert php.evaluate(f"return {case};") == Outcome(value=serialize(value))

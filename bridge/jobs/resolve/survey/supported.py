@@ -18,6 +18,7 @@ from bridge.phpeval.laravel.eloquent.model_methods import METHODS
 from bridge.phpeval.laravel.eloquent.relations import REFINEMENTS, RELATION_OF, RELATIONS
 from bridge.phpeval.laravel.helpers import laravel_classes, laravel_functions
 from bridge.phpeval.laravel.support.collection import PROXIES, CollectionClass
+from bridge.phpeval.laravel.support.date_functions import date_functions
 from bridge.phpeval.laravel.support.native_class import NativeClass
 from bridge.phpeval.laravel.support.resource import METHODS as RESOURCE_METHODS
 from bridge.phpeval.laravel.support.resource import PROTECTED, STATICS
@@ -45,7 +46,7 @@ def supported() -> str:
     sections: list[tuple[str, Iterable[str]]] = [
         ("PHP: expressions", _listed(map(_words, EXPRESSIONS))),
         ("PHP: statements", _listed(map(_words, STATEMENTS))),
-        ("PHP: functions", _listed(FUNCTIONS)),
+        ("PHP: functions", _listed([*FUNCTIONS, *date_functions(lambda: datetime.now(UTC), "UTC")])),
         ("PHP: constants", _listed(CONSTANTS)),
         ("Laravel: functions", _listed(helpers)),
         ("Laravel: its own events", _listed(EVENTS)),

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.errors import MissingModel
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.eloquent import properties
 from bridge.phpeval.laravel.eloquent.attributes import borne
 from bridge.phpeval.laravel.eloquent.model import Method, ModelClass
+from bridge.phpeval.laravel.eloquent.relations import PIVOT
 from bridge.phpeval.laravel.support.arr import ITEMS
 from bridge.phpeval.laravel.support.collection_items import ELOQUENT
 from bridge.phpeval.laravel.support.resource_class import is_class, marked_class, resource_names
@@ -38,6 +40,25 @@ def _only(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Seq
 def _load(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     models.load([model], [name.decode() for name in properties.names_in(arguments)], php)
     return model
+
+
+def _fresh(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
+    """The model as the database has it now, without global scopes; null where it is gone."""
+    if model.get("exists") is not True:
+        return None
+    key = models.key(model, php)
+    if not isinstance(key, int | bytes) or php.classes.is_a(model.class_name, PIVOT):
+        php.refuse(f"{model.class_name}::fresh()")
+    identifier: dict[int | bytes, Value] = {
+        b"class": model.class_name.encode(),
+        b"id": key,
+        b"relations": PhpArray.of(properties.names_in(arguments)),
+        b"connection": models.view(model, php).connection.encode(),
+    }
+    try:
+        return models.restore(PhpObject(object_conversions.MODEL_IDENTIFIER, identifier), php)
+    except MissingModel:
+        return None
 
 
 def _load_missing(
@@ -235,6 +256,7 @@ METHODS: dict[str, Method] = {
     "relationstoarray": lambda m, php, model, _: m.relations_to_array(m.view(model, php), php),
     "only": _only,
     "load": _load,
+    "fresh": _fresh,
     "loadcount": _load_count,
     "setrelation": _set_relation,
     "unsetrelation": _unset_relation,

@@ -9,6 +9,7 @@ Source: nesbot/carbon 2.65 and 3.9, src/Carbon/Traits.
 
 from __future__ import annotations
 
+import re
 from calendar import isleap, monthrange
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from bridge.phpeval.laravel.support import json_forms, releases
 from bridge.phpeval.laravel.support.date_time import (
     DAYS,
     EPOCH,
+    MOMENTS,
     MONTHS,
     Moment,
     Zone,
@@ -339,6 +341,50 @@ def _human_span(php: Interpreter, one: Moment, other: Moment) -> str:
 # ---- making -------------------------------------------------------------------------------------
 
 
+_ISO_LONG = {
+    "LTS": "h:mm:ss A",
+    "LT": "h:mm A",
+    "LLLL": "dddd, MMMM D, YYYY h:mm A",
+    "LLL": "MMMM D, YYYY h:mm A",
+    "LL": "MMMM D, YYYY",
+    "L": "MM/DD/YYYY",
+}
+_ISO_LETTERS = {  # each as a format of PHP's own
+    "YYYY": "Y", "YY": "y", "MMMM": "F", "MMM": "M", "MM": "m", "M": "n", "DD": "d", "D": "j", "Do": "jS",
+    "dddd": "l", "ddd": "D", "HH": "H", "H": "G", "hh": "h", "h": "g", "mm": "i", "ss": "s", "A": "A",
+    "a": "a", "ZZ": "O", "Z": "P", "X": "U", "E": "N",
+}  # fmt: skip
+_ISO_TOKEN = re.compile(
+    r"\[([^\[\]]*)\]|(LTS|LT|L{1,4})(?![LT])|(Do|([A-Za-z])\4*)|([^A-Za-z\[\]\\]+)|(.)", re.DOTALL
+)
+
+
+def _iso_formatted(php: Interpreter, moment: Moment, form: str) -> bytes:
+    """Carbon's `isoFormat` in English; refused for letters that few apps use."""
+    out: list[str] = []
+    for found in _ISO_TOKEN.finditer(form):
+        escaped, long, letters, _, plain, other = found.groups()
+        if other is not None or (letters is not None and letters not in (*_ISO_LETTERS, "m", "s", "Q")):
+            php.refuse("this form of isoFormat()")
+        if long is not None:
+            out.append(_iso_formatted(php, moment, _ISO_LONG[long]).decode("utf-8", "surrogateescape"))
+        elif letters is not None:
+            plain_numbers = {"m": moment.at.minute, "s": moment.at.second, "Q": (moment.at.month + 2) // 3}
+            number = plain_numbers.get(letters)
+            out.append(str(number) if number is not None else formatted(moment, _ISO_LETTERS[letters]))
+        else:
+            out.append(escaped if escaped is not None else plain)
+    return "".join(out).encode("utf-8", "surrogateescape")
+
+
+def _order(php: Interpreter, one: PhpObject, other: PhpObject) -> int | None:
+    """`<=>` of two dates, whatever their classes and zones."""
+    if one.class_name not in MOMENTS or other.class_name not in MOMENTS:
+        return None
+    left, right = read_moment(one).instant, read_moment(other).instant
+    return (left > right) - (left < right)
+
+
 class Calendar:
     """What the moments of one app share: the clock, its time zone and its locale."""
 
@@ -426,7 +472,13 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
             return _human(php, one, now_beside(one), "ago", "from now")
         return _human(php, one, read_moment(other), "before", "after")
 
+    def iso_format(php: Interpreter, subject: PhpObject, form: Value) -> bytes:
+        if calendar.locale != "en" or getattr(php.world, "sets_locale", False):
+            php.refuse("isoFormat() in a language that may not be English")
+        return _iso_formatted(php, read_moment(subject), text(php, form).decode("utf-8", "surrogateescape"))
+
     return {
+        "isoFormat": iso_format,
         "isPast": beside_now(lambda at, now: at < now),
         "isFuture": beside_now(lambda at, now: at > now),
         "isToday": on_day(0),
@@ -566,8 +618,9 @@ def carbon_classes(clock: Clock, timezone: str, locale: str) -> Mapping[str, Nat
         properties=_PROPERTIES,
         make=make,
         releases=releases.CARBON,
+        compare=_order,
     )
-    plain = NativeClass(methods=_DATE_TIME_METHODS, make=make)
+    plain = NativeClass(methods=_DATE_TIME_METHODS, make=make, compare=_order)
     return {**dict.fromkeys(json_forms.CARBONS, carbon), **dict.fromkeys(json_forms.DATE_TIMES, plain)}
 
 

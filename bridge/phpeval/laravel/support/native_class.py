@@ -31,6 +31,7 @@ class NativeClass:
     properties  by name; called with (php, subject)
     make        the constructor; called with (php, class_name, *arguments)
     releases    since when Laravel has them; None: they are not Laravel's own
+    compare     `<=>` of two objects, None where PHP compares their properties
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class NativeClass:
         properties: Mapping[str, Act] | None = None,
         make: Act | None = None,
         releases: Rows | None = None,
+        compare: Callable[[Interpreter, PhpObject, PhpObject], int | None] | None = None,
     ) -> None:
+        self.compares = compare
         self.methods = methods
         self.statics = statics or {}
         self.properties = properties or {}

@@ -504,6 +504,7 @@ _FLUENT_ONLY: dict[str, Act] = {
     "isEmpty": lambda php, subject: not subject,
     "isNotEmpty": lambda php, subject: bool(subject),
     "ltrim": _trim(bytes.lstrip),
+    "stripTags": lambda php, subject: _function(php, "strip_tags", subject),
     "rtrim": _trim(bytes.rstrip),
     "trim": _trim(bytes.strip),
 }

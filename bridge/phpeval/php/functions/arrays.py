@@ -6,7 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bridge.phpeval.php.functions.signature import MAX_ENTRIES, check_entries, in_place, table, value_error
+from bridge.phpeval.php.functions.signature import (
+    MAX_ENTRIES,
+    check_entries,
+    in_place,
+    require_php,
+    table,
+    value_error,
+)
 from bridge.phpeval.php.runtime.callables import as_closure
 from bridge.phpeval.php.runtime.frame import Reference
 from bridge.phpeval.php.runtime.interpreter import Interpreter
@@ -464,6 +471,19 @@ def _array_filter(php: Interpreter, array: PhpArray, callback: Value = None, mod
     return PhpArray((key, value) for key, value in array.items() if keeps(key, value))
 
 
+def _found(name: str, give: Callable[[int | bytes, Value], Value], *, wanted: bool, none: Value) -> Any:
+    """`array_find` and its kin, of PHP 8.4: what is given of the first element that the callback says so of."""
+
+    def search(php: Interpreter, array: PhpArray, callback: Value) -> Value:
+        require_php(php, 8, 4, name)
+        for key, value in array.items():
+            if to_bool(php.call(callback, (value, key))) is wanted:
+                return give(key, value)
+        return none
+
+    return search
+
+
 def _array_reduce(php: Interpreter, array: PhpArray, callback: Value, initial: Value = None) -> Value:
     result = initial
     for value in array.values():
@@ -531,6 +551,10 @@ FUNCTIONS = table({
     "array_product(array $array)": _fold(multiply, 1),
     "array_map(?callable $callback, array $array, array ...$arrays)": _array_map,
     "array_filter(array $array, ?callable $callback = null, int $mode = 0)": _array_filter,
+    "array_find(array $array, callable $callback)": _found("array_find", lambda key, value: value, wanted=True, none=None),
+    "array_find_key(array $array, callable $callback)": _found("array_find_key", lambda key, value: key, wanted=True, none=None),
+    "array_any(array $array, callable $callback)": _found("array_any", lambda key, value: True, wanted=True, none=False),
+    "array_all(array $array, callable $callback)": _found("array_all", lambda key, value: False, wanted=False, none=True),
     "array_walk(array &$array, callable $callback, mixed $arg = UNKNOWN)": _array_walk,
     "array_reduce(array $array, callable $callback, mixed $initial = null)": _array_reduce,
 })  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bridge.errors import WouldFail
-from bridge.phpeval.php.functions.signature import check_length, table, value_error
+from bridge.phpeval.php.functions.signature import check_length, require_php, table, value_error
 from bridge.phpeval.php.runtime.interpreter import Frame, Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.properties import visible_properties
@@ -146,8 +146,21 @@ def _decode(
         return None
 
 
+def _validate(php: Interpreter, json: bytes, depth: int = 512, flags: int = 0) -> bool:
+    require_php(php, 8, 3, "json_validate")
+    if flags or depth != 512:
+        php.refuse("these arguments of json_validate()")
+    php.spend(len(json) // 32)
+    try:
+        read_json(json, objects=True, depth=depth, big_as_text=False)
+    except NotJson:
+        return False
+    return True
+
+
 FUNCTIONS = table(
     {
+        "json_validate(string $json, int $depth = 512, int $flags = 0)": _validate,
         "json_encode(mixed $value, int $flags = 0, int $depth = 512)": _encode,
         "json_decode(string $json, ?bool $associative = null, int $depth = 512, int $flags = 0)": _decode,
     }

@@ -5,8 +5,9 @@ depends on the Unicode version or on their neighbours."""
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
-from bridge.phpeval.php.functions.signature import check_entries, table, value_error
+from bridge.phpeval.php.functions.signature import check_entries, require_php, table, value_error
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
@@ -172,7 +173,40 @@ def _strimwidth(
     return (rest[: width - len(marker)] + marker).encode()
 
 
+# What mb_trim takes away if nothing else is named: ext/mbstring/mbstring.c of PHP 8.4.
+_BLANKS = " \f\n\r\t\v\0\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+_BLANKS += "\u2028\u2029\u202f\u205f\u3000\u0085\u180e"
+
+
+def _trim(name: str, strip: Callable[[str, str], str]) -> Callable[..., bytes]:
+    def act(
+        php: Interpreter, string: bytes, characters: bytes | None = None, encoding: bytes | None = None
+    ) -> bytes:
+        require_php(php, 8, 4, name)
+        given = _text(php, string, encoding)
+        return strip(given, _BLANKS if characters is None else _text(php, characters, encoding)).encode()
+
+    return act
+
+
+def _first(name: str, change: Callable[[str], str]) -> Callable[..., bytes]:
+    def act(php: Interpreter, string: bytes, encoding: bytes | None = None) -> bytes:
+        require_php(php, 8, 4, name)
+        given = _text(php, string, encoding)
+        changed = change(given[:1])
+        if len(changed) > 1 or (not given[:1].isascii() and not given[:1].isalpha()):
+            php.refuse(f"{name}() of this letter")
+        return (changed + given[1:]).encode()
+
+    return act
+
+
 FUNCTIONS = table({
+    "mb_trim(string $string, ?string $characters = null, ?string $encoding = null)": _trim("mb_trim", str.strip),
+    "mb_ltrim(string $string, ?string $characters = null, ?string $encoding = null)": _trim("mb_ltrim", str.lstrip),
+    "mb_rtrim(string $string, ?string $characters = null, ?string $encoding = null)": _trim("mb_rtrim", str.rstrip),
+    "mb_ucfirst(string $string, ?string $encoding = null)": _first("mb_ucfirst", str.title),
+    "mb_lcfirst(string $string, ?string $encoding = null)": _first("mb_lcfirst", str.lower),
     "mb_strlen(string $string, ?string $encoding = null)": _strlen,
     "mb_strtolower(string $string, ?string $encoding = null)": _lower,
     "mb_strtoupper(string $string, ?string $encoding = null)": _upper,

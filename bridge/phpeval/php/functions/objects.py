@@ -11,7 +11,7 @@ from bridge.phpeval.php.runtime.callables import as_closure, call_closure
 from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.frame import Reference
 from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
-from bridge.phpeval.php.runtime.object_model import name_of_class
+from bridge.phpeval.php.runtime.object_model import class_constant, name_of_class
 from bridge.phpeval.php.runtime.operators import Thrown, warn
 from bridge.phpeval.php.runtime.properties import visible_properties
 from bridge.phpeval.php.runtime.values import (
@@ -103,6 +103,16 @@ def _get_object_vars(php: Interpreter, object: PhpObject) -> PhpArray:
     return visible_properties(php, object)
 
 
+def _constant(php: Interpreter, name: bytes) -> Value:
+    label = name.decode("utf-8", "replace").lstrip("\\")
+    class_name, colons, constant = label.rpartition("::")
+    if colons:
+        return class_constant(php, class_name, constant, visible=True)
+    if label not in php.world.constants:
+        php.refuse(f"the constant {label}")
+    return php.world.constants[label]
+
+
 def _compact(php: Interpreter, *names: Value) -> PhpArray:
     result = PhpArray()
     for name in names:
@@ -181,6 +191,7 @@ FUNCTIONS = table({
     "is_a(mixed $object_or_class, string $class, bool $allow_string = false)": _is_a(itself=True, strings=False),
     "is_subclass_of(mixed $object_or_class, string $class, bool $allow_string = true)": _is_a(itself=False, strings=True),
     "get_object_vars(object $object)": _get_object_vars,
+    "constant(string $name)": _constant,
     "compact(mixed $var_name, mixed ...$var_names)": _compact,
     "call_user_func(callable $callback, mixed ...$args)": _call_user_func,
     "call_user_func_array(callable $callback, array $args)": _call_user_func_array,

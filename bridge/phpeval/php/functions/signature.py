@@ -67,6 +67,12 @@ class Parameter:
     taken: frozenset[type]  # of values that it takes as they are; others may be taken too
 
 
+def require_php(php: Interpreter, major: int, minor: int, function: str) -> None:
+    """Refused where the app's PHP does not have the function yet: then it is somebody else's."""
+    if php.before(major, minor):
+        php.refuse(f"{function}(), which PHP has from {major}.{minor} on,")
+
+
 def in_place(act: Act) -> Act:
     """For a row whose first argument is an array by reference: `act` changes it itself."""
     act.in_place = True  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from bridge.phpeval.php.functions.signature import check_entries, check_length, table, value_error
@@ -484,6 +485,19 @@ def _nl2br(string: bytes, use_xhtml: bool = True) -> bytes:
     return bytes(result)
 
 
+_TAG = re.compile(rb"""</?[A-Za-z](?:[^<>"'\0]|"[^"\0]*"|'[^'\0]*')*>""")
+
+
+def _strip_tags(php: Interpreter, string: bytes, allowed_tags: Value = None) -> bytes:
+    """Of what are surely whole tags; comments, declarations and tags without an end are refused."""
+    if allowed_tags is not None:
+        php.refuse("strip_tags() that keeps some")
+    bare: bytes = _TAG.sub(b"", string)
+    if b"<" in bare or b"\0" in bare:
+        php.refuse("strip_tags() of this text")
+    return bare
+
+
 def _ctype(characters: bytes) -> Callable[..., bool]:
     def check(php: Interpreter, text: Value) -> bool:
         if isinstance(text, int) and not isinstance(text, bool):
@@ -523,6 +537,7 @@ FUNCTIONS = table({
     "join(array|string $separator, ?array $array = null)": _implode,
     "str_split(string $string, int $length = 1)": _str_split,
     "chunk_split(string $string, int $length = 76, string $separator = '')": _chunk_split,
+    "strip_tags(string $string, array|string|null $allowed_tags = null)": _strip_tags,
     "str_word_count(string $string, int $format = 0, ?string $characters = null)": _str_word_count,
     "strpos(string $haystack, string $needle, int $offset = 0)": _position("strpos", _same),
     "stripos(string $haystack, string $needle, int $offset = 0)": _position("stripos", bytes.lower),

@@ -65,6 +65,10 @@ def _compare_objects(php: Interpreter, left: Value, right: Value, equality: bool
         return operators.compare(text(php, left), right)
     if not (isinstance(left, PhpObject) and isinstance(right, PhpObject)):
         php.refuse("a comparison of an object with this")
+    compare_own = getattr(php.world.native(left.class_name), "compares", None)
+    known: int | None = None if compare_own is None else compare_own(php, left, right)
+    if known is not None:
+        return known
     _require_comparable(php, left)
     _require_comparable(php, right)
     if left.class_name != right.class_name:

@@ -54,6 +54,19 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "between": ("Carbon::parse('2020-01-01'), Carbon::parse('2030-01-01')", "$d, $d", "$d, $d, false"),
     "isBetween": ("Carbon::parse('2030-01-01'), Carbon::parse('2020-01-01')",),
     "toISOString": ("", "true"),
+    "isoFormat": (
+        "'MMMM YYYY'",
+        "'dddd, MMMM Do YYYY, h:mm:ss a'",
+        "'L LT'",
+        "'LL'",
+        "'LLL'",
+        "'LLLL'",
+        "'LTS'",
+        "'[on] ddd D MMM YY [at] HH:mm, H:m:s hh A Q E'",
+        "'Z ZZ X M MM DD'",
+        "''",
+        "'ünï'",
+    ),
     "diffForHumans": ("", "Carbon::parse('2024-01-01')"),
 }
 OTHERS = ("Carbon::parse('2024-03-01 10:00:00')", "$d", "Carbon::parse('2030-01-01')")

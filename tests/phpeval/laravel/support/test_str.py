@@ -94,6 +94,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "ltrim": ("", "'.'"),
     "rtrim": ("", "'.'"),
     "basename": ("",),
+    "stripTags": ("",),
 }
 NEWER = {
     "betweenFirst": "Str::before(Str::after($s, 'a'), 'b')",
