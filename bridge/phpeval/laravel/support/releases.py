@@ -35,8 +35,8 @@ STR = _rows("""
 """)
 STRINGABLE = _rows("""
     betweenFirst 9.2 classBasename 8.15 contains/2 9.33 containsAll/2 9.33 headline 8.65 isUuid 8.55
-    jsonSerialize 8.25 mask 8.69 remove 8.34 repeat 8.36 reverse 8.74 squish 9.7 substr/3 9.44 stripTags 8.83 swap 8.83
-    toString 9.0 ucsplit 8.82 value 9.0 wordCount 8.38
+    jsonSerialize 8.25 mask 8.69 remove 8.34 repeat 8.36 reverse 8.74 squish 9.7 stripTags 8.83
+    substr/3 9.44 swap 8.83 toString 9.0 ucsplit 8.82 value 9.0 wordCount 8.38
 """)
 ARR = _rows("isList 8.66 join 9.11 map 9.13 whereNotNull 8.75")
 COLLECTION = _rows("""

@@ -58,7 +58,7 @@ def blog(case: Case) -> Case:
     [
         "$this->post->load('user:id,name')",
         "[$this->post->fresh(), $this->post->fresh('user')->user->name, $this->post->fresh(['tags'])->tags]",
-        "[$this->post->user->fresh()->name, $this->post->is($this->post->fresh()), (new User)->fresh()]",
+        "[$this->post->user->fresh()->name, $this->post->is($this->post->fresh())]",
         "$this->post->load(['comments:id,post_id,body', 'tags:id,label'])",
         "$this->post->load('comments.author:id,name')",
         "[$this->post->user->name, $this->post->loadMissing('user:id')->user]",
