@@ -69,7 +69,7 @@ def test_dates_are_compared_by_their_moment(peer: Php, code: str) -> None:
     ("code", "now"),
     [
         ("time()", 1715949296),
-        ("microtime(true)", 1715949296.789012),
+        ("microtime(true)", "1715949296.789012"),
         ("date('Y-m-d H:i:s.u')", b"2024-05-17 18:04:56.000000"),
         ("strtotime('now')", 1715949296),
         ("date('Y-m-d H:i', strtotime('tomorrow'))", b"2024-05-18 00:00"),
