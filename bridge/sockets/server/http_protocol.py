@@ -499,11 +499,11 @@ class HttpConnection(asyncio.Protocol):
 
     def _begin(self, request: Request) -> None:
         """The request is being answered, or is answered already."""
+        self._server.await_nothing(self)  # whoever asks is the youngest of those that are waited for
         if self._is_answered(request):
             self.answered(request)  # which may begin the next: at most MAX_PIPELINED deep
             return
         request.peer, request.is_secure = self._arrival()
-        self._server.await_nothing(self)
         exchange = self._exchange = Exchange(self, request)
         task = self._server.loop.create_task(exchange.run(self._server.app))
         self._server.tasks.add(task)

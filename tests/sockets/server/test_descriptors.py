@@ -7,16 +7,17 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from bridge.sockets.server import acceptor, http_protocol, listener, node
 from bridge.sockets.server.certificate import Certificate
 from tests.certificates import self_signed
-from tests.sockets.server.running import LIMIT, PING, UPGRADE, Raw, running, until
+from tests.sockets.server.running import APP, LIMIT, PING, UPGRADE, Raw, running, signed, until
 
 pytestmark = pytest.mark.anyio
 
@@ -70,13 +71,26 @@ async def test_whoever_keeps_the_server_waiting_for_longest_makes_room(begun: by
             await raw.aclose()
 
 
+async def post(raw: Raw) -> None:
+    """An event, signed as a back end does it over a kept connection."""
+    body = b'{"name":"x","channel":"news","data":"{}"}'
+    query = urlencode(signed(APP, "POST", "/apps/app-id/events", body, {}))
+    head = f"POST /apps/app-id/events?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    raw.send(head.encode() + body)
+    answer = await asyncio.wait_for(raw.reader.readuntil(b"\r\n\r\n{}"), LIMIT)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.usefixtures("few")
-async def test_a_connection_that_is_used_now_and_then_outlives_those_that_are_not() -> None:
+@pytest.mark.parametrize("use", [get, post])
+async def test_a_connection_that_is_used_now_and_then_outlives_those_that_are_not(
+    use: Callable[[Raw], Awaitable[None]],
+) -> None:
     async with running() as server:
         used = await connect(server.port)
         idle = []
         for _ in range(3 * MOST):
-            await get(used)
+            await use(used)
             idle.append(await connect(server.port))
         for raw in (*idle, used):
             await raw.aclose()
