@@ -10,14 +10,19 @@ from bridge.sockets.cluster.link import Address
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.server.socket import Socket
 
+LONGEST_AWAY = 120
+"""Seconds that Redis holds the record of a channel that nobody is in: `scripts/common.lua`."""
+
 
 def build_cluster(settings: Settings) -> Cluster[Socket] | None:
     """What joins this process with others that serve the same apps; nothing is connected yet. None: alone."""
     if settings.bus is None:
         return None
-    if settings.resume_seconds:
+    if settings.resume_seconds > LONGEST_AWAY:
         raise ConfigurationError(
-            "resume_seconds", "works in a single process only, and bus is set", remedy="leave out one of them"
+            "resume_seconds",
+            f"is {settings.resume_seconds:g}, and with a bus {LONGEST_AWAY} is the most",
+            remedy="what is known of an empty channel is kept for so long",
         )
     facts = settings.redis(settings.bus)
     if facts.sentinels is not None or facts.cluster:

@@ -47,7 +47,7 @@ from bridge.sockets.cluster.names import (
 )
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.asks import Ask, Join, Leave, Missed, PassOn, Unwatch, Watch
+from bridge.sockets.pusher.asks import Ask, Join, Keep, Leave, Load, Missed, PassOn, Read, Unwatch, Watch
 from bridge.sockets.pusher.channels import USER_CHANNEL, kind_of
 from bridge.sockets.pusher.hub import Cached
 from bridge.sockets.pusher.hub_events import (
@@ -61,6 +61,7 @@ from bridge.sockets.pusher.hub_events import (
     Vacated,
 )
 from bridge.sockets.pusher.outcome import Answered, S
+from bridge.sockets.pusher.resume import EARLIER
 from bridge.sockets.pusher.shared_hub import Joined, Message, SharedChannel, SharedHub
 
 TICK = 0.5  # seconds between looks at everything below
@@ -111,12 +112,15 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """What waits for the bus to come back; `cache` is None for a client's event."""
+    """What goes to the bus, perhaps when it is back; `cache` is None for a client's event. `kept_…`: how many
+    events of the channel its log holds, and for how long after this one."""
 
     place: bytes
     envelope: bytes
     cache: int | None
     at: float
+    kept_events: int = LOG_EVENTS
+    kept_seconds: int = LOG_SECONDS
 
 
 class Cluster(Generic[S]):
@@ -286,6 +290,8 @@ class Cluster(Generic[S]):
                 self._ask_again(hub, channel)
             for user_id in hub.watchers:
                 self._look_online(hub, user_id, settles=True)
+            for session in tuple(hub.sessions.by_id.values()):
+                self.ask(hub, hub.keep_all(session))
         link.send("SMEMBERS", self.names.key("n", self.node.encode()), then=self._take_back)
         self._send_beat()
         link.send("PING", then=self._synced)
@@ -369,6 +375,12 @@ class Cluster(Generic[S]):
                     key = self.names.key("c", _place(hub.app.id, ask.channel))
                     told = partial(self._missed, hub.app.id, ask.channel)
                     self._link.send("HSETNX", key, "x", 1, then=told)
+                case Load():
+                    self._load(self._link, hub, ask)
+                case Keep():
+                    self._keep(self._link, hub, ask)
+                case Read():
+                    self._read(self._link, hub, ask)
 
     def _listen(self, hub: SharedHub[S], names: Sequence[str]) -> None:
         new = []
@@ -530,6 +542,66 @@ class Cluster(Generic[S]):
     def _missed(self, app_id: str, name: str, is_first: Any) -> None:
         if is_first:
             self.home.tell(CacheMissed(app_id=app_id, channel=name))
+
+    # Pages that come back -----------------------------------------------------------------------------
+
+    def _load(self, link: Link, hub: SharedHub[S], ask: Load) -> None:
+        def then(answer: Any) -> None:
+            is_known, earlier, flat = answer
+            found: dict[str, bytes] = {}
+            gaps = []
+            for word, value in zip(flat[::2], flat[1::2], strict=True):
+                key = word.decode("utf-8", "surrogatepass")
+                found[key] = value[:TAG]
+                if value[TAG:]:
+                    gaps.append(key)
+            ids = [one for one in earlier.decode().split(",") if one]
+            positions = found if is_known else None
+            now = self._loop.time()
+            self.home.settle()
+            self.home.answered(
+                hub, hub.loaded(ask.session_id, ask.socket_id, ids[-EARLIER:], positions, gaps, now)
+            )
+
+        seconds = self._page_seconds(hub)
+        link.run(scripts.LOAD, [self._page(hub, ask.session_id)], ask.socket_id, seconds, EARLIER, then=then)
+
+    def _keep(self, link: Link, hub: SharedHub[S], ask: Keep) -> None:
+        words: list[bytes | str | int] = []
+        for key, tag in ask.positions.items():
+            words += [key.encode("utf-8", "surrogatepass"), tag]
+        link.run(
+            scripts.KEEP,
+            [self._page(hub, ask.session_id)],
+            ask.socket_id,
+            self._page_seconds(hub),
+            int(ask.is_whole),
+            ",".join(ask.earlier),
+            *words,
+        )
+
+    def _read(self, link: Link, hub: SharedHub[S], ask: Read) -> None:
+        place = _place(hub.app.id, ask.channel)
+
+        def then(answer: Any) -> None:
+            has_gap, entries = answer
+            events = self._messages(hub, place, entries)
+            is_short = len(events) < len(entries)
+            self.home.settle()
+            now = self._loop.time()
+            self.home.answered(
+                hub,
+                hub.read(ask.channel, ask.generation, ask.socket_id, events, bool(has_gap) or is_short, now),
+            )
+
+        link.run(scripts.READ, [self.names.key("c", place), self.names.key("l", place)], ask.tag, then=then)
+
+    def _page(self, hub: SharedHub[S], session_id: str) -> bytes:
+        return self.names.key("r", _place(hub.app.id, session_id))
+
+    def _page_seconds(self, hub: SharedHub[S]) -> int:
+        """They are told again before half of it is over."""
+        return int(2 * hub.app.resume_seconds)
 
     def _count(self) -> None:
         """How many are subscribed here, for the channels where that has changed."""
@@ -728,6 +800,10 @@ class Cluster(Generic[S]):
             self._ask_again(hub, channel)
 
     def _missed_messages(self, hub: SharedHub[S], place: bytes, entries: Sequence[bytes]) -> list[Message]:
+        return [message for message in self._messages(hub, place, entries) if self._see(message.tag)]
+
+    def _messages(self, hub: SharedHub[S], place: bytes, entries: Sequence[bytes]) -> list[Message]:
+        """The events in a log, but for those that are not ours."""
         found = []
         for entry in entries:
             try:
@@ -735,7 +811,7 @@ class Cluster(Generic[S]):
             except (Forged, ValueError):
                 self._reject("log")
                 continue
-            if opened.kind == EVENT and self._see(opened.tag):
+            if opened.kind == EVENT:
                 found.append(Message(text=opened.text, tag=opened.tag, excluded=opened.excluded))
         return found
 
@@ -842,7 +918,11 @@ class Cluster(Generic[S]):
         text = messages.event(broadcast.name, name, broadcast.data)
         envelope = self._sealer(hub).seal(place, EVENT, text, broadcast.socket_id or "")
         cache = hub.app.limits.cache_seconds if kind_of(name).is_cache else 0
-        return Spooled(place, envelope, cache, self._loop.time())
+        events, seconds = LOG_EVENTS, LOG_SECONDS
+        if hub.app.resume_seconds:
+            events = max(events, hub.app.limits.resume_events)
+            seconds = max(seconds, int(hub.app.resume_seconds))
+        return Spooled(place, envelope, cache, self._loop.time(), events, seconds)
 
     def _send(self, link: Link, item: Spooled, mark: bytes, then: Then | None = None) -> None:
         key = self.names.key
@@ -852,8 +932,8 @@ class Cluster(Generic[S]):
             item.envelope,
             item.envelope[2 : 2 + TAG],
             self.names.topic(item.place),
-            LOG_EVENTS,
-            LOG_SECONDS,
+            item.kept_events,
+            item.kept_seconds,
             mark,
             int(mark or 0) % 16,
             self._window,

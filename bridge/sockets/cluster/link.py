@@ -64,7 +64,8 @@ LEAVE = Script("leave", with_common=True)
 REAP = Script("reap", with_common=True)
 PUBLISH, COUNT, BEAT, GONE = Script("publish"), Script("count"), Script("beat"), Script("gone")
 TAKE = Script("take")
-SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE)
+LOAD, KEEP, READ = Script("load"), Script("keep"), Script("read")
+SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, LOAD, KEEP, READ)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ A hub that is alone knows everything itself and asks nothing, so a single proces
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -64,4 +65,37 @@ class Missed:
     channel: str
 
 
-Ask: TypeAlias = Join | Leave | Watch | Unwatch | PassOn | Missed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is known of a page, which has a new connection."""
+
+    session_id: str
+    socket_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """What a page has: key of a position → tag, empty where it has left the channel.
+
+    is_whole  these are all of its positions
+    earlier   its socket_ids, the newest last
+    """
+
+    session_id: str
+    socket_id: str
+    positions: Mapping[str, bytes]
+    is_whole: bool = False
+    earlier: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """The events of a channel after the one with this tag, for a page that missed them."""
+
+    channel: str
+    generation: int
+    socket_id: str
+    tag: bytes
+
+
+Ask: TypeAlias = Join | Leave | Watch | Unwatch | PassOn | Missed | Load | Keep | Read

@@ -7,7 +7,8 @@ from typing import Any, Generic, assert_never
 
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher import messages, signatures
-from bridge.sockets.pusher.channels import USER_CHANNEL, is_valid, kind_of
+from bridge.sockets.pusher.asks import Ask
+from bridge.sockets.pusher.channels import is_valid, kind_of
 from bridge.sockets.pusher.close_codes import (
     CLIENT_EVENT_REFUSED,
     MALFORMED,
@@ -27,7 +28,7 @@ from bridge.sockets.pusher.messages import (
     Unsubscribe,
 )
 from bridge.sockets.pusher.outcome import Close, Outcome, S
-from bridge.sockets.pusher.resume import Position, Returning, Session, position_key
+from bridge.sockets.pusher.resume import Returning, Session, channel_of, position_key
 
 _NOTHING: Outcome[Any] = Outcome()
 _PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
@@ -97,7 +98,11 @@ class Connection(Generic[S]):
 
     def open(self) -> Outcome[S]:
         """The client is connected and told so; the first call."""
-        return self.hub.connect(self.socket_id, self.socket)
+        opened = self.hub.connect(self.socket_id, self.socket)
+        session = self._session
+        if session is None or not (asks := self.hub.load(session)):
+            return opened
+        return replace(opened, asks=asks)
 
     @property
     def session(self) -> Session[S] | None:
@@ -106,8 +111,8 @@ class Connection(Generic[S]):
         return session if session is not None and session.socket is self.socket else None
 
     def begin_session(self, returning: Returning, now: float) -> S | None:
-        """The client says which page it is, before any message; the socket that the page had until now, if
-        it is still there."""
+        """The client says which page it is, before any message; the socket that the page had here until now,
+        if it is still there."""
         self._session, had = self.hub.begin_session(returning, self.socket, self.socket_id, now)
         return had
 
@@ -124,18 +129,9 @@ class Connection(Generic[S]):
     def next_ping(self) -> int | None:
         """The number of the ping that is to be written now, if the page has got something."""
         session = self.session
-        return None if session is None else session.next_ping(self._positions())
-
-    def _positions(self) -> dict[str, Position]:
-        hub, found = self.hub, {}
-        for name in self.channels:
-            channel = hub.channels[name]
-            if channel.is_in(self.socket):
-                found[position_key(name, channel.user_of(self.socket))] = hub.position(name)
-        if self.user is not None:
-            name = USER_CHANNEL + self.user.user_id
-            found[name] = hub.position(name)
-        return found
+        if session is None:
+            return None
+        return session.next_ping({key: self.hub.position(channel_of(key)) for key in session.positions})
 
     def receive(self, text: str, now: float) -> Outcome[S]:
         """What a text message brings about. Never raises for anything that a client can send."""
@@ -256,9 +252,12 @@ class Connection(Generic[S]):
             return _NOTHING
         self._count_move(now)
         self.channels = tuple(channel for channel in self.channels if channel != name)
+        kept: tuple[Ask, ...] = ()
         if (session := self.session) is not None:
-            session.forget(position_key(name, self.hub.channels[name].user_of(self.socket)))
-        return self.hub.unsubscribe(self.socket_id, self.socket, name)
+            key = position_key(name, self.hub.channels[name].user_of(self.socket))
+            kept = self.hub.forget_position(session, key)
+        left = self.hub.unsubscribe(self.socket_id, self.socket, name)
+        return replace(left, asks=(*kept, *left.asks)) if kept else left
 
     def _client_event(self, message: ClientEvent, now: float) -> Outcome[S]:
         app = self.hub.app

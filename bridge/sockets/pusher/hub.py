@@ -23,6 +23,7 @@ from typing import Generic
 from bridge.broadcast import Broadcast
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.asks import Ask
 from bridge.sockets.pusher.channels import USER_CHANNEL, ChannelKind, kind_of
 from bridge.sockets.pusher.close_codes import UNAUTHORIZED
 from bridge.sockets.pusher.hub_events import (
@@ -140,10 +141,6 @@ class Channel(Generic[S]):
             removed.append(min(self.leaving, key=self.leaving.__getitem__))
             self.remove_member(removed[-1])
         return removed
-
-    def is_in(self, socket: S) -> bool:
-        """Whether it gets the channel's events."""
-        return socket in self.sockets
 
     def user_of(self, socket: S) -> str | None:
         """The user_id that the socket has subscribed as; None unless presence."""
@@ -518,8 +515,17 @@ class Hub(Generic[S]):
     def begin_session(
         self, returning: Returning, socket: S, socket_id: str, now: float
     ) -> tuple[Session[S], S | None]:
-        """The connection is this page's; the socket that the page had until now, if it is still there."""
+        """The connection is this page's; the socket that the page had here until now, if that is there."""
         return self.sessions.begin(returning, socket, socket_id, now, self.app.resume_seconds)
+
+    def load(self, session: Session[S]) -> tuple[Ask, ...]:
+        """What other nodes are asked about a page that has connected."""
+        return ()
+
+    def forget_position(self, session: Session[S], key: str) -> tuple[Ask, ...]:
+        """The page has left the channel."""
+        session.forget(key)
+        return ()
 
     def end_session(self, session: Session[S], now: float) -> Outcome[S]:
         """The page's connection is gone."""
@@ -536,11 +542,13 @@ class Hub(Generic[S]):
         log = self.logs.by_name.get(name)
         return 0 if log is None else log.number
 
-    def forget_absent(self, now: float) -> None:
-        """Pages that have not come back in time, and events that nobody needs any more, are gone."""
+    def forget_absent(self, now: float) -> Outcome[S]:
+        """Pages that have not come back in time, and events that nobody needs any more, are gone. To be
+        called every second."""
         self.sessions.expire(now)
         if self.logs.by_name:
             self.logs.expire(now, self.app.resume_seconds, self._is_listened_to)
+        return Outcome()
 
     def socket_of(self, socket_id: str) -> S | None:
         """The connection with this id, or the present one of the page that had it."""
@@ -552,6 +560,7 @@ class Hub(Generic[S]):
         log = self.logs.open(name, now + self.app.resume_seconds)
         key = position_key(name, user_id)
         position, has_gap = session.past(key, now)
+        session.before.pop(key, None)
         if has_gap:
             session.gaps.add(key)
         if position is None:

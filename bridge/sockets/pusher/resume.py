@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias
 
+from bridge.sockets.pusher.channels import USER_CHANNEL
 from bridge.sockets.pusher.outcome import S
 
 Position: TypeAlias = int | bytes
@@ -183,6 +184,7 @@ class Session(Generic[S]):
     earlier     socket_ids of those before, the newest last
     positions   of what it is subscribed to now
     before      of what it was subscribed to before and has not come back to; until `before_until`
+    is_loaded   whether it is known yet what is known of it
     is_known    whether `before` has all of these: where not, whatever it comes back to has a gap
     gaps        keys of channels in which it was told of a gap, and has not acknowledged that
     """
@@ -194,6 +196,7 @@ class Session(Generic[S]):
     positions: dict[str, Position] = field(default_factory=dict)
     before: dict[str, Position] = field(default_factory=dict)
     before_until: float = 0.0
+    is_loaded: bool = True
     is_known: bool = True
     gaps: set[str] = field(default_factory=set)
     ping: Ping | None = None
@@ -222,7 +225,7 @@ class Session(Generic[S]):
     def past(self, key: str, now: float) -> tuple[Position | None, bool]:
         """Up to where the page had everything of this channel, None: it is not known to have been in it; and
         whether there may be a gap before that."""
-        position = self.before.pop(key, None)
+        position = self.before.get(key)
         if now >= self.before_until:
             return None, False
         return position, key in self.gaps if position is not None else not self.is_known
@@ -302,6 +305,7 @@ class Sessions(Generic[S]):
 
     def is_alive(self, session: Session[S], socket_id: str) -> None:
         """A socket that the session had is in use: it is another page's, with the same id."""
+        session = self.by_id.get(session.id, session)
         session.earlier = tuple(earlier for earlier in session.earlier if earlier != socket_id)
         if self.by_socket.get(socket_id) is session:
             del self.by_socket[socket_id]
@@ -330,3 +334,8 @@ class Sessions(Generic[S]):
 def position_key(name: str, user_id: str | None) -> str:
     """A position in a presence channel is its user's; names have no spaces."""
     return name if user_id is None else f"{name} {user_id}"
+
+
+def channel_of(key: str) -> str:
+    """The name in a key of a position."""
+    return key if key.startswith(USER_CHANNEL) else key.partition(" ")[0]

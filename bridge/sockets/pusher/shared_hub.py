@@ -17,13 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.asks import Ask, Join, Leave, Missed, PassOn, Unwatch, Watch
+from bridge.sockets.pusher.asks import Ask, Join, Keep, Leave, Load, PassOn, Read, Unwatch, Watch
+from bridge.sockets.pusher.asks import Missed as CacheMiss
 from bridge.sockets.pusher.channels import USER_CHANNEL, ChannelKind, kind_of
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, UNAUTHORIZED
-from bridge.sockets.pusher.hub import Cached, Channel, Hub, Member
+from bridge.sockets.pusher.hub import NOTHING_MISSED, Cached, Channel, Hub, Member, Missed, missed
 from bridge.sockets.pusher.hub_events import (
     Disconnected,
     HubEvent,
@@ -32,19 +34,29 @@ from bridge.sockets.pusher.hub_events import (
     Unsubscribed,
 )
 from bridge.sockets.pusher.outcome import Answered, Close, Delivery, Outcome, S
-from bridge.sockets.pusher.resume import Session
+from bridge.sockets.pusher.resume import Position, Returning, Session, position_key
 
 PATIENCE = 10.0  # seconds that a subscription waits for its answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Waiting:
-    """A socket that has subscribed and is not confirmed yet. `replies`: of a sign-in, instead."""
+    """A socket that has subscribed and is not confirmed yet.
+
+    replies  of a sign-in, instead of the confirmation
+    session  of a page that resumes; `position`, `has_gap`: what `Session.past` said of the channel, once
+             `is_past_known`; `is_reading`: what it missed is asked for
+    """
 
     socket_id: str
     member: Member | None
     since: float
     replies: tuple[str, ...] | None = None
+    session: Session[Any] | None = None
+    is_past_known: bool = False
+    position: Position | None = None
+    has_gap: bool = False
+    is_reading: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +180,7 @@ class SharedHub(Hub[S]):
     changed    names of channels whose number of subscribers here has changed
     """
 
-    __slots__ = ("_generation", "changed", "now", "online", "personal")
+    __slots__ = ("_generation", "_refreshed_at", "changed", "now", "online", "personal")
 
     def __init__(self, app: App) -> None:
         super().__init__(app)
@@ -177,6 +189,7 @@ class SharedHub(Hub[S]):
         self.changed: set[str] = set()
         self._generation = 0
         self.now = 0.0  # of the last call that told it
+        self._refreshed_at = 0.0
 
     def shared(self, name: str) -> SharedChannel[S] | None:
         found = self.personal.get(name) if name.startswith(USER_CHANNEL) else self.channels.get(name)
@@ -244,16 +257,23 @@ class SharedHub(Hub[S]):
         if channel is None:
             channel = self.personal[name] = self._new(name, kind_of(""))
             asks.append(Join(channel=name, generation=channel.generation))
-        if channel.is_joined:
+        let_in: Answered[S] = Answered()
+        if channel.is_joined and session is None:
             channel.sockets[socket] = None
         else:
             channel.waiting[socket] = Waiting(
-                socket_id=socket_id, member=None, since=self.now, replies=replies
+                socket_id=socket_id, member=None, since=now, replies=replies, session=session
             )
             replies = ()
+            let_in = self._let_in(channel)
         if watchlist:
             asks.append(Watch(user_ids=tuple(watchlist), socket_id=socket_id))
-        return Outcome(replies=replies, asks=tuple(asks))
+        return Outcome(
+            replies=replies,
+            deliveries=let_in.deliveries,
+            happenings=let_in.happenings,
+            asks=(*asks, *let_in.asks),
+        )
 
     def _sign_out(self, socket: S, user_id: str) -> list[Ask]:
         name = USER_CHANNEL + user_id
@@ -306,7 +326,7 @@ class SharedHub(Hub[S]):
             channel = self._new(name, kind)
             self.channels[name] = channel
         self.changed.add(name)
-        waiting = Waiting(socket_id=socket_id, member=member, since=now)
+        waiting = Waiting(socket_id=socket_id, member=member, since=now, session=session)
         user_id = member.user_id if member else None
         if is_new or (user_id is not None and user_id not in channel.asked):
             if member is not None:
@@ -316,6 +336,12 @@ class SharedHub(Hub[S]):
         if not channel.is_joined or (user_id is not None and user_id not in channel.confirmed):
             channel.waiting[socket] = waiting
             return Outcome(asks=tuple(asks))
+        if session is not None:
+            channel.waiting[socket] = waiting
+            let_in = self._let_in(channel)
+            return Outcome(
+                deliveries=let_in.deliveries, happenings=let_in.happenings, asks=(*asks, *let_in.asks)
+            )
         replies, happenings, more = self._enter(channel, socket, waiting)
         return Outcome(replies=replies, happenings=happenings, asks=(*asks, *more))
 
@@ -323,12 +349,12 @@ class SharedHub(Hub[S]):
         return super().subscribe_again(channel, socket) if socket in channel.sockets else Outcome()
 
     def _enter(
-        self, channel: SharedChannel[S], socket: S, waiting: Waiting
+        self, channel: SharedChannel[S], socket: S, waiting: Waiting, missed: Missed = NOTHING_MISSED
     ) -> tuple[tuple[str, ...], tuple[HubEvent, ...], tuple[Ask, ...]]:
         """The socket gets what comes from now on: its replies, what is told, what is asked."""
         if waiting.replies is not None:
             channel.sockets[socket] = None
-            return waiting.replies, (), ()
+            return (*waiting.replies, *missed.texts), missed.happenings, ()
         member = waiting.member
         roster = channel._roster
         channel.add(socket, member)
@@ -341,13 +367,14 @@ class SharedHub(Hub[S]):
             user_id=member.user_id if member else None,
             subscriptions=len(channel.sockets),
         )
-        replies = (self.confirmation(channel),)
-        if not channel.kind.is_cache:
-            return replies, (event,), ()
+        replies = (self.confirmation(channel), *missed.texts)
+        told = (event, *missed.happenings)
+        if not channel.kind.is_cache or missed.has_last:
+            return replies, told, ()
         cached = self.last_event(name, self.now)
         if cached is not None:
-            return (*replies, cached.text), (event,), ()
-        return (*replies, messages.cache_miss(name)), (event,), (Missed(channel=name),)
+            return (*replies, cached.text), told, ()
+        return (*replies, messages.cache_miss(name)), told, (CacheMiss(channel=name),)
 
     def unsubscribe(
         self, socket_id: str, socket: S, name: str, stays_until: float | None = None
@@ -449,8 +476,12 @@ class SharedHub(Hub[S]):
         return self._let_in(channel, answer.full, deliveries)
 
     def _let_in(
-        self, channel: SharedChannel[S], full: Collection[str], deliveries: list[Delivery[S]]
+        self, channel: SharedChannel[S], full: Collection[str] = (), before: Sequence[Delivery[S]] = ()
     ) -> Answered[S]:
+        """Who waits and need not any more is confirmed, and gets what it missed."""
+        if not channel.is_joined:
+            return Answered()
+        deliveries = list(before)
         happenings: list[HubEvent] = []
         asks: list[Ask] = []
         dropped: list[tuple[S, str]] = []
@@ -473,8 +504,15 @@ class SharedHub(Hub[S]):
                 asks += left.asks
                 dropped.append((socket, channel.name))
             elif user_id is None or user_id in channel.confirmed:
+                missed = NOTHING_MISSED
+                if waiting.session is not None:
+                    found, more = self._past(channel, waiting, waiting.session)
+                    asks += more
+                    if found is None:
+                        continue
+                    missed = found
                 del channel.waiting[socket]
-                replies, told, more = self._enter(channel, socket, waiting)
+                replies, told, more = self._enter(channel, socket, waiting, missed)
                 deliveries += [Delivery(text=text, sockets=(socket,)) for text in replies]
                 happenings += told
                 asks += more
@@ -484,6 +522,186 @@ class SharedHub(Hub[S]):
             asks=tuple(asks),
             dropped=tuple(dropped),
         )
+
+    # Pages that come back ---------------------------------------------------------------------------------
+
+    def begin_session(
+        self, returning: Returning, socket: S, socket_id: str, now: float
+    ) -> tuple[Session[S], S | None]:
+        """What is known of the page is told by the answer to `Load`, wherever the page was before."""
+        before = self.sessions.by_id.pop(returning.session_id, None)
+        had = None
+        if before is not None:
+            had, before.socket = before.socket, None
+            self._forget_socket_ids(before)
+        session, _ = self.sessions.begin(returning, socket, socket_id, now, self.app.resume_seconds)
+        session.is_loaded = returning.is_first
+        return session, had
+
+    def load(self, session: Session[S]) -> tuple[Ask, ...]:
+        return (Load(session_id=session.id, socket_id=session.socket_id),)
+
+    def loaded(
+        self,
+        session_id: str,
+        socket_id: str,
+        earlier: Sequence[str],
+        positions: Mapping[str, bytes] | None,
+        gaps: Collection[str],
+        now: float,
+    ) -> Answered[S]:
+        """The answer to `Load`. `positions` is None where the page is not known, `gaps` are keys of channels
+        in which it was told of a gap and has not acknowledged that."""
+        session = self.sessions.by_id.get(session_id)
+        if session is None or session.socket_id != socket_id or session.is_loaded:
+            return Answered()
+        self.now = now
+        session.is_loaded = True
+        if positions is not None:
+            session.is_known = True
+            session.before, session.gaps = dict(positions), set(gaps)
+        session.earlier = tuple(earlier)
+        for one in earlier:
+            self.sessions.by_socket[one] = session
+        answers = [
+            self._let_in(channel) for channel in self.all_shared() if session.socket in channel.waiting
+        ]
+        return Answered(
+            deliveries=tuple(delivery for answer in answers for delivery in answer.deliveries),
+            happenings=tuple(event for answer in answers for event in answer.happenings),
+            asks=tuple(ask for answer in answers for ask in answer.asks),
+        )
+
+    def _past(
+        self, channel: SharedChannel[S], waiting: Waiting, session: Session[S]
+    ) -> tuple[Missed | None, tuple[Ask, ...]]:
+        """What the page missed in the channel; None: that is asked for, or will be."""
+        if not session.is_loaded or not channel.is_current or waiting.is_reading:
+            return None, ()
+        key = position_key(channel.name, waiting.member.user_id if waiting.member else None)
+        if not waiting.is_past_known:
+            waiting.position, waiting.has_gap = session.past(key, self.now)
+            waiting.is_past_known = True
+        if isinstance(waiting.position, bytes) and waiting.position != channel.tag:
+            waiting.is_reading = True
+            read = Read(
+                channel=channel.name,
+                generation=channel.generation,
+                socket_id=waiting.socket_id,
+                tag=waiting.position,
+            )
+            return None, (read,)
+        return self._resumed(channel, waiting, session, (), has_gap=waiting.has_gap)
+
+    def _resumed(
+        self,
+        channel: SharedChannel[S],
+        waiting: Waiting,
+        session: Session[S],
+        events: Sequence[Message],
+        *,
+        has_gap: bool,
+    ) -> tuple[Missed, tuple[Ask, ...]]:
+        key = position_key(channel.name, waiting.member.user_id if waiting.member else None)
+        if waiting.has_gap:
+            session.gaps.add(key)
+        is_new = waiting.position is None
+        session.positions[key] = channel.tag if waiting.position is None else waiting.position
+        session.before.pop(key, None)
+        asks = self._keep_positions(session, [key])
+        if is_new and not has_gap:
+            return NOTHING_MISSED, asks
+        own = session.socket_ids
+        texts = [event.text for event in events if event.excluded not in own]
+        return missed(self.app.id, channel.name, session.socket_id, texts, has_gap=has_gap), asks
+
+    def read(
+        self, name: str, generation: int, socket_id: str, events: Sequence[Message], has_gap: bool, now: float
+    ) -> Answered[S]:
+        """The answer to `Read`: the events up to the last that came here, `has_gap`: perhaps not all."""
+        self.now = now
+        channel, socket = self.shared(name), self.sockets.get(socket_id)
+        if channel is None or channel.generation != generation or socket is None:
+            return Answered()
+        waiting = channel.waiting.get(socket)
+        if waiting is None or waiting.session is None or not waiting.is_reading:
+            return Answered()
+        waiting.is_reading = False
+        if not channel.is_current:
+            return Answered()  # it is asked for again when the channel is
+        del channel.waiting[socket]
+        has_gap = has_gap or waiting.has_gap
+        found, kept = self._resumed(channel, waiting, waiting.session, events, has_gap=has_gap)
+        replies, told, more = self._enter(channel, socket, waiting, found)
+        deliveries = tuple(Delivery(text=text, sockets=(socket,)) for text in replies)
+        return Answered(deliveries=deliveries, happenings=told, asks=(*kept, *more))
+
+    def position(self, name: str) -> Position:
+        channel = self.shared(name)
+        return b"" if channel is None else channel.tag
+
+    def acknowledged(self, session: Session[S], number: int) -> Outcome[S]:
+        changed = list(session.ping.positions) if session.ping is not None else []
+        return Outcome(asks=self._keep_positions(session, changed)) if session.answered(number) else Outcome()
+
+    def forget_position(self, session: Session[S], key: str) -> tuple[Ask, ...]:
+        session.forget(key)
+        kept = Keep(session_id=session.id, socket_id=session.socket_id, positions={key: b""})
+        return (kept,)
+
+    def end_session(self, session: Session[S], now: float) -> Outcome[S]:
+        """The page may come back to any node: nothing of it stays here."""
+        asks = self._keep_positions(session, ())
+        session.socket = None
+        if self.sessions.by_id.get(session.id) is session:
+            del self.sessions.by_id[session.id]
+            self._forget_socket_ids(session)
+        return Outcome(asks=asks)
+
+    def forget_absent(self, now: float) -> Outcome[S]:
+        """Other nodes keep pages for as long as this one says."""
+        if now - self._refreshed_at < self.app.resume_seconds / 2:
+            return Outcome()
+        self._refreshed_at = now
+        asks: list[Ask] = []
+        for session in self.sessions.by_id.values():
+            if now < session.before_until:
+                asks += self._keep_positions(session, ())
+            else:
+                session.before.clear()
+                asks += self.keep_all(session)
+        return Outcome(asks=tuple(asks))
+
+    def keep_all(self, session: Session[S]) -> tuple[Ask, ...]:
+        """All that is known of a page is told again."""
+        if not session.is_loaded:
+            return self.load(session)
+        positions = {key: self._value(session, key) for key in (session.before | session.positions)}
+        return (
+            Keep(
+                session_id=session.id,
+                socket_id=session.socket_id,
+                positions=positions,
+                is_whole=True,
+                earlier=session.socket_ids,
+            ),
+        )
+
+    def _keep_positions(self, session: Session[S], keys: Sequence[str]) -> tuple[Ask, ...]:
+        positions = {key: self._value(session, key) for key in keys if key in session.positions}
+        return (Keep(session_id=session.id, socket_id=session.socket_id, positions=positions),)
+
+    def _value(self, session: Session[S], key: str) -> bytes:
+        position = session.positions.get(key, session.before.get(key))
+        assert isinstance(position, bytes)  # noqa: S101 - those of a hub that shares its app are
+        return position + b"?" if key in session.gaps else position
+
+    def _forget_socket_ids(self, session: Session[S]) -> None:
+        for socket_id in session.socket_ids:
+            if self.sessions.by_socket.get(socket_id) is session:
+                del self.sessions.by_socket[socket_id]
+
+    # Repair -----------------------------------------------------------------------------------------------
 
     def _repair(self, channel: SharedChannel[S], answer: Joined) -> list[Delivery[S]]:
         """What was missed while nothing could be heard. Who seems to have left is kept for now: after a fault
@@ -538,7 +756,7 @@ class SharedHub(Hub[S]):
         channel = self.shared(name)
         if channel is None or not channel.sockets:
             return Answered()
-        sender = self.sockets.get(excluded)
+        sender = self.socket_of(excluded)
         return Answered(deliveries=(Delivery(text=text, sockets=channel.sockets, excluded=sender),))
 
     def came(self, name: str, version: int, user_id: str, info: str | None) -> Answered[S] | None:
@@ -578,6 +796,8 @@ class SharedHub(Hub[S]):
         """Nothing is heard any more: all has to be asked for anew, by `joined` for each channel."""
         for channel in self.all_shared():
             channel.is_current = False
+            for waiting in channel.waiting.values():
+                waiting.is_reading = False
 
     def pass_on(self, channel: Channel[S], socket: S, socket_id: str, text: str) -> Outcome[S]:
         return Outcome(asks=(PassOn(channel=channel.name, text=text, socket_id=socket_id),))
@@ -616,7 +836,7 @@ class SharedHub(Hub[S]):
         audience = self._audience(channel)
         if not audience:
             return []
-        excluded = self.sockets.get(message.excluded) if message.excluded else None
+        excluded = self.socket_of(message.excluded) if message.excluded else None
         return [Delivery(text=message.text, sockets=audience, excluded=excluded)]
 
     def _audience(self, channel: SharedChannel[S]) -> Collection[S]:

@@ -32,6 +32,7 @@ SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing socket
 PING_SLICE = 100  # sockets pinged before the loop may do something else
 CLOSING_SHARE = 4  # a quarter of max_connections may be closing beyond it,
 LEAST_CLOSING = 16  # and so many in any case
+SETTLE_TIMEOUT = 1.0  # seconds in which pages that resume may say what has arrived before a drain
 CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
 
 logger = logging.getLogger(__name__)
@@ -163,9 +164,12 @@ class Node:
         """
         self.is_draining = True
         deadline = self.now() + within
+        settled_by = self.now() + SETTLE_TIMEOUT
         sockets = [socket for hub in self.hubs.values() for socket in hub.sockets.values()]
         for at in range(0, len(sockets), CLOSE_SLICE):
-            for socket in sockets[at : at + CLOSE_SLICE]:
+            batch = sockets[at : at + CLOSE_SLICE]
+            await self._settle_pages(batch, settled_by)
+            for socket in batch:
                 socket.close(code, "the server is restarting")
             await asyncio.sleep(0)
         if self.closing:
@@ -177,6 +181,16 @@ class Node:
                 pass
         for socket in tuple(self.closing):
             socket.transport.abort()
+
+    async def _settle_pages(self, sockets: Sequence[Socket], deadline: float) -> None:
+        """Pages that resume have said what has arrived, so that it does not come again."""
+        if self.peers is None:
+            return  # what they say would end with this process
+        for socket in sockets:
+            self._ping_page(socket)
+        asked = [one.connection for one in sockets if one.connection is not None]
+        while self.now() < deadline and any(one.session and one.session.ping for one in asked):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # hundreds of answers are no event
 
     def stop(self) -> None:
         """The node takes nothing more; after `drain`."""
@@ -301,25 +315,21 @@ class Node:
         self._outbox.settle()
         outcome = connection.receive(text, self.now())
         self.perform(socket, outcome, at_once=is_last)
-        if outcome.asks and self.peers is not None:
-            self.peers.ask(connection.hub, outcome.asks)
+        self.ask(connection, outcome)
         if self.observers:
             app_id, size = connection.hub.app.id, len(text)
             self.tell(Received(app_id=app_id, socket_id=connection.socket_id, size=size))
 
     def acknowledged(self, connection: Connection[Socket], number: int) -> None:
         """The client has everything that was written before the ping with this number."""
-        outcome = connection.acknowledged(number, self.now())
-        if outcome.asks and self.peers is not None:
-            self.peers.ask(connection.hub, outcome.asks)
+        self.ask(connection, connection.acknowledged(number, self.now()))
 
     def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:
         """The connection is gone from its app and channels."""
         self._outbox.settle()
         outcome = connection.closed(code, self.now())
         self.perform(socket, outcome)
-        if outcome.asks and self.peers is not None:
-            self.peers.ask(connection.hub, outcome.asks)
+        self.ask(connection, outcome)
         if socket.address:
             place = (connection.hub.app.id, socket.address)
             self.addresses[place] -= 1
@@ -337,6 +347,11 @@ class Node:
         self._deliver(outcome)
         if outcome.close is not None:
             socket.close(outcome.close.code, outcome.close.reason)
+
+    def ask(self, connection: Connection[Socket], outcome: Outcome[Socket]) -> None:
+        """What the outcome asks of other nodes is on its way."""
+        if outcome.asks and self.peers is not None:
+            self.peers.ask(connection.hub, outcome.asks)
 
     def terminate_everywhere(self, hub: Hub[Socket], user_id: str) -> None:
         """All connections of the user end, on all nodes."""
@@ -407,9 +422,12 @@ class Node:
     def _ping_pages(self, hub: Hub[Socket]) -> None:
         """Pages that have got something are asked whether it has arrived."""
         for socket in hub.sessions.in_turn():
-            number = socket.connection.next_ping() if socket.connection is not None else None
-            if number is not None:
-                self._outbox.put(numbered_ping(number), (socket,))
+            self._ping_page(socket)
+
+    def _ping_page(self, socket: Socket) -> None:
+        number = socket.connection.next_ping() if socket.connection is not None else None
+        if number is not None:
+            self._outbox.put(numbered_ping(number), (socket,))
 
     def _sweep(self) -> None:
         """All time limits of all sockets, once a second: no socket has a timer."""
@@ -434,7 +452,9 @@ class Node:
                     self.peers.ask(hub, absent.asks)
             if hub.sessions.by_id:
                 self._ping_pages(hub)
-            hub.forget_absent(now)
+            kept = hub.forget_absent(now)
+            if kept.asks and self.peers is not None:
+                self.peers.ask(hub, kept.asks)
             if is_checking:
                 continue
             silent_since = now - min(hub.app.ping_interval, hub.app.activity_timeout) * (1 - PING_SPREAD)

@@ -175,6 +175,7 @@ class Socket(asyncio.Protocol):
         if self.backlog is None:
             self._write_directly()
         self._node.perform(self, replace(opened, replies=()))
+        self._node.ask(connection, opened)
 
     def _arrival(self, request: Request) -> UpgradeRequest:
         path, returning = split_path(request.path)

@@ -1,0 +1,20 @@
+-- A page has a new connection, which owns its record from now on.
+-- KEYS: r     ARGV: socket_id seconds most-earlier
+-- Answer: whether the page is known, its socket_ids before this one, and its positions (key and tag by turns)
+local r = KEYS[1]
+local earlier = redis.call('HGET', r, 's') or ''
+local positions = {}
+local held = redis.call('HGETALL', r)
+for at = 1, #held, 2 do
+  if held[at]:sub(1, 1) == 'p' then
+    positions[#positions + 1] = held[at]:sub(2)
+    positions[#positions + 1] = held[at + 1]
+  end
+end
+local ids = {}
+for id in earlier:gmatch('[^,]+') do ids[#ids + 1] = id end
+ids[#ids + 1] = ARGV[1]
+while #ids > tonumber(ARGV[3]) + 1 do table.remove(ids, 1) end
+redis.call('HSET', r, 'w', ARGV[1], 's', table.concat(ids, ','))
+redis.call('EXPIRE', r, ARGV[2])
+return {#held > 0 and 1 or 0, earlier, positions}

@@ -1,0 +1,437 @@
+"""Pages that come back to any node get what they missed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bridge.errors import ServiceUnavailable
+from bridge.sockets.cluster import cluster as cluster_module
+from bridge.sockets.pusher.app import Limits
+from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Resumed
+from bridge.sockets.pusher.messages import GAP
+from tests.services import Redis, redis_server
+from tests.sockets.cluster.nodes import Member, member
+from tests.sockets.server.running import APP, Client, broadcast, connect, until
+from tests.sockets.server.test_resume import NAMES, cut, holes_and_repeats, numbered
+from tests.sockets.server.test_resume import page as echo_page
+
+pytestmark = pytest.mark.anyio
+
+RESUMING = replace(APP, resume_seconds=60.0)
+CONFIRMED = "pusher_internal:subscription_succeeded"
+
+
+@pytest.fixture(scope="module")
+def bus() -> Iterator[Redis]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(bus: Redis) -> Redis:
+    with bus.client() as client:
+        client.flushall()
+    return bus
+
+
+@asynccontextmanager
+async def two(redis: Redis, app: Any = RESUMING) -> AsyncIterator[tuple[Member, Member]]:
+    async with member(redis, app) as one, member(redis, app) as other:
+        yield one, other
+
+
+@asynccontextmanager
+async def page(
+    at: Member, number: int, *, session: str = "a-page-of-its-own", answers: bool = True
+) -> AsyncIterator[Client]:
+    """A connection of a page; one that does not answer pings has a network that swallows them."""
+    url = at.server.url().replace("/app/", f"/app/r/{session}.{number}/app/", 1)
+    async with connect(url) as websocket:
+        if not answers:
+            websocket.protocol.recv_frame = ignoring_pings(websocket.protocol.recv_frame)  # type: ignore[method-assign]
+        client = Client(websocket, APP)
+        established = await client.get("pusher:connection_established")
+        client.socket_id = json.loads(established["data"])["socket_id"]
+        yield client
+
+
+def ignoring_pings(receive: Any) -> Any:
+    return lambda frame: None if frame.opcode == 9 else receive(frame)
+
+
+async def publish(at: Member, channel: str, *numbers: int, socket_id: str | None = None) -> None:
+    for number in numbers:
+        await at.server.node.publish_to_all(
+            [broadcast(channel, data=str(number), socket_id=socket_id)], origin="api"
+        )
+
+
+async def come(
+    client: Client, channel: str = "a", channel_data: str | None = None, *, has_forgotten: bool = False
+) -> list[str]:
+    """What follows a subscription. Two more are made, one after the other: what a page missed is asked for
+    when a channel is joined, and the link keeps the order. `has_forgotten`: the page is unknown, so they have
+    a gap too."""
+    await client.subscribe(channel, channel_data)
+    got: list[str] = []
+    for _ in range(2):
+        last = f"last-{random.random()}"
+        await client.subscribe(last)
+        while (message := await client.get()).get("channel") != last:
+            got.append(message["data"] if message["event"] == "event" else message["event"])
+        if has_forgotten:
+            await client.get(GAP)
+    return got
+
+
+async def acknowledged(at: Member, channel: str = "a") -> None:
+    """The node knows that its page has everything, and has told Redis so."""
+    (session,) = at.server.node.hubs[APP.id].sessions.by_id.values()
+    hub = at.server.node.hubs[APP.id]
+    await until(lambda: session.positions.get(channel) == hub.position(channel))
+    await at.cluster._asking().ask("PING")
+
+
+async def gone(at: Member) -> None:
+    await until(lambda: not at.server.node.hubs[APP.id].sockets)
+    await at.cluster._asking().ask("PING")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["the same node", "another node"])
+async def test_what_was_missed_comes_in_order_before_what_comes_from_now_on(
+    redis: Redis, elsewhere: bool
+) -> None:
+    async with two(redis) as (one, other):
+        async with page(one, 0) as client:
+            assert await come(client) == [CONFIRMED]
+            await publish(other, "a", 1, 2)
+            assert [(await client.get())["data"] for _ in range(2)] == ["1", "2"]
+            await acknowledged(one)
+        await gone(one)
+        await publish(one, "a", 3)
+        await publish(other, "a", 4)
+        then = other if elsewhere else one
+        async with page(then, 1) as client:
+            assert await come(client) == [CONFIRMED, "3", "4"]
+            await publish(one, "a", 5)
+            assert (await client.get())["data"] == "5"
+            (resumed,) = [event for event in then.server.happenings if type(event) is Resumed]
+            assert resumed == Resumed(
+                app_id=APP.id, channel="a", socket_id=client.socket_id, events=2, has_gap=False
+            )
+
+
+async def test_others_in_the_channel_notice_nothing_and_miss_nothing(redis: Redis) -> None:
+    async with two(redis) as (one, other), other.server.client("a") as watcher:
+        async with page(one, 0) as client:
+            await come(client)
+        await gone(one)
+        await publish(one, "a", 1)
+        async with page(other, 1) as client:
+            assert await come(client) == [CONFIRMED, "1"]
+        assert (await watcher.get())["data"] == "1"
+        await watcher.silence()
+
+
+async def test_a_node_that_was_killed_leaves_what_was_acknowledged(redis: Redis) -> None:
+    async with two(redis) as (one, other), page(one, 0) as client:
+        await come(client)
+        await publish(other, "a", 1)
+        await client.get("event")
+        await acknowledged(one)
+        one.vanish()
+        await publish(other, "a", 2)
+        async with page(other, 1) as again:
+            assert await come(again) == [CONFIRMED, "2"]
+
+
+async def test_a_connection_that_only_seems_open_on_another_node_is_replaced(redis: Redis) -> None:
+    async with two(redis) as (one, other), page(one, 0, answers=False) as client:
+        await come(client)
+        await publish(other, "a", 1)
+        await client.get("event")
+        async with page(other, 1) as again:
+            assert await come(again) == [CONFIRMED, "1"]
+            await publish(one, "a", 2, socket_id=client.socket_id)
+            await publish(one, "a", 3)
+            assert (await again.get())["data"] == "3"
+            await acknowledged(other)
+            one.server.node.hubs[APP.id].sessions.by_id["a-page-of-its-own"].positions.clear()
+            await client.websocket.close()  # found dead at last: what it had kept is not written over
+            await gone(one)
+        await gone(other)
+        async with page(one, 2) as last:
+            assert await come(last) == [CONFIRMED]
+
+
+async def test_a_page_that_is_not_known_is_told_of_a_gap_and_gets_no_history(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client("a"):
+        await publish(other, "a", 1)
+        async with page(other, 5) as client:
+            assert await come(client, has_forgotten=True) == [CONFIRMED, GAP]
+            await publish(other, "a", 2)
+            await client.get("event")
+            client.websocket.transport.abort()
+        await gone(other)
+
+
+@pytest.mark.parametrize("how", ["more than is kept", "Redis was emptied"])
+async def test_where_something_is_missing_a_gap_is_told(redis: Redis, how: str) -> None:
+    app = replace(RESUMING, limits=Limits(resume_events=1_000))
+    async with two(redis, app) as (one, other):
+        async with page(one, 0) as client:
+            await come(client)
+        await gone(one)
+        await publish(other, "a", 1)
+        with redis.client() as store:
+            if how == "Redis was emptied":
+                store.flushall()
+            else:
+                (key,) = store.keys("*l:app-id:a")
+                store.ltrim(key, 1, -1)  # as the script that publishes does
+                await publish(other, "a", 2, 3)
+                store.ltrim(key, -1, -1)
+        async with page(other, 1) as client:
+            got = await come(client, has_forgotten=how == "Redis was emptied")
+            assert got == ([CONFIRMED, GAP] if how == "Redis was emptied" else [CONFIRMED, GAP, "3"])
+
+
+async def test_over_a_lost_link_nothing_is_lost_and_nothing_is_silent(redis: Redis) -> None:
+    async with two(redis) as (one, other):
+        async with page(one, 0) as client:
+            await come(client)
+            one.cut()
+            await publish(other, "a", 1)
+            await one.back()
+            assert (await client.get())["data"] == "1"
+            await acknowledged(one)
+        await gone(one)
+        await publish(one, "a", 2)
+        async with page(other, 1) as client:
+            await client.subscribe("a")
+            other.cut()  # whatever was asked of Redis for the page has no answer
+            await publish(one, "a", 3)
+            await other.back()
+            got = []
+            while "3" not in got:
+                message = await client.get()
+                got.append(message["data"] if message["event"] == "event" else message["event"])
+            assert got == [CONFIRMED, "2", "3"]
+
+
+async def test_a_sender_stays_excluded_over_nodes(redis: Redis) -> None:
+    async with two(redis) as (one, other):
+        async with page(one, 0) as client:
+            await come(client)
+            first = client.socket_id
+        await gone(one)
+        await publish(one, "a", 1, socket_id=first)
+        await publish(one, "a", 2)
+        async with page(other, 1) as client:
+            assert await come(client) == [CONFIRMED, "2"]
+            await publish(one, "a", 3, socket_id=first)
+            await publish(one, "a", 4)
+            assert (await client.get())["data"] == "4"
+
+
+async def test_positions_in_presence_channels_and_of_users_and_cache_channels(redis: Redis) -> None:
+    user = json.dumps({"user_id": "u 1"})
+    async with two(redis) as (one, other):
+        async with page(one, 0) as client:
+            assert await come(client, "presence-p", user) == [CONFIRMED]
+            assert await come(client, "cache-c") == [CONFIRMED, "pusher:cache_miss"]
+            await client.sign_in({"id": "7 8"})
+            await client.get("pusher:signin_success")
+        await gone(one)
+        for channel in ("presence-p", "cache-c", "#server-to-user-7 8"):
+            await publish(one, channel, 1)
+        async with page(other, 1) as client:
+            assert await come(client, "presence-p", user) == [CONFIRMED, "1"]
+            assert await come(client, "cache-c") == [CONFIRMED, "1"]
+            await client.sign_in({"id": "7 8"})
+            await client.get("pusher:signin_success")
+            assert (await client.get())["data"] == "1"
+            await acknowledged(other, "cache-c")
+        await gone(other)
+        async with page(one, 2) as client:
+            assert await come(client, "cache-c") == [CONFIRMED]
+            assert await come(client, "presence-p", json.dumps({"user_id": "another"})) == [CONFIRMED]
+
+
+async def test_a_channel_that_was_left_has_no_position_any_more(redis: Redis) -> None:
+    async with two(redis) as (one, other), other.server.client("a"):
+        async with page(one, 0) as client:
+            await come(client)
+            await client.send("pusher:unsubscribe", {"channel": "a"})
+            await client.silence()
+        await gone(one)
+        await publish(one, "a", 1)
+        async with page(other, 1) as client:
+            assert await come(client) == [CONFIRMED]
+
+
+async def test_no_hole_while_pages_move_between_nodes_and_links_are_cut(redis: Redis) -> None:
+    """Each page is told every number in order, or of a gap; it goes back only where it was cut."""
+    random.seed(7)
+    turns, running = 6, True
+    async with two(redis) as nodes:
+        sent = 0
+
+        async def publisher() -> None:
+            nonlocal sent
+            while running:
+                sent += 1
+                job = replace(broadcast("a", data=str(sent)), job=f"job-{sent}")
+                while True:  # as the worker does: a job's mark keeps it from going out twice
+                    with contextlib.suppress(ServiceUnavailable):
+                        await random.choice(nodes).server.node.publish_to_all([job], origin="queue")
+                        break
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.002)
+
+        async def one_page(number: int) -> list[list[str]]:
+            got: list[list[str]] = []
+            for turn in range(turns):
+                at = random.choice(nodes)
+                async with page(at, turn, session=f"page-number-{number:08d}") as client:
+                    await client.subscribe("a")
+                    got.append([])
+                    for _ in range(random.randrange(5, 60)):
+                        message = await client.get()
+                        got[-1].append(message["data"] if message["event"] == "event" else message["event"])
+                    if random.random() < 0.3:
+                        random.choice(nodes).cut()
+                    client.websocket.transport.abort()
+            return got
+
+        task = asyncio.create_task(publisher())
+        pages = await asyncio.gather(*(one_page(number) for number in range(4)))
+        running = False
+        await task
+        for got in pages:
+            last = 0
+            for turn, messages in enumerate(got):
+                assert messages[0] == CONFIRMED
+                numbers = [int(one) for one in messages[1:]]  # no gap: nothing was lost
+                assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+                assert turn == 0 or numbers[0] <= last + 1
+                last = numbers[-1]
+
+
+# Presence over a rolling restart
+
+
+async def test_a_node_that_rolls_makes_nobody_leave_or_join(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "AWAY", 0.2)
+    app = replace(RESUMING, presence_grace=0.0)
+    async with member(redis, app) as other, other.server.client() as watcher:
+        await come(watcher, "presence-p", json.dumps({"user_id": "watcher"}))
+        async with member(redis, app) as one:
+            pages = []
+            for number in range(5):
+                opened = page(one, 0, session=f"page-number-{number:08d}")
+                client = await opened.__aenter__()
+                await come(client, "presence-p", json.dumps({"user_id": str(number)}))
+                pages.append((opened, client))
+            for _ in range(5):
+                await watcher.get("pusher_internal:member_added")
+            other.server.happenings.clear()
+            one.cluster.leave()
+            await one.server.node.drain(10.0, code=4200)
+            await publish(other, "presence-p", 1)
+            for opened, _ in pages:
+                await opened.__aexit__(None, None, None)
+        for number in range(5):
+            opened = page(other, 1, session=f"page-number-{number:08d}")
+            client = await opened.__aenter__()
+            got = await come(client, "presence-p", json.dumps({"user_id": str(number)}))
+            assert got == [CONFIRMED, "1"]
+            pages[number] = (opened, client)
+        await until(lambda: not other.cluster.others)  # the node is taken out
+        assert (await watcher.get())["data"] == "1"
+        await watcher.silence()
+        told = (MemberAdded, MemberRemoved)
+        assert [event for event in other.server.happenings if isinstance(event, told)] == []
+        for opened, _ in pages:
+            await opened.__aexit__(None, None, None)
+
+
+# Echo as it is
+
+
+@asynccontextmanager
+async def moving(nodes: tuple[Member, Member]) -> AsyncIterator[tuple[int, list[Member]]]:
+    """A port that leads to the first of the list, which the test changes."""
+    to = list(nodes)
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            back, forth = await asyncio.open_connection("127.0.0.1", to[0].server.port)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(copy(reader, forth), copy(back, writer))
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(forward, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], to
+
+
+async def test_echo_as_it_is_moves_between_nodes_without_a_hole(redis: Redis) -> None:
+    async with two(redis) as nodes, moving(nodes) as (port, to), echo_page(port) as one:
+        number = 0
+        for turn in range(1, 5):
+            await one.until(turn, subscribed="room")
+            await one.until(turn, subscribed="orders")
+            for at in range(30):
+                number += 1
+                await nodes[number % 2].server.node.publish_to_all(
+                    [numbered(name, number) for name in NAMES.values()], origin="queue"
+                )
+                if at == 15:
+                    leaving, _ = to
+                    to.reverse()
+                    if turn % 2:
+                        cut(leaving.server.node)
+                    else:  # as a node does that rolls: what has arrived is known before it closes
+                        for socket in tuple(leaving.server.node.hubs[APP.id].sockets.values()):
+                            socket.close(4200, "rolling")
+        for name in NAMES:
+            await until(lambda name=name: one.numbers(name)[-1:] == [number])  # type: ignore[misc]
+            assert holes_and_repeats(one.numbers(name), number)[0] == 0
+        assert [told for told in one.told if "gap" in told] == []
+
+
+async def test_a_clean_stop_repeats_nothing(redis: Redis) -> None:
+    async with two(redis) as nodes, moving(nodes) as (port, to), echo_page(port) as one:
+        for number in range(1, 21):
+            await publish_numbered(nodes[0], number)
+        to.reverse()
+        await nodes[0].server.node.drain(10.0, code=4200)
+        for number in range(21, 41):
+            await publish_numbered(nodes[1], number)
+        await until(lambda: one.numbers("orders")[-1:] == [40])
+        for name in NAMES:
+            await until(lambda name=name: len(one.numbers(name)) >= 40)  # type: ignore[misc]
+            assert one.numbers(name) == list(range(1, 41))
+
+
+async def publish_numbered(at: Member, number: int) -> None:
+    await at.server.node.publish_to_all([numbered(name, number) for name in NAMES.values()], origin="api")
