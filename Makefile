@@ -17,7 +17,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
-BENCH ?= queues fanout publish dashboard queue_work resolve other_jobs
+BENCH ?= queues received fanout publish dashboard queue_work resolve other_jobs
 QUICK ?=
 COUNT ?= 2000
 

@@ -19,13 +19,15 @@ NAPS: tuple[Kind, ...] = ("naps",) * 20
 def random_kills(ground: Ground) -> Figures:
     """kill -9 at a random moment of a bridge that works on a steady flow; then it is started again.
 
-    The moment is so many deeds after the start, however long a machine takes for them: a job that was at
-    work when bridge was killed for the third time is taken for what kills it.
+    No event may go out before the clients are back. The moment is so many deeds after the start, however long
+    a machine takes for them: a job that was at work when bridge was killed for the third time is taken for
+    what kills it.
     """
     with ground.rig(retry_after=5) as rig:
         rig.know(*MIXTURE)
         with rig.watched(number=2):
-            with rig.flow(20):
+            rig.attended()
+            with rig.flow(40):
                 for _ in range(ground.trials):
                     with rig.bridge() as bridge:
                         until = rig.recorded() + rig.chance.randint(0, BYTES)
@@ -34,7 +36,7 @@ def random_kills(ground: Ground) -> Figures:
                         os.kill(bridge.process.pid, signal.SIGKILL)
                         bridge.process.wait()
             finished(rig)
-            return rig.figures(ground.trials, attended=False)
+            return rig.figures(ground.trials)
 
 
 def finished(rig: Rig) -> None:
@@ -51,6 +53,7 @@ def named_points(ground: Ground, *points: str) -> Figures:
     with ground.rig(retry_after=2) as rig:
         rig.know(*MIXTURE, "naps", "throws")
         with rig.watched():
+            rig.attended()
             for point in points or POINTS:
                 if point == "mid-delete" and ground.store == "redis":
                     continue  # one command
@@ -62,7 +65,7 @@ def named_points(ground: Ground, *points: str) -> Figures:
                     met = _in_drain(rig) if point == "in-drain" else rig.crash(point)
                     rig.must(met, f"{point} was not reached")
                     finished(rig)
-            return rig.figures(tried, note=f"{len(points or POINTS)} points", attended=False)
+            return rig.figures(tried, note=f"{len(points or POINTS)} points")
 
 
 def _in_drain(rig: Rig) -> bool:

@@ -17,13 +17,14 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from tests import services
-from tests.chaos.clients import TAG, Client, client
+from tests.chaos.clients import CHANNELS, TAG, Client, client
 from tests.chaos.history import Done, Fault, History, Pushed, faults, told, unattended
 from tests.end_to_end.bridge import Bridge, bridge_serve
 from tests.end_to_end.laravel import ROOT, Laravel, Sent
@@ -34,6 +35,7 @@ from tests.proxy import Proxy, proxy
 ENTRY = (sys.executable, "-m", "tests.chaos.entry")
 PATIENCE = 300.0  # seconds
 TEMPLATE = "job-ffffffffffff"
+OTHER = "other-"  # begins the tags of jobs that are no broadcasts
 
 # line, private: native; quick, naps (0.2 s), hangs, kills (its worker), throws: only PHP can tell
 Kind = Literal["line", "private", "quick", "naps", "hangs", "kills", "throws"]
@@ -86,6 +88,8 @@ class Rig:
         self._record = app.path / "storage/logs/record.jsonl"
         self._pushed: list[Pushed] = []
         self._templates: dict[Kind, tuple[str, Sent]] = {}
+        self._other = ""  # payload of a job that is no broadcast
+        self._others = 0
         self._starts = 0
         self._pushing = threading.RLock()
         self.broken: list[str] = []
@@ -103,6 +107,10 @@ class Rig:
                 asked = "quick" if kind in ("naps", "hangs", "kills", "throws") else kind
                 [sent] = self.app.oracle(asked, tag=TEMPLATE)
                 self._templates[kind] = payload, sent
+
+    def payload(self, kind: Kind) -> str:
+        """Laravel's own."""
+        return self._templates[kind][0]
 
     def push(self, *kinds: Kind, tries: int | None = None, fails: bool = False) -> list[str]:
         """A job of each is in the queue, in this order; their tags."""
@@ -134,6 +142,29 @@ class Rig:
                 )
             self.store.push(payloads)
         return tags
+
+    def know_others(self) -> None:
+        """The payload of a job that is no broadcast is known; as `know`."""
+        self.app.dispatch("plain", tag=TEMPLATE)
+        [self._other] = self.store.payloads()
+        self.store.clear()
+
+    def push_other(self) -> None:
+        """A job that is no broadcast is in the queue: it writes a line when it runs."""
+        with self._pushing:
+            self._others += 1
+            document = json.loads(self._other)
+            document["uuid"] = str(uuid.UUID(int=self._others << 64))
+            if "id" in document:
+                document["id"] = f"{self._others << 64:032x}"
+            tag = f"{OTHER}{self._others:0{len(TEMPLATE) - len(OTHER)}x}"
+            self.store.push([json.dumps(document).replace(TEMPLATE, tag)])
+
+    def others_amiss(self) -> list[str]:
+        """The jobs that are no broadcasts and did not run just once, each with how often."""
+        runs = Counter(line.split()[0] for line in self.app.lines())
+        tags = [f"{OTHER}{n:0{len(TEMPLATE) - len(OTHER)}x}" for n in range(1, self._others + 1)]
+        return [f"{tag} ran {runs[tag]} times" for tag in tags if runs[tag] != 1]
 
     @contextlib.contextmanager
     def flow(self, rate: float, *, kinds: tuple[Kind, ...] = MIXTURE) -> Iterator[None]:
@@ -240,6 +271,25 @@ class Rig:
         """Every client is subscribed."""
         for one in self.clients:
             wait_until("the client is there", lambda one=one: one.is_there)  # type: ignore[misc]
+
+    def attended(self) -> None:
+        """A bridge was here, and has kept how many clients there are when it was killed: from now on each
+        event of the bridge at this port has somebody to see it, whatever becomes of the process."""
+        with self.bridge() as bridge:
+            self._counted()
+            bridge.process.kill()
+            bridge.process.wait()
+
+    def _counted(self) -> None:
+        self.there()
+        place = self.app.path / "storage/framework"
+        known = {"connections": len(self.clients), "subscriptions": len(self.clients) * len(CHANNELS)}
+
+        def is_kept() -> bool:
+            kept = [json.loads(it.read_text()) for it in place.glob(f"*clients-{self.app.port}*.json")]
+            return [{name: it[name] for name in known} for it in kept] == [known]
+
+        wait_until("the number of clients is kept", is_kept)
 
     def drained(self) -> None:
         """Nothing is left in the queue, and every client that is there has read what was sent to it."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.chaos import crashes, deploys, sockets, stops, stores, swarm, waiting
+from tests.chaos import crashes, deploys, soak, sockets, stops, stores, swarm, waiting
 from tests.chaos.ground import Run
 from tests.end_to_end.stores import STORES, StoreName
 
@@ -176,6 +176,7 @@ ROWS: tuple[Row, ...] = (
         run=waiting.all_three,
         stores=SERVERS,
     ),
+    Row(id="F-21", tier="N", does="an hour with all parts at work", run=soak.soak, trials=60),
     Row(
         id="F-23",
         tier="C",

@@ -103,6 +103,7 @@ def poison(ground: Ground) -> Figures:
     with ground.rig(retry_after=2) as rig:
         rig.know("kills", *MIXTURE)
         with rig.watched():
+            rig.attended()
             for trial in range(ground.trials):
                 rig.push(*MIXTURE * 4)
                 rig.push("kills", fails=True)
@@ -121,4 +122,4 @@ def poison(ground: Ground) -> Figures:
                         deaths += 1
                 rig.must(deaths == 3, f"trial {trial}: {deaths} crashes")
             finished(rig)
-            return rig.figures(ground.trials, attended=False)
+            return rig.figures(ground.trials)
