@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from tests import services
 from tests.chaos.rig import Rig, rig
+from tests.end_to_end.processes import wait_until
 from tests.end_to_end.stores import STORES
 
 BESIDE = 50_000
@@ -61,8 +62,9 @@ def measured(rig: Rig, events: int, what: str) -> float:
     since = rig.jobs
     for _ in range(events):
         time.sleep(random.uniform(0.05, 0.15))
-        rig.push("line")
-    rig.clients[0].settle()
+        [last] = rig.push("line")
+    messages = rig.clients[0].sockets[0].messages
+    wait_until("the last one has come", lambda: bool(messages) and messages[-1].job == last)
     history = rig.history(since=since)
     pushed = {it.job: it.at for it in history.pushed}
     took = [(it.at - pushed[it.job]) * 1000 for it in history.sockets[0].messages]

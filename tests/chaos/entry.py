@@ -6,16 +6,20 @@ itself. The points are put around the methods where things happen, before `bridg
     CHAOS_RECORD    file that gets a line for each job at each deed: time, bridge, deed, uuid, attempts
     CHAOS_NAME      this process's name in it
     CHAOS_CRASH_AT  point, or `point:n`: kill -9 when it is reached (for the n-th time)
+    CHAOS_TRACE     file that gets every minute where the most memory was allocated, and what it grew by
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import signal
 import sys
+import threading
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -205,6 +209,24 @@ def patch() -> None:
     around(Node, "publish_from_thread", _publish)
 
 
+def trace(file: str) -> None:
+    """For ever: the file is written anew every minute. The first minute is what it grows from."""
+    tracemalloc.start(8)
+    first: tracemalloc.Snapshot | None = None
+    while True:
+        time.sleep(60)
+        gc.collect()
+        now = tracemalloc.take_snapshot()
+        first = first or now
+        lines = []
+        for grown in now.compare_to(first, "traceback")[:40]:
+            lines += [f"{grown.size_diff:+} bytes, {grown.count_diff:+} blocks", *grown.traceback.format()]
+        with open(file, "w") as out:
+            out.write("\n".join(lines) + "\n")
+
+
 if __name__ == "__main__":
     patch()
+    if traced := os.environ.get("CHAOS_TRACE"):
+        threading.Thread(target=trace, args=(traced,), daemon=True).start()
     sys.exit(main())

@@ -16,10 +16,20 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.errors import ConfigurationError, Refused, ServiceUnavailable
 from bridge.jobs.queue.sql.connection import SqlConnection
 
 PAGE = 200  # rows read at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPayload:
+    """A payload that stands in a row of a `jobs` table: the database, the table, its id and bytes."""
+
+    database: sa.URL
+    table: sa.TableClause
+    id: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +42,7 @@ class FailedJob:
     exception        the text a person reads: class, message, where
     uuid             identity of the job
     failed_at        with a time zone
+    unread           where the payload stands instead, if the memory does not suffice to read it
     """
 
     connection_name: str
@@ -40,6 +51,7 @@ class FailedJob:
     exception: str
     uuid: str
     failed_at: datetime
+    unread: StoredPayload | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +80,9 @@ class FailedJobs(Protocol):
         ...
 
     def bury(self, job: FailedJob) -> None:
-        """The job is kept; burying the same uuid again replaces the entry."""
+        """The job is kept; burying the same uuid again replaces the entry.
+
+        An unread payload is copied by the database that holds it; Refused where that is not this one."""
         ...
 
     def kept(self) -> Iterator[KeptJob]:
@@ -140,8 +154,11 @@ class DatabaseFailedJobs:
         self._id = self._table.c.uuid if with_uuid else self._table.c.id
         # One statement for all: of each that differs in its text, the engine keeps some hundreds, with the
         # payload that they were made for.
-        stored = {column: sa.bindparam(column, type_=sa.Text()) for column in columns if column != "id"}
-        self._insert = self._table.insert().values({**stored, "failed_at": self._moment("failed_at")})
+        self._stored: dict[str, sa.ColumnElement[Any]] = {
+            column: sa.bindparam(column, type_=sa.Text()) for column in columns if column != "id"
+        }
+        self._stored["failed_at"] = self._moment("failed_at")
+        self._insert = self._table.insert().values(self._stored)
 
     def check(self) -> None:
         self._sql.check()
@@ -159,10 +176,13 @@ class DatabaseFailedJobs:
             raise
 
     def bury(self, job: FailedJob) -> None:
+        if job.unread is not None and job.unread.database != self._sql.url:
+            raise not_copied(job.unread)
+        insert = self._insert if job.unread is None else self._copying(job.unread)
         values = {
             "connection": job.connection_name,
             "queue": job.queue,
-            "payload": job.payload.decode(errors="replace"),
+            **({"payload": job.payload.decode(errors="replace")} if job.unread is None else {}),
             "exception": storable(job.exception),
             "failed_at": local_time(job.failed_at, self._timezone),
         }
@@ -173,12 +193,18 @@ class DatabaseFailedJobs:
             if self._with_uuid and self._holds(connection, job.uuid):
                 connection.execute(sa.delete(self._table).where(self._table.c.uuid == job.uuid))
             try:
-                connection.execute(self._insert, values)
+                connection.execute(insert, values)
             except IntegrityError:  # uuid is unique: did another bury it, or is something else wrong?
                 if not self._with_uuid or not self._holds(connection, job.uuid):
                     raise
 
         self._sql.run(write)
+
+    def _copying(self, unread: StoredPayload) -> sa.Insert:
+        given = {name: value for name, value in self._stored.items() if name != "payload"}
+        row = unread.table.c
+        copy = sa.select(row.payload, *given.values()).where(row.id == unread.id)
+        return self._table.insert().from_select(["payload", *given], copy)
 
     def kept(self) -> Iterator[KeptJob]:
         row, below = self._table.c, None
@@ -263,6 +289,14 @@ def _kept(row: sa.Row[Any]) -> KeptJob:
         exception=exception,
         failed_at=str(failed_at)[:19],
         number=number,
+    )
+
+
+def not_copied(unread: StoredPayload) -> Refused:
+    """Why a payload that cannot be read stays in the queue."""
+    return Refused(
+        f"a payload of {unread.size >> 20} MiB is too large for the memory, and failed jobs are not kept"
+        " in its own database, which could copy it: give bridge more memory, or delete the job"
     )
 
 

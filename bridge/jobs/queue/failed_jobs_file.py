@@ -20,7 +20,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.jobs.queue.failed_jobs import FailedJob, KeptJob, local_time, storable
+from bridge.jobs.queue.failed_jobs import FailedJob, KeptJob, local_time, not_copied, storable
 
 LIMIT = 100  # entries; `queue.failed.limit`
 
@@ -51,6 +51,8 @@ class FileFailedJobs:
             )
 
     def bury(self, job: FailedJob) -> None:
+        if job.unread is not None:
+            raise not_copied(job.unread)
         entry = {
             "id": job.uuid,
             "connection": job.connection_name,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from bridge.jobs.queue.failed_jobs import StoredPayload
 from bridge.jobs.queue.selection import job_uuid
 
 
@@ -27,6 +28,8 @@ class Job:
     attempts  reservations so far, this one included: 1 at the first
     receipt   the driver's own mark of this reservation; opaque to everybody else
     due_at    unix seconds since when it could be taken; None where the store does not tell
+    unread    where the payload stands that the memory does not suffice to read; `payload` is empty then, and
+              `document` has nothing but a `uuid`
     """
 
     queue: str
@@ -35,6 +38,7 @@ class Job:
     attempts: int
     receipt: object
     due_at: float | None = None
+    unread: StoredPayload | None = None
 
     @property
     def uuid(self) -> str:

@@ -89,11 +89,13 @@ class Selection:
     document  gets a queue's name and an entry; the decoded payload if it is to be taken
     like      an SQL pattern that every one of them matches; None: there is none
     unlike    SQL patterns that none of them matches
+    certain   SQL patterns of which each job that matches one is to be taken
     """
 
     document: Callable[[str, bytes], Mapping[str, object] | None]
     like: str | None = None
     unlike: tuple[str, ...] = ()
+    certain: tuple[str, ...] = ()
 
 
 def _broadcast(queue: str, payload: bytes) -> Mapping[str, object] | None:
@@ -107,6 +109,7 @@ def _broadcast(queue: str, payload: bytes) -> Mapping[str, object] | None:
 BROADCASTS = Selection(
     document=_broadcast,
     like="%Illuminate%BroadcastEvent%",  # escaping differs, letters do not
+    certain=CERTAIN,
 )
 
 

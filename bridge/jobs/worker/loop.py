@@ -328,6 +328,9 @@ class Worker:
         if job.attempts > 1 and _has_name(job) and self._was_sent(job):
             log.info("a job came again whose broadcasts had gone out", extra=_about(job, "job_repeated"))
             return NothingToSend("its broadcasts went out at an earlier reservation", keeps_lock=True)
+        if job.unread is not None:
+            size = f"{job.unread.size >> 20} MiB"
+            return Failed(Unreadable(f"its payload of {size} is too large for the memory"), keeps_lock=True)
         if not job.document:
             return Failed(Unreadable("the payload is no JSON that PHP can read"))
         error = self._exceeded(job)
@@ -418,6 +421,7 @@ class Worker:
             exception=_exception_text(error),
             uuid=job.uuid,
             failed_at=datetime.fromtimestamp(self._clock(), UTC),
+            unread=job.unread,
         )
         try:
             self._failed.bury(entry)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bridge.errors import ServiceUnavailable
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries of a store that does not answer
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between tries of a store that does not answer
 SILENT = 3.0  # seconds without an answer after which a store counts as one that does not
 
 log = logging.getLogger(__name__)

@@ -5,14 +5,37 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import redis
+import sqlalchemy as sa
 
+from bridge.errors import Refused
+from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, StoredPayload
+from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
 from bridge.jobs.queue.marks import KEPT, MOST, Marks
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Pace, Portion
+from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.redis.driver import RedisQueue
-from tests.jobs.queue.stores import RETRY_AFTER, Clock, Store, broadcast, drain, foreign, push, uuids
+from bridge.jobs.queue.sql.driver import jobs_table
+from bridge.jobs.worker.loop import Delivered, Result, Worker
+from tests.jobs.queue.stores import (
+    RETRY_AFTER,
+    Clock,
+    SqlStore,
+    Store,
+    broadcast,
+    drain,
+    foreign,
+    push,
+    uuid_of,
+    uuids,
+)
+from tests.services import wait_until
 
 
 @pytest.mark.parametrize("size", [1 << 17, 1 << 19])
@@ -47,27 +70,102 @@ def test_a_job_that_cannot_be_read_for_want_of_memory_holds_no_other_up(
     store.push(large)
     pushed = push(store, 2)
     queue = store.queue()
-    if isinstance(queue, RedisQueue):
-        read = redis.connection.Connection.read_response
-
-        def response(self: redis.connection.Connection, *given: object, **named: object) -> object:
-            answer = read(self, *given, **named)
-            if isinstance(answer, list) and any(
-                isinstance(one, bytes) and len(one) > LARGE for one in answer
-            ):
-                raise MemoryError
-            return answer
-
-        monkeypatch.setattr(redis.connection.Connection, "read_response", response)
-    else:
-        monkeypatch.setattr(queue, "_payload", NoMemory())
-    found: list[str] = []
+    without_memory(queue, monkeypatch)
+    found: list[Job] = []
     for _ in range(5):
         with contextlib.suppress(MemoryError):
-            found += uuids(drain(queue))
-    assert found == pushed
+            found += drain(queue)
+    unread = [job for job in found if job.unread is not None]
+    assert uuids(job for job in found if job.unread is None) == pushed
+    assert uuids(unread) == ([] if isinstance(queue, RedisQueue) else [uuid_of(large)])
+    assert not any(job.payload for job in unread)
     monkeypatch.undo()
     assert len(store.payloads()) == 3
+
+
+@pytest.mark.parametrize("with_uuid", [True, False])
+def test_a_job_that_cannot_be_read_goes_to_failed_jobs_as_it_stands(
+    store: Store, monkeypatch: pytest.MonkeyPatch, with_uuid: bool
+) -> None:
+    if not isinstance(store, SqlStore):
+        return  # Redis: see above
+    note = "ä \\ ' 🚀 " + "x" * (MOST_BYTES + 1)
+    large = broadcast(note=note)
+    if not with_uuid:  # as before Laravel 7; two that begin alike
+        document = {name: value for name, value in json.loads(large).items() if name != "uuid"}
+        large = json.dumps(document, separators=(",", ":")).encode()
+    store.push_many([large, large] if not with_uuid else [large])
+    pushed = push(store, 2)
+    queue = store.queue()
+    without_memory(queue, monkeypatch)
+    attempted: list[str] = []
+
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        attempted.extend(uuids(jobs))
+        return [Delivered()] * len(jobs)
+
+    failed = DatabaseFailedJobs(store.engine, timezone=ZoneInfo("UTC"))
+    worker = Worker(queue, failed, attempt, clock=store.clock)
+    worker.start()
+    wait_until(lambda: not store.payloads(), "the queue is empty")
+    assert worker.stop(30)
+    kept = list(failed.kept())
+    failed.close()
+    assert attempted == pushed
+    assert [job.payload for job in kept] == ([large] if with_uuid else [large, large])
+    assert all("is too large for the memory" in job.exception for job in kept)
+    if with_uuid:
+        assert kept[0].id == uuid_of(large)
+
+
+def test_a_large_job_that_may_be_another_is_left_where_it_cannot_be_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.push(foreign(note="Illuminate BroadcastEvent " + "x" * (MOST_BYTES + 1)))
+    pushed = push(store, 2)
+    queue = store.queue()
+    without_memory(queue, monkeypatch)
+    found: list[Job] = []
+    for _ in range(5):
+        with contextlib.suppress(MemoryError):
+            found += drain(queue)
+    assert uuids(found) == pushed
+
+
+def test_failed_jobs_elsewhere_take_no_job_that_cannot_be_read(store: Store, tmp_path: Path) -> None:
+    if not isinstance(store, SqlStore):
+        return
+    unread = StoredPayload(
+        database=sa.make_url("sqlite:////elsewhere"), table=jobs_table("jobs"), id=1, size=1 << 26
+    )
+    job = FailedJob(
+        connection_name="database", queue="default", payload=b"", exception="no", uuid="1",
+        failed_at=datetime.now(UTC), unread=unread,
+    )  # fmt: skip
+    for failed in (
+        DatabaseFailedJobs(store.engine, timezone=ZoneInfo("UTC")),
+        FileFailedJobs(tmp_path / "failed.json", timezone=ZoneInfo("UTC")),
+    ):
+        with pytest.raises(Refused, match="64 MiB is too large"):
+            failed.bury(job)
+        assert not list(failed.kept())
+        failed.close()
+
+
+def without_memory(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is large cannot be read."""
+    if not isinstance(queue, RedisQueue):
+        monkeypatch.setattr(queue, "_payload", NoMemory())
+        return
+    read = redis.connection.Connection.read_response
+
+    def response(self: redis.connection.Connection, *given: object, **named: object) -> object:
+        answer = read(self, *given, **named)
+        if isinstance(answer, list) and any(isinstance(one, bytes) and len(one) > LARGE for one in answer):
+            raise MemoryError
+        return answer
+
+    monkeypatch.setattr(redis.connection.Connection, "read_response", response)
 
 
 class NoMemory:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
@@ -60,6 +60,10 @@ class SqlConnection:
         self._engine = engine
         self.dialect = _family(engine)
         self._connection: Connection | None = None
+
+    @property
+    def url(self) -> URL:
+        return self._engine.url
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
         """What `work` returns; each of its statements stands alone.

@@ -21,6 +21,7 @@ import logging
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.jobs.queue.failed_jobs import StoredPayload
 from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.portion import LARGE, Portion
 from bridge.jobs.queue.queue import Depth, Exchange, Job
@@ -44,6 +46,7 @@ RESTING_SHARE = 10  # a poll that took t seconds is followed by 10 t of rest
 NEWEST = 100  # rows a poll looks at, and ids before the end of the last look: their rows may appear late
 LAST = (1 << 63) - 1  # no id is greater
 MOST_ATTEMPTS = 255  # the column is an unsigned tinyint
+UUID_WITHIN = 200  # characters of a payload in which Laravel puts its uuid
 FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like ours and are not
 
 # Servers that can step over locked rows, by the version they report; the first line that fits decides.
@@ -54,6 +57,8 @@ SKIP_LOCKED: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"postgresql (\d+)(?:\.(\d+))?", (9, 5)),
     (r"(\d+)\.(\d+)\.(\d+)", (8, 0, 1)),  # MySQL
 )
+
+_UUID = re.compile(r'"uuid":"([0-9A-Za-z-]{1,64})"')
 
 log = logging.getLogger(__name__)
 
@@ -113,12 +118,14 @@ class DatabaseQueue:
         self._payload = sa.select(_payload(self._jobs, self._sql.dialect)).where(
             self._jobs.c.id == sa.bindparam("id")
         )
+        self._surely = _surely(self._jobs, self._sql.dialect, takes)
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues, takes)
         self._skip_locked: bool | None = None
         self._woken = threading.Event()
         self._foreign: set[int] = set()
         self._skipped: set[int] = set()
-        self._unreadable: set[int] = set()
+        self._too_large: set[int] = set()  # ids of rows that the memory does not suffice to read
+        self._unreadable: set[int] = set()  # and not even to compare, in SQLite
         self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
@@ -359,11 +366,14 @@ class DatabaseQueue:
             if found:
                 portion.close()
                 return False
-            with self._leaving_out(id, size):
-                text = connection.execute(self._payload, {"id": id}).scalar()
-                if text is None:
-                    return True
-                candidate = self._candidate(queue, id, text, attempts, due_at)
+            if id in self._too_large:
+                candidate = self._unread(connection, queue, id, attempts, due_at, size)
+            else:
+                with self._noting_too_large(id):
+                    text = connection.execute(self._payload, {"id": id}).scalar()
+                    if text is None:
+                        return True
+                    candidate = self._candidate(queue, id, text, attempts, due_at)
         else:
             candidate = self._candidate(queue, id, text, attempts, due_at)
         if candidate is None:
@@ -388,15 +398,35 @@ class DatabaseQueue:
             raise
 
     @contextlib.contextmanager
-    def _leaving_out(self, id: int, size: int) -> Iterator[None]:
-        """A large row is read; it is left from now on if the memory does not suffice for it."""
+    def _noting_too_large(self, id: int) -> Iterator[None]:
+        """A large row is read, or not again if the memory does not suffice for it."""
         try:
             yield
         except MemoryError:
+            self._too_large.add(id)
+            raise
+
+    def _unread(
+        self, connection: sa.Connection, queue: str, id: int, attempts: int, due_at: int, size: int
+    ) -> _Candidate | None:
+        """A job that is not read, if it is surely ours: it goes to `failed_jobs` as it stands there."""
+        start = connection.execute(self._surely, {"id": id}).scalar()
+        if start is None:
             self._foreign.add(id)
             about = {"action": "memory", "id": id, "mib": size >> 20}
             log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
-            raise
+            return None
+        text = start.decode(errors="replace") if isinstance(start, bytes) else str(start)
+        known = _UUID.search(text)
+        own = uuid.uuid5(uuid.NAMESPACE_OID, f"{self._jobs.fullname} {id} {due_at}")
+        return _Candidate(
+            queue=queue,
+            payload=b"",
+            document={"uuid": known[1] if known else str(own)},
+            attempts=attempts,
+            due_at=due_at,
+            unread=StoredPayload(database=self._sql.url, table=self._jobs, id=id, size=size),
+        )
 
     @contextlib.contextmanager
     def _passing_unreadable(self, now: int) -> Iterator[None]:
@@ -451,6 +481,7 @@ class DatabaseQueue:
                 attempts=taken[id],
                 receipt=Reservation(id=id, attempts=taken[id], reserved_at=now),
                 due_at=row.due_at,
+                unread=row.unread,
             )
             for id, row in found.items()
             if id in taken
@@ -551,6 +582,7 @@ class _Candidate:
     document: Mapping[str, object]
     attempts: int
     due_at: int
+    unread: StoredPayload | None = None
 
 
 def skips_locked(version: str) -> bool:
@@ -601,6 +633,14 @@ def _page(jobs: sa.TableClause, dialect: str, takes: Selection, *, behind: bool 
 def _payload(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[Any]:
     # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
     return sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "sqlite" else jobs.c.payload
+
+
+def _surely(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any]:
+    """The beginning of a payload, where its text alone tells that the job is ours."""
+    text = sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "mysql" else jobs.c.payload
+    sure = sa.or_(sa.false(), *(sa.type_coerce(text, sa.Text).like(pattern) for pattern in takes.certain))
+    start = sa.func.substr(_payload(jobs, dialect), 1, UUID_WITHIN)
+    return sa.select(start).where(jobs.c.id == sa.bindparam("id"), sure)
 
 
 def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str], takes: Selection) -> sa.Select[Any]:
