@@ -64,9 +64,9 @@ def _options(facts: RedisConnection, socket_timeout: float) -> dict[str, Any]:
         "socket_timeout": socket_timeout,
         "socket_keepalive": True,
         "health_check_interval": 30,
-        "retry": Retry(
-            NoBackoff(), 1
-        ),  # the server may have closed an idle one; who calls us tries again later
+        # The server may have closed an idle one. Where one is silent, so are the others: whoever calls us
+        # gives all of them up, and tries again later.
+        "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     }
 
 

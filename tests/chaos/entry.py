@@ -211,7 +211,8 @@ def patch() -> None:
 
 def trace(file: str) -> None:
     """For ever: the file is written anew every minute. The first minute is what it grows from."""
-    tracemalloc.start(8)
+    time.sleep(60)  # what is there from the start does not grow, and would take long to trace
+    tracemalloc.start(6)
     first: tracemalloc.Snapshot | None = None
     while True:
         time.sleep(60)

@@ -34,7 +34,8 @@ def silenced(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Q
         laravel = load(tmp_path, {}, "11.0")
         queue: Queue
         if request.param == "redis":
-            client = redis_client(laravel.redis("default"), socket_timeout=1)
+            # longer than a blocking command
+            client = redis_client(laravel.redis("default"), socket_timeout=2.5)
             queue = RedisQueue(client)
             yield queue, between
             queue.close()
@@ -54,6 +55,23 @@ def test_a_silent_connection_is_given_up(silenced: tuple[Queue, Proxy]) -> None:
     between.silence()
     assert not patiently(lambda: queue.reserve(1))  # on a new one
     assert queue.depth()
+
+
+def test_all_idle_connections_are_given_up_with_the_first_that_is_silent(
+    silenced: tuple[Queue, Proxy],
+) -> None:
+    queue, between = silenced
+    faults: list[int] = []
+    patiently = StoreRetry(fault=lambda: faults.append(1))
+    assert not patiently(lambda: queue.reserve(1))
+    if isinstance(queue, RedisQueue):  # the others keep one
+        pool = queue._client.connection_pool
+        for one in [pool.get_connection() for _ in range(3)]:
+            pool.release(one)
+    between.silence()
+    patiently(lambda: queue.wait(1))
+    assert not patiently(lambda: queue.reserve(1))
+    assert len(faults) == (1 if isinstance(queue, RedisQueue) else 0)  # SQL has one, and replaces it
 
 
 def test_ten_seconds_suffice_to_notice_it() -> None:

@@ -38,6 +38,7 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TimeoutError,
     TryAgainError,
 )
 
@@ -565,8 +566,8 @@ class RedisQueue:
         try:
             yield
         except RedisError as error:
-            if isinstance(error, ELSEWHERE):
-                # the address leads to another server now: the old connections never notice
+            if isinstance(error, (*ELSEWHERE, TimeoutError)):
+                # another server has the address now, or the way there is gone: idle ones never notice
                 self._client.connection_pool.disconnect()
             self.close()
             raise unavailable(error) from error
