@@ -3,7 +3,8 @@
 At each point it writes down what was done with which jobs, and where CHAOS_CRASH_AT names the point it kills
 itself. The points are put around the methods where things happen, before `bridge.cli` starts.
 
-    CHAOS_RECORD    file that gets a line for each job at each deed: time, bridge, deed, uuid, attempts
+    CHAOS_RECORD    file that gets a line for each job at each deed: time, bridge, deed, uuid, attempts, and
+                    when a reservation was begun
     CHAOS_NAME      this process's name in it
     CHAOS_CRASH_AT  point, or `point:n`: kill -9 when it is reached (for the n-th time)
     CHAOS_TRACE     file that gets every minute where the most memory was allocated, and what it grew by
@@ -66,10 +67,11 @@ def at(point: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def record(deed: str, jobs: Iterable[tuple[str, int]]) -> None:
-    """In the file once this returns, whatever becomes of the process; in order. Jobs: uuid and attempts."""
+def record(deed: str, jobs: Iterable[tuple[str, int]], since: float | None = None) -> None:
+    """In the file once this returns, whatever becomes of the process; in order. Jobs: uuid and attempts;
+    `since`: when it was begun, if that may have been long ago."""
     now, name = time.monotonic(), os.environ["CHAOS_NAME"]
-    lines = [json.dumps([now + n * 1e-7, name, deed, *job]) + "\n" for n, job in enumerate(jobs)]
+    lines = [json.dumps([now + n * 1e-7, name, deed, *job, since]) + "\n" for n, job in enumerate(jobs)]
     if lines:
         os.write(_file(), "".join(lines).encode())
 
@@ -100,9 +102,10 @@ def _wait(wait: Callable[..., Any]) -> Callable[..., Any]:
 def _reserve(reserve: Callable[..., Any]) -> Callable[..., Any]:
     def reserving(self: Any, limit: int) -> Sequence[Job]:
         at("before-reserve")
+        since = time.monotonic()
         jobs: Sequence[Job] = reserve(self, limit)
         if jobs:
-            record("reserved", _known(jobs))
+            record("reserved", _known(jobs), since)
             at("after-reserve")
         return jobs
 

@@ -39,6 +39,8 @@ class Done:
     bridge    the name of that process, and no other's
     attempts  reservations so far as the store counts them, for `reserved`: one that was killed before it
               could tell of its reservation shows in those of the next
+    since     for `reserved`: when it was asked for, which is when it counts from at the earliest; who was
+              stopped in the middle of it tells of it late
     """
 
     job: str
@@ -46,6 +48,7 @@ class Done:
     bridge: str
     deed: Deed
     attempts: int = 1
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +194,11 @@ def _stolen(job: str, deeds: Iterable[Done], retry_after: float) -> Iterator[Fau
     held: Done | None = None
     for it in deeds:
         if it.deed == "reserved":
-            if held is not None and it.at - held.at < retry_after - SLACK:
-                yield Fault("reserved twice", job, f"after {it.at - held.at:.2f} s")
+            if held is not None and it.attempts < held.attempts:
+                continue  # an older one, which has ended, told late
+            counts = it.at if held is None else it.at - (held.at if held.since is None else held.since)
+            if held is not None and counts < retry_after - SLACK:
+                yield Fault("reserved twice", job, f"after {counts:.2f} s")
             held = it
         elif it.deed in ("deleting", "released", "given_back"):
             held = None

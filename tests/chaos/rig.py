@@ -318,9 +318,9 @@ class Rig:
         done = []
         lines = self._record.read_text().splitlines() if self._record.exists() else []
         for line in lines:
-            at, bridge, deed, name, attempts = json.loads(line)
+            at, bridge, deed, name, attempts, since = json.loads(line)
             if tag := tags.get(uuid.UUID(name).int):
-                done.append(Done(job=tag, at=at, bridge=bridge, deed=deed, attempts=attempts))
+                done.append(Done(job=tag, at=at, bridge=bridge, deed=deed, attempts=attempts, since=since))
         return History(
             retry_after=self.retry_after,
             beside=beside,

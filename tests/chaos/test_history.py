@@ -250,6 +250,18 @@ def test_a_job_that_another_bridge_took_over_is_late_without_fault_and_early_wit
     assert [it.kind for it in faults(replace(history, retry_after=19))] == ["reserved twice"]
 
 
+def test_who_stood_still_in_the_middle_of_a_reservation_tells_of_it_late() -> None:
+    history = good()
+    history.done += [
+        Done(job=JOBS[4], at=19.5, bridge="one", deed="reserved", since=9.0),
+        Done(job=JOBS[5], at=24.5, bridge="one", deed="reserved", since=9.0),
+    ]
+    history.done = [replace(it, attempts=2) if it.at in (20.0, 24.0) else it for it in history.done]
+    assert faults(history) == []
+    history.done[-2] = replace(history.done[-2], since=19.5)
+    assert [it.kind for it in faults(history)] == ["reserved twice"]
+
+
 def test_what_was_sent_before_a_client_was_there_is_seen_by_nobody_and_no_fault() -> None:
     history = good()
     assert unattended(history) == set()

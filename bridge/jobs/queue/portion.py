@@ -64,7 +64,7 @@ class Pace:
         self._retry_after = retry_after if retry_after > 0 else float("inf")
         self._clock = clock
         self._seconds = 0.0  # of one job
-        self._until = float("inf")
+        self._until = self._ends = float("inf")
 
     @property
     def jobs(self) -> int:
@@ -73,13 +73,19 @@ class Pace:
         return max(1, min(self._ceiling, int(min(fit, self._most))))
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the reservations made last have ended: this process stood still, or its store did."""
+        return self._clock() >= self._ends
+
+    @property
     def is_over(self) -> bool:
         """Whether none of those that were reserved last may be begun any more."""
         return self._clock() >= self._until
 
     def begin(self) -> None:
         """Jobs are about to be reserved."""
-        self._until = self._clock() + BEGUN * self._retry_after
+        now = self._clock()
+        self._until, self._ends = now + BEGUN * self._retry_after, now + self._retry_after
 
     def took(self, jobs: int, seconds: float) -> None:
         """So many jobs were attempted one after another, in so many seconds."""

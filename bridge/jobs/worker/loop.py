@@ -250,7 +250,7 @@ class Worker:
         """Every job has come to its end, has gone back untried, or is set aside. `are_begun`: they were."""
         untried = slow = 0
         try:
-            if self._stopping.is_set() and not are_begun:
+            if not are_begun and (self._stopping.is_set() or self._pace.has_ended):
                 self._give_back(jobs)
                 untried = len(jobs)
             else:

@@ -15,10 +15,11 @@ import sqlalchemy as sa
 import bridge.jobs.worker.loop
 from bridge.errors import NotTried, Refused, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs
+from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.worker.loop import Attempt, Delivered, Failed, NotBegun, NothingToSend, Result, Retry, Worker
 from tests import services
-from tests.jobs.queue.stores import RETRY_AFTER, SqlStore, broadcast, foreign, uuid_of
+from tests.jobs.queue.stores import RETRY_AFTER, Clock, SqlStore, broadcast, foreign, uuid_of
 
 
 class Bench:
@@ -250,6 +251,35 @@ def test_jobs_reserved_and_not_begun_are_given_back_with_their_attempts(bench: B
     assert (row["attempts"], row["reserved_at"]) == (0, None)
     assert bench.store.payloads() == before
     assert worker.counts["given_back"] == 1
+
+
+def test_what_was_reserved_so_long_ago_that_it_has_ended_is_not_begun(bench: Bench) -> None:
+    pushed = bench.push()
+    queue = bench.store.queue()
+    now = Clock(0.0)
+    attempted: list[int] = []
+
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        attempted.extend(job.attempts for job in jobs)
+        return [Delivered()] * len(jobs)
+
+    worker = Worker(queue, bench.failed, attempt, clock=bench.store.clock)
+    worker._pace = Pace(50, RETRY_AFTER, now)
+    reserve, pauses = queue.reserve, [float(RETRY_AFTER)]
+
+    def reserve_slowly(limit: int) -> Sequence[Job]:
+        jobs = reserve(limit)
+        if jobs and pauses:
+            now.now += pauses.pop()  # as after SIGSTOP and SIGCONT
+        return jobs
+
+    queue.reserve = reserve_slowly  # type: ignore[method-assign]
+    worker.start()
+    eventually(lambda: not bench.store.payloads())
+    assert worker.stop(60)
+    assert attempted == [1]
+    assert (worker.counts["given_back"], worker.counts["delivered"]) == (1, 1)
+    assert pushed not in bench.failures()
 
 
 def test_jobs_of_the_app_that_are_no_broadcasts_stay(bench: Bench) -> None:
