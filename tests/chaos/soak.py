@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
+from bridge.monitoring.dashboard.failures import LOOKED_AT
 from tests.chaos.ground import Ground
 from tests.chaos.rig import MIXTURE, Figures
 from tests.end_to_end.laravel import APP_ID, APP_KEY, APP_SECRET
@@ -36,14 +37,17 @@ PASSWORD = "let me in"
 
 
 def soak(ground: Ground) -> Figures:
-    """So many minutes as there are trials: native and PHP events, failing ones, other jobs, clients that come
-    and go, webhooks, the dashboard and its stream."""
+    """So many minutes as there are trials, on top of a thousand failed jobs: native and PHP events, failing
+    ones, other jobs, clients that come and go, webhooks, the dashboard and its stream."""
     with receiving() as receiver, ground.rig(settings={"BRIDGE_DASHBOARD_PASSWORD": f'"{PASSWORD}"'}) as rig:
         (rig.app.path / "bridge.toml").write_text(f'[[webhooks]]\nurl = "{receiver.url}"\n')
         rig.know(*MIXTURE, "throws")
         rig.know_others()
         with rig.bridge() as bridge, rig.watched(number=2):
             rig.there()
+            # as many as are looked at and remembered: what is bounded by them has its size from the start
+            rig.push(*["throws"] * LOOKED_AT, tries=1, fails=True)
+            rig.drained()
             visitors = Visitors(bridge.port)
             with (
                 rig.flow(FLOW),

@@ -174,7 +174,6 @@ ROWS: tuple[Row, ...] = (
         tier="N",
         does="two bridges and queue:work, 500 events a trial",
         run=waiting.all_three,
-        stores=SERVERS,
     ),
     Row(id="F-21", tier="N", does="an hour with all parts at work", run=soak.soak, trials=60),
     Row(
@@ -196,7 +195,6 @@ ROWS: tuple[Row, ...] = (
         tier="C",
         does="batches slower than retry_after: beside queue:work",
         run=waiting.beside_queue_work,
-        stores=SERVERS,
         tests=(f"{RESERVATIONS}beside_queue_work_no_socket_gets_an_event_twice",),
     ),
     Row(

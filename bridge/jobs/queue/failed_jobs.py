@@ -198,7 +198,7 @@ class DatabaseFailedJobs:
                 if not self._with_uuid or not self._holds(connection, job.uuid):
                     raise
 
-        self._sql.run(write)
+        self._sql.write(write)
 
     def _copying(self, unread: StoredPayload) -> sa.Insert:
         given = {name: value for name, value in self._stored.items() if name != "payload"}
@@ -229,18 +229,18 @@ class DatabaseFailedJobs:
         if (key := self._key(id)) is None:
             return False
         delete = sa.delete(self._table).where(self._id == key)
-        return bool(self._sql.run(lambda connection: connection.execute(delete).rowcount))
+        return bool(self._sql.write(lambda connection: connection.execute(delete).rowcount))
 
     def forget_retried(self, job: KeptJob) -> None:
         delete = sa.delete(self._table).where(self._table.c.id == job.number)
-        self._sql.run(lambda connection: connection.execute(delete))
+        self._sql.write(lambda connection: connection.execute(delete))
 
     def flush(self, before: datetime | None) -> None:
         delete = sa.delete(self._table)
         if before is not None:
             delete = delete.where(self._table.c.failed_at <= self._moment("before"))
         given = {} if before is None else {"before": local_time(before, self._timezone)}
-        self._sql.run(lambda connection: connection.execute(delete, given))
+        self._sql.write(lambda connection: connection.execute(delete, given))
 
     def close(self) -> None:
         self._sql.close()

@@ -46,7 +46,7 @@ class DatabasePush:
             "available_at": now,
             "created_at": now,
         }
-        self._sql.run(lambda connection: connection.execute(self._table.insert().values(row)))
+        self._sql.write(lambda connection: connection.execute(self._table.insert().values(row)))
 
     def close(self) -> None:
         self._sql.close()

@@ -27,6 +27,8 @@ TLS_MEND = (
     " config/database.php"
 )
 LOCK_WAIT = 5  # seconds until a wait for somebody else's lock is given up
+ALONE_STEP = 0.004  # seconds between two tries to be alone in a SQLite file, at most
+BUSY_TIMEOUT = f"PRAGMA busy_timeout = {LOCK_WAIT * 1000}"
 
 OPENING: dict[str, tuple[str, ...]] = {
     "mysql": (
@@ -34,12 +36,12 @@ OPENING: dict[str, tuple[str, ...]] = {
         f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT}",
     ),
     "postgresql": (),
-    "sqlite": (f"PRAGMA busy_timeout = {LOCK_WAIT * 1000}",),
+    "sqlite": (BUSY_TIMEOUT,),
 }
 BEGIN: dict[str, str] = {
     "mysql": "START TRANSACTION",
     "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED",
-    "sqlite": "BEGIN IMMEDIATE",  # a read that turns into a write could fail at once
+    "sqlite": "BEGIN EXCLUSIVE",  # see `_begin_alone`
 }
 
 # What an error says, by the driver's own code: MySQL errno, SQLSTATE, primary result code of SQLite.
@@ -72,12 +74,28 @@ class SqlConnection:
         Raises ServiceUnavailable when that does not help."""
         return self._retried(lambda: self._alone(work))
 
+    def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Like `run`, for what changes something; in SQLite all of it at once."""
+        if self.dialect != "sqlite":
+            return self.run(work)
+        results: list[Result] = []
+
+        def whole(connection: Connection) -> bool:
+            results.append(work(connection))
+            return True
+
+        self.transaction(whole)
+        return results[-1]
+
     def transaction(self, work: Callable[[Connection], Result | None]) -> Result | None:
         """What `work` returns, committed; rolled back if it returns None or raises. Else like `run`."""
 
         def attempt() -> Result | None:
             connection = self._open()
-            connection.exec_driver_sql(BEGIN[self.dialect])
+            if self.dialect == "sqlite":
+                _begin_alone(connection)
+            else:
+                connection.exec_driver_sql(BEGIN[self.dialect])
             try:
                 if local := connection.info.get(LOCAL):
                     connection.exec_driver_sql(local)
@@ -195,6 +213,27 @@ class SqlConnection:
         if fault := tls_fault(reason):
             reason, remedy = f"TLS fails, {fault}, {reason}", TLS_MEND
         return ServiceUnavailable(f"the database {where} cannot serve: {reason}: {remedy}")
+
+
+def _begin_alone(connection: Connection) -> None:
+    """A transaction that writes has begun, at a moment when nobody reads.
+
+    Another worker's transaction that has read and wants to write, as Laravel's do that delete a job, is ended
+    by SQLite at once if a writer waits for it. So none of ours waits: each try ends as soon as it is not
+    alone, and comes again."""
+    deadline = time.monotonic() + LOCK_WAIT
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql(BEGIN["sqlite"])
+                return
+            except DBAPIError as error:
+                if _kind(error) != "busy" or time.monotonic() >= deadline:
+                    raise
+            time.sleep(random.uniform(0.5, 1) * ALONE_STEP)  # noqa: S311 - two workers must not meet again
+    finally:
+        connection.exec_driver_sql(BUSY_TIMEOUT)
 
 
 def _family(engine: Engine) -> str:

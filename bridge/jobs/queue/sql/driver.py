@@ -307,7 +307,7 @@ class DatabaseQueue:
     def _write(self, work: Callable[[sa.Connection], Result | None], *, alone: bool = False) -> Result | None:
         """`work` in one transaction, or `alone` if it is one statement."""
         with nullcontext() if self._calm is None else self._calm.write():
-            return self._sql.run(work) if alone else self._sql.transaction(work)
+            return self._sql.write(work) if alone else self._sql.transaction(work)
 
     def _find(self, connection: sa.Connection, portion: Portion, now: int) -> dict[int, _Candidate]:
         """Free jobs of ours by id, in order of service, as many as fit into the portion. Locks nothing."""

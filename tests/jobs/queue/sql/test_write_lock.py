@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bridge.jobs.queue.queue import Job
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 from tests.jobs.conftest import sqlite_store  # noqa: F401
-from tests.jobs.queue.stores import SqlStore, broadcast
+from tests.jobs.queue.stores import SqlStore, broadcast, push, uuids
 
 
 def count_in_one_transaction(path: str, calm: SqliteWriteLock) -> None:
@@ -106,3 +107,31 @@ def test_a_write_goes_on_where_somebody_has_removed_the_file() -> None:
     Path(calm.path).unlink()
     with calm.write() as nothing:
         assert nothing is None
+
+
+def test_no_transaction_of_another_worker_ends_for_a_write_of_ours(
+    sqlite_store: SqlStore,  # noqa: F811
+) -> None:
+    """Laravel reads the job and then deletes it: SQLite ends that at once while somebody else writes."""
+    pushed = push(sqlite_store, 20)
+    queue = sqlite_store.queue()
+    taken: list[Job] = []
+
+    def work() -> None:
+        while jobs := queue.reserve(1):
+            taken.extend(jobs)
+            assert queue.delete(jobs) == 1
+
+    file = sqlite_store.engine.url.database
+    assert file is not None
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as other:
+        thread = threading.Thread(target=work)
+        thread.start()
+        for _ in range(20):
+            other.execute("begin")
+            other.execute("select * from jobs where id = 0").fetchall()
+            time.sleep(0.02)  # a write of ours is under way
+            other.execute("update jobs set queue = queue where id = 0")
+            other.execute("commit")
+        thread.join(60)
+    assert uuids(taken) == pushed
