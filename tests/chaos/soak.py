@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from bridge.monitoring.dashboard.failures import LOOKED_AT
 from tests.chaos.ground import Ground
-from tests.chaos.rig import MIXTURE, Figures
+from tests.chaos.rig import MIXTURE, Figures, Kind
 from tests.end_to_end.laravel import APP_ID, APP_KEY, APP_SECRET
 from tests.end_to_end.processes import wait_until
 from tests.sockets.webhooks.receiver import Receiver, receiving
@@ -29,6 +29,8 @@ OTHERS = 2  # jobs a second that are no broadcasts
 FAILING = 0.2  # events a second that throw
 VISITS = 2  # clients a second that come and go
 LOOKS = 0.2  # a second, at each page of the dashboard
+THROWS: Kind = "throws"
+FAILED = (THROWS,) * LOOKED_AT
 MINUTE = 60.0
 WARM = 10  # minutes until nothing may grow any more
 GROWTH = 1.0  # MiB an hour, at most
@@ -46,7 +48,7 @@ def soak(ground: Ground) -> Figures:
         with rig.bridge() as bridge, rig.watched(number=2):
             rig.there()
             # as many as are looked at and remembered: what is bounded by them has its size from the start
-            rig.push(*["throws"] * LOOKED_AT, tries=1, fails=True)
+            rig.push(*FAILED, tries=1, fails=True)
             rig.drained()
             visitors = Visitors(bridge.port)
             with (

@@ -226,7 +226,8 @@ class Node:
         return await self.peers.publish(broadcasts, origin)
 
     def publish_from_thread(self, broadcasts: Sequence[Broadcast], *, timeout: float = 10.0) -> int:
-        """`publish`, from any other thread; blocks until the node has all of them.
+        """`publish`, from any other thread; blocks until all of it is written to the sockets, but for those
+        that are slow: what was sent is then on its way, whatever becomes of this process.
 
         Raises ServiceUnavailable, with nothing published, when the loop is gone or does not answer in
         `timeout` seconds; JobError as `publish` does.
@@ -238,14 +239,18 @@ class Node:
                 task = asyncio.ensure_future(self.peers.publish(broadcasts, "queue"))
                 self._publishing.add(task)
                 task.add_done_callback(self._publishing.discard)
-                task.add_done_callback(partial(_hand_over, future))
+                task.add_done_callback(
+                    lambda task: self._outbox.once_written(partial(_hand_over, future, task))
+                )
                 return
             if not future.set_running_or_notify_cancel():
                 return
             try:
-                future.set_result(self.publish(broadcasts))
+                receivers = self.publish(broadcasts)
             except BaseException as problem:
                 future.set_exception(problem)
+            else:
+                self._outbox.once_written(partial(future.set_result, receivers))
 
         loop = self._loop
         try:

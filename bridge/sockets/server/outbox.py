@@ -63,7 +63,17 @@ class Outbox:
     the outbox is settled, in order, so that a slot may be written at any moment.
     """
 
-    __slots__ = ("_audience", "_dirty", "_held", "_is_scheduled", "_joined", "_loop", "_rest", "_run")
+    __slots__ = (
+        "_audience",
+        "_dirty",
+        "_held",
+        "_is_scheduled",
+        "_joined",
+        "_loop",
+        "_rest",
+        "_run",
+        "_waiting",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -74,6 +84,7 @@ class Outbox:
         self._dirty: list[Receiver] = []  # sockets with something in their slots, or that had: to be written,
         self._held: list[Receiver] = []  # or only when HOLD is over
         self._is_scheduled = False
+        self._waiting: list[tuple[int, Callable[[], object]]] = []  # flushes to come before each is called
 
     def put(self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None = None) -> None:
         """The frame is the next that each of the sockets gets."""
@@ -108,6 +119,14 @@ class Outbox:
             socket.write(b"".join((*out, frame)))
         else:
             socket.write(frame if out is None else out + frame)  # type: ignore[operator]
+
+    def once_written(self, call: Callable[[], object]) -> None:
+        """`call` is made once the kernel has all that was put so far, but for sockets that are slow."""
+        if not self._is_scheduled:
+            call()
+            return
+        ahead = len(self._dirty) + len(self._rest) + len(self._audience)
+        self._waiting.append((1 + ahead // SLICE, call))
 
     def settle(self) -> None:
         """What was put so far is in the sockets' slots and does not depend on the hub any more."""
@@ -163,6 +182,16 @@ class Outbox:
         self._is_scheduled = bool(self._dirty or self._rest or self._run)
         if self._is_scheduled:
             self._loop.call_soon(self._flush)
+        if self._waiting:
+            self._call_those_written()
+
+    def _call_those_written(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for flushes, call in waiting:
+            if flushes <= 1 or not self._is_scheduled:
+                call()
+            else:
+                self._waiting.append((flushes - 1, call))
 
     def _write_run(self, batch: list[Receiver]) -> None:
         data, size = self._joined, len(self._joined)

@@ -1,6 +1,7 @@
 """The protocol, publishing, draining: a real node and real clients."""
 
 import asyncio
+import contextlib
 import json
 import threading
 from dataclasses import replace
@@ -329,6 +330,27 @@ async def test_a_thread_publishes_a_batch_and_knows_its_receivers() -> None:
         assert receivers == 50
         assert [(await client.get())["data"] for _ in range(50)] == [str(number) for number in range(50)]
         assert sum(isinstance(told, Published) for told in server.happenings) == 50
+
+
+async def test_what_a_thread_has_published_is_with_the_kernel_when_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bridge.sockets.server.outbox.SLICE", 1)
+    async with running() as server, contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(server.client("news", "sport")) for _ in range(5)]
+        outbox = server.node._outbox
+        left: list[int] = []
+
+        def publish() -> None:
+            server.node.publish_from_thread([broadcast("news"), broadcast("sport"), broadcast("news")])
+            left.append(len(outbox._run) + len(outbox._rest) + len(outbox._dirty))
+
+        for _ in range(5):
+            await asyncio.to_thread(publish)
+        assert left == [0] * 5
+        for client in clients:
+            for _ in range(15):
+                await client.get()
 
 
 async def test_a_threads_mistake_is_raised_in_the_thread() -> None:
