@@ -49,7 +49,7 @@ def finished(rig: Rig) -> None:
 
 def named_points(ground: Ground, *points: str) -> Figures:
     """kill -9 at each point, so many times each, with jobs at hand that reach it; then all is done."""
-    tried = 0
+    tried = reached = 0
     with ground.rig(retry_after=2) as rig:
         rig.know(*MIXTURE, "naps", "throws")
         with rig.watched():
@@ -57,6 +57,7 @@ def named_points(ground: Ground, *points: str) -> Figures:
             for point in points or POINTS:
                 if point == "mid-delete" and ground.store == "redis":
                     continue  # one command
+                reached += 1
                 for _ in range(ground.trials):
                     tried += 1
                     rig.push(*MIXTURE, *MIXTURE)
@@ -65,7 +66,7 @@ def named_points(ground: Ground, *points: str) -> Figures:
                     met = _in_drain(rig) if point == "in-drain" else rig.crash(point)
                     rig.must(met, f"{point} was not reached")
                     finished(rig)
-            return rig.figures(tried, note=f"{len(points or POINTS)} points")
+            return rig.figures(tried, note=f"{reached} point{'s' * (reached > 1)}")
 
 
 def _in_drain(rig: Rig) -> bool:
