@@ -347,8 +347,6 @@ class Rig:
             print(told(found), file=sys.stderr)
         if not history.attended and (nobody := unattended(history)):
             note = f"{note + '; ' if note else ''}{len(nobody)} sent before a client was back"
-        for sentence in self.broken:
-            print(sentence, file=sys.stderr)
         return Figures(
             trials=trials, jobs=self.jobs, found=tuple(found), broken=tuple(self.broken), note=note
         )
@@ -357,6 +355,7 @@ class Rig:
         """A promise that is not about single jobs; the row goes on without it."""
         if not holds:
             self.broken.append(otherwise)
+            print(otherwise, file=sys.stderr)
 
 
 def _tags(payloads: list[str]) -> list[str]:

@@ -783,6 +783,14 @@ def test_close_ends_a_job_at_work(own_app: Path) -> None:
     assert is_gone(int((own_app / "hanging").read_text()))
 
 
+@pytest.mark.parametrize("patience", [None, 3.0])
+def test_what_is_asked_after_close_was_not_tried(own_app: Path, patience: float | None) -> None:
+    rung = PhpRung(own_app)
+    rung.close()
+    with pytest.raises(NotTried, match="was closed"):
+        rung.resolve(behaving("hang"), patience=patience)
+
+
 def test_close_ends_a_process_that_still_boots(own_app: Path) -> None:
     (own_app / "boot.php").write_text(
         "<?php file_put_contents(base_path('booting'), getmypid()); sleep(999);"

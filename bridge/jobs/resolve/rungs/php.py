@@ -196,7 +196,7 @@ class PhpRung:
         with self._slow_lock:
             answer = self._slow.pop(job, None)
         if answer is None:
-            answer = self._questions.submit(self._resolve, event, attempt)
+            answer = self._begun(event, attempt)
             is_new = True
         else:
             patience, is_new = 0.0, False
@@ -213,6 +213,13 @@ class PhpRung:
             self._resident.widen()
             answer.add_done_callback(lambda _: self._resident.narrow())
         raise Slow(event.class_name, answer)
+
+    def _begun(self, event: BroadcastEvent, attempt: Try | None) -> Future[Answer]:
+        """The question, in a thread of its own. Raises NotTried when closed."""
+        try:
+            return self._questions.submit(self._resolve, event, attempt)
+        except RuntimeError as over:  # it takes none any more
+            raise NotTried(f"the PHP helper was closed before it resolved {event.class_name}") from over
 
     def _may_be_slow(self) -> bool:
         with self._slow_lock:
