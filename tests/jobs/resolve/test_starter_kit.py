@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from bridge.jobs.resolve.resolution import Resolution
+from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-from bridge.serve.wiring import build_ladder
-from tests.phpeval.laravel.eloquent.app import IDENTIFIER, job
+from bridge.serve.wiring import build_ladder, earned_trust
+from bridge.settings.load import load_settings
+from tests.phpeval.laravel.eloquent.app import IDENTIFIER, Case, app, job
+from tests.versions import laravel_version
 
 FILES = {
     "composer.json": '{"require": {"php": "^8.3"}, "autoload": {"psr-4": {"App\\\\": "app/"}}}',
@@ -110,3 +113,33 @@ def test_its_user_is_native_too_and_shows_nothing_hidden(kit: Path) -> None:
     (sent,) = resolve(kit, PhpObject("App\\Events\\Joined", {b"user": user})).broadcasts
     shown = {"id": 1, "name": "Ada", "verified_at": "2024-05-01T10:11:12.000000Z"}
     assert json.loads(sent.data) == {"user": shown}
+
+
+KIT_PROVIDER = r"""
+    namespace App\Providers;
+    use Carbon\CarbonImmutable;
+    use Illuminate\Support\Facades\{Date, DB};
+    class TestServiceProvider extends \Illuminate\Support\ServiceProvider {
+        public function boot(): void { $this->configureDefaults(); }
+        protected function configureDefaults(): void {
+            Date::use(CarbonImmutable::class);
+            if (method_exists(DB::connection(), 'prohibitDestructiveCommands')) {
+                DB::prohibitDestructiveCommands(app()->isProduction());
+            }
+        }
+    }
+"""
+
+
+def test_it_is_native_after_its_first_five_jobs_beside_the_booted_app(tmp_path: Path) -> None:
+    with app(tmp_path / "app", KIT_PROVIDER) as made, closing(PhpRung(made.path)) as php:
+        case = Case(made)
+        case.event("public function __construct(public int $to, public string $by) { }")
+        settings = load_settings({"laravel_version": laravel_version()}, {}, made.path)
+        ladder = build_ladder(
+            settings.laravel, {}, php=php, report=php.report, trust=earned_trust(settings, php, keeps=False)
+        )
+        with closing(ladder):
+            sent = [ladder.resolve(read_payload(case.payload(to=number, by=b"Ada"))) for number in range(8)]
+    assert [one.by for one in sent] == ["php"] * 5 + ["native"] * 3
+    assert [json.loads(one.broadcasts[0].data) for one in sent] == [{"to": n, "by": "Ada"} for n in range(8)]
