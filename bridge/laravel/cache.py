@@ -1,4 +1,5 @@
-"""The app's cache stores, as far as a queue worker must know them: signals are read, locks are released.
+"""The app's cache stores, as far as a queue worker must know them: signals are read, locks are released; and
+as far as an operator gives signals: values are kept for ever, and forgotten.
 
 Facts: Cache/{Redis,Database,File}Store.php and their locks, of 8.83 to 13.26.
 """
@@ -20,7 +21,7 @@ import redis
 import sqlalchemy as sa
 from redis.cluster import RedisCluster
 
-from bridge.errors import ServiceUnavailable
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.connections import DatabaseConnection
 from bridge.laravel.database import answering, engine
@@ -29,6 +30,8 @@ from bridge.laravel.redis_connections import RedisConnection
 from bridge.phpeval.laravel.version import Version
 
 ATTEMPT = 0.05  # seconds between attempts at a lock
+FOREVER = 315_360_000  # seconds that a database keeps what is kept for ever: ten years, as Laravel's
+NO_EXPIRY = b"9999999999"  # the same in a file
 TIMEOUT = 2.0  # seconds in which Redis must answer: the worker waits meanwhile
 _OWN_DRIVERS = ("array", "null")  # what one process keeps for itself, or nobody does
 
@@ -56,6 +59,14 @@ class CacheStore(Protocol):
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values as they are stored, None where there is none. Raises BridgeError."""
+        ...
+
+    def keep(self, key: str, value: bytes) -> None:
+        """The value, as PHP serializes it, stays until it is forgotten: `forever`. Raises BridgeError."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """There is no value of this key. Raises BridgeError."""
         ...
 
     def lock_key(self, name: str, release: Version) -> str:
@@ -130,6 +141,16 @@ class NoStore:
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         return [None] * len(keys)
 
+    def keep(self, key: str, value: bytes) -> None:
+        raise ConfigurationError(
+            "cache.default",
+            "is each process's own (array) or none, so nobody else would see what is kept there",
+            remedy="set CACHE_DRIVER (CACHE_STORE from Laravel 11) to redis, database or file",
+        )
+
+    def forget(self, key: str) -> None:
+        pass
+
     def lock_key(self, name: str, release: Version) -> str:
         return ""
 
@@ -161,15 +182,36 @@ class RedisStore:
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         names = [start + key for start in self._starts for key in keys]
         with answering(self._facts):
-            if self._client is None:
-                self._client = _client(self._facts)
-            pipeline = self._client.pipeline(transaction=False)  # in a cluster they lie on several nodes
+            pipeline = self._opened().pipeline(transaction=False)  # in a cluster they lie on several nodes
             for name in names:
                 pipeline.get(name)
             values: Any = pipeline.execute()
         return [
             next((one for one in values[at :: len(keys)] if one is not None), None) for at in range(len(keys))
         ]
+
+    def keep(self, key: str, value: bytes) -> None:
+        if self._facts.packed:
+            raise ConfigurationError(
+                f"database.redis.{self._facts.name}",
+                "packs its values (serializer or compression), which only phpredis can write",
+                remedy="give the cache a Redis connection without these options, or use php artisan",
+            )
+        with answering(self._facts):
+            client = self._opened()
+            for start in self._starts:
+                client.set(start + key, value)
+
+    def forget(self, key: str) -> None:
+        with answering(self._facts):
+            client = self._opened()
+            for start in self._starts:
+                client.delete(start + key)
+
+    def _opened(self) -> redis.Redis | RedisCluster:
+        if self._client is None:
+            self._client = _client(self._facts)
+        return self._client
 
     def lock_key(self, name: str, release: Version) -> str:
         return self._lock_facts.prefix + self._start(release) + name
@@ -222,6 +264,19 @@ class DatabaseStore:
             found = {key: value for key, value in connection.execute(live)}
         return [_bytes(found.get(name)) for name in names]
 
+    def keep(self, key: str, value: bytes) -> None:
+        row = self._values.c
+        kept = {"value": value.decode(), "expiration": int(self._clock()) + FOREVER}
+        with answering(self._facts), self._engine.begin() as connection:
+            changed = sa.update(self._values).where(row.key == self._prefix + key).values(kept)
+            if not connection.execute(changed).rowcount:
+                connection.execute(sa.insert(self._values).values(key=self._prefix + key, **kept))
+
+    def forget(self, key: str) -> None:
+        gone = sa.delete(self._values).where(self._values.c.key == self._prefix + key)
+        with answering(self._facts), self._engine.begin() as connection:
+            connection.execute(gone)
+
     def lock_key(self, name: str, release: Version) -> str:
         return self._prefix + name
 
@@ -250,6 +305,20 @@ class FileStore:
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         return [self._value(self._path / _file(key)) for key in keys]
+
+    def keep(self, key: str, value: bytes) -> None:
+        file = self._path / _file(key)
+        with _usable(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a+b") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                handle.truncate(0)
+                handle.write(NO_EXPIRY + value)
+
+    def forget(self, key: str) -> None:
+        file = self._path / _file(key)
+        with _usable(file):
+            file.unlink(missing_ok=True)
 
     def lock_key(self, name: str, release: Version) -> str:
         return f"file-store-lock:{name}" if release >= (12, 36) else name

@@ -14,13 +14,14 @@ from pathlib import Path
 from bridge.errors import BridgeError, ConfigurationError
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.cache import CacheStore
-from bridge.phpeval.laravel.version import NEWEST
+from bridge.phpeval.laravel.version import NEWEST, Version
 
 LOOK = 1.0  # seconds between two looks
 AFTER_FAULT = 15.0  # seconds until a store that did not answer is asked again
 
 RESTART = "illuminate:queue:restart"
 PAUSED = "illuminate:queue:paused:"  # and CONNECTION:QUEUE
+OWN_PAUSED = "bridge:queue:paused:"  # the same, where Laravel knows no pauses yet: bridge alone heeds it
 ALL_PAUSED = "illuminate:queues:paused"
 DOWN = "illuminate:foundation:down"
 
@@ -52,9 +53,8 @@ class OperatorSignals:
         self._clock = clock
         self._store = _opened(open_store, None)
         release = laravel.release or NEWEST
-        self._pauses = {queue: f"{PAUSED}{connection}:{queue}" for queue in queues}
-        pauses = [*self._pauses.values(), *([ALL_PAUSED] if release >= (13, 25) else [])]
-        self._keys = [RESTART, *(pauses if release >= (12, 40) else [])]
+        self._pauses = {queue: pause_key(release, connection, queue) for queue in queues}
+        self._keys = [RESTART, *self._pauses.values(), *([ALL_PAUSED] if release >= (13, 25) else [])]
         self._down_file: Path | None = None
         self._down_store: CacheStore | None = None
         if not force:
@@ -117,6 +117,50 @@ class OperatorSignals:
                 self._down_store = _opened(open_store, laravel.config.text("app.maintenance.store"))
         except ConfigurationError as problem:
             _say_unseen(problem)
+
+
+def pause_key(release: Version, connection: str, queue: str) -> str:
+    """The key of the cache that pauses the queue while it holds true."""
+    return f"{PAUSED if release >= (12, 40) else OWN_PAUSED}{connection}:{queue}"
+
+
+class Pauses:
+    """Pauses queues as `queue:pause` does, and lets them go on. Any thread, but one at a time."""
+
+    def __init__(
+        self, laravel: LaravelApp, open_store: Callable[[str | None], CacheStore], connection: str
+    ) -> None:
+        self._release = laravel.release or NEWEST
+        self._open_store = open_store
+        self._connection = connection
+        self._opened: CacheStore | None = None
+
+    def paused(self, queues: Sequence[str]) -> frozenset[str]:
+        """Those of the queues that are paused one by one. Raises BridgeError."""
+        values = self._store().read([self._key(queue) for queue in queues])
+        return frozenset(
+            queue for queue, value in zip(queues, values, strict=True) if value not in (None, b"b:0;")
+        )
+
+    def pause(self, queue: str) -> None:
+        """No worker takes jobs from it, within a second or two. Raises BridgeError."""
+        self._store().keep(self._key(queue), b"b:1;")
+
+    def resume(self, queue: str) -> None:
+        """Workers take its jobs again. Raises BridgeError."""
+        self._store().forget(self._key(queue))
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    def _store(self) -> CacheStore:
+        if self._opened is None:
+            self._opened = self._open_store(None)
+        return self._opened
+
+    def _key(self, queue: str) -> str:
+        return pause_key(self._release, self._connection, queue)
 
 
 def _opened(open_store: Callable[[str | None], CacheStore], name: str | None) -> CacheStore | None:

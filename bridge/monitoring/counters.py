@@ -128,6 +128,7 @@ class Counters:
         self.steps: Counter[str] = Counter()
         self.rungs: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()  # attempts of jobs that are no broadcasts, by their end
         self.disagreements = 0  # classes for which native evaluation and PHP differ
         self.waited = Durations(WAIT_BOUNDS)
         self.worked = Durations(WORK_BOUNDS)
@@ -184,6 +185,8 @@ class Counters:
 
     def ran(self, run: OtherJobRun) -> None:
         """An attempt of a job that is no broadcast. In any thread."""
+        with self._lock:
+            self.others[run.ended] += 1
         key = JobKey(run.name, run.queue, OTHER_JOB)
         self.jobs.add(key, run.ended, waited=run.waited, ran=run.seconds)
 

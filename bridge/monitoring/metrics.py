@@ -73,6 +73,7 @@ class ScrapeState:
     slow      clients that have not read what they were sent
     answers   whether the queue's store does
     helpers   PHP processes: state (`living`, `most`) → how many; empty where there is no PHP
+    php_is_down  whether no PHP process can be started at present
     bus       None where this process is alone
     """
 
@@ -82,6 +83,7 @@ class ScrapeState:
     slow: int
     answers: bool
     helpers: Mapping[str, int]
+    php_is_down: bool = False
     bus: Bus | None = None
 
 
@@ -146,6 +148,11 @@ class TallyCollector(Collector):
         )
         for rung, count in list(tally.rungs.items()):
             resolved.add_metric([rung or "none"], count)
+        others = CounterMetricFamily(
+            "bridge_other_jobs", "Attempts of jobs that are no broadcasts, by their end.", labels=["ended"]
+        )
+        for ended in ("done", "failed", "released"):
+            others.add_metric([ended], tally.others[ended])
         errors = CounterMetricFamily(
             "bridge_job_errors", "Jobs that failed or were released, by class of the error.", labels=["error"]
         )
@@ -158,7 +165,7 @@ class TallyCollector(Collector):
         yield disagreements
         faults = CounterMetricFamily("bridge_store_faults", "Times the queue's store did not answer.")
         faults.add_metric([], self._store_faults())
-        yield from (jobs, resolved, errors, faults)
+        yield from (jobs, others, resolved, errors, faults)
         yield _histogram(
             "bridge_job_wait_seconds",
             "From due to reserved, where the store or the payload tells since when.",
@@ -193,7 +200,9 @@ class TallyCollector(Collector):
         helpers = GaugeMetricFamily("bridge_php_processes", "Resident PHP processes.", labels=["state"])
         for state, count in now.helpers.items():
             helpers.add_metric([state], count)
-        yield from (channels, depth, oldest, slow, up, helpers)
+        down = GaugeMetricFamily("bridge_php_down", "1 while no PHP process can be started.")
+        down.add_metric([], int(now.php_is_down))
+        yield from (channels, depth, oldest, slow, up, helpers, down)
         if now.bus is not None:
             yield from _of_bus(now.bus)
 

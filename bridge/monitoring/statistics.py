@@ -93,6 +93,21 @@ class StatisticsTable:
         self._clock = clock
         self._columns: tuple[str, str, str] | None = None
 
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def create(self) -> bool:
+        """The table is there; whether it is new."""
+
+        def work(connection: sa.Connection) -> bool:
+            if sa.inspect(connection).has_table(self._name):
+                return False
+            self._make(connection)
+            return True
+
+        return bool(self._run(work))
+
     def add(self, rows: Mapping[str, Counts]) -> None:
         """A row for each app id, all with the present time."""
         if not rows:
@@ -235,8 +250,11 @@ class StatisticsTable:
             raise ConfigurationError(
                 f"the table {self._name}",
                 "is missing, so no statistics are kept",
-                remedy="let bridge make it with BRIDGE_CREATE_STATISTICS_TABLE=true",
+                remedy="make it with `bridge statistics create`, or BRIDGE_CREATE_STATISTICS_TABLE=true",
             )
+        self._make(connection)
+
+    def _make(self, connection: sa.Connection) -> None:
         big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
         table = sa.Table(
             self._name,

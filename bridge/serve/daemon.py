@@ -131,7 +131,17 @@ class Daemon:
                 hurry=(lambda: None) if php is None else php.close,
             )
             helpers = dict if php is None else php.processes
-            watched = MonitoredParts(node=node, worker=worker, queue=queue, helpers=helpers, cluster=cluster)
+            watched = MonitoredParts(
+                node=node,
+                worker=worker,
+                queue=queue,
+                helpers=helpers,
+                php_is_down=lambda: (
+                    (php is not None and php.down is not None)
+                    or any(lane.down is not None for lane in others.lanes)
+                ),
+                cluster=cluster,
+            )
             sys.setswitchinterval(SWITCH_INTERVAL)
             with (
                 contextlib.closing(deployment),
@@ -160,10 +170,11 @@ class Daemon:
         crew.others.ending.end = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
         files = self.settings.certificate()
         certificate = Certificate(*files) if files else None
+        webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
         listener = Listener(
             node,
             listening.sockets,
-            routes=[*self.routes, *instruments.routes(watched)],
+            routes=[*self.routes, *instruments.routes(watched, webhooks.attempts)],
             ready=lambda: {**crew.ready(), **_readiness(cluster, gate)},
             certificate=certificate,
             proxy_protocol=self.settings.proxy_protocol,
@@ -175,7 +186,6 @@ class Daemon:
             lambda: Present(*instruments.clients()),
             self.settings.reconnect_gate,
         )
-        webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
         renewal = Reloader(self.settings, node, webhooks, certificate, self.reread, tell, instruments.renew)
         renewal.use(served)
         async with asyncio.TaskGroup() as tasks:

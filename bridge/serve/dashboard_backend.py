@@ -9,18 +9,22 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bridge.errors import ConfigurationError, JobError, Unreadable
 from bridge.jobs.queue.failed_jobs import FailedJobs, KeptJob, storable
+from bridge.jobs.queue.listing import QueuedJob, QueueListing
 from bridge.jobs.queue.push import Push
 from bridge.jobs.queue.requeue import retry
 from bridge.laravel.anonymous_event import anonymous_job
+from bridge.laravel.operator_signals import Pauses
 from bridge.laravel.payload import read_payload
 from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow
+from bridge.monitoring.job_history import Jobs
+from bridge.monitoring.job_recorder import JobRecorder
 from bridge.monitoring.statistics import Counts, History, StatisticsTable
-from bridge.serve.wiring import build_push, failed_jobs, refresher
+from bridge.serve.wiring import build_listing, build_pauses, build_push, failed_jobs, refresher
 from bridge.settings.load import Settings
 
 LONGEST = 4_000  # characters of an exception
@@ -33,12 +37,15 @@ Value = TypeVar("Value")
 class DashboardBackstage:
     """`dashboard.routes.Backstage` of an app. `statistics` is None where there is no place for them."""
 
-    def __init__(self, settings: Settings, statistics: StatisticsTable | None) -> None:
+    def __init__(self, settings: Settings, statistics: StatisticsTable | None, recorder: JobRecorder) -> None:
         self._settings = settings
         self._statistics = statistics
+        self._recorder = recorder
         self.use(settings)
         self._failed: FailedJobs | None = None
         self._pushes: dict[str, Push] = {}
+        self._listing: QueueListing | None = None
+        self._pauses: Pauses | None = None
         self._lock = threading.Lock()
 
     def use(self, settings: Settings) -> None:
@@ -103,6 +110,36 @@ class DashboardBackstage:
 
         return self._alone(work)
 
+    def jobs(self, seconds: int, width: int, event: str, queue: str) -> tuple[Jobs, bool]:
+        return self._recorder.jobs(seconds, width, event=event, queue=queue), self._recorder.keeps
+
+    def queued(self) -> Sequence[QueuedJob]:
+        def work() -> Sequence[QueuedJob]:
+            if self._listing is None:
+                self._listing = build_listing(self._settings)
+            return self._listing.jobs()
+
+        return self._alone(work)
+
+    def paused(self) -> Collection[str]:
+        return self._alone(lambda: self._known_pauses().paused(self._settings.queue_names()))
+
+    def pause(self, queue: str) -> None:
+        self._of_a_queue(queue, lambda: self._known_pauses().pause(queue))
+
+    def resume(self, queue: str) -> None:
+        self._of_a_queue(queue, lambda: self._known_pauses().resume(queue))
+
+    def _of_a_queue(self, queue: str, work: Callable[[], None]) -> None:
+        if queue not in self._settings.queue_names():
+            raise JobError("bridge works on no queue of this name")
+        self._alone(work)
+
+    def _known_pauses(self) -> Pauses:
+        if self._pauses is None:
+            self._pauses = build_pauses(self._settings)
+        return self._pauses
+
     def entries(self, app_id: str) -> Mapping[str, Mapping[str, Sequence[Any]]]:
         return self._table().latest(app_id)
 
@@ -119,7 +156,10 @@ class DashboardBackstage:
                 self._failed.close()
             for push in self._pushes.values():
                 push.close()
-            self._failed, self._pushes = None, {}
+            for opened in (self._listing, self._pauses):
+                if opened is not None:
+                    opened.close()
+            self._failed, self._pushes, self._listing, self._pauses = None, {}, None, None
 
     def _alone(self, work: Callable[[], Value]) -> Value:
         with self._lock:

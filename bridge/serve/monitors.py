@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypedDict
@@ -25,10 +25,13 @@ from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.progress import JobProgress, OtherJobRun
 from bridge.laravel.packages import installed_version
+from bridge.monitoring.alert_sender import AlertSender, mail_server, recipient
+from bridge.monitoring.alerts import AlertRules, Alerts, Facts
 from bridge.monitoring.counters import Counters
 from bridge.monitoring.dashboard.event_stream import EventStream
 from bridge.monitoring.dashboard.routes import Dashboard
 from bridge.monitoring.dashboard.session import SessionGuard
+from bridge.monitoring.job_recorder import JobRecorder
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.legacy_dashboard import ORIGIN, LegacyDashboard
 from bridge.monitoring.metrics import Bus, MetricsAccess, ScrapeState, TallyCollector, metrics_route
@@ -37,16 +40,19 @@ from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
 from bridge.monitoring.timeseries import POINT_INTERVAL, Sample, TimeSeries
 from bridge.secret import Secret
 from bridge.serve.dashboard_backend import DashboardBackstage
-from bridge.serve.wiring import build_statistics
+from bridge.serve.wiring import build_job_history, build_statistics
 from bridge.settings.load import Settings
 from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import HubEvent, Published
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
+from bridge.sockets.webhooks.attempts import WebhookAttempt
 
 DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
 SCRAPE_PATIENCE = 5.0  # seconds that /metrics waits for the queue's store
+ALERT_INTERVAL = 15.0  # seconds
+ALERT_PATIENCE = 5.0  # seconds that a stop waits for alerts that are on their way
 RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 t of rest
 
 log = logging.getLogger(__name__)
@@ -55,17 +61,20 @@ log = logging.getLogger(__name__)
 class _Doors(TypedDict):
     password: Secret | None
     link_secret: Secret | None
+    gate: str | None
     origins: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoredParts:
-    """What the instruments look at. `helpers`: PHP processes by state; `cluster`: None: bridge is alone."""
+    """What the instruments look at. `helpers`: PHP processes by state; `php_is_down`: whether none can be
+    started; `cluster`: None: bridge is alone."""
 
     node: Node
     worker: Worker
     queue: Queue
     helpers: Callable[[], Mapping[str, int]] = dict
+    php_is_down: Callable[[], bool] = lambda: False
     cluster: Cluster[Socket] | None = None
 
 
@@ -96,7 +105,8 @@ class Monitors:
         self._chart = TimeSeries(self._tally)
         self._statistics = build_statistics(settings)
         self._taker = StatisticsWindow(self._tally)
-        self._backstage = DashboardBackstage(settings, self._statistics)
+        self._jobs = JobRecorder(self._tally.jobs, build_job_history(settings))
+        self._backstage = DashboardBackstage(settings, self._statistics, self._jobs)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._legacy_dashboard: LegacyDashboard | None = None
         self._feed: EventStream | None = None
@@ -106,6 +116,9 @@ class Monitors:
         self._looking: asyncio.Task[None] | None = None
         self._looked: tuple[float, float] | None = None  # monotonic, when a look ended, and what it took
         self._told = ""
+        self._alerts = Alerts(_alert_rules(settings))
+        self._alert_sender = _alert_sender(settings)
+        self._jobs_problem = ""
 
     def observe(self, event: HubEvent) -> None:
         if self._legacy_dashboard is not None:
@@ -122,6 +135,7 @@ class Monitors:
     def ran(self, run: OtherJobRun) -> None:
         """An attempt of a job that is no broadcast. The lanes count these themselves."""
         self._journal.ran(run)
+        self._tally.ran(run)
         self._summary_of_log.ran(run)
 
     def disagreed(self, found: Disagreement) -> None:
@@ -129,8 +143,11 @@ class Monitors:
         self._journal.disagreed(found)
         self._tally.disagreements += 1
 
-    def routes(self, watched: MonitoredParts) -> Sequence[BaseRoute]:
-        """What is served besides the node's own: the dashboard and `/metrics`."""
+    def routes(
+        self, watched: MonitoredParts, attempts: Collection[WebhookAttempt] = ()
+    ) -> Sequence[BaseRoute]:
+        """What is served besides the node's own: the dashboard and `/metrics`. `attempts`: the last requests
+        to webhooks."""
         settings, node = self._settings, watched.node
         self._apps = lambda: [hub.app for hub in node.hubs.values()]
         self._feed = EventStream(
@@ -143,6 +160,7 @@ class Monitors:
             feed=self._feed,
             journal=self._journal,
             backstage=self._backstage,
+            attempts=attempts,
             about={
                 "name": settings.laravel.name,
                 "queue": settings.queue_connection().name,
@@ -174,6 +192,11 @@ class Monitors:
             _until_stopped(self._look_at_queue), "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting
         )
         every(self._tell_minute, "interval", seconds=SUMMARY_INTERVAL, **lasting)
+        if self._alert_sender is not None:
+            check = _until_stopped(self._check_alerts)
+            every(check, "interval", seconds=ALERT_INTERVAL, args=[watched], **lasting)
+        record = _until_stopped(self._record_jobs)
+        every(record, "cron", second=0, args=[watched], **lasting)
         if self._statistics is not None:
             seconds = self._settings.statistics_interval
             write = _until_stopped(self._write_statistics)
@@ -185,10 +208,14 @@ class Monitors:
         if self._scheduler.running:  # else the start has failed
             self._scheduler.shutdown(wait=False)
             await self._write_statistics(watched)
+            await self._record_jobs(watched)
+        if self._alert_sender is not None:
+            await self._alert_sender.stop(ALERT_PATIENCE)
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         self._backstage.close()
+        self._jobs.close()
         if self._statistics is not None:
             self._statistics.close()
 
@@ -260,6 +287,32 @@ class Monitors:
                 level = logging.INFO if isinstance(problem, ConfigurationError) else logging.WARNING
                 log.log(level, "statistics are not written", extra=about)
 
+    async def _check_alerts(self, watched: MonitoredParts) -> None:
+        if self._alert_sender is None:
+            return
+        tally = self._tally
+        tells_of_queue = watched.cluster is None or watched.cluster.has_duty  # one bridge of several
+        facts = Facts(
+            oldest=self._chart.oldest() if tells_of_queue else None,
+            failed=tally.steps["failed"] + tally.others["failed"],
+            cut=tally.total("cut"),
+            disagreements=tally.disagreements,
+            php_is_down=watched.php_is_down(),
+        )
+        for alert in self._alerts.check(facts, time.monotonic()):
+            self._alert_sender.send(alert)
+
+    async def _record_jobs(self, watched: MonitoredParts) -> None:
+        tidies = watched.cluster is None or watched.cluster.has_duty
+        try:
+            await asyncio.to_thread(self._jobs.record, tidies=tidies)
+            self._jobs_problem = ""
+        except BridgeError as problem:
+            if self._jobs_problem != str(problem):
+                self._jobs_problem = str(problem)
+                about = {"action": "job_history", "why": str(problem)}
+                log.warning("the history of jobs is not written", extra=about)
+
     # ---- on request -------------------------------------------------------------------------------
 
     def _summary(self, watched: MonitoredParts) -> dict[str, Any]:
@@ -289,6 +342,7 @@ class Monitors:
             slow=len(node.slow),
             answers=watched.worker.answers,
             helpers=watched.helpers(),
+            php_is_down=watched.php_is_down(),
             bus=None if watched.cluster is None else _bus(watched.cluster),
         )
 
@@ -324,9 +378,30 @@ def _bus(cluster: Cluster[Socket]) -> Bus:
     )
 
 
+def _alert_rules(settings: Settings) -> AlertRules:
+    return AlertRules(
+        wait=settings.alert_wait,
+        failures=settings.alert_failures,
+        cut_clients=settings.alert_cut_clients,
+        php_down=settings.alert_php_down,
+        disagreements=settings.alert_disagreements,
+    )
+
+
+def _alert_sender(settings: Settings) -> AlertSender | None:
+    """None where nobody gets alerts. ConfigurationError for mail without a mail server."""
+    recipients = [recipient(address.reveal()) for address in settings.alert_to]
+    if not recipients:
+        return None
+    has_mail = any(one.kind == "mail" for one in recipients)
+    mail = mail_server(settings.laravel) if has_mail else None
+    return AlertSender(recipients, app=settings.laravel.name, mail=mail)
+
+
 def _doors(settings: Settings) -> _Doors:
     return {
         "password": settings.dashboard_password,
         "link_secret": settings.link_secret(),
+        "gate": settings.dashboard_gate,
         "origins": settings.dashboard_origins,
     }

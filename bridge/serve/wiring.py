@@ -31,6 +31,7 @@ from bridge.jobs.php_process.app_processes import AppProcesses
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
 from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
 from bridge.jobs.queue.inspect import DatabaseLook, Looks, QueueInspector, RedisLook
+from bridge.jobs.queue.listing import DatabaseListing, Listings, QueueListing, RedisListing
 from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.queue.redis.cluster import ClusterQueue
@@ -65,10 +66,12 @@ from bridge.laravel.config_file import env
 from bridge.laravel.config_values import Unknowable
 from bridge.laravel.database import QUEUE_TIMEOUT, engine
 from bridge.laravel.encryption import Encrypter
+from bridge.laravel.operator_signals import Pauses
 from bridge.laravel.payload import Decrypt, Payload
 from bridge.laravel.redis_client import redis_client
 from bridge.laravel.redis_connections import RedisConnection
 from bridge.laravel.unique_locks import UniqueLocks
+from bridge.monitoring.job_history import JobHistoryTable
 from bridge.monitoring.statistics import StatisticsTable
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.laravel.eloquent.reader import Records
@@ -620,6 +623,35 @@ def build_look(settings: Settings) -> QueueInspector:
     )
 
 
+def build_listing(settings: Settings) -> QueueListing:
+    """What lies in the queues, for people; nothing is connected yet."""
+    facts = settings.queue_connection()
+    names = settings.queue_names()
+    if facts.driver == "redis":
+        redis = _queue_redis(settings, facts.connection)
+        apart = [[name] for name in names] if redis.cluster else [names]
+        listings = [
+            RedisListing(
+                redis_client(redis, key=queue_key(redis, some[0])),
+                queues=some,
+                prefix=redis.prefix,
+                tagged=redis.tags_queues,
+            )
+            for some in apart
+        ]
+        return listings[0] if len(listings) == 1 else Listings(listings)
+    database = settings.laravel.database(facts.connection)
+    return DatabaseListing(
+        engine(database, timeout=QUEUE_TIMEOUT), queues=names, table=database.prefix + facts.table
+    )
+
+
+def build_pauses(settings: Settings) -> Pauses:
+    """Pauses of the queues that bridge works on, where Laravel keeps them; nothing is connected yet."""
+    store = partial(cache_store, settings.laravel, redis_facts=settings.redis)
+    return Pauses(settings.laravel, store, settings.queue_connection().name)
+
+
 def build_push(settings: Settings, connection: str) -> Push:
     """For writing into the queue connection of this name; nothing is connected yet."""
     facts = settings.laravel.queue(connection)
@@ -752,6 +784,15 @@ def build_statistics(settings: Settings) -> StatisticsTable | None:
             timezone=settings.laravel.timezone,
             may_create=settings.create_statistics_table,
         )
+    except ConfigurationError:
+        return None
+
+
+def build_job_history(settings: Settings) -> JobHistoryTable | None:
+    """Where the history of jobs goes; None where the app has no database."""
+    try:
+        facts = settings.laravel.database(None)
+        return JobHistoryTable(engine(facts), prefix=facts.prefix)
     except ConfigurationError:
         return None
 

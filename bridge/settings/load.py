@@ -58,6 +58,7 @@ class Settings:
     dashboard_path: str
     dashboard_password: Secret | None
     dashboard_link_secret: Secret | None
+    dashboard_gate: str | None
     dashboard_origins: tuple[str, ...]
     dashboard_payloads: bool
     legacy_dashboard: str | None
@@ -66,6 +67,12 @@ class Settings:
     statistics_interval: int
     metrics_addresses: tuple[str, ...]
     metrics_token: Secret | None
+    alert_to: tuple[Secret, ...]
+    alert_wait: float
+    alert_failures: int
+    alert_cut_clients: int
+    alert_php_down: float
+    alert_disagreements: bool
     queue: tuple[str, ...] | None
     connection: str | None
     retry_after: int | None

@@ -136,10 +136,28 @@ def _secret(value: object) -> Secret:
     return Secret(text(value))
 
 
+def _recipients(value: object) -> tuple[Secret, ...]:
+    """Addresses hold secrets, so they are some."""
+    found = words(value)
+    for address in found:
+        if not re.fullmatch(r"mailto:[^\s@]+@[^\s@]+|(slack:)?https?://[^\s/?#]+\S*", address, re.ASCII):
+            raise InvalidValue(
+                "addresses such as https://example.com/hook, slack:https://hooks.slack.com/…,"
+                " mailto:ops@example.com"
+            )
+    return tuple(map(Secret, found))
+
+
 def _address(value: object) -> str:
     if re.match(r"https?://[^/?#]+(/[^?#]*)?\Z", address := text(value)):
         return address
     raise InvalidValue("an address such as http://127.0.0.1:6002")
+
+
+def _gate(value: object) -> str:
+    if re.match(r"https?://[^/?#\s@]+(/[^\s]*)?\Z", address := text(value)):
+        return address
+    raise InvalidValue("an address such as https://example.com/bridge")
 
 
 def _timezone(value: object) -> str:
@@ -223,6 +241,8 @@ _WATCHING: tuple[Setting, ...] = (
             renewed=True),
     Setting("dashboard_link_secret", _secret, None, "Secret that signs links to the dashboard.",
             "the secret of the default broadcast connection's app", renewed=True),
+    Setting("dashboard_gate", _gate, None, "Address of the app's route that lets people in: see"
+            " [the app's own gate](dashboard.md#the-apps-own-gate).", renewed=True),
     Setting("dashboard_origins", words, (),
             "Origins (`https://…`) of the dashboard's page, if a proxy changes the Host header.", "its own",
             renewed=True),
@@ -241,6 +261,16 @@ _WATCHING: tuple[Setting, ...] = (
     Setting("metrics_addresses", words, ("127.0.0.1", "::1"),
             "Addresses that may read `/metrics` directly, not through a proxy."),
     Setting("metrics_token", _secret, None, "Bearer token that lets anyone read `/metrics`."),
+)  # fmt: skip
+_ALERTS: tuple[Setting, ...] = (
+    Setting("alert_to", _recipients, (), "Who gets [alerts](dashboard.md#alerts): `https://…` (JSON),"
+            " `slack:https://…`, `mailto:…` (by the app's mail settings).", "nobody"),
+    Setting("alert_wait", seconds, 60.0, "Seconds that a job may wait; 0: no alert."),
+    Setting("alert_failures", _whole(0), 10, "Failed jobs within 5 minutes; 0: no alert."),
+    Setting("alert_cut_clients", _whole(0), 50,
+            "Slow clients that were disconnected within 5 minutes; 0: no alert."),
+    Setting("alert_php_down", seconds, 60.0, "Seconds for which PHP cannot be started; 0: no alert."),
+    Setting("alert_disagreements", switch, True, "An alert when native evaluation and PHP differ."),
 )  # fmt: skip
 _QUEUE: tuple[Setting, ...] = (
     Setting("queue", words, None, "Queues to work on, the most important first.", "the connection's queue"),
@@ -346,6 +376,7 @@ _LIMITS = tuple(
 SECTIONS: Mapping[str, tuple[Setting, ...]] = {
     "Address and TLS": _LISTENING,
     "Dashboard, statistics, metrics": _WATCHING,
+    "Alerts": _ALERTS,
     "Queue": _QUEUE,
     "Other jobs": _OTHER_JOBS,
     "Ending by itself": _ENDING,

@@ -12,15 +12,17 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bridge.broadcast import Broadcast
+from bridge.jobs.queue.listing import QueuedJob
 from bridge.monitoring.counters import Counters
 from bridge.monitoring.dashboard.event_stream import EventStream
 from bridge.monitoring.dashboard.failures import FailedRow
 from bridge.monitoring.dashboard.routes import Dashboard
 from bridge.monitoring.dashboard.session import SessionGuard
+from bridge.monitoring.job_history import Jobs
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts, History
 from bridge.monitoring.timeseries import POINT_INTERVAL, TimeSeries
@@ -49,6 +51,19 @@ class Nobody:
 
     def payload(self, id: str) -> str:
         return ""
+
+    def jobs(self, seconds: int, width: int, event: str, queue: str) -> tuple[Jobs, bool]:
+        return Jobs(start=0, end=0, width=width, rows={}, spans={}), False
+
+    def queued(self) -> Sequence[QueuedJob]:
+        return ()
+
+    def paused(self) -> Collection[str]:
+        return ()
+
+    def pause(self, queue: str) -> None: ...
+
+    def resume(self, queue: str) -> None: ...
 
     def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
         return ""

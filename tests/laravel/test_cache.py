@@ -18,7 +18,7 @@ import pytest
 from bridge.errors import ConfigurationError, Refused, ServiceUnavailable
 from bridge.laravel.application import LaravelApp, load
 from bridge.laravel.cache import CacheStore, FileStore, Lock, NoStore, cache_store
-from bridge.laravel.operator_signals import AFTER_FAULT, LOOK, OperatorSignals
+from bridge.laravel.operator_signals import AFTER_FAULT, LOOK, OperatorSignals, Pauses
 from bridge.laravel.payload import BroadcastEvent, broadcast_event, read_payload
 from bridge.laravel.unique_locks import UniqueLocks, lock_name
 from bridge.phpeval.laravel.version import Version
@@ -348,6 +348,39 @@ def test_keys_that_the_release_does_not_know_pause_nothing(file_app: App) -> Non
     for version, paused in (("12.39", set()), ("12.40", {"high"}), ("13.25", {"high", "default"})):
         watch = Watch(file_app, version)
         assert watch.look() == paused
+
+
+def test_a_queue_that_is_paused_here_is_paused_for_laravel_and_for_a_worker_of_bridge(app: App) -> None:
+    key = "illuminate:queue:paused:database:high"
+    with closing(
+        Pauses(app.facts("13.26"), lambda name: cache_store(app.facts(), name), "database")
+    ) as pauses:
+        watch = Watch(app)
+        with closing(watch.signals):
+            for _ in range(2):  # twice is no fault
+                pauses.pause("high")
+                assert app.php(f"$cache->get('{key}')") is True
+                assert watch.look() == set(pauses.paused(["high", "default"])) == {"high"}
+            for _ in range(2):
+                pauses.resume("high")
+                assert app.php(f"$cache->get('{key}')") is None
+                assert watch.look() == set(pauses.paused(["high", "default"])) == set()
+
+
+def test_before_laravel_knew_pauses_bridge_alone_heeds_its_own(file_app: App) -> None:
+    with closing(
+        Pauses(file_app.facts("8.83"), lambda name: cache_store(file_app.facts(), name), "database")
+    ) as old:
+        watch = Watch(file_app, "8.83")
+        old.pause("high")
+        assert (watch.look(), Watch(file_app).look()) == ({"high"}, set())
+        old.resume("high")
+        assert watch.look() == set()
+
+
+def test_a_cache_that_nobody_else_sees_cannot_pause() -> None:
+    with pytest.raises(ConfigurationError, match="CACHE_DRIVER"):
+        NoStore().keep("x", b"b:1;")
 
 
 def test_queue_restart_is_told_once(app: App) -> None:

@@ -114,9 +114,9 @@ class EventStream:
             self._made += 1
 
 
-def ways(journal: Journal, search: str = "") -> list[Row]:
+def ways(journal: Journal, search: str = "", app_id: str = "") -> list[Row]:
     """The last broadcasts and what became of each, newest first: its steps in order of time. `search`: only
-    those of which a step holds this text."""
+    those of which a step holds this text; `app_id`: only those that went to this app, or to none."""
     found: dict[str, list[Entry]] = {}
     for entry in journal.since(0):
         what = entry.what
@@ -127,7 +127,12 @@ def ways(journal: Journal, search: str = "") -> list[Row]:
     )
     wanted = search.lower()
     holding = (way for way in newest if not wanted or any(holds(step, wanted) for step in way["steps"]))
-    return list(itertools.islice(holding, MOST_WAYS))
+    of_app = (way for way in holding if not app_id or _went_to(way) in (set(), {app_id}))
+    return list(itertools.islice(of_app, MOST_WAYS))
+
+
+def _went_to(way: Row) -> set[str]:
+    return {step["app"] for step in way["steps"] if "app" in step}
 
 
 def holds(shown: Row, text: str) -> bool:

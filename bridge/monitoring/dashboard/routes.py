@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,8 @@ from starlette.routing import Route
 from bridge import __version__
 from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, ServiceUnavailable
-from bridge.monitoring.dashboard import tables
+from bridge.jobs.queue.listing import QueuedJob
+from bridge.monitoring.dashboard import job_rows, tables
 from bridge.monitoring.dashboard.event_stream import WATCHERS, EventStream, ways
 from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow, page_of
 from bridge.monitoring.dashboard.session import (
@@ -35,6 +36,7 @@ from bridge.monitoring.dashboard.session import (
     SessionGuard,
     audit,
 )
+from bridge.monitoring.job_history import Jobs
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts, History
 from bridge.sockets.pusher.app import App
@@ -44,12 +46,20 @@ from bridge.sockets.pusher.hub import Hub
 from bridge.sockets.pusher.signatures import sign, subscription_text
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
+from bridge.sockets.webhooks.attempts import WebhookAttempt
 
 FOLDER = Path(__file__).parent / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STATIC = frozenset(file.name for file in FOLDER.iterdir() if file.suffix in TYPES)
 RANGES = {  # of the history, in seconds: all of it, and one bar
     "1h": (3_600, 120),
+    "6h": (21_600, 600),
+    "24h": (86_400, 1_800),
+    "7d": (604_800, 10_800),
+    "30d": (2_592_000, 43_200),
+}
+JOB_RANGES = {  # the same for jobs, of which there are minutes for a day and hours for a month
+    "1h": (3_600, 60),
     "6h": (21_600, 600),
     "24h": (86_400, 1_800),
     "7d": (604_800, 10_800),
@@ -93,6 +103,26 @@ class DashboardBackend(Protocol):
         """Its payload as text. Raises JobError where there is none of this id, or payloads are not shown."""
         ...
 
+    def jobs(self, seconds: int, width: int, event: str, queue: str) -> tuple[Jobs, bool]:
+        """As `JobRecorder.jobs`, and whether it outlives a restart."""
+        ...
+
+    def queued(self) -> Sequence[QueuedJob]:
+        """What lies in the queues, as far as `QueueListing` lists it."""
+        ...
+
+    def paused(self) -> Collection[str]:
+        """Those of the queues that are paused one by one."""
+        ...
+
+    def pause(self, queue: str) -> None:
+        """Nobody takes jobs from it. Raises JobError where bridge does not work on it."""
+        ...
+
+    def resume(self, queue: str) -> None:
+        """Its jobs are taken again. Raises JobError where bridge does not work on it."""
+        ...
+
     def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
         """A broadcast job is in the app's queue; its uuid."""
         ...
@@ -112,7 +142,9 @@ class DashboardBackend(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dashboard:
-    """`path` without slashes around it. `about` is shown in the page: version of the app, queues."""
+    """`path` without slashes around it. `about` is shown in the page: version of the app, queues.
+
+    `attempts`: the last requests to webhooks, the newest last."""
 
     path: str
     node: Node
@@ -121,6 +153,7 @@ class Dashboard:
     journal: Journal
     backstage: DashboardBackend
     about: Mapping[str, Any]
+    attempts: Collection[WebhookAttempt] = ()
 
     def routes(self) -> list[Route]:
         """For the listener."""
@@ -130,7 +163,7 @@ class Dashboard:
             Route(f"{base}/", self.page),
             Route(f"{base}/static/{{name}}", self.static),
             Route(f"{base}/login", self.log_in, methods=["POST"]),
-            Route(f"{base}/logout", self._changing(self.log_out), methods=["POST"]),
+            Route(f"{base}/logout", self._changing(self.log_out, does=False), methods=["POST"]),
             Route(f"{base}/api/session", self._looking(self.session)),
             Route(f"{base}/api/feed", self.stream),
             Route(f"{base}/api/ways", self._looking(self.ways)),
@@ -138,11 +171,16 @@ class Dashboard:
             Route(f"{base}/api/channels/{{app_id}}/{{name}}", self._looking(self.channel)),
             Route(f"{base}/api/connections", self._looking(self.connections)),
             Route(f"{base}/api/history", self._looking(self.history)),
+            Route(f"{base}/api/webhooks", self._looking(self.webhooks)),
             Route(f"{base}/api/disconnect", self._changing(self.disconnect), methods=["POST"]),
             Route(f"{base}/api/failed", self._looking(self.failed)),
             Route(f"{base}/api/failed/retry", self._changing(self.retry), methods=["POST"]),
             Route(f"{base}/api/failed/delete", self._changing(self.delete), methods=["POST"]),
             Route(f"{base}/api/failed/payload", self._changing(self.payload), methods=["POST"]),
+            Route(f"{base}/api/job-history", self._looking(self.job_history)),
+            Route(f"{base}/api/queued", self._looking(self.queued)),
+            Route(f"{base}/api/queues/pause", self._changing(self.pause), methods=["POST"]),
+            Route(f"{base}/api/queues/continue", self._changing(self.resume), methods=["POST"]),
             Route(f"{base}/api/jobs", self._changing(self.push), methods=["POST"]),
             # laravel-websockets' own
             Route(f"{base}/api/{{app_id}}/statistics", self._looking(self.statistics)),
@@ -162,6 +200,9 @@ class Dashboard:
                 self._set_cookie(answer, request, COOKIE, session, LIFE)
                 return answer
         allowed = self.access.session(request) is not None
+        gate = self.access.gate
+        if gate is not None and not allowed and not request.query_params.keys() & {"token", "password"}:
+            return RedirectResponse(gate, status_code=303, headers=HEADERS)
         name = "page.html" if allowed else "login.html" if self.access.has_password else "closed.html"
         text = (FOLDER / name).read_text(encoding="utf-8").replace("{{ base }}", f"/{self.path}")
         status = 403 if name == "closed.html" else 200
@@ -193,12 +234,14 @@ class Dashboard:
 
     async def session(self, request: Request) -> Any:
         hubs = self.node.hubs.values()
+        session = self.access.require(request)
         return {
-            "csrf": self.access.require(request).csrf,
+            "csrf": session.csrf,
+            "may_do": session.may_do,
             "apps": [{"id": hub.app.id, "name": hub.app.name} for hub in hubs],
             "version": __version__,
-            "has_password": self.access.has_password,
-            "shows_payloads": self.backstage.shows_payloads,
+            "can_log_out": session.opened != "demo",
+            "shows_payloads": self.backstage.shows_payloads and session.may_do,
             **self.about,
         }
 
@@ -218,10 +261,10 @@ class Dashboard:
                 yield frame
 
     async def ways(self, request: Request) -> Any:
-        return ways(self.journal, request.query_params.get("search", ""))
+        return ways(self.journal, *_filters(request))
 
     async def channels(self, request: Request) -> Any:
-        return tables.channels(self.node, request.query_params.get("search", ""))
+        return tables.channels(self.node, *_filters(request))
 
     async def channel(self, request: Request) -> Any:
         found = tables.channel(self._hub(request.path_params["app_id"]), request.path_params["name"])
@@ -230,7 +273,10 @@ class Dashboard:
         return found
 
     async def connections(self, request: Request) -> Any:
-        return tables.connections(self.node, request.query_params.get("search", ""))
+        return tables.connections(self.node, *_filters(request))
+
+    async def webhooks(self, request: Request) -> Any:
+        return tables.webhooks(self.attempts, *_filters(request))
 
     async def failed(self, request: Request) -> Any:
         asked = request.query_params
@@ -263,6 +309,30 @@ class Dashboard:
             ],
             "problem": "" if hub.app.keeps_statistics else "enable_statistics is off: no rows are added",
         }
+
+    async def job_history(self, request: Request) -> Any:
+        """Of the `range`: as `shown` says. `event` and `queue`: the spans are of this class only."""
+        asked = request.query_params
+        seconds, width = JOB_RANGES.get(asked.get("range", ""), JOB_RANGES["1h"])
+        event, queue = asked.get("event", ""), asked.get("queue", "")
+        try:
+            jobs, keeps = await asyncio.to_thread(self.backstage.jobs, seconds, width, event, queue)
+        except BridgeError as problem:
+            return {"spans": [], "rows": [], "keeps": True, "problem": str(problem)}
+        return {**job_rows.shown(jobs), "keeps": keeps, "problem": ""}
+
+    async def queued(self, request: Request) -> Any:
+        """Of what lies in the queues: `total` that hold `search` in class, uuid, queue or tag, and `rows`."""
+        asked = request.query_params
+        jobs = await _backstage(self.backstage.queued)
+        try:
+            paused, problem = sorted(await asyncio.to_thread(self.backstage.paused)), ""
+        except BridgeError as fault:
+            paused, problem = [], str(fault)
+        found = job_rows.listed(
+            jobs, len(self.about["queues"]), asked.get("search", ""), asked.get("state", "")
+        )
+        return {**found, "paused": paused, "queues": self.about["queues"], "problem": problem}
 
     async def statistics(self, request: Request) -> Any:
         app = self._hub(request.path_params["app_id"]).app
@@ -333,6 +403,20 @@ class Dashboard:
         if not done:
             raise HTTPException(409, problem)
         return {"done": done, "problem": problem}
+
+    async def pause(self, request: Request) -> Any:
+        return await self._of_a_queue(request, self.backstage.pause, "queue paused")
+
+    async def resume(self, request: Request) -> Any:
+        return await self._of_a_queue(request, self.backstage.resume, "queue continued")
+
+    async def _of_a_queue(self, request: Request, work: Callable[[str], None], what: str) -> Any:
+        queue = (await _fields(request)).get("queue")
+        if not isinstance(queue, str):
+            raise HTTPException(422, "queue is missing")
+        await _backstage(work, queue)
+        audit(request, what, queue=queue)
+        return {"queue": queue}
 
     async def push(self, request: Request) -> Any:
         """A job in the app's queue that broadcasts this."""
@@ -410,10 +494,10 @@ class Dashboard:
         return serve
 
     def _changing(
-        self, answer: Callable[[Request], Awaitable[Any]]
+        self, answer: Callable[[Request], Awaitable[Any]], *, does: bool = True
     ) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
-            self.access.require_change(request)
+            self.access.require_change(request, does=does)
             return _json(await answer(request))
 
         return serve
@@ -433,6 +517,11 @@ class Dashboard:
 
     def _app(self, fields: Fields) -> App:
         return self._hub(str(fields.get("appId", ""))).app
+
+
+def _filters(request: Request) -> tuple[str, str]:
+    """The text that is looked for, and the app's id; empty where everything is wanted."""
+    return request.query_params.get("search", ""), request.query_params.get("app", "")
 
 
 def _json(answer: Any) -> Response:

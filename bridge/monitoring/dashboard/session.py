@@ -1,5 +1,8 @@
 """Who may look: whoever knows the password, or has a link signed by the app; in the demo, this machine.
 
+With a gate, a page without a session goes to the app's own route, which decides and sends it back with a
+link. A link may be for looking only; whoever has the password may do everything.
+
 A session is a random text in a cookie that no script can read and no other site can send with a form. The
 server keeps what it stands for in memory, so a session ends when it is told to: by logging out, by a change
 of the password or of the secret that signs links, and by a restart. What changes something needs, besides, a
@@ -32,6 +35,7 @@ from bridge.sockets.server.trusted_proxies import sender
 COOKIE = "bridge_dashboard"
 BROWSER_COOKIE = "bridge_dashboard_browser"  # a browser that logged in once is not slowed down with others
 LIFE = 12 * 3_600  # seconds of a session
+GATE_LIFE = 3_600  # seconds of a session that the app's gate has let in; then it is asked again
 BROWSER_LIFE = 30 * 24 * 3_600  # seconds that a browser is known
 LONGEST_LINK = 24 * 3_600  # seconds that a signed link may be good for
 FREE = 5  # wrong passwords of one sender that cost no waiting
@@ -41,7 +45,9 @@ MOST = 1_000  # sessions, browsers and senders that are remembered; the oldest a
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LINK = "bridge-dashboard:"
 _LINK = re.compile(
-    r"(?P<expires>[0-9]{1,11})(?:\.(?P<nonce>[\w-]{1,64}))?\.(?P<signature>[0-9a-f]{64})", re.ASCII
+    r"(?P<expires>[0-9]{1,11})(?:\.(?P<nonce>[\w-]{1,64}))?(?:\.(?P<role>look|do))?"
+    r"\.(?P<signature>[0-9a-f]{64})",
+    re.ASCII,
 )
 
 V = TypeVar("V")
@@ -51,11 +57,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """`csrf` must come with every request that changes something; `expires` in unix seconds."""
+    """`csrf` must come with every request that changes something; `expires` in unix seconds; `may_do`: it may
+    change something, else it only looks."""
 
     csrf: str
     expires: float = math.inf
     opened: Literal["password", "link", "demo"] = "demo"
+    may_do: bool = True
 
 
 @dataclass(slots=True)
@@ -79,6 +87,7 @@ class SessionGuard:
         password: Secret | None,
         link_secret: Secret | None,
         is_open: bool = False,
+        gate: str | None = None,
         origins: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,18 +100,28 @@ class SessionGuard:
         self._open = Session(csrf=secrets.token_urlsafe(32)) if is_open else None
         self._password: Secret | None = None
         self._link_secret: Secret | None = None
-        self.use(password=password, link_secret=link_secret, origins=origins)
+        self.gate: str | None = None
+        self.use(password=password, link_secret=link_secret, gate=gate, origins=origins)
 
-    def use(self, *, password: Secret | None, link_secret: Secret | None, origins: Sequence[str]) -> None:
+    def use(
+        self,
+        *,
+        password: Secret | None,
+        link_secret: Secret | None,
+        gate: str | None = None,
+        origins: Sequence[str],
+    ) -> None:
         """These count from now on. All sessions end when the password or the secret of links is another.
 
-        `link_secret` signs links; None: there are none. `origins`: pages of these may talk to it too, where a
-        proxy changes the Host header."""
+        `link_secret` signs links; None: there are none. `gate`: the app's address that makes them for those
+        who may look; sessions of links are short then, so that the app decides again. `origins`: pages of
+        these may talk to it too, where a proxy changes the Host header."""
         if (password, link_secret) != (self._password, self._link_secret):
             self._sessions.clear()
             self._browsers.clear()
         self._password = password
         self._link_secret = link_secret
+        self.gate = gate if link_secret is not None else None
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
 
     @property
@@ -131,13 +150,17 @@ class SessionGuard:
             raise HTTPException(401, "log in first")
         return session
 
-    def require_change(self, request: Request) -> Session:
-        """The session of a page of ours that wants to change something. HTTPException 401 or 403."""
+    def require_change(self, request: Request, *, does: bool = True) -> Session:
+        """The session of a page of ours that wants to change something. HTTPException 401 or 403.
+
+        `does`: False for what also those may who only look."""
         self.require_origin(request)
         session = self.require(request)
         given = request.headers.get("x-csrf-token", "")
         if not hmac.compare_digest(given.encode(), session.csrf.encode()):
             raise HTTPException(403, "the page is from an earlier session: load it again")
+        if does and not session.may_do:
+            raise HTTPException(403, "this session may look, and change nothing")
         return session
 
     def require_origin(self, request: Request) -> None:
@@ -187,11 +210,13 @@ class SessionGuard:
         _remember(self._browsers, _digest(browser), now + BROWSER_LIFE)
         return self.new_session("password"), browser
 
-    def new_session(self, opened: Literal["password", "link"] = "password") -> str:
+    def new_session(self, opened: Literal["password", "link"] = "password", *, may_do: bool = True) -> str:
         """The cookie's value of a session that begins now."""
         token = secrets.token_urlsafe(32)
-        expires = self._clock() + LIFE
-        session = Session(csrf=secrets.token_urlsafe(32), expires=expires, opened=opened)
+        life = GATE_LIFE if opened == "link" and self.gate is not None else LIFE
+        session = Session(
+            csrf=secrets.token_urlsafe(32), expires=self._clock() + life, opened=opened, may_do=may_do
+        )
         _remember(self._sessions, _digest(token), session)
         return token
 
@@ -205,7 +230,8 @@ class SessionGuard:
 
         `{expires}.{nonce}.{signature}`: unix seconds; letters, digits, `_` and `-`, so that links made in the
         same second differ; the lower-case hex HMAC-SHA256 of `bridge-dashboard:{expires}:{nonce}`. Without a
-        nonce, `{expires}.{signature}`, of `bridge-dashboard:{expires}`."""
+        nonce, `{expires}.{signature}`, of `bridge-dashboard:{expires}`. With `.look` or `.do` before the
+        signature, and `:look` or `:do` in what is signed, it says what the session may."""
         why, now = self._fault(token), self._clock()
         if why:
             sender = self._sender(request)
@@ -217,15 +243,16 @@ class SessionGuard:
             return None
         self._used = {used: expires for used, expires in self._used.items() if expires > now}
         self._used[_digest(token)] = float(token.partition(".")[0])
-        audit(request, "link used")
-        return self.new_session("link")
+        may_do = "look" not in token.split(".")  # without a nonce the role stands in its place
+        audit(request, "link used", may="do" if may_do else "look")
+        return self.new_session("link", may_do=may_do)
 
     def _fault(self, token: str) -> str:
         """Why the link is not good; empty where it is."""
         found = _LINK.fullmatch(token)
         if self._link_secret is None or found is None:
             return "it is not signed" if found is None else "nothing is known that signs links"
-        text = LINK + ":".join(part for part in (found["expires"], found["nonce"]) if part)
+        text = LINK + ":".join(part for part in found.group("expires", "nonce", "role") if part)
         right = hmac.new(self._link_secret.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()
         if not hmac.compare_digest(found["signature"], right):
             return "the signature is wrong"

@@ -1,13 +1,15 @@
-"""Who is connected and what is occupied, as lists for the page; never more than a screenful or two."""
+"""Who is connected, what is occupied, what was posted to webhooks: lists for the page, never long ones."""
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from typing import Any
 
 from bridge.sockets.pusher.hub import Channel, Hub
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
+from bridge.sockets.webhooks.attempts import WebhookAttempt
 
 MOST = 200  # rows of a list
 MOST_USERS = 5  # of one connection
@@ -15,11 +17,11 @@ MOST_USERS = 5  # of one connection
 List = dict[str, Any]
 
 
-def channels(node: Node, search: str) -> List:
-    """The occupied channels whose names hold the text, the fullest first."""
+def channels(node: Node, search: str, app_id: str = "") -> List:
+    """The occupied channels whose names hold the text, the fullest first; of one app, or of all."""
     found = [
         (len(channel.sockets), hub.app.id, channel)
-        for hub in node.hubs.values()
+        for hub in _hubs(node, app_id)
         for channel in hub.channels.values()
         if search in channel.name
     ]
@@ -59,13 +61,13 @@ def channel(hub: Hub[Socket], name: str) -> List | None:
     }
 
 
-def connections(node: Node, search: str) -> List:
-    """The connections whose id, users or channels hold the text, the newest first.
+def connections(node: Node, search: str, app_id: str = "") -> List:
+    """The connections whose id, users or channels hold the text, the newest first; of one app, or of all.
 
     `users` of a connection: whom it signed in as, and the members that it is in presence channels."""
     rows: list[dict[str, Any]] = []
     total, now = 0, node.now()
-    for hub in node.hubs.values():
+    for hub in _hubs(node, app_id):
         for socket_id, socket in reversed(hub.sockets.items()):
             connection = socket.connection
             if connection is None:
@@ -90,6 +92,36 @@ def connections(node: Node, search: str) -> List:
                     }
                 )
     return {"total": total, "rows": rows}
+
+
+def _hubs(node: Node, app_id: str) -> list[Hub[Socket]]:
+    return [hub for hub in node.hubs.values() if app_id in ("", hub.app.id)]
+
+
+def webhooks(attempts: Collection[WebhookAttempt], search: str, app_id: str = "") -> List:
+    """The last requests to webhooks whose address, events or answer hold the text, the newest first."""
+    found = [
+        one
+        for one in reversed(list(attempts))
+        if app_id in ("", one.app_id)
+        and any(search.lower() in text.lower() for text in (one.place, one.answer, one.outcome, *one.events))
+    ]
+    return {
+        "total": len(found),
+        "rows": [
+            {
+                "at": one.at,
+                "app": one.app_id,
+                "place": one.place,
+                "events": one.events,
+                "number": one.number,
+                "answer": one.answer,
+                "ms": round(one.seconds * 1000, 1),
+                "outcome": one.outcome,
+            }
+            for one in found[:MOST]
+        ],
+    }
 
 
 def _users(hub: Hub[Socket], socket: Socket) -> dict[str, str | None]:

@@ -6,14 +6,15 @@ import asyncio
 import json
 import logging
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
 
 from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
+from bridge.sockets.webhooks.attempts import Outcome, WebhookAttempt
 from bridge.sockets.webhooks.events import Event, Webhook
 from bridge.sockets.webhooks.outward import PrivateAddress
 
@@ -45,15 +46,23 @@ class SenderLimits:
 
 
 class Sender:
-    """`run` posts what `put` brings, for ever. Everything on one loop."""
+    """`run` posts what `put` brings, for ever. Everything on one loop.
+
+    record  gets every request and how it ended"""
 
     def __init__(
-        self, app: App, webhook: Webhook, http: httpx.AsyncClient, patience: SenderLimits | None
+        self,
+        app: App,
+        webhook: Webhook,
+        http: httpx.AsyncClient,
+        patience: SenderLimits | None,
+        record: Callable[[WebhookAttempt], object] = lambda _: None,
     ) -> None:
         self.app = app  # a newer one may take its place
         self._webhook = webhook
         self._http = http
         self._patience = patience or SenderLimits()
+        self._record = record
         self._waiting: deque[Event] = deque()
         self._has_work = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -97,9 +106,18 @@ class Sender:
         """The batch is taken by the address, or lost."""
         loop, patience = asyncio.get_running_loop(), self._patience
         give_up_at, pause = loop.time() + patience.give_up, patience.first
+        number = 0
         try:
-            while not await self._post(events):
-                if loop.time() + pause > give_up_at:
+            while True:
+                number += 1
+                began = loop.time()
+                is_taken = await self._post(events)
+                is_last = loop.time() + pause > give_up_at
+                outcome: Outcome = "taken" if is_taken else "lost" if is_last else "again"
+                self._tell(events, number, loop.time() - began, outcome)
+                if is_taken:
+                    return
+                if is_last:
                     self._lose(len(events))
                     return
                 await asyncio.sleep(pause)
@@ -108,6 +126,20 @@ class Sender:
             self._lose(len(events))
             self._say(0.0)
             raise
+
+    def _tell(self, events: Sequence[Event], number: int, seconds: float, outcome: Outcome) -> None:
+        self._record(
+            WebhookAttempt(
+                at=time.time(),
+                app_id=self.app.id,
+                place=self._webhook.place,
+                events=Counter(event.name for event in events),
+                number=number,
+                answer=self._last_problem,
+                seconds=seconds,
+                outcome=outcome,
+            )
+        )
 
     async def _post(self, events: Sequence[Event]) -> bool:
         """Whether the address has taken them. Redirects are not followed: they are no yes."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import HubEvent
+from bridge.sockets.webhooks.attempts import KEPT, WebhookAttempt
 from bridge.sockets.webhooks.debounce import DELAY, Debounce
 from bridge.sockets.webhooks.events import Event, Webhook, event
 
@@ -20,10 +22,12 @@ if TYPE_CHECKING:  # who has no webhook spares the HTTP client, some 8 MB
 class Webhooks:
     """All webhooks of all apps. `serve` says which, `observe` takes happenings, `stop` ends it.
 
-    delay  seconds that somebody may be away unnoticed
+    delay     seconds that somebody may be away unnoticed
+    attempts  the last requests, the newest last
     """
 
     def __init__(self, *, patience: SenderLimits | None = None, delay: float = DELAY) -> None:
+        self.attempts: deque[WebhookAttempt] = deque(maxlen=KEPT)
         self._patience = patience
         self._settling = Debounce(delay)
         self._lanes: dict[tuple[str, Webhook], tuple[Sender, asyncio.Task[None]]] = {}
@@ -88,7 +92,7 @@ class Webhooks:
     def _lane(self, app: App, webhook: Webhook) -> Sender:
         from bridge.sockets.webhooks.sender import Sender
 
-        return Sender(app, webhook, self._client(webhook), self._patience)
+        return Sender(app, webhook, self._client(webhook), self._patience, self.attempts.append)
 
     def _client(self, webhook: Webhook) -> httpx.AsyncClient:
         from bridge.sockets.webhooks.outward import outward_client, webhook_client

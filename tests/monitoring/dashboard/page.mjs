@@ -14,7 +14,7 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const tell = (report) => console.log(JSON.stringify(report));
 const ask = async (wait) => { tell({ wait }); await lines.next(); };
 
-const PANELS = ['overview', 'history', 'live', 'broadcasts', 'channels', 'connections', 'create', 'failed'];
+const PANELS = ['overview', 'jobs', 'history', 'live', 'broadcasts', 'channels', 'connections', 'webhooks', 'create', 'failed'];
 const LOOKS = {
   light: { colorScheme: 'light', viewport: { width: 1360, height: 860 } },
   dark: { colorScheme: 'dark', viewport: { width: 1360, height: 860 } },
@@ -95,8 +95,8 @@ try {
   const got = (name, text) => client.waitForFunction(
     ([event, part]) => window.got.find((one) => one.event === event && JSON.stringify(one.data).includes(part)), [name, text], { timeout: 60_000 });
 
-  // by keyboard: the third panel, pause and go on
-  await page.keyboard.press('3');
+  // by keyboard: the fourth panel, pause and go on
+  await page.keyboard.press('4');
   await page.locator('#live:not([hidden])').waitFor();
   for (const text of ['connected', 'subscribed', 'subscription refused']) {
     await page.locator('#stream .kind', { hasText: new RegExp(`^${text}$`) }).first().waitFor();
@@ -169,6 +169,24 @@ try {
   await page.waitForFunction(() => [...document.querySelectorAll('#charts .chart')].filter((chart) => chart.querySelector('.line').getAttribute('d')).length >= 5);
   await page.locator('#queues', { hasText: 'default' }).waitFor();
   const bars = await page.locator('#rungs .bar').allTextContents();
+
+  // jobs by class; a queue is paused, a job waits in it, and goes on
+  await panel(page, 'jobs');
+  await page.locator('#jobs-rows tr', { hasText: 'AnonymousEvent' }).waitFor();
+  await page.locator('#jobs-rows button').first().click();
+  await page.locator('#jobs-one', { hasText: 'Charts of' }).waitFor();
+  await page.locator('#jobs-one button').click();
+  page.once('dialog', (dialog) => dialog.accept());
+  await page.getByRole('button', { name: 'Pause the queue default' }).click();
+  await page.getByRole('button', { name: 'Continue the queue default' }).waitFor();
+  await ask('a job that waits');
+  await page.locator('#queued-search').fill('alike');
+  await page.locator('#queued-rows tr', { hasText: 'waiting' }).first().waitFor();
+  found.push(...await faults(page, 'a paused queue'));
+  await shoot(page, 'light-paused');
+  await page.locator('#queued-search').fill('');
+  await page.getByRole('button', { name: 'Continue the queue default' }).click();
+  await page.getByRole('button', { name: 'Pause the queue default' }).waitFor();
 
   // failures that are equal: a group, searched, deleted; the second time the person means it
   await ask('equal failures');
@@ -245,6 +263,8 @@ try {
     for (const id of PANELS) {
       await panel(other, id);
       if (id === 'broadcasts') await other.locator('.way').first().waitFor();
+      if (id === 'jobs') await other.locator('#jobs-rows tr').nth(1).waitFor();
+      if (id === 'webhooks') await other.locator('#webhooks-rows tr', { hasText: 'channel_occupied' }).first().waitFor();
       if (id === 'history') await other.locator('#history-charts rect').first().waitFor({ state: 'attached' });
       if (id === 'channels') await other.locator('[data-channel=ChatChannel]').click();
       if (id === 'channels') await other.locator('#channel h2').waitFor();

@@ -111,6 +111,15 @@ def serving(
             yield served
 
 
+def cache_in_files(app: Path) -> None:
+    """Signals to workers pass through files, as in a fresh Laravel app."""
+    (app / "config").mkdir(exist_ok=True)
+    (app / "config/cache.php").write_text(
+        "<?php return ['default' => 'file', 'stores' => ['file' => ['driver' => 'file',"
+        " 'path' => storage_path('framework/cache/data')]], 'prefix' => 'p'];"
+    )
+
+
 def until(what: str, probe: Callable[[], Any]) -> Any:
     """The first true answer, within PATIENCE."""
     return wait_until(what, probe, PATIENCE)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.laravel import BROWSER
-from tests.monitoring.dashboard.serving import PASSWORD, Served, serving, until
+from tests.monitoring.dashboard.serving import PASSWORD, Served, cache_in_files, serving, until
+from tests.sockets.webhooks.receiver import receiving
 
 EVENT = "App\\Events\\ComesLate"
 COUNT = "select count(*) from failed_jobs"
@@ -41,9 +42,16 @@ class ComesLate implements \\Illuminate\\Contracts\\Broadcasting\\ShouldBroadcas
 
 
 def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
-    with serving(
-        tmp_path, statistics_of_the_month, dashboard_payloads="true", statistics_interval="900"
-    ) as served:
+    with (
+        receiving() as receiver,
+        serving(
+            tmp_path,
+            statistics_of_the_month,
+            dashboard_payloads="true",
+            statistics_interval="900",
+            webhooks=json.dumps([{"url": receiver.url}]),
+        ) as served,
+    ):
         seen = _use(served)
     assert json.loads(seen["straight"]) == {"text": "straight <b>ы</b>"}
     assert json.loads(seen["queued"]) == {"text": "queued"}
@@ -61,7 +69,8 @@ def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
 
 
 def statistics_of_the_month(folder: Path) -> None:
-    """The app's table has a row of each of the last days, and two of today, in the app's time."""
+    """The app's table has a row of each of the last days, and two of today; others see what is cached."""
+    cache_in_files(folder)
     columns = "peak_connection_count, websocket_message_count, api_message_count"
     with contextlib.closing(sqlite3.connect(folder / "database.sqlite")) as database, database:
         database.execute(
@@ -105,8 +114,11 @@ def _use(served: Served) -> dict[str, Any]:
                     case None:
                         assert "problem" not in report, report
                         return report
+                    case "a job that waits":
+                        until("the worker knows", lambda: "queues are paused" in served.log.read_text())
+                        served.queue_refused(ALIKE)
                     case "equal failures":
-                        for _ in range(30):
+                        for _ in range(29):
                             served.queue_refused(ALIKE)
                         until("the jobs have failed", lambda: served.rows(COUNT) == [(30,)])
                     case "its mend":

@@ -9,6 +9,8 @@ import json
 import re
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -24,7 +26,17 @@ from websockets.sync.client import ClientConnection, connect
 from bridge.demo.feed import SAMPLES, recorded
 from bridge.monitoring.dashboard.routes import FOLDER
 from bridge.sockets.pusher.signatures import sign, subscription_text
-from tests.monitoring.dashboard.serving import BASE, PASSWORD, PATIENCE, Served, serving, until
+from tests.end_to_end.processes import environment
+from tests.monitoring.dashboard.serving import (
+    BASE,
+    PASSWORD,
+    PATIENCE,
+    Served,
+    cache_in_files,
+    serving,
+    until,
+)
+from tests.sockets.webhooks.receiver import receiving
 
 LOOKING = (
     "session",
@@ -36,10 +48,13 @@ LOOKING = (
     "failed",
     "demo/statistics",
     "history?app=demo",
+    "job-history",
+    "queued",
+    "webhooks",
 )
 CHANGING = (
     "logout", "event", "auth", "api/jobs", "api/failed/retry", "api/failed/delete", "api/failed/payload",
-    "api/disconnect",
+    "api/disconnect", "api/queues/pause", "api/queues/continue",
 )  # fmt: skip
 
 
@@ -108,6 +123,27 @@ def test_a_link_of_the_app_opens_it_without_password_once(served: Served) -> Non
     assert (answer.status_code, answer.headers["location"]) == (303, BASE)
     assert "Overview" in client.get(BASE).text
     assert "Overview" not in served.client().get(BASE, params={"token": token}).text
+
+
+def test_the_apps_own_gate_lets_in_and_says_who_only_looks(tmp_path: Path) -> None:
+    gate = "https://app.example/bridge"
+    with serving(tmp_path, dashboard_gate=gate) as served:
+        client = served.client()
+        answer = client.get(BASE)
+        assert (answer.status_code, answer.headers["location"]) == (303, gate)
+        assert "Password" in client.get(BASE, params={"password": ""}).text, "the other way in"
+        assert client.get(BASE, params={"token": "bad"}).status_code == 200, "no circle of two servers"
+        token = link(served.app.secret.reveal(), "n:look").replace(":", ".")
+        assert client.get(BASE, params={"token": token}).status_code == 303
+        assert "Overview" in client.get(BASE).text
+        session = client.get(f"{BASE}/api/session").json()
+        assert (session["may_do"], session["shows_payloads"]) == (False, False)
+        client.headers["X-CSRF-Token"] = session["csrf"]
+        statuses = {path: client.post(f"{BASE}/{path}", json={}).status_code for path in CHANGING[1:]}
+        assert set(statuses.values()) == {403}, statuses
+        assert 'dashboard: link used address="127.0.0.1" may="look"' in served.log.read_text()
+        assert client.post(f"{BASE}/logout", json={}).status_code == 200
+        assert client.get(BASE).status_code == 303
 
 
 def test_only_the_default_connection_or_the_secret_of_links_signs_links(tmp_path: Path) -> None:
@@ -530,6 +566,121 @@ def test_without_a_table_history_says_what_to_do(tmp_path: Path) -> None:
     with serving(tmp_path, create_statistics_table="false") as served:
         found = served.logged_in().get(f"{BASE}/api/history", params={"app": "demo"}).json()
         assert (found["spans"], "BRIDGE_CREATE_STATISTICS_TABLE=true" in found["problem"]) == ([], True)
+
+
+# ---- webhooks and apps ---------------------------------------------------------------------------
+
+
+def test_requests_to_webhooks_and_everything_else_are_shown_of_one_app_or_of_all(tmp_path: Path) -> None:
+    apps = json.dumps([{"id": "second", "key": "second-key", "secret": "second-secret"}])
+    with receiving() as receiver:
+        receiver.answers = [500]
+        hooks = json.dumps([{"url": f"{receiver.url}secret-path"}])
+        with serving(tmp_path, apps=apps, webhooks=hooks) as served:
+            person = served.logged_in()
+            with subscribed(served, "of-the-first"):
+                until("it is taken", lambda: len(person.get(f"{BASE}/api/webhooks").json()["rows"]) == 2)
+                taken, refused = person.get(f"{BASE}/api/webhooks").json()["rows"]
+                assert (refused["outcome"], refused["answer"], refused["number"]) == (
+                    "again",
+                    "answered 500",
+                    1,
+                )
+                assert (taken["outcome"], taken["number"], taken["app"]) == ("taken", 2, "demo")
+                assert taken["events"] == {"channel_occupied": 1}
+                assert "secret-path" not in json.dumps([taken, refused])
+                for path in ("webhooks", "channels", "connections"):
+                    found = [
+                        person.get(f"{BASE}/api/{path}", params={"app": app}).json()["total"]
+                        for app in ("", "demo", "second")
+                    ]
+                    assert (found[0], found[2]) == (found[1], 0), path
+                    assert found[0] > 0
+                assert person.get(f"{BASE}/api/webhooks", params={"search": "500"}).json()["total"] == 1
+            job = served.queue_sample()
+            until("it is known", lambda: person.get(f"{BASE}/api/ways", params={"search": job}).json())
+            until("it is gone", lambda: served.rows("select count(*) from jobs") == [(0,)])
+            shown = [
+                len(person.get(f"{BASE}/api/ways", params={"search": job, "app": app}).json())
+                for app in ("demo", "second")
+            ]
+            assert shown == [1, 0]
+
+
+# ---- jobs ----------------------------------------------------------------------------------------
+
+
+def bridge(app: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "bridge", *words, "--app", str(app)]
+    run = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=True)
+    return run.stdout
+
+
+def test_the_history_of_jobs_outlives_a_restart_in_a_table_of_bridges_own(tmp_path: Path) -> None:
+    refused = "App\\Events\\NobodyKnows"
+
+    def counted(person: httpx.Client, **asked: str) -> Any:
+        found = person.get(f"{BASE}/api/job-history", params=asked).json()
+        return found, {row["event"]: row for row in found["rows"]}
+
+    (first := tmp_path / "first").mkdir()
+    with serving(first, lambda app: bridge(app, "statistics", "create")) as served:
+        person = served.logged_in()
+        served.queue_sample()
+        served.queue_refused(refused)
+        until("both have ended", lambda: len(counted(person)[1]) == 2)
+        found, rows = counted(person)
+        event = next(name for name in rows if name != refused)
+        assert found["keeps"]
+        assert (rows[event]["done"], rows[event]["failed"], rows[refused]["failed"]) == (1, 0, 1)
+        assert list(rows[refused]["rungs"]) == ["none"]
+        assert 0 < rows[event]["run"][0] <= rows[event]["run"][1] < 60
+        found, _ = counted(person, event=refused, queue="default", range="24h")
+        assert [span[1:3] for span in found["spans"]] == [[0, 1]]
+        served.process.terminate()
+        assert served.process.wait(timeout=60) == 0
+        assert "was there already" in bridge(served.app.path, "statistics", "create")
+        kept = served.rows("select * from bridge_job_history")
+        path = served.app.path
+
+    (second := tmp_path / "second").mkdir()
+
+    def put_back(app: Path) -> None:
+        bridge(app, "statistics", "create")
+        with contextlib.closing(sqlite3.connect(app / "database.sqlite")) as new, new:
+            marks = ", ".join("?" * len(kept[0]))
+            new.executemany(f"insert into bridge_job_history values ({marks})", kept)
+
+    assert path.exists()
+    with serving(second, put_back) as served:
+        _, rows = counted(served.logged_in(), range="30d")
+        assert (rows[event]["done"], rows[refused]["failed"]) == (1, 1)
+
+
+def test_what_lies_in_a_paused_queue_is_listed_and_goes_on_when_it_continues(tmp_path: Path) -> None:
+    with serving(tmp_path, cache_in_files) as served:
+        person = served.logged_in()
+        assert person.get(f"{BASE}/api/queued").json()["paused"] == []
+        assert person.post(f"{BASE}/api/queues/pause", json={"queue": "default"}).status_code == 200
+        assert person.get(f"{BASE}/api/queued").json()["paused"] == ["default"]
+        until("the worker knows", lambda: "queues are paused" in served.log.read_text())
+        job = served.queue_sample()
+        other = served.queue_refused("App\\Events\\NobodyKnows")
+        found = person.get(f"{BASE}/api/queued", params={"search": job}).json()
+        assert ([row["uuid"] for row in found["rows"]], found["states"]["waiting"]) == ([job], 2)
+        found = person.get(f"{BASE}/api/queued", params={"search": "nobodyk", "state": "waiting"}).json()
+        assert [row["uuid"] for row in found["rows"]] == [other]
+        assert person.get(f"{BASE}/api/queued", params={"state": "delayed"}).json()["rows"] == []
+        assert person.post(f"{BASE}/api/queues/continue", json={"queue": "default"}).status_code == 200
+        until("the queue is empty", lambda: served.rows("select count(*) from jobs") == [(0,)])
+        told = served.log.read_text()
+        for line in (
+            'dashboard: queue paused address="127.0.0.1" queue="default"',
+            "dashboard: queue continued",
+        ):
+            assert line in told
+        for fields, status in (({"queue": "another"}, 409), ({"queue": 1}, 422), ({}, 422)):
+            assert person.post(f"{BASE}/api/queues/pause", json=fields).status_code == status
 
 
 # ---- metrics -------------------------------------------------------------------------------------

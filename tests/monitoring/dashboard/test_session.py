@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import hmac
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -16,6 +17,7 @@ from bridge.monitoring.dashboard.session import (
     COOKIE,
     FORGIVEN,
     FREE,
+    GATE_LIFE,
     LIFE,
     LONGEST_LINK,
     LONGEST_WAIT,
@@ -120,13 +122,57 @@ def test_logging_out_ends_the_session_and_no_other() -> None:
         {"password": Secret("right"), "link_secret": Secret("new")},
     ],
 )
-def test_a_changed_password_or_link_secret_ends_all_sessions(changed: dict[str, Secret | None]) -> None:
+def test_a_changed_password_or_link_secret_ends_all_sessions(changed: dict[str, Any]) -> None:
     door = access()
     cookies = [logged_in(door), door.follow_link(request(), link(NOW + 60)) or ""]
     door.use(password=Secret("right"), link_secret=SECRET, origins=["https://other.example"])
     assert all(door.session(request(cookie=cookie)) for cookie in cookies)
     door.use(**changed, origins=())
     assert not any(door.session(request(cookie=cookie)) for cookie in cookies)
+
+
+def test_a_link_says_what_its_session_may_and_cannot_be_made_to_say_more() -> None:
+    door = access()
+
+    def may(token: str) -> bool | None:
+        session = door.session(request(cookie=door.follow_link(request(), token) or "none"))
+        return None if session is None else session.may_do
+
+    looks = link(NOW + 60, nonce="n:look")
+    parts = looks.replace(":", ".").split(".")
+    assert len(parts) == 4
+    assert may(".".join([parts[0], parts[1], "do", parts[3]])) is None
+    assert may(".".join([parts[0], parts[1], parts[3]])) is None
+    assert may(".".join(parts)) is False
+    assert may(link(NOW + 60, nonce="look")) is False, "without a nonce"
+    assert may(link(NOW + 60, nonce="m:do").replace(":", ".")) is True
+    assert may(link(NOW + 60, nonce="o")) is True
+
+
+def test_who_only_looks_changes_nothing_but_may_log_out() -> None:
+    door = access()
+    token = link(NOW + 60, nonce="n:look").replace(":", ".")
+    cookie = door.follow_link(request(), token) or ""
+    session = door.session(request(cookie=cookie))
+    assert session is not None
+    asked = request({"x-csrf-token": session.csrf}, cookie=cookie)
+    with pytest.raises(HTTPException) as error:
+        door.require_change(asked)
+    assert (status(error), "look" in error.value.detail) == (403, True)
+    assert door.require_change(asked, does=False) is session
+
+
+def test_the_apps_gate_is_asked_again_after_an_hour() -> None:
+    clock = Clock()
+    door = access(clock)
+    door.use(password=Secret("right"), link_secret=SECRET, gate="https://app.example/bridge", origins=())
+    cookies = [door.follow_link(request(), link(NOW + 60)) or "", logged_in(door)]
+    clock.now = NOW + GATE_LIFE - 1
+    assert all(door.session(request(cookie=cookie)) for cookie in cookies)
+    clock.now = NOW + GATE_LIFE + 1
+    assert [door.session(request(cookie=cookie)) is None for cookie in cookies] == [True, False]
+    door.use(password=Secret("right"), link_secret=None, gate="https://app.example/bridge", origins=())
+    assert door.gate is None, "nobody could come through"
 
 
 def test_no_more_sessions_are_kept_than_anybody_needs() -> None:

@@ -108,6 +108,10 @@ async def test_what_is_refused_is_posted_again_until_it_is_taken(status: int) ->
                 hooks.observe(event)
     assert receiver.names() == ["channel_occupied first", "channel_occupied second"]
     assert receiver.answers == []
+    known = [(one.number, one.answer, one.outcome, dict(one.events)) for one in hooks.attempts]
+    once = {"channel_occupied": 1}
+    refused = [(number, f"answered {status}", "again", once) for number in (1, 2, 3)]
+    assert known == [*refused, (4, "answered 200", "taken", once), (1, "answered 200", "taken", once)]
 
 
 async def test_an_address_that_is_away_for_a_while_misses_nothing() -> None:
@@ -139,6 +143,8 @@ async def test_an_address_that_never_takes_anything_loses_and_the_log_says_how_m
                 hooks.observe(event)
     lost = [vars(record) for record in caplog.records if record.msg == "webhook events were lost"]
     assert sum(record["lost"] for record in lost) == 12
+    assert {(one.number, one.outcome) for one in hooks.attempts} == {(1, "lost")}
+    assert "secret-path" not in str(hooks.attempts)
     assert lost[-1]["why"] == "answered 500"
     assert {record["url"] for record in lost} == {receiver.url.rstrip("/")}
     assert all(record["levelno"] == logging.WARNING for record in lost)

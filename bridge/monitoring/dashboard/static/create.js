@@ -1,5 +1,6 @@
 // An event to the subscribers, or a job into the queue.
-import { ask, at, make, plural, say, wayOf } from './dom.js';
+import { ask, at, plural, say, wayOf } from './dom.js';
+import { appOptions, chosenApp, onApp, shownApp } from './apps.js';
 
 const SEED = { a: 'b', c: 'd' };
 const PAYLOAD = { array: [1, 2, 3], boolean: true, color: 'gold', null: null, number: 123, object: SEED, string: 'Hello World' };
@@ -7,11 +8,11 @@ const PAYLOAD = { array: [1, 2, 3], boolean: true, color: 'gold', null: null, nu
 at('create-data').value = JSON.stringify(PAYLOAD, null, 2);
 at('create-data').placeholder = JSON.stringify(PAYLOAD);
 
-export function fillApps(apps) {
-  const chosen = at('create-app').value;
-  at('create-app').replaceChildren(...apps.map(({ id, name }) => make('option', { value: id }, name ? `${name} (${id})` : id)));
-  if (apps.some(({ id }) => id === chosen)) at('create-app').value = chosen;
-}
+onApp(() => {
+  const chosen = shownApp() || at('create-app').value;
+  at('create-app').replaceChildren(...appOptions());
+  at('create-app').value = [...at('create-app').options].some(({ value }) => value === chosen) ? chosen : chosenApp();
+});
 
 /** The form is shown, for an event to this channel. */
 export function fillChannel(app, channel) {

@@ -70,7 +70,7 @@ function draw() {
   at('failed-older').disabled = page >= pages;
 }
 
-const button = (text, label, onclick) => make('button', { type: 'button', 'aria-label': label, disabled: busy, onclick }, text);
+const button = (text, label, onclick) => make('button', { type: 'button', class: text === 'Show' ? '' : 'doing', 'aria-label': label, disabled: busy, onclick }, text);
 
 function groupItem({ key, event, queue, reason, first_at: first, last_at: last, ids }) {
   const name = event || 'no broadcast job';

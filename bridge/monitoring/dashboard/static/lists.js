@@ -1,11 +1,12 @@
 // Channels with their members, and connections.
 import { ask, at, channelCode, kindOf, make, number, plural, pretty, say as tell, span, whileShown } from './dom.js';
+import { onApp, shownApp } from './apps.js';
 import { fillChannel } from './create.js';
 
 let opened = null; // { app, name } of the channel that is shown beside the list
 
 const refreshChannels = whileShown('channels', 2_000, async () => {
-  const { total, rows } = await ask(`api/channels?search=${encodeURIComponent(at('channels-search').value.trim())}`);
+  const { total, rows } = await ask(`api/channels?${new URLSearchParams({ search: at('channels-search').value.trim(), app: shownApp() })}`);
   const focused = document.activeElement?.dataset.channel;
   at('channels-rows').replaceChildren(...rows.map((row) =>
     make('tr', {},
@@ -43,7 +44,7 @@ async function showChannel() {
   const key = JSON.stringify(found);
   if (panel.dataset.key === key && !panel.hidden) return;
   panel.dataset.key = key;
-  panel.replaceChildren(...parts, make('p', { class: 'note', id: 'channel-note', role: 'status' }), make('p', { class: 'doings' }, make('button', { type: 'button', onclick: () => fillChannel(app, name) }, 'Send an event to it'), close));
+  panel.replaceChildren(...parts, make('p', { class: 'note', id: 'channel-note', role: 'status' }), make('p', { class: 'doings' }, make('button', { type: 'button', class: 'doing', onclick: () => fillChannel(app, name) }, 'Send an event to it'), close));
   panel.hidden = false;
 }
 
@@ -51,7 +52,7 @@ function member({ id, info, connections }) {
   const title = nameOf(info) || id;
   return make('li', {}, make('span', { class: 'face', 'aria-hidden': 'true' }, title.slice(0, 2).toUpperCase()),
     make('span', {}, title, make('small', {}, ...(title === id ? [] : ['id ', id, ', ']), plural(connections, 'connection'))),
-    make('button', { type: 'button', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('channel-note'), opened.app, { user: id }) }, 'Disconnect'));
+    make('button', { type: 'button', class: 'doing', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('channel-note'), opened.app, { user: id }) }, 'Disconnect'));
 }
 
 /** What the app calls a member, from its `user_info`; empty where that has no name. */
@@ -79,10 +80,10 @@ async function end(note, appId, who) {
 }
 
 const user = (app, { id, info }) => make('span', { class: 'user' }, nameOf(info) ? `${nameOf(info)} ` : null,
-  make('button', { type: 'button', class: 'link', title: 'Disconnect this user', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('connections-note'), app, { user: id }) }, id));
+  document.body.classList.contains('looks') ? make('code', {}, id) : make('button', { type: 'button', class: 'link', title: 'Disconnect this user', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('connections-note'), app, { user: id }) }, id));
 
 const refreshConnections = whileShown('connections', 2_000, async () => {
-  const { total, rows } = await ask(`api/connections?search=${encodeURIComponent(at('connections-search').value.trim())}`);
+  const { total, rows } = await ask(`api/connections?${new URLSearchParams({ search: at('connections-search').value.trim(), app: shownApp() })}`);
   const focused = document.activeElement?.closest('#connections-rows tr')?.dataset.socket;
   const label = document.activeElement?.getAttribute('aria-label');
   at('connections-rows').replaceChildren(...rows.map((row) =>
@@ -91,15 +92,10 @@ const refreshConnections = whileShown('connections', 2_000, async () => {
       make('td', {}, make('code', {}, row.address)),
       make('td', {}, ...row.channels.slice(0, 6).flatMap((name) => [channelCode(name), ' ']), row.count > 6 ? `and ${row.count - 6} more` : ''),
       make('td', { class: 'number' }, row.slow ? 'slow' : row.silent < 1 ? 'no' : span(row.silent * 1000)),
-      make('td', { class: 'number' }, make('button', { type: 'button', 'aria-label': `Disconnect ${row.id}`, onclick: () => end(at('connections-note'), row.app, { socket: row.id }) }, 'Disconnect')))));
+      make('td', { class: 'number' }, make('button', { type: 'button', class: 'doing', 'aria-label': `Disconnect ${row.id}`, onclick: () => end(at('connections-note'), row.app, { socket: row.id }) }, 'Disconnect')))));
   if (focused) at('connections-rows').querySelector(`[data-socket="${CSS.escape(focused)}"] [aria-label="${CSS.escape(label)}"]`)?.focus();
   say('connections-more', total, rows.length, 'connection');
 });
-
-/** With one app, nobody needs to be told which. */
-export function showApps(count) {
-  at('main').classList.toggle('one-app', count < 2);
-}
 
 function say(id, total, shown, noun) {
   at(id).textContent = total > shown ? `${number(shown)} of ${plural(total, noun)}: the filter finds the others.` : '';
@@ -107,3 +103,7 @@ function say(id, total, shown, noun) {
 
 at('channels-search').addEventListener('input', refreshChannels);
 at('connections-search').addEventListener('input', refreshConnections);
+onApp(() => {
+  refreshChannels();
+  refreshConnections();
+});

@@ -2,11 +2,14 @@
 import { ask, at, base, believe, make, number, plural } from './dom.js';
 import { addPoints, showSummary } from './charts.js';
 import { addRows, startRows, togglePause } from './stream.js';
-import { fillApps } from './create.js';
-import { fillHistory } from './history.js';
+import './create.js';
+import { setApps } from './apps.js';
+import './history.js';
+import './jobs.js';
 import { allowPayloads, countFailed } from './failed.js';
-import { showApps } from './lists.js';
+import './lists.js';
 import './traces.js';
+import './webhooks.js';
 
 const panels = [...document.querySelectorAll('main > section')].map((section) => section.id);
 const links = new Map([...document.querySelectorAll('nav a')].map((link) => [link.hash.slice(1), link]));
@@ -31,7 +34,7 @@ addEventListener('hashchange', () => {
 
 addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('input, textarea, select')) return;
-  if (/^[1-8]$/.test(event.key)) location.hash = panels[event.key - 1];
+  if (/^\d$/.test(event.key)) location.hash = panels[(Number(event.key) || 10) - 1];
   else if (event.key === 'p') togglePause();
   else if (event.key === '/') {
     const search = document.querySelector('main > section:not([hidden]) input[type=search]');
@@ -83,10 +86,9 @@ async function begin() {
     believe(session.csrf);
     at('app-name').textContent = session.name;
     at('version').textContent = `bridge ${session.version}, queue ${session.queue} (${session.queues.join(', ')})`;
-    at('logout').hidden = !session.has_password;
-    fillApps(session.apps);
-    fillHistory(session.apps);
-    showApps(session.apps.length);
+    at('logout').hidden = !session.can_log_out;
+    document.body.classList.toggle('looks', !session.may_do);
+    setApps(session.apps);
     allowPayloads(session.shows_payloads);
     listen();
   } catch (problem) {

@@ -1,4 +1,5 @@
 // The live stream, and the part of it that needs a look.
+import { onApp, shownApp } from './apps.js';
 import { showFailed } from './failed.js';
 import { at, channelCode, clock, eventName, make, number, plural, pretty, span, wayOf } from './dom.js';
 
@@ -29,7 +30,7 @@ for (const [kind, title] of Object.entries(KINDS)) {
   at('kinds').append(make('label', { 'data-kind': kind }, toggle, title, count));
 }
 
-const isShown = (row) => toggles[row.kind].toggle.checked && holds(row, at('live-search').value.trim().toLowerCase());
+const isShown = (row) => toggles[row.kind].toggle.checked && (!shownApp() || !row.app || row.app === shownApp()) && holds(row, at('live-search').value.trim().toLowerCase());
 
 const holds = (row, text) => !text || ['text', 'event', 'channel', 'socket', 'user', 'job', 'uuid', 'why', 'app', 'queue', 'rung']
   .some((name) => String(row[name] ?? '').toLowerCase().includes(text));
@@ -108,7 +109,8 @@ function end(row) {
 /** What a row shows when it is opened; made only then. */
 const body = (row, known) => make('div', { class: 'body' },
   make('dl', { class: 'details' }, ...known.flatMap(([name, title]) => [make('dt', {}, title), make('dd', {}, name === 'job' ? wayOf(row.job) : String(row[name]))])),
-  row.step === 'failed' || row.uuid && row.tone === 'bad' ? make('p', {}, make('button', { type: 'button', class: 'link', onclick: () => showFailed(row.job ?? row.uuid) }, 'Show the failed job')) : null,
+  row.step === 'failed' || row.uuid && row.tone === 'bad' ? make('p', {}, make('button', { type: 'button', class: 'link', onclick: () => showFailed(row.job ?? row.uuid) }, 'Show the failed job'), ' ',
+    make('button', { type: 'button', class: 'link', onclick: () => showFailed(row.event) }, 'Show all failures of the class')) : null,
   row.data ? make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Data' }, pretty(row.data)) : null);
 
 export function togglePause() {
@@ -128,4 +130,5 @@ at('clear').addEventListener('click', () => {
   redraw();
 });
 at('live-search').addEventListener('input', redraw);
+onApp(redraw);
 addEventListener('panel', ({ detail }) => detail === 'live' && !held && redraw());

@@ -1,10 +1,11 @@
 // The way of each of the last broadcasts, as a timeline.
 import { ask, at, channelCode, clock, eventName, make, number, span, whileShown } from './dom.js';
+import { onApp, shownApp } from './apps.js';
 
 let known = [];
 
 const refresh = whileShown('broadcasts', 1_000, async () => {
-  const found = await ask(`api/ways?search=${encodeURIComponent(at('ways-search').value.trim())}`);
+  const found = await ask(`api/ways?${new URLSearchParams({ search: at('ways-search').value.trim(), app: shownApp() })}`);
   if (JSON.stringify(found) === JSON.stringify(known)) return;
   known = found;
   draw();
@@ -69,3 +70,4 @@ at('ways-search').addEventListener('input', () => {
   refresh();
 });
 refresh();
+onApp(refresh);

@@ -1,0 +1,189 @@
+"""Jobs that lie in the queues, broadcasts and others, as a list for people; nothing is reserved or written.
+
+Of each queue and state the oldest `MOST` are read, of each payload the first `HEAD` characters: enough for
+the job's name and uuid. Tags are in payloads that Horizon has written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import redis
+import sqlalchemy as sa
+from redis.exceptions import RedisError
+
+from bridge.jobs.queue.redis.driver import Keys, unavailable
+from bridge.jobs.queue.selection import json_object, queued_at
+from bridge.jobs.queue.sql.connection import SqlConnection
+from bridge.jobs.queue.sql.driver import jobs_table
+
+MOST = 500  # jobs
+HEAD = 20_000  # characters of a payload
+LONGEST = 300  # characters of a name, uuid or tag
+MOST_TAGS = 20
+
+State = Literal["waiting", "delayed", "reserved"]
+_TEXT = r'"((?:[^"\\]|\\.){0,1000})"'
+_NAME = re.compile(rf'"displayName":\s*{_TEXT}')
+_UUID = re.compile(rf'"uuid":\s*{_TEXT}')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedJob:
+    """due_at: unix seconds, of a delayed job when it is due, of a reserved one when it was reserved, or, in
+    Redis, when its reservation ends; None where nobody tells. `queued_at`: when it was put into the queue."""
+
+    name: str
+    uuid: str
+    queue: str
+    state: State
+    attempts: int
+    due_at: float | None
+    queued_at: float | None
+    tags: tuple[str, ...] = ()
+
+
+class QueueListing(Protocol):
+    """Raises ServiceUnavailable. For one thread."""
+
+    def jobs(self) -> Sequence[QueuedJob]:
+        """The oldest of each queue, as far as `MOST` goes."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class DatabaseListing:
+    """The `jobs` table; `table` with its prefix. The engine is ours to dispose of."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        queues: Sequence[str],
+        table: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._sql = SqlConnection(engine)
+        self._clock = clock
+        row = jobs_table(table).c
+        head: sa.ColumnElement[object] = sa.func.substr(row.payload, 1, HEAD)
+        if self._sql.dialect == "sqlite":  # where any bytes may stand as text
+            head = sa.cast(head, sa.LargeBinary)
+        self._rows = (
+            sa.select(row.queue, head, row.attempts, row.reserved_at, row.available_at, row.created_at)
+            .where(row.queue.in_(queues))
+            .order_by(row.id)
+            .limit(MOST)
+        )
+
+    def jobs(self) -> Sequence[QueuedJob]:
+        now = self._clock()
+        found = self._sql.run(lambda connection: connection.execute(self._rows).all())
+        return [
+            _job(
+                payload if isinstance(payload, bytes) else str(payload).encode(),
+                queue=str(queue),
+                state="reserved" if reserved_at else "delayed" if available_at > now else "waiting",
+                attempts=int(attempts),
+                due_at=float(reserved_at or available_at),
+                created_at=float(created_at),
+            )
+            for queue, payload, attempts, reserved_at, available_at, created_at in found
+        ]
+
+    def close(self) -> None:
+        self._sql.close()
+        self._engine.dispose()
+
+
+class RedisListing:
+    """Laravel's lists and sorted sets; the client is ours to close. `tagged`: see `Keys.of`."""
+
+    def __init__(
+        self, client: redis.Redis, *, queues: Sequence[str], prefix: str, tagged: bool = False
+    ) -> None:
+        self._client = client
+        self._keys = {name: Keys.of(prefix, name, tagged=tagged) for name in queues}
+
+    def jobs(self) -> Sequence[QueuedJob]:
+        most = max(1, MOST // max(1, len(self._keys)))
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                for keys in self._keys.values():
+                    pipeline.zrange(keys.reserved, 0, most - 1, withscores=True)
+                    pipeline.lrange(keys.list, 0, most - 1)
+                    pipeline.zrange(keys.delayed, 0, most - 1, withscores=True)
+                answers = iter(pipeline.execute())
+        except RedisError as error:
+            raise unavailable(error) from error
+        found: list[QueuedJob] = []
+        for queue in self._keys:
+            reserved, waiting, delayed = next(answers), next(answers), next(answers)
+            found += [_job(entry, queue=queue, state="reserved", due_at=at) for entry, at in reserved]
+            found += [_job(entry, queue=queue, state="waiting") for entry in waiting]
+            found += [_job(entry, queue=queue, state="delayed", due_at=at) for entry, at in delayed]
+        return found
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class Listings:
+    """Several, at several servers."""
+
+    def __init__(self, listings: Sequence[QueueListing]) -> None:
+        self._listings = listings
+
+    def jobs(self) -> Sequence[QueuedJob]:
+        return [job for one in self._listings for job in one.jobs()]
+
+    def close(self) -> None:
+        for one in self._listings:
+            one.close()
+
+
+def _job(
+    payload: bytes,
+    *,
+    queue: str,
+    state: State,
+    attempts: int | None = None,
+    due_at: float | None = None,
+    created_at: float | None = None,
+) -> QueuedJob:
+    document = json_object(payload)
+    text = "" if document else payload[:HEAD].decode("utf-8", "replace")
+    known = document or {"displayName": _first(_NAME, text), "uuid": _first(_UUID, text)}
+    tags = known.get("tags")
+    tried = known.get("attempts")
+    return QueuedJob(
+        name=_plain(known.get("displayName") or known.get("job")),
+        uuid=_plain(known.get("uuid") or known.get("id")),
+        queue=queue,
+        state=state,
+        attempts=attempts if attempts is not None else tried if isinstance(tried, int) else 0,
+        due_at=due_at,
+        queued_at=created_at if created_at is not None else queued_at(known),
+        tags=tuple(_plain(tag) for tag in tags[:MOST_TAGS]) if isinstance(tags, list) else (),
+    )
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    """What stands there in a payload that is not whole."""
+    found = pattern.search(text)
+    try:
+        return str(json.loads(f'"{found[1]}"')) if found else ""
+    except ValueError:
+        return ""
+
+
+def _plain(value: object) -> str:
+    """A text that can be shown; nothing for what is none."""
+    return value.encode("utf-8", "replace").decode()[:LONGEST] if isinstance(value, str) else ""
