@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import json
+import re
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +151,27 @@ def test_a_link_says_what_its_session_may_and_cannot_be_made_to_say_more() -> No
     assert may(link(NOW + 60, nonce="look")) is False, "without a nonce"
     assert may(link(NOW + 60, nonce="m:do").replace(":", ".")) is True
     assert may(link(NOW + 60, nonce="o")) is True
+
+
+@pytest.mark.parametrize("may_do", [True, False])
+def test_the_route_of_the_documentation_makes_links_that_are_good(may_do: bool) -> None:
+    page = (Path(__file__).parents[3] / "docs/dashboard.md").read_text(encoding="utf-8")
+    [route] = re.findall(r"```php\n(Route::get.*?)```", page, re.DOTALL)
+    around = f"""
+        class Route {{ static function get($path, $work) {{ echo $work(); return new Route; }}
+                       function middleware($name) {{ return $this; }} }}
+        class Gate {{ static function authorize($name) {{ }}
+                      static function allows($name) {{ return {json.dumps(may_do)}; }} }}
+        function config($key) {{ return '{SECRET.reveal()}'; }}
+        function redirect($url) {{ return $url; }}
+    """
+    code = around + route
+    done = subprocess.run(["php", "-r", code], capture_output=True, text=True, timeout=60, check=True)
+    door = SessionGuard(password=None, link_secret=SECRET, gate="https://example.com/bridge")
+    cookie = door.follow_link(request(), done.stdout.partition("?token=")[2])
+    session = door.session(request(cookie=cookie or ""))
+    assert session is not None
+    assert session.may_do is may_do
 
 
 def test_who_only_looks_changes_nothing_but_may_log_out() -> None:
