@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bridge.jobs.worker.progress import JobProgress
+from bridge.jobs.worker.progress import JobProgress, Step
 from bridge.monitoring.counters import Counters
 from bridge.monitoring.job_counts import JobCounts
 from bridge.monitoring.job_history import JobHistoryTable
@@ -28,24 +28,26 @@ CLASSES = 20
 class _None(JobCounts):
     """Counts nothing."""
 
-    def add(self, *_: object, **__: object) -> None: ...  # type: ignore[override]
+    def add(self, *_: object, **__: object) -> None: ...
+
+
+STEPS: tuple[Step, ...] = ("reserved", "resolved", "delivered")
 
 
 def steps(count: int) -> list[JobProgress]:
-    made = []
-    for number in range(count):
-        known = {"job": str(number), "event": f"App\\Events\\Event{number % CLASSES}", "queue": "default"}
-        for name in ("reserved", "resolved", "delivered"):
-            made.append(
-                JobProgress(
-                    step=name,  # type: ignore[arg-type]
-                    attempts=1,
-                    queued_at=1.0,
-                    rung="native" if name == "resolved" else "",
-                    **known,
-                )
-            )
-    return made
+    return [
+        JobProgress(
+            step=name,
+            job=str(number),
+            event=f"App\\Events\\Event{number % CLASSES}",
+            queue="default",
+            attempts=1,
+            queued_at=1.0,
+            rung="native" if name == "resolved" else "",
+        )
+        for number in range(count)
+        for name in STEPS
+    ]
 
 
 def counted(tally: Counters, made: list[JobProgress]) -> float:

@@ -105,7 +105,8 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         "dashboard_origins": ["https://a.example"], "other_jobs": ["mails", "App\\Jobs\\Tidy"],
         "sleep": 0.5, "rest": 0.5, "max_time": 1.5, "once": True, "stop_when_empty": True,
         "watch_code": False, "path_prefix": "/ws", "native_trust": "proven", "legacy_dashboard": "2",
-        "proxy_protocol": True, "dashboard_payloads": True,
+        "proxy_protocol": True, "dashboard_payloads": True, "dashboard_gate": "https://a.example/bridge",
+        "alert_to": ["slack:https://a.example/x", "mailto:ops@a.example"], "alert_disagreements": False,
     }  # fmt: skip
     texts = ("host", "ssl_cert", "ssl_key", "dashboard_path", "connection", "redis_prefix", "php_binary",
              "dashboard_password", "dashboard_link_secret", "metrics_token", "name",
@@ -121,6 +122,8 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
         expected = tuple(sample) if isinstance(sample, list) else sample
         if setting.name in ("dashboard_password", "dashboard_link_secret", "metrics_token"):
             expected = Secret(text)
+        if setting.name == "alert_to":
+            expected = tuple(map(Secret, text.split(",")))
         assert value(read("", f"{setting.name} = {json.dumps(sample)}")) == expected
         assert value(read("", environ={setting.variable: text})) == expected
         assert value(read(f"{setting.variable}={text}")) == expected
@@ -136,7 +139,9 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
      ("trusted_proxies", "proxy.example"), ("path_prefix", "ws?x"), ("path_prefix", "/a//b"),
      ("allowed_origins", "https://example.com/page"), ("allowed_origins", "a.example,^b"),
      ("allowed_origins", "http:/a.example"), ("dashboard_path", "../x"), ("dashboard_path", "/app"),
-     ("dashboard_path", "a//b"), ("dashboard_path", "a?b")],
+     ("dashboard_path", "a//b"), ("dashboard_path", "a?b"), ("dashboard_gate", "/bridge"),
+     ("dashboard_gate", "javascript:x"), ("dashboard_gate", "https://a.example@b.example"),
+     ("alert_to", "ops@a.example"), ("alert_to", "https://a.example,slack:ops"), ("alert_wait", "-1")],
 )  # fmt: skip
 def test_a_wrong_value_names_the_setting_its_place_and_the_mend(read: Load, name: str, wrong: str) -> None:
     variable = f"BRIDGE_{name.upper()}"

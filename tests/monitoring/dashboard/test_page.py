@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.laravel import BROWSER
 from tests.monitoring.dashboard.serving import PASSWORD, Served, cache_in_files, serving, until
 from tests.sockets.webhooks.receiver import receiving
@@ -41,6 +43,7 @@ class ComesLate implements \\Illuminate\\Contracts\\Broadcasting\\ShouldBroadcas
 """
 
 
+@pytest.mark.timeout(1_500)  # ten panels, each in three looks
 def test_a_person_sees_makes_and_mends_what_happens(tmp_path: Path) -> None:
     with (
         receiving() as receiver,
