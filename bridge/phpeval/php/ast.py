@@ -431,6 +431,7 @@ class Method(Node):
     returns: Type | None
     attributes: tuple[str, ...] = ()
     strict: bool = False  # whether its file declares strict_types
+    gives_reference: bool = False  # `function &name()`
     source: object = field(repr=False, compare=False)
 
 

@@ -409,6 +409,18 @@ class A { public function __construct(public int|float $n) {} }---return (new A(
 """
 
 _REFUSED = """
+class C { public $list = []; }---$o = new C; array_push($o->list, clone $o); return $o;
+class C { public $list = []; public $copy; function add(&$l) { $this->copy = clone $this; $l[] = 'late'; } }---$o = new C; $o->add($o->list); return $o->copy->list;
+class C { public $m = [1]; function all() { return get_object_vars($this); } }---$o = new C; array_push($o->m, $o->all()); return $o->m;
+class C { static function f(&$x, $y) { $x = 'changed'; return $y; } }---$a = ['k' => 1, 'l' => 2]; return C::f($a['k'], $a);
+---$a = ['k' => [1], 'l' => 2]; array_push($a['k'], $a); return $a['k'][1]['k'];
+---$a = ['k' => [1], 'l' => 'abc']; preg_match('/b/', $a['l'], $a['k'], ($b = $a) ? 0 : 0); return $b;
+class K { public $cb; function keep(&$x) { $this->cb = function () use (&$x) { return ++$x; }; } }---$k = new K; $n = 1; $k->keep($n); ($k->cb)(); return $n;
+class K { static function keep(&$x) { return function () use (&$x) { return ++$x; }; } }---$a = ['k' => 1]; $f = K::keep($a['k']); $f(); return $a;
+---$a = [1, 2, 3]; foreach ($a as &$v) {} foreach ($a as $v) {} return $a;
+---$a = [1, 2]; $c = []; foreach ($a as $k => &$v) { $c[] = $a; $v = 'x'; } return $c;
+---$a = [[1], [2]]; foreach ($a as &$v) { $v[] = 'x'; } $b = $a; $b[1] = 'more'; return $a;
+---$a = [1, 2]; foreach ($a as &$v) { $a = [3, 4]; $v = 5; } return $a;
 ---$a = [PHP_INT_MAX => 1]; $a[] = 2; return $a;
 ---$a[INF] = 1; return $a;
 ---return range(1, 10)[NAN];

@@ -9,7 +9,7 @@ from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import RaisedByPhp, Thrown
 from bridge.phpeval.php.runtime.properties import locate
-from bridge.phpeval.php.runtime.values import PhpObject, Value
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 _GETTERS = {"getmessage": b"\0*\0message", "getcode": b"\0*\0code"}
 _ELSEWHERE = ("file", "line", "trace", "string")  # only PHP knows these
@@ -73,6 +73,9 @@ class ExceptionClass:
             php.refuse(f"new {subject.class_name} with so many arguments")
         if arguments:
             message = arguments[0]
+            if isinstance(message, PhpArray | EnumCase):
+                problem = "Argument #1 ($message) must be of type string"
+                raise Thrown("TypeError", f"{subject.class_name}::__construct(): {problem}")
             if isinstance(message, PhpObject) or (php.frame.strict and not isinstance(message, bytes)):
                 php.refuse("a message that is no string")
             subject.properties[b"\0*\0message"] = php.text(message)

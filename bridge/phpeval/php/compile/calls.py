@@ -3,17 +3,19 @@ compiles it (see `compiler`)."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Compiler, ExprCode
+from bridge.phpeval.php.compile.places import argument_place
 from bridge.phpeval.php.runtime.arguments import ordered
 from bridge.phpeval.php.runtime.callables import as_closure, call_closure
 from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.execution import apply, apply_reference
-from bridge.phpeval.php.runtime.frame import NullChain, PhpClosure, Reference, References
+from bridge.phpeval.php.runtime.frame import NullChain, PhpClosure, Reference, References, shared_reference
 from bridge.phpeval.php.runtime.interpreter import Interpreter, ReferenceFunction
 from bridge.phpeval.php.runtime.methods import (
     answers_nothing,
@@ -21,10 +23,11 @@ from bridge.phpeval.php.runtime.methods import (
     call_static_elsewhere,
     find_method,
     find_static,
+    require_static,
 )
 from bridge.phpeval.php.runtime.object_model import require_constructor
 from bridge.phpeval.php.runtime.operators import Thrown, warn
-from bridge.phpeval.php.runtime.places import Place
+from bridge.phpeval.php.runtime.places import Place, PlaceReference, VariablePlace
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 _NONE: Mapping[str, Value] = {}
@@ -33,8 +36,7 @@ _NONE: Mapping[str, Value] = {}
 class Arguments:
     """The arguments of a call. Called, it gives them: in order, and by name.
 
-    `by_reference` is for a function that takes references: such an argument is a Reference, and `give_back`
-    writes what became of it.
+    `places` and `by_reference` are for functions that take references.
     """
 
     __slots__ = ("_codes", "_compiler", "_given", "_kinds", "_places", "plain")
@@ -44,7 +46,7 @@ class Arguments:
         self._given = given
         self._kinds = [(argument.spread, argument.name) for argument in given]
         self._compiler = c.twin()
-        self._places: dict[int, Place] = {}
+        self._places: dict[int, tuple[Place, bool]] = {}
         self.plain = not any(argument.spread or argument.name is not None for argument in given)
 
     def __call__(self, php: Interpreter) -> tuple[Sequence[Value], Mapping[str, Value]]:
@@ -62,38 +64,84 @@ class Arguments:
                 positional.append(value)
         return positional, named
 
-    def by_reference(
+    def places(
         self, php: Interpreter, references: References
-    ) -> tuple[list[Any], list[tuple[Place, Any]]]:
-        """Arguments in order, and where the References of them are kept. Read once all are evaluated."""
+    ) -> tuple[list[Any], dict[int, tuple[Place, Any]]]:
+        """For a PHP function: arguments in order, and of each by reference, by position, the place that it is
+        and what `open` gave. Their values are read once all are evaluated."""
         if not self.plain:
             php.refuse("spread or named arguments of a function that changes its arguments")
         arguments: list[Any] = []
-        kept: list[tuple[Place, Any]] = []
+        opened: dict[int, tuple[Place, Any]] = {}
+        watched: list[PlaceReference] = []
         for position, code in enumerate(self._codes):
             if position not in references:
                 arguments.append(code(php))
                 continue
-            place = self._place(position)
+            place, calm = self._place(position)
             at = place.open(php)
-            arguments.append(Reference(None))
-            kept.append((place, at))
-        position = 0
-        for argument in arguments:
-            if type(argument) is Reference:
-                place, at = kept[position]
-                argument.value = place.container(php, at)
-                position += 1
-        return arguments, kept
+            if not calm and not isinstance(place, VariablePlace):
+                watched.append(PlaceReference(php, place, at))
+            opened[position] = place, at
+            arguments.append(None)
+        for reference in watched:
+            reference.check()
+        return arguments, opened
 
-    def _place(self, position: int) -> Place:
+    def by_reference(
+        self, php: Interpreter, references: References
+    ) -> tuple[list[Any], dict[str, Reference], list[PlaceReference]]:
+        """For PHP code: arguments in order, those by reference as References; variables that nothing else is
+        bound to by name, whose values go back into them; and references to properties and elements."""
+        if not self.plain:
+            php.refuse("spread or named arguments of a function that changes its arguments")
+        arguments: list[Any] = []
+        variables: dict[str, Reference] = {}
+        inner: list[PlaceReference] = []
+        for position, code in enumerate(self._codes):
+            if position not in references:
+                arguments.append(code(php))
+                continue
+            place, _ = self._place(position)
+            at = place.open(php)
+            if not isinstance(place, VariablePlace):
+                inner.append(PlaceReference(php, place, at))
+                arguments.append(inner[-1])
+            elif place.shared:
+                arguments.append(shared_reference(php.frame.variables, place.name))
+            else:
+                arguments.append(variables.setdefault(place.name, Reference(None)))
+        for name, reference in variables.items():
+            reference.value = php.frame.variables.get(name)
+        return arguments, variables, inner
+
+    def _place(self, position: int) -> tuple[Place, bool]:
+        """The place of an argument by reference, and whether the arguments after it leave all as it is."""
         known = self._places.get(position)
         if known is None:
             node = self._given[position].value
             if isinstance(node, n.Call | n.MethodCall | n.StaticCall | n.New):
                 raise warn("Only variables should be passed by reference")
-            known = self._places[position] = self._compiler.place(node)
+            name = _variable_of(node)
+            calm = all(
+                isinstance(later.value, n.Literal | n.Constant | n.ClassConstant)
+                or (isinstance(later.value, n.Variable) and later.value.name != name)
+                for later in self._given[position + 1 :]
+            )
+            known = self._places[position] = argument_place(self._compiler, node), calm
         return known
+
+
+def _variable_of(node: n.Expression) -> str | None:
+    """The variable that the place begins with."""
+    while True:
+        match node:
+            case n.Variable(name=name):
+                return name
+            case n.Index(base=inner) | n.Property(object=inner):
+                node = inner
+            case _:
+                return None
 
 
 def _spread(php: Interpreter, value: Value, positional: list[Value], named: dict[str, Value]) -> None:
@@ -106,21 +154,25 @@ def _spread(php: Interpreter, value: Value, positional: list[Value], named: dict
             positional.append(item)
 
 
-def give_back(php: Interpreter, arguments: Sequence[Any], kept: Sequence[tuple[Place, Any]]) -> None:
-    """Writes the values that the References have now."""
-    references = [argument for argument in arguments if type(argument) is Reference]
-    for reference, (place, at) in zip(references, kept, strict=True):
-        place.write(php, at, reference.value)
-
-
 def _with_references(
     php: Interpreter, arguments: Arguments, references: References, run: Callable[[Sequence[Any]], Value]
 ) -> Value:
-    given, kept = arguments.by_reference(php, references)
+    given, variables, inner = arguments.by_reference(php, references)
+    before = _holders(variables, inner)
     try:
-        return run(given)
+        value = run(given)
     finally:
-        give_back(php, given, kept)
+        php.frame.variables.update((name, variables[name].value) for name in variables)
+    for at in range(len(inner)):
+        inner[at].check()
+    if _holders(variables, inner) != before:
+        php.refuse("a reference that outlives the call that it was given to")
+    return value
+
+
+def _holders(variables: Mapping[str, Reference], inner: Sequence[PlaceReference]) -> list[int]:
+    """How much holds each Reference."""
+    return [*map(sys.getrefcount, variables.values()), *map(sys.getrefcount, inner)]
 
 
 def call(c: Compiler, node: n.Call) -> ExprCode:
@@ -184,21 +236,18 @@ def _call_reference_function(
     php: Interpreter, function: ReferenceFunction, arguments: Arguments, line: int, *, strict: bool
 ) -> Value:
     php.line = line
-    given, kept = arguments.by_reference(php, function.references)
-    places = iter(kept)
-    at = {position: next(places) for position, value in enumerate(given) if type(value) is Reference}
+    values, places = arguments.places(php, function.references)
     php.line = line
-    values = [value.value if type(value) is Reference else value for value in given]
-    if function.in_place and kept and type(values[0]) is PhpArray:
-        given.clear()
+    for position, (place, at) in places.items():
+        values[position] = place.container(php, at)
+    if function.in_place and 0 in places and type(values[0]) is PhpArray:
         values[0] = None  # the array is copied if anything holds it still
-        place, opened = kept[0]
-        values[0] = place.array(php, opened)
+        values[0] = places[0][0].array(php, places[0][1])
     result, changed = apply_reference(php, function, values, strict=strict)
     for position, value in changed.items():
-        if position in at:
-            place, opened = at[position]
-            place.write(php, opened, value)
+        if position in places:
+            place, at = places[position]
+            place.write(php, at, value)
     return result
 
 
@@ -272,8 +321,7 @@ def static_call(c: Compiler, node: n.StaticCall) -> ExprCode:
         if found is not None:
             bound, this = found
             return _run_bound(php, bound, this, called if this is None else this.class_name, arguments, line)
-        if answers_nothing(php, class_name, "__call", "__callStatic"):
-            raise Thrown("Error", f"Call to undefined method {class_name}::{name}()")
+        require_static(php, class_name, name)
         given, named = arguments(php)
         php.line = line
         return call_static_elsewhere(php, class_name, called, name, relative, given, named)

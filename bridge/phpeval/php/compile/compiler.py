@@ -280,7 +280,8 @@ class Compiler:
     def routine(
         self, parameters: tuple[n.Parameter, ...], body: tuple[n.Statement, ...], returns: n.Type | None
     ) -> Routine:
-        outer, self.shared = self.shared, self.shared | _shared(body)
+        by_reference = {one.name for one in parameters if one.reference and not one.variadic}
+        outer, self.shared = self.shared, self.shared | _shared(body) | by_reference
         try:
             return self._routine(parameters, body, returns)
         finally:

@@ -18,7 +18,7 @@ from bridge.phpeval.php.runtime.callables import (
 from bridge.phpeval.php.runtime.conversions import operate, pairs
 from bridge.phpeval.php.runtime.conversions import to_object as _to_object
 from bridge.phpeval.php.runtime.execution import enter
-from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference
+from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference, shared_reference
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import class_constant, name_of_class
 from bridge.phpeval.php.runtime.operators import (
@@ -355,7 +355,7 @@ def _closure(c: Compiler, node: n.Closure) -> ExprCode:
             captured = {}
             for name in captures:
                 if name in shared:
-                    captured[name] = _shared_reference(variables, name)
+                    captured[name] = shared_reference(variables, name)
                 elif name in variables:
                     captured[name] = _plain(variables[name])
                 else:
@@ -394,15 +394,6 @@ def _closure(c: Compiler, node: n.Closure) -> ExprCode:
 def _plain(held: Any) -> Value:
     value: Value = held.value if isinstance(held, Reference) else held
     return value
-
-
-def _shared_reference(variables: dict[str, Value], name: str) -> Any:
-    """The Reference that the variable is from now on."""
-    held: Any = variables.get(name)
-    if not isinstance(held, Reference):
-        held = Reference(held)
-        variables[name] = held
-    return held
 
 
 def _function_reference(c: Compiler, node: n.FunctionReference) -> ExprCode:
@@ -511,6 +502,7 @@ def _clone(c: Compiler, node: n.Clone) -> ExprCode:
         name = value.class_name
         if isinstance(value, PhpClosure) or (name != "stdClass" and not php.is_plain(name)):
             php.refuse(f"clone of {name}")
+        php.copies += 1
         twin = PhpObject(name, {k: v for k, v in value.properties.items()})
         own = None if name == "stdClass" else php.classes.method(name, "__clone")
         if own is not None:

@@ -265,6 +265,19 @@ def place(c: Compiler, node: n.Expression) -> Place:
     return ResultPlace(node, c.value(node))
 
 
+def argument_place(c: Compiler, node: n.Expression) -> Place:
+    """The place that an argument by reference is: found at its turn, before the arguments that follow."""
+    match node:
+        case n.Index(base=base, index=inner):
+            index_of = None if inner is None else c.value(inner)
+            return ElementPlace(node.line, argument_place(c, base), index_of, late=False)
+        case n.Property(object=subject, name=name):
+            inner_place = argument_place(c, subject)
+            holder = ResultPlace(subject, lambda php: inner_place.container(php, inner_place.open(php)))
+            return PropertyPlace(node.line, holder, c.name(name), node.nullsafe)
+    return place(c, node)
+
+
 def _to_variable(c: Compiler, node: n.Variable) -> StoreCode:
     name = node.name
     if name == "this" or name in SUPERGLOBALS or name in c.shared:
@@ -294,7 +307,7 @@ def _to_pattern(c: Compiler, node: n.ListPattern) -> StoreCode:
         position += key is None
 
     def assign(php: Interpreter, value: Value) -> Value:
-        holds = isinstance(value, PhpArray | PhpObject)
+        holds = isinstance(value, PhpArray | PhpObject | EnumCase)
         for index_of, assign_part in parts:
             offset = index_of(php)
             assign_part(php, php.offset(value, offset) if holds else None)

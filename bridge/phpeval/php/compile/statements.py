@@ -7,14 +7,14 @@ from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Compiler, StmtCode
+from bridge.phpeval.php.compile.places import argument_place
 from bridge.phpeval.php.runtime.conversions import pairs
-from bridge.phpeval.php.runtime.copy_on_write import own_item
 from bridge.phpeval.php.runtime.frame import Break, Completion, Reference, Return, ends_loop, left
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import catches
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
-from bridge.phpeval.php.runtime.places import Place
-from bridge.phpeval.php.runtime.values import PhpArray, Value
+from bridge.phpeval.php.runtime.places import ElementPlace, PlaceReference
+from bridge.phpeval.php.runtime.values import PhpArray
 
 
 def _return(c: Compiler, node: n.Return) -> StmtCode:
@@ -43,46 +43,9 @@ def _if(c: Compiler, node: n.If) -> StmtCode:
     return lambda php: then(php) if to_bool(condition(php)) else otherwise(php)
 
 
-class _Element(Reference):
-    """The element of an array that a loop by reference is at. Once the loop is over, what stays bound to the
-    variable is refused: it would show in every copy of the array."""
-
-    __slots__ = ("at", "ended", "key", "php", "place")
-
-    def __init__(self, php: Interpreter, place: Place, at: Any, key: int | bytes) -> None:
-        self.php = php
-        self.place = place
-        self.ended = False
-        self.at = at
-        self.key = key
-
-    @property
-    def value(self) -> Value:
-        return self._array()[self.key]
-
-    @value.setter
-    def value(self, value: Value) -> None:
-        self._array()
-        array: Any = self.place.array(self.php, self.at)
-        array[self.key] = value
-
-    def array(self) -> Value:
-        if type(self.value) is not PhpArray:
-            return super().array()
-        outer: Any = self.place.array(self.php, self.at)
-        return own_item(outer, self.key)
-
-    def _array(self) -> PhpArray:
-        if self.ended:
-            self.php.refuse("a variable that a loop by reference has left")
-        holder = self.place.container(self.php, self.at)
-        if not isinstance(holder, PhpArray) or self.key not in holder:
-            self.php.refuse("an element that was taken out of the array of a loop by reference")
-        return holder
-
-
 def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> StmtCode:
-    place, line = c.place(node.subject), node.line
+    place, line = argument_place(c, node.subject), node.line
+    elements = ElementPlace(line, place, lambda php: None, late=False)  # opened here, key by key
     assign_key = c.target(node.key) if node.key is not None else None
     body = c.statements(node.body)
 
@@ -97,26 +60,22 @@ def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> StmtCode:
         at = place.open(php)
         keys = [*entries(php, at)]
         seen: set[int | bytes] = set()
-        element: _Element | None = None
-        try:
-            while keys:
-                key = keys.pop(0)
-                seen.add(key)
-                if element is not None:
-                    element.ended = True
-                element = _Element(php, place, at, key)
-                php.frame.variables[name] = element  # type: ignore[assignment]
-                if assign_key is not None:
-                    assign_key(php, key)
+        while keys:
+            key = keys.pop(0)
+            seen.add(key)
+            element = PlaceReference(php, elements, (at, key))
+            php.frame.variables[name] = element  # type: ignore[assignment]
+            if assign_key is not None:
+                assign_key(php, key)
+            php.line = line
+            php.spend(1)
+            told = body(php)
+            if told is not None and ends_loop(told):
+                return left(told)
+            if not entries(php, at).is_referred(element):
                 php.line = line
-                php.spend(1)
-                told = body(php)
-                if told is not None and ends_loop(told):
-                    return left(told)
-                keys = [key for key in entries(php, at) if key not in seen]
-        finally:
-            if element is not None:
-                element.ended = True
+                php.refuse("a loop by reference over an array that it replaces")
+            keys = [key for key in entries(php, at) if key not in seen]
         return None
 
     return run
@@ -129,9 +88,13 @@ def _foreach(c: Compiler, node: n.Foreach) -> StmtCode:
     assign_value = c.target(node.value)
     assign_key = c.target(node.key) if node.key is not None else None
     body = c.statements(node.body)
+    may_refer = isinstance(node.value, n.Variable) and node.value.name in c.shared
 
     def run(php: Interpreter) -> Completion:
-        for key, value in pairs(php, subject(php)):
+        holder = subject(php)
+        if may_refer and isinstance(holder, PhpArray) and holder.is_referred():
+            php.refuse("a loop over an array that there is a reference into")
+        for key, value in pairs(php, holder):
             assign_value(php, value)
             if assign_key is not None:
                 assign_key(php, key)

@@ -302,6 +302,7 @@ def _method(tree: Tree, lower: Lower) -> tuple[n.Method, list[n.PropertyDeclarat
         returns=lower.type(tree.child_by_field_name("return_type")),
         attributes=_attributes(tree, scope),
         strict=scope.strict,
+        gives_reference=any(c.type == "reference_modifier" for c in tree.named_children),
         source=Body(body, scope, lower.class_name, name) if body is not None else None,
     )
     return method, promoted

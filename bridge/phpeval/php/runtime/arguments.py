@@ -45,8 +45,9 @@ def bind(
         if index < given:
             value = arguments[index]
             if parameter.reference:
-                value = _referred(php, value)
-            elif parameter.name in named:
+                variables[parameter.name] = _bound(php, parameter, value, strict=strict)
+                continue
+            if parameter.name in named:
                 raise Thrown("Error", f"Named parameter ${parameter.name} overwrites previous argument")
         elif parameter.name in named:
             value = named[parameter.name]
@@ -62,9 +63,21 @@ def bind(
         variables[parameter.name] = value
 
 
+def _bound(php: Interpreter, parameter: Parameter, argument: Any, *, strict: bool) -> Any:
+    """The Reference that a parameter by reference is."""
+    value = _referred(php, argument)
+    if parameter.promoted:
+        php.refuse("a promoted parameter by reference")
+    if parameter.type is not None:
+        kept = coerce(php, value, parameter.type, "argument", strict=strict)
+        if kept is not value:
+            argument.value = kept
+    return argument
+
+
 def _referred(php: Interpreter, argument: Any) -> Value:
     """The value of an argument by reference; refused where the caller gave a mere value."""
-    if type(argument) is not Reference:
+    if not isinstance(argument, Reference):
         php.refuse("a mere value as an argument by reference")
     value: Value = argument.value
     return value
@@ -86,19 +99,13 @@ def promote(php: Interpreter, parameters: tuple[Parameter, ...]) -> None:
 
 
 def hand_back(php: Interpreter, routine: Routine, arguments: Sequence[Any]) -> None:
-    """Parameters by reference as they are now go into the References that came as arguments."""
-    variables = php.frame.variables
-    for index, parameter in enumerate(routine.parameters):
-        if not parameter.reference or parameter.name not in variables:
-            continue
-        held: Any = variables[parameter.name]
-        value = held.value if isinstance(held, Reference) else held
-        if isinstance(value, PhpArray) and parameter.variadic:
-            for argument, last in zip(arguments[index:], value.values(), strict=False):
-                if type(argument) is Reference:
-                    argument.value = last
-        elif index < len(arguments) and type(arguments[index]) is Reference:
-            arguments[index].value = value
+    """The elements of `&...$rest` as they are now go into the References that came as arguments."""
+    index, name = len(routine.parameters) - 1, routine.parameters[-1].name
+    rest = php.frame.variables.get(name) if routine.references.rest is not None else None
+    if isinstance(rest, PhpArray):
+        for argument, last in zip(arguments[index:], rest.values(), strict=False):
+            if isinstance(argument, Reference):
+                argument.value = last
 
 
 def ordered(

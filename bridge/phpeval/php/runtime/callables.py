@@ -18,6 +18,7 @@ from bridge.phpeval.php.runtime.methods import (
     enum_static,
     find_method,
     find_static,
+    require_static,
 )
 from bridge.phpeval.php.runtime.operators import Thrown, to_string, warn
 from bridge.phpeval.php.runtime.type_declarations import is_callable
@@ -104,8 +105,7 @@ def static_reference(php: Interpreter, class_name: str, name: str, relative: boo
     called = php.frame.static_class if relative else class_name
     found = find_static(php, class_name, name)
     if found is None:
-        if answers_nothing(php, class_name, "__call", "__callStatic"):
-            raise Thrown("Error", f"Call to undefined method {class_name}::{name}()")
+        require_static(php, class_name, name)
         frame = php.frame
 
         def act(arguments: Sequence[Value]) -> Value:

@@ -156,6 +156,7 @@ def to_array(php: Interpreter, value: Value) -> PhpArray:
     if isinstance(value, PhpObject | EnumCase):
         if value.class_name != "stdClass" or isinstance(value, EnumCase):
             php.refuse("the cast of an object to an array")
+        php.copies += 1
         return PhpArray((array_key(k) if isinstance(k, bytes) else k, v) for k, v in value.properties.items())
     return PhpArray.of([value])
 

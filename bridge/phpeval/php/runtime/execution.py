@@ -55,7 +55,7 @@ def enter(
     except Exception as problem:
         php.refuse(f"something that ends in {type(problem).__name__}")
     finally:
-        if routine.references:
+        if routine.references.rest is not None:
             hand_back(php, routine, arguments)
         php.frame, php.line = outer, line
         php.depth -= 1

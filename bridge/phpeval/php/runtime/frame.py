@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bridge.phpeval.php.runtime.copy_on_write import Cell, own_value
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
@@ -43,6 +43,15 @@ class Reference(Cell):
         return self.value
 
 
+def shared_reference(variables: dict[str, Value], name: str) -> Any:
+    """The Reference that the variable is from now on."""
+    held: Any = variables.get(name)
+    if not isinstance(held, Reference):
+        held = Reference(held)
+        variables[name] = held
+    return held
+
+
 class PhpClosure(PhpObject):
     """A closure or a reference to a function; it has no JSON form and leaves no trace in a payload."""
 
@@ -60,7 +69,7 @@ class PhpClosure(PhpObject):
         self.named = named
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Frame:
     """One call: its variables, `$this`, the class whose code runs and the class it was called on.
 

@@ -140,6 +140,7 @@ class Interpreter(ABC):
         self.magic: set[tuple[int, str, str]] = set()  # object, magic method, property: those that run
         self.comparisons: Mapping[str, Callable[[Value, Value], Value]] | None = None
         self.applied: Frame | None = None  # the frame that called the PHP function under way
+        self.copies = 0  # how often an object's properties were copied, or one was unset
 
     @abstractmethod
     def routine(self, method: n.Method) -> Routine:

@@ -82,6 +82,16 @@ def answers_nothing(php: Interpreter, class_name: str, *magic: str) -> bool:
     return all(php.classes.method(class_name, method) is None for method in magic)
 
 
+def require_static(php: Interpreter, class_name: str, name: str) -> None:
+    """Checked before the arguments of `Class::name()`, which no class of the app declares, are evaluated."""
+    if class_name != "Closure" and php.world.native(class_name) is None and not php.is_complete(class_name):
+        php.refuse(f"the static method {class_name}::{name}()")
+    this = php.frame.this
+    related = this is not None and bool(php.classes.is_a(this.class_name, class_name))
+    if answers_nothing(php, class_name, "__callStatic", *(["__call"] if related else [])):
+        raise Thrown("Error", f"Call to undefined method {class_name}::{name}()")
+
+
 def call_other(
     php: Interpreter,
     holder: PhpObject | EnumCase,

@@ -7,6 +7,7 @@ Plain variables in it are read only when the place itself is, as PHP does: `$a[$
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from bridge.phpeval.php.runtime.offsets import (
 )
 from bridge.phpeval.php.runtime.operators import BINARY, Thrown, is_numeric, number_prefix, type_name, warn
 from bridge.phpeval.php.runtime.properties import (
+    lend_property,
     make_property,
     property_array,
     property_container,
@@ -77,6 +79,18 @@ class Place:
 
     def unset(self, php: Interpreter, at: Any) -> None:
         raise NotImplementedError
+
+    def lend(self, php: Interpreter, at: Any, to: PlaceReference) -> None:
+        """Makes it ready for a reference to it, as PHP does: null where there is nothing."""
+        php.refuse("a reference to this")
+
+    def is_lent(self, php: Interpreter, at: Any, to: PlaceReference) -> bool:
+        """Whether PHP's reference would still be there."""
+        raise NotImplementedError
+
+    def separate(self, php: Interpreter, at: Any) -> Value:
+        """Makes what holds it one that nothing else holds."""
+        return None
 
 
 def plain_value(held: Any) -> Value:
@@ -183,9 +197,19 @@ class ElementPlace(Place):
     def update(self, php: Interpreter, at: Any) -> Value:
         return self._element(php, at, self._read_base(php, at))
 
+    def element_to_change(self, php: Interpreter, at: Any) -> Value:
+        """As `.=` reads what stands left of the last `[…]`."""
+        holder = self._read_base(php, at)
+        return (
+            self._inner(php, at, holder) if isinstance(holder, PhpObject) else self._element(php, at, holder)
+        )
+
     def _read_base(self, php: Interpreter, at: Any) -> Value:
+        base = self.base
         try:
-            return self.base.update(php, at[0])
+            if isinstance(base, ElementPlace):
+                return base.element_to_change(php, at[0])
+            return base.update(php, at[0])
         except Thrown as thrown:
             if thrown.undefined and isinstance(self.base, VariablePlace):
                 self.base.array(php, at[0])
@@ -209,6 +233,18 @@ class ElementPlace(Place):
         if holder is None or holder is False:
             holder = self.base.array(php, at[0])
         return php.offset(holder, offset)
+
+    def element_to_unset(self, php: Interpreter, at: Any) -> Value:
+        """As unset() reads what stands left of the last `[…]`."""
+        base = self.base
+        if isinstance(base, ElementPlace):
+            holder = base.element_to_unset(php, at[0])
+        else:
+            holder = base.quiet(php, at[0])
+        if isinstance(holder, PhpObject):
+            return self._inner(php, at, holder)
+        offset = self._offset(php, at)
+        return None if holder is None else quiet_offset(php, holder, offset)
 
     def grow(self, php: Interpreter, at: Any) -> tuple[Any, Value]:
         """As `[] .=` reads: a new element, null at first. Gives what `write_grown` wants, and its value."""
@@ -270,7 +306,10 @@ class ElementPlace(Place):
         require_array_access(php, holder)
         value = php.call_method(holder, "offsetGet", (offset,))
         if not isinstance(value, PhpObject):
-            php.refuse("an assignment into an offset of an object")
+            own = php.classes.method(holder.class_name, "offsetGet") if php.declared(holder) else None
+            if own is None or own.method.gives_reference:
+                php.refuse("an assignment into an offset of an object")
+            raise warn(f"Indirect modification of overloaded element of {holder.class_name} has no effect")
         return value
 
     def array(self, php: Interpreter, at: Any) -> Value:
@@ -317,9 +356,37 @@ class ElementPlace(Place):
             self._no_container(php, at, holder)
         return value
 
+    def lend(self, php: Interpreter, at: Any, to: PlaceReference) -> None:
+        if self.index is None:
+            php.refuse("a reference to a new element")
+        holder = self.base.array(php, at[0])
+        if isinstance(holder, PhpObject):
+            php.refuse("a reference to an offset of an object")
+        if not isinstance(holder, PhpArray):
+            self._no_container(php, at, holder)
+            return
+        key = php.key(self._offset(php, at))
+        if key not in holder:
+            holder[key] = None
+        holder.refer(to)
+
+    def is_lent(self, php: Interpreter, at: Any, to: PlaceReference) -> bool:
+        holder = self.base.container(php, at[0])
+        return (
+            isinstance(holder, PhpArray)
+            and holder.is_referred(to)
+            and php.key(self._offset(php, at)) in holder
+        )
+
+    def separate(self, php: Interpreter, at: Any) -> Value:
+        return self.base.array(php, at[0])
+
     def unset(self, php: Interpreter, at: Any) -> None:
         base = self.base
-        holder = base.read(php, at[0]) if isinstance(base, VariablePlace) else base.quiet(php, at[0])
+        if isinstance(base, ElementPlace):
+            holder = base.element_to_unset(php, at[0])
+        else:
+            holder = base.read(php, at[0]) if isinstance(base, VariablePlace) else base.quiet(php, at[0])
         if holder is None or holder is False:
             return
         offset = self._offset(php, at)
@@ -390,10 +457,70 @@ class PropertyPlace(Place):
         php.line = self.line
         return write_property(php, holder, at[1], value)
 
+    def lend(self, php: Interpreter, at: Any, to: PlaceReference) -> None:
+        holder = self.base.container(php, at[0])
+        php.line = self.line
+        lend_property(php, holder, at[1])
+
+    def is_lent(self, php: Interpreter, at: Any, to: PlaceReference) -> bool:
+        return php.copies == to.copies
+
     def unset(self, php: Interpreter, at: Any) -> None:
         holder = self.base.quiet(php, at[0])
         php.line = self.line
         unset_property(php, holder, at[1])
+
+
+class PlaceReference(Reference):
+    """A reference to a property or an element: read and written where it is, so that whoever else looks
+    there sees it. What PHP would show in a copy too is refused.
+
+    `copies`: the interpreter's count when it was made."""
+
+    __slots__ = ("__weakref__", "_at", "_frame", "_php", "_place", "copies")
+
+    def __init__(self, php: Interpreter, place: Place, at: Any) -> None:
+        self._php = php
+        self._place = place
+        self._at = at
+        self._frame = weakref.ref(php.frame)  # which may hold it: nothing is to keep both
+        self.copies = php.copies
+        place.lend(php, at, self)
+
+    @property
+    def value(self) -> Value:
+        return self._inside(lambda php: self._place.container(php, self._at))
+
+    @value.setter
+    def value(self, value: Value) -> None:
+        strict = self._php.frame.strict
+
+        def write(php: Interpreter) -> Value:
+            if php.frame.strict != strict:
+                php.refuse("a reference to a property or an element from a file with other strict_types")
+            return self._place.write(php, self._at, value)
+
+        self._inside(write)
+
+    def array(self) -> Value:
+        return self._inside(lambda php: self._place.array(php, self._at))
+
+    def check(self) -> None:
+        """Refuses where PHP's reference would by now be elsewhere, or in a copy as well."""
+        self._inside(lambda php: self._place.separate(php, self._at))
+
+    def _inside(self, act: Callable[[Interpreter], Value]) -> Value:
+        """What `act` gives in the frame that the place belongs to."""
+        php, inner, frame = self._php, self._php.frame, self._frame()
+        if frame is None:
+            php.refuse("a reference to a property or an element that outlives its function")
+        php.frame = frame
+        try:
+            if not self._place.is_lent(php, self._at, self):
+                php.refuse("a copy or change of what holds a reference")
+            return act(php)
+        finally:
+            php.frame = inner
 
 
 class ResultPlace(Place):

@@ -201,6 +201,7 @@ def _write_undeclared(
 def visible_properties(php: Interpreter, holder: PhpObject) -> PhpArray:
     """The properties that the running code may reach, by plain name, as `get_object_vars` and foreach see
     them."""
+    php.copies += 1
     result = PhpArray()
     for mangled, value in _in_order(php, holder):
         name = plain_name(mangled)
@@ -270,6 +271,25 @@ def property_array(php: Interpreter, holder: Value, name: str) -> Value:
     return own_item(holder.properties, mangled)
 
 
+def lend_property(php: Interpreter, holder: Value, name: str) -> None:
+    """Makes a property ready for a reference to it, as PHP does: null where there is none yet."""
+    value = property_container(php, holder, name)
+    if not isinstance(holder, PhpObject) or (
+        holder.class_name != "stdClass" and not php.is_plain(holder.class_name)
+    ):
+        php.refuse("a reference to a property of this object")
+    if holder.class_name != "stdClass":
+        mangled, bound, _ = locate(php, holder, name)
+        if bound is not None and (bound.declaration.readonly or bound.declaration.set_visibility):
+            php.refuse("a reference to a property that is not written everywhere")
+        if bound is not None and bound.declaration.type is not None and mangled not in holder.properties:
+            php.refuse("a reference to a typed property that is not set")
+    elif name.encode("utf-8", "surrogateescape") in holder.properties:
+        return
+    if value is None:
+        make_property(php, holder, name)
+
+
 def make_property(php: Interpreter, holder: PhpObject, name: str) -> bool:
     """Makes a property null that was read to be changed and is not there; whether it did."""
     mangled = name.encode("utf-8", "surrogateescape")
@@ -286,6 +306,7 @@ def make_property(php: Interpreter, holder: PhpObject, name: str) -> bool:
 
 def unset_property(php: Interpreter, holder: Value, name: str) -> None:
     """`unset($holder->name)`."""
+    php.copies += 1
     if holder is None or isinstance(holder, bool | int | float | bytes | PhpArray):
         return
     if isinstance(holder, PhpObject) and holder.class_name == "stdClass":

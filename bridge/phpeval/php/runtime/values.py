@@ -16,8 +16,9 @@ Nothing here ever runs or instantiates PHP code.
 from __future__ import annotations
 
 import re
+import weakref
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bridge.errors import Refused
 
@@ -31,8 +32,9 @@ class PhpArray(dict[int | bytes, "Value"]):
     """An ordered map. Many may hold the same one: whoever changes one that others may hold copies it
     first (`copy`)."""
 
-    __slots__ = ("next_index",)
+    __slots__ = ("next_index", "referred")
 
+    referred: list[weakref.ref[Any]]  # the references to elements, as far as there are any
     next_index: int  # the key `[]=` uses; worked out when it is first wanted, and kept up from then on
 
     @classmethod
@@ -63,8 +65,21 @@ class PhpArray(dict[int | bytes, "Value"]):
             known = self.next_index = highest + 1
         return known
 
+    def refer(self, reference: object) -> None:
+        """From now on that is a reference to an element."""
+        others = [one for one in getattr(self, "referred", ()) if one() is not None]
+        self.referred = [*others, weakref.ref(reference)]
+
+    def is_referred(self, reference: object = None) -> bool:
+        """Whether there is a reference to an element; that one, if given."""
+        held = [one() for one in getattr(self, "referred", ())]
+        return any(one is not None and reference in (None, one) for one in held)
+
     def copy(self) -> PhpArray:
-        """A shallow copy, as an assignment makes."""
+        """A shallow copy, as an assignment makes. PHP would share an element between both that there is a
+        reference to."""
+        if self.is_referred():
+            raise Refused("a copy of an array while there is a reference to an element of it")
         twin = PhpArray(self)
         if hasattr(self, "next_index"):
             twin.next_index = self.next_index
