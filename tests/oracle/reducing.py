@@ -47,11 +47,11 @@ def _smaller(program: Program) -> Iterator[Program]:
         for gone in range(len(method.statements)):
             kept = method.statements[:gone] + method.statements[gone + 1 :]
             yield _with_method(program, at, statements=kept)
-        parts = _parts(method.result)
+        parts = entries(method.result)
         if len(parts) > 1:
             for gone in range(len(parts)):
-                entries = ", ".join(parts[:gone] + parts[gone + 1 :])
-                yield _with_method(program, at, result=f"[{entries}]")
+                shown = ", ".join(parts[:gone] + parts[gone + 1 :])
+                yield _with_method(program, at, result=f"[{shown}]")
         if method.caught:
             yield _with_method(program, at, caught=False)
     if program.strict:
@@ -77,7 +77,7 @@ def _with_method(program: Program, at: int, **changes: object) -> Program:
     return replace(program, methods=(*program.methods[:at], method, *program.methods[at + 1 :]))
 
 
-def _parts(result: str) -> list[str]:
+def entries(result: str) -> list[str]:
     """The entries of `[a, b]`, split at commas outside of brackets and quotes."""
     parts, depth, quote, start = [], 0, "", 1
     for at, letter in enumerate(result[1:-1], 1):

@@ -230,7 +230,9 @@ _COPIES = """
 ---$a = [[1], [2]]; foreach ($a as $row) { $row[] = 'x'; $out[] = $row; } return [$a, $out];
 ---$a = [[1], [2]]; foreach ($a as $k => $row) { $a[$k][] = 'x'; $row[] = 'y'; } return [$a, $row];
 ---$a = [[1], [2]]; $b = $a; foreach ($a as &$row) { $row[] = 'x'; $b[] = $row; } unset($row); return [$a, $b];
----$a = [1, 2]; foreach ($a as $i => &$v) { $v .= 'x'; $c[] = $a; } unset($v); return [$a, count($c)];
+---$a = [1, 2]; foreach ($a as &$v) {} $v = 5; return $a;
+---$a = [1, 2]; foreach ($a as &$v) {} return [$v, $a];
+---$a = [1, 2]; foreach ($a as $i => &$v) { $v .= 'x'; $c[] = count($a); } unset($v); $c[] = $a; return [$a, $c];
 ---$a = [1]; $f = function () use ($a) { $a[] = 2; return $a; }; $g = fn () => $a[] = 7; return [$f(), $f(), $g(), $a];
 ---$a = [1]; $f = function () use (&$a) { $a[] = 2; return $a; }; $b = $a; $c = $f(); $f(); return [$a, $b, $c];
 ---$f = function ($x) { $x[] = 1; return $x; }; $a = [0]; return [$f($a), $f($f($a)), $a];
@@ -409,6 +411,7 @@ class A { public function __construct(public int|float $n) {} }---return (new A(
 """
 
 _REFUSED = """
+---$a = [1, 2]; foreach ($a as $i => &$v) { $v .= 'x'; $c[] = $a; } unset($v); return [$a, count($c)];
 class C { public $list = []; }---$o = new C; array_push($o->list, clone $o); return $o;
 class C { public $list = []; public $copy; function add(&$l) { $this->copy = clone $this; $l[] = 'late'; } }---$o = new C; $o->add($o->list); return $o->copy->list;
 class C { public $m = [1]; function all() { return get_object_vars($this); } }---$o = new C; array_push($o->m, $o->all()); return $o->m;
@@ -433,7 +436,6 @@ class A { public function __destruct() {} public function __construct() {} } cla
 class A { public static $n = 1; }---A::$n++; return A::$n;
 class A { public int $x { get => 5; } }---return (new A)->x;
 class A { private function f() {} }---return collect([1])->map([new A, 'f']);
----$a = [1, 2]; foreach ($a as &$v) {} $v = 5; return $a;
 ---$a = [1, 2]; $b = &$a['x']; return $a;
 ---function &f() { static $x; return $x; } return 1;
 ---$f = function (&$x) { yield $x++; }; $i = 1; $f($i); return $i;
