@@ -1,7 +1,7 @@
 """PHP's sort functions: stable since 8.0.
 
-The result of a comparison sort is independent of its algorithm only if the comparison is an order. So what
-is not plainly one (several kinds of values, a callback) is checked after the sort, and refused if it is none.
+The result of a comparison sort is independent of its algorithm only if the comparison is an order. What is
+not plainly one (several kinds of values, a callback) is sorted by PHP's algorithm.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from functools import cmp_to_key
 
 from bridge.phpeval.php.functions.arrays import Entries
 from bridge.phpeval.php.functions.signature import table
+from bridge.phpeval.php.functions.sort_order import zend_sort
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import compare, is_numeric, to_float, to_int
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
 SORT_REGULAR, SORT_NUMERIC, SORT_STRING, SORT_FLAG_CASE = 0, 1, 2, 8
-_PAIRS_UP_TO = 48  # entries of which every pair is checked; of more only neighbours
+UNCOMPARABLE = 2  # what `compare` gives then
 
 Compare = Callable[[Value, Value], int]
+_Placed = tuple[int, tuple[int | bytes, Value]]
 
 
 def _plain(values: list[Value]) -> bool:
@@ -47,25 +49,29 @@ def _order(left: bytes, right: bytes) -> int:
 
 
 def _sorted(
-    php: Interpreter, entries: list[tuple[int | bytes, Value]], of: int, order: Compare, *, checked: bool
-) -> list[tuple[int | bytes, Value]]:
-    """The entries in the order of their keys (`of` 0) or values (`of` 1)."""
+    php: Interpreter, entries: list[tuple[int | bytes, Value]], of: int, order: Compare, *, plain: bool
+) -> Entries:
+    """The entries in the order of their keys (`of` 0) or values (`of` 1). `plain`: their comparison is an
+    order and nobody sees it, so that any stable sort does as PHP's."""
     php.spend(len(entries))
+    version = php.world.php_version
+    stable = version is None or version >= (8, 0)
+    if plain and stable:
 
-    def compare_entries(a: tuple[int | bytes, Value], b: tuple[int | bytes, Value]) -> int:
-        return order(a[of], b[of])
+        def compare_entries(a: tuple[int | bytes, Value], b: tuple[int | bytes, Value]) -> int:
+            return order(a[of], b[of])
 
-    result = sorted(entries, key=cmp_to_key(compare_entries))
-    if not checked:
-        place = {id(entry): index for index, entry in enumerate(entries)}
-        for i, left in enumerate(result):
-            last = len(result) if len(result) <= _PAIRS_UP_TO else min(i + 2, len(result))
-            for right in result[i + 1 : last]:
-                forth, back = order(left[of], right[of]), order(right[of], left[of])
-                fits = forth < 0 < back if forth or back else place[id(left)] < place[id(right)]
-                if not fits or 2 in (forth, back):
-                    php.refuse("a sort of values without an order")
-    return result
+        return sorted(entries, key=cmp_to_key(compare_entries))
+    placed = list(enumerate(entries))
+
+    def above(left: _Placed, right: _Placed) -> bool:
+        told = order(left[1][of], right[1][of])
+        if told == UNCOMPARABLE:
+            php.refuse("a sort of values that cannot be compared")
+        return told > 0 or (told == 0 and stable and left[0] > right[0])
+
+    zend_sort(placed, above)
+    return [entry for _, entry in placed]
 
 
 def _sort(*, of: int, keep: bool, descending: bool) -> Callable[..., tuple[Value, dict[int, Value]]]:
@@ -76,7 +82,7 @@ def _sort(*, of: int, keep: bool, descending: bool) -> Callable[..., tuple[Value
         if of == 0 and not plain:
             php.refuse("a sort by keys of several kinds (8.2 changed it)")
         directed: Compare = (lambda a, b: order(b, a)) if descending else order
-        result = _sorted(php, list(array.items()), of, directed, checked=plain)
+        result = _sorted(php, list(array.items()), of, directed, plain=plain)
         return True, {0: _made(array, result, keep)}
 
     return sort
@@ -92,14 +98,16 @@ def _made(array: PhpArray, entries: Entries, keep: bool) -> PhpArray:
 
 def _user_sort(*, of: int, keep: bool) -> Callable[..., tuple[Value, dict[int, Value]]]:
     def sort(php: Interpreter, array: PhpArray, callback: Value) -> tuple[Value, dict[int, Value]]:
+        version = php.world.php_version
+
         def order(left: Value, right: Value) -> int:
             answer = php.call(callback, (left, right))
-            if answer is False:  # deprecated: PHP then asks the other way round
+            if answer is False and (version is None or version >= (8, 0)):  # deprecated: PHP asks once more
                 return -1 if php.call(callback, (right, left)) is True else 0
             number = to_int(answer)
             return (number > 0) - (number < 0)
 
-        result = _sorted(php, list(array.items()), of, order, checked=False)
+        result = _sorted(php, list(array.items()), of, order, plain=False)
         return True, {0: _made(array, result, keep)}
 
     return sort
