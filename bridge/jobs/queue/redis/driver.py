@@ -375,6 +375,7 @@ class RedisQueue:
         _, *taken = self._script("claim", *self._claim(keys, found, tokens))
         if place := self._places.get(queue):
             place.position -= sum(number <= at_head for number in taken)
+            place.length -= len(taken)
         return [found[number - 1].job(queue) for number in taken]
 
     def _find(self, queue: str, keys: Keys, portion: Portion) -> tuple[list[_Found], int]:
@@ -461,13 +462,15 @@ class RedisQueue:
 
     def _look_behind(self, queue: str, keys: Keys, start: int, length: int, portion: Portion) -> list[_Found]:
         """Jobs of ours among the next entries after those known to be others', never before `start`."""
-        position = self._find_place(queue, keys, start)
+        position = self._find_place(queue, keys, start, length)
         entries: list[bytes] = self._script(
             "head", (keys.list,), (position, position + WINDOW - 1, MOST_BYTES, self._readable)
         )
         found = self._ours(queue, entries, portion)
         if entries and not found:
-            self._places[queue] = _ScanPosition(position=position + len(entries), entry=entries[-1])
+            self._places[queue] = _ScanPosition(
+                position=position + len(entries), entry=entries[-1], length=length
+            )
             self._unfinished = self._unfinished or position + len(entries) < length
         return found
 
@@ -489,16 +492,18 @@ class RedisQueue:
     def _may_block(self, tokens: bool) -> bool:
         return self._tokens == "all" or not tokens
 
-    def _find_place(self, queue: str, keys: Keys, start: int) -> int:
-        """The position where the search goes on: pops at the head move everything to the left."""
+    def _find_place(self, queue: str, keys: Keys, start: int, length: int) -> int:
+        """The position where the search goes on. Pops at the head move everything to the left, by as much as
+        the list is shorter now; where entries behind were taken, or others pushed, it lies elsewhere near."""
         place = self._places.get(queue)
         if place is None or place.position <= start:
             return start
-        for back in (0, WINDOW):
-            first = max(0, place.position - 1 - back)
-            read = self._range(keys.list, first, place.position - 1)
+        moved = place.position - max(0, place.length - length)
+        for back, end in ((0, moved), (0, place.position), (WINDOW, moved), (WINDOW, place.position)):
+            first = max(0, end - 1 - back)
+            read = self._range(keys.list, first, end - 1) if end > 0 else []
             if place.entry in read:
-                place.position = first + read.index(place.entry) + 1
+                place.position, place.length = first + read.index(place.entry) + 1, length
                 return max(start, place.position)
         del self._places[queue]
         return start
@@ -603,10 +608,12 @@ class Keys:
 
 @dataclass(slots=True, kw_only=True)
 class _ScanPosition:
-    """Where a search goes on: no entry before `position` is ours, and `entry` is the last of them."""
+    """Where a search goes on: no entry before `position` is ours, and `entry` is the last of them. The list
+    had `length` entries when it was there."""
 
     position: int
     entry: bytes
+    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -200,6 +201,46 @@ def test_a_search_behind_others_goes_on_when_the_head_is_popped(redis_store: Red
         jobs += queue.reserve(10)
     assert uuids(jobs) == [mine]
     assert rounds > 3  # in bounded pieces
+
+
+def test_a_lane_reads_each_entry_of_a_backlog_once_however_quickly_the_head_is_popped(
+    redis_store: RedisStore,
+) -> None:
+    """The broadcasts before it are worked off meanwhile, by more than a window between two looks."""
+    pipeline = redis_store.client.pipeline()
+    for number in range(6_000):
+        pipeline.rpush(keys().list, broadcast() + b" " * (number % 7))
+    pipeline.execute()
+    redis_store.push(foreign())
+    read: list[bytes] = []
+    selection = others()
+
+    def document(queue: str, entry: bytes) -> Any:
+        read.append(entry)
+        return selection.document(queue, entry)
+
+    lane = RedisQueue(
+        redis_store.client,
+        prefix=PREFIX,
+        retry_after=RETRY_AFTER,
+        takes=replace(selection, document=document),
+        tokens="none",
+        clock=redis_store.clock,
+    )
+    jobs: list[Any] = []
+    looks = 0
+    while not jobs:
+        jobs += lane.reserve(4)
+        looks += 1
+        if looks in (4, 6, 7):
+            redis_store.client.lpop(keys().list, 650)
+        if looks == 5:
+            redis_store.client.lrem(keys().list, -1, redis_store.waiting()[-2])  # taken behind the place
+            redis_store.push(broadcast())
+        assert looks < 40
+    lane.close()
+    assert len(jobs) == 1
+    assert len(read) <= 6_002 + 5 * looks  # each once, and the head at each look
 
 
 def test_an_entry_that_is_no_json_stays_at_the_head_and_stops_nobody(redis_store: RedisStore) -> None:
