@@ -348,7 +348,10 @@ class Socket(asyncio.Protocol):
         if wire is None:
             wire = self._wire = self._new_wire()
         wire.receive_data(data)
-        for event in wire.events_received():
+        events = wire.events_received()
+        if wire.state is State.OPEN and (pongs := wire.data_to_send()):
+            self.transport.write(b"".join(pongs))  # before messages are answered, which is done at once
+        for event in events:
             if isinstance(event, Frame):
                 self._take(event)
         writes = wire.data_to_send()
