@@ -235,7 +235,8 @@ def test_a_lane_reads_each_entry_of_a_backlog_once_however_quickly_the_head_is_p
         if looks in (4, 6, 7):
             redis_store.client.lpop(keys().list, 650)
         if looks == 5:
-            redis_store.client.lrem(keys().list, -1, redis_store.waiting()[-2])  # taken behind the place
+            behind: Any = redis_store.waiting()[-2]
+            redis_store.client.lrem(keys().list, -1, behind)  # taken behind the place
             redis_store.push(broadcast())
         assert looks < 40
     lane.close()
