@@ -34,6 +34,7 @@ from tests.proxy import Proxy, proxy
 
 ENTRY = (sys.executable, "-m", "tests.chaos.entry")
 PATIENCE = 300.0  # seconds
+BACKLOG = 500  # jobs that wait, beyond which a flow brings no more
 TEMPLATE = "job-ffffffffffff"
 OTHER = "other-"  # begins the tags of jobs that are no broadcasts
 
@@ -168,7 +169,8 @@ class Rig:
 
     @contextlib.contextmanager
     def flow(self, rate: float, *, kinds: tuple[Kind, ...] = MIXTURE) -> Iterator[None]:
-        """So many jobs a second are pushed while the block runs, a third of them with one try."""
+        """So many jobs a second are pushed while the block runs, a third of them with one try; fewer where
+        bridge does not keep up, so that all are done soon after it."""
         over = threading.Event()
         chance = random.Random(self.chance.random())
         problems: list[BaseException] = []
@@ -176,6 +178,9 @@ class Rig:
         def push() -> None:
             try:
                 while not over.wait(0.1):
+                    with self._pushing:
+                        if self.store.left().waiting > BACKLOG:
+                            continue
                     tries = 1 if chance.random() < 0.35 else None
                     self.push(*chance.choices(kinds, k=max(1, int(rate / 10))), tries=tries)
             except BaseException as problem:
