@@ -33,6 +33,7 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (0.0.0.0)")
     parser.add_argument("--port", help="port for WebSocket and HTTP (6001)")
     parser.add_argument("--queue", metavar="NAMES", help="queues, first in priority first: high,default")
+    parser.add_argument("--processes", metavar="N", help="processes that serve clients (1)")
     add_settings(parser, "as queue:work", WORKER)
 
 

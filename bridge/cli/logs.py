@@ -23,6 +23,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Protocol
 
@@ -80,7 +81,9 @@ FORMATTERS: dict[str, type[logging.Formatter]] = {"text": _Line, "json": _Json}
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    process = extra.pop("process_", None)
+    return extra if process is None else {"process": process, **extra}
 
 
 def _cut(text: str) -> str:
@@ -181,12 +184,15 @@ def _handler() -> logging.Handler:
     return handler
 
 
-def start_logging(level: str, form: str = "text") -> None:
+def start_logging(level: str, form: str = "text", process: str = "") -> None:
     """From now on lines of this level and above are on standard error; `form` is `text` or `json`.
 
+    `process`: which of several this is, for every line; empty where there is one.
     Libraries tell warnings and worse. An error that nobody caught is a line, too."""
     handler = _handler()
     handler.setFormatter(FORMATTERS[form]())
+    if process:
+        handler.addFilter(partial(_name, process))
     ours = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(ours, logging.WARNING), handlers=[handler])
     logging.getLogger("bridge").setLevel(ours)
@@ -196,6 +202,11 @@ def start_logging(level: str, form: str = "text") -> None:
     threading.excepthook = lambda given: _uncaught(
         given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
     )
+
+
+def _name(process: str, record: logging.LogRecord) -> bool:
+    record.process_ = process
+    return True
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -13,7 +13,18 @@ from bridge import __version__
 from bridge.cli.plain import plain
 from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, UsageError
 
-COMMANDS = ("serve", "listen", "demo", "init", "doctor", "events", "resolve", "failed", "statistics")
+COMMANDS = (
+    "serve",
+    "reload",
+    "listen",
+    "demo",
+    "init",
+    "doctor",
+    "events",
+    "resolve",
+    "failed",
+    "statistics",
+)
 """Each is a file here, with `add(commands)`; it is imported only when it is needed."""
 
 EXIT_CODES: tuple[tuple[type[BridgeError], int], ...] = (

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bridge.doctor import (
     broadcasting,
+    bus,
     environment,
     events,
     listening,
@@ -38,6 +39,7 @@ CHECKS: Mapping[str, Callable[[ExaminedApp], Found]] = {
     "retry_after": stores.retry_after,
     "clock": stores.clock,
     "redis": stores.redis_server,
+    "bus": bus.bus,
     "cache": stores.cache,
     "maintenance": stores.maintenance,
     "user": machine.user,

@@ -71,7 +71,7 @@ class ScrapeState:
     channels  app id → occupied channels
     depths    queue → jobs as of `looked_at`, in unix seconds; empty where the store does not tell
     slow      clients that have not read what they were sent
-    answers   whether the queue's store does
+    answers   whether the queue's store does; None where another process takes the jobs
     helpers   PHP processes: state (`living`, `most`) → how many; empty where there is no PHP
     php_is_down  whether no PHP process can be started at present
     bus       None where this process is alone
@@ -81,7 +81,7 @@ class ScrapeState:
     depths: Mapping[str, Depth]
     looked_at: float
     slow: int
-    answers: bool
+    answers: bool | None
     helpers: Mapping[str, int]
     php_is_down: bool = False
     bus: Bus | None = None
@@ -196,7 +196,8 @@ class TallyCollector(Collector):
         slow = GaugeMetricFamily("bridge_slow_clients", "Clients that lag behind with reading.")
         slow.add_metric([], now.slow)
         up = GaugeMetricFamily("bridge_store_up", "1 while the queue's store answers.")
-        up.add_metric([], int(now.answers))
+        if now.answers is not None:
+            up.add_metric([], int(now.answers))
         helpers = GaugeMetricFamily("bridge_php_processes", "Resident PHP processes.", labels=["state"])
         for state, count in now.helpers.items():
             helpers.add_metric([state], count)
@@ -269,23 +270,32 @@ def _is_loopback(text: str) -> bool:
         return False
 
 
-def metrics_route(
-    collector: Collector, access: MetricsAccess, look: Callable[[], Awaitable[object]]
-) -> Route:
-    """`GET /metrics`. `look` is done before each answer: what it tells is of now."""
+def metrics_text(
+    collector: Collector, look: Callable[[], Awaitable[object]]
+) -> Callable[[], Awaitable[bytes]]:
+    """Gives the metrics of this process. `look` is done before: what it tells is of now."""
     registry = CollectorRegistry()
     for own in (collector, ProcessCollector(registry=None), PlatformCollector(registry=None)):
         registry.register(own)
     GCCollector(registry=registry)
 
+    async def text() -> bytes:
+        await look()
+        return generate_latest(registry)
+
+    return text
+
+
+def metrics_route(text: Callable[[], Awaitable[bytes]], access: MetricsAccess | None) -> Route:
+    """`GET /metrics`; `access` None: whoever gets here may."""
+
     async def metrics(request: Request) -> Response:
-        if not access.allows(request):
+        if access is not None and not access.allows(request):
             raise HTTPException(
                 403,
                 "from here, or through a proxy, this needs the token: see metrics_token, metrics_addresses",
             )
-        await look()
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(await text(), media_type=CONTENT_TYPE_LATEST)
 
     return Route("/metrics", metrics)
 

@@ -8,6 +8,10 @@
     reload             what SIGHUP and every interval of `apps_table` change, while clients stay connected
     monitors           what looks on; `dashboard_backend` is what the dashboard asks of an app
     shadow             `bridge serve --shadow`
+    parent             of `bridge serve --processes`: holds the port, starts, replaces and stops the others;
+                       `child` is its other side, `inheritance` what goes over, `counts` what all share,
+                       `siblings` what they ask each other
+    running            which process serves, for `bridge reload`; `notify` is what systemd is told
 
 settings.apps() ─┐
                  ├─► read_apps ──► Renewal ──► node.serve, webhooks.serve

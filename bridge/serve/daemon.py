@@ -14,12 +14,14 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import cast
 
+from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import FailedJobs
@@ -27,24 +29,25 @@ from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.set_aside import SetAside
 from bridge.monitoring.timeseries import Sample
+from bridge.serve.child import Child
 from bridge.serve.deployment import BROADCAST_BACKOFF, BROADCAST_TRIES, Deployment
 from bridge.serve.lifecycle import (
     START_PATIENCE,
     first_error,
-    hang_up_signal,
+    reload_signals,
     stop_signal,
     wait_for_store,
 )
 from bridge.serve.monitors import MonitoredParts, Monitors
+from bridge.serve.notify import STATUS_INTERVAL, ServiceManager
 from bridge.serve.reconnect_gate import Present, ReconnectGate
 from bridge.serve.reload import Reloader, ServedApps, read_apps
+from bridge.serve.running import RunningFile
 from bridge.serve.sockets_wiring import build_cluster
 from bridge.serve.threads import OtherJobsWorkers, WorkerThreads
-from bridge.serve.wiring import (
-    php_rung,
-    state_file,
-)
+from bridge.serve.wiring import php_rung
 from bridge.settings.load import Settings
+from bridge.settings.state import state_file
 from bridge.sockets.cluster.cluster import Cluster, Home
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
 from bridge.sockets.server.binding import Listening, bind
@@ -52,12 +55,21 @@ from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.listener import Listener, new_event_loop
 from bridge.sockets.server.node import Node, Peers
 from bridge.sockets.server.socket import Socket
-from bridge.sockets.server.trusted_proxies import Proxies
+from bridge.sockets.server.trusted_proxies import Forwarded, Proxies
 from bridge.sockets.webhooks.webhooks import Webhooks
 
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
+ALIVE = 4.0  # seconds between two signs of life to a service manager that wants them more seldom
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    """The house of jobs: its threads, and what a deploy changes."""
+
+    crew: WorkerThreads
+    deployment: Deployment
 
 
 @dataclass(slots=True)
@@ -67,6 +79,8 @@ class Daemon:
     reread     gives the settings as they are after a deploy
     show       is told how the work goes, every second
     listening  where it listens; None: as the settings say. Closed at the end
+    child      this process is one of several, which has a part of the work; None: it has all of it
+    manager    what has started this process, where it wants to hear of it
     """
 
     settings: Settings
@@ -76,17 +90,24 @@ class Daemon:
     open_dashboard: bool = False
     show: Callable[[Sample], None] | None = None
     listening: Listening | None = None
+    child: Child | None = None
+    manager: ServiceManager = field(default_factory=ServiceManager)
 
     def run(self) -> int:
         """Serves until SIGTERM or SIGINT; the exit code. Raises ConfigurationError or ServiceUnavailable."""
         settings = self.settings
         settings.certificate()  # TLS that is half configured is no plain HTTP
         listening = self.listening or Listening([bind(settings.host, settings.port)])
-        with contextlib.closing(listening), php_rung(settings) as php:
+        asks_php = php_rung(settings) if self._has_jobs else contextlib.nullcontext()
+        with contextlib.closing(listening), asks_php as php:
             return self._run(listening, php)
 
+    @property
+    def _has_jobs(self) -> bool:
+        return self.child is None or self.child.role == "jobs"
+
     def _run(self, listening: Listening, php: PhpRung | None) -> int:
-        settings = self.settings
+        settings, child = self.settings, self.child
         try:
             instruments = Monitors(settings, is_open=self.open_dashboard, show=self.show)
             served = wait_for_store(partial(read_apps, settings))
@@ -95,141 +116,249 @@ class Daemon:
                 [app for app, _ in served],
                 observers=[instruments.observe],
                 max_connections=settings.max_connections,
+                beside=(lambda: 0) if child is None else child.beside,
                 max_backlog=settings.max_backlog,
                 stall_timeout=settings.stall_timeout,
                 proxies=Proxies(settings.trusted_proxies),
                 peers=cast("Peers | None", cluster),
             )
-            others = OtherJobsWorkers.build(settings, lambda: deployment.known_paused, instruments.ran)
-            queue, failed = others.queue, others.failed
-            aside = SetAside()
-            deployment = Deployment(
-                settings,
-                node.publish_from_thread,
-                php=php,
-                reread=self.reread,
-                tell=instruments.step,
-                aside=aside,
-                restarted=others.recycle,
-                on_disagree=instruments.disagreed,
-            )
-            worker = Worker(
-                queue,
-                failed,
-                deployment.attempt,
-                batch=settings.batch_size,
-                tries=BROADCAST_TRIES if settings.tries is None else settings.tries,
-                backoff=settings.backoff or BROADCAST_BACKOFF,
-                paused=deployment.paused
-                if cluster is None
-                else partial(_paused, deployment, settings.queue_names(), cluster),
-                unlock=deployment.unlock,
-                tell=instruments.step,
-                ending=others.ending,
-                beside=others.wake,
-                aside=aside,
-                hurry=(lambda: None) if php is None else php.close,
-            )
-            helpers = dict if php is None else php.processes
+            jobs = self._jobs(node, instruments, php, cluster) if self._has_jobs else None
             watched = MonitoredParts(
                 node=node,
-                worker=worker,
-                queue=queue,
-                helpers=helpers,
+                worker=None if jobs is None else jobs.crew.worker,
+                queue=None if jobs is None else jobs.crew.others.queue,
+                helpers=dict if php is None else php.processes,
                 php_is_down=lambda: (
                     (php is not None and php.down is not None)
-                    or any(lane.down is not None for lane in others.lanes)
+                    or (jobs is not None and any(lane.down is not None for lane in jobs.crew.others.lanes))
                 ),
                 cluster=cluster,
             )
             sys.setswitchinterval(SWITCH_INTERVAL)
             with (
-                contextlib.closing(deployment),
+                contextlib.nullcontext() if jobs is None else contextlib.closing(jobs.deployment),
                 asyncio.Runner(loop_factory=new_event_loop) as runner,
             ):
-                crew = WorkerThreads(worker, others)
-                runner.run(
-                    self._serve(listening, watched, crew, instruments, served, deployment.renew, cluster)
-                )
+                runner.run(self._serve(listening, watched, jobs, instruments, served, cluster))
             return 0
         except BaseExceptionGroup as group:
             raise first_error(group) from None
+
+    def _jobs(
+        self, node: Node, instruments: Monitors, php: PhpRung | None, cluster: Cluster[Socket] | None
+    ) -> _Jobs:
+        settings = self.settings
+        others = OtherJobsWorkers.build(settings, lambda: deployment.known_paused, instruments.ran)
+        aside = SetAside()
+        deployment = Deployment(
+            settings,
+            node.publish_from_thread,
+            php=php,
+            reread=self.reread,
+            tell=instruments.step,
+            aside=aside,
+            restarted=others.recycle,
+            on_disagree=instruments.disagreed,
+        )
+        worker = Worker(
+            others.queue,
+            others.failed,
+            deployment.attempt,
+            batch=settings.batch_size,
+            tries=BROADCAST_TRIES if settings.tries is None else settings.tries,
+            backoff=settings.backoff or BROADCAST_BACKOFF,
+            paused=deployment.paused
+            if cluster is None
+            else partial(_paused, deployment, settings.queue_names(), cluster),
+            unlock=deployment.unlock,
+            tell=instruments.step,
+            ending=others.ending,
+            beside=others.wake,
+            aside=aside,
+            hurry=(lambda: None) if php is None else php.close,
+        )
+        return _Jobs(WorkerThreads(worker, others), deployment)
 
     async def _serve(
         self,
         listening: Listening,
         watched: MonitoredParts,
-        crew: WorkerThreads,
+        jobs: _Jobs | None,
         instruments: Monitors,
         served: ServedApps,
-        tell: Callable[[], bool],
         cluster: Cluster[Socket] | None,
     ) -> None:
-        node = watched.node
-        stopping, hung_up = stop_signal(), hang_up_signal()
-        crew.others.ending.end = partial(asyncio.get_running_loop().call_soon_threadsafe, stopping.set)
+        node, child = watched.node, self.child
+        loop = asyncio.get_running_loop()
+        stopping, hung_up = stop_signal(), reload_signals()
+        if jobs is not None:
+            jobs.crew.others.ending.end = partial(loop.call_soon_threadsafe, stopping.set)
         files = self.settings.certificate()
         certificate = Certificate(*files) if files else None
         webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
+        gate = ReconnectGate(
+            _clients_file(self.settings, listening) if jobs is not None else None,
+            lambda: _present(instruments, node, child),
+            self.settings.reconnect_gate,
+        )
+        if child is not None and not child.is_first:  # clients are with the others
+            gate.is_shut = False
+
+        def state() -> dict[str, object]:
+            return {**({} if jobs is None else jobs.crew.ready()), **_readiness(cluster, gate)}
+
+        may_listen = asyncio.Event()
+        routes = instruments.routes(watched, webhooks.attempts) if child is None else ()
+        if child is not None and child.role == "sockets":
+            routes = instruments.routes_for_all(watched, child.folder, child.name)
         listener = Listener(
             node,
             listening.sockets,
-            routes=[*self.routes, *instruments.routes(watched, webhooks.attempts)],
-            ready=lambda: {**crew.ready(), **_readiness(cluster, gate)},
+            routes=[*self.routes, *routes],
+            private=None
+            if child is None
+            else ([child.private], _private(instruments, watched, child, webhooks)),
+            ready=state if child is None else child.ready,
+            yields=None if child is None else child.yields,
+            may_listen=may_listen,
             certificate=certificate,
             proxy_protocol=self.settings.proxy_protocol,
             path_prefix=self.settings.path_prefix,
             request_timeout=self.settings.request_timeout,
         )
-        gate = ReconnectGate(
-            _clients_file(self.settings, listening),
-            lambda: Present(*instruments.clients()),
-            self.settings.reconnect_gate,
+        file = RunningFile(None if child else _running_file(self.settings, listening), 1)
+        renewal = Reloader(
+            self.settings,
+            node,
+            webhooks,
+            certificate,
+            self.reread,
+            (lambda: True) if jobs is None else jobs.deployment.renew,
+            instruments.renew,
+            begun=lambda: self._reload_begins(file),
+            done=lambda is_done: self._reloaded(file, is_done=is_done),
         )
-        renewal = Reloader(self.settings, node, webhooks, certificate, self.reread, tell, instruments.renew)
         renewal.use(served)
+        if child is not None:
+            child.start(stopping, lambda: listener.connections, state)
+        else:
+            may_listen.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
             renewing = tasks.create_task(renewal.run(hung_up))
+            telling = tasks.create_task(_keep_telling(self.manager, listener))
             keeping: asyncio.Task[None] | None = None
             try:
-                await listener.listening.wait()
+                await listener.started.wait()
                 if cluster is not None:
                     await _meet(cluster, node)
                     keeping = tasks.create_task(cluster.run())
-                await asyncio.to_thread(wait_for_store, crew.others.queue.check)
-                watched.worker.store_answers.set()
-                await asyncio.to_thread(_look_at_failed_jobs, crew.others.failed)
-                if self.settings.max_time:
-                    asyncio.get_running_loop().call_later(self.settings.max_time, stopping.set)
+                may_listen.set()
+                await listener.listening.wait()
+                if jobs is not None:
+                    await asyncio.to_thread(wait_for_store, jobs.crew.others.queue.check)
+                    jobs.crew.worker.store_answers.set()
+                    await asyncio.to_thread(_look_at_failed_jobs, jobs.crew.others.failed)
+                    if self.settings.max_time:
+                        loop.call_later(self.settings.max_time, stopping.set)
                 instruments.start(watched)
-                self.announce(listening.address(tls=certificate is not None))
-                working = tasks.create_task(_work(crew, gate))
+                if child is None:
+                    self.announce(listening.address(tls=certificate is not None))
+                    file.write()
+                    self.manager.ready()
+                else:
+                    if child.address is not None:
+                        self.announce(child.address)
+                    child.serves()
+                working = tasks.create_task(_work(jobs.crew, gate, child)) if jobs is not None else None
                 await stopping.wait()
+                self.manager.stopping()
                 log.info("stopping", extra={"action": "drain"})
-                working.cancel()
-                await asyncio.wait([working])
-                others = self.settings.drain_jobs_seconds
-                await asyncio.to_thread(crew.stop, self.settings.drain_seconds, others=others)
-                await gate.close()
+                if jobs is not None and working is not None:
+                    working.cancel()
+                    await asyncio.wait([working])
+                    others = self.settings.drain_jobs_seconds
+                    await asyncio.to_thread(jobs.crew.stop, self.settings.drain_seconds, others=others)
+                    await gate.close()
             finally:
                 renewing.cancel()
                 if cluster is not None:
                     cluster.leave()
-                await listener.stop(code=RECONNECT if listening.is_kept else OVER_CAPACITY)
+                code, spread = RECONNECT if listening.is_kept else OVER_CAPACITY, 0.0
+                if child is not None:
+                    child.end()
+                    code, spread = child.code, child.spread
+                await listener.stop(code=code, spread=spread)
                 await webhooks.stop(self.settings.drain_seconds)
                 await instruments.stop(watched)
+                telling.cancel()
+                file.remove()
                 if cluster is not None and keeping is not None:
                     await cluster.stop()
                     keeping.cancel()
-        await asyncio.to_thread(crew.close)
+        if jobs is not None:
+            await asyncio.to_thread(jobs.crew.close)
+
+    def _reload_begins(self, file: RunningFile) -> None:
+        if self.child is None:
+            self.manager.reloading()
+            file.begin()
+
+    def _reloaded(self, file: RunningFile, *, is_done: bool) -> None:
+        if self.child is not None:
+            self.child.rereads(is_done)
+            return
+        self.manager.ready()
+        if is_done:
+            file.end(0, "apps, webhooks, certificate and the app's code are read anew; the process stays")
+        else:
+            file.end(1, "what could not be read stays as it was: the log says why")
 
 
-async def _work(crew: WorkerThreads, gate: ReconnectGate) -> None:
+async def _keep_telling(manager: ServiceManager, listener: Listener) -> None:
+    """For ever: the service manager hears that the loop turns, how many clients there are, and that a stop
+    makes progress."""
+    pause = min(ALIVE, STATUS_INTERVAL if manager.watchdog is None else manager.watchdog / 3)
+    told_at = 0.0
+    while True:
+        manager.alive()
+        if listener.is_stopping:
+            manager.extend()
+        elif time.monotonic() - told_at >= STATUS_INTERVAL:
+            told_at = time.monotonic()
+            manager.status(f"{listener.connections} connections")
+        await asyncio.sleep(pause)
+
+
+def _private(instruments: Monitors, watched: MonitoredParts, child: Child, webhooks: Webhooks) -> ASGIApp:
+    """What other processes of this bridge may ask; they tell for whom."""
+    with_dashboard = child.role == "jobs"
+    routes = instruments.private_routes(watched, webhooks.attempts, with_dashboard=with_dashboard)
+    return Forwarded(Starlette(routes=routes), Proxies(on_unix=True))
+
+
+def _present(instruments: Monitors, node: Node, child: Child | None) -> Present:
+    """Who is here; of several processes their connections are known, and count for their subscriptions."""
+    if child is None:
+        return Present(*instruments.clients())
+    connections = sum(node.connections_of(hub) for hub in node.hubs.values())
+    return Present(connections, connections)
+
+
+async def _work(crew: WorkerThreads, gate: ReconnectGate, child: Child | None) -> None:
     """Jobs are taken once the clients of before are back; for ever."""
+    if child is not None:
+        await child.may_take_jobs.wait()
     await gate.wait()
     crew.start()
     await gate.keep()
+
+
+def _running_file(settings: Settings, listening: Listening) -> Path | None:
+    """None for what ends by itself."""
+    if settings.once or settings.stop_when_empty:
+        return None
+    return state_file(settings, f"serving-{listening.port or 'unix'}")
 
 
 def _clients_file(settings: Settings, listening: Listening) -> Path | None:
@@ -237,7 +366,8 @@ def _clients_file(settings: Settings, listening: Listening) -> Path | None:
     ends_by_itself = settings.once or settings.stop_when_empty
     if settings.reconnect_gate == 0 or ends_by_itself or (settings.port == 0 and not listening.is_kept):
         return None
-    return state_file(settings, f"clients-{listening.port or 'unix'}")
+    port = listening.port if listening.sockets else settings.port
+    return state_file(settings, f"clients-{port or 'unix'}")
 
 
 def _readiness(cluster: Cluster[Socket] | None, gate: ReconnectGate) -> dict[str, bool]:

@@ -46,6 +46,13 @@ def hang_up_signal() -> asyncio.Event:
     return hung_up
 
 
+def reload_signals() -> asyncio.Event:
+    """Set by each SIGHUP, and by SIGUSR2, which one process alone understands in the same way."""
+    hung_up = hang_up_signal()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, hung_up.set)
+    return hung_up
+
+
 def wait_for_store(check: Callable[[], T]) -> T:
     """The store's answer, once it has one. Raises ServiceUnavailable if it has none in START_PATIENCE."""
     deadline = time.monotonic() + START_PATIENCE

@@ -13,6 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -34,12 +36,20 @@ from bridge.monitoring.dashboard.session import SessionGuard
 from bridge.monitoring.job_recorder import JobRecorder
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.legacy_dashboard import ORIGIN, LegacyDashboard
-from bridge.monitoring.metrics import Bus, MetricsAccess, ScrapeState, TallyCollector, metrics_route
+from bridge.monitoring.metrics import (
+    Bus,
+    MetricsAccess,
+    ScrapeState,
+    TallyCollector,
+    metrics_route,
+    metrics_text,
+)
 from bridge.monitoring.statistics import Counts, StatisticsWindow
 from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
 from bridge.monitoring.timeseries import POINT_INTERVAL, Sample, TimeSeries
 from bridge.secret import Secret
 from bridge.serve.dashboard_backend import DashboardBackstage
+from bridge.serve.siblings import forwarding_routes, metrics_of_all
 from bridge.serve.wiring import build_job_history, build_statistics
 from bridge.settings.load import Settings
 from bridge.sockets.cluster.cluster import Cluster
@@ -67,12 +77,14 @@ class _Doors(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoredParts:
-    """What the instruments look at. `helpers`: PHP processes by state; `php_is_down`: whether none can be
-    started; `cluster`: None: bridge is alone."""
+    """What the instruments look at. `worker` and `queue` are None where another process takes the jobs.
+
+    `helpers`: PHP processes by state; `php_is_down`: whether none can be started; `cluster`: None: bridge is
+    alone."""
 
     node: Node
-    worker: Worker
-    queue: Queue
+    worker: Worker | None
+    queue: Queue | None
     helpers: Callable[[], Mapping[str, int]] = dict
     php_is_down: Callable[[], bool] = lambda: False
     cluster: Cluster[Socket] | None = None
@@ -148,12 +160,34 @@ class Monitors:
     ) -> Sequence[BaseRoute]:
         """What is served besides the node's own: the dashboard and `/metrics`. `attempts`: the last requests
         to webhooks."""
+        return [
+            *self._dashboard(watched, attempts),
+            metrics_route(self._metrics(watched), self._metrics_access()),
+        ]
+
+    def routes_for_all(self, watched: MonitoredParts, folder: Path, name: str) -> Sequence[BaseRoute]:
+        """`routes` where this process is one of several, which have their private sockets in `folder`."""
+        own = self._metrics(watched)
+        return [
+            *forwarding_routes(self._settings.dashboard_path.strip("/"), folder),
+            metrics_route(partial(metrics_of_all, folder, name, own), self._metrics_access()),
+        ]
+
+    def private_routes(
+        self, watched: MonitoredParts, attempts: Collection[WebhookAttempt], *, with_dashboard: bool
+    ) -> Sequence[BaseRoute]:
+        """What the other processes of this bridge ask."""
+        dashboard = self._dashboard(watched, attempts) if with_dashboard else []
+        return [*dashboard, metrics_route(self._metrics(watched), None)]
+
+    def _dashboard(
+        self, watched: MonitoredParts, attempts: Collection[WebhookAttempt]
+    ) -> Sequence[BaseRoute]:
         settings, node = self._settings, watched.node
-        self._apps = lambda: [hub.app for hub in node.hubs.values()]
         self._feed = EventStream(
             self._journal, self._chart, lambda: self._summary(watched), is_over=lambda: node.is_draining
         )
-        dashboard = Dashboard(
+        return Dashboard(
             path=settings.dashboard_path.strip("/"),
             node=node,
             access=self._access,
@@ -166,12 +200,19 @@ class Monitors:
                 "queue": settings.queue_connection().name,
                 "queues": settings.queue_names(),
             },
-        )
+        ).routes()
+
+    def _metrics(self, watched: MonitoredParts) -> Callable[[], Awaitable[bytes]]:
+        worker = watched.worker
         collector = TallyCollector(
-            self._tally, lambda: self._now(watched), lambda: watched.worker.counts["store_faults"]
+            self._tally,
+            lambda: self._now(watched),
+            (lambda: 0) if worker is None else lambda: worker.counts["store_faults"],
         )
-        access = MetricsAccess(settings.metrics_addresses, settings.metrics_token)
-        return [*dashboard.routes(), metrics_route(collector, access, lambda: self._scrape(watched))]
+        return metrics_text(collector, lambda: self._scrape(watched))
+
+    def _metrics_access(self) -> MetricsAccess:
+        return MetricsAccess(self._settings.metrics_addresses, self._settings.metrics_token)
 
     def clients(self) -> tuple[int, int]:
         """Connections and subscriptions of all apps, as they are now."""
@@ -184,6 +225,7 @@ class Monitors:
 
     def start(self, watched: MonitoredParts) -> None:
         """On the loop."""
+        self._apps = lambda: [hub.app for hub in watched.node.hubs.values()]
         self._legacy_dashboard = _legacy_dashboard(self._settings, watched.node)
         every = self._scheduler.add_job
         lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
@@ -192,11 +234,13 @@ class Monitors:
             _until_stopped(self._look_at_queue), "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting
         )
         every(self._tell_minute, "interval", seconds=SUMMARY_INTERVAL, **lasting)
-        if self._alert_sender is not None:
+        has_jobs = watched.worker is not None  # of several processes one looks at all of them
+        if self._alert_sender is not None and has_jobs:
             check = _until_stopped(self._check_alerts)
             every(check, "interval", seconds=ALERT_INTERVAL, args=[watched], **lasting)
-        record = _until_stopped(self._record_jobs)
-        every(record, "cron", second=0, args=[watched], **lasting)
+        if has_jobs:
+            record = _until_stopped(self._record_jobs)
+            every(record, "cron", second=0, args=[watched], **lasting)
         if self._statistics is not None:
             seconds = self._settings.statistics_interval
             write = _until_stopped(self._write_statistics)
@@ -252,7 +296,7 @@ class Monitors:
     async def _ask_depths(self, watched: MonitoredParts) -> None:
         started, at = time.monotonic(), time.time()
         try:
-            depths = await asyncio.to_thread(watched.queue.depth)
+            depths = {} if watched.queue is None else await asyncio.to_thread(watched.queue.depth)
         except BridgeError:  # the worker says so
             depths = {}
         self._chart.depths, self._chart.looked_at = depths, at
@@ -317,15 +361,16 @@ class Monitors:
 
     def _summary(self, watched: MonitoredParts) -> dict[str, Any]:
         node, tally, oldest = watched.node, self._tally, self._chart.oldest()
+        hubs = node.hubs.values()
         return {
-            "connections": tally.total("connections"),
-            "channels": sum(len(hub.channels) for hub in node.hubs.values()),
+            "connections": sum(node.connections_of(hub) for hub in hubs),
+            "channels": sum(len(hub.channels) for hub in hubs),
             "subscriptions": tally.total("subscriptions"),
             "slow": len(node.slow),
             "failed": tally.steps["failed"],
             "delivered": tally.steps["delivered"],
             "rungs": {rung or "none": count for rung, count in list(tally.rungs.items())},
-            "store": watched.worker.answers,
+            "store": watched.worker is None or watched.worker.answers,
             "queues": {
                 name: [depth.pending, depth.delayed, depth.reserved]
                 for name, depth in self._chart.depths.items()
@@ -340,7 +385,7 @@ class Monitors:
             depths=self._chart.depths,
             looked_at=self._chart.looked_at,
             slow=len(node.slow),
-            answers=watched.worker.answers,
+            answers=None if watched.worker is None else watched.worker.answers,
             helpers=watched.helpers(),
             php_is_down=watched.php_is_down(),
             bus=None if watched.cluster is None else _bus(watched.cluster),

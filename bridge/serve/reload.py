@@ -65,6 +65,7 @@ class Reloader:
     reread   the settings as they are now; None: those of the start count for ever
     tell     makes the house of jobs read anew too, and waits for it; called in a thread. False: it has failed
     renewed  is told of new settings, on the loop
+    begun    is called when SIGHUP asks for all of it, and `done` with whether it went well
     """
 
     settings: Settings
@@ -74,6 +75,8 @@ class Reloader:
     reread: Callable[[], Settings] | None
     tell: Callable[[], bool]
     renewed: Callable[[Settings], None]
+    begun: Callable[[], object] = lambda: None
+    done: Callable[[bool], object] = lambda is_done: None
     _started: Settings = field(init=False)
     _jobs_follow: bool = field(init=False, default=True)  # the house of jobs has read anew, too
 
@@ -99,6 +102,7 @@ class Reloader:
                 await self._attempt("the old apps stay", self._renew_apps)
                 continue
             hung_up.clear()
+            self.begun()
             kept = [
                 await self._attempt("the old certificate stays", self._renew_certificate),
                 await self._attempt("the old settings stay", self._renew_settings),
@@ -108,6 +112,7 @@ class Reloader:
                 log.info("SIGHUP: apps, webhooks and certificate are read anew", extra={"action": "renew"})
             else:
                 log.error("SIGHUP: failed, the lines above say what stays", extra={"action": "renew"})
+            self.done(all(kept) and self._jobs_follow)
 
     async def _attempt(self, otherwise: str, renew: Callable[[], Awaitable[None]]) -> bool:
         """Whether it went well; else the line `otherwise`. Nothing that is read here may end bridge."""

@@ -84,6 +84,7 @@ from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from bridge.phpeval.php.runtime.interpreter import Function, Native, ReferenceFunction
 from bridge.phpeval.php.serialization.unserialize import unserialize
 from bridge.settings.load import Settings
+from bridge.settings.state import state_file
 
 AskReport = Callable[[bool], Mapping[str, object] | None]
 
@@ -216,16 +217,6 @@ def build_checks(settings: Settings, php: PhpRung, trust: Trust) -> Checks:
 
 def trust_file(settings: Settings) -> TrustFile:
     return TrustFile(state_file(settings, "native-trust"))
-
-
-def state_file(settings: Settings, name: str) -> Path:
-    """Where something outlives a restart: in `state_path`, the service's own folder, or that of the app."""
-    app = settings.laravel.path
-    folder = settings.state_path or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if not folder:
-        return app / f"storage/framework/bridge-{name}.json"
-    digest = hashlib.sha256(os.fsencode(app)).hexdigest()[:8]  # of several apps
-    return Path(folder) / f"{name}-{digest}.json"
 
 
 _BASIS_FILES = (  # without what PHP makes of them at its first boot: services.php and packages.php

@@ -92,6 +92,8 @@ class Settings:
     max_jobs: int
     max_time: float
     bus: str | None
+    processes: int
+    drain_spread: float
     redis_prefix: str | None
     timezone: str | None
     laravel_version: str | None

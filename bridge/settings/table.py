@@ -304,6 +304,8 @@ _ENDING: tuple[Setting, ...] = (
 _APP: tuple[Setting, ...] = (
     Setting("bus", text, None, "Redis connection of the app over which several bridges serve the same apps;"
             " see [More than one process](processes.md).", "none: this one is alone"),
+    Setting("processes", _whole(1, 64), 1, "Processes that serve clients on this machine, and one more for"
+            " the jobs; more than one need a `bus`. See [More than one process](processes.md)."),
     Setting("redis_prefix", lambda value: text(value) if value else "", None,
             "Prefix of the app's Redis keys, if it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
     Setting("timezone", _timezone, None, "Time zone of `failed_at`.", "`app.timezone`"),
@@ -358,6 +360,8 @@ _RUNNING: tuple[Setting, ...] = (
     Setting("shadow_show_data", switch, False, "Log data that differ while in shadow."),
     Setting("drain_seconds", seconds, 10.0, "Seconds to finish jobs in hand on a stop."),
     Setting("drain_jobs_seconds", seconds, 45.0, "Seconds that running other jobs have before that."),
+    Setting("drain_spread", seconds, 10.0, "Seconds over which a process that is replaced closes its clients,"
+            " so that they do not all come back in one moment."),
     Setting("log_format", _log_format, "text", "`text` for people, or `json`: one object per line."),
     Setting("log_level", _level, "info", "`debug`, `info`, `warning` or `error`."),
 )  # fmt: skip

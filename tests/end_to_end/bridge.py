@@ -40,6 +40,7 @@ def bridge_serve(
     scheme: str = "http",
     entry: Sequence[str] = COMMAND,
     env: Mapping[str, str] = MappingProxyType({}),
+    patience: float = 60,
 ) -> Iterator[Bridge]:
     """bridge serves the app, on the port its Pusher client posts to unless another is given."""
     port = app.port if port is None else port
@@ -54,5 +55,5 @@ def bridge_serve(
             assert process.poll() is None, f"bridge ended with {process.returncode}: {written}"
             return f"listening on {scheme}://127.0.0.1:{port}\n" in written
 
-        wait_until("bridge says that it listens", ready, timeout=60)
+        wait_until("bridge says that it listens", ready, timeout=patience)
         yield Bridge(process=process, port=port, log=log)

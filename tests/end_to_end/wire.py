@@ -56,6 +56,11 @@ class WireClient:
             ),
         )
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has not closed it, as far as is known."""
+        return self._reader.is_alive()
+
     def events(self) -> list[Received]:
         """What was published: no protocol messages."""
         return [it for it in list(self.received) if not it.event.startswith("pusher")]

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from functools import partial
 
 from bridge.sockets.server import proxy_protocol
@@ -20,6 +21,7 @@ from bridge.sockets.server.trusted_proxies import Proxies
 
 logger = logging.getLogger(__name__)
 
+DEFERENCE = 0.005  # seconds that another process has for a connection that it should take
 RETRY = 0.5  # seconds until the next look when the system cannot give a connection, for want of descriptors
 
 
@@ -29,6 +31,7 @@ class Acceptor:
     context  for TLS; None: plain
     proxies  those that begin with a header of the PROXY protocol, and no others; None: nobody does
     timeout  seconds for a handshake
+    yields   whether another process should have the next connection; it has DEFERENCE seconds to take it
     """
 
     def __init__(
@@ -38,19 +41,26 @@ class Acceptor:
         context: ssl.SSLContext | None,
         timeout: float,
         proxies: Proxies | None = None,
+        yields: Callable[[], bool] = lambda: False,
     ) -> None:
         self.server = server
         self.context = context
         self.timeout = timeout
         self.proxies = proxies
+        self._yields = yields
         self._sock = sock
-        self._warned = False
+        self._warned = self._is_short = self._has_yielded = False
+        self._retry: asyncio.TimerHandle | None = None
         sock.setblocking(False)
-        self._task = server.loop.create_task(self._run())
+        server.loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
-        """No connection is taken any more."""
-        self._task.cancel()
+        """No connection is taken any more; those that were taken go on."""
+        if self._retry is not None:
+            self._retry.cancel()
+        else:
+            self.server.loop.remove_reader(self._sock)
+        self._sock.close()
 
     def malformed(self, problem: Malformed) -> None:
         """A proxy did not begin as it should; said once."""
@@ -59,23 +69,35 @@ class Acceptor:
             why = f"proxy_protocol is on, and a connection of trusted_proxies is not as it says: {problem}"
             logger.warning("connection refused", extra={"action": "proxy_protocol", "why": why})
 
-    async def _run(self) -> None:
-        is_short = False
-        with self._sock:
-            while True:
-                try:
-                    accepted, peer = await self.server.loop.sock_accept(self._sock)
-                except ConnectionAbortedError:  # gone before we looked
-                    continue
-                except OSError as problem:
-                    if not is_short:
-                        why = problem.strerror or type(problem).__name__
-                        logger.error("no connection is taken", extra={"action": "http", "why": why})
-                    is_short = True
-                    await asyncio.sleep(RETRY)
-                    continue
-                is_short = False
-                Arriving(self, accepted, str(peer[0]) if isinstance(peer, tuple) else "")
+    def _accept(self) -> None:
+        """One connection in each turn of the loop, so that other processes get some of a rush."""
+        if not self._has_yielded and self._yields():
+            self._has_yielded = True
+            self._pause(DEFERENCE)
+            return
+        self._has_yielded = False
+        try:
+            accepted, peer = self._sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # another process was faster, or it is gone
+            return
+        except OSError as problem:
+            if not self._is_short:
+                why = problem.strerror or type(problem).__name__
+                logger.error("no connection is taken", extra={"action": "http", "why": why})
+            self._is_short = True
+            self._pause(RETRY)
+            return
+        self._is_short = False
+        accepted.setblocking(False)
+        Arriving(self, accepted, str(peer[0]) if isinstance(peer, tuple) else "")
+
+    def _pause(self, seconds: float) -> None:
+        self.server.loop.remove_reader(self._sock)
+        self._retry = self.server.loop.call_later(seconds, self._listen_again)
+
+    def _listen_again(self) -> None:
+        self._retry = None
+        self.server.loop.add_reader(self._sock, self._accept)
 
 
 class Arriving:

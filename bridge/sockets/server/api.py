@@ -338,8 +338,8 @@ def pages(node: Node, ready: Callable[[], Mapping[str, object]]) -> list[Page]:
 
     async def readiness(request: Request) -> Response:
         """Whether the queue answers too, and the server is not about to end."""
-        answer = {**ready(), "draining": node.is_draining}
-        answer["ready"] = bool(answer.get("ready")) and not node.is_draining
+        answer = {"draining": node.is_draining, **ready()}
+        answer["ready"] = bool(answer.get("ready")) and not answer["draining"]
         return JSONResponse(answer, status_code=200 if answer["ready"] else 503)
 
     async def describe(request: Request) -> Response:

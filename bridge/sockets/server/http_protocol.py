@@ -166,6 +166,7 @@ class HttpServer:
         self.request_timeout = request_timeout
         self.max_connections = max_connections
         self.tasks: set[asyncio.Task[None]] = set()
+        self.is_ending = False  # every answer is the last of its connection
         self._connections: set[Connection] = set()
         # it is the client's turn, for longest first → when that must have an end
         self._deadlines: dict[Connection, float] = {}
@@ -202,6 +203,11 @@ class HttpServer:
     def connection(self, origin: Origin | None = None) -> asyncio.Protocol:
         """For a new TCP connection; `origin`: from where its proxy says that it comes."""
         return HttpConnection(self, origin)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
 
     # For connections ------------------------------------------------------------------------------------
 
@@ -417,7 +423,7 @@ class HttpConnection(asyncio.Protocol):
         self._head = None
         method = parser.get_method().decode()
         version = parser.get_http_version()
-        keep_alive = version == "1.1" and parser.should_keep_alive()
+        keep_alive = version == "1.1" and parser.should_keep_alive() and not self._server.is_ending
         try:
             request = self._request = Request(
                 method,

@@ -62,6 +62,10 @@ class Listener:
     ready        what `/ready` answers; 200 when its `ready` is true, else 503
     certificate  for TLS; None: plain
     proxy_protocol   whether connections of the node's proxies begin with a header of the PROXY protocol
+    private      Unix sockets that listen, and what is served on them, always without TLS
+    yields       where other processes accept on the same sockets: whether one of them should have the next
+                 connection. It gets how many are here
+    may_listen   clients are taken once it is set; None: at once
     path_prefix      see `paths.normal`
     request_timeout  seconds in which an HTTP request has to be complete
     largest_body     bytes of an HTTP request's body; None: as much as the apps' limits ask for
@@ -77,6 +81,9 @@ class Listener:
         ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
         certificate: Certificate | None = None,
         proxy_protocol: bool = False,
+        private: tuple[Sequence[socket.socket], ASGIApp] | None = None,
+        yields: Callable[[int], bool] | None = None,
+        may_listen: asyncio.Event | None = None,
         path_prefix: str = "",
         request_timeout: float = REQUEST_TIMEOUT,
         largest_body: int | None = None,
@@ -85,6 +92,9 @@ class Listener:
         self._sockets = list(sockets)
         self._certificate = certificate
         self._proxy_protocol = proxy_protocol
+        self._yields = yields
+        self._private = private
+        self._may_listen = may_listen
         self._largest_body = largest_body
         pages = Starlette(routes=[*instead, *api.routes(node, ready), *routes, Route("/", _root)])
         pages.router.redirect_slashes = False  # where to would come from the Host header
@@ -100,13 +110,23 @@ class Listener:
             path_prefix=path_prefix,
             request_timeout=request_timeout,
         )
+        self._private_http = HttpServer(
+            app if private is None else private[1],
+            is_handshake=lambda request: False,
+            upgrade=self._upgrade,
+            largest_body=self._body_limit,
+        )
+        self._private_servers: list[asyncio.Server] = []
         self._servers: list[asyncio.Server | Acceptor] = []
         self._stopped = asyncio.Event()
         self._ended = asyncio.Event()
+        self._is_closed = False
+        self.started = asyncio.Event()
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
-        """Serves until `stop`; `listening` is set once connections are taken."""
+        """Serves until `stop`; `started` is set once the node may be used, `listening` once connections are
+        taken."""
         descriptors = raise_descriptor_limit()
         self._http.max_connections = max(min(HTTP_CONNECTIONS, descriptors // 4), 1)
         if self._node.max_connections is None:
@@ -114,36 +134,67 @@ class Listener:
             self._node.max_connections = max(free * CLOSING_SHARE // (CLOSING_SHARE + 1), 1)
         self._node.start()
         self._http.start()
+        self._private_http.start()
         loop = asyncio.get_running_loop()
+        self.started.set()
         try:
-            for sock in self._sockets:
-                if self._certificate is not None or self._proxy_protocol:
+            if self._may_listen is not None:
+                await self._may_listen.wait()
+            for sock in self._sockets if not self._is_closed else ():
+                if self._certificate is not None or self._proxy_protocol or self._yields is not None:
                     context = None if self._certificate is None else self._certificate.context
                     proxies = self._node.proxies if self._proxy_protocol else None
-                    self._servers.append(Acceptor(self._http, sock, context, HANDSHAKE_TIMEOUT, proxies))
+                    acceptor = Acceptor(
+                        self._http, sock, context, HANDSHAKE_TIMEOUT, proxies, self._should_yield
+                    )
+                    self._servers.append(acceptor)
                 else:
                     self._servers.append(
                         await loop.create_server(self._http.connection, sock=sock, backlog=BACKLOG)
                     )
+            for sock in self._private[0] if self._private else ():
+                own = self._private_http
+                self._private_servers.append(await loop.create_unix_server(own.connection, sock=sock))
             self.listening.set()
             await self._stopped.wait()
         finally:
             self._close()
-            await self._http.stop(ANSWER_TIMEOUT if self._stopped.is_set() else 0)
+            for server in self._private_servers:
+                server.close()
+            within = ANSWER_TIMEOUT if self._stopped.is_set() else 0
+            await asyncio.gather(self._http.stop(within), self._private_http.stop(within))
             self._node.stop()
             self._ended.set()
 
-    async def stop(self, drain: float = 2.0, code: int = OVER_CAPACITY) -> None:
-        """No connection is taken any more, every socket is flushed and closed, and `run` has returned."""
+    async def stop(self, drain: float = 2.0, code: int = OVER_CAPACITY, spread: float = 0.0) -> None:
+        """No connection is taken any more, every socket is flushed and closed, and `run` has returned.
+
+        `spread`: see `Node.drain`; meanwhile plain HTTP goes on, each answer the last of its connection."""
         self._close()
-        await self._node.drain(drain, code)
+        if self._may_listen is not None:
+            self._may_listen.set()
+        self._http.is_ending = True
+        await self._node.drain(drain, code, spread)
         self._stopped.set()
         await self._ended.wait()
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._is_closed
+
     def _close(self) -> None:
+        self._is_closed = True
         for server in self._servers:
             server.close()
         self._servers.clear()
+
+    @property
+    def connections(self) -> int:
+        """Of clients: WebSockets, and those that speak plain HTTP or nothing yet."""
+        return self._node.connections + self._http.connections
+
+    def _should_yield(self) -> bool:
+        return self._yields is not None and self._yields(self.connections)
 
     def _upgrade(self, transport: asyncio.Transport, request: Request) -> Socket:
         socket = Socket(self._node)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import math
 import random
 import secrets
 from collections import Counter
@@ -34,6 +35,7 @@ CLOSING_SHARE = 4  # a quarter of max_connections may be closing beyond it,
 LEAST_CLOSING = 16  # and so many in any case
 SETTLE_TIMEOUT = 1.0  # seconds in which pages that resume may say what has arrived before a drain
 CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
+SPREAD_STEP = 0.05  # seconds between slices of a drain that is spread
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class Node:
 
     observers        called with each event, on the loop, in order; they must be quick
     max_connections  over all apps, None: no limit; beyond it clients are told to come back (4100)
+    beside           connections of the processes that share this limit
     max_backlog      bytes a slow client may owe before it is cut
     stall_timeout    seconds without progress after which a slow client is cut
     close_timeout    seconds a client has to answer a close frame
@@ -89,6 +92,7 @@ class Node:
         *,
         observers: Sequence[Observer] = (),
         max_connections: int | None = None,
+        beside: Callable[[], int] = lambda: 0,
         max_backlog: int = 1_048_576,
         stall_timeout: float = 10.0,
         close_timeout: float = 5.0,
@@ -103,12 +107,14 @@ class Node:
         self.addresses: Counter[tuple[str, str]] = Counter()  # app id and `sender` → connections
         self.observers = tuple(observers)
         self.max_connections = max_connections
+        self._beside = beside
         self.max_backlog = max_backlog
         self.stall_timeout = stall_timeout
         self.close_timeout = close_timeout
         self.slow: set[Socket] = set()
         self.closing: dict[Socket, float] = {}  # → when we stop waiting for the answer
         self.is_draining = False
+        self._drain_code = OVER_CAPACITY
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._swept_at = 0.0
@@ -156,22 +162,28 @@ class Node:
         for socket in tuple(hub.sockets.values()):
             socket.close(code, reason)
 
-    async def drain(self, within: float, code: int = OVER_CAPACITY) -> None:
+    async def drain(self, within: float, code: int = OVER_CAPACITY, spread: float = 0.0) -> None:
         """Everybody has got what was published and is closed with `code`, or cut off after `within` seconds.
 
         4100 brings clients back after a second, which is what the next process needs to bind the address;
-        4200 brings them back at once, for when somebody keeps listening.
+        4200 brings them back at once, for when somebody keeps listening. `spread`: seconds over which they
+        are closed, so that they do not all come back in one moment; until then they get what is published.
         """
         self.is_draining = True
-        deadline = self.now() + within
-        settled_by = self.now() + SETTLE_TIMEOUT
+        self._drain_code = code
         sockets = [socket for hub in self.hubs.values() for socket in hub.sockets.values()]
-        for at in range(0, len(sockets), CLOSE_SLICE):
-            batch = sockets[at : at + CLOSE_SLICE]
-            await self._settle_pages(batch, settled_by)
+        steps = spread / SPREAD_STEP
+        size = min(CLOSE_SLICE, math.ceil(len(sockets) / steps)) if steps >= 1 else CLOSE_SLICE
+        started, slices = self.now(), math.ceil(len(sockets) / max(size, 1))
+        for number in range(slices):
+            batch = sockets[number * size : (number + 1) * size]
+            await self._settle_pages(batch, started + spread * number / slices + SETTLE_TIMEOUT)
             for socket in batch:
-                socket.close(code, "the server is restarting")
-            await asyncio.sleep(0)
+                if socket.connection is not None:  # not gone meanwhile
+                    socket.close(code, "the server is restarting")
+            due = started + spread * (number + 1) / slices
+            await asyncio.sleep(max(due - self.now(), 0))
+        deadline = self.now() + within
         if self.closing:
             self._all_closed.clear()
             try:
@@ -282,7 +294,9 @@ class Node:
                 connections=self.connections_of(hub) if hub else 0,
                 from_address=self.addresses[place],
             )
-            if self.is_draining or self.connections >= (self.max_connections or self.connections + 1):
+            if self.is_draining:
+                raise ProtocolError(self._drain_code, "the server is restarting", close=True)
+            if self.max_connections and self.connections + self._beside() >= self.max_connections:
                 raise ProtocolError(OVER_CAPACITY, "the server takes no more connections now", close=True)
         except ProtocolError as refusal:
             self.tell(ConnectionRefused(app_id=hub.app.id if hub else "", code=refusal.code))

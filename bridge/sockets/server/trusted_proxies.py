@@ -22,13 +22,16 @@ _PAIR = re.compile(r'\s*(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s"]*)\s*(;|,|\Z)')
 
 
 class Proxies:
-    """The networks of proxies that tell the truth; whatever others say of themselves is ignored."""
+    """The networks of proxies that tell the truth; whatever others say of themselves is ignored.
 
-    def __init__(self, networks: Sequence[str] = ()) -> None:
+    `on_unix`: so does whoever comes over a Unix socket."""
+
+    def __init__(self, networks: Sequence[str] = (), *, on_unix: bool = False) -> None:
+        self._on_unix = on_unix
         self._networks = [ipaddress.ip_network(network) for network in networks]
 
     def __bool__(self) -> bool:
-        return bool(self._networks)
+        return bool(self._networks) or self._on_unix
 
     def client(self, peer: str, headers: Iterable[tuple[str, str]], *, is_secure: bool) -> tuple[str, bool]:
         """Address of the client, and whether it came over TLS, given the peer of the TCP connection.
@@ -36,7 +39,7 @@ class Proxies:
         Every proxy adds its own peer at the end of X-Forwarded-For, so the list is read from there, as long
         as what adds can be believed.
         """
-        if not self._networks or not self.trusts(peer):
+        if not self or not self.trusts(peer):
             return peer, is_secure
         hops: list[str] = []
         forwarded: list[dict[str, str]] = []
@@ -71,7 +74,7 @@ class Proxies:
 
     def trusts(self, peer: str) -> bool:
         """Whether the peer of a TCP connection is one of them."""
-        return self._trusts(_address(peer))
+        return (self._on_unix and not peer) or self._trusts(_address(peer))
 
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)

@@ -207,16 +207,16 @@ async def test_a_tls_connection_that_cannot_be_taken_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceptor, "RETRY", 0.01)
-    accept, looks = asyncio.get_running_loop().sock_accept, 0
+    accept, looks = socket.socket.accept, 0
 
-    async def without_descriptors(listening: socket.socket) -> tuple[socket.socket, object]:
+    def without_descriptors(listening: socket.socket) -> tuple[socket.socket, object]:
         nonlocal looks
         looks += 1
         if looks <= 5:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return await accept(listening)
+        return accept(listening)
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_accept", without_descriptors)
+    monkeypatch.setattr(socket.socket, "accept", without_descriptors)
     chain, key = self_signed(tmp_path)
     async with running(certificate=Certificate(chain, key)) as server:
         context = ssl.create_default_context(cafile=chain)

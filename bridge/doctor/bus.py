@@ -1,0 +1,157 @@
+"""Checks of the bus: the Redis over which several processes meet. It is asked; one probe key is written there
+and deleted at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import redis
+from redis.exceptions import NoPermissionError
+
+from bridge.doctor.subject import ExaminedApp, Finding, Found
+from bridge.laravel.redis_client import redis_client
+from bridge.laravel.redis_connections import RedisConnection
+from bridge.serve.sockets_wiring import build_cluster
+from bridge.sockets.cluster.names import Names
+
+OLDEST = (6, 0)  # RESP3, in which commands, answers and messages share a connection
+_PROBE = """
+local refused = {}
+local key = KEYS[1]
+local tries = {
+  {'SET', key, '1', 'PX', '5000'}, {'GET', key}, {'EXISTS', key}, {'PTTL', key}, {'DEL', key},
+  {'HSET', key, 'a', '1'}, {'HSETNX', key, 'b', '1'}, {'HINCRBY', key, 'a', '1'}, {'HGET', key, 'a'},
+  {'HMGET', key, 'a', 'b'}, {'HGETALL', key}, {'HKEYS', key}, {'HLEN', key}, {'HEXISTS', key, 'a'},
+  {'EXPIRE', key, '5'}, {'PEXPIRE', key, '5000'}, {'PERSIST', key}, {'HDEL', key, 'b'}, {'DEL', key},
+  {'SADD', key, '1'}, {'SISMEMBER', key, '1'}, {'SCARD', key}, {'SMEMBERS', key},
+  {'SRANDMEMBER', key, '1'}, {'SREM', key, '1'}, {'DEL', key},
+  {'RPUSH', key, '1'}, {'LTRIM', key, '0', '1'}, {'LRANGE', key, '0', '1'}, {'DEL', key},
+  {'TIME'}, {'PUBLISH', ARGV[1], ''},
+}
+for _, command in ipairs(tries) do
+  local answer = redis.pcall(unpack(command))
+  if type(answer) == 'table' and answer.err then table.insert(refused, command[1]) end
+end
+return refused
+"""  # every command of sockets/cluster
+
+
+def bus(subject: ExaminedApp) -> Found:
+    """Several processes have a Redis over which they can meet."""
+    settings = subject.settings
+    if settings.bus is None:
+        if settings.processes > 1:
+            yield Finding(
+                what=f"processes is {settings.processes}, and they meet over a bus, which is not set",
+                where=settings.origins.get("processes", ""),
+                remedy="set bus (BRIDGE_BUS) to a Redis connection of the app, such as default",
+            )
+        return
+    build_cluster(settings)  # raises for Sentinels and clusters
+    server = settings.redis(settings.bus)
+    where = f"the bus, {server.place}"
+    with contextlib.closing(redis_client(server)) as client:
+        try:
+            yield from _looked_at(client, server, where)
+        except redis.AuthenticationError as problem:
+            yield Finding(
+                what=f"Redis does not let bridge in ({_words(problem)})",
+                where=where,
+                remedy="correct the connection's username and password in .env",
+            )
+        except NoPermissionError as problem:
+            yield _refused(server, where, _words(problem))
+        except redis.RedisError as problem:
+            yield Finding(
+                what=f"Redis cannot be asked ({_words(problem)})",
+                where=where,
+                remedy="start it, or correct its host and port in .env",
+            )
+
+
+def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Found:
+    names = Names(server.prefix, server.database)
+    yield from _prefix(server, where)
+    client.ping()
+    with contextlib.suppress(redis.ResponseError):  # INFO is not needed to serve
+        info = client.info()
+        yield from _version(info, where)
+        yield from _eviction(info, where)
+        if info.get("redis_mode") == "cluster":
+            yield Finding(
+                what="this is a node of a Redis Cluster, where the keys of the bus lie in several slots",
+                where=where,
+                remedy="set bus to a connection of a Redis that is no cluster",
+            )
+            return
+    probe = names.key("doctor", os.urandom(8).hex().encode())
+    try:
+        refused = client.eval(_PROBE, 1, probe, names.topics + b"doctor")
+    except NoPermissionError as problem:
+        yield _refused(server, where, _words(problem))
+        return
+    if isinstance(refused, list) and refused:
+        yield _refused(server, where, ", ".join(sorted({name.decode().lower() for name in refused})))
+    with contextlib.closing(client.pubsub()) as topics:  # type: ignore[no-untyped-call]
+        try:
+            topics.subscribe((names.topics + b"doctor").decode())
+            topics.get_message(timeout=5)
+        except NoPermissionError as problem:
+            yield _refused(server, where, _words(problem))
+
+
+def _version(info: dict[str, object], where: str) -> Found:
+    version = str(info.get("redis_version", ""))
+    numbers = version.split(".")[:2]
+    if all(part.isdecimal() for part in numbers) and tuple(map(int, numbers)) < OLDEST:
+        yield Finding(
+            what=f"Redis is {version}, and the bus needs 6.0 or newer", where=where, remedy="upgrade it"
+        )
+
+
+def _eviction(info: dict[str, object], where: str) -> Found:
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if not info.get("maxmemory") or policy == "noeviction":
+        return
+    if policy.startswith("allkeys"):
+        yield Finding(
+            what=f"Redis may throw away who is in which channel, when its memory is full ({policy})",
+            where=where,
+            remedy="set maxmemory-policy to noeviction, or give the bus a Redis of its own",
+        )
+    else:
+        yield Finding(
+            what="Redis may throw away which jobs are done and what was sent last, when its memory is full"
+            f" ({policy}): then a job may go out twice, and events are missed",
+            where=where,
+            remedy="set maxmemory-policy to noeviction, or give the bus a Redis of its own",
+            hint=True,
+        )
+
+
+def _prefix(server: RedisConnection, where: str) -> Found:
+    _, brace, rest = server.prefix.partition("{")
+    if brace and "}" in rest and not rest.startswith("}"):
+        yield Finding(
+            what=f"the prefix {server.prefix} holds braces: in a Redis Cluster all keys of the bus would lie"
+            " on one node",
+            where=where,
+            remedy="take them out of the connection's prefix, if it is to move to a cluster",
+            hint=True,
+        )
+
+
+def _refused(server: RedisConnection, where: str, what: str) -> Finding:
+    pattern = f"{server.prefix}bridge:1:*"
+    return Finding(
+        what=f"the Redis user may not do all that the bus needs: {what}",
+        where=where,
+        remedy=f"give it ~{pattern} &{pattern} and +@connection +@pubsub +@scripting +@hash +@list +@set"
+        " +@string +@keyspace +time",
+    )
+
+
+def _words(problem: Exception) -> str:
+    """Redis' first line; a password never stands in it."""
+    return str(problem).partition("\n")[0][:200]

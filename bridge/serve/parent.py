@@ -1,0 +1,615 @@
+"""Parent: holds the listening sockets, and starts, replaces and stops the processes that do the work.
+
+No event loop, no threads of its own, no connection to anything: what it does not do cannot hang. Its children
+are started by exec, so each is a program of its own, of the version that is installed at that moment.
+
+    sockets-1 … sockets-N   take clients from the sockets that the parent holds
+    jobs                    takes jobs, and gives their broadcasts to the others over the bus
+
+A reload starts all of them anew beside the old ones. Once every new one serves, the old ones that take
+clients take no more and close theirs, spread over a time, so that each client moves once; and the old one of
+the jobs ends what it has in hand before the new one takes any. Last the parent replaces its own program,
+keeping its number, sockets and children. Where a new one cannot start, all new ones go and the old ones stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, UsageError
+from bridge.serve.counts import PLACES, SharedCounts
+from bridge.serve.inheritance import PARENT_STATE, Inheritance, Role
+from bridge.serve.notify import STATUS_INTERVAL, ServiceManager
+from bridge.serve.running import RunningFile
+from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
+from bridge.sockets.server.binding import Listening
+
+TICK = 0.5  # seconds between looks at everything below
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds until a process that died is started again
+STEADY = 30.0  # seconds after which a death is the first again
+SILENT = 30.0  # seconds without a word, of our own unbroken attention, after which a process hangs
+START_LIMIT = 120.0  # seconds in which a new process must serve, in a reload
+STOP_RESERVE = 15.0  # seconds beyond its own limits that a process may take to end
+WRONG_USAGE, UNAVAILABLE, MISCONFIGURED = 2, 69, 78
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
+FATAL = (WRONG_USAGE, UNAVAILABLE, MISCONFIGURED)  # exit codes that another try at once does not change
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the parent needs of the settings; all of it fits into JSON.
+
+    address   where clients connect, for the line of the start
+    is_kept   another process keeps the sockets open when this one ends
+    ends_by_itself  the whole ends when the process of the jobs has
+    """
+
+    processes: int
+    address: str
+    is_kept: bool
+    ends_by_itself: bool
+    drain: float
+    drain_jobs: float
+    spread: float
+    log_level: str
+    log_format: str
+    running_file: str | None
+
+    @property
+    def names(self) -> list[tuple[str, Role]]:
+        sockets: list[tuple[str, Role]] = [(f"sockets-{n}", "sockets") for n in range(1, self.processes + 1)]
+        return [*sockets, ("jobs", "jobs")]
+
+
+@dataclass(slots=True)
+class Process:
+    """A child. `heard_at`: when it said something last; `kill_at`: when its time to end is over."""
+
+    name: str
+    role: Role
+    pid: int
+    place: int
+    line: socket.socket
+    path: str  # of its private socket
+    started_at: float
+    heard_at: float
+    serves: bool = False
+    is_ending: bool = False
+    kill_at: float | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+    reread: bool | None = None
+    received: bytes = b""
+
+
+@dataclass(slots=True)
+class Reload:
+    """A reload under way. `old`, `new`: the numbers of processes; `plan` counts once the new ones serve."""
+
+    plan: Plan
+    old: set[int]
+    deadline: float
+    new: set[int] = field(default_factory=set)
+    is_swapped: bool = False
+
+
+class Parent:
+    """`run` once. `command`: what starts a child, that reads what it inherits from its environment.
+
+    reread  gives the plan as it is after a deploy; raises BridgeError where the new settings are wrong
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        listening: Listening,
+        *,
+        command: Sequence[str],
+        reread: Callable[[], Plan],
+        announce: Callable[[str], None],
+        manager: ServiceManager,
+    ) -> None:
+        self._plan = plan
+        self._listening = listening
+        self._command = list(command)
+        self._reread = reread
+        self._announce = announce
+        self._manager = manager
+        self._processes: dict[int, Process] = {}
+        self._deaths: dict[str, tuple[int, float]] = {}  # name → deaths in a row, when it may start again
+        self._reload: Reload | None = None
+        self._is_rereading = False
+        self._has_served = False
+        self._is_stopping = False
+        self._code = 0
+        self._looked_at = time.monotonic()
+        self._told_status = self._told_others = 0.0
+        self._counts = SharedCounts.new()
+        folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
+        self._folder = Path(tempfile.mkdtemp(prefix="bridge-", dir=folder))
+        self._selector = selectors.DefaultSelector()
+        self._file = RunningFile(
+            Path(plan.running_file) if plan.running_file else None, processes=plan.processes
+        )
+        self._numbers = 0
+
+    # Life ---------------------------------------------------------------------------------------------
+
+    def run(self, adopted: str | None = None) -> int:
+        """Until all processes have ended; the exit code. `adopted`: what PARENT_STATE says."""
+        with self._signals():
+            if adopted is not None:
+                self._adopt(json.loads(adopted))
+            try:
+                while not self._is_over():
+                    self._look()
+                    for key, _ in self._selector.select(TICK):
+                        key.data()
+            finally:
+                for process in self._processes.values():
+                    _signal(process.pid, signal.SIGKILL)
+                self._file.remove()
+                shutil.rmtree(self._folder, ignore_errors=True)
+        return self._code
+
+    def _is_over(self) -> bool:
+        return self._is_stopping and not self._processes
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Signals wake the loop by a byte; what they ask for is done there."""
+        receives, sends = socket.socketpair()
+        receives.setblocking(False)
+        sends.setblocking(False)
+        before = {number: signal.signal(number, lambda number, frame: None) for number in SIGNALS}
+        wakeup = signal.set_wakeup_fd(sends.fileno(), warn_on_full_buffer=False)
+        self._selector.register(receives, selectors.EVENT_READ, lambda: self._signalled(receives.recv(4096)))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # which the program before has blocked
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._selector.close()
+            receives.close()
+            sends.close()
+
+    def _signalled(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                if self._is_stopping:  # nobody wants to wait
+                    for process in self._processes.values():
+                        _signal(process.pid, signal.SIGKILL)
+                self._stop(0)
+            elif number == signal.SIGHUP:
+                self._hang_up()
+            elif number == signal.SIGUSR2:
+                self._begin_reload()
+        self._reap()
+
+    # Every so often -------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at > 4 * TICK:  # we slept, and so may have the others
+            for process in self._processes.values():
+                process.heard_at = now
+        self._looked_at = now
+        self._reap()
+        for process in tuple(self._processes.values()):
+            if process.kill_at is not None and now > process.kill_at:
+                log.warning("a process does not end and is killed", extra=_about(process))
+                _signal(process.pid, signal.SIGKILL)
+            elif now - process.heard_at > (SILENT if process.serves else START_LIMIT):
+                log.error("a process hangs and is killed", extra=_about(process))
+                _signal(process.pid, signal.SIGKILL)
+                process.heard_at = now
+        if not self._is_stopping:
+            self._start_missing(now)
+        reload = self._reload
+        if reload is not None and not reload.is_swapped and now > reload.deadline:
+            self._give_up_reload(1, f"a new process did not serve within {START_LIMIT:g} s")
+        self._proceed()
+        if now - self._told_others >= TICK:
+            self._told_others = now
+            self._tell_others()
+        self._manager.alive()
+        if self._is_stopping or (reload is not None and reload.is_swapped):
+            self._manager.extend()
+        if now - self._told_status >= STATUS_INTERVAL and not self._is_stopping:
+            self._told_status = now
+            self._manager.status(f"{self._counts.beside(-1)} connections, {len(self._processes)} processes")
+
+    def _tell_others(self) -> None:
+        """All processes know how each of them is; of one that is not there nothing is known."""
+        serving = [one for one in self._processes.values() if one.serves and not one.is_ending]
+        others: dict[str, object] = {name: {} for name, _ in self._plan.names}
+        others |= {one.name: one.state for one in serving}
+        for process in self._processes.values():
+            _tell(process, {"others": others})
+
+    def _start_missing(self, now: float) -> None:
+        """There is a process of every name that does not end; while a reload begins, one of the new ones."""
+        reload = self._reload
+        for name, role in self._plan.names:
+            if not any(one.name == name and not one.is_ending for one in self._processes.values()):
+                if reload is not None and not reload.is_swapped:
+                    continue  # the new ones are on their way
+                if now >= self._deaths.get(name, (0, 0.0))[1]:
+                    process = self._start(name, role)
+                    if reload is not None:
+                        reload.new.add(process.pid)
+
+    # Processes ------------------------------------------------------------------------------------------
+
+    def _start(self, name: str, role: Role, *, announces: bool = False) -> Process:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._numbers += 1
+        path = str(self._folder / f"{name}.{self._numbers}")
+        private = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        private.bind(path)
+        private.listen(128)
+        taken = {process.place for process in self._processes.values()}
+        place = next(number for number in range(PLACES) if number not in taken)
+        self._counts.set(place, None)
+        clients = [sock.fileno() for sock in self._listening.sockets] if role == "sockets" else []
+        given = Inheritance(
+            name=name,
+            role=role,
+            line=theirs.fileno(),
+            counts=self._counts.descriptor,
+            place=place,
+            private=private.fileno(),
+            folder=str(self._folder),
+            listening=clients,
+            is_kept=self._plan.is_kept,
+            is_first=not self._has_served,
+            address=self._plan.address if announces or (role == "jobs" and not self._has_served) else None,
+        )
+        for descriptor in given.descriptors:
+            os.set_inheritable(descriptor, True)
+        try:
+            pid = os.posix_spawn(
+                self._command[0],
+                [*self._command, "--child", name],
+                {**os.environ, **given.environ()},
+                setsigmask=(),
+            )
+        finally:
+            for descriptor in given.descriptors:
+                os.set_inheritable(descriptor, False)
+            theirs.close()
+            private.close()
+        now = time.monotonic()
+        process = Process(name, role, pid, place, ours, path, now, now)
+        self._watch(process)
+        log.debug("a process is started", extra=_about(process))
+        return process
+
+    def _watch(self, process: Process) -> None:
+        self._processes[process.pid] = process
+        self._selector.register(process.line, selectors.EVENT_READ, lambda: self._hear(process))
+
+    def _hear(self, process: Process) -> None:
+        try:
+            data = process.line.recv(65_536)
+        except OSError:
+            return
+        if not data:  # it ends, which SIGCHLD tells
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(process.line)
+            return
+        process.heard_at = time.monotonic()
+        *lines, process.received = (process.received + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            process.state = message.get("state", process.state)
+            if "reread" in message:
+                process.reread = message["reread"]
+            if message.get("serves") and not process.serves:
+                process.serves = True
+                if self._reload is None or self._reload.is_swapped:
+                    self._lead_to(process)
+        self._proceed()
+
+    def _address(self, process: Process) -> Path:
+        """Where the others find it."""
+        return self._folder / f"{process.name}.sock"
+
+    def _lead_to(self, process: Process) -> None:
+        """The others find this one, and no other of its name."""
+        with contextlib.suppress(OSError):
+            os.rename(process.path, self._address(process))
+
+    def _end(self, process: Process, code: int, spread: float) -> None:
+        """The process ends in its own time, `code` and `spread` for its clients."""
+        if process.is_ending:
+            return
+        process.is_ending = True
+        limit = self._plan.drain + STOP_RESERVE
+        limit += spread if process.role == "sockets" else self._plan.drain_jobs
+        process.kill_at = time.monotonic() + limit
+        self._counts.set(process.place, None)
+        _tell(process, {"stop": {"code": code, "spread": spread, "whole": self._is_stopping}})
+        if not process.serves:  # it may not listen to us yet
+            _signal(process.pid, signal.SIGTERM)
+
+    def _reap(self) -> None:
+        """Processes that have ended are known to have; of the first process of a container, orphans too."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            process = self._processes.pop(pid, None)
+            if process is not None:
+                self._ended(process, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, process: Process, code: int) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(process.line)
+        process.line.close()
+        self._counts.set(process.place, None)
+        is_latest = not any(one.name == process.name and one.serves for one in self._processes.values())
+        for path in (Path(process.path), *([self._address(process)] if process.serves and is_latest else [])):
+            path.unlink(missing_ok=True)
+        reload = self._reload
+        if process.is_ending or self._is_stopping:
+            if code and not self._is_stopping:
+                log.warning("a process did not end well", extra=_about(process, code))
+        elif reload is not None and not reload.is_swapped and process.pid in reload.new:
+            log.error("a new process did not start", extra=_about(process, code))
+            self._give_up_reload(code if code in FATAL else 1, f"the new process {process.name} {_how(code)}")
+        elif code == 0 and process.role == "jobs" and self._plan.ends_by_itself:
+            self._stop(0)
+        elif code in FATAL and not self._has_others(process):
+            log.error("a process cannot start, so nothing is served", extra=_about(process, code))
+            self._stop(code)
+        else:
+            self._died(process, code)
+        self._proceed()
+
+    def _has_others(self, process: Process) -> bool:
+        """Whether clients are served without it: then what keeps it from starting may pass."""
+        return self._has_served and any(
+            one.role == "sockets" and one.serves for one in self._processes.values()
+        )
+
+    def _died(self, process: Process, code: int) -> None:
+        now = time.monotonic()
+        deaths, _ = self._deaths.get(process.name, (0, 0.0))
+        deaths = 1 if now - process.started_at > STEADY else deaths + 1
+        pause = 0.0 if code == 0 else min(FIRST_PAUSE * 2 ** (deaths - 1), LONGEST_PAUSE)
+        self._deaths[process.name] = (deaths, now + pause)
+        level = logging.INFO if code == 0 else logging.ERROR
+        log.log(level, "a process has ended and is started again", extra=_about(process, code))
+
+    # What goes on ---------------------------------------------------------------------------------------
+
+    def _proceed(self) -> None:
+        """The next step of whatever is under way, if it may be taken."""
+        if self._is_stopping:
+            self._proceed_stop()
+            return
+        if not self._has_served:
+            serving = {one.name for one in self._processes.values() if one.serves}
+            if all(name in serving for name, _ in self._plan.names):
+                self._has_served = True
+                self._tell_others()
+                self._file.write()
+                self._announce(self._plan.address)
+                self._manager.ready()
+        self._proceed_reread()
+        self._proceed_reload()
+        jobs = [one for one in self._processes.values() if one.role == "jobs"]
+        if len(jobs) == 1 and jobs[0].serves and not jobs[0].is_ending:  # what was before has ended
+            _tell(jobs[0], {"take_jobs": True})
+
+    def _stop(self, code: int) -> None:
+        """All processes end: that of the jobs first, so that clients get what it has in hand."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        self._code = code
+        self._manager.stopping()
+        log.info("stopping", extra={"action": "drain"})
+        self._proceed_stop()
+
+    def _proceed_stop(self) -> None:
+        code = RECONNECT if self._plan.is_kept else OVER_CAPACITY
+        jobs = [one for one in self._processes.values() if one.role == "jobs"]
+        for process in jobs or tuple(self._processes.values()):
+            self._end(process, code, 0.0)
+
+    def _hang_up(self) -> None:
+        """SIGHUP: each process reads apps, webhooks, certificate and the app anew."""
+        if not self._has_served or self._is_stopping:
+            return
+        self._manager.reloading()
+        self._is_rereading = True
+        for process in self._processes.values():
+            process.reread = None
+            if process.serves:  # one that starts reads what is there now
+                _signal(process.pid, signal.SIGHUP)
+
+    def _proceed_reread(self) -> None:
+        if not self._is_rereading or any(
+            one.reread is None for one in self._processes.values() if one.serves and not one.is_ending
+        ):
+            return
+        self._is_rereading = False
+        self._manager.ready()
+
+    # A reload -------------------------------------------------------------------------------------------
+
+    def _begin_reload(self) -> None:
+        if self._is_stopping or self._reload is not None or not self._has_served:
+            log.info("a reload is under way already, or this is no time for one", extra={"action": "reload"})
+            return
+        self._manager.reloading()
+        self._file.begin()
+        try:
+            plan = self._reread()
+        except BridgeError as problem:
+            code = next((code for kind, code in _CODES if isinstance(problem, kind)), 1)
+            self._give_up_reload(code, str(problem))
+            return
+        log.info("new processes are started beside the old ones", extra={"action": "reload"})
+        old = {pid for pid, one in self._processes.items() if not one.is_ending}
+        self._reload = Reload(plan, old, time.monotonic() + START_LIMIT)
+        self._deaths.clear()
+        for name, role in plan.names:
+            self._reload.new.add(self._start(name, role, announces=role == "jobs").pid)
+
+    def _give_up_reload(self, code: int, why: str) -> None:
+        reload, self._reload = self._reload, None
+        for pid in () if reload is None else reload.new & self._processes.keys():
+            self._end(self._processes[pid], RECONNECT, 0.0)
+        log.error("the reload has failed, the old processes stay", extra={"action": "reload", "why": why})
+        self._file.end(code, f"{why}; the old processes stay")
+        self._manager.ready()
+
+    def _proceed_reload(self) -> None:
+        reload = self._reload
+        if reload is None:
+            return
+        if not reload.is_swapped:
+            if not all(pid in self._processes and self._processes[pid].serves for pid in reload.new):
+                return
+            reload.is_swapped = True
+            self._plan = reload.plan
+            for pid in reload.new:
+                self._lead_to(self._processes[pid])
+            for pid in reload.old & self._processes.keys():
+                self._end(self._processes[pid], RECONNECT, reload.plan.spread)
+        if reload.old.isdisjoint(self._processes):
+            self._reload = None
+            self._file.running.processes = self._plan.processes
+            count = len(reload.new)
+            log.info("all processes are replaced", extra={"action": "reload", "processes": count})
+            self._file.end(0, f"{count} processes are replaced, and no client was refused")
+            self._manager.ready()
+            self._replace_program()
+
+    def _replace_program(self) -> None:
+        """This process goes on as the program that is installed now."""
+        state: dict[str, Any] = {
+            "plan": {name: getattr(self._plan, name) for name in Plan.__dataclass_fields__},
+            "sockets": [sock.fileno() for sock in self._listening.sockets],
+            "counts": self._counts.descriptor,
+            "folder": str(self._folder),
+            "numbers": self._numbers,
+            "reloads": self._file.running.reloads,
+            "outcome": self._file.running.outcome,
+            "processes": [
+                {
+                    **{
+                        name: getattr(one, name) for name in ("name", "role", "pid", "place", "path", "state")
+                    },
+                    "line": one.line.fileno(),
+                }
+                for one in self._processes.values()
+                if one.serves and not one.is_ending and not one.received
+            ],
+        }
+        if len(state["processes"]) != len(self._processes):
+            return  # one has just died; this program is good enough until the next reload
+        kept = [*state["sockets"], state["counts"], *(one["line"] for one in state["processes"])]
+        for descriptor in kept:
+            os.set_inheritable(descriptor, True)
+        environ = {**os.environ, **self._manager.environ(), PARENT_STATE: json.dumps(state)}
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+            if hasattr(handler, "finish"):
+                handler.finish()
+        signal.pthread_sigmask(
+            signal.SIG_BLOCK, SIGNALS
+        )  # one that comes meanwhile waits for the next program
+        try:
+            os.execve(self._command[0], self._command, environ)  # noqa: S606 - this program again
+        except OSError as problem:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            for descriptor in kept:
+                os.set_inheritable(descriptor, False)
+            about = {"action": "reload", "why": problem.strerror}
+            log.warning("this process could not become the new version: its children are", extra=about)
+
+    def _adopt(self, state: dict[str, Any]) -> None:
+        """What the program before has left."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = Path(state["folder"])
+        os.set_inheritable(state["counts"], False)
+        self._counts = SharedCounts(state["counts"])
+        self._numbers = state["numbers"]
+        self._has_served = True
+        self._file.running.reloads, self._file.running.outcome = state["reloads"], state["outcome"]
+        now = time.monotonic()
+        for one in state["processes"]:
+            line = socket.socket(fileno=one.pop("line"))
+            os.set_inheritable(line.fileno(), False)
+            line.setblocking(False)
+            self._watch(Process(line=line, started_at=now, heard_at=now, serves=True, **one))
+        self._file.write()
+
+
+def adopted_listening(state: str) -> tuple[Plan, Listening]:
+    """The plan and the sockets that the program before has left."""
+    found = json.loads(state)
+    for descriptor in found["sockets"]:
+        os.set_inheritable(descriptor, False)
+    plan = Plan(**{name: value for name, value in found["plan"].items() if name in Plan.__dataclass_fields__})
+    return plan, Listening([socket.socket(fileno=number) for number in found["sockets"]], plan.is_kept)
+
+
+def own_command() -> list[str]:
+    """What starts this program again, as it was started."""
+    return [sys.executable, *sys.orig_argv[1:]]
+
+
+_CODES = (
+    (UsageError, WRONG_USAGE),
+    (ServiceUnavailable, UNAVAILABLE),
+    (ConfigurationError, MISCONFIGURED),
+)
+
+
+def _tell(process: Process, message: object) -> None:
+    with contextlib.suppress(OSError):  # it ends, or hangs, which is seen elsewhere
+        process.line.send(json.dumps(message).encode() + b"\n")
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"ended with {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
+
+
+def _about(process: Process, code: int | None = None) -> dict[str, object]:
+    about: dict[str, object] = {"action": "process", "which": process.name, "pid": process.pid}
+    return about if code is None else {**about, "how": _how(code)}

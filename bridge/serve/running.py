@@ -1,0 +1,108 @@
+"""Which process serves an app, for `bridge reload`: a small file that it writes into the state folder.
+
+It tells the process, and how its last reload came out. A file that a killed process has left is known by the
+moment at which the process of that number began.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bridge import state_file as files
+
+LARGEST = 4_096  # bytes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Running:
+    """A `bridge serve`.
+
+    pid, began  its number, and when the system says that it began (0 where it does not say)
+    processes   how many serve clients
+    reloads     that are over
+    is_reloading
+    code        exit code of the last reload: 0 done
+    outcome     of the last reload, a sentence
+    """
+
+    pid: int
+    began: int = 0
+    processes: int = 1
+    reloads: int = 0
+    is_reloading: bool = False
+    code: int = 0
+    outcome: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return began(self.pid) == self.began
+
+
+class RunningFile:
+    """That of this process; `path` None: there is none."""
+
+    def __init__(self, path: Path | None, processes: int) -> None:
+        self._path = path
+        self.running = Running(os.getpid(), began(os.getpid()), processes)
+
+    def write(self) -> None:
+        if self._path is None:
+            return
+        try:
+            files.write(self._path, json.dumps(asdict(self.running)))
+        except OSError as problem:
+            self._path = None
+            about = {"action": "reload", "why": problem.strerror or type(problem).__name__}
+            about["do"] = "see state_path; SIGUSR2 works without it"
+            log.info("`bridge reload` will not find this process", extra=about)
+
+    def begin(self) -> None:
+        """A reload has begun."""
+        self.running.is_reloading = True
+        self.write()
+
+    def end(self, code: int, outcome: str) -> None:
+        """The reload is over."""
+        self.running.is_reloading = False
+        self.running.reloads += 1
+        self.running.code, self.running.outcome = code, outcome
+        self.write()
+
+    def remove(self) -> None:
+        if self._path is not None and read(self._path) in (None, self.running):
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+def read(path: Path) -> Running | None:
+    """What the file tells; None where it tells nothing that makes sense."""
+    try:
+        found = json.loads(files.read(path, LARGEST))
+        running = Running(**found)
+        numbers = (running.pid, running.began, running.processes, running.reloads, running.code)
+        if all(type(number) is int for number in numbers) and running.pid > 0:
+            return running
+    except (OSError, ValueError, TypeError, RecursionError):
+        pass
+    return None
+
+
+def began(pid: int) -> int:
+    """When the process began, in the kernel's ticks since the boot; 0 where the system does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,317 @@
+"""`bridge serve --processes`: real processes, real Redis, real pusher-js. One Redis for the whole file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from tests.certificates import self_signed
+from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve
+from tests.end_to_end.laravel import APP_KEY, APP_SECRET, ROOT, Laravel
+from tests.end_to_end.processes import environment, family, wait_until
+from tests.end_to_end.stores import NOTHING, Store, open_store
+from tests.end_to_end.swarm import swarm
+from tests.end_to_end.test_restarts import knocking
+from tests.end_to_end.wire import wire_client
+
+EVENT = "App\\Events\\LineSaid"
+PATIENCE = 240  # seconds for several processes to start on a loaded machine
+NAMES = ["jobs", "sockets-1", "sockets-2"]
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """The queue in Redis; the bus is the same Redis."""
+    folder = tmp_path / f"store-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    with open_store("redis", folder, request.getfixturevalue) as store:
+        yield store
+
+
+@pytest.fixture
+def app(store: Store, tmp_path: Path) -> Laravel:
+    settings = {
+        "BRIDGE_BUS": "default",
+        "BRIDGE_PROCESSES": "2",
+        "BRIDGE_NATIVE_TRUST": "proven",
+        "BRIDGE_DRAIN_SPREAD": "1",
+        "BRIDGE_DASHBOARD_PASSWORD": "sesame",
+    }
+    return Laravel.create(tmp_path / "app", {**store.settings, **settings})
+
+
+@pytest.fixture
+def bridge(app: Laravel) -> Iterator[Bridge]:
+    with bridge_serve(app, patience=PATIENCE) as bridge:
+        yield bridge
+
+
+def children(bridge: Bridge) -> dict[str, list[int]]:
+    """Name → process ids."""
+    found: dict[str, list[int]] = {}
+    for pid in family(bridge.process.pid)[1:]:
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            if "--child" in words:
+                found.setdefault(words[words.index("--child") + 1], []).append(pid)
+    return found
+
+
+def ready(port: int) -> dict[str, object]:
+    answer = httpx.get(f"http://127.0.0.1:{port}/ready")
+    return {**answer.json(), "status": answer.status_code}
+
+
+def reload(app: Laravel) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, "reload", "--app", str(app.path)]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def test_children_share_one_port_and_answer_for_the_whole(
+    app: Laravel, store: Store, bridge: Bridge, tag: str
+) -> None:
+    assert sorted(children(bridge)) == NAMES
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(wire_client(bridge.port, "lines")) for _ in range(10)]
+        app.dispatch("line", tag=tag, count=50)
+        wait_until("all have all", lambda: all(len(client.events()) >= 50 for client in clients))
+        assert all(
+            [it.data for it in client.events()] == [it.data for it in clients[0].events()]
+            for client in clients
+        )
+        wait_until("all are known to be ready", lambda: ready(bridge.port)["status"] == 200)
+        told = ready(bridge.port)
+        assert told["processes"] == dict.fromkeys(NAMES, True)
+        assert told["draining"] is False
+        metrics = httpx.get(f"http://127.0.0.1:{bridge.port}/metrics").text
+        connections = re.findall(
+            r'^bridge_connections\{app="[^"]+",process="(sockets-\d)"\} (\d+)\.0$', metrics, re.M
+        )
+        assert sorted(int(count) for _, count in connections) == [5, 5]
+        assert 'bridge_jobs_total{process="jobs",step="delivered"} 50.0' in metrics
+        assert metrics.count("bridge_process_up{") == 3
+        assert len(re.findall(r"^# TYPE bridge_connections gauge$", metrics, re.M)) == 1
+        page = f"http://127.0.0.1:{bridge.port}/laravel-websockets"
+        with httpx.Client() as browser:
+            assert browser.post(f"{page}/login", data={"password": "sesame"}).status_code < 400
+        for _ in range(4):  # whichever process is asked, the session is known
+            with httpx.Client(cookies=browser.cookies) as again:
+                assert again.get(f"{page}/api/session").status_code == 200
+        assert httpx.get(f"{page}/api/session").status_code == 401
+        assert bridge.terminate() == 0
+        for client in clients:
+            client.join()
+            assert client.close_code == 4100
+    assert store.left() == NOTHING
+    log = bridge.log.read_text()
+    assert "Traceback" not in log
+    assert {'process="jobs"', 'process="sockets-1"', 'process="parent"'} <= set(
+        re.findall(r'process="[\w-]+"', log)
+    )
+    assert log.count("listening on ") == 1
+
+
+def test_a_reload_refuses_nobody_moves_each_client_once_and_loses_no_job(
+    app: Laravel, store: Store, bridge: Bridge, tag: str, tmp_path: Path
+) -> None:
+    clients = 40
+    before = children(bridge)
+    with swarm(bridge.port, clients, tmp_path / "swarm.txt", channel="lines", event=EVENT) as pages:
+        wait_until("everybody is subscribed", lambda: pages.subscribed(1))
+        with wire_client(bridge.port, "lines") as stays, knocking(bridge.port) as refused:
+            app.dispatch("line", tag=tag, count=30)
+            done = reload(app)
+            app.dispatch("line", tag=tag, count=30)
+        assert (done.returncode, done.stdout) == (
+            0,
+            "bridge: 3 processes are replaced, and no client was refused\n",
+        )
+        assert refused == []
+        assert stays.close_code == 4200
+        wait_until("everybody is back", lambda: pages.subscribed(2))
+        wait_until("the queue is empty", lambda: store.left() == NOTHING)
+        assert pages.subscriptions == [2] * clients
+        assert all("unavailable" not in states and "failed" not in states for states in pages.states)
+        after = children(bridge)
+        assert sorted(after) == NAMES
+        assert not {pid for pids in before.values() for pid in pids} & {
+            pid for pids in after.values() for pid in pids
+        }
+        assert bridge.process.poll() is None
+        assert store.failed() == 0
+        assert bridge.terminate() == 0
+
+
+def test_a_reload_with_a_wrong_configuration_changes_nothing(
+    app: Laravel, store: Store, bridge: Bridge
+) -> None:
+    before = children(bridge)
+    (app.path / "bridge.toml").write_text("zzz = 1\n")
+    done = reload(app)
+    assert done.returncode == 78
+    assert "zzz" in done.stderr
+    (app.path / "bridge.toml").write_text(
+        "[[apps]]\nid = '1'\nkey = 'x'\nsecret = 'y'\nmax_connections = -1\n"
+    )
+    done = reload(app)
+    assert done.returncode == 78, done.stderr
+    assert children(bridge) == before
+    with wire_client(bridge.port, "lines"):
+        assert bridge.terminate() == 0
+
+
+def test_a_process_that_is_killed_is_started_again_and_nothing_is_lost(
+    app: Laravel, store: Store, bridge: Bridge, tag: str
+) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(wire_client(bridge.port, "lines")) for _ in range(8)]
+        [victim] = children(bridge)["sockets-1"]
+        app.dispatch("line", tag=tag, count=100)
+        os.kill(victim, signal.SIGKILL)
+        wait_until("its clients know", lambda: sum(not client.is_open for client in clients) == 4)
+        left = [client for client in clients if client.is_open]
+        wait_until("another is there", lambda: children(bridge).get("sockets-1", [victim]) != [victim])
+        back = [stack.enter_context(wire_client(bridge.port, "lines")) for _ in range(4)]
+        app.dispatch("line", tag=f"{tag}-2", count=100)
+        wait_until("those who stayed have all", lambda: all(len(client.events()) >= 200 for client in left))
+        wait_until("those who came have theirs", lambda: all(len(client.events()) >= 100 for client in back))
+        for client in left:
+            heard = [event.data for event in client.events()]
+            assert len(heard) == len(set(heard)) == 200
+        [jobs] = children(bridge)["jobs"]
+        os.kill(jobs, signal.SIGKILL)
+        wait_until("jobs are taken again", lambda: children(bridge).get("jobs", [jobs]) != [jobs])
+        app.dispatch("line", tag=tag, count=10)
+        wait_until("they go out", lambda: all(len(client.events()) >= 210 for client in left))
+        assert bridge.terminate() == 0
+    log = bridge.log.read_text()
+    assert log.count("a process has ended and is started again") == 2
+
+
+def test_without_a_bus_it_does_not_start_and_says_why(app: Laravel, store: Store) -> None:
+    text = (app.path / ".env").read_text()
+    (app.path / ".env").write_text(text.replace("BRIDGE_BUS=default\n", ""))
+    with (
+        pytest.raises(AssertionError, match=r"bridge ended with 78.*over a bus, which is not set.*set bus"),
+        bridge_serve(app),
+    ):
+        pass
+    assert reload(app).returncode == 69
+
+
+def test_a_redis_that_is_away_ends_the_start_with_69(app: Laravel, store: Store) -> None:
+    text = (app.path / ".env").read_text()
+    (app.path / ".env").write_text(re.sub(r"REDIS_PORT=\d+", "REDIS_PORT=1", text))
+    with pytest.raises(AssertionError, match="bridge ended with 69"), bridge_serve(app, patience=PATIENCE):
+        pass
+
+
+class Told(threading.Thread):
+    """What a service manager has heard, in order."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self.messages: list[dict[str, str]] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+
+    def run(self) -> None:
+        while text := self._socket.recv(4096).decode():
+            self.messages.append(dict(line.split("=", 1) for line in text.split("\n")))
+
+    def words(self) -> list[str]:
+        """Without what comes again and again."""
+        own = ("READY", "RELOADING", "STOPPING")
+        return [name for message in list(self.messages) for name in own if name in message]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_service_manager_hears_of_every_step(app: Laravel, store: Store, processes: int) -> None:
+    path = Path(tempfile.mkdtemp()) / "notify"  # a Unix socket's path must be short
+    told = Told(path)
+    told.start()
+    env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "3000000"}
+    flags = ("--processes", str(processes))
+    with bridge_serve(app, *flags, patience=PATIENCE, env=env) as bridge:
+        wait_until("it is ready", lambda: told.words() == ["READY"])
+        wait_until("it is alive", lambda: sum("WATCHDOG" in message for message in told.messages) >= 2)
+        bridge.process.send_signal(signal.SIGHUP)
+        wait_until("it has read anew", lambda: told.words() == ["READY", "RELOADING", "READY"])
+        assert reload(app).returncode == 0
+        wait_until("it is ready again", lambda: told.words() == ["READY", *["RELOADING", "READY"] * 2])
+        seen = len(told.messages)
+        wait_until("it is alive", lambda: any("WATCHDOG" in message for message in told.messages[seen:]))
+        assert {message["MAINPID"] for message in told.messages if "MAINPID" in message} == {
+            str(bridge.process.pid)
+        }
+        assert all("MONOTONIC_USEC" in message for message in told.messages if "RELOADING" in message)
+        assert bridge.terminate() == 0
+    assert told.words()[-1] == "STOPPING"
+    if processes == 2:
+        assert any("EXTEND_TIMEOUT_USEC" in message for message in told.messages)
+
+
+@contextlib.contextmanager
+def member(port: int, scheme: str, user: str, **options: Any) -> Iterator[ClientConnection]:
+    """A connection that is in the presence channel; what it hears of members is read from it."""
+    url = f"{scheme}://127.0.0.1:{port}/app/{APP_KEY}?protocol=7&client=t&version=1"
+    with connect(url, **options) as connection:
+        socket_id = json.loads(json.loads(connection.recv(timeout=60))["data"])["socket_id"]
+        data = json.dumps({"user_id": user})
+        text = f"{socket_id}:presence-room:{data}"
+        signature = hmac.new(APP_SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+        joins = {"channel": "presence-room", "auth": f"{APP_KEY}:{signature}", "channel_data": data}
+        connection.send(json.dumps({"event": "pusher:subscribe", "data": joins}))
+        yield connection
+
+
+def heard_of(connection: ClientConnection, event: str) -> dict[str, Any]:
+    """The data of the next message of this kind."""
+    while (message := json.loads(connection.recv(timeout=60)))["event"] != event:
+        pass
+    return dict(json.loads(message["data"]))
+
+
+def test_presence_is_one_over_all_processes_with_tls(app: Laravel, store: Store, tmp_path: Path) -> None:
+    chain, key = self_signed(tmp_path)
+    with (app.path / ".env").open("a") as env:
+        env.write(f"BRIDGE_SSL_CERT={chain}\nBRIDGE_SSL_KEY={key}\n")
+    context = ssl.create_default_context(cafile=chain)
+    with bridge_serve(app, scheme="https", patience=PATIENCE) as bridge, contextlib.ExitStack() as stack:
+        members: list[ClientConnection] = []
+        for number in range(6):  # by turns, here and there
+            joined = stack.enter_context(member(bridge.port, "wss", f"u{number}", ssl=context))
+            roster = heard_of(joined, "pusher_internal:subscription_succeeded")["presence"]
+            assert sorted(roster["ids"]) == [f"u{one}" for one in range(number + 1)]
+            for before in members:
+                assert heard_of(before, "pusher_internal:member_added")["user_id"] == f"u{number}"
+            members.append(joined)
+        twice = stack.enter_context(member(bridge.port, "wss", "u0", ssl=context))
+        heard_of(twice, "pusher_internal:subscription_succeeded")
+        members[0].close()  # u0 is still there
+        members[1].close()
+        for left in members[2:]:
+            assert heard_of(left, "pusher_internal:member_removed")["user_id"] == "u1"
+        twice.close()
+        assert heard_of(members[2], "pusher_internal:member_removed")["user_id"] == "u0"
+        assert bridge.terminate() == 0

@@ -1,0 +1,74 @@
+"""The file by which `bridge reload` finds a bridge."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.serve.running import Running, RunningFile, began, read
+
+
+def test_a_reload_is_told_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "serving.json"
+    file = RunningFile(path, 3)
+    file.write()
+    known = read(path)
+    assert known == Running(os.getpid(), began(os.getpid()), 3)
+    assert known is not None
+    assert known.is_alive
+    file.begin()
+    assert read(path) == Running(os.getpid(), began(os.getpid()), 3, is_reloading=True)
+    file.end(78, "zzz is unknown")
+    after = read(path)
+    assert after is not None
+    assert (after.reloads, after.is_reloading, after.code, after.outcome) == (1, False, 78, "zzz is unknown")
+    file.remove()
+    assert read(path) is None
+
+
+def test_a_process_that_has_ended_or_another_of_its_number_is_not_alive() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    assert not Running(ended.pid).is_alive
+    assert not Running(os.getpid(), began(os.getpid()) - 1).is_alive
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "{}",
+        '{"pid": "1"}',
+        '{"pid": -1}',
+        '{"pid": 1, "x": 2}',
+        "[" * 3000,
+        "{" * 5000,
+        "\0",
+    ],
+)
+def test_a_file_that_makes_no_sense_tells_nothing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "serving.json"
+    path.write_text(text)
+    assert read(path) is None
+
+
+def test_the_file_of_another_process_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "serving.json"
+    file = RunningFile(path, 1)
+    path.write_text(json.dumps({"pid": 1}))
+    file.remove()
+    assert path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) -> None:
+    file = RunningFile(tmp_path / "nowhere" / "serving.json", 1)
+    file.write()
+    file.end(0, "done")
+    file.remove()
