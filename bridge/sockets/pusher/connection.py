@@ -53,6 +53,7 @@ class Connection(Generic[S]):
     """
 
     __slots__ = (
+        "_asked",
         "_events",
         "_idle_at",
         "_pinged_at",
@@ -91,6 +92,8 @@ class Connection(Generic[S]):
         self.jitter = jitter
         self.answers = answers
         self._pinged_at: float | None = None  # and nothing has come since
+        # `pusher:ping`s that the page is to answer: the numbers of `next_ping`, 0 for any other
+        self._asked: tuple[int, ...] = ()
         self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
         self._settled_at = 0.0  # when its changes of subscriptions would be, likewise
         self._second = 0.0  # the second in which client events are being counted
@@ -117,14 +120,15 @@ class Connection(Generic[S]):
         return had
 
     def acknowledged(self, number: int, now: float) -> Outcome[S]:
-        """The ping with this number is answered."""
+        """The ping frame with this number is answered."""
         self.ponged(now)
         if self._session is None:
             return _NOTHING
         if (session := self.session) is None:
             self.hub.sessions.is_alive(self._session, self.socket_id)
             return _NOTHING
-        return self.hub.acknowledged(session, number)
+        # one that went out as a message is answered by a message
+        return _NOTHING if number in self._asked else self.hub.acknowledged(session, number)
 
     def next_ping(self) -> int | None:
         """The number of the ping that is to be written now, if the page has got something."""
@@ -132,6 +136,17 @@ class Connection(Generic[S]):
         if session is None:
             return None
         return session.next_ping({key: self.hub.position(channel_of(key)) for key in session.positions})
+
+    def asked(self, number: int) -> None:
+        """The ping with this number goes out as `pusher:ping`, which only the page itself answers."""
+        self._asked += (number,)
+
+    def _answered(self) -> Outcome[S]:
+        """The page has answered a `pusher:ping`: it has all that was written before."""
+        self.answers = True
+        number, self._asked = self._asked[0] if self._asked else 0, self._asked[1:]
+        session = self.session
+        return self.hub.acknowledged(session, number) if session is not None and number else _NOTHING
 
     def receive(self, text: str, now: float) -> Outcome[S]:
         """What a text message brings about. Never raises for anything that a client can send."""
@@ -147,8 +162,7 @@ class Connection(Generic[S]):
                 case Ping():
                     return _PONG
                 case Pong():
-                    self.answers = True
-                    return _NOTHING
+                    return self._answered()
                 case Unsubscribe():
                     return self._unsubscribe(message, now)
                 case Signin():
@@ -198,6 +212,8 @@ class Connection(Generic[S]):
             return _NOTHING
         if self._pinged_at is None:
             self._pinged_at, self.jitter = now, jitter
+            if self.answers:
+                self._asked += (0,)
             return _PING
         if now - self._pinged_at < app.pong_timeout:
             return _NOTHING

@@ -5,7 +5,8 @@ number of the try. The server remembers, for each channel, up to which event the
 *position*.
 
 - What was written may be lost with the connection, so a position moves only when the client has answered a
-  WebSocket ping that was written behind the events; every client's library does that by itself.
+  WebSocket ping that was written behind the events; every client's library does that by itself. A page in a
+  browser answers a `pusher:ping` instead: its browser would do the former for a page that it holds back.
 - A page subscribes to its channels again, and its rights are checked again. Then it gets its confirmation,
   what came after its position, and what comes from now on. Nothing is replayed before that.
 - Where it is not certain that nothing is missing, the page is told so: `bridge:gap` comes before the rest. So

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ProtocolError, ServiceUnavailable
-from bridge.sockets.pusher import admission
+from bridge.sockets.pusher import admission, messages
 from bridge.sockets.pusher.admission import UpgradeRequest
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.asks import Ask
@@ -444,8 +444,14 @@ class Node:
             self._ping_page(socket)
 
     def _ping_page(self, socket: Socket) -> None:
-        number = socket.connection.next_ping() if socket.connection is not None else None
-        if number is not None:
+        connection = socket.connection
+        number = connection.next_ping() if connection is not None else None
+        if connection is None or number is None:
+            return
+        if connection.answers:  # its browser would answer a frame for a page that is out of sight
+            connection.asked(number)
+            self._outbox.put(text_frame(messages.PING), (socket,))
+        else:
             self._outbox.put(numbered_ping(number), (socket,))
 
     def _sweep(self) -> None:

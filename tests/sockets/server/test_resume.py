@@ -52,10 +52,17 @@ def documented_line() -> str:
 # Frames
 
 
-async def raw(server: Running, number: int, session: str = "0123456789abcdef") -> Raw:
+IN_BROWSER = UPGRADE.replace(b"protocol=7", b"protocol=7&client=js").replace(
+    b"Host", b"Origin: http://x\r\nHost"
+)
+
+
+async def raw(
+    server: Running, number: int, session: str = "0123456789abcdef", upgrade: bytes = UPGRADE
+) -> Raw:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     client = Raw(reader, writer)
-    client.send(UPGRADE.replace(b"/app/app-key", f"/app/r/{session}.{number}/app/app-key".encode()))
+    client.send(upgrade.replace(b"/app/app-key", f"/app/r/{session}.{number}/app/app-key".encode()))
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT)
     assert head.startswith(b"HTTP/1.1 101"), head
     assert (await client.message())["event"] == "pusher:connection_established"
@@ -99,6 +106,28 @@ async def test_the_answer_to_a_numbered_ping_moves_the_position(is_slow_reader: 
         await until(lambda: not server.node.hubs[APP.id].sockets)
         server.publish("a", data="3")
         again = await raw(server, 1)
+        assert await subscribe(again) == [CONFIRMED, "2", "3"]
+        await again.aclose()
+
+
+async def test_of_a_page_in_a_browser_only_its_own_answer_moves_the_position() -> None:
+    """The browser would answer a frame for a page that it keeps, which never gets what was sent to it."""
+    async with running(RESUMING) as server:
+        client = await raw(server, 0, upgrade=IN_BROWSER)
+        assert await subscribe(client) == [CONFIRMED]
+        for number in ("1", "2"):
+            server.publish("a", data=number)
+            assert (await client.message())["data"] == number
+            assert (await client.message())["event"] == "pusher:ping"
+            if number == "1":
+                client.send(text("pusher:pong", {}) + text("pusher:ping", {}))
+                assert (await client.message())["event"] == "pusher:pong"
+        client.send(Frame(Opcode.PONG, (2).to_bytes(8, "big")).serialize(mask=True) + text("pusher:ping", {}))
+        assert (await client.message())["event"] == "pusher:pong"  # an answer to a frame is none
+        await client.aclose()
+        await until(lambda: not server.node.hubs[APP.id].sockets)
+        server.publish("a", data="3")
+        again = await raw(server, 1, upgrade=IN_BROWSER)
         assert await subscribe(again) == [CONFIRMED, "2", "3"]
         await again.aclose()
 
