@@ -10,4 +10,4 @@ Two houses with one door between them:
 `cli` is what a person types. Imports run one way only (see pyproject.toml, importlinter).
 """
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
