@@ -90,16 +90,18 @@ class MonitoredParts:
     cluster: Cluster[Socket] | None = None
 
 
-def _until_stopped(
-    look: Callable[[MonitoredParts], Awaitable[None]],
-) -> Callable[[MonitoredParts], Awaitable[None]]:
+def _until_stopped(look: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """`look`, whose end by a stop is no error: apscheduler would log one."""
 
-    async def looked(watched: MonitoredParts) -> None:
+    async def looked(*watched: MonitoredParts) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            await look(watched)
+            await look(*watched)
 
     return looked
+
+
+def _in_thread(look: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    return _until_stopped(lambda: asyncio.to_thread(look))
 
 
 class Monitors:
@@ -229,11 +231,11 @@ class Monitors:
         self._legacy_dashboard = _legacy_dashboard(self._settings, watched.node)
         every = self._scheduler.add_job
         lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-        every(self._sample, "interval", seconds=POINT_INTERVAL, **lasting)
+        every(_in_thread(self._sample), "interval", seconds=POINT_INTERVAL, **lasting)
         every(
             _until_stopped(self._look_at_queue), "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting
         )
-        every(self._tell_minute, "interval", seconds=SUMMARY_INTERVAL, **lasting)
+        every(_in_thread(self._tell_minute), "interval", seconds=SUMMARY_INTERVAL, **lasting)
         has_jobs = watched.worker is not None  # of several processes one looks at all of them
         if self._alert_sender is not None and has_jobs:
             check = _until_stopped(self._check_alerts)
@@ -250,6 +252,8 @@ class Monitors:
     async def stop(self, watched: MonitoredParts) -> None:
         """The last statistics are written, and every connection of the instruments is closed."""
         if self._scheduler.running:  # else the start has failed
+            self._scheduler.pause()
+            await asyncio.sleep(0)  # what is due has begun: only then its end is not logged as an error
             self._scheduler.shutdown(wait=False)
             await self._write_statistics(watched)
             await self._record_jobs(watched)

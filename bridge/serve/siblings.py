@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,6 +18,9 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+if TYPE_CHECKING:
+    import httpx
 
 PATIENCE = 2.0  # seconds in which another process must answer
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -65,6 +68,8 @@ class _Collected(Collector):
 
 
 async def _metrics(path: Path) -> bytes | None:
+    import httpx
+
     try:
         async with _client(path, PATIENCE) as client:
             answer = await client.get("http://process/metrics")
@@ -74,6 +79,8 @@ async def _metrics(path: Path) -> bytes | None:
 
 
 def _client(path: Path, timeout: float | None) -> httpx.AsyncClient:
+    import httpx  # only where there are several processes
+
     return httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(uds=str(path)), timeout=timeout, follow_redirects=False
     )
@@ -83,6 +90,8 @@ def forwarding_routes(path: str, folder: Path) -> list[Route]:
     """What is below `/{path}` is answered by the process of the jobs."""
 
     async def forward(request: Request) -> Response:
+        import httpx
+
         found = addresses(folder).get("jobs")
         if found is None:
             return _away()

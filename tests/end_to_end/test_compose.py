@@ -14,7 +14,7 @@ from tests.end_to_end.laravel import ROOT
 SERVICE = {
     "build": dict, "image": str, "environment": dict, "ports": list, "volumes": list, "depends_on": dict,
     "restart": str, "stop_grace_period": str, "read_only": bool, "tmpfs": list, "cap_drop": list,
-    "security_opt": list, "ulimits": dict, "command": list, "healthcheck": dict,
+    "security_opt": list, "ulimits": dict, "command": list, "healthcheck": dict, "init": bool,
 }  # fmt: skip
 HEALTH = {"test": list, "interval": str, "retries": int}
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}

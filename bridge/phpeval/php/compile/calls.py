@@ -243,7 +243,14 @@ def _call_reference_function(
     if function.in_place and 0 in places and type(values[0]) is PhpArray:
         values[0] = None  # the array is copied if anything holds it still
         values[0] = places[0][0].array(php, places[0][1])
-    result, changed = apply_reference(php, function, values, strict=strict)
+    given = [position for position in places if values[position] is None]
+    try:
+        result, changed = apply_reference(php, function, values, strict=strict)
+    except Thrown:
+        for position in given:  # what was not there is null now, as a reference has been taken of it
+            place, at = places[position]
+            place.write(php, at, None)
+        raise
     for position, value in changed.items():
         if position in places:
             place, at = places[position]

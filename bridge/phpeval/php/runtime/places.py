@@ -281,7 +281,8 @@ class ElementPlace(Place):
         if not isinstance(holder, PhpObject) or self.index is None:
             return self._element(php, at, holder, "increment/decrement")
         require_array_access(php, holder)
-        if php.world.native(holder.class_name) is not None:
+        own = php.classes.method(holder.class_name, "offsetGet") if php.declared(holder) else None
+        if own is None or own.method.gives_reference or php.world.native(holder.class_name) is not None:
             php.refuse("++ or -- of an offset of this object")
         if isinstance(php.call_method(holder, "offsetGet", (self._offset(php, at),)), PhpObject):
             php.refuse("++ or -- of an object")

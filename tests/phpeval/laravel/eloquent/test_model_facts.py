@@ -413,7 +413,6 @@ def test_an_attribute_that_was_added_at_dispatch_is_null(case: Case) -> None:
         "$this->post->title = 'x'",
         "(function () { unset($this->post->title); })()",
         "clone $this->post",
-        "$this->post->fresh()",
         "Post::find(1)",
         "Post::query()->count()",
         "$this->post::create([])",
