@@ -57,13 +57,20 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(own)} | more
 
 
+def children_of(pid: int) -> list[int]:
+    """What the process has started and what has not ended."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
 def family(pid: int) -> list[int]:
-    """The process and all that it has started."""
+    """The process, its children, theirs, and so on."""
     found, at = [pid], 0
     while at < len(found):
-        with contextlib.suppress(OSError):
-            for task in Path(f"/proc/{found[at]}/task").iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
+        found += children_of(found[at])
         at += 1
     return found
 
