@@ -1,13 +1,8 @@
-"""bridge: from a Laravel app's queue to its Echo clients, inside one process.
+"""bridge: from a Laravel app's queue to its Echo clients, inside one program.
 
-Two houses with one door between them:
+    jobs (threads) ─► Broadcast ─► sockets (one asyncio loop)
 
-    queues ─► laravel ─► resolvers ─► Broadcast ─► server ─► sockets
-               └── php (pure) ──┘        │           └── pusher (pure)
-      house of jobs (threads)           door      house of sockets (one loop)
-
-`daemon` builds every room from `settings` and hands each the functions of the next;
-`cli` is what a person types. Imports run one way only (see pyproject.toml, importlinter).
+`serve` builds both halves from `settings`; `cli` is the command line. ARCHITECTURE.md says the rest.
 """
 
 __version__ = "0.4.0"

@@ -1,4 +1,4 @@
-"""The door between the two houses: one frozen type that travels from jobs (or the HTTP API) to sockets."""
+"""Broadcast: the one type that passes from jobs (or the HTTP API) to sockets."""
 
 from __future__ import annotations
 

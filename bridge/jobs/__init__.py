@@ -1,1 +1,1 @@
-"""The house of jobs: from a row in Laravel's queue to a Broadcast. Plain synchronous code in threads."""
+"""The jobs half: from a row in Laravel's queue to a Broadcast. Plain synchronous code in threads."""

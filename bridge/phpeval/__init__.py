@@ -1,1 +1,1 @@
-"""PHP, evaluated in Python without side effects, and the half of Laravel that needs no I/O."""
+"""PHP, evaluated in Python without side effects, and the Laravel classes that evaluated code uses."""

@@ -1,12 +1,12 @@
-"""`bridge serve`: wires the two houses together, starts, reloads, drains and stops them.
+"""`bridge serve`: wires jobs and sockets together, starts, reloads, drains and stops them.
 
-    wiring             builds the house of jobs from the settings, `sockets_wiring` that of sockets
-    destinations       the door: what a call of Laravel's broadcaster comes to here
+    wiring             builds the jobs half from the settings, `sockets_wiring` the sockets half
+    destinations       which app here a call of Laravel's broadcaster goes to
     daemon             starts, drains and stops both; `lifecycle` is what it shares with shadow
     threads            the workers; `attempt` is a batch of jobs, `deployment` what a deploy changes for it
-    reconnect_gate     jobs wait after a restart until the clients of before are back
+    reconnect_gate     jobs wait after a restart until former clients have reconnected
     reload             what SIGHUP and every interval of `apps_table` change, while clients stay connected
-    monitors           what looks on; `dashboard_backend` is what the dashboard asks of an app
+    monitors           metrics, statistics, alerts; `dashboard_backend` is what the dashboard asks of an app
     shadow             `bridge serve --shadow`
     parent             of `bridge serve --processes`: holds the port, starts, replaces and stops the others;
                        `child` is its other side, `inheritance` what goes over, `counts` what all share,
@@ -14,7 +14,7 @@
     running            which process serves, for `bridge reload`; `notify` is what systemd is told
 
 settings.apps() ─┐
-                 ├─► read_apps ──► Renewal ──► node.serve, webhooks.serve
-apps_table ──────┘                   ▲
-                         SIGHUP, and every interval of the table
+                 ├─► read_apps ──► Reloader ──► node.serve, webhooks.serve
+apps_table ──────┘                    ▲
+                          SIGHUP, and every interval of the table
 """

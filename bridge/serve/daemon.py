@@ -66,7 +66,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Jobs:
-    """The house of jobs: its threads, and what a deploy changes."""
+    """The jobs half: its threads, and what a deploy changes."""
 
     crew: WorkerThreads
     deployment: Deployment

@@ -1,4 +1,4 @@
-"""What the dashboard asks of the house of jobs: failed jobs, a job of one's own, statistics.
+"""What the dashboard asks of the jobs half: failed jobs, a job of one's own, statistics.
 
 Its own connections, opened at the first need, since those of the worker are the worker's; one lock, since the
 dashboard asks from any thread and a driver is for one at a time.

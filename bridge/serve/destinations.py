@@ -1,4 +1,4 @@
-"""The door between the houses: what a call of Laravel's broadcaster comes to here."""
+"""From jobs to sockets: which app here a call of Laravel's broadcaster goes to."""
 
 from __future__ import annotations
 

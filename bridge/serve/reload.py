@@ -63,7 +63,7 @@ class Reloader:
     """`use` once at the start, then `run`. What cannot be read leaves everything as it is, and is said.
 
     reread   the settings as they are now; None: those of the start count for ever
-    tell     makes the house of jobs read anew too, and waits for it; called in a thread. False: it has failed
+    tell     makes the jobs half reload too, and waits for it; called in a thread. False: it has failed
     renewed  is told of new settings, on the loop
     begun    is called when SIGHUP asks for all of it, and `done` with whether it went well
     """
@@ -78,7 +78,7 @@ class Reloader:
     begun: Callable[[], object] = lambda: None
     done: Callable[[bool], object] = lambda is_done: None
     _started: Settings = field(init=False)
-    _jobs_follow: bool = field(init=False, default=True)  # the house of jobs has read anew, too
+    _jobs_follow: bool = field(init=False, default=True)  # the jobs half has reloaded, too
 
     def __post_init__(self) -> None:
         self._started = self.settings
@@ -145,7 +145,7 @@ class Reloader:
 
     async def _renew_apps(self, tell: Callable[[], bool] = lambda: True) -> None:
         served = await asyncio.to_thread(read_apps, self.settings)
-        # until the house of jobs knows, jobs may still be for an app that is gone
+        # until the jobs half knows, jobs may still be for an app that is gone
         new = {app.id for app, _ in served}
         gone = [(hub.app, ()) for hub in self.node.hubs.values() if hub.app.id not in new]
         self.use([*gone, *served])

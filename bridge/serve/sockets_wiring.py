@@ -1,4 +1,4 @@
-"""The house of sockets, built from the settings."""
+"""The sockets half, built from the settings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
 
 
 def pusher_app(app: AppSettings, settings: Settings) -> App:
-    """The app as the Pusher rooms know it."""
+    """The app as `sockets` knows it."""
     return App(
         id=app.id,
         key=app.key,

@@ -1,4 +1,4 @@
-"""The house of jobs, built from the settings: each room gets the few values it needs, and knows no other."""
+"""The jobs half, built from the settings: each part gets the few values that it needs."""
 
 from __future__ import annotations
 

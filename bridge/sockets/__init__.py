@@ -1,1 +1,1 @@
-"""The house of sockets: a Pusher server on one asyncio loop."""
+"""The sockets half: a Pusher server on one asyncio loop."""

@@ -6,7 +6,7 @@
  *     php worker.php APP_DIR OPTIONS FD
  *
  * OPTIONS is JSON: `connection` and `queue` as for queue:work, `options` (name → value) for its command line,
- * `watch` (whether to end when the app's files change), `lock` (a file: see `queues/calm.py`). Frames are those
+ * `watch` (whether to end when the app's files change), `lock` (a file: see `jobs/queue/sql/write_lock.py`). Frames are those
  * of `php_process/app.php`:
  *
  *     first    {"id": null, "done": true}    Laravel's worker asks for its first job

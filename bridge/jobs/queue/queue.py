@@ -1,7 +1,7 @@
 """Job and Queue: what every queue driver gives, with its guarantees.
 
-A driver takes the jobs of its `Selection` only: broadcasts, or the others (`queues/payload.py` says which
-those are). Every other job stays where and as it is: never reserved, never locked, never reordered. A driver
+A driver takes the jobs of its `Selection` only: broadcasts, or the others (`selection.py` says which those
+are). Every other job stays where and as it is: never reserved, never locked, never reordered. A driver
 is used by one thread at a time, except `depth` and `wake`, which any thread may call. Every call may raise
 `ServiceUnavailable`; the caller tries again later. Repeating a call is always safe: what was already done
 counts as not ours.
@@ -150,7 +150,7 @@ class Queue(Protocol):
         ...
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
-        """What Laravel's own job object of this driver is made of, for `jobs/worker.php`; fit for JSON."""
+        """What Laravel's own job object of this driver is made of, for `jobs/other/worker.php`; fit for JSON."""
         ...
 
     def mark_sent(self, jobs: Sequence[Job]) -> None:

@@ -2,7 +2,7 @@
 
 What an attempt comes to is a `Result`, and each has one end (`Worker._settle`):
 
-    Delivered, Nothing   deleted
+    Delivered            deleted; so is NothingToSend
     Failed               kept in `failed_jobs`, then deleted
     Retry                released with its backoff; Failed once its tries are used up, unless it used none
     NotBegun             given back, as it was before its reservation

@@ -80,7 +80,7 @@ Fields = Mapping[str, Any]
 
 
 class DashboardBackend(Protocol):
-    """What the house of jobs does for the dashboard. Blocks, so never on the loop; raises BridgeError."""
+    """What the jobs half does for the dashboard. Blocks, so never on the loop; raises BridgeError."""
 
     @property
     def shows_payloads(self) -> bool:

@@ -1,4 +1,4 @@
-"""Sockets and HTTP: the only room with asyncio. Performs what `pusher` decides.
+"""Sockets and HTTP on one asyncio loop. Performs what `pusher` decides.
 
     listener ──► http_protocol ──► api ───► node.publish ──► hub ──► outbox ──► socket ──► client
                   └── handshake ──► socket ──► connection.receive ──► node.perform ─┘
