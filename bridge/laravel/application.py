@@ -21,6 +21,7 @@ from bridge.laravel.packages import installed_version
 from bridge.laravel.redis_connections import (
     PACKAGE_DRIVER,
     PACKAGE_SENTINELS,
+    SENTINEL_CLIENT,
     RedisConnection,
     redis_connection,
 )
@@ -163,6 +164,8 @@ class LaravelApp:
         name = name or config.text("queue.default") or "null"
         key = f"queue.connections.{name}"
         driver = config.text(f"{key}.driver") or ("null" if name == "null" else None)
+        if driver == SENTINEL_CLIENT:
+            driver = "redis"
         if driver != "database" and driver != "redis":
             why = "is not configured" if driver is None else _OTHER_QUEUES.get(driver, "is not for bridge")
             remedy = "set QUEUE_CONNECTION to database or redis, or BRIDGE_CONNECTION to such a connection"

@@ -254,21 +254,32 @@ def _functions(place: Place) -> dict[str, Function | ReferenceFunction]:
         value = place.env.get(name.decode("utf-8", "replace"))
         return False if value is None else value.encode()
 
+    def extension_loaded(php: Interpreter, extension: bytes) -> bool:
+        # Which one a connection needs is loaded in an app that uses it, and the others do not matter here
+        name = extension.lower()
+        if not (
+            name.startswith(b"pdo_") or (name == b"redis" and place.env.get("REDIS_CLIENT") == "phpredis")
+        ):
+            php.refuse("whether an extension is loaded")
+        return True
+
     folders = {"base": "", "resource": "resources"}
     names = ("base", "app", "config", "database", "public", "resource", "storage")
     return table(
         {
             **{f"{name}_path(string $path = '')": folder(folders.get(name, name)) for name in names},
             "getenv(string $name)": getenv,
-            "extension_loaded(string $extension)": _extension_loaded,
+            "extension_loaded(string $extension)": extension_loaded,
+            "defined(string $constant_name)": _defined,
         }
     )
 
 
-def _extension_loaded(php: Interpreter, extension: bytes) -> bool:
-    # Which one a connection needs is loaded in an app that uses it, and the others do not matter here
-    if not extension.lower().startswith(b"pdo_"):
-        php.refuse("whether an extension is loaded")
+def _defined(php: Interpreter, constant_name: bytes) -> bool:
+    # Options are written so for PHP before 8.4, whose constants have the same numbers
+    class_name, _, name = constant_name.decode("utf-8", "replace").lstrip("\\").rpartition("::")
+    if class_name.lower() != "pdo\\mysql" or name.removeprefix("ATTR_") not in MYSQL_OPTIONS:
+        php.refuse("whether a constant is defined")
     return True
 
 

@@ -103,12 +103,17 @@ def database_connection(
     )
 
 
+_TLS_OF_MYSQL = re.compile(r"(DB|DATABASE|MYSQL|MARIADB).*_(SSL|TLS|CA)(_|$)")
+
+
 def _mysql_tls(config: Config, name: str, env: Mapping[str, str]) -> Tls | None:
     """PDO's options; a file or path among them is what makes PHP's driver speak TLS, and then it compares the
     name in the certificate as well, unless SSL_VERIFY_SERVER_CERT is off (`mysqlnd_vio.c`)."""
     place = f"database.connections.{name}.options"
     if isinstance(config.get(f"{place}.{MYSQL_OPTIONS['SSL_CA']}"), Unknowable):  # the options as a whole are
         authority = env.get("MYSQL_ATTR_SSL_CA")
+        if not authority and any(value and _TLS_OF_MYSQL.search(name) for name, value in env.items()):
+            config.text(f"{place}.{MYSQL_OPTIONS['SSL_CA']}")  # raises, with the reason and the remedy
         return Tls(key="MYSQL_ATTR_SSL_CA", ca_file=authority) if authority else None
 
     def option(name: str) -> str | None:

@@ -4,7 +4,8 @@ phpredis takes an option from the connection's own `options`, then from the shar
 then from the connection itself (`Redis/Connectors/PhpRedisConnector.php`). predis takes options from the
 first two, and what concerns one server from the connection; a list of servers beside `replication` or
 `cluster` is its form of Sentinel and Cluster. The client `phpredis-sentinel` is that of packages:
-namoshek/laravel-redis-sentinel (`sentinel_host`, …), goopil/laravel-redis-sentinel (`sentinels`, `sentinel`).
+namoshek/laravel-redis-sentinel (`sentinel_host`, `sentinel_hosts`, …), goopil/laravel-redis-sentinel
+(`sentinels`, `sentinel`), where a connection may name it as its own `client`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from bridge.laravel.config import Config
 from bridge.laravel.connection_options import Options, parse_url, whole
-from bridge.laravel.tls import Tls
+from bridge.laravel.tls import SELF_SIGNED, Tls
 from bridge.phpeval.laravel.version import NEWEST, Version
 from bridge.secret import Secret
 
@@ -26,6 +28,8 @@ _PREFIX_OF_PHPREDIS = (9, 12)  # from here on phpredis too lets a connection's o
 _PREFIX_OF_PREDIS = (8, 77)
 _TAGGED_QUEUES = (13, 5)  # from here on Laravel puts a queue's name into braces itself, in a cluster
 
+SENTINEL_CLIENT = "phpredis-sentinel"
+"""Of the packages for phpredis; goopil's calls its driver of queues so, too."""
 PACKAGE_DRIVER = "redis-sentinel"
 """Of monospice/laravel-redis-sentinel-drivers, whose connections are those of `database.redis-sentinel`."""
 PACKAGE_SENTINELS = (
@@ -86,7 +90,10 @@ class RedisConnection:
     @property
     def tls_mend(self) -> str:
         """What to look at where TLS is wrong."""
-        return f"correct scheme (tls or tcp) and context (ssl for predis) of database.redis.{self.name}"
+        return (
+            f"correct scheme (tls or tcp) and context (ssl for predis) of database.redis.{self.name};"
+            f" {SELF_SIGNED}"
+        )
 
 
 def redis_connection(
@@ -103,6 +110,10 @@ def redis_connection(
             "database.redis.driver", f"is {PACKAGE_DRIVER}, which is not followed", remedy=PACKAGE_SENTINELS
         )
     client = config.text("database.redis.client") or "phpredis"
+    known = isinstance(config.get(key), dict)
+    own = config.text(f"{key}.client") if known else None
+    if own and own not in ("predis", "phpredis"):  # Laravel itself reads no client of one connection
+        client = own
     reader = _Reader(config, key, "predis" if client == "predis" else "phpredis", release or NEWEST, prefix)
     if config.get(key) is None and name not in config.names("database.redis"):
         if name in config.names("database.redis.clusters"):
@@ -121,6 +132,13 @@ def redis_connection(
         return reader.cluster(name, key, f"{key}.options")
     if client not in ("predis", "phpredis"):
         return reader.package_sentinels(name, client)
+    if known and client == "phpredis" and config.get(f"{key}.sentinel_hosts"):
+        raise config.error(
+            f"{key}.sentinel_hosts",
+            "is there, and the client is phpredis, which knows no Sentinels without a package",
+            remedy=f'under [app_config] in bridge.toml write "database.redis.client" = "{SENTINEL_CLIENT}" if'
+            f' the app follows them, "{key}.sentinel_hosts" = "" if it does not',
+        )
     return reader.server(name)
 
 
@@ -163,13 +181,12 @@ class _Reader:
         if not service:
             remedy = "write the name of the primary that the Sentinels know, such as mymaster"
             raise self._config.error(f"{self._key}.options.service", "is empty", remedy=remedy)
-        tls = next((node.tls for node in nodes if node.tls is not None), None)
         sentinels = Sentinels(
             servers=tuple(node.server for node in nodes),
             service=service,
             username=nodes[0].username,
             password=nodes[0].password,
-            tls=tls,
+            tls=self._tls_of(nodes),
         )
         scheme = self._parameter("scheme") or ""
         place = self._first_array("ssl", [f"{one}.parameters" for one in self._places])
@@ -191,8 +208,9 @@ class _Reader:
         config, key = self._config, self._key
         own = f"{key}.sentinel"
         listed = [f"{key}.sentinels.{number}" for number in config.names(f"{key}.sentinels")]
-        if config.text(f"{key}.sentinel_host"):
-            servers = [
+        several = _several(config, f"{key}.sentinel_hosts")
+        if several or config.text(f"{key}.sentinel_host"):
+            servers = several or [
                 _server(config.text(f"{key}.sentinel_host") or "", config.integer(f"{key}.sentinel_port"))
             ]
             service = config.text(f"{key}.sentinel_service") or "mymaster"
@@ -245,9 +263,9 @@ class _Reader:
         own = self.shared if self._family == "phpredis" else self._parameter
         username = own("username") or nodes[0].username
         password = _secret(own("password")) or nodes[0].password
-        secure = next((node.tls for node in nodes if node.tls is not None), None)
+        secure = self._tls_of(nodes)
         place = self._first_array("context", self._places)
-        if secure is not None and place:
+        if secure is not None and place and self._family == "phpredis":
             secure = _tls(config, place)
         host, port = nodes[0].server
         return RedisConnection(
@@ -304,6 +322,16 @@ class _Reader:
             found = self._first_array("context", [*self._places, self._key])
         return _tls(self._config, found) if found else Tls(key=self._key)
 
+    def _tls_of(self, nodes: Sequence[_Node]) -> Tls | None:
+        """Of all of these together: what predis' node does not say itself, the parameters say."""
+        shared = self._parameter("scheme") if self._family == "predis" else None
+        secure = [node for node in nodes if (node.scheme or shared or "").lower() in _SECURE]
+        if not secure:
+            return None
+        below = [f"{one}.parameters" for one in self._places] if self._family == "predis" else []
+        place = self._first_array("ssl", [*(node.key for node in secure), *below])
+        return _tls(self._config, place) if place else Tls(key=secure[0].key)
+
     def _first_array(self, option: str, places: Sequence[str]) -> str | None:
         return next(
             (f"{one}.{option}" for one in places if self._config.get(f"{one}.{option}") is not None), None
@@ -319,10 +347,11 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Node:
+    key: str
     server: Server
+    scheme: str | None
     username: str | None
     password: Secret | None
-    tls: Tls | None
 
 
 def _node(config: Config, key: str) -> _Node:
@@ -331,13 +360,36 @@ def _node(config: Config, key: str) -> _Node:
     url = parse_url(value, config, key) if isinstance(value, str) else None
     get: Callable[[str], str | None] = Options(config, key).text if url is None else url.get
     server, tls = _server(get("host"), whole(config, f"{key}.port", get("port")), 6379)
-    secure = tls or (get("scheme") or "").lower() in _SECURE
     return _Node(
+        key=key,
         server=server,
+        scheme="tls" if tls else get("scheme"),
         username=get("username") or None,
         password=_secret(get("password")),
-        tls=_tls(config, f"{key}.ssl") if secure else None,
     )
+
+
+def _several(config: Config, key: str) -> list[tuple[Server, bool]]:
+    """The servers of a list of host and port, of a list of `host:port`, or of such with commas between."""
+    value = config.get(key)
+    if isinstance(value, str):
+        return [_address(one, config, key) for one in value.split(",") if one.strip()]
+    return [
+        _address(one, config, key)
+        if isinstance(one := config.get(f"{key}.{number}"), str)
+        else _server(config.text(f"{key}.{number}.host"), config.integer(f"{key}.{number}.port"))
+        for number in config.names(key)
+    ]
+
+
+def _address(text: str, config: Config, key: str) -> tuple[Server, bool]:
+    scheme, _, place = text.strip().rpartition("://")
+    try:
+        parts = urlsplit(f"//{place}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise config.error(key, f"{text.strip()!r} is no host and port", remedy="write host:port") from None
+    return _server(f"{scheme}://{host}" if scheme else host, port)
 
 
 def _server(host: str | None, port: int | None, default: int = 26379) -> tuple[Server, bool]:

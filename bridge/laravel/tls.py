@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from bridge.errors import ConfigurationError
 from bridge.secret import Secret
 
+SELF_SIGNED = "a self-signed certificate has to be named as cafile, allow_self_signed does not count"
+"""For messages: OpenSSL in Python has no such check."""
+
 # Python 3.13 demands extensions that authorities made by hand lack, and PHP does not.
 STRICT = ssl.VERIFY_X509_STRICT
 

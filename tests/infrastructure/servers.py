@@ -38,17 +38,21 @@ class Certificates:
         return cls(folder, chain, key, stranger)
 
 
-@contextlib.contextmanager
-def tls_redis(certificates: Certificates, *, clients: str = "no") -> Iterator[tuple[Redis, int]]:
-    """Redis, and its port of TLS; `clients`: `yes` where they have to show a certificate."""
-    port = free_port()
-    settings = {
+def _tls_settings(certificates: Certificates, port: int, clients: str = "no") -> dict[str, str]:
+    return {
         "tls-port": str(port),
         "tls-cert-file": certificates.chain,
         "tls-key-file": certificates.key,
         "tls-ca-cert-file": certificates.chain,
         "tls-auth-clients": clients,
     }
+
+
+@contextlib.contextmanager
+def tls_redis(certificates: Certificates, *, clients: str = "no") -> Iterator[tuple[Redis, int]]:
+    """Redis, and its port of TLS; `clients`: `yes` where they have to show a certificate."""
+    port = free_port()
+    settings = _tls_settings(certificates, port, clients)
     with services.redis_server(**settings) as server:  # type: ignore[arg-type]
         yield server, port
 
@@ -126,6 +130,65 @@ def redis_cluster(nodes: int = 2) -> Iterator[list[Redis]]:
         for client in clients:
             wait_until(lambda client=client: knows_all(client), "the cluster has met")  # type: ignore[misc]
         yield running
+
+
+@contextlib.contextmanager
+def tls_cluster(certificates: Certificates) -> Iterator[int]:
+    """The port of TLS of a Redis Cluster of one node, which tells its clients of no other."""
+    port = free_port()
+    settings = {
+        **_tls_settings(certificates, port),
+        "cluster-enabled": "yes",
+        "cluster-port": str(free_port()),
+        "tls-cluster": "yes",
+    }
+    with services.redis_server(**settings) as server, contextlib.closing(server.client()) as client:  # type: ignore[arg-type]
+        command(client, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+
+        def serves() -> bool:
+            info = command(client, "CLUSTER", "INFO")
+            return bool(info["cluster_state"] == "ok" if isinstance(info, dict) else b"state:ok" in info)
+
+        wait_until(serves, "the cluster serves all slots")
+        yield port
+
+
+@contextlib.contextmanager
+def tls_sentinel(certificates: Certificates) -> Iterator[int]:
+    """The port of TLS of a Sentinel, which has no other and names the port of TLS of its primary."""
+    with tls_redis(certificates) as (server, primary):
+        folder = server.folder / "sentinel"
+        folder.mkdir()
+        port = free_port()
+        settings = {
+            **_tls_settings(certificates, port),
+            "port": "0",
+            "bind": "127.0.0.1",
+            "tls-replication": "yes",
+        }
+        (folder / "sentinel.conf").write_text(
+            "".join(f"{name} {value}\n" for name, value in settings.items())
+            + f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 1\n"
+            f'sentinel auth-pass {SERVICE} "{PASSWORD}"\n'
+        )
+        words = [program("redis-server", "redis-server"), str(folder / "sentinel.conf"), "--sentinel"]
+
+        def answers(sentinel: Server) -> bool:
+            with contextlib.closing(
+                redis.Redis(port=sentinel.port, ssl=True, ssl_cert_reqs="none", ssl_check_hostname=False)
+            ) as client:
+                try:
+                    known: Any = client.sentinel_masters()
+                except redis.ConnectionError:
+                    return False
+                return bool(known[SERVICE]["is_master"] and not known[SERVICE]["is_disconnected"])
+
+        sentinel = Redis(words, folder, port, answers)
+        sentinel.start()
+        try:
+            yield port
+        finally:
+            sentinel.stop()
 
 
 class PgBouncer(Server):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.redis.driver import RedisQueue
-from bridge.laravel.redis_client import redis_client
+from bridge.laravel.application import load
+from bridge.laravel.redis_client import cluster_client, redis_client
 from bridge.laravel.redis_connections import RedisConnection
 from tests import services
 from tests.infrastructure.conftest import MakeApp
-from tests.infrastructure.servers import Certificates, tls_redis
+from tests.infrastructure.servers import SERVICE, Certificates, tls_cluster, tls_redis, tls_sentinel
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,12 @@ def server(certificates: Certificates) -> Iterator[tuple[services.Redis, int]]:
 def strict(certificates: Certificates) -> Iterator[tuple[services.Redis, int]]:
     with tls_redis(certificates, clients="yes") as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def cluster(certificates: Certificates) -> Iterator[int]:
+    with tls_cluster(certificates) as port:
+        yield port
 
 
 def _database(port: int, options: str, client: str = "phpredis", shared: str = "") -> str:
@@ -83,6 +91,68 @@ def test_every_form_of_the_options_reaches_it(
 ) -> None:
     database = _database(server[1], options, client, shared).replace("CA'", f"{certificates.chain}'")
     assert _ping(app(database).redis())
+
+
+GUARDED = """'scheme' => 'tls',
+    'context' => extension_loaded('redis') && env('REDIS_CLIENT') === 'phpredis' ? ['stream' => array_filter([
+        'verify_peer' => env('REDIS_VERIFY_PEER', true), 'cafile' => env('REDIS_CAFILE'),
+    ])] : []"""
+
+
+def test_options_that_count_where_the_extension_is_loaded_reach_it(
+    app: MakeApp, server: tuple[services.Redis, int], certificates: Certificates, tmp_path: Path
+) -> None:
+    """An app whose client is phpredis has it; of another, only PHP knows."""
+    database = _database(server[1], GUARDED)
+    with pytest.raises(ConfigurationError, match="extension"):
+        app(database).redis()
+    env = {"REDIS_CLIENT": "phpredis", "REDIS_CAFILE": certificates.chain}
+    assert _ping(load(tmp_path / "app", env, "12.30").redis())
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "['host' => '127.0.0.1', 'port' => PORT]",
+        "['host' => '127.0.0.1', 'port' => PORT, 'scheme' => 'tls']",
+        "'tls://127.0.0.1:PORT'",
+    ],
+)
+def test_a_cluster_is_reached_by_what_predis_parameters_say_of_every_node(
+    app: MakeApp, certificates: Certificates, cluster: int, nodes: str
+) -> None:
+    parameters = f"'scheme' => 'tls', 'password' => '{services.PASSWORD}', 'ssl' => ['cafile' => 'CA']"
+    database = (
+        "['redis' => ['client' => 'predis', 'options' => ['cluster' => 'redis',"
+        f" 'parameters' => [{parameters}]], 'clusters' => ['default' => [{nodes}]]]]"
+    )
+    database = database.replace("PORT", str(cluster)).replace("'CA'", f"'{certificates.chain}'")
+    facts = app(database).redis()
+    with redis_client(facts, key="a") as client:
+        assert client.ping()
+    with contextlib.closing(cluster_client(facts)) as whole:
+        assert whole.set("x", "y")
+
+
+def test_sentinels_are_asked_over_tls_where_predis_parameters_say_so(
+    app: MakeApp, certificates: Certificates
+) -> None:
+    with tls_sentinel(certificates) as port:
+        database = f"""['redis' => ['client' => 'predis', 'default' => [
+            ['host' => '127.0.0.1', 'port' => {port}],
+            'options' => ['replication' => 'sentinel', 'service' => '{SERVICE}', 'parameters' => [
+                'password' => '{services.PASSWORD}', 'scheme' => 'tls',
+                'ssl' => ['cafile' => '{certificates.chain}']]]]]]"""
+        assert _ping(app(database).redis())
+
+
+def test_a_self_signed_certificate_is_trusted_where_it_is_named(
+    app: MakeApp, server: tuple[services.Redis, int], certificates: Certificates
+) -> None:
+    lenient = "'scheme' => 'tls', 'context' => ['allow_self_signed' => true"
+    with pytest.raises(ConfigurationError, match=r"not trusted.*cafile, allow_self_signed does not count"):
+        _check(app(_database(server[1], f"{lenient}]")).redis())
+    assert _ping(app(_database(server[1], f"{lenient}, 'cafile' => '{certificates.chain}']")).redis())
 
 
 def test_a_client_certificate_is_shown_where_the_app_has_one(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import redis
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.queue.redis.driver import RedisQueue
+from bridge.laravel.application import load
 from bridge.laravel.redis_client import redis_client
 from tests.infrastructure.conftest import MakeApp
 from tests.infrastructure.servers import SERVICE, Watched, watched_redis
@@ -53,7 +55,55 @@ def _goopil(watched: Watched) -> str:
     ]]]"""
 
 
-FORMS = {"predis": _predis, "namoshek": _namoshek, "goopil": _goopil}
+def _namoshek_list(watched: Watched) -> str:
+    """Its newer form; the first of two is not there."""
+    return f"""['redis' => ['client' => 'phpredis-sentinel', 'options' => ['prefix' => 'app:'], 'default' => [
+        'sentinel_hosts' => [['host' => '127.0.0.1', 'port' => {free_port()}],
+            ['host' => '127.0.0.1', 'port' => {watched.sentinel.port}]],
+        'sentinel_service' => '{SERVICE}', 'sentinel_password' => '{PASSWORD}',
+        'password' => '{PASSWORD}', 'database' => 2,
+    ]]]"""
+
+
+def _text(watched: Watched) -> str:
+    """One text, as forks of it take it from `.env`."""
+    return f"""['redis' => ['client' => 'phpredis-sentinel', 'options' => ['prefix' => 'app:'], 'default' => [
+        'sentinel_hosts' => '127.0.0.1:{free_port()}, 127.0.0.1:{watched.sentinel.port}',
+        'sentinel_service' => '{SERVICE}', 'sentinel_password' => '{PASSWORD}',
+        'password' => '{PASSWORD}', 'database' => 2,
+    ]]]"""
+
+
+def _goopil_own(watched: Watched) -> str:
+    """Only this connection has the client; the app's is another."""
+    return f"""['redis' => ['client' => 'phpredis', 'default' => ['client' => 'phpredis-sentinel',
+        'sentinel' => ['host' => '127.0.0.1', 'port' => {watched.sentinel.port}, 'service' => '{SERVICE}',
+            'password' => '{PASSWORD}'],
+        'password' => '{PASSWORD}', 'database' => 2, 'options' => ['prefix' => 'app:'],
+    ]]]"""
+
+
+def _predis_shared(watched: Watched) -> str:
+    """Spread from a list in `.env`, with the options of all connections."""
+    ports = f"{free_port()},{watched.sentinel.port}"
+    return f"""['redis' => ['client' => 'predis', 'options' => [
+        'prefix' => 'app:', 'replication' => 'sentinel',
+        'service' => env('REDIS_SENTINEL_SERVICE', '{SERVICE}'),
+        'parameters' => ['password' => '{PASSWORD}', 'database' => 2]],
+        'default' => [...array_map(fn ($port) => ['host' => '127.0.0.1', 'port' => $port,
+            'password' => '{PASSWORD}'], explode(',', env('PORTS', '{ports}')))],
+    ]]"""
+
+
+FORMS = {
+    "predis": _predis,
+    "predis, shared": _predis_shared,
+    "namoshek": _namoshek,
+    "namoshek, list": _namoshek_list,
+    "text": _text,
+    "goopil": _goopil,
+    "goopil, own client": _goopil_own,
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -86,6 +136,36 @@ def test_a_client_whose_form_is_not_known_is_refused_and_never_read_as_localhost
     )
     with pytest.raises(ConfigurationError, match="replication"):
         laravel.redis()
+
+
+def test_sentinels_that_plain_phpredis_does_not_read_are_refused_until_the_user_says_which(
+    app: MakeApp, tmp_path: Path
+) -> None:
+    """Some package follows them, and Laravel alone goes to 127.0.0.1."""
+    database = """['redis' => ['default' => ['host' => '127.0.0.1', 'sentinel_hosts' => 's1:26379,s2']]]"""
+    with pytest.raises(ConfigurationError, match=r'"database.redis.client" = "phpredis-sentinel"') as caught:
+        app(database).redis()
+    said = str(caught.value)
+    assert '"database.redis.default.sentinel_hosts" = ""' in said
+    followed = load(tmp_path / "app", {}, "12.30", {"database.redis.client": "phpredis-sentinel"}).redis()
+    assert followed.sentinels
+    assert followed.sentinels.servers == (("s1", 26379), ("s2", 26379))
+    plain = load(tmp_path / "app", {}, "12.30", {"database.redis.default.sentinel_hosts": ""}).redis()
+    assert (plain.sentinels, plain.host) == (None, "127.0.0.1")
+
+
+@pytest.mark.parametrize("address", ["s1:port", "[::1:26379", "s1:99999"])
+def test_what_is_no_address_of_a_sentinel_is_refused(app: MakeApp, address: str) -> None:
+    laravel = app(
+        f"['redis' => ['client' => 'phpredis-sentinel', 'default' => ['sentinel_hosts' => '{address}']]]"
+    )
+    with pytest.raises(ConfigurationError, match="host:port"):
+        laravel.redis()
+
+
+def test_the_driver_of_queues_of_goopils_package_is_that_of_redis(app: MakeApp, watched: Watched) -> None:
+    laravel = app(_goopil_own(watched), driver="phpredis-sentinel")
+    assert laravel.queue().driver == "redis"
 
 
 @pytest.mark.parametrize("where", ["database.redis.driver", "queue"])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from bridge.errors import ConfigurationError
 from bridge.jobs.queue.sql.driver import DatabaseQueue
+from bridge.laravel.application import load
+from bridge.laravel.config_values import Value
 from bridge.laravel.connections import DatabaseConnection
 from bridge.laravel.database import engine
 from tests import services
@@ -92,6 +95,15 @@ MYSQL = "PDO::MYSQL_ATTR_SSL"
         ("secure", f"{MYSQL}_CA => 'CA'"),
         ("secure", f"{MYSQL}_CA => 'STRANGER', {MYSQL}_VERIFY_SERVER_CERT => false"),
         ("secure", "Pdo\\Mysql::ATTR_SSL_CA => 'CA', Pdo\\Mysql::ATTR_SSL_VERIFY_SERVER_CERT => true"),
+        (
+            "secure",
+            "(PHP_VERSION_ID >= 80500 ? \\Pdo\\Mysql::ATTR_SSL_CA : \\PDO::MYSQL_ATTR_SSL_CA) => 'CA'",
+        ),
+        (
+            "secure",
+            "(defined('Pdo\\\\Mysql::ATTR_SSL_CA') ? constant('Pdo\\\\Mysql::ATTR_SSL_CA')"
+            " : PDO::MYSQL_ATTR_SSL_CA) => 'CA'",
+        ),
         ("known", f"{MYSQL}_CA => 'CA', {MYSQL}_CERT => 'CA', {MYSQL}_KEY => 'KEY'"),
     ],
 )
@@ -103,6 +115,25 @@ def test_mysql_options_reach_a_server_that_demands_tls(
     options = options.replace("STRANGER", certificates.stranger)
     database = _laravel(secure_mariadb, f"'options' => [{options}]", username=user, password="p")
     assert _check(app(database, "database").database())
+
+
+def test_options_that_only_php_knows_are_refused_where_env_speaks_of_tls(
+    app: MakeApp, secure_mariadb: services.Database, certificates: Certificates, tmp_path: Path
+) -> None:
+    """Never a plain connection in place of the app's; what the remedy names is then used."""
+    options = "'options' => options_of_the_app()"
+    app(_laravel(secure_mariadb, options, username="secure", password="p"), "database")
+
+    def facts(env: dict[str, str], given: dict[str, Value] | None = None) -> DatabaseConnection:
+        return load(tmp_path / "app", env, "12.30", given).database()
+
+    assert facts({"DB_SSL_CA": "", "DB_CACHE": "x"}).tls is None
+    assert _check(facts({"MYSQL_ATTR_SSL_CA": certificates.chain}))
+    for name in ("DB_SSL_CA", "DATABASE_TLS", "MYSQL_SSL_MODE"):
+        with pytest.raises(ConfigurationError, match=r'"database.connections.default.options.1009" = '):
+            facts({name: certificates.chain})
+    place = "database.connections.default.options.1009"
+    assert _check(facts({"DB_SSL_CA": certificates.chain}, {place: certificates.chain}))
 
 
 def test_without_options_mysql_asks_for_no_certificate(

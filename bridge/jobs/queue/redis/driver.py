@@ -56,7 +56,7 @@ from bridge.jobs.queue.selection import (
     whole_number,
     with_attempts,
 )
-from bridge.laravel.tls import tls_fault
+from bridge.laravel.tls import SELF_SIGNED, tls_fault
 
 POLL_INTERVAL = 0.025  # seconds between looks where no token wakes us
 SHARED_INTERVAL = 0.005  # the same while tokens of others lie about
@@ -685,7 +685,10 @@ def unavailable(error: RedisError) -> ServiceUnavailable:
 
 _ADDRESS = "start it, or correct REDIS_HOST and REDIS_PORT in .env, and scheme where one of both speaks TLS"
 _RIGHTS = "give the user the rights that a queue needs (ACL SETUSER)"
-_TLS = "correct scheme (tls or tcp) and context (ssl for predis) of the connection in config/database.php"
+_TLS = (
+    "correct scheme (tls or tcp) and context (ssl for predis) of the connection in config/database.php;"
+    f" {SELF_SIGNED}"
+)
 
 
 def _reason(error: RedisError) -> str:
