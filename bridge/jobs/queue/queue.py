@@ -150,7 +150,7 @@ class Queue(Protocol):
         ...
 
     def as_laravel(self, job: Job) -> Mapping[str, object]:
-        """What Laravel's own job object of this driver is made of, for `jobs/other/worker.php`; fit for JSON."""
+        """What Laravel's own job object of this driver is made of, for `other/worker.php`; fit for JSON."""
         ...
 
     def mark_sent(self, jobs: Sequence[Job]) -> None:

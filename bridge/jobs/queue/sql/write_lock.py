@@ -2,8 +2,8 @@
 
 SQLite has one writer. A transaction that has read and wants to write ends at once while somebody else
 writes: our writes would end those of the job at work, which under `queue:work` has the file for itself. So
-both hold a lock meanwhile, `jobs/other/worker.php` for the time of each transaction. It is on a file of our own,
-and nobody waits for it for long.
+both hold a lock meanwhile, `jobs/other/worker.php` for the time of each transaction. It is on a file of our
+own, and nobody waits for it for long.
 """
 
 from __future__ import annotations
