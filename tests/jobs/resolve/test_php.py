@@ -561,6 +561,12 @@ def test_listeners_of_the_app_see_the_job(rung: PhpRung) -> None:
     assert seen == "database/default/App\\Events\\Behaving"
 
 
+def test_between_two_jobs_the_app_hears_of_the_loop_as_under_laravels_worker(rung: PhpRung) -> None:
+    """Packages write down then what they heard of the job before: Pulse keeps it in memory until then."""
+    heard = [json.loads(answer(rung, behaving("loops")))["loops"] for _ in range(3)]
+    assert heard == [[], ["database/default"], ["database/default"] * 2]
+
+
 def test_what_an_event_broadcasts_itself_is_captured_in_order(rung: PhpRung) -> None:
     inner, outer = rung.resolve(behaving("manager")).calls
     assert (inner.connection, inner.channels, inner.name) == ("reverb", ("other",), "Inner")

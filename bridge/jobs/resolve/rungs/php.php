@@ -40,6 +40,7 @@ use Illuminate\Queue\Events\JobExceptionOccurred;
 use Illuminate\Queue\Events\JobPopped;
 use Illuminate\Queue\Events\JobProcessed;
 use Illuminate\Queue\Events\JobProcessing;
+use Illuminate\Queue\Events\Looping;
 use Illuminate\Queue\Jobs\Job;
 use Illuminate\Queue\Worker;
 use Illuminate\Queue\WorkerOptions;
@@ -312,6 +313,18 @@ final class Helper
         }
 
         return $job->isReleased() ? ['released' => $job->delay] : ['failed' => true];
+    }
+
+    /** As between two jobs of Laravel's worker, before which packages write down what they heard of the last. */
+    public function loop(array $request): void
+    {
+        try {
+            $this->app->make('events')->until(new Looping($request['connection'], $request['queue']));
+        } catch (\Throwable $e) {
+            $this->app->make(ExceptionHandler::class)->report($e);
+
+            throw $e;
+        }
     }
 
     /** Nothing of a job is left for the next one. Throws where that cannot be. */
@@ -604,6 +617,7 @@ while ($helper && ($request = $conversation->next()) !== null) {
     $conversation->answer($helper->answer($request));
 
     try {
+        $helper->loop($request);
         $helper->rest();
     } catch (\Throwable $e) {
         break; // a new process is surer than one that cannot be cleaned
