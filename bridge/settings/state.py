@@ -15,5 +15,6 @@ def state_file(settings: Settings, name: str) -> Path:
     folder = settings.state_path or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if not folder:
         return app / f"storage/framework/bridge-{name}.json"
-    digest = hashlib.sha256(os.fsencode(app)).hexdigest()[:8]  # of several apps
+    given = os.path.abspath(settings.laravel.link)  # the same for each release that a deploy links to
+    digest = hashlib.sha256(os.fsencode(given)).hexdigest()[:8]  # of several apps
     return Path(folder) / f"{name}-{digest}.json"
