@@ -207,6 +207,10 @@ class Daemon:
         def state() -> dict[str, object]:
             return {**({} if jobs is None else jobs.crew.ready()), **_readiness(cluster, gate)}
 
+        def ready() -> dict[str, object]:
+            # from the signal on, so that a proxy has time to see it while clients are still served
+            return {**state(), **({"draining": True} if stopping.is_set() else {})}
+
         may_listen = asyncio.Event()
         routes = instruments.routes(watched, webhooks.attempts) if child is None else ()
         if child is not None and child.role == "sockets":
@@ -218,7 +222,7 @@ class Daemon:
             private=None
             if child is None
             else ([child.private], _private(instruments, watched, child, webhooks)),
-            ready=state if child is None else child.ready,
+            ready=ready if child is None else child.ready,
             yields=None if child is None else child.yields,
             may_listen=may_listen,
             certificate=certificate,

@@ -359,6 +359,9 @@ def test_broadcasts_go_on_while_a_stop_waits_for_a_job(app: Laravel, store: Stor
         wait_until("it is at work", lambda: "waits attempt 1" in app.lines())
         bridge.process.send_signal(signal.SIGTERM)
         wait_until("it stops", lambda: "stopping" in bridge.log.read_text())
+        ready = httpx.get(f"http://127.0.0.1:{bridge.port}/ready", timeout=PATIENCE)
+        assert (ready.status_code, ready.json()["draining"]) == (503, True)
+        assert httpx.get(f"http://127.0.0.1:{bridge.port}/up", timeout=PATIENCE).status_code == 200
         app.dispatch("line", tag=tag)
         wait_until("the broadcast is received", lambda: len(client.events()) == 1)
         assert "waits done" not in app.lines()
