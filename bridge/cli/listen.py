@@ -37,7 +37,8 @@ def run(given: argparse.Namespace) -> int:
         raise ConfigurationError(
             "listen_from",
             "is not set",
-            remedy="name a Unix socket that bridge serve may open too, such as /run/bridge/listen.sock",
+            remedy="name a Unix socket that bridge serve may open too, such as"
+            " /var/www/app/storage/framework/bridge-listen.sock",
         )
     with contextlib.suppress(_Ended), contextlib.ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGINT):

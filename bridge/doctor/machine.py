@@ -55,7 +55,7 @@ def processes(subject: ExaminedApp) -> Found:
 
 def units(subject: ExaminedApp) -> Found:
     """Units of this app leave bridge the time to drain, and start no other server beside it."""
-    drain = subject.settings.drain_seconds + subject.settings.drain_jobs_seconds
+    longest = subject.settings.longest_stop
     for file in sorted(file for pattern in UNITS for file in subject.root.glob(pattern)):
         try:
             text = file.read_text(encoding="utf-8", errors="replace")
@@ -65,11 +65,11 @@ def units(subject: ExaminedApp) -> Found:
             continue
         if _SERVES.search(text):
             wait = _STOP_WAIT.search(text)
-            if wait and int(wait[1]) <= drain:
+            if wait and int(wait[1]) < longest:
                 yield Finding(
-                    what=f"bridge is killed after {wait[1]} s, and may take {drain:g} s to drain",
+                    what=f"bridge is killed after {wait[1]} s, and a stop may take {longest:g} s",
                     where=str(file),
-                    remedy="set stopwaitsecs (systemd: TimeoutStopSec) to 60, as in docker/supervisor.conf",
+                    remedy=f"set stopwaitsecs (systemd: TimeoutStopSec) to {longest:g} or more",
                 )
             continue
         for command in ("websockets:serve", "reverb:start"):

@@ -131,6 +131,14 @@ class Settings:
     origins: Mapping[str, str] = field(repr=False)
     file: Path | None
 
+    @property
+    def longest_stop(self) -> float:
+        """Seconds from SIGTERM to the end, at most: other jobs, then broadcasts, clients and webhooks.
+
+        Several processes end one kind after the other, each with a reserve."""
+        reserve = 30.0 if self.processes > 1 else 5.0
+        return self.drain_jobs_seconds + 2 * self.drain_seconds + reserve
+
     def certificate(self) -> tuple[str, str] | None:
         """Files of the certificate and of its key; None for plain HTTP. ConfigurationError for one alone."""
         if self.ssl_cert and self.ssl_key:

@@ -563,13 +563,14 @@ def test_units_that_kill_too_soon_or_start_another_server_are_found(app: App, tm
     folder = tmp_path / "machine/etc/supervisor/conf.d"
     folder.mkdir(parents=True)
     (folder / "bridge.conf").write_text(
-        f"[program:bridge]\ncommand=/opt/bridge/bin/bridge serve --app {app.path}\nstopwaitsecs=5\n"
+        f"[program:bridge]\ncommand=/opt/bridge/bin/bridge serve --app {app.path}\nstopwaitsecs=69\n"
     )
     (folder / "ws.conf").write_text(f"[program:ws]\ncommand=php {app.path}/artisan websockets:serve\n")
     (folder / "else.conf").write_text("[program:x]\ncommand=php /elsewhere/artisan websockets:serve\n")
     subject = ExaminedApp(settings=load_settings({}, {}, app.path), root=tmp_path / "machine")
     fault, hint = [finding for finding in examine(subject) if finding.check == "units"]
     assert (fault.hint, hint.hint) == (False, True)
+    assert fault.what == "bridge is killed after 69 s, and a stop may take 70 s"
     assert "stopwaitsecs" in fault.remedy
     assert "websockets:serve" in hint.what
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bridge.settings.load import load_settings
 from tests.end_to_end.laravel import ROOT
 
 # As the Compose specification has them; `services` of other kinds would need more.
 SERVICE = {
     "build": dict, "image": str, "environment": dict, "ports": list, "volumes": list, "depends_on": dict,
-    "restart": str, "stop_grace_period": str, "read_only": bool, "tmpfs": list, "cap_drop": list,
+    "user": str, "restart": str, "stop_grace_period": str, "read_only": bool, "tmpfs": list, "cap_drop": list,
     "security_opt": list, "ulimits": dict, "command": list, "healthcheck": dict, "init": bool,
 }  # fmt: skip
 HEALTH = {"test": list, "interval": str, "retries": int}
@@ -53,8 +55,28 @@ def test_what_is_named_is_there() -> None:
     assert (ROOT / build["dockerfile"]).is_file()
     hosts = {services["bridge"]["environment"][name] for name in ("DB_HOST", "REDIS_HOST")}
     assert hosts <= services.keys()
-    seconds = int(services["bridge"]["stop_grace_period"].removesuffix("s"))
-    assert seconds >= 55, "drain_jobs_seconds and drain_seconds are over by then"
+    stages = (ROOT / "docker/Dockerfile").read_text()
+    assert f" AS {build['target']}\n" in stages
+    assert "BRIDGE_STATE_PATH=/state" in stages
+    assert "state:/state" in services["bridge"]["volumes"]
+    assert [name for name in document["volumes"] if not mounted(document, name)] == []
+
+
+def mounted(document: dict[str, Any], volume: str) -> bool:
+    services = document["services"].values()
+    return any(one.split(":")[0] == volume for service in services for one in service.get("volumes", ()))
+
+
+def test_whatever_stops_bridge_waits_until_it_has_ended(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BRIDGE_PROCESSES=2\n")
+    longest = load_settings({}, {}, tmp_path).longest_stop
+    found = [compose()["services"]["bridge"]["stop_grace_period"].removesuffix("s")]
+    for name in ("docker/supervisor.conf", "systemd/bridge.service", "systemd/bridge-broadcasts.service"):
+        text = (ROOT / name).read_text()
+        found += re.findall(r"^(?:stopwaitsecs|TimeoutStopSec)=(\d+)$", text, re.MULTILINE)
+    found += re.findall(r"--stop-timeout (\d+)", (ROOT / "docs/production.md").read_text())
+    assert len(found) >= 5
+    assert all(int(seconds) > longest for seconds in found)
 
 
 def test_the_image_gets_all_that_the_package_is_built_from() -> None:
