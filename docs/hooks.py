@@ -1,7 +1,8 @@
 """mkdocs: the Markdown files of the root become pages too, and each file's links hold in both places.
 
-Links are written as they hold in the checkout (`../SUPPORTED.md` in docs/, `docs/http.md` in the root). A
-link to a file that is no page, such as `docker/proxies`, keeps its text only: the site is not the repository.
+Links are written as they hold in the checkout (`../SUPPORTED.md` in docs/, `docs/http.md` in the root). Files
+of docker/ and systemd/ are part of the site, as they are. Any other link to what is no page keeps its text
+only: the site is not the repository.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("docker", "systemd")
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s:#]+)(#[^)\s]*)?\)")
 IMAGE = re.compile(r"!\[([^\]]*)\]\(docs/([^)\s]+)\)")
 
@@ -43,6 +45,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page in sorted(ROOT.glob("*.md")):
         files.append(File.generated(config, page.name, content=page.read_text(encoding="utf-8")))
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file():
+                name = path.relative_to(ROOT).as_posix()
+                files.append(File.generated(config, name, abs_src_path=str(path)))
     return files
 
 
