@@ -11,6 +11,7 @@ from bridge.errors import BridgeError, NotTried, Refused, ServiceUnavailable, Wo
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.resolution import Answer, Resolution
 from bridge.jobs.resolve.rungs.php import PhpRung, Slow, Try
+from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, NothingToSend, Result, Retry, TakesLong
 from bridge.jobs.worker.progress import ProgressListener, say_nothing, step
 from bridge.jobs.worker.set_aside import Channels, SetAside
@@ -32,8 +33,9 @@ class Attempt:
     `resolve` gives for each document a call that resolves it, made before the next one is taken. What is
     ready goes out earlier where the next job may take long (`flush`); `after` is called once all of a batch
     is out. `aside`: the jobs that take long, which some may not overtake; `channels`: where the event of a
-    document goes, None if that cannot be told beforehand. It never raises: what one job meets is that job's
-    result, so that no other is attempted, or published, a second time. For one thread.
+    document goes, None if that cannot be told beforehand; `at_work`: where it stands which job is. It never
+    raises: what one job meets is that job's result, so that no other is attempted, or published, a second
+    time. For one thread.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Attempt:
         after: Callable[[], object] = lambda: None,
         aside: SetAside | None = None,
         channels: Callable[[Mapping[str, object]], Channels] = lambda document: None,
+        at_work: AtWork | None = None,
     ) -> None:
+        self._at_work = AtWork() if at_work is None else at_work
         self._aside = SetAside() if aside is None else aside
         self._channels = channels
         self._resolve = resolve
@@ -62,6 +66,7 @@ class Attempt:
         self, jobs: Sequence[Job], is_enough: Callable[[], bool] = lambda: False
     ) -> Sequence[Result]:
         self._results, self._ready, self._published = [], [], 0
+        self._at_work.any()  # what they have in common is read first
         try:
             for job, resolve in zip(jobs, self._resolve([job.document for job in jobs]), strict=True):
                 if self._results and is_enough():
@@ -71,6 +76,7 @@ class Attempt:
                     self._block(job, self._channels(job.document))
                     continue
                 self.job = job
+                self._at_work.only(job)
                 result, broadcasts = self._one(job, resolve)
                 if self._aside.blocks and broadcasts:
                     channels = {channel for broadcast in broadcasts for channel in broadcast.channels}
@@ -84,6 +90,7 @@ class Attempt:
             self._results += [_after(fault) for _ in jobs[len(self._results) :]]
         self.job = None
         self.flush()
+        self._at_work.none()
         self._after()
         if len(jobs) > 1:  # one that alone is too much for the memory fails
             self._results = [_NO_ROOM if _lacks_memory(result) else result for result in self._results]
@@ -103,6 +110,7 @@ class Attempt:
     def flush(self) -> None:
         """The broadcasts of the jobs resolved so far are out, or their jobs are to be tried again."""
         if self._ready:
+            self._at_work.any()
             try:
                 self._publish(self._ready)
             except Exception as problem:
@@ -112,6 +120,8 @@ class Attempt:
                     if isinstance(result, Delivered):
                         self._results[at] = Retry(problem)
         self._ready, self._published = [], len(self._results)
+        if self.job is not None:
+            self._at_work.only(self.job)
 
     def _one(self, job: Job, resolve: Callable[[], Resolution]) -> tuple[Result, Sequence[Broadcast]]:
         started = time.perf_counter()

@@ -26,9 +26,11 @@ from starlette.types import ASGIApp
 from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.resolve.rungs.php import PhpRung
+from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.set_aside import SetAside
 from bridge.monitoring.timeseries import Sample
+from bridge.serve.allocator import few_arenas
 from bridge.serve.child import Child
 from bridge.serve.deployment import BROADCAST_BACKOFF, BROADCAST_TRIES, Deployment
 from bridge.serve.lifecycle import (
@@ -98,6 +100,7 @@ class Daemon:
         settings = self.settings
         settings.certificate()  # TLS that is half configured is no plain HTTP
         listening = self.listening or Listening([bind(settings.host, settings.port)])
+        few_arenas()
         asks_php = php_rung(settings) if self._has_jobs else contextlib.nullcontext()
         with contextlib.closing(listening), asks_php as php:
             return self._run(listening, php)
@@ -122,7 +125,8 @@ class Daemon:
                 proxies=Proxies(settings.trusted_proxies),
                 peers=cast("Peers | None", cluster),
             )
-            jobs = self._jobs(node, instruments, php, cluster) if self._has_jobs else None
+            at_work = AtWork(_at_work_file(settings, listening))
+            jobs = self._jobs(node, instruments, php, cluster, at_work) if self._has_jobs else None
             watched = MonitoredParts(
                 node=node,
                 worker=None if jobs is None else jobs.crew.worker,
@@ -145,7 +149,12 @@ class Daemon:
             raise first_error(group) from None
 
     def _jobs(
-        self, node: Node, instruments: Monitors, php: PhpRung | None, cluster: Cluster[Socket] | None
+        self,
+        node: Node,
+        instruments: Monitors,
+        php: PhpRung | None,
+        cluster: Cluster[Socket] | None,
+        at_work: AtWork,
     ) -> _Jobs:
         settings = self.settings
         others = OtherJobsWorkers.build(settings, lambda: deployment.known_paused, instruments.ran)
@@ -157,6 +166,7 @@ class Daemon:
             reread=self.reread,
             tell=instruments.step,
             aside=aside,
+            at_work=at_work,
             restarted=others.recycle,
             on_disagree=instruments.disagreed,
         )
@@ -175,6 +185,7 @@ class Daemon:
             ending=others.ending,
             beside=others.wake,
             aside=aside,
+            at_work=at_work,
             hurry=(lambda: None) if php is None else php.close,
         )
         return _Jobs(WorkerThreads(worker, others), deployment)
@@ -372,6 +383,15 @@ def _clients_file(settings: Settings, listening: Listening) -> Path | None:
         return None
     port = listening.port if listening.sockets else settings.port
     return state_file(settings, f"clients-{port or 'unix'}")
+
+
+def _at_work_file(settings: Settings, listening: Listening) -> Path | None:
+    """Where it stands which job is at work; None for what ends by itself, or has another port each time."""
+    ends_by_itself = settings.once or settings.stop_when_empty
+    if ends_by_itself or (settings.port == 0 and not listening.is_kept):
+        return None
+    port = listening.port if listening.sockets else settings.port
+    return state_file(settings, f"at-work-{port or 'unix'}")
 
 
 def _readiness(cluster: Cluster[Socket] | None, gate: ReconnectGate) -> dict[str, bool]:

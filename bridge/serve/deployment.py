@@ -15,6 +15,7 @@ from bridge.jobs.resolve.checks import Check, Checks
 from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.jobs.resolve.trust import Disagreement
+from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.loop import Result
 from bridge.jobs.worker.progress import ProgressListener, say_nothing
 from bridge.jobs.worker.set_aside import SetAside
@@ -44,8 +45,8 @@ class Deployment:
     between two batches.
 
     `reread` gives the settings as they are now; None: what was read at the start counts for ever.
-    `aside`: the jobs that take long. `restarted` is called at each `queue:restart`, `on_disagree` as `Trust`
-    says.
+    `aside`: the jobs that take long; `at_work`: which job is. `restarted` is called at each `queue:restart`,
+    `on_disagree` as `Trust` says.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Deployment:
         reread: Callable[[], Settings] | None,
         tell: ProgressListener = say_nothing,
         aside: SetAside | None = None,
+        at_work: AtWork | None = None,
         restarted: Callable[[], object] = lambda: None,
         on_disagree: Callable[[Disagreement], object] = lambda found: None,
     ) -> None:
@@ -66,6 +68,7 @@ class Deployment:
         self._publish = publish
         self._tell = tell
         self._aside = aside
+        self._at_work = at_work
         self._php = php
         self._reread = reread
         self._is_stale = self._has_failed = False
@@ -157,7 +160,16 @@ class Deployment:
                 checks.add(held)
                 held.clear()
 
-        attempt = Attempt(ladder.batch, to, self._publish, self._tell, after, self._aside, ladder.channels)
+        attempt = Attempt(
+            ladder.batch,
+            to,
+            self._publish,
+            self._tell,
+            after,
+            self._aside,
+            ladder.channels,
+            self._at_work,
+        )
         self._attempt = attempt
         self._ladder, self._locks, self._checks = ladder, locks, checks
         if self._php is not None:

@@ -9,9 +9,9 @@ What an attempt comes to is a `Result`, and each has one end (`Worker._settle`):
     TakesLong            set aside until its answer is there, then attempted again (`set_aside.py`)
 
 A crash leaves the job reserved; it comes again after `retry_after`, whatever its `tries` say, since nobody
-knows whether the broadcast happened. It comes alone then (`portion.py`). A job that keeps coming without an
-end is what crashes us, and is failed before it is attempted again. A job whose broadcasts have gone out and
-that comes again all the same is only deleted (`marks.py`).
+knows whether the broadcast happened. It comes alone then (`portion.py`). A job that was at work at three
+crashes (`at_work.py`) is what crashes us, and is failed before it is attempted again. A job whose broadcasts
+have gone out and that comes again all the same is only deleted (`marks.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from bridge.jobs.queue.failed_jobs import FailedJob, FailedJobs
 from bridge.jobs.queue.marks import Marks
 from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job, Queue
+from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.progress import ProgressListener, say_nothing, step
 from bridge.jobs.worker.quota import Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy, retry_until
@@ -41,7 +42,8 @@ from bridge.jobs.worker.store_retry import FIRST_PAUSE, LONGEST_PAUSE, StopDeadl
 
 BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
-CRASHES = 3  # reservations without an outcome that are forgiven
+CRASHES = 3  # of ours with the job at work, at which it fails
+FORGIVEN = 10  # reservations beyond its tries that came to no end, where none such is known
 KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
 RENEWED = 0.2  # of retry_after, after which the reservations of jobs that are set aside begin anew
 LAST_SECONDS = 2.0  # of a stop: for what is left when an attempt was cut short
@@ -133,6 +135,7 @@ class Worker:
     ending   when to stop by itself
     beside   called when the queue has changed and nothing in it was for us: for the lane of other jobs
     aside    the jobs that take long; `attempt` looks there which may go
+    at_work  where it stands which job is at work; `attempt` writes there, too
     hurry    called in another thread when a stop's time is nearly up: ends what an attempt waits for
     """
 
@@ -152,6 +155,7 @@ class Worker:
         ending: Quota | None = None,
         beside: Callable[[], object] = lambda: None,
         aside: SetAside | None = None,
+        at_work: AtWork | None = None,
         hurry: Callable[[], object] = lambda: None,
     ) -> None:
         self._queue = queue
@@ -167,6 +171,7 @@ class Worker:
         self._ending = ending or Quota()
         self._beside = beside
         self._hurry = hurry
+        self._at_work = AtWork() if at_work is None else at_work
         self._aside = SetAside() if aside is None else aside
         self._renewed_at = 0.0  # monotonic; when these reservations last began
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
@@ -203,6 +208,12 @@ class Worker:
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._go_on()
+        finally:
+            self._at_work.close()
+
+    def _go_on(self) -> None:
         while not self._stopping.is_set() or self._aside:
             try:
                 self._tend_aside()
@@ -249,6 +260,7 @@ class Worker:
     def _work(self, jobs: Sequence[Job], *, are_begun: bool = False) -> None:
         """Every job has come to its end, has gone back untried, or is set aside. `are_begun`: they were."""
         untried = slow = 0
+        self._at_work.hold(jobs)
         try:
             if not are_begun and (self._stopping.is_set() or self._pace.has_ended):
                 self._give_back(jobs)
@@ -433,6 +445,7 @@ class Worker:
             self._release(job, KEPT_BACK, refusal)
             return False
         self.counts["failed"] += 1
+        self._at_work.forget(job)
         log.error("job failed", extra={**_about(job, "job_failed"), "why": _why(error)})
         self._tell(step(job, "failed", why=_why(error), error=error))
         return True
@@ -454,7 +467,9 @@ class Worker:
                 )
             return None
         limit = self._retries.limit(job)
-        if limit and job.attempts > max(limit, CRASHES):
+        crashes = self._at_work.crashes(job)
+        most = max(limit, CRASHES) + (0 if crashes is None else FORGIVEN)
+        if limit and (job.attempts > most or (crashes or 0) >= CRASHES):
             return MaxAttemptsExceeded(
                 f"{job.display_name} was taken {job.attempts - 1} times and never came to an end:"
                 " it may crash its worker, or take longer than retry_after"

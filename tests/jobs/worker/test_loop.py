@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +18,7 @@ from bridge.errors import NotTried, Refused, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs
 from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job
+from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.loop import Attempt, Delivered, Failed, NotBegun, NothingToSend, Result, Retry, Worker
 from tests import services
 from tests.jobs.queue.stores import RETRY_AFTER, Clock, SqlStore, broadcast, foreign, uuid_of
@@ -38,6 +40,7 @@ class Bench:
         *,
         paused: Callable[[], Collection[str]] = frozenset,
         unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
+        at_work: AtWork | None = None,
     ) -> Worker:
         def noting(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
             self.attempted += [job.uuid for job in jobs]
@@ -52,6 +55,7 @@ class Bench:
             clock=self.store.clock,
             paused=paused,
             unlock=unlock,
+            at_work=at_work,
         )
         self._workers.append(worker)
         worker.start()
@@ -161,6 +165,27 @@ def test_a_job_that_never_comes_to_an_end_is_failed_before_its_next_attempt(benc
     eventually(lambda: not bench.store.payloads())
     assert bench.attempted == [good]
     assert "was taken 3 times" in bench.failures()[uuid]
+
+
+def test_a_crash_counts_for_the_job_at_work_alone(bench: Bench, tmp_path: Path) -> None:
+    """A batch is lost three times with the same job at work: it alone is failed."""
+    file = tmp_path / "at-work.json"
+    innocent, killer = bench.push(maxTries=1), bench.push(maxTries=1)
+    crashing = bench.store.queue()
+    for _ in range(3):
+        jobs = [*crashing.reserve(1), *crashing.reserve(1)]
+        assert {job.uuid for job in jobs} == {innocent, killer}
+        work = AtWork(file)
+        work.hold(jobs)
+        work.only(next(job for job in jobs if job.uuid == killer))
+        left = file.read_bytes()
+        work.close()
+        file.write_bytes(left)  # as a kill leaves it
+        bench.store.clock.now += RETRY_AFTER
+    bench.start(always(Delivered()), at_work=AtWork(file))
+    eventually(lambda: not bench.store.payloads())
+    assert bench.attempted == [innocent]
+    assert list(bench.failures()) == [killer]
 
 
 def test_a_job_lost_in_a_crash_is_delivered_though_it_allows_one_try(bench: Bench) -> None:

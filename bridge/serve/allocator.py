@@ -1,0 +1,18 @@
+"""How the C library gives memory to our threads."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+
+ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
+ARENAS = 2
+
+
+def few_arenas() -> None:
+    """All threads take their memory from two places: to be called before there are threads.
+
+    glibc would give each thread one of its own, which keeps as much as the thread has ever needed at once, so
+    that the process grew for hours. Python's lock lets one thread at a time work anyway."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(ARENA_MAX, ARENAS)
