@@ -61,7 +61,7 @@ from bridge.sockets.pusher.hub_events import (
     Vacated,
 )
 from bridge.sockets.pusher.outcome import Answered, S
-from bridge.sockets.pusher.resume import EARLIER
+from bridge.sockets.pusher.resume import EARLIER, MOST_BEFORE
 from bridge.sockets.pusher.shared_hub import Joined, Message, SharedChannel, SharedHub
 
 TICK = 0.5  # seconds between looks at everything below
@@ -550,12 +550,16 @@ class Cluster(Generic[S]):
             is_known, earlier, flat = answer
             found: dict[str, bytes] = {}
             gaps = []
-            for word, value in zip(flat[::2], flat[1::2], strict=True):
-                key = word.decode("utf-8", "surrogatepass")
-                found[key] = value[:TAG]
-                if value[TAG:]:
-                    gaps.append(key)
-            ids = [one for one in earlier.decode().split(",") if one]
+            try:
+                for word, value in zip(flat[::2], flat[1::2], strict=True):
+                    key = word.decode("utf-8", "surrogatepass")
+                    found[key] = value[:TAG]
+                    if value[TAG:]:
+                        gaps.append(key)
+                ids = [one for one in earlier.decode().split(",") if one]
+            except ValueError:  # nobody of ours has written this
+                self._reject("page")
+                is_known, ids, gaps = 0, [], []
             positions = found if is_known else None
             now = self._loop.time()
             self.home.settle()
@@ -563,8 +567,9 @@ class Cluster(Generic[S]):
                 hub, hub.loaded(ask.session_id, ask.socket_id, ids[-EARLIER:], positions, gaps, now)
             )
 
-        seconds = self._page_seconds(hub)
-        link.run(scripts.LOAD, [self._page(hub, ask.session_id)], ask.socket_id, seconds, EARLIER, then=then)
+        seconds, most = self._page_seconds(hub), max(MOST_BEFORE, 2 * hub.app.limits.subscriptions)
+        words = (ask.socket_id, seconds, EARLIER, most)
+        link.run(scripts.LOAD, [self._page(hub, ask.session_id)], *words, then=then)
 
     def _keep(self, link: Link, hub: SharedHub[S], ask: Keep) -> None:
         words: list[bytes | str | int] = []
@@ -837,6 +842,8 @@ class Cluster(Generic[S]):
             return None
         try:
             opened = self._sealer(hub).open(place, envelope)
+            if opened.kind != EVENT:  # a client's, repeated as the app's
+                raise Forged("kind")
         except Forged as problem:
             self._reject(str(problem))
             return None

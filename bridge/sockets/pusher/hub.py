@@ -558,6 +558,7 @@ class Hub(Generic[S]):
 
     def _missed(self, session: Session[S], name: str, user_id: str | None, now: float) -> Missed:
         log = self.logs.open(name, now + self.app.resume_seconds)
+        self.logs.make_room(len(self.channels) + len(self.users), self._is_listened_to)
         key = position_key(name, user_id)
         position, has_gap = session.past(key, now)
         session.before.pop(key, None)

@@ -34,6 +34,10 @@ Position: TypeAlias = int | bytes
 ACK_INTERVAL = 5  # seconds between two pings of one connection
 EARLIER = 4  # sockets of a page before the present one that its requests may still name
 MOST_ABSENT = 100_000  # sessions without a connection
+MOST_POSITIONS = 1_000_000  # of all these
+MOST_BEFORE = 1_000  # positions of one session in channels that it has not come back to
+MOST_VACANT = 100_000  # logs of channels in which nobody is
+LOOKS_FOR_VACANT = 10  # logs that are looked at when there are more
 LOGS_PER_LOOK = 1_000
 
 _PATH = re.compile(r"(?:/app)?/r/([\w-]{16,64})(?:\.(\d{1,9}))?(/app/[^/]+)", re.ASCII)
@@ -69,6 +73,9 @@ class Logged:
     at: float
 
 
+_NO_EVENTS: deque[Logged] = deque(maxlen=0)  # most logs have none, and a deque takes 600 bytes
+
+
 class Log:
     """The last events of a channel. `floor`: number of the last that it does not hold; `size`: characters.
 
@@ -78,7 +85,7 @@ class Log:
     __slots__ = ("events", "floor", "kept_until", "number", "size")
 
     def __init__(self, number: int, kept_until: float) -> None:
-        self.events: deque[Logged] = deque()
+        self.events = _NO_EVENTS
         self.floor = self.number = number
         self.size = 0
         self.kept_until = kept_until
@@ -95,6 +102,8 @@ class Log:
         return found, position >= self.floor
 
     def append(self, event: Logged, most: int, most_size: int) -> None:
+        if self.events is _NO_EVENTS:
+            self.events = deque()
         self.events.append(event)
         self.number = event.number
         self.size += len(event.text)
@@ -137,12 +146,24 @@ class Logs:
 
     def open(self, name: str, kept_until: float) -> Log:
         """The channel's log; from now on its events are kept."""
-        log = self.by_name.get(name)
+        log = self.by_name.pop(name, None)
         if log is None:
             self._sequence += 1
-            log = self.by_name[name] = Log(self._sequence, kept_until)
+            log = Log(self._sequence, kept_until)
+        self.by_name[name] = log  # as the last: those that nobody has opened for longest are the first
         log.kept_until = max(log.kept_until, kept_until)
         return log
+
+    def make_room(self, occupied: int, is_listened_to: Callable[[str], bool]) -> None:
+        """A log of a vacant channel is dropped where there are more than MOST_VACANT of these; `occupied`:
+        how many channels are not. To be called for each log that is opened."""
+        for _ in range(LOOKS_FOR_VACANT):
+            if len(self.by_name) - occupied <= MOST_VACANT:
+                return
+            name = next(iter(self.by_name))
+            log = self.by_name.pop(name)
+            if is_listened_to(name):
+                self.by_name[name] = log
 
     def append(self, log: Log, text: str, excluded: str, now: float, *, most: int, most_size: int) -> None:
         self._sequence += 1
@@ -218,7 +239,15 @@ class Session(Generic[S]):
         if self.before_until <= now:
             self.before.clear()
             self.is_known = True
-        self.before |= self.positions
+        for key in self.positions:
+            self.before.pop(key, None)
+        self.before |= self.positions  # as the last
+        most = max(MOST_BEFORE, len(self.positions))
+        while len(self.before) > most:
+            forgotten = next(iter(self.before))
+            del self.before[forgotten]
+            self.gaps.discard(forgotten)
+            self.is_known = False
         self.positions.clear()
         self.socket, self.ping = None, None
         self.away_until = now + seconds
@@ -270,12 +299,13 @@ class Sessions(Generic[S]):
     by_socket  socket_id that a page had → session
     """
 
-    __slots__ = ("_absent", "_in_turn", "by_id", "by_socket")
+    __slots__ = ("_absent", "_in_turn", "_positions", "by_id", "by_socket")
 
     def __init__(self) -> None:
         self.by_id: dict[str, Session[S]] = {}
         self.by_socket: dict[str, Session[S]] = {}
         self._absent: dict[str, Session[S]] = {}  # in the order in which they are forgotten
+        self._positions = 0  # of these
         self._in_turn: list[S] = []
 
     def begin(
@@ -288,7 +318,8 @@ class Sessions(Generic[S]):
                 returning.session_id, is_known=returning.is_first
             )
             session.before_until = now + seconds
-        self._absent.pop(session.id, None)
+        if self._absent.pop(session.id, None) is not None:
+            self._positions -= len(session.before)
         had = session.socket
         for earlier in session.socket_ids:
             self.by_socket.pop(earlier, None)
@@ -301,7 +332,8 @@ class Sessions(Generic[S]):
         session.end(now, seconds)
         self.by_socket[session.socket_id] = session
         self._absent[session.id] = session
-        if len(self._absent) > MOST_ABSENT:
+        self._positions += len(session.before)
+        while len(self._absent) > MOST_ABSENT or self._positions > MOST_POSITIONS:
             self._forget(next(iter(self._absent.values())))
 
     def is_alive(self, session: Session[S], socket_id: str) -> None:
@@ -328,6 +360,7 @@ class Sessions(Generic[S]):
 
     def _forget(self, session: Session[S]) -> None:
         del self._absent[session.id], self.by_id[session.id]
+        self._positions -= len(session.before)
         for socket_id in session.socket_ids:
             self.by_socket.pop(socket_id, None)
 

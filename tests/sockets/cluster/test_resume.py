@@ -435,3 +435,51 @@ async def test_a_clean_stop_repeats_nothing(redis: Redis) -> None:
 
 async def publish_numbered(at: Member, number: int) -> None:
     await at.server.node.publish_to_all([numbered(name, number) for name in NAMES.values()], origin="api")
+
+
+async def test_a_page_record_that_no_node_has_written_ends_no_link(redis: Redis) -> None:
+    async with member(redis, RESUMING) as one:
+        key = one.cluster.names.key("r", b"app-id:a-page-of-its-own")
+        with redis.client() as other:
+            other.hset(key, mapping={b"w": b"x", b"s": b"\xff\xfe", b"p\xff\xfe": b"1", b"pa": b""})
+        link = one.cluster._link
+        async with page(one, 1) as client:
+            assert await come(client, has_forgotten=True) == [CONFIRMED, GAP], "as a page that is not known"
+        await gone(one)
+        assert one.cluster._link is link
+        assert one.cluster.rejected["page"] == 1
+
+
+async def test_a_page_that_comes_with_other_channels_each_time_is_forgotten(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "MOST_BEFORE", 20)
+    few = replace(RESUMING, limits=replace(Limits(), subscriptions=10))
+    async with member(redis, few) as one:
+        key = one.cluster.names.key("r", b"app-id:a-page-of-its-own")
+        for number in range(8):
+            async with page(one, number) as client:
+                for at in range(10):
+                    await client.subscribe(f"c-{number}-{at}")
+                while (message := await client.get())["channel"] != f"c-{number}-9":
+                    pass
+                assert message["event"] in (CONFIRMED, GAP)
+            await gone(one)
+            with redis.client() as other:
+                assert other.hlen(key) <= 2 + 20 + 10
+
+
+async def test_a_client_event_is_no_last_event_of_a_cache_channel(redis: Redis) -> None:
+    name = "private-cache-a"
+    async with two(redis, APP) as (one, other), one.server.client(name) as client:
+        topic, heard = one.cluster.names.topic(b"app-id:" + name.encode()), []
+        with redis.client() as someone, someone.pubsub() as listening:
+            listening.subscribe(topic)
+            await client.send("client-evil", {"x": 1}, channel=name)
+            while not (heard and heard[-1]["type"] == "message"):
+                heard += [message] if (message := listening.get_message(timeout=0.1)) else []
+                await asyncio.sleep(0)
+            someone.set(one.cluster.names.key("k", b"app-id:" + name.encode()), heard[-1]["data"])
+        async with other.server.client(name) as late:
+            assert (await late.get())["event"] == "pusher:cache_miss"
+        assert other.cluster.rejected["kind"] == 1

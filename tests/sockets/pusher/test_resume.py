@@ -349,6 +349,58 @@ def test_sessions_without_a_connection_are_bounded(monkeypatch: pytest.MonkeyPat
     assert not sessions.by_socket
 
 
+def test_positions_of_all_who_are_away_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "MOST_POSITIONS", 25)
+    room = Room(RESUMING)
+    sessions = room.hub.sessions
+    for number in range(10):
+        client = room.join(page(0, f"page-{number:016}"))
+        for at in range(10):
+            client.subscribe(f"c-{number}-{at}")
+        client.leave()
+        assert sum(len(one.before) for one in sessions.by_id.values()) <= 25
+    assert list(sessions.by_id) == ["page-0000000000000008", "page-0000000000000009"]
+    back = room.join(page(1, "page-0000000000000009"))
+    assert sessions._positions == 10
+    back.leave()
+    assert sessions._positions == 20
+
+
+def test_a_page_that_comes_with_other_channels_each_time_is_bounded_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resume, "MOST_BEFORE", 20)
+    room = Room(RESUMING)
+    for number in range(10):
+        client = room.join(page(number))
+        for at in range(10):
+            client.subscribe(f"c-{number}-{at}")
+        client.leave()
+    (session,) = room.hub.sessions.by_id.values()
+    assert list(session.before) == [f"c-{number}-{at}" for number in (8, 9) for at in range(10)]
+    publish(room, "c-9-0", 1)
+    back = room.join(page(10))
+    assert events(back.subscribe("c-9-0")) == [CONFIRMED, GAP, "1"], "that of before was not acknowledged"
+    assert events(back.subscribe("c-1-0")) == [CONFIRMED, GAP]
+
+
+def test_logs_of_vacant_channels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "MOST_VACANT", 20)
+    room = Room(RESUMING)
+    stays = room.join(page(0, "another-page-of-its-own"))
+    stays.subscribe("first")
+    client = room.join(page())
+    for number in range(100):
+        client.subscribe(f"c-{number}")
+        if number < 99:
+            client.send("pusher:unsubscribe", {"channel": f"c-{number}"})
+        assert len(room.hub.logs) <= 20 + 2
+    assert {"first", "c-99", "c-98"} <= room.hub.logs.by_name.keys()
+    client.leave()
+    publish(room, "c-99", 1)
+    assert events(room.join(page(1)).subscribe("c-99")) == [CONFIRMED, "1"]
+
+
 def test_who_only_says_that_it_comes_back_gets_no_history() -> None:
     room = Room(RESUMING)
     other = room.join(page(0, "somebody-elses-page"))

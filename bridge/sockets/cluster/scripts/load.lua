@@ -1,9 +1,11 @@
--- A page has a new connection, which owns its record from now on.
--- KEYS: r     ARGV: socket_id seconds most-earlier
+-- A page has a new connection, which owns its record from now on. A record with too many positions, of a page
+-- that comes back each time with other channels, is not known any more.
+-- KEYS: r     ARGV: socket_id seconds most-earlier most-positions
 -- Answer: whether the page is known, its socket_ids before this one, and its positions (key and tag by turns)
 local r = KEYS[1]
 local earlier = redis.call('HGET', r, 's') or ''
 local positions = {}
+if redis.call('HLEN', r) > tonumber(ARGV[4]) + 2 then redis.call('DEL', r) end
 local held = redis.call('HGETALL', r)
 for at = 1, #held, 2 do
   if held[at]:sub(1, 1) == 'p' then
