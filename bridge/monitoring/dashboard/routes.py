@@ -40,10 +40,11 @@ from bridge.monitoring.job_history import Jobs
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts, History
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.channels import is_publishable, kind_of
+from bridge.sockets.pusher.channels import is_publishable, is_valid, kind_of
 from bridge.sockets.pusher.close_codes import UNAUTHORIZED
 from bridge.sockets.pusher.hub import Hub
 from bridge.sockets.pusher.signatures import sign, subscription_text
+from bridge.sockets.server.api import SOCKET_ID
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.webhooks.attempts import WebhookAttempt
@@ -457,6 +458,9 @@ class Dashboard:
         socket_id, channel = fields.get("socket_id"), fields.get("channel_name")
         if not isinstance(socket_id, str) or not isinstance(channel, str):
             raise HTTPException(422, "socket_id or channel_name is missing")
+        # the same secret signs links, sign-ins and requests to the API: nothing but subscriptions here
+        if not SOCKET_ID.fullmatch(socket_id) or not is_valid(channel, app.limits.channel_name_length):
+            raise HTTPException(422, "socket_id or channel_name has another form")
         answer = {}
         if kind_of(channel).has_members:
             answer["channel_data"] = json.dumps({"user_id": "dashboard", "user_info": {}})

@@ -504,6 +504,23 @@ def test_auth_signs_any_channel_for_the_app_in_the_header(served: Served) -> Non
     assert person.post(f"{BASE}/auth", json=fields).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("socket_id", "channel"),
+    [
+        ("bridge-dashboard", "9999999999:mine:do"),  # a link
+        ("1.2", ":user::{}"),  # a sign-in
+        ("POST\n/apps/demo/events\nauth_key=k&x=1", "2"),  # a request to the API
+        ("1.2", "private-x:{}"),  # data that are not the dashboard's own
+        ("1.2\n", "private-x"),
+        ("1.2", "private-" + "x" * 200),
+    ],
+)
+def test_auth_signs_nothing_but_subscriptions(served: Served, socket_id: str, channel: str) -> None:
+    fields = {"socket_id": socket_id, "channel_name": channel}
+    answer = served.logged_in().post(f"{BASE}/auth", json=fields, headers={"X-App-ID": "demo"})
+    assert (answer.status_code, answer.text) == (422, "socket_id or channel_name has another form")
+
+
 def test_statistics_are_taken_from_whom_knows_the_secret_and_answered_as_the_old_page_reads_them(
     served: Served,
 ) -> None:
