@@ -90,6 +90,7 @@ def test_a_header_tells_where_a_connection_comes_from_and_no_byte_behind_it_is_r
         b"PROXY TCP4 203.0.113.7 10.0.0.1 -1 443\r\n",
         b"PROXY TCP4  203.0.113.7 10.0.0.1 4711 443\r\n",
         b"PROXY TCP4 " + b"1" * 200,
+        b"PROXY TCP6 fe80::1%a\0\x1b[31m 2001:db8::1 4711 443\r\n",
         b"PROXY UDP4 203.0.113.7 10.0.0.1 4711 443\r\n",
         SIGNATURE + b"\x31\x11" + struct.pack(">H", len(IPV4)) + IPV4,
         _two(2, 0x11, IPV4),

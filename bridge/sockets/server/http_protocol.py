@@ -39,6 +39,7 @@ MAX_HEADERS = 2_000
 MAX_BODY = 1_048_576  # bytes of a body, unless the listener says otherwise
 MAX_UNFINISHED = 33_554_432  # bytes of all bodies that are not complete
 MAX_PIPELINED = 100  # requests that may wait behind the one that is being answered
+AT_ONCE = 16  # requests of a connection that are answered in one turn of the loop, which others share
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -265,6 +266,7 @@ class HttpConnection(asyncio.Protocol):
     """A TCP connection that speaks HTTP, until it is upgraded or ends."""
 
     __slots__ = (
+        "_answered",
         "_body",
         "_body_size",
         "_exchange",
@@ -290,8 +292,9 @@ class HttpConnection(asyncio.Protocol):
         self._server = server
         self._origin = origin
         self._parser: Any = httptools.HttpRequestParser(self)  # None: nothing more is read as a request
+        self._answered = 0  # requests in this turn of the loop, at once
         self._exchange: Exchange | None = None  # what is being answered,
-        self._queue: deque[Request] = deque()  # and what waits behind it
+        self._queue: deque[Request] = deque()  # and what waits behind it, or for the next turn
         self._upgrading: tuple[Request, bytes] | None = None  # likewise, and what came with it
         self._last_words = b""  # an answer of our own, behind all these
         self._is_lingering = False
@@ -307,7 +310,11 @@ class HttpConnection(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """No request has begun, and none is being answered."""
-        return self._exchange is None and not self._is_partial
+        return not self._is_answering and not self._is_partial
+
+    @property
+    def _is_answering(self) -> bool:
+        return self._exchange is not None or bool(self._queue)
 
     # Called by the transport ----------------------------------------------------------------------------
 
@@ -318,6 +325,8 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         was_partial = self._is_partial
+        if not self._is_answering:
+            self._answered = 0
         while data and self._parser is not None:
             self._fed += len(data)
             try:
@@ -341,12 +350,13 @@ class HttpConnection(asyncio.Protocol):
                     self._refuse(431, f"the headers are larger than {MAX_HEAD} bytes")
             elif self._fed > MAX_HEAD + 8 * self._server.largest_body():  # chunks of one byte, and no more
                 self._refuse(413, "the chunks are much larger than what they carry")
-            if not was_partial and self._exchange is None:
+            if not was_partial and not self._is_answering:
                 self._server.await_client(self, self._server.request_timeout)
 
     def eof_received(self) -> bool:
         """The client has ended its side. It may still get an answer that has not begun."""
-        if self._exchange is None or self._exchange.has_begun or not self.transport.can_write_eof():
+        has_begun = self._exchange is not None and self._exchange.has_begun
+        if not self._is_answering or has_begun or not self.transport.can_write_eof():
             return False
         self._parser = None
         self._upgrading = None
@@ -455,7 +465,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(400, "Transfer-Encoding is not just chunked")
         elif hosts > 1:
             self._refuse(400, "Host is given twice")
-        elif has_body and self._exchange is None and request.awaits_continue:
+        elif has_body and not self._is_answering and request.awaits_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
@@ -495,19 +505,22 @@ class HttpConnection(asyncio.Protocol):
     def _take(self, request: Request) -> None:
         if request.is_too_large or not request.keep_alive:
             self._parser = None
-        if self._exchange is None:
+        if not self._is_answering and self._answered < AT_ONCE:
             self._begin(request)
             return
         self._queue.append(request)
         self.transport.pause_reading()
-        if len(self._queue) >= MAX_PIPELINED:
+        if self._exchange is None:  # what one read has brought, and no more
+            if len(self._queue) == 1:
+                self._server.loop.call_soon(self._go_on)
+        elif len(self._queue) >= MAX_PIPELINED:
             self._refuse(429, f"more than {MAX_PIPELINED} requests wait for their answers")
 
     def _begin(self, request: Request) -> None:
         """The request is being answered, or is answered already."""
         self._server.await_nothing(self)  # whoever asks is the youngest of those that are waited for
         if self._is_answered(request):
-            self.answered(request)  # which may begin the next: at most MAX_PIPELINED deep
+            self.answered(request)  # which may begin the next: at most AT_ONCE deep
             return
         request.peer, request.is_secure = self._arrival()
         exchange = self._exchange = Exchange(self, request)
@@ -532,6 +545,7 @@ class HttpConnection(asyncio.Protocol):
             closing = b"connection: close\r\n" if self.closes_after(request) else b""
             answer = _JSON_HEAD % (len(body), closing) + body
         self.transport.write(answer)
+        self._answered += 1
         return True
 
     def closes_after(self, request: Request) -> bool:
@@ -546,10 +560,10 @@ class HttpConnection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         if self._queue:
-            following = self._queue.popleft()
-            if not self._queue and self._parser is not None:
-                self.transport.resume_reading()
-            self._begin(following)
+            if self._answered < AT_ONCE:
+                self._begin_next()
+            else:
+                self._server.loop.call_soon(self._go_on)
         elif self._upgrading is not None:
             self._switch(*self._upgrading)
         elif self._parser is None:
@@ -557,6 +571,18 @@ class HttpConnection(asyncio.Protocol):
         else:
             seconds = self._server.request_timeout if self._is_partial else IDLE_TIMEOUT
             self._server.await_client(self, seconds)
+
+    def _go_on(self) -> None:
+        """The next turn of the loop, for requests that wait for nothing else."""
+        self._answered = 0
+        if self._queue and self._exchange is None and not self.transport.is_closing():
+            self._begin_next()
+
+    def _begin_next(self) -> None:
+        following = self._queue.popleft()
+        if not self._queue and self._parser is not None:
+            self.transport.resume_reading()
+        self._begin(following)
 
     def _upgrade(self, rest: bytes) -> bytes:
         """The parser has stopped behind a head with an upgrade. What it shall read next."""
@@ -571,7 +597,7 @@ class HttpConnection(asyncio.Protocol):
             self._parser = httptools.HttpRequestParser(self)
             return request.head_without_upgrade() + rest
         self._parser = None
-        if self._exchange is None:
+        if not self._is_answering:
             self._switch(request, rest)
         else:
             self._upgrading = (request, rest)
@@ -603,7 +629,7 @@ class HttpConnection(asyncio.Protocol):
         self._last_words = _text(status, line, closes=True)
         about = {"action": "http", "status": status, "address": _peer(self.transport)[0]}
         logger.debug("HTTP request refused", extra={**about, "why": detail or line})
-        if self._exchange is None:
+        if not self._is_answering:
             self._end(linger=True)
 
     def _end(self, *, linger: bool) -> None:

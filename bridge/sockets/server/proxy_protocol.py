@@ -71,7 +71,8 @@ def _text(line: bytes) -> Origin | None:
         ports = [int(text) for text in (source_port, target_port) if text.isascii() and text.isdecimal()]
     except (KeyError, ValueError):
         raise Malformed("version 1 has another form") from None
-    if len(ports) != 2 or max(ports) > 0xFFFF or any(one.version != version for one in addresses):
+    has_zone = "%" in source + target  # what is behind it may be anything
+    if len(ports) != 2 or max(ports) > 0xFFFF or has_zone or any(one.version != version for one in addresses):
         raise Malformed("version 1 has another form")
     return Origin(address=str(addresses[0]), port=ports[0])
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode
 
@@ -18,7 +19,8 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from websockets.frames import Frame, Opcode
 
-from bridge.sockets.server.http_protocol import MAX_PIPELINED
+from bridge.broadcast import Broadcast
+from bridge.sockets.server.http_protocol import AT_ONCE, MAX_PIPELINED
 from tests.sockets.server.running import APP, LIMIT, PING, UPGRADE, Raw, Running, running, signed, until
 
 pytestmark = pytest.mark.anyio
@@ -66,6 +68,12 @@ async def statuses(raw: Raw) -> list[int]:
                 length = int(value)
         await asyncio.wait_for(raw.reader.readexactly(length), LIMIT)
     return found
+
+
+def published(event: bytes) -> bytes:
+    """A request that publishes it."""
+    query = urlencode(signed(APP, "POST", "/apps/app-id/events", event, {}))
+    return with_body(f"POST /apps/app-id/events?{query} HTTP/1.1\r\nHost: x\r\n".encode(), event)
 
 
 def with_body(head: bytes, body: bytes) -> bytes:
@@ -314,6 +322,28 @@ async def test_pipelined_requests_are_answered_in_order_up_to_a_limit() -> None:
         last = await asyncio.wait_for(raw.reader.read(), LIMIT)
         assert last.startswith(b"HTTP/1.1 429 ")
         assert b"connection: close" in last
+
+
+async def test_pipelined_publishes_leave_the_loop_to_others_and_are_answered_in_order() -> None:
+    async with running() as server, connected(server) as raw:
+        turns: Counter[int] = Counter()  # turn of the loop → publishes in it
+        turn, publish = 0, server.node.publish
+
+        def count() -> None:
+            nonlocal turn
+            turn += 1
+            asyncio.get_running_loop().call_soon(count)
+
+        def counted(broadcasts: Sequence[Broadcast], *, origin: str) -> int:
+            turns[turn] += 1
+            return publish(broadcasts, origin=origin)
+
+        server.node.publish = counted  # type: ignore[method-assign]
+        count()
+        raw.send(published(EVENT) * 500 + LAST)
+        assert await statuses(raw) == [200] * 501
+        assert turns.total() == 500
+        assert max(turns.values()) <= 2 * AT_ONCE, "the end of what was read, and the beginning of the next"
 
 
 @pytest.mark.parametrize("told", [b"5", b"500"])
