@@ -472,7 +472,8 @@ async def test_a_page_that_comes_with_other_channels_each_time_is_forgotten(
 async def test_a_client_event_is_no_last_event_of_a_cache_channel(redis: Redis) -> None:
     name = "private-cache-a"
     async with two(redis, APP) as (one, other), one.server.client(name) as client:
-        topic, heard = one.cluster.names.topic(b"app-id:" + name.encode()), []
+        topic = one.cluster.names.topic(b"app-id:" + name.encode())
+        heard: list[dict[str, Any]] = []
         with redis.client() as someone, someone.pubsub() as listening:
             listening.subscribe(topic)
             await client.send("client-evil", {"x": 1}, channel=name)

@@ -334,7 +334,7 @@ async def test_pipelined_publishes_leave_the_loop_to_others_and_are_answered_in_
             turn += 1
             asyncio.get_running_loop().call_soon(count)
 
-        def counted(broadcasts: Sequence[Broadcast], *, origin: str) -> int:
+        def counted(broadcasts: Sequence[Broadcast], *, origin: str = "queue") -> int:
             turns[turn] += 1
             return publish(broadcasts, origin=origin)
 
