@@ -223,116 +223,180 @@ COUNT = _whole(1)
 LIMIT = "limit_"  # begins the name of every row of `Limits`
 
 _LISTENING: tuple[Setting, ...] = (
-    Setting("host", text, "0.0.0.0", "Address to listen on, as `websockets:serve` does."),  # noqa: S104
-    Setting("port", _whole(0, 65535), 6001, "Port for WebSocket and HTTP; 0 takes a free one.",
+    Setting("host", text, "0.0.0.0",  # noqa: S104
+            "Address to listen on."),
+    Setting("port", _whole(0, 65535), 6001,
+            "Port for WebSocket and HTTP; 0 takes any free port.",
             app_variables=("LARAVEL_WEBSOCKETS_PORT",), app_keys=("websockets.dashboard.port",)),
-    Setting("listen_from", text, None, "Unix socket of `bridge listen`, which keeps the port open over"
-            " restarts."),
-    Setting("ssl_cert", text, None, "PEM file of the certificate chain; with it the port speaks TLS.",
+    Setting("listen_from", text, None,
+            "Unix socket of [`bridge listen`](restarts.md#other-service-managers), which keeps the"
+            " port open over restarts."),
+    Setting("ssl_cert", text, None,
+            "PEM file with the certificate chain. With it the port speaks TLS only.",
             app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_CERT",), app_keys=("websockets.ssl.local_cert",)),
-    Setting("ssl_key", text, None, "PEM file of its private key.",
+    Setting("ssl_key", text, None,
+            "PEM file with the private key.",
             app_variables=("LARAVEL_WEBSOCKETS_SSL_LOCAL_PK",), app_keys=("websockets.ssl.local_pk",)),
 )  # fmt: skip
 _WATCHING: tuple[Setting, ...] = (
-    Setting("dashboard_path", _page, "laravel-websockets", "Path of the dashboard.",
+    Setting("dashboard_path", _page, "laravel-websockets",
+            "Path of the dashboard.",
             app_variables=("LARAVEL_WEBSOCKETS_PATH",),
             app_keys=("websockets.path", "websockets.dashboard.path")),
-    Setting("dashboard_password", _secret, None, "Password of the dashboard; without one it stays closed.",
+    Setting("dashboard_password", _secret, None,
+            "Password of the dashboard. Without one, only [links](dashboard.md#links-from-the-app)"
+            " and the [gate](dashboard.md#the-apps-own-gate) open it.",
             renewed=True),
-    Setting("dashboard_link_secret", _secret, None, "Secret that signs links to the dashboard.",
+    Setting("dashboard_link_secret", _secret, None,
+            "Secret that signs links to the dashboard.",
             "the secret of the default broadcast connection's app", renewed=True),
-    Setting("dashboard_gate", _gate, None, "Address of the app's route that lets people in: see"
-            " [the app's own gate](dashboard.md#the-apps-own-gate).", renewed=True),
-    Setting("dashboard_origins", words, (),
-            "Origins (`https://…`) of the dashboard's page, if a proxy changes the Host header.", "its own",
+    Setting("dashboard_gate", _gate, None,
+            "Address of the app's route that decides who may see the dashboard: see [the app's own"
+            " gate](dashboard.md#the-apps-own-gate).",
             renewed=True),
+    Setting("dashboard_origins", words, (),
+            "Origins (`https://…`) of the dashboard's page, if a proxy changes the Host header.",
+            "its own", renewed=True),
     Setting("dashboard_payloads", switch, False,
-            "Let the dashboard show the payloads of failed jobs, which may hold personal data.",
+            "Whether the dashboard shows the payloads of failed jobs, which may contain personal"
+            " data.",
             renewed=True),
     Setting("legacy_dashboard", _legacy_dashboard, None,
-            "Release of laravel-websockets whose debug page bridge feeds on"
-            " `private-websockets-dashboard-…`: `1`, `2` or `off`.",
-            "the installed beyondcode/laravel-websockets', else `off`"),
-    Setting("enable_statistics", switch, True, "Write statistics to `websockets_statistics_entries`.",
+            "Version of laravel-websockets whose debug page bridge supplies: `1`, `2` or `off`.",
+            "that of the installed package, or `off`"),
+    Setting("enable_statistics", switch, True,
+            "Whether to write statistics to the table `websockets_statistics_entries`, if it exists.",
             renewed=True),
-    Setting("create_statistics_table", switch, False, "Create that table if it is missing."),
-    Setting("statistics_interval", COUNT, 60, "Seconds between two rows of statistics.",
+    Setting("create_statistics_table", switch, False,
+            "Whether to create that table if it is missing."),
+    Setting("statistics_interval", COUNT, 60,
+            "Seconds between two rows of statistics.",
             app_keys=("websockets.statistics.interval_in_seconds",)),
     Setting("metrics_addresses", words, ("127.0.0.1", "::1"),
-            "Addresses that may read `/metrics` directly, not through a proxy."),
-    Setting("metrics_token", _secret, None, "Bearer token that lets anyone read `/metrics`."),
+            "Addresses that may read `/metrics` without a token, if they connect directly and not"
+            " through a proxy."),
+    Setting("metrics_token", _secret, None,
+            "Bearer token that lets any address read `/metrics`."),
 )  # fmt: skip
 _ALERTS: tuple[Setting, ...] = (
-    Setting("alert_to", _recipients, (), "Who gets [alerts](dashboard.md#alerts): `https://…` (JSON),"
-            " `slack:https://…`, `mailto:…` (by the app's mail settings).", "nobody"),
-    Setting("alert_wait", seconds, 60.0, "Seconds that a job may wait; 0: no alert."),
-    Setting("alert_failures", _whole(0), 10, "Failed jobs within 5 minutes; 0: no alert."),
+    Setting("alert_to", _recipients, (),
+            "Recipients of [alerts](dashboard.md#alerts): `https://…` (JSON), `slack:https://…`,"
+            " `mailto:…` (with the app's mail settings).",
+            "nobody"),
+    Setting("alert_wait", seconds, 60.0,
+            "Alert when a job has waited for this many seconds; 0: never."),
+    Setting("alert_failures", _whole(0), 10,
+            "Alert when this many jobs fail within 5 minutes; 0: never."),
     Setting("alert_cut_clients", _whole(0), 50,
-            "Slow clients that were disconnected within 5 minutes; 0: no alert."),
-    Setting("alert_php_down", seconds, 60.0, "Seconds for which PHP cannot be started; 0: no alert."),
-    Setting("alert_disagreements", switch, True, "An alert when native evaluation and PHP differ."),
+            "Alert when this many slow clients are disconnected within 5 minutes; 0: never."),
+    Setting("alert_php_down", seconds, 60.0,
+            "Alert when PHP could not be started for this many seconds; 0: never."),
+    Setting("alert_disagreements", switch, True,
+            "Whether to alert when native evaluation and PHP differ."),
 )  # fmt: skip
 _QUEUE: tuple[Setting, ...] = (
-    Setting("queue", words, None, "Queues to work on, the most important first.", "the connection's queue"),
-    Setting("connection", text, None, "Queue connection to work on.", "`QUEUE_CONNECTION`"),
-    Setting("retry_after", COUNT, None, "Seconds until an unfinished job is taken again.",
+    Setting("queue", words, None,
+            "Queues to work on, the most important first.",
+            "the connection's queue"),
+    Setting("connection", text, None,
+            "Queue connection to work on.",
+            "`QUEUE_CONNECTION`"),
+    Setting("retry_after", COUNT, None,
+            "Seconds after which an unfinished job is taken again.",
             "the connection's `retry_after`"),
-    Setting("tries", _whole(0), None, "Attempts of a job that sets no number itself; 0: no limit.",
+    Setting("tries", _whole(0), None,
+            "Attempts of a job that does not set its own number; 0: no limit.",
             "3 for broadcasts, 1 for other jobs"),
-    Setting("backoff", _delays, None, "Seconds before the next attempt of a job that sets none itself;"
-            " `1,5,10`: longer each time.", "3 for broadcasts, 0 for other jobs"),
-    Setting("batch_size", _whole(1, 1000), 100, "Jobs reserved at once."),
+    Setting("backoff", _delays, None,
+            "Seconds before a failed job is tried again, if it does not set its own; `1,5,10` for the"
+            " first, second and later attempts.",
+            "3 for broadcasts, 0 for other jobs"),
+    Setting("batch_size", _whole(1, 1000), 100,
+            "Jobs to take from the queue at once."),
 )  # fmt: skip
 _OTHER_JOBS: tuple[Setting, ...] = (
-    Setting("other_jobs", words, ("run",), "Jobs that are no broadcasts: `run` them, `leave` them to"
-            " others, or the names of queues and classes to run.", '`"run"` where PHP and the app are'),
-    Setting("workers", COUNT, 1, "PHP processes for other jobs; each starts when needed."),
-    Setting("timeout", _whole(0), 60, "Seconds for another job that sets none itself; 0: no limit."),
-    Setting("memory", COUNT, 128, "Megabytes above which a PHP worker is replaced after its job."),
-    Setting("sleep", seconds, 0.25, "Seconds between two looks for other jobs while there are none."),
-    Setting("rest", seconds, 0.0, "Seconds that a PHP worker rests after each job."),
-    Setting("name", text, "default", "Name of the PHP workers."),
-    Setting("watch_code", switch, True, "Replace a PHP worker when the app's files change, as"
-            " `queue:listen` does."),
+    Setting("other_jobs", words, ("run",),
+            "Jobs that are not broadcasts: `run` them, `leave` them to other workers, or list the"
+            " queues and classes to run.",
+            '`"run"`, if the app and PHP are there'),
+    Setting("workers", COUNT, 1,
+            "PHP processes for other jobs; each starts when needed."),
+    Setting("timeout", _whole(0), 60,
+            "Seconds that another job may run, if it does not set its own limit; 0: no limit."),
+    Setting("memory", COUNT, 128,
+            "Megabytes of memory above which a PHP worker is replaced after its job."),
+    Setting("sleep", seconds, 0.25,
+            "Seconds to wait before looking for other jobs again when there are none."),
+    Setting("rest", seconds, 0.0,
+            "Seconds that a PHP worker rests after each job."),
+    Setting("name", text, "default",
+            "Name of the PHP workers."),
+    Setting("watch_code", switch, True,
+            "Whether to replace a PHP worker when the app's files change, as `queue:listen` does."),
 )  # fmt: skip
 _ENDING: tuple[Setting, ...] = (
-    Setting("once", switch, False, "Do one job, if there is one, and exit."),
-    Setting("stop_when_empty", switch, False, "Exit when there is no job to do."),
-    Setting("max_jobs", _whole(0), 0, "Exit after so many jobs; 0: never."),
-    Setting("max_time", seconds, 0.0, "Exit after so many seconds; 0: never."),
+    Setting("once", switch, False,
+            "Run one job, if there is one, and exit."),
+    Setting("stop_when_empty", switch, False,
+            "Exit when the queue is empty."),
+    Setting("max_jobs", _whole(0), 0,
+            "Exit after this many jobs; 0: never."),
+    Setting("max_time", seconds, 0.0,
+            "Exit after this many seconds; 0: never."),
 )  # fmt: skip
 _APP: tuple[Setting, ...] = (
-    Setting("bus", text, None, "Redis connection of the app over which several bridges serve the same apps;"
-            " see [More than one process](processes.md).", "none: this one is alone"),
-    Setting("processes", _whole(1, 64), 1, "Processes that serve clients on this machine, and one more for"
-            " the jobs; more than one need a `bus`. See [More than one process](processes.md)."),
+    Setting("bus", text, None,
+            "Redis connection of the app over which several bridges exchange events: see [several"
+            " processes and servers](processes.md).",
+            "none: no other bridge"),
+    Setting("processes", _whole(1, 64), 1,
+            "[Processes](processes.md) that serve clients on this server; one more takes the jobs."
+            " More than one needs a `bus`."),
     Setting("redis_prefix", lambda value: text(value) if value else "", None,
-            "Prefix of the app's Redis keys, if it cannot be read.", "`REDIS_PREFIX` or Laravel's own"),
-    Setting("timezone", _timezone, None, "Time zone of `failed_at`.", "`app.timezone`"),
-    Setting("laravel_version", _version, None, "Laravel's version, such as 11.38.", "the installed one",
-            renewed=True),
+            "Prefix of the app's Redis keys, if bridge cannot read it.",
+            "`REDIS_PREFIX` or Laravel's own"),
+    Setting("timezone", _timezone, None,
+            "Time zone of `failed_at`.",
+            "`app.timezone`"),
+    Setting("laravel_version", _version, None,
+            "Laravel's version, such as 11.38, if bridge cannot read it.",
+            "the installed one", renewed=True),
 )  # fmt: skip
 _CLIENTS: tuple[Setting, ...] = (
-    Setting("client_events", switch, True, "Let clients send `client-` events (whispers).",
+    Setting("client_events", switch, True,
+            "Whether clients may send `client-` events (whispers).",
             renewed=True),
-    Setting("allowed_origins", origin_rules, (), "Pages that may connect: `example.com`, `*.example.com`,"
-            " `https://example.com:8443`, `capacitor://localhost`, `null`, `file://`.",
+    Setting("allowed_origins", origin_rules, (),
+            "Pages that may connect: `example.com`, `*.example.com`, `https://example.com:8443`,"
+            " `capacitor://localhost`, `null`, `file://`.",
             "every origin", renewed=True),
-    Setting("max_connections", COUNT, None, "WebSocket connections at once.", "no limit"),
-    Setting("trusted_proxies", networks, (), "Addresses or networks (`10.0.0.0/8`) of proxies whose"
-            " `X-Forwarded-For` and `X-Forwarded-Proto` are believed.", "none"),
-    Setting("proxy_protocol", switch, False, "Whether each connection from `trusted_proxies` begins with a"
-            " header of the PROXY protocol (version 1 or 2), as `send-proxy-v2` makes HAProxy write it."),
-    Setting("path_prefix", _prefix, "", "Path before `/app` and `/apps`, such as `/ws`; paths without it"
-            " work too.", "none", app_variables=("REVERB_SERVER_PATH",)),
-    Setting("request_timeout", seconds, 20.0, "Seconds within which an HTTP request has to be complete."),
-    Setting("activity_timeout", COUNT, 120, "Seconds of silence after which a client should ping.",
+    Setting("max_connections", COUNT, None,
+            "WebSocket connections at once.",
+            "no limit"),
+    Setting("trusted_proxies", networks, (),
+            "Addresses or networks (`10.0.0.0/8`) of [proxies](tls.md#a-proxy) whose"
+            " `X-Forwarded-For` and `X-Forwarded-Proto` count.",
+            "none"),
+    Setting("proxy_protocol", switch, False,
+            "Whether each connection from `trusted_proxies` begins with a header of the [PROXY"
+            " protocol](tls.md#a-proxy)."),
+    Setting("path_prefix", _prefix, "",
+            "Path before `/app` and `/apps`, such as `/ws`. Paths without it work too.",
+            "none", app_variables=("REVERB_SERVER_PATH",)),
+    Setting("request_timeout", seconds, 20.0,
+            "Seconds within which an HTTP request must be complete."),
+    Setting("activity_timeout", COUNT, 120,
+            "Seconds of silence after which a client should send a ping.",
             renewed=True),
-    Setting("presence_grace", _grace, 0.0, "Seconds that a member stays whose last connection was lost, so"
-            " that a page that is loaded again neither leaves nor joins; at most 300. In a full channel it"
-            " makes room for who comes.", renewed=True),
-    Setting("resume_seconds", seconds, 0.0, "Seconds for which a client may be away and still get the events"
-            " that it missed; `0`: nobody does. See Resume.", renewed=True),
+    Setting("presence_grace", _grace, 0.0,
+            "Seconds that a member stays in a presence channel after its last connection was lost, at"
+            " most 300. A page that is reloaded then neither leaves nor joins. In a full channel such"
+            " a member gives way to a new one.",
+            renewed=True),
+    Setting("resume_seconds", seconds, 0.0,
+            "Seconds that a client may be away and still receive the events it missed: see"
+            " [resume](resume.md); 0: off.",
+            renewed=True),
     Setting("max_backlog", _whole(1024), 1_048_576,
             "Bytes that may wait for a slow client before it is disconnected."),
     Setting("stall_timeout", seconds, 10.0,
@@ -340,30 +404,45 @@ _CLIENTS: tuple[Setting, ...] = (
 )  # fmt: skip
 _RESOLVING: tuple[Setting, ...] = (
     Setting("php_binary", lambda value: text(value) if value else "", "php",
-            "PHP's command line program, for events that only the app can resolve, and"
-            " for other jobs; empty in `bridge.toml`: never used."),
-    Setting("php_processes", COUNT, 1, "PHP processes for events at most; each starts when needed."),
+            "PHP's command-line program, for events that only the app can resolve and for other jobs."
+            ' `""` in `bridge.toml`: PHP is never used.'),
+    Setting("php_processes", COUNT, 1,
+            "Most PHP processes for events; each starts when needed."),
     Setting("native_trust", _trust, "earned",
-            "`earned`: native evaluation has to agree with PHP first. `proven`: it counts at once, as it does"
-            " without PHP.", renewed=True),
-    Setting("native_trust_jobs", COUNT, 5, "Jobs of one class and form on which the two have to agree.",
+            "`earned`: a class is evaluated natively once the result has equalled PHP's. `proven`:"
+            " from the start, as without PHP. See [Trust is earned](resolving.md#trust-is-earned).",
             renewed=True),
-    Setting("state_path", text, None, "Folder that keeps what is to outlive a restart.",
-            default_text="`STATE_DIRECTORY`, or the app's `storage/framework`"),
+    Setting("native_trust_jobs", COUNT, 5,
+            "Jobs of one class and form for which the two results must be equal.",
+            renewed=True),
+    Setting("state_path", text, None,
+            "Folder for what must survive a restart. bridge's user must be able to write to it.",
+            "`STATE_DIRECTORY`, or the app's `storage/framework`"),
 )  # fmt: skip
 _RUNNING: tuple[Setting, ...] = (
-    Setting("reconnect_gate", seconds, None, "Seconds that jobs wait at most at a start until the clients of"
-            " before are back; 0: they do not.", "2 after a stop, 17 after a crash or while they come"),
-    Setting("force", switch, False, "Take jobs in maintenance mode too (`php artisan down`)."),
-    Setting("shadow", switch, False, "Only compare, beside the present worker and server."),
-    Setting("shadow_to", _address, None, "The present server, which gets what Laravel posts."),
-    Setting("shadow_show_data", switch, False, "Log data that differ while in shadow."),
-    Setting("drain_seconds", seconds, 10.0, "Seconds to finish jobs in hand on a stop."),
-    Setting("drain_jobs_seconds", seconds, 45.0, "Seconds that running other jobs have before that."),
-    Setting("drain_spread", seconds, 10.0, "Seconds over which a process that is replaced closes its clients,"
-            " so that they do not all come back in one moment."),
-    Setting("log_format", _log_format, "text", "`text` for people, or `json`: one object per line."),
-    Setting("log_level", _level, "info", "`debug`, `info`, `warning` or `error`."),
+    Setting("reconnect_gate", seconds, None,
+            "Seconds that jobs wait at most after a start until [previous"
+            " clients](restarts.md#what-happens-at-a-start) are back; 0: they do not wait.",
+            "2 after a stop; 17 after a crash, or while clients are arriving"),
+    Setting("force", switch, False,
+            "Take jobs in maintenance mode too (`php artisan down`)."),
+    Setting("shadow", switch, False,
+            "Only compare, beside the present worker and server."),
+    Setting("shadow_to", _address, None,
+            "Address of the present server, to which a shadow passes on what Laravel posts."),
+    Setting("shadow_show_data", switch, False,
+            "Log the data that differ in a shadow."),
+    Setting("drain_seconds", seconds, 10.0,
+            "Seconds that a [stop](production.md#how-long-a-stop-takes) gives to broadcasts in"
+            " progress, and then to waiting webhooks."),
+    Setting("drain_jobs_seconds", seconds, 45.0,
+            "Seconds that a stop gives to other jobs in progress, before that."),
+    Setting("drain_spread", seconds, 10.0,
+            "Seconds over which a [reload](processes.md#reload) spreads the reconnects of clients."),
+    Setting("log_format", _log_format, "text",
+            "`text`, or `json`: one object per line."),
+    Setting("log_level", _level, "info",
+            "`debug`, `info`, `warning` or `error`."),
 )  # fmt: skip
 _LIMITS = tuple(
     Setting(
@@ -397,15 +476,16 @@ def settings_table() -> str:
     """The settings in Markdown, a table for each section, for docs/settings.md."""
     lines: list[str] = []
     for section, settings in SECTIONS.items():
-        lines += [f"## {section}", "", "| bridge.toml | environment | default | meaning |"]
-        lines += ["| --- | --- | --- | --- |", *map(_row, settings), ""]
+        lines += [f"## {section}", "", "| bridge.toml | environment | default | a change needs | meaning |"]
+        lines += ["| --- | --- | --- | --- | --- |", *map(_row, settings), ""]
     return "\n".join(lines)
 
 
 def _row(setting: Setting) -> str:
     shown = setting.default_text or ("none" if setting.default is None else f"`{_toml(setting.default)}`")
-    return f"| `{setting.name}` | `{setting.variable}` | {shown} | {setting.help} |"
+    needs = "reload" if setting.renewed else "restart"
+    return f"| `{setting.name}` | `{setting.variable}` | {shown} | {needs} | {setting.help} |"
 
 
 def _toml(value: object) -> str:
-    return json.dumps(value)
+    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)

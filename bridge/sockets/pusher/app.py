@@ -23,30 +23,32 @@ class Limits:
     Lengths are in characters, sizes in bytes of UTF-8.
     """
 
-    channel_name_length: int = _limit(164, "Characters of a channel name, with its prefix.")
-    event_name_length: int = _limit(200, "Characters of an event name.")
-    event_bytes: int = _limit(10_240, "Bytes of the data of one event.")
-    channels_per_event: int = _limit(100, "Channels of one event.")
-    events_per_batch: int = _limit(10, "Events of one batch of the HTTP API.")
-    request_bytes: int = _limit(256_000, "Bytes of a request to the HTTP API; one event always fits.")
+    channel_name_length: int = _limit(164, "Characters in a channel name, prefix included.")
+    event_name_length: int = _limit(200, "Characters in an event name.")
+    event_bytes: int = _limit(10_240, "Bytes of data in one event.")
+    channels_per_event: int = _limit(100, "Channels that one event may be sent to.")
+    events_per_batch: int = _limit(10, "Events in one batch of the HTTP API.")
+    request_bytes: int = _limit(256_000, "Bytes in a request to the HTTP API; one event always fits.")
     members: int = _limit(100, "Members of a presence channel.")
     member_bytes: int = _limit(1_024, "Bytes of a member's data.")
-    user_id_length: int = _limit(128, "Characters of a user's id.")
-    watchlist: int = _limit(100, "Users in the watchlist of one user.")
-    client_events_per_second: int = _limit(10, "Client events of one connection per second.")
-    app_client_events_per_second: int | None = _limit(None, "Client events of an app per second.")
-    api_requests_per_second: int | None = _limit(None, "Requests of an app to publish (POST) per second.")
-    api_reads_per_second: int | None = _limit(None, "Requests of an app to read (GET) per second.")
-    connections_per_address: int | None = _limit(
-        None, "WebSocket connections of an app from one address; of IPv6, from one /64."
+    user_id_length: int = _limit(128, "Characters in a user id.")
+    watchlist: int = _limit(100, "Users in one user's watchlist.")
+    client_events_per_second: int = _limit(10, "Client events per second from one connection.")
+    app_client_events_per_second: int | None = _limit(
+        None, "Client events per second from all connections to an app."
     )
-    subscriptions: int = _limit(500, "Channels of one connection.")
-    messages_per_second: int = _limit(60, "Messages of one connection per second, in the long run.")
-    messages_burst: int = _limit(200, "Messages of one connection at once.")
+    api_requests_per_second: int | None = _limit(None, "Publishing requests (POST) per second to an app.")
+    api_reads_per_second: int | None = _limit(None, "Reading requests (GET) per second to an app.")
+    connections_per_address: int | None = _limit(
+        None, "Connections to an app from one IPv4 address or one IPv6 /64 network."
+    )
+    subscriptions: int = _limit(500, "Channels that one connection may be subscribed to.")
+    messages_per_second: int = _limit(60, "Messages per second that one connection may send on average.")
+    messages_burst: int = _limit(200, "Messages that one connection may send at once.")
     cache_seconds: int = _limit(1_800, "Seconds that the last event of a cache channel is kept.")
     cached_channels: int = _limit(10_000, "Cache channels of an app whose last event is kept.")
-    resume_events: int = _limit(1_000, "Events of a channel that are kept for pages that come back.")
-    resume_bytes: int = _limit(1_048_576, "Bytes of the events of a channel that are kept so.")
+    resume_events: int = _limit(1_000, "Events that a channel keeps for clients that resume.")
+    resume_bytes: int = _limit(1_048_576, "Bytes of events that a channel keeps for clients that resume.")
 
     @property
     def message_bytes(self) -> int:
