@@ -174,6 +174,25 @@ def test_the_route_of_the_documentation_makes_links_that_are_good(may_do: bool) 
     assert session.may_do is may_do
 
 
+@pytest.mark.parametrize("may_do", [True, False])
+def test_the_link_of_the_documentation_is_good(may_do: bool) -> None:
+    page = (Path(__file__).parents[3] / "docs/dashboard.md").read_text(encoding="utf-8")
+    [lines] = re.findall(r"```php\n(\$expires.*?)```", page, re.DOTALL)
+    assert "'look'" in lines
+    code = f"""
+        function config($key) {{ return '{SECRET.reveal()}'; }}
+        function redirect($url) {{ return $url; }}
+        function link_of_the_page() {{ {lines.replace("'look'", "'do'" if may_do else "'look'")} }}
+        echo link_of_the_page();
+    """
+    done = subprocess.run(["php", "-r", code], capture_output=True, text=True, timeout=60, check=True)
+    door = SessionGuard(password=None, link_secret=SECRET)
+    cookie = door.follow_link(request(), done.stdout.partition("?token=")[2])
+    session = door.session(request(cookie=cookie or ""))
+    assert session is not None
+    assert session.may_do is may_do
+
+
 def test_who_only_looks_changes_nothing_but_may_log_out() -> None:
     door = access()
     token = link(NOW + 60, nonce="n:look").replace(":", ".")
