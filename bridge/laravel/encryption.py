@@ -98,7 +98,7 @@ class Encrypter:
         except (ValueError, RecursionError):
             fields = None
         if not isinstance(fields, dict):
-            raise _malformed()
+            raise Unreadable("the job's command is neither a serialized object nor encrypted by Laravel")
         iv, value, mac = (fields.get(name) for name in ("iv", "value", "mac"))
         tag = "" if fields.get("tag") is None else fields["tag"]
         if not (
@@ -192,4 +192,4 @@ def _decode(text: str) -> bytes:
 
 
 def _malformed() -> Unreadable:
-    return Unreadable("the job's encrypted command has not the form that Laravel writes")
+    return Unreadable("the job's encrypted command does not have the form that Laravel writes")

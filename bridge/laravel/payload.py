@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from bridge.errors import Refused, Unreadable
 from bridge.phpeval.laravel.version import Version, fitting_versions
@@ -37,6 +37,7 @@ _KEYS = frozenset(
     }
 )  # fmt: skip
 _DATA = frozenset({"commandName", "command", "batchId"})
+_LONG_NUMBER = 640  # digits; Python may be told to refuse any number that is longer
 
 Decrypt = Callable[[bytes], bytes]  # the text of data.command → the serialized command inside
 
@@ -100,6 +101,25 @@ class NotABroadcast(Exception):
     """The job is none of ours; its message says what it is."""
 
 
+def json_object(payload: bytes) -> dict[str, Any] | None:
+    """The object that PHP's json_decode reads in this text; None where it is no JSON or no object."""
+    try:
+        text = payload.decode()
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            if isinstance(error, json.JSONDecodeError):
+                return None
+            document = json.loads(text, parse_int=_number)  # Python refuses long numbers, PHP rounds them
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < _LONG_NUMBER else float(digits)
+
+
 def read_document(document: Mapping[str, object]) -> Payload:
     """The Payload of a decoded JSON object. Raises Unreadable where Laravel's worker would throw."""
     data = document.get("data")
@@ -119,11 +139,10 @@ def read_document(document: Mapping[str, object]) -> Payload:
 
 def read_payload(raw: bytes) -> Payload:
     """The Payload of the raw text. Raises Unreadable."""
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable("the payload is not JSON") from error
-    if not isinstance(document, dict) or "job" not in document:
+    document = json_object(raw)
+    if document is None:
+        raise Unreadable("the payload is not a JSON object")
+    if "job" not in document:
         raise Unreadable("the payload is not a job: it has no field `job`")
     return read_document(document)
 
@@ -149,6 +168,8 @@ def broadcast_event(
             raise Refused(f"the job is a broadcast with the handler {payload.handler}, not Laravel's own")
         raise NotABroadcast(f"a job for {payload.handler}")
     text = payload.command
+    if not text:
+        raise Unreadable("the job's command is empty: data.command holds no event")
     if not text.startswith(b"O:"):
         text = decrypt(text)
     objects: list[PhpObject] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.database import answering, engine
 from bridge.settings.apps import APP_FIELDS, INHERITED, AppSettings, AppsTable, join, own_app
 from bridge.settings.load import Settings
@@ -69,13 +69,27 @@ def read_rows(
 
 def rows(settings: Settings, table: AppsTable) -> Iterator[Mapping[str, Any]]:
     """The rows of the table as they stand now."""
-    facts = settings.laravel.database(table.connection)
+    try:
+        facts = settings.laravel.database(table.connection)
+        database = engine(facts)
+    except ConfigurationError as problem:
+        raise table.fault(problem) from None
     name = facts.prefix + table.table
-    database = engine(facts)
     try:
         with answering(facts), database.connect() as connection:
+            if not sa.inspect(connection).has_table(name):
+                raise ConfigurationError(
+                    "apps_table.table",
+                    f"is {name}, and {facts.place} has no such table",
+                    where=table.where,
+                    remedy="correct the name, or make the table",
+                )
             found = connection.execute(sa.select(sa.text("*")).select_from(sa.table(name)))
             yield from [dict(row) for row in found.mappings()]
+    except ConfigurationError as problem:
+        raise problem if problem.key.startswith("apps_table.") else table.fault(problem) from None
+    except ServiceUnavailable as problem:
+        raise ServiceUnavailable(f"[apps_table] cannot be read: {problem}") from None
     finally:
         database.dispose()
 

@@ -62,6 +62,7 @@ class AppsTable:
     connection  of the app's config/database.php; None: the default one
     url         in place of a connection; then `connection` is a name of our own for it
     webhook_networks  private ones that webhooks of its rows may reach, besides public addresses
+    where       it was read, for messages
     """
 
     connection: str | None = None
@@ -69,6 +70,24 @@ class AppsTable:
     table: str = "websockets_apps"
     interval: float = 60.0
     webhook_networks: tuple[str, ...] = ()
+    where: str = ""
+
+    def fault(self, problem: ConfigurationError) -> ConfigurationError:
+        """The same problem, of the key of `[apps_table]` that led to the database which has it."""
+        if self.url is not None:
+            is_file = problem.key.endswith(".database")
+            remedy = (
+                "name a file that is there: sqlite:////path/to/apps.sqlite" if is_file else problem.remedy
+            )
+            return ConfigurationError("apps_table.url", problem.problem, where=self.where, remedy=remedy)
+        if self.connection is None:
+            return problem
+        return ConfigurationError(
+            "apps_table.connection",
+            f"is {self.connection}, which cannot be used: {problem.key} {problem.problem}",
+            where=self.where,
+            remedy=problem.remedy,
+        )
 
 
 def own_apps(table: Any, where: str, *, defaults: Mapping[str, Any]) -> tuple[AppSettings, ...]:
@@ -137,7 +156,7 @@ def read_apps_table(table: Any, where: str) -> AppsTable | None:
                 "apps_table", "has connection and url", where=where, remedy="take one of them out"
             )
         found["connection"] = "bridge_apps"
-    return AppsTable(**found)
+    return AppsTable(**found, where=where)
 
 
 def read_webhooks(entries: Any, where: str, *, key: str) -> tuple[Webhook, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
 from bridge.errors import Refused, Unreadable
+from bridge.laravel.encryption import Encrypter
 from bridge.laravel.payload import BroadcastEvent, NotABroadcast, broadcast_event, read_payload
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from bridge.secret import Secret
 from tests.phpeval.laravel.eloquent.app import job
 from tests.phpeval.php.oracle import serialize
 
@@ -47,6 +50,36 @@ def test_a_command_that_is_no_broadcast_is_not_guessed(command: str) -> None:
     with pytest.raises((Unreadable, Refused)) as caught:
         read(with_command(command))
     assert "9999" not in str(caught.value)
+
+
+@pytest.mark.parametrize("digits", [600, 5_000])
+def test_a_number_of_any_length_is_read_as_php_reads_it(digits: int) -> None:
+    """Python refuses to convert long ones; `bridge resolve` and the worker must say the same."""
+    document = read_payload(job(EVENT)[:-1] + b', "more": ' + b"9" * digits + b"}").document
+    assert document["more"] == (float("inf") if digits > 600 else int("9" * digits))
+
+
+@pytest.mark.parametrize("raw", [b"[1]", b"7", b"9" * 5_000, b"\xff\xfe{\x00}\x00"])
+def test_what_is_no_object_is_said_to_be_none(raw: bytes) -> None:
+    with pytest.raises(Unreadable, match="the payload is not a JSON object"):
+        read_payload(raw)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("", "the job's command is empty"),
+        ("9" * 5_000, "neither a serialized object nor encrypted"),
+        ("N;", "neither a serialized object nor encrypted"),
+        (' O:8:"stdClass":0:{}', "neither a serialized object nor encrypted"),
+        ("W10=", "neither a serialized object nor encrypted"),  # the base64 of `[]`
+        ("e30=", "encrypted command does not have the form"),  # of `{}`
+    ],
+)
+def test_a_command_is_said_to_be_encrypted_only_where_it_is(command: str, said: str) -> None:
+    encrypter = Encrypter([Secret("base64:" + base64.b64encode(bytes(32)).decode())])
+    with pytest.raises(Unreadable, match=said):
+        broadcast_event(read_payload(with_command(command)), encrypter.decrypt, version=(11, 0))
 
 
 def test_another_handler_is_another_job() -> None:

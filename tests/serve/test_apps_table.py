@@ -140,9 +140,42 @@ def test_a_table_alone_will_do_and_may_be_anywhere(
             assert list(apps(served)) == ["2"]
 
 
-def test_a_table_that_is_not_there_is_named(sqlite_database: services.Database, tmp_path: Path) -> None:
-    with pytest.raises((ConfigurationError, ServiceUnavailable), match="my_apps"):
-        read_apps(settings(tmp_path, sqlite_database, "[apps_table]\ntable = 'my_apps'\n"))
+def test_a_table_that_is_not_there_is_named(database: services.Database, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read_apps(settings(tmp_path, database, "[apps_table]\ntable = 'my_apps'\n"))
+    assert (raised.value.key, raised.value.where) == ("apps_table.table", str(tmp_path / "bridge.toml"))
+    assert "my_apps" in raised.value.problem
+
+
+@pytest.mark.parametrize(
+    ("toml", "key", "problem"),
+    [
+        ("url = 'oracle://u:pw@h/x'", "apps_table.url", "is no database that bridge can use"),
+        ("url = 'sqlite:///{folder}/none.sqlite'", "apps_table.url", "names no file: {folder}/none.sqlite"),
+        (
+            "connection = 'none'",
+            "apps_table.connection",
+            "is none, which cannot be used: database.connections.none.driver is missing",
+        ),
+    ],
+)
+def test_what_leads_to_no_database_is_named_as_it_stands_in_the_file(
+    sqlite_database: services.Database, tmp_path: Path, toml: str, key: str, problem: str
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read_apps(settings(tmp_path, sqlite_database, "[apps_table]\n" + toml.format(folder=tmp_path)))
+    said = raised.value
+    assert (said.key, said.problem) == (key, problem.format(folder=tmp_path))
+    assert said.where == str(tmp_path / "bridge.toml")
+    assert "DB_DATABASE" not in said.remedy
+    assert "bridge_apps" not in str(said)
+
+
+def test_a_database_that_does_not_answer_is_said_to_be_that_of_the_table(
+    sqlite_database: services.Database, tmp_path: Path
+) -> None:
+    with pytest.raises(ServiceUnavailable, match=r"^\[apps_table\] cannot be read: the connection"):
+        read_apps(settings(tmp_path, sqlite_database, "[apps_table]\nurl = 'mysql://u:pw@127.0.0.1:1/x'\n"))
 
 
 def test_webhooks_of_rows_reach_public_addresses_and_those_that_are_allowed(

@@ -18,9 +18,10 @@ import sqlalchemy as sa
 from redis.exceptions import RedisError
 
 from bridge.jobs.queue.redis.driver import Keys, unavailable
-from bridge.jobs.queue.selection import json_object, queued_at
+from bridge.jobs.queue.selection import queued_at
 from bridge.jobs.queue.sql.connection import SqlConnection
 from bridge.jobs.queue.sql.driver import jobs_table
+from bridge.laravel.payload import json_object
 
 MOST = 500  # jobs
 HEAD = 20_000  # characters of a payload

@@ -12,13 +12,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from bridge.laravel.payload import json_object
 
 HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 COMMANDS = frozenset(
     {"Illuminate\\Broadcasting\\BroadcastEvent", "Illuminate\\Broadcasting\\UniqueBroadcastEvent"}
 )
-LONG_NUMBER = 640  # digits; Python may be told to refuse any number that is longer
 MARK = b"BroadcastEvent"  # stands in every broadcast payload; json_encode never escapes letters
 # How nearly every broadcast reads in the queue, as SQL patterns; each `_` is a character of JSON's escaping.
 CERTAIN = tuple(
@@ -31,25 +31,6 @@ _CERTAIN = re.compile(
 )
 _SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
 _ATTEMPTS = re.compile(rb'"attempts"\s*:\s*(\d+)(?=\s*[,}])')
-
-
-def json_object(payload: bytes) -> dict[str, Any] | None:
-    """The object that PHP's json_decode reads in this text; None where it is no JSON or no object."""
-    try:
-        text = payload.decode()
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            if isinstance(error, json.JSONDecodeError):
-                return None
-            document = json.loads(text, parse_int=_number)  # Python refuses long numbers, PHP rounds them
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _number(digits: str) -> int | float:
-    return int(digits) if len(digits) < LONG_NUMBER else float(digits)
 
 
 def broadcast_document(payload: bytes) -> Mapping[str, object] | None:

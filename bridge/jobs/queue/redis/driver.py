@@ -51,11 +51,11 @@ from bridge.jobs.queue.redis.rights import KEYS, is_denial, missing_rights
 from bridge.jobs.queue.selection import (
     BROADCASTS,
     Selection,
-    json_object,
     queued_at,
     whole_number,
     with_attempts,
 )
+from bridge.laravel.payload import json_object
 from bridge.laravel.tls import SELF_SIGNED, tls_fault
 
 POLL_INTERVAL = 0.025  # seconds between looks where no token wakes us

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from bridge.jobs.queue.failed_jobs import FailedJob, FailedJobs, KeptJob
 from bridge.jobs.queue.queue import Depth, Exchange, Job, Queue
-from bridge.jobs.queue.selection import json_object
+from bridge.laravel.payload import json_object
 
 _DONE = resources.files(__package__).joinpath("horizon_done.lua").read_text()
 

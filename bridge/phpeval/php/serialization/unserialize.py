@@ -165,7 +165,7 @@ def _read(data: bytes, max_depth: int, objects: list[PhpObject] | None) -> tuple
 
         match = token(data, position)
         if match is None:
-            _fail("has an unknown tag", position)
+            _fail("is damaged", position)
         kind = match.lastindex
         opened: dict[int | bytes, Value] | None = None
         count = 0
