@@ -47,7 +47,10 @@ def check(arrival: UpgradeRequest, app: App | None, connections: int, from_addre
     names no protocol is let in: only pusher-js and its like name one, people with a terminal do not.
     """
     if arrival.key is None:
-        raise _closing(close_codes.UNKNOWN_PATH, "clients connect to /app/{key}: check wsPath")
+        raise _closing(
+            close_codes.UNKNOWN_PATH,
+            "clients connect to /app/{key}: check wsPath here, path_prefix in bridge",
+        )
     if arrival.protocol == "":
         raise _closing(close_codes.NO_PROTOCOL, "the query's protocol is empty")
     if arrival.protocol is not None and arrival.protocol not in PROTOCOLS:

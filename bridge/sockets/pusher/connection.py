@@ -309,7 +309,7 @@ class Connection(Generic[S]):
         text = signatures.signin_text(self.socket_id, message.user_data)
         if not signatures.verify(self.hub.app, message.auth, text):
             raise ProtocolError(UNAUTHORIZED, "the signature of user_data is not valid", close=True)
-        data = messages.parse(message.user_data)
+        data = messages.parse(message.user_data, "user_data")
         user_id = data.get("id") if isinstance(data, dict) else None
         if not isinstance(user_id, str) or not user_id:
             raise ProtocolError(MALFORMED, "user_data has no id that is a string")
@@ -341,12 +341,12 @@ class Connection(Generic[S]):
             info = self.user.info
             too_long = info is not None and (
                 len(info) > limits.member_bytes  # the rest only where it can make a difference
-                and messages.json_size(messages.parse(info), info) > limits.member_bytes
+                and messages.json_size(messages.parse(info, "user_info"), info) > limits.member_bytes
             )
             if too_long or len(self.user.user_id) > limits.user_id_length:
                 raise ProtocolError(MALFORMED, "id or user_info of the sign-in is too long for a member")
             return self.user
-        data = messages.parse(message.channel_data)
+        data = messages.parse(message.channel_data, "channel_data")
         user_id = data.get("user_id") if isinstance(data, dict) else None
         if isinstance(user_id, int) and not isinstance(user_id, bool):
             user_id = str(user_id)  # some back ends send a number: the same user

@@ -66,7 +66,7 @@ Message: TypeAlias = Subscribe | Unsubscribe | Signin | ClientEvent | Ping | Pon
 
 def read(text: str) -> Message:
     """The message in a text frame. Raises ProtocolError 4300 for anything that is none."""
-    message = _object(parse(text), "the message")
+    message = _object(parse(text, "the message"), "the message")
     event = _string(message, "event")
     if event.startswith("client-"):
         return _client_event(event, message)
@@ -76,12 +76,12 @@ def read(text: str) -> Message:
     return reader(message)
 
 
-def parse(text: str) -> Any:
-    """The JSON value in `text`, without NaN and Infinity. Raises ProtocolError 4300."""
+def parse(text: str, what: str) -> Any:
+    """The JSON value in `text`, without NaN and Infinity. Raises ProtocolError 4300, which says `what` it is."""
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError):
-        raise ProtocolError(MALFORMED, "the message is not JSON") from None
+        raise ProtocolError(MALFORMED, f"{what} is not JSON") from None
 
 
 def to_json(value: Any) -> str:
@@ -225,7 +225,7 @@ def _client_event(name: str, message: dict[str, Any]) -> ClientEvent:
 def _data(message: dict[str, Any]) -> dict[str, Any]:
     """The message's data, which clients send as an object and may send as a string that holds one."""
     data = message.get("data")
-    return _object(parse(data) if isinstance(data, str) else data, "data")
+    return _object(parse(data, "data") if isinstance(data, str) else data, "data")
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

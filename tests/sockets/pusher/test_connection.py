@@ -199,6 +199,16 @@ def test_bad_channel_data_is_a_subscription_error(channel_data: str | None) -> N
     assert answer["event"] == "pusher:subscription_error"
 
 
+def test_what_is_no_json_is_named() -> None:
+    client = Room().join()
+    (answer,) = client.subscribe("presence-x", "nonsense")
+    assert answer["data"]["error"] == "channel_data is not JSON"
+    (answer,) = client.send("pusher:subscribe", "nonsense")
+    assert answer["data"]["message"] == "data is not JSON"
+    (answer,) = client.sign_in("nonsense")
+    assert answer["data"]["message"] == "user_data is not JSON"
+
+
 def test_a_full_presence_channel_takes_further_sockets_of_its_members_only() -> None:
     room = room_with(members=2)
     for user_id in ("1", "2"):
