@@ -9,6 +9,8 @@ from typing import Any
 from bridge.errors import ConfigurationError
 from bridge.settings.table import InvalidValue, Reader
 
+FEW = 20  # names that an error may list
+
 
 def read_value(read: Reader, value: object, key: str, where: str) -> Any:
     try:
@@ -22,5 +24,10 @@ def no_strangers(found: Iterable[str], known: list[str], prefix: str, where: str
         if name in known:
             continue
         near = difflib.get_close_matches(name, known, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"take it out; known are {', '.join(known)}"
+        if near:
+            remedy = f"did you mean {near[0]}?"
+        elif len(known) <= FEW:
+            remedy = f"take it out; known are {', '.join(known)}"
+        else:
+            remedy = "take it out; docs/settings.md has all that are known"
         raise ConfigurationError(f"{prefix}{name}", "is no setting of bridge", where=where, remedy=remedy)

@@ -166,7 +166,9 @@ def test_toml_values_are_of_their_own_types(read: Load, toml: str) -> None:
         ("prot = 1", {}, r"^prot \(.*bridge\.toml\) is no setting of bridge: did you mean port\?"),
         ("", {"BRIDGE_PROT": "1"}, r"^BRIDGE_PROT \(the environment\).*did you mean BRIDGE_PORT\?"),
         ("[event.X]", {}, r"did you mean events\?"),
-        ("xyzzy = 1", {}, r"take it out; known are host, port"),
+        ("xyzzy = 1", {}, r": take it out; docs/settings\.md has all that are known$"),
+        ("", {"BRIDGE_XYZZY": "1"}, r": take it out; docs/settings\.md has all that are known$"),
+        ("[apps_table]\nxyzzy = 1", {}, r": take it out; known are connection, url, table, \w+, \w+$"),
         ("[events.X]\nchanels = []", {}, r'^events\."X"\.chanels .*did you mean channels\?'),
         (
             "[[apps]]\nid = '1'\nkey = 'k'\nsecert = 'canary'",

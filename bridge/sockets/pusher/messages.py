@@ -77,7 +77,7 @@ def read(text: str) -> Message:
 
 
 def parse(text: str, what: str) -> Any:
-    """The JSON value in `text`, without NaN and Infinity. Raises ProtocolError 4300, which says `what` it is."""
+    """The JSON value in `text`, without NaN and Infinity. Raises ProtocolError 4300, naming `what`."""
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError):
