@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os.path
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,12 +21,14 @@ def read_value(read: Reader, value: object, key: str, where: str) -> Any:
 
 
 def no_strangers(found: Iterable[str], known: list[str], prefix: str, where: str) -> None:
+    common = os.path.commonprefix(known)  # `BRIDGE_` makes no two variables alike
+    names = [name.removeprefix(common) for name in known]
     for name in found:
         if name in known:
             continue
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name.removeprefix(common), names, n=1)
         if near:
-            remedy = f"did you mean {near[0]}?"
+            remedy = f"did you mean {common}{near[0]}?"
         elif len(known) <= FEW:
             remedy = f"take it out; known are {', '.join(known)}"
         else:
