@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os.path
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +20,7 @@ def read_value(read: Reader, value: object, key: str, where: str) -> Any:
 
 
 def no_strangers(found: Iterable[str], known: list[str], prefix: str, where: str) -> None:
-    common = os.path.commonprefix(known)  # `BRIDGE_` makes no two variables alike
+    common = "BRIDGE_" if all(name.startswith("BRIDGE_") for name in known) else ""  # makes no two alike
     names = [name.removeprefix(common) for name in known]
     for name in found:
         if name in known:
