@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import glob
 import os
 import shutil
@@ -32,6 +33,7 @@ USER = "bridge"
 PASSWORD = "s3cret & more"
 START_LIMIT = 60.0  # seconds until a server must answer
 PR_SET_PDEATHSIG = 1
+PORTS = range(12_000, 32_000)  # above those that a browser refuses, below those that Linux hands out
 
 LaravelDriver = Literal["mysql", "pgsql", "sqlite"]
 
@@ -51,10 +53,23 @@ def program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on, and that no other call on this machine gets soon.
+
+    None that the kernel hands out by itself: whoever asks it for any port might get this one, too, before
+    it is used.
+    """
+    with open(Path(tempfile.gettempdir()) / f"bridge-ports-{os.getuid()}", "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        given = int(file.read() or 0)
+        for number in range(given + 1, given + len(PORTS) + 1):
+            port = PORTS[number % len(PORTS)]
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                file.truncate(0)
+                file.write(str(number))
+                return port
+    raise OSError(f"no port of {PORTS} is free")
 
 
 def wait_until(true: Callable[[], bool], what: str, limit: float = START_LIMIT) -> None:

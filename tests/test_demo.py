@@ -92,7 +92,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 def subscribed(demo: Demo, *channels: str) -> Iterator[ClientConnection]:
     """A bare client, which the server has confirmed on every channel."""
     url = f"{demo.address.replace('http', 'ws')}/app/{demo.meta('key')}?protocol=7&client=bare&version=1.0"
-    with connect(url) as client:
+    with connect(url, open_timeout=60, ping_interval=None) as client:
         socket_id = json.loads(json.loads(client.recv(timeout=60))["data"])["socket_id"]
         for channel in channels:
             who = {"socket_id": socket_id, "channel_name": channel, "user_id": "7", "name": "Zoë"}

@@ -128,7 +128,7 @@ def with_everything_hidden(served: Served) -> None:
     headers = {"Cookie": "laravel_session=canary-of-cookies", "Authorization": "Bearer canary-of-a-token"}
     address = f"{served.address.replace('http', 'ws')}/app/{served.app.key}?protocol=7"
     secret = served.app.secret.reveal()
-    with connect(address, additional_headers=headers) as client:
+    with connect(address, additional_headers=headers, open_timeout=PATIENCE, ping_interval=None) as client:
         socket_id = json.loads(json.loads(client.recv(timeout=PATIENCE))["data"])["socket_id"]
         member = json.dumps({"user_id": "1", "user_info": {"name": "canary-of-a-member"}})
         for channel, more in (("presence-log", {"channel_data": member}), ("private-log", {})):
@@ -151,7 +151,12 @@ def with_everything_hidden(served: Served) -> None:
         client.ping("canary-of-a-ping").wait(PATIENCE)
     with (
         contextlib.suppress(Exception),
-        connect(address + "&canary-of-a-query=1", additional_headers=headers) as client,
+        connect(
+            address + "&canary-of-a-query=1",
+            additional_headers=headers,
+            open_timeout=PATIENCE,
+            ping_interval=None,
+        ) as client,
     ):
         client.send(b"canary-of-bytes")
         client.recv(timeout=PATIENCE)

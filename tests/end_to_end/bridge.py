@@ -48,10 +48,11 @@ def bridge_serve(
     command = [*entry, "serve", "--app", str(app.path), "--host", "127.0.0.1", "--port", str(port)]
     command += flags
     variables = environment(PYTHONUNBUFFERED="1", **env)
+    written_before = log.stat().st_size if log.exists() else 0  # by another of this name
     with running(command, cwd=app.path, log=log, env=variables) as process:
 
         def ready() -> bool:
-            written = log.read_text()
+            written = log.read_bytes()[written_before:].decode()
             assert process.poll() is None, f"bridge ended with {process.returncode}: {written}"
             return f"listening on {scheme}://127.0.0.1:{port}\n" in written
 

@@ -20,7 +20,6 @@ JOBS = 5000
 PLAIN_EVERY = 5  # 80 % broadcasts
 
 
-@pytest.mark.timeout(280)
 @pytest.mark.parametrize("store", ["mariadb", "redis"], indirect=True)
 def test_each_broadcast_is_delivered_and_no_other_job_is_lost_or_run_twice(
     app: Laravel, store: Store, tag: str

@@ -125,10 +125,10 @@ def test_php_uses_the_release_that_the_link_leads_to(
 def test_the_app_says_how_it_is_set_up_before_the_first_event(app: Laravel, store: Store) -> None:
     said = "the app has said how it is set up"
     with bridge_serve(app) as bridge:
-        wait_until("it has been asked", lambda: bridge.log.read_text().count(said) == 1)
+        wait_until("it has been asked", lambda: bridge.log.read_text().count(said) >= 1)
         config = app.path / "config/app.php"
         config.write_text(config.read_text().replace("return [", "return ['told' => 'anew',", 1))
         bridge.process.send_signal(signal.SIGHUP)
-        wait_until("it has been asked again", lambda: bridge.log.read_text().count(said) == 2)
+        wait_until("it has been asked again", lambda: bridge.log.read_text().count(said) >= 2)
         assert bridge.terminate() == 0
     assert "cannot say how it is set up" not in bridge.log.read_text()

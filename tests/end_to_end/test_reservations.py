@@ -103,7 +103,6 @@ def test_beside_queue_work_no_socket_gets_an_event_twice(impatient: Laravel, sto
     assert failures(store) == []
 
 
-@pytest.mark.timeout(400)
 def test_what_kills_its_worker_takes_nobody_along(impatient: Laravel, store: Store, tag: str) -> None:
     good = 20
     set_up(impatient, QUEUE_RETRY_AFTER="2")

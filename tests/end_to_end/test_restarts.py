@@ -197,7 +197,7 @@ def test_ready_tells_that_jobs_wait_and_a_stop_meanwhile_is_a_stop(
     )
     jobs.write(3)
     with start("first") as bridge:
-        answer = httpx.get(f"http://127.0.0.1:{app.port}/ready")
+        answer = httpx.get(f"http://127.0.0.1:{app.port}/ready", timeout=60)
         assert answer.status_code == 200
         assert answer.json() | {"other_jobs": True} == {
             "ready": True, "queue": True, "draining": False, "waiting_for_clients": True, "other_jobs": True,

@@ -77,7 +77,7 @@ def children(bridge: Bridge) -> dict[str, list[int]]:
 
 
 def ready(port: int) -> dict[str, object]:
-    answer = httpx.get(f"http://127.0.0.1:{port}/ready")
+    answer = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=60)
     return {**answer.json(), "status": answer.status_code}
 
 
@@ -104,7 +104,7 @@ def test_children_share_one_port_and_answer_for_the_whole(
         told = ready(bridge.port)
         assert told["processes"] == dict.fromkeys(NAMES, True)
         assert told["draining"] is False
-        metrics = httpx.get(f"http://127.0.0.1:{bridge.port}/metrics").text
+        metrics = httpx.get(f"http://127.0.0.1:{bridge.port}/metrics", timeout=60).text
         connections = re.findall(
             r'^bridge_connections\{app="[^"]+",process="(sockets-\d)"\} (\d+)\.0$', metrics, re.M
         )
@@ -113,12 +113,12 @@ def test_children_share_one_port_and_answer_for_the_whole(
         assert metrics.count("bridge_process_up{") == 3
         assert len(re.findall(r"^# TYPE bridge_connections gauge$", metrics, re.M)) == 1
         page = f"http://127.0.0.1:{bridge.port}/laravel-websockets"
-        with httpx.Client() as browser:
+        with httpx.Client(timeout=60) as browser:
             assert browser.post(f"{page}/login", data={"password": "sesame"}).status_code < 400
         for _ in range(4):  # whichever process is asked, the session is known
-            with httpx.Client(cookies=browser.cookies) as again:
+            with httpx.Client(cookies=browser.cookies, timeout=60) as again:
                 assert again.get(f"{page}/api/session").status_code == 200
-        assert httpx.get(f"{page}/api/session").status_code == 401
+        assert httpx.get(f"{page}/api/session", timeout=60).status_code == 401
         assert bridge.terminate() == 0
         for client in clients:
             client.join()
@@ -143,6 +143,7 @@ def test_a_reload_refuses_nobody_moves_each_client_once_and_loses_no_job(
             app.dispatch("line", tag=tag, count=30)
             done = reload(app)
             app.dispatch("line", tag=tag, count=30)
+            wait_until("the client knows", lambda: not stays.is_open)
         assert (done.returncode, done.stdout) == (
             0,
             "bridge: 3 processes are replaced, and no client was refused\n",
@@ -267,7 +268,7 @@ def test_a_service_manager_hears_of_every_step(app: Laravel, store: Store, proce
         }
         assert all("MONOTONIC_USEC" in message for message in told.messages if "RELOADING" in message)
         assert bridge.terminate() == 0
-    assert told.words()[-1] == "STOPPING"
+    wait_until("it has stopped", lambda: told.words()[-1] == "STOPPING")
     if processes == 2:
         assert any("EXTEND_TIMEOUT_USEC" in message for message in told.messages)
 

@@ -248,7 +248,9 @@ def test_clients_are_sent_away(tmp_path: Path, sqlite: Store) -> None:
     app = Laravel.create(tmp_path / "app", sqlite.settings)
     with (
         shadow(app, app.path),
-        connect(f"ws://127.0.0.1:{app.port}/app/app-key?protocol=7", compression=None) as client,
+        connect(
+            f"ws://127.0.0.1:{app.port}/app/app-key?protocol=7", compression=None, open_timeout=60
+        ) as client,
     ):
         assert json.loads(client.recv(timeout=60))["event"] == "pusher:error"
         with pytest.raises(ConnectionClosed):

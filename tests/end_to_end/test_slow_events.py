@@ -8,7 +8,7 @@ import time
 from tests.end_to_end.bridge import bridge_serve
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import wait_until
-from tests.end_to_end.stores import NOTHING, Store
+from tests.end_to_end.stores import NOTHING, Left, Store
 from tests.end_to_end.test_reservations import RETRY_AFTER, failures, set_up
 from tests.end_to_end.wire import WireClient, wire_client
 
@@ -29,7 +29,7 @@ def test_a_slow_event_holds_up_its_own_channel_only(app: Laravel, store: Store, 
         began = time.monotonic()
         wait_until("its reservation would have ended", lambda: time.monotonic() > began + RETRY_AFTER + 2)
         assert numbered(client) == []
-        assert (store.left().waiting, store.left().reserved) == (2, 1)
+        wait_until("the others wait for it", lambda: store.left() == Left(waiting=2, reserved=1))
         (app.path / "storage/app/go").touch()
         wait_until("all have come", lambda: len(client.events()) >= 4)
         wait_until("the queue is empty", lambda: store.left() == NOTHING)

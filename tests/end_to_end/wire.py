@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.end_to_end.laravel import APP_KEY, APP_SECRET
-from tests.end_to_end.processes import wait_until
+from tests.end_to_end.processes import PATIENCE, wait_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,11 @@ class WireClient:
 def wire_client(port: int, *channels: str) -> Iterator[WireClient]:
     """A client of bridge on that port, subscribed to the channels."""
     with connect(
-        f"ws://127.0.0.1:{port}/app/{APP_KEY}?protocol=7&client=wire&version=1.0", max_queue=None
+        f"ws://127.0.0.1:{port}/app/{APP_KEY}?protocol=7&client=wire&version=1.0",
+        max_queue=None,
+        open_timeout=PATIENCE,
+        close_timeout=PATIENCE,
+        ping_interval=None,
     ) as connection:
         client = WireClient(connection)
         for channel in channels:

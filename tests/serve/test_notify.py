@@ -19,7 +19,7 @@ class Manager:
         self.address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
-        self._socket.settimeout(5)
+        self._socket.settimeout(60)
 
     def heard(self) -> dict[str, str]:
         return dict(line.split("=", 1) for line in self._socket.recv(4096).decode().split("\n"))

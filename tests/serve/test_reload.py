@@ -54,11 +54,14 @@ class Serving:
     def welcomes(self, key: str) -> bool:
         return self.greeting(key) == "pusher:connection_established"
 
-    def hang_up(self) -> None:
-        """SIGHUP; returns when it has been obeyed."""
-        before = self.log.read_text().count("SIGHUP:")
+    def hang_up(self) -> str:
+        """SIGHUP; when it has been obeyed, the line that says how."""
+        before = len(self._obeyed())
         self.process.send_signal(signal.SIGHUP)
-        wait_until("it reads anew", lambda: self.log.read_text().count("SIGHUP:") > before, PATIENCE)
+        return wait_until("it reads anew", lambda: self._obeyed()[before:], PATIENCE)[-1]
+
+    def _obeyed(self) -> list[str]:
+        return [line for line in self.log.read_text().splitlines(keepends=True) if "SIGHUP:" in line]
 
 
 @contextmanager
@@ -103,15 +106,13 @@ def test_sighup_brings_new_apps_takes_old_ones_and_starts_webhooks(tmp_path: Pat
 def test_sighup_with_a_wrong_configuration_leaves_everything_as_it_was_and_says_why(tmp_path: Path) -> None:
     with serving(tmp_path, "[[apps]]\n" + APP.format("a")) as bridge:
         bridge.config.write_text("[[apps]]\nid = 'b'\n")
-        bridge.hang_up()
+        last = bridge.hang_up()
         assert bridge.welcomes("key-a")
         assert "apps[0].key" in bridge.log.read_text()
-        last = [line for line in bridge.log.read_text().splitlines() if "SIGHUP:" in line][-1]
         assert " error SIGHUP: failed" in last
         bridge.config.unlink()
         bridge.config.mkdir()
-        bridge.hang_up()
-        assert bridge.log.read_text().splitlines()[-1].count("SIGHUP: failed") == 1
+        assert "SIGHUP: failed" in bridge.hang_up()
         assert bridge.welcomes("key-a")
 
 
@@ -238,8 +239,6 @@ def test_sighup_fails_as_a_whole_when_jobs_cannot_follow(tmp_path: Path) -> None
     toml = "[[apps]]\n" + APP.format("a")
     with serving(tmp_path, toml) as bridge:
         bridge.config.write_text(toml + "[events.X]\nchannels = 5\n")
-        bridge.hang_up()
-        assert [line for line in bridge.log.read_text().splitlines() if "SIGHUP: failed" in line]
+        assert "SIGHUP: failed" in bridge.hang_up()
         bridge.config.write_text(toml)
-        bridge.hang_up()
-        assert "SIGHUP: apps" in bridge.log.read_text().splitlines()[-1]
+        assert "SIGHUP: apps" in bridge.hang_up()

@@ -200,7 +200,7 @@ def test_what_is_done_at_the_dashboard_is_in_the_log_with_the_address(served: Se
 
 def test_a_body_that_is_cut_off_is_no_fault_of_ours(served: Served) -> None:
     url = httpx.URL(served.address)
-    with socket.create_connection((url.host, url.port or 0)) as client:
+    with socket.create_connection((url.host, url.port or 0), timeout=PATIENCE) as client:
         head = f"POST {BASE}/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{{"
         client.sendall(head.encode())
         time.sleep(0.1)
@@ -733,7 +733,7 @@ def test_metrics_are_for_this_machine_and_for_whom_bears_the_token(tmp_path: Pat
 def bare_nginx(address: str) -> str:
     """The first line of the answer to what `proxy_pass` alone sends: HTTP/1.0, and nothing of the client."""
     url = httpx.URL(address)
-    with socket.create_connection((url.host, url.port or 0)) as proxy:
+    with socket.create_connection((url.host, url.port or 0), timeout=PATIENCE) as proxy:
         proxy.sendall(
             f"GET /metrics HTTP/1.0\r\nHost: {url.netloc.decode()}\r\nConnection: close\r\n\r\n".encode()
         )
@@ -792,7 +792,8 @@ def test_with_other_addresses_this_machine_needs_the_token(tmp_path: Path) -> No
 @contextlib.contextmanager
 def subscribed(served: Served, *channels: str) -> Iterator[ClientConnection]:
     """A bare client that the server has confirmed on every channel."""
-    with connect(f"{served.address.replace('http', 'ws')}/app/{served.app.key}?protocol=7") as client:
+    url = f"{served.address.replace('http', 'ws')}/app/{served.app.key}?protocol=7"
+    with connect(url, open_timeout=PATIENCE, ping_interval=None) as client:
         socket_id = json.loads(json.loads(client.recv(timeout=PATIENCE))["data"])["socket_id"]
         for channel in channels:
             member = json.dumps({"user_id": "7", "user_info": {"name": "Zoë"}})

@@ -47,7 +47,7 @@ class Passed:
             "body_md5": hashlib.md5(content).hexdigest(),
         }
         query["auth_signature"] = signatures.sign(secret, signatures.api_text("POST", path, query.items()))
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.post(self.url + path, params=query, content=content, headers=headers)
 
 
