@@ -26,6 +26,12 @@ ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resol
 	tests/jobs/resolve/test_php.py tests/end_to_end/test_other_jobs.py \
 	tests/phpeval/laravel/support/test_releases.py
 
+# Whole files to each worker, in the order of tests/conftest.py.
+PYTEST := pytest -n 6 --dist loadfile --no-loadscope-reorder
+
+# Compiled modules are kept, whatever the environment says: each of some hundred bridges starts sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
 PLAIN_IMAGE := -o "python_files=test_*.py image_checks.py" \
 	--deselect "tests/end_to_end/image_checks.py::test_an_image_is_built_serves_an_app_and_stops_on_term[php]"
 
@@ -35,12 +41,12 @@ demo: .venv/.installed
 	$(BIN)/bridge demo
 
 test: packages lint $(NODE_MODULES)
-	$(BIN)/pytest -n 6 --dist loadfile $(if $(IMAGES),$(PLAIN_IMAGE))
+	$(BIN)/$(PYTEST) $(if $(IMAGES),$(PLAIN_IMAGE))
 
 test-all: test
 	$(BIN)/pytest -n 0 tests/end_to_end/image_checks.py
 	roots=$$(sh tests/roots.sh) && for root in $$roots; do \
-		echo "with $$root/php:"; PATH=$$root:$$PATH $(BIN)/pytest -n 6 --dist loadfile $(ON_ROOTS) || exit 1; \
+		echo "with $$root/php:"; PATH=$$root:$$PATH $(BIN)/$(PYTEST) $(ON_ROOTS) || exit 1; \
 	done
 
 test-lowest: packages .venv/.installed-dev $(NODE_MODULES)
@@ -48,7 +54,7 @@ test-lowest: packages .venv/.installed-dev $(NODE_MODULES)
 		pyproject.toml --output-file build/lowest.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/lowest
 	$(BIN)/uv pip install --quiet --python build/lowest/bin/python -c build/lowest.txt -e '.[dev]'
-	build/lowest/bin/pytest -n 6 --dist loadfile
+	build/lowest/bin/$(PYTEST)
 
 # The newest versions that pyproject.toml allows, on every Python and system; `make test` installs these.
 constraints: .venv/.installed-dev

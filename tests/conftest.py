@@ -13,6 +13,41 @@ from tests import services
 
 Running = TypeVar("Running")
 
+# What `make test` begins first, so that nothing long stands alone at the end; the rest follows as it comes.
+SLOW = (
+    "end_to_end/image_checks.py",
+    "end_to_end/test_reservations.py",
+    "end_to_end/test_other_jobs.py",
+    "end_to_end/test_deploys.py",
+    "chaos/",
+    "end_to_end/test_echo_browser.py",
+    "end_to_end/test_several_processes.py",
+    "end_to_end/",
+    "test_distributions.py",
+    "conformance/",
+    "oracle/",
+    "infrastructure/",
+    "jobs/resolve/",
+    "sockets/cluster/",
+    "doctor/",
+    "jobs/",
+    "monitoring/",
+    "serve/",
+    "cli/",
+    "test_",
+    "sockets/",
+)
+ROOT = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        name = item.path.relative_to(ROOT).as_posix()
+        return next((at for at, slow in enumerate(SLOW) if name.startswith(slow)), len(SLOW))
+
+    items.sort(key=rank)
+
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[services.MariaDB]:
