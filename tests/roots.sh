@@ -21,6 +21,7 @@ packages="php-cli php-bcmath php-curl php-intl php-mbstring php-mysql php-pgsql 
 wrappers=$checkout/.venv/roots
 python_packages="ca-certificates python3 python3-venv python-is-python3"
 kept_days=30
+attempts=4
 temporary=${TMPDIR:-/tmp}
 
 fail() {
@@ -91,7 +92,13 @@ for release in "$@"; do
     made=$roots/$release.made
     if [ "$(cat "$made" 2>/dev/null)" != "$(recipe "$release")" ] || [ -n "$(find "$made" -mtime +$kept_days)" ]; then
         rm -f "$made"
-        make_root "$release"
+        number=1
+        until (make_root "$release"); do
+            [ "$number" -lt "$attempts" ] || fail "$release could not be made, $attempts times (see above)"
+            echo "a mirror may be away, or amid its own update: again in $((number * 20)) s" >&2
+            sleep $((number * 20))
+            number=$((number + 1))
+        done
         recipe "$release" >"$made"
     fi
     [ "$release" != bookworm ] || { echo "$roots/bookworm"; continue; }
