@@ -94,7 +94,8 @@ class Database:
 
     def engine(self) -> sqlalchemy.Engine:
         """A new engine; the caller disposes of it."""
-        return sqlalchemy.create_engine(self.url)
+        waits = {"timeout": 60} if self.driver == "sqlite" else {}  # for whoever writes, on a slow machine
+        return sqlalchemy.create_engine(self.url, connect_args=waits)
 
 
 class Server:

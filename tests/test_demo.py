@@ -181,7 +181,7 @@ def test_two_windows_in_chromium_see_events_each_other_and_whispers(demo: Demo) 
         cwd=BROWSER,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         check=False,
     )
     assert run.returncode == 0, run.stderr
@@ -222,7 +222,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
             env=environment(TMPDIR=str(tmp_path)),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=500,
             check=False,
         )
     assert run.returncode == 69

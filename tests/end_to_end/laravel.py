@@ -88,14 +88,6 @@ class Laravel:
             f"--plain-every={plain_every}",
         )
 
-    @contextlib.contextmanager
-    def dispatching(self, case: str, *, tag: str, count: int) -> Iterator[subprocess.Popen[str]]:
-        """As `dispatch`, under way while the block runs; SQL stores see all of them at once, at its end."""
-        command = ["php", "artisan", "dispatch:case", case, f"--tag={tag}", f"--count={count}"]
-        log = self.path / "storage/logs/dispatch.txt"
-        with running(command, cwd=self.path, log=log, env=environment()) as process:
-            yield process
-
     def oracle(self, case: str, *, tag: str) -> list[Sent]:
         """What Laravel itself hands to Pusher for the case."""
         lines = [json.loads(line) for line in self.artisan("oracle", case, f"--tag={tag}").splitlines()]

@@ -51,7 +51,9 @@ def test_events_wait_while_env_is_away(app: Laravel, store: Store, tag: str, tmp
     with amid(app, store, tag) as bridge:
         (app.path / ".env").rename(tmp_path / "env")
         outages(bridge, 2)
-        assert "set up broadcasting otherwise" in bridge.log.read_text()
+        wait_until(
+            "it is told why", lambda: "set up broadcasting otherwise" in bridge.log.read_text(), timeout=180
+        )
         (tmp_path / "env").rename(app.path / ".env")
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
+import threading
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.bridge import Bridge, bridge_serve
 from tests.end_to_end.laravel import Laravel
-from tests.end_to_end.processes import listens, wait_until
+from tests.end_to_end.processes import PATIENCE, listens, wait_until
 from tests.end_to_end.stores import NOTHING, Left, Store
 from tests.end_to_end.wire import wire_client
 
@@ -34,28 +39,56 @@ def test_jobs_that_waited_before_the_start_are_delivered(app: Laravel, store: St
     assert store.failed() == 0
 
 
+@contextlib.contextmanager
+def being_pushed(store: Store, pattern: str, tag: str) -> Iterator[list[int]]:
+    """Jobs come while the block runs, each an event of its own, however slow the machine; how many so far."""
+    known = json.loads(pattern)["uuid"]
+    over, pushed = threading.Event(), [0]
+
+    def name(number: int) -> str:
+        return f"{number:0{len(tag)}d}"  # as long as the tag, whose length stands in the payload
+
+    def push() -> None:
+        while not over.wait(0.01):
+            numbers = range(pushed[0], pushed[0] + 50)
+            store.push(
+                [pattern.replace(tag, name(number)).replace(known, str(uuid.uuid4())) for number in numbers]
+            )
+            pushed[0] += 50
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    try:
+        yield pushed
+    finally:
+        over.set()
+        thread.join()
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_in_the_middle_of_work_leaves_nothing_reserved_and_exits_0(
     app: Laravel, store: Store, tag: str, how: signal.Signals
 ) -> None:
-    count = 3000
+    app.dispatch("line", tag=tag)
+    [pattern] = store.payloads()
+    store.clear()
     with (
         bridge_serve(app) as bridge,
         wire_client(bridge.port, "lines") as client,
-        app.dispatching("line", tag=tag, count=count) as dispatch,
+        being_pushed(store, pattern, tag) as pushed,
     ):
         wait_until("delivery has begun", client.events)
         bridge.process.send_signal(how)
-        assert bridge.process.wait(timeout=70) == 0
-        assert dispatch.wait(timeout=60) == 0
+        assert bridge.process.wait(timeout=PATIENCE) == 0
+        seen = pushed[0]
+        wait_until("more has come than anybody takes", lambda: pushed[0] > seen)
         client.join()
         delivered = [it.data for it in client.events()]
-        left = store.left()
         assert not listens(bridge.port)
+    left = store.left()
     assert left.reserved == 0
-    assert left.waiting > 0, "it was no middle: all was delivered before the signal"
     # what was delivered is gone from the queue, what was not is still there
-    assert len(delivered) == len(set(delivered)) == count - left.waiting
+    assert len(delivered) == len(set(delivered)) == pushed[0] - left.waiting
     assert store.failed() == 0
 
 

@@ -330,16 +330,23 @@ def test_changed_code_and_queue_restart_bring_a_new_process(app: Laravel, store:
     def run(*names: str) -> int:
         other(app, *names)
         wait_until("it is done", lambda: store.left() == NOTHING, timeout=PATIENCE)
+        return started()
+
+    def started() -> int:
         return workers_started(bridge.log.read_text())
 
     with bridge_serve(app) as bridge:
-        assert run("works") == 1
+        run("works")
+        wait_until("its process is told of", lambda: started() == 1)  # a thread writes the log
         source.write_text(source.read_text().replace("attempt {$this->attempts()}", "anew"))
         wait_until("the change is seen", lambda: run("works") == 2)  # it is looked for once a second
         assert "works anew" in app.lines()
         app.artisan("queue:restart")
         wait_until("it is read anew", lambda: "are read anew" in bridge.log.read_text())
-        assert run("works") >= 3  # one more where Laravel's worker saw the restart before bridge did
+        run("works")
+        wait_until(
+            "another is told of", lambda: started() >= 3
+        )  # one more where Laravel's worker saw the restart before bridge did
         assert bridge.terminate() == 0
 
 

@@ -239,6 +239,6 @@ def test_a_running_bridge_tells_of_failed_jobs(tmp_path: Path) -> None:
             for _ in range(2):
                 served.queue_refused("App\\Events\\NobodyKnows")
             [body] = until("the alert has arrived", lambda: list(receiver.bodies))
-            assert 'rule="failures"' in served.log.read_text()
+            until("it is in the log", lambda: 'rule="failures"' in served.log.read_text())
     assert json.loads(body)["rule"] == "failures"
     assert "NobodyKnows" not in body.decode()

@@ -218,7 +218,8 @@ def test_a_table_is_looked_at_again_by_itself(tmp_path: Path) -> None:
             connection.exec_driver_sql("insert into my_apps values ('e', 'key-e', 's', '', '')")
         wait_until("the rest of the new apps", lambda: bridge.welcomes("key-e"), PATIENCE)
         assert bridge.greeting("key-c") == "4001"
-        assert "an app of the table is left out" in bridge.log.read_text()
+        left_out = "an app of the table is left out"
+        wait_until("it is told", lambda: left_out in bridge.log.read_text(), PATIENCE)
         (tmp_path / "apps.sqlite").rename(tmp_path / "away.sqlite")
         wait_until("the outage is told", lambda: "the old apps stay" in bridge.log.read_text(), PATIENCE)
         assert bridge.welcomes("key-b")

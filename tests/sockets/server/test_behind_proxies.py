@@ -180,7 +180,7 @@ async def test_clients_and_the_api_reach_bridge_and_it_knows_their_address(
 # One client's bytes are never another's request. The proxies share their connections to bridge among clients,
 # so what an attacker leaves behind on one would be answered to whoever comes next.
 
-OTHERS, REQUESTS = 8, 250  # clients beside the attackers, and what each of them asks for
+OTHERS, REQUESTS = 8, 100  # clients beside the attackers, and what each of them asks for
 SMUGGLED = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 ATTACKS = [
     b"POST /apps/x/events HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s\r\n" % pair
