@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from bridge.jobs.resolve.survey.supported import WIDTH, supported
+from bridge.jobs.resolve.survey.supported import LEFT_TO_PHP, WIDTH, supported
 
 FILE = Path(__file__).parents[4] / "SUPPORTED.md"
 
@@ -33,6 +34,16 @@ def test_the_list_is_the_generated_one() -> None:
 )
 def test_it_names_what_real_events_use(name: str) -> None:
     assert f"`{name}`" in supported()
+
+
+@pytest.mark.parametrize("name", [name for _, names in LEFT_TO_PHP for name in names])
+def test_what_is_left_to_php_is_not_among_what_is_native(name: str) -> None:
+    left, native = supported().split("## PHP: syntax")
+    assert f"`{name}`" in left or f"`{name}()`" in left
+    assert not re.search(
+        rf"`{re.escape(name)}`",
+        native.split("## Laravel: classes")[0] + native.split("## Models: relations")[1],
+    )
 
 
 def test_aliases_share_the_table_of_their_class() -> None:
