@@ -52,8 +52,10 @@ class Limits:
 
     @property
     def message_bytes(self) -> int:
-        """Of one message of a client: room for the largest client event, its quotes escaped."""
-        return max(LEAST_MESSAGE, 2 * self.event_bytes + 4_096)
+        """Of one message of a client: room for the largest client event, its quotes escaped, and for the
+        largest member, as PHP writes it (`\\uXXXX`), with the largest watchlist."""
+        user = 4 * self.member_bytes + self.watchlist * (self.user_id_length + 8)
+        return max(LEAST_MESSAGE, 2 * self.event_bytes + 4_096, user + 4_096)
 
     @property
     def body_bytes(self) -> int:

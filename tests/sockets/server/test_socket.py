@@ -86,6 +86,17 @@ async def test_a_message_may_be_as_large_as_the_app_lets_its_events_be(event_byt
         assert (await one.get("pusher:error"))["data"]["code"] == 4301
 
 
+async def test_a_message_may_be_as_large_as_the_app_lets_its_members_be() -> None:
+    app = replace(APP, limits=replace(APP.limits, member_bytes=100_000, watchlist=2_000))
+    info = {"name": "\u0436" * 49_000}  # 98 kB, written by PHP as 294 kB, whose backslashes are escaped again
+    async with running(app) as server, server.client(max_size=None) as one:
+        await one.subscribe("presence-x", json.dumps({"user_id": "1", "user_info": info}))
+        roster = json.loads((await one.get("pusher_internal:subscription_succeeded"))["data"])
+        assert roster["presence"]["hash"] == {"1": info}
+        await one.sign_in({"id": "1", "watchlist": [f"{number:0128}" for number in range(2_000)]})
+        await one.get("pusher:signin_success")
+
+
 async def test_a_character_may_be_split_between_fragments() -> None:
     payload = json.dumps({"event": "pusher:ping", "data": {"\u00e4": 1}}, ensure_ascii=False).encode()
     cut = payload.index(b"\xc3") + 1
