@@ -14,7 +14,6 @@ from tests.end_to_end.stores import open_store
 KILLS = 10
 
 
-@pytest.mark.timeout(300)
 def test_no_job_is_lost_to_kills_and_none_runs_twice_for_nothing(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

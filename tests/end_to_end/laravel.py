@@ -21,6 +21,7 @@ SOURCE = ROOT / "fixtures" / "laravel"
 BROWSER = ROOT / "fixtures" / "browser"
 
 APP_ID, APP_KEY, APP_SECRET = "4711", "app-key", "app-secret"
+_MIGRATED: dict[bytes, tuple[bytes, dict[str, bytes]]] = {}
 TOKENS = {"Ann": "ann-token", "Ben": "ben-token", "Cleo": "cleo-token"}
 
 
@@ -62,8 +63,25 @@ class Laravel:
         lock = {"packages": [{"name": "laravel/framework", "version": f"v{laravel_version()}"}]}
         (path / "composer.lock").write_text(json.dumps(lock))
         app = cls(path=path, port=port)
-        app.artisan("migrate", "--force")
+        database = Path(settings.get("DB_DATABASE", "").strip('"'))
+        if settings.get("DB_CONNECTION") == "sqlite" and database.is_file():
+            app._migrate_file(database)
+        else:
+            app.artisan("migrate", "--force")
         return app
+
+    def _migrate_file(self, database: Path) -> None:
+        """What `artisan migrate` makes of a file with these bytes, and of the app, is kept and copied."""
+        before, cache = database.read_bytes(), self.path / "bootstrap/cache"
+        made = _MIGRATED.get(before)
+        if made is None:
+            self.artisan("migrate", "--force")
+            made = database.read_bytes(), {file.name: file.read_bytes() for file in cache.glob("*.php")}
+            if not database.with_name(f"{database.name}-wal").exists():
+                _MIGRATED[before] = made
+        database.write_bytes(made[0])
+        for name, text in made[1].items():
+            (cache / name).write_bytes(text)
 
     def artisan(self, *arguments: str) -> str:
         """What the command printed; AssertionError with all of it when it failed."""
