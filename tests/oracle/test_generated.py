@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 
+import pytest
+
 from tests.oracle.generator import KINDS, NOT_YET, program
 from tests.oracle.running import compare, peer
 
@@ -16,6 +18,7 @@ REFUSED_SHARE = 0.35  # at most; it falls as more is evaluated natively, and nev
 INVALID_SHARE = 0.25  # programs that PHP does not compile say nothing
 
 
+@pytest.mark.timeout(1_800)
 def test_generated_programs_give_what_php_gives_or_are_refused() -> None:
     counts: Counter[str] = Counter()
     wrong: list[str] = []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.oracle.running import compare, peer
 from tests.oracle.written import written
 
 REFUSED_SHARE = 0.2  # at most; it falls as more is evaluated natively
 
 
+@pytest.mark.timeout(1_800)
 def test_written_programs_give_what_php_gives_or_are_refused() -> None:
     titles, programs = zip(*written(), strict=True)
     compared = compare(programs, peer())
