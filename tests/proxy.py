@@ -179,7 +179,7 @@ class Proxy:
     async def _pass(
         self, link: _Link, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, is_reply: bool
     ) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := await source.read(CHUNK):
                 await self._flowing.wait()
                 if link.silent:
@@ -191,6 +191,10 @@ class Proxy:
                 await self._send(target, data)
             if not link.silent and target.can_write_eof():
                 target.write_eof()
+        except OSError:  # one side was reset, and the other hears of it
+            if not link.silent:
+                self._links.discard(link)
+                link.end(reset=True)
 
     async def _send(self, target: asyncio.StreamWriter, data: bytes) -> None:
         while data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -13,17 +14,21 @@ import pytest
 from tests.proxy import Proxy, proxy
 
 LIMIT = 60.0  # seconds for what comes
+RESET = b"reset"
 NEVER = 0.3  # seconds in which what must not come does not
 
 
 @pytest.fixture
 def between() -> Iterator[Proxy]:
-    """Before a server that says everything back."""
+    """Before a server that says everything back, but resets the connection where it is told to."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def echo(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             while data := connection.recv(1 << 16):
+                if data == RESET:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
                 connection.sendall(data)
 
     def serve() -> None:
@@ -83,6 +88,13 @@ def test_an_end_comes_through(between: Proxy) -> None:
     with connected(between) as connection:
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
+
+
+def test_a_reset_by_the_server_comes_through(between: Proxy) -> None:
+    with connected(between) as connection:
+        connection.sendall(RESET)
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
 
 
 def test_a_cut_connection_ends_and_a_new_one_is_whole(between: Proxy) -> None:
