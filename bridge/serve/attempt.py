@@ -10,7 +10,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.resolution import Answer, Resolution
-from bridge.jobs.resolve.rungs.php import PhpRung, Slow, Try
+from bridge.jobs.resolve.rungs.php import Full, PhpRung, Slow, Try
 from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, NothingToSend, Result, Retry, TakesLong
 from bridge.jobs.worker.progress import ProgressListener, say_nothing, step
@@ -21,6 +21,7 @@ from bridge.serve.destinations import Destination, addressed
 CLASS_PATIENCE = 20.0  # seconds that events whose class is missing wait for it
 MOST_MISSING = 1_000  # classes remembered
 PHP_PATIENCE = 3.0  # seconds that the other jobs wait for an answer
+FULL_PAUSE = 2.0  # seconds until PHP is asked again that was at work for long
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +137,12 @@ class Attempt:
             channels = self._channels(job.document)
             self._aside.block(job, channels)
             return TakesLong(slow.answer, channels), ()
+        except Full as full:
+            if not self._aside:  # nobody would tell when it is over
+                return Retry(NotTried(str(full), pause=FULL_PAUSE)), ()
+            channels = self._channels(job.document)
+            self._aside.block(job, channels)
+            return _BEHIND, ()
         except Behind as behind:
             self._aside.block(job, behind.channels)
             return _BEHIND, ()

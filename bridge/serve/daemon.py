@@ -61,6 +61,7 @@ from bridge.sockets.server.trusted_proxies import Forwarded, Proxies
 from bridge.sockets.webhooks.webhooks import Webhooks
 
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
+REPORT_PATIENCE = 10.0  # seconds that native events wait once for the app's boot
 ALIVE = 4.0  # seconds between two signs of life to a service manager that wants them more seldom
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ class Daemon:
         settings.certificate()  # TLS that is half configured is no plain HTTP
         listening = self.listening or Listening([bind(settings.host, settings.port)])
         few_arenas()
-        asks_php = php_rung(settings) if self._has_jobs else contextlib.nullcontext()
+        asks_php = (
+            php_rung(settings, patience=REPORT_PATIENCE) if self._has_jobs else contextlib.nullcontext()
+        )
         with contextlib.closing(listening), asks_php as php:
             return self._run(listening, php)
 

@@ -303,7 +303,9 @@ def survey_app(settings: Settings) -> Survey | None:
 
 
 @contextlib.contextmanager
-def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[PhpRung | None]:
+def php_rung(
+    settings: Settings, *, fatal: int = 2, patience: float | None = None
+) -> Iterator[PhpRung | None]:
     """The rung that asks the app's own PHP, where there is one to boot; its processes end with the block."""
     if not settings.php_binary or not (settings.laravel.path / "bootstrap/app.php").is_file():
         yield None
@@ -319,6 +321,7 @@ def php_rung(settings: Settings, *, fatal: int = 2) -> Iterator[PhpRung | None]:
         connection_name=connection,
         queue=queue,
         fatal=fatal,
+        patience=patience,
     )
     try:
         yield rung

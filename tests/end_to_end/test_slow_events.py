@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 
 from tests.end_to_end.bridge import bridge_serve
 from tests.end_to_end.laravel import Laravel
-from tests.end_to_end.processes import wait_until
+from tests.end_to_end.processes import family, wait_until
 from tests.end_to_end.stores import NOTHING, Left, Store
 from tests.end_to_end.test_reservations import RETRY_AFTER, failures, set_up
 from tests.end_to_end.wire import WireClient, wire_client
@@ -38,3 +40,31 @@ def test_a_slow_event_holds_up_its_own_channel_only(app: Laravel, store: Store, 
     assert names == ["ChatEvent", "Behaves", "Behaves", "LineSaid"]
     assert failures(store) == []
     assert "helper_died" not in bridge.log.read_text()
+
+
+def test_an_app_that_hangs_while_it_boots_holds_up_what_needs_php_only(
+    app: Laravel, store: Store, tag: str
+) -> None:
+    set_up(app, BRIDGE_OTHER_JOBS="leave")
+    hangs, boot = app.path / "storage/app/hangs", app.path / "bootstrap/app.php"
+    asked = "basename($_SERVER['argv'][0] ?? '') === 'php.php'"
+    wait = f"while ({asked} && file_exists('{hangs}')) {{ usleep(20000); }}"
+    boot.write_text(boot.read_text().replace("<?php", f"<?php {wait}", 1))
+    with bridge_serve(app) as bridge, wire_client(bridge.port, "lines", "ChatChannel") as client:
+        app.dispatch("public", tag=tag, count=10)
+        wait_until("native has earned it", lambda: len(client.events()) == 10)
+        wait_until("the queue is empty", lambda: store.left() == NOTHING)
+        hangs.touch()
+        for process in family(bridge.process.pid)[1:]:
+            os.kill(process, signal.SIGKILL)
+        app.dispatch("quick", tag=tag, count=8)
+        app.dispatch("public", tag=tag, count=5)
+        wait_until("what needs no PHP has come", lambda: len(client.events()) == 15)
+        assert numbered(client) == []
+        assert len(family(bridge.process.pid)[1:]) == 1
+        hangs.unlink()
+        wait_until("all have come", lambda: len(client.events()) == 23)
+        wait_until("the queue is empty", lambda: store.left() == NOTHING)
+        assert bridge.terminate() == 0
+    assert numbered(client) == list(range(1, 9))
+    assert failures(store) == []

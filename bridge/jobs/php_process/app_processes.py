@@ -54,6 +54,7 @@ class AppProcesses:
         self._recycled_at = 0.0
         self._has_booted = False
         self._agreement: Agreement | None = None
+        self._booting: dict[PhpProcess, float] = {}  # → since when, monotonic
 
     @property
     def down(self) -> str | None:
@@ -86,6 +87,11 @@ class AppProcesses:
 
     def narrow(self) -> None:
         self._pool.narrow()
+
+    def hangs(self, seconds: float) -> bool:
+        """Whether a boot takes longer than that, and nobody else is there to be asked. Any thread may ask."""
+        begun = list(self._booting.values())
+        return bool(begun) and time.monotonic() - min(begun) > seconds and not self._pool.has_idle
 
     def recycle(self) -> None:
         """Every process is replaced before its next question, as after `queue:restart`."""
@@ -139,6 +145,7 @@ class AppProcesses:
 
     def _boot(self, process: PhpProcess) -> None:
         """The process has booted the app. Raises Refused, ServiceUnavailable, and ProcessDied when closed."""
+        self._booting[process] = time.monotonic()
         try:
             answer = process.ask(None, BOOT_TIMEOUT)
             if "died" in answer:
@@ -152,6 +159,8 @@ class AppProcesses:
             if self._pool.closed:
                 raise
             raise self._down(Refused(f"the app does not boot under {self._php}: {error}")) from error
+        finally:
+            del self._booting[process]
         told = answer.get("set_up")
         if self._agreement is not None and isinstance(told, dict) and not self._agreement.accepts(told):
             raise self._down(

@@ -89,6 +89,12 @@ class Pool:
         if process is not None:
             self._end(process, farewell=FAREWELL)
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether a process is there that is not lent. Any thread may ask."""
+        with self._slots.mutex:
+            return any(process is not None for process in self._slots.queue)
+
     def counts(self) -> dict[str, int]:
         """Processes that live, that are lent, and that may live at most. Any thread may ask."""
         busy = self._size - self._slots.qsize()

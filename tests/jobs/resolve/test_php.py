@@ -26,7 +26,7 @@ import bridge.jobs.php_process.circuit_breaker
 import bridge.jobs.resolve.rungs.php
 from bridge.errors import Judged, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.resolve.ladder import Ladder
-from bridge.jobs.resolve.rungs.php import PhpRung, Slow, Try
+from bridge.jobs.resolve.rungs.php import Full, PhpRung, Slow, Try
 from bridge.laravel.payload import BroadcastEvent
 from tests.jobs.resolve import helper_app
 from tests.jobs.resolve.helper_app import behaving
@@ -251,8 +251,47 @@ def test_only_so_many_go_on_beside(make: Callable[..., PhpRung], monkeypatch: py
     rung = make()
     with pytest.raises(Slow):
         rung.resolve(behaving("hang", timeout=30, token="1"), patience=0.01)
-    with pytest.raises(ServiceUnavailable):  # it is waited for
-        rung.resolve(behaving("hang", timeout=1, token="2"), patience=0.01)
+    with pytest.raises(Slow):
+        rung.resolve(behaving("hang", timeout=30, token="2"), patience=0.01)
+    with pytest.raises(Full):  # nothing is asked: the answer to come would be kept for nobody
+        rung.resolve(behaving("pid", token="3"), patience=60)
+    assert rung.processes()["living"] <= 2
+
+
+HANGS = "<?php while (is_file(__DIR__.'/hangs')) { usleep(20000); }"
+
+
+def test_while_the_boot_hangs_one_question_waits_for_it(own_app: Path, make: Callable[..., PhpRung]) -> None:
+    (own_app / "boot.php").write_text(HANGS)
+    (own_app / "hangs").touch()
+    rung = make()
+    with pytest.raises(Slow) as slow:
+        rung.resolve(behaving("pid", token="1"), patience=0.01)
+    wait_until(lambda: rung._resident.hangs(0.01), "the boot takes longer than that", 60)
+    with pytest.raises(Full):
+        rung.resolve(behaving("pid", token="2"), patience=0.01)
+    assert rung.processes()["living"] == 1
+    (own_app / "hangs").unlink()
+    assert slow.value.answer.result(60)
+    assert pid(rung)
+
+
+def test_who_wants_the_report_waits_for_a_boot_that_hangs_once(
+    own_app: Path, make: Callable[..., PhpRung]
+) -> None:
+    (own_app / "boot.php").write_text(HANGS)
+    (own_app / "hangs").touch()
+    rung = make(patience=0.2)
+    assert rung.report() is None
+    started = time.monotonic()
+    for _ in range(300):
+        assert rung.report() is None
+    assert time.monotonic() - started < 300 * 0.2
+    assert rung.processes()["living"] == 1
+    (own_app / "hangs").unlink()
+    wait_until(lambda: rung.report() is not None, "it has booted", 60)
+    first = rung.report()
+    assert rung.report() is first
 
 
 def test_at_the_end_nobody_waits_for_what_takes_long(make: Callable[..., PhpRung]) -> None:

@@ -12,10 +12,11 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bridge.errors import BridgeError, Judged, NotTried, Refused, Released, ServiceUnavailable, WouldFail
 from bridge.jobs.php_process.agreement import Agreement
@@ -32,12 +33,14 @@ JOBS = 1_000  # that one process serves
 MEMORY = 128 * 1024 * 1024  # bytes; a process that uses more serves no further job
 FATAL = 2  # times that a job may end its process; then it fails
 REMEMBERED = 1_000  # jobs that have ended a process
-MOST_SLOW = 4  # questions that go on in threads of their own
+MOST_SLOW = 4  # questions that go on in threads of their own beside those that do not take long
 SLOW_KEPT = 100  # answers of theirs that wait for whoever asked
 
 NOTHING = "Laravel sends nothing: no channel, no connection that sends, or a model that is gone and may be"
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,10 @@ class Slow(BridgeError):
         self.answer = answer
 
 
+class Full(BridgeError):
+    """PHP can be asked again once one of the questions that take long has an answer."""
+
+
 class PhpRung:
     """`jobs.resolve.resolution.Rung`. Any thread may ask; `close` ends all processes.
 
@@ -75,6 +82,8 @@ class PhpRung:
     connection_name  of the queue, as the app's listeners get to see it
     queue            likewise
     fatal            times that a job may end its process until it fails; before, it is ServiceUnavailable
+    patience         seconds that who wants the report waits for it, once: the app's boot may hang; None: as
+                     long as it takes
     """
 
     name = "php"
@@ -91,7 +100,9 @@ class PhpRung:
         connection_name: str = "database",
         queue: str = "default",
         fatal: int = FATAL,
+        patience: float | None = None,
     ) -> None:
+        self._patience = patience
         self._resident = AppProcesses(app, SCRIPT, php=php, size=size, jobs=jobs, memory=memory)
         self._timeout = timeout
         self._queue = {"connection": connection_name, "queue": queue}
@@ -105,6 +116,7 @@ class PhpRung:
         self._report_lock = threading.Lock()
         self._report_is_stale = True
         self._report_is_missing = False  # and that has been said
+        self._report_asked: Future[Mapping[str, object]] | None = None  # a question under way
         self._is_closed = False
 
     @property
@@ -138,21 +150,34 @@ class PhpRung:
     def report(self, anew: bool = False) -> Mapping[str, object] | None:
         """How the app is set up, as `report.php` reads it; asked once, after `recycle`, and if `anew`.
 
-        The same object while it says the same. None where no process can be had now: the next call tries
-        again."""
+        The same object while it says the same. None where no process can be had now, or none answers within
+        `patience`: the next call tries again, and waits no more until one has answered."""
         with self._report_lock:
             if self._report is not None and not anew and not self._report_is_stale:
                 return self._report
-            self._report_is_stale = False
+            if self._report_is_missing and self.down is not None:
+                return None
+            asked, self._report_asked = self._report_asked, None
+            if asked is not None and asked.done() and (anew or self._report_is_stale):
+                asked = None  # it tells of what was before
+            elif asked is not None:
+                self._report_is_stale = self._report_is_stale or anew
             started = time.monotonic()
+            patience = 0.0 if self._report_is_missing and self._patience is not None else self._patience
+            if asked is None:
+                self._report_is_stale = False
+                asked = _in_a_thread("app-report", self._ask_report)
             try:
-                found = self._ask_report()
+                found = asked.result(patience)
+            except TimeoutError:
+                if asked.done():
+                    raise
+                self._report_asked = asked
+                self._lacks_report(f"PHP has not answered for {self._patience} s")
+                return None
             except (Refused, ServiceUnavailable, ProcessDied) as problem:
-                is_news = self._report is not None or not self._report_is_missing
-                if is_news and not self._is_closed:
-                    about = {"action": "app_report", "why": str(problem)}
-                    log.warning("the app cannot say how it is set up, its source is read", extra=about)
-                self._report, self._report_is_missing, self._report_is_stale = None, True, True
+                self._report_is_stale = True
+                self._lacks_report(str(problem))
                 return None
             self._report_is_missing = False
             if found != self._report:
@@ -162,6 +187,13 @@ class PhpRung:
                     "the app has said how it is set up", extra={"action": "app_report", "duration_ms": took}
                 )
             return self._report
+
+    def _lacks_report(self, why: str) -> None:
+        is_news = self._report is not None or not self._report_is_missing
+        if is_news and not self._is_closed:
+            about = {"action": "app_report", "why": why}
+            log.warning("the app cannot say how it is set up, its source is read", extra=about)
+        self._report, self._report_is_missing = None, True
 
     def _ask_report(self) -> Mapping[str, object]:
         """Raises Refused, ServiceUnavailable and ProcessDied."""
@@ -184,7 +216,8 @@ class PhpRung:
         """What Laravel itself gives to its broadcasters, in order.
 
         `patience`: seconds after which PHP goes on in a thread of its own, with a process of its own, and
-        Slow is raised; where MOST_SLOW questions do already, it is waited for.
+        Slow is raised; where more than MOST_SLOW questions do already, or the app's boot takes as long,
+        nothing is asked, and Full is raised.
 
         Raises WouldFail with Laravel's exception: Judged where this is an `attempt`; without one the app
         hears nothing of its failure. Refused where the app has never booted; where no `attempt` lets the app
@@ -196,6 +229,8 @@ class PhpRung:
         with self._slow_lock:
             answer = self._slow.pop(job, None)
         if answer is None:
+            if self._is_full(patience):
+                raise Full(f"PHP takes long over others than {event.class_name}")
             answer = self._begun(event, attempt)
             is_new = True
         else:
@@ -203,7 +238,7 @@ class PhpRung:
         try:
             return answer.result(patience)
         except TimeoutError:
-            if answer.done() or (is_new and not self._may_be_slow()):
+            if answer.done():
                 return answer.result()
         with self._slow_lock:
             self._slow[job] = answer
@@ -221,9 +256,10 @@ class PhpRung:
         except RuntimeError as over:  # it takes none any more
             raise NotTried(f"the PHP helper was closed before it resolved {event.class_name}") from over
 
-    def _may_be_slow(self) -> bool:
+    def _is_full(self, patience: float) -> bool:
         with self._slow_lock:
-            return sum(not answer.done() for answer in self._slow.values()) < MOST_SLOW
+            slow = sum(not answer.done() for answer in self._slow.values())
+        return slow > MOST_SLOW or (slow > 0 and self._resident.hangs(patience))
 
     def _resolve(self, event: BroadcastEvent, attempt: Try | None) -> Answer:
         job = _identity(event)
@@ -325,6 +361,20 @@ class PhpRung:
         with self._deaths_lock:
             self._deaths.pop(job, None)
         return WouldFail(f"{event.class_name} ended PHP {deaths} times: {death}")
+
+
+def _in_a_thread(name: str, work: Callable[[], T]) -> Future[T]:
+    """What it comes to; the process does not wait for it to end."""
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as problem:
+            answer.set_exception(problem)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return answer
 
 
 def _call(call: object) -> Call:
