@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 
-MOST = 100_000  # jobs remembered
+MOST = 100_000  # jobs remembered, at least
 KEPT = 600.0  # seconds, and twice retry_after at least
+PARTS = 8  # of the time and the number, which are forgotten one after the other
+SHORT = 12  # bytes that stand for a uuid
 
 
 class Marks:
-    """For one thread. Jobs are known by their uuid.
+    """For one thread. Jobs are known by their uuid; a set of short digests takes a third of the memory that
+    uuids would take, and all of one part are forgotten at once.
 
     retry_after  seconds after which a job may come again
     clock        monotonic seconds
@@ -20,17 +24,30 @@ class Marks:
     def __init__(self, retry_after: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._kept = max(KEPT, 2 * retry_after)
         self._clock = clock
-        self._marked: collections.OrderedDict[str, float] = collections.OrderedDict()
+        self._parts: collections.deque[tuple[float, set[bytes]]] = (
+            collections.deque()
+        )  # since when; newest last
 
     def add(self, uuids: Iterable[str]) -> None:
         now = self._clock()
         for uuid in uuids:
-            self._marked[uuid] = now
-            self._marked.move_to_end(uuid)
-        while self._marked and (
-            len(self._marked) > MOST or now - next(iter(self._marked.values())) > self._kept
+            if (
+                not self._parts
+                or now - self._parts[-1][0] >= self._kept / PARTS
+                or len(self._parts[-1][1]) >= MOST / PARTS
+            ):
+                self._parts.append((now, set()))
+            self._parts[-1][1].add(_short(uuid))
+        while self._parts and (
+            now - self._parts[0][0] > self._kept * (1 + 1 / PARTS)
+            or sum(len(part) for _, part in self._parts) > MOST * (1 + 1 / PARTS)
         ):
-            self._marked.popitem(last=False)
+            self._parts.popleft()
 
     def __contains__(self, uuid: str) -> bool:
-        return uuid in self._marked
+        short = _short(uuid)
+        return any(short in part for _, part in self._parts)
+
+
+def _short(uuid: str) -> bytes:
+    return hashlib.blake2b(uuid.encode(errors="replace"), digest_size=SHORT).digest()

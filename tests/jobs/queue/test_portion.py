@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -281,9 +283,25 @@ def test_marks_are_forgotten_after_their_time_and_beyond_their_number() -> None:
     clock.now = KEPT
     marks.add(["b"])
     assert "a" in marks
-    clock.now = KEPT + 1
+    clock.now = KEPT * 1.3
     marks.add(["c"])
     assert "a" not in marks
-    marks.add(map(str, range(MOST)))
+    assert "b" in marks
+    for number in range(0, 2 * MOST, 50):
+        marks.add(map(str, range(number, number + 50)))
     assert "b" not in marks
-    assert str(MOST - 1) in marks
+    assert str(MOST // 2) not in marks
+    assert all(str(number) in marks for number in range(MOST, 2 * MOST))
+
+
+def test_a_mark_takes_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        marks = Marks(10, Clock(0.0))
+        for number in range(MOST):
+            marks.add([str(uuid.UUID(int=number))])
+        took, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert str(uuid.UUID(int=0)) in marks
+    assert took < 150 * MOST
