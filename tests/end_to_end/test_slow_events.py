@@ -57,14 +57,15 @@ def test_an_app_that_hangs_while_it_boots_holds_up_what_needs_php_only(
         hangs.touch()
         for process in family(bridge.process.pid)[1:]:
             os.kill(process, signal.SIGKILL)
-        app.dispatch("quick", tag=tag, count=8)
+        # each has a channel of its own, and PHP is asked about the first event of a kind
+        app.dispatch("quick", "private", "presence", "encrypted", "notification", tag=tag)
         app.dispatch("public", tag=tag, count=5)
         wait_until("what needs no PHP has come", lambda: len(client.events()) == 15)
         assert numbered(client) == []
-        assert len(family(bridge.process.pid)[1:]) == 1
+        assert 1 <= len(family(bridge.process.pid)[1:]) <= 2
         hangs.unlink()
-        wait_until("all have come", lambda: len(client.events()) == 23)
+        wait_until("all have come", lambda: len(client.events()) == 16)
         wait_until("the queue is empty", lambda: store.left() == NOTHING)
         assert bridge.terminate() == 0
-    assert numbered(client) == list(range(1, 9))
+    assert numbered(client) == [1]
     assert failures(store) == []
