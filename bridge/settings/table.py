@@ -462,11 +462,11 @@ SECTIONS: Mapping[str, tuple[Setting, ...]] = {
     "Alerts": _ALERTS,
     "Queue": _QUEUE,
     "Other jobs": _OTHER_JOBS,
-    "Ending by itself": _ENDING,
-    "The app": _APP,
+    "Exiting by itself": _ENDING,
+    "App and processes": _APP,
     "Clients": _CLIENTS,
     "PHP and native evaluation": _RESOLVING,
-    "Running": _RUNNING,
+    "Start, stop and logs": _RUNNING,
     "Limits": _LIMITS,
 }
 SETTINGS: tuple[Setting, ...] = tuple(setting for section in SECTIONS.values() for setting in section)
