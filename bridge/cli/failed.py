@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from bridge.errors import ConfigurationError, JobError, UsageError
 from bridge.jobs.queue.failed_jobs import FailedJobs, KeptJob
 from bridge.jobs.queue.push import Push
 from bridge.jobs.queue.requeue import retry
+from bridge.laravel.payload import json_object
 
 if TYPE_CHECKING:
     from bridge.settings.load import Settings
@@ -178,16 +178,15 @@ def _summary(job: KeptJob) -> dict[str, str]:
 
 def job_name(payload: bytes) -> str:
     """What `queue:failed` shows of newer releases: the display name, for other jobs their handler."""
-    try:
-        document = json.loads(payload)
-    except ValueError:
+    document = json_object(payload)
+    if document is None:
         return ""
-    data = document.get("data") if isinstance(document, dict) else None
+    data = document.get("data")
     command = data.get("command") if isinstance(data, dict) else None
     shown = document.get("displayName") if isinstance(command, str) else None
     if not shown and isinstance(command, str) and (found := _CLASS.search(command)):
         shown = found[1]
-    return str(shown or (document.get("job") if isinstance(document, dict) else "") or "")
+    return str(shown or document.get("job") or "")
 
 
 def _lines(jobs: Iterable[KeptJob]) -> Iterator[str]:

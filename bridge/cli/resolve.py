@@ -164,7 +164,7 @@ def _lines(file: str | None) -> Iterable[str]:
 def _row(line: str, number: int) -> tuple[dict[str, object], bytes]:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"line {number} is not JSON: give JSON Lines, one object a line") from None
     payload = row.get("payload") if isinstance(row, dict) else None
     encoded = row.get("payload_base64") if isinstance(row, dict) else None

@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy
 
 from bridge.cli import main
+from bridge.cli.failed import job_name
 from bridge.phpeval.php.runtime.values import PhpObject
 from tests import services
 from tests.end_to_end.processes import environment, running, wait_until
@@ -297,6 +298,7 @@ def test_an_event_that_no_rung_knows_is_refused_and_exits_with_0(bridge: Command
     ("line", "named"),
     [
         ("{", "line 2 is not JSON"),
+        ("[" * 100_000, "line 2 is not JSON"),
         ("[1]", "line 2 has no payload"),
         ('{"id": 1}', "line 2 has no payload"),
         ('{"payload": {}}', "line 2 has no payload"),
@@ -311,6 +313,22 @@ def test_a_line_that_is_no_row_is_named_after_the_answers_before_it(
     assert json.loads(done.stdout)["id"] == "row 1"
     assert done.stderr.decode().count("\n") == 1
     assert named in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        (b"[" * 100_000, ""),
+        (b'{"job":' + b"[" * 100_000, ""),
+        (b"[1]", ""),
+        (b"\xff", ""),
+        (b'{"job": "A@handle"}', "A@handle"),
+        (b'{"job": "A@handle", "more": ' + b"9" * 5_000 + b"}", "A@handle"),
+        (b'{"displayName": "Mail", "job": "A@handle", "data": {"command": "O:1:"}}', "Mail"),
+    ],
+)
+def test_a_failed_job_of_any_payload_has_its_line(payload: bytes, name: str) -> None:
+    assert job_name(payload) == name
 
 
 def test_a_file_that_is_not_there_is_named(bridge: Command) -> None:
