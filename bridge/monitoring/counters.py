@@ -194,6 +194,10 @@ class Counters:
         """A number of every app's, added up."""
         return sum(getattr(app, name) for app in self.apps.values())
 
+    def calls(self) -> int:
+        """Of the HTTP API, for all apps."""
+        return sum(sum(app.calls.values()) for app in self.apps.values())
+
 
 # ---- how each event counts -------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.progress import JobProgress, OtherJobRun
@@ -30,12 +30,22 @@ RARE_STEPS = frozenset({"nothing", "failed", "released"})
 REFUSAL_SHARE = 4  # one of so many rows that a page gets at once may be a refusal, more if there is room
 
 
+class Elsewhere(NamedTuple):
+    """What happened in another process of this bridge; `row` is what the page gets of it (`rows.py`)."""
+
+    process: str
+    row: Mapping[str, Any]
+
+
+What: TypeAlias = HubEvent | JobProgress | OtherJobRun | Disagreement | Elsewhere
+
+
 class Entry(NamedTuple):
     """`number` counts all entries since the start; `at` in unix seconds."""
 
     number: int
     at: float
-    what: HubEvent | JobProgress | OtherJobRun | Disagreement
+    what: What
 
 
 class Journal:
@@ -66,11 +76,16 @@ class Journal:
     def disagreed(self, found: Disagreement) -> None:
         self._keep(found)
 
-    def _keep(self, what: HubEvent | JobProgress | OtherJobRun | Disagreement) -> None:
+    def elsewhere(self, what: Elsewhere) -> None:
+        self._ring(what).append(Entry(next(self._numbers), float(what.row["at"]), what))
+
+    def _keep(self, what: What) -> None:
         self._ring(what).append(Entry(next(self._numbers), self._clock(), what))
 
-    def _ring(self, what: HubEvent | JobProgress | OtherJobRun | Disagreement) -> deque[Entry]:
+    def _ring(self, what: What) -> deque[Entry]:
         match what:
+            case Elsewhere() if what.row["kind"] == "broadcast":
+                return self._jobs
             case JobProgress():
                 return self._rare if what.step in RARE_STEPS else self._jobs
             case OtherJobRun():
@@ -102,8 +117,10 @@ class Journal:
         return [entry for entry in self.since(0) if getattr(entry.what, "job", "") == job]
 
 
-def is_refusal(what: HubEvent | JobProgress | OtherJobRun | Disagreement) -> bool:
+def is_refusal(what: What) -> bool:
     """Whether something was refused to a client or a caller."""
+    if isinstance(what, Elsewhere):
+        return what.row["kind"] == "refusal" or (what.row["kind"] == "api" and what.row.get("tone") == "bad")
     if type(what) is ApiCalled:
         return what.status >= 400
     return type(what) in REFUSALS

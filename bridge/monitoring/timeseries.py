@@ -37,16 +37,40 @@ class Sample:
     slow: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Of the other processes of this bridge: what is there now, and what they have counted."""
+
+    connections: int = 0
+    subscriptions: int = 0
+    slow: int = 0
+    received: int = 0
+    sent: int = 0
+    broadcasts: int = 0
+    calls: int = 0
+    cut: int = 0
+
+
+NONE_BESIDE = Beside()
+
+
 class TimeSeries:
     """`sample` is called about once a second, on the loop."""
 
-    def __init__(self, tally: Counters, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        tally: Counters,
+        *,
+        clock: Callable[[], float] = time.time,
+        beside: Callable[[], Beside] = lambda: NONE_BESIDE,
+    ) -> None:
         self.points: deque[Sample] = deque(maxlen=KEPT)
         self.depths: Mapping[str, Depth] = {}  # as of `looked_at`
         self.looked_at = 0.0  # unix seconds
         self.numbers = 0  # points ever made
         self._tally = tally
         self._clock = clock
+        self._beside = beside
         self._before = (clock(), self._totals())
 
     def oldest(self) -> float | None:
@@ -68,7 +92,7 @@ class TimeSeries:
         self.points.append(
             Sample(
                 at=round(now, 1),
-                connections=self._tally.total("connections"),
+                connections=self._tally.total("connections") + self._beside().connections,
                 received=received,
                 sent=sent,
                 broadcasts=broadcasts,
@@ -82,12 +106,12 @@ class TimeSeries:
         )
 
     def _totals(self) -> tuple[int, ...]:
-        tally = self._tally
+        tally, beside = self._tally, self._beside()
         return (
-            tally.total("received"),
-            tally.total("sent"),
-            tally.total("broadcasts"),
-            sum(sum(app.calls.values()) for app in tally.apps.values()),
+            tally.total("received") + beside.received,
+            tally.total("sent") + beside.sent,
+            tally.total("broadcasts") + beside.broadcasts,
+            tally.calls() + beside.calls,
             tally.steps["delivered"],
             tally.steps["failed"],
         )

@@ -45,6 +45,7 @@ from bridge.serve.notify import STATUS_INTERVAL, ServiceManager
 from bridge.serve.reconnect_gate import Present, ReconnectGate
 from bridge.serve.reload import Reloader, ServedApps, read_apps
 from bridge.serve.running import RunningFile
+from bridge.serve.siblings import Siblings
 from bridge.serve.sockets_wiring import build_cluster
 from bridge.serve.threads import OtherJobsWorkers, WorkerThreads
 from bridge.serve.wiring import php_rung
@@ -350,8 +351,8 @@ async def _keep_telling(manager: ServiceManager, listener: Listener) -> None:
 
 def _private(instruments: Monitors, watched: MonitoredParts, child: Child, webhooks: Webhooks) -> ASGIApp:
     """What other processes of this bridge may ask; they tell for whom."""
-    with_dashboard = child.role == "jobs"
-    routes = instruments.private_routes(watched, webhooks.attempts, with_dashboard=with_dashboard)
+    siblings = Siblings(child.folder, child.name) if child.role == "jobs" else None
+    routes = instruments.private_routes(watched, webhooks.attempts, siblings)
     return Forwarded(Starlette(routes=routes), Proxies(on_unix=True))
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from bridge.broadcast import Broadcast
-from bridge.errors import BridgeError, ConfigurationError
+from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.loop import Worker
@@ -31,6 +31,7 @@ from bridge.monitoring.alert_sender import AlertSender, mail_server, recipient
 from bridge.monitoring.alerts import AlertRules, Alerts, Facts
 from bridge.monitoring.counters import Counters
 from bridge.monitoring.dashboard.event_stream import EventStream
+from bridge.monitoring.dashboard.processes import routes_for_others
 from bridge.monitoring.dashboard.routes import Dashboard
 from bridge.monitoring.dashboard.session import SessionGuard
 from bridge.monitoring.job_recorder import JobRecorder
@@ -46,15 +47,16 @@ from bridge.monitoring.metrics import (
 )
 from bridge.monitoring.statistics import Counts, StatisticsWindow
 from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
-from bridge.monitoring.timeseries import POINT_INTERVAL, Sample, TimeSeries
+from bridge.monitoring.timeseries import NONE_BESIDE, POINT_INTERVAL, Beside, Sample, TimeSeries
 from bridge.secret import Secret
 from bridge.serve.dashboard_backend import DashboardBackstage
-from bridge.serve.siblings import forwarding_routes, metrics_of_all
+from bridge.serve.siblings import Siblings, forwarding_routes, metrics_of_all, told_route
 from bridge.serve.wiring import build_job_history, build_statistics
 from bridge.settings.load import Settings
 from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import HubEvent, Published
+from bridge.sockets.server import occupancy
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.webhooks.attempts import WebhookAttempt
@@ -62,6 +64,9 @@ from bridge.sockets.webhooks.attempts import WebhookAttempt
 DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
 SCRAPE_PATIENCE = 5.0  # seconds that /metrics waits for the queue's store
 ALERT_INTERVAL = 15.0  # seconds
+SIBLINGS_INTERVAL = 1.0  # seconds
+CHANNELS_INTERVAL = 3.0  # seconds
+SIBLINGS_ROWS = 50  # of each process, each time
 ALERT_PATIENCE = 5.0  # seconds that a stop waits for alerts that are on their way
 RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 t of rest
 
@@ -114,9 +119,10 @@ class Monitors:
     ) -> None:
         self._show = show
         self._settings = settings
+        self._siblings: Siblings | None = None  # others, where this one of several has the dashboard
         self._journal = Journal()
         self._tally = Counters([app.id for app in settings.apps()])
-        self._chart = TimeSeries(self._tally)
+        self._chart = TimeSeries(self._tally, beside=self._beside)
         self._statistics = build_statistics(settings)
         self._taker = StatisticsWindow(self._tally)
         self._jobs = JobRecorder(self._tally.jobs, build_job_history(settings))
@@ -133,6 +139,7 @@ class Monitors:
         self._alerts = Alerts(_alert_rules(settings))
         self._alert_sender = _alert_sender(settings)
         self._jobs_problem = ""
+        self._channels = 0  # of all nodes, where there are others
 
     def observe(self, event: HubEvent) -> None:
         if self._legacy_dashboard is not None:
@@ -176,15 +183,18 @@ class Monitors:
         ]
 
     def private_routes(
-        self, watched: MonitoredParts, attempts: Collection[WebhookAttempt], *, with_dashboard: bool
+        self, watched: MonitoredParts, attempts: Collection[WebhookAttempt], siblings: Siblings | None
     ) -> Sequence[BaseRoute]:
-        """What the other processes of this bridge ask."""
-        dashboard = self._dashboard(watched, attempts) if with_dashboard else []
-        return [*dashboard, metrics_route(self._metrics(watched), None)]
+        """What the others of this bridge ask; `siblings`: these, where this one has the dashboard."""
+        self._siblings = siblings
+        if siblings is None:
+            told = told_route(self._journal, self._tally, watched.node)
+            own = [told, *routes_for_others(watched.node, attempts)]
+        else:
+            own = self._dashboard(watched, attempts)
+        return [*own, metrics_route(self._metrics(watched), None)]
 
-    def _dashboard(
-        self, watched: MonitoredParts, attempts: Collection[WebhookAttempt]
-    ) -> Sequence[BaseRoute]:
+    def _dashboard(self, watched: MonitoredParts, attempts: Collection[WebhookAttempt]) -> list[Route]:
         settings, node = self._settings, watched.node
         self._feed = EventStream(
             self._journal, self._chart, lambda: self._summary(watched), is_over=lambda: node.is_draining
@@ -197,6 +207,7 @@ class Monitors:
             journal=self._journal,
             backstage=self._backstage,
             attempts=attempts,
+            others=self._siblings,
             about={
                 "name": settings.laravel.name,
                 "queue": settings.queue_connection().name,
@@ -235,6 +246,11 @@ class Monitors:
         every(
             _until_stopped(self._look_at_queue), "interval", seconds=DEPTH_INTERVAL, args=[watched], **lasting
         )
+        if watched.cluster is not None:
+            count = _until_stopped(self._count_channels)
+            every(count, "interval", seconds=CHANNELS_INTERVAL, args=[watched], **lasting)
+        if self._siblings is not None:
+            every(_until_stopped(self._hear_siblings), "interval", seconds=SIBLINGS_INTERVAL, **lasting)
         every(_in_thread(self._tell_minute), "interval", seconds=SUMMARY_INTERVAL, **lasting)
         has_jobs = watched.worker is not None  # of several processes one looks at all of them
         if self._alert_sender is not None and has_jobs:
@@ -273,6 +289,21 @@ class Monitors:
         self._chart.sample()
         if self._show is not None:
             self._show(self._chart.points[-1])
+
+    async def _hear_siblings(self) -> None:
+        """Rows are for those who look."""
+        if self._siblings is not None:
+            looks = self._feed is not None and self._feed.watchers > 0
+            for one in await self._siblings.listen(SIBLINGS_ROWS if looks else 0):
+                self._journal.elsewhere(one)
+
+    async def _count_channels(self, watched: MonitoredParts) -> None:
+        """Of all nodes, for those who look."""
+        if self._feed is not None and self._feed.watchers:
+            node = watched.node
+            with contextlib.suppress(ServiceUnavailable):  # /ready and the log say so
+                counts = [await occupancy.channels(node, hub) for hub in list(node.hubs.values())]
+                self._channels = sum(map(len, counts))
 
     async def _look_at_queue(self, watched: MonitoredParts) -> None:
         if self._looked is not None:
@@ -343,7 +374,7 @@ class Monitors:
         facts = Facts(
             oldest=self._chart.oldest() if tells_of_queue else None,
             failed=tally.steps["failed"] + tally.others["failed"],
-            cut=tally.total("cut"),
+            cut=tally.total("cut") + self._beside().cut,
             disagreements=tally.disagreements,
             php_is_down=watched.php_is_down(),
         )
@@ -368,9 +399,9 @@ class Monitors:
         hubs = node.hubs.values()
         return {
             "connections": sum(node.connections_of(hub) for hub in hubs),
-            "channels": sum(len(hub.channels) for hub in hubs),
-            "subscriptions": tally.total("subscriptions"),
-            "slow": len(node.slow),
+            "channels": self._channels if watched.cluster else sum(len(hub.channels) for hub in hubs),
+            "subscriptions": tally.total("subscriptions") + self._beside().subscriptions,
+            "slow": len(node.slow) + self._beside().slow,
             "failed": tally.steps["failed"],
             "delivered": tally.steps["delivered"],
             "rungs": {rung or "none": count for rung, count in list(tally.rungs.items())},
@@ -381,6 +412,9 @@ class Monitors:
             },
             "oldest": None if oldest is None else round(oldest, 1),
         }
+
+    def _beside(self) -> Beside:
+        return NONE_BESIDE if self._siblings is None else self._siblings.beside
 
     def _now(self, watched: MonitoredParts) -> ScrapeState:
         node = watched.node

@@ -1,23 +1,33 @@
 """What the processes of one bridge ask each other, over private Unix sockets in a folder of their user's.
 
 Metrics are put together from all of them, each told by the label `process`. The dashboard is that of the
-process of the jobs, wherever its pages are asked for: so there is one log-in, and one list of what happened.
+process of the jobs, wherever its pages are asked for: so there is one log-in. It asks the others for their
+connections and their requests to webhooks, and once a second what has happened there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from bridge.monitoring.counters import Counters
+from bridge.monitoring.dashboard.rows import row
+from bridge.monitoring.journal import Elsewhere, Journal
+from bridge.monitoring.timeseries import Beside
+from bridge.sockets.server.node import Node
 
 if TYPE_CHECKING:
     import httpx
@@ -34,6 +44,115 @@ _OWN = {
 def addresses(folder: Path) -> dict[str, Path]:
     """Name → Unix socket of each process that is not about to end."""
     return {path.stem: path for path in sorted(folder.glob("*.sock"))}
+
+
+COUNTED = ("received", "sent", "broadcasts", "calls", "cut")
+PRESENT = ("connections", "subscriptions", "slow")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a process said last. `since` is another after it was started again, `number` of its last row."""
+
+    since: str
+    number: int
+    now: Mapping[str, int]
+    counted: Mapping[str, int]
+
+
+def told_route(journal: Journal, tally: Counters, node: Node) -> Route:
+    """What `Siblings.listen` asks."""
+    since = f"{os.getpid()}-{time.time()}"
+
+    async def told(request: Request) -> Response:
+        asked = request.query_params
+        after = int(asked["after"]) if asked["since"] == since else 0
+        most = int(asked["most"])
+        entries, number = journal.newest(after, most) if most else ((), after)
+        counts = {name: tally.total(name) for name in (*PRESENT[:2], *COUNTED) if name != "calls"}
+        counts |= {"calls": tally.calls(), "slow": len(node.slow)}
+        return JSONResponse(
+            {
+                "since": since,
+                "number": number,
+                "rows": [row(entry) for entry in entries],
+                "now": {name: counts[name] for name in PRESENT},
+                "counted": {name: counts[name] for name in COUNTED},
+            }
+        )
+
+    return Route("/told", told)
+
+
+class Siblings:
+    """`dashboard.processes.Others`, of the process `name`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.beside = Beside()
+        self._folder, self._name = folder, name
+        self._told: dict[str, _Told] = {}
+        self._counted: dict[str, int] = dict.fromkeys(COUNTED, 0)
+
+    async def lists(self, what: str, search: str, app_id: str) -> Mapping[str, dict[str, Any] | None]:
+        others = self._others()
+        asked = {"search": search, "app": app_id}
+        answers = await asyncio.gather(*(_ask(path, "GET", what, asked) for path in others.values()))
+        return {
+            name: None if answer is None else answer.json()
+            for name, answer in zip(others, answers, strict=True)
+        }
+
+    async def channel(self, app_id: str, name: str) -> list[dict[str, Any]]:
+        asked = {"app": app_id, "name": name}
+        paths = self._others().values()
+        answers = await asyncio.gather(*(_ask(path, "GET", "channel", asked) for path in paths))
+        return [answer.json() for answer in answers if answer is not None]
+
+    async def disconnect(self, app_id: str, socket_id: str) -> bool:
+        asked = {"app": app_id, "socket": socket_id}
+        paths = self._others().values()
+        answers = await asyncio.gather(*(_ask(path, "POST", "disconnect", asked) for path in paths))
+        return any(answer is not None for answer in answers)
+
+    async def listen(self, most: int) -> Sequence[Elsewhere]:
+        """What happened in the others since the last time, at most so many of each, oldest first; and
+        `beside` is as they are now. None counts what was before it was first asked."""
+        others = self._others()
+        answers = await asyncio.gather(*(self._hear(name, path, most) for name, path in others.items()))
+        self._told = {name: told for name, told in self._told.items() if name in others}
+        now = {name: sum(told.now[name] for told in self._told.values()) for name in PRESENT}
+        self.beside = Beside(**now, **self._counted)
+        return sorted((one for answer in answers for one in answer), key=lambda one: float(one.row["at"]))
+
+    async def _hear(self, name: str, path: Path, most: int) -> list[Elsewhere]:
+        before = self._told.get(name)
+        asked = {"since": "" if before is None else before.since, "most": str(most)}
+        asked["after"] = "0" if before is None else str(before.number)
+        answer = await _ask(path, "GET", "told", asked)
+        if answer is None:
+            return []
+        told = answer.json()
+        same = before is not None and before.since == told["since"]
+        for one in COUNTED:
+            if before is not None:  # one that was started again counts from nothing
+                self._counted[one] += told["counted"][one] - (before.counted[one] if same else 0)
+        self._told[name] = _Told(told["since"], told["number"], told["now"], told["counted"])
+        return [Elsewhere(name, row) for row in told["rows"]]
+
+    def _others(self) -> dict[str, Path]:
+        return {name: path for name, path in addresses(self._folder).items() if name != self._name}
+
+
+async def _ask(path: Path, method: str, what: str, asked: Mapping[str, str]) -> httpx.Response | None:
+    """None: it has not answered, or has nothing to answer."""
+    import httpx
+
+    try:
+        async with _client(path, PATIENCE) as client:
+            answer = await client.request(method, f"http://process/{what}", params=dict(asked))
+    except httpx.HTTPError:
+        return None
+    return answer if answer.is_success else None
 
 
 async def metrics_of_all(folder: Path, name: str, own: Callable[[], Awaitable[bytes]]) -> bytes:
@@ -68,14 +187,8 @@ class _Collected(Collector):
 
 
 async def _metrics(path: Path) -> bytes | None:
-    import httpx
-
-    try:
-        async with _client(path, PATIENCE) as client:
-            answer = await client.get("http://process/metrics")
-    except httpx.HTTPError:
-        return None
-    return answer.content if answer.is_success else None
+    answer = await _ask(path, "GET", "metrics", {})
+    return None if answer is None else answer.content
 
 
 def _client(path: Path, timeout: float | None) -> httpx.AsyncClient:

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from tests.end_to_end.processes import children_of, environment, wait_until
 from tests.end_to_end.stores import NOTHING, Store, open_store
 from tests.end_to_end.swarm import swarm
 from tests.end_to_end.test_restarts import knocking
-from tests.end_to_end.wire import wire_client
+from tests.end_to_end.wire import WireClient, wire_client
 
 EVENT = "App\\Events\\LineSaid"
 PATIENCE = 240  # seconds for several processes to start on a loaded machine
@@ -131,6 +132,8 @@ def test_children_share_one_port_and_answer_for_the_whole(
             with httpx.Client(cookies=browser.cookies, timeout=60) as again:
                 assert again.get(f"{page}/api/session").status_code == 200
         assert httpx.get(f"{page}/api/session", timeout=60).status_code == 401
+        with httpx.Client(cookies=browser.cookies, timeout=PATIENCE) as again:
+            _uses_the_page_of_all(again, page, clients, connections(metrics))
         assert bridge.terminate() == 0
         for client in clients:
             client.join()
@@ -142,6 +145,41 @@ def test_children_share_one_port_and_answer_for_the_whole(
         re.findall(r'process="[\w-]+"', log)
     )
     assert log.count("listening on ") == 1
+
+
+def _uses_the_page_of_all(
+    browser: httpx.Client, page: str, clients: list[WireClient], by_process: dict[str, int]
+) -> None:
+    """What happens in all processes is told; connections are listed, found and ended, whichever has them."""
+    told: Counter[str] = Counter()
+    shown = 0
+    with browser.stream("GET", f"{page}/api/feed", timeout=PATIENCE) as feed:
+        for line in feed.iter_lines():
+            frame = json.loads(line.removeprefix("data: ") or "{}")
+            told.update(row.get("process", "") for row in frame.get("rows", ()) if row["text"] == "connected")
+            shown = max([shown, *(point["connections"] for point in frame.get("points", ()))])
+            if (told, shown) == (by_process, 10):
+                break
+    listed = browser.get(f"{page}/api/connections").json()
+    assert (listed["total"], listed["missing"]) == (10, [])
+    assert Counter(row["process"] for row in listed["rows"]) == by_process
+    [lines] = browser.get(f"{page}/api/channels").json()["rows"]
+    assert (lines["name"], lines["subscribers"]) == ("lines", 10)
+    lines = browser.get(f"{page}/api/channels/{lines['app']}/lines").json()
+    assert (lines["subscribers"], sorted(lines["sockets"])) == (
+        10,
+        sorted(row["id"] for row in listed["rows"]),
+    )
+    one = listed["rows"][-1]
+    found = browser.get(f"{page}/api/connections", params={"search": one["id"]}).json()
+    assert [(row["id"], row["process"]) for row in found["rows"]] == [(one["id"], one["process"])]
+    headers = {"X-CSRF-Token": browser.get(f"{page}/api/session").json()["csrf"]}
+    asked = {"appId": one["app"], "socket": one["id"]}
+    assert browser.post(f"{page}/api/disconnect", json=asked, headers=headers).json() == {"ended": 1}
+    [ended] = wait_until("its client is closed", lambda: [it for it in clients if it.close_code == 4009])
+    assert browser.post(f"{page}/api/disconnect", json=asked, headers=headers).status_code == 404
+    assert browser.get(f"{page}/api/connections").json()["total"] == 9
+    clients.remove(ended)
 
 
 def test_a_reload_refuses_nobody_moves_each_client_once_and_loses_no_job(

@@ -10,7 +10,7 @@ import pytest
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.progress import JobProgress, OtherJobRun
 from bridge.monitoring.dashboard.rows import _ROWS, row
-from bridge.monitoring.journal import UNTOLD, Entry, Journal
+from bridge.monitoring.journal import UNTOLD, Elsewhere, Entry, Journal
 from bridge.sockets.pusher.hub_events import (
     ApiCalled,
     Connected,
@@ -150,7 +150,7 @@ def test_it_is_read_while_other_threads_write() -> None:
 
 def test_everything_that_is_told_has_its_row_on_the_page() -> None:
     told = {kind for kind in get_args(HubEvent) if kind not in UNTOLD}
-    assert set(_ROWS) == told | {JobProgress, OtherJobRun, Disagreement}
+    assert set(_ROWS) == told | {JobProgress, OtherJobRun, Disagreement, Elsewhere}
 
 
 def test_a_row_leaves_out_what_is_not_known() -> None:

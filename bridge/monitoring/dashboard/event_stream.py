@@ -18,7 +18,7 @@ from typing import Any
 
 from bridge.jobs.worker.progress import JobProgress
 from bridge.monitoring.dashboard.rows import Row, row
-from bridge.monitoring.journal import Entry, Journal
+from bridge.monitoring.journal import Elsewhere, Entry, Journal
 from bridge.monitoring.timeseries import TimeSeries
 from bridge.sockets.pusher.hub_events import Published
 
@@ -122,6 +122,8 @@ def ways(journal: Journal, search: str = "", app_id: str = "") -> list[Row]:
         what = entry.what
         if isinstance(what, JobProgress | Published):
             found.setdefault(what.job or f"#{entry.number}", []).append(entry)
+        elif isinstance(what, Elsewhere) and what.row["kind"] == "broadcast":
+            found.setdefault(what.row.get("job") or f"#{entry.number}", []).append(entry)
     newest: Iterator[Row] = (
         {"id": key, "steps": [row(entry) for entry in found[key]]} for key in reversed(found)
     )

@@ -25,7 +25,7 @@ from bridge import __version__
 from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.jobs.queue.listing import QueuedJob
-from bridge.monitoring.dashboard import job_rows, tables
+from bridge.monitoring.dashboard import job_rows, processes, tables
 from bridge.monitoring.dashboard.event_stream import WATCHERS, EventStream, ways
 from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow, page_of
 from bridge.monitoring.dashboard.session import (
@@ -41,7 +41,6 @@ from bridge.monitoring.journal import Journal
 from bridge.monitoring.statistics import Counts, History
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.channels import is_publishable, is_valid, kind_of
-from bridge.sockets.pusher.close_codes import UNAUTHORIZED
 from bridge.sockets.pusher.hub import Hub
 from bridge.sockets.pusher.signatures import sign, subscription_text
 from bridge.sockets.server.api import SOCKET_ID
@@ -145,7 +144,8 @@ class DashboardBackend(Protocol):
 class Dashboard:
     """`path` without slashes around it. `about` is shown in the page: version of the app, queues.
 
-    `attempts`: the last requests to webhooks, the newest last."""
+    `attempts`: the last requests to webhooks, the newest last. `others`: the other processes of this bridge,
+    if it has several."""
 
     path: str
     node: Node
@@ -155,6 +155,7 @@ class Dashboard:
     backstage: DashboardBackend
     about: Mapping[str, Any]
     attempts: Collection[WebhookAttempt] = ()
+    others: processes.Others | None = None
 
     def routes(self) -> list[Route]:
         """For the listener."""
@@ -265,19 +266,30 @@ class Dashboard:
         return ways(self.journal, *_filters(request))
 
     async def channels(self, request: Request) -> Any:
-        return tables.channels(self.node, *_filters(request))
+        try:
+            return await tables.channels(self.node, *_filters(request))
+        except ServiceUnavailable as problem:
+            raise HTTPException(503, str(problem)) from None
 
     async def channel(self, request: Request) -> Any:
-        found = tables.channel(self._hub(request.path_params["app_id"]), request.path_params["name"])
+        hub = self._hub(request.path_params["app_id"])
+        try:
+            found = await processes.channel(self.node, hub, request.path_params["name"], self.others)
+        except ServiceUnavailable as problem:
+            raise HTTPException(503, str(problem)) from None
         if found is None:
             raise HTTPException(404, "nobody is subscribed to it any more")
         return found
 
     async def connections(self, request: Request) -> Any:
-        return tables.connections(self.node, *_filters(request))
+        return await self._of_all("connections", tables.connections(self.node, *_filters(request)), request)
 
     async def webhooks(self, request: Request) -> Any:
-        return tables.webhooks(self.attempts, *_filters(request))
+        return await self._of_all("webhooks", tables.webhooks(self.attempts, *_filters(request)), request)
+
+    async def _of_all(self, what: str, own: tables.List, request: Request) -> tables.List:
+        others = {} if self.others is None else await self.others.lists(what, *_filters(request))
+        return processes.joined(own, others)
 
     async def failed(self, request: Request) -> Any:
         asked = request.query_params
@@ -343,7 +355,8 @@ class Dashboard:
     # ---- doing ------------------------------------------------------------------------------------
 
     async def disconnect(self, request: Request) -> Any:
-        """One `socket` of the app `appId`, or all of a `user`, on all nodes; how many ended on this one.
+        """One `socket` of the app `appId`, or all of a `user`, on all nodes; how many ended, or None: not
+        known, since other nodes end theirs without a word.
 
         They are closed as the HTTP API closes a user's, with 4009, so that clients do not come back."""
         fields = await _fields(request)
@@ -355,13 +368,12 @@ class Dashboard:
                 raise HTTPException(404, "the user has no connection any more")
             self.node.terminate_everywhere(hub, user)
             audit(request, "user disconnected", app=hub.app.id, user=user, connections=ended)
-            return {"ended": ended}
+            return {"ended": ended if self.node.peers is None else None}
         if not isinstance(id, str) or user is not None:
             raise HTTPException(422, "name a socket or a user")
-        socket = hub.sockets.get(id)
-        if socket is None:
+        ended_here = processes.disconnect(self.node, hub.app.id, id)
+        if not ended_here and (self.others is None or not await self.others.disconnect(hub.app.id, id)):
             raise HTTPException(404, "the socket is not connected any more")
-        socket.close(UNAUTHORIZED, "an administrator has ended this connection")
         audit(request, "socket disconnected", app=hub.app.id, socket=id)
         return {"ended": 1}
 

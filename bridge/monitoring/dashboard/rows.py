@@ -6,6 +6,7 @@ text    what happened, in few words; `why` the reason, where there is one
 tone    "bad" or "warn", where somebody should look
 job     uuid, where it belongs to a job
 app, channel, socket, user, event, data, queue, rung, receivers, ms, …  where they are known
+process  of several, where it was another than the one that shows the page
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.progress import JobProgress, OtherJobRun
-from bridge.monitoring.journal import Entry
+from bridge.monitoring.journal import Elsewhere, Entry
 from bridge.sockets.pusher.hub_events import (
     ApiCalled,
     CacheMissed,
@@ -181,6 +182,10 @@ def _disagreement(found: Disagreement) -> Row:
     }
 
 
+def _elsewhere(what: Elsewhere) -> Row:
+    return {**{name: value for name, value in what.row.items() if name != "n"}, "process": what.process}
+
+
 _ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
     Connected: _of("connection", "connected"),
     Disconnected: _of("connection", "disconnected"),
@@ -203,4 +208,5 @@ _ROWS: Mapping[type[Any], Callable[[Any], Row]] = {
     JobProgress: _step,
     OtherJobRun: _run,
     Disagreement: _disagreement,
+    Elsewhere: _elsewhere,
 }

@@ -6,7 +6,9 @@ import heapq
 from collections.abc import Collection
 from typing import Any
 
-from bridge.sockets.pusher.hub import Channel, Hub
+from bridge.sockets.pusher.channels import ChannelKind, kind_of
+from bridge.sockets.pusher.hub import Hub
+from bridge.sockets.server import occupancy
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.webhooks.attempts import WebhookAttempt
@@ -17,32 +19,38 @@ MOST_USERS = 5  # of one connection
 List = dict[str, Any]
 
 
-def channels(node: Node, search: str, app_id: str = "") -> List:
-    """The occupied channels whose names hold the text, the fullest first; of one app, or of all."""
+async def channels(node: Node, search: str, app_id: str = "") -> List:
+    """The occupied channels whose names hold the text, the fullest first; of one app, or of all. On all
+    nodes: raises ServiceUnavailable where these cannot be asked."""
     found = [
-        (len(channel.sockets), hub.app.id, channel)
+        (subscribers, hub, name)
         for hub in _hubs(node, app_id)
-        for channel in hub.channels.values()
-        if search in channel.name
+        for name, subscribers in (await occupancy.channels(node, hub)).items()
+        if search in name
     ]
     rows = heapq.nlargest(MOST, found, key=lambda one: one[0])
+    members: dict[tuple[str, str], int] = {}
+    for hub in _hubs(node, app_id):
+        names = [name for _, of, name in rows if of is hub and kind_of(name).has_members]
+        counts = await occupancy.user_counts(node, hub, names)
+        members |= {(hub.app.id, name): count for name, count in counts.items()}
     return {
         "total": len(found),
         "rows": [
             {
-                "app": app_id,
-                "name": channel.name,
-                "kind": kind(channel),
+                "app": hub.app.id,
+                "name": name,
+                "kind": kind(kind_of(name)),
                 "subscribers": subscribers,
-                "members": len(channel.members) if channel.kind.has_members else None,
+                "members": members.get((hub.app.id, name)),
             }
-            for subscribers, app_id, channel in rows
+            for subscribers, hub, name in rows
         ],
     }
 
 
 def channel(hub: Hub[Socket], name: str) -> List | None:
-    """Members and subscribers of one channel, None where it is vacant."""
+    """Members and subscribers of one channel, None where nobody here is subscribed to it."""
     found = hub.channels.get(name)
     if found is None:
         return None
@@ -50,7 +58,7 @@ def channel(hub: Hub[Socket], name: str) -> List | None:
     cached = hub.cached.get(name)
     return {
         "name": name,
-        "kind": kind(found),
+        "kind": kind(found.kind),
         "subscribers": len(found.sockets),
         "sockets": [_socket_id(socket) for socket in list(found.sockets)[:MOST]],
         "cached": cached.data[:2_000] if cached else None,
@@ -139,15 +147,15 @@ def _users(hub: Hub[Socket], socket: Socket) -> dict[str, str | None]:
     return users
 
 
-def kind(channel: Channel[Socket]) -> str:
+def kind(channel: ChannelKind) -> str:
     """`private`, `presence`, `encrypted`, `cache` or `public`, by what matters most."""
-    if channel.kind.is_encrypted:
+    if channel.is_encrypted:
         return "encrypted"
-    if channel.kind.has_members:
+    if channel.has_members:
         return "presence"
-    if channel.kind.needs_auth:
+    if channel.needs_auth:
         return "private"
-    return "cache" if channel.kind.is_cache else "public"
+    return "cache" if channel.is_cache else "public"
 
 
 def _socket_id(socket: Socket) -> str:

@@ -51,7 +51,7 @@ async function showChannel() {
 function member({ id, info, connections }) {
   const title = nameOf(info) || id;
   return make('li', {}, make('span', { class: 'face', 'aria-hidden': 'true' }, title.slice(0, 2).toUpperCase()),
-    make('span', {}, title, make('small', {}, ...(title === id ? [] : ['id ', id, ', ']), plural(connections, 'connection'))),
+    make('span', {}, title, make('small', {}, ...(title === id ? [] : ['id ', id, ', ']), connections === null ? 'on another machine' : plural(connections, 'connection'))),
     make('button', { type: 'button', class: 'doing', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('channel-note'), opened.app, { user: id }) }, 'Disconnect'));
 }
 
@@ -71,7 +71,7 @@ async function end(note, appId, who) {
   if (!confirm(`Disconnect ${what}? The clients do not come back by themselves.`)) return;
   try {
     const { ended } = await ask('api/disconnect', { appId, ...who });
-    tell(note, `${plural(ended, 'connection')} ended`, 'good');
+    tell(note, ended === null ? 'The connections of the user end' : `${plural(ended, 'connection')} ended`, 'good');
   } catch (problem) {
     tell(note, problem.message, 'bad');
   }
@@ -83,22 +83,28 @@ const user = (app, { id, info }) => make('span', { class: 'user' }, nameOf(info)
   document.body.classList.contains('looks') ? make('code', {}, id) : make('button', { type: 'button', class: 'link', title: 'Disconnect this user', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('connections-note'), app, { user: id }) }, id));
 
 const refreshConnections = whileShown('connections', 2_000, async () => {
-  const { total, rows } = await ask(`api/connections?${new URLSearchParams({ search: at('connections-search').value.trim(), app: shownApp() })}`);
+  const { total, rows, missing } = await ask(`api/connections?${new URLSearchParams({ search: at('connections-search').value.trim(), app: shownApp() })}`);
   const focused = document.activeElement?.closest('#connections-rows tr')?.dataset.socket;
   const label = document.activeElement?.getAttribute('aria-label');
   at('connections-rows').replaceChildren(...rows.map((row) =>
     make('tr', { 'data-socket': row.id },
-      make('td', {}, make('code', {}, row.id)), make('td', { class: 'app' }, row.app), make('td', {}, ...row.users.map((one) => user(row.app, one))),
+      make('td', {}, make('code', {}, row.id), row.process ? make('small', {}, row.process) : null), make('td', { class: 'app' }, row.app), make('td', {}, ...row.users.map((one) => user(row.app, one))),
       make('td', {}, make('code', {}, row.address)),
       make('td', {}, ...row.channels.slice(0, 6).flatMap((name) => [channelCode(name), ' ']), row.count > 6 ? `and ${row.count - 6} more` : ''),
       make('td', { class: 'number' }, row.slow ? 'slow' : row.silent < 1 ? 'no' : span(row.silent * 1000)),
       make('td', { class: 'number' }, make('button', { type: 'button', class: 'doing', 'aria-label': `Disconnect ${row.id}`, onclick: () => end(at('connections-note'), row.app, { socket: row.id }) }, 'Disconnect')))));
   if (focused) at('connections-rows').querySelector(`[data-socket="${CSS.escape(focused)}"] [aria-label="${CSS.escape(label)}"]`)?.focus();
   say('connections-more', total, rows.length, 'connection');
+  sayMissing(at('connections-more'), missing);
 });
 
 function say(id, total, shown, noun) {
   at(id).textContent = total > shown ? `${number(shown)} of ${plural(total, noun)}: the filter finds the others.` : '';
+}
+
+/** Of several processes those that have not answered. */
+export function sayMissing(note, missing) {
+  if (missing.length) note.textContent = [note.textContent, `Not answered: ${missing.join(', ')}.`].join(' ').trim();
 }
 
 at('channels-search').addEventListener('input', refreshChannels);

@@ -11,7 +11,7 @@ const KINDS = {
   client: 'Client events', api: 'API calls', refusal: 'Refusals',
 };
 const DETAILS = {
-  app: 'App', socket: 'Socket', user: 'User', job: 'Job', uuid: 'Job', queue: 'Queue', rung: 'Resolved by',
+  app: 'App', socket: 'Socket', user: 'User', job: 'Job', uuid: 'Job', queue: 'Queue', process: 'Process', rung: 'Resolved by',
   attempts: 'Attempt', origin: 'Came by', code: 'Code',
 };
 
@@ -32,7 +32,7 @@ for (const [kind, title] of Object.entries(KINDS)) {
 
 const isShown = (row) => toggles[row.kind].toggle.checked && (!shownApp() || !row.app || row.app === shownApp()) && holds(row, at('live-search').value.trim().toLowerCase());
 
-const holds = (row, text) => !text || ['text', 'event', 'channel', 'socket', 'user', 'job', 'uuid', 'why', 'app', 'queue', 'rung']
+const holds = (row, text) => !text || ['text', 'event', 'channel', 'socket', 'user', 'job', 'uuid', 'why', 'app', 'queue', 'rung', 'process']
   .some((name) => String(row[name] ?? '').toLowerCase().includes(text));
 
 /** A first frame comes: again after a break, with rows that are here already, or from another process. */
