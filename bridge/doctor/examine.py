@@ -16,6 +16,7 @@ from bridge.doctor import (
     php,
     secrets,
     stores,
+    watching,
 )
 from bridge.doctor.subject import ExaminedApp, Finding, Found, found
 from bridge.errors import BridgeError
@@ -51,6 +52,8 @@ CHECKS: Mapping[str, Callable[[ExaminedApp], Found]] = {
     "accept queue": listening.accept_queue,
     "processes": machine.processes,
     "units": machine.units,
+    "alerts": watching.alerts,
+    "gate": watching.gate,
     "echo": pages.echo,
     "app report": events.setup,
     "events": events.rungs,

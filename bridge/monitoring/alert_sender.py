@@ -6,11 +6,12 @@ The log has every alert, whether it arrives or not, and shows of an address only
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -111,6 +112,24 @@ def mail_server(laravel: LaravelApp) -> MailServer:
     )
 
 
+@contextlib.contextmanager
+def connected(server: MailServer) -> Iterator[smtplib.SMTP]:
+    """The server, which has let us in. Raises OSError and smtplib's errors, which are such."""
+    context = ssl.create_default_context()
+    if server.is_tls:
+        opened: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=context)
+    else:
+        opened = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT)
+    with opened as smtp:
+        smtp.ehlo()
+        if not server.is_tls and (server.needs_tls or smtp.has_extn("starttls")):
+            smtp.starttls(context=context)
+            smtp.ehlo()
+        if server.user:
+            smtp.login(server.user, server.password.reveal())
+        yield smtp
+
+
 class AlertSender:
     """`app`: its name, for those who have several. `mail`: needed by recipients of mail. On the loop."""
 
@@ -202,18 +221,5 @@ class AlertSender:
         message["Date"] = formatdate()
         message["Message-ID"] = make_msgid(domain=server.sender.rpartition("@")[2] or None)
         message.set_content(f"{alert.text}\n\n{self._app}, on {socket.gethostname()}\n")
-        context = ssl.create_default_context()
-        if server.is_tls:
-            opened: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, timeout=TIMEOUT, context=context
-            )
-        else:
-            opened = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT)
-        with opened as smtp:
-            smtp.ehlo()
-            if not server.is_tls and (server.needs_tls or smtp.has_extn("starttls")):
-                smtp.starttls(context=context)
-                smtp.ehlo()
-            if server.user:
-                smtp.login(server.user, server.password.reveal())
+        with connected(server) as smtp:
             smtp.send_message(message)

@@ -31,7 +31,9 @@ from bridge.settings.load import load_settings
 from tests import services
 from tests.conformance.corpus import rows
 from tests.doctor.apps import App, copied, healthy
-from tests.end_to_end.processes import environment, running, wait_until
+from tests.end_to_end.processes import environment, listens, running, wait_until
+from tests.monitoring.test_alerts import mail_server_running
+from tests.sockets.webhooks.receiver import receiving
 
 
 @pytest.fixture(scope="module")
@@ -647,3 +649,70 @@ def test_an_accept_queue_that_is_too_short_is_hinted_at(
     for finding in found:
         assert f" {wanted} may come back at once" in finding.what
         assert "somaxconn=16384" in finding.remedy
+
+
+# ---- what tells people ---------------------------------------------------------------------------------
+
+
+GATE = """
+Route::get('/open', fn () => redirect('https://ws.example.com/laravel-websockets?token=a.b.c'));
+Route::get('/guarded', fn () => redirect('/login'));
+"""
+MAIL = """<?php return ['default' => env('MAIL_MAILER'), 'mailers' => ['ses' => ['transport' => 'ses'],
+'smtp' => [
+    'transport' => 'smtp', 'host' => env('MAIL_HOST'), 'port' => env('MAIL_PORT'),
+    'encryption' => env('MAIL_ENCRYPTION'), 'username' => env('MAIL_USERNAME'),
+    'password' => env('MAIL_PASSWORD'),
+]], 'from' => ['address' => 'shop@example.com', 'name' => 'Shop']];
+"""
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_alerts_that_nobody_would_get_are_found_and_none_is_sent(app: App) -> None:
+    closed = services.free_port()
+    with receiving() as receiver, mail_server_running() as (port, taken):
+        mail = {
+            "MAIL_MAILER": "smtp", "MAIL_HOST": "127.0.0.1", "MAIL_PORT": str(port), "MAIL_USERNAME": "u",
+            "MAIL_PASSWORD": "p", "MAIL_ENCRYPTION": "null",
+        }  # fmt: skip
+        app.file("config/mail.php", MAIL).env(**mail).toml(
+            f'alert_to = ["{receiver.url}", "mailto:ops@example.com"]\n'
+        )
+        assert app.doctor() == (0, [])
+        app.env(MAIL_PASSWORD="wrong-password")
+        fault = the_fault(app)
+        assert (fault["check"], fault["where"].startswith(".env:")) == ("alerts", True)
+        assert "SMTPAuthenticationError 535" in fault["what"]
+        assert "wrong-password" not in str(fault)
+        assert (receiver.bodies, taken.letters) == ([], [])
+        app.env(MAIL_MAILER="ses")
+        assert "MAIL_MAILER=smtp" in the_fault(app)["mend"]
+        app.env(**mail).replace(
+            "bridge.toml", receiver.url, f"slack:http://127.0.0.1:{closed}/T0/secret-path"
+        )
+        fault = the_fault(app)
+        assert "do not reach http://127.0.0.1: ConnectionRefusedError" in fault["what"]
+        assert "secret-path" not in str(fault)
+
+
+def test_a_gate_that_lets_everybody_in_or_is_not_there_is_found(app: App) -> None:
+    app.replace("routes/api.php", "Route::get('/up'", GATE + "Route::get('/up'")
+    port = services.free_port()
+    with running(
+        ["php", "-S", f"127.0.0.1:{port}", "server.php"],
+        cwd=app.path,
+        log=app.path / "storage/logs/web.txt",
+        env=environment(),
+    ):
+        wait_until("the app answers", lambda: listens(port))
+        address = f"http://127.0.0.1:{port}"
+        app.toml(f'dashboard_gate = "{address}/guarded"\n')
+        assert app.doctor() == (0, [])
+        app.replace("bridge.toml", "/guarded", "/open")
+        fault = the_fault(app)
+        assert (fault["check"], "lets everybody in" in fault["what"]) == ("gate", True)
+        assert "Gate::authorize" in fault["mend"]
+        app.replace("bridge.toml", "/open", "/nowhere")
+        assert "answers 404" in the_fault(app)["what"]
+    _, [hint] = app.doctor()
+    assert (hint["level"], "cannot be asked from here" in hint["what"]) == ("hint", True)

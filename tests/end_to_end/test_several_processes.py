@@ -133,7 +133,7 @@ def test_children_share_one_port_and_answer_for_the_whole(
                 assert again.get(f"{page}/api/session").status_code == 200
         assert httpx.get(f"{page}/api/session", timeout=60).status_code == 401
         with httpx.Client(cookies=browser.cookies, timeout=PATIENCE) as again:
-            _uses_the_page_of_all(again, page, clients, connections(metrics))
+            _uses_the_page_of_all(again, page, clients, Counter(connections(metrics)))
         assert bridge.terminate() == 0
         for client in clients:
             client.join()
@@ -148,7 +148,7 @@ def test_children_share_one_port_and_answer_for_the_whole(
 
 
 def _uses_the_page_of_all(
-    browser: httpx.Client, page: str, clients: list[WireClient], by_process: dict[str, int]
+    browser: httpx.Client, page: str, clients: list[WireClient], by_process: Counter[str]
 ) -> None:
     """What happens in all processes is told; connections are listed, found and ended, whichever has them."""
     told: Counter[str] = Counter()
@@ -158,7 +158,7 @@ def _uses_the_page_of_all(
             frame = json.loads(line.removeprefix("data: ") or "{}")
             told.update(row.get("process", "") for row in frame.get("rows", ()) if row["text"] == "connected")
             shown = max([shown, *(point["connections"] for point in frame.get("points", ()))])
-            if (told, shown) == (by_process, 10):
+            if told == by_process and shown == 10:
                 break
     listed = browser.get(f"{page}/api/connections").json()
     assert (listed["total"], listed["missing"]) == (10, [])

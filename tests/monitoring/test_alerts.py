@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import email
 import json
-import socket
-import threading
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from bridge.demo.app import write_app
 from bridge.errors import ConfigurationError
@@ -22,8 +24,12 @@ from bridge.monitoring import alert_sender
 from bridge.monitoring.alert_sender import AlertSender, MailServer, Recipient, mail_server, recipient
 from bridge.monitoring.alerts import CALM, REMIND, WINDOW, Alert, AlertRules, Alerts, Facts
 from bridge.secret import Secret
+from tests.certificates import self_signed
 from tests.monitoring.dashboard.serving import serving, until
+from tests.services import free_port
 from tests.sockets.webhooks.receiver import receiving
+
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
 QUIET = Facts(oldest=None, failed=0, cut=0, disagreements=0, php_is_down=False)
 ALERT = Alert(rule="long_wait", state="firing", text="The oldest <job> & more.")
@@ -95,7 +101,7 @@ def test_rules_that_are_switched_off_never_hold() -> None:
 async def deliver(to: Recipient, mail: MailServer | None = None, name: str = "Shop") -> None:
     sender = AlertSender([to], app=name, mail=mail)
     sender.send(ALERT)
-    await sender.stop(30)
+    await sender.stop(60)
 
 
 def test_a_webhook_gets_json_and_an_address_that_fails_is_tried_again(
@@ -135,61 +141,101 @@ def test_what_does_not_arrive_is_in_the_log_without_the_secret_of_the_address(
     assert "t0p-secret" not in str([vars(record) for record in caplog.records])
 
 
+class Taken:
+    """A mail server's memory: what came, and whether by TLS."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[Envelope, Message, bool]] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        text = envelope.content
+        assert isinstance(text, bytes)
+        self.letters.append((envelope, email.message_from_bytes(text), session.ssl is not None))
+        return "250 taken"
+
+
+def _knows(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object) -> AuthResult:
+    known = isinstance(data, LoginPassword) and (data.login, data.password) == (b"u", b"p")
+    return AuthResult(success=known, handled=False)  # the server says so
+
+
 @contextmanager
-def mail_sink() -> Iterator[tuple[int, list[Message], list[str]]]:
-    """A mail server that takes one message: its port, what came, and the commands."""
-    taken: list[Message] = []
-    commands: list[str] = []
+def mail_server_running(**options: Any) -> Iterator[tuple[int, Taken]]:
+    """aiosmtpd's server, which lets in the user u with the password p only."""
+    taken = Taken()
+    options = {"authenticator": _knows, "auth_required": True, "auth_require_tls": False, **options}
+    controller = Controller(taken, hostname="127.0.0.1", port=free_port(), **options)
+    controller.start()
+    try:
+        yield controller.port, taken
+    finally:
+        controller.stop()
 
-    def serve() -> None:
-        connection, _ = listener.accept()
-        with connection, connection.makefile("rb") as lines:
-            connection.sendall(b"220 sink\r\n")
-            while line := lines.readline():
-                command = line.decode().strip()
-                commands.append(command)
-                match command.upper().split(" ")[0]:
-                    case "EHLO":
-                        connection.sendall(b"250-sink\r\n250 AUTH PLAIN\r\n")
-                    case "AUTH":
-                        connection.sendall(b"235 welcome\r\n")
-                    case "DATA":
-                        connection.sendall(b"354 go on\r\n")
-                        text = b"".join(iter(lines.readline, b".\r\n"))
-                        taken.append(email.message_from_bytes(text))
-                        connection.sendall(b"250 taken\r\n")
-                    case "QUIT":
-                        connection.sendall(b"221 bye\r\n")
-                        return
-                    case _:
-                        connection.sendall(b"250 fine\r\n")
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(60)
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1], taken, commands
-        thread.join(60)
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's, whose certificate this process trusts."""
+    chain, key = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", chain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context
+
+
+def _server(port: int, **options: Any) -> MailServer:
+    given = {"user": "u", "password": Secret("p"), "sender": "shop@example.com", "sender_name": "Shop"}
+    return MailServer(host="127.0.0.1", port=port, **{**given, **options})
 
 
 def test_mail_goes_by_the_apps_server_whatever_the_app_is_called() -> None:
-    with mail_sink() as (port, taken, commands):
-        server = MailServer(
-            host="127.0.0.1",
-            port=port,
-            user="u",
-            password=Secret("p"),
-            sender="shop@example.com",
-            sender_name='Größe "X"\r\nBcc: all@example.com',
-        )
+    with mail_server_running() as (port, taken):
+        server = _server(port, sender_name='Größe "X"\r\nBcc: all@example.com')
         asyncio.run(deliver(recipient("mailto:ops@example.com"), server, "Shop\r\nBcc: all@example.com"))
-    [message] = taken
+    [(envelope, message, _)] = taken.letters
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("shop@example.com", ["ops@example.com"])
     assert message["To"] == "ops@example.com"
     assert message["Bcc"] is None
     assert "shop@example.com" in message["From"]
     assert "oldest <job> & more" in str(message.get_payload(decode=True))
-    assert commands[1].startswith("AUTH PLAIN")
-    assert [line for line in commands if line.startswith("rcpt")] == ["rcpt TO:<ops@example.com>"]
+
+
+@pytest.mark.parametrize("is_tls", [True, False])
+def test_mail_goes_by_tls_from_the_first_byte_or_after_starttls(is_tls: bool, tls: ssl.SSLContext) -> None:
+    options = {"ssl_context": tls} if is_tls else {"tls_context": tls, "require_starttls": True}
+    with mail_server_running(**options, auth_require_tls=not is_tls) as (port, taken):
+        server = _server(port, is_tls=is_tls, needs_tls=True)
+        asyncio.run(deliver(recipient("mailto:ops@example.com"), server))
+    assert [by_tls or is_tls for _, _, by_tls in taken.letters] == [True]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"password": Secret("wrong")}, "SMTPAuthenticationError"),
+        ({"needs_tls": True}, "SMTPNotSupportedError"),
+    ],
+)
+def test_mail_that_is_not_taken_is_in_the_log(
+    options: dict[str, Any], why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(alert_sender, "PAUSES", ())
+    with mail_server_running() as (port, taken):
+        asyncio.run(deliver(recipient("mailto:ops@example.com"), _server(port, **options)))
+    assert taken.letters == []
+    [lost] = [vars(record) for record in caplog.records if record.msg == "an alert did not arrive"]
+    assert (lost["why"], lost["url"]) == (why, "mail to example.com")
+
+
+def test_a_mail_server_with_a_certificate_that_is_not_trusted_gets_no_password(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(alert_sender, "PAUSES", ())
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with mail_server_running(tls_context=tls, require_starttls=True) as (port, taken):
+        asyncio.run(deliver(recipient("mailto:ops@example.com"), _server(port)))
+    assert taken.letters == []
+    [lost] = [vars(record) for record in caplog.records if record.msg == "an alert did not arrive"]
+    assert lost["why"] == "SSLCertVerificationError"
 
 
 def app_with_mail(folder: Path, php: str) -> Path:

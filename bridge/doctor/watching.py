@@ -1,0 +1,95 @@
+"""Checks of what tells people: alerts arrive, and the app's gate lets in those it should. Nothing is sent."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+from bridge.doctor.subject import ExaminedApp, Finding, Found
+from bridge.monitoring.alert_sender import connected, mail_server, recipient
+
+PATIENCE = 5.0  # seconds
+
+
+def alerts(subject: ExaminedApp) -> Found:
+    """Everybody in `alert_to` can be reached from here."""
+    recipients = [recipient(address.reveal()) for address in subject.settings.alert_to]
+    where = subject.settings.origins.get("alert_to", "alert_to")
+    for place, url in {one.place: one.address.reveal() for one in recipients if one.kind != "mail"}.items():
+        if problem := _unreachable(url):
+            yield Finding(
+                what=f"alerts do not reach {place}: {problem}",
+                where=where,
+                remedy="correct the address in alert_to, or let this machine connect there",
+            )
+    if any(one.kind == "mail" for one in recipients):
+        server = mail_server(subject.laravel)
+        try:
+            with connected(server) as smtp:
+                smtp.noop()
+        except OSError as problem:  # smtplib's are such
+            yield Finding(
+                what=f"alerts by mail do not reach {server.host}:{server.port}: {_reason(problem)}",
+                where=subject.variable("MAIL_HOST"),
+                remedy="correct MAIL_HOST, MAIL_PORT, MAIL_USERNAME, MAIL_PASSWORD and MAIL_ENCRYPTION",
+            )
+
+
+def gate(subject: ExaminedApp) -> Found:
+    """The route of `dashboard_gate` is there, and hands no link to whoever is not logged in."""
+    address, where = subject.settings.dashboard_gate, subject.settings.origins.get("dashboard_gate", "")
+    if address is None:
+        return
+    if subject.settings.link_secret() is None:
+        yield Finding(
+            what="dashboard_gate lets nobody in: there is no secret that its links could be signed with",
+            where=where,
+            remedy="set dashboard_link_secret, or the secret of the default broadcast connection",
+        )
+    import httpx
+
+    try:
+        answer = httpx.get(address, timeout=PATIENCE, follow_redirects=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        yield Finding(
+            what=f"dashboard_gate cannot be asked from here: {type(problem).__name__}",
+            where=where,
+            remedy="correct the address; browsers must reach it, this machine need not",
+            hint=True,
+        )
+        return
+    if "token=" in answer.headers.get("location", ""):
+        yield Finding(
+            what="dashboard_gate lets everybody in: without a log-in it gives a link to the dashboard",
+            where=where,
+            remedy="put the middleware auth on the route, and Gate::authorize() before the link is made",
+        )
+    elif answer.status_code == 404 or answer.status_code >= 500:
+        yield Finding(
+            what=f"dashboard_gate answers {answer.status_code}",
+            where=where,
+            remedy="add the route to the app (docs/dashboard.md has it), or correct the address",
+        )
+
+
+def _unreachable(url: str) -> str:
+    """Why nobody listens there; empty where somebody does."""
+    parts = urlsplit(url)
+    is_tls = parts.scheme == "https"
+    try:
+        place = (parts.hostname or "", parts.port or (443 if is_tls else 80))
+        with socket.create_connection(place, timeout=PATIENCE) as plain:
+            if is_tls:
+                ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname).close()
+    except (OSError, ValueError) as problem:
+        return _reason(problem)
+    return ""
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, smtplib.SMTPResponseException):
+        return f"{type(problem).__name__} {problem.smtp_code}"
+    told = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    return f"{type(problem).__name__}, {' '.join(told.split())}"[:200]
