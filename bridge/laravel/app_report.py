@@ -88,6 +88,8 @@ class AppReport:
     scopes       model class → a global scope that it got from outside
     connections  database connection → why no rows are read from it
     files        files that this rests on, as paths from the app's root
+    roots        what `url()` and `asset()` begin with, as the booted app has it; None: as the configuration
+    urls         why no addresses can be made
     notes        what else is worth telling, a sentence each
     """
 
@@ -112,6 +114,8 @@ class AppReport:
     scopes: Mapping[str, Reason] = field(default_factory=dict)
     connections: Mapping[str, Reason] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    roots: tuple[str, str] | None = None
+    urls: Reason | None = None
     notes: tuple[str, ...] = ()
 
     def told(self) -> Iterator[str]:
@@ -132,6 +136,7 @@ class AppReport:
             ("missing attributes", self.missing),
             ("morph relations", self.morphs),
             ("names in arrays", self.snake),
+            ("addresses", self.urls),
         ):
             if one is not None:
                 yield f"{what}: {one}"
@@ -166,6 +171,7 @@ def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
         _compare(booted, config, found)
     version = php.get("id")
     locale = config.get("app.locale")
+    roots = _roots(_mapping(report.get("urls")))
     return AppReport(
         said_by="php",
         php=(version // 10_000, version // 100 % 100) if isinstance(version, int) else None,
@@ -185,6 +191,8 @@ def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
         scopes=found.scopes,
         connections=found.connections,
         files=tuple(one for one in _list(report.get("files")) if isinstance(one, str)),
+        roots=roots,
+        urls=None if roots else Reason(text="the app makes addresses in its own way"),
         notes=tuple(found.notes) + tuple(_notes(report, unread)),
     )
 
@@ -302,6 +310,11 @@ def _morphs(morphs: Mapping[str, Any], found: _Found) -> Reason | None:
     if morphs.get("required") or morphs.get("map"):
         return Reason(text="the app has a morph map")
     return None
+
+
+def _roots(urls: Mapping[str, Any]) -> tuple[str, str] | None:
+    root, asset = urls.get("root"), urls.get("asset")
+    return (root, asset) if isinstance(root, str) and isinstance(asset, str) else None
 
 
 def _container(container: Mapping[str, Any], found: _Found) -> None:

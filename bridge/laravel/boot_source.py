@@ -73,6 +73,12 @@ _ANYWHERE = (
     _rule("models", rb"\bConnection\s*::\s*resolverFor\s*\(|\bDB\s*::\s*extend\s*\(", _MODELS),
     _rule("models", rb"\bConnectionEstablished\b", "the app listens to {}, which changes connections"),
     _rule("models", rb"\beloquent\.(retrieved|booting|booted|\*)", "the app listens to {}: models change"),
+    _rule(
+        "urls",
+        rb"(::|->)\s*(forceScheme|forceHttps|forceRootUrl|useOrigin|useAssetOrigin|formatHostUsing|"
+        rb"formatPathUsing|setRequest)\s*\(|\bextends\s+\\?[\w\\]*UrlGenerator\b",
+        "the app calls {}(), which changes addresses",
+    ),
     _rule("encrypted", rb"::\s*encryptUsing\s*\(", "the app calls {}()"),
     _rule(
         "lazy",
@@ -121,6 +127,7 @@ _MARKS = re.compile(
     rb"[hH]ydrated|useMorphMap|Carbon(Immutable)?\s*::\s*(set|use|enable|disable)|Resource(Collection)?\s*::|"
     rb"Pluralizer|snakeAttributes|decodeUsing|encodeUsing|resolverFor|DB\s*::|ConnectionEstablished|eloquent\.|"
     rb"encryptUsing|shouldBeStrict|preventLazy|automaticallyEager|preventAccessing|[mM]orphMap|"
+    rb"force(Scheme|Https|RootUrl)|use(Asset)?Origin|format(Host|Path)Using|setRequest|UrlGenerator|"
     rb"listen\s*\(|retrieved|addGlobalScope|resolveRelationUsing|observe|ServiceProvider"
 )
 
@@ -185,6 +192,7 @@ def told_by_source(source: AppSource) -> AppReport:
         missing=found.one.get("missing"),
         morphs=found.one.get("morphs"),
         snake=found.one.get("snake"),
+        urls=found.one.get("urls"),
     )
 
 

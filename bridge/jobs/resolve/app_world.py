@@ -125,6 +125,10 @@ class AppEnvironment:
             self.functions = {**self.functions, "config": known_config}
             self._natives |= dict.fromkeys(_CONFIG)
         self.date_class = report.date_class
+        self.url_roots = report.roots
+        self.no_urls = _refused(report.urls)
+        if report.config is None and not report.sets_config.isdisjoint((b"", b"app")):
+            self.no_urls = Refused("an address, where a provider sets the configuration app,")
         # Whether the app's language is more than `app.locale`: then no sentence can be written here.
         self.sets_locale = report.sets_locale
 

@@ -23,6 +23,7 @@ from bridge.phpeval.laravel.support.releases import FUNCTIONS as FUNCTION_RELEAS
 from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.laravel.support.resource import REQUEST
 from bridge.phpeval.laravel.support.str import STR_CLASSES, STRINGABLE, stringable
+from bridge.phpeval.laravel.support.urls import url_functions
 from bridge.phpeval.php.runtime.interpreter import Function, Interpreter, Native, PhpClosure
 from bridge.phpeval.php.runtime.object_model import name_of_class
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
@@ -225,7 +226,14 @@ FUNCTIONS: dict[str, Act] = {
 
 def laravel_functions(config: AppConfig, env: Act) -> dict[str, Function]:
     """Laravel's helpers by lower-case name. `env` answers the app's `env()`."""
-    acts = {**FUNCTIONS, "config": _config_get(config), "env": env}
+
+    def setting(php: Interpreter, key: bytes) -> Value:
+        try:
+            return _configured(php, config, key)
+        except KeyError:
+            return None
+
+    acts = {**FUNCTIONS, **url_functions(setting), "config": _config_get(config), "env": env}
     return {name: _entry(name, act) for name, act in acts.items()}
 
 

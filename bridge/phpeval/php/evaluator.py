@@ -55,7 +55,9 @@ class _Evaluator(Interpreter):
         parameters = lower_parameters(method)
         try:
             unit = f"{method.class_name}::{method.name}"
-            return compiler(self.world, unit).routine(parameters, body, method.returns)
+            return compiler(self.world, unit).routine(
+                parameters, body, method.returns, lends=method.gives_reference
+            )
         except RecursionError:
             raise Refused("code nested this deep", file=method.file, line=method.line) from None
 

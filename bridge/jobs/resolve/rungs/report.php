@@ -4,7 +4,8 @@
  * What the booted app has decided outside of any job, and native evaluation builds on: `AppReport` of
  * `bridge.laravel.app_report` reads it.
  *
- * Only looked at, never called: statics and properties by reflection, classes of what the container gives.
+ * Only looked at, never called: statics and properties by reflection, classes of what the container gives; but
+ * for Laravel's own URL generator, which is asked for two addresses.
  * Whatever a release does not have is left out; what cannot be read stands in `unread` with the reason.
  * For Laravel 8 to 13, PHP 7.3 and later.
  */
@@ -78,7 +79,7 @@ final class Report
 
         foreach ([
             'php', 'places', 'providers', 'macros', 'morphs', 'models', 'listeners', 'dates', 'resources',
-            'payloads', 'container', 'config', 'files',
+            'payloads', 'container', 'config', 'files', 'urls',
         ] as $section) {
             try {
                 $report[$section] = $this->{$section}();
@@ -357,6 +358,17 @@ final class Report
             || (is_float($value) && is_finite($value)) || (is_string($value) && preg_match('//u', $value));
 
         return $known ? $value : ["\0" => gettype($value)];
+    }
+
+    /** What `url()` and `asset()` begin with; null where code of the app makes addresses. */
+    private function urls(): array
+    {
+        $url = $this->app->make('url');
+        $plain = get_class($url) === 'Illuminate\Routing\UrlGenerator'
+            && $this->property($url, 'formatHostUsing') === null
+            && $this->property($url, 'formatPathUsing') === null;
+
+        return ['root' => $plain ? $url->to('') : null, 'asset' => $plain ? $url->asset('') : null];
     }
 
     /** The app's own files that have been loaded so far, as paths from its root. */

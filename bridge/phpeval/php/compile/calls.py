@@ -78,7 +78,7 @@ class Arguments:
             if position not in references:
                 arguments.append(code(php))
                 continue
-            place, calm = self._place(position)
+            place, calm = self._place(php, position)
             at = place.open(php)
             if not calm and not isinstance(place, VariablePlace):
                 watched.append(PlaceReference(php, place, at))
@@ -102,7 +102,7 @@ class Arguments:
             if position not in references:
                 arguments.append(code(php))
                 continue
-            place, _ = self._place(position)
+            place, _ = self._place(php, position)
             at = place.open(php)
             if not isinstance(place, VariablePlace):
                 inner.append(PlaceReference(php, place, at))
@@ -115,12 +115,14 @@ class Arguments:
             reference.value = php.frame.variables.get(name)
         return arguments, variables, inner
 
-    def _place(self, position: int) -> tuple[Place, bool]:
+    def _place(self, php: Interpreter, position: int) -> tuple[Place, bool]:
         """The place of an argument by reference, and whether the arguments after it leave all as it is."""
         known = self._places.get(position)
         if known is None:
             node = self._given[position].value
-            if isinstance(node, n.Call | n.MethodCall | n.StaticCall | n.New):
+            if isinstance(node, n.MethodCall | n.StaticCall):
+                php.refuse("what a method gives as an argument by reference")
+            if isinstance(node, n.Call | n.New):
                 raise warn("Only variables should be passed by reference")
             name = _variable_of(node)
             calm = all(

@@ -41,6 +41,7 @@ class Nodes:
     statements   what runs it
     place        where its value is kept
     is_set       `isset` of it
+    lent         the value, as a function that returns a reference reads it
     is_generator, generator  whether code has a `yield`, and what such a function's body gives
     """
 
@@ -50,6 +51,7 @@ class Nodes:
     statements: Mapping[type[n.Statement], Callable[[Compiler, Any], StmtCode]]
     place: Callable[[Compiler, n.Expression], Place]
     is_set: Callable[[Compiler, n.Expression], Callable[[Interpreter], bool]]
+    lent: Callable[[Compiler, n.Expression], ExprCode]
     is_generator: Callable[[object], bool]
     generator: Callable[[Compiler, tuple[n.Statement, ...]], ExprCode]
 
@@ -61,6 +63,7 @@ class Compiler:
     steps       what it costs to run so far
     shared      the variables of the function that may be a Reference
     in_closure  whether it is at the code of a closure
+    lends       whether it is at the code of a function that returns a reference
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Compiler:
         self.shared = shared
         self.steps = 0
         self.in_closure = False
+        self.lends = False
 
     # ---- branches ---------------------------------------------------------------------------
 
@@ -126,6 +130,10 @@ class Compiler:
             return self.value(node)
         self.steps += 1
         return compiled(self, node)
+
+    def returned(self, node: n.Expression) -> ExprCode:
+        """The value that `return node` gives."""
+        return self.nodes.lent(self, node) if self.lends else self.value(node)
 
     def target(self, node: n.Expression) -> StoreCode:
         """What assigns a value to the variable, offset, property or pattern."""
@@ -246,7 +254,8 @@ class Compiler:
         """What a function returns."""
         if self.nodes.is_generator(body):
             made = self.nodes.generator(self, body)
-            return _refusing("a generator function that takes references") if by_reference else made
+            takes = by_reference or self.lends
+            return _refusing("a generator function that takes or gives references") if takes else made
         match body:
             case (n.Return(value=n.Expression() as value, line=line),):
                 return self._single(value, line)
@@ -266,7 +275,7 @@ class Compiler:
         """As `body`, of a body that is nothing but `return value;`."""
         here = self.branch()
         outer, self.steps = self.steps, 1
-        code, steps = self.value(value), self.steps
+        code, steps = self.returned(value), self.steps
         self.steps = outer
 
         def run(php: Interpreter) -> Value:
@@ -278,14 +287,20 @@ class Compiler:
         return run
 
     def routine(
-        self, parameters: tuple[n.Parameter, ...], body: tuple[n.Statement, ...], returns: n.Type | None
+        self,
+        parameters: tuple[n.Parameter, ...],
+        body: tuple[n.Statement, ...],
+        returns: n.Type | None,
+        *,
+        lends: bool = False,
     ) -> Routine:
         by_reference = {one.name for one in parameters if one.reference and not one.variadic}
         outer, self.shared = self.shared, self.shared | _shared(body) | by_reference
+        outer_lends, self.lends = self.lends, lends
         try:
             return self._routine(parameters, body, returns)
         finally:
-            self.shared = outer
+            self.shared, self.lends = outer, outer_lends
 
     def _routine(
         self, parameters: tuple[n.Parameter, ...], body: tuple[n.Statement, ...], returns: n.Type | None

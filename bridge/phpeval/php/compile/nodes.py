@@ -13,6 +13,7 @@ NODES = Nodes(
     statements=statements.STATEMENTS,
     place=places.place,
     is_set=places.is_set,
+    lent=places.lent,
     is_generator=generators.is_generator,
     generator=generators.body,
 )

@@ -25,7 +25,7 @@ from bridge.phpeval.php.runtime.places import (
     next_value,
     plain_value,
 )
-from bridge.phpeval.php.runtime.properties import has_property, slot
+from bridge.phpeval.php.runtime.properties import has_property, locate, slot
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 
@@ -226,6 +226,56 @@ def is_set(c: Compiler, node: n.Expression) -> Callable[[Interpreter], bool]:
             return has_one
     code = c.quiet(node)
     return lambda php: code(php) is not None
+
+
+def lent(c: Compiler, node: n.Expression) -> ExprCode:
+    """`return node` of a function that returns a reference: where nothing is there yet, PHP makes it, without
+    a warning, and so it is refused."""
+    c.steps += 1
+    line = node.line
+    match node:
+        case n.Variable(name=name) if name not in SUPERGLOBALS:
+
+            def held(php: Interpreter) -> Value:
+                if name not in php.frame.variables:
+                    php.refuse("a reference to what is not there yet")
+                return plain_value(php.frame.variables[name])
+
+            return held
+        case n.Index(base=base, index=n.Expression() as inner) if _is_steady(inner):
+            array_of, index_of = lent(c, base), c.value(inner)
+
+            def element(php: Interpreter) -> Value:
+                array = array_of(php)
+                key = php.key(index_of(php))
+                php.line = line
+                if not isinstance(array, PhpArray) or key not in array:
+                    php.refuse("a reference to what is not there yet")
+                return array[key]
+
+            return element
+        case n.Property(object=subject, name=str(name), nullsafe=False):
+            holder_of = c.value(subject)
+
+            def kept(php: Interpreter) -> Value:
+                holder = holder_of(php)
+                php.line = line
+                there = isinstance(holder, PhpObject) and php.is_plain(holder.class_name)
+                mangled, bound, hidden = locate(php, holder, name) if there else (b"", None, "")  # type: ignore[arg-type]
+                limited = bound is not None and (
+                    bound.declaration.readonly or bound.declaration.set_visibility
+                )
+                if not isinstance(holder, PhpObject) or hidden or limited or mangled not in holder.properties:
+                    php.refuse("a reference to this property")
+                return holder.properties[mangled]
+
+            return kept
+
+    def refuse(php: Interpreter) -> Value:
+        php.line = line or php.line
+        php.refuse("a function that returns a reference to this")
+
+    return refuse
 
 
 def is_empty_property(c: Compiler, node: n.Property) -> ExprCode:

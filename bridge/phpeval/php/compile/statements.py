@@ -20,7 +20,7 @@ from bridge.phpeval.php.runtime.values import PhpArray
 def _return(c: Compiler, node: n.Return) -> StmtCode:
     if node.value is None:
         return lambda php: Return(None)
-    code = c.value(node.value)
+    code = c.returned(node.value)
     return lambda php: Return(code(php))
 
 
