@@ -14,11 +14,15 @@ class Description:
 
     many       gives a collection, else one model or null
     local      attribute of the parent whose value is looked for
-    foreign    column of the related table (or pivot table) that holds it
+    foreign    column of the related table (or pivot table, or that of `through`) that holds it
+    through    class of a model in between, the column of the related table that points to it, and its own
+               column of that value (hasManyThrough)
+    one_of     which one of many: the first by these orders (latestOfMany); empty: any
     pivot      table in between, its columns for parent and related model, and more columns to read
     default    attributes of the model that stands for none (`withDefault`), None where there is none
     default_key  whether that model gets `foreign` too; None: no default is known for this kind of relation
     columns    of the related table to read, all where none is named
+    morphs     whether the first of the conditions is the type of a morphOne or morphMany
     type       attribute of the parent that names the related class (morphTo)
     """
 
@@ -32,6 +36,9 @@ class Description:
     pivot_columns: tuple[str, ...] = ()
     pivot_timestamps: bool = False
     accessor: str = "pivot"
+    morphs: bool = False
+    through: tuple[str, str, str] | None = None
+    one_of: tuple[tuple[str, str], ...] = ()
     type: str = ""
     conditions: tuple[Condition, ...] = ()
     orders: tuple[tuple[str, str], ...] = ()

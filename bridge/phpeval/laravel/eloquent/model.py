@@ -519,8 +519,9 @@ class ModelClass:
         if not marked:
             return True
         classes, class_name = php.classes, view.model.class_name
+        version = self._around.version
         if classes.remember(
-            "has getter " + method, class_name, lambda: has_getter(class_name, method, classes)
+            "has getter " + method, class_name, lambda: has_getter(class_name, method, classes, version)
         ):
             return True
         attribute = php.call_method(view.model, method)

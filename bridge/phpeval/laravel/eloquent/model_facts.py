@@ -61,7 +61,8 @@ _OVERRIDES = {
     "serializeclasscastableattribute", "getclasscastableattributevalue",
     "getenumcastableattributevalue", "syncoriginal", "getrelations",
     "setrelation", "setrelations", "newbelongsto", "newhasone", "newhasmany", "newmorphone", "newmorphmany",
-    "newmorphto", "newbelongstomany", "getactualclassnameformorph", "joiningtablesegment", "getmorphs",
+    "newmorphto", "newbelongstomany", "newhasonethrough", "newhasmanythrough",
+    "getactualclassnameformorph", "joiningtablesegment", "getmorphs",
     "getdirty", "haschanges", "uniqueids",
     "relationresolver", "newcollectionfromattribute", "resolvecollectionfromattribute",
 }  # fmt: skip

@@ -18,6 +18,7 @@ from bridge.phpeval.laravel.eloquent import casts
 from bridge.phpeval.laravel.eloquent import properties as state
 from bridge.phpeval.laravel.eloquent.model_facts import ATTRIBUTE, ModelFacts, gives_attribute
 from bridge.phpeval.laravel.inflection import camel, snake, studly, table_name
+from bridge.phpeval.laravel.support.attribute import MAKE as ATTRIBUTE_MAKE
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.class_table import ClassTable
@@ -233,7 +234,7 @@ def _text(said: Mapping[str, Value], name: str) -> str | None:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else None
 
 
-def has_getter(class_name: str, method: str, classes: ClassTable) -> bool:
+def has_getter(class_name: str, method: str, classes: ClassTable, version: Version) -> bool:
     """Whether the source alone shows that the Attribute which the method gives has a getter."""
     bound = classes.method(class_name, method)
     try:
@@ -243,10 +244,12 @@ def has_getter(class_name: str, method: str, classes: ClassTable) -> bool:
     match body:
         case (
             n.Return(
-                value=n.New(class_name=casting, arguments=arguments)
-                | n.StaticCall(class_name=casting, name="make", arguments=arguments)
+                value=(
+                    n.New(class_name=casting, arguments=arguments)
+                    | n.StaticCall(class_name=casting, name="make", arguments=arguments)
+                ) as made
             ),
-        ) if casting == ATTRIBUTE:
+        ) if casting == ATTRIBUTE and (version >= ATTRIBUTE_MAKE or isinstance(made, n.New)):
             return any(
                 isinstance(one.value, n.Closure) and (one.name == "get" or (at == 0 and one.name is None))
                 for at, one in enumerate(arguments)

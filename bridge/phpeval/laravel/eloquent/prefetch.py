@@ -86,6 +86,8 @@ def _relations(
             if relation is None or relation.class_name == relations.MORPH_TO:
                 continue
             description = relation.description
+            if description.through or description.one_of:
+                continue
             keys = plain_keys(key for row in rows if (key := row.get(description.local.encode())) is not None)
             if not keys or (description.many and len(keys) > 1):
                 continue

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
 PIVOT = _SPACE + "Pivot"
+THROUGH_KEY = b"laravel_through_key"  # as Laravel names it: it shows in arrays, too
+_MOST_PARENTS = 100  # of which one of many is read at once, by a query each
 MORPH_TO = _SPACE + "MorphTo"
 
 
@@ -98,6 +100,7 @@ def _morph(*, many: bool) -> Make:
             local=asked.text(4, own.setup.key_name),
             foreign=id,
             conditions=(same_class,),
+            morphs=True,
         )
         return Relation(_SPACE + ("MorphMany" if many else "MorphOne"), asked.parent, description)
 
@@ -121,6 +124,24 @@ def _belongs_to_many(asked: RelationCall) -> Relation:
         related_key=asked.text(5, other.setup.key_name),
     )
     return Relation(_SPACE + "BelongsToMany", asked.parent, description)
+
+
+def _through(*, many: bool) -> Make:
+    def make(asked: RelationCall) -> Relation:
+        related, between = asked.related(), asked.related(1)
+        own = asked.models.view(asked.parent, asked.php)
+        middle = asked.models.blank(between, asked.php)
+        description = Description(
+            related=related,
+            many=many,
+            foreign=asked.text(2, own.foreign_key),
+            local=asked.text(4, own.setup.key_name),
+            through=(between, asked.text(3, middle.foreign_key), asked.text(5, middle.setup.key_name)),
+            default_key=None if many else False,
+        )
+        return Relation(_SPACE + ("HasManyThrough" if many else "HasOneThrough"), asked.parent, description)
+
+    return make
 
 
 def _morph_to(asked: RelationCall) -> Relation:
@@ -161,6 +182,8 @@ RELATIONS: dict[str, Make] = {
     "morphone": _morph(many=False),
     "morphmany": _morph(many=True),
     "morphto": _morph_to,
+    "hasonethrough": _through(many=False),
+    "hasmanythrough": _through(many=True),
 }
 
 
@@ -261,6 +284,21 @@ def _with_default(description: Description, arguments: Sequence[Value]) -> Descr
     return replace(description, default=tuple(values.items()))
 
 
+def _of_many(way: str) -> Refine:
+    """`latestOfMany`, `oldestOfMany`: among equal ones Laravel takes the greatest key."""
+
+    def refine(description: Description, arguments: Sequence[Value]) -> Description:
+        names = [_name(one) for one in properties.names_in(arguments[:1])] or ["id"]
+        plain = not description.many and not description.pivot_table and not description.through
+        if len(arguments) > 1 or len(names) > 1 or "." in names[0] or not plain or description.one_of:
+            raise Refused("one of many models, chosen in such a way")
+        if description.type or description.default_key is False:
+            raise Refused("one of many models of such a relation")
+        return replace(description, one_of=((names[0], way),))
+
+    return refine
+
+
 def _where_pivot(refine: Refine) -> Refine:
     """The same condition on the table in between."""
 
@@ -292,6 +330,8 @@ REFINEMENTS: dict[str, Refine] = {
     "as": _as,
     "withtrashed": _with_trashed,
     "withdefault": _with_default,
+    "latestofmany": _of_many("desc"),
+    "oldestofmany": _of_many("asc"),
     "wherepivot": _where_pivot(_where),
     "wherepivotnull": _where_pivot(_where_null("null")),
     "wherepivotnotnull": _where_pivot(_where_null("not null")),
@@ -348,7 +388,17 @@ class RelationClass:
 # Method in lower case → the class of what it returns
 RELATION_OF = {
     name.lower(): _SPACE + name
-    for name in ("BelongsTo", "HasOne", "HasMany", "MorphOne", "MorphMany", "BelongsToMany", "MorphTo")
+    for name in (
+        "BelongsTo",
+        "HasOne",
+        "HasMany",
+        "MorphOne",
+        "MorphMany",
+        "BelongsToMany",
+        "MorphTo",
+        "HasOneThrough",
+        "HasManyThrough",
+    )
 }
 RELATION_CLASSES = tuple(RELATION_OF.values())
 
@@ -386,8 +436,11 @@ def load(
 def count(models: ModelClass, php: Interpreter, parent: ModelView, description: Description) -> int:
     """How many the relation leads to."""
     key = parent.attributes.get(description.local.encode())
+    _require_key(description, key)
     if key is None:
         return 0
+    if description.one_of:
+        raise Refused("the number of a relation to one of many")
     query = replace(query_of(models, php, description, [key]), counts=True)
     (row,) = models.records.select(connection_of(models, php, description, parent.connection), query)
     found = row.get(b"aggregate")
@@ -406,6 +459,7 @@ def found(
 ) -> list[PhpObject]:
     """The models that the relation leads to, as a query of its own."""
     key = parent.attributes.get(description.local.encode())
+    _require_key(description, key)
     if key is None:
         return []
     return [model for model, _ in _query(models, php, parent, description, [key], limit=limit)]
@@ -431,11 +485,16 @@ def _load_group(
     local = description.local.encode()
     keys = {id(view.model): view.attributes.get(local) for view in views}
     wanted: list[Value] = list(dict.fromkeys(key for key in keys.values() if key is not None))
+    if len(wanted) < len({*keys.values()}) and not (lazily and description.many):
+        _require_key(description, None)
     if not lazily:
         require_whole_keys(views[0].setup, description.local, wanted)
-        if not description.pivot_table:
+        if not description.pivot_table and not description.through:
             wanted = _looked_for(models.blank(description.related, php).setup, description.foreign, wanted)
-    found = _query(models, php, views[0], description, wanted) if wanted else []
+    groups = [[key] for key in wanted] if description.one_of else [wanted] if wanted else []
+    if description.one_of and len(groups) > _MOST_PARENTS:
+        raise Refused("one of many models for so many others")
+    found = [pair for group in groups for pair in _query(models, php, views[0], description, group)]
     matches: dict[Value, list[PhpObject]] = {}
     for model, key in found:
         matches.setdefault(_comparable(key), []).append(model)
@@ -468,6 +527,12 @@ def _default(models: ModelClass, php: Interpreter, parent: PhpObject, descriptio
     place = connection_of(models, php, description, models.view(parent, php).connection)
     properties.put(made, "connection", place.encode())
     return made
+
+
+def _require_key(description: Description, key: Value) -> None:
+    """Through another model, some releases of Laravel find what is related to null."""
+    if description.through and key is None:
+        raise Refused("a relation through another model of a model without a key")
 
 
 def _comparable(key: Value) -> Value:
@@ -530,7 +595,7 @@ def _query(
     limit: int | None = None,
 ) -> list[tuple[PhpObject, Value]]:
     """The related models with the key of the parent that each belongs to."""
-    query = replace(query_of(models, php, description, keys), limit=limit)
+    query = replace(query_of(models, php, description, keys), limit=1 if description.one_of else limit)
     connection = connection_of(models, php, description, parent.connection)
     pivot = description.pivot_table
     rows = models.records.select(connection, query)
@@ -545,7 +610,8 @@ def _query(
         if pivot:
             held = models.pivot(pivots, pivot, connection, timestamps=description.pivot_timestamps, php=php)
             set_relation(model, description.accessor, held)
-        result.append((model, (pivots if pivot else row).get(description.foreign.encode())))
+        key = THROUGH_KEY if description.through else description.foreign.encode()
+        result.append((model, (pivots if pivot else row).get(key)))
     models.eager_load([model for model, _ in result], php)
     return result
 
@@ -559,8 +625,16 @@ def query_of(models: ModelClass, php: Interpreter, description: Description, key
     if description.with_trashed and not facts.soft_deletes:
         raise Refused(f"withTrashed() of {description.related}, which has no SoftDeletes")
     table, pivot = blank.setup.table, description.pivot_table
-    require_plain_key(blank, description.related_key if pivot else description.foreign)
-    join = None
+    orders, conditions = description.orders, description.conditions
+    join, owner = None, pivot or table
+    if description.one_of:
+        orders, conditions = _one_of(models, blank, description)
+    if description.through:
+        join, middle = _join_through(models, php, blank, description)
+        owner = join.table
+        conditions += middle
+    else:
+        require_plain_key(blank, description.related_key if pivot else description.foreign)
     if pivot:
         columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
         join = Join(
@@ -569,17 +643,58 @@ def query_of(models: ModelClass, php: Interpreter, description: Description, key
             second=f"{pivot}.{description.pivot_related}",
             columns=tuple(columns),
         )
-    conditions = description.conditions
     if facts.soft_deletes and not description.with_trashed:
         conditions += (Condition(column=f"{table}.{facts.deleted_at}", operator="null"),)
     return Query(
         table=table,
-        key=is_any_of(f"{pivot or table}.{description.foreign}", tuple(keys)),
+        key=is_any_of(f"{owner}.{description.foreign}", tuple(keys)),
         conditions=conditions,
-        orders=description.orders,
+        orders=orders,
         join=join,
         columns=description.columns,
     )
+
+
+def _join_through(
+    models: ModelClass, php: Interpreter, blank: ModelView, description: Description
+) -> tuple[Join, tuple[Condition, ...]]:
+    """The table in between, and that its rows are not deleted; its global scopes do not count in Laravel."""
+    between, pointing, held = description.through or ("", "", "")
+    middle = models.blank(between, php)
+    table = middle.setup.table
+    if table == blank.setup.table or THROUGH_KEY in blank.setup.casts:
+        raise Refused(f"the relation through {between} to the same table")
+    if description.columns or blank.setup.accessor(THROUGH_KEY.decode()):
+        raise Refused(f"the relation through {between} with columns or an accessor of its own")
+    join = Join(
+        table=table,
+        first=f"{table}.{held}",
+        second=f"{blank.setup.table}.{pointing}",
+        columns=(description.foreign,),
+        name=THROUGH_KEY.decode(),
+    )
+    deleted = Condition(column=f"{table}.{middle.facts.deleted_at}", operator="null")
+    return join, (deleted,) if middle.facts.soft_deletes else ()
+
+
+def _one_of(
+    models: ModelClass, blank: ModelView, description: Description
+) -> tuple[tuple[tuple[str, str], ...], tuple[Condition, ...]]:
+    """The order by which the first one is that which Laravel's subquery finds, and what must hold. Of
+    conditions of its own Laravel asks only that one, which may then not be there: these are refused.
+
+    Source: Relations/Concerns/CanBeOneOfMany.php ofMany."""
+    ((name, way),) = description.one_of
+    setup = blank.setup
+    whole = setup.incrementing and setup.key_type in ("int", "integer")
+    if models.around.version < (8, 42) or not whole or description.orders or description.with_trashed:
+        raise Refused(f"one of many {description.related}")
+    if len(description.conditions) > description.morphs:
+        raise Refused(f"one of many {description.related}, with conditions")
+    if name == setup.key_name:
+        return ((name, way),), description.conditions
+    there = Condition(column=name, operator="not null")
+    return ((name, way), (setup.key_name, "desc")), (*description.conditions, there)
 
 
 def connection_of(models: ModelClass, php: Interpreter, description: Description, parents: str) -> str:

@@ -34,12 +34,14 @@ def is_any_of(column: str, keys: tuple[Value, ...]) -> Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join:
-    """A pivot table: joined where `first` = `second`; its `columns` come as `pivot_NAME`."""
+    """A table in between: joined where `first` = `second`; its `columns` come as `pivot_NAME`, or one of them
+    as `name`."""
 
     table: str
     first: str
     second: str
     columns: tuple[str, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,9 @@ def _text(shape: _Shape, dialect: Dialect) -> str:
     joined = ""
     if join is not None:
         pivot = dialect.table(join.table)
-        pivots = (f"{pivot}.{dialect.name(c)} as {dialect.name('pivot_' + c)}" for c in join.columns)
+        pivots = (
+            f"{pivot}.{dialect.name(c)} as {dialect.name(join.name or 'pivot_' + c)}" for c in join.columns
+        )
         columns = ", ".join([columns, *pivots])
         joined = f" inner join {pivot} on {dialect.column(join.first)} = {dialect.column(join.second)}"
     if counts:

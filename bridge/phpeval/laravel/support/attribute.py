@@ -9,6 +9,7 @@ from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
 ATTRIBUTE = "Illuminate\\Database\\Eloquent\\Casts\\Attribute"
+MAKE = (9, 3)  # `Attribute::make()` came with 9.2, or the release after it
 # Whether a model keeps what the getter gave, and gives it again
 _SETTINGS = {"shouldcache": (b"withCaching", True), "withoutobjectcaching": (b"withObjectCaching", False)}
 
@@ -28,7 +29,7 @@ class AttributeClass:
 
     def static(self, php: Interpreter, class_name: str, method: str, arguments: Sequence[Value]) -> Value:
         match method.lower():
-            case "make" if self._version >= (9, 3):  # came with 9.2, or the release after it
+            case "make" if self._version >= MAKE:
                 return self.construct(php, class_name, arguments)
             case "get":
                 return self.construct(php, class_name, arguments[:1])

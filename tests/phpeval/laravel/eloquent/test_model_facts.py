@@ -229,9 +229,10 @@ def test_a_trait_method_marked_to_run_at_boot_is_refused(case: Case) -> None:
     assert "Concern::hide() has #[Boot]" in case.refused()
 
 
-def test_attribute_make_is_not_known_to_a_release_without_it(case: Case) -> None:
+@pytest.mark.parametrize("name", ["title", "noColumn"])
+def test_attribute_make_is_not_known_to_a_release_without_it(case: Case, name: str) -> None:
     attribute = "\\Illuminate\\Database\\Eloquent\\Casts\\Attribute"
-    case.post(f"protected function title(): {attribute} {{ return {attribute}::make(fn () => 'x'); }}")
+    case.post(f"protected function {name}(): {attribute} {{ return {attribute}::make(fn () => 'x'); }}")
     case.sends("$this->post")
     assert "Attribute::make()" in case.refused()
     assert case.app.laravel(case.payload()).outcome == "failed"

@@ -126,7 +126,7 @@ def test_what_is_not_known_of_relations_is_refused(blog: Case, expression: str) 
     "relation",
     [
         "$this->hasMany(Comment::class)->limit(1)",
-        "$this->hasOne(Comment::class)->latestOfMany()",
+        "$this->hasOne(Comment::class)->ofMany('rank', 'max')",
         "$this->hasMany(Comment::class)->withDefault()",
         "$this->belongsTo(User::class)->withDefault(fn ($user) => $user)",
         "$this->belongsTo(User::class)->withDefault(['name' => ['a']])",
@@ -134,7 +134,6 @@ def test_what_is_not_known_of_relations_is_refused(blog: Case, expression: str) 
         "$this->belongsToMany(Tag::class)->wherePivotIn('weight', [20])",
         "$this->belongsToMany(Tag::class)->using(Own::class)",
         "$this->belongsToMany(Tag::class, Own::class)",
-        "$this->hasManyThrough(Tag::class, Comment::class)",
         "$this->hasMany(Comment::class)->whereRaw('1 = 0')",
         "$this->hasMany(Comment::class)->where(fn ($query) => $query->where('rank', 1))",
         "'no relation'",
