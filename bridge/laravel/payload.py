@@ -53,7 +53,8 @@ class Payload:
     """The JSON of one job, read once.
 
     document      all of it
-    uuid          None before Laravel 7
+    uuid          None before Laravel 7. This and the next are names for logs, tables and pages, without half
+                  characters and NUL
     display_name  for a broadcast the event's class
     command_name  `data.commandName`, "" where it is missing
     command       `data.command`: serialized (`O:…`) or encrypted text
@@ -69,7 +70,7 @@ class Payload:
     def handler(self) -> str | None:
         """`job`: who runs it; None where it is missing."""
         handler = self.document.get("job")
-        return handler if isinstance(handler, str) and handler else None
+        return writable(handler) if isinstance(handler, str) and handler else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +131,17 @@ def read_document(document: Mapping[str, object]) -> Payload:
     command_name = data.get("commandName") if isinstance(data, dict) else None
     return Payload(
         document=document,
-        uuid=uuid if isinstance(uuid, str) else None,
-        display_name=name if isinstance(name, str) else "",
-        command_name=command_name if isinstance(command_name, str) else "",
+        uuid=writable(uuid) if isinstance(uuid, str) else None,
+        display_name=writable(name) if isinstance(name, str) else "",
+        command_name=writable(command_name) if isinstance(command_name, str) else "",
         command=command.encode("utf-8", "surrogatepass") if isinstance(command, str) else b"",
     )
+
+
+def writable(text: str) -> str:
+    """With `?` for what JSON can say and stores and pages cannot take: half a character, NUL. No class and no
+    uuid of Laravel's has any of these."""
+    return text.encode(errors="replace").decode().replace("\0", "?")
 
 
 def read_payload(raw: bytes) -> Payload:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from bridge.jobs.queue.failed_jobs import StoredPayload
 from bridge.jobs.queue.selection import job_uuid
+from bridge.laravel.payload import writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class Job:
     def display_name(self) -> str:
         """For a broadcast the event's class, `App\\Events\\OrderShipped`; empty when the payload has none."""
         name = self.document.get("displayName")
-        return name if isinstance(name, str) else ""
+        return writable(name) if isinstance(name, str) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from bridge.laravel.payload import json_object
 
+from bridge.laravel.payload import writable
+
 HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 COMMANDS = frozenset(
     {"Illuminate\\Broadcasting\\BroadcastEvent", "Illuminate\\Broadcasting\\UniqueBroadcastEvent"}
@@ -118,9 +120,9 @@ def with_attempts(payload: bytes, document: Mapping[str, object], attempts: int)
 
 
 def job_uuid(document: Mapping[str, object]) -> str:
-    """`uuid`, or a hash of everything but the attempt counter."""
+    """`uuid`, or a hash of everything but the attempt counter where it is none that can be written."""
     uuid = document.get("uuid")
-    if isinstance(uuid, str) and uuid:
+    if isinstance(uuid, str) and uuid and uuid == writable(uuid):
         return uuid
     rest = {key: value for key, value in document.items() if key != "attempts"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

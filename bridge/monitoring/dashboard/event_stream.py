@@ -143,4 +143,5 @@ def holds(shown: Row, text: str) -> bool:
 
 
 def _frame(**fields: Any) -> bytes:
-    return f"data: {json.dumps(fields, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return f"data: {text}\n\n".encode(errors="replace")  # clients and jobs may name half a character

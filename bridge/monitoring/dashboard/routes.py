@@ -541,7 +541,15 @@ def _filters(request: Request) -> tuple[str, str]:
 
 
 def _json(answer: Any) -> Response:
-    return answer if isinstance(answer, Response) else JSONResponse(answer, headers=HEADERS)
+    return answer if isinstance(answer, Response) else _Json(answer, headers=HEADERS)
+
+
+class _Json(JSONResponse):
+    """With `?` for half a character, which clients and jobs may name and UTF-8 cannot say."""
+
+    def render(self, content: Any) -> bytes:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode(errors="replace")
 
 
 async def _backstage(work: Callable[..., Any], *arguments: Any) -> Any:

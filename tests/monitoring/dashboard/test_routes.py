@@ -476,6 +476,45 @@ def test_half_a_character_in_a_failed_job_spoils_no_list(served: Served) -> None
     assert [row["id"] for row in answer.json()["rows"]] == ["half"]
 
 
+@pytest.mark.parametrize("name", ["half \ud800 a character", "NUL \0"])
+def test_what_utf_8_and_stores_cannot_take_breaks_no_page_no_history_and_no_stop(
+    tmp_path: Path, name: str
+) -> None:
+    """In names of jobs and in what clients send."""
+    with serving(tmp_path) as served:
+        command = [sys.executable, "-m", "bridge", "statistics", "create", "--app", str(served.app.path)]
+        subprocess.run(command, env=environment(), check=True, capture_output=True)
+        person = served.logged_in()
+        document = json.loads(recorded()["channel-private-concat"].payload)
+        document |= {"displayName": name, "uuid": name, "tags": [name]}
+        document["data"]["command"] = 'O:3:"bad'
+        served.queue(json.dumps(document))
+        address = served.address.replace("http", "ws")
+        with connect(f"{address}/app/{served.app.key}") as client:
+            socket_id = json.loads(json.loads(client.recv())["data"])["socket_id"]
+            shown = json.dumps({"user_id": name, "user_info": {"name": name}})
+            text = subscription_text(socket_id, "presence-x", shown)
+            auth = f"{served.app.key}:{sign(served.app.secret.reveal(), text)}"
+            data = {"channel": "presence-x", "auth": auth, "channel_data": shown}
+            client.send(json.dumps({"event": "pusher:subscribe", "data": data}))
+            client.send(json.dumps({"event": f"client-{name}", "channel": "presence-x", "data": name}))
+            client.send(json.dumps({"event": "pusher:subscribe", "data": {"channel": name}}))
+            client.send(json.dumps({"event": name, "channel": name, "data": name}))
+            client.send(json.dumps({"event": "pusher:ping"}))
+            until("all is read", lambda: "pusher:pong" in str(client.recv()))
+            until("the job is counted", lambda: person.get(f"{BASE}/api/job-history").json()["rows"] or False)
+            for asked in LOOKING:
+                if asked != "feed":
+                    assert person.get(f"{BASE}/api/{asked}").status_code in (200, 404), asked
+            with person.stream("GET", f"{BASE}/api/feed") as answer:
+                line = next(line for line in answer.iter_lines() if line.startswith("data: "))
+            assert json.loads(line[6:])["rows"]
+        served.process.terminate()
+        assert served.process.wait(PATIENCE) == 0
+        (kept,) = served.rows("select sum(failed_count + released_count) from bridge_job_history")
+        assert kept[0]
+
+
 def test_the_feed_begins_with_what_was_and_goes_on_with_what_happens(served: Served) -> None:
     person = served.logged_in()
     with person.stream("GET", f"{BASE}/api/feed") as answer:
