@@ -92,8 +92,10 @@ def read_toml(base: Path, named: Path | str | None) -> tuple[Path | None, dict[s
             where=str(path),
             remedy="let this user read it",
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         line = str(error).rpartition(" (")[2].rstrip(")") if "(at " in str(error) else "not UTF-8"
+        if isinstance(error, RecursionError):
+            line = "it is nested too deep"
         raise ConfigurationError(
             "bridge.toml", f"is not TOML, {line}", where=str(path), remedy="see https://toml.io"
         ) from None

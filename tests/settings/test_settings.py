@@ -176,6 +176,7 @@ def test_toml_values_are_of_their_own_types(read: Load, toml: str) -> None:
             r"^apps\[0\]\.secert .*did you mean secret\?",
         ),
         ("port = \nx", {}, r"is not TOML, at line 1"),
+        ("port = " + "[" * 100_000, {}, r"is not TOML, it is nested too deep"),
         ("", {"BRIDGE_EVENTS": "{"}, r"^events \(BRIDGE_EVENTS in the environment\) is not JSON"),
     ],
 )
