@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests import services
+from tests import services, told
 
 Running = TypeVar("Running")
 
@@ -47,6 +47,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((at for at, slow in enumerate(SLOW) if name.startswith(slow)), len(SLOW))
 
     items.sort(key=rank)
+
+
+told.overhear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """A test in which bridge told a secret fails, whatever else it is about; so does one that was over when
+    its bridge did: the next."""
+    yield
+    leaks = told.take()
+    assert not leaks, "\n".join(["bridge told what nobody may read:", *leaks])
 
 
 @pytest.fixture(scope="session")
