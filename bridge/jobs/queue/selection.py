@@ -13,9 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bridge.laravel.payload import json_object
-
-from bridge.laravel.payload import writable
+from bridge.laravel.payload import json_object, writable
 
 HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 COMMANDS = frozenset(
