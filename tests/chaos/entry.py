@@ -71,7 +71,8 @@ def record(deed: str, jobs: Iterable[tuple[str, int]], since: float | None = Non
     """In the file once this returns, whatever becomes of the process; in order. Jobs: uuid and attempts;
     `since`: when it was begun, if that may have been long ago."""
     now, name = time.monotonic(), os.environ["CHAOS_NAME"]
-    lines = [json.dumps([now + n * 1e-7, name, deed, *job, since]) + "\n" for n, job in enumerate(jobs)]
+    # a line begins with its end: what a kill tore off is a line of its own
+    lines = ["\n" + json.dumps([now + n * 1e-7, name, deed, *job, since]) for n, job in enumerate(jobs)]
     if lines:
         os.write(_file(), "".join(lines).encode())
 

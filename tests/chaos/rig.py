@@ -323,6 +323,8 @@ class Rig:
         done = []
         lines = self._record.read_text().splitlines() if self._record.exists() else []
         for line in lines:
+            if not line.endswith("]"):
+                continue  # empty, or torn off by a kill: then it is as if that had come a moment sooner
             at, bridge, deed, name, attempts, since = json.loads(line)
             if tag := tags.get(uuid.UUID(name).int):
                 done.append(Done(job=tag, at=at, bridge=bridge, deed=deed, attempts=attempts, since=since))
