@@ -90,7 +90,7 @@ def _resolve_lines(ladder: Ladder, file: str | None) -> int:
 
 def _compare(settings: Settings, given: argparse.Namespace) -> int:
     """Each job without PHP and by PHP; 1 if any is not the same."""
-    from bridge.jobs.resolve.comparison import compare, preferred
+    from bridge.jobs.resolve.comparison import combined_answer, compare
     from bridge.serve.wiring import compared_ladders
 
     counts = Counter[str]()
@@ -106,7 +106,7 @@ def _compare(settings: Settings, given: argparse.Namespace) -> int:
                 sides["why"] = both.why
             elif not both.same:
                 sides["differences"] = both.differences
-            report = _report(preferred(both.native, both.php))
+            report = _report(combined_answer(both.native, both.php))
             _print_json({"id": row.get("id"), **report, "compare": sides})
             counts[_VERDICTS[both.same]] += 1
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS.values())

@@ -220,7 +220,7 @@ def cache(subject: ExaminedApp) -> Found:
     """Signals (queue:restart, queue:pause) and unique locks pass through a cache that both sides see."""
     name = subject.laravel.config.text("cache.default") or "null"
     where = subject.laravel.config.where("cache.default")
-    with contextlib.closing(cache_store(subject.laravel, redis_facts=subject.settings.redis)) as store:
+    with contextlib.closing(cache_store(subject.laravel, redis_connection=subject.settings.redis)) as store:
         if isinstance(store, NoStore):
             yield Finding(
                 what=f"the cache {name} is each process's own: bridge never hears of queue:restart or pauses",

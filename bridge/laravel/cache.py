@@ -86,13 +86,13 @@ def cache_store(
     laravel: LaravelApp,
     name: str | None = None,
     *,
-    redis_facts: Callable[[str], RedisConnection] | None = None,
+    redis_connection: Callable[[str], RedisConnection] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> CacheStore:
     """The store called `name`, None for the default one.
 
-    `redis_facts` gives a Redis connection by name, None: as the app has it. Raises ConfigurationError for a
-    store that only PHP can use.
+    `redis_connection` gives a Redis connection by name, None: as the app has it. Raises ConfigurationError
+    for a store that only PHP can use.
     """
     config = laravel.config
     name = name or config.text("cache.default") or "null"
@@ -105,7 +105,7 @@ def cache_store(
     connection, lock_connection = (config.text(f"{key}.{one}") for one in ("connection", "lock_connection"))
     match driver:
         case "redis":
-            connect = redis_facts or laravel.redis
+            connect = redis_connection or laravel.redis
             connection = connection or "default"
             return RedisStore(
                 connect(connection),

@@ -22,7 +22,7 @@ from bridge.phpeval.php import functions
 from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.functions.signature import table
 from bridge.phpeval.php.parse import declarations
-from bridge.phpeval.php.parse.declarations import FullLower
+from bridge.phpeval.php.parse.declarations import PhpLowerer
 from bridge.phpeval.php.parse.tree import Scope, children_of, line_of, parse, text_of
 from bridge.phpeval.php.runtime.class_table import ClassTable
 from bridge.phpeval.php.runtime.interpreter import Frame, Function, Interpreter, Native, ReferenceFunction
@@ -102,7 +102,7 @@ class _File:
     def __init__(self, file: str, place: Place) -> None:
         self._file = file
         self._scope = Scope(file)
-        self._lower = FullLower(self._scope, "", "")
+        self._lower = PhpLowerer(self._scope, "", "")
         self._world = _World(place)
         self._frame = Frame(file)
         self._holes: dict[str, _Hole] = {}

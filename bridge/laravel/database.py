@@ -18,7 +18,7 @@ from sqlalchemy import event
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.connections import DatabaseConnection
 from bridge.laravel.redis_connections import RedisConnection
-from bridge.laravel.tls import tls_fault
+from bridge.laravel.tls import explain_tls_error
 from bridge.phpeval.laravel.eloquent.connection import is_denied
 
 CONNECT_TIMEOUT = 5  # seconds until a server must have let us in
@@ -84,7 +84,7 @@ def answering(facts: DatabaseConnection | RedisConnection) -> Iterator[None]:
                 f"is not let in by {place}, {said}",
                 remedy="correct its user, password and database name",
             ) from None
-        if fault := tls_fault(said):
+        if fault := explain_tls_error(said):
             raise ServiceUnavailable(
                 f"the connection {facts.name} to {place} has no TLS, {fault}, {said}: {facts.tls_mend}"
             ) from None

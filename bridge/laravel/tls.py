@@ -83,7 +83,7 @@ _CUT = ("violation of protocol", "closed by server", "reset by peer", "Broken pi
 _CUT_FAULT = "it cut the connection after the handshake, as servers do that want another client certificate"
 
 
-def tls_fault(said: str, *, is_tls: bool = False) -> str | None:
+def explain_tls_error(said: str, *, is_tls: bool = False) -> str | None:
     """What is wrong with TLS, given what a client said of its failed connection; None: nothing.
 
     `is_tls`: it was one of TLS."""

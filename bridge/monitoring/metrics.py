@@ -87,13 +87,13 @@ class ScrapeState:
     bus: Bus | None = None
 
 
-class TallyCollector(Collector):
+class BridgeCollector(Collector):
     """`store_faults` counts the times that the queue's store did not answer."""
 
     def __init__(
         self, tally: Counters, now: Callable[[], ScrapeState], store_faults: Callable[[], int]
     ) -> None:
-        self._tally = tally
+        self._counters = tally
         self._now = now
         self._store_faults = store_faults
 
@@ -106,7 +106,7 @@ class TallyCollector(Collector):
         yield from self._of_now(self._now())
 
     def _of_apps(self) -> Iterator[Metric]:
-        apps = {app_id: app for app_id, app in self._tally.apps.items() if app_id}
+        apps = {app_id: app for app_id, app in self._counters.apps.items() if app_id}
         for attribute, (name, help) in _GAUGES.items():
             gauge = GaugeMetricFamily(name, help, labels=["app"])
             for app_id, app in apps.items():
@@ -128,7 +128,7 @@ class TallyCollector(Collector):
         calls = CounterMetricFamily(
             "bridge_api_calls", "Requests to the HTTP API.", labels=["app", "method", "status"]
         )
-        for app_id, app in self._tally.apps.items():
+        for app_id, app in self._counters.apps.items():
             for code, count in list(app.closed.items()):
                 closed.add_metric([app_id, _close_code(code)], count)
             for (what, code), count in list(app.refused.items()):
@@ -136,10 +136,10 @@ class TallyCollector(Collector):
             for (method, status), count in list(app.calls.items()):
                 calls.add_metric([app_id, method, str(status)], count)
         yield from (closed, refused, calls)
-        yield _histogram("bridge_api_seconds", "Time to answer the HTTP API.", {"": self._tally.called})
+        yield _histogram("bridge_api_seconds", "Time to answer the HTTP API.", {"": self._counters.called})
 
     def _of_jobs(self) -> Iterator[Metric]:
-        tally = self._tally
+        tally = self._counters
         jobs = CounterMetricFamily("bridge_jobs", "Steps of jobs: reserved, then one end.", labels=["step"])
         for step in _STEPS:
             jobs.add_metric([step], tally.steps[step])

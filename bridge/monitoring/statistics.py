@@ -60,11 +60,11 @@ class StatisticsWindow:
     """Takes an app's counts since it was last asked; on the loop, like the tally."""
 
     def __init__(self, tally: Counters) -> None:
-        self._tally = tally
+        self._counters = tally
         self._before: dict[str, tuple[int, int]] = {}
 
     def take(self, app_id: str) -> Counts:
-        app = self._tally.apps.get(app_id) or AppCounters()
+        app = self._counters.apps.get(app_id) or AppCounters()
         received, api = self._before.get(app_id, (0, 0))
         self._before[app_id] = (app.received, app.api_messages)
         peak, app.peak = max(app.peak, app.connections), app.connections

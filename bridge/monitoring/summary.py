@@ -15,7 +15,7 @@ class Summary:
     """`ran` in any thread, `take` on the loop."""
 
     def __init__(self, tally: Counters) -> None:
-        self._tally = tally
+        self._counters = tally
         self._runs: Counter[str] = Counter()
         self._before = self._totals()
 
@@ -29,10 +29,10 @@ class Summary:
         counted = {name: total - before[name] for name, total in totals.items()}
         if not any(counted.values()):
             return None
-        return counted | {"connections": self._tally.total("connections")}
+        return counted | {"connections": self._counters.total("connections")}
 
     def _totals(self) -> dict[str, int]:
-        tally, runs = self._tally, self._runs
+        tally, runs = self._counters, self._runs
         return {
             "delivered": tally.steps["delivered"],
             "nothing": tally.steps["nothing"],

@@ -68,7 +68,7 @@ class TimeSeries:
         self.depths: Mapping[str, Depth] = {}  # as of `looked_at`
         self.looked_at = 0.0  # unix seconds
         self.numbers = 0  # points ever made
-        self._tally = tally
+        self._counters = tally
         self._clock = clock
         self._beside = beside
         self._before = (clock(), self._totals())
@@ -86,13 +86,13 @@ class TimeSeries:
         span = max(now - then, 0.001)
         rates = [round((new - old) / span, 1) for new, old in zip(totals, before, strict=True)]
         delivered = round(rates[4] * span)
-        recent = sorted(list(self._tally.recent)[-max(delivered, FEWEST) :]) if delivered else []
+        recent = sorted(list(self._counters.recent)[-max(delivered, FEWEST) :]) if delivered else []
         received, sent, broadcasts, calls, jobs, failed = rates
         self.numbers += 1
         self.points.append(
             Sample(
                 at=round(now, 1),
-                connections=self._tally.total("connections") + self._beside().connections,
+                connections=self._counters.total("connections") + self._beside().connections,
                 received=received,
                 sent=sent,
                 broadcasts=broadcasts,
@@ -106,7 +106,7 @@ class TimeSeries:
         )
 
     def _totals(self) -> tuple[int, ...]:
-        tally, beside = self._tally, self._beside()
+        tally, beside = self._counters, self._beside()
         return (
             tally.total("received") + beside.received,
             tally.total("sent") + beside.sent,

@@ -13,7 +13,7 @@ from bridge.jobs.resolve.resolution import Answer, Resolution
 from bridge.jobs.resolve.rungs.php import Full, PhpRung, Slow, Try
 from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, NothingToSend, Result, Retry, TakesLong
-from bridge.jobs.worker.progress import ProgressListener, say_nothing, step
+from bridge.jobs.worker.progress import ProgressListener, ignore_progress, step
 from bridge.jobs.worker.set_aside import Channels, SetAside
 from bridge.laravel.payload import BroadcastEvent
 from bridge.serve.destinations import Destination, addressed
@@ -44,7 +44,7 @@ class Attempt:
         resolve: ResolveAll,
         destinations: Mapping[str, Destination],
         publish: Callable[[Sequence[Broadcast]], object],
-        tell: ProgressListener = say_nothing,
+        tell: ProgressListener = ignore_progress,
         after: Callable[[], object] = lambda: None,
         aside: SetAside | None = None,
         channels: Callable[[Mapping[str, object]], Channels] = lambda document: None,

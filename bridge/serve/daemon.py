@@ -72,7 +72,7 @@ log = logging.getLogger(__name__)
 class _Jobs:
     """The jobs half: its threads, and what a deploy changes."""
 
-    crew: WorkerThreads
+    workers: WorkerThreads
     deployment: Deployment
 
 
@@ -133,12 +133,12 @@ class Daemon:
             jobs = self._jobs(node, instruments, php, cluster, at_work) if self._has_jobs else None
             watched = MonitoredParts(
                 node=node,
-                worker=None if jobs is None else jobs.crew.worker,
-                queue=None if jobs is None else jobs.crew.others.queue,
+                worker=None if jobs is None else jobs.workers.worker,
+                queue=None if jobs is None else jobs.workers.others.queue,
                 helpers=dict if php is None else php.processes,
                 php_is_down=lambda: (
                     (php is not None and php.down is not None)
-                    or (jobs is not None and any(lane.down is not None for lane in jobs.crew.others.lanes))
+                    or (jobs is not None and any(lane.down is not None for lane in jobs.workers.others.lanes))
                 ),
                 cluster=cluster,
             )
@@ -205,9 +205,9 @@ class Daemon:
     ) -> None:
         node, child = watched.node, self.child
         loop = asyncio.get_running_loop()
-        stopping, hung_up = stop_signal(), reload_signals()
+        stopping, reload_requested = stop_signal(), reload_signals()
         if jobs is not None:
-            jobs.crew.others.ending.end = partial(loop.call_soon_threadsafe, stopping.set)
+            jobs.workers.others.ending.end = partial(loop.call_soon_threadsafe, stopping.set)
         files = self.settings.certificate()
         certificate = Certificate(*files) if files else None
         webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
@@ -220,7 +220,7 @@ class Daemon:
             gate.is_shut = False
 
         def state() -> dict[str, object]:
-            return {**({} if jobs is None else jobs.crew.ready()), **_readiness(cluster, gate)}
+            return {**({} if jobs is None else jobs.workers.ready()), **_readiness(cluster, gate)}
 
         def ready() -> dict[str, object]:
             # from the signal on, so that a proxy has time to see it while clients are still served
@@ -264,7 +264,7 @@ class Daemon:
             may_listen.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
-            renewing = tasks.create_task(renewal.run(hung_up))
+            renewing = tasks.create_task(renewal.run(reload_requested))
             telling = tasks.create_task(_keep_telling(self.manager, listener))
             keeping: asyncio.Task[None] | None = None
             try:
@@ -275,9 +275,9 @@ class Daemon:
                 may_listen.set()
                 await listener.listening.wait()
                 if jobs is not None:
-                    await asyncio.to_thread(wait_for_store, jobs.crew.others.queue.check)
-                    jobs.crew.worker.store_answers.set()
-                    await asyncio.to_thread(_look_at_failed_jobs, jobs.crew.others.failed)
+                    await asyncio.to_thread(wait_for_store, jobs.workers.others.queue.check)
+                    jobs.workers.worker.store_answers.set()
+                    await asyncio.to_thread(_look_at_failed_jobs, jobs.workers.others.failed)
                     if self.settings.max_time:
                         loop.call_later(self.settings.max_time, stopping.set)
                 instruments.start(watched)
@@ -289,7 +289,7 @@ class Daemon:
                     if child.address is not None:
                         self.announce(child.address)
                     child.serves()
-                working = tasks.create_task(_work(jobs.crew, gate, child)) if jobs is not None else None
+                working = tasks.create_task(_work(jobs.workers, gate, child)) if jobs is not None else None
                 await stopping.wait()
                 self.manager.stopping()
                 log.info("stopping", extra={"action": "drain"})
@@ -297,7 +297,7 @@ class Daemon:
                     working.cancel()
                     await asyncio.wait([working])
                     others = self.settings.drain_jobs_seconds
-                    await asyncio.to_thread(jobs.crew.stop, self.settings.drain_seconds, others=others)
+                    await asyncio.to_thread(jobs.workers.stop, self.settings.drain_seconds, others=others)
                     await gate.close()
             finally:
                 renewing.cancel()
@@ -316,7 +316,7 @@ class Daemon:
                     await cluster.stop()
                     keeping.cancel()
         if jobs is not None:
-            await asyncio.to_thread(jobs.crew.close)
+            await asyncio.to_thread(jobs.workers.close)
 
     def _reload_begins(self, file: RunningFile) -> None:
         if self.child is None:
@@ -364,12 +364,12 @@ def _present(instruments: Monitors, node: Node, child: Child | None) -> Present:
     return Present(connections, connections)
 
 
-async def _work(crew: WorkerThreads, gate: ReconnectGate, child: Child | None) -> None:
+async def _work(workers: WorkerThreads, gate: ReconnectGate, child: Child | None) -> None:
     """Jobs are taken once the clients of before are back; for ever."""
     if child is not None:
         await child.may_take_jobs.wait()
     await gate.wait()
-    crew.start()
+    workers.start()
     await gate.keep()
 
 

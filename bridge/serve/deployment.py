@@ -17,7 +17,7 @@ from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.loop import Result
-from bridge.jobs.worker.progress import ProgressListener, say_nothing
+from bridge.jobs.worker.progress import ProgressListener, ignore_progress
 from bridge.jobs.worker.set_aside import SetAside
 from bridge.laravel.cache import cache_store
 from bridge.laravel.operator_signals import OperatorSignals
@@ -56,7 +56,7 @@ class Deployment:
         *,
         php: PhpRung | None,
         reread: Callable[[], Settings] | None,
-        tell: ProgressListener = say_nothing,
+        tell: ProgressListener = ignore_progress,
         aside: SetAside | None = None,
         at_work: AtWork | None = None,
         restarted: Callable[[], object] = lambda: None,
@@ -77,7 +77,7 @@ class Deployment:
         self._use(settings)
         self._signals = OperatorSignals(
             settings.laravel,
-            partial(cache_store, settings.laravel, redis_facts=settings.redis),
+            partial(cache_store, settings.laravel, redis_connection=settings.redis),
             connection=settings.queue_connection().name,
             queues=settings.queue_names(),
             force=settings.force,

@@ -41,16 +41,16 @@ def stop_signal() -> asyncio.Event:
 
 def hang_up_signal() -> asyncio.Event:
     """Set by each SIGHUP."""
-    hung_up = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
-    return hung_up
+    reload_requested = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_requested.set)
+    return reload_requested
 
 
 def reload_signals() -> asyncio.Event:
     """Set by each SIGHUP, and by SIGUSR2, which one process alone understands in the same way."""
-    hung_up = hang_up_signal()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, hung_up.set)
-    return hung_up
+    reload_requested = hang_up_signal()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, reload_requested.set)
+    return reload_requested
 
 
 def wait_for_store(check: Callable[[], T]) -> T:

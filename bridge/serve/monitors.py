@@ -38,10 +38,10 @@ from bridge.monitoring.job_recorder import JobRecorder
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.legacy_dashboard import ORIGIN, LegacyDashboard
 from bridge.monitoring.metrics import (
+    BridgeCollector,
     Bus,
     MetricsAccess,
     ScrapeState,
-    TallyCollector,
     metrics_route,
     metrics_text,
 )
@@ -121,18 +121,18 @@ class Monitors:
         self._settings = settings
         self._siblings: Siblings | None = None  # others, where this one of several has the dashboard
         self._journal = Journal()
-        self._tally = Counters([app.id for app in settings.apps()])
-        self._chart = TimeSeries(self._tally, beside=self._beside)
+        self._counters = Counters([app.id for app in settings.apps()])
+        self._time_series = TimeSeries(self._counters, beside=self._beside)
         self._statistics = build_statistics(settings)
-        self._taker = StatisticsWindow(self._tally)
-        self._jobs = JobRecorder(self._tally.jobs, build_job_history(settings))
+        self._statistics_window = StatisticsWindow(self._counters)
+        self._jobs = JobRecorder(self._counters.jobs, build_job_history(settings))
         self._backstage = DashboardBackstage(settings, self._statistics, self._jobs)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._legacy_dashboard: LegacyDashboard | None = None
         self._feed: EventStream | None = None
         self._access = SessionGuard(**_doors(settings), is_open=is_open)
         self._apps: Callable[[], Sequence[App]] = tuple  # that are served now
-        self._summary_of_log = Summary(self._tally)
+        self._summary_of_log = Summary(self._counters)
         self._looking: asyncio.Task[None] | None = None
         self._looked: tuple[float, float] | None = None  # monotonic, when a look ended, and what it took
         self._told = ""
@@ -147,22 +147,22 @@ class Monitors:
                 return
             self._legacy_dashboard.observe(event)
         self._journal.observe(event)
-        self._tally.observe(event)
+        self._counters.observe(event)
 
     def step(self, step: JobProgress) -> None:
         self._journal.step(step)
-        self._tally.step(step)
+        self._counters.step(step)
 
     def ran(self, run: OtherJobRun) -> None:
         """An attempt of a job that is no broadcast. The lanes count these themselves."""
         self._journal.ran(run)
-        self._tally.ran(run)
+        self._counters.ran(run)
         self._summary_of_log.ran(run)
 
     def disagreed(self, found: Disagreement) -> None:
         """From the worker's thread, or that of its checks."""
         self._journal.disagreed(found)
-        self._tally.disagreements += 1
+        self._counters.disagreements += 1
 
     def routes(
         self, watched: MonitoredParts, attempts: Collection[WebhookAttempt] = ()
@@ -188,7 +188,7 @@ class Monitors:
         """What the others of this bridge ask; `siblings`: these, where this one has the dashboard."""
         self._siblings = siblings
         if siblings is None:
-            told = told_route(self._journal, self._tally, watched.node)
+            told = told_route(self._journal, self._counters, watched.node)
             own = [told, *routes_for_others(watched.node, attempts)]
         else:
             own = self._dashboard(watched, attempts)
@@ -197,7 +197,7 @@ class Monitors:
     def _dashboard(self, watched: MonitoredParts, attempts: Collection[WebhookAttempt]) -> list[Route]:
         settings, node = self._settings, watched.node
         self._feed = EventStream(
-            self._journal, self._chart, lambda: self._summary(watched), is_over=lambda: node.is_draining
+            self._journal, self._time_series, lambda: self._summary(watched), is_over=lambda: node.is_draining
         )
         return Dashboard(
             path=settings.dashboard_path.strip("/"),
@@ -205,7 +205,7 @@ class Monitors:
             access=self._access,
             feed=self._feed,
             journal=self._journal,
-            backstage=self._backstage,
+            backend=self._backstage,
             attempts=attempts,
             others=self._siblings,
             about={
@@ -217,8 +217,8 @@ class Monitors:
 
     def _metrics(self, watched: MonitoredParts) -> Callable[[], Awaitable[bytes]]:
         worker = watched.worker
-        collector = TallyCollector(
-            self._tally,
+        collector = BridgeCollector(
+            self._counters,
             lambda: self._now(watched),
             (lambda: 0) if worker is None else lambda: worker.counts["store_faults"],
         )
@@ -229,7 +229,7 @@ class Monitors:
 
     def clients(self) -> tuple[int, int]:
         """Connections and subscriptions of all apps, as they are now."""
-        return self._tally.total("connections"), self._tally.total("subscriptions")
+        return self._counters.total("connections"), self._counters.total("subscriptions")
 
     def renew(self, settings: Settings) -> None:
         """Who may look, what is shown and the apps of the forms are these settings'. On the loop."""
@@ -286,9 +286,9 @@ class Monitors:
     # ---- on intervals -----------------------------------------------------------------------------
 
     def _sample(self) -> None:
-        self._chart.sample()
+        self._time_series.sample()
         if self._show is not None:
-            self._show(self._chart.points[-1])
+            self._show(self._time_series.points[-1])
 
     async def _hear_siblings(self) -> None:
         """Rows are for those who look."""
@@ -320,7 +320,7 @@ class Monitors:
             async with asyncio.timeout(SCRAPE_PATIENCE):
                 await self._look(watched)
         except TimeoutError:
-            self._chart.depths = {}
+            self._time_series.depths = {}
 
     async def _look(self, watched: MonitoredParts) -> None:
         """Whoever wants a look while one is under way gets that one."""
@@ -334,20 +334,20 @@ class Monitors:
             depths = {} if watched.queue is None else await asyncio.to_thread(watched.queue.depth)
         except BridgeError:  # the worker says so
             depths = {}
-        self._chart.depths, self._chart.looked_at = depths, at
+        self._time_series.depths, self._time_series.looked_at = depths, at
         self._looked = (time.monotonic(), time.monotonic() - started)
 
     def _tell_minute(self) -> None:
         told = self._summary_of_log.take()
         if told is not None:
-            waiting = sum(depth.pending for depth in self._chart.depths.values())
+            waiting = sum(depth.pending for depth in self._time_series.depths.values())
             about = {"action": "summary", **told, "waiting": waiting}
             log.info("the last minute", extra=about)
 
     async def _write_statistics(self, watched: MonitoredParts) -> None:
         if self._statistics is None:
             return
-        rows = {app.id: self._taker.take(app.id) for app in self._apps() if app.keeps_statistics}
+        rows = {app.id: self._statistics_window.take(app.id) for app in self._apps() if app.keeps_statistics}
         try:
             if watched.cluster is not None:
                 told = {app_id: (row.peak, row.websocket, row.api) for app_id, row in rows.items()}
@@ -369,10 +369,10 @@ class Monitors:
     async def _check_alerts(self, watched: MonitoredParts) -> None:
         if self._alert_sender is None:
             return
-        tally = self._tally
+        tally = self._counters
         tells_of_queue = watched.cluster is None or watched.cluster.has_duty  # one bridge of several
         facts = Facts(
-            oldest=self._chart.oldest() if tells_of_queue else None,
+            oldest=self._time_series.oldest() if tells_of_queue else None,
             failed=tally.steps["failed"] + tally.others["failed"],
             cut=tally.total("cut") + self._beside().cut,
             disagreements=tally.disagreements,
@@ -395,7 +395,7 @@ class Monitors:
     # ---- on request -------------------------------------------------------------------------------
 
     def _summary(self, watched: MonitoredParts) -> dict[str, Any]:
-        node, tally, oldest = watched.node, self._tally, self._chart.oldest()
+        node, tally, oldest = watched.node, self._counters, self._time_series.oldest()
         hubs = node.hubs.values()
         return {
             "connections": sum(node.connections_of(hub) for hub in hubs),
@@ -408,7 +408,7 @@ class Monitors:
             "store": watched.worker is None or watched.worker.answers,
             "queues": {
                 name: [depth.pending, depth.delayed, depth.reserved]
-                for name, depth in self._chart.depths.items()
+                for name, depth in self._time_series.depths.items()
             },
             "oldest": None if oldest is None else round(oldest, 1),
         }
@@ -420,8 +420,8 @@ class Monitors:
         node = watched.node
         return ScrapeState(
             channels={hub.app.id: len(hub.channels) for hub in node.hubs.values()},
-            depths=self._chart.depths,
-            looked_at=self._chart.looked_at,
+            depths=self._time_series.depths,
+            looked_at=self._time_series.looked_at,
             slow=len(node.slow),
             answers=None if watched.worker is None else watched.worker.answers,
             helpers=watched.helpers(),

@@ -32,7 +32,7 @@ def read_apps(settings: Settings) -> ServedApps:
     return [(pusher_app(app, settings), (*app.webhooks, *settings.webhooks)) for app in apps]
 
 
-def not_renewed(old: Settings, new: Settings) -> list[str]:
+def needs_restart(old: Settings, new: Settings) -> list[str]:
     """What is not the same in both and is read at the start only. Raises ConfigurationError."""
     names = [row.name for row in SETTINGS if not row.renewed and hasattr(old, row.name)]
     changed = [name for name in names if getattr(old, name) != getattr(new, name)]
@@ -42,7 +42,7 @@ def not_renewed(old: Settings, new: Settings) -> list[str]:
 
 
 def warn_of(names: Sequence[str]) -> None:
-    """Tells the log of what `not_renewed` found."""
+    """Tells the log of what `needs_restart` found."""
     if names:
         about = {"action": "renew", "changed": ", ".join(names)}
         log.warning("what has changed here counts from the next start on", extra=about)
@@ -91,17 +91,17 @@ class Reloader:
         listens = any(webhooks for _, webhooks in served)
         self.node.observers = (*others, self.webhooks.observe) if listens else others
 
-    async def run(self, hung_up: asyncio.Event) -> None:
-        """For ever: everything when `hung_up` is set, the table's apps on its interval."""
+    async def run(self, reload_requested: asyncio.Event) -> None:
+        """For ever: everything when `reload_requested` is set, the table's apps on its interval."""
         while True:
             table = self.settings.apps_table
             try:
                 async with asyncio.timeout(max(table.interval, 1.0) if table else None):
-                    await hung_up.wait()
+                    await reload_requested.wait()
             except TimeoutError:
                 await self._attempt("the old apps stay", self._renew_apps)
                 continue
-            hung_up.clear()
+            reload_requested.clear()
             self.begun()
             kept = [
                 await self._attempt("the old certificate stays", self._renew_certificate),
@@ -138,7 +138,7 @@ class Reloader:
         if self.reread is None:
             return
         settings = await asyncio.to_thread(self.reread)
-        unused = not_renewed(self._started, settings)
+        unused = needs_restart(self._started, settings)
         self.renewed(settings)
         self.settings = settings
         warn_of(unused)

@@ -13,7 +13,7 @@ from bridge.jobs.queue.queue import Queue
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.progress import TellRun
 from bridge.jobs.worker.quota import Quota
-from bridge.serve.wiring import build_calm, build_failed_jobs, build_lanes, build_queue, other_jobs
+from bridge.serve.wiring import build_failed_jobs, build_lanes, build_queue, build_write_lock, other_jobs
 from bridge.settings.load import Settings
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class OtherJobsWorkers:
             most=1 if settings.once else settings.max_jobs,
             when_empty=settings.once or settings.stop_when_empty,
         )
-        calm = build_calm(settings)
+        calm = build_write_lock(settings)
         return cls(
             build_lanes(settings, others, paused=paused, ending=ending, tell=tell, calm=calm),
             ending,

@@ -30,14 +30,14 @@ from bridge.jobs.php_process.agreement import Agreement
 from bridge.jobs.php_process.app_processes import AppProcesses
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
 from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
-from bridge.jobs.queue.inspect import DatabaseLook, Looks, QueueInspector, RedisLook
+from bridge.jobs.queue.inspect import DatabaseInspector, Looks, QueueInspector, RedisInspector
 from bridge.jobs.queue.listing import DatabaseListing, Listings, QueueListing, RedisListing
 from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.queue.redis.cluster import ClusterQueue
 from bridge.jobs.queue.redis.driver import Keys, RedisQueue, TokenUse, has_hash_tag
 from bridge.jobs.queue.redis.horizon import Horizon, HorizonFailedJobs, HorizonQueue, Trim
-from bridge.jobs.queue.requeue import Refresh
+from bridge.jobs.queue.requeue import RecomputeFields
 from bridge.jobs.queue.selection import BROADCASTS, Selection, others
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
@@ -118,7 +118,7 @@ def build_ladder(
     connections = replace(broadcast_connections(laravel), elsewhere=elsewhere)
     locks = locks or unique_locks(laravel)
     source = AppSource(laravel.path)
-    known = known_to(laravel)
+    known = shared_environment(laravel)
     asked = report if "php" in only else None
     worlds = EnvironmentCache(source, known, time.monotonic, app_report(laravel, asked))
     return Ladder(
@@ -133,7 +133,7 @@ def build_ladder(
         derives=partial(derives_from_broadcast_event, source),
         only=only,
         prepare=worlds.prepare,
-        shortcut=partial(FastPath, world_of=worlds.of, connections=connections),
+        fast_path=partial(FastPath, world_of=worlds.of, connections=connections),
         trust=None if trust is None else trust(source, lambda: worlds.generation),
         check=check,
         on_close=known.records.close,
@@ -253,7 +253,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def known_to(laravel: LaravelApp) -> SharedEnvironment:
+def shared_environment(laravel: LaravelApp) -> SharedEnvironment:
     """What surrounds the app's code, the same for every release."""
     locale = _known_text(laravel, "app.locale")
 
@@ -263,11 +263,11 @@ def known_to(laravel: LaravelApp) -> SharedEnvironment:
         classes = laravel_classes(_now, zone, locale, config)
         return {**laravel_functions(config, env(laravel.env)), **date_functions(_now, zone)}, classes
 
-    functions, natives = surrounding(laravel.config, laravel.timezone.key)
+    functions, native_classes = surrounding(laravel.config, laravel.timezone.key)
     return SharedEnvironment(
         functions={**FUNCTIONS, **functions},
         constants={**CONSTANTS, **carbon_constants(), **MODEL_CONSTANTS},
-        natives=natives,
+        native_classes=native_classes,
         records=Records(partial(_database, laravel)),
         connection=_known_text(laravel, "database.default"),
         zone=laravel.timezone,
@@ -297,7 +297,7 @@ def survey_app(settings: Settings) -> Survey | None:
     with php_rung(settings) as php:
         said = app_report(laravel, None if php is None else php.report)(True)
     told = parse_version(said.laravel) if said is not None and said.laravel else None
-    world = AppEnvironment(source, laravel.release or told or NEWEST, known_to(laravel), said)
+    world = AppEnvironment(source, laravel.release or told or NEWEST, shared_environment(laravel), said)
     findings = survey(source, world, mapped=event_mappings(settings), php=php is not None)
     return Survey(findings=findings, report=world.report)
 
@@ -371,7 +371,7 @@ def compared_ladders(settings: Settings, version: Version | None) -> Iterator[tu
 def unique_locks(laravel: LaravelApp, redis: Callable[[str], RedisConnection] | None = None) -> UniqueLocks:
     """The locks of the app's unique events; `redis` gives connections in place of the app."""
     try:
-        return UniqueLocks(cache_store(laravel, redis_facts=redis))
+        return UniqueLocks(cache_store(laravel, redis_connection=redis))
     except ConfigurationError as problem:
         return UniqueLocks(problem)
 
@@ -503,7 +503,7 @@ def build_horizon(laravel: LaravelApp) -> Horizon | None:
     return Horizon(client, prefix=facts.redis.prefix, trim=Trim(**facts.trim))
 
 
-def build_calm(settings: Settings) -> SqliteWriteLock | None:
+def build_write_lock(settings: Settings) -> SqliteWriteLock | None:
     """What transactions of jobs and our own writes take turns by; None but on SQLite."""
     facts = settings.queue_connection()
     if facts.driver == "redis":
@@ -594,7 +594,7 @@ def build_lanes(
     ]
 
 
-def build_look(settings: Settings) -> QueueInspector:
+def build_inspector(settings: Settings) -> QueueInspector:
     """The same queue, for looking only; nothing is connected yet."""
     facts = settings.queue_connection()
     names = settings.queue_names()
@@ -602,7 +602,7 @@ def build_look(settings: Settings) -> QueueInspector:
         redis = _queue_redis(settings, facts.connection)
         apart = [[name] for name in names] if redis.cluster else [names]
         looks = [
-            RedisLook(
+            RedisInspector(
                 redis_client(redis, key=queue_key(redis, some[0])),
                 queues=some,
                 prefix=redis.prefix,
@@ -612,7 +612,7 @@ def build_look(settings: Settings) -> QueueInspector:
         ]
         return looks[0] if len(looks) == 1 else Looks(looks)
     database = settings.laravel.database(facts.connection)
-    return DatabaseLook(
+    return DatabaseInspector(
         engine(database, timeout=QUEUE_TIMEOUT), queues=names, table=database.prefix + facts.table
     )
 
@@ -642,7 +642,7 @@ def build_listing(settings: Settings) -> QueueListing:
 
 def build_pauses(settings: Settings) -> Pauses:
     """Pauses of the queues that bridge works on, where Laravel keeps them; nothing is connected yet."""
-    store = partial(cache_store, settings.laravel, redis_facts=settings.redis)
+    store = partial(cache_store, settings.laravel, redis_connection=settings.redis)
     return Pauses(settings.laravel, store, settings.queue_connection().name)
 
 
@@ -660,9 +660,9 @@ def build_push(settings: Settings, connection: str) -> Push:
     return DatabasePush(engine(database, timeout=QUEUE_TIMEOUT), table=database.prefix + facts.table)
 
 
-def refresher(laravel: LaravelApp) -> Refresh:
+def refresher(laravel: LaravelApp) -> RecomputeFields:
     """What a job's payload must be told anew when it goes back into its queue."""
-    world = AppEnvironment(AppSource(laravel.path), laravel.release or NEWEST, known_to(laravel))
+    world = AppEnvironment(AppSource(laravel.path), laravel.release or NEWEST, shared_environment(laravel))
     decrypt = _encrypter(laravel)
     return lambda command: refreshed(command, decrypt, world)
 
@@ -710,7 +710,7 @@ class KeptInQueue:
     def check(self) -> None:
         raise self._problem
 
-    def bury(self, job: FailedJob) -> None:
+    def record(self, job: FailedJob) -> None:
         raise self._problem
 
     def kept(self) -> Iterator[KeptJob]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.errors import ConfigurationError
 from bridge.secret import Secret
-from bridge.settings.checks import no_strangers, read_value
+from bridge.settings.checks import read_value, reject_unknown
 from bridge.settings.table import (
     COUNT,
     LIMIT,
@@ -100,7 +100,7 @@ def own_apps(table: Any, where: str, *, defaults: Mapping[str, Any]) -> tuple[Ap
 
 def own_app(entry: dict[str, Any], key: str, where: str, defaults: Mapping[str, Any]) -> AppSettings:
     """One app, from a `[[apps]]` or a row of a table; `where` names the place."""
-    no_strangers(entry, [*APP_FIELDS, "webhooks"], f"{key}.", where)
+    reject_unknown(entry, [*APP_FIELDS, "webhooks"], f"{key}.", where)
     found = {
         name: read_value(read, entry[name], f"{key}.{name}", where)
         for name, read in APP_FIELDS.items()
@@ -144,7 +144,7 @@ def read_apps_table(table: Any, where: str) -> AppsTable | None:
         return None
     if not isinstance(table, dict):
         raise ConfigurationError("apps_table", "is no table", where=where, remedy="write [apps_table]")
-    no_strangers(table, list(_TABLE_FIELDS), "apps_table.", where)
+    reject_unknown(table, list(_TABLE_FIELDS), "apps_table.", where)
     found = {
         name: read_value(read, table[name], f"apps_table.{name}", where)
         for name, read in _TABLE_FIELDS.items()
@@ -169,7 +169,7 @@ def read_webhooks(entries: Any, where: str, *, key: str) -> tuple[Webhook, ...]:
 
 
 def _webhook(entry: dict[str, Any], key: str, where: str) -> Webhook:
-    no_strangers(entry, list(_WEBHOOK_FIELDS), f"{key}.", where)
+    reject_unknown(entry, list(_WEBHOOK_FIELDS), f"{key}.", where)
     if "url" not in entry:
         raise ConfigurationError(f"{key}.url", "is missing", where=where, remedy="say where to post")
     return Webhook(

@@ -19,7 +19,7 @@ def read_value(read: Reader, value: object, key: str, where: str) -> Any:
         raise ConfigurationError(key, "is wrong", where=where, remedy=f"write {wrong}") from None
 
 
-def no_strangers(found: Iterable[str], known: list[str], prefix: str, where: str) -> None:
+def reject_unknown(found: Iterable[str], known: list[str], prefix: str, where: str) -> None:
     common = "BRIDGE_" if all(name.startswith("BRIDGE_") for name in known) else ""  # makes no two alike
     names = [name.removeprefix(common) for name in known]
     for name in found:

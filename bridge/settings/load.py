@@ -15,7 +15,7 @@ from bridge.laravel.dotenv import convert
 from bridge.laravel.redis_connections import RedisConnection
 from bridge.secret import Secret
 from bridge.settings.apps import AppSettings, AppsTable, join, own_apps, read_apps_table, read_webhooks
-from bridge.settings.checks import no_strangers, read_value
+from bridge.settings.checks import read_value, reject_unknown
 from bridge.settings.listening import read_toml
 from bridge.settings.references import resolved
 from bridge.settings.table import LIMIT, SETTINGS, Setting, text, words
@@ -265,10 +265,10 @@ def load_settings(
     path, toml = read_toml(base, config_file or environ.get("BRIDGE_CONFIG"))
     file = str(path or "bridge.toml")
     names = [setting.name for setting in SETTINGS]
-    no_strangers(toml, [*names, *_TABLES], "", file)
+    reject_unknown(toml, [*names, *_TABLES], "", file)
     variables = [*(setting.variable for setting in SETTINGS), *(f"BRIDGE_{t.upper()}" for t in _TABLES)]
     ours = [name for name in environ if name.startswith("BRIDGE_")]
-    no_strangers(ours, [*variables, *_PLACES], "", "the environment")
+    reject_unknown(ours, [*variables, *_PLACES], "", "the environment")
 
     def given(setting: Setting) -> Iterable[tuple[object, str]]:
         yield flags.get(setting.name), setting.flag
@@ -366,7 +366,7 @@ def _events(table: Any, where: str) -> dict[str, EventMapping]:
         key = f'events."{name}"'
         if not isinstance(entry, dict):
             raise ConfigurationError(key, "is no table", where=where, remedy=example)
-        no_strangers(entry, ["channels", "as", "with"], f"{key}.", where)
+        reject_unknown(entry, ["channels", "as", "with"], f"{key}.", where)
         channels = entry.get("channels")
         if not isinstance(channels, list) or not channels:
             raise ConfigurationError(f"{key}.channels", "is no list of texts", where=where, remedy=example)

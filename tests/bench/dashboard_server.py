@@ -98,7 +98,7 @@ async def serve(port: int) -> None:
         access=SessionGuard(password=None, link_secret=None, is_open=True),
         feed=EventStream(journal, chart, summary, is_over=lambda: node.is_draining),
         journal=journal,
-        backstage=Nobody(),
+        backend=Nobody(),
         about={"name": "bench", "queue": "none", "queues": []},
     )
     listener = Listener(node, [bind("127.0.0.1", port)], routes=dashboard.routes())

@@ -89,7 +89,7 @@ def measure(case: Case, requests: int) -> float:
         for at in range(0, requests, CHUNK):
             ready = publisher.prepare(min(CHUNK, requests - at))
             before = cpu_seconds(process.pid)
-            publisher.exchange(ready)
+            publisher.delete_and_reserve(ready)
             spent += cpu_seconds(process.pid) - before
         publisher.close()
         for subscriber in received:
@@ -107,12 +107,12 @@ class Publisher:
         self._count = 0
 
     def send(self, requests: int) -> None:
-        self.exchange(self.prepare(requests))
+        self.delete_and_reserve(self.prepare(requests))
 
     def prepare(self, requests: int) -> list[bytes]:
         return [self._request() for _ in range(requests)]
 
-    def exchange(self, requests: Sequence[bytes]) -> None:
+    def delete_and_reserve(self, requests: Sequence[bytes]) -> None:
         for request in requests:
             self._socket.sendall(request)
             answer = self._socket.recv(65_536)

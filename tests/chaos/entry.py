@@ -155,9 +155,9 @@ def _give_back(give_back: Callable[..., Any]) -> Callable[..., Any]:
     return giving_back
 
 
-def _bury(bury: Callable[..., Any]) -> Callable[..., Any]:
+def _bury(record: Callable[..., Any]) -> Callable[..., Any]:
     def burying(self: Any, job: Any) -> None:
-        bury(self, job)
+        record(self, job)
         record("failed", [(job.uuid, 0)])
         at("after-fail")
 

@@ -8,7 +8,7 @@ import re
 import tempfile
 
 from bridge.errors import JobError
-from bridge.jobs.resolve.app_world import natives
+from bridge.jobs.resolve.app_world import native_classes
 from bridge.laravel.application import load
 from bridge.phpeval.laravel.framework_classes import framework_class
 from bridge.phpeval.laravel.version import Version
@@ -18,7 +18,7 @@ from bridge.phpeval.php.parse.declarations import declarations
 from bridge.phpeval.php.runtime.class_table import ClassTable
 from bridge.phpeval.php.runtime.interpreter import Native
 from bridge.phpeval.php.runtime.operators import Thrown
-from bridge.serve.wiring import known_to
+from bridge.serve.wiring import shared_environment
 from tests.conformance.corpus import APP
 from tests.phpeval.php.programs import BODIES, CLASSES
 
@@ -127,8 +127,8 @@ class World:
         return _natives.get(class_name)
 
 
-_known = known_to(load(APP, {"DB_CONNECTION": "sqlite", "DB_DATABASE": tempfile.mkdtemp()}, "8.83"))
-_natives = {**natives(RELEASE), **_known.natives}
+_known = shared_environment(load(APP, {"DB_CONNECTION": "sqlite", "DB_DATABASE": tempfile.mkdtemp()}, "8.83"))
+_natives = {**native_classes(RELEASE), **_known.native_classes}
 
 
 def one(data: bytes) -> None:

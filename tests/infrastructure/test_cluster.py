@@ -13,7 +13,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.cache import Lock, cache_store
-from bridge.serve.wiring import build_look, build_push, build_queue
+from bridge.serve.wiring import build_inspector, build_push, build_queue
 from bridge.settings.load import Settings, load_settings
 from tests import services
 from tests.infrastructure.conftest import MakeApp
@@ -71,7 +71,7 @@ def test_jobs_of_queues_on_different_nodes_are_taken_and_settled(
     payloads = [[broadcast(id=f"{key}{n}", attempts=0) for n in range(3)] for key in keys]
     for key, some in zip(keys, payloads, strict=True):
         cluster.rpush(key, *some)
-    with contextlib.closing(build_look(settings)) as look:
+    with contextlib.closing(build_inspector(settings)) as look:
         assert len(look.look().new) == 6
     with contextlib.closing(build_queue(settings)) as queue:
         queue.check()
@@ -85,7 +85,7 @@ def test_jobs_of_queues_on_different_nodes_are_taken_and_settled(
         queue.give_back([jobs[4]])
         queue.mark_sent(jobs[4:5])
         assert queue.was_sent(jobs[4])
-        deleted, more = queue.exchange([jobs[2], jobs[5]], 10)()
+        deleted, more = queue.delete_and_reserve([jobs[2], jobs[5]], 10)()
         assert (deleted, set(uuids(more))) == (2, {jobs[1].uuid, jobs[4].uuid})
         queue.pause([queues[0]])
         queue.release(more[0], 0)

@@ -110,10 +110,10 @@ def test_released_jobs_are_pending_again(store: RedisStore, horizon: Horizon) ->
     queue.give_back([second])
     assert [_hash(store, id)["status"] for id in ("one", "two")] == ["pending"] * 2
     assert len(_members(store, "pending_jobs")) == 2
-    deleted, again = queue.exchange([], 1)()
+    deleted, again = queue.delete_and_reserve([], 1)()
     assert deleted == 0
     assert [_hash(store, job.uuid)["status"] for job in again] == ["reserved"]
-    assert queue.exchange(again, 1)()[0] == 1
+    assert queue.delete_and_reserve(again, 1)()[0] == 1
     assert [_hash(store, job.uuid)["status"] for job in again] == ["completed"]
 
 
@@ -126,7 +126,7 @@ def test_a_failed_job_stands_among_the_failed_with_its_tags_and_stays_failed(
     queue = HorizonQueue(store.queue(), horizon)
     failed = HorizonFailedJobs(NoFailedJobs(), horizon)
     (job,) = queue.reserve(1)
-    failed.bury(
+    failed.record(
         FailedJob(
             connection_name="redis", queue="default", payload=payload, exception="Refused: not known",
             uuid="one", failed_at=datetime.now(UTC),
@@ -179,7 +179,7 @@ def test_a_hostile_job_keeps_no_other_from_horizon(
     _push(store, "one")
     queue = HorizonQueue(store.queue(), horizon)
     jobs = queue.reserve(10)
-    HorizonFailedJobs(NoFailedJobs(), horizon).bury(
+    HorizonFailedJobs(NoFailedJobs(), horizon).record(
         FailedJob(
             connection_name="redis", queue="default", payload=payload, exception="Refused",
             uuid="bad", failed_at=datetime.now(UTC),

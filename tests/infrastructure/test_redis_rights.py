@@ -72,7 +72,7 @@ def _steps(queue: RedisQueue) -> Iterator[object]:
     yield lambda: queue.mark_sent(held)
     yield lambda: queue.was_sent(held[0])
     yield lambda: queue.renew(held)
-    yield lambda: taken(queue.exchange([], 1)()[1])
+    yield lambda: taken(queue.delete_and_reserve([], 1)()[1])
     yield lambda: queue.depth()
     yield lambda: taken(queue.reserve(10))
     yield lambda: queue.give_back(held)

@@ -41,7 +41,7 @@ def test_jobs_are_taken_released_delayed_and_done(store: RedisStore) -> None:
     assert queue.was_sent(jobs[0])
     queue.release(jobs[1], 10)
     queue.give_back([jobs[2]])
-    deleted, more = queue.exchange([jobs[0]], 10)()
+    deleted, more = queue.delete_and_reserve([jobs[0]], 10)()
     assert (deleted, sorted(uuids(more))) == (1, sorted(pushed[2:]))
     assert queue.depth()["default"].delayed == 1
     store.clock.now += 11

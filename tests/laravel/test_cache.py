@@ -270,7 +270,7 @@ def test_an_owner_that_phpredis_packs_is_refused(
     tmp_path: Path, sqlite_database: services.Database, redis_server: services.Redis
 ) -> None:
     facts = made("redis", tmp_path, sqlite_database, redis_server).facts()
-    packed = cache_store(facts, redis_facts=lambda name: replace(facts.redis(name), packed=True))
+    packed = cache_store(facts, redis_connection=lambda name: replace(facts.redis(name), packed=True))
     event = next(recorded("12.67", (13, 24)))
     assert UniqueLocks(packed).of(event) is not None
     event.command.properties[b"uniqueLockOwner"] = b"me"

@@ -168,8 +168,8 @@ def test_a_server_that_refuses_us_is_wrong_configuration_and_one_that_is_gone_is
             assert server.password not in str(caught.value)
     redis_env = redis_server.env
     for changed, kind in (({"REDIS_PASSWORD": "canary"}, ConfigurationError), (gone, ServiceUnavailable)):
-        redis_facts = app(redis_env | changed).redis()
-        client = redis_client(redis_facts)
-        with client, pytest.raises(kind, match="default") as caught, answering(redis_facts):
+        redis_connection = app(redis_env | changed).redis()
+        client = redis_client(redis_connection)
+        with client, pytest.raises(kind, match="default") as caught, answering(redis_connection):
             client.ping()
         assert "canary" not in str(caught.value)

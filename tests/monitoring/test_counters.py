@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge.jobs.queue.queue import Depth
 from bridge.jobs.worker.progress import JobProgress
 from bridge.monitoring.counters import Counters, Durations
-from bridge.monitoring.metrics import ScrapeState, TallyCollector
+from bridge.monitoring.metrics import BridgeCollector, ScrapeState
 from bridge.monitoring.statistics import Counts, StatisticsWindow
 from bridge.monitoring.timeseries import TimeSeries
 from bridge.sockets.pusher.hub_events import (
@@ -97,7 +97,7 @@ def test_prometheus_reads_every_number_of_the_tally() -> None:
         helpers={"living": 1, "busy": 0, "most": 2},
     )
     registry = CollectorRegistry()
-    registry.register(TallyCollector(busy(clock), lambda: now, lambda: 6))
+    registry.register(BridgeCollector(busy(clock), lambda: now, lambda: 6))
     text = generate_latest(registry).decode()
     samples = {
         (sample.name, *sorted(sample.labels.values())): sample.value

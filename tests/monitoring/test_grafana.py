@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.jobs.queue.queue import Depth
 from bridge.monitoring.alerts import AlertRules
-from bridge.monitoring.metrics import ScrapeState, TallyCollector
+from bridge.monitoring.metrics import BridgeCollector, ScrapeState
 from tests.monitoring.test_counters import Clock, busy
 
 RULES = Path(__file__).parents[2] / "docker/prometheus-rules.yml"
@@ -34,7 +34,7 @@ def served_text() -> str:
         helpers={"living": 1},
     )
     registry = CollectorRegistry()
-    registry.register(TallyCollector(busy(Clock()), lambda: now, lambda: 0))
+    registry.register(BridgeCollector(busy(Clock()), lambda: now, lambda: 0))
     return generate_latest(registry).decode()
 
 

@@ -24,7 +24,7 @@ from bridge.phpeval.laravel.version import Version, parse_version
 from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
-from bridge.serve.wiring import known_to
+from bridge.serve.wiring import shared_environment
 from tests.jobs.resolve.helper_app import FIXTURES
 from tests.oracle.programs import Program
 
@@ -132,7 +132,7 @@ def _by_php(app: Path, count: int, asked: Peer) -> Mapping[int, Outcome]:
 
 
 def _by_us(app: Path, count: int, asked: Peer) -> Iterator[Outcome]:
-    source, known = AppSource(app), known_to(load(app, {}, ".".join(map(str, asked.laravel))))
+    source, known = AppSource(app), shared_environment(load(app, {}, ".".join(map(str, asked.laravel))))
     report = replace(told_by_source(source), php=asked.php)
     world = AppEnvironment(source, asked.laravel, known, report)
     for number in range(count):

@@ -22,7 +22,7 @@ from bridge.jobs.php_process.app_processes import AppProcesses
 from bridge.jobs.php_process.process import OUTPUT_KEPT, Frame, PhpProcess, ProcessDied, ProcessTimedOut
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.selection import queued_at, whole_number
-from bridge.jobs.worker.progress import OtherJobRun, TellRun, say_nothing
+from bridge.jobs.worker.progress import OtherJobRun, TellRun, ignore_progress
 from bridge.jobs.worker.quota import Grant, Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy
 from bridge.jobs.worker.store_retry import LONGEST_PAUSE, StopDeadlinePassed, StoreRetry
@@ -62,11 +62,11 @@ class PhpWorkerLane:
         timeout: int = 60,
         paused: Callable[[], Collection[str] | None] = frozenset,
         ending: Quota | None = None,
-        tell: TellRun = say_nothing,
+        tell: TellRun = ignore_progress,
         name: str = "jobs",
     ) -> None:
         self._queue = queue
-        self._resident = resident
+        self._processes = resident
         self._retries = retries
         self._timeout = timeout
         self._paused = paused
@@ -75,14 +75,14 @@ class PhpWorkerLane:
         self._looped_at = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
-        self._patiently = StoreRetry(fault=lambda: self.counts.update(store_faults=1))
-        self._stopping = self._patiently.stopping
-        self._supply = Prefetcher(queue, self._patiently, self._turn, self._ending, self.counts)
+        self._retrying = StoreRetry(fault=lambda: self.counts.update(store_faults=1))
+        self._stopping = self._retrying.stopping
+        self._prefetcher = Prefetcher(queue, self._retrying, self._turn, self._ending, self.counts)
 
     @property
     def down(self) -> str | None:
         """Why no job is run at present; None if all is well."""
-        return self._resident.down
+        return self._processes.down
 
     @property
     def is_alive(self) -> bool:
@@ -97,31 +97,31 @@ class PhpWorkerLane:
 
     def recycle(self) -> None:
         """The process is replaced before the next job."""
-        self._resident.recycle()
+        self._processes.recycle()
 
     def stop(self, timeout: float) -> bool:
         """No job is begun any more, and the one at work is finished, or killed when its time is up.
 
         Returns whether the thread ended within `timeout` seconds. The queue may be closed when it did."""
-        self._patiently.stop(timeout)
+        self._retrying.stop(timeout)
         self._queue.wake()
         if self._thread.ident is not None:
             self._thread.join(max(timeout - LAST_SECONDS, 0))
-        self._resident.close()
+        self._processes.close()
         if self._thread.ident is not None:
             self._thread.join(min(timeout, LAST_SECONDS))
         return not self.is_alive
 
     def close(self) -> None:
         """The process is gone, and the connections if the thread has ended."""
-        self._resident.close()
+        self._processes.close()
         if not self.is_alive:
             self._queue.close()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                job = self._supply.next()
+                job = self._prefetcher.next()
                 if job is None:
                     self._rest()
                 else:
@@ -132,13 +132,13 @@ class PhpWorkerLane:
                 log.exception("a lane of jobs met a fault of its own", extra={"action": "lane_fault"})
                 self._stopping.wait(LONGEST_PAUSE)
         try:
-            self._supply.let_go()
+            self._prefetcher.give_back_all()
         except StopDeadlinePassed:
             log.warning("a job stays reserved until retry_after", extra={"action": "stopped_late"})
 
     def _turn(self, jobs: int) -> Grant | None:
         """Leave to reserve up to so many jobs, if they are to be had and PHP to run them."""
-        if self._stopping.is_set() or self._resident.down is not None:
+        if self._stopping.is_set() or self._processes.down is not None:
             return None
         paused = self._paused()
         if paused is None:
@@ -147,17 +147,17 @@ class PhpWorkerLane:
         return self._ending.turn(jobs)
 
     def _rest(self) -> None:
-        if self._resident.down is not None:
+        if self._processes.down is not None:
             self._stopping.wait(IDLE)
         now = time.monotonic()
-        if self._resident.is_awake and now - self._looped_at >= LOOP:
+        if self._processes.is_awake and now - self._looped_at >= LOOP:
             self._looped_at = now
             try:
-                with self._resident.borrowed() as process:
+                with self._processes.lease() as process:
                     self._ask(process, {"idle": True})
             except (ProcessDied, Refused, ServiceUnavailable) as loss:
                 log.info("an idle PHP worker was lost", extra={"action": "worker_lost", "why": str(loss)})
-        self._patiently(lambda: self._queue.wait(IDLE))
+        self._retrying(lambda: self._queue.wait(IDLE))
 
     def _work(self, job: Job) -> None:
         """The job has had an attempt, or has gone back untried."""
@@ -166,10 +166,10 @@ class PhpWorkerLane:
             tried = self._attempted(job)
         except (Refused, ServiceUnavailable) as problem:
             log.error("PHP cannot run a job", extra={**about(job, "job_given_back"), "why": str(problem)})
-            self._supply.give_back([job])
+            self._prefetcher.give_back([job])
         except WorkerNotReady as problem:
             log.warning("a PHP worker takes no job", extra={"action": "worker_held", "why": str(problem)})
-            self._supply.give_back([job])
+            self._prefetcher.give_back([job])
             self._stopping.wait(LONGEST_PAUSE)
         finally:
             self._looped_at = 0.0
@@ -185,12 +185,12 @@ class PhpWorkerLane:
         return 1
 
     def _hand_over(self, attempt: _Attempt) -> None:
-        """Some process runs the job, or ends it as late. Raises ProcessDied, and what `borrowed` raises."""
+        """Some process runs the job, or ends it as late. Raises ProcessDied, and what `lease` raises."""
         while not attempt.is_over:
-            with self._resident.borrowed() as process:
+            with self._processes.lease() as process:
                 self._converse(process, attempt)
             if not attempt.is_over:
-                self._supply.let_go()  # another process must boot first
+                self._prefetcher.give_back_all()  # another process must boot first
 
     def _converse(self, process: PhpProcess, attempt: _Attempt) -> None:
         """The job is over, or the process wants to be replaced first.
@@ -200,15 +200,19 @@ class PhpWorkerLane:
         if process.questions == 1:  # it has just booted
             self._await_first(process)
         job = attempt.job
-        question = {"queue": job.queue, "payload": job.payload.decode(), **self._queue.as_laravel(job)}
+        question = {
+            "queue": job.queue,
+            "payload": job.payload.decode(),
+            **self._queue.laravel_job_fields(job),
+        }
         number = _tell(process, question | ({"timed_out": True} if attempt.is_late else {}))
         seconds = self._seconds(job)
         begun = attempt.begun = time.monotonic()
         deadline = begun + seconds + GRACE
-        self._supply.ahead()
+        self._prefetcher.ahead()
         while True:
-            frame = process.hear(min(deadline - time.monotonic(), self._supply.due))
-            if frame is None and self._supply.tend():
+            frame = process.receive(min(deadline - time.monotonic(), self._prefetcher.due))
+            if frame is None and self._prefetcher.tick():
                 continue
             if frame is None:
                 raise ProcessTimedOut(f"it ran longer than its timeout of {seconds:g} s")
@@ -217,7 +221,7 @@ class PhpWorkerLane:
             match frame:
                 case {"end": "deleted"}:
                     attempt.has_ended = True
-                    self._supply.end(job)
+                    self._prefetcher.end(job)
                     deadline += PATIENCE
                 case {"end": "released", "delay": int(delay)}:
                     attempt.has_ended, attempt.delay = True, delay
@@ -228,11 +232,11 @@ class PhpWorkerLane:
                 case {"done": True}:
                     attempt.is_over = True
                     process.retired = bool(frame.get("last"))
-                    self._supply.pace(time.monotonic() - begun)
+                    self._prefetcher.pace(time.monotonic() - begun)
                     why = str(frame.get("why", ""))[:500] if frame.get("failed") else None
                     self._finish(attempt, process, why)
                     if process.retired:
-                        self._supply.let_go()  # another process must boot first
+                        self._prefetcher.give_back_all()  # another process must boot first
                     return
                 case {"stale": True}:
                     process.retired = True
@@ -245,7 +249,7 @@ class PhpWorkerLane:
     def _await_first(self, process: PhpProcess) -> None:
         """Laravel's worker asks for a job. Raises WorkerNotReady where it does not."""
         try:
-            frame = process.hear(PATIENCE)
+            frame = process.receive(PATIENCE)
         except ProcessDied as death:
             raise WorkerNotReady(str(death)) from death
         if frame is None or not frame.get("done"):
@@ -257,7 +261,7 @@ class PhpWorkerLane:
         if process.questions == 1:
             return
         number = _tell(process, question)
-        frame = process.hear(PATIENCE)
+        frame = process.receive(PATIENCE)
         if frame is None or frame.get("id") != number or "done" not in frame:
             raise ProcessDied("it does not come round")
         process.retired = bool(frame.get("last"))
@@ -266,7 +270,7 @@ class PhpWorkerLane:
         """`why`: it has failed."""
         job, failed = attempt.job, why is not None
         self.counts["failed" if failed else "done"] += 1
-        self._resident.outages.over()
+        self._processes.breaker.over()
         self._tell(attempt.run("failed" if failed else "done", why=why or ""))
         if failed:
             log.error("job failed", extra={**about(job, "job_failed"), "why": why})
@@ -280,18 +284,18 @@ class PhpWorkerLane:
     def _after(self, death: ProcessDied, attempt: _Attempt) -> None:
         """What a job comes to that ended its process: an attempt more, and what Laravel says to that."""
         job = attempt.job
-        self._supply.let_go()
+        self._prefetcher.give_back_all()
         self.counts["died"] += 1
         why = "its time was up" if attempt.alarmed else str(death)
         late = attempt.alarmed or isinstance(death, ProcessTimedOut)
         said = {**about(job, "worker_died"), "why": why, "late": late}
         log.warning("a job ended its PHP worker", extra=said)
-        if not late and not self._resident.closed:
+        if not late and not self._processes.closed:
             problem = ServiceUnavailable(f"PHP was lost while it ran {job.display_name}: {death}")
-            self._resident.outages.crashed(problem)
+            self._processes.breaker.crashed(problem)
         if attempt.has_ended:
             return
-        if isinstance(death, ProcessTimedOut) and not attempt.is_late and not self._resident.closed:
+        if isinstance(death, ProcessTimedOut) and not attempt.is_late and not self._processes.closed:
             attempt.is_late = True
             try:
                 return self._hand_over(attempt)
@@ -302,7 +306,7 @@ class PhpWorkerLane:
         self._release(job, attempt.delay)
 
     def _release(self, job: Job, delay: int) -> None:
-        self._supply.release(job, delay)
+        self._prefetcher.release(job, delay)
         log.info("job is tried later", extra={**about(job, "job_released"), "delay_s": delay})
 
     def _seconds(self, job: Job) -> float:

@@ -40,7 +40,7 @@ class Prefetcher:
         counts: collections.Counter[str],
     ) -> None:
         self._queue = queue
-        self._patiently = patiently
+        self._retrying = patiently
         self._leave = leave
         self._ending = ending
         self._counts = counts
@@ -51,9 +51,9 @@ class Prefetcher:
 
     @property
     def due(self) -> float:
-        """Seconds until `tend` is wanted, if PHP says nothing."""
+        """Seconds until `tick` is wanted, if PHP says nothing."""
         if self._ended or self._under_way is not None:
-            return HELD if self._queue.disturbs else SOON
+            return HELD if self._queue.is_single_writer else SOON
         return HELD if self._held else float("inf")
 
     def next(self) -> Job | None:
@@ -61,16 +61,16 @@ class Prefetcher:
         if not self._held:
             self._arrive()
         if not self._held:
-            self._exchange(max(1, self._most))
+            self._delete_and_reserve(max(1, self._most))
             self._arrive()
         return self._held.popleft() if self._held else None
 
     def ahead(self) -> None:
         """PHP is at work: if jobs are quick, the next are being reserved; else none waits for its turn."""
         if not self._most and self._held:
-            self.let_go()
+            self.give_back_all()
         elif self._most and len(self._held) <= self._most // 2 and self._under_way is None:
-            self._exchange(self._most - len(self._held))
+            self._delete_and_reserve(self._most - len(self._held))
 
     def end(self, job: Job) -> None:
         """Laravel has deleted the job."""
@@ -78,23 +78,23 @@ class Prefetcher:
 
     def pace(self, seconds: float) -> None:
         """A job took so long."""
-        self._most = 0 if self._queue.disturbs else min(MOST, int(WORTH / max(seconds, 0.001)))
+        self._most = 0 if self._queue.is_single_writer else min(MOST, int(WORTH / max(seconds, 0.001)))
 
-    def tend(self) -> bool:
+    def tick(self) -> bool:
         """What is due is done; False if nothing was."""
         if self._under_way is not None:
             self._arrive()
-        elif self._ended and not self._held and not self._queue.disturbs:  # Laravel tidies up
-            self._exchange(max(1, self._most))
+        elif self._ended and not self._held and not self._queue.is_single_writer:  # Laravel tidies up
+            self._delete_and_reserve(max(1, self._most))
         elif self._ended:
             self._delete_ended()
         elif self._held:
-            self.let_go()
+            self.give_back_all()
         else:
             return False
         return True
 
-    def let_go(self) -> None:
+    def give_back_all(self) -> None:
         """No job is held, and none is left that has ended; jobs count as slow until one was quick."""
         self._arrive()
         self._most = 0
@@ -106,15 +106,15 @@ class Prefetcher:
 
     def give_back(self, jobs: Sequence[Job]) -> None:
         """The jobs are as before their reservation."""
-        self._patiently(lambda: self._queue.give_back(jobs))
+        self._retrying(lambda: self._queue.give_back(jobs))
         self._counts["given_back"] += len(jobs)
 
     def release(self, job: Job, delay: float) -> None:
         """The job comes again in `delay` seconds."""
-        self._patiently(lambda: self._queue.release(job, delay))
+        self._retrying(lambda: self._queue.release(job, delay))
         self._counts["released"] += 1
 
-    def _exchange(self, limit: int) -> None:
+    def _delete_and_reserve(self, limit: int) -> None:
         """Jobs are held, if there are any to be had, or will be once the exchange has arrived."""
         turn = self._leave(limit)
         if turn is None or not turn.jobs:
@@ -124,7 +124,7 @@ class Prefetcher:
             return
         ended, self._ended = self._ended, []
         try:
-            begun = [self._patiently(partial(self._queue.exchange, ended, turn.jobs))]
+            begun = [self._retrying(partial(self._queue.delete_and_reserve, ended, turn.jobs))]
         except BaseException:
             self._ending.took(turn, 0)
             raise
@@ -138,11 +138,11 @@ class Prefetcher:
 
     def _arrived(self, turn: Grant, ended: Sequence[Job], begun: list[Exchange]) -> None:
         def outcome() -> tuple[int, Sequence[Job]]:
-            return (begun.pop() if begun else self._queue.exchange(ended, turn.jobs))()
+            return (begun.pop() if begun else self._queue.delete_and_reserve(ended, turn.jobs))()
 
         jobs: Sequence[Job] = ()
         try:
-            deleted, jobs = self._patiently(outcome)
+            deleted, jobs = self._retrying(outcome)
         finally:
             self._hold(turn, jobs)
         self._note_deleted(ended, deleted)
@@ -155,7 +155,7 @@ class Prefetcher:
     def _delete_ended(self) -> None:
         ended, self._ended = self._ended, []
         if ended:
-            self._note_deleted(ended, self._patiently(partial(self._queue.delete, ended)))
+            self._note_deleted(ended, self._retrying(partial(self._queue.delete, ended)))
 
     def _note_deleted(self, jobs: Sequence[Job], deleted: int) -> None:
         lost = len(jobs) - deleted

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.errors import NotTried, Refused, ServiceUnavailable
 from bridge.jobs.php_process.agreement import Agreement
-from bridge.jobs.php_process.circuit_breaker import StartBreaker
+from bridge.jobs.php_process.circuit_breaker import CircuitBreaker
 from bridge.jobs.php_process.pool import Pool
 from bridge.jobs.php_process.process import PhpProcess, ProcessDied
 
@@ -50,7 +50,7 @@ class AppProcesses:
         self._jobs = float("inf") if jobs is None else jobs
         self._memory = float("inf") if memory is None else memory
         self._pool = Pool(self._start, self._boot, size=size, fit=self._is_fit)
-        self.outages = StartBreaker()
+        self.breaker = CircuitBreaker()
         self._recycled_at = 0.0
         self._has_booted = False
         self._agreement: Agreement | None = None
@@ -59,7 +59,7 @@ class AppProcesses:
     @property
     def down(self) -> str | None:
         """Why no process is started at present, for `/ready`; None if all is well."""
-        problem = self.outages.present()
+        problem = self.breaker.present()
         return None if problem is None else str(problem)
 
     @property
@@ -75,11 +75,11 @@ class AppProcesses:
         """Whether any process lives."""
         return not self._pool.is_empty
 
-    def borrowed(self) -> AbstractContextManager[PhpProcess]:
+    def lease(self) -> AbstractContextManager[PhpProcess]:
         """A booted process for the caller alone, ended if the block raises.
 
         Raises Refused or ServiceUnavailable where there can be none now, ProcessDied when closed."""
-        return self._pool.borrowed()
+        return self._pool.lease()
 
     def widen(self) -> None:
         """One more process than `size` may work, until `narrow`."""
@@ -125,7 +125,7 @@ class AppProcesses:
         """
         if self._pool.closed:
             raise ProcessDied("it has been closed")
-        problem = self.outages.present()
+        problem = self.breaker.present()
         if problem is not None:
             raise problem.with_traceback(None)
         php = shutil.which(self._php)
@@ -178,7 +178,7 @@ class AppProcesses:
         """What is raised for it, now and until the pause is over."""
         if self._has_booted:  # the app is perhaps in the middle of a deploy: its jobs are kept
             problem = NotTried(str(problem))
-        self.outages.begin(problem)
+        self.breaker.begin(problem)
         return problem
 
     def _not_booted(self, error: Mapping[str, object]) -> Refused | ServiceUnavailable:

@@ -13,7 +13,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds without a new process
 log = logging.getLogger(__name__)
 
 
-class StartBreaker:
+class CircuitBreaker:
     """What is wrong at present, if anything, and until when nothing is tried."""
 
     def __init__(self) -> None:

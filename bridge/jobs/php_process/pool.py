@@ -44,12 +44,12 @@ class Pool:
         return not self._living
 
     @contextlib.contextmanager
-    def borrowed(self) -> Iterator[PhpProcess]:
+    def lease(self) -> Iterator[PhpProcess]:
         """A process for the caller alone. It is ended if the block raises. Raises ProcessDied when closed."""
         process = self._slots.get()
         try:
             if process is not None and not (process.idle and self._fit(process)):
-                self._end(process, farewell=FAREWELL)
+                self._end(process, grace=FAREWELL)
                 process = None
             if process is None:
                 process = self._started()
@@ -66,7 +66,7 @@ class Pool:
             if not is_surplus:
                 self._slots.put(process)
             elif process is not None:
-                self._end(process, farewell=FAREWELL)
+                self._end(process, grace=FAREWELL)
             if self.closed:
                 self._drain()
 
@@ -87,7 +87,7 @@ class Pool:
                 self._surplus += 1
             return
         if process is not None:
-            self._end(process, farewell=FAREWELL)
+            self._end(process, grace=FAREWELL)
 
     @property
     def has_idle(self) -> bool:
@@ -116,7 +116,7 @@ class Pool:
                 slots.append(self._slots.get_nowait())
         for process in slots:
             if process is not None:
-                self._end(process, farewell=FAREWELL)
+                self._end(process, grace=FAREWELL)
             self._slots.put(None)
 
     def _started(self) -> PhpProcess:
@@ -132,7 +132,7 @@ class Pool:
             raise
         return process
 
-    def _end(self, process: PhpProcess, *, farewell: float = 0) -> None:
+    def _end(self, process: PhpProcess, *, grace: float = 0) -> None:
         with self._lock:
             self._living.discard(process)
-        process.close(farewell=farewell)
+        process.close(grace=grace)

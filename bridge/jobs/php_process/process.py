@@ -131,7 +131,7 @@ class PhpProcess:
             self.questions += 1  # it boots
         else:
             self.tell(question)
-        answer = self.hear(timeout)
+        answer = self.receive(timeout)
         if answer is None:
             raise ProcessTimedOut(f"it did not answer within {timeout:g} s")
         if self._received:
@@ -139,14 +139,14 @@ class PhpProcess:
         return answer
 
     def tell(self, question: Frame) -> None:
-        """`question` goes out at once as far as it can, the rest while we `hear`."""
+        """`question` goes out at once as far as it can, the rest while we `receive`."""
         self._unsent = memoryview(bytes(self._unsent) + _packed(question))
         self.output, self.printed = b"", 0
         self.questions += 1
-        with contextlib.suppress(ConnectionError, BlockingIOError):  # `hear` will meet it too
+        with contextlib.suppress(ConnectionError, BlockingIOError):  # `receive` will meet it too
             self._send()
 
-    def hear(self, timeout: float) -> Frame | None:
+    def receive(self, timeout: float) -> Frame | None:
         """The next frame from it; None if none comes in `timeout` seconds. Raises ProcessDied."""
         deadline = time.monotonic() + timeout
         while (frame := self._frame()) is None:
@@ -167,7 +167,7 @@ class PhpProcess:
                 if frame is not None:
                     break
                 self._read_output()
-                raise ProcessDied(self._last_words())
+                raise ProcessDied(self._exit_reason())
             if left <= 0 and not ready:
                 return None
         self._read_output()
@@ -180,11 +180,11 @@ class PhpProcess:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, signal.SIGKILL)
 
-    def close(self, *, farewell: float = 0) -> None:
-        """Nothing of it is left; it has `farewell` seconds to end by itself."""
+    def close(self, *, grace: float = 0) -> None:
+        """Nothing of it is left; it has `grace` seconds to end by itself."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        deadline = time.monotonic() + farewell
+        deadline = time.monotonic() + grace
         while not self._exit() and time.monotonic() < deadline:
             time.sleep(0.005)
         self.kill()
@@ -237,7 +237,7 @@ class PhpProcess:
             os.close(self._reading)
             self._reading = None
 
-    def _last_words(self) -> str:
+    def _exit_reason(self) -> str:
         """Why it ended: PHP's own fatal message, else its exit."""
         deadline = time.monotonic() + FAREWELL
         while not (ended := self._exit()) and time.monotonic() < deadline:

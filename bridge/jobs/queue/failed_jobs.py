@@ -79,7 +79,7 @@ class FailedJobs(Protocol):
         """Returns once a failed job could be kept. ServiceUnavailable or ConfigurationError otherwise."""
         ...
 
-    def bury(self, job: FailedJob) -> None:
+    def record(self, job: FailedJob) -> None:
         """The job is kept; burying the same uuid again replaces the entry.
 
         An unread payload is copied by the database that holds it; Refused where that is not this one."""
@@ -114,7 +114,7 @@ class NoFailedJobs:
     def check(self) -> None:
         pass
 
-    def bury(self, job: FailedJob) -> None:
+    def record(self, job: FailedJob) -> None:
         pass
 
     def kept(self) -> Iterator[KeptJob]:
@@ -175,7 +175,7 @@ class DatabaseFailedJobs:
                 ) from error
             raise
 
-    def bury(self, job: FailedJob) -> None:
+    def record(self, job: FailedJob) -> None:
         if job.unread is not None and job.unread.database != self._sql.url:
             raise not_copied(job.unread)
         insert = self._insert if job.unread is None else self._copying(job.unread)

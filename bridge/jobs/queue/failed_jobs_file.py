@@ -50,7 +50,7 @@ class FileFailedJobs:
                 "queue.failed.path", f"cannot be written: {self._path}", remedy="see its owner"
             )
 
-    def bury(self, job: FailedJob) -> None:
+    def record(self, job: FailedJob) -> None:
         if job.unread is not None:
             raise not_copied(job.unread)
         entry = {

@@ -71,7 +71,7 @@ class _Memory(Generic[K]):
         return Snapshot(present=self._present, new=[job for uuid, job in seen.items() if uuid not in before])
 
 
-class DatabaseLook:
+class DatabaseInspector:
     """The `jobs` table; `table` with its prefix. The engine is ours to dispose of."""
 
     def __init__(
@@ -136,7 +136,7 @@ class Looks:
             one.close()
 
 
-class RedisLook:
+class RedisInspector:
     """Laravel's lists and sorted sets; the client is ours to close. `tagged`: see `Keys.of`."""
 
     def __init__(

@@ -86,7 +86,7 @@ class Queue(Protocol):
         ...
 
     @property
-    def disturbs(self) -> bool:
+    def is_single_writer(self) -> bool:
         """Whether a write of ours may end a transaction of the job at work (SQLite: see `sql.write_lock`)."""
         ...
 
@@ -122,7 +122,7 @@ class Queue(Protocol):
         Fenced: a job that somebody reserved again after our `retry_after` ran out is left to them."""
         ...
 
-    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
+    def delete_and_reserve(self, done: Sequence[Job], limit: int) -> Exchange:
         """`delete` and `reserve` at once, begun and perhaps not yet over: see `Exchange`.
 
         For who takes few jobs at a time, and many after each other. While jobs that were seen
@@ -140,17 +140,17 @@ class Queue(Protocol):
         ...
 
     def skip(self, jobs: Collection[Job]) -> None:
-        """These too, which were given back, are not taken any more until `skip_no_more`."""
+        """These too, which were given back, are not taken any more until `clear_skipped`."""
         ...
 
-    def skip_no_more(self) -> None: ...
+    def clear_skipped(self) -> None: ...
 
     def renew(self, jobs: Sequence[Job]) -> list[Job | None]:
         """The reservations of these jobs begin anew: the jobs as they are then, in their order; None where
         one is no longer ours."""
         ...
 
-    def as_laravel(self, job: Job) -> Mapping[str, object]:
+    def laravel_job_fields(self, job: Job) -> Mapping[str, object]:
         """What Laravel's own job object of this driver is made of, for `other/worker.php`; fit for JSON."""
         ...
 

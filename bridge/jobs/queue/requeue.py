@@ -15,10 +15,10 @@ from bridge.phpeval.php.serialization.json_decode import decode_json
 from bridge.phpeval.php.serialization.json_encode import json_encode
 
 # `data.command` → the fields of the payload that are worked out anew; Refused where only PHP can.
-Refresh = Callable[[bytes], dict[bytes, Value]]
+RecomputeFields = Callable[[bytes], dict[bytes, Value]]
 
 
-def retried(payload: bytes, refresh: Refresh) -> bytes:
+def retried(payload: bytes, refresh: RecomputeFields) -> bytes:
     """The payload as it goes back: attempts at nought, read and written twice by PHP's rules, as there.
 
     Refused where it is no JSON, WouldFail where PHP cannot write it: Laravel would lose the job here.
@@ -42,7 +42,7 @@ def _document(payload: bytes) -> PhpArray:
     return document
 
 
-def retry(job: KeptJob, failed: FailedJobs, queue: Push, refresh: Refresh) -> None:
+def retry(job: KeptJob, failed: FailedJobs, queue: Push, refresh: RecomputeFields) -> None:
     """The job is in its queue and no longer among the failed ones; after a crash between, in both."""
     queue.push(job.queue, retried(job.payload, refresh))
     failed.forget_retried(job)  # a worker may have it already, and may have failed

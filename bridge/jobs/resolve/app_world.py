@@ -42,7 +42,7 @@ _CONFIG = ("Config", "Illuminate\\Support\\Facades\\Config")
 EXCEPTION = ExceptionClass()
 
 
-def natives(version: Version) -> dict[str, Native]:
+def native_classes(version: Version) -> dict[str, Native]:
     """Classes written in Python, by name; models and resources of the app are found by their parent."""
     return {
         **dict.fromkeys(CHANNELS, ChannelClass()),
@@ -68,7 +68,7 @@ class SharedEnvironment:
 
     functions: Mapping[str, Function | ReferenceFunction]
     constants: Mapping[str, Value]
-    natives: Mapping[str, Native]
+    native_classes: Mapping[str, Native]
     records: Records
     connection: str
     zone: ZoneInfo
@@ -93,7 +93,7 @@ class AppEnvironment:
         self.constants = known.constants
         self.classes = ClassTable(self._load)
         self._source = source
-        self._natives: dict[str, Native | None] = {**natives(version), **known.natives}
+        self._natives: dict[str, Native | None] = {**native_classes(version), **known.native_classes}
         zone = ZoneInfo(report.zone) if report.zone else known.zone
         around = EloquentOptions(
             zone=zone,
@@ -171,7 +171,7 @@ class AppEnvironment:
         """Whether it is a class of the app's own folders, and none of their files has it."""
         return self._source.is_own(class_name) and self.classes.find(class_name) is None
 
-    def require_plain_app(self) -> None:
+    def require_unmodified_framework(self) -> None:
         """Refused where the app does what no event's class shows, and concerns every event."""
         for reason in self.report.everything:
             raise reason.refused()

@@ -113,7 +113,7 @@ def _moment(value: object) -> float | None:
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
-def preferred(native: Resolution, php: Resolution) -> Resolution:
+def combined_answer(native: Resolution, php: Resolution) -> Resolution:
     """What the whole ladder says: PHP is asked where the rungs before it refuse."""
     if native.outcome != "refused":
         return native

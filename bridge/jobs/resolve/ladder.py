@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 
 class Ladder:
     """`only`: the names of the rungs that may answer; all by default. `prepare`: gets the events that come
-    next, to read what they have in common; without any, forgets what was read. `shortcut`: the short
+    next, to read what they have in common; without any, forgets what was read. `fast_path`: the short
     way of events like one that the native rung has broadcast, raises Refused for none. `trust`: what
     evaluation has to earn beside PHP, None for nothing; `check` gets the answers that are to be checked.
     `on_close`: what `close` ends.
@@ -74,7 +74,7 @@ class Ladder:
         derives: Callable[[str], bool | None] = lambda _: False,
         only: Collection[str] = RUNGS,
         prepare: Callable[[Sequence[BroadcastEvent]], None] = lambda _: None,
-        shortcut: Callable[[BroadcastEvent, TemplateMatch], FastPath] | None = None,
+        fast_path: Callable[[BroadcastEvent, TemplateMatch], FastPath] | None = None,
         trust: Trust | None = None,
         check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None,
         on_close: Callable[[], None] = lambda: None,
@@ -90,9 +90,9 @@ class Ladder:
         self._decrypt = decrypt
         self._version = version
         self._derives = derives
-        self._shapes = Templates()
+        self._templates = Templates()
         self._prepare = prepare
-        self._shortcut = shortcut
+        self._shortcut = fast_path
         self._shortcuts: dict[Template, FastPath | None] = {}
         self.trust = self._trust = trust if self._php is not None else None
         self._check = check
@@ -148,10 +148,10 @@ class Ladder:
             return problem
 
     def _read(self, payload: Payload) -> _Job:
-        fit = self._shapes.fit(payload.command) if payload.handler == HANDLER else None
+        fit = self._templates.fit(payload.command) if payload.handler == HANDLER else None
         known = fit is not None and not foreign(payload.document)
-        shortcut = self._shortcuts.get(fit.shape) if fit is not None and known else None
-        return _Job(payload, fit, shortcut or self._found(payload, fit))
+        fast_path = self._shortcuts.get(fit.shape) if fit is not None and known else None
+        return _Job(payload, fit, fast_path or self._found(payload, fit))
 
     def _found(self, payload: Payload, fit: TemplateMatch | None) -> BroadcastEvent | Resolution:
         """The event, or what becomes of a job that holds none. Raises ServiceUnavailable."""
@@ -186,12 +186,12 @@ class Ladder:
             self._elsewhere.add(event.class_name)
         return resolution
 
-    def _shortened(self, shortcut: FastPath, job: _Job) -> Resolution | None:
+    def _shortened(self, fast_path: FastPath, job: _Job) -> Resolution | None:
         """What the short way leads to; None where the general way has to tell."""
         if job.fit is None:
             return None
         try:
-            resolution = shortcut.resolve(job.fit.groups)
+            resolution = fast_path.resolve(job.fit.groups)
         except (ServiceUnavailable, MemoryError):
             raise
         except Exception:  # the general way meets it too, or does better
@@ -233,7 +233,7 @@ class Ladder:
             self._decrypt,
             version=self._version,
             derives=self._derives,
-            read=self._shapes.unserialize if fit is None else fit.read,
+            read=self._templates.unserialize if fit is None else fit.read,
         )
 
     def _climb(self, event: BroadcastEvent, job: _Job) -> Resolution:
@@ -258,7 +258,7 @@ class Ladder:
         """What evaluation says, where it has earned it; else what PHP says, and both are compared."""
         trust.is_current()
         # A shape is known from the second reading of its first job on.
-        fit = job.fit or self._shapes.fit(job.payload.command)
+        fit = job.fit or self._templates.fit(job.payload.command)
         record = trust.record(event, fit, native.outcome)
         if record.earned and native.path <= record.branches:
             if not trust.is_due(record):

@@ -29,7 +29,7 @@ def refreshed(command: bytes, decrypt: Decrypt, world: AppEnvironment) -> dict[b
         instance = unserialize(command if command.startswith(b"O:") else decrypt(command), objects=held)
         if not isinstance(instance, PhpObject) or not _has_method(instance.class_name, world.classes):
             return {}
-        world.require_plain_app()
+        world.require_unmodified_framework()
         php = new_evaluator(world)
         object_conversions.restore(held, php, world.restore_model)
         value = php.call_method(instance, "retryUntil")

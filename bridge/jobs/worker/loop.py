@@ -34,7 +34,7 @@ from bridge.jobs.queue.marks import Marks
 from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.worker.at_work import AtWork
-from bridge.jobs.worker.progress import ProgressListener, say_nothing, step
+from bridge.jobs.worker.progress import ProgressListener, ignore_progress, step
 from bridge.jobs.worker.quota import Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy, retry_until
 from bridge.jobs.worker.set_aside import Channels, SetAside, SlowJob
@@ -151,7 +151,7 @@ class Worker:
         clock: Callable[[], float] = time.time,
         paused: Callable[[], Collection[str]] = frozenset,
         unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
-        tell: ProgressListener = say_nothing,
+        tell: ProgressListener = ignore_progress,
         ending: Quota | None = None,
         beside: Callable[[], object] = lambda: None,
         aside: SetAside | None = None,
@@ -176,9 +176,9 @@ class Worker:
         self._renewed_at = 0.0  # monotonic; when these reservations last began
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
-        self._patiently = StoreRetry(fault=lambda: self.counts.update(store_faults=1))
-        self._stopping = self._patiently.stopping
-        self.store_answers = self._patiently.store_answers  # set while the queue's store does
+        self._retrying = StoreRetry(fault=lambda: self.counts.update(store_faults=1))
+        self._stopping = self._retrying.stopping
+        self.store_answers = self._retrying.store_answers  # set while the queue's store does
 
     def start(self) -> None:
         self._thread.start()
@@ -188,7 +188,7 @@ class Worker:
 
         Returns whether the thread ended within `timeout` seconds; what it still holds then comes again
         after `retry_after`. The queue and failed jobs may be closed when it did."""
-        self._patiently.stop(timeout)
+        self._retrying.stop(timeout)
         self._queue.wake()
         if self._thread.ident is not None:
             last = min(LAST_SECONDS, timeout / 2)
@@ -201,7 +201,7 @@ class Worker:
     @property
     def answers(self) -> bool:
         """Whether the queue's store answers, as far as can be told now."""
-        return self._patiently.answers
+        return self._retrying.answers
 
     @property
     def is_alive(self) -> bool:
@@ -229,7 +229,7 @@ class Worker:
                     self._work(jobs)
                 else:
                     self._beside()
-                    self._patiently(lambda: self._queue.wait(IDLE))
+                    self._retrying(lambda: self._queue.wait(IDLE))
             except StopDeadlinePassed:
                 log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
                 return
@@ -249,7 +249,7 @@ class Worker:
         jobs: Sequence[Job] = ()
         try:
             if turn.jobs:
-                jobs = self._patiently(partial(self._queue.reserve, turn.jobs))
+                jobs = self._retrying(partial(self._queue.reserve, turn.jobs))
         except MemoryError:
             self._pace.halve(turn.jobs)
             raise
@@ -314,7 +314,7 @@ class Worker:
         if not self._aside:
             return
         if time.monotonic() - self._renewed_at > RENEWED * self._queue.retry_after > 0:
-            renewed = self._patiently(lambda: self._queue.renew(self._aside.jobs))
+            renewed = self._retrying(lambda: self._queue.renew(self._aside.jobs))
             self._renewed_at = time.monotonic()
             self._aside.keep(renewed)
             if lost := renewed.count(None):
@@ -324,10 +324,10 @@ class Worker:
             self._pace.begin()
             self._work([job], are_begun=True)
         if not self._aside.waiting:
-            self._queue.skip_no_more()
+            self._queue.clear_skipped()
 
     def _give_back(self, jobs: Sequence[Job]) -> None:
-        self._patiently(lambda: self._queue.give_back(jobs))
+        self._retrying(lambda: self._queue.give_back(jobs))
         self.counts["given_back"] += len(jobs)
         for job in jobs:
             self._tell(step(job, "given_back"))
@@ -349,7 +349,7 @@ class Worker:
         return None if error is None else Failed(error)
 
     def _was_sent(self, job: Job) -> bool:
-        return job.uuid in self._marks or self._patiently(lambda: self._queue.was_sent(job))
+        return job.uuid in self._marks or self._retrying(lambda: self._queue.was_sent(job))
 
     def _attempted(self, jobs: Sequence[Job]) -> Sequence[Result]:
         try:
@@ -405,17 +405,17 @@ class Worker:
         sent = [job for job in sent if _has_name(job)]
         self._marks.add(job.uuid for job in sent)
         if again := [job for job in sent if job.attempts > 1]:
-            self._patiently(lambda: self._queue.mark_sent(again))
+            self._retrying(lambda: self._queue.mark_sent(again))
         try:
             self._unlock(unlocked)
         except Exception:
             log.exception("locks could not be released", extra={"action": "unlock_failed"})
         if done:
-            deleted = self._patiently(lambda: self._queue.delete(done))
+            deleted = self._retrying(lambda: self._queue.delete(done))
             if deleted < len(done):
                 self._count_fenced(len(done) - deleted)
                 if sent:
-                    self._patiently(lambda: self._queue.mark_sent(sent))
+                    self._retrying(lambda: self._queue.mark_sent(sent))
 
     def _count_fenced(self, jobs: int) -> None:
         self.counts["fenced"] += jobs
@@ -436,7 +436,7 @@ class Worker:
             unread=job.unread,
         )
         try:
-            self._failed.bury(entry)
+            self._failed.record(entry)
         except Exception as refusal:
             about = {**_about(job, "bury_failed"), "why": _why(refusal)}
             # a driver that cannot be written, or a store that is away, is no fault of the code
@@ -451,7 +451,7 @@ class Worker:
         return True
 
     def _release(self, job: Job, delay: float, error: Exception, *, tried: bool = True) -> None:
-        self._patiently(lambda: self._queue.release(job, delay, tried=tried))
+        self._retrying(lambda: self._queue.release(job, delay, tried=tried))
         self.counts["released"] += 1
         about = {**_about(job, "job_released"), "why": _why(error), "delay_s": delay}
         log.warning("job is tried later", extra=about)

@@ -66,7 +66,7 @@ ProgressListener = Callable[[JobProgress], object]
 TellRun = Callable[[OtherJobRun], object]
 
 
-def say_nothing(_: JobProgress | OtherJobRun) -> None:
+def ignore_progress(_: JobProgress | OtherJobRun) -> None:
     """Nobody looks on."""
 
 

@@ -49,7 +49,7 @@ class EventStream:
     ) -> None:
         self.watchers = 0
         self._journal = journal
-        self._chart = chart
+        self._time_series = chart
         self._summary = summary
         self._is_over = is_over
         self._since = round(time.time(), 3)
@@ -84,11 +84,11 @@ class EventStream:
         """For one page."""
         entries, number = self._journal.newest(0, FIRST_ROWS)
         if self.watchers == 1:
-            self._number, self._drawn = number, self._chart.numbers
+            self._number, self._drawn = number, self._time_series.numbers
         return _frame(
             since=self._since,
             rows=[row(entry) for entry in entries],
-            points=[asdict(point) for point in self._chart.points],
+            points=[asdict(point) for point in self._time_series.points],
             summary=self._summary(),
         )
 
@@ -102,10 +102,10 @@ class EventStream:
             fields["rows"] = [row(entry) for entry in entries]
             if missed:
                 fields["missed"], interval = missed, BUSY_INTERVAL
-        if self._chart.numbers > self._drawn:
-            new = min(self._chart.numbers - self._drawn, len(self._chart.points))
-            self._drawn = self._chart.numbers
-            points = itertools.islice(reversed(self._chart.points), new)
+        if self._time_series.numbers > self._drawn:
+            new = min(self._time_series.numbers - self._drawn, len(self._time_series.points))
+            self._drawn = self._time_series.numbers
+            points = itertools.islice(reversed(self._time_series.points), new)
             fields["points"] = [asdict(point) for point in reversed(list(points))]
             fields["summary"] = self._summary()
         self._due_at = time.monotonic() + interval

@@ -152,7 +152,7 @@ class Dashboard:
     access: SessionGuard
     feed: EventStream
     journal: Journal
-    backstage: DashboardBackend
+    backend: DashboardBackend
     about: Mapping[str, Any]
     attempts: Collection[WebhookAttempt] = ()
     others: processes.Others | None = None
@@ -243,7 +243,7 @@ class Dashboard:
             "apps": [{"id": hub.app.id, "name": hub.app.name} for hub in hubs],
             "version": __version__,
             "can_log_out": session.opened != "demo",
-            "shows_payloads": self.backstage.shows_payloads and session.may_do,
+            "shows_payloads": self.backend.shows_payloads and session.may_do,
             **self.about,
         }
 
@@ -294,7 +294,7 @@ class Dashboard:
     async def failed(self, request: Request) -> Any:
         asked = request.query_params
         number = asked.get("page", "")
-        rows, is_all = await _backstage(self.backstage.failed)
+        rows, is_all = await _backstage(self.backend.failed)
         return page_of(
             rows,
             is_all=is_all,
@@ -310,7 +310,7 @@ class Dashboard:
         hub = self._hub(request.query_params.get("app", ""))
         seconds, width = RANGES.get(request.query_params.get("range", ""), RANGES["24h"])
         try:
-            found = await asyncio.to_thread(self.backstage.history, hub.app.id, seconds, width)
+            found = await asyncio.to_thread(self.backend.history, hub.app.id, seconds, width)
         except BridgeError as problem:
             return {"spans": [], "problem": str(problem)}
         return {
@@ -329,7 +329,7 @@ class Dashboard:
         seconds, width = JOB_RANGES.get(asked.get("range", ""), JOB_RANGES["1h"])
         event, queue = asked.get("event", ""), asked.get("queue", "")
         try:
-            jobs, keeps = await asyncio.to_thread(self.backstage.jobs, seconds, width, event, queue)
+            jobs, keeps = await asyncio.to_thread(self.backend.jobs, seconds, width, event, queue)
         except BridgeError as problem:
             return {"spans": [], "rows": [], "keeps": True, "problem": str(problem)}
         return {**job_rows.shown(jobs), "keeps": keeps, "problem": ""}
@@ -337,9 +337,9 @@ class Dashboard:
     async def queued(self, request: Request) -> Any:
         """Of what lies in the queues: `total` that hold `search` in class, uuid, queue or tag, and `rows`."""
         asked = request.query_params
-        jobs = await _backstage(self.backstage.queued)
+        jobs = await _backstage(self.backend.queued)
         try:
-            paused, problem = sorted(await asyncio.to_thread(self.backstage.paused)), ""
+            paused, problem = sorted(await asyncio.to_thread(self.backend.paused)), ""
         except BridgeError as fault:
             paused, problem = [], str(fault)
         found = job_rows.listed(
@@ -350,7 +350,7 @@ class Dashboard:
     async def statistics(self, request: Request) -> Any:
         app = self._hub(request.path_params["app_id"]).app
         _require_statistics(app)
-        return await _backstage(self.backstage.entries, app.id)
+        return await _backstage(self.backend.entries, app.id)
 
     # ---- doing ------------------------------------------------------------------------------------
 
@@ -378,17 +378,17 @@ class Dashboard:
         return {"ended": 1}
 
     async def retry(self, request: Request) -> Any:
-        return await self._each(request, self.backstage.retry, "failed job retried")
+        return await self._each(request, self.backend.retry, "failed job retried")
 
     async def delete(self, request: Request) -> Any:
-        return await self._each(request, self.backstage.delete, "failed job deleted")
+        return await self._each(request, self.backend.delete, "failed job deleted")
 
     async def payload(self, request: Request) -> Any:
         """Of the one failed job `id`. A POST, since it leaves a line in the log."""
         id = (await _fields(request)).get("id")
         if not isinstance(id, str):
             raise HTTPException(422, "id is missing")
-        text = await _backstage(self.backstage.payload, id)
+        text = await _backstage(self.backend.payload, id)
         audit(request, "payload of a failed job shown", job=id)
         return {"payload": text}
 
@@ -418,10 +418,10 @@ class Dashboard:
         return {"done": done, "problem": problem}
 
     async def pause(self, request: Request) -> Any:
-        return await self._of_a_queue(request, self.backstage.pause, "queue paused")
+        return await self._of_a_queue(request, self.backend.pause, "queue paused")
 
     async def resume(self, request: Request) -> Any:
-        return await self._of_a_queue(request, self.backstage.resume, "queue continued")
+        return await self._of_a_queue(request, self.backend.resume, "queue continued")
 
     async def _of_a_queue(self, request: Request, work: Callable[[str], None], what: str) -> Any:
         queue = (await _fields(request)).get("queue")
@@ -441,7 +441,7 @@ class Dashboard:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except ValueError:  # "\ud800", 1e400
             raise HTTPException(422, "the data hold what PHP cannot hold: half a character, 1e400") from None
-        job = await _backstage(self.backstage.push, app.id, [channel], name, value)
+        job = await _backstage(self.backend.push, app.id, [channel], name, value)
         audit(request, "job sent", app=app.id, channel=channel, event=name, job=job)
         return {"job": job}
 
@@ -495,7 +495,7 @@ class Dashboard:
             )
         except (KeyError, TypeError, ValueError, OverflowError):
             raise HTTPException(422, "a counter is missing or no number") from None
-        await _backstage(self.backstage.add_entry, app.id, counts)
+        await _backstage(self.backend.add_entry, app.id, counts)
         return Response("ok", headers=HEADERS)
 
     # ---- around them ------------------------------------------------------------------------------

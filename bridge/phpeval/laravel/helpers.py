@@ -306,7 +306,7 @@ class _OptionalClass:
     def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         held = subject.properties.get(_HELD)
         return (
-            arr.public_read(php, held, name, quiet=True) if isinstance(held, PhpObject | EnumCase) else None
+            arr.public_read(php, held, name, silent=True) if isinstance(held, PhpObject | EnumCase) else None
         )
 
     def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:

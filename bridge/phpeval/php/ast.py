@@ -366,10 +366,10 @@ class Switch(Statement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leave(Statement):
-    """`break` or `continue` (`again`) out of `levels` loops and switches."""
+    """`break` or `continue` (`is_continue`) out of `levels` loops and switches."""
 
     levels: int
-    again: bool
+    is_continue: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ class Comparer:
         self._newer: collections.deque[tuple[Ladder, Mapping[str, Destination]]] = collections.deque()
         self._show_data = show_data
         self._show = show
-        self._ledger = Matcher()
+        self._matcher = Matcher()
         self._inbox: queue.SimpleQueue[Posted | Future[None]] = queue.SimpleQueue()
         self._jobs: collections.deque[SeenJob] = collections.deque()
         self._present: frozenset[str] = frozenset()
@@ -149,7 +149,7 @@ class Comparer:
 
     def _words(self) -> list[str]:
         """The numbers; of those that are no good news, only what there is."""
-        numbers = {**self.counts, "waiting": self._ledger.waiting}
+        numbers = {**self.counts, "waiting": self._matcher.waiting}
         always = ("same", "different", "waiting")
         return [
             f"{count:,} {name.replace('_', ' ')}"
@@ -179,14 +179,14 @@ class Comparer:
 
     def _work(self, posts: Sequence[Posted], *, until: float, last: bool = False) -> None:
         for posted in posts:
-            self._ledger.post(replace(posted, event=self._opened(posted.event)))
+            self._matcher.post(replace(posted, event=self._opened(posted.event)))
         while self._jobs and time.monotonic() < until:
             job = self._jobs.popleft()
-            self._ledger.expect(job.uuid, self._resolved(job))
+            self._matcher.expect(job.uuid, self._resolved(job))
             if not last and not self._inbox.empty():
                 break  # Laravel waits
         if not self._jobs or last:
-            for finding in self._ledger.settle(time.monotonic(), self._present, last=last):
+            for finding in self._matcher.settle(time.monotonic(), self._present, last=last):
                 self._judge(finding)
 
     def _opened(self, event: Event) -> Event:
@@ -298,7 +298,7 @@ class Comparer:
             log.warning("shadow: not resolved", extra=about)
 
     def _summarize(self, when: str) -> None:
-        about = {"action": "shadow_summary", "when": when, **self.counts, "waiting": self._ledger.waiting}
+        about = {"action": "shadow_summary", "when": when, **self.counts, "waiting": self._matcher.waiting}
         log.info("shadow: summary", extra=about)
 
 

@@ -13,11 +13,11 @@ from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.serve.destinations import destinations
 from bridge.serve.lifecycle import first_error, hang_up_signal, stop_signal, wait_for_store
-from bridge.serve.reload import not_renewed, warn_of
+from bridge.serve.reload import needs_restart, warn_of
 from bridge.serve.shadow.comparer import Comparer, ReadOnlyPhpRung
 from bridge.serve.shadow.proxy import LARGEST, ProxyRoutes
 from bridge.serve.sockets_wiring import pusher_app
-from bridge.serve.wiring import build_ladder, build_look, event_mappings, php_rung
+from bridge.serve.wiring import build_inspector, build_ladder, event_mappings, php_rung
 from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server.binding import Listening, bind
@@ -52,7 +52,7 @@ class Shadow:
         settings.certificate()  # TLS that is half configured is no plain HTTP
         listening = self.listening or Listening([bind(settings.host, settings.port)])
         with contextlib.closing(listening), php_rung(settings) as php, contextlib.ExitStack() as stack:
-            look = build_look(settings)
+            look = build_inspector(settings)
             stack.callback(look.close)
             watch = Comparer(
                 look,
@@ -71,7 +71,7 @@ class Shadow:
         return 0
 
     async def _serve(self, listening: Listening, watch: Comparer, php: PhpRung | None) -> None:
-        stopping, hung_up = stop_signal(), hang_up_signal()
+        stopping, reload_requested = stop_signal(), hang_up_signal()
         posts = ProxyRoutes(self.to, _apps(self.settings), watch.look, watch.took)
         files = self.settings.certificate()
         certificate = Certificate(*files) if files else None
@@ -86,7 +86,7 @@ class Shadow:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
             watch.start()
-            renewing = tasks.create_task(self._renewal(hung_up, watch, posts, certificate, php))
+            renewing = tasks.create_task(self._renewal(reload_requested, watch, posts, certificate, php))
             try:
                 await listener.listening.wait()
                 self._say()
@@ -100,7 +100,7 @@ class Shadow:
 
     async def _renewal(
         self,
-        hung_up: asyncio.Event,
+        reload_requested: asyncio.Event,
         watch: Comparer,
         posts: ProxyRoutes,
         certificate: Certificate | None,
@@ -108,13 +108,13 @@ class Shadow:
     ) -> None:
         """For ever: after SIGHUP events, apps and certificate are read anew; what cannot be read stays."""
         while True:
-            await hung_up.wait()
-            hung_up.clear()
+            await reload_requested.wait()
+            reload_requested.clear()
             try:
                 if certificate is not None:
                     certificate.reload()
                 settings = await asyncio.to_thread(self.reread)
-                apps, unused = _apps(settings), not_renewed(self.settings, settings)
+                apps, unused = _apps(settings), needs_restart(self.settings, settings)
                 watch.use(_ladder(settings, php), destinations(settings))
             except BridgeError as problem:
                 log.error("the old settings stay", extra={"action": "renew", "why": str(problem)})

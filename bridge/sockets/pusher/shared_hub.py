@@ -97,7 +97,7 @@ class SharedChannel(Channel[S]):
     waiting     sockets that are not confirmed yet
     asked       users here who are in it, or have been asked for
     confirmed   users here who are in it
-    everybody   the roster: user_id → info, of all nodes
+    members_on_all_nodes  the roster: user_id → info, of all nodes
     is_joined   whether the first answer has come
     is_current  whether what comes next continues what came last
     is_stale    whether the roster holds somebody who seems to have left while nothing could be heard
@@ -106,11 +106,11 @@ class SharedChannel(Channel[S]):
     __slots__ = (
         "asked",
         "confirmed",
-        "everybody",
         "generation",
         "is_current",
         "is_joined",
         "is_stale",
+        "members_on_all_nodes",
         "tag",
         "version",
         "waiting",
@@ -122,7 +122,7 @@ class SharedChannel(Channel[S]):
         self.waiting: dict[S, Waiting] = {}
         self.asked: dict[str, str | None] = {}
         self.confirmed: set[str] = set()
-        self.everybody: dict[str, str | None] = {}
+        self.members_on_all_nodes: dict[str, str | None] = {}
         self.is_joined = self.is_current = self.is_stale = False
         self.tag = b""
         self.version = 0
@@ -132,13 +132,13 @@ class SharedChannel(Channel[S]):
         return len(self.sockets) + len(self.waiting)
 
     @property
-    def is_torn(self) -> bool:
+    def needs_resync(self) -> bool:
         """Whether it has to be asked for again."""
         return self.is_joined and not self.is_current
 
     def roster(self) -> str:
         if self._roster is None:
-            self._roster = self._encoded(self.everybody.items(), len(self.everybody))
+            self._roster = self._encoded(self.members_on_all_nodes.items(), len(self.members_on_all_nodes))
         return self._roster
 
     def has(self, socket: S) -> bool:
@@ -162,12 +162,12 @@ class SharedChannel(Channel[S]):
 
     def change_roster(self, user_id: str, info: str | None, *, is_in: bool) -> bool:
         """Whether that was news."""
-        if is_in == (user_id in self.everybody):
+        if is_in == (user_id in self.members_on_all_nodes):
             return False
         if is_in:
-            self.everybody[user_id] = info
+            self.members_on_all_nodes[user_id] = info
         else:
-            del self.everybody[user_id]
+            del self.members_on_all_nodes[user_id]
         self._roster = None
         return True
 
@@ -462,7 +462,7 @@ class SharedHub(Hub[S]):
         if channel.kind.is_cache and (not channel.is_joined or not channel.is_current):
             self._recall(answer.channel, answer.cached)
         if not channel.is_joined:
-            channel.everybody = dict(answer.roster or {})
+            channel.members_on_all_nodes = dict(answer.roster or {})
             channel._roster = None
             channel.version, channel.tag = answer.version, answer.tag
             channel.is_joined = channel.is_current = True
@@ -720,7 +720,7 @@ class SharedHub(Hub[S]):
         if answer.roster is not None:
             for user_id, info in answer.roster.items():
                 deliveries += self._came(channel, user_id, info)
-            channel.is_stale = not channel.everybody.keys() <= answer.roster.keys()
+            channel.is_stale = not channel.members_on_all_nodes.keys() <= answer.roster.keys()
         return deliveries
 
     def settled(self, name: str, generation: int, roster: Mapping[str, str | None]) -> Answered[S]:
@@ -730,7 +730,7 @@ class SharedHub(Hub[S]):
             return Answered()
         channel.is_stale = False
         deliveries: list[Delivery[S]] = []
-        for user_id in tuple(channel.everybody):
+        for user_id in tuple(channel.members_on_all_nodes):
             if user_id not in roster:
                 deliveries += self._went(channel, user_id)
         for user_id, info in roster.items():
@@ -772,7 +772,7 @@ class SharedHub(Hub[S]):
         """A member is said to have left, which is to be confirmed by `went`; None as for `came`."""
         channel = self.shared(name)
         if channel is None or not self._follows(channel, version):
-            return None if channel is not None and channel.is_torn else False
+            return None if channel is not None and channel.needs_resync else False
         return True
 
     def went(self, name: str, generation: int, user_id: str) -> Answered[S]:

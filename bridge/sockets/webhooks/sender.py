@@ -36,7 +36,7 @@ class SenderLimits:
     """
 
     answer: float = 10.0
-    linger: float = 0.05
+    batch_delay: float = 0.05
     batch: int = 100
     queue: int = 10_000
     first: float = 1.0
@@ -89,7 +89,7 @@ class Sender:
     async def run(self) -> None:
         while True:
             await self._has_work.wait()
-            await asyncio.sleep(self._patience.linger)
+            await asyncio.sleep(self._patience.batch_delay)
             count = min(len(self._waiting), self._patience.batch)
             await self._deliver([self._waiting.popleft() for _ in range(count)])
             if not self._waiting:

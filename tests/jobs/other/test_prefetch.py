@@ -93,12 +93,12 @@ def test_the_quicker_jobs_are_the_more_are_reserved_before_their_turn(
     pushed = push(store, 12)
     jobs = supply()
     jobs.end(the_next(jobs))
-    jobs.let_go()
+    jobs.give_back_all()
     the_next(jobs)
     jobs.pace(seconds)
     jobs.ahead()
     while jobs.due < HELD:
-        assert jobs.tend()
+        assert jobs.tick()
     assert free(store) == pushed[2 + held :]
 
 
@@ -111,10 +111,10 @@ def test_those_that_wait_too_long_for_their_turn_are_given_back_untried(
     jobs.pace(0.001)
     the_next(jobs)
     while jobs.due < float("inf"):
-        assert jobs.tend()
+        assert jobs.tick()
     assert free(store) == pushed[1:]
     assert counts["given_back"] == 3
-    assert not jobs.tend()
+    assert not jobs.tick()
     following = the_next(jobs)
     assert (following.uuid, following.attempts) == (pushed[1], 1)
 
@@ -138,10 +138,10 @@ def test_one_that_ended_is_deleted_soon_and_the_next_reserved_while_laravel_tidi
     jobs = supply()
     jobs.end(the_next(jobs))
     while jobs.due < HELD:
-        assert jobs.tend()
+        assert jobs.tick()
     assert left(store) == set(pushed[1:])
     assert free(store) == pushed[2:]
-    jobs.let_go()
+    jobs.give_back_all()
     assert free(store) == pushed[1:]
 
 
@@ -153,7 +153,7 @@ def test_after_let_go_nothing_is_held_and_nothing_is_left_undeleted(store: Store
         job = the_next(jobs)
         jobs.ahead()  # an exchange may be under way
         jobs.end(job)
-        jobs.let_go()
+        jobs.give_back_all()
         assert left(store) == set(pushed[number:])
         assert free(store) == pushed[number:]
 
@@ -211,6 +211,6 @@ def test_where_it_would_disturb_the_job_at_work_nothing_is_written_until_that_is
         jobs.end(job)
         assert jobs.due == HELD  # Laravel may tidy up
         jobs.pace(0.0005)
-    assert jobs.tend()
+    assert jobs.tick()
     assert not left(store)
     assert jobs.due == float("inf")

@@ -60,7 +60,7 @@ def test_a_buried_job_is_a_row_with_the_apps_local_time(engine: sa.Engine) -> No
     job = failed_job()
     failed = DatabaseFailedJobs(engine, timezone=BERLIN)
     failed.check()
-    failed.bury(job)
+    failed.record(job)
     failed.close()
     (row,) = rows(engine)
     assert row.pop("id") == 1
@@ -76,10 +76,10 @@ def test_a_buried_job_is_a_row_with_the_apps_local_time(engine: sa.Engine) -> No
 
 def test_nothing_stays_in_the_memory_of_the_jobs_that_are_buried(engine: sa.Engine) -> None:
     failed = DatabaseFailedJobs(engine, timezone=BERLIN)
-    failed.bury(failed_job())
+    failed.record(failed_job())
     before = len(engine._compiled_cache or ())
     for second in range(20):
-        failed.bury(replace(failed_job(), failed_at=NOON + timedelta(seconds=second)))
+        failed.record(replace(failed_job(), failed_at=NOON + timedelta(seconds=second)))
     assert len(engine._compiled_cache or ()) == before
     failed.close()
     assert len(rows(engine)) == 21
@@ -88,8 +88,8 @@ def test_nothing_stays_in_the_memory_of_the_jobs_that_are_buried(engine: sa.Engi
 def test_burying_a_job_again_replaces_its_entry(engine: sa.Engine) -> None:
     job = failed_job()
     failed = DatabaseFailedJobs(engine, timezone=BERLIN)
-    failed.bury(job)
-    failed.bury(replace(job, exception="another"))
+    failed.record(job)
+    failed.record(replace(job, exception="another"))
     failed.close()
     assert [row["exception"] for row in rows(engine)] == ["another"]
 
@@ -101,7 +101,7 @@ def test_the_old_table_without_uuid_takes_jobs_too(engine: sa.Engine) -> None:
     execute(engine, ddl.format(prefix="", **services.TYPES[engine.dialect.name]))
     failed = DatabaseFailedJobs(engine, timezone=BERLIN, with_uuid=False)
     failed.check()
-    failed.bury(failed_job())
+    failed.record(failed_job())
     failed.close()
     assert [row["queue"] for row in rows(engine)] == ["default"]
 
@@ -121,7 +121,7 @@ def test_a_row_that_the_table_refuses_for_another_reason_is_not_taken_as_done(
     execute(engine, "create trigger no before insert on failed_jobs begin select raise(abort, 'no'); end")
     failed = DatabaseFailedJobs(engine, timezone=BERLIN)
     with pytest.raises(ServiceUnavailable):
-        failed.bury(failed_job())
+        failed.record(failed_job())
     failed.close()
     engine.dispose()
 
@@ -132,7 +132,7 @@ def test_the_file_holds_the_newest_first_up_to_its_limit(tmp_path: Path) -> None
     failed.check()
     jobs = [failed_job() for _ in range(3)]
     for job in (*jobs, jobs[-1]):
-        failed.bury(job)
+        failed.record(job)
     entries = json.loads(path.read_text())
     assert [entry["id"] for entry in entries] == [jobs[2].uuid, jobs[1].uuid]
     assert entries[0] == {
@@ -151,7 +151,7 @@ def test_a_damaged_file_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "failed-jobs.json"
     path.write_text("[{")
     with pytest.raises(ServiceUnavailable, match="cannot be read or written"):
-        FileFailedJobs(path, timezone=BERLIN).bury(failed_job())
+        FileFailedJobs(path, timezone=BERLIN).record(failed_job())
     assert path.read_text() == "[{"
 
 
@@ -163,7 +163,7 @@ def test_a_folder_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
 def test_without_a_driver_failed_jobs_are_forgotten() -> None:
     failed = NoFailedJobs()
     failed.check()
-    failed.bury(failed_job())
+    failed.record(failed_job())
     failed.close()
 
 
@@ -192,7 +192,7 @@ def three(failed: FailedJobs) -> list[FailedJob]:
     """Jobs of noon, one and two o'clock."""
     jobs = [replace(failed_job(), failed_at=NOON + timedelta(hours=hours)) for hours in range(3)]
     for job in jobs:
-        failed.bury(job)
+        failed.record(job)
     return jobs
 
 
@@ -229,7 +229,7 @@ class _Fails:
         self._job = job
 
     def push(self, queue: str, payload: bytes) -> None:
-        self._failed.bury(self._job)
+        self._failed.record(self._job)
 
     def close(self) -> None: ...
 
@@ -304,7 +304,7 @@ def test_laravel_and_bridge_lose_nothing_when_both_write_the_file(tmp_path: Path
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as php:
         while php.poll() is None or len(ours) < 15:
             ours.append(failed_job())
-            failed.bury(ours[-1])
+            failed.record(ours[-1])
         assert php.stderr is not None
         assert (php.returncode, php.stderr.read()) == (0, "")
     kept = {job.id for job in failed.kept()}

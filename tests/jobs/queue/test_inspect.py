@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.jobs.queue.inspect import DatabaseLook, QueueInspector, RedisLook
+from bridge.jobs.queue.inspect import DatabaseInspector, QueueInspector, RedisInspector
 from tests.jobs.queue.stores import PREFIX, RedisStore, SqlStore, Store, broadcast, foreign, uuid_of, uuids
 
 
@@ -14,10 +14,11 @@ from tests.jobs.queue.stores import PREFIX, RedisStore, SqlStore, Store, broadca
 def look(store: Store) -> Iterator[QueueInspector]:
     made: QueueInspector
     if isinstance(store, RedisStore):
-        made = RedisLook(store.server.client(), queues=["high", "default"], prefix=PREFIX, clock=store.clock)
+        client = store.server.client()
+        made = RedisInspector(client, queues=["high", "default"], prefix=PREFIX, clock=store.clock)
     else:
         assert isinstance(store, SqlStore)
-        made = DatabaseLook(
+        made = DatabaseInspector(
             store.database.engine(), queues=["high", "default"], table="jobs", clock=store.clock
         )
     yield made

@@ -149,7 +149,7 @@ def test_failed_jobs_elsewhere_take_no_job_that_cannot_be_read(store: Store, tmp
         FileFailedJobs(tmp_path / "failed.json", timezone=ZoneInfo("UTC")),
     ):
         with pytest.raises(Refused, match="64 MiB is too large"):
-            failed.bury(job)
+            failed.record(job)
         assert not list(failed.kept())
         failed.close()
 

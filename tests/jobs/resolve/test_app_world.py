@@ -17,7 +17,7 @@ from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.values import PhpObject
-from bridge.serve.wiring import build_ladder, known_to
+from bridge.serve.wiring import build_ladder, shared_environment
 from tests.phpeval.laravel.eloquent.app import App, Case, app, job
 
 PROVIDER = """
@@ -199,7 +199,7 @@ class Deploy:
         laravel = load(case.app.path, {}, "8.83")
         self.now = 0.0
         source = AppSource(case.app.path)
-        known = known_to(laravel)
+        known = shared_environment(laravel)
         self.worlds = EnvironmentCache(source, known, lambda: self.now)
 
     def later(self) -> AppEnvironment:
@@ -235,10 +235,10 @@ def test_a_file_of_the_same_size_is_seen_by_its_time(own: App) -> None:
 def test_a_changed_provider_is_seen(own: App) -> None:
     case = Case(own)
     deploy = Deploy(case)
-    deploy.later().require_plain_app()
+    deploy.later().require_unmodified_framework()
     booting(case, "date_default_timezone_set('UTC');")
     with pytest.raises(Refused, match="date_default_timezone_set"):
-        deploy.later().require_plain_app()
+        deploy.later().require_unmodified_framework()
 
 
 def test_a_class_that_was_missing_is_found_after_a_deploy(own: App) -> None:
@@ -318,7 +318,7 @@ def test_a_hook_that_a_deploy_brings_is_noticed_wherever_it_stands(own: App, nam
     case = whole_case(own)
     case.add("Elsewhere", "class Elsewhere { }")
     source, moments = AppSource(own.path), iter(range(9))
-    worlds = EnvironmentCache(source, known_to(load(own.path, {}, "8.83")), lambda: next(moments))
+    worlds = EnvironmentCache(source, shared_environment(load(own.path, {}, "8.83")), lambda: next(moments))
     assert worlds.of((8, 83)).report.models == ()
     case.add(name, f"class {name} {{ function go() {{ Post::retrieved(fn ($p) => $p->makeHidden('x')); }} }}")
     (reason,) = worlds.of((8, 83)).report.models

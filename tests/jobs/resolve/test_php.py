@@ -75,7 +75,7 @@ def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def end_pause(rung: PhpRung) -> None:
     assert rung.down is not None
-    rung._resident.outages._until = time.monotonic()
+    rung._processes.breaker._until = time.monotonic()
     assert rung.down is None
 
 
@@ -267,7 +267,7 @@ def test_while_the_boot_hangs_one_question_waits_for_it(own_app: Path, make: Cal
     rung = make()
     with pytest.raises(Slow) as slow:
         rung.resolve(behaving("pid", token="1"), patience=0.01)
-    wait_until(lambda: rung._resident.hangs(0.01), "the boot takes longer than that", 60)
+    wait_until(lambda: rung._processes.hangs(0.01), "the boot takes longer than that", 60)
     with pytest.raises(Full):
         rung.resolve(behaving("pid", token="2"), patience=0.01)
     assert rung.processes()["living"] == 1
@@ -338,7 +338,7 @@ def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[.
                     data = json.loads(answer(rung, behaving("pid", token=str(number))))
                 except ServiceUnavailable:
                     lost += 1
-                    rung._resident.outages.over()  # the pause after many crashes has a test of its own
+                    rung._processes.breaker.over()  # the pause after many crashes has a test of its own
                     continue
                 assert data["token"] == str(number)
                 current[0] = data["pid"]

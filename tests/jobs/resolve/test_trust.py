@@ -289,7 +289,7 @@ def _event(bridge: Bridge) -> BroadcastEvent:
 
 
 def _fit(bridge: Bridge) -> TemplateMatch:
-    fit = bridge.ladder._shapes.fit(read_payload(bridge.case.payload(a=b"x")).command)
+    fit = bridge.ladder._templates.fit(read_payload(bridge.case.payload(a=b"x")).command)
     assert fit is not None
     return fit
 

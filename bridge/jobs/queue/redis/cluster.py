@@ -26,7 +26,7 @@ class ClusterQueue:
         return next(iter(self._queues.values())).retry_after
 
     @property
-    def disturbs(self) -> bool:
+    def is_single_writer(self) -> bool:
         return False
 
     def check(self) -> None:
@@ -62,7 +62,7 @@ class ClusterQueue:
     def delete(self, jobs: Sequence[Job]) -> int:
         return sum(self._queues[name].delete(some) for name, some in _by_queue(jobs).items())
 
-    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
+    def delete_and_reserve(self, done: Sequence[Job], limit: int) -> Exchange:
         deleted = self.delete(done) if done else 0
         jobs = self.reserve(limit)
         return lambda: (deleted, jobs)
@@ -78,9 +78,9 @@ class ClusterQueue:
         for name, some in _by_queue(jobs).items():
             self._queues[name].skip(some)
 
-    def skip_no_more(self) -> None:
+    def clear_skipped(self) -> None:
         for queue in self._queues.values():
-            queue.skip_no_more()
+            queue.clear_skipped()
 
     def renew(self, jobs: Sequence[Job]) -> list[Job | None]:
         renewed: dict[int, Job | None] = {}
@@ -88,8 +88,8 @@ class ClusterQueue:
             renewed |= zip(map(id, some), self._queues[name].renew(some), strict=True)
         return [renewed[id(job)] for job in jobs]
 
-    def as_laravel(self, job: Job) -> Mapping[str, object]:
-        return self._queues[job.queue].as_laravel(job)
+    def laravel_job_fields(self, job: Job) -> Mapping[str, object]:
+        return self._queues[job.queue].laravel_job_fields(job)
 
     def mark_sent(self, jobs: Sequence[Job]) -> None:
         for name, some in _by_queue(jobs).items():

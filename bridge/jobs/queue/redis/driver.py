@@ -56,7 +56,7 @@ from bridge.jobs.queue.selection import (
     with_attempts,
 )
 from bridge.laravel.payload import json_object
-from bridge.laravel.tls import SELF_SIGNED, tls_fault
+from bridge.laravel.tls import SELF_SIGNED, explain_tls_error
 
 POLL_INTERVAL = 0.025  # seconds between looks where no token wakes us
 SHARED_INTERVAL = 0.005  # the same while tokens of others lie about
@@ -165,7 +165,7 @@ class RedisQueue:
         return self._retry_after
 
     @property
-    def disturbs(self) -> bool:
+    def is_single_writer(self) -> bool:
         return False
 
     def check(self) -> None:
@@ -199,7 +199,7 @@ class RedisQueue:
             ) from error
         except RedisError as error:
             is_tls = issubclass(self._client.connection_pool.connection_class, redis.SSLConnection)
-            if fault := tls_fault(str(error), is_tls=is_tls):
+            if fault := explain_tls_error(str(error), is_tls=is_tls):
                 problem = f"fails, {fault}: {_reason(error)}"
                 raise ConfigurationError("TLS to Redis", problem, remedy=_TLS) from error
             raise unavailable(error) from error
@@ -275,7 +275,7 @@ class RedisQueue:
                 pipeline.zrem(self._keys[queue].reserved, *members)
             return sum(pipeline.execute())
 
-    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
+    def delete_and_reserve(self, done: Sequence[Job], limit: int) -> Exchange:
         with self._translated():
             seen = self._ahead.pop(limit)
             queue = seen[0][0] if seen else ""
@@ -310,7 +310,7 @@ class RedisQueue:
         self._skipped.update(job.payload for job in jobs)
         self._last_skipped.update((job.queue, job.payload) for job in jobs)
 
-    def skip_no_more(self) -> None:
+    def clear_skipped(self) -> None:
         if self._skipped:
             self._skipped.clear()
             self._last_skipped.clear()
@@ -326,7 +326,7 @@ class RedisQueue:
             scores = pipeline.execute()[1::2]
         return [None if score is None else job for job, score in zip(jobs, scores, strict=True)]
 
-    def as_laravel(self, job: Job) -> Mapping[str, object]:
+    def laravel_job_fields(self, job: Job) -> Mapping[str, object]:
         return {"driver": "redis", "reserved": _member(job).decode(), "row": {"attempts": job.attempts}}
 
     def mark_sent(self, jobs: Sequence[Job]) -> None:
@@ -679,7 +679,7 @@ def _allowed() -> Iterator[None]:
 
 def unavailable(error: RedisError) -> ServiceUnavailable:
     """The error as ours, without what the command held."""
-    remedy = _RIGHTS if is_denial(error) else _TLS if tls_fault(str(error)) else _ADDRESS
+    remedy = _RIGHTS if is_denial(error) else _TLS if explain_tls_error(str(error)) else _ADDRESS
     return ServiceUnavailable(f"Redis cannot serve: {_reason(error)}: {remedy}")
 
 

@@ -202,8 +202,8 @@ class HorizonQueue:
         return self._queue.retry_after
 
     @property
-    def disturbs(self) -> bool:
-        return self._queue.disturbs
+    def is_single_writer(self) -> bool:
+        return self._queue.is_single_writer
 
     def check(self) -> None:
         self._queue.check()
@@ -225,8 +225,8 @@ class HorizonQueue:
         self._done(jobs)
         return deleted
 
-    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
-        begun = self._queue.exchange(done, limit)
+    def delete_and_reserve(self, done: Sequence[Job], limit: int) -> Exchange:
+        begun = self._queue.delete_and_reserve(done, limit)
 
         def end() -> tuple[int, Sequence[Job]]:
             deleted, jobs = begun()
@@ -246,14 +246,14 @@ class HorizonQueue:
     def skip(self, jobs: Collection[Job]) -> None:
         self._queue.skip(jobs)
 
-    def skip_no_more(self) -> None:
-        self._queue.skip_no_more()
+    def clear_skipped(self) -> None:
+        self._queue.clear_skipped()
 
     def renew(self, jobs: Sequence[Job]) -> list[Job | None]:
         return self._queue.renew(jobs)
 
-    def as_laravel(self, job: Job) -> Mapping[str, object]:
-        return self._queue.as_laravel(job)
+    def laravel_job_fields(self, job: Job) -> Mapping[str, object]:
+        return self._queue.laravel_job_fields(job)
 
     def mark_sent(self, jobs: Sequence[Job]) -> None:
         self._queue.mark_sent(jobs)
@@ -273,7 +273,7 @@ class HorizonQueue:
         now = time.monotonic()
         self._begun.update((job.uuid, now) for job in known)
         if known:
-            self._horizon.reserved([(job, str(self.as_laravel(job)["reserved"])) for job in known])
+            self._horizon.reserved([(job, str(self.laravel_job_fields(job)["reserved"])) for job in known])
         return jobs
 
     def _waiting(self, jobs: Sequence[Job]) -> None:
@@ -281,7 +281,7 @@ class HorizonQueue:
         for job in known:
             self._begun.pop(job.uuid, None)
         if known:
-            self._horizon.released([(job, str(self.as_laravel(job)["reserved"])) for job in known])
+            self._horizon.released([(job, str(self.laravel_job_fields(job)["reserved"])) for job in known])
 
     def _done(self, jobs: Sequence[Job]) -> None:
         now = time.monotonic()
@@ -301,8 +301,8 @@ class HorizonFailedJobs:
     def check(self) -> None:
         self._kept.check()
 
-    def bury(self, job: FailedJob) -> None:
-        self._kept.bury(job)
+    def record(self, job: FailedJob) -> None:
+        self._kept.record(job)
         self._horizon.failed(job)
 
     def kept(self) -> Iterator[KeptJob]:

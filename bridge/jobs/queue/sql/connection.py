@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.database import LOCAL
-from bridge.laravel.tls import tls_fault
+from bridge.laravel.tls import explain_tls_error
 
 RETRIES = 5  # of a statement or transaction that met a deadlock or a lock
 TLS_MEND = (
@@ -143,7 +143,7 @@ class SqlConnection:
             self.run(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
         except ServiceUnavailable as error:
             cause = error.__cause__
-            if isinstance(cause, DBAPIError) and (fault := tls_fault(str(cause.orig))):
+            if isinstance(cause, DBAPIError) and (fault := explain_tls_error(str(cause.orig))):
                 raise ConfigurationError("TLS to the database", f"fails, {fault}: {error}") from error
             if isinstance(cause, DBAPIError) and (
                 _code(cause) in DENIED or DENIED_TEXT.search(str(cause.orig))
@@ -210,7 +210,7 @@ class SqlConnection:
         where = self._engine.url.render_as_string(hide_password=True)
         reason = _reason(error)
         remedy = "start it, or correct DB_HOST and DB_PORT in .env"
-        if fault := tls_fault(reason):
+        if fault := explain_tls_error(reason):
             reason, remedy = f"TLS fails, {fault}, {reason}", TLS_MEND
         return ServiceUnavailable(f"the database {where} cannot serve: {reason}: {remedy}")
 

@@ -143,7 +143,7 @@ class DatabaseQueue:
         return self._retry_after
 
     @property
-    def disturbs(self) -> bool:
+    def is_single_writer(self) -> bool:
         return self._sql.dialect == "sqlite"
 
     def check(self) -> None:
@@ -204,7 +204,7 @@ class DatabaseQueue:
         )
         return gone or 0
 
-    def exchange(self, done: Sequence[Job], limit: int) -> Exchange:
+    def delete_and_reserve(self, done: Sequence[Job], limit: int) -> Exchange:
         deleted = 0
         jobs: Sequence[Job] = ()
         while not jobs:
@@ -214,7 +214,10 @@ class DatabaseQueue:
                 deleted += self.delete(done) if done else 0
                 break
             with self._rescanning_after_faults():
-                more, taken = self._write(partial(self._exchange, done, list(found), now)) or (0, {})
+                more, taken = self._write(partial(self._delete_and_reserve, done, list(found), now)) or (
+                    0,
+                    {},
+                )
             jobs, done, deleted = self._reserved(found, taken, now), (), deleted + more
         return lambda: (deleted, jobs)
 
@@ -250,7 +253,7 @@ class DatabaseQueue:
     def skip(self, jobs: Collection[Job]) -> None:
         self._skipped.update(_receipt(job).id for job in jobs)
 
-    def skip_no_more(self) -> None:
+    def clear_skipped(self) -> None:
         if self._skipped:
             self._skipped.clear()
             self._rescan()
@@ -269,7 +272,7 @@ class DatabaseQueue:
             for job, ours in zip(jobs, still, strict=True)
         ]
 
-    def as_laravel(self, job: Job) -> Mapping[str, object]:
+    def laravel_job_fields(self, job: Job) -> Mapping[str, object]:
         return {"driver": "database", "row": {"id": _receipt(job).id, "attempts": job.attempts}}
 
     def mark_sent(self, jobs: Sequence[Job]) -> None:
@@ -464,7 +467,7 @@ class DatabaseQueue:
             found = self._sql.run(lambda connection: self._find(connection, portion, now))
         return list(found.items())
 
-    def _exchange(
+    def _delete_and_reserve(
         self, done: Sequence[Job], ids: Sequence[int], now: int, connection: sa.Connection
     ) -> tuple[int, Mapping[int, int]]:
         """How many of these were still ours and are gone; id → attempts of those that are now ours."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from bridge.errors import MissingModel, Refused, WouldFail
 from bridge.jobs.resolve.app_world import AppEnvironment
 from bridge.jobs.resolve.resolution import Answer
-from bridge.jobs.resolve.rungs.native import EvaluatedEvent, without_model
+from bridge.jobs.resolve.rungs.native import EvaluatedEvent, on_missing_model
 from bridge.laravel.broadcast_handler import Connections, handle
 from bridge.laravel.payload import BroadcastEvent
 from bridge.phpeval.laravel import object_conversions
@@ -42,12 +42,12 @@ class FrameworkRung:
         if subject_class is None:
             return None
         world = self._world_of(event.version)
-        world.require_plain_app()
+        world.require_unmodified_framework()
         php = new_evaluator(world)
         try:
             object_conversions.restore(event.objects[1:], php, world.restore_model)
         except MissingModel as missing:
-            return without_model(event, php, missing)
+            return on_missing_model(event, php, missing)
         subject = subject_class(event.event, php, event.version, world.keeps_default)
         return Answer(calls=handle(subject, event.version, self._connections), path=php.path)
 

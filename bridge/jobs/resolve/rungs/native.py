@@ -47,14 +47,14 @@ class NativeRung:
         world = self._world_of(event.version)
         if world.classes.find(event.class_name) is None:
             raise Refused(f"the class {event.class_name} is not among the app's sources")
-        world.require_plain_app()
+        world.require_unmodified_framework()
         if self._locks.of(event) is not None and world.classes.method(event.class_name, "uniqueVia"):
             raise Refused(f"{event.class_name} has uniqueVia(): its lock may be anywhere")
         php = new_evaluator(world)
         try:
             object_conversions.restore(event.objects[1:], php, world.restore_model)
         except MissingModel as missing:
-            return without_model(event, php, missing)
+            return on_missing_model(event, php, missing)
         subject = EvaluatedEvent(event.event, php, event.version, world.keeps_default)
         if event.version >= (11, 42) and subject.has("middleware"):
             raise Refused(f"{event.class_name} has middleware()")
@@ -71,7 +71,7 @@ class NativeRung:
         world = self._world_of(event.version)
         if world.classes.find(event.class_name) is None:
             return None
-        world.require_plain_app()
+        world.require_unmodified_framework()
         php = new_evaluator(world)
         object_conversions.restore(event.objects[1:], php, world.restore_model)
         found = EvaluatedEvent(event.event, php, event.version, world.keeps_default).channels()
@@ -87,7 +87,7 @@ def _texts(value: Value, php: Interpreter) -> Iterator[str]:
         yield php.text(value).decode("utf-8", "replace")
 
 
-def without_model(event: BroadcastEvent, php: Interpreter, missing: MissingModel) -> Answer:
+def on_missing_model(event: BroadcastEvent, php: Interpreter, missing: MissingModel) -> Answer:
     """What becomes of an event one of whose models is gone: dropped, or failed (raises), by release.
 
     Source: CallQueuedHandler::handleModelNotFound of each release; spec laravel-queue, section 4.5.

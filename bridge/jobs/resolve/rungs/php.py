@@ -103,7 +103,7 @@ class PhpRung:
         patience: float | None = None,
     ) -> None:
         self._patience = patience
-        self._resident = AppProcesses(app, SCRIPT, php=php, size=size, jobs=jobs, memory=memory)
+        self._processes = AppProcesses(app, SCRIPT, php=php, size=size, jobs=jobs, memory=memory)
         self._timeout = timeout
         self._queue = {"connection": connection_name, "queue": queue}
         self._fatal = fatal
@@ -122,25 +122,25 @@ class PhpRung:
     @property
     def down(self) -> str | None:
         """Why no process is started at present, for `/ready`; None if all is well."""
-        return self._resident.down
+        return self._processes.down
 
     def processes(self) -> dict[str, int]:
         """PHP processes: `living`, `busy`, and `most` at once."""
-        return self._resident.processes()
+        return self._processes.processes()
 
     def recycle(self) -> None:
         """Every process is replaced before its next job, as after `queue:restart`."""
         self._report_is_stale = True
-        self._resident.recycle()
+        self._processes.recycle()
 
     def agree(self, agreement: Agreement) -> None:
         """From now on only a process answers whose broadcasting is as bridge has read it."""
-        self._resident.agree(agreement)
+        self._processes.agree(agreement)
 
     def close(self) -> None:
         """No process is left. Who waits for an answer gets ServiceUnavailable."""
         self._is_closed = True
-        self._resident.close()
+        self._processes.close()
         self._questions.shutdown(wait=False)
 
     def ask_ahead(self) -> None:
@@ -198,7 +198,7 @@ class PhpRung:
     def _ask_report(self) -> Mapping[str, object]:
         """Raises Refused, ServiceUnavailable and ProcessDied."""
         while True:
-            with self._resident.borrowed() as process:
+            with self._processes.lease() as process:
                 number = process.questions
                 answer = process.ask({"id": number, "report": True}, REPORT_TIMEOUT)
                 if "stale" in answer:
@@ -206,7 +206,7 @@ class PhpRung:
                     continue
                 match answer:
                     case {"id": int(told), "report": dict(report)} if told == number:
-                        self._resident.outages.over()
+                        self._processes.breaker.over()
                         return report
                 raise ProcessDied(str(answer.get("died", "it said no report"))[:300])
 
@@ -245,8 +245,8 @@ class PhpRung:
             while len(self._slow) > SLOW_KEPT:
                 self._slow.popitem(last=False)
         if is_new:
-            self._resident.widen()
-            answer.add_done_callback(lambda _: self._resident.narrow())
+            self._processes.widen()
+            answer.add_done_callback(lambda _: self._processes.narrow())
         raise Slow(event.class_name, answer)
 
     def _begun(self, event: BroadcastEvent, attempt: Try | None) -> Future[Answer]:
@@ -259,7 +259,7 @@ class PhpRung:
     def _is_full(self, patience: float) -> bool:
         with self._slow_lock:
             slow = sum(not answer.done() for answer in self._slow.values())
-        return slow > MOST_SLOW or (slow > 0 and self._resident.hangs(patience))
+        return slow > MOST_SLOW or (slow > 0 and self._processes.hangs(patience))
 
     def _resolve(self, event: BroadcastEvent, attempt: Try | None) -> Answer:
         job = _identity(event)
@@ -279,7 +279,7 @@ class PhpRung:
         given = document.get("timeout")
         timeout = given if type(given) is int and given > 0 else self._timeout
         while True:
-            with self._resident.borrowed() as process:
+            with self._processes.lease() as process:
                 number = process.questions
                 question = {
                     "id": number,
@@ -303,7 +303,7 @@ class PhpRung:
                 if isinstance(error := answer.get("error"), dict) and error.get("kind") == "unsettled":
                     process.retired = True  # Composer remembers which classes it has not found
                 result, process.memory = self._read(answer)
-                self._resident.outages.over()
+                self._processes.breaker.over()
                 return result
 
     def _read(self, answer: Frame) -> tuple[Answer | Exception, int]:
@@ -326,7 +326,7 @@ class PhpRung:
                 return NotTried(f"a file of the app is being written, perhaps: {text(error)}")
             case "unavailable":
                 return ServiceUnavailable(text(error))
-        told = self._resident.told(error)
+        told = self._processes.told(error)
         match error.get("end"):
             case {"released": int(delay)}:
                 return Judged(told, delay)
@@ -336,7 +336,7 @@ class PhpRung:
 
     def _after(self, death: ProcessDied, event: BroadcastEvent, job: str) -> Exception:
         """What a job comes to that ended its process."""
-        if self._resident.closed:
+        if self._processes.closed:
             return NotTried(f"the PHP helper was closed while it resolved {event.class_name}")
         with self._deaths_lock:
             deaths = self._deaths.pop(job, 0) + 1
@@ -355,7 +355,7 @@ class PhpRung:
         )
         problem = ServiceUnavailable(f"the PHP helper was lost while it resolved {event.class_name}: {death}")
         if not isinstance(death, ProcessTimedOut):
-            self._resident.outages.crashed(problem)
+            self._processes.breaker.crashed(problem)
         if deaths < self._fatal:
             return problem
         with self._deaths_lock:

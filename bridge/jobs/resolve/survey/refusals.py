@@ -34,7 +34,7 @@ class RefusalFinder(SourceVisitor):
 
     def event(self, name: str) -> list[Refused]:
         """What the native rung would refuse of an event."""
-        self._try(self._world.require_plain_app)
+        self._try(self._world.require_unmodified_framework)
         self._restored(InferredType(class_name=name))
         self._given(name)
         for class_name, relations in self._loaded:  # at dispatch; they are restored with their models
@@ -50,7 +50,7 @@ class RefusalFinder(SourceVisitor):
 
     def notification(self, name: str) -> list[Refused]:
         """What the framework rung would refuse of a notification; its data was made at dispatch."""
-        self._try(self._world.require_plain_app)
+        self._try(self._world.require_unmodified_framework)
         self._restored(InferredType(class_name=name))
         self._methods(name, "broadcastAs", "broadcastOn", "broadcastType")
         if self._has(name, "broadcastWith"):
@@ -59,7 +59,7 @@ class RefusalFinder(SourceVisitor):
 
     def model(self, name: str) -> list[Refused]:
         """What the framework rung would refuse of a model that broadcasts its events."""
-        self._try(self._world.require_plain_app)
+        self._try(self._world.require_unmodified_framework)
         self._restored(InferredType(class_name=name))
         self._methods(name, "broadcastAs", "broadcastOn")
         if self._has(name, "broadcastWith"):
@@ -158,7 +158,7 @@ class RefusalFinder(SourceVisitor):
         native = self._native(name)
         if not isinstance(native, ModelClass):
             return None
-        view: ModelView | None = self._try(lambda: native.blank(name, self._php))
+        view: ModelView | None = self._try(lambda: native.prototype(name, self._php))
         if view is not None and self._first("model", name):
             for relation in (
                 *properties.names(view.model, "with"),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
-from bridge.jobs.resolve.app_world import natives
+from bridge.jobs.resolve.app_world import native_classes
 from bridge.jobs.resolve.rungs.framework import EVENTS
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
@@ -148,7 +148,7 @@ def _classes() -> Iterator[str]:
     """What each table of members holds, below the names of its classes; then the classes without a table."""
     classes = laravel_classes(lambda: datetime.now(UTC), "UTC", "en", Config(items={}, files={}, given={}))
     tables: dict[tuple[str, ...], list[str]] = {}
-    for name, native in {**classes, **natives(NEWEST)}.items():
+    for name, native in {**classes, **native_classes(NEWEST)}.items():
         tables.setdefault(tuple(_members(native)), []).append(name)
     others = tables.pop((), [])
     for members, names in sorted(tables.items(), key=lambda table: min(table[1])):

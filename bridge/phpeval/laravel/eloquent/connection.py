@@ -50,7 +50,7 @@ class Source:
         """The rows, column → value. Raises ServiceUnavailable, or Refused where the query itself fails."""
         text, values = statement(query, self._dialect)
         try:
-            return self._patiently(text, values)
+            return self._retrying(text, values)
         except UnicodeError:
             raise Refused(f"a key in the table {query.table} that is no UTF-8") from None
         except self._errors as error:
@@ -64,7 +64,7 @@ class Source:
                 self._idle.pop().close()
         self._engine.dispose()
 
-    def _patiently(self, text: str, values: tuple[object, ...]) -> list[PhpArray]:
+    def _retrying(self, text: str, values: tuple[object, ...]) -> list[PhpArray]:
         """Where the server has closed the connection meanwhile, once more on a new one, as Laravel does."""
         try:
             kept = self._idle.pop()

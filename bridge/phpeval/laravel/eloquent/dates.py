@@ -86,19 +86,19 @@ def json_text(value: Value, zone: ZoneInfo, date_format: str | None, *, day: boo
         second = _second(value)
         if zone.key == "UTC":
             return (_DAY_TEXT if day else _SECOND_TEXT) % ((value[:10],) if day else (value[:10], value[11:]))
-        wall = _local(second, zone)
+        local_time = _local(second, zone)
     elif match is not None:
-        wall = _local(_naive(match.groups()), zone)
+        local_time = _local(_naive(match.groups()), zone)
     else:
         match = _STANDARD.match(value)
         if match is None:
             return None
-        wall = _local(_naive((*match.groups(), *_MIDNIGHT_PARTS)), zone)
+        local_time = _local(_naive((*match.groups(), *_MIDNIGHT_PARTS)), zone)
     if day:
-        wall = datetime.combine(wall, _MIDNIGHT)
-    offset = None if zone.key == "UTC" else wall.replace(tzinfo=zone).utcoffset()
+        local_time = datetime.combine(local_time, _MIDNIGHT)
+    offset = None if zone.key == "UTC" else local_time.replace(tzinfo=zone).utcoffset()
     try:
-        instant = wall - offset if offset else wall
+        instant = local_time - offset if offset else local_time
     except OverflowError:
         return None
     return instant.isoformat("T", "microseconds").encode() + b"Z"

@@ -126,7 +126,7 @@ class ModelClass:
         if php.classes.is_a(name, relations.PIVOT):
             raise Refused(f"a collection of {name}, which is a pivot")
         wanted = [key for key in keys.values() if isinstance(key, int | bytes)]
-        setup = self.blank(name, php).setup
+        setup = self.prototype(name, php).setup
         if self._around.version >= (9, 0):  # whereKey from 9.46 on
             relations.require_whole_keys(setup, setup.key_name, wanted)
         rows = self.records.select(place, by_key(setup, wanted))
@@ -144,7 +144,7 @@ class ModelClass:
 
     def _restoring(self, name: str, key: int | bytes, php: Interpreter) -> Query:
         """`newQueryForRestoration`: a pivot without a key of its own says `post_id:1:tag_id:2`."""
-        setup = self.blank(name, php).setup
+        setup = self.prototype(name, php).setup
         if isinstance(key, int) or b":" not in key or not php.classes.is_a(name, relations.PIVOT):
             return by_key(setup, (key,), limit=1)
         parts = key.decode("utf-8", "replace").split(":")
@@ -190,13 +190,13 @@ class ModelClass:
         self, row: PhpArray, table: str, connection: str, *, timestamps: bool, php: Interpreter
     ) -> PhpObject:
         """The `pivot` relation of a model read through a pivot table."""
-        blank = self._pivots.get((table, timestamps))
-        if blank is None:
+        prototype = self._pivots.get((table, timestamps))
+        if prototype is None:
             made = php.instantiate(relations.PIVOT)
             properties.put(made, "table", table.encode())
             made.properties |= {b"timestamps": timestamps, b"incrementing": False, b"exists": True}
-            self._pivots[table, timestamps] = blank = made.properties
-        model = PhpObject(relations.PIVOT, dict(blank))
+            self._pivots[table, timestamps] = prototype = made.properties
+        model = PhpObject(relations.PIVOT, dict(prototype))
         properties.put(model, "attributes", read_by(row, php.world.php_version, lambda _: False))
         properties.put(model, "connection", connection.encode())
         return model
@@ -285,7 +285,7 @@ class ModelClass:
         scope = around.scopes.get(class_name)
         return facts if scope is None else replace(facts, scope=facts.scope or scope)
 
-    def blank(self, class_name: str, php: Interpreter) -> ModelView:
+    def prototype(self, class_name: str, php: Interpreter) -> ModelView:
         """A new model of the class, for its table and keys; not to be changed."""
         return self._blanks.get(class_name) or self.view(self.new(class_name, php), php)
 
@@ -301,9 +301,9 @@ class ModelClass:
 
     def new(self, class_name: str, php: Interpreter) -> PhpObject:
         """`new Class`, with the settings that its class gives it."""
-        blank = self._blanks.get(class_name)
-        if blank is not None:
-            return PhpObject(class_name, dict(blank.model.properties))
+        prototype = self._blanks.get(class_name)
+        if prototype is not None:
+            return PhpObject(class_name, dict(prototype.model.properties))
         facts = self.facts(class_name, php)
         model = php.instantiate(class_name)
         fixed = True

@@ -36,7 +36,7 @@ def read_ahead(models: ModelClass, php: Interpreter, identifiers: Iterable[PhpOb
         if wanted.keys.total() < 2:
             continue
         try:
-            setup = models.blank(class_name, php).setup
+            setup = models.prototype(class_name, php).setup
             query = by_key(setup, list(wanted.keys))
             keys = plain_keys(query.key.value if isinstance(query.key.value, tuple) else (query.key.value,))
             if not keys:
@@ -76,7 +76,7 @@ def _relations(
     if not rows or depth == _DEEPEST:
         return
     nested: dict[str, list[str]] = {}
-    for name in (*models.blank(class_name, php).setup.always_loaded, *names):
+    for name in (*models.prototype(class_name, php).setup.always_loaded, *names):
         first, _, rest = name.partition(".")
         nested.setdefault(first, []).extend([rest] if rest else [])
     for first, inner in nested.items():

@@ -56,7 +56,7 @@ class RelationCall:
         return self.text(position).lstrip("\\")
 
     def key_of(self, class_name: str) -> str:
-        return self.models.blank(class_name, self.php).setup.key_name
+        return self.models.prototype(class_name, self.php).setup.key_name
 
 
 Make = Callable[[RelationCall], Relation]
@@ -109,7 +109,7 @@ def _morph(*, many: bool) -> Make:
 
 def _belongs_to_many(asked: RelationCall) -> Relation:
     related, own = asked.related(), asked.models.view(asked.parent, asked.php)
-    other = asked.models.blank(related, asked.php)
+    other = asked.models.prototype(related, asked.php)
     segments = sorted([own.setup.base_name, other.setup.base_name])
     table = asked.text(1, "_".join(segments))
     if "\\" in table:
@@ -130,7 +130,7 @@ def _through(*, many: bool) -> Make:
     def make(asked: RelationCall) -> Relation:
         related, between = asked.related(), asked.related(1)
         own = asked.models.view(asked.parent, asked.php)
-        middle = asked.models.blank(between, asked.php)
+        middle = asked.models.prototype(between, asked.php)
         description = Description(
             related=related,
             many=many,
@@ -170,7 +170,7 @@ def of(
     if not isinstance(held, bytes):
         raise Refused(f"the type of the relation {name}()")
     related = models.morph_class(held.decode("utf-8", "replace").lstrip("\\"))
-    foreign = description.foreign or models.blank(related, php).setup.key_name
+    foreign = description.foreign or models.prototype(related, php).setup.key_name
     return replace(description, related=related, foreign=foreign)
 
 
@@ -490,7 +490,9 @@ def _load_group(
     if not lazily:
         require_whole_keys(views[0].setup, description.local, wanted)
         if not description.pivot_table and not description.through:
-            wanted = _looked_for(models.blank(description.related, php).setup, description.foreign, wanted)
+            wanted = _looked_for(
+                models.prototype(description.related, php).setup, description.foreign, wanted
+            )
     groups = [[key] for key in wanted] if description.one_of else [wanted] if wanted else []
     if description.one_of and len(groups) > _MOST_PARENTS:
         raise Refused("one of many models for so many others")
@@ -618,23 +620,23 @@ def _query(
 
 def query_of(models: ModelClass, php: Interpreter, description: Description, keys: Sequence[Value]) -> Query:
     """What finds the related models of parents with these keys. Refused where they have a global scope."""
-    blank = models.blank(description.related, php)
-    facts = blank.facts
+    prototype = models.prototype(description.related, php)
+    facts = prototype.facts
     if facts.scope is not None:
         raise facts.scope
     if description.with_trashed and not facts.soft_deletes:
         raise Refused(f"withTrashed() of {description.related}, which has no SoftDeletes")
-    table, pivot = blank.setup.table, description.pivot_table
+    table, pivot = prototype.setup.table, description.pivot_table
     orders, conditions = description.orders, description.conditions
     join, owner = None, pivot or table
     if description.one_of:
-        orders, conditions = _one_of(models, blank, description)
+        orders, conditions = _one_of(models, prototype, description)
     if description.through:
-        join, middle = _join_through(models, php, blank, description)
+        join, middle = _join_through(models, php, prototype, description)
         owner = join.table
         conditions += middle
     else:
-        require_plain_key(blank, description.related_key if pivot else description.foreign)
+        require_plain_key(prototype, description.related_key if pivot else description.foreign)
     if pivot:
         columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
         join = Join(
@@ -656,20 +658,20 @@ def query_of(models: ModelClass, php: Interpreter, description: Description, key
 
 
 def _join_through(
-    models: ModelClass, php: Interpreter, blank: ModelView, description: Description
+    models: ModelClass, php: Interpreter, prototype: ModelView, description: Description
 ) -> tuple[Join, tuple[Condition, ...]]:
     """The table in between, and that its rows are not deleted; its global scopes do not count in Laravel."""
     between, pointing, held = description.through or ("", "", "")
-    middle = models.blank(between, php)
+    middle = models.prototype(between, php)
     table = middle.setup.table
-    if table == blank.setup.table or THROUGH_KEY in blank.setup.casts:
+    if table == prototype.setup.table or THROUGH_KEY in prototype.setup.casts:
         raise Refused(f"the relation through {between} to the same table")
-    if description.columns or blank.setup.accessor(THROUGH_KEY.decode()):
+    if description.columns or prototype.setup.accessor(THROUGH_KEY.decode()):
         raise Refused(f"the relation through {between} with columns or an accessor of its own")
     join = Join(
         table=table,
         first=f"{table}.{held}",
-        second=f"{blank.setup.table}.{pointing}",
+        second=f"{prototype.setup.table}.{pointing}",
         columns=(description.foreign,),
         name=THROUGH_KEY.decode(),
     )
@@ -678,14 +680,14 @@ def _join_through(
 
 
 def _one_of(
-    models: ModelClass, blank: ModelView, description: Description
+    models: ModelClass, prototype: ModelView, description: Description
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Condition, ...]]:
     """The order by which the first one is that which Laravel's subquery finds, and what must hold. Of
     conditions of its own Laravel asks only that one, which may then not be there: these are refused.
 
     Source: Relations/Concerns/CanBeOneOfMany.php ofMany."""
     ((name, way),) = description.one_of
-    setup = blank.setup
+    setup = prototype.setup
     whole = setup.incrementing and setup.key_type in ("int", "integer")
     if models.around.version < (8, 42) or not whole or description.orders or description.with_trashed:
         raise Refused(f"one of many {description.related}")
@@ -699,4 +701,4 @@ def _one_of(
 
 def connection_of(models: ModelClass, php: Interpreter, description: Description, parents: str) -> str:
     """As newRelatedInstance: that of the parents, unless the related class names one."""
-    return properties.text(models.blank(description.related, php).model, "connection") or parents
+    return properties.text(models.prototype(description.related, php).model, "connection") or parents

@@ -48,7 +48,7 @@ def array_function(php: Interpreter, name: str, *arguments: Value) -> PhpArray:
         result = function(php, arguments)
     made = array(php, result)
     if name in _THINNING and made is not arguments[0]:
-        made.next_index = array(php, arguments[0]).upcoming()
+        made.next_index = array(php, arguments[0]).next_key()
     return made
 
 
@@ -69,7 +69,7 @@ def is_items(value: Value) -> bool:
     return isinstance(value, PhpArray) or (isinstance(value, PhpObject) and value.class_name in COLLECTIONS)
 
 
-def public_read(php: Interpreter, holder: PhpObject | EnumCase, name: str, *, quiet: bool) -> Value:
+def public_read(php: Interpreter, holder: PhpObject | EnumCase, name: str, *, silent: bool) -> Value:
     """A property as Laravel's code sees it, which has no part in the class: public ones only."""
     if isinstance(holder, PhpObject) and php.world.native(holder.class_name) is None:
         declared = php.classes.find(holder.class_name)
@@ -78,7 +78,7 @@ def public_read(php: Interpreter, holder: PhpObject | EnumCase, name: str, *, qu
             php.refuse(
                 f"the {bound.declaration.visibility} property {holder.class_name}::${name} from outside"
             )
-    return php.read(holder, name, quiet=quiet)
+    return php.read(holder, name, silent=silent)
 
 
 def public_call(
@@ -134,7 +134,7 @@ def _data_get(php: Interpreter, target: Value, keys: Sequence[Value], default: V
         elif _is_accessible(target, php) and to_bool(php.call_method(target, "offsetExists", (segment,))):
             target = php.call_method(target, "offsetGet", (segment,))
         elif isinstance(target, PhpObject | EnumCase):
-            found = public_read(php, target, text(php, segment).decode("utf-8", "replace"), quiet=True)
+            found = public_read(php, target, text(php, segment).decode("utf-8", "replace"), silent=True)
             if found is None:
                 return value_of(php, default)
             target = found
@@ -219,7 +219,7 @@ def only(php: Interpreter, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
 def forget(php: Interpreter, holder: PhpArray, keys: Sequence[Value]) -> PhpArray:
     """`Arr::except`: without the keys, dotted ones included."""
     result = holder.copy()
-    result.next_index = holder.upcoming()
+    result.next_index = holder.next_key()
     for key in keys:
         index = php.key(key)
         if index in result:
@@ -232,7 +232,7 @@ def forget(php: Interpreter, holder: PhpArray, keys: Sequence[Value]) -> PhpArra
 def _without(php: Interpreter, holder: PhpArray, path: Sequence[bytes]) -> PhpArray:
     index = php.key(path[0])
     result = holder.copy()
-    result.next_index = holder.upcoming()
+    result.next_index = holder.next_key()
     if len(path) == 1:
         result.pop(index, None)
         return result

@@ -109,8 +109,8 @@ def _result(subject: PhpObject, moment: Moment) -> PhpObject:
     return subject
 
 
-def _at_wall(php: Interpreter, moment: Moment, wall: datetime) -> Moment:
-    return replace(moment, at=moment.zone.wall(php, wall))
+def _at_wall(php: Interpreter, moment: Moment, local_time: datetime) -> Moment:
+    return replace(moment, at=moment.zone.local_time(php, local_time))
 
 
 def _moved(php: Interpreter, moment: Moment, unit: str, count: int, *, overflow: bool = True) -> Moment:
@@ -121,12 +121,12 @@ def _moved(php: Interpreter, moment: Moment, unit: str, count: int, *, overflow:
                 php.refuse("hours across a change of the clocks")
             return replace(moment, at=after)
         if unit in _DAY_UNITS:
-            return _at_wall(php, moment, moment.wall + timedelta(days=_DAY_UNITS[unit] * count))
-        wall = moment.wall
-        months = wall.year * 12 + wall.month - 1 + _MONTH_UNITS[unit] * count
-        first = wall.replace(year=months // 12, month=months % 12 + 1, day=1)
+            return _at_wall(php, moment, moment.local_time + timedelta(days=_DAY_UNITS[unit] * count))
+        local_time = moment.local_time
+        months = local_time.year * 12 + local_time.month - 1 + _MONTH_UNITS[unit] * count
+        first = local_time.replace(year=months // 12, month=months % 12 + 1, day=1)
         last = monthrange(first.year, first.month)[1]
-        days = wall.day if overflow else min(wall.day, last)
+        days = local_time.day if overflow else min(local_time.day, last)
         return _at_wall(php, moment, first + timedelta(days=days - 1))
     except (OverflowError, ValueError):
         php.refuse("a date outside of the years 1 to 9999")
@@ -156,19 +156,23 @@ def _moves() -> dict[str, Act]:
     return table
 
 
-def _day_start(wall: datetime) -> datetime:
-    return wall.replace(hour=0, minute=0, second=0, microsecond=0)
+def _day_start(local_time: datetime) -> datetime:
+    return local_time.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 _STARTS: dict[str, Callable[[datetime], datetime]] = {
-    "second": lambda wall: wall.replace(microsecond=0),
-    "minute": lambda wall: wall.replace(second=0, microsecond=0),
-    "hour": lambda wall: wall.replace(minute=0, second=0, microsecond=0),
+    "second": lambda local_time: local_time.replace(microsecond=0),
+    "minute": lambda local_time: local_time.replace(second=0, microsecond=0),
+    "hour": lambda local_time: local_time.replace(minute=0, second=0, microsecond=0),
     "day": _day_start,
-    "month": lambda wall: _day_start(wall).replace(day=1),
-    "quarter": lambda wall: _day_start(wall).replace(month=(wall.month - 1) // 3 * 3 + 1, day=1),
-    "year": lambda wall: _day_start(wall).replace(month=1, day=1),
-    "decade": lambda wall: _day_start(wall).replace(year=wall.year - wall.year % 10, month=1, day=1),
+    "month": lambda local_time: _day_start(local_time).replace(day=1),
+    "quarter": lambda local_time: _day_start(local_time).replace(
+        month=(local_time.month - 1) // 3 * 3 + 1, day=1
+    ),
+    "year": lambda local_time: _day_start(local_time).replace(month=1, day=1),
+    "decade": lambda local_time: _day_start(local_time).replace(
+        year=local_time.year - local_time.year % 10, month=1, day=1
+    ),
 }
 _LAST = timedelta(microseconds=1)
 
@@ -176,7 +180,7 @@ _LAST = timedelta(microseconds=1)
 def _start(unit: str) -> Act:
     def act(php: Interpreter, subject: PhpObject) -> PhpObject:
         moment = read_moment(subject)
-        return _result(subject, _at_wall(php, moment, _STARTS[unit](moment.wall)))
+        return _result(subject, _at_wall(php, moment, _STARTS[unit](moment.local_time)))
 
     return act
 
@@ -184,13 +188,13 @@ def _start(unit: str) -> Act:
 def _end(unit: str) -> Act:
     def act(php: Interpreter, subject: PhpObject) -> PhpObject:
         moment = read_moment(subject)
-        begin = _STARTS[unit](moment.wall)
+        begin = _STARTS[unit](moment.local_time)
         if unit in _SPANS:
             after = begin + _SPANS[unit]
         elif unit == "day":
             after = begin + timedelta(days=1)
         else:
-            after = _moved(php, replace(moment, at=begin.replace(tzinfo=UTC), zone=_UTC), unit, 1).wall
+            after = _moved(php, replace(moment, at=begin.replace(tzinfo=UTC), zone=_UTC), unit, 1).local_time
         return _result(subject, _at_wall(php, moment, after - _LAST))
 
     return act
@@ -201,7 +205,7 @@ def _set_time(
 ) -> PhpObject:
     moment = read_moment(subject)
     try:
-        wall = moment.wall.replace(
+        local_time = moment.local_time.replace(
             hour=whole(php, hour),
             minute=whole(php, minute),
             second=whole(php, second),
@@ -209,16 +213,18 @@ def _set_time(
         )
     except ValueError:
         php.refuse("a time of day outside of the day")
-    return _result(subject, _at_wall(php, moment, wall))
+    return _result(subject, _at_wall(php, moment, local_time))
 
 
 def _set_date(php: Interpreter, subject: PhpObject, year: Value, month: Value, day: Value) -> PhpObject:
     moment = read_moment(subject)
     try:
-        wall = moment.wall.replace(year=whole(php, year), month=whole(php, month), day=whole(php, day))
+        local_time = moment.local_time.replace(
+            year=whole(php, year), month=whole(php, month), day=whole(php, day)
+        )
     except ValueError:
         php.refuse("a day outside of the month")
-    return _result(subject, _at_wall(php, moment, wall))
+    return _result(subject, _at_wall(php, moment, local_time))
 
 
 def _set_zone(php: Interpreter, subject: PhpObject, zone: Value) -> PhpObject:
@@ -305,7 +311,7 @@ _HUMAN = (("year", 0), ("month", 1), ("week", 2), ("day", 3), ("hour", 4), ("min
 
 def _human_parts(php: Interpreter, one: Moment, other: Moment) -> tuple[int, ...]:
     """Years, months, weeks, days, hours, minutes, seconds from the earlier to the later moment."""
-    early, late = sorted((one.wall, other.wall))
+    early, late = sorted((one.local_time, other.local_time))
     months = (late.year - early.year) * 12 + late.month - early.month
     if (late.day, late.time()) < (early.day, early.time()):
         months -= 1
@@ -408,8 +414,8 @@ class Calendar:
         if words == b"now":
             return self.now(class_name, where)
         if words in _RELATIVE_DAYS:
-            day = _day_start(self.now(class_name, where).wall) + timedelta(days=_RELATIVE_DAYS[words])
-            return Moment(class_name, where.wall(php, day), where)
+            day = _day_start(self.now(class_name, where).local_time) + timedelta(days=_RELATIVE_DAYS[words])
+            return Moment(class_name, where.local_time(php, day), where)
         return parse(php, text(php, given), class_name, where)
 
     def other(self, php: Interpreter, subject: Moment, value: Value) -> Moment:

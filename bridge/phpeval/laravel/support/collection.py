@@ -440,7 +440,7 @@ def _set(php: Interpreter, subject: PhpObject, key: Value, value: Value) -> None
 
 def _unset(php: Interpreter, subject: PhpObject, key: Value) -> None:
     items = held_items(php, subject).copy()
-    items.next_index = items.upcoming()
+    items.next_index = items.next_key()
     items.pop(php.key(key), None)
     _store(subject, items)
 
@@ -456,7 +456,7 @@ def _pull(php: Interpreter, subject: PhpObject, key: Value, default: Value = Non
 
 def _forget(php: Interpreter, subject: PhpObject, keys: Value) -> PhpObject:
     items = held_items(php, subject).copy()
-    items.next_index = items.upcoming()
+    items.next_index = items.next_key()
     if isinstance(keys, PhpObject):
         if not arr.is_items(keys) or release(php) < (10, 15):
             php.refuse("forget() of this object")
@@ -686,7 +686,7 @@ def _wrapped(php: Interpreter, class_name: str, value: Value) -> PhpObject:
 
 def _times(php: Interpreter, class_name: str, count: Value, act: Value) -> PhpObject:
     change = callback(php, act)
-    php.spend(max(0, whole(php, count)))
+    php.charge(max(0, whole(php, count)))
     return collection(PhpArray.of(change(index + 1, index) for index in range(whole(php, count))), class_name)
 
 
@@ -734,7 +734,7 @@ class _ProxyClass:
             if isinstance(item, PhpArray):
                 return php.offset(item, name.encode())
             if isinstance(item, PhpObject | EnumCase):
-                return arr.public_read(php, item, name, quiet=False)
+                return arr.public_read(php, item, name, silent=False)
             return php.read(item, name)
 
         return self._through(php, subject, step)

@@ -208,7 +208,7 @@ def _unique(php: Interpreter, subject: PhpObject, by: Value = None, strict: Valu
     result = PhpArray()
     for key, item in list(items.items()):
         identity = get(item, key)
-        php.spend(len(seen))
+        php.charge(len(seen))
         if not any(same(identity, one) for one in seen):
             seen.append(identity)
             result[key] = item

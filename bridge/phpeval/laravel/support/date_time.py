@@ -35,7 +35,7 @@ class Zone:
     def at(self, instant: datetime) -> datetime:
         return instant.astimezone(json_forms.time_zone(self.kind, self.name))
 
-    def wall(self, php: Interpreter, naive: datetime) -> datetime:
+    def local_time(self, php: Interpreter, naive: datetime) -> datetime:
         """That wall clock time; refused where the clocks are changed."""
         zone = json_forms.time_zone(self.kind, self.name)
         first, second = naive.replace(tzinfo=zone, fold=0), naive.replace(tzinfo=zone, fold=1)
@@ -51,7 +51,7 @@ class Moment:
     zone: Zone
 
     @property
-    def wall(self) -> datetime:
+    def local_time(self) -> datetime:
         return self.at.replace(tzinfo=None)
 
     @property
@@ -243,7 +243,7 @@ def parse(php: Interpreter, given: bytes, class_name: str, default: Zone) -> Mom
         zone = zone_of(php, zone_text.encode())
     try:
         year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
-        wall = datetime(year, month, day, hour, minute, second, int((fraction or "").ljust(6, "0")))
+        local_time = datetime(year, month, day, hour, minute, second, int((fraction or "").ljust(6, "0")))
     except ValueError:
         php.refuse("a date outside of the calendar")
-    return Moment(class_name, zone.wall(php, wall), zone)
+    return Moment(class_name, zone.local_time(php, local_time), zone)

@@ -260,7 +260,7 @@ def _resolve(php: Interpreter, subject: PhpObject, request: Value = None) -> Php
 
 def _filter(php: Interpreter, subject: PhpObject, given: PhpArray) -> PhpArray:
     """`filter`: merged values in their places, missing ones taken out."""
-    php.spend(len(given))
+    php.charge(len(given))
     data = given.copy()
     for index, (key, value) in enumerate(given.items()):
         if isinstance(value, PhpArray):
@@ -340,7 +340,7 @@ def _begin(php: Interpreter, subject: PhpObject, resource: Value, *more: Value) 
     if isinstance(resource, PhpObject) and resource.class_name not in COLLECTIONS:
         php.refuse(f"a collection of resources from a {resource.class_name}")
     items = items_of(php, resource)
-    php.spend(len(items))
+    php.charge(len(items))
     collects = _collects(php, subject)
     first = next(iter(items.values()), None)
     if collects and not (isinstance(first, PhpObject) and php.declared(first) and php.is_a(first, collects)):
@@ -425,7 +425,7 @@ def _offset_get(php: Interpreter, subject: PhpObject, key: Value) -> Value:
 
 
 def _offset_exists(php: Interpreter, subject: PhpObject, key: Value) -> Value:
-    return _held(php, subject, lambda held: php.offset(held, key, quiet=True) is not None)
+    return _held(php, subject, lambda held: php.offset(held, key, silent=True) is not None)
 
 
 METHODS: dict[str, Act] = {
@@ -534,7 +534,7 @@ class ResourceClass:
             return own[0] is not None
 
         def is_set(held: Value) -> Value:
-            return isinstance(held, PhpObject | EnumCase) and php.read(held, name, quiet=True) is not None
+            return isinstance(held, PhpObject | EnumCase) and php.read(held, name, silent=True) is not None
 
         return _held(php, subject, is_set) is True
 

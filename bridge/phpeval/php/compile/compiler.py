@@ -46,7 +46,7 @@ class Nodes:
     """
 
     expressions: Mapping[type[n.Expression], Callable[[Compiler, Any], ExprCode]]
-    quiet: Mapping[type[n.Expression], Callable[[Compiler, Any], ExprCode]]
+    silent: Mapping[type[n.Expression], Callable[[Compiler, Any], ExprCode]]
     targets: Mapping[type[n.Expression], Callable[[Compiler, Any], StoreCode]]
     statements: Mapping[type[n.Statement], Callable[[Compiler, Any], StmtCode]]
     place: Callable[[Compiler, n.Expression], Place]
@@ -123,9 +123,9 @@ class Compiler:
             return lambda php: known  # type: ignore[return-value]
         return self.nodes.expressions[type(node)](self, node)
 
-    def quiet(self, node: n.Expression) -> ExprCode:
+    def silent(self, node: n.Expression) -> ExprCode:
         """As the left of `??` or inside `isset`: whatever is not there is null, without a warning."""
-        compiled = self.nodes.quiet.get(type(node))
+        compiled = self.nodes.silent.get(type(node))
         if compiled is None:
             return self.value(node)
         self.steps += 1
@@ -184,7 +184,7 @@ class Compiler:
                 key = array_key(index)
             else:
                 try:
-                    key = made.upcoming() if entry.key is None else index  # type: ignore[assignment]
+                    key = made.next_key() if entry.key is None else index  # type: ignore[assignment]
                 except JobError:
                     return None
             made[key] = None
@@ -233,7 +233,7 @@ class Compiler:
             def run_one(php: Interpreter) -> Completion:
                 php.path.add(here)
                 php.line = only_line
-                php.spend(only_steps)
+                php.charge(only_steps)
                 return only(php)
 
             return run_one
@@ -242,7 +242,7 @@ class Compiler:
             php.path.add(here)
             for line, steps, act in acts:
                 php.line = line
-                php.spend(steps)
+                php.charge(steps)
                 told = act(php)
                 if told is not None:
                     return told
@@ -281,7 +281,7 @@ class Compiler:
         def run(php: Interpreter) -> Value:
             php.path.add(here)
             php.line = line
-            php.spend(steps)
+            php.charge(steps)
             return code(php)
 
         return run

@@ -228,10 +228,10 @@ def _binary(c: Compiler, node: n.Binary) -> ExprCode:
 
 
 def _coalesce(c: Compiler, node: n.Binary) -> ExprCode:
-    right, quiet, there = c.branching(node.right), c.quiet(node.left), c.branch()
+    right, silent, there = c.branching(node.right), c.silent(node.left), c.branch()
 
     def run(php: Interpreter) -> Value:
-        value = quiet(php)
+        value = silent(php)
         if value is None:
             return right(php)
         php.path.add(there)
@@ -336,7 +336,7 @@ def _isset(c: Compiler, node: n.Isset) -> ExprCode:
 def _empty(c: Compiler, node: n.Empty) -> ExprCode:
     if isinstance(node.operand, n.Property):
         return places.is_empty_property(c, node.operand)
-    operand = c.quiet(node.operand)
+    operand = c.silent(node.operand)
     return lambda php: not to_bool(operand(php))
 
 

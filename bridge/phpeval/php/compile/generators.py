@@ -58,7 +58,7 @@ def _block(c: Compiler, statements: tuple[n.Statement, ...]) -> Steps:
         php.path.add(here)
         for line, cost, act, steps in parts:
             php.line = line
-            php.spend(cost)
+            php.charge(cost)
             told = act(php) if act is not None else (yield from steps(php))  # type: ignore[misc]
             if told is not None:
                 return told
@@ -183,7 +183,7 @@ def _foreach(c: Compiler, node: n.Foreach) -> Steps:
             if assign_key is not None:
                 assign_key(php, key)
             php.line = line
-            php.spend(1)
+            php.charge(1)
             told = yield from inner(php)
             if told is not None and ends_loop(told):
                 return left(told)
@@ -208,7 +208,7 @@ def _loop(c: Compiler, node: n.Loop) -> Steps:
         tests = not first
         while True:
             php.line = line
-            php.spend(cost)
+            php.charge(cost)
             if tests and condition and not to_bool([code(php) for code in condition][-1]):
                 return None
             tests = True

@@ -8,7 +8,7 @@ from bridge.phpeval.php.runtime.interpreter import Environment
 
 NODES = Nodes(
     expressions=expressions.EXPRESSIONS,
-    quiet=places.QUIET,
+    silent=places.QUIET,
     targets=places.TARGETS,
     statements=statements.STATEMENTS,
     place=places.place,

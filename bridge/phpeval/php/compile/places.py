@@ -170,8 +170,8 @@ def _quiet_index(c: Compiler, node: n.Index) -> ExprCode:
         return index(c, node)
     if not _is_steady(node.index) and _is_place(node):
         whole = place(c, node)
-        return lambda php: whole.quiet(php, whole.open(php))
-    line, subject, index_of = node.line, c.quiet(node.base), c.value(node.index)
+        return lambda php: whole.silent(php, whole.open(php))
+    line, subject, index_of = node.line, c.silent(node.base), c.value(node.index)
 
     def run(php: Interpreter) -> Value:
         holder = subject(php)
@@ -185,14 +185,14 @@ def _quiet_index(c: Compiler, node: n.Index) -> ExprCode:
 
 
 def _quiet_property(c: Compiler, node: n.Property) -> ExprCode:
-    line, subject, name_of = node.line, c.quiet(node.object), c.name(node.name)
+    line, subject, name_of = node.line, c.silent(node.object), c.name(node.name)
 
     def run(php: Interpreter) -> Value:
         holder = subject(php)
         if not isinstance(holder, PhpObject | EnumCase):
             return None
         php.line = line
-        return php.read(holder, name_of(php), quiet=True)
+        return php.read(holder, name_of(php), silent=True)
 
     return run
 
@@ -202,7 +202,7 @@ def is_set(c: Compiler, node: n.Expression) -> Callable[[Interpreter], bool]:
     line = node.line
     match node:
         case n.Index(base=base, index=n.Expression() as inner):
-            holder_of, index_of = c.quiet(base), c.value(inner)
+            holder_of, index_of = c.silent(base), c.value(inner)
 
             def has_element(php: Interpreter) -> bool:
                 holder, offset = holder_of(php), index_of(php)
@@ -214,7 +214,7 @@ def is_set(c: Compiler, node: n.Expression) -> Callable[[Interpreter], bool]:
 
             return has_element
         case n.Property(object=subject, name=name):
-            holder_of, name_of = c.quiet(subject), c.name(name)
+            holder_of, name_of = c.silent(subject), c.name(name)
 
             def has_one(php: Interpreter) -> bool:
                 holder = holder_of(php)
@@ -224,7 +224,7 @@ def is_set(c: Compiler, node: n.Expression) -> Callable[[Interpreter], bool]:
                 return has_property(php, holder, name_of(php))
 
             return has_one
-    code = c.quiet(node)
+    code = c.silent(node)
     return lambda php: code(php) is not None
 
 
@@ -280,7 +280,7 @@ def lent(c: Compiler, node: n.Expression) -> ExprCode:
 
 def is_empty_property(c: Compiler, node: n.Property) -> ExprCode:
     """`empty($object->name)`: `__isset` is asked once, then `__get`."""
-    line, holder_of, name_of = node.line, c.quiet(node.object), c.name(node.name)
+    line, holder_of, name_of = node.line, c.silent(node.object), c.name(node.name)
     c.steps += 1
 
     def run(php: Interpreter) -> Value:
@@ -295,7 +295,7 @@ def is_empty_property(c: Compiler, node: n.Property) -> ExprCode:
         asked = plain and php.classes.method(class_name, "__isset") is not None
         if asked and php.classes.method(class_name, "__get") is None:
             php.refuse("empty() of a property of a class with __isset alone")
-        return not to_bool(php.read(holder, name, quiet=not asked))
+        return not to_bool(php.read(holder, name, silent=not asked))
 
     return run
 
@@ -409,7 +409,7 @@ def assign_operation(c: Compiler, node: n.AssignOperation) -> ExprCode:
 
         def coalesce(php: Interpreter) -> Value:
             at = goal.open(php)
-            current = goal.quiet(php, at)
+            current = goal.silent(php, at)
             return current if current is not None else goal.write(php, at, operand(php))
 
         return coalesce

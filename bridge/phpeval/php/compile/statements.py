@@ -68,10 +68,10 @@ def _foreach_by_reference(c: Compiler, node: n.Foreach, name: str) -> StmtCode:
             if assign_key is not None:
                 assign_key(php, key)
             php.line = line
-            php.spend(1)
-            told = body(php)
-            if told is not None and ends_loop(told):
-                return left(told)
+            php.charge(1)
+            completion = body(php)
+            if completion is not None and ends_loop(completion):
+                return left(completion)
             if not entries(php, at).is_referred(element):
                 php.line = line
                 php.refuse("a loop by reference over an array that it replaces")
@@ -99,10 +99,10 @@ def _foreach(c: Compiler, node: n.Foreach) -> StmtCode:
             if assign_key is not None:
                 assign_key(php, key)
             php.line = line
-            php.spend(1)
-            told = body(php)
-            if told is not None and ends_loop(told):
-                return left(told)
+            php.charge(1)
+            completion = body(php)
+            if completion is not None and ends_loop(completion):
+                return left(completion)
         return None
 
     return run
@@ -123,15 +123,15 @@ def _loop(c: Compiler, node: n.Loop) -> StmtCode:
         tests = not first
         while True:
             php.line = line
-            php.spend(turn)
+            php.charge(turn)
             if tests and condition:
                 results = [code(php) for code in condition]
                 if not to_bool(results[-1]):
                     return None
             tests = True
-            told = body(php)
-            if told is not None and ends_loop(told):
-                return left(told)
+            completion = body(php)
+            if completion is not None and ends_loop(completion):
+                return left(completion)
             for code in after:
                 code(php)
 
@@ -148,17 +148,17 @@ def _switch(c: Compiler, node: n.Switch) -> StmtCode:
         value = subject(php)
         start = next((index for index, code in cases if php.equal(value, code(php))), default)
         for body in bodies[start:]:
-            told = body(php)
-            if told is not None:
-                return left(told)
+            completion = body(php)
+            if completion is not None:
+                return left(completion)
         return None
 
     return run
 
 
 def _leave(c: Compiler, node: n.Leave) -> StmtCode:
-    told = Break(node.levels, node.again)
-    return lambda php: told
+    completion = Break(node.levels, node.is_continue)
+    return lambda php: completion
 
 
 def _unset(c: Compiler, node: n.Unset) -> StmtCode:
@@ -218,14 +218,14 @@ def _try(c: Compiler, node: n.Try) -> StmtCode:
     def run(php: Interpreter) -> Completion:
         # A return or exception in finally replaces the one under way, as in PHP.
         try:
-            told = caught(php)
+            completion = caught(php)
         except Thrown:
             last = finally_body(php)
             if last is None:
                 raise
             return last
         last = finally_body(php)
-        return told if last is None else last
+        return completion if last is None else last
 
     return run
 

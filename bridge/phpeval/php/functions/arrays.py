@@ -221,7 +221,7 @@ def _array_chunk(php: Interpreter, array: PhpArray, length: int, preserve_keys: 
 def _property_cell(php: Interpreter, row: PhpObject | EnumCase, name: str) -> tuple[bool, Value]:
     """Whether array_column finds the property (one that is null counts), and its value."""
     if isinstance(row, EnumCase):
-        value = php.read(row, name, quiet=True)
+        value = php.read(row, name, silent=True)
         return value is not None, value
     declared = row.class_name == "stdClass" or (
         php.world.native(row.class_name) is None and php.is_complete(row.class_name)
@@ -323,9 +323,9 @@ def _array_unshift(array: PhpArray, *values: Value) -> tuple[Value, dict[int, Va
 def _array_pop(array: PhpArray) -> tuple[Value, dict[int, Value]]:
     if not array:
         return None, {0: array}
-    upcoming = array.upcoming()
+    next_key = array.next_key()
     key, value = array.popitem()
-    array.next_index = upcoming - 1 if key == upcoming - 1 else upcoming
+    array.next_index = next_key - 1 if key == next_key - 1 else next_key
     return value, {0: array}
 
 
@@ -384,7 +384,7 @@ def _array_unique(php: Interpreter, array: PhpArray, flags: int = 2) -> PhpArray
             seen.add(mark)
             result[key] = value
     if flags != 2:
-        result.next_index = array.upcoming()
+        result.next_index = array.next_key()
     return result
 
 
@@ -497,7 +497,7 @@ def _array_walk(
     changed = array.copy()
     closure = as_closure(php, callback)
     for key, value in array.items():
-        php.spend(1)
+        php.charge(1)
         php.strict = False
         if 0 not in closure.references:
             closure.act((value, key, *arg))

@@ -133,7 +133,7 @@ def _decode(
     if depth < 1:
         value_error("json_decode", 3, "depth", "must be greater than 0")
     arrays = associative if associative is not None else bool(flags & OBJECT_AS_ARRAY)
-    php.spend(len(json_) // 32)
+    php.charge(len(json_) // 32)
     try:
         return read_json(
             json_, objects=not arrays, depth=min(depth, 512), big_as_text=bool(flags & BIGINT_AS_STRING)
@@ -150,7 +150,7 @@ def _validate(php: Interpreter, json: bytes, depth: int = 512, flags: int = 0) -
     require_php(php, 8, 3, "json_validate")
     if flags or depth != 512:
         php.refuse("these arguments of json_validate()")
-    php.spend(len(json) // 32)
+    php.charge(len(json) // 32)
     try:
         read_json(json, objects=True, depth=depth, big_as_text=False)
     except NotJson:

@@ -31,7 +31,7 @@ def _pattern(php: Interpreter, pattern: bytes) -> Pattern:
 
 
 def _matches(php: Interpreter, pattern: Pattern, subject: bytes) -> Iterator[Match]:
-    php.spend(len(subject) // 64)
+    php.charge(len(subject) // 64)
     try:
         yield from pattern.matches(subject)
     except NotSupported as problem:

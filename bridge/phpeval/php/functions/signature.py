@@ -156,7 +156,7 @@ def bind(
         parameter = parameters[index if index < count else -1]
         if kind not in parameter.taken:
             converted[index] = _convert(php, name, index, parameter, argument)
-    php.spend(1 + size // 256)
+    php.charge(1 + size // 256)
     return converted
 
 
@@ -273,11 +273,11 @@ def check_length(php: Interpreter, length: int) -> None:
     """Refused before a string this long is made; what is made costs steps by its length."""
     if length > MAX_STRING:
         php.refuse("a string this long")
-    php.spend(length // 256)
+    php.charge(length // 256)
 
 
 def check_entries(php: Interpreter, count: int) -> None:
     """Refused before an array of so many entries is made; what is made costs steps by its size."""
     if count > MAX_ENTRIES:
         php.refuse("an array this large")
-    php.spend(count // 16)
+    php.charge(count // 16)

@@ -53,7 +53,7 @@ def _sorted(
 ) -> Entries:
     """The entries in the order of their keys (`of` 0) or values (`of` 1). `plain`: their comparison is an
     order and nobody sees it, so that any stable sort does as PHP's."""
-    php.spend(len(entries))
+    php.charge(len(entries))
     version = php.world.php_version
     stable = version is None or version >= (8, 0)
     if plain and stable:
@@ -92,7 +92,7 @@ def _made(array: PhpArray, entries: Entries, keep: bool) -> PhpArray:
     if not keep:
         return PhpArray.of(value for _, value in entries)
     made = PhpArray(entries)
-    made.next_index = array.upcoming()
+    made.next_index = array.next_key()
     return made
 
 

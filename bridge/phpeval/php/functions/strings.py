@@ -341,7 +341,7 @@ def _strtr(php: Interpreter, string: bytes, from_: Value, to: Value = None) -> V
     if b"" in pairs:
         php.refuse("strtr() with an empty key")
     lengths = sorted({len(key) for key in pairs}, reverse=True)
-    php.spend(len(string) * len(lengths) // 16)
+    php.charge(len(string) * len(lengths) // 16)
     result: list[bytes] = []
     at = size = 0
     while at < len(string):
@@ -431,7 +431,7 @@ def _similar_text(
 ) -> tuple[Value, dict[int, Value]]:
     if len(string1) * len(string2) > 40_000:
         php.refuse("similar_text() of long texts")
-    php.spend(len(string1) * len(string2) // 8)
+    php.charge(len(string1) * len(string2) // 8)
     same = _similar(string1, string2)
     both = len(string1) + len(string2)
     return same, {2: same * 2.0 * 100.0 / both if both else 0.0}
@@ -440,7 +440,7 @@ def _similar_text(
 def _levenshtein(php: Interpreter, string1: bytes, string2: bytes) -> int:
     if len(string1) * len(string2) > 200_000:
         php.refuse("levenshtein() of long texts")
-    php.spend(len(string1) * len(string2) // 8)
+    php.charge(len(string1) * len(string2) // 8)
     row = list(range(len(string2) + 1))
     for i, a in enumerate(string1, 1):
         previous, row[0] = row[0], i

@@ -18,11 +18,11 @@ from bridge.errors import Refused
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.lower_expressions import EXPRESSIONS
 from bridge.phpeval.php.parse.lower_statements import STATEMENTS
-from bridge.phpeval.php.parse.lowering import Lower
+from bridge.phpeval.php.parse.lowering import Lowerer
 from bridge.phpeval.php.parse.tree import Body, Scope, children_of, line_of, of_type, parse, text_of
 
 
-class FullLower(Lower):
+class PhpLowerer(Lowerer):
     """Lower with every kind of tree-sitter node that is known."""
 
     expressions = EXPRESSIONS
@@ -46,7 +46,7 @@ def lower_body(method: n.Method) -> tuple[n.Statement, ...]:
     if not isinstance(body, Body):
         raise Refused(f"{method.class_name}::{method.name}() has no body", file=method.file, line=method.line)
     try:
-        return FullLower(body.scope, body.class_name, body.function).block(body.tree)
+        return PhpLowerer(body.scope, body.class_name, body.function).block(body.tree)
     except RecursionError:
         raise Refused("code nested this deep", file=method.file, line=method.line) from None
 
@@ -143,7 +143,7 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
         name = f"{scope.namespace}\\{text_of(name_tree)}" if scope.namespace else text_of(name_tree)
     if kind == "interface":
         interfaces, bases = interfaces + bases, []
-    lower = FullLower(scope, name, "")
+    lower = PhpLowerer(scope, name, "")
     constants: dict[str, n.Expression] = {}
     cases: dict[str, n.Expression | None] = {}
     properties: dict[str, n.PropertyDeclaration] = {}
@@ -217,7 +217,7 @@ def _attributes(tree: Tree, scope: Scope) -> tuple[str, ...]:
     )
 
 
-def _attribute_arguments(tree: Tree, lower: Lower) -> dict[str, tuple[n.Argument, ...]]:
+def _attribute_arguments(tree: Tree, lower: Lowerer) -> dict[str, tuple[n.Argument, ...]]:
     """Attribute → its arguments; without those that are not understood."""
     found: dict[str, tuple[n.Argument, ...]] = {}
     for group_list in of_type(tree, "attribute_list"):
@@ -245,7 +245,7 @@ def _set_visibility(tree: Tree) -> str:
     return ""
 
 
-def _properties(tree: Tree, lower: Lower) -> Iterable[n.PropertyDeclaration]:
+def _properties(tree: Tree, lower: Lowerer) -> Iterable[n.PropertyDeclaration]:
     modifiers = {c.type for c in tree.named_children}
     for element in of_type(tree, "property_element"):
         name = element.child_by_field_name("name")
@@ -263,7 +263,7 @@ def _properties(tree: Tree, lower: Lower) -> Iterable[n.PropertyDeclaration]:
         )
 
 
-def _method(tree: Tree, lower: Lower) -> tuple[n.Method, list[n.PropertyDeclaration]]:
+def _method(tree: Tree, lower: Lowerer) -> tuple[n.Method, list[n.PropertyDeclaration]]:
     name_tree = tree.child_by_field_name("name")
     name = text_of(name_tree) if name_tree else ""
     body = tree.child_by_field_name("body")

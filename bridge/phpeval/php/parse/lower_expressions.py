@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tree_sitter import Node as Tree
 
 from bridge.phpeval.php import ast as n
-from bridge.phpeval.php.parse.lowering import Lower
+from bridge.phpeval.php.parse.lowering import Lowerer
 from bridge.phpeval.php.parse.tree import RELATIVE, children_of, line_of, of_type, text_of
 from bridge.phpeval.php.runtime.values import INT_MAX
 
@@ -26,10 +26,10 @@ _SAME_OPERATOR = {"<>": "!=", "and": "&&", "or": "||"}
 
 CLOSURE = "{closure}"  # the function that code in a closure stands in; PHP's releases name it in several ways
 
-Lowering = Callable[["Lower", Tree], n.Expression]
+Lowering = Callable[["Lowerer", Tree], n.Expression]
 
 
-def _integer(self: Lower, tree: Tree) -> n.Expression:
+def _integer(self: Lowerer, tree: Tree) -> n.Expression:
     text = text_of(tree).replace("_", "").lower()
     if re.fullmatch(r"0[0-7]+", text):
         text = "0o" + text[1:]
@@ -43,22 +43,22 @@ def _integer(self: Lower, tree: Tree) -> n.Expression:
         return n.Literal(line=line_of(tree), value=math.inf)
 
 
-def _float(self: Lower, tree: Tree) -> n.Expression:
+def _float(self: Lowerer, tree: Tree) -> n.Expression:
     try:
         return n.Literal(line=line_of(tree), value=float(text_of(tree).replace("_", "")))
     except ValueError:
         self.refuse(tree, f"the number {text_of(tree)[:20]}")
 
 
-def _boolean(self: Lower, tree: Tree) -> n.Expression:
+def _boolean(self: Lowerer, tree: Tree) -> n.Expression:
     return n.Literal(line=line_of(tree), value=text_of(tree).lower() == "true")
 
 
-def _null(self: Lower, tree: Tree) -> n.Expression:
+def _null(self: Lowerer, tree: Tree) -> n.Expression:
     return n.Literal(line=line_of(tree), value=None)
 
 
-def _single_quoted(self: Lower, tree: Tree) -> n.Expression:
+def _single_quoted(self: Lowerer, tree: Tree) -> n.Expression:
     raw = tree.text or b""
     if raw[:1] != b"'":
         self.refuse(tree, "a string with a prefix")
@@ -84,7 +84,7 @@ def _escape(raw: bytes) -> bytes:
     return raw
 
 
-def _double_quoted(self: Lower, tree: Tree) -> n.Expression:
+def _double_quoted(self: Lowerer, tree: Tree) -> n.Expression:
     if (tree.text or b"")[:1] != b'"':
         self.refuse(tree, "a string with a prefix")
     # blanks between two parts may be no node of their own
@@ -93,7 +93,7 @@ def _double_quoted(self: Lower, tree: Tree) -> n.Expression:
 
 # Longer than others: the pieces of a text share the cursor and whether a line begins.
 def _text(
-    self: Lower, tree: Tree, children: list[Tree], start: int, end: int, indent: bytes | None = None
+    self: Lowerer, tree: Tree, children: list[Tree], start: int, end: int, indent: bytes | None = None
 ) -> n.Expression:
     """Text with escapes and variables from `start` to `end`. `indent`: that of a heredoc, taken off each
     line; None between quotes."""
@@ -157,7 +157,7 @@ def _text(
     return n.Interpolated(line=line_of(tree), parts=tuple(parts))
 
 
-def _heredoc(self: Lower, tree: Tree) -> n.Expression:
+def _heredoc(self: Lowerer, tree: Tree) -> n.Expression:
     """`<<<NAME` and `<<<'NAME'`: the lines between, without the indentation of the last one."""
     source = tree.text or b""
     last = source.rfind(b"\n")
@@ -178,7 +178,7 @@ def _heredoc(self: Lower, tree: Tree) -> n.Expression:
     return _text(self, tree, body.children if body is not None else [], start, end, indent)
 
 
-def _interpolation(self: Lower, tree: Tree) -> n.Expression:
+def _interpolation(self: Lowerer, tree: Tree) -> n.Expression:
     """`$a[key]` inside quotes without braces takes its key as a string."""
     if tree.type == "subscript_expression":
         children = children_of(tree)
@@ -188,7 +188,7 @@ def _interpolation(self: Lower, tree: Tree) -> n.Expression:
     return self.expression(tree)
 
 
-def _variable(self: Lower, tree: Tree) -> n.Expression:
+def _variable(self: Lowerer, tree: Tree) -> n.Expression:
     return n.Variable(line=line_of(tree), name=text_of(tree)[1:])
 
 
@@ -204,7 +204,7 @@ _MAGIC = {
 }
 
 
-def _name(self: Lower, tree: Tree) -> n.Expression:
+def _name(self: Lowerer, tree: Tree) -> n.Expression:
     text = text_of(tree)
     if text.lower() in _MAGIC:
         match text.lower():
@@ -227,7 +227,7 @@ def _name(self: Lower, tree: Tree) -> n.Expression:
     return n.Constant(line=line_of(tree), name=text.lstrip("\\").rsplit("\\", 1)[-1])
 
 
-def _array(self: Lower, tree: Tree) -> n.Expression:
+def _array(self: Lowerer, tree: Tree) -> n.Expression:
     entries = []
     for element in children_of(tree):
         if element.type != "array_element_initializer":
@@ -247,11 +247,11 @@ def _array(self: Lower, tree: Tree) -> n.Expression:
     return n.ArrayLiteral(line=line_of(tree), entries=tuple(entries))
 
 
-def _parenthesized(self: Lower, tree: Tree) -> n.Expression:
+def _parenthesized(self: Lowerer, tree: Tree) -> n.Expression:
     return self.expression(children_of(tree)[0])
 
 
-def _member(self: Lower, tree: Tree) -> n.Expression:
+def _member(self: Lowerer, tree: Tree) -> n.Expression:
     name = tree.child_by_field_name("name")
     assert_name = name if name is not None else self.refuse(tree, "a member without a name")
     return n.Property(
@@ -263,7 +263,7 @@ def _member(self: Lower, tree: Tree) -> n.Expression:
 
 
 def _reference_or(
-    self: Lower, tree: Tree, arguments: Tree | None, call: Callable[..., n.Expression]
+    self: Lowerer, tree: Tree, arguments: Tree | None, call: Callable[..., n.Expression]
 ) -> n.Expression:
     """`f(...)` is the function itself; anything else the call."""
     if arguments is not None and any(c.type == "variadic_placeholder" for c in arguments.named_children):
@@ -272,7 +272,7 @@ def _reference_or(
     return call(self.arguments(arguments))
 
 
-def _member_call(self: Lower, tree: Tree) -> n.Expression:
+def _member_call(self: Lowerer, tree: Tree) -> n.Expression:
     name = tree.child_by_field_name("name")
     if name is None:
         self.refuse(tree, "a call without a name")
@@ -291,7 +291,7 @@ def _member_call(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _scoped_call(self: Lower, tree: Tree) -> n.Expression:
+def _scoped_call(self: Lowerer, tree: Tree) -> n.Expression:
     scope, name = tree.child_by_field_name("scope"), tree.child_by_field_name("name")
     if scope is None or name is None:
         self.refuse(tree, "a call without a name")
@@ -308,7 +308,7 @@ def _scoped_call(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _scoped_property(self: Lower, tree: Tree) -> n.Expression:
+def _scoped_property(self: Lowerer, tree: Tree) -> n.Expression:
     scope, name = tree.child_by_field_name("scope"), tree.child_by_field_name("name")
     if scope is None or name is None or name.type != "variable_name":
         self.refuse(tree, "a static property by a computed name")
@@ -317,7 +317,7 @@ def _scoped_property(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _class_constant(self: Lower, tree: Tree) -> n.Expression:
+def _class_constant(self: Lowerer, tree: Tree) -> n.Expression:
     parts = children_of(tree)
     if len(parts) != 2:
         self.refuse(tree, "a class constant without a name")
@@ -334,7 +334,7 @@ def _class_constant(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _function_call(self: Lower, tree: Tree) -> n.Expression:
+def _function_call(self: Lowerer, tree: Tree) -> n.Expression:
     function, arguments = tree.child_by_field_name("function"), tree.child_by_field_name("arguments")
     if function is None:
         self.refuse(tree, "a call without a name")
@@ -367,7 +367,7 @@ def _function_call(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _new(self: Lower, tree: Tree) -> n.Expression:
+def _new(self: Lowerer, tree: Tree) -> n.Expression:
     parts = children_of(tree)
     if parts and parts[0].type == "anonymous_class":
         declared = self.declare(parts[0])
@@ -386,14 +386,14 @@ def _new(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _unary(self: Lower, tree: Tree) -> n.Expression:
+def _unary(self: Lowerer, tree: Tree) -> n.Expression:
     operator = text_of(tree.children[0])
     if operator not in ("!", "-", "+", "~"):
         self.refuse(tree, f"the operator {operator}")
     return n.Unary(line=line_of(tree), operator=operator, operand=self.expression(children_of(tree)[-1]))
 
 
-def _binary(self: Lower, tree: Tree) -> n.Expression:
+def _binary(self: Lowerer, tree: Tree) -> n.Expression:
     operator_tree = tree.child_by_field_name("operator")
     operator = text_of(operator_tree).lower() if operator_tree is not None else ""
     right = tree.child_by_field_name("right")
@@ -415,7 +415,7 @@ def _binary(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _conditional(self: Lower, tree: Tree) -> n.Expression:
+def _conditional(self: Lowerer, tree: Tree) -> n.Expression:
     body = tree.child_by_field_name("body")
     return n.Ternary(
         line=line_of(tree),
@@ -425,7 +425,7 @@ def _conditional(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _cast(self: Lower, tree: Tree) -> n.Expression:
+def _cast(self: Lowerer, tree: Tree) -> n.Expression:
     kind_tree = tree.child_by_field_name("type")
     kind = _CASTS.get(text_of(kind_tree).lower()) if kind_tree is not None else None
     if kind is None:
@@ -433,7 +433,7 @@ def _cast(self: Lower, tree: Tree) -> n.Expression:
     return n.Cast(line=line_of(tree), kind=kind, operand=self.part(tree, "value"))
 
 
-def _subscript(self: Lower, tree: Tree) -> n.Expression:
+def _subscript(self: Lowerer, tree: Tree) -> n.Expression:
     parts = children_of(tree)
     return n.Index(
         line=line_of(tree),
@@ -442,7 +442,7 @@ def _subscript(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def target(self: Lower, tree: Tree) -> n.Expression:
+def target(self: Lowerer, tree: Tree) -> n.Expression:
     if tree.type in ("list_literal", "array_creation_expression"):
         return _pattern(self, tree)
     target = self.expression(tree)
@@ -451,7 +451,7 @@ def target(self: Lower, tree: Tree) -> n.Expression:
     return target
 
 
-def _pattern(self: Lower, tree: Tree) -> n.ListPattern:
+def _pattern(self: Lowerer, tree: Tree) -> n.ListPattern:
     """`[$a, , 'k' => $b]`: tree-sitter leaves only the commas of skipped and keyed entries."""
     entries: list[tuple[n.Expression | None, n.Expression] | None] = []
     pending: list[Tree] = []
@@ -482,14 +482,14 @@ def _pattern(self: Lower, tree: Tree) -> n.ListPattern:
     return n.ListPattern(line=line_of(tree), entries=tuple(entries))
 
 
-def _assign(self: Lower, tree: Tree) -> n.Expression:
+def _assign(self: Lowerer, tree: Tree) -> n.Expression:
     left = tree.child_by_field_name("left")
     if left is None:
         self.refuse(tree, "an assignment without a target")
     return n.Assign(line=line_of(tree), target=target(self, left), value=self.part(tree, "right"))
 
 
-def _assign_reference(self: Lower, tree: Tree) -> n.Expression:
+def _assign_reference(self: Lowerer, tree: Tree) -> n.Expression:
     left, right = tree.child_by_field_name("left"), tree.child_by_field_name("right")
     if left is None or right is None or left.type != "variable_name" or right.type != "variable_name":
         self.refuse(tree, "a reference to this")
@@ -499,7 +499,7 @@ def _assign_reference(self: Lower, tree: Tree) -> n.Expression:
     return n.AssignReference(line=line_of(tree), name=name, source=source)
 
 
-def _assign_operation(self: Lower, tree: Tree) -> n.Expression:
+def _assign_operation(self: Lowerer, tree: Tree) -> n.Expression:
     left, operator = tree.child_by_field_name("left"), tree.child_by_field_name("operator")
     if left is None or operator is None or text_of(operator)[:-1] not in _OPERATORS:
         self.refuse(tree, "this assignment")
@@ -511,7 +511,7 @@ def _assign_operation(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _update(self: Lower, tree: Tree) -> n.Expression:
+def _update(self: Lowerer, tree: Tree) -> n.Expression:
     sign = next(text_of(c) for c in tree.children if c.type in ("++", "--"))
     return n.Increment(
         line=line_of(tree),
@@ -521,7 +521,7 @@ def _update(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _closure(self: Lower, tree: Tree) -> n.Expression:
+def _closure(self: Lowerer, tree: Tree) -> n.Expression:
     outer, self.function = self.function, CLOSURE
     try:
         return _closure_of(self, tree)
@@ -529,7 +529,7 @@ def _closure(self: Lower, tree: Tree) -> n.Expression:
         self.function = outer
 
 
-def _closure_of(self: Lower, tree: Tree) -> n.Expression:
+def _closure_of(self: Lowerer, tree: Tree) -> n.Expression:
     parameters, body = tree.child_by_field_name("parameters"), tree.child_by_field_name("body")
     if parameters is None or body is None:
         self.refuse(tree, "this closure")
@@ -565,7 +565,7 @@ def _closure_of(self: Lower, tree: Tree) -> n.Expression:
     )
 
 
-def _match(self: Lower, tree: Tree) -> n.Expression:
+def _match(self: Lowerer, tree: Tree) -> n.Expression:
     body = tree.child_by_field_name("body")
     arms = []
     for arm in children_of(body) if body is not None else []:
@@ -580,15 +580,15 @@ def _match(self: Lower, tree: Tree) -> n.Expression:
     return n.Match(line=line_of(tree), subject=self.part(tree, "condition"), arms=tuple(arms))
 
 
-def _throw(self: Lower, tree: Tree) -> n.Expression:
+def _throw(self: Lowerer, tree: Tree) -> n.Expression:
     return n.ThrowExpression(line=line_of(tree), exception=self.expression(children_of(tree)[0]))
 
 
-def _clone(self: Lower, tree: Tree) -> n.Expression:
+def _clone(self: Lowerer, tree: Tree) -> n.Expression:
     return n.Clone(line=line_of(tree), operand=self.expression(children_of(tree)[0]))
 
 
-def _yield(self: Lower, tree: Tree) -> n.Expression:
+def _yield(self: Lowerer, tree: Tree) -> n.Expression:
     parts = children_of(tree)
     if text_of(tree.children[0]).lower().startswith("yield") and tree.children[0].type != "yield":
         return n.YieldFrom(line=line_of(tree), source=self.expression(parts[0]))

@@ -8,20 +8,20 @@ from tree_sitter import Node as Tree
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.lower_expressions import target as target_of
-from bridge.phpeval.php.parse.lowering import Lower
+from bridge.phpeval.php.parse.lowering import Lowerer
 from bridge.phpeval.php.parse.tree import children_of, line_of, text_of
 
 
-def _return(self: Lower, tree: Tree) -> n.Statement:
+def _return(self: Lowerer, tree: Tree) -> n.Statement:
     parts = children_of(tree)
     return n.Return(line=line_of(tree), value=self.expression(parts[0]) if parts else None)
 
 
-def _expression_statement(self: Lower, tree: Tree) -> n.Statement:
+def _expression_statement(self: Lowerer, tree: Tree) -> n.Statement:
     return n.Evaluate(line=line_of(tree), expression=self.expression(children_of(tree)[0]))
 
 
-def _if(self: Lower, tree: Tree) -> n.Statement:
+def _if(self: Lowerer, tree: Tree) -> n.Statement:
     body = tree.child_by_field_name("body")
     otherwise: tuple[n.Statement, ...] = ()
     for alternative in reversed(tree.children_by_field_name("alternative")):
@@ -42,7 +42,7 @@ def _if(self: Lower, tree: Tree) -> n.Statement:
     )
 
 
-def _foreach(self: Lower, tree: Tree) -> n.Statement:
+def _foreach(self: Lowerer, tree: Tree) -> n.Statement:
     body = tree.child_by_field_name("body")
     subject, target = [c for c in children_of(tree) if body is None or c.id != body.id][:2]
     key: n.Expression | None = None
@@ -64,7 +64,7 @@ def _foreach(self: Lower, tree: Tree) -> n.Statement:
     )
 
 
-def _loop(self: Lower, tree: Tree) -> n.Statement:
+def _loop(self: Lowerer, tree: Tree) -> n.Statement:
     def all_of(name: str) -> tuple[n.Expression, ...]:
         found: list[n.Expression] = []
         for child in tree.children_by_field_name(name):
@@ -83,7 +83,7 @@ def _loop(self: Lower, tree: Tree) -> n.Statement:
     )
 
 
-def _switch(self: Lower, tree: Tree) -> n.Statement:
+def _switch(self: Lowerer, tree: Tree) -> n.Statement:
     body = tree.child_by_field_name("body")
     cases = []
     for case in children_of(body) if body is not None else []:
@@ -99,20 +99,20 @@ def _switch(self: Lower, tree: Tree) -> n.Statement:
     return n.Switch(line=line_of(tree), subject=self.part(tree, "condition"), cases=tuple(cases))
 
 
-def _leave(self: Lower, tree: Tree) -> n.Statement:
+def _leave(self: Lowerer, tree: Tree) -> n.Statement:
     parts = children_of(tree)
     given = text_of(parts[0]) if parts else "1"
     levels = int(given) if given.isascii() and given.isdecimal() and len(given) < 4 else 0
     if not levels:  # a compile error in PHP
         self.refuse(tree, f"a {tree.type.partition('_')[0]} of {given[:20]} levels")
-    return n.Leave(line=line_of(tree), levels=levels, again=tree.type == "continue_statement")
+    return n.Leave(line=line_of(tree), levels=levels, is_continue=tree.type == "continue_statement")
 
 
-def _unset(self: Lower, tree: Tree) -> n.Statement:
+def _unset(self: Lowerer, tree: Tree) -> n.Statement:
     return n.Unset(line=line_of(tree), targets=tuple(target_of(self, c) for c in children_of(tree)))
 
 
-def _try(self: Lower, tree: Tree) -> n.Statement:
+def _try(self: Lowerer, tree: Tree) -> n.Statement:
     body = tree.child_by_field_name("body")
     catches = []
     finally_body: tuple[n.Statement, ...] = ()
@@ -139,7 +139,7 @@ def _try(self: Lower, tree: Tree) -> n.Statement:
     )
 
 
-def _static_variables(self: Lower, tree: Tree) -> n.Statement:
+def _static_variables(self: Lowerer, tree: Tree) -> n.Statement:
     variables = []
     for child in children_of(tree):
         name, value = child.child_by_field_name("name"), child.child_by_field_name("value")
@@ -149,7 +149,7 @@ def _static_variables(self: Lower, tree: Tree) -> n.Statement:
     return n.StaticVariables(line=line_of(tree), variables=tuple(variables))
 
 
-STATEMENTS: dict[str, Callable[[Lower, Tree], n.Statement]] = {
+STATEMENTS: dict[str, Callable[[Lowerer, Tree], n.Statement]] = {
     "return_statement": _return,
     "expression_statement": _expression_statement,
     "if_statement": _if,

@@ -13,14 +13,14 @@ from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.tree import Scope, children_of, line_of, text_of
 
 
-class Lower:
+class Lowerer:
     """Lowers the code of one class (or file) of one Scope.
 
     expressions, statements  tree-sitter node type → what lowers it; `declarations.lower` gives them
     """
 
-    expressions: Mapping[str, Callable[[Lower, Tree], n.Expression]] = {}
-    statements: Mapping[str, Callable[[Lower, Tree], n.Statement]] = {}
+    expressions: Mapping[str, Callable[[Lowerer, Tree], n.Expression]] = {}
+    statements: Mapping[str, Callable[[Lowerer, Tree], n.Statement]] = {}
 
     def __init__(self, scope: Scope, class_name: str, function: str) -> None:
         self.scope = scope

@@ -73,7 +73,7 @@ def _compare_objects(php: Interpreter, left: Value, right: Value, equality: bool
     _require_comparable(php, right)
     if left.class_name != right.class_name:
         return 1
-    php.spend(1 + len(left.properties))
+    php.charge(1 + len(left.properties))
     own, others = PhpArray(left.properties), PhpArray(right.properties)
     return int(not equal(php, own, others)) if equality else compare(php, own, others)
 
@@ -113,7 +113,7 @@ def iterable(php: Interpreter, value: Value) -> PhpArray:
                 if type(key) is not int and not isinstance(key, bytes):
                     php.refuse("an iterator with keys of this kind")
                 result[php.key(key)] = item
-                php.spend(1)
+                php.charge(1)
             return result
         php.refuse(f"a loop over an object of class {value.class_name}")
     raise warn(f"foreach() argument must be of type array|object, {type_name(value)} given")

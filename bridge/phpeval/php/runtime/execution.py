@@ -91,7 +91,7 @@ def expression(php: Interpreter, expression: n.Expression, frame: Frame) -> Valu
 
     def act(php: Interpreter) -> Value:
         steps, code = php.compiled(expression)
-        php.spend(steps)
+        php.charge(steps)
         return code(php)
 
     return php.inside(frame, act)

@@ -100,28 +100,28 @@ class Return:
 
 
 class Break:
-    """What a statement tells that ends (or, `again`, only the turn of) so many loops and switches."""
+    """What a statement tells that ends (or, `is_continue`, only the turn of) so many loops and switches."""
 
-    __slots__ = ("again", "levels")
+    __slots__ = ("is_continue", "levels")
 
-    def __init__(self, levels: int, again: bool) -> None:
+    def __init__(self, levels: int, is_continue: bool) -> None:
         self.levels = levels
-        self.again = again
+        self.is_continue = is_continue
 
 
 Completion: TypeAlias = Return | Break | None
 
 
-def ends_loop(told: Return | Break) -> bool:
+def ends_loop(completion: Return | Break) -> bool:
     """Whether it ends the loop, and not only its turn."""
-    return type(told) is Return or not (told.again and told.levels == 1)  # type: ignore[union-attr]
+    return type(completion) is Return or not (completion.is_continue and completion.levels == 1)  # type: ignore[union-attr]
 
 
-def left(told: Return | Break) -> Completion:
+def left(completion: Return | Break) -> Completion:
     """What a loop or switch that ends so tells of it."""
-    if isinstance(told, Return):
-        return told
-    return Break(told.levels - 1, told.again) if told.levels > 1 else None
+    if isinstance(completion, Return):
+        return completion
+    return Break(completion.levels - 1, completion.is_continue) if completion.levels > 1 else None
 
 
 class NullChain(Exception):

@@ -154,7 +154,7 @@ class Interpreter(ABC):
 
     # ---- budget and position --------------------------------------------------------------
 
-    def spend(self, steps: int) -> None:
+    def charge(self, steps: int) -> None:
         """Takes more than one step off the budget, for work that grows with a string or an array."""
         self.steps_left -= steps
         if self.steps_left < 0:
@@ -285,13 +285,13 @@ class Interpreter(ABC):
         ...
 
     @abstractmethod
-    def read(self, holder: Value, name: str, *, quiet: bool = False) -> Value:
-        """`$holder->name` as the code under evaluation sees it; `quiet` gives null instead of a warning."""
+    def read(self, holder: Value, name: str, *, silent: bool = False) -> Value:
+        """`$holder->name` as the code under evaluation sees it; `silent` gives null instead of a warning."""
         ...
 
     @abstractmethod
-    def offset(self, holder: Value, index: Value, *, quiet: bool = False) -> Value:
-        """`$holder[$index]`; `quiet` gives null where there is nothing."""
+    def offset(self, holder: Value, index: Value, *, silent: bool = False) -> Value:
+        """`$holder[$index]`; `silent` gives null where there is nothing."""
         ...
 
     @abstractmethod

@@ -33,23 +33,23 @@ def array_offset(php: Interpreter, index: Value) -> int | bytes:
     raise Thrown("TypeError", "Illegal offset type")
 
 
-def read_offset(php: Interpreter, holder: Value, index: Value, *, quiet: bool = False) -> Value:
-    """`$holder[$index]`; `quiet` as `??` reads it."""
+def read_offset(php: Interpreter, holder: Value, index: Value, *, silent: bool = False) -> Value:
+    """`$holder[$index]`; `silent` as `??` reads it."""
     if isinstance(holder, PhpArray):
         key = array_offset(php, index)
         if key in holder:
             return holder[key]
-        if quiet:
+        if silent:
             return None
         raise warn(f'Undefined array key "{plain_name(key)}"')
     if isinstance(holder, bytes):
-        return _character(php, holder, index, quiet=quiet)
+        return _character(php, holder, index, silent=silent)
     if isinstance(holder, PhpObject):
         require_array_access(php, holder)
-        if quiet and not has_offset(php, holder, index):
+        if silent and not has_offset(php, holder, index):
             return None
         return php.call_method(holder, "offsetGet", (index,))
-    if quiet and not isinstance(holder, EnumCase):
+    if silent and not isinstance(holder, EnumCase):
         return None
     if holder is None or isinstance(holder, bool | int | float):
         raise warn(f"Trying to access array offset on value of type {type_name(holder)}")
@@ -73,9 +73,9 @@ def has_offset(php: Interpreter, holder: PhpObject, index: Value) -> bool:
     return to_bool(php.call_method(holder, "offsetExists", (index,)))
 
 
-def _character(php: Interpreter, holder: bytes, index: Value, *, quiet: bool) -> Value:
+def _character(php: Interpreter, holder: bytes, index: Value, *, silent: bool) -> Value:
     if index is None or isinstance(index, bool | float):
-        if quiet:
+        if silent:
             php.refuse("an offset of a string that is no integer")
         raise warn("String offset cast occurred")
     if isinstance(index, bytes) and is_numeric(index) and not isinstance(array_key(index), int):
@@ -83,13 +83,13 @@ def _character(php: Interpreter, holder: bytes, index: Value, *, quiet: bool) ->
     if not isinstance(index, int) and not (isinstance(index, bytes) and is_numeric(index)):
         if isinstance(index, bytes) and number_prefix(index)[1]:  # "5x": a warning, but not to isset()
             php.refuse("an offset of a string that is no integer")
-        if quiet:
+        if silent:
             return None
         raise Thrown("TypeError", "Cannot access offset of this type on string")
     position = to_int(index)
     if -len(holder) <= position < len(holder):
         return holder[position : position + 1] or holder[position:]
-    if quiet:
+    if silent:
         return None
     raise warn(f"Uninitialized string offset {position}")
 
@@ -97,7 +97,7 @@ def _character(php: Interpreter, holder: bytes, index: Value, *, quiet: bool) ->
 def quiet_offset(php: Interpreter, holder: Value, offset: Value) -> Value:
     if isinstance(holder, bytes) and not isinstance(offset, int | bytes):
         php.refuse("an offset of a string that is no integer")
-    return php.offset(holder, offset, quiet=True)
+    return php.offset(holder, offset, silent=True)
 
 
 def string_offset(php: Interpreter, offset: Value, *, new: bool = False) -> int:

@@ -52,7 +52,7 @@ class Place:
     def read(self, php: Interpreter, at: Any) -> Value:
         raise NotImplementedError
 
-    def quiet(self, php: Interpreter, at: Any) -> Value:
+    def silent(self, php: Interpreter, at: Any) -> Value:
         """As `??` reads: null where there is nothing."""
         raise NotImplementedError
 
@@ -119,10 +119,10 @@ class VariablePlace(Place):
             raise warn(f"Undefined variable ${self.name}")
         return plain_value(php.frame.variables[self.name])
 
-    def quiet(self, php: Interpreter, at: Any) -> Value:
+    def silent(self, php: Interpreter, at: Any) -> Value:
         return plain_value(php.frame.variables.get(self.name))
 
-    container = quiet
+    container = silent
 
     def update(self, php: Interpreter, at: Any) -> Value:
         if self.name not in php.frame.variables and self.name != "this":
@@ -189,8 +189,8 @@ class ElementPlace(Place):
         holder = self.base.read(php, at[0])
         return php.offset(holder, self._offset(php, at))
 
-    def quiet(self, php: Interpreter, at: Any) -> Value:
-        holder = self.base.quiet(php, at[0])
+    def silent(self, php: Interpreter, at: Any) -> Value:
+        holder = self.base.silent(php, at[0])
         offset = self._offset(php, at)
         return None if holder is None else quiet_offset(php, holder, offset)
 
@@ -240,7 +240,7 @@ class ElementPlace(Place):
         if isinstance(base, ElementPlace):
             holder = base.element_to_unset(php, at[0])
         else:
-            holder = base.quiet(php, at[0])
+            holder = base.silent(php, at[0])
         if isinstance(holder, PhpObject):
             return self._inner(php, at, holder)
         offset = self._offset(php, at)
@@ -251,7 +251,7 @@ class ElementPlace(Place):
         try:
             holder = self._read_base(php, at)
         except Thrown:
-            made = self.base.quiet(php, at[0])
+            made = self.base.silent(php, at[0])
             if isinstance(self.base, VariablePlace) and isinstance(made, PhpArray) and not made:
                 made.append(None)
             raise
@@ -265,7 +265,7 @@ class ElementPlace(Place):
             return None, self._element(php, at, holder)
         del holder  # it counts as one that holds the array
         array: Any = self.base.array(php, at[0])
-        key = array.upcoming()
+        key = array.next_key()
         array.append(None)
         return key, None
 
@@ -387,14 +387,14 @@ class ElementPlace(Place):
         if isinstance(base, ElementPlace):
             holder = base.element_to_unset(php, at[0])
         else:
-            holder = base.read(php, at[0]) if isinstance(base, VariablePlace) else base.quiet(php, at[0])
+            holder = base.read(php, at[0]) if isinstance(base, VariablePlace) else base.silent(php, at[0])
         if holder is None or holder is False:
             return
         offset = self._offset(php, at)
         if isinstance(holder, PhpArray):
             del holder  # it counts as one that holds the array
             array: Any = base.array(php, at[0])
-            array.next_index = array.upcoming()
+            array.next_index = array.next_key()
             array.pop(php.key(offset), None)
         elif isinstance(holder, PhpObject):
             require_array_access(php, holder)
@@ -426,10 +426,10 @@ class PropertyPlace(Place):
             raise NullChain
         return php.read(holder, at[1])
 
-    def quiet(self, php: Interpreter, at: Any) -> Value:
-        holder = self.base.quiet(php, at[0])
+    def silent(self, php: Interpreter, at: Any) -> Value:
+        holder = self.base.silent(php, at[0])
         php.line = self.line
-        return php.read(holder, at[1], quiet=True) if isinstance(holder, PhpObject | EnumCase) else None
+        return php.read(holder, at[1], silent=True) if isinstance(holder, PhpObject | EnumCase) else None
 
     def update(self, php: Interpreter, at: Any) -> Value:
         holder = self.base.container(php, at[0])
@@ -467,7 +467,7 @@ class PropertyPlace(Place):
         return php.copies == to.copies
 
     def unset(self, php: Interpreter, at: Any) -> None:
-        holder = self.base.quiet(php, at[0])
+        holder = self.base.silent(php, at[0])
         php.line = self.line
         unset_property(php, holder, at[1])
 
@@ -541,7 +541,7 @@ class ResultPlace(Place):
         value: Value = at
         return value
 
-    quiet = container = read
+    silent = container = read
 
     def array(self, php: Interpreter, at: Any) -> Value:
         value: Value = at

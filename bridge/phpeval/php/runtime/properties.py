@@ -69,27 +69,27 @@ def _ask(php: Interpreter, holder: PhpObject, bound: BoundMethod, name: str, *mo
         php.magic.discard(mark)
 
 
-def read_property(php: Interpreter, holder: Value, name: str, *, quiet: bool = False) -> Value:
-    """`$holder->name`; `quiet` as `??` reads it: null instead of a warning."""
+def read_property(php: Interpreter, holder: Value, name: str, *, silent: bool = False) -> Value:
+    """`$holder->name`; `silent` as `??` reads it: null instead of a warning."""
     if isinstance(holder, EnumCase):
         if name == "name":
             return holder.case.encode()
         value = php.backing_value(holder) if name == "value" else None
-        if value is None and not quiet:
+        if value is None and not silent:
             raise warn(f"Undefined property: {holder.class_name}::${name}")
         return value
     if not isinstance(holder, PhpObject):
-        if quiet:
+        if silent:
             return None
         raise warn(f'Attempt to read property "{name}" on {type_name(holder)}')
     if holder.class_name == "stdClass":
         key = name.encode("utf-8", "surrogateescape")
-        if key not in holder.properties and not quiet:
+        if key not in holder.properties and not silent:
             raise warn(f"Undefined property: stdClass::${name}")
         return holder.properties.get(key)
     native = php.world.native(holder.class_name)
     if native is not None:
-        if quiet and not native.has(php, holder, name):
+        if silent and not native.has(php, holder, name):
             return None
         return native.read(php, holder, name)
     if not php.declared(holder):
@@ -99,11 +99,11 @@ def read_property(php: Interpreter, holder: Value, name: str, *, quiet: bool = F
         if mangled in holder.properties:
             return holder.properties[mangled]
         if bound is not None and bound.declaration.type is not None:
-            if quiet:
+            if silent:
                 return None
             raise Thrown("Error", f"Typed property {holder.class_name}::${name} must not be accessed before "
                                   "initialization")  # fmt: skip
-    asks = _magic(php, holder, "__isset", name) if quiet else None
+    asks = _magic(php, holder, "__isset", name) if silent else None
     if asks is not None and not to_bool(_ask(php, holder, asks, name)):
         return None
     getter = _magic(php, holder, "__get", name)
@@ -111,7 +111,7 @@ def read_property(php: Interpreter, holder: Value, name: str, *, quiet: bool = F
         return _ask(php, holder, getter, name)
     if bound is None and not php.is_complete(holder.class_name):
         php.refuse(f"the property {holder.class_name}::${name}")
-    if quiet:
+    if silent:
         return None
     if hidden:
         raise Thrown("Error", f"Cannot access {hidden} property {holder.class_name}::${name}")
@@ -126,7 +126,7 @@ def has_property(php: Interpreter, holder: Value, name: str) -> bool:
         or php.world.native(holder.class_name) is not None
         or not php.declared(holder)
     ):
-        return read_property(php, holder, name, quiet=True) is not None
+        return read_property(php, holder, name, silent=True) is not None
     mangled, bound, hidden = locate(php, holder, name)
     if not hidden and mangled in holder.properties:
         return holder.properties[mangled] is not None
@@ -228,7 +228,7 @@ def property_container(php: Interpreter, holder: Value, name: str) -> Value:
     if not isinstance(holder, PhpObject | EnumCase):
         raise Thrown("Error", f'Attempt to modify property "{name}" on {type_name(holder)}')
     if isinstance(holder, EnumCase) or holder.class_name == "stdClass":
-        return read_property(php, holder, name, quiet=True)
+        return read_property(php, holder, name, silent=True)
     native = php.world.native(holder.class_name)
     if native is not None or not php.declared(holder):
         value = read_property(php, holder, name)

@@ -49,13 +49,13 @@ class PhpArray(dict[int | bytes, "Value"]):
 
     def append(self, value: Value) -> None:
         """As `$array[] = $value`: the key is one above the highest integer key there ever was."""
-        index = self.upcoming()
+        index = self.next_key()
         if index > INT_MAX:
             raise Refused("an element after the largest key of an array")
         dict.__setitem__(self, index, value)
         self.next_index = index + 1
 
-    def upcoming(self) -> int:
+    def next_key(self) -> int:
         """The key that `append` would use now."""
         known: int | None = getattr(self, "next_index", None)
         if known is None:

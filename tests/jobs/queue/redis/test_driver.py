@@ -360,9 +360,9 @@ def test_a_lane_leaves_expired_broadcasts_to_who_takes_them(redis_store: RedisSt
     )
     jobs = worker.reserve(10)
     redis_store.push(foreign())
-    (theirs,) = lane.exchange([], 10)()[1]
+    (theirs,) = lane.delete_and_reserve([], 10)()[1]
     redis_store.clock.now += RETRY_AFTER + 1
-    assert uuids(lane.exchange([], 10)()[1]) == [theirs.uuid]
+    assert uuids(lane.delete_and_reserve([], 10)()[1]) == [theirs.uuid]
     assert worker.delete(jobs) == 3
     lane.close()
 
@@ -407,17 +407,17 @@ def test_an_answer_awaited_on_a_closed_connection_is_a_store_that_does_not_answe
 ) -> None:
     push(redis_store, 2)
     queue = redis_store.queue()
-    outcome = queue.exchange([], 1)
+    outcome = queue.delete_and_reserve([], 1)
     queue.close()
     with pytest.raises(ServiceUnavailable):
         outcome()
-    assert len(queue.exchange([], 2)()[1]) >= 1
+    assert len(queue.delete_and_reserve([], 2)()[1]) >= 1
 
 
 def test_a_look_at_the_depth_from_another_thread_closes_nothing(redis_store: RedisStore) -> None:
     push(redis_store, 2)
     queue = redis_store.queue()
-    outcome = queue.exchange([], 1)
+    outcome = queue.delete_and_reserve([], 1)
     redis_store.client.rename(keys().list, "elsewhere")
     redis_store.client.set(keys().list, "no list")
     with pytest.raises(ServiceUnavailable):

@@ -150,7 +150,7 @@ def test_what_is_done_to_one_job_does_not_show_in_the_next() -> None:
         held = event.get("list")
         assert isinstance(held, PhpArray)
         assert held == PhpArray.of([PhpArray()])
-        assert held.upcoming() == 1
+        assert held.next_key() == 1
         assert event.get("case") == EnumCase("S", "A")
         held.append(b"more")
         event.properties.clear()
