@@ -39,11 +39,11 @@ why the others are not, with file and line. `bridge resolve --compare` compares 
 FOOT = """Written by `python -m bridge.jobs.resolve.survey.supported > SUPPORTED.md`; a test keeps it true.
 """
 LEFT_TO_PHP: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("URLs and translations", ("route", "url", "asset", "trans", "__")),
+    ("routes and translations", ("route", "trans", "__")),
     ("the current user, request and session", ("auth", "session", "cookie")),
     ("the container, and what it makes", ("app", "resolve", "cache", "validator")),
     ("random values, files", ("random_int", "mt_rand", "uniqid", "file_get_contents")),
-    ("relations", ("HasOneThrough", "HasManyThrough", "MorphToMany")),
+    ("relations", ("MorphToMany",)),
 )
 """What events use that is not native, by kind; nothing of it may stand in the tables below."""
 ALSO_LEFT = (
