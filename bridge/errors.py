@@ -22,6 +22,7 @@ No payload, key or password stands in a message.
 from __future__ import annotations
 
 import errno
+from typing import Self
 
 
 class BridgeError(Exception):
@@ -83,6 +84,11 @@ class Refused(JobError):
         self.reason = reason
         self.file = file
         self.line = line
+
+    def anew(self) -> Self:
+        """The same, to be raised in place of one that is kept: each `raise` adds frames to the traceback of
+        what it raises, and with them all that their variables hold."""
+        return type(self)(self.reason, file=self.file, line=self.line)
 
 
 class Unsettled(Refused):

@@ -29,7 +29,10 @@ def alerts(subject: ExaminedApp) -> Found:
         try:
             with connected(server) as smtp:
                 smtp.noop()
-        except OSError as problem:  # smtplib's are such
+        except (
+            OSError,
+            ValueError,
+        ) as problem:  # ValueError: a login that is not ASCII
             yield Finding(
                 what=f"alerts by mail do not reach {server.host}:{server.port}: {_reason(problem)}",
                 where=subject.variable("MAIL_HOST"),
@@ -91,5 +94,7 @@ def _unreachable(url: str) -> str:
 def _reason(problem: Exception) -> str:
     if isinstance(problem, smtplib.SMTPResponseException):
         return f"{type(problem).__name__} {problem.smtp_code}"
+    if isinstance(problem, UnicodeError):
+        return f"{type(problem).__name__}, since it is not ASCII"  # its text quotes the password
     told = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
     return f"{type(problem).__name__}, {' '.join(told.split())}"[:200]

@@ -107,6 +107,12 @@ _BOOTING = (
         rb"['\"](?P<key>app\.(timezone|locale|fallback_locale|key|cipher|previous_keys)|broadcasting|database)\b",
         "the app sets the configuration {} while it boots",
     ),
+    _rule(
+        "urls",
+        rb"->\s*(server|headers)\s*->\s*(set|add|replace)\s*\(|"
+        rb"\$_SERVER\s*\[\s*['\"](HTTPS|HTTP_HOST|SERVER_NAME|SERVER_PORT|SCRIPT_NAME|REQUEST_URI)\b",
+        "the app has {} while it boots, which may change addresses",
+    ),
 )
 # Hooks on the reading of a model, from outside of its class; those in its class are seen by ModelFacts.
 _HOOK = re.compile(rb"(\$?\w+)\s*::\s*(retrieved|addGlobalScopes?|resolveRelationUsing)\s*\(")

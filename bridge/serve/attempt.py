@@ -138,7 +138,8 @@ class Attempt:
             self._aside.block(job, channels)
             return TakesLong(slow.answer, channels), ()
         except Full as full:
-            if not self._aside:  # nobody would tell when it is over
+            is_slow = any(isinstance(result, TakesLong) for result in self._results)
+            if not self._aside and not is_slow:  # nobody would tell when it is over
                 return Retry(NotTried(str(full), pause=FULL_PAUSE)), ()
             channels = self._channels(job.document)
             self._aside.block(job, channels)

@@ -20,10 +20,11 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from bridge.monitoring.counters import Counters
+from bridge.monitoring.dashboard.responses import WritableJson
 from bridge.monitoring.dashboard.rows import row
 from bridge.monitoring.journal import Elsewhere, Journal
 from bridge.monitoring.timeseries import Beside
@@ -71,7 +72,7 @@ def told_route(journal: Journal, tally: Counters, node: Node) -> Route:
         entries, number = journal.newest(after, most) if most else ((), after)
         counts = {name: tally.total(name) for name in (*PRESENT[:2], *COUNTED) if name != "calls"}
         counts |= {"calls": tally.calls(), "slow": len(node.slow)}
-        return JSONResponse(
+        return WritableJson(
             {
                 "since": since,
                 "number": number,

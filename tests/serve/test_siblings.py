@@ -21,7 +21,7 @@ from bridge.monitoring.journal import Journal
 from bridge.serve.counts import SharedCounts
 from bridge.serve.siblings import Siblings, joined, told_route
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.hub_events import Connected, HubEvent, SlowClientClosed
+from bridge.sockets.pusher.hub_events import Connected, HubEvent, SlowClientClosed, SubscriptionRefused
 from bridge.sockets.server.listener import Listener
 from bridge.sockets.server.node import Node
 
@@ -119,6 +119,12 @@ async def test_what_happens_in_others_is_told_once_and_counted_over_restarts(tmp
                 ("sockets-1", "slow client cut"),
                 ("sockets-2", "connected"),
             ]
+            half = SubscriptionRefused(
+                app_id="1", channel="\ud800", socket_id="1.1", status=400, reason="a name"
+            )
+            one.happens(half)
+            [row] = await siblings.listen(50)
+            assert row.row["channel"] == "?"
             assert await siblings.listen(50) == []
             assert (siblings.beside.cut, siblings.beside.connections) == (1, 1)
         assert await siblings.listen(50) == []  # it is gone

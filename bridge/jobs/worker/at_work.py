@@ -56,6 +56,7 @@ class AtWork:
         text = "\n".join(job.uuid for job in jobs).encode(errors="replace")
         self._say(_ANY)
         self._places.clear()
+        self._write(_HEAD.size, 8, b"")
         if len(text) > HELD or text.count(b"\n") != max(0, len(jobs) - 1):
             return
         self._write(_HEAD.size, 8, text)
@@ -111,7 +112,7 @@ class AtWork:
                 os.close(descriptor)
             if not isinstance(problem, BlockingIOError):
                 self._file = None
-                about = {"action": "at_work", "why": problem.strerror}
+                about = {"action": "at_work", "why": problem.strerror or str(problem)}
                 log.info("a crash will count for all jobs that are reserved", extra=about)
             return False
         self._descriptor = descriptor

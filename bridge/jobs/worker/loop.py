@@ -260,8 +260,8 @@ class Worker:
     def _work(self, jobs: Sequence[Job], *, are_begun: bool = False) -> None:
         """Every job has come to its end, has gone back untried, or is set aside. `are_begun`: they were."""
         untried = slow = 0
-        self._at_work.hold(jobs)
         try:
+            self._at_work.hold(jobs)
             if not are_begun and (self._stopping.is_set() or self._pace.has_ended):
                 self._give_back(jobs)
                 untried = len(jobs)

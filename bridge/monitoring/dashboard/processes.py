@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.monitoring.dashboard import tables
+from bridge.monitoring.dashboard.responses import WritableJson
 from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.close_codes import UNAUTHORIZED
 from bridge.sockets.pusher.hub import Hub
@@ -93,7 +94,7 @@ async def channel(node: Node, hub: Hub[Socket], name: str, others: Others | None
 def _both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return {
         "info": one["info"] or other["info"],
-        "connections": max(one["connections"], other["connections"]),
+        "connections": one["connections"] + other["connections"],
     }
 
 
@@ -111,11 +112,11 @@ def routes_for_others(node: Node, attempts: Collection[WebhookAttempt]) -> list[
 
     async def connections(request: Request) -> Response:
         asked = request.query_params
-        return JSONResponse(tables.connections(node, asked.get("search", ""), asked.get("app", "")))
+        return WritableJson(tables.connections(node, asked.get("search", ""), asked.get("app", "")))
 
     async def webhooks(request: Request) -> Response:
         asked = request.query_params
-        return JSONResponse(tables.webhooks(attempts, asked.get("search", ""), asked.get("app", "")))
+        return WritableJson(tables.webhooks(attempts, asked.get("search", ""), asked.get("app", "")))
 
     async def of_channel(request: Request) -> Response:
         asked = request.query_params
@@ -123,7 +124,7 @@ def routes_for_others(node: Node, attempts: Collection[WebhookAttempt]) -> list[
         found = None if hub is None else tables.channel(hub, asked.get("name", ""))
         if found is None:
             raise HTTPException(404)
-        return JSONResponse(found)
+        return WritableJson(found)
 
     async def end(request: Request) -> Response:
         asked = request.query_params

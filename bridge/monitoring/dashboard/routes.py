@@ -28,6 +28,7 @@ from bridge.jobs.queue.listing import QueuedJob
 from bridge.monitoring.dashboard import job_rows, processes, tables
 from bridge.monitoring.dashboard.event_stream import WATCHERS, EventStream, ways
 from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow, page_of
+from bridge.monitoring.dashboard.responses import WritableJson
 from bridge.monitoring.dashboard.session import (
     BROWSER_COOKIE,
     BROWSER_LIFE,
@@ -541,15 +542,7 @@ def _filters(request: Request) -> tuple[str, str]:
 
 
 def _json(answer: Any) -> Response:
-    return answer if isinstance(answer, Response) else _Json(answer, headers=HEADERS)
-
-
-class _Json(JSONResponse):
-    """With `?` for half a character, which clients and jobs may name and UTF-8 cannot say."""
-
-    def render(self, content: Any) -> bytes:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode(errors="replace")
+    return answer if isinstance(answer, Response) else WritableJson(answer, headers=HEADERS)
 
 
 async def _backstage(work: Callable[..., Any], *arguments: Any) -> Any:

@@ -238,6 +238,7 @@ class Session(Generic[S]):
         """The page has lost its connection."""
         if self.before_until <= now:
             self.before.clear()
+            self.gaps.intersection_update(self.positions)
             self.is_known = True
         for key in self.positions:
             self.before.pop(key, None)

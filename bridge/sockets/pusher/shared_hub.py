@@ -669,6 +669,7 @@ class SharedHub(Hub[S]):
                 asks += self._keep_positions(session, ())
             else:
                 session.before.clear()
+                session.gaps.intersection_update(session.positions)
                 asks += self.keep_all(session)
         return Outcome(asks=tuple(asks))
 

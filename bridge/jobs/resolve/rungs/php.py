@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -167,14 +167,13 @@ class PhpRung:
             if asked is None:
                 self._report_is_stale = False
                 asked = _in_a_thread("app-report", self._ask_report)
-            try:
-                found = asked.result(patience)
-            except TimeoutError:
-                if asked.done():
-                    raise
+            wait([asked], patience)
+            if not asked.done():
                 self._report_asked = asked
                 self._lacks_report(f"PHP has not answered for {self._patience} s")
                 return None
+            try:
+                found = asked.result()
             except (Refused, ServiceUnavailable, ProcessDied) as problem:
                 self._report_is_stale = True
                 self._lacks_report(str(problem))

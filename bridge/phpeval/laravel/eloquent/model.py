@@ -275,13 +275,13 @@ class ModelClass:
         """What the class says, and what the app has changed from outside of it."""
         around = self._around
         if around.models is not None:
-            raise around.models
+            raise around.models.anew()
         facts = ModelFacts.of(class_name, php, around.version, snaked=around.snake_attributes)
         if around.snake is not None and facts.accessors:
-            raise around.snake
+            raise around.snake.anew()
         for part in php.classes.whole(class_name):
             if part.name in around.hooks:
-                raise around.hooks[part.name]
+                raise around.hooks[part.name].anew()
         scope = around.scopes.get(class_name)
         return facts if scope is None else replace(facts, scope=facts.scope or scope)
 
@@ -363,7 +363,7 @@ class ModelClass:
             return loaded[key]
         if php.classes.method(view.model.class_name, name) is not None:
             if self._around.lazy is not None and view.model.get("preventsLazyLoading"):
-                raise self._around.lazy
+                raise self._around.lazy.anew()
             self.touched.setdefault(view.model.class_name, {})[name] = None
             relations.load(self, php, [view.model], name, lazily=True)
             return properties.array(view.model, "relations").get(key)
@@ -372,7 +372,7 @@ class ModelClass:
         if known or name == "pivot":
             php.refuse(f"the property {view.model.class_name}::${name}")
         if self._around.missing is not None:
-            raise self._around.missing
+            raise self._around.missing.anew()
         return None
 
     def _attribute(self, view: ModelView, key: bytes, php: Interpreter) -> Value:
@@ -584,7 +584,7 @@ class ModelClass:
             value = loaded[key]
             name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key
             if self._around.snake is not None and isinstance(key, bytes) and snake(key) != key:
-                raise self._around.snake
+                raise self._around.snake.anew()
             if value is None:
                 result[name] = None
             elif isinstance(value, PhpObject):
@@ -596,7 +596,7 @@ class ModelClass:
     def morph_class(self, class_name: str) -> str:
         """`getMorphClass()`."""
         if self._around.morphs is not None:
-            raise self._around.morphs
+            raise self._around.morphs.anew()
         return class_name
 
     # ---- relations ---------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Records:
 
     def _allow(self, connection: str) -> None:
         if connection in self.refused:
-            raise self.refused[connection]
+            raise self.refused[connection].anew()
 
     def close(self) -> None:
         for source in self._sources.values():

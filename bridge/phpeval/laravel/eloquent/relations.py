@@ -623,7 +623,7 @@ def query_of(models: ModelClass, php: Interpreter, description: Description, key
     prototype = models.prototype(description.related, php)
     facts = prototype.facts
     if facts.scope is not None:
-        raise facts.scope
+        raise facts.scope.anew()
     if description.with_trashed and not facts.soft_deletes:
         raise Refused(f"withTrashed() of {description.related}, which has no SoftDeletes")
     table, pivot = prototype.setup.table, description.pivot_table
@@ -693,6 +693,8 @@ def _one_of(
         raise Refused(f"one of many {description.related}")
     if len(description.conditions) > description.morphs:
         raise Refused(f"one of many {description.related}, with conditions")
+    if description.columns:  # which are ambiguous beside those of Laravel's subquery
+        raise Refused(f"one of many {description.related}, with columns")
     if name == setup.key_name:
         return ((name, way),), description.conditions
     there = Condition(column=name, operator="not null")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote_from_bytes
 
+from bridge.errors import Refused
 from bridge.phpeval.laravel.support.native_class import Act, text
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpArray, Value
@@ -63,9 +64,9 @@ def url_functions(setting: Setting) -> dict[str, Act]:
 
 
 def _reported(php: Interpreter) -> tuple[bytes, bytes] | None:
-    refusal = getattr(php.world, "no_urls", None)
+    refusal: Refused | None = getattr(php.world, "no_urls", None)
     if refusal is not None:
-        raise refusal
+        raise refusal.anew()
     roots: tuple[str, str] | None = getattr(php.world, "url_roots", None)
     return None if roots is None else (roots[0].encode(), roots[1].encode())
 

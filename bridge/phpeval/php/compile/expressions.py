@@ -47,7 +47,7 @@ def _literal(c: Compiler, node: n.Literal) -> ExprCode:
 
 def _unknown(c: Compiler, node: n.Unsupported) -> ExprCode:
     def run(php: Interpreter) -> Value:
-        raise node.problem
+        raise node.problem.anew()
 
     return run
 

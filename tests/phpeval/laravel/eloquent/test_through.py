@@ -143,6 +143,7 @@ def test_as_relations_of_a_payload_they_are_laravels(shop: Case, name: str) -> N
         "$this->post->lastWhereToo",
         "$this->post->oneByUser",
         "$this->post->last()->count()",
+        "$this->post->load('last:id,post_id')",
     ],
 )
 def test_what_depends_on_more_is_refused(shop: Case, expression: str) -> None:

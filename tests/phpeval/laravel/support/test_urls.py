@@ -82,6 +82,7 @@ FORCED = "\\Illuminate\\Support\\Facades\\URL::"
         (f"{FORCED}formatPathUsing(fn ($path) => '/en' . $path);", False),
         (f"{FORCED}formatHostUsing(fn ($host) => 'https://own.test');", False),
         ("config(['app.url' => 'https://set.test']);", True),
+        ("$this->app['request']->server->set('HTTPS', 'on');", True),
     ],
 )
 def test_what_an_app_forces_on_addresses_is_right_or_refused(tmp_path: Path, boots: str, told: bool) -> None:

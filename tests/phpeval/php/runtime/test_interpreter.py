@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import Refused
 from tests.phpeval.php.oracle import Oracle
-from tests.phpeval.php.ours import FILE, refused, run
+from tests.phpeval.php.ours import FILE, evaluator, refused, run
 from tests.phpeval.php.programs import BODIES, CLASSES
 
 
@@ -23,6 +23,19 @@ def classes(php: Oracle) -> None:
 def test_same_as_php(php: Oracle, body: str) -> None:
     ours, theirs = run(body, classes=CLASSES), php.evaluate(body)
     assert (ours.value, ours.thrown) == (theirs.value, theirs.thrown)
+
+
+def test_what_is_refused_again_and_again_keeps_nothing_of_the_times_before() -> None:
+    php = evaluator("class Subject { public static function run() { return `ls`; } }")
+    depths = []
+    for _ in range(3):
+        with pytest.raises(Refused) as refusal:
+            php.call_static("Subject", "run")
+        met, depth = refusal.value.__traceback__, 0
+        while met is not None:
+            met, depth = met.tb_next, depth + 1
+        depths.append(depth)
+    assert depths[0] == depths[1] == depths[2]
 
 
 def test_a_readonly_property_cannot_be_written_again(php: Oracle) -> None:
