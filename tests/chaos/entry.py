@@ -155,13 +155,13 @@ def _give_back(give_back: Callable[..., Any]) -> Callable[..., Any]:
     return giving_back
 
 
-def _bury(record: Callable[..., Any]) -> Callable[..., Any]:
-    def burying(self: Any, job: Any) -> None:
+def _record(record: Callable[..., Any]) -> Callable[..., Any]:
+    def recording(self: Any, job: Any) -> None:
         record(self, job)
         record("failed", [(job.uuid, 0)])
         at("after-fail")
 
-    return burying
+    return recording
 
 
 def _add(add: Callable[..., Any]) -> Callable[..., Any]:
@@ -207,7 +207,7 @@ def patch() -> None:
         around(queue, "release", _release)
         around(queue, "give_back", _give_back)
     sa.event.listen(sa.Engine, "after_cursor_execute", _executed)
-    around(DatabaseFailedJobs, "bury", _bury)
+    around(DatabaseFailedJobs, "record", _record)
     around(Marks, "add", _add)
     around(Attempt, "_one", _one)
     around(Node, "publish_from_thread", _publish)
