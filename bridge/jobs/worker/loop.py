@@ -459,6 +459,11 @@ class Worker:
 
     def _exceeded(self, job: Job) -> MaxAttemptsExceeded | None:
         """The reason why this job must not be attempted, if there is one."""
+        crashes = self._at_work.crashes(job)
+        if (crashes or 0) >= CRASHES:  # whatever its tries and its retryUntil allow
+            return MaxAttemptsExceeded(
+                f"{job.display_name} was at work {crashes} times when its worker ended: it may crash it"
+            )
         until = retry_until(job)
         if until is not None:
             if self._clock() > until:
@@ -467,9 +472,8 @@ class Worker:
                 )
             return None
         limit = self._retries.limit(job)
-        crashes = self._at_work.crashes(job)
         most = max(limit, CRASHES) + (0 if crashes is None else FORGIVEN)
-        if limit and (job.attempts > most or (crashes or 0) >= CRASHES):
+        if limit and job.attempts > most:
             return MaxAttemptsExceeded(
                 f"{job.display_name} was taken {job.attempts - 1} times and never came to an end:"
                 " it may crash its worker, or take longer than retry_after"

@@ -167,10 +167,13 @@ def test_a_job_that_never_comes_to_an_end_is_failed_before_its_next_attempt(benc
     assert "was taken 3 times" in bench.failures()[uuid]
 
 
-def test_a_crash_counts_for_the_job_at_work_alone(bench: Bench, tmp_path: Path) -> None:
-    """A batch is lost three times with the same job at work: it alone is failed."""
+@pytest.mark.parametrize("allows", [{"maxTries": 1}, {"maxTries": 0}, {"retryUntil": 2_000_000_000}])
+def test_a_crash_counts_for_the_job_at_work_alone(
+    bench: Bench, tmp_path: Path, allows: dict[str, int]
+) -> None:
+    """A batch is lost three times with the same job at work: it alone is failed, whatever it allows."""
     file = tmp_path / "at-work.json"
-    innocent, killer = bench.push(maxTries=1), bench.push(maxTries=1)
+    innocent, killer = bench.push(**allows), bench.push(**allows)
     crashing = bench.store.queue()
     for _ in range(3):
         jobs = [*crashing.reserve(1), *crashing.reserve(1)]
