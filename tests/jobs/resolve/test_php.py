@@ -249,6 +249,7 @@ def test_what_takes_long_goes_on_beside_and_is_given_to_who_asks_again(
 def test_only_so_many_go_on_beside(make: Callable[..., PhpRung], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge.jobs.resolve.rungs.php, "MOST_SLOW", 1)
     rung = make()
+    assert pid(rung)  # the app has booted, so that no question is held up by that
     with pytest.raises(Slow):
         rung.resolve(behaving("hang", timeout=30, token="1"), patience=0.01)
     with pytest.raises(Slow):
