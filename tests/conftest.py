@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests import services, told
+from tests import output_secrets, services
 
 Running = TypeVar("Running")
 
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-told.overhear()
+output_secrets.watch()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -57,7 +57,7 @@ def pytest_runtest_call() -> Iterator[None]:
     """A test in which bridge told a secret fails, whatever else it is about; so does one that was over when
     its bridge did: the next."""
     yield
-    leaks = told.take()
+    leaks = output_secrets.take()
     assert not leaks, "\n".join(["bridge told what nobody may read:", *leaks])
 
 

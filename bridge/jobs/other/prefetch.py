@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Prefetcher:
-    """For one thread. Every call waits for the store (`patiently`) and may raise StopDeadlinePassed.
+    """For one thread. Every call waits for the store (`retrying`) and may raise StopDeadlinePassed.
 
     leave   a turn of `ending` for so many jobs, None where none may be taken now
     counts  gets `reserved`, `released`, `given_back`, `fenced`
@@ -34,13 +34,13 @@ class Prefetcher:
     def __init__(
         self,
         queue: Queue,
-        patiently: StoreRetry,
+        retrying: StoreRetry,
         leave: Callable[[int], Grant | None],
         ending: Quota,
         counts: collections.Counter[str],
     ) -> None:
         self._queue = queue
-        self._retrying = patiently
+        self._retrying = retrying
         self._leave = leave
         self._ending = ending
         self._counts = counts

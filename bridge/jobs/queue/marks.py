@@ -24,9 +24,8 @@ class Marks:
     def __init__(self, retry_after: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._kept = max(KEPT, 2 * retry_after)
         self._clock = clock
-        self._parts: collections.deque[tuple[float, set[bytes]]] = (
-            collections.deque()
-        )  # since when; newest last
+        # Since when, and the digests; the newest part last.
+        self._parts: collections.deque[tuple[float, set[bytes]]] = collections.deque()
 
     def add(self, uuids: Iterable[str]) -> None:
         now = self._clock()

@@ -29,11 +29,8 @@ REMEMBERED = 3_000  # jobs that were at work at a crash
 
 _HEAD = struct.Struct("=4sIII")
 _MAGIC = b"BAW1"
-_ANY, _NONE, _FIRST = (
-    0,
-    1,
-    2,
-)  # any of them may be at work; none is; from there on: the first is, the second …
+# Any of them may be at work; none is; from there on: the first is, the second …
+_ANY, _NONE, _FIRST = 0, 1, 2
 _SIZE = _HEAD.size + HELD + COUNTED
 
 log = logging.getLogger(__name__)

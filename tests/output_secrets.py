@@ -39,7 +39,7 @@ def _is_ours(name: str) -> bool:
     return name.partition(".")[0] == "bridge"
 
 
-class Overheard(logging.Logger):
+class WatchedLogger(logging.Logger):
     """One of bridge makes records of every level, looks through them, and passes on those that are wanted."""
 
     def isEnabledFor(self, level: int) -> bool:
@@ -54,12 +54,12 @@ class Overheard(logging.Logger):
         super().handle(record)
 
 
-def overhear() -> None:
+def watch() -> None:
     """From now on: the loggers of bridge, and commands of bridge that are waited for."""
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if _is_ours(name) and isinstance(logger, logging.Logger):
-            logger.__class__ = Overheard
-    logging.setLoggerClass(Overheard)  # for those to come
+            logger.__class__ = WatchedLogger
+    logging.setLoggerClass(WatchedLogger)  # for those to come
     subprocess.Popen.communicate = _looked_through  # type: ignore[method-assign]
 
 
