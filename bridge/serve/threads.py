@@ -91,6 +91,7 @@ class WorkerThreads:
     def stop(self, timeout: float, *, others: float) -> None:
         """Nobody takes a job any more. Other jobs at work had `others` seconds to end, while broadcasts went
         on; then what the worker held had `timeout` seconds."""
+        self.worker.stop_begins()
         with ThreadPoolExecutor(1 + len(self.others.lanes)) as stops:
             for lane in self.others.lanes:
                 stops.submit(lane.stop, others)

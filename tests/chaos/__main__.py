@@ -1,8 +1,9 @@
 """Tries a row of the matrix, or several, and keeps what they came to in docs/chaos.json and docs/chaos.md.
 
-    python -m tests.chaos F-06 [F-07 …] [--store redis] [--trials 20] [--seed N] [--kit]
+    python -m tests.chaos F-06 [F-07 …] [--store redis] [--trials 20] [--seed N] [--kit] [--add]
 
-`--kit` leaves the ordinary tests of a row out. Exit code 1 if anything did not hold.
+`--kit` leaves the ordinary tests of a row out; `--add` adds to the row's last figures.
+Exit code 1 if anything did not hold.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, help="another number than the row's own")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--kit", action="store_true", help="without ordinary tests")
+    parser.add_argument("--add", action="store_true", help="to the row's last figures, not in their place")
     given = parser.parse_args()
     if not given.row:
         for row in ROWS:
@@ -84,7 +86,7 @@ def main() -> int:
                     figures = ordinary(row)
                 else:
                     figures = on_store(row, store, trials=given.trials or row.trials, seed=given.seed)
-                keep(last(row, store or "", date.today().isoformat(), figures))
+                keep(last(row, store or "", date.today().isoformat(), figures), add=given.add)
                 held = held and figures.holds
                 print(
                     f"{row.id} {row.does}, {store or 'tests'}: {figures.trials} trials, {figures.jobs} jobs,"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tests.chaos.rig import Figures
@@ -11,6 +11,7 @@ from tests.chaos.table import ROWS, UNTRIED, Row
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 DATA, PAGE = DOCS / "chaos.json", DOCS / "chaos.md"
+NUMBERS = ("trials", "jobs", "lost", "twice", "wrong_failed", "unseen", "other")
 BEGIN, END = "<!-- begin: written by make chaos -->", "<!-- end -->"
 
 
@@ -68,9 +69,15 @@ def known(data: Path = DATA) -> list[Last]:
     )
 
 
-def keep(new: Last, data: Path = DATA, page: Path = PAGE) -> None:
-    """It takes the place of what the row came to on this store before, in the file and on the page."""
-    kept = [it for it in known(data) if (it.row, it.does, it.store) != (new.row, new.does, new.store)]
+def keep(new: Last, data: Path = DATA, page: Path = PAGE, *, add: bool = False) -> None:
+    """It takes the place of what the row came to on this store before, in the file and on the page; or its
+    numbers are added to that."""
+    kept = known(data)
+    for before in [it for it in kept if (it.row, it.does, it.store) == (new.row, new.does, new.store)]:
+        kept.remove(before)
+        if add:
+            sums = {what: getattr(before, what) + getattr(new, what) for what in NUMBERS}
+            new = replace(new, **sums)
     data.write_text(json.dumps([asdict(it) for it in [*kept, new]], indent=1) + "\n")
     write(known(data), page)
 

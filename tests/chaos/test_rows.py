@@ -76,6 +76,10 @@ def test_what_a_row_comes_to_takes_the_place_of_what_it_came_to_before(tmp_path:
     keep(last(row, "sqlite", "2026-01-02", Figures(trials=4, jobs=8)), data, page)
     assert "| redis | 2026-01-01 | 3 | 9 | 1 | 0 | 0 | 0 | 2 |" in page.read_text()
     keep(last(row, "redis", "2026-01-03", Figures(trials=5, jobs=7, note="quick")), data, page)
+    keep(last(row, "sqlite", "2026-01-02", bad), data, page, add=True)
+    [added] = [it for it in known(data) if it.store == "sqlite"]
+    assert (added.trials, added.jobs, added.lost, added.other) == (7, 17, 1, 2)
+    keep(last(row, "sqlite", "2026-01-02", Figures(trials=4, jobs=8)), data, page)
     found = known(data)
     assert [(it.store, it.date, it.lost, it.other) for it in found] == [
         ("redis", "2026-01-03", 0, 0),

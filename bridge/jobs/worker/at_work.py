@@ -1,12 +1,14 @@
 """AtWork: which of the reserved jobs is at work, in a file that outlives a kill.
 
 A crash leaves jobs reserved that come again with one more attempt, whether they were at work or not. The next
-process reads here which of them was: only for that one it counts as a crash. The file is mapped into memory,
-so that a word costs no system call.
+process reads here which of them was: only for that one it counts as a crash, and for none once a stop has
+begun, since whoever stops bridge may kill it after a while. The file is mapped into memory, so that a word
+costs no system call.
 
     four bytes, then three numbers of four bytes: what is at work, bytes of the two texts after them
     uuids of the jobs that are reserved, one a line
     uuids of those that were at work at crashes, and at how many, as JSON
+    one byte: 1 from the beginning of a stop on
 """
 
 from __future__ import annotations
@@ -31,18 +33,23 @@ _HEAD = struct.Struct("=4sIII")
 _MAGIC = b"BAW1"
 # Any of them may be at work; none is; from there on: the first is, the second …
 _ANY, _NONE, _FIRST = 0, 1, 2
-_SIZE = _HEAD.size + HELD + COUNTED
+_STOPPING = _HEAD.size + HELD + COUNTED
+_SIZE = _STOPPING + 1
 
 log = logging.getLogger(__name__)
 
 
 class AtWork:
-    """For one thread. `file`: None, or a place where none can be: nothing is known after a crash."""
+    """For one thread, but for `stop_begins`.
+
+    file  None, or a place where none can be: nothing is known after a crash
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._map: mmap.mmap | None = None
         self._descriptor = -1
+        self._is_stopping = False
         self._crashes: dict[str, int] = {}
         self._places: dict[int, int] = {}  # of the jobs that are held, by identity
 
@@ -72,6 +79,14 @@ class AtWork:
     def none(self) -> None:
         """What was at work is done."""
         self._say(_NONE if self._places else _ANY)
+
+    def stop_begins(self) -> None:
+        """From now on a kill is no crash. Any thread may call it."""
+        self._is_stopping = True
+        file = self._map
+        if file is not None:
+            with contextlib.suppress(ValueError):  # closed meanwhile
+                file[_STOPPING] = 1
 
     def crashes(self, job: Job) -> int | None:
         """At how many crashes the job was at work, as far as the file knows; None: there is none."""
@@ -103,7 +118,7 @@ class AtWork:
                 raise OSError("it is no file")
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.posix_fallocate(descriptor, 0, _SIZE)  # a full disk would kill us at a write
-            self._map = mmap.mmap(descriptor, _SIZE)
+            file = mmap.mmap(descriptor, _SIZE)
         except OSError as problem:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -113,10 +128,12 @@ class AtWork:
                 log.info("a crash will count for all jobs that are reserved", extra=about)
             return False
         self._descriptor = descriptor
-        met, self._crashes = _read(self._map[:])
+        met, self._crashes = _read(file[:])
         for uuid in met:
             self._crashes[uuid] = self._crashes.pop(uuid, 0) + 1
-        self._map[: _HEAD.size] = _HEAD.pack(_MAGIC, _ANY, 0, 0)
+        file[: _HEAD.size] = _HEAD.pack(_MAGIC, _ANY, 0, 0)
+        self._map = file
+        file[_STOPPING] = self._is_stopping  # a stop that begins now sees the map
         self._keep()
         return True
 
@@ -149,7 +166,7 @@ def _read(data: bytes) -> tuple[Sequence[str], dict[str, int]]:
         if isinstance(found, dict):
             known = {uuid: times for uuid, times in found.items() if type(times) is int and times > 0}
     text = _text(data, _HEAD.size, held)
-    uuids = text.split("\n") if text and at_work != _NONE else ()
+    uuids = text.split("\n") if text and at_work != _NONE and not data[_STOPPING] else ()
     return uuids if at_work == _ANY else uuids[at_work - _FIRST :][:1], known
 
 

@@ -183,11 +183,17 @@ class Worker:
     def start(self) -> None:
         self._thread.start()
 
+    def stop_begins(self) -> None:
+        """Whoever stops us may kill us from now on: that is no crash of the job at work. Any thread may call
+        it."""
+        self._at_work.stop_begins()
+
     def stop(self, timeout: float) -> bool:
         """No job is reserved any more, those at hand are finished, those not begun are given back.
 
         Returns whether the thread ended within `timeout` seconds; what it still holds then comes again
         after `retry_after`. The queue and failed jobs may be closed when it did."""
+        self.stop_begins()
         self._retrying.stop(timeout)
         self._queue.wake()
         if self._thread.ident is not None:

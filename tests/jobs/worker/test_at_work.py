@@ -64,6 +64,9 @@ def file(tmp_path: Path) -> Iterator[Path]:
         ("work.hold([job('a\\nb'), one]); work.only(one)", [0, 0, 0]),
         ("work.hold([job('x' * 70_000), one]); work.only(one)", [0, 0, 0]),
         ("work.hold(jobs); work.only(one); work.close()", [0, 0, 0]),
+        ("work.hold(jobs); work.only(one); work.stop_begins()", [0, 0, 0]),
+        ("work.hold(jobs); work.stop_begins(); work.hold([two]); work.only(two)", [0, 0, 0]),
+        ("work.stop_begins(); work.hold(jobs); work.only(one)", [0, 0, 0]),
         ("", [0, 0, 0]),
     ],
 )
@@ -83,6 +86,13 @@ def test_crashes_add_up_until_the_job_has_failed(file: Path) -> None:
     work.forget(job("one"))
     work.close()
     assert crashes(file) == [0, 1, 1]
+
+
+def test_a_stop_ends_with_its_process(file: Path) -> None:
+    killed(file, "work.hold(jobs); work.only(one)")
+    killed(file, "work.hold(jobs); work.only(one); work.stop_begins()")
+    killed(file, "work.hold(jobs); work.only(one)")
+    assert crashes(file) == [2, 0, 0]
 
 
 def test_only_so_many_are_remembered(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

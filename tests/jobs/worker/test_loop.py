@@ -191,6 +191,33 @@ def test_a_crash_counts_for_the_job_at_work_alone(
     assert list(bench.failures()) == [killer]
 
 
+def test_a_stop_that_cuts_a_job_off_is_no_crash_of_it(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "at-work.json"
+    uuid = bench.push()
+    at_work, begun, over = AtWork(file), threading.Event(), threading.Event()
+
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        at_work.only(jobs[0])
+        begun.set()
+        over.wait()
+        return [Delivered()] * len(jobs)
+
+    worker = bench.start(attempt, at_work=at_work)
+    begun.wait()
+    crashed = file.read_bytes()
+    assert not worker.stop(0)
+    cut_off = file.read_bytes()
+    over.set()
+    eventually(lambda: not worker.is_alive)
+    job = Job(queue="default", payload=b"", document={"uuid": uuid}, attempts=1, receipt=None)
+    for left, crashes in ((crashed, 1), (cut_off, 0)):
+        file.write_bytes(left)
+        work = AtWork(file)
+        work.hold(())
+        assert work.crashes(job) == crashes
+        work.close()
+
+
 def test_a_job_lost_in_a_crash_is_delivered_though_it_allows_one_try(bench: Bench) -> None:
     uuid = bench.push(maxTries=1)
     bench.store.queue().reserve(1)
