@@ -19,7 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
 ROOTS ?= trixie forky
-BENCH ?= queues received fanout publish dashboard queue_work resolve other_jobs
+BENCH ?= queues received fanout publish dashboard queue_work resolve other_jobs processes
 QUICK ?=
 COUNT ?= 2000
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.end_to_end.laravel import Laravel
-from tests.end_to_end.processes import environment, running, wait_until
+from tests.end_to_end.processes import children_of, environment, running, wait_until
 
 COMMAND = (sys.executable, "-m", "bridge")
 
@@ -58,3 +58,14 @@ def bridge_serve(
 
         wait_until("bridge says that it listens", ready, timeout=patience)
         yield Bridge(process=process, port=port, log=log)
+
+
+def children(bridge: Bridge) -> dict[str, list[int]]:
+    """Name → process ids; what these start bears their command line too until it runs its own."""
+    found: dict[str, list[int]] = {}
+    for pid in children_of(bridge.process.pid):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            if "--child" in words:
+                found.setdefault(words[words.index("--child") + 1], []).append(pid)
+    return found

@@ -26,9 +26,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.certificates import self_signed
-from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve
+from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve, children
 from tests.end_to_end.laravel import APP_KEY, APP_SECRET, ROOT, Laravel
-from tests.end_to_end.processes import children_of, environment, wait_until
+from tests.end_to_end.processes import environment, wait_until
 from tests.end_to_end.stores import NOTHING, Store, open_store
 from tests.end_to_end.swarm import swarm
 from tests.end_to_end.test_restarts import knocking
@@ -64,17 +64,6 @@ def app(store: Store, tmp_path: Path) -> Laravel:
 def bridge(app: Laravel) -> Iterator[Bridge]:
     with bridge_serve(app, patience=PATIENCE) as bridge:
         yield bridge
-
-
-def children(bridge: Bridge) -> dict[str, list[int]]:
-    """Name → process ids; what these start bears their command line too until it runs its own."""
-    found: dict[str, list[int]] = {}
-    for pid in children_of(bridge.process.pid):
-        with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            if "--child" in words:
-                found.setdefault(words[words.index("--child") + 1], []).append(pid)
-    return found
 
 
 def ready(port: int) -> dict[str, object]:
