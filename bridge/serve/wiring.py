@@ -583,6 +583,7 @@ def build_lanes(
             AppProcesses(
                 settings.laravel.link, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]
             ),
+            build_failed_jobs(settings.laravel),
             retries=RetryPolicy(tries, backoff),
             timeout=settings.timeout,
             paused=paused,

@@ -282,6 +282,25 @@ def test_only_the_jobs_named_are_run(app: Laravel, store: Store) -> None:
     assert store.left() == Left(waiting=1, reserved=0)
 
 
+@pytest.mark.parametrize("store", ["sqlite", "redis"], indirect=True)
+def test_what_is_no_job_goes_to_failed_jobs_and_others_go_on(app: Laravel, store: Store) -> None:
+    """Laravel drops the first four without a word. The last two it fails itself."""
+    whole = '{"uuid":"u-%d","displayName":"X","job":%s,"data":{},"attempts":0,"id":"x%d"}'
+    damaged = ["garbage", "[]", '{"uuid":"u-1","attempts":0}', (whole % (2, '"Gone"', 2))[:-9]]
+    named = [whole % (3, "5", 3), whole % (4, '"App\\\\Gone@handle"', 4)]
+    store.push([*damaged, *named])
+    other(app, "works")
+    log = ended(app, "--stop-when-empty")
+    assert store.left() == NOTHING, log
+    assert app.lines().count("works done") == 1
+    kept = sorted(store.failed_payloads())
+    assert [text for text in kept if text in damaged] == sorted(damaged)
+    assert len(kept) == len(damaged) + len(named), log
+    with store.engine.connect() as connection:
+        why = connection.exec_driver_sql("select exception from failed_jobs where payload = 'garbage'")
+        assert why.scalar_one().startswith("bridge.errors.Unreadable: the payload is no JSON")
+
+
 def test_without_php_other_jobs_are_left_and_the_start_says_so(app: Laravel, store: Store) -> None:
     other(app, "works")
     (app.path / "bridge.toml").write_text('php_binary = ""\n')

@@ -3,7 +3,7 @@
 A job is reserved (`prefetch.py`) and handed to the process (`worker.php`). What becomes of it is decided by
 Laravel, and told the moment that Laravel does it: deleted, or released. What the process does not survive
 counts as an attempt: the job is released, and at its next reservation Laravel itself sees whether that was
-one too many.
+one too many. What is no job at all goes to `failed_jobs` from here: Laravel would drop it without a word.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
-from bridge.errors import Refused, ServiceUnavailable
+from bridge.errors import BridgeError, Refused, ServiceUnavailable
 from bridge.jobs.other.prefetch import Prefetcher, about
 from bridge.jobs.php_process.app_processes import AppProcesses
 from bridge.jobs.php_process.process import OUTPUT_KEPT, Frame, PhpProcess, ProcessDied, ProcessTimedOut
+from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.selection import queued_at, whole_number
+from bridge.jobs.worker.burial import KEPT_BACK, failed_job, no_job
 from bridge.jobs.worker.progress import OtherJobRun, TellRun, ignore_progress
 from bridge.jobs.worker.quota import Grant, Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy
@@ -45,6 +47,7 @@ class PhpWorkerLane:
     """Works through the other jobs of a queue.
 
     resident  has one process
+    failed    for what is no job; Laravel itself keeps the others
     retries   for a job that ended its process
     timeout   seconds, for jobs that name none; 0: none
     paused    the queues from which nothing shall be taken now, None where that is not known yet; asked before
@@ -57,6 +60,7 @@ class PhpWorkerLane:
         self,
         queue: Queue,
         resident: AppProcesses,
+        failed: FailedJobs,
         *,
         retries: RetryPolicy,
         timeout: int = 60,
@@ -67,6 +71,7 @@ class PhpWorkerLane:
     ) -> None:
         self._queue = queue
         self._processes = resident
+        self._failed = failed
         self._retries = retries
         self._timeout = timeout
         self._paused = paused
@@ -117,6 +122,7 @@ class PhpWorkerLane:
         self._processes.close()
         if not self.is_alive:
             self._queue.close()
+            self._failed.close()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -178,11 +184,36 @@ class PhpWorkerLane:
     def _attempted(self, job: Job) -> int:
         """1: the job has had its attempt. Raises Refused, ServiceUnavailable, WorkerNotReady."""
         attempt = _Attempt(job)
+        if not job.document:
+            self._bury(attempt)
+            return 1
         try:
             self._hand_over(attempt)
         except ProcessDied as death:
             self._after(death, attempt)
         return 1
+
+    def _bury(self, attempt: _Attempt) -> None:
+        """What is no job is in `failed_jobs`, or is released."""
+        job, problem = attempt.job, no_job()
+        attempt.begun = time.monotonic()
+        try:
+            self._failed.record(failed_job(self._queue, job, problem, time.time()))
+        except Exception as refusal:
+            known = isinstance(refusal, BridgeError)
+            why = {"why": str(refusal) if known else type(refusal).__name__}
+            log.error(
+                "failed_jobs cannot be written",
+                extra={**about(job, "bury_failed"), **why},
+                exc_info=not known,
+            )
+            attempt.delay = KEPT_BACK
+            self._release(job, KEPT_BACK)
+            return
+        self._prefetcher.end(job)
+        self.counts["failed"] += 1
+        self._tell(attempt.run("failed", why=str(problem)))
+        log.error("job failed", extra={**about(job, "job_failed"), "why": str(problem)})
 
     def _hand_over(self, attempt: _Attempt) -> None:
         """Some process runs the job, or ends it as late. Raises ProcessDied, and what `lease` raises."""

@@ -25,7 +25,7 @@ class Job:
 
     queue     plain name, `default` (no `queues:` prefix)
     payload   the raw JSON as it stood in the queue; what `failed_jobs` stores
-    document  the same, decoded; to be read only. Empty for a broadcast whose JSON is damaged
+    document  the same, decoded; to be read only. Empty for what is no job: damaged JSON, no `job` in it
     attempts  reservations so far, this one included: 1 at the first
     receipt   the driver's own mark of this reservation; opaque to everybody else
     due_at    unix seconds since when it could be taken; None where the store does not tell

@@ -54,13 +54,22 @@ def is_damaged_broadcast(payload: bytes) -> bool:
 
 
 def other_document(payload: bytes) -> Mapping[str, object] | None:
-    """The decoded payload if this is a job and no broadcast, None otherwise."""
+    """The decoded payload if this is a job and no broadcast; empty for text that is no job at all, which
+    Laravel's worker would drop without a word. None for what is left: broadcasts, and bytes that are no text.
+    """
     if _CERTAIN.search(payload):
         return None
     document = json_object(payload)
-    if document is None or not isinstance(document.get("job"), str):
-        return None
+    if document is None or "job" not in document:
+        return {} if _is_text(payload) else None
     return document if broadcast_document(payload) is None else None
+
+
+def _is_text(payload: bytes) -> bool:
+    try:
+        return bool(payload) and "\0" not in payload.decode()
+    except UnicodeDecodeError:  # what a serializer or a compression wrote, perhaps
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,20 +20,19 @@ import collections
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, assert_never
 
 from bridge.errors import BridgeError, NotTried, Unreadable
-from bridge.jobs.queue.failed_jobs import FailedJob, FailedJobs
+from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.marks import Marks
 from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.worker.at_work import AtWork
+from bridge.jobs.worker.burial import KEPT_BACK, failed_job, no_job
 from bridge.jobs.worker.progress import ProgressListener, ignore_progress, step
 from bridge.jobs.worker.quota import Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy, retry_until
@@ -44,7 +43,6 @@ BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
 CRASHES = 3  # of ours with the job at work, at which it fails
 FORGIVEN = 10  # reservations beyond its tries that came to no end, where none such is known
-KEPT_BACK = 60  # seconds until a job is tried again that could not be written to failed_jobs
 RENEWED = 0.2  # of retry_after, after which the reservations of jobs that are set aside begin anew
 LAST_SECONDS = 2.0  # of a stop: for what is left when an attempt was cut short
 
@@ -350,7 +348,7 @@ class Worker:
             size = f"{job.unread.size >> 20} MiB"
             return Failed(Unreadable(f"its payload of {size} is too large for the memory"), keeps_lock=True)
         if not job.document:
-            return Failed(Unreadable("the payload is no JSON that PHP can read"))
+            return Failed(no_job())
         error = self._exceeded(job)
         return None if error is None else Failed(error)
 
@@ -432,17 +430,8 @@ class Worker:
 
     def _bury(self, job: Job, error: Exception) -> bool:
         """Whether the job is in failed_jobs, or nobody wants it kept; if not, it is released."""
-        entry = FailedJob(
-            connection_name=self._queue.connection_name,
-            queue=job.queue,
-            payload=job.payload,
-            exception=_exception_text(error),
-            uuid=job.uuid,
-            failed_at=datetime.fromtimestamp(self._clock(), UTC),
-            unread=job.unread,
-        )
         try:
-            self._failed.record(entry)
+            self._failed.record(failed_job(self._queue, job, error, self._clock()))
         except Exception as refusal:
             about = {**_about(job, "bury_failed"), "why": _why(refusal)}
             # a driver that cannot be written, or a store that is away, is no fault of the code
@@ -490,12 +479,6 @@ class Worker:
 def _has_name(job: Job) -> bool:
     """Whether no other job is called like this one; two without a uuid may be equal."""
     return "uuid" in job.document
-
-
-def _exception_text(error: Exception) -> str:
-    """Class and message in the first line, where `queue:failed` looks; then, if unexpected, the traceback."""
-    first = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
-    return first if isinstance(error, BridgeError) else "\n".join((first, *traceback.format_exception(error)))
 
 
 def _why(error: Exception) -> str:

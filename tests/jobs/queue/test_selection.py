@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.jobs.queue.selection import broadcast_document, job_uuid, whole_number, with_attempts
+from bridge.jobs.queue.selection import (
+    broadcast_document,
+    job_uuid,
+    other_document,
+    whole_number,
+    with_attempts,
+)
 from tests.jobs.queue.stores import broadcast, foreign, recorded
 
 # Malformed cases in which the label and the class inside the command disagree, or the handler is odd.
@@ -47,6 +53,23 @@ def test_every_recorded_entry_is_told_apart(driver: str) -> None:
 )
 def test_what_is_not_surely_a_broadcast_is_not_ours(entry: bytes) -> None:
     assert broadcast_document(entry) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        (b"garbage", {}),
+        (b'{"uuid":"1"}', {}),
+        (b'{"job":5}', {"job": 5}),
+        (b"", None),
+        (b"\xff\xfe", None),
+        (b"a\0b", None),
+        (broadcast(), None),
+        (broadcast()[:-5], None),
+    ],
+)
+def test_text_that_is_no_job_is_taken_to_fail(entry: bytes, found: object) -> None:
+    assert other_document(entry) == found
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))

@@ -481,8 +481,10 @@ class RedisQueue:
             if document is None or (self._skipped and entry in self._skipped):
                 continue
             attempts = whole_number(document, "attempts") if document else 0
-            if attempts is None:
+            if attempts is None and document.get("attempts") is not None:
                 continue
+            if attempts is None:  # Laravel's script would lose it
+                document, attempts = {}, 0
             if not portion.takes(len(entry), attempts):
                 break
             reserved = with_attempts(entry, document, attempts + 1) if document else entry
