@@ -14,7 +14,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 CHUNK = 1 << 16  # bytes
 
@@ -28,7 +28,7 @@ class _Link:
     streams: tuple[
         tuple[asyncio.StreamReader, asyncio.StreamWriter], tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ]
-    silent: bool = False
+    silent: frozenset[bool] = frozenset()  # of what nothing comes through: True for replies
     loses_reply: bool = False
     passing: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -83,12 +83,13 @@ class Proxy:
         """Every connection is reset (RST); what was under way is lost."""
         self._on_loop(lambda: self._end(reset=True))
 
-    def silence(self) -> None:
-        """Half-open: nothing comes through any more, and none of them ends."""
+    def silence(self, only: Literal["requests", "replies", ""] = "") -> None:
+        """Half-open: nothing comes through any more, one way or either, and none of them ends."""
+        silent = frozenset({only == "replies"} if only else {True, False})
 
         def silence() -> None:
             for link in self._links:
-                link.silent = True
+                link.silent = silent
 
         self._on_loop(silence)
 
@@ -182,7 +183,7 @@ class Proxy:
         try:
             while data := await source.read(CHUNK):
                 await self._flowing.wait()
-                if link.silent:
+                if is_reply in link.silent:
                     continue
                 if is_reply and link.loses_reply:
                     self._links.discard(link)

@@ -26,7 +26,7 @@ import secrets
 import socket as sockets
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -76,6 +76,8 @@ COMPARED = 500  # channels in one tick
 SETTLE = 10.0  # seconds after a fault in which every node has told again who is there
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between tries to reach Redis
 LOG_EVENTS, LOG_SECONDS = 1_000, 60
+JOBS_WAIT = 8.0  # seconds for a lost link to be replaced; the worker waits for ten
+LOOK = 0.05  # seconds between looks for one
 SPOOL_SECONDS, SPOOL_BYTES = 60.0, 64 * 1024 * 1024
 SEEN = 50_000  # tags that are remembered, twice
 REAPED = 200  # entries of a dead node in one step
@@ -875,36 +877,24 @@ class Cluster(Generic[S]):
     async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
         """Redis has them, in order, for the subscribers of all nodes; how many those are.
 
-        Jobs are not published while the bus is away: ServiceUnavailable. All else is delivered here at once,
-        and elsewhere once it is back; for so long, and so much. JobError as `Node.publish`.
+        Jobs wait `JOBS_WAIT` while the bus is away, so that those which come after them do not overtake them;
+        then ServiceUnavailable. All else is delivered here at once, and elsewhere once it is back; for so
+        long, and so much. JobError as `Node.publish`.
         """
         for broadcast in broadcasts:
             if broadcast.app_id not in self.home.hubs:
                 raise JobError(f"no app has the id {broadcast.app_id}: check the broadcasting connection")
-        link = self._link
-        if link is None or not self.is_publishing:
-            if origin == "queue":
-                raise ServiceUnavailable("the bus is away: nothing was published")
+        if origin != "queue" and not self.is_publishing:
             return self._publish_here(broadcasts, origin)
         items = [(self._sealed(one, name), one.job, name) for one in broadcasts for name in one.channels]
-        times: Counter[tuple[str, str]] = Counter()
-        answers: list[int] = []
+        marks = _marks((job, name) for _, job, name in items)
+        sent = [(item, mark) for (item, _, _), mark in zip(items, marks, strict=True)]
         try:
-            for at, (item, job, name) in enumerate(items, 1):
-                mark = b""
-                if job:
-                    times[(job, name)] += 1
-                    mark = _mark(job, times[(job, name)], name)
-                if at < len(items):
-                    self._send(link, item, mark, answers.append)
-                else:  # answers come in order: with the last all are there
-                    last = self._loop.create_future()
-                    self._send(link, item, mark, partial(_answer, last))
-                    answers.append(await link.watch(last))
+            answers = await (self._send_jobs(sent) if origin == "queue" else self._send_all(sent))
         except ServiceUnavailable:
             if origin == "queue":
                 raise
-            for item, _, _ in items:  # receivers know those that had gone out by their tags
+            for item, _ in sent:  # receivers know those that had gone out by their tags
                 self._put_by(item)
             return 0
         reached = iter(answers)
@@ -912,6 +902,34 @@ class Cluster(Generic[S]):
             receivers = sum(max(next(reached), 0) for _ in broadcast.channels)
             self.home.tell(_published(broadcast, origin, receivers))
         return sum(max(answer, 0) for answer in answers)
+
+    async def _send_jobs(self, items: Sequence[tuple[Spooled, bytes]]) -> list[int]:
+        """As `_send_all`, again after each link that is lost meanwhile: marks keep anything from going out
+        twice."""
+        until = self._loop.time() + JOBS_WAIT
+        while True:
+            try:
+                if not self.is_publishing:
+                    raise ServiceUnavailable("the bus is away: nothing was published")
+                return await self._send_all(items)
+            except ServiceUnavailable:
+                if self._loop.time() > until:
+                    raise
+            await asyncio.sleep(LOOK)
+
+    async def _send_all(self, items: Sequence[tuple[Spooled, bytes]]) -> list[int]:
+        """What Redis answers to each. Raises ServiceUnavailable."""
+        answers: list[int] = []
+        if not items:
+            return answers
+        link = self._asking()
+        *first, (item, mark) = items
+        for one, its_mark in first:
+            self._send(link, one, its_mark, answers.append)
+        last = self._loop.create_future()  # answers come in order: with the last all are there
+        self._send(link, item, mark, partial(_answer, last))
+        answers.append(await link.watch(last))
+        return answers
 
     @property
     def is_publishing(self) -> bool:
@@ -1186,6 +1204,14 @@ def _new_name() -> str:
 def _answer(future: asyncio.Future[int], answer: int) -> None:
     if not future.done():
         future.set_result(answer)
+
+
+def _marks(items: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """Of each job and channel; a job may send to a channel several times. Nothing where there is no job."""
+    times: Counter[tuple[str, str]] = Counter()
+    for job, channel in items:
+        times[job, channel] += 1
+        yield _mark(job, times[job, channel], channel) if job else b""
 
 
 def _mark(job: str, times: int, channel: str) -> bytes:

@@ -429,6 +429,7 @@ async def test_while_redis_is_away_jobs_wait_and_all_else_is_delivered_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster_module, "BEAT", 0.2)
+    monkeypatch.setattr(cluster_module, "JOBS_WAIT", 0.0)
     with redis_server() as redis:
         async with (
             two(redis) as (one, other),
@@ -545,3 +546,24 @@ async def test_a_job_that_comes_again_is_not_sent_twice(redis: Redis) -> None:
         assert [(await a.get("event"))["data"] for _ in range(2)] == ["1", "2"]
         await a.silence()
         assert [one.receivers for one in told(one, other, of=Published)] == [1, 1, 0, 0]
+
+
+@pytest.mark.anyio
+async def test_jobs_that_meet_a_lost_link_go_out_once_and_before_those_that_follow(redis: Redis) -> None:
+    async with two(redis) as (one, other), other.server.client("c") as client:
+
+        async def publish(*numbers: int) -> None:
+            jobs = [replace(broadcast("c", data=str(number)), job=f"job-{number}") for number in numbers]
+            await one.server.node.publish_to_all(jobs, origin="queue")
+
+        for turn in range(0, 40, 2):
+            underway = asyncio.create_task(publish(turn))
+            if turn % 4:
+                await asyncio.sleep(0)  # it has been sent, and has no answer
+            one.cut()
+            await underway
+            await publish(turn + 1)
+        assert [(await client.get("event"))["data"] for _ in range(40)] == [
+            str(number) for number in range(40)
+        ]
+        await client.silence()

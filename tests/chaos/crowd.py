@@ -1,0 +1,89 @@
+"""Many clients of real pusher-js that judge for themselves what they see: fixtures/browser/crowd.mjs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.end_to_end.laravel import APP_KEY, APP_SECRET, BROWSER
+from tests.end_to_end.processes import environment, running, wait_until
+
+PATIENCE = 300.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What all clients have seen so far.
+
+    subscribed   clients that are, to everything, at this moment
+    connections  of each client, until now
+    states       of pusher-js, how often entered
+    away         ms from each loss of a connection until subscribed to everything again
+    holes        events that came neither in their place nor later
+    removed      members that were said to be gone
+    last         number of the last event of each client
+    """
+
+    subscribed: int
+    connections: list[int]
+    states: dict[str, int]
+    away: list[float]
+    received: int
+    holes: int
+    twice: int
+    disordered: int
+    gaps: int
+    removed: int
+    last: list[int]
+
+    def away_at(self, share: float) -> float:
+        """ms within which this share was back."""
+        times = sorted(self.away)
+        return times[min(len(times) - 1, int(share * len(times)))] if times else 0.0
+
+
+class Crowd:
+    def __init__(self, process: subprocess.Popen[str], clients: int) -> None:
+        self._process = process
+        self.clients = clients
+
+    def look(self) -> Seen:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return Seen(**json.loads(self._process.stdout.readline()))
+
+    def wait(self, what: str, *, connections: int = 1, last: int = 0) -> Seen:
+        """Everybody is subscribed, has had so many connections at least, and the event with that number."""
+        seen = self.look()
+
+        def reached() -> bool:
+            nonlocal seen
+            seen = self.look()
+            return (
+                seen.subscribed == self.clients
+                and min(seen.connections) >= connections
+                and min(seen.last) >= last
+            )
+
+        wait_until(what, reached, timeout=PATIENCE)
+        return seen
+
+
+@contextlib.contextmanager
+def crowd(
+    port: int, clients: int, log: Path, *, channel: str, event: str, **options: object
+) -> Iterator[Crowd]:
+    """`options`: room, private, resume; they come back by themselves."""
+    given = {"key": APP_KEY, "secret": APP_SECRET, "port": port, "clients": clients}
+    given |= {"channel": channel, "event": event, **options}
+    with running(
+        ["node", "crowd.mjs", json.dumps(given)],
+        cwd=BROWSER, log=log, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        yield Crowd(process, clients)

@@ -1,0 +1,210 @@
+"""Pages on several nodes: they see numbered events and who else is present, come back by themselves, and know
+what they may not see."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+
+from tests.chaos.clients import TAG
+from tests.chaos.history import Fault
+from tests.end_to_end.laravel import APP_KEY, APP_SECRET
+
+LINES, ROOM = "lines", "presence-room"
+GAP = "bridge:gap"
+CONFIRMED = "pusher_internal:subscription_succeeded"
+BACK = 0.1  # seconds until a page tries again
+TURN = 20.0  # seconds in which a connection must be made
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """One connection of a page. `heard`: numbers of events in order, and None for a gap."""
+
+    code: int = 0
+    port: int
+    opened: float
+    closed: float | None = None
+    heard: list[int | None] = field(default_factory=list)
+    members: set[str] = field(default_factory=set)
+    removed: list[tuple[float, str]] = field(default_factory=list)
+    confirmed: set[str] = field(default_factory=set)
+
+
+class Page:
+    """A client that comes back, to the port that `port` gives at that moment; it resumes or does not."""
+
+    def __init__(self, number: int, port: Callable[[], int], *, resumes: bool) -> None:
+        self.user = f"u{number}"
+        self.resumes = resumes
+        self.visits: list[Visit] = []
+        self._number, self._port = number, port
+        self._connection: ClientConnection | None = None
+        self._paused = threading.Event()
+
+    def pause(self) -> None:
+        """Once it has lost its connection it stays away until `resume`."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        self._paused.clear()
+
+    def is_at(self, port: int) -> bool:
+        return self.is_there and self.visits[-1].port == port
+
+    @property
+    def is_there(self) -> bool:
+        return self._connection is not None and len(self.visits[-1].confirmed) == 2
+
+    @property
+    def members(self) -> set[str]:
+        return set(self.visits[-1].members) if self.is_there else set()
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(BACK)
+            if self._paused.is_set():
+                continue
+            with contextlib.suppress(
+                OSError, EOFError, InvalidHandshake, InvalidMessage, ConnectionClosed, TimeoutError
+            ):
+                await self._visit()
+
+    async def _visit(self) -> None:
+        path = f"/app/r/chaos-page-{self._number:08d}.{len(self.visits)}" if self.resumes else ""
+        port = self._port()
+        url = f"ws://127.0.0.1:{port}{path}/app/{APP_KEY}?protocol=7&client=chaos&version=1.0"
+        async with connect(url, max_queue=None, ping_interval=None, open_timeout=TURN) as connection:
+            first = json.loads(await asyncio.wait_for(connection.recv(), TURN))
+            if first["event"] != "pusher:connection_established":
+                return
+            visit = Visit(port=port, opened=time.monotonic())
+            self.visits.append(visit)
+            self._connection = connection
+            try:
+                socket_id = json.loads(first["data"])["socket_id"]
+                for message in (_public(LINES), _presence(socket_id, self.user)):
+                    await connection.send(message)
+                async for text in connection:
+                    message = json.loads(text)
+                    if message["event"] == "pusher:ping":
+                        await connection.send('{"event":"pusher:pong","data":{}}')
+                    else:
+                        _take(visit, message)
+            finally:
+                self._connection = None
+                visit.closed, visit.code = time.monotonic(), connection.close_code or 0
+
+
+def _take(visit: Visit, message: dict[str, str]) -> None:
+    event, channel = message["event"], message.get("channel", "")
+    if event == CONFIRMED:
+        visit.confirmed.add(channel)
+        if channel == ROOM:
+            visit.members = set(json.loads(message["data"])["presence"]["ids"])
+    elif event == "pusher_internal:member_added":
+        visit.members.add(json.loads(message["data"])["user_id"])
+    elif event == "pusher_internal:member_removed":
+        user = json.loads(message["data"])["user_id"]
+        visit.members.discard(user)
+        visit.removed.append((time.monotonic(), user))
+    elif event == GAP and channel == LINES:
+        visit.heard.append(None)
+    elif not event.startswith(("pusher", "bridge:")) and (found := TAG.search(message["data"])):
+        visit.heard.append(int(found[0].removeprefix("job-"), 16))
+
+
+def _public(channel: str) -> str:
+    return json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}})
+
+
+def _presence(socket_id: str, user: str) -> str:
+    data = json.dumps({"user_id": user})
+    text = f"{socket_id}:{ROOM}:{data}".encode()
+    signature = hmac.new(APP_SECRET.encode(), text, hashlib.sha256).hexdigest()
+    joins = {"channel": ROOM, "auth": f"{APP_KEY}:{signature}", "channel_data": data}
+    return json.dumps({"event": "pusher:subscribe", "data": joins})
+
+
+@contextlib.contextmanager
+def pages(made: Sequence[Page]) -> Iterator[Sequence[Page]]:
+    """They are there, or on their way back, on a loop of a thread of their own while the block runs."""
+    loop = asyncio.new_event_loop()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(page.run() for page in made))
+
+    task = loop.create_task(all_of_them())
+
+    def run() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(timeout=60)
+        loop.close()
+
+
+def faults_of(page: Page, last: int, late: frozenset[int] = frozenset()) -> Iterator[Fault]:
+    """What the page may not have seen or missed, of the events up to number `last`. `late`: those that may
+    come behind later ones."""
+    known: list[int | None] = []
+    for visit in page.visits:
+        yield from _faults_of(visit, late)
+        known += visit.heard
+    if page.resumes:  # over all connections nothing is missing that no gap tells of
+        yield from _missing(known, last, late)
+    elif page.visits:
+        yield from _missing(page.visits[-1].heard, last, late)
+
+
+def _faults_of(visit: Visit, late: frozenset[int]) -> Iterator[Fault]:
+    heard = [number for number in visit.heard if number is not None]
+    for number, times in Counter(heard).items():
+        if times > 1:
+            yield Fault("twice", f"job-{number:012x}")
+    highest = 0
+    for number in heard:
+        if number < highest and number not in late:
+            yield Fault("out of order", f"job-{number:012x}", f"after {highest}")
+        highest = max(highest, number)
+    if visit.closed is not None:  # what was on its way when it ended is not known
+        yield from _missing(visit.heard, highest - 1, late)
+
+
+def _missing(heard: Sequence[int | None], last: int, late: frozenset[int]) -> Iterator[Fault]:
+    """Numbers between the first and `last` that neither came nor are covered by a gap before the next one."""
+    there = {number for number in heard if number is not None}
+    expected: int | None = None
+    after_gap = False
+    for number in heard:
+        if number is None:
+            after_gap = True
+            continue
+        if expected is not None and number >= expected:
+            if not after_gap:
+                for missed in range(expected, number):
+                    if missed not in there and missed not in late:
+                        yield Fault("hole", f"job-{missed:012x}", f"before {number}")
+            after_gap = False
+        expected = max(expected or 0, number + 1)
+    if expected is not None and not after_gap:
+        for missed in range(expected, last + 1):
+            if missed not in there and missed not in late:
+                yield Fault("lost", f"job-{missed:012x}", "and nothing came after it")

@@ -1,0 +1,144 @@
+"""Rows in which bridge is replaced, or dies, under many clients of real pusher-js."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests import services
+from tests.chaos.crowd import Crowd, Seen, crowd
+from tests.chaos.ground import Ground
+from tests.chaos.rig import PATIENCE, Figures, Rig
+from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve, children
+from tests.end_to_end.laravel import ROOT
+from tests.end_to_end.processes import environment, wait_until
+from tests.end_to_end.stores import NOTHING
+from tests.end_to_end.test_restarts import knocking
+
+EVENT = "App\\Events\\LineSaid"
+CLIENTS = int(os.environ.get("CHAOS_CLIENTS", "1000"))
+ROOM = 20  # clients that share a presence channel
+RATE = 10  # events a second, each to all clients: as many as a machine can follow that runs the clients too
+MOVE = 250.0  # ms that a client may be away in a reload
+
+
+@contextlib.contextmanager
+def _served(
+    ground: Ground, *, resume: bool, private: bool = False, processes: int = 2
+) -> Iterator[tuple[Rig, Bridge, Crowd]]:
+    """Two processes on a bus, and so many clients, all of which are subscribed."""
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(services.redis_server())
+        settings = {
+            **redis.env,
+            "BRIDGE_BUS": "default",
+            "BRIDGE_PROCESSES": str(processes),
+            "BRIDGE_NATIVE_TRUST": "proven",
+            "BRIDGE_PRESENCE_GRACE": "5",
+            **({"BRIDGE_RESUME_SECONDS": "60"} if resume else {}),
+        }
+        rig = stack.enter_context(ground.rig(settings=settings))
+        rig.know("line")
+        bridge = stack.enter_context(bridge_serve(rig.app, patience=PATIENCE))
+        log = Path(ground.folder) / "crowd.txt"
+        options = {"room": ROOM, "private": private, "resume": resume}
+        clients = stack.enter_context(
+            crowd(bridge.port, CLIENTS, log, channel="lines", event=EVENT, **options)
+        )
+        clients.wait("everybody is subscribed")
+        yield rig, bridge, clients
+
+
+def _reload(rig: Rig) -> str:
+    """What it says; empty when it went well."""
+    command = [*COMMAND, "reload", "--app", str(rig.app.path)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    return "" if done.returncode == 0 else f"the reload ended with {done.returncode}: {done.stderr}"
+
+
+def _last(rig: Rig, clients: Crowd, what: str, *, connections: int) -> Seen:
+    wait_until("the queue is empty", lambda: rig.store.left() == NOTHING, timeout=PATIENCE)
+    rig.push("line")
+    return clients.wait(what, connections=connections, last=rig.jobs)
+
+
+def _roll(ground: Ground, *, resume: bool) -> Figures:
+    moved = 0
+    with _served(ground, resume=resume) as (rig, bridge, clients):
+        seen = clients.look()
+        with knocking(bridge.port) as refused:
+            for trial in range(ground.trials):
+                with rig.flow(RATE, kinds=("line",)):
+                    said = _reload(rig)
+                    rig.must(not said, said)
+                    clients.wait("everybody has moved", connections=trial + 2)
+                seen = _last(rig, clients, "everybody has the last", connections=trial + 2)
+                moved = sum(number != trial + 2 for number in seen.connections)
+                rig.must(not moved, f"{moved} clients moved more than once in reload {trial + 1}")
+        rig.must(not refused, f"{len(refused)} connects were refused: {refused[:1]}")
+        rig.must(not seen.disordered, f"{seen.disordered} events out of order")
+        rig.must(not seen.twice, f"{seen.twice} events twice")
+        rig.must(not seen.removed, f"{seen.removed} members were said to be gone")
+        rig.must(not seen.gaps, f"{seen.gaps} gaps")
+        if resume:
+            rig.must(not seen.holes, f"{seen.holes} events missed")
+        bad = {state: times for state, times in seen.states.items() if state in ("unavailable", "failed")}
+        rig.must(not bad, f"clients became {bad}")
+        note = (
+            f"{CLIENTS} clients; away {_away(seen)}; {seen.received} events received, {seen.holes} missed,"
+            f" {seen.twice} twice"
+        )
+        return Figures(trials=ground.trials, jobs=rig.jobs, broken=tuple(rig.broken), note=note)
+
+
+def _away(seen: Seen) -> str:
+    median, most, longest = (seen.away_at(share) for share in (0.5, 0.99, 1.0))
+    return f"{median:.0f} ms (median), {most:.0f} (99 %), {longest:.0f} at most"
+
+
+def roll(ground: Ground) -> Figures:
+    """`bridge reload` of two processes, again and again, under a steady flow: without resume."""
+    return _roll(ground, resume=False)
+
+
+def roll_with_resume(ground: Ground) -> Figures:
+    """The same, and nobody misses anything."""
+    return _roll(ground, resume=True)
+
+
+def all_return(ground: Ground) -> Figures:
+    """Both processes are killed, so that all clients lose their connections at once, and come back."""
+    return _all_return(ground, private=False)
+
+
+def all_return_signed(ground: Ground) -> Figures:
+    """The same with a private channel and a presence channel for each."""
+    return _all_return(ground, private=True)
+
+
+def _all_return(ground: Ground, *, private: bool) -> Figures:
+    slowest = 0.0
+    with _served(ground, resume=False, private=private) as (rig, bridge, clients):
+        seen = clients.look()
+        for trial in range(ground.trials):
+            began = time.monotonic()
+            for name, pids in children(bridge).items():
+                if name.startswith("sockets"):
+                    for pid in pids:
+                        os.kill(pid, signal.SIGKILL)
+            seen = clients.wait("everybody is back", connections=trial + 2)
+            slowest = max(slowest, time.monotonic() - began)
+            _last(rig, clients, "everybody has the last", connections=trial + 2)
+        bad = {state: times for state, times in seen.states.items() if state in ("disconnected", "failed")}
+        rig.must(not bad, f"clients became {bad}")
+        rig.must(not seen.disordered, f"{seen.disordered} events out of order")
+        rig.must(not seen.twice, f"{seen.twice} events twice")
+        note = f"{CLIENTS} clients; all back after {slowest:.1f} s at most; each away {_away(seen)}"
+        return Figures(trials=ground.trials, jobs=rig.jobs, broken=tuple(rig.broken), note=note)
