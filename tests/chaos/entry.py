@@ -155,9 +155,9 @@ def _give_back(give_back: Callable[..., Any]) -> Callable[..., Any]:
     return giving_back
 
 
-def _record(record: Callable[..., Any]) -> Callable[..., Any]:
+def _record(keep: Callable[..., Any]) -> Callable[..., Any]:
     def recording(self: Any, job: Any) -> None:
-        record(self, job)
+        keep(self, job)
         record("failed", [(job.uuid, 0)])
         at("after-fail")
 
