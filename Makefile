@@ -10,7 +10,8 @@
 # make screenshots  docs/images, taken of the demo in Chromium
 # make wheels  laravel-bridge, and its parts phpeval and sockets, as wheels in dist
 # make docs    the documentation as a site, in build/site
-# make bench   the measurements; BENCH=queue_work for one, QUICK=1 for a short run
+# make bench   bridge beside a server in C and its goals, written to docs/benchmarks.md; QUICK=1 takes at most
+#              15 minutes; REVERB=… the folder of a Laravel app with Reverb; BENCH=queue_work another measurement
 # make chaos   faults on purpose, docs/chaos.md: ROW=F-06, or several; none: lists them; FLAGS="--store redis"
 # make oracle  generated PHP programs, by PHP and natively: COUNT=20000; SEED=…, PHP=… for another PHP, FLAGS=…
 # make fuzz    mutated input: TARGET=reader or source; SECONDS=600; installs atheris
@@ -19,7 +20,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 NODE_MODULES := fixtures/browser/node_modules/.package-lock.json
 ROOTS ?= trixie forky
-BENCH ?= queues received fanout publish dashboard queue_work resolve other_jobs processes
+BENCH ?=
+REVERB ?=
 QUICK ?=
 COUNT ?= 2000
 
@@ -92,7 +94,7 @@ wheels: .venv/.installed-dev
 	$(BIN)/python .ci/wheels.py
 
 bench: packages .venv/.installed-dev
-	set -e; for bench in $(BENCH); do $(BIN)/python -m tests.bench.$$bench $(if $(QUICK),--quick); done
+	REVERB=$(REVERB) $(BIN)/python -m tests.bench$(if $(BENCH),.$(BENCH)) $(if $(QUICK),--quick)
 
 chaos: packages .venv/.installed-dev
 	$(BIN)/python -m tests.chaos$(if $(filter kill,$(ROW)),.kill, $(ROW)) $(FLAGS)

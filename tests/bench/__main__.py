@@ -1,0 +1,320 @@
+"""bridge beside the floor and Reverb, with goals; how the figures grow. Writes docs/benchmarks.md.
+
+    python -m tests.bench [--quick] [--only WORD]
+
+Needs Linux, two processors and a C compiler. `--only` measures the rows whose names hold the word, and writes
+nothing. Ends with 1 when a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import crowd, queue_work
+from tests.bench.fanout import CASES, PER_CONNECTION, PER_DELIVERY, fanout
+from tests.bench.page import HEADS, PAGE, Circumstances, Curve, Goal, Row, curve_table, table, write
+from tests.bench.servers import Servers, resident, seconds_to_answer
+from tests.bench.workers import cpu_seconds, listening, reached
+from tests.end_to_end.bridge import bridge_serve
+
+PER_CONNECT = "cpu_us_per_connect"
+CONNECTIONS = (100, 1_000, 5_000, 10_000)
+CHANNELS = (100, 1_000, 10_000, 100_000)
+MEMBERS = (250, 500, 1_000, 2_000)
+BACKLOGS = (200, 2_000, 20_000)
+REVERB_MOST = 900  # connections: PHP's select() takes no more than 1,024 descriptors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One row: `of` gives one figure of a server, on a fresh start of it."""
+
+    name: str
+    unit: str
+    of: Callable[[Bench, str], float]
+    goal: Goal
+    servers: tuple[str, ...] = ("floor", "bridge", "Reverb")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    servers: Servers
+    rounds: int
+    scale: float
+
+    def row(self, measure: Measure) -> Row:
+        """Medians; the servers take turns."""
+        names = [name for name in measure.servers if name in self.servers.names]
+        found: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(self.rounds):
+            for name in names:
+                found[name].append(measure.of(self, name))
+        medians = {name: statistics.median(values) for name, values in found.items()}
+        return Row(name=measure.name, unit=measure.unit, figures=medians, goal=measure.goal)
+
+    @contextlib.contextmanager
+    def cpu(self, pid: int) -> Iterator[Callable[[], float]]:
+        """CPU seconds that the server has used since."""
+        before = cpu_seconds(pid)
+        yield lambda: cpu_seconds(pid) - before
+
+
+# Rows -------------------------------------------------------------------------------------------------
+
+
+def per_connect(bench: Bench, server: str) -> float:
+    return float(bench.servers.load(server, "idle", "--connections", "900", "--hold", "0")[PER_CONNECT])
+
+
+def per_idle(bench: Bench, server: str) -> float:
+    return float(bench.servers.load(server, "idle", "--connections", "5000", "--hold", "0")[PER_CONNECTION])
+
+
+def per_publish(bench: Bench, server: str) -> float:
+    messages = str(int(10_000 * bench.scale))
+    words = ("--connections", "500", "--channels", "500", "--window", "8", "--publishers", "8")
+    found = bench.servers.load(server, "fanout", "--spin", "--messages", messages, "--warmup", "500", *words)
+    return float(found[PER_DELIVERY])
+
+
+def pong_p99(bench: Bench, server: str) -> float:
+    """Of a client that pings while messages go to 9,000 others."""
+    with bench.servers.serving(server) as (pid, port), bench.servers.holding(pid, port, 9_000):
+        took = crowd.run(crowd.pongs_beside_fanout(port, "bench", int(200 * bench.scale)))
+    return took[int(len(took) * 0.99)]
+
+
+def joins(bench: Bench, server: str, members: int = 2_000) -> float:
+    """CPU seconds of so many joins to one presence channel, 200 a second."""
+    with bench.servers.serving(server) as (pid, port), bench.cpu(pid) as spent:
+        crowd.run(crowd.join_presence(port, members, members / 200))
+        return spent()
+
+
+def wait_beside_list(bench: Bench, server: str) -> float:
+    """Longest, in ms, of a client that pings while 100,000 channels are listed."""
+
+    async def load(port: int) -> float:
+        channels = crowd.Channels(port, 100_000)
+        await channels.open()
+        return await channels.longest_wait(5)
+
+    with bench.servers.serving(server) as (_, port):
+        return crowd.run(load(port))
+
+
+def per_job(bench: Bench, server: str) -> float:
+    return backlog(bench, 5_000).worker
+
+
+def push_to_received(bench: Bench, server: str) -> float:
+    with listening(bench.servers.app, bench.servers.store) as (push, client):
+        return statistics.median(reached(push, client, int(100 * bench.scale), pause=(0.05, 0.15)))
+
+
+def version(bench: Bench, server: str) -> float:
+    return seconds_to_answer("--version")
+
+
+def start(bench: Bench, server: str) -> float:
+    """CPU seconds until `bridge serve` says that it listens."""
+    with bridge_serve(bench.servers.app) as bridge:
+        return cpu_seconds(bridge.process.pid)
+
+
+def memory(bench: Bench, server: str) -> float:
+    with bench.servers.serving("bridge") as (pid, _):
+        return resident(pid)
+
+
+def fanout_measures() -> Iterator[Measure]:
+    for case in CASES:
+
+        def of(bench: Bench, server: str, case=case) -> float:  # type: ignore[no-untyped-def]
+            return float(bench.servers.load(server, *fanout(case, bench.scale))[PER_DELIVERY])
+
+        peers = ("Reverb",) if case.connections <= REVERB_MOST else ()
+        yield Measure(
+            name=f"a delivery, {case.name}",
+            unit="CPU-µs",
+            of=of,
+            goal=Goal(most=case.ratio, of="floor"),
+            servers=("floor", "bridge", *peers),
+        )
+
+
+BRIDGE = ("bridge",)
+MEASURES = (
+    Measure(
+        name="connect and subscribe, 900",
+        unit="CPU-µs",
+        of=per_connect,
+        goal=Goal(most=0.45, of="Reverb"),
+    ),
+    *fanout_measures(),
+    Measure(
+        name="publish over HTTP, one receiver",
+        unit="CPU-µs",
+        of=per_publish,
+        goal=Goal(most=0.22, of="Reverb"),
+    ),
+    Measure(
+        name="an idle connection of 5,000",
+        unit="bytes",
+        of=per_idle,
+        goal=Goal(most=4_096),
+        servers=BRIDGE,
+    ),
+    Measure(
+        name="pong beside a fan-out to 9,000, p99",
+        unit="ms",
+        of=pong_p99,
+        goal=Goal(most=20),
+        servers=BRIDGE,
+    ),
+    Measure(name="2,000 users join a channel", unit="CPU-s", of=joins, goal=Goal(most=4), servers=BRIDGE),
+    Measure(
+        name="pong beside a list of 100,000 channels, worst",
+        unit="ms",
+        of=wait_beside_list,
+        goal=Goal(most=20),
+        servers=BRIDGE,
+    ),
+    Measure(
+        name="a queued event, literal, Redis",
+        unit="CPU-µs",
+        of=per_job,
+        goal=Goal(most=45),
+        servers=BRIDGE,
+    ),
+    Measure(
+        name="from push to client, Redis, median",
+        unit="ms",
+        of=push_to_received,
+        goal=Goal(most=1.2),
+        servers=BRIDGE,
+    ),
+    Measure(name="bridge --version", unit="CPU-s", of=version, goal=Goal(most=0.15), servers=BRIDGE),
+    Measure(name="bridge serve listens", unit="CPU-s", of=start, goal=Goal(most=0.3), servers=BRIDGE),
+    Measure(name="memory of bridge serve", unit="MB", of=memory, goal=Goal(most=70), servers=BRIDGE),
+)
+
+
+# Growth -----------------------------------------------------------------------------------------------
+
+
+def backlog(bench: Bench, jobs: int) -> queue_work.Run:
+    """One bridge emptying a queue of so many events that nobody listens to."""
+    servers = bench.servers
+    with bridge_serve(servers.app) as bridge:
+        return queue_work.run(bridge.process.pid, servers.app, servers.store, servers.redis, jobs)
+
+
+def by_connections(bench: Bench) -> tuple[Curve, Curve]:
+    deliveries: dict[int, Mapping[str, float]] = {}
+    connects: dict[int, Mapping[str, float]] = {}
+    for count in CONNECTIONS:
+        messages = str(max(20, int(300_000 * bench.scale / count)))
+        words = ("fanout", "--spin", "--connections", str(count), "--messages", messages, "--warmup", "5")
+        found = {
+            name: bench.servers.load(name, *words, "--window", "1", "--publishers", "1")
+            for name in ("floor", "bridge")
+        }
+        deliveries[count] = {name: figures[PER_DELIVERY] for name, figures in found.items()}
+        connects[count] = {name: figures[PER_CONNECT] for name, figures in found.items()}
+    return (
+        Curve(name="CPU-µs a delivery, one message at a time", size="connections", figures=deliveries),
+        Curve(name="CPU-µs a connection with a subscription", size="connections", figures=connects),
+    )
+
+
+def by_channels(bench: Bench) -> Curve:
+    messages = int(5_000 * bench.scale)
+    figures: dict[int, Mapping[str, float]] = {}
+    for count in CHANNELS:
+        with bench.servers.serving("bridge") as (pid, port):
+
+            async def load(pid: int, port: int, count: int) -> tuple[float, float]:
+                channels = crowd.Channels(port, count)
+                with bench.cpu(pid) as spent:
+                    await channels.open()
+                    opened = spent()
+                await channels.publish(200)
+                with bench.cpu(pid) as spent:
+                    await channels.publish(messages)
+                    return opened, spent()
+
+            opened, published = crowd.run(load(pid, port, count))
+        figures[count] = {"publish": published / messages * 1e6, "subscribe": opened / count * 1e6}
+    return Curve(name="CPU-µs with so many channels", size="channels", figures=figures)
+
+
+def by_members(bench: Bench) -> Curve:
+    """Each join is told to all who are there: the cost of one frame for one member is what stays flat."""
+    figures = {
+        members: {"bridge": joins(bench, "bridge", members) / (members * members / 2) * 1e6}
+        for members in MEMBERS
+    }
+    return Curve(name="CPU-µs to tell a member of a join", size="members", figures=figures)
+
+
+def by_backlog(bench: Bench) -> Curve:
+    figures: dict[int, Mapping[str, float]] = {}
+    for jobs in BACKLOGS:
+        found = backlog(bench, jobs)
+        figures[jobs] = {"bridge": found.worker, "Redis": found.store}
+    return Curve(name="CPU-µs a queued event", size="jobs in the queue", figures=figures)
+
+
+# All ----------------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("--quick", action="store_true", help="three short rounds instead of six")
+    arguments.add_argument("--only", default="", help="a word in the names of the rows to measure")
+    chosen = arguments.parse_args()
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or (os.cpu_count() or 1) < 2:
+        print("bench: needs a C compiler and two processors", file=sys.stderr)
+        return 2
+    circumstances = Circumstances.now(rounds=3 if chosen.quick else 6, is_quick=chosen.quick)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-bench-")))
+        servers = Servers(stack, folder, compiler)
+        bench = Bench(servers=servers, rounds=circumstances.rounds, scale=0.2 if chosen.quick else 1.0)
+        if "Reverb" not in servers.names:
+            print("Reverb is skipped: REVERB does not name a Laravel app that has it\n")
+        rows = list(measured(bench, chosen.only))
+        if not chosen.only:
+            curves = [*by_connections(bench), by_channels(bench), by_members(bench), by_backlog(bench)]
+            print("\n\n".join(["", *map(curve_table, curves)]))
+            write(rows, curves, circumstances)
+            print(f"\n{circumstances}\nwritten: {PAGE}")
+    print("\n" + table(HEADS, (row.cells() for row in rows)))
+    return int(any(row.cells()[-1].startswith("missed") for row in rows))
+
+
+def measured(bench: Bench, word: str) -> Iterable[Row]:
+    """Each row is printed as soon as it is there."""
+    for measure in MEASURES:
+        if word in measure.name:
+            began = time.monotonic()
+            row = bench.row(measure)
+            took = time.monotonic() - began
+            print(" | ".join(row.cells()), f"({took:.0f} s, load {os.getloadavg()[0]:.1f})", flush=True)
+            yield row
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
