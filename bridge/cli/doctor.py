@@ -72,7 +72,7 @@ def _findings(given: argparse.Namespace, report: list[str]) -> Iterable[Finding]
     yield from examine(subject)
     with contextlib.suppress(BridgeError):
         if subject.survey is not None:
-            report += subject.survey.report.told()
+            report += subject.survey.report.summary()
 
 
 def _json(finding: Finding) -> str:

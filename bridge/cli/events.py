@@ -93,7 +93,7 @@ def _event_table(
 ) -> Iterable[str]:
     """How the app is set up, then two or three lines a class: what serves it, where it goes, and why it is
     not native, or how far it has earned that. A reason that concerns many classes stands once, at the top."""
-    yield from report.told()
+    yield from report.summary()
     yield ""
     common = {str(reason) for reason in (*report.everything, *report.models)}
     width = max((len(one.class_name) for one in findings), default=0)

@@ -118,7 +118,7 @@ class AppReport:
     urls: Reason | None = None
     notes: tuple[str, ...] = ()
 
-    def told(self) -> Iterator[str]:
+    def summary(self) -> Iterator[str]:
         """The report in a few lines."""
         who = "the booted app" if self.said_by == "php" else "the app's source"
         php = ".".join(map(str, self.php)) if self.php else "not known"
@@ -365,10 +365,10 @@ def _option(value: Any) -> Value:
 
 def _compare(booted: Array, config: Config, found: _Found) -> None:
     """Where the booted app has another configuration than its files, on which bridge itself builds."""
-    running = Config(items=booted, files={}, given={})
+    running = Config(items=booted, files={}, overrides={})
 
     def differs(key: str) -> bool:
-        if key in config.given:
+        if key in config.overrides:
             return False
         return _differ(config.get(key), running.get(key))
 

@@ -21,7 +21,7 @@ class Config:
 
     items      top-level name → options
     files      top-level name → the file that it was read from
-    given      dotted key → value that the user put in place of the app's
+    overrides  dotted key → value that the user put in place of the app's
     cached     whether it was read from `bootstrap/cache/config.php`
     partial    whether a missing top-level name may exist in the app all the same (a folder with `.env` only)
     defaults   names under which Laravel has options of its own that are not in `items`
@@ -29,19 +29,19 @@ class Config:
 
     items: Array = field(repr=False)
     files: Mapping[str, str]
-    given: Mapping[str, Value] = field(repr=False)
+    overrides: Mapping[str, Value] = field(repr=False)
     cached: bool = False
     partial: bool = False
     defaults: frozenset[str] = frozenset()
 
     def get(self, key: str, default: Value = None) -> Value:
         """The value at `a.b.c`, `default` where there is none, Unknowable where only PHP could tell."""
-        if key in self.given:
-            return self.given[key]
+        if key in self.overrides:
+            return self.overrides[key]
         value: Value = self.items
         for depth, segment in enumerate(key.split(".")):
             if isinstance(value, Unknowable):
-                return default if self._is_given_beside(key) else value
+                return default if self._is_overridden_beside(key) else value
             if not isinstance(value, dict) or (at := array_key(segment)) not in value:
                 return self._missing(key, depth) or default
             value = value[at]
@@ -75,7 +75,7 @@ class Config:
         """The keys of the array at `key`, those of `given` included; none where it is missing."""
         value = self._known(key)
         below = key + "."
-        given = (name[len(below) :].split(".")[0] for name in self.given if name.startswith(below))
+        given = (name[len(below) :].split(".")[0] for name in self.overrides if name.startswith(below))
         return tuple(dict.fromkeys([*map(str, value if isinstance(value, dict) else ()), *given]))
 
     def where(self, key: str) -> str:
@@ -85,9 +85,9 @@ class Config:
     def error(self, key: str, problem: str, *, remedy: str) -> ConfigurationError:
         return ConfigurationError(key, problem, where=self.where(key), remedy=remedy)
 
-    def _is_given_beside(self, key: str) -> bool:
+    def _is_overridden_beside(self, key: str) -> bool:
         """Whether the user wrote down other options of the same array: then it is known as a whole."""
-        return key.rpartition(".")[0] in {given.rpartition(".")[0] for given in self.given}
+        return key.rpartition(".")[0] in {given.rpartition(".")[0] for given in self.overrides}
 
     def _known(self, key: str) -> str | int | float | bool | Array | None:
         value = self.get(key)
@@ -140,7 +140,7 @@ def read_config(
     return Config(
         items=items,
         files=files,
-        given=given,
+        overrides=given,
         partial=not folder.is_dir(),
         defaults=FRAMEWORK_FILES if generation >= 11 else FRAMEWORK_FILES - files.keys(),
     )
@@ -157,7 +157,7 @@ def _cached(base: Path, cache: Path, place: Place, given: Mapping[str, Value]) -
             remedy="make it anew with `php artisan config:cache`, or remove it with `php artisan "
             "config:clear`",
         )
-    return Config(items=value, files=dict.fromkeys(map(str, value), str(cache)), given=given, cached=True)
+    return Config(items=value, files=dict.fromkeys(map(str, value), str(cache)), overrides=given, cached=True)
 
 
 def _files(folder: Path) -> Iterable[tuple[str, Path]]:

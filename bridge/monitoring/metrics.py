@@ -72,7 +72,7 @@ class ScrapeState:
     depths    queue → jobs as of `looked_at`, in unix seconds; empty where the store does not tell
     slow      clients that have not read what they were sent
     answers   whether the queue's store does; None where another process takes the jobs
-    helpers   PHP processes: state (`living`, `most`) → how many; empty where there is no PHP
+    php_processes  PHP processes: state (`living`, `most`) → how many; empty where there is no PHP
     php_is_down  whether no PHP process can be started at present
     bus       None where this process is alone
     """
@@ -82,7 +82,7 @@ class ScrapeState:
     looked_at: float
     slow: int
     answers: bool | None
-    helpers: Mapping[str, int]
+    php_processes: Mapping[str, int]
     php_is_down: bool = False
     bus: Bus | None = None
 
@@ -198,12 +198,12 @@ class BridgeCollector(Collector):
         up = GaugeMetricFamily("bridge_store_up", "1 while the queue's store answers.")
         if now.answers is not None:
             up.add_metric([], int(now.answers))
-        helpers = GaugeMetricFamily("bridge_php_processes", "Resident PHP processes.", labels=["state"])
-        for state, count in now.helpers.items():
-            helpers.add_metric([state], count)
+        processes = GaugeMetricFamily("bridge_php_processes", "Resident PHP processes.", labels=["state"])
+        for state, count in now.php_processes.items():
+            processes.add_metric([state], count)
         down = GaugeMetricFamily("bridge_php_down", "1 while no PHP process can be started.")
         down.add_metric([], int(now.php_is_down))
-        yield from (channels, depth, oldest, slow, up, helpers, down)
+        yield from (channels, depth, oldest, slow, up, processes, down)
         if now.bus is not None:
             yield from _of_bus(now.bus)
 

@@ -135,7 +135,7 @@ class Daemon:
                 node=node,
                 worker=None if jobs is None else jobs.workers.worker,
                 queue=None if jobs is None else jobs.workers.others.queue,
-                helpers=dict if php is None else php.processes,
+                php_processes=dict if php is None else php.processes,
                 php_is_down=lambda: (
                     (php is not None and php.down is not None)
                     or (jobs is not None and any(lane.down is not None for lane in jobs.workers.others.lanes))

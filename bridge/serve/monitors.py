@@ -82,15 +82,17 @@ class _Doors(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoredParts:
-    """What the instruments look at. `worker` and `queue` are None where another process takes the jobs.
+    """What is monitored. `worker` and `queue` are None where another process takes the jobs.
 
-    `helpers`: PHP processes by state; `php_is_down`: whether none can be started; `cluster`: None: bridge is
-    alone."""
+    php_processes  by state
+    php_is_down    whether none can be started
+    cluster        None where this process is alone
+    """
 
     node: Node
     worker: Worker | None
     queue: Queue | None
-    helpers: Callable[[], Mapping[str, int]] = dict
+    php_processes: Callable[[], Mapping[str, int]] = dict
     php_is_down: Callable[[], bool] = lambda: False
     cluster: Cluster[Socket] | None = None
 
@@ -135,7 +137,7 @@ class Monitors:
         self._summary_of_log = Summary(self._counters)
         self._looking: asyncio.Task[None] | None = None
         self._looked: tuple[float, float] | None = None  # monotonic, when a look ended, and what it took
-        self._told = ""
+        self._statistics_problem = ""
         self._alerts = Alerts(_alert_rules(settings))
         self._alert_sender = _alert_sender(settings)
         self._jobs_problem = ""
@@ -356,12 +358,12 @@ class Monitors:
                     for app_id, (peak, websocket, api) in (await watched.cluster.share(told)).items()
                 }
             await asyncio.to_thread(self._statistics.add, rows)
-            self._told = ""
+            self._statistics_problem = ""
             if self._legacy_dashboard is not None:
                 self._legacy_dashboard.counted(rows)
         except BridgeError as problem:
-            if self._told != str(problem):  # once, not every minute
-                self._told = str(problem)
+            if self._statistics_problem != str(problem):  # once, not every minute
+                self._statistics_problem = str(problem)
                 about = {"action": "statistics", "why": str(problem)}
                 level = logging.INFO if isinstance(problem, ConfigurationError) else logging.WARNING
                 log.log(level, "statistics are not written", extra=about)
@@ -424,7 +426,7 @@ class Monitors:
             looked_at=self._time_series.looked_at,
             slow=len(node.slow),
             answers=None if watched.worker is None else watched.worker.answers,
-            helpers=watched.helpers(),
+            php_processes=watched.php_processes(),
             php_is_down=watched.php_is_down(),
             bus=None if watched.cluster is None else _bus(watched.cluster),
         )

@@ -91,7 +91,7 @@ class Siblings:
     def __init__(self, folder: Path, name: str) -> None:
         self.beside = Beside()
         self._folder, self._name = folder, name
-        self._told: dict[str, _Told] = {}
+        self._latest: dict[str, _Told] = {}
         self._counted: dict[str, int] = dict.fromkeys(COUNTED, 0)
 
     async def lists(self, what: str, search: str, app_id: str) -> Mapping[str, dict[str, Any] | None]:
@@ -120,13 +120,13 @@ class Siblings:
         `beside` is as they are now. None counts what was before it was first asked."""
         others = self._others()
         answers = await asyncio.gather(*(self._hear(name, path, most) for name, path in others.items()))
-        self._told = {name: told for name, told in self._told.items() if name in others}
-        now = {name: sum(told.now[name] for told in self._told.values()) for name in PRESENT}
+        self._latest = {name: told for name, told in self._latest.items() if name in others}
+        now = {name: sum(told.now[name] for told in self._latest.values()) for name in PRESENT}
         self.beside = Beside(**now, **self._counted)
         return sorted((one for answer in answers for one in answer), key=lambda one: float(one.row["at"]))
 
     async def _hear(self, name: str, path: Path, most: int) -> list[Elsewhere]:
-        before = self._told.get(name)
+        before = self._latest.get(name)
         asked = {"since": "" if before is None else before.since, "most": str(most)}
         asked["after"] = "0" if before is None else str(before.number)
         answer = await _ask(path, "GET", "told", asked)
@@ -137,7 +137,7 @@ class Siblings:
         for one in COUNTED:
             if before is not None:  # one that was started again counts from nothing
                 self._counted[one] += told["counted"][one] - (before.counted[one] if same else 0)
-        self._told[name] = _Told(told["since"], told["number"], told["now"], told["counted"])
+        self._latest[name] = _Told(told["since"], told["number"], told["now"], told["counted"])
         return [Elsewhere(name, row) for row in told["rows"]]
 
     def _others(self) -> dict[str, Path]:

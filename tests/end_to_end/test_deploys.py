@@ -43,7 +43,7 @@ def numbers(client: WireClient) -> Counter[int]:
 
 def outages(bridge: Bridge, at_least: int) -> None:
     wait_until(
-        "PHP is down", lambda: bridge.log.read_text().count("the PHP helper is down") >= at_least, timeout=180
+        "PHP is down", lambda: bridge.log.read_text().count("PHP processes are down") >= at_least, timeout=180
     )
 
 

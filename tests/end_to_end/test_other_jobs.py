@@ -158,7 +158,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def workers_started(log: str) -> int:
     """PHP processes for other jobs, among those that the log tells of."""
-    return len(re.findall(r"PHP helper started .*script=\"worker\.php\"", log))
+    return len(re.findall(r"PHP process started .*script=\"worker\.php\"", log))
 
 
 def other(app: Laravel, *names: str, count: int = 1) -> None:

@@ -94,7 +94,7 @@ def test_prometheus_reads_every_number_of_the_tally() -> None:
         looked_at=100.0,
         slow=1,
         answers=True,
-        helpers={"living": 1, "busy": 0, "most": 2},
+        php_processes={"living": 1, "busy": 0, "most": 2},
     )
     registry = CollectorRegistry()
     registry.register(BridgeCollector(busy(clock), lambda: now, lambda: 6))

@@ -31,7 +31,7 @@ def served_text() -> str:
         looked_at=0.0,
         slow=0,
         answers=True,
-        helpers={"living": 1},
+        php_processes={"living": 1},
     )
     registry = CollectorRegistry()
     registry.register(BridgeCollector(busy(Clock()), lambda: now, lambda: 0))

@@ -36,7 +36,7 @@ async def test_a_stop_while_the_store_is_asked_is_no_error(
     settings = load_settings({}, {"BRIDGE_ENABLE_STATISTICS": "false"}, write_app(tmp_path).path)
     store, instruments = SlowStore(), Monitors(settings)
     node = Node([APP])
-    watched = MonitoredParts(node=node, worker=cast(Any, None), queue=cast(Any, store), helpers=dict)
+    watched = MonitoredParts(node=node, worker=cast(Any, None), queue=cast(Any, store), php_processes=dict)
     instruments.start(watched)
     await asyncio.to_thread(store.asked.wait, LIMIT)
     await instruments.stop(watched)

@@ -301,7 +301,7 @@ class PhpWorkerLane:
         """`why`: it has failed."""
         job, failed = attempt.job, why is not None
         self.counts["failed" if failed else "done"] += 1
-        self._processes.breaker.over()
+        self._processes.breaker.close()
         self._tell(attempt.run("failed" if failed else "done", why=why or ""))
         if failed:
             log.error("job failed", extra={**about(job, "job_failed"), "why": why})
@@ -323,7 +323,7 @@ class PhpWorkerLane:
         log.warning("a job ended its PHP worker", extra=said)
         if not late and not self._processes.closed:
             problem = ServiceUnavailable(f"PHP was lost while it ran {job.display_name}: {death}")
-            self._processes.breaker.crashed(problem)
+            self._processes.breaker.record_crash(problem)
         if attempt.has_ended:
             return
         if isinstance(death, ProcessTimedOut) and not attempt.is_late and not self._processes.closed:

@@ -59,7 +59,7 @@ class AppProcesses:
     @property
     def down(self) -> str | None:
         """Why no process is started at present, for `/ready`; None if all is well."""
-        problem = self.breaker.present()
+        problem = self.breaker.problem()
         return None if problem is None else str(problem)
 
     @property
@@ -105,7 +105,7 @@ class AppProcesses:
         """No process is left. Who waits for an answer gets ProcessDied."""
         self._pool.close()
 
-    def told(self, error: Mapping[str, object]) -> str:
+    def describe(self, error: Mapping[str, object]) -> str:
         """An exception of the app, as the process described it, in one line."""
         file = str(error.get("file")).removeprefix(f"{self._app.resolve()}/")
         return f"{text(error)} ({file}:{error.get('line')})"
@@ -125,7 +125,7 @@ class AppProcesses:
         """
         if self._pool.closed:
             raise ProcessDied("it has been closed")
-        problem = self.breaker.present()
+        problem = self.breaker.problem()
         if problem is not None:
             raise problem.with_traceback(None)
         php = shutil.which(self._php)
@@ -172,19 +172,21 @@ class AppProcesses:
         self._has_booted = True
         about = {"script": self._script.name, "pid": process.pid, "laravel": answer["ready"]}
         about["duration_ms"] = round(process.age() * 1000)
-        log.info("PHP helper started", extra={"action": "helper_started", **about})
+        log.info("PHP process started", extra={"action": "helper_started", **about})
 
     def _down(self, problem: Refused | ServiceUnavailable) -> Refused | ServiceUnavailable:
         """What is raised for it, now and until the pause is over."""
         if self._has_booted:  # the app is perhaps in the middle of a deploy: its jobs are kept
             problem = NotTried(str(problem))
-        self.breaker.begin(problem)
+        self.breaker.open(problem)
         return problem
 
     def _not_booted(self, error: Mapping[str, object]) -> Refused | ServiceUnavailable:
         if error.get("unavailable"):
             return ServiceUnavailable(f"the app does not boot: {text(error)}")
-        return Refused(f"the app does not boot: {self.told(error)}; try `php artisan about` in {self._app}")
+        return Refused(
+            f"the app does not boot: {self.describe(error)}; try `php artisan about` in {self._app}"
+        )
 
 
 def text(error: Mapping[str, object]) -> str:

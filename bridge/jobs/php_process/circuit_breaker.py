@@ -22,22 +22,24 @@ class CircuitBreaker:
         self._pause = FIRST_PAUSE
         self._crashes = 0
 
-    def present(self) -> Refused | ServiceUnavailable | None:
+    def problem(self) -> Refused | ServiceUnavailable | None:
+        """Why nothing is started now; None when a start is allowed."""
         return self._problem if time.monotonic() < self._until else None
 
-    def begin(self, problem: Refused | ServiceUnavailable) -> None:
+    def open(self, problem: Refused | ServiceUnavailable) -> None:
         """No start until the pause is over; the next one is twice as long."""
         self._problem = problem
         self._until = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         about = {"why": str(problem), "pause_s": round(self._until - time.monotonic(), 1)}
-        log.error("the PHP helper is down", extra={"action": "helper_down", **about})
+        log.error("PHP processes are down", extra={"action": "helper_down", **about})
 
-    def crashed(self, problem: ServiceUnavailable) -> None:
+    def record_crash(self, problem: ServiceUnavailable) -> None:
+        """A process died at work; too many in a row open the breaker."""
         self._crashes += 1
         if self._crashes >= CRASHES:
-            self.begin(problem)
+            self.open(problem)
 
-    def over(self) -> None:
-        """A job was answered."""
+    def close(self) -> None:
+        """A job was answered: starts are allowed, and the pauses short again."""
         self._problem, self._pause, self._crashes = None, FIRST_PAUSE, 0

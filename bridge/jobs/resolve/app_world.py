@@ -227,7 +227,7 @@ class EnvironmentCache:
         self._clock = clock
         self._ask = report
         self._report: AppReport | None = None
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._looked_at = clock()
         self._worlds: dict[Version, AppEnvironment] = {}
         self.generation = 0  # another number once the source has changed
@@ -253,8 +253,8 @@ class EnvironmentCache:
         """One line for each reason that the app gives to leave events to PHP, each once."""
         for what, reasons in (("every event", report.everything), ("events with models", report.models)):
             for reason in reasons:
-                if str(reason) not in self._told:
-                    self._told.add(str(reason))
+                if str(reason) not in self._reported:
+                    self._reported.add(str(reason))
                     about = {"action": "app_report", "concerns": what, "why": str(reason)}
                     log.warning("not evaluated natively", extra=about)
 

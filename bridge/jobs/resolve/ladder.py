@@ -108,7 +108,7 @@ class Ladder:
         """For each job a call that resolves it, to be made before the next is taken; what the jobs have in
         common is read once for all. The call raises as `read_document` and `resolve` do."""
         jobs = [self._job(document) for document in documents]
-        found = (job.found for job in jobs if isinstance(job, _Job))
+        found = (job.content for job in jobs if isinstance(job, _Job))
         events = (event for event in found if isinstance(event, BroadcastEvent))
         ours = (event for event in events if not event.only_php and not event.foreign)
         self._ready([event for event in ours if event.class_name not in self._elsewhere])
@@ -151,9 +151,9 @@ class Ladder:
         fit = self._templates.fit(payload.command) if payload.handler == HANDLER else None
         known = fit is not None and not foreign(payload.document)
         fast_path = self._shortcuts.get(fit.shape) if fit is not None and known else None
-        return _Job(payload, fit, fast_path or self._found(payload, fit))
+        return _Job(payload, fit, fast_path or self._event_of(payload, fit))
 
-    def _found(self, payload: Payload, fit: TemplateMatch | None) -> BroadcastEvent | Resolution:
+    def _event_of(self, payload: Payload, fit: TemplateMatch | None) -> BroadcastEvent | Resolution:
         """The event, or what becomes of a job that holds none. Raises ServiceUnavailable."""
         label = payload.display_name or payload.command_name or (payload.handler or "")
         try:
@@ -169,12 +169,12 @@ class Ladder:
     def _decide(self, job: _Job | BridgeError) -> Resolution:
         if isinstance(job, BridgeError):
             raise job
-        event = job.found
+        event = job.content
         if isinstance(event, FastPath):
             short = self._shortened(event, job)
             if short is not None:
                 return short
-            event = self._found(job.payload, job.fit)
+            event = self._event_of(job.payload, job.fit)
         if isinstance(event, Resolution):
             return event
         resolution = self._climb(event, job)
@@ -377,7 +377,7 @@ class _Job:
 
     payload: Payload
     fit: TemplateMatch | None
-    found: BroadcastEvent | Resolution | FastPath
+    content: BroadcastEvent | Resolution | FastPath
 
 
 @contextlib.contextmanager

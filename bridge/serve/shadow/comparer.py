@@ -71,7 +71,7 @@ class Comparer:
         self._inbox: queue.SimpleQueue[Posted | Future[None]] = queue.SimpleQueue()
         self._jobs: collections.deque[SeenJob] = collections.deque()
         self._present: frozenset[str] = frozenset()
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shadow")
         self.counts = dict.fromkeys(
@@ -292,8 +292,8 @@ class Comparer:
         log.warning(message, extra=about)
 
     def _tell_once(self, event_class: str, why: str) -> None:
-        if (event_class, why) not in self._told and len(self._told) < 1_000:
-            self._told.add((event_class, why))
+        if (event_class, why) not in self._reported and len(self._reported) < 1_000:
+            self._reported.add((event_class, why))
             about = {"action": "shadow_finding", "event_class": event_class, "why": why}
             log.warning("shadow: not resolved", extra=about)
 

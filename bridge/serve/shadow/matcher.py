@@ -77,7 +77,7 @@ class Matcher:
         self._mute: dict[str, collections.deque[Resolved]] = {}  # by class: known, but not what they post
         self._posted: dict[Address, list[Posted]] = collections.defaultdict(list)
         self._stages = tuple(_Stage(after, search) for after, search in self._searches())
-        self._found: list[Difference] = []
+        self._differences: list[Difference] = []
         self._expired_at = float("-inf")
 
     @property
@@ -101,7 +101,7 @@ class Matcher:
                 self._open.add(uuid)
             else:
                 posts.remove(equal)
-                self._found.append(Pair(resolved=one, posted=equal, equal=True))
+                self._differences.append(Pair(resolved=one, posted=equal, equal=True))
 
     def post(self, posted: Posted) -> None:
         """Laravel posted this."""
@@ -128,11 +128,11 @@ class Matcher:
                     after.waiting.append(posted)
                 else:
                     self._posted[_address(posted.event)].remove(posted)
-                    self._found.append(posted)
+                    self._differences.append(posted)
         if now - self._expired_at >= 1.0:
             self._expired_at = now
             self._expire(now, present)
-        found, self._found = self._found, []
+        found, self._differences = self._differences, []
         return found
 
     def _searches(self) -> Iterator[tuple[float, Callable[[Posted], Resolved | None]]]:
@@ -154,12 +154,12 @@ class Matcher:
             self._mute[resolved.event_class].remove(resolved)
         else:
             self._resolved[_address(resolved.event)].remove(resolved)
-        self._found.append(Pair(resolved=resolved, posted=posted, equal=resolved.event == posted.event))
+        self._differences.append(Pair(resolved=resolved, posted=posted, equal=resolved.event == posted.event))
 
     def _expire(self, now: float, present: Collection[str]) -> None:
         for address, waiting in list(self._resolved.items()):
             late = [one for one in waiting if now - one.at > EXPIRY and one.uuid not in present]
-            self._found += late
+            self._differences += late
             waiting[:] = [one for one in waiting if one not in late]
             if not waiting:
                 del self._resolved[address]

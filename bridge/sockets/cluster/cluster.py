@@ -166,7 +166,7 @@ class Cluster(Generic[S]):
         self._peaks: dict[str, int] = {}  # app → most connections on all nodes since they were last taken
         self._unshared: Counter[tuple[str, str]] = Counter()  # app and word → counted and not told yet
         self._is_leaving = False
-        self._said = 0.0
+        self._warned_at = 0.0
 
     def hub(self, app: App) -> SharedHub[S]:
         return SharedHub(app)
@@ -867,8 +867,8 @@ class Cluster(Generic[S]):
     def _reject(self, reason: str) -> None:
         self.rejected[reason] += 1
         now = time.monotonic()
-        if now - self._said >= 60 or self._said == 0:
-            self._said = now
+        if now - self._warned_at >= 60 or self._warned_at == 0:
+            self._warned_at = now
             about = {"action": "bus_reject", "why": reason, "messages": self.rejected.total()}
             log.warning("messages on the bus are not ours and are dropped", extra=about)
 

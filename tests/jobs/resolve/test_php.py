@@ -1,4 +1,4 @@
-"""The PHP helper against what Laravel recorded of itself, and against events that end their process."""
+"""The PHP rung against what Laravel recorded of itself, and against events that end their process."""
 
 from __future__ import annotations
 
@@ -339,7 +339,7 @@ def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[.
                     data = json.loads(answer(rung, behaving("pid", token=str(number))))
                 except ServiceUnavailable:
                     lost += 1
-                    rung._processes.breaker.over()  # the pause after many crashes has a test of its own
+                    rung._processes.breaker.close()  # the pause after many crashes has a test of its own
                     continue
                 assert data["token"] == str(number)
                 current[0] = data["pid"]
@@ -891,4 +891,4 @@ def test_nothing_outlives_a_parent_that_is_killed(own_app: Path, how: str) -> No
         if how == "hang":
             wait_until((own_app / "hanging").exists, "it hangs")
         parent.kill()
-    wait_until(lambda: is_gone(process) or _is_zombie(process), "the helper is gone")
+    wait_until(lambda: is_gone(process) or _is_zombie(process), "the PHP process is gone")

@@ -66,7 +66,7 @@ def test_a_unique_event_is_refused_by_every_rung_where_only_php_reaches_the_stor
 
 
 class PhpRung:
-    """Stands for the PHP helper, whose Laravel 8 knows no unique events: there, PHP releases the lock."""
+    """Stands for the PHP rung, whose Laravel 8 knows no unique events: there, PHP releases the lock."""
 
     name = "php"
 

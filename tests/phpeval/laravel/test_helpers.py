@@ -27,7 +27,7 @@ CONFIG = Config(
         },
     },
     files={},
-    given={},
+    overrides={},
 )
 ENV = {"CHAT_PREFIX": "pre", "ON": "true", "EMPTY": "(empty)", "NUMBER": "5", "QUOTED": '"a b"'}
 

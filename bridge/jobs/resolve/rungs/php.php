@@ -148,7 +148,7 @@ final class Calls
 }
 
 /** The app, and one job of it at a time. */
-final class Helper
+final class EventResolver
 {
     private const SENDING = ['pusher', 'reverb'];
 
@@ -596,29 +596,29 @@ function make_room(): void
 [, $base, $fd] = $argv;
 make_room();
 $conversation = new Conversation($base, (int) $fd, true);
-$helper = $conversation->boot(function () use ($base): Helper {
-    return new Helper($base);
+$resolver = $conversation->boot(function () use ($base): EventResolver {
+    return new EventResolver($base);
 });
 
 // What is meant for bridge as a whole (a stop of its service) shall not end a job: bridge closes the socket when
 // it is time.
-if ($helper && function_exists('pcntl_signal')) {
+if ($resolver && function_exists('pcntl_signal')) {
     pcntl_signal(SIGTERM, SIG_IGN);
     pcntl_signal(SIGINT, SIG_IGN);
 }
 
-while ($helper && ($request = $conversation->next()) !== null) {
+while ($resolver && ($request = $conversation->next()) !== null) {
     if (isset($request['report'])) {
-        $conversation->answer($helper->report());
+        $conversation->answer($resolver->report());
 
         continue;
     }
 
-    $conversation->answer($helper->answer($request));
+    $conversation->answer($resolver->answer($request));
 
     try {
-        $helper->loop($request);
-        $helper->rest();
+        $resolver->loop($request);
+        $resolver->rest();
     } catch (\Throwable $e) {
         break; // a new process is surer than one that cannot be cleaned
     }

@@ -205,7 +205,7 @@ class PhpRung:
                     continue
                 match answer:
                     case {"id": int(told), "report": dict(report)} if told == number:
-                        self._processes.breaker.over()
+                        self._processes.breaker.close()
                         return report
                 raise ProcessDied(str(answer.get("died", "it said no report"))[:300])
 
@@ -253,7 +253,7 @@ class PhpRung:
         try:
             return self._questions.submit(self._resolve, event, attempt)
         except RuntimeError as over:  # it takes none any more
-            raise NotTried(f"the PHP helper was closed before it resolved {event.class_name}") from over
+            raise NotTried(f"the PHP process was closed before it resolved {event.class_name}") from over
 
     def _is_full(self, patience: float) -> bool:
         with self._slow_lock:
@@ -302,7 +302,7 @@ class PhpRung:
                 if isinstance(error := answer.get("error"), dict) and error.get("kind") == "unsettled":
                     process.retired = True  # Composer remembers which classes it has not found
                 result, process.memory = self._read(answer)
-                self._processes.breaker.over()
+                self._processes.breaker.close()
                 return result
 
     def _read(self, answer: Frame) -> tuple[Answer | Exception, int]:
@@ -325,7 +325,7 @@ class PhpRung:
                 return NotTried(f"a file of the app is being written, perhaps: {text(error)}")
             case "unavailable":
                 return ServiceUnavailable(text(error))
-        told = self._processes.told(error)
+        told = self._processes.describe(error)
         match error.get("end"):
             case {"released": int(delay)}:
                 return Judged(told, delay)
@@ -336,7 +336,7 @@ class PhpRung:
     def _after(self, death: ProcessDied, event: BroadcastEvent, job: str) -> Exception:
         """What a job comes to that ended its process."""
         if self._processes.closed:
-            return NotTried(f"the PHP helper was closed while it resolved {event.class_name}")
+            return NotTried(f"the PHP process was closed while it resolved {event.class_name}")
         with self._deaths_lock:
             deaths = self._deaths.pop(job, 0) + 1
             self._deaths[job] = deaths
@@ -344,7 +344,7 @@ class PhpRung:
                 self._deaths.popitem(last=False)
         about = {"event_class": event.class_name, "uuid": event.payload.uuid, "deaths": deaths}
         log.warning(
-            "the PHP helper was lost at work",
+            "a PHP process was lost at work",
             extra={
                 "action": "helper_died",
                 "why": str(death),
@@ -352,9 +352,10 @@ class PhpRung:
                 **about,
             },
         )
-        problem = ServiceUnavailable(f"the PHP helper was lost while it resolved {event.class_name}: {death}")
+        lost = f"the PHP process was lost while it resolved {event.class_name}: {death}"
+        problem = ServiceUnavailable(lost)
         if not isinstance(death, ProcessTimedOut):
-            self._processes.breaker.crashed(problem)
+            self._processes.breaker.record_crash(problem)
         if deaths < self._fatal:
             return problem
         with self._deaths_lock:

@@ -111,7 +111,7 @@ TERMS = {
 
 def supported() -> str:
     """The whole text."""
-    helpers = laravel_functions(Config(items={}, files={}, given={}), env({}))
+    helpers = laravel_functions(Config(items={}, files={}, overrides={}), env({}))
     relations = [name for name in RELATION_OF.values() if name.rsplit("\\", 1)[-1].lower() in RELATIONS]
     sections: list[tuple[str, Iterable[str]]] = [
         ("Most common reasons for PHP", _left()),
@@ -146,7 +146,9 @@ def supported() -> str:
 
 def _classes() -> Iterator[str]:
     """What each table of members holds, below the names of its classes; then the classes without a table."""
-    classes = laravel_classes(lambda: datetime.now(UTC), "UTC", "en", Config(items={}, files={}, given={}))
+    classes = laravel_classes(
+        lambda: datetime.now(UTC), "UTC", "en", Config(items={}, files={}, overrides={})
+    )
     tables: dict[tuple[str, ...], list[str]] = {}
     for name, native in {**classes, **native_classes(NEWEST)}.items():
         tables.setdefault(tuple(_members(native)), []).append(name)

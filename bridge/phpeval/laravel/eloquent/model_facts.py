@@ -93,7 +93,7 @@ _WORD = re.compile(rb"\w+")
 class ModelFacts:
     """accessors   attribute → (method, whether it returns an Attribute object)
     scope       why relations to this model cannot be read (a global scope), or None
-    said        what methods of _SAID give that the class has of its own
+    stated      what methods of _SAID give that the class has of its own
     trait_methods  of Laravel's own traits, in lower case: no attributes, whatever a row has
     """
 
@@ -109,7 +109,7 @@ class ModelFacts:
     overrides_serialize_date: bool
     scope: Refused | None
     trait_methods: frozenset[str]
-    said: dict[str, Value]
+    stated: dict[str, Value]
 
     @classmethod
     def of(cls, class_name: str, php: Interpreter, version: Version, *, snaked: bool = True) -> ModelFacts:
@@ -174,7 +174,7 @@ class ModelFacts:
             overrides_to_array=classes.method(class_name, "toArray") is not None,
             overrides_serialize_date=classes.method(class_name, "serializeDate") is not None,
             scope=scope,
-            said=said,
+            stated=said,
             trait_methods=frozenset().union(*(TRAIT_METHODS.get(name, ()) for name in names)),
         )
 

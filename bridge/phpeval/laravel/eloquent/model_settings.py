@@ -94,7 +94,7 @@ class ModelSettings:
         self.relations: dict[str, tuple[str, Description]] = {}
         self._accessors: dict[str, Accessor | None] = {}
         self._columns: dict[tuple[int | bytes, ...], Columns] = {}
-        said = facts.said
+        said = facts.stated
         self.key_name = _text(said, "getkeyname") or state.text(model, "primaryKey") or "id"
         self.key = self.key_name.encode()
         ids = said.get("uniqueids")
@@ -116,7 +116,7 @@ class ModelSettings:
     @cached_property
     def table(self) -> str:
         """`getTable()`."""
-        named = _text(self.facts.said, "gettable") or state.text(self._model, "table")
+        named = _text(self.facts.stated, "gettable") or state.text(self._model, "table")
         return named if named is not None else table_name(self._model.class_name).decode()
 
     @cached_property
