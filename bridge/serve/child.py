@@ -41,15 +41,23 @@ class Child:
         self.spread = 0.0
         self.is_whole_stopping = False
         self.others: Mapping[str, Mapping[str, Any]] = {}  # name → how each process is, this one too
+        self.clients = (0, 0)  # connections and subscriptions of all processes, as they told last
         self._counts = SharedCounts(given.counts)
         self._place = given.place
         self._line = socket.socket(fileno=given.line)
         self._is_ending = False
         self._received = b""
 
-    def start(self, stopping: asyncio.Event, count: Callable[[], int], state: Callable[[], object]) -> None:
-        """`stopping` is set when the parent says so, or is gone; `count`: how many clients are here."""
-        self._stopping, self._count, self._state = stopping, count, state
+    def start(
+        self,
+        stopping: asyncio.Event,
+        count: Callable[[], int],
+        clients: Callable[[], tuple[int, int]],
+        state: Callable[[], object],
+    ) -> None:
+        """`stopping` is set when the parent says so, or is gone; `count`: of all that is connected here;
+        `clients`: WebSockets, and their subscriptions."""
+        self._stopping, self._count, self._clients, self._state = stopping, count, clients, state
         self._loop = asyncio.get_running_loop()
         self._line.setblocking(False)
         self._loop.add_reader(self._line, self._hear)
@@ -101,7 +109,7 @@ class Child:
 
     def _tick(self) -> None:
         self.share()
-        self._tell({"state": self._state()})
+        self._tell({"state": self._state(), "clients": self._clients()})
         self._loop.call_later(STATE_INTERVAL, self._tick)
 
     def _tell(self, message: Mapping[str, object]) -> None:
@@ -123,6 +131,7 @@ class Child:
         for line in lines:
             message = json.loads(line)
             self.others = message.get("others", self.others)
+            self.clients = message.get("clients", self.clients)
             if message.get("take_jobs"):
                 self.may_take_jobs.set()
             if "stop" in message:

@@ -213,7 +213,7 @@ class Daemon:
         webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
         gate = ReconnectGate(
             _clients_file(self.settings, listening) if jobs is not None else None,
-            lambda: _present(instruments, node, child),
+            lambda: Present(*(instruments.clients() if child is None else child.clients)),
             self.settings.reconnect_gate,
         )
         if child is not None and not child.is_first:  # clients are with the others
@@ -259,7 +259,7 @@ class Daemon:
         )
         renewal.use(served)
         if child is not None:
-            child.start(stopping, lambda: listener.connections, state)
+            child.start(stopping, lambda: listener.connections, instruments.clients, state)
         else:
             may_listen.set()
         async with asyncio.TaskGroup() as tasks:
@@ -354,14 +354,6 @@ def _private(instruments: Monitors, watched: MonitoredParts, child: Child, webho
     siblings = Siblings(child.folder, child.name) if child.role == "jobs" else None
     routes = instruments.private_routes(watched, webhooks.attempts, siblings)
     return Forwarded(Starlette(routes=routes), Proxies(on_unix=True))
-
-
-def _present(instruments: Monitors, node: Node, child: Child | None) -> Present:
-    """Who is here; of several processes their connections are known, and count for their subscriptions."""
-    if child is None:
-        return Present(*instruments.clients())
-    connections = sum(node.connections_of(hub) for hub in node.hubs.values())
-    return Present(connections, connections)
 
 
 async def _work(workers: WorkerThreads, gate: ReconnectGate, child: Child | None) -> None:

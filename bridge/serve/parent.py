@@ -93,6 +93,7 @@ class Process:
     is_ending: bool = False
     kill_at: float | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    clients: tuple[int, int] = (0, 0)  # connections and subscriptions
     reread: bool | None = None
     received: bytes = b""
 
@@ -241,8 +242,9 @@ class Parent:
         serving = [one for one in self._processes.values() if one.serves and not one.is_ending]
         others: dict[str, object] = {name: {} for name, _ in self._plan.names}
         others |= {one.name: one.state for one in serving}
+        clients = [sum(one.clients[at] for one in serving) for at in range(2)]
         for process in self._processes.values():
-            _tell(process, {"others": others})
+            _tell(process, {"others": others, "clients": clients})
 
     def _start_missing(self, now: float) -> None:
         """There is a process of every name that does not end; while a reload begins, one of the new ones."""
@@ -321,6 +323,7 @@ class Parent:
         for line in lines:
             message = json.loads(line)
             process.state = message.get("state", process.state)
+            process.clients = message.get("clients", process.clients)
             if "reread" in message:
                 process.reread = message["reread"]
             if message.get("serves") and not process.serves:

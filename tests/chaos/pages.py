@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -21,7 +21,7 @@ from tests.chaos.clients import TAG
 from tests.chaos.history import Fault
 from tests.end_to_end.laravel import APP_KEY, APP_SECRET
 
-LINES, ROOM = "lines", "presence-room"
+LINES, ROOM, FILLER = "lines", "presence-room", "filler"
 GAP = "bridge:gap"
 CONFIRMED = "pusher_internal:subscription_succeeded"
 BACK = 0.1  # seconds until a page tries again
@@ -43,13 +43,14 @@ class Visit:
 
 
 class Page:
-    """A client that comes back, to the port that `port` gives at that moment; it resumes or does not."""
+    """A client that comes back, to the first of the ports where it can; it resumes or does not."""
 
-    def __init__(self, number: int, port: Callable[[], int], *, resumes: bool) -> None:
+    def __init__(self, number: int, ports: Sequence[int], *, resumes: bool) -> None:
         self.user = f"u{number}"
         self.resumes = resumes
         self.visits: list[Visit] = []
-        self._number, self._port = number, port
+        self._number, self._ports = number, ports
+        self._tries = 0  # since it was last there
         self._connection: ClientConnection | None = None
         self._paused = threading.Event()
 
@@ -65,7 +66,7 @@ class Page:
 
     @property
     def is_there(self) -> bool:
-        return self._connection is not None and len(self.visits[-1].confirmed) == 2
+        return self._connection is not None and len(self.visits[-1].confirmed) == 3
 
     @property
     def members(self) -> set[str]:
@@ -83,7 +84,8 @@ class Page:
 
     async def _visit(self) -> None:
         path = f"/app/r/chaos-page-{self._number:08d}.{len(self.visits)}" if self.resumes else ""
-        port = self._port()
+        port = self._ports[self._tries % len(self._ports)]
+        self._tries += 1
         url = f"ws://127.0.0.1:{port}{path}/app/{APP_KEY}?protocol=7&client=chaos&version=1.0"
         async with connect(url, max_queue=None, ping_interval=None, open_timeout=TURN) as connection:
             first = json.loads(await asyncio.wait_for(connection.recv(), TURN))
@@ -91,10 +93,10 @@ class Page:
                 return
             visit = Visit(port=port, opened=time.monotonic())
             self.visits.append(visit)
-            self._connection = connection
+            self._connection, self._tries = connection, 0
             try:
                 socket_id = json.loads(first["data"])["socket_id"]
-                for message in (_public(LINES), _presence(socket_id, self.user)):
+                for message in (_public(LINES), _public(FILLER), _presence(socket_id, self.user)):
                     await connection.send(message)
                 async for text in connection:
                     message = json.loads(text)
@@ -161,34 +163,33 @@ def pages(made: Sequence[Page]) -> Iterator[Sequence[Page]]:
         loop.close()
 
 
-def faults_of(page: Page, last: int, late: frozenset[int] = frozenset()) -> Iterator[Fault]:
-    """What the page may not have seen or missed, of the events up to number `last`. `late`: those that may
-    come behind later ones."""
+def faults_of(page: Page, last: int) -> Iterator[Fault]:
+    """What the page may not have seen or missed, of the events up to number `last`."""
     known: list[int | None] = []
     for visit in page.visits:
-        yield from _faults_of(visit, late)
+        yield from _faults_of(visit)
         known += visit.heard
     if page.resumes:  # over all connections nothing is missing that no gap tells of
-        yield from _missing(known, last, late)
+        yield from _missing(known, last)
     elif page.visits:
-        yield from _missing(page.visits[-1].heard, last, late)
+        yield from _missing(page.visits[-1].heard, last)
 
 
-def _faults_of(visit: Visit, late: frozenset[int]) -> Iterator[Fault]:
+def _faults_of(visit: Visit) -> Iterator[Fault]:
     heard = [number for number in visit.heard if number is not None]
     for number, times in Counter(heard).items():
         if times > 1:
             yield Fault("twice", f"job-{number:012x}")
     highest = 0
     for number in heard:
-        if number < highest and number not in late:
+        if number < highest:
             yield Fault("out of order", f"job-{number:012x}", f"after {highest}")
         highest = max(highest, number)
     if visit.closed is not None:  # what was on its way when it ended is not known
-        yield from _missing(visit.heard, highest - 1, late)
+        yield from _missing(visit.heard, highest - 1)
 
 
-def _missing(heard: Sequence[int | None], last: int, late: frozenset[int]) -> Iterator[Fault]:
+def _missing(heard: Sequence[int | None], last: int) -> Iterator[Fault]:
     """Numbers between the first and `last` that neither came nor are covered by a gap before the next one."""
     there = {number for number in heard if number is not None}
     expected: int | None = None
@@ -200,11 +201,11 @@ def _missing(heard: Sequence[int | None], last: int, late: frozenset[int]) -> It
         if expected is not None and number >= expected:
             if not after_gap:
                 for missed in range(expected, number):
-                    if missed not in there and missed not in late:
+                    if missed not in there:
                         yield Fault("hole", f"job-{missed:012x}", f"before {number}")
             after_gap = False
         expected = max(expected or 0, number + 1)
     if expected is not None and not after_gap:
         for missed in range(expected, last + 1):
-            if missed not in there and missed not in late:
+            if missed not in there:
                 yield Fault("lost", f"job-{missed:012x}", "and nothing came after it")

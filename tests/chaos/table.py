@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.chaos import crashes, deploys, soak, sockets, stops, stores, swarm, waiting
+from tests.chaos import crashes, deploys, nodes, rolls, soak, sockets, stops, stores, swarm, waiting
 from tests.chaos.ground import Run
 from tests.end_to_end.stores import STORES, StoreName
 
 Tier = Literal["C", "N"]
 SERVERS: tuple[StoreName, ...] = ("mariadb", "postgres", "redis")
 SQL: tuple[StoreName, ...] = ("mariadb", "postgres")
+BUS: tuple[StoreName, ...] = ("sqlite",)  # of the queue; the bus is a Redis of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ CONNECTION = "tests/sockets/pusher/test_connection.py::test_"
 SIGNATURES = "tests/sockets/pusher/test_signatures.py::test_"
 RESERVATIONS = "tests/end_to_end/test_reservations.py::test_"
 CLUSTER = "tests/sockets/cluster/test_cluster.py::test_"
+RESUME = "tests/sockets/pusher/test_resume.py::test_"
 SIGNALS = "tests/end_to_end/test_signals.py::test_"
 
 ROWS: tuple[Row, ...] = (
@@ -280,11 +282,35 @@ ROWS: tuple[Row, ...] = (
         tests=("tests/cli/test_cli.py::test_a_store_that_does_not_answer_exits_with_69_in_time",),
     ),
     Row(
+        id="F-33",
+        tier="N",
+        does="a restart with a kept listener",
+        tests=("tests/end_to_end/test_restarts.py",),
+    ),
+    Row(
+        id="F-34",
+        tier="N",
+        does="reload of two processes under 1,000 clients",
+        run=rolls.roll,
+        stores=BUS,
+    ),
+    Row(
+        id="F-34",
+        tier="N",
+        does="reload of two processes under 1,000 clients that resume",
+        run=rolls.roll_with_resume,
+        stores=BUS,
+    ),
+    Row(
         id="F-36",
         tier="N",
-        does="the bus between two nodes is cut for a while",
+        does="the bus of one of two nodes is away for 1 to 59 s",
+        run=nodes.bus_cut,
+        stores=BUS,
+        trials=4,
         tests=(
             f"{CLUSTER}what_was_published_while_a_link_was_cut_comes_once_and_in_order",
+            f"{CLUSTER}jobs_that_meet_a_lost_link_go_out_once_and_before_those_that_follow",
             f"{CLUSTER}a_lost_message_is_noticed_by_the_next_and_fetched",
             f"{CLUSTER}while_redis_is_away_jobs_wait_and_all_else_is_delivered_later",
         ),
@@ -292,26 +318,47 @@ ROWS: tuple[Row, ...] = (
     Row(
         id="F-37",
         tier="N",
-        does="the bus is cut for longer than it remembers",
+        does="the bus of one of two nodes is away for longer than it keeps events",
+        run=nodes.bus_cut_for_long,
+        stores=BUS,
+        trials=4,
         tests=(
             f"{CLUSTER}a_hole_that_cannot_be_filled_is_announced",
             f"{CLUSTER}redis_that_lost_everything_floods_nobody",
         ),
     ),
     Row(
+        id="F-38",
+        tier="N",
+        does="Redis closes the link of a node that reads slowly",
+        run=nodes.cut_for_slowness,
+        stores=BUS,
+    ),
+    Row(
         id="F-39",
         tier="N",
-        does="one node does not hear the other",
+        does="one node does not hear the other, or is not heard",
+        run=nodes.deaf,
+        stores=BUS,
         tests=(f"{CLUSTER}who_left_and_came_while_the_link_was_cut_is_told_afterwards",),
     ),
     Row(
         id="F-40",
         tier="N",
         does="a node dies",
+        run=nodes.node_dies,
+        stores=BUS,
         tests=(
             f"{CLUSTER}the_members_of_a_dead_node_are_gone_once",
             "tests/end_to_end/test_cluster.py::test_one_that_is_killed_is_taken_out_and_its_jobs_come_again",
         ),
+    ),
+    Row(
+        id="N3",
+        tier="N",
+        does="random kills of nodes, links and Redis, 200 events/s to three nodes",
+        run=nodes.random_kills,
+        stores=BUS,
     ),
     Row(
         id="N2",
@@ -328,6 +375,22 @@ ROWS: tuple[Row, ...] = (
         stores=SERVERS,
     ),
     # ---- load
+    Row(
+        id="L-01",
+        tier="N",
+        does="1,000 clients lose two processes at once and return",
+        run=rolls.all_return,
+        stores=BUS,
+        trials=3,
+    ),
+    Row(
+        id="L-02",
+        tier="N",
+        does="the same with a private and a presence channel each",
+        run=rolls.all_return_signed,
+        stores=BUS,
+        trials=3,
+    ),
     Row(
         id="L-04",
         tier="C",
@@ -450,6 +513,21 @@ ROWS: tuple[Row, ...] = (
         tests=("tests/sockets/server/test_hostile.py", "tests/sockets/server/test_framing.py"),
     ),
     Row(id="S-14", tier="C", does="forged proxies", tests=("tests/sockets/server/test_trusted_proxies.py",)),
+    Row(
+        id="S-16",
+        tier="C",
+        does="ids of pages that are foreign, guessed, too long, or a million",
+        tests=(
+            f"{RESUME}the_path_tells_which_page_connects",
+            f"{RESUME}who_only_says_that_it_comes_back_gets_no_history",
+            f"{RESUME}without_a_right_nothing_is_replayed",
+            f"{RESUME}two_living_pages_with_one_id_exclude_only_themselves",
+            f"{RESUME}sessions_without_a_connection_are_bounded",
+            f"{RESUME}positions_of_all_who_are_away_are_bounded",
+            "tests/sockets/cluster/test_resume.py::"
+            "test_a_page_that_comes_with_other_channels_each_time_is_forgotten",
+        ),
+    ),
     Row(id="S-17", tier="C", does="log injection", tests=("tests/cli/test_logs.py", "tests/test_plain.py")),
     Row(
         id="S-18",
@@ -485,6 +563,14 @@ ROWS: tuple[Row, ...] = (
     Row(id="O-06", tier="N", does="supervisor", tests=("tests/end_to_end/test_supervision.py",)),
     Row(id="O-11", tier="C", does="SIGHUP", tests=("tests/serve/test_reload.py",)),
     Row(id="O-12", tier="C", does="every close code", tests=("tests/sockets/server/test_codes.py",)),
+    Row(
+        id="O-15",
+        tier="N",
+        does="the last release and this version on one bus; forth and back",
+        run=nodes.upgrade,
+        stores=BUS,
+        trials=3,
+    ),
     # ---- the kit itself
     Row(
         id="T-00",
@@ -498,10 +584,8 @@ UNTRIED: dict[str, str] = {
     "F-17": "bridge goes by its own clock; `bridge doctor` names one that goes wrong",
     "F-18": "libfaketime breaks sleeping itself; all waits are on the monotonic clock",
     "F-22": "a million rows: `make bench`",
-    "F-33": "see the tests of restarts with unmodified clients",
-    "F-38": "Redis cuts a subscriber for slowness: as a cut, F-36",
-    "L-01 to L-03, L-05, L-08, L-11, L-12": "storms of ten thousand clients: `make bench`",
-    "L-14, L-18, S-07, S-09, S-15, S-16, S-20 to S-26": "no row of their own yet",
+    "L-03, L-05, L-08, L-11, L-12": "storms of ten thousand clients: `make bench`",
+    "L-14, L-18, S-07, S-09, S-15, S-20 to S-26": "no row of their own yet",
     "Z-01, Z-03 to Z-05, Z-07 to Z-12": "`make fuzz`, `make oracle`, the cases of RFC 6455 in `make test`",
     "O-02 to O-05, O-07 to O-10, O-13, O-14": "in `make test` and `make test-all`, without rows of their own",
 }

@@ -87,6 +87,12 @@ def connections(metrics: str) -> dict[str, int]:
     return {name: int(count) for name, count in found}
 
 
+def counted_clients(app: Laravel) -> list[tuple[int, int]]:
+    """Connections and subscriptions, as they outlive the process."""
+    files = app.path.glob("storage/framework/bridge-clients-*")
+    return [(it["connections"], it["subscriptions"]) for it in (json.loads(one.read_text()) for one in files)]
+
+
 def reload(app: Laravel) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, "reload", "--app", str(app.path)]
     return subprocess.run(
@@ -99,7 +105,8 @@ def test_children_share_one_port_and_answer_for_the_whole(
 ) -> None:
     assert sorted(children(bridge)) == NAMES
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(wire_client(bridge.port, "lines")) for _ in range(10)]
+        clients = [stack.enter_context(wire_client(bridge.port, "lines")) for _ in range(9)]
+        clients.append(stack.enter_context(wire_client(bridge.port, "lines", "private-a")))
         app.dispatch("line", tag=tag, count=50)
         wait_until("all have all", lambda: all(len(client.events()) >= 50 for client in clients))
         assert all(
@@ -114,6 +121,7 @@ def test_children_share_one_port_and_answer_for_the_whole(
         assert sum(connections(metrics).values()) == 10
         assert metrics.count("bridge_process_up{") == 3
         assert len(re.findall(r"^# TYPE bridge_connections gauge$", metrics, re.M)) == 1
+        wait_until("a restart would wait for them", lambda: counted_clients(app) == [(10, 11)])
         page = f"http://127.0.0.1:{bridge.port}/laravel-websockets"
         with httpx.Client(timeout=60) as browser:
             assert browser.post(f"{page}/login", data={"password": "sesame"}).status_code < 400
@@ -152,7 +160,7 @@ def _uses_the_page_of_all(
     listed = browser.get(f"{page}/api/connections").json()
     assert (listed["total"], listed["missing"]) == (10, [])
     assert Counter(row["process"] for row in listed["rows"]) == by_process
-    [lines] = browser.get(f"{page}/api/channels").json()["rows"]
+    [lines, _] = browser.get(f"{page}/api/channels").json()["rows"]
     assert (lines["name"], lines["subscribers"]) == ("lines", 10)
     lines = browser.get(f"{page}/api/channels/{lines['app']}/lines").json()
     assert (lines["subscribers"], sorted(lines["sockets"])) == (
