@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
+import importlib.util
 import smtplib
 import socket
 import ssl
-from urllib.parse import urlsplit
+import urllib.request
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.monitoring.alert_sender import connected, mail_server, recipient
@@ -78,17 +82,53 @@ def gate(subject: ExaminedApp) -> Found:
 
 
 def _unreachable(url: str) -> str:
-    """Why nobody listens there; empty where somebody does."""
+    """Why nobody listens there; empty where somebody does. Asks the proxy that alerts would go by."""
     parts = urlsplit(url)
-    is_tls = parts.scheme == "https"
     try:
-        place = (parts.hostname or "", parts.port or (443 if is_tls else 80))
-        with socket.create_connection(place, timeout=PATIENCE) as plain:
-            if is_tls:
-                ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname).close()
-    except (OSError, ValueError) as problem:
+        proxy = _proxy(parts)
+        _connect(parts) if proxy is None else _connect_by(proxy, parts)
+    except (OSError, ValueError, http.client.HTTPException) as problem:
         return _reason(problem)
     return ""
+
+
+def _proxy(parts: SplitResult) -> SplitResult | None:
+    """As httpx chooses it: by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."""
+    known = urllib.request.getproxies()
+    address = known.get(parts.scheme) or known.get("all")
+    if not address or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return urlsplit(address if "://" in address else f"http://{address}")
+
+
+def _place(parts: SplitResult) -> tuple[str, int]:
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _connect(parts: SplitResult) -> None:
+    with socket.create_connection(_place(parts), timeout=PATIENCE) as plain:
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            context.wrap_socket(plain, server_hostname=parts.hostname).close()
+
+
+def _connect_by(proxy: SplitResult, parts: SplitResult) -> None:
+    """To what the proxy leads to, as far as no request need be made: of plain HTTP it sees whole requests."""
+    if proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise ValueError("a SOCKS proxy is set, which needs the package httpx[socks]")
+    if parts.scheme != "https" or proxy.scheme != "http":
+        _connect(proxy)
+        return
+    connection = http.client.HTTPSConnection(*_place(proxy), timeout=PATIENCE)
+    headers = {}
+    if proxy.username:
+        login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    connection.set_tunnel(*_place(parts), headers)
+    try:
+        connection.connect()
+    finally:
+        connection.close()
 
 
 def _reason(problem: Exception) -> str:

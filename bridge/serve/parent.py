@@ -470,6 +470,10 @@ class Parent:
             return
         self._manager.reloading()
         self._file.begin()
+        if any(one.is_ending for one in self._processes.values()):
+            # those of a reload that failed; each has a place until it has ended, and there are only so many
+            self._give_up_reload(1, "processes of an earlier reload have not ended yet")
+            return
         try:
             plan = self._reread()
         except BridgeError as problem:

@@ -19,6 +19,8 @@ from bridge.sockets.server.node import Node
 from bridge.sockets.webhooks.events import Webhook
 from bridge.sockets.webhooks.webhooks import Webhooks
 
+SECOND_LOOK = 1.0  # seconds after which an app that is gone is looked for again
+
 log = logging.getLogger(__name__)
 
 ServedApps = Sequence[tuple[App, Sequence[Webhook]]]
@@ -106,7 +108,9 @@ class Reloader:
             kept = [
                 await self._attempt("the old certificate stays", self._renew_certificate),
                 await self._attempt("the old settings stay", self._renew_settings),
-                await self._attempt("the old apps stay", partial(self._renew_apps, self.tell)),
+                await self._attempt(
+                    "the old apps stay", partial(self._renew_apps, self.tell, self._renew_settings)
+                ),
             ]
             if all(kept) and self._jobs_follow:
                 log.info("SIGHUP: apps, webhooks and certificate are read anew", extra={"action": "renew"})
@@ -143,11 +147,30 @@ class Reloader:
         self.settings = settings
         warn_of(unused)
 
-    async def _renew_apps(self, tell: Callable[[], bool] = lambda: True) -> None:
+    async def _renew_apps(
+        self,
+        tell: Callable[[], bool] = lambda: True,
+        read_again: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         served = await asyncio.to_thread(read_apps, self.settings)
+        if self._clients_that_lose(served):
+            # their pages do not come back by themselves; and a file or a table that is just being written
+            # may make sense without its rest
+            await asyncio.sleep(SECOND_LOOK)
+            if read_again is not None:
+                await read_again()
+            served = await asyncio.to_thread(read_apps, self.settings)
+        if lost := self._clients_that_lose(served):
+            told = {"apps": ", ".join(sorted(lost)), "connections": sum(lost.values())}
+            log.warning("apps with clients are not served any more", extra={"action": "renew", **told})
         # until the jobs half knows, jobs may still be for an app that is gone
         new = {app.id for app, _ in served}
         gone = [(hub.app, ()) for hub in self.node.hubs.values() if hub.app.id not in new]
         self.use([*gone, *served])
         self._jobs_follow = await asyncio.to_thread(tell)
         self.use(served)
+
+    def _clients_that_lose(self, served: ServedApps) -> dict[str, int]:
+        """Id of each app that these are without → clients that it has here."""
+        kept = {app.id for app, _ in served}
+        return {id: len(hub.sockets) for id, hub in self.node.hubs.items() if id not in kept and hub.sockets}

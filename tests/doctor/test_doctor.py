@@ -8,9 +8,11 @@ import os
 import re
 import resource
 import socket
+import socketserver
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -693,6 +695,35 @@ def test_alerts_that_nobody_would_get_are_found_and_none_is_sent(app: App) -> No
         fault = the_fault(app)
         assert "do not reach http://127.0.0.1: ConnectionRefusedError" in fault["what"]
         assert "secret-path" not in str(fault)
+
+
+def test_alerts_that_go_by_a_proxy_are_looked_for_behind_it(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline())
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"HTTP/1.1 407 Who are you\r\n\r\n")
+
+    app.toml('alert_to = ["https://alerts.invalid/secret-path"]\n')
+    with socketserver.TCPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:canary@127.0.0.1:{server.server_address[1]}")
+        fault = the_fault(app)
+        assert "407 Who are you" in fault["what"]
+        assert [line.split()[:2] for line in asked] == [[b"CONNECT", b"alerts.invalid:443"]]
+        monkeypatch.setenv("NO_PROXY", "alerts.invalid")
+        assert "gaierror" in the_fault(app)["what"]
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.setenv("HTTPS_PROXY", "socks5://user:canary@127.0.0.1:9")
+        assert "httpx[socks]" in the_fault(app)["what"]
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{services.free_port()}")
+        assert "ConnectionRefusedError" in the_fault(app)["what"]
+        server.shutdown()
 
 
 def test_a_gate_that_lets_everybody_in_or_is_not_there_is_found(app: App) -> None:

@@ -19,6 +19,9 @@ import sqlalchemy as sa
 from websockets.sync.client import connect
 
 import tests.sockets.server.running
+from bridge.serve.reload import Reloader, read_apps
+from bridge.settings.load import Settings, load_settings
+from bridge.sockets.webhooks.webhooks import Webhooks
 from tests import services
 from tests.certificates import self_signed
 from tests.end_to_end.processes import environment, running, wait_until
@@ -101,6 +104,47 @@ def test_sighup_brings_new_apps_takes_old_ones_and_starts_webhooks(tmp_path: Pat
             client.send(json.dumps({"event": "pusher:subscribe", "data": {"channel": "news"}}))
             wait_until("the webhook comes", lambda: receiver.names() == ["channel_occupied news"], PATIENCE)
         assert receiver.headers[0]["x-pusher-key"] == "key-b"
+
+
+@pytest.mark.anyio
+async def test_clients_of_an_app_that_is_missing_for_a_moment_stay(tmp_path: Path) -> None:
+    """A file may be cut off where it makes sense, while somebody writes it; a table may be filled anew."""
+    config = tmp_path / "bridge.toml"
+    cut = "[[apps]]\n" + APP.format("a")
+    whole = f"{cut}[[apps]]\n{APP.format('b')}"
+    read = iter([whole, cut, whole, cut, cut])
+    (tmp_path / ".env").write_text("QUEUE_CONNECTION=database\n")
+
+    def reread() -> Settings:
+        config.write_text(next(read))
+        return load_settings({}, {}, tmp_path)
+
+    done: asyncio.Queue[bool] = asyncio.Queue()
+    settings, hang_up = reread(), asyncio.Event()
+    apps = [app for app, _ in read_apps(settings)]
+    async with tests.sockets.server.running.running(apps[0], apps=apps[1:]) as server:
+        reloader = Reloader(
+            settings,
+            server.node,
+            Webhooks(),
+            None,
+            reread=reread,
+            tell=lambda: True,
+            renewed=lambda settings: None,
+            done=done.put_nowait,
+        )
+        task = asyncio.create_task(reloader.run(hang_up))
+        async with tests.sockets.server.running.connect(server.url("key-b")) as client:
+            await client.recv()
+            hang_up.set()
+            assert await asyncio.wait_for(done.get(), PATIENCE)
+            await client.send(json.dumps({"event": "pusher:ping"}))
+            assert json.loads(await asyncio.wait_for(client.recv(), PATIENCE))["event"] == "pusher:pong"
+            hang_up.set()
+            assert await asyncio.wait_for(done.get(), PATIENCE)
+            await asyncio.wait_for(client.wait_closed(), PATIENCE)
+            assert client.close_code == 4001
+        task.cancel()
 
 
 def test_sighup_with_a_wrong_configuration_leaves_everything_as_it_was_and_says_why(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from bridge.sockets.server.outbox import PING_FRAME, Outbox, numbered_ping, text
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies, sender
 
+LARGE = 16_384  # bytes from which an answer matters to a client's backlog
 SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing sockets
 PING_SLICE = 100  # sockets pinged before the loop may do something else
 CLOSING_SHARE = 4  # a quarter of max_connections may be closing beyond it,
@@ -359,6 +360,8 @@ class Node:
         """`at_once`: replies are written now, not with the next flush."""
         if outcome.replies or outcome.ping:
             frame = b"".join(map(text_frame, outcome.replies)) + (PING_FRAME if outcome.ping else b"")
+            if len(frame) > LARGE:
+                socket.expect(len(frame))
             if at_once:
                 self._outbox.reply(frame, socket)
             else:
@@ -420,7 +423,11 @@ class Node:
     def _send(self, deliveries: Sequence[Delivery[Socket]]) -> None:
         for delivery in deliveries:
             put = self._outbox.hold if delivery.may_wait else self._outbox.put
-            put(text_frame(delivery.text), delivery.sockets, delivery.excluded)
+            frame = text_frame(delivery.text)
+            if len(frame) > LARGE and type(delivery.sockets) is tuple:  # of the one that has asked for it
+                self._outbox.settle()
+                delivery.sockets[0].expect(len(frame))
+            put(frame, delivery.sockets, delivery.excluded)
 
     def _deliver(self, outcome: Outcome[Socket]) -> None:
         self._send(outcome.deliveries)

@@ -46,6 +46,7 @@ NOT_UTF8_REASON = "text is not UTF-8"
 ABNORMAL, NO_CODE = 1006, 1005
 _NUMBERED_PONG = b"\x8a\x88"
 RESUME_PIECE = 65_536  # bytes handed over at once when a slow client reads again
+ANSWERS = 16  # times `max_backlog` that a client may owe of answers to its own messages
 
 # The library logs headers and payloads: nothing of it below a warning, at any level of ours.
 _library_logger = logging.getLogger("websockets.server")
@@ -120,6 +121,7 @@ class Socket(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_asked",
         "_fragments",
         "_is_closing",
         "_node",
@@ -143,6 +145,7 @@ class Socket(asyncio.Protocol):
         self._wire: Wire | None = None
         self._fragments: Fragments | None = None
         self._is_closing = False
+        self._asked = 0  # bytes of answers that it may still have to take
         self.address = ""
         self.out: Out = None
         self.connection: Connection[Socket] | None = None
@@ -255,6 +258,12 @@ class Socket(asyncio.Protocol):
 
     # Called by the node ---------------------------------------------------------------------------------
 
+    def expect(self, size: int) -> None:
+        """An answer to its own message comes, such as the list of a channel's members or what a page missed.
+        It does not make the client slow, however large it is; many that it does not take do."""
+        waiting = self._asked if self.out is not None or self.backlog is not None else 0
+        self._asked = max(min(waiting + size, ANSWERS * self._node.max_backlog), size)
+
     def write(self, data: bytes) -> None:
         """Whole frames are with the kernel, the transport or the backlog; the client is cut when it is full.
 
@@ -264,7 +273,7 @@ class Socket(asyncio.Protocol):
             return
         if self.backlog is not None:
             self.backlog.add(data)
-            if self.backlog.size + self.backlog.unsent > self._node.max_backlog:
+            if self.backlog.size + self.backlog.unsent > self._node.max_backlog + self._asked:
                 self.cut("the client reads too slowly")
             return
         try:

@@ -16,7 +16,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, ConfigurationError
 
 _COMPATIBLE = ipaddress.IPv6Network("::/96")  # the same, in a form that is given up; `::1` is in it
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # the same, in a network of its own
@@ -87,10 +87,20 @@ def webhook_client() -> httpx.AsyncClient:
     """A client for many addresses that know nothing of each other; `outward_client` is one, too.
 
     An address that is slow takes no connection from the others, and no cookie is kept. Time limits are the
-    caller's: those of httpx count anew with each byte.
+    caller's: those of httpx count anew with each byte. Raises ConfigurationError for a proxy of the
+    environment that cannot be used.
     """
     limits = httpx.Limits(max_connections=None)
-    return _keeping_nothing(httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113 (see above)
+    try:
+        client = httpx.AsyncClient(limits=limits, timeout=None)  # noqa: S113 (see above)
+    except (ImportError, ValueError, httpx.InvalidURL):  # their texts may hold a password
+        raise ConfigurationError(
+            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY",
+            "is no proxy that webhooks can go by",
+            where="the environment",
+            remedy="write it as http://host:port; a SOCKS proxy needs the package httpx[socks]",
+        ) from None
+    return _keeping_nothing(client)
 
 
 def outward_client(networks: Sequence[str]) -> httpx.AsyncClient:

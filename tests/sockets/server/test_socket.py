@@ -328,6 +328,43 @@ async def test_a_client_that_does_not_read_is_cut_with_4100_and_the_others_get_e
         await slow.aclose()
 
 
+@pytest.mark.parametrize("max_backlog", [500_000, 10_000])
+async def test_lists_of_members_larger_than_the_backlog_do_not_make_a_client_slow(max_backlog: int) -> None:
+    app = replace(APP, limits=replace(APP.limits, member_bytes=1_000_000))
+    data = json.dumps({"user_id": "1", "user_info": "x" * 900_000})
+    channels = [f"presence-{number}" for number in range(12)]
+    async with (
+        running(app, max_backlog=max_backlog) as server,
+        server.client(max_size=None, max_queue=None) as member,
+        server.client("news", max_size=None, max_queue=None) as client,
+    ):
+        for channel in channels:
+            await member.subscribe(channel, data)
+            await member.get("pusher_internal:subscription_succeeded")
+        client.websocket.transport.pause_reading()
+        for channel in channels:
+            await client.subscribe(channel, json.dumps({"user_id": "2"}))
+        if max_backlog < 50_000:  # it has asked for far more than it takes
+            for _ in range(5_000):
+                if not server.node.closing:
+                    server.publish("news", data="x" * 9_000)
+                    await asyncio.sleep(0)
+            assert server.node.closing
+            client.websocket.transport.resume_reading()
+            assert await client.close_code() == 4100
+            return
+        here = server.node.hubs["app-id"].channels
+        await until(lambda: all(len(here[name].sockets) == 2 for name in channels))
+        for _ in range(2):
+            server.publish("news")
+            await asyncio.sleep(0.01)
+        client.websocket.transport.resume_reading()
+        for channel in channels:
+            assert (await client.get("pusher_internal:subscription_succeeded"))["channel"] == channel
+        for _ in range(2):
+            await client.get("event")
+
+
 async def test_a_client_that_makes_no_progress_is_cut_with_4100() -> None:
     async with running(stall_timeout=1.0, close_timeout=0.5) as server:
         slow = await stalled(server.port)

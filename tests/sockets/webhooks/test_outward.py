@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from bridge.errors import ConfigurationError
 from bridge.sockets.webhooks.events import Webhook
-from bridge.sockets.webhooks.outward import OutwardBackend, outward_client
+from bridge.sockets.webhooks.outward import OutwardBackend, outward_client, webhook_client
 from bridge.sockets.webhooks.sender import SenderLimits
 from tests.sockets.server.running import until
 from tests.sockets.webhooks.receiver import receiving
@@ -101,3 +102,13 @@ async def test_it_goes_by_no_proxy_of_the_environment(monkeypatch: pytest.Monkey
             with pytest.raises(httpx.ConnectError):
                 await client.post("http://169.254.169.254/latest/meta-data", content=b"x")
         assert receiver.bodies == []
+
+
+@pytest.mark.parametrize("proxy", ["socks5://user:canary@127.0.0.1:9", "ftp://user:canary@127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ConfigurationError, match="ALL_PROXY") as caught:
+        webhook_client()
+    assert "canary" not in str(caught.value)

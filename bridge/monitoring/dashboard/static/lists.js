@@ -51,7 +51,7 @@ async function showChannel() {
 function member({ id, info, connections }) {
   const title = nameOf(info) || id;
   return make('li', {}, make('span', { class: 'face', 'aria-hidden': 'true' }, title.slice(0, 2).toUpperCase()),
-    make('span', {}, title, make('small', {}, ...(title === id ? [] : ['id ', id, ', ']), connections === null ? 'on another machine' : plural(connections, 'connection'))),
+    make('span', {}, title, make('small', {}, ...(title === id ? [] : ['id ', id, ', ']), connections === null ? 'connected elsewhere' : plural(connections, 'connection'))),
     make('button', { type: 'button', class: 'doing', 'aria-label': `Disconnect the user ${id}`, onclick: () => end(at('channel-note'), opened.app, { user: id }) }, 'Disconnect'));
 }
 
