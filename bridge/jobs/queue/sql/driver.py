@@ -44,6 +44,7 @@ POLL_INTERVAL = 0.02  # seconds between looks at the newest rows
 SCAN_INTERVAL = 1.0  # seconds between looks at all rows
 RESTING_SHARE = 10  # a poll that took t seconds is followed by 10 t of rest
 NEWEST = 100  # rows a poll looks at, and ids before the end of the last look: their rows may appear late
+SPAN = 250  # ids of one statement of a look, where a server might read all rows to sort them
 LAST = (1 << 63) - 1  # no id is greater
 MOST_ATTEMPTS = 255  # the column is an unsigned tinyint
 UUID_WITHIN = 200  # characters of a payload in which Laravel puts its uuid
@@ -132,6 +133,9 @@ class DatabaseQueue:
         self._positions = {queue: _ScanPosition() for queue in self._queues}
         self._polled: int | None = None  # the first id that the last poll has found
         self._top = sa.select(sa.func.max(self._jobs.c.id))
+        # What PostgreSQL knows of a queue's table is mostly old: a backlog may have come since.
+        self._span = SPAN if self._sql.dialect == "postgresql" else LAST
+        self._next = sa.select(sa.func.min(self._jobs.c.id)).where(self._jobs.c.id > sa.bindparam("after"))
         self._version: object = None
 
     @property
@@ -340,18 +344,27 @@ class DatabaseQueue:
         after = 0 if is_whole else max(0, min(top - NEWEST, top if polled is None else polled - 1))
         is_end = False
         while (wanted := portion.left) > 0 and not is_end:
-            given = {**self._given(now), "queue": queue, "after": after, "wanted": wanted}
-            page = self._page if is_whole else self._page_behind
+            page, last = self._page, LAST
+            if not is_whole:
+                page, last = self._page_behind, min(after + self._span, LAST)
+            given = {**self._given(now), "queue": queue, "after": after, "last": last, "wanted": wanted}
             rows = connection.execute(page, given).all()
             for row in rows:
                 if not self._takes_row(connection, queue, row, portion, found):
                     break
                 after = row[0]
             else:
-                is_end = len(rows) < wanted
+                if len(rows) < wanted:
+                    behind = self._behind(connection, last)
+                    after, is_end = (after, True) if behind is None else (behind, False)
         position.after = max(after, top) if is_end else after
         if is_whole:
             position.rest(at, time.monotonic() - began)
+
+    def _behind(self, connection: sa.Connection, last: int) -> int | None:
+        """Where a look goes on that has come to this id; None at the end of the table."""
+        following = None if last == LAST else connection.execute(self._next, {"after": last}).scalar()
+        return None if following is None else following - 1
 
     def _takes_row(
         self,
@@ -614,9 +627,9 @@ def jobs_table(name: str) -> sa.TableClause:
 
 def _page(jobs: sa.TableClause, dialect: str, takes: Selection, *, behind: bool = False) -> sa.Select[Any]:
     """Free rows of one queue that look like ours, from an id on: id, payload (null where it is large),
-    attempts, since when due, bytes of the payload. `behind`: most rows lie before that id."""
+    attempts, since when due, bytes of the payload. `behind`: most rows lie before that id; up to a `last`."""
     row = jobs.c
-    queue, last = (_queue_column(jobs, dialect), row.id < LAST) if behind else (row.queue, sa.true())
+    queue = _queue_column(jobs, dialect) if behind else row.queue
     payload = _payload(jobs, dialect)
     size = sa.func.length(payload) if dialect == "sqlite" else sa.func.octet_length(row.payload)
     return (
@@ -624,7 +637,7 @@ def _page(jobs: sa.TableClause, dialect: str, takes: Selection, *, behind: bool 
         .where(
             queue == sa.bindparam("queue"),
             row.id > sa.bindparam("after"),
-            last,
+            row.id <= sa.bindparam("last") if behind else sa.true(),
             _is_free(jobs),
             _looks_ours(jobs, dialect, takes),
         )

@@ -97,6 +97,30 @@ def test_a_backlog_is_not_passed_again_for_each_portion(sql_store: SqlStore) -> 
     assert found == pushed
 
 
+def test_a_portion_costs_the_same_however_many_are_behind_it(sql_store: SqlStore) -> None:
+    pushed = push_many(sql_store, BESIDE)
+    queue = sql_store.queue()
+    found = uuids(queue.reserve(10))
+
+    def look() -> None:
+        found.extend(uuids(queue.reserve(10)))
+
+    assert work_of(sql_store, queue, look) < FEW
+    assert found == pushed[:20]
+
+
+def test_what_comes_after_a_gap_in_the_ids_is_found_in_order(sql_store: SqlStore) -> None:
+    pushed = push_many(sql_store, 6)
+    with sql_store.engine.begin() as connection:
+        last = connection.execute(sa.text("select max(id) from jobs")).scalar_one()
+        for gap, rows in ((5_000_000, 2), (10_000, 4)):
+            move = sa.text("update jobs set id = id + :gap where id > :after and id <= :last")
+            connection.execute(move, {"gap": gap, "after": last - rows, "last": last - rows + 2})
+    queue = sql_store.queue()
+    assert uuids(queue.reserve(1)) == pushed[:1]
+    assert uuids(queue.reserve(50)) == pushed[1:]
+
+
 def push_many(store: SqlStore, count: int) -> list[str]:
     payloads = [broadcast() for _ in range(count)]
     store.push_many(payloads)
