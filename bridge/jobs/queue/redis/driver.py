@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import redis
 from redis.exceptions import (
@@ -149,7 +149,7 @@ class RedisQueue:
         self._waiter: redis.Redis | None = None
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
         self._places: dict[str, _ScanPosition] = {}
-        self._owed: set[str] = set()  # queues whose token woke us and is not yet used
+        self._owed: set[str] = set()  # queues whose token woke us; it, or all of them, are to be used up
         self._unfinished = False  # the last `reserve` left something to look at
         self._seen: dict[str, object] = {}
         self._readable = LONGEST_ENTRY
@@ -428,14 +428,18 @@ class RedisQueue:
     def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:
         """Due members are migrated. Returns up to `limit` first entries of the list, and its length."""
 
+        uses_up = self._tokens == "all" and queue in self._owed
+
         def look() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
+            if uses_up:  # first: what they stand for is looked at next
+                pipeline.delete(keys.notify)
             pipeline.evalsha(SCRIPTS["migrate"].sha1, 3, keys.delayed, keys.list, keys.notify, now, MIGRATED)
             pipeline.zrangebyscore(keys.reserved, "-inf", now, 0, MIGRATED)
             pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, limit - 1, MOST_BYTES, self._readable)
             pipeline.llen(keys.list)
             pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, -1, -1, MOST_BYTES, LARGE)
-            return pipeline.execute()
+            return pipeline.execute()[uses_up:]
 
         due, expired, head, length, last = self._with_scripts(look)
         if expired and self._take_back(queue, keys, expired, now):
@@ -550,9 +554,10 @@ class RedisQueue:
         finally:
             self._blocked_as = None
         if woken_by:
-            self._owed.add(notify[woken_by[0]])
-            if self._tokens == "all":
-                self._client.delete(woken_by[0])  # what they stand for is looked at next
+            queue = notify[woken_by[0]]
+            if self._tokens == "all" and queue in self._owed:  # nobody has looked since the last one
+                self._client.delete(woken_by[0])
+            self._owed.add(queue)
 
     def _script(self, name: str, keys: Sequence[bytes], arguments: Iterable[object] = ()) -> Any:
         rest: tuple[Any, ...] = (*keys, *arguments)
@@ -618,8 +623,7 @@ class _ScanPosition:
     length: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _Found(NamedTuple):
     """A job of ours in the list: the entry's bytes, and what they become when it is reserved."""
 
     entry: bytes

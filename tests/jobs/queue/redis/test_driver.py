@@ -185,6 +185,27 @@ def test_a_job_without_a_token_is_found_within_two_seconds(redis_store: RedisSto
     assert jobs
 
 
+@pytest.mark.parametrize("looks", [True, False])
+def test_who_uses_up_all_tokens_is_woken_once_for_what_was_pushed_together(
+    redis_store: RedisStore, looks: bool
+) -> None:
+    queue = RedisQueue(
+        redis_store.client, prefix=PREFIX, retry_after=RETRY_AFTER, tokens="all", clock=redis_store.clock
+    )
+    queue.reserve(10)
+    for _ in range(3):
+        redis_store.push(foreign())
+    queue.wait(60)  # the list has changed
+    queue.wait(60)  # a token
+    assert redis_store.tokens() == 2
+    if looks:
+        assert not queue.reserve(10)
+    else:
+        queue.wait(60)
+    assert redis_store.tokens() == 0
+    queue.close()
+
+
 def test_a_search_behind_others_goes_on_when_the_head_is_popped(redis_store: RedisStore) -> None:
     pipeline = redis_store.client.pipeline()
     for number in range(3000):
