@@ -141,6 +141,8 @@ def read_document(document: Mapping[str, object]) -> Payload:
 def writable(text: str) -> str:
     """With `?` for what JSON can say and stores and pages cannot take: half a character, NUL. No class and no
     uuid of Laravel's has any of these."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode(errors="replace").decode().replace("\0", "?")
 
 
@@ -219,6 +221,8 @@ def foreign(document: Mapping[str, object]) -> str:
 
     Who puts them there may read them before the job runs, and change the database that it reads."""
     data = document.get("data")
+    if _KEYS.issuperset(document) and (not isinstance(data, dict) or _DATA.issuperset(data)):
+        return ""
     found = [*(document.keys() - _KEYS)]
     if isinstance(data, dict):
         found += [f"data.{key}" for key in data.keys() - _DATA]

@@ -68,7 +68,8 @@ class Journal:
             self._keep(event)
 
     def step(self, step: JobProgress) -> None:
-        self._keep(step)
+        ring = self._rare if step.step in RARE_STEPS else self._jobs
+        ring.append(Entry(next(self._numbers), self._clock(), step))
 
     def ran(self, run: OtherJobRun) -> None:
         self._keep(run)
@@ -86,8 +87,6 @@ class Journal:
         match what:
             case Elsewhere() if what.row["kind"] == "broadcast":
                 return self._jobs
-            case JobProgress():
-                return self._rare if what.step in RARE_STEPS else self._jobs
             case OtherJobRun():
                 return self._rare if what.ended in RARE_STEPS else self._jobs
             case Disagreement():

@@ -22,7 +22,7 @@ from bridge.jobs.php_process.app_processes import AppProcesses
 from bridge.jobs.php_process.process import OUTPUT_KEPT, Frame, PhpProcess, ProcessDied, ProcessTimedOut
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.queue import Job, Queue
-from bridge.jobs.queue.selection import queued_at, whole_number
+from bridge.jobs.queue.selection import whole_number
 from bridge.jobs.worker.burial import KEPT_BACK, failed_job, no_job
 from bridge.jobs.worker.progress import OtherJobRun, TellRun, ignore_progress
 from bridge.jobs.worker.quota import Grant, Quota
@@ -372,7 +372,7 @@ class _Attempt:
     def run(self, ended: Literal["done", "failed", "released"], why: str = "") -> OtherJobRun:
         job = self.job
         seconds = time.monotonic() - self.begun
-        due_at = queued_at(job.document) if job.due_at is None else job.due_at
+        due_at = job.queued_at
         waited = None if due_at is None or job.attempts > 1 else max(0.0, time.time() - seconds - due_at)
         return OtherJobRun(
             ended=ended if self.delay is None else "released",

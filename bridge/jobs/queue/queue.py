@@ -12,16 +12,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from bridge.jobs.queue.failed_jobs import StoredPayload
-from bridge.jobs.queue.selection import job_uuid
+from bridge.jobs.queue.selection import job_uuid, queued_at
 from bridge.laravel.payload import writable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One reserved job.
+    """One reserved job. What is read out of its document is kept: it is asked for at every step.
 
     queue     plain name, `default` (no `queues:` prefix)
     payload   the raw JSON as it stood in the queue; what `failed_jobs` stores
@@ -41,12 +42,18 @@ class Job:
     due_at: float | None = None
     unread: StoredPayload | None = None
 
-    @property
+    @cached_property
     def uuid(self) -> str:
         """Laravel's `uuid`; for payloads without one (before Laravel 7) a hash that outlives a release."""
         return job_uuid(self.document) if self.document else hashlib.sha256(self.payload).hexdigest()
 
-    @property
+    @cached_property
+    def queued_at(self) -> float | None:
+        """Unix seconds, as the store or the payload tells it; None where neither does (Redis before
+        Laravel 12)."""
+        return queued_at(self.document) if self.due_at is None else self.due_at
+
+    @cached_property
     def display_name(self) -> str:
         """For a broadcast the event's class, `App\\Events\\OrderShipped`; empty when the payload has none."""
         name = self.document.get("displayName")

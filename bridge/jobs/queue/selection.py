@@ -119,9 +119,9 @@ def with_attempts(payload: bytes, document: Mapping[str, object], attempts: int)
     Where the text leaves doubt which number is meant, the whole is encoded anew, as Laravel's script always
     does.
     """
-    found = list(_ATTEMPTS.finditer(payload))
-    if len(found) == 1 and int(found[0][1]) == document["attempts"]:
-        start, end = found[0].span(1)
+    found = _ATTEMPTS.search(payload)
+    if found and int(found[1]) == document["attempts"] and not _ATTEMPTS.search(payload, found.end()):
+        start, end = found.span(1)
         return payload[:start] + b"%d" % attempts + payload[end:]
     return json.dumps({**document, "attempts": attempts}).encode()
 
@@ -137,14 +137,10 @@ def job_uuid(document: Mapping[str, object]) -> str:
 
 def whole_number(document: Mapping[str, object], key: str) -> int | None:
     """The value of `key` where it is a whole number (PHP and Lua may write 3 as 3.0), else None."""
-    match document.get(key):
-        case bool():
-            return None
-        case int(number):
-            return number
-        case float(number) if number.is_integer():
-            return int(number)
-    return None
+    number = document.get(key)
+    if type(number) is int:
+        return number
+    return int(number) if isinstance(number, float) and number.is_integer() else None
 
 
 def queued_at(document: Mapping[str, object]) -> float | None:

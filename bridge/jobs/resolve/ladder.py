@@ -12,9 +12,10 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
+from typing import NamedTuple
 
 from bridge.errors import (
     BridgeError,
@@ -371,8 +372,7 @@ class Ladder:
             raise Refused(f"Laravel would throw, it seems: {failure}", file=file, line=line) from failure
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(NamedTuple):
     """A job, how its command was read where the shape is known, and what was found in it."""
 
     payload: Payload

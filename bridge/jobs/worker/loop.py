@@ -391,13 +391,15 @@ class Worker:
                         unlocked += [] if keeps_lock else [job]
                 case NothingToSend(why, keeps_lock):
                     self.counts["nothing"] += 1
-                    log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
+                    if log.isEnabledFor(logging.DEBUG):
+                        log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
                     self._tell(step(job, "nothing", why=why))
                     done.append(job)
                     unlocked += [] if keeps_lock else [job]
                 case Delivered(keeps_lock):
                     self.counts["delivered"] += 1
-                    log.debug("job delivered", extra=_about(job, "job_delivered"))
+                    if log.isEnabledFor(logging.DEBUG):
+                        log.debug("job delivered", extra=_about(job, "job_delivered"))
                     self._tell(step(job, "delivered"))
                     done.append(job)
                     sent.append(job)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bridge.jobs.queue.queue import Job
-from bridge.jobs.queue.selection import queued_at
 
 Step = Literal["reserved", "resolved", "delivered", "nothing", "failed", "released", "given_back"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobProgress:
-    """One step on a job's way.
+class JobProgress(NamedTuple):
+    """One step on a job's way. A tuple, since it is made several times for every job.
 
     job        its uuid
     event      class of the event
@@ -81,14 +79,14 @@ def step(
     seconds: float = 0.0,
 ) -> JobProgress:
     return JobProgress(
-        step=name,
-        job=job.uuid,
-        event=event or job.display_name,
-        queue=job.queue,
-        attempts=job.attempts,
-        queued_at=queued_at(job.document) if job.due_at is None else job.due_at,
-        why=why,
-        error="" if error is None else type(error).__name__,
-        rung=rung,
-        seconds=seconds,
+        name,
+        job.uuid,
+        event or job.display_name,
+        job.queue,
+        job.attempts,
+        job.queued_at,
+        why,
+        "" if error is None else type(error).__name__,
+        rung,
+        seconds,
     )
