@@ -24,6 +24,7 @@ BENCH ?=
 REVERB ?=
 QUICK ?=
 COUNT ?= 2000
+WORKERS ?= 6
 
 # What asks PHP and Laravel, and holds for every release of them.
 ON_ROOTS := tests/oracle tests/conformance/test_differential.py tests/jobs/resolve/test_compare.py \
@@ -35,7 +36,7 @@ ON_ROOTS_QUICK := $(filter-out %/test_other_jobs.py,$(ON_ROOTS)) \
 	tests/end_to_end/test_other_jobs.py::test_every_kind_of_job_ends_as_under_queue_work
 
 # Whole files to each worker, in the order of tests/conftest.py.
-PYTEST := pytest -n 6 --dist loadfile --no-loadscope-reorder
+PYTEST := pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Compiled modules are kept, whatever the environment says: each of some hundred bridges starts sooner.
 unexport PYTHONDONTWRITEBYTECODE
