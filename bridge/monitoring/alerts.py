@@ -29,11 +29,11 @@ class AlertRules:
     disagreements  whether to tell that native evaluation and PHP differ
     """
 
-    wait: float = 60.0
-    failures: int = 10
-    cut_clients: int = 50
-    php_down: float = 60.0
-    disagreements: bool = True
+    wait: float
+    failures: int
+    cut_clients: int
+    php_down: float
+    disagreements: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from bridge.errors import UsageError
 from bridge.phpeval.laravel.version import parse_version
 from bridge.secret import Secret
 from bridge.sockets.pusher import origins
-from bridge.sockets.pusher.app import Limits
+from bridge.sockets.pusher.app import ACTIVITY_TIMEOUT, MAX_BACKLOG, STALL_TIMEOUT, Limits
 
 
 class InvalidValue(ValueError):
@@ -385,7 +385,7 @@ _CLIENTS: tuple[Setting, ...] = (
             "none", app_variables=("REVERB_SERVER_PATH",)),
     Setting("request_timeout", seconds, 20.0,
             "Seconds within which an HTTP request must be complete."),
-    Setting("activity_timeout", COUNT, 120,
+    Setting("activity_timeout", COUNT, ACTIVITY_TIMEOUT,
             "Seconds of silence after which a client should send a ping.",
             renewed=True),
     Setting("presence_grace", _grace, 0.0,
@@ -397,9 +397,9 @@ _CLIENTS: tuple[Setting, ...] = (
             "Seconds that a client may be away and still receive the events it missed: see"
             " [resume](resume.md); 0: off.",
             renewed=True),
-    Setting("max_backlog", _whole(1024), 1_048_576,
+    Setting("max_backlog", _whole(1024), MAX_BACKLOG,
             "Bytes that may wait for a slow client before it is disconnected."),
-    Setting("stall_timeout", seconds, 10.0,
+    Setting("stall_timeout", seconds, STALL_TIMEOUT,
             "Seconds without progress after which a slow client is disconnected."),
 )  # fmt: skip
 _RESOLVING: tuple[Setting, ...] = (

@@ -31,7 +31,15 @@ def test_a_failing_job_stays_in_the_queue_and_one_line_says_why(
     with contextlib.closing(store):
         failing = [Failed(Refused("it cannot be known"))]
         kept = build_failed_jobs(laravel)
-        worker = Worker(store.queue(), kept, lambda jobs, is_enough: failing, clock=store.clock)
+        worker = Worker(
+            store.queue(),
+            kept,
+            lambda jobs, is_enough: failing,
+            batch=50,
+            tries=3,
+            backoff=(1,),
+            clock=store.clock,
+        )
         worker.start()
         wait_until(lambda: worker.counts["released"] == 1, "the job is put back")
         assert worker.stop(60)

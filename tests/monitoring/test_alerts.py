@@ -32,6 +32,7 @@ from tests.sockets.webhooks.receiver import receiving
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
 QUIET = Facts(oldest=None, failed=0, cut=0, disagreements=0, php_is_down=False)
+RULES = AlertRules(wait=60, failures=10, cut_clients=50, php_down=60, disagreements=True)
 ALERT = Alert(rule="long_wait", state="firing", text="The oldest <job> & more.")
 
 
@@ -43,7 +44,7 @@ def told(alerts: Alerts, facts: Facts, now: float) -> list[tuple[str, str]]:
 
 
 def test_a_rule_is_told_when_it_begins_again_after_an_hour_and_when_it_is_over() -> None:
-    alerts = Alerts(AlertRules(wait=60))
+    alerts = Alerts(RULES)
     late = replace(QUIET, oldest=60.0)
     assert told(alerts, replace(QUIET, oldest=59.9), 0) == []
     assert told(alerts, late, 15) == [("long_wait", "firing")]
@@ -56,7 +57,7 @@ def test_a_rule_is_told_when_it_begins_again_after_an_hour_and_when_it_is_over()
 
 
 def test_failures_and_cut_clients_count_within_the_window_only() -> None:
-    alerts = Alerts(AlertRules(failures=10, cut_clients=5))
+    alerts = Alerts(replace(RULES, cut_clients=5))
     assert told(alerts, replace(QUIET, failed=9), 0) == []
     assert told(alerts, replace(QUIET, failed=9), WINDOW + 1) == []
     assert told(alerts, replace(QUIET, failed=18), WINDOW + 2) == []
@@ -69,11 +70,11 @@ def test_failures_and_cut_clients_count_within_the_window_only() -> None:
 
 
 def test_failures_before_the_first_look_count_too() -> None:
-    assert told(Alerts(AlertRules()), replace(QUIET, failed=10), 100.0) == [("failures", "firing")]
+    assert told(Alerts(RULES), replace(QUIET, failed=10), 100.0) == [("failures", "firing")]
 
 
 def test_php_that_is_down_for_a_moment_is_none_of_anybodys_business() -> None:
-    alerts = Alerts(AlertRules(php_down=60))
+    alerts = Alerts(RULES)
     down = replace(QUIET, php_is_down=True)
     assert [told(alerts, down, now) for now in (0, 59)] == [[], []]
     assert told(alerts, QUIET, 59.5) == []
@@ -82,7 +83,7 @@ def test_php_that_is_down_for_a_moment_is_none_of_anybodys_business() -> None:
 
 
 def test_each_disagreement_is_told_and_none_twice() -> None:
-    alerts = Alerts(AlertRules())
+    alerts = Alerts(RULES)
     assert told(alerts, replace(QUIET, disagreements=1), 0) == [("disagreement", "firing")]
     assert told(alerts, replace(QUIET, disagreements=1), 15) == []
     assert told(alerts, replace(QUIET, disagreements=3), 30) == [("disagreement", "firing")]

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge.jobs.queue.queue import Depth
 from bridge.monitoring.alerts import AlertRules
 from bridge.monitoring.metrics import BridgeCollector, ScrapeState
+from bridge.settings.table import SETTINGS
 from tests.monitoring.test_counters import Clock, busy
 
 RULES = Path(__file__).parents[2] / "docker/prometheus-rules.yml"
@@ -118,8 +119,9 @@ def test_prometheus_has_a_rule_for_each_of_bridges_own_alerts() -> None:
     assert set(metric) == own
     asked_for = " ".join(rule["expr"] for rule in rules())
     assert [name for name in metric.values() if name not in asked_for] == []
-    for name, number in (("wait", "60"), ("failures", "10"), ("cut_clients", "50")):
-        assert f"{getattr(AlertRules(), name):g}" == number
+    defaults = {setting.name: setting.default for setting in SETTINGS}
+    for name in ("wait", "failures", "cut_clients"):
+        number = f"{defaults[f'alert_{name}']:g}"
         [one] = [rule for rule in rules() if metric[name] in rule["expr"]]
         assert re.search(rf"[>=] {number}$", one["expr"]), name
 

@@ -39,7 +39,6 @@ from bridge.jobs.worker.retry_policy import RetryPolicy, retry_until
 from bridge.jobs.worker.set_aside import Channels, SetAside, SlowJob
 from bridge.jobs.worker.store_retry import FIRST_PAUSE, LONGEST_PAUSE, StopDeadlinePassed, StoreRetry
 
-BATCH = 50  # jobs reserved at once
 IDLE = 1.0  # seconds of one wait
 CRASHES = 3  # of ours with the job at work, at which it fails
 FORGIVEN = 10  # reservations beyond its tries that came to no end, where none such is known
@@ -124,6 +123,7 @@ class Worker:
 
     attempt  gets jobs in order of service and returns one Result for each, in this order. It should not
              raise: if it does, its jobs are attempted again one by one, and what raises alone is failed
+    batch    jobs to reserve at once, at most
     tries    for jobs whose payload has no `maxTries`; 0: without end
     backoff  seconds before the 2nd, 3rd, … try, the last one repeated; for payloads that say nothing
     clock    unix seconds
@@ -143,9 +143,9 @@ class Worker:
         failed: FailedJobs,
         attempt: Attempt,
         *,
-        batch: int = BATCH,
-        tries: int = 3,
-        backoff: Sequence[int] = (1, 5, 10),
+        batch: int,
+        tries: int,
+        backoff: Sequence[int],
         clock: Callable[[], float] = time.time,
         paused: Callable[[], Collection[str]] = frozenset,
         unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,

@@ -10,6 +10,11 @@ from bridge.sockets.pusher import origins
 LEAST_MESSAGE = 65_536
 """Bytes that a client's message may have in any case."""
 
+# Defaults for all apps.
+ACTIVITY_TIMEOUT = 120  # seconds of silence after which a client should ping
+MAX_BACKLOG = 1_048_576  # bytes that may wait for a slow client
+STALL_TIMEOUT = 10.0  # seconds without progress after which a slow client is disconnected
+
 
 def _limit(default: int | None, meaning: str) -> Any:
     return field(default=default, metadata={"meaning": meaning})
@@ -97,7 +102,7 @@ class App:
     keeps_statistics: bool = True
     presence_grace: float = 0.0
     resume_seconds: float = 0.0
-    activity_timeout: int = 120
+    activity_timeout: int = ACTIVITY_TIMEOUT
     ping_interval: int = 45
     pong_timeout: int = 30
     limits: Limits = field(default_factory=Limits)

@@ -18,7 +18,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ProtocolError, ServiceUnavailable
 from bridge.sockets.pusher import admission, messages
 from bridge.sockets.pusher.admission import UpgradeRequest
-from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.app import MAX_BACKLOG, STALL_TIMEOUT, App
 from bridge.sockets.pusher.asks import Ask
 from bridge.sockets.pusher.close_codes import APP_DISABLED, OVER_CAPACITY, UNAUTHORIZED, UNKNOWN_APP
 from bridge.sockets.pusher.connection import PING_SPREAD, Connection
@@ -94,8 +94,8 @@ class Node:
         observers: Sequence[Observer] = (),
         max_connections: int | None = None,
         beside: Callable[[], int] = lambda: 0,
-        max_backlog: int = 1_048_576,
-        stall_timeout: float = 10.0,
+        max_backlog: int = MAX_BACKLOG,
+        stall_timeout: float = STALL_TIMEOUT,
         close_timeout: float = 5.0,
         proxies: Proxies | None = None,
         peers: Peers | None = None,

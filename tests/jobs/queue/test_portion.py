@@ -107,7 +107,7 @@ def test_a_job_that_cannot_be_read_goes_to_failed_jobs_as_it_stands(
         return [Delivered()] * len(jobs)
 
     failed = DatabaseFailedJobs(store.engine, timezone=ZoneInfo("UTC"))
-    worker = Worker(queue, failed, attempt, clock=store.clock)
+    worker = Worker(queue, failed, attempt, batch=50, tries=3, backoff=(1,), clock=store.clock)
     worker.start()
     wait_until(lambda: not store.payloads(), "the queue is empty")
     assert worker.stop(30)

@@ -50,6 +50,7 @@ class Bench:
             self.store.queue(),
             self.failed,
             noting,
+            batch=50,
             tries=tries,
             backoff=(2, 7),
             clock=self.store.clock,
@@ -291,7 +292,9 @@ def test_jobs_reserved_and_not_begun_are_given_back_with_their_attempts(bench: B
     bench.push()
     before = bench.store.payloads()
     queue = bench.store.queue()
-    worker = Worker(queue, bench.failed, always(Delivered()), clock=bench.store.clock)
+    worker = Worker(
+        queue, bench.failed, always(Delivered()), batch=50, tries=3, backoff=(1,), clock=bench.store.clock
+    )
     reserve = queue.reserve
 
     def reserve_as_the_stop_comes(limit: int) -> Sequence[Job]:
@@ -318,7 +321,7 @@ def test_what_was_reserved_so_long_ago_that_it_has_ended_is_not_begun(bench: Ben
         attempted.extend(job.attempts for job in jobs)
         return [Delivered()] * len(jobs)
 
-    worker = Worker(queue, bench.failed, attempt, clock=bench.store.clock)
+    worker = Worker(queue, bench.failed, attempt, batch=50, tries=3, backoff=(1,), clock=bench.store.clock)
     worker._pace = Pace(50, RETRY_AFTER, now)
     reserve, pauses = queue.reserve, [float(RETRY_AFTER)]
 
