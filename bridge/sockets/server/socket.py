@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
@@ -183,7 +183,7 @@ class Socket(asyncio.Protocol):
     def _arrival(self, request: Request) -> UpgradeRequest:
         path, returning = split_path(request.path)
         key = path.removeprefix("/app/") if path.startswith("/app/") else ""
-        query = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
+        query = _parameters(request.query.decode("latin-1"))
         origins = request.values(b"origin")
         address, is_secure = self._node.proxies.client(
             request.peer[0],
@@ -192,8 +192,8 @@ class Socket(asyncio.Protocol):
         )
         return UpgradeRequest(
             key=key if key and "/" not in key else None,
-            protocol=query["protocol"][-1] if "protocol" in query else None,
-            client=query["client"][-1] if "client" in query else "",
+            protocol=query.get("protocol"),
+            client=query.get("client", ""),
             origin=None if not origins else origins[0].decode("latin-1") if len(origins) == 1 else "",
             address=address,
             is_secure=is_secure,
@@ -443,6 +443,14 @@ class Socket(asyncio.Protocol):
         connection, self.connection = self.connection, None
         if connection is not None:
             self._node.leave(self, connection, code)
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """Names and values; of one that is given twice the last counts."""
+    if "%" in query or "+" in query:
+        return dict(parse_qsl(query, keep_blank_values=True))
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)  # the same, and much quicker
+    return {name: value for name, _, value in pairs}
 
 
 def _send_nothing(data: bytes) -> int:
