@@ -20,7 +20,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
-from urllib.parse import unquote
 
 import httptools
 from starlette.exceptions import HTTPException
@@ -90,8 +89,7 @@ class Request:
             self.raw_path, _, self.query = target.partition(b"#")[0].partition(b"?")
         else:
             self.raw_path, self.query = _parts(target)
-        path = paths.normal(self.raw_path.decode("ascii"), prefix)
-        self.path = unquote(path) if "%" in path else path
+        self.path = paths.unquoted(paths.normal(self.raw_path.decode("ascii"), prefix))
 
     def values(self, name: bytes) -> list[bytes]:
         """Of every header of this name, in lower case."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _SLASHES = re.compile("//+")
 _FOR_ALL = ("/", "/up")  # what load balancers ask for
+# what nobody need encode, and control characters
+_DISGUISED = re.compile("%(2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[EeFf]|[01][0-9A-Fa-f])")
 
 
 def normal(path: str, prefix: str = "") -> str:
@@ -22,3 +25,11 @@ def normal(path: str, prefix: str = "") -> str:
     if found.startswith(("/app/", "/apps/")):
         return found.removesuffix("/")
     return found if found in _FOR_ALL else path
+
+
+def unquoted(path: str) -> str:
+    """What `normal` gives, percent-decoded. A page's name that is disguised stays so: a proxy that keeps
+    `/metrics` inside has not let `/%6detrics` or `/metrics%0a` in."""
+    if "%" not in path or (path.count("/") == 1 and _DISGUISED.search(path)):
+        return path
+    return unquote(path)

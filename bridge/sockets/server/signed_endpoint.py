@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -82,7 +83,9 @@ REFUSALS: Mapping[int, str] = {
 
 def signed_route(node: Node, endpoint: Endpoint) -> Route:
     path = endpoint.path.replace("{user_id}", "{user_id:path}")  # an id may hold slashes
-    return Route("/apps/{app_id}" + path, _Served(node, endpoint), methods=[endpoint.method])
+    route = Route("/apps/{app_id}" + path, _Served(node, endpoint), methods=[endpoint.method])
+    route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)  # and line breaks
+    return route
 
 
 class _Served:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from bridge.sockets.server.paths import normal
+from bridge.sockets.server.paths import normal, unquoted
 from tests.sockets.server.running import APP, LIMIT, connect, running, signed
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +44,39 @@ def test_a_path_has_one_form(path: str, expected: str) -> None:
     assert normal(path, "/ws") == expected
     if "ws" not in path.split("/")[1:3]:
         assert normal(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/%6detrics", "/%6detrics"),
+        ("/metrics%0a", "/metrics%0a"),
+        ("/metrics%00", "/metrics%00"),
+        ("/metrics%7f", "/metrics%7f"),
+        ("/laravel%2dwebsockets", "/laravel%2dwebsockets"),
+        ("/my%20dashboard", "/my dashboard"),
+        ("/%D0%B4", "/\u0434"),
+        ("/apps/1/ch%61nnels", "/apps/1/channels"),
+        ("/apps/1/users/a%0Ab/x", "/apps/1/users/a\nb/x"),
+    ],
+)
+def test_a_page_is_not_found_by_a_disguised_name(path: str, expected: str) -> None:
+    assert unquoted(path) == expected
+
+
+@pytest.mark.parametrize("path", ["/%72eady", "/ready%0a", "/openapi.jso%6E"])
+async def test_a_page_that_a_proxy_keeps_inside_has_one_form_only(path: str) -> None:
+    async with running() as server:
+        assert (await server.request("GET", path, sign=False)).status_code == 404
+
+
+async def test_a_user_whose_id_has_a_line_break_is_disconnected() -> None:
+    async with running() as server, server.client() as client:
+        await client.sign_in({"id": "a\nb"})
+        await client.get("pusher:signin_success")
+        path = "/apps/app-id/users/a%0Ab/terminate_connections"
+        assert (await server.request("POST", path, b"{}")).status_code == 200
+        assert await client.close_code() == 4009
 
 
 @pytest.mark.parametrize("path", ["/ws/app/app-key", "//app/app-key", "/app/app-key/", "/app/app-key"])
