@@ -18,8 +18,11 @@ import httpx
 
 from bridge.errors import BridgeError, ConfigurationError
 
-_COMPATIBLE = ipaddress.IPv6Network("::/96")  # the same, in a form that is given up; `::1` is in it
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # the same, in a network of its own
+# Clouds answer questions about a machine at 192.0.0.192, and Python calls it public before 3.11.10.
+_ASSIGNED = ipaddress.IPv4Network("192.0.0.0/24")
+_UNICAST = ipaddress.IPv6Network(
+    "2000::/3"
+)  # all that is public; no form of an IPv4 address is in it but 6to4
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # the last four bytes are an IPv4 address
 
 
@@ -78,8 +81,10 @@ class OutwardBackend(httpcore.AsyncNetworkBackend):
                 inner = ipaddress.IPv4Address(known.packed[12:])
             if inner is not None:
                 return self.allows(str(inner))
-            if known.is_site_local or known in _COMPATIBLE or known in _LOCAL_NAT64:
+            if known not in _UNICAST:
                 return False
+        elif known in _ASSIGNED:
+            return False
         return known.is_global and not known.is_multicast
 
 

@@ -32,6 +32,7 @@ IMPATIENT = SenderLimits(first=0.02, longest=0.02, give_up=0.1, summary=0.0)
         ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fd00::1", False), ("ff02::1", False),
         ("::ffff:127.0.0.1", False), ("::ffff:8.8.8.8", True), ("64:ff9b::7f00:1", False),
         ("64:ff9b::808:808", True), ("::7f00:1", False),
+        ("192.0.0.192", False), ("::ffff:0:127.0.0.1", False), ("5f00::1", False),
         ("64:ff9b:1::7f00:1", False), ("fec0::1", False), ("2002:7f00:1::", False), ("2001:db8::1", False),
     ],
 )  # fmt: skip
