@@ -114,8 +114,11 @@ class Attempt:
             self._at_work.any()
             try:
                 self._publish(self._ready)
-            except Exception as problem:
-                if not isinstance(problem, ServiceUnavailable):
+            except Exception as raised:
+                problem = raised
+                if isinstance(problem, ServiceUnavailable):  # no job's fault, so it costs none a try
+                    problem = NotTried(str(problem))
+                else:
                     log.exception("broadcasts cannot be published", extra={"action": "publish_fault"})
                 for at, result in enumerate(self._results[self._published :], self._published):
                     if isinstance(result, Delivered):

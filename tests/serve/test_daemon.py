@@ -185,6 +185,18 @@ def test_where_publishing_meets_a_fault_its_jobs_are_tried_again() -> None:
     assert isinstance(result, Retry)
 
 
+def test_a_bus_that_is_away_costs_no_job_a_try() -> None:
+    batch = Batch(sends(call(1)))
+
+    def publish(_: Sequence[Broadcast]) -> None:
+        raise ServiceUnavailable("the bus is away")
+
+    batch.attempt = Attempt(one_by_one(batch._resolve), TO, publish)
+    (result,) = batch.results()
+    assert isinstance(result, Retry)
+    assert isinstance(result.error, NotTried)
+
+
 def test_an_encrypted_channel_is_sealed_for_its_key() -> None:
     batch = Batch(sends(call(7, channel="private-encrypted-", data='{"a":1}')))
     assert batch.results() == [Delivered()]
