@@ -317,7 +317,9 @@ def cut_for_slowness(ground: Ground) -> Figures:
                 slow.way.resume()
             settle(rig, clients)
         rig.must(not _gaps(clients), f"{_gaps(clients)} gaps")
-        return figures(rig, clients, ground.trials, note=f"after {BUFFER >> 20} MiB that were not read", may_be_gone=True)
+        return figures(
+            rig, clients, ground.trials, note=f"after {BUFFER >> 20} MiB that were not read", may_be_gone=True
+        )
 
 
 def _post_large(node: Node) -> None:
