@@ -90,6 +90,8 @@ class AppReport:
     files        files that this rests on, as paths from the app's root
     roots        what `url()` and `asset()` begin with, as the booted app has it; None: as the configuration
     urls         why no addresses can be made
+    language     the booted app's language, and the one that it falls back to; None: as the configuration
+    lines        why nothing can be translated
     notes        what else is worth telling, a sentence each
     """
 
@@ -116,6 +118,8 @@ class AppReport:
     files: tuple[str, ...] = ()
     roots: tuple[str, str] | None = None
     urls: Reason | None = None
+    language: tuple[str, str] | None = None
+    lines: Reason | None = None
     notes: tuple[str, ...] = ()
 
     def summary(self) -> Iterator[str]:
@@ -137,6 +141,7 @@ class AppReport:
             ("morph relations", self.morphs),
             ("names in arrays", self.snake),
             ("addresses", self.urls),
+            ("translations", self.lines),
         ):
             if one is not None:
                 yield f"{what}: {one}"
@@ -172,6 +177,7 @@ def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
     version = php.get("id")
     locale = config.get("app.locale")
     roots = _roots(_mapping(report.get("urls")))
+    language = _language(_mapping(report.get("translations")))
     return AppReport(
         said_by="php",
         php=(version // 10_000, version // 100 % 100) if isinstance(version, int) else None,
@@ -193,6 +199,8 @@ def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
         files=tuple(one for one in _list(report.get("files")) if isinstance(one, str)),
         roots=roots,
         urls=None if roots else Reason(text="the app makes addresses in its own way"),
+        language=language,
+        lines=None if language else Reason(text="the app translates in its own way"),
         notes=tuple(found.notes) + tuple(_notes(report, unread)),
     )
 
@@ -315,6 +323,12 @@ def _morphs(morphs: Mapping[str, Any], found: _Found) -> Reason | None:
 def _roots(urls: Mapping[str, Any]) -> tuple[str, str] | None:
     root, asset = urls.get("root"), urls.get("asset")
     return (root, asset) if isinstance(root, str) and isinstance(asset, str) else None
+
+
+def _language(told: Mapping[str, Any]) -> tuple[str, str] | None:
+    locale, fallback = told.get("locale"), told.get("fallback") or ""
+    plain = told.get("plain") is True and isinstance(locale, str) and isinstance(fallback, str)
+    return (str(locale), str(fallback)) if plain else None
 
 
 def _container(container: Mapping[str, Any], found: _Found) -> None:

@@ -92,6 +92,16 @@ _ANYWHERE = (
         "the app has a morph map, {}",
     ),
 )
+_LINES = _rule(
+    "lines",
+    rb"(::|->)\s*(useLangPath|addLines|addJsonPath|loadJsonTranslationsFrom|determineLocalesUsing|"
+    rb"handleMissingKeysUsing|setLoaded|setFallback|setSelector)\s*\(|"
+    rb"\bextends\s+\\?[\w\\]*(Translator|FileLoader)\b|\b(Translator|Loader)::class|"
+    rb"\bLang\s*::\s*(addPath|macro|mixin)|"
+    rb"['\"](translator|translation\.loader|path\.lang)['\"]|"
+    rb"(?m:^)[ \t]*function\s+(__|trans|trans_choice)\s*\(",
+    "the app has {}, which changes translations",
+)
 # In providers and bootstrap files only: elsewhere such calls are for a request or a single job.
 _BOOTING = (
     _rule("everything", rb"::\s*(pipeThrough)\s*\("),
@@ -134,6 +144,8 @@ _MARKS = re.compile(
     rb"Pluralizer|snakeAttributes|decodeUsing|encodeUsing|resolverFor|DB\s*::|ConnectionEstablished|eloquent\.|"
     rb"encryptUsing|shouldBeStrict|preventLazy|automaticallyEager|preventAccessing|[mM]orphMap|"
     rb"force(Scheme|Https|RootUrl)|use(Asset)?Origin|format(Host|Path)Using|setRequest|UrlGenerator|"
+    rb"useLangPath|addLines|[jJ]son(Path|Translations)|determineLocales|handleMissing|setLoaded|setFallback|"
+    rb"setSelector|Translator|FileLoader|Loader::class|Lang\s*::|translat(or|ion\.)|path\.lang|function\s+(__|trans)|"
     rb"listen\s*\(|retrieved|addGlobalScope|resolveRelationUsing|observe|ServiceProvider"
 )
 
@@ -199,6 +211,7 @@ def told_by_source(source: AppSource) -> AppReport:
         morphs=found.one.get("morphs"),
         snake=found.one.get("snake"),
         urls=found.one.get("urls"),
+        lines=found.one.get("lines"),
     )
 
 
@@ -210,6 +223,7 @@ def _package(source: AppSource, package: Package) -> _Found:
         found.everything.append(Reason(text=text))
     elif package.folder is None:
         found.open_config = True
+        found.add("lines", Reason(text=f"the source of the package {package.name} is not there"))
         if not package.is_harmless:
             text = f"the source of the package {package.name}, which may change models, is not there"
             found.models.append(Reason(text=text))
@@ -218,7 +232,12 @@ def _package(source: AppSource, package: Package) -> _Found:
         found.open_config = None in files
         for file in filter(None, files):
             with contextlib.suppress(Refused):
-                _read_config(source.text(file, watch=False), found, package.name)
+                provider = source.text(file, watch=False)
+                _read_config(provider, found, package.name)
+                for reason in _matches(provider, file, _LINES.calls, _LINES.says):
+                    found.add("lines", reason)
+        if found.open_config:
+            found.add("lines", Reason(text=f"a provider of the package {package.name} is not there"))
         if not package.is_harmless:
             for file in source.package_files(package.folder):
                 _read(source, file, found, boots=False, watch=False)
@@ -236,7 +255,7 @@ def _read(source: AppSource, file: str, found: _Found, *, boots: bool, watch: bo
     boots = boots or _PROVIDER.search(text) is not None
     if not boots and any(part in f"/{file}" for part in _OF_OTHER_PROCESSES):
         return
-    for rule in _ANYWHERE:
+    for rule in (*_ANYWHERE, _LINES):
         for reason in _matches(text, file, rule.calls, rule.says):
             if rule.concerns == "date_class":
                 found.dates.append((file, reason))

@@ -25,7 +25,14 @@ from bridge.phpeval.php.parse import declarations
 from bridge.phpeval.php.parse.declarations import PhpLowerer
 from bridge.phpeval.php.parse.tree import Scope, children_of, line_of, parse, text_of
 from bridge.phpeval.php.runtime.class_table import ClassTable
-from bridge.phpeval.php.runtime.interpreter import Frame, Function, Interpreter, Native, ReferenceFunction
+from bridge.phpeval.php.runtime.interpreter import (
+    Environment,
+    Frame,
+    Function,
+    Interpreter,
+    Native,
+    ReferenceFunction,
+)
 from bridge.phpeval.php.runtime.operators import Thrown, to_string
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject
 from bridge.phpeval.php.runtime.values import Value as PhpValue
@@ -51,11 +58,21 @@ def evaluate(source: bytes, file: str, place: Place) -> Value:
 
     `file` is the absolute path: it is `__FILE__`, and stands in every Unknown.
     """
+    return _evaluated(source, file, _World(place))
+
+
+def evaluate_plain(source: bytes, file: str) -> Value:
+    """The same of a file in which no function is known, and no class: what it returns is the same for
+    every app."""
+    return _evaluated(source, file, _PlainWorld())
+
+
+def _evaluated(source: bytes, file: str, world: Environment) -> Value:
     try:
         root = parse(source, file)
     except Refused as problem:
         return Unknowable(problem.reason, file, problem.line)
-    return _File(file, place).run(root)
+    return _File(file, world).run(root)
 
 
 def slug(title: str, separator: str) -> str:
@@ -99,11 +116,11 @@ class _File:
     `_holes`: variables in whose value something is not known.
     """
 
-    def __init__(self, file: str, place: Place) -> None:
+    def __init__(self, file: str, world: Environment) -> None:
         self._file = file
         self._scope = Scope(file)
         self._lower = PhpLowerer(self._scope, "", "")
-        self._world = _World(place)
+        self._world = world
         self._frame = Frame(file)
         self._holes: dict[str, _Hole] = {}
 
@@ -235,6 +252,20 @@ class _World:
 
     def native(self, class_name: str) -> Native | None:
         return self._natives.get(class_name)
+
+
+class _PlainWorld:
+    """One without functions and classes."""
+
+    constants: Mapping[str, PhpValue] = functions.CONSTANTS
+    functions: Mapping[str, Function | ReferenceFunction] = {}
+    php_version = None
+
+    def __init__(self) -> None:
+        self.classes = ClassTable(lambda name: None)
+
+    def native(self, class_name: str) -> Native | None:
+        return None
 
 
 def _functions(place: Place) -> dict[str, Function | ReferenceFunction]:

@@ -66,6 +66,7 @@ from bridge.laravel.config_file import env
 from bridge.laravel.config_values import Unknowable
 from bridge.laravel.database import QUEUE_TIMEOUT, engine
 from bridge.laravel.encryption import Encrypter
+from bridge.laravel.language_files import FOLDERS
 from bridge.laravel.operator_signals import Pauses
 from bridge.laravel.payload import Decrypt, Payload
 from bridge.laravel.redis_client import redis_client
@@ -235,11 +236,12 @@ def trust_basis(settings: Settings, source: AppSource) -> str:
         found = os.stat(php)  # of what a link leads to
         digest.update(f"{os.path.realpath(php)} {found.st_size} {found.st_mtime_ns}".encode())
     configs = sorted(str(file.relative_to(laravel.path)) for file in laravel.path.glob("config/**/*.php"))
+    lines = [str(file.relative_to(laravel.path)) for file in _language_files(laravel.path)]
     names: set[bytes] = set()
-    for relative in dict.fromkeys([*_BASIS_FILES, *configs, *source.files()]):
+    for relative in dict.fromkeys([*_BASIS_FILES, *configs, *sorted(lines), *source.files()]):
         try:
             text = (laravel.path / relative).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             continue
         digest.update(b"\0".join((b"", relative.encode("utf-8", "replace"), hashlib.sha256(text).digest())))
         if relative in configs:
@@ -247,6 +249,11 @@ def trust_basis(settings: Settings, source: AppSource) -> str:
     for name in sorted(names):
         digest.update(name + b"=" + (laravel.env.get(name.decode()) or "").encode("utf-8", "replace"))
     return digest.hexdigest()
+
+
+def _language_files(path: Path) -> Iterator[Path]:
+    for folder in FOLDERS:
+        yield from (path / folder).glob("**/*")
 
 
 def _now() -> datetime:
@@ -272,6 +279,7 @@ def shared_environment(laravel: LaravelApp) -> SharedEnvironment:
         connection=_known_text(laravel, "database.default"),
         zone=laravel.timezone,
         decrypt=_encrypter(laravel),
+        language=_language(laravel),
         booted=lambda items, zone: surrounding(
             replace(laravel.config, items=items, defaults=frozenset()), zone
         ),
@@ -380,6 +388,14 @@ def _known_text(laravel: LaravelApp, key: str) -> str:
     """A text of the configuration; empty where it is missing or only PHP could tell."""
     value = laravel.config.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _language(laravel: LaravelApp) -> tuple[str, str] | None:
+    """The app's language and the one that it falls back to, empty for none; None where they are not known."""
+    locale, fallback = (laravel.config.get(f"app.{name}") for name in ("locale", "fallback_locale"))
+    if not isinstance(locale, str) or not isinstance(fallback, str | None):
+        return None
+    return locale, fallback or ""
 
 
 def _database(laravel: LaravelApp, connection: str) -> tuple[sa.Engine, str]:

@@ -12,6 +12,7 @@ from bridge.errors import BridgeError, Refused
 from bridge.laravel.app_report import AppReport, Reason
 from bridge.laravel.boot_source import told_by_source
 from bridge.laravel.config_values import Array
+from bridge.laravel.language_files import LanguageFiles
 from bridge.laravel.payload import BroadcastEvent
 from bridge.phpeval.laravel import object_conversions as objects
 from bridge.phpeval.laravel.app_source import AppSource
@@ -62,6 +63,7 @@ class SharedEnvironment:
     records, connection   the app's database, and the name of its default connection
     zone                  `app.timezone`
     decrypt               opens an `encrypted` attribute
+    language              `app.locale`, and `app.fallback_locale`; None where these are not known
     booted                gets configuration and time zone as the booted app has them; functions and natives
                           as above that use these
     """
@@ -73,6 +75,7 @@ class SharedEnvironment:
     connection: str
     zone: ZoneInfo
     decrypt: Callable[[bytes], bytes]
+    language: tuple[str, str] | None
     booted: Callable[[Array, str], tuple[Mapping[str, Function | ReferenceFunction], Mapping[str, Native]]]
 
 
@@ -129,8 +132,25 @@ class AppEnvironment:
         self.no_urls = _refused(report.urls)
         if report.config is None and not report.sets_config.isdisjoint((b"", b"app")):
             self.no_urls = Refused("an address, where a provider sets the configuration app,")
+        self._language = report.language or known.language
+        self._lines: LanguageFiles | Refused | None = _refused(report.lines)
+        sets = report.sets_locale or not report.sets_config.isdisjoint((b"", b"app"))
+        if report.said_by == "source" and sets:
+            self._lines = Refused("a translation, where a provider sets the app's language, or may,")
         # Whether the app's language is more than `app.locale`: then no sentence can be written here.
         self.sets_locale = report.sets_locale
+
+    @property
+    def lines(self) -> LanguageFiles | Refused:
+        """The app's language files, read when the first of them is asked for."""
+        if self._lines is None and self._language is None:
+            self._lines = Refused("a translation, where the app's language is not known,")
+        if self._lines is None and self._language is not None:
+            try:
+                self._lines = LanguageFiles(self._source, *self._language)
+            except Refused as refusal:
+                self._lines = refusal
+        return self._lines  # type: ignore[return-value]  # set just now
 
     def native(self, class_name: str) -> Native | None:
         if class_name not in self._natives:

@@ -23,6 +23,7 @@ from bridge.phpeval.laravel.support.releases import FUNCTIONS as FUNCTION_RELEAS
 from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.laravel.support.resource import REQUEST
 from bridge.phpeval.laravel.support.str import STR_CLASSES, STRINGABLE, stringable
+from bridge.phpeval.laravel.support.translations import TRANSLATION_CLASSES, TRANSLATION_FUNCTIONS
 from bridge.phpeval.laravel.support.urls import url_functions
 from bridge.phpeval.php.runtime.interpreter import Function, Interpreter, Native, PhpClosure
 from bridge.phpeval.php.runtime.object_model import name_of_class
@@ -221,6 +222,7 @@ FUNCTIONS: dict[str, Act] = {
     "transform": _transform,
     "value": _value,
     "with": _with,
+    **TRANSLATION_FUNCTIONS,
 }
 
 
@@ -342,6 +344,7 @@ def laravel_classes(clock: Clock, timezone: str, locale: str, config: AppConfig)
         **COLLECTION_CLASSES,
         **arr.ARR_CLASSES,
         **STR_CLASSES,
+        **TRANSLATION_CLASSES,
         **dict.fromkeys((_FACADES + "Config", "Config"), facade),
         **dict.fromkeys((_FACADES + "Log", "Log", LOGGER), log),
         OPTIONAL: _OptionalClass(),

@@ -79,7 +79,7 @@ final class Report
 
         foreach ([
             'php', 'places', 'providers', 'macros', 'morphs', 'models', 'listeners', 'dates', 'resources',
-            'payloads', 'container', 'config', 'files', 'urls',
+            'payloads', 'container', 'config', 'files', 'urls', 'translations',
         ] as $section) {
             try {
                 $report[$section] = $this->{$section}();
@@ -369,6 +369,50 @@ final class Report
             && $this->property($url, 'formatPathUsing') === null;
 
         return ['root' => $plain ? $url->to('') : null, 'asset' => $plain ? $url->asset('') : null];
+    }
+
+    /** The app's language; `plain` where its lines are those of its own files, found and shown as by Laravel alone. */
+    private function translations(): array
+    {
+        $translator = $this->app->make('translator');
+        $loader = $this->property($translator, 'loader', true);
+        $plain = get_class($translator) === 'Illuminate\Translation\Translator'
+            && get_class($loader) === 'Illuminate\Translation\FileLoader'
+            && get_class($this->property($loader, 'files', true)) === 'Illuminate\Filesystem\Filesystem'
+            && ! $this->property($loader, 'jsonPaths')
+            && $this->isOwnFolder($this->property($loader, 'paths') ?? [$this->property($loader, 'path')]);
+
+        foreach (['determineLocalesUsing', 'missingTranslationKeyCallback', 'selector'] as $name) {
+            $plain = $plain && $this->property($translator, $name) === null;
+        }
+
+        foreach (['__', 'trans', 'trans_choice'] as $name) {
+            $function = new \ReflectionFunction($name);
+            $plain = $plain && $this->place($function->getFileName() ?: null)['of'] === 'framework';
+        }
+
+        foreach ($plain ? (array) $this->property($translator, 'loaded', true) : [] as $namespace => $groups) {
+            foreach ($groups as $group => $locales) {
+                foreach ($locales as $locale => $lines) {
+                    $plain = $plain && $loader->load($locale, $group, $namespace) === $lines;
+                }
+            }
+        }
+
+        return [
+            'plain' => $plain, 'locale' => $translator->getLocale(), 'fallback' => $translator->getFallback(),
+        ];
+    }
+
+    /** Whether lines come from the app's usual folder, and from the framework's own. */
+    private function isOwnFolder(array $paths): bool
+    {
+        $own = is_dir($this->base.'/resources/lang') ? '/resources/lang' : '/lang';
+        $usual = [$this->base.$own, $this->app->basePath().$own];
+        $lines = dirname((new \ReflectionClass('Illuminate\Translation\FileLoader'))->getFileName()).'/lang';
+        $others = array_values(array_diff($paths, [$lines]));
+
+        return count($others) === 1 && in_array($others[0], $usual, true);
     }
 
     /** The app's own files that have been loaded so far, as paths from its root. */

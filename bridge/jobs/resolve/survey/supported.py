@@ -39,7 +39,7 @@ why the others are not, with file and line. `bridge resolve --compare` compares 
 FOOT = """Written by `python -m bridge.jobs.resolve.survey.supported > SUPPORTED.md`; a test keeps it true.
 """
 LEFT_TO_PHP: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("routes and translations", ("route", "trans", "__")),
+    ("routes", ("route",)),
     ("the current user, request and session", ("auth", "session", "cookie")),
     ("the container, and what it makes", ("app", "resolve", "cache", "validator")),
     ("random values, files", ("random_int", "mt_rand", "uniqid", "file_get_contents")),

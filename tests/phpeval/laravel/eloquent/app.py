@@ -79,6 +79,18 @@ def app(folder: Path, provider: str = QUIET_PROVIDER, **env: str) -> Iterator[Ap
         yield made
 
 
+def set_up_by_file(made: App, *options: str, provider: str = "") -> None:
+    """Its providers, and one of Laravel's more, stand in config/app.php, as in an app, and not in what boots
+    it; with `options`."""
+    boot, config = made.path / "bootstrap/app.php", made.path / "config/app.php"
+    text = boot.read_text()
+    start, end = text.index("$app->afterBootstrapping"), text.index("return $app")
+    providers = text[text.index("[\n", start) : text.index("    ]);", start)]
+    boot.write_text(text[:start] + text[end:])
+    more = [f"'providers' => {providers}{provider}]", *options, "'url' =>"]
+    config.write_text(config.read_text().replace("'url' =>", ",\n    ".join(more)))
+
+
 class Case:
     """A namespace of its own in the app: `add` writes classes, `post` is a model to begin with."""
 

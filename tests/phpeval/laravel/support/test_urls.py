@@ -13,7 +13,7 @@ from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.serve.wiring import build_ladder
-from tests.phpeval.laravel.eloquent.app import QUIET_PROVIDER, App, Case, app
+from tests.phpeval.laravel.eloquent.app import QUIET_PROVIDER, App, Case, app, set_up_by_file
 from tests.versions import laravel_version
 
 PATHS = (
@@ -43,22 +43,11 @@ ROOTS = [
 ]
 
 
-def _set_up_by_file(made: App) -> None:
-    """Its providers stand in config/app.php, as in an app, and not in what boots it."""
-    boot, config = made.path / "bootstrap/app.php", made.path / "config/app.php"
-    text = boot.read_text()
-    start, end = text.index("$app->afterBootstrapping"), text.index("return $app")
-    providers = text[text.index("[\n", start) : text.index("    ]);", start)] + "]"
-    boot.write_text(text[:start] + text[end:])
-    more = f"'providers' => {providers},\n    'asset_url' => env('ASSET_URL'),\n    'url' =>"
-    config.write_text(config.read_text().replace("'url' =>", more))
-
-
 @pytest.mark.parametrize(("at", "assets", "plain"), ROOTS)
 def test_addresses_are_laravels(tmp_path: Path, at: str, assets: str, plain: bool) -> None:
     given = {"APP_URL": at} | ({"ASSET_URL": assets} if assets else {})
     made = App(tmp_path / "app", QUIET_PROVIDER, **given)
-    _set_up_by_file(made)
+    set_up_by_file(made, "'asset_url' => env('ASSET_URL')")
     with closing(made):
         case = Case(made)
         entries = ", ".join(f"{number} => {call}" for number, call in enumerate(CALLS))
@@ -91,7 +80,7 @@ def test_what_an_app_forces_on_addresses_is_right_or_refused(tmp_path: Path, boo
         f"\\Illuminate\\Support\\ServiceProvider {{ function boot() {{ {boots} }} }}"
     )
     with app(tmp_path / "app", provider, APP_URL="http://localhost") as made:
-        _set_up_by_file(made)
+        set_up_by_file(made, "'asset_url' => env('ASSET_URL')")
         case = Case(made)
         case.event("public $post; public function broadcastWith() { return [url('a'), asset('/b')]; }")
         payload = case.payload(post=None)
