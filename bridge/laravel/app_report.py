@@ -25,6 +25,7 @@ JOB_PROCESSING = "Illuminate\\Queue\\Events\\JobProcessing"
 _HYDRATED = "Illuminate\\Log\\Context\\Events\\ContextHydrated"
 _CONNECTED = "Illuminate\\Database\\Events\\ConnectionEstablished"
 _BEFORE_JOBS = {JOB_PROCESSING, "Illuminate\\Queue\\Events\\JobPopped", _HYDRATED}
+_ELOQUENT = "Illuminate\\Database\\Eloquent\\"
 _READING = ("retrieved", "booting", "booted")
 _RESOURCES = tuple(
     f"Illuminate\\Http\\Resources\\Json\\{name}"
@@ -92,6 +93,7 @@ class AppReport:
     urls         why no addresses can be made
     language     the booted app's language, and the one that it falls back to; None: as the configuration
     lines        why nothing can be translated
+    queries      why no local scope can be told
     notes        what else is worth telling, a sentence each
     """
 
@@ -120,6 +122,7 @@ class AppReport:
     urls: Reason | None = None
     language: tuple[str, str] | None = None
     lines: Reason | None = None
+    queries: Reason | None = None
     notes: tuple[str, ...] = ()
 
     def summary(self) -> Iterator[str]:
@@ -142,6 +145,7 @@ class AppReport:
             ("names in arrays", self.snake),
             ("addresses", self.urls),
             ("translations", self.lines),
+            ("local scopes", self.queries),
         ):
             if one is not None:
                 yield f"{what}: {one}"
@@ -200,6 +204,7 @@ def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
         roots=roots,
         urls=None if roots else Reason(text="the app makes addresses in its own way"),
         language=language,
+        queries=_queries(_mapping(report.get("macros"))),
         lines=None if language else Reason(text="the app translates in its own way"),
         notes=tuple(found.notes) + tuple(_notes(report, unread)),
     )
@@ -329,6 +334,15 @@ def _language(told: Mapping[str, Any]) -> tuple[str, str] | None:
     locale, fallback = told.get("locale"), told.get("fallback") or ""
     plain = told.get("plain") is True and isinstance(locale, str) and isinstance(fallback, str)
     return (str(locale), str(fallback)) if plain else None
+
+
+def _queries(macros: Mapping[str, Any]) -> Reason | None:
+    for class_name, named in macros.items():
+        if class_name == f"{_ELOQUENT}Builder" or class_name.startswith(f"{_ELOQUENT}Relations\\"):
+            for name, by in _mapping(named).items():
+                if _mapping(by).get("of") != "framework":
+                    return _by(f"queries have the macro {name}()", by)
+    return None
 
 
 def _container(container: Mapping[str, Any], found: _Found) -> None:

@@ -102,6 +102,11 @@ _LINES = _rule(
     rb"(?m:^)[ \t]*function\s+(__|trans|trans_choice)\s*\(",
     "the app has {}, which changes translations",
 )
+_QUERIES = _rule(
+    "queries",
+    rb"\b\w*(Builder|Relation|HasOne\w*|HasMany\w*|BelongsTo\w*|MorphOne|MorphMany|MorphTo\w*)\s*::\s*(macro|mixin)\s*\(",
+    "the app calls {}(), which adds methods to queries",
+)
 # In providers and bootstrap files only: elsewhere such calls are for a request or a single job.
 _BOOTING = (
     _rule("everything", rb"::\s*(pipeThrough)\s*\("),
@@ -146,7 +151,7 @@ _MARKS = re.compile(
     rb"force(Scheme|Https|RootUrl)|use(Asset)?Origin|format(Host|Path)Using|setRequest|UrlGenerator|"
     rb"useLangPath|addLines|[jJ]son(Path|Translations)|determineLocales|handleMissing|setLoaded|setFallback|"
     rb"setSelector|Translator|FileLoader|Loader::class|Lang\s*::|translat(or|ion\.)|path\.lang|function\s+(__|trans)|"
-    rb"listen\s*\(|retrieved|addGlobalScope|resolveRelationUsing|observe|ServiceProvider"
+    rb"(Builder|Relation|One|Many|To)\w*\s*::\s*(macro|mixin)|listen\s*\(|retrieved|addGlobalScope|resolveRelationUsing|observe|ServiceProvider"
 )
 
 
@@ -212,6 +217,7 @@ def told_by_source(source: AppSource) -> AppReport:
         snake=found.one.get("snake"),
         urls=found.one.get("urls"),
         lines=found.one.get("lines"),
+        queries=found.one.get("queries"),
     )
 
 
@@ -234,8 +240,9 @@ def _package(source: AppSource, package: Package) -> _Found:
             with contextlib.suppress(Refused):
                 provider = source.text(file, watch=False)
                 _read_config(provider, found, package.name)
-                for reason in _matches(provider, file, _LINES.calls, _LINES.says):
-                    found.add("lines", reason)
+                for rule in (_LINES, _QUERIES):
+                    for reason in _matches(provider, file, rule.calls, rule.says):
+                        found.add(rule.concerns, reason)
         if found.open_config:
             found.add("lines", Reason(text=f"a provider of the package {package.name} is not there"))
         if not package.is_harmless:
@@ -255,7 +262,7 @@ def _read(source: AppSource, file: str, found: _Found, *, boots: bool, watch: bo
     boots = boots or _PROVIDER.search(text) is not None
     if not boots and any(part in f"/{file}" for part in _OF_OTHER_PROCESSES):
         return
-    for rule in (*_ANYWHERE, _LINES):
+    for rule in (*_ANYWHERE, _LINES, _QUERIES):
         for reason in _matches(text, file, rule.calls, rule.says):
             if rule.concerns == "date_class":
                 found.dates.append((file, reason))

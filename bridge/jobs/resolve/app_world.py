@@ -21,7 +21,7 @@ from bridge.phpeval.laravel.eloquent.model import ModelClass
 from bridge.phpeval.laravel.eloquent.model_methods import METHODS
 from bridge.phpeval.laravel.eloquent.prefetch import read_ahead
 from bridge.phpeval.laravel.eloquent.reader import Records
-from bridge.phpeval.laravel.eloquent.relations import RELATION_CLASSES, RelationClass
+from bridge.phpeval.laravel.eloquent.relations import BUILDER, RELATION_CLASSES, RelationClass
 from bridge.phpeval.laravel.framework_classes import EXCEPTIONS, MODEL, framework_class
 from bridge.phpeval.laravel.object_conversions import MODEL_IDENTIFIER
 from bridge.phpeval.laravel.support.attribute import ATTRIBUTE, AttributeClass
@@ -47,7 +47,7 @@ def native_classes(version: Version) -> dict[str, Native]:
     """Classes written in Python, by name; models and resources of the app are found by their parent."""
     return {
         **dict.fromkeys(CHANNELS, ChannelClass()),
-        **dict.fromkeys(RELATION_CLASSES, RelationClass()),
+        **dict.fromkeys((*RELATION_CLASSES, BUILDER), RelationClass()),
         **dict.fromkeys(EXCEPTIONS, EXCEPTION),
         **RESOURCE_CLASSES,
         ATTRIBUTE: AttributeClass(version),
@@ -110,6 +110,7 @@ class AppEnvironment:
             snake=_refused(report.snake),
             models=next(map(Reason.refused, report.models), None),
             hooks={name: reason.refused() for name, reason in report.hooks.items()},
+            queries=_refused(report.queries),
             scopes={name: reason.refused() for name, reason in report.scopes.items()},
         )
         refused = {name: reason.refused() for name, reason in report.connections.items()}

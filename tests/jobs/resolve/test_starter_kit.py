@@ -17,7 +17,7 @@ from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 from bridge.serve.wiring import build_ladder, earned_trust
 from bridge.settings.load import load_settings
 from tests.phpeval.laravel.eloquent.app import IDENTIFIER, Case, app, job
-from tests.versions import laravel_version
+from tests.versions import laravel_version, release
 
 FILES = {
     "composer.json": '{"require": {"php": "^8.3"}, "autoload": {"psr-4": {"App\\\\": "app/"}}}',
@@ -131,15 +131,61 @@ KIT_PROVIDER = r"""
 """
 
 
+KIT_USER = r"""
+    namespace App\Models;
+    use Illuminate\Database\Eloquent\Factories\HasFactory;
+    use Illuminate\Foundation\Auth\User as Authenticatable;
+    use Illuminate\Notifications\Notifiable;
+    MARKS
+    class User extends Authenticatable {
+        use HasFactory, Notifiable;
+        PROPERTIES
+    }
+"""
+
+
+def _user() -> str:
+    """The model as the release's starter kit writes it."""
+    hidden = "['password', 'two_factor_secret', 'two_factor_recovery_codes', 'remember_token']"
+    fillable, uses = "['name', 'email', 'password']", "use Illuminate\\Database\\Eloquent\\Attributes\\"
+    casts = "['email_verified_at' => 'datetime', 'two_factor_confirmed_at' => 'datetime'"
+    casts += ", 'password' => 'hashed']" if release() >= (10, 10) else "]"
+    properties = f"protected $fillable = {fillable}; protected $hidden = {hidden};"
+    marks = ""
+    if release() >= (13, 0):
+        marks, properties = f"{uses}{{Fillable, Hidden}}; #[Fillable({fillable})] #[Hidden({hidden})]", ""
+    if release() >= (11, 0):
+        properties += f"protected function casts(): array {{ return {casts}; }}"
+    else:
+        properties += f"protected $casts = {casts};"
+    return KIT_USER.replace("MARKS", marks).replace("PROPERTIES", properties)
+
+
 def test_it_is_native_after_its_first_five_jobs_beside_the_booted_app(tmp_path: Path) -> None:
     with app(tmp_path / "app", KIT_PROVIDER) as made, closing(PhpRung(made.path)) as php:
-        case = Case(made)
+        (made.path / "app/Models/User.php").write_text(f"<?php {_user()}")
+        made.sql(
+            "drop table if exists users; create table users (id integer primary key, name varchar,"
+            " email varchar, email_verified_at datetime, password varchar, remember_token varchar,"
+            " two_factor_secret text, two_factor_recovery_codes text, two_factor_confirmed_at datetime, created_at datetime,"
+            " updated_at datetime);"
+            "insert into users values (1, 'Ädä', 'a@b.test', '2026-05-01 10:11:12', 's3cret', 's3cret',"
+            " 's3cret', 's3cret', null, '2026-05-01 10:11:12', null)"
+        )
+        case, users = Case(made), Case(made)
         case.event("public function __construct(public int $to, public string $by) { }")
+        users.event("public function __construct(public \\App\\Models\\User $user) { }")
+        identifier = users.model()
+        identifier.properties[b"class"] = b"App\\Models\\User"
         settings = load_settings({"laravel_version": laravel_version()}, {}, made.path)
         ladder = build_ladder(
             settings.laravel, {}, php=php, report=php.report, trust=earned_trust(settings, php, keeps=False)
         )
         with closing(ladder):
-            sent = [ladder.resolve(read_payload(case.payload(to=number, by=b"Ada"))) for number in range(8)]
-    assert [one.by for one in sent] == ["php"] * 5 + ["native"] * 3
-    assert [json.loads(one.broadcasts[0].data) for one in sent] == [{"to": n, "by": "Ada"} for n in range(8)]
+            sent = [ladder.resolve(read_payload(case.payload(to=number, by=b"Ada"))) for number in range(7)]
+            shown = [ladder.resolve(read_payload(users.payload(user=identifier))) for _ in range(7)]
+    assert [one.by for one in sent] == [one.by for one in shown] == ["php"] * 5 + ["native"] * 2
+    assert [json.loads(one.broadcasts[0].data) for one in sent] == [{"to": n, "by": "Ada"} for n in range(7)]
+    (data,) = {one.broadcasts[0].data for one in shown}
+    assert "s3cret" not in data
+    assert json.loads(data)["user"]["email_verified_at"] == "2026-05-01T10:11:12.000000Z"

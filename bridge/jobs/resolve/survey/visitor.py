@@ -15,7 +15,7 @@ from bridge.jobs.resolve.app_world import AppEnvironment
 from bridge.jobs.resolve.survey.types import InferredType, MethodScope, either, held_by, item_of, offers
 from bridge.phpeval.laravel.eloquent.model import ModelClass
 from bridge.phpeval.laravel.eloquent.model_facts import ATTRIBUTE
-from bridge.phpeval.laravel.eloquent.relations import REFINEMENTS, RELATION_CLASSES
+from bridge.phpeval.laravel.eloquent.relations import REFINEMENTS, RELATION_CLASSES, scope_of
 from bridge.phpeval.laravel.object_conversions import is_native
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import NativeClass
@@ -306,7 +306,10 @@ class SourceVisitor(ABC):
             return None
         name, method = kind.class_name, node.name
         if name in RELATION_CLASSES:
-            if method.lower() not in REFINEMENTS:
+            known = method.lower() in REFINEMENTS or scope_of(
+                self._classes, kind.item, method, self._world.version
+            )
+            if not known:
                 self._note(f"{method}() on a relation", node.line)
                 return None
             return kind

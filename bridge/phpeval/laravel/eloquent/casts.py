@@ -53,6 +53,7 @@ class EloquentOptions:
     models   models may be read in another way altogether
     hooks    by model class: what changes the reading of it, and of classes that extend it
     scopes   by model class: a global scope that it gets from outside
+    queries  why no local scope can be told: the app adds methods to queries
     snake_attributes  what it is known to be, where a class says nothing else
     """
 
@@ -67,6 +68,7 @@ class EloquentOptions:
     models: Refused | None = None
     hooks: Mapping[str, Refused] = field(default_factory=dict)
     scopes: Mapping[str, Refused] = field(default_factory=dict)
+    queries: Refused | None = None
     snake_attributes: bool = True
 
 

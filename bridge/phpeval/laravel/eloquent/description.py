@@ -21,6 +21,7 @@ class Description:
     pivot      table in between, its columns for parent and related model, and more columns to read
     default    attributes of the model that stands for none (`withDefault`), None where there is none
     default_key  whether that model gets `foreign` too; None: no default is known for this kind of relation
+    eager      relations of the related models that are loaded with them (`with`)
     columns    of the related table to read, all where none is named
     morphs     whether the first of the conditions is the type of a morphOne or morphMany
     type       attribute of the parent that names the related class (morphTo)
@@ -44,6 +45,7 @@ class Description:
     orders: tuple[tuple[str, str], ...] = ()
     with_trashed: bool = False
     columns: tuple[str, ...] = ()
+    eager: tuple[str, ...] = ()
     default: tuple[tuple[int | bytes, Value], ...] | None = None
     default_key: bool | None = None
 

@@ -26,10 +26,13 @@ from bridge.phpeval.laravel.eloquent.model_settings import (
 from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.eloquent.sql_text import Condition, Query, is_any_of
 from bridge.phpeval.laravel.inflection import snake
+from bridge.phpeval.laravel.support.arr import is_items, items_of
+from bridge.phpeval.laravel.support.collection_items import is_model
 from bridge.phpeval.laravel.support.json_forms import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.phpeval.laravel.support.releases import MODEL as MODEL_RELEASES
 from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
+from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value
 
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
@@ -250,6 +253,31 @@ class ModelClass:
                 by_class.setdefault(model.class_name, []).append(model)
             for group in by_class.values():
                 self.load(group, list(dict.fromkeys(inner)), php)
+
+    def load_missing(self, models: Sequence[PhpObject], name: str, php: Interpreter) -> None:
+        """`loadMissing` of one relation, nested ones with dots, for models of one class together.
+
+        Source: Eloquent/Collection.php loadMissingRelation."""
+        first, dot, rest = name.partition(".")
+        if any(one.class_name != models[0].class_name for one in models):
+            raise Refused("loadMissing() of models of several classes")
+        if dot and ":" in first:
+            raise Refused(f"loading {name}")
+        relation = first.partition(":")[0].encode()
+        missing = [one for one in models if not to_bool(php.call_method(one, "relationLoaded", (relation,)))]
+        self.load(missing, [first], php)
+        if not dot:
+            return
+        related: list[PhpObject] = []
+        for model in models:
+            held = properties.array(model, "relations").get(relation)
+            inner = items_of(php, held).values() if is_items(held) else [] if held is None else [held]
+            for one in inner:
+                if not is_model(php, one):
+                    raise Refused(f"loadMissing() of {name}, where there is no model")
+                related.append(one)  # type: ignore[arg-type]  # a model is an object
+        if related:
+            self.load_missing(related, rest, php)
 
     @staticmethod
     def names(arguments: Sequence[Value]) -> list[str]:

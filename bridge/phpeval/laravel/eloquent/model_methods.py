@@ -65,10 +65,7 @@ def _load_missing(
     models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
     for name in properties.names_in(arguments):
-        if b"." in name:
-            php.refuse("loadMissing() of a nested relation")
-        if name.partition(b":")[0] not in properties.array(model, "relations"):
-            models.load([model], [name.decode()], php)
+        models.load_missing([model], name.decode(), php)
     return model
 
 

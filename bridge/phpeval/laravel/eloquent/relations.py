@@ -15,8 +15,10 @@ from bridge.errors import Refused
 from bridge.phpeval.laravel.eloquent import properties
 from bridge.phpeval.laravel.eloquent.description import Description, Relation
 from bridge.phpeval.laravel.eloquent.model_settings import ModelSettings, is_constant
+from bridge.phpeval.laravel.eloquent.query_methods import QUERY_METHODS
 from bridge.phpeval.laravel.eloquent.sql_text import OPERATORS, Condition, Join, Query, is_any_of
 from bridge.phpeval.laravel.inflection import snake
+from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.class_table import BoundMethod, ClassTable
 from bridge.phpeval.php.runtime.interpreter import Interpreter
@@ -317,7 +319,20 @@ def _with_trashed(description: Description, arguments: Sequence[Value]) -> Descr
     return replace(description, with_trashed=True)
 
 
+def _with(description: Description, arguments: Sequence[Value]) -> Description:
+    listed = len(arguments) == 1 and isinstance(arguments[0], PhpArray)
+    if isinstance(arguments[0], PhpArray) and not (
+        listed and all(isinstance(one, int) for one in arguments[0])
+    ):
+        raise Refused("with() of relations with conditions")
+    if description.type or description.one_of:
+        raise Refused("with() on such a relation")
+    names = [name.decode("utf-8", "replace") for name in properties.names_in(arguments)]
+    return replace(description, eager=(*description.eager, *names))
+
+
 REFINEMENTS: dict[str, Refine] = {
+    "with": _with,
     "where": _where,
     "wherenull": _where_null("null"),
     "wherenotnull": _where_null("not null"),
@@ -338,6 +353,24 @@ REFINEMENTS: dict[str, Refine] = {
 }
 
 
+BUILDER = "Illuminate\\Database\\Eloquent\\Builder"
+_SCOPE = "Illuminate\\Database\\Eloquent\\Attributes\\Scope"
+# Of the above, what a query has without its relation.
+_ON_QUERIES = frozenset(
+    {"latest", "oldest", "orderby", "orderbydesc", "where", "wherenotnull", "wherenull", "with"}
+)
+
+
+def scope_of(classes: ClassTable, model: str, name: str, version: Version) -> BoundMethod | None:
+    """The method of the local scope that the model has under that name."""
+    if not model or name.lower() in QUERY_METHODS:
+        return None
+    marked = classes.method(model, name) if version >= (12, 4) else None
+    if marked is not None and _SCOPE in marked.method.attributes:
+        return marked
+    return classes.method(model, f"scope{name[:1].upper()}{name[1:]}")
+
+
 _ENDINGS = frozenset({"count", "doesntexist", "exists", "first", "get"})
 
 
@@ -348,21 +381,49 @@ class RelationClass:
         php.refuse(f"new {class_name}")
 
     def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
-        refine = REFINEMENTS.get(method.lower())
         if not isinstance(subject, Relation):
             php.refuse(f"{method}() on a relation")
+        native = php.world.native(subject.parent.class_name)
+        models: ModelClass = native  # type: ignore[assignment]  # only models have relations
+        name, is_query = method.lower(), subject.class_name == BUILDER
+        scope = scope_of(php.classes, subject.description.related, method, models.around.version)
+        if scope is not None:  # it comes before what a query has by its `__call`, such as count()
+            return self._scoped(models, php, subject, scope, arguments)
+        refine = REFINEMENTS.get(name) if not is_query or name in _ON_QUERIES else None
         if refine is not None:
             subject.description = refine(subject.description, arguments)
             return subject
-        if method.lower() not in _ENDINGS or arguments:
+        if name not in _ENDINGS or arguments or is_query:
             php.refuse(f"{method}() on a relation")
-        return self._asked(php, subject, method.lower())
+        return self._asked(models, php, subject, name)
 
     @staticmethod
-    def _asked(php: Interpreter, relation: Relation, ending: str) -> Value:
+    def _scoped(
+        models: ModelClass,
+        php: Interpreter,
+        subject: Relation,
+        scope: BoundMethod,
+        arguments: Sequence[Value],
+    ) -> Value:
+        """A local scope of the related model, which puts conditions on the query.
+
+        Source: Eloquent/Builder.php __call, callNamedScope; Eloquent/Model.php callNamedScope."""
+        name = scope.method.name
+        if scope.method.static or scope.method.visibility == "private":
+            php.refuse(f"the scope {name}(), which is private or static,")
+        if models.around.queries is not None:
+            raise models.around.queries.anew()
+        query = Relation(BUILDER, subject.parent, subject.description)
+        model = models.new(subject.description.related, php)
+        result = php.run(scope, model, model.class_name, (query, *arguments), {})
+        if result is not None and result is not query:
+            php.refuse(f"the scope {name}(), which gives something else than its query,")
+        subject.description = query.description
+        return subject
+
+    @staticmethod
+    def _asked(models: ModelClass, php: Interpreter, relation: Relation, ending: str) -> Value:
         """What a query of the relation, ended by that method, gives."""
-        native = php.world.native(relation.parent.class_name)
-        models: ModelClass = native  # type: ignore[assignment]  # only models have relations
         view = models.view(relation.parent, php)
         made = models.described(view, relation.description, php.function_name, php)
         if ending in ("count", "exists", "doesntexist"):
@@ -614,7 +675,10 @@ def _query(
             set_relation(model, description.accessor, held)
         key = THROUGH_KEY if description.through else description.foreign.encode()
         result.append((model, (pivots if pivot else row).get(key)))
-    models.eager_load([model for model, _ in result], php)
+    loaded = [model for model, _ in result]
+    models.eager_load(loaded, php)
+    always = models.prototype(description.related, php).setup.always_loaded
+    models.load(loaded, [name for name in description.eager if name not in always], php)
     return result
 
 

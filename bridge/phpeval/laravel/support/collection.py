@@ -537,15 +537,9 @@ def _load(php: Interpreter, subject: PhpObject, *names: Value) -> PhpObject:
 
 def _load_missing(php: Interpreter, subject: PhpObject, *names: Value) -> PhpObject:
     models = _on_models(php, subject)
-    if any(one.class_name != models[0].class_name for one in models):
-        php.refuse("loadMissing() of models of several classes")
-    for name in names:
-        relation = text(php, name).partition(b":")[0]
-        if b"." in relation:
-            php.refuse("loadMissing() of a nested relation")
-        missing = [one for one in models if not to_bool(php.call_method(one, "relationLoaded", (relation,)))]
-        if missing:
-            load_all(php, missing, (name,))
+    for name in names if models else ():
+        native: Any = php.world.native(models[0].class_name)
+        native.load_missing(models, text(php, name).decode("utf-8", "replace"), php)
     return subject
 
 

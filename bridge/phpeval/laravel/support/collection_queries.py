@@ -60,6 +60,8 @@ def _where_test(php: Interpreter, arguments: Sequence[Value]) -> Callable[[Value
 
     def test(item: Value) -> bool:
         found = data_get(php, item, key)
+        if isinstance(found, EnumCase) or isinstance(wanted, EnumCase):
+            return _of_enums(php, name, found, wanted)
         for one, other in ((found, wanted), (wanted, found)):
             if isinstance(one, PhpObject | EnumCase):
                 strict = name in (b"===", b"!==")
@@ -69,6 +71,26 @@ def _where_test(php: Interpreter, arguments: Sequence[Value]) -> Callable[[Value
         return to_bool(holds(found, wanted))
 
     return test
+
+
+def _of_enums(php: Interpreter, operator: bytes, found: Value, wanted: Value) -> bool:
+    """Where one of the two is a case: newer releases compare what it is worth, older ones the object."""
+    if isinstance(found, PhpObject) or isinstance(wanted, PhpObject):
+        php.refuse("where() on an object")
+    if release(php) >= (11, 36):
+        return to_bool(_OPERATORS[operator](_worth(php, found), _worth(php, wanted)))
+    if not (isinstance(found, EnumCase) and isinstance(wanted, EnumCase)):
+        return operator in _UNEQUAL
+    same = identical(found, wanted)
+    return not same if operator in _UNEQUAL else same and operator not in (b"<", b">")
+
+
+def _worth(php: Interpreter, value: Value) -> Value:
+    """`enum_value`."""
+    if not isinstance(value, EnumCase):
+        return value
+    backing = php.backing_value(value)
+    return value.case.encode() if backing is None else backing
 
 
 def _filtered(subject: PhpObject, items: PhpArray, keep: Callable[[int | bytes, Value], bool]) -> PhpObject:

@@ -158,3 +158,23 @@ def test_collections_of_models_are_worked_through(blog: Case, expression: str) -
 def test_what_is_not_known_of_it_is_refused(blog: Case, expression: str) -> None:
     blog.sends(expression)
     assert blog.refused()
+
+
+def test_where_of_a_collection_compares_cases_as_the_release_does(case: Case) -> None:
+    case.add("Level", "enum Level: int { case Low = 1; case High = 3; }")
+    case.add("Mood", "enum Mood { case Fine; case Bad; }")
+    held = ("Level::Low", "Level::High", "3", "'3'", "null", "Mood::Bad", "'Bad'")
+    listed = ", ".join(f"['n' => {n}, 'it' => {one}]" for n, one in enumerate(held))
+    operators = ("=", "==", "!=", "<>", "<", ">", "<=", ">=", "===", "!==")
+    wanted = ("Level::High", "Mood::Bad", "3", "'3'", "'Bad'", "null")
+    calls = [f"where('it', '{operator}', {one})" for operator in operators for one in wanted]
+    calls += [f"{name}('it', {one})" for name in ("where", "firstWhere", "contains") for one in wanted]
+    calls += ["whereNull('it')", "whereNotNull('it')", "where('it')"]
+    shown = (
+        f"is_bool($found = $items->{call}) ? $found : collect($found)->get('n', collect($found)->keys())"
+        for call in calls
+    )
+    body = f"$items = collect([{listed}]); return [{', '.join(shown)}];"
+    case.event(f"public $post; function broadcastWith() {{ {body} }}")
+    resolution = case.both(post=None)
+    assert resolution.outcome == "broadcast", resolution
