@@ -167,7 +167,8 @@ def test_it_is_native_after_its_first_five_jobs_beside_the_booted_app(tmp_path: 
         made.sql(
             "drop table if exists users; create table users (id integer primary key, name varchar,"
             " email varchar, email_verified_at datetime, password varchar, remember_token varchar,"
-            " two_factor_secret text, two_factor_recovery_codes text, two_factor_confirmed_at datetime, created_at datetime,"
+            " two_factor_secret text, two_factor_recovery_codes text,"
+            " two_factor_confirmed_at datetime, created_at datetime,"
             " updated_at datetime);"
             "insert into users values (1, 'Ädä', 'a@b.test', '2026-05-01 10:11:12', 's3cret', 's3cret',"
             " 's3cret', 's3cret', null, '2026-05-01 10:11:12', null)"

@@ -130,7 +130,7 @@ def test_a_class_is_found_through_its_app_parent_and_a_notification_by_its_chann
         ("return array_map(fn ($x) => session($x), [1]);", "the function session()"),
         ("return ['a' => $this->order->items()->count()];", "count() on a relation"),
         ("return ['a' => $this->order->total];", "the cast Vendor\\Money"),
-        ("return ['a' => $this->order->label];", "the function trans()"),
+        ("return ['a' => $this->order->label];", "the function route()"),
         ("return ['order' => $this->order];", "the cast Vendor\\Money"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_refusal_is_found_through_methods_closures_models_relations_and_casts(
         Models_Order="class Order extends Model { protected $casts = ['total' => 'Vendor\\\\Money'];"
         "\npublic function customer() { return $this->belongsTo(Customer::class); }"
         "\npublic function items() { return $this->hasMany(Customer::class); }"
-        "\npublic function getLabelAttribute($value) { return trans($value); } }",
+        "\npublic function getLabelAttribute($value) { return route($value); } }",
         Models_Customer="class Customer extends Model {}",
     )
     row = report(app)["App\\Events\\Shipped"]
