@@ -134,6 +134,9 @@ class PhpWorkerLane:
                     self._work(job)
             except StopDeadlinePassed:
                 log.warning("stopped while the queue did not answer", extra={"action": "stopped_late"})
+            except MemoryError:
+                log.warning("the memory does not suffice for a job", extra={"action": "memory"})
+                self._stopping.wait(LONGEST_PAUSE)
             except Exception:
                 log.exception("a lane of jobs met a fault of its own", extra={"action": "lane_fault"})
                 self._stopping.wait(LONGEST_PAUSE)

@@ -6,10 +6,14 @@ The drivers are those of Laravel's `queue.failed.driver`, all behind `FailedJobs
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -20,6 +24,7 @@ from bridge.errors import ConfigurationError, Refused, ServiceUnavailable
 from bridge.jobs.queue.sql.connection import SqlConnection
 
 PAGE = 200  # rows read at once
+COPY_ROW = Path(__file__).with_name("sql") / "copy_row.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +193,9 @@ class DatabaseFailedJobs:
         }
         if self._with_uuid:
             values["uuid"] = job.uuid
+        if job.unread is not None and self._sql.dialect == "sqlite":
+            self._copy_apart(job.unread, values)
+            return
 
         def write(connection: sa.Connection) -> None:
             if self._with_uuid and self._holds(connection, job.uuid):
@@ -199,6 +207,23 @@ class DatabaseFailedJobs:
                     raise
 
         self._sql.write(write)
+
+    def _copy_apart(self, unread: StoredPayload, values: dict[str, str]) -> None:
+        """SQLite copies in the memory of its process, so that is another one."""
+        given = {
+            "file": self._sql.url.database,
+            "from": unread.table.fullname,
+            "id": unread.id,
+            "into": self._table.fullname,
+            "values": values,
+        }
+        command = [sys.executable, "-I", str(COPY_ROW)]
+        done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True)
+        if done.returncode:
+            why = done.stderr.rstrip().rpartition("\n")[2].partition(":")[0]
+            raise Refused(
+                f"a payload of {unread.size >> 20} MiB cannot be copied to failed_jobs: {why[:100]}"
+            )
 
     def _copying(self, unread: StoredPayload) -> sa.Insert:
         given = {name: value for name, value in self._stored.items() if name != "payload"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.laravel.payload import json_object, writable
@@ -19,16 +19,21 @@ HANDLER = "Illuminate\\Queue\\CallQueuedHandler@call"
 COMMANDS = frozenset(
     {"Illuminate\\Broadcasting\\BroadcastEvent", "Illuminate\\Broadcasting\\UniqueBroadcastEvent"}
 )
+
+
+def like(patterns: Sequence[str]) -> re.Pattern[bytes]:
+    """What finds the same as any of these SQL patterns, which begin and end with `%`."""
+    parts = [re.escape(look.strip("%")).replace("_", ".").replace("%", ".*") for look in patterns]
+    return re.compile("|".join(parts).encode(), re.DOTALL)
+
+
 MARK = b"BroadcastEvent"  # stands in every broadcast payload; json_encode never escapes letters
 # How nearly every broadcast reads in the queue, as SQL patterns; each `_` is a character of JSON's escaping.
 CERTAIN = tuple(
     f'%"job":"Illuminate__Queue__CallQueuedHandler@call"%"command":"O:__:_"Illuminate__Broadcasting__{name}_":%'
     for name in ("BroadcastEvent", "UniqueBroadcastEvent")
 )
-_CERTAIN = re.compile(
-    "|".join(re.escape(look.strip("%")).replace("_", ".").replace("%", ".*") for look in CERTAIN).encode(),
-    re.DOTALL,
-)
+_CERTAIN = like(CERTAIN)
 _SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
 _ATTEMPTS = re.compile(rb'"attempts"\s*:\s*(\d+)(?=\s*[,}])')
 

@@ -19,6 +19,7 @@ import contextlib
 import itertools
 import logging
 import re
+import sqlite3
 import threading
 import time
 import uuid
@@ -36,7 +37,7 @@ from bridge.jobs.queue.failed_jobs import StoredPayload
 from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.portion import LARGE, Portion
 from bridge.jobs.queue.queue import Depth, Exchange, Job
-from bridge.jobs.queue.selection import BROADCASTS, Selection
+from bridge.jobs.queue.selection import BROADCASTS, Selection, like
 from bridge.jobs.queue.sql.connection import SqlConnection
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 
@@ -48,6 +49,7 @@ SPAN = 250  # ids of one statement of a look, where a server might read all rows
 LAST = (1 << 63) - 1  # no id is greater
 MOST_ATTEMPTS = 255  # the column is an unsigned tinyint
 UUID_WITHIN = 200  # characters of a payload in which Laravel puts its uuid
+SURE_WITHIN = 1 << 16  # bytes of a payload in which it shows whose it is
 FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like ours and are not
 
 # Servers that can step over locked rows, by the version they report; the first line that fits decides.
@@ -68,11 +70,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """The receipt of a row: it is ours as long as it still shows these numbers."""
+    """The receipt of a row: it is ours as long as it still shows these numbers.
+
+    is_held  False: it could not be marked as reserved, and nobody has touched it since
+    """
 
     id: int
     attempts: int
-    reserved_at: int
+    reserved_at: int | None
+    is_held: bool = True
 
 
 class DatabaseQueue:
@@ -111,6 +117,7 @@ class DatabaseQueue:
         self._clock = clock
         self._jobs = jobs_table(table)
         self._takes = takes
+        self._is_certain = like(takes.certain)
         self._interval = interval or POLL_INTERVAL
         self._calm = calm if self._sql.dialect == "sqlite" else None
         self._ahead = Lookahead(self._look_ahead, fresh=fresh(queues))
@@ -127,6 +134,7 @@ class DatabaseQueue:
         self._skipped: set[int] = set()
         self._too_large: set[int] = set()  # ids of rows that the memory does not suffice to read
         self._unreadable: set[int] = set()  # and not even to compare, in SQLite
+        self._to_fail: set[int] = set()  # those of them that are surely ours
         self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
@@ -167,6 +175,8 @@ class DatabaseQueue:
 
     def reserve(self, limit: int) -> Sequence[Job]:
         now = int(self._clock())
+        if self._to_fail and (unread := self._sql.run(lambda connection: self._job_to_fail(connection, now))):
+            return [unread]
         with self._passing_unreadable(now):
             found = self._sql.run(lambda connection: self._find(connection, Portion(limit), now))
         if not found:
@@ -227,9 +237,13 @@ class DatabaseQueue:
 
     def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
         """The row goes and a new one with the same payload comes to the end, as in Laravel."""
+        receipt = _receipt(job)
+        if not receipt.is_held:
+            self._leave(receipt.id)
+            return
         now = int(self._clock())
         row = self._jobs.c
-        ours = self._still([_receipt(job)])
+        ours = self._still([receipt])
         number = sa.BigInteger()
         copy = sa.select(
             row.queue,
@@ -250,6 +264,7 @@ class DatabaseQueue:
     def give_back(self, jobs: Sequence[Job]) -> None:
         self._ahead.forget()
         self._rescan()
+        jobs = [job for job in jobs if _receipt(job).is_held]
         free = {"reserved_at": None, "attempts": self._jobs.c.attempts - 1}
         statements = [self._jobs.update().where(self._still(group)).values(free) for group in _by_fence(jobs)]
         self._write(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
@@ -326,6 +341,22 @@ class DatabaseQueue:
             if portion.left > 0:
                 self._find_in(connection, queue, portion, now, polled, found)
         return found
+
+    def _job_to_fail(self, connection: sa.Connection, now: int) -> Job | None:
+        """One that the memory does not even suffice to compare, nor to reserve: SQLite writes whole rows."""
+        row = self._jobs.c
+        columns = row.id, row.queue, row.attempts, row.available_at, row.reserved_at
+        left = sa.select(*columns).where(row.id.in_(self._to_fail))
+        free = left.where(row.queue.in_(self._active), _is_free(self._jobs)).order_by(row.id).limit(1)
+        for id, queue, attempts, due_at, reserved_at in connection.execute(free, self._times(now)).all():
+            with _blob(connection, self._jobs, id) as payload:
+                size = len(payload)
+            found = self._unread(connection, queue, id, attempts, due_at, size)
+            if found is not None:
+                seen = Reservation(id=id, attempts=attempts, reserved_at=reserved_at, is_held=False)
+                return found.job(attempts, seen)
+        self._to_fail.intersection_update([id for id, *_ in connection.execute(left).all()])
+        return None
 
     def _find_in(
         self,
@@ -426,14 +457,14 @@ class DatabaseQueue:
         self, connection: sa.Connection, queue: str, id: int, attempts: int, due_at: int, size: int
     ) -> _Candidate | None:
         """A job that is not read, if it is surely ours: it goes to `failed_jobs` as it stands there."""
-        start = connection.execute(self._surely, {"id": id}).scalar()
+        start = self._beginning(connection, id)
         if start is None:
             self._foreign.add(id)
+            self._to_fail.discard(id)
             about = {"action": "memory", "id": id, "mib": size >> 20}
             log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
             return None
-        text = start.decode(errors="replace") if isinstance(start, bytes) else str(start)
-        known = _UUID.search(text)
+        known = _UUID.search(start)
         own = uuid.uuid5(uuid.NAMESPACE_OID, f"{self._jobs.fullname} {id} {due_at}")
         return _Candidate(
             queue=queue,
@@ -443,6 +474,24 @@ class DatabaseQueue:
             due_at=due_at,
             unread=StoredPayload(database=self._sql.url, table=self._jobs, id=id, size=size),
         )
+
+    def _beginning(self, connection: sa.Connection, id: int) -> str | None:
+        """The first characters of a payload, if it is surely ours."""
+        if self._sql.dialect != "sqlite":
+            start = connection.execute(self._surely, {"id": id}).scalar()
+        elif self._takes.certain and self._has_rowid(connection, id):
+            with _blob(connection, self._jobs, id) as payload:
+                start = payload.read(SURE_WITHIN)
+            start = start[:UUID_WITHIN] if self._is_certain.search(start) else None
+        else:
+            start = None
+        return start.decode(errors="replace") if isinstance(start, bytes) else start
+
+    def _has_rowid(self, connection: sa.Connection, id: int) -> bool:
+        """Whether SQLite calls the row by its id: it does in Laravel's own table."""
+        rowid: sa.ColumnElement[int] = sa.literal_column("rowid")
+        one = sa.select(sa.literal(1)).select_from(self._jobs).where(rowid == id, self._jobs.c.id == id)
+        return connection.execute(one).first() is not None
 
     @contextlib.contextmanager
     def _passing_unreadable(self, now: int) -> Iterator[None]:
@@ -468,8 +517,15 @@ class DatabaseQueue:
                 ).all()
             except MemoryError:
                 self._unreadable.add(id)
-                about = {"action": "memory", "id": id}
-                log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
+                self._to_fail.add(id)
+                if self._beginning(connection, id) is None:
+                    self._leave(id)
+
+    def _leave(self, id: int) -> None:
+        """A row that cannot be read stays as it is."""
+        self._to_fail.discard(id)
+        about = {"action": "memory", "id": id}
+        log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
 
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
         if self._ahead.is_left:
@@ -490,15 +546,7 @@ class DatabaseQueue:
 
     def _reserved(self, found: Mapping[int, _Candidate], taken: Mapping[int, int], now: int) -> Sequence[Job]:
         return [
-            Job(
-                queue=row.queue,
-                payload=row.payload,
-                document=row.document,
-                attempts=taken[id],
-                receipt=Reservation(id=id, attempts=taken[id], reserved_at=now),
-                due_at=row.due_at,
-                unread=row.unread,
-            )
+            row.job(taken[id], Reservation(id=id, attempts=taken[id], reserved_at=now))
             for id, row in found.items()
             if id in taken
         ]
@@ -600,6 +648,17 @@ class _Candidate:
     due_at: int
     unread: StoredPayload | None = None
 
+    def job(self, attempts: int, receipt: Reservation) -> Job:
+        return Job(
+            queue=self.queue,
+            payload=self.payload,
+            document=self.document,
+            attempts=attempts,
+            receipt=receipt,
+            due_at=self.due_at,
+            unread=self.unread,
+        )
+
 
 def skips_locked(version: str) -> bool:
     """Whether a server that reports this `version()` knows SKIP LOCKED."""
@@ -687,6 +746,16 @@ def _looks_ours(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Colu
     return sa.case((unreadable, sa.false()), else_=ours)  # the second is read only where the first is not so
 
 
+@contextlib.contextmanager
+def _blob(connection: sa.Connection, jobs: sa.TableClause, id: int) -> Iterator[sqlite3.Blob]:
+    """A payload in SQLite, to be read in part; the id must be its rowid."""
+    driver = connection.connection.dbapi_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError("this is another database")
+    with driver.blobopen(jobs.name, "payload", id, readonly=True) as payload:
+        yield payload
+
+
 def _is_waiting(jobs: sa.TableClause) -> sa.ColumnElement[bool]:
     return sa.and_(jobs.c.reserved_at.is_(None), jobs.c.available_at <= sa.bindparam("now"))
 
@@ -704,7 +773,7 @@ def _receipt(job: Job) -> Reservation:
 
 def _by_fence(jobs: Sequence[Job]) -> list[list[Reservation]]:
     def fence(receipt: Reservation) -> tuple[int, int]:
-        return receipt.attempts, receipt.reserved_at
+        return receipt.attempts, receipt.reserved_at or 0
 
     receipts = sorted((_receipt(job) for job in jobs), key=lambda receipt: (fence(receipt), receipt.id))
     return [list(group) for _, group in itertools.groupby(receipts, fence)]
