@@ -2,7 +2,8 @@
 
 `id` is the row's in the contract (C: at every commit, in `make test`; N: by `make chaos`). A row is a fault
 of the kit (`run`), ordinary tests of the suite (`tests`), or both; `make chaos ROW=F-06` runs all that have
-this id. Deploys have none there. What cannot be tried here is in UNTRIED, with the reason.
+this id. Deploys have none there, and X rows are ours. What cannot be tried here is in UNTRIED, with the
+reason.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.chaos import crashes, deploys, nodes, rolls, soak, sockets, stops, stores, swarm, waiting
+from tests.chaos import crashes, deploys, nodes, rolls, soak, sockets, stops, stores, swarm, upsets, waiting
 from tests.chaos.ground import Run
 from tests.end_to_end.stores import STORES, StoreName
 
@@ -55,6 +56,7 @@ SIGNATURES = "tests/sockets/pusher/test_signatures.py::test_"
 RESERVATIONS = "tests/end_to_end/test_reservations.py::test_"
 CLUSTER = "tests/sockets/cluster/test_cluster.py::test_"
 RESUME = "tests/sockets/pusher/test_resume.py::test_"
+SUPERVISION = "tests/end_to_end/test_supervision.py::test_"
 SIGNALS = "tests/end_to_end/test_signals.py::test_"
 
 ROWS: tuple[Row, ...] = (
@@ -545,6 +547,20 @@ ROWS: tuple[Row, ...] = (
         tests=(f"{CLUSTER}nothing_that_is_not_ours_is_delivered",),
     ),
     # ---- fuzzing
+    Row(
+        id="S-16",
+        tier="C",
+        does="the resume id in the path: another page's, an unknown one, many of them, without a right",
+        tests=(
+            f"{RESUME}the_path_tells_which_page_connects",
+            f"{RESUME}without_a_right_nothing_is_replayed",
+            f"{RESUME}a_position_in_a_presence_channel_is_its_users",
+            f"{RESUME}two_living_pages_with_one_id_exclude_only_themselves",
+            f"{RESUME}who_only_says_that_it_comes_back_gets_no_history",
+            f"{RESUME}sessions_without_a_connection_are_bounded",
+            f"{RESUME}positions_of_all_who_are_away_are_bounded",
+        ),
+    ),
     Row(id="Z-02", tier="C", does="PHP's serialization, any bytes", tests=("tests/fuzz/test_fuzz.py",)),
     Row(
         id="Z-06",
@@ -560,6 +576,27 @@ ROWS: tuple[Row, ...] = (
         does="bridge doctor on broken configurations",
         tests=("tests/doctor/test_doctor.py",),
     ),
+    Row(
+        id="O-03",
+        tier="C",
+        does="what the service manager is told, where it listens, where it does not, where it does not read",
+        tests=("tests/serve/test_notify.py",),
+    ),
+    Row(
+        id="O-04",
+        tier="C",
+        does="sockets of the service manager: one, two, a Unix socket, names, a wrong count, another's",
+        tests=("tests/sockets/server/test_binding.py",),
+    ),
+    Row(
+        id="O-05",
+        tier="C",
+        does="the unit files, as systemd reads them, and their filter of system calls",
+        tests=(
+            f"{SUPERVISION}systemd_finds_no_fault_in_the_unit",
+            f"{SUPERVISION}a_job_of_the_app_survives_the_filter_of_the_unit",
+        ),
+    ),
     Row(id="O-06", tier="N", does="supervisor", tests=("tests/end_to_end/test_supervision.py",)),
     Row(id="O-11", tier="C", does="SIGHUP", tests=("tests/serve/test_reload.py",)),
     Row(id="O-12", tier="C", does="every close code", tests=("tests/sockets/server/test_codes.py",)),
@@ -571,6 +608,43 @@ ROWS: tuple[Row, ...] = (
         stores=BUS,
         trials=3,
     ),
+    # ---- what the contract does not name
+    Row(
+        id="X-01",
+        tier="N",
+        does="a migration renames the jobs table, and back",
+        run=upsets.table_renamed,
+        stores=("sqlite", *SQL),
+    ),
+    Row(
+        id="X-02",
+        tier="N",
+        does="the server is read-only for a while",
+        run=upsets.read_only,
+        stores=("postgres",),
+    ),
+    Row(
+        id="X-03",
+        tier="N",
+        does="a failover loses the last deletes",
+        run=upsets.back_in_time,
+        stores=("redis",),
+    ),
+    Row(
+        id="X-04",
+        tier="N",
+        does="PHP processes are stopped (SIGSTOP) and stay so",
+        run=upsets.php_stands_still,
+        trials=2,
+    ),
+    Row(
+        id="X-05",
+        tier="N",
+        does="the disk of state_path is full (as root)",
+        run=upsets.no_room_for_state,
+        trials=5,
+    ),
+    Row(id="X-06", tier="N", does="retry_after of one second", run=upsets.short_retry_after, trials=10),
     # ---- the kit itself
     Row(
         id="T-00",
@@ -587,7 +661,7 @@ UNTRIED: dict[str, str] = {
     "L-03, L-05, L-08, L-11, L-12": "storms of ten thousand clients: `make bench`",
     "L-14, L-18, S-07, S-09, S-15, S-20 to S-26": "no row of their own yet",
     "Z-01, Z-03 to Z-05, Z-07 to Z-12": "`make fuzz`, `make oracle`, the cases of RFC 6455 in `make test`",
-    "O-02 to O-05, O-07 to O-10, O-13, O-14": "in `make test` and `make test-all`, without rows of their own",
+    "O-02, O-07 to O-10, O-13, O-14": "in `make test` and `make test-all`, without rows of their own",
 }
 
 
