@@ -304,6 +304,16 @@ def _array_replace(array: PhpArray, *replacements: PhpArray) -> PhpArray:
     return result
 
 
+def _array_replace_recursive(array: PhpArray, *replacements: PhpArray) -> PhpArray:
+    result = array.copy()
+    for replacement in replacements:
+        for key, value in replacement.items():
+            held = result.get(key)
+            both = isinstance(held, PhpArray) and isinstance(value, PhpArray)
+            result[key] = _array_replace_recursive(held, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
 # ---- change ---------------------------------------------------------------------------------------
 
 
@@ -532,6 +542,7 @@ FUNCTIONS = table({
     "array_merge(array ...$arrays)": _array_merge,
     "array_merge_recursive(array ...$arrays)": _array_merge_recursive,
     "array_replace(array $array, array ...$replacements)": _array_replace,
+    "array_replace_recursive(array $array, array ...$replacements)": _array_replace_recursive,
     "array_push(array &$array, mixed ...$values)": _array_push,
     "array_unshift(array &$array, mixed ...$values)": _array_unshift,
     "array_pop(array &$array)": _array_pop,
