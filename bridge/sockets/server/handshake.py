@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
+import re
 
 from bridge.sockets.server.http_protocol import Request
 
 VERSION = b"13"
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -31,7 +32,9 @@ def is_handshake(request: Request) -> bool:
 
 def answer(request: Request) -> bytes:
     """The 101; no extension and no subprotocol is agreed to."""
-    accepted = base64.b64encode(hashlib.sha1((_key(request) or b"") + _GUID, usedforsecurity=False).digest())
+    key = _key(request) or b""
+    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+    accepted = binascii.b2a_base64(digest, newline=False)
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %s\r\n\r\n" % accepted
@@ -44,9 +47,4 @@ def _is_websocket(upgrades: list[bytes]) -> bool:
 
 def _key(request: Request) -> bytes | None:
     keys = request.values(b"sec-websocket-key")
-    if len(keys) != 1:
-        return None
-    try:
-        return keys[0] if len(base64.b64decode(keys[0], validate=True)) == 16 else None
-    except binascii.Error:
-        return None
+    return keys[0] if len(keys) == 1 and _KEY.fullmatch(keys[0]) else None

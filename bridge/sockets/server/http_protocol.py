@@ -58,6 +58,7 @@ class Request:
     """
 
     __slots__ = (
+        "_values",
         "body",
         "headers",
         "is_secure",
@@ -80,6 +81,7 @@ class Request:
         self.target = target
         self.version = version
         self.headers = headers
+        self._values: dict[bytes, list[bytes]] | None = None
         self.keep_alive = keep_alive
         self.body = b""
         self.is_too_large = False
@@ -93,7 +95,11 @@ class Request:
 
     def values(self, name: bytes) -> list[bytes]:
         """Of every header of this name, in lower case."""
-        return [value for header, value in self.headers if header == name]
+        if self._values is None:
+            self._values = {}
+            for header, value in self.headers:
+                self._values.setdefault(header, []).append(value)
+        return self._values.get(name, [])
 
     @property
     def awaits_continue(self) -> bool:

@@ -227,7 +227,7 @@ class Node:
         for broadcast in broadcasts:
             outcome = self.hubs[broadcast.app_id].publish(broadcast, now, origin)
             receivers += sum(delivery.receivers for delivery in outcome.deliveries)
-            self._deliver(outcome)
+            self.deliver(outcome)
         return receivers
 
     async def publish_to_all(self, broadcasts: Sequence[Broadcast], *, origin: str) -> int:
@@ -366,7 +366,7 @@ class Node:
                 self._outbox.reply(frame, socket)
             else:
                 self._outbox.put(frame, (socket,))
-        self._deliver(outcome)
+        self.deliver(outcome)
         if outcome.close is not None:
             socket.close(outcome.close.code, outcome.close.reason)
 
@@ -429,7 +429,8 @@ class Node:
                 delivery.sockets[0].expect(len(frame))
             put(frame, delivery.sockets, delivery.excluded)
 
-    def _deliver(self, outcome: Outcome[Socket]) -> None:
+    def deliver(self, outcome: Outcome[Socket]) -> None:
+        """What others get is put, and observers are told."""
         self._send(outcome.deliveries)
         if self.observers:
             for event in outcome.happenings:
@@ -475,11 +476,11 @@ class Node:
             hub.forget_expired(now)
             if hub.uncounted:
                 self._outbox.settle()
-                self._deliver(hub.count(now))
+                self.deliver(hub.count(now))
             if hub.with_leaving:
                 self._outbox.settle()
                 absent = hub.remove_absent(now)
-                self._deliver(absent)
+                self.deliver(absent)
                 if absent.asks and self.peers is not None:
                     self.peers.ask(hub, absent.asks)
             if hub.sessions.by_id:
@@ -517,4 +518,5 @@ def _hand_over(to: concurrent.futures.Future[int], done: asyncio.Future[int]) ->
 
 def new_socket_id() -> str:
     """Two integers and a dot, as pusher-http-php checks it. Not a secret, but not to be guessed either."""
-    return f"{secrets.randbelow(10**9) + 1}.{secrets.randbelow(10**9) + 1}"
+    first, second = divmod(secrets.randbelow(10**18), 10**9)
+    return f"{first + 1}.{second + 1}"

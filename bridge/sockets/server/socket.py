@@ -14,7 +14,6 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
@@ -177,7 +176,7 @@ class Socket(asyncio.Protocol):
             self.pause_writing()
         if self.backlog is None:
             self._write_directly()
-        self._node.perform(self, replace(opened, replies=()))
+        self._node.deliver(opened)
         self._node.ask(connection, opened)
 
     def _arrival(self, request: Request) -> UpgradeRequest:
