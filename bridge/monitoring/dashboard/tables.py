@@ -22,12 +22,11 @@ List = dict[str, Any]
 async def channels(node: Node, search: str, app_id: str = "") -> List:
     """The occupied channels whose names hold the text, the fullest first; of one app, or of all. On all
     nodes: raises ServiceUnavailable where these cannot be asked."""
-    found = [
-        (subscribers, hub, name)
-        for hub in _hubs(node, app_id)
-        for name, subscribers in (await occupancy.channels(node, hub)).items()
-        if search in name
-    ]
+    found: list[tuple[int, Hub[Socket], str]] = []
+    for hub in _hubs(node, app_id):
+        occupied = await occupancy.channels(node, hub)
+        async for some in occupancy.slices(tuple(occupied.items())):
+            found += [(subscribers, hub, name) for name, subscribers in some if search in name]
     rows = heapq.nlargest(MOST, found, key=lambda one: one[0])
     members: dict[tuple[str, str], int] = {}
     for hub in _hubs(node, app_id):

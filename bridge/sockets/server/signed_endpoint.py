@@ -43,7 +43,8 @@ class Endpoint:
     """One endpoint: its route, and all that `sockets.server.openapi` tells of it.
 
     path        below `/apps/{app_id}`
-    serve       the answer, a JSON object; its name and docstring name the operation. Raises HTTPException
+    serve       the answer, a JSON object or the text of one; its name and docstring name the operation.
+                Raises HTTPException
     answer      the schema of that object
     parameters  name → schema; those that do not stand in the path are of the query string
     body        the schema of its JSON body; None: it takes none
@@ -51,7 +52,7 @@ class Endpoint:
 
     method: str
     path: str
-    serve: Callable[[Call], Awaitable[Mapping[str, Any]]]
+    serve: Callable[[Call], Awaitable[Mapping[str, Any] | bytes]]
     answer: Schema
     parameters: Mapping[str, Schema] = field(default_factory=dict)
     body: Schema | None = None
@@ -116,7 +117,7 @@ class _Served:
         except ServiceUnavailable as problem:
             raise HTTPException(503, str(problem), {"Retry-After": "1"}) from None
         if answer:
-            text = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+            text = answer if isinstance(answer, bytes) else to_json(answer)
             await send(_start(len(text)))
             await send({"type": "http.response.body", "body": text})
         else:
@@ -170,6 +171,10 @@ def query_parameters(query: bytes) -> list[tuple[str, str]]:
         return parse_qsl(text, keep_blank_values=True)
     pairs = (pair.partition("=") for pair in text.split("&") if pair)  # the same, and much quicker
     return [(name, value) for name, _, value in pairs]
+
+
+def to_json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def read_json(body: bytes) -> Mapping[str, Any]:

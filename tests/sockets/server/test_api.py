@@ -9,7 +9,12 @@ import httpx
 import pytest
 
 from bridge.sockets.pusher.app import App, Limits
+from bridge.sockets.pusher.channels import kind_of
+from bridge.sockets.pusher.hub import Channel
 from bridge.sockets.pusher.hub_events import ApiCalled, Published
+from bridge.sockets.server.api import get_channels
+from bridge.sockets.server.occupancy import SLICE
+from bridge.sockets.server.signed_endpoint import Call
 from tests.sockets.server.running import APP, LIMIT, Running, running, signed, until
 
 pytestmark = pytest.mark.anyio
@@ -454,3 +459,25 @@ async def test_events_that_come_together_are_answered_and_published_in_order() -
         assert {(call.app_id, call.method, call.path) for call in calls} == {("app-id", "POST", "/events")}
         writer.close()
         await writer.wait_closed()
+
+
+async def test_the_loop_goes_on_while_many_channels_are_listed() -> None:
+    async with running() as server, server.client():
+        hub = server.node.hubs[APP.id]
+        [socket] = hub.sockets.values()
+        names = [f"c{number}" for number in range(20_000)]
+        for name in names:
+            hub.channels[name] = Channel(name, kind_of(name))
+            hub.channels[name].add(socket, None)
+        call = Call(node=server.node, hub=hub, query={"info": "subscription_count"}, path={}, body={})
+        listing = asyncio.ensure_future(get_channels(call))
+        turns = 0
+        while not listing.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert json.loads(listing.result()) == {
+            "channels": {name: {"subscription_count": 1} for name in names}
+        }
+        assert turns > len(names) / SLICE
+        for name in names:
+            del hub.channels[name]
