@@ -4,10 +4,11 @@
 
 A process has one loop, so a load is at its end when the busiest process has used up a processor. Therefore
 CPU time is what counts here: `gain` is what one process without a bus spends on a unit, by what the busiest
-of several spends on it. That holds where the generator and Redis have no processor of their own, and roughly
-on a busy machine. `two cores` says what is left of it where all of bridge and Redis share two processors:
-twice what one process spends, by what all spend together. `rate` is units a second by the clock; it means
-something only where the generator, Redis and each process have a processor each.
+of several spends on it. That holds where the generator and Redis have no processor of their own, too, but not
+on a busy machine: a load that takes longer has more of what processes do anyway. `two cores` says what is
+left of it where all of bridge and Redis share two processors: twice what one process spends, by what all
+spend together. `rate` is units a second by the clock; it means something only where the generator, Redis and
+each process have a processor each.
 
 Configurations take turns in each round, medians count; ends with 1 when a target is missed. Needs a C
 compiler and PHP.

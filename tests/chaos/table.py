@@ -292,14 +292,14 @@ ROWS: tuple[Row, ...] = (
     Row(
         id="F-34",
         tier="N",
-        does="reload of two processes under 1,000 clients",
+        does="reload of two processes under many clients",
         run=rolls.roll,
         stores=BUS,
     ),
     Row(
         id="F-34",
         tier="N",
-        does="reload of two processes under 1,000 clients that resume",
+        does="reload of two processes under many clients that resume",
         run=rolls.roll_with_resume,
         stores=BUS,
     ),
@@ -380,7 +380,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         id="L-01",
         tier="N",
-        does="1,000 clients lose two processes at once and return",
+        does="many clients lose two processes at once and return",
         run=rolls.all_return,
         stores=BUS,
         trials=3,
