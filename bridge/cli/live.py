@@ -59,7 +59,7 @@ class LiveLine:
         self._terminal.flush()
 
     def end(self) -> None:
-        """The line is gone; what is written from now on passes through."""
+        """Removes the line; what is written from now on passes through."""
         with self._lock:
             if self._line:
                 self._terminal.write(ERASE)

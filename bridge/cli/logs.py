@@ -147,7 +147,7 @@ class Unhurried(logging.Handler):
         self._stream = stream
 
     def finish(self, within: float = LAST_LINES) -> None:
-        """What was logged is written, as far as that can be done `within` seconds."""
+        """Writes what was logged, as far as that can be done `within` seconds."""
         ended = threading.Thread(target=self._lines.join, daemon=True)
         ended.start()
         ended.join(within)

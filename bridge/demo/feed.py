@@ -85,7 +85,7 @@ class Feed:
         self._thread.start()
 
     def stop(self) -> None:
-        """Nothing more is pushed; also without `start`."""
+        """Stops pushing; also without `start`."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -62,7 +62,7 @@ class CacheStore(Protocol):
         ...
 
     def keep(self, key: str, value: bytes) -> None:
-        """The value, as PHP serializes it, stays until it is forgotten: `forever`. Raises BridgeError."""
+        """Stores the value, as PHP serializes it, without expiry: Laravel's `forever`. Raises BridgeError."""
         ...
 
     def forget(self, key: str) -> None:
@@ -74,7 +74,7 @@ class CacheStore(Protocol):
         ...
 
     def unlock(self, lock: Lock) -> None:
-        """The lock is free, unless it belongs to another owner. Raises BridgeError."""
+        """Releases the lock, unless it belongs to another owner. Raises BridgeError."""
         ...
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ class UniqueLocks:
         return Lock(key=keys.pop(), owner=owner)
 
     def release(self, event: BroadcastEvent) -> None:
-        """The event's lock is free, or will be once the store answers; what is not known stays locked."""
+        """Releases the event's lock, later if the store does not answer; what is not known stays locked."""
         try:
             lock = self.of(event)
         except Refused as refusal:

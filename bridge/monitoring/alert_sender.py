@@ -140,7 +140,7 @@ class AlertSender:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, alert: Alert) -> None:
-        """The alert is on its way to everybody, and in the log."""
+        """Sends the alert to everybody, and logs it."""
         level = logging.WARNING if alert.state == "firing" else logging.INFO
         about = {"action": "alert", "rule": alert.rule, "state": alert.state, "why": alert.text}
         log.log(level, "alert", extra=about)
@@ -150,7 +150,7 @@ class AlertSender:
             task.add_done_callback(self._tasks.discard)
 
     async def stop(self, within: float) -> None:
-        """What is on its way has arrived, as far as `within` seconds allow."""
+        """Waits up to `within` seconds for what is on its way."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=within)
             for task in late:

@@ -11,7 +11,7 @@ ARENAS = 2
 
 
 def few_arenas() -> None:
-    """All threads take their memory from two places: to be called before there are threads.
+    """Makes all threads share two memory arenas: to be called before there are threads.
 
     glibc would give each thread one of its own, which keeps as much as the thread has ever needed at once, so
     that the process grew for hours. Python's lock lets one thread at a time work anyway. Who sets the number

@@ -109,7 +109,7 @@ class Attempt:
         self._results.append(_BEHIND)
 
     def flush(self) -> None:
-        """The broadcasts of the jobs resolved so far are out, or their jobs are to be tried again."""
+        """Publishes the broadcasts of the jobs resolved so far, or has their jobs tried again."""
         if self._ready:
             self._at_work.any()
             try:

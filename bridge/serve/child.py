@@ -71,11 +71,11 @@ class Child:
         self._tell({"serves": True})
 
     def rereads(self, is_done: bool) -> None:
-        """What SIGHUP asks for is done, or has failed."""
+        """Tells the parent that what SIGHUP asks for is done, or has failed."""
         self._tell({"reread": is_done})
 
     def share(self) -> None:
-        """The others know how many clients are here."""
+        """Tells the others how many clients are here."""
         if self.role == "sockets" and not self._is_ending:
             self._counts.set(self._place, self._count())
 
@@ -89,7 +89,7 @@ class Child:
         return self._counts.beside(self._place)
 
     def end(self) -> None:
-        """No client is taken any more."""
+        """Takes no further client."""
         self._is_ending = True
         self._counts.set(self._place, None)
 

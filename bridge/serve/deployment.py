@@ -111,7 +111,7 @@ class Deployment:
         return not self._has_failed
 
     def unlock(self, jobs: Sequence[Job]) -> None:
-        """The locks of unique events are free."""
+        """Releases the locks of unique events."""
         for job in jobs:
             if b"UniqueBroadcastEvent" in job.payload:
                 with contextlib.suppress(JobError, NotABroadcast):  # an unreadable job tells of no lock

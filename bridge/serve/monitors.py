@@ -268,7 +268,7 @@ class Monitors:
         self._scheduler.start()
 
     async def stop(self, watched: MonitoredParts) -> None:
-        """The last statistics are written, and every connection of the instruments is closed."""
+        """Writes the last statistics, and closes every connection of the monitors."""
         if self._scheduler.running:  # else the start has failed
             self._scheduler.pause()
             await asyncio.sleep(0)  # what is due has begun: only then its end is not logged as an error

@@ -40,7 +40,7 @@ class ServiceManager:
         return found | ({"WATCHDOG_USEC": str(int(self.watchdog * 1e6))} if self.watchdog else {})
 
     def ready(self, status: str = "") -> None:
-        """The start or a reload is over."""
+        """Reports that the start or a reload is over."""
         self._tell("READY=1", f"MAINPID={os.getpid()}", *([f"STATUS={status}"] if status else []))
 
     def reloading(self) -> None:

@@ -52,7 +52,7 @@ class ReconnectGate:
         self.is_shut = self._before.connections > 0
 
     async def wait(self) -> None:
-        """The clients of before are back, or their time is up."""
+        """Waits until the clients of before are back, or their time is up."""
         if not self.is_shut:
             return
         before = self._before

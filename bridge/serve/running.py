@@ -70,12 +70,12 @@ class RunningFile:
             log.info("`bridge reload` will not find this process", extra=about)
 
     def begin(self) -> None:
-        """A reload has begun."""
+        """Notes that a reload has begun."""
         self.running.is_reloading = True
         self.write()
 
     def end(self, code: int, outcome: str) -> None:
-        """The reload is over."""
+        """Notes that the reload is over."""
         self.running.is_reloading = False
         self.running.reloads += 1
         self.running.code, self.running.outcome = code, outcome

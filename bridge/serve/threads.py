@@ -56,7 +56,7 @@ class OtherJobsWorkers:
         )
 
     def recycle(self) -> None:
-        """Every PHP process is replaced before its next job."""
+        """Has every PHP process replaced before its next job."""
         for lane in self.lanes:
             lane.recycle()
 

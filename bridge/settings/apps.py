@@ -206,7 +206,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
 
 
 def join(apps: dict[str, AppSettings], app: AppSettings, key: str) -> None:
-    """The app is among `apps`; an equal one keeps its connections and takes the later's permissions."""
+    """Adds the app to `apps`; an equal one keeps its connections and takes the later's permissions."""
     for other in apps.values():
         same = (other.id == app.id, other.key == app.key)
         if any(same) and not (all(same) and other.secret == app.secret):

@@ -101,7 +101,7 @@ class PhpWorkerLane:
         self._queue.wake()
 
     def recycle(self) -> None:
-        """The process is replaced before the next job."""
+        """Has the process replaced before the next job."""
         self._processes.recycle()
 
     def stop(self, timeout: float) -> bool:
@@ -118,7 +118,7 @@ class PhpWorkerLane:
         return not self.is_alive
 
     def close(self) -> None:
-        """The process is gone, and the connections if the thread has ended."""
+        """Ends the process, and closes the connections if the thread has ended."""
         self._processes.close()
         if not self.is_alive:
             self._queue.close()
@@ -169,7 +169,7 @@ class PhpWorkerLane:
         self._retrying(lambda: self._queue.wait(IDLE))
 
     def _work(self, job: Job) -> None:
-        """The job has had an attempt, or has gone back untried."""
+        """Attempts the job, or gives it back untried."""
         tried = 0
         try:
             tried = self._attempted(job)
@@ -197,7 +197,7 @@ class PhpWorkerLane:
         return 1
 
     def _bury(self, attempt: _Attempt) -> None:
-        """What is no job is in `failed_jobs`, or is released."""
+        """Records what is no job in `failed_jobs`, or releases it."""
         job, problem = attempt.job, no_job()
         attempt.begun = time.monotonic()
         try:
@@ -227,7 +227,7 @@ class PhpWorkerLane:
                 self._prefetcher.give_back_all()  # another process must boot first
 
     def _converse(self, process: PhpProcess, attempt: _Attempt) -> None:
-        """The job is over, or the process wants to be replaced first.
+        """Talks with the process until the job is over, or the process wants to be replaced first.
 
         Raises ProcessDied, ProcessTimedOut, WorkerNotReady.
         """

@@ -95,7 +95,7 @@ class Prefetcher:
         return True
 
     def give_back_all(self) -> None:
-        """No job is held, and none is left that has ended; jobs count as slow until one was quick."""
+        """Gives back all jobs held and deletes ended ones; jobs count as slow until one was quick."""
         self._arrive()
         self._most = 0
         self._delete_ended()
@@ -105,7 +105,7 @@ class Prefetcher:
             self._ending.finished(0, given_back=len(jobs))
 
     def give_back(self, jobs: Sequence[Job]) -> None:
-        """The jobs are as before their reservation."""
+        """Makes the jobs as they were before their reservation."""
         self._retrying(lambda: self._queue.give_back(jobs))
         self._counts["given_back"] += len(jobs)
 
@@ -131,7 +131,7 @@ class Prefetcher:
         self._under_way = partial(self._arrived, turn, ended, begun)
 
     def _arrive(self) -> None:
-        """No exchange is under way."""
+        """Waits for the exchange under way."""
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
             under_way()

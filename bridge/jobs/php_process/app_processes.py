@@ -94,7 +94,7 @@ class AppProcesses:
         return bool(begun) and time.monotonic() - min(begun) > seconds and not self._pool.has_idle
 
     def recycle(self) -> None:
-        """Every process is replaced before its next question, as after `queue:restart`."""
+        """Has every process replaced before its next question, as after `queue:restart`."""
         self._recycled_at = time.monotonic()
 
     def agree(self, agreement: Agreement) -> None:
@@ -102,7 +102,7 @@ class AppProcesses:
         self._agreement = agreement
 
     def close(self) -> None:
-        """No process is left. Who waits for an answer gets ProcessDied."""
+        """Ends all processes. Who waits for an answer gets ProcessDied."""
         self._pool.close()
 
     def describe(self, error: Mapping[str, object]) -> str:
@@ -144,7 +144,7 @@ class AppProcesses:
             ) from error
 
     def _boot(self, process: PhpProcess) -> None:
-        """The process has booted the app. Raises Refused, ServiceUnavailable, and ProcessDied when closed."""
+        """Waits for the boot. Raises Refused, ServiceUnavailable, and ProcessDied when closed."""
         self._booting[process] = time.monotonic()
         try:
             answer = process.ask(None, BOOT_TIMEOUT)

@@ -27,7 +27,7 @@ class CircuitBreaker:
         return self._problem if time.monotonic() < self._until else None
 
     def open(self, problem: Refused | ServiceUnavailable) -> None:
-        """No start until the pause is over; the next one is twice as long."""
+        """Allows no start until the pause is over; the next pause is twice as long."""
         self._problem = problem
         self._until = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -41,5 +41,5 @@ class CircuitBreaker:
             self.open(problem)
 
     def close(self) -> None:
-        """A job was answered: starts are allowed, and the pauses short again."""
+        """Allows starts again, as after an answered job; the next pause is short."""
         self._problem, self._pause, self._crashes = None, FIRST_PAUSE, 0

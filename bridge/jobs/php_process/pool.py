@@ -101,7 +101,7 @@ class Pool:
         return {"living": len(self._living), "busy": max(0, busy), "most": self._size}
 
     def close(self) -> None:
-        """Every process is gone; who waits for one gets ProcessDied."""
+        """Ends every process; who waits for one gets ProcessDied."""
         self.closed = True
         self._drain()
         with self._lock:
@@ -109,7 +109,7 @@ class Pool:
                 busy.kill()  # whoever has borrowed it ends it
 
     def _drain(self) -> None:
-        """No process is idle any more."""
+        """Ends the processes that are idle."""
         slots: list[PhpProcess | None] = []
         with contextlib.suppress(queue.Empty):
             while True:

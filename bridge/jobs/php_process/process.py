@@ -181,7 +181,7 @@ class PhpProcess:
                     os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self, *, grace: float = 0) -> None:
-        """Nothing of it is left; it has `grace` seconds to end by itself."""
+        """Ends the process, which has `grace` seconds to end by itself."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         deadline = time.monotonic() + grace

@@ -85,7 +85,7 @@ class FailedJobs(Protocol):
         ...
 
     def record(self, job: FailedJob) -> None:
-        """The job is kept; burying the same uuid again replaces the entry.
+        """Keeps the job; recording the same uuid again replaces the entry.
 
         An unread payload is copied by the database that holds it; Refused where that is not this one."""
         ...
@@ -103,11 +103,11 @@ class FailedJobs(Protocol):
         ...
 
     def forget_retried(self, job: KeptJob) -> None:
-        """The entry as it was read is gone; that of the same job which has failed again meanwhile stays."""
+        """Deletes the entry as it was read; that of the same job which has failed again meanwhile stays."""
         ...
 
     def flush(self, before: datetime | None) -> None:
-        """The entries that failed at that moment or earlier are gone, for None all of them."""
+        """Deletes the entries that failed at that moment or earlier, for None all of them."""
         ...
 
     def close(self) -> None: ...

@@ -140,7 +140,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """The file has this content, the rights it had, and never half of either."""
+    """Replaces the file's content in one step; its rights stay."""
     new = path.with_name(path.name + ".new")
     new.write_text(text)
     if path.exists():

@@ -53,7 +53,7 @@ class Lookahead(Generic[Candidate]):
         return bool(self._seen)
 
     def forget(self) -> None:
-        """The next jobs are looked for anew."""
+        """Makes the next jobs be looked for anew."""
         self._until = 0.0
 
 

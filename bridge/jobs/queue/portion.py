@@ -32,7 +32,7 @@ class Portion:
         self._is_empty = True
 
     def close(self) -> None:
-        """No further job is one of them."""
+        """Lets no further job in."""
         self.left = 0
 
     def takes(self, size: int, attempts: int) -> bool:

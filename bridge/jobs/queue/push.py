@@ -19,7 +19,7 @@ class Push(Protocol):
     """One queue connection, for writing. May raise ServiceUnavailable."""
 
     def push(self, queue: str, payload: bytes) -> None:
-        """The payload is in the queue of this name, as a new job that nobody has tried."""
+        """Adds the payload to the queue of this name, as a new job that nobody has tried."""
         ...
 
     def close(self) -> None: ...

@@ -43,6 +43,6 @@ def _document(payload: bytes) -> PhpArray:
 
 
 def retry(job: KeptJob, failed: FailedJobs, queue: Push, refresh: RecomputeFields) -> None:
-    """The job is in its queue and no longer among the failed ones; after a crash between, in both."""
+    """Moves the job from the failed ones to its queue; after a crash between, it is in both."""
     queue.push(job.queue, retried(job.payload, refresh))
     failed.forget_retried(job)  # a worker may have it already, and may have failed

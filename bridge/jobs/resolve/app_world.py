@@ -180,7 +180,7 @@ class AppEnvironment:
         return self._models.restore(identifier, php)
 
     def prepare(self, events: Iterable[BroadcastEvent]) -> None:
-        """What the models of these events have in common is read at once. Raises ServiceUnavailable."""
+        """Reads what the models of these events have in common at once. Raises ServiceUnavailable."""
         objects = (one for event in events for one in event.objects if one.class_name == MODEL_IDENTIFIER)
         read_ahead(self._models, new_evaluator(self), objects)
 

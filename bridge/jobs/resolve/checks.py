@@ -53,7 +53,7 @@ class Checks:
         self._thread.start()
 
     def close(self, timeout: float = 1.0) -> None:
-        """No check is begun any more."""
+        """Begins no further check."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
@@ -74,7 +74,7 @@ class Checks:
             self._php.close()
 
     def check(self, record: Record, payload: Payload, sent: Resolution) -> None:
-        """What comes of it is learned. A difference counts once it is found twice, close together."""
+        """Compares, and learns from it. A difference counts once it is found twice, close together."""
         try:
             for _ in range(TWICE):
                 found, paths = self._compared(payload, sent)

@@ -299,7 +299,7 @@ class Trust:
             return True
 
     def save(self) -> None:
-        """What was earned so far is kept."""
+        """Saves what was earned so far."""
         with self._lock:
             self._save()
 

@@ -77,7 +77,7 @@ class AtWork:
         self._say(_ANY)
 
     def none(self) -> None:
-        """What was at work is done."""
+        """Notes that no job is at work."""
         self._say(_NONE if self._places else _ANY)
 
     def stop_begins(self) -> None:
@@ -93,12 +93,12 @@ class AtWork:
         return None if self._map is None else self._crashes.get(job.uuid, 0)
 
     def forget(self, job: Job) -> None:
-        """It has come to its end."""
+        """Drops a job that has ended."""
         if self._crashes.pop(job.uuid, None) is not None:
             self._keep()
 
     def close(self) -> None:
-        """Nothing is reserved any more; the file is free for another process."""
+        """Notes that nothing is reserved, and frees the file for another process."""
         if self._map is not None:
             self.hold(())
             self._map.close()

@@ -54,7 +54,7 @@ class Quota:
             return Grant(granted, self._moment)
 
     def took(self, turn: Grant, jobs: int) -> None:
-        """The reservation brought so many; the thread is the lane."""
+        """Counts what the reservation brought; the thread is the lane."""
         with self._lock:
             self._return(turn.jobs - jobs)
             self._at_work += jobs

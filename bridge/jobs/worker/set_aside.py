@@ -65,14 +65,14 @@ class SetAside:
         return channels is None or self._channels.isdisjoint(channels)
 
     def block(self, job: Job, channels: Channels) -> None:
-        """Nothing may overtake this job, until one that is set aside comes to its end."""
+        """Lets nothing overtake this job, until one that is set aside ends."""
         if channels is None:
             self._classes.add(job.display_name)
         else:
             self._channels.update(channels)
 
     def add(self, slow: SlowJob) -> None:
-        """The job is set aside, and blocks others."""
+        """Sets the job aside, which blocks others."""
         self._slow.append(slow)
         self.block(slow.job, slow.channels)
 

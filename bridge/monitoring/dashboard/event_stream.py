@@ -93,7 +93,7 @@ class EventStream:
         )
 
     def _make(self) -> None:
-        """The next frame, for all; none where nothing has happened."""
+        """Makes the next frame, for all; none where nothing has happened."""
         interval = INTERVAL
         fields: dict[str, Any] = {}
         entries, latest = self._journal.newest(self._number, MOST_ROWS)

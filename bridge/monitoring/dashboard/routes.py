@@ -93,11 +93,11 @@ class DashboardBackend(Protocol):
         ...
 
     def retry(self, id: str) -> None:
-        """The job is back in its queue. Raises JobError where there is none of this id."""
+        """Puts the job back in its queue. Raises JobError where there is none of this id."""
         ...
 
     def delete(self, id: str) -> None:
-        """The failed job is gone for good. Raises JobError where there is none of this id."""
+        """Deletes the failed job. Raises JobError where there is none of this id."""
         ...
 
     def payload(self, id: str) -> str:
@@ -121,7 +121,7 @@ class DashboardBackend(Protocol):
         ...
 
     def resume(self, queue: str) -> None:
-        """Its jobs are taken again. Raises JobError where bridge does not work on it."""
+        """Takes its jobs again. Raises JobError where bridge does not work on it."""
         ...
 
     def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:

@@ -221,7 +221,7 @@ class SessionGuard:
         return token
 
     def log_out(self, request: Request) -> None:
-        """The session of the request is over; its cookie opens nothing any more."""
+        """Ends the request's session; its cookie opens nothing any more."""
         self._sessions.pop(_digest(request.cookies.get(COOKIE, "")), None)
         audit(request, "logged out")
 

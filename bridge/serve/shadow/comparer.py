@@ -101,7 +101,7 @@ class Comparer:
             ladder.close()
 
     def stop(self) -> None:
-        """What is at hand is compared, and the last summary is in the log."""
+        """Compares what is at hand, and logs the last summary."""
         self._stopping.set()
         self._inbox.put(Future())
         self._thread.join()

@@ -174,7 +174,7 @@ class Cluster(Generic[S]):
     # Life ---------------------------------------------------------------------------------------------
 
     async def start(self, home: Home[S]) -> None:
-        """The first link stands. Raises ServiceUnavailable."""
+        """Opens the first link. Raises ServiceUnavailable."""
         self.home = home
         self._loop = asyncio.get_running_loop()
         await self._connect()
@@ -1005,7 +1005,7 @@ class Cluster(Generic[S]):
             self._put_by(Spooled(place, envelope, None, self._loop.time()))
 
     def terminate(self, hub: SharedHub[S], user_id: str) -> None:
-        """All connections of the user end, on all nodes."""
+        """Ends all connections of the user, on all nodes."""
         place = _place(hub.app.id, CONTROL_CHANNEL)
         text = json.dumps({"terminate": user_id})
         envelope = self._sealer(hub).seal(place, CONTROL, text)

@@ -94,7 +94,7 @@ class Link(asyncio.Protocol):
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
 
     async def open(self, address: Address, name: str) -> None:
-        """The connection is let in and knows the scripts. Raises ServiceUnavailable."""
+        """Authenticates the connection and loads the scripts. Raises ServiceUnavailable."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 if address.unix_socket:

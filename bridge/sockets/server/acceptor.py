@@ -55,7 +55,7 @@ class Acceptor:
         server.loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
-        """No connection is taken any more; those that were taken go on."""
+        """Takes no further connection; those that were taken go on."""
         if self._retry is not None:
             self._retry.cancel()
         else:
@@ -122,7 +122,7 @@ class Arriving:
         self._task.cancel()
 
     def abort(self) -> None:
-        """The connection ends at once."""
+        """Ends the connection at once."""
         self._task.cancel()
 
     async def _run(self, accepted: socket.socket, peer: str) -> None:

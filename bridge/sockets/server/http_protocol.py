@@ -134,7 +134,7 @@ class Connection(Protocol):
         """The client has had its time."""
 
     def abort(self) -> None:
-        """The connection ends at once."""
+        """Ends the connection at once."""
 
 
 class HttpServer:
@@ -406,7 +406,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(408, "the request was not complete in time")
 
     def abort(self) -> None:
-        """The connection ends at once."""
+        """Ends the connection at once."""
         self.transport.abort()
 
     # Called by the parser -------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ class Listener:
             self._ended.set()
 
     async def stop(self, drain: float = 2.0, code: int = OVER_CAPACITY, spread: float = 0.0) -> None:
-        """No connection is taken any more, every socket is flushed and closed, and `run` has returned.
+        """Takes no further connection, flushes and closes every socket, and waits until `run` has returned.
 
         `spread`: see `Node.drain`; meanwhile plain HTTP goes on, each answer the last of its connection."""
         self._close()

@@ -345,7 +345,7 @@ class Node:
         self.ask(connection, connection.acknowledged(number, self.now()))
 
     def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:
-        """The connection is gone from its app and channels."""
+        """Removes the connection from its app and channels."""
         self._outbox.settle()
         outcome = connection.closed(code, self.now())
         self.perform(socket, outcome)
@@ -376,7 +376,7 @@ class Node:
             self.peers.ask(connection.hub, outcome.asks)
 
     def terminate_everywhere(self, hub: Hub[Socket], user_id: str) -> None:
-        """All connections of the user end, on all nodes."""
+        """Ends all connections of the user, on all nodes."""
         if self.peers is None:
             self.terminate(hub, user_id)
         else:
@@ -402,7 +402,7 @@ class Node:
             socket.close(close.code, close.reason)
 
     def terminate(self, hub: Hub[Socket], user_id: str) -> None:
-        """All connections of the user here end; it must sign in again."""
+        """Ends all connections of the user here; it must sign in again."""
         for socket in hub.sockets_of(user_id):
             socket.close(UNAUTHORIZED, "the app has ended this user's connections")
 

@@ -87,7 +87,7 @@ class Outbox:
         self._waiting: list[tuple[int, Callable[[], object]]] = []  # flushes to come before each is called
 
     def put(self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None = None) -> None:
-        """The frame is the next that each of the sockets gets."""
+        """Queues the frame as the next that each of the sockets gets."""
         if excluded is not None or sockets is not self._audience:
             self.settle()
         if excluded is not None:

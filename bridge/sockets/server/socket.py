@@ -286,7 +286,7 @@ class Socket(asyncio.Protocol):
             self.transport.write(data[sent:])
 
     def check_progress(self, now: float, limit: float) -> None:
-        """A client that has taken nothing for `limit` seconds is cut."""
+        """Cuts a client that has taken nothing for `limit` seconds."""
         backlog = self.backlog
         if backlog is None:
             return
@@ -297,7 +297,7 @@ class Socket(asyncio.Protocol):
             self.cut("the client has stopped reading")
 
     def cut(self, reason: str) -> None:
-        """A slow client is closed with 4100; frames that it has not begun to read are dropped."""
+        """Closes a slow client with 4100; frames that it has not begun to read are dropped."""
         if self.connection is not None:
             at = self.connection
             self._node.tell(SlowClientClosed(app_id=at.hub.app.id, socket_id=at.socket_id, reason=reason))

@@ -97,13 +97,13 @@ class Sender:
                 self._is_idle.set()
 
     def close(self) -> None:
-        """What still waits is lost, and said to be."""
+        """Drops what still waits, and logs that."""
         self._lose(len(self._waiting))
         self._waiting.clear()
         self._say(0.0)
 
     async def _deliver(self, events: Sequence[Event]) -> None:
-        """The batch is taken by the address, or lost."""
+        """Delivers the batch to the address, or drops it."""
         loop, patience = asyncio.get_running_loop(), self._patience
         give_up_at, pause = loop.time() + patience.give_up, patience.first
         number = 0

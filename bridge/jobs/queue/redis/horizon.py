@@ -140,7 +140,7 @@ class Horizon:
             pipeline.execute()
 
     def _tell_parent(self, document: Mapping[str, object], status: str) -> None:
-        """A job that is tried again from the dashboard stands among the retries of the one that failed."""
+        """Lists a job that is tried again from the dashboard among the retries of the one that failed."""
         parent = document.get("retry_of")
         if not isinstance(parent, str) or not _ID.fullmatch(parent):
             return

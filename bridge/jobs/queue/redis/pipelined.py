@@ -18,7 +18,7 @@ class PipelinedConnection:
         self._connection: Any = None
 
     def send(self, *command: bytes | str | int) -> None:
-        """The command is on its way; `receive` is to be called before the next."""
+        """Sends the command; `receive` is to be called before the next."""
         if self._connection is None:
             self._connection = self._pool.get_connection()
         elif self._is_stale():
@@ -32,7 +32,7 @@ class PipelinedConnection:
         return self._connection.read_response()
 
     def close(self) -> None:
-        """A later command goes over another connection."""
+        """Closes the connection; a later command opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()

@@ -156,7 +156,7 @@ class SqlConnection:
             raise
 
     def close(self) -> None:
-        """The connection is closed; a later call opens another."""
+        """Closes the connection; a later call opens another."""
         self._drop()
 
     def _open(self) -> Connection:
@@ -216,7 +216,7 @@ class SqlConnection:
 
 
 def _begin_alone(connection: Connection) -> None:
-    """A transaction that writes has begun, at a moment when nobody reads.
+    """Begins a transaction that writes, at a moment when nobody reads.
 
     Another worker's transaction that has read and wants to write, as Laravel's do that delete a job, is ended
     by SQLite at once if a writer waits for it. So none of ours waits: each try ends as soon as it is not

@@ -236,7 +236,7 @@ class DatabaseQueue:
         return lambda: (deleted, jobs)
 
     def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
-        """The row goes and a new one with the same payload comes to the end, as in Laravel."""
+        """Deletes the row and adds a new one with the same payload at the end, as Laravel does."""
         receipt = _receipt(job)
         if not receipt.is_held:
             self._leave(receipt.id)
@@ -632,7 +632,7 @@ class _ScanPosition:
         return abs(now - self._looked_at) >= self._rest
 
     def rest(self, now: float, seconds: float) -> None:
-        """A look at all rows has begun `now`, and took so long."""
+        """Notes that a look at all rows began `now`, and how long it took."""
         self._looked_at, self._rest = now, max(SCAN_INTERVAL, RESTING_SHARE * seconds)
 
     def forget(self) -> None:

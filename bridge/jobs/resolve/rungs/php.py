@@ -129,7 +129,7 @@ class PhpRung:
         return self._processes.processes()
 
     def recycle(self) -> None:
-        """Every process is replaced before its next job, as after `queue:restart`."""
+        """Has every process replaced before its next job, as after `queue:restart`."""
         self._report_is_stale = True
         self._processes.recycle()
 
@@ -138,13 +138,13 @@ class PhpRung:
         self._processes.agree(agreement)
 
     def close(self) -> None:
-        """No process is left. Who waits for an answer gets ServiceUnavailable."""
+        """Ends all processes. Who waits for an answer gets ServiceUnavailable."""
         self._is_closed = True
         self._processes.close()
         self._questions.shutdown(wait=False)
 
     def ask_ahead(self) -> None:
-        """The report is asked for now, in a thread of its own: no event has to wait for PHP's boot."""
+        """Asks for the report now, in a thread of its own: no event has to wait for PHP's boot."""
         threading.Thread(target=self.report, name="app-report", daemon=True).start()
 
     def report(self, anew: bool = False) -> Mapping[str, object] | None:
