@@ -211,13 +211,7 @@ class Daemon:
         files = self.settings.certificate()
         certificate = Certificate(*files) if files else None
         webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already
-        gate = ReconnectGate(
-            _clients_file(self.settings, listening) if jobs is not None else None,
-            lambda: Present(*(instruments.clients() if child is None else child.clients)),
-            self.settings.reconnect_gate,
-        )
-        if child is not None and not child.is_first:  # clients are with the others
-            gate.is_shut = False
+        gate = self._gate(listening, instruments, has_jobs=jobs is not None)
 
         def state() -> dict[str, object]:
             return {**({} if jobs is None else jobs.workers.ready()), **_readiness(cluster, gate)}
@@ -227,24 +221,7 @@ class Daemon:
             return {**state(), **({"draining": True} if stopping.is_set() else {})}
 
         may_listen = asyncio.Event()
-        routes = instruments.routes(watched, webhooks.attempts) if child is None else ()
-        if child is not None and child.role == "sockets":
-            routes = instruments.routes_for_all(watched, child.folder, child.name)
-        listener = Listener(
-            node,
-            listening.sockets,
-            routes=[*self.routes, *routes],
-            private=None
-            if child is None
-            else ([child.private], _private(instruments, watched, child, webhooks)),
-            ready=ready if child is None else child.ready,
-            yields=None if child is None else child.yields,
-            may_listen=may_listen,
-            certificate=certificate,
-            proxy_protocol=self.settings.proxy_protocol,
-            path_prefix=self.settings.path_prefix,
-            request_timeout=self.settings.request_timeout,
-        )
+        listener = self._listener(listening, watched, instruments, webhooks, certificate, may_listen, ready)
         file = RunningFile(None if child else _running_file(self.settings, listening), 1)
         renewal = Reloader(
             self.settings,
@@ -275,20 +252,11 @@ class Daemon:
                 may_listen.set()
                 await listener.listening.wait()
                 if jobs is not None:
-                    await asyncio.to_thread(wait_for_store, jobs.workers.others.queue.check)
-                    jobs.workers.worker.store_answers.set()
-                    await asyncio.to_thread(_look_at_failed_jobs, jobs.workers.others.failed)
+                    await _stores_answer(jobs.workers)
                     if self.settings.max_time:
                         loop.call_later(self.settings.max_time, stopping.set)
                 instruments.start(watched)
-                if child is None:
-                    self.announce(listening.address(tls=certificate is not None))
-                    file.write()
-                    self.manager.ready()
-                else:
-                    if child.address is not None:
-                        self.announce(child.address)
-                    child.serves()
+                self._tell_ready(listening, file, tls=certificate is not None)
                 working = tasks.create_task(_work(jobs.workers, gate, child)) if jobs is not None else None
                 await stopping.wait()
                 self.manager.stopping()
@@ -303,11 +271,7 @@ class Daemon:
                 renewing.cancel()
                 if cluster is not None:
                     cluster.leave()
-                code, spread = RECONNECT if listening.is_kept else OVER_CAPACITY, 0.0
-                if child is not None:
-                    child.end()
-                    code, spread = child.code, child.spread
-                await listener.stop(code=code, spread=spread)
+                await self._close(listener, is_kept=listening.is_kept)
                 await webhooks.stop(self.settings.drain_seconds)
                 await instruments.stop(watched)
                 telling.cancel()
@@ -317,6 +281,66 @@ class Daemon:
                     keeping.cancel()
         if jobs is not None:
             await asyncio.to_thread(jobs.workers.close)
+
+    def _tell_ready(self, listening: Listening, file: RunningFile, *, tls: bool) -> None:
+        if self.child is None:
+            self.announce(listening.address(tls=tls))
+            file.write()
+            self.manager.ready()
+            return
+        if self.child.address is not None:
+            self.announce(self.child.address)
+        self.child.serves()
+
+    async def _close(self, listener: Listener, *, is_kept: bool) -> None:
+        """Closes all connections. `is_kept`: the port, by whoever holds it for the next bridge."""
+        code, spread = RECONNECT if is_kept else OVER_CAPACITY, 0.0
+        if self.child is not None:
+            self.child.end()
+            code, spread = self.child.code, self.child.spread
+        await listener.stop(code=code, spread=spread)
+
+    def _gate(self, listening: Listening, instruments: Monitors, *, has_jobs: bool) -> ReconnectGate:
+        """Holds jobs back until the clients of before are here again."""
+        child = self.child
+        gate = ReconnectGate(
+            _clients_file(self.settings, listening) if has_jobs else None,
+            lambda: Present(*(instruments.clients() if child is None else child.clients)),
+            self.settings.reconnect_gate,
+        )
+        if child is not None and not child.is_first:  # clients are with the others
+            gate.is_shut = False
+        return gate
+
+    def _listener(
+        self,
+        listening: Listening,
+        watched: MonitoredParts,
+        instruments: Monitors,
+        webhooks: Webhooks,
+        certificate: Certificate | None,
+        may_listen: asyncio.Event,
+        ready: Callable[[], dict[str, object]],
+    ) -> Listener:
+        child = self.child
+        routes = instruments.routes(watched, webhooks.attempts) if child is None else ()
+        if child is not None and child.role == "sockets":
+            routes = instruments.routes_for_all(watched, child.folder, child.name)
+        return Listener(
+            watched.node,
+            listening.sockets,
+            routes=[*self.routes, *routes],
+            private=None
+            if child is None
+            else ([child.private], _private(instruments, watched, child, webhooks)),
+            ready=ready if child is None else child.ready,
+            yields=None if child is None else child.yields,
+            may_listen=may_listen,
+            certificate=certificate,
+            proxy_protocol=self.settings.proxy_protocol,
+            path_prefix=self.settings.path_prefix,
+            request_timeout=self.settings.request_timeout,
+        )
 
     def _reload_begins(self, file: RunningFile) -> None:
         if self.child is None:
@@ -354,6 +378,13 @@ def _private(instruments: Monitors, watched: MonitoredParts, child: Child, webho
     siblings = Siblings(child.folder, child.name) if child.role == "jobs" else None
     routes = instruments.private_routes(watched, webhooks.attempts, siblings)
     return Forwarded(Starlette(routes=routes), Proxies(on_unix=True))
+
+
+async def _stores_answer(workers: WorkerThreads) -> None:
+    """The queue's store does, and failed_jobs has been looked at."""
+    await asyncio.to_thread(wait_for_store, workers.others.queue.check)
+    workers.worker.store_answers.set()
+    await asyncio.to_thread(_look_at_failed_jobs, workers.others.failed)
 
 
 async def _work(workers: WorkerThreads, gate: ReconnectGate, child: Child | None) -> None:
@@ -397,7 +428,7 @@ def _readiness(cluster: Cluster[Socket] | None, gate: ReconnectGate) -> dict[str
 
 
 async def _meet(cluster: Cluster[Socket], node: Node) -> None:
-    """The other nodes are met. Raises ServiceUnavailable if the bus does not answer in START_PATIENCE."""
+    """Meets the other nodes. Raises ServiceUnavailable if the bus does not answer in START_PATIENCE."""
     deadline = time.monotonic() + START_PATIENCE
     home = cast("Home[Socket]", node)  # whose hubs are the cluster's, since it has made them
     while True:
