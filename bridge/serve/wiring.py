@@ -41,7 +41,7 @@ from bridge.jobs.queue.requeue import RecomputeFields
 from bridge.jobs.queue.selection import BROADCASTS, Selection, others
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
-from bridge.jobs.resolve.app_world import AppEnvironment, EnvironmentCache, SharedEnvironment
+from bridge.jobs.resolve.app_environment import AppEnvironment, EnvironmentCache, SharedEnvironment
 from bridge.jobs.resolve.checks import Checks
 from bridge.jobs.resolve.fast_path import FastPath
 from bridge.jobs.resolve.ladder import RUNGS, Ladder

@@ -8,7 +8,7 @@ import re
 import tempfile
 
 from bridge.errors import JobError
-from bridge.jobs.resolve.app_world import native_classes
+from bridge.jobs.resolve.app_environment import native_classes
 from bridge.laravel.application import load
 from bridge.phpeval.laravel.framework_classes import framework_class
 from bridge.phpeval.laravel.version import Version

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridge.errors import Refused
-from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.laravel.application import load
 from bridge.laravel.boot_source import told_by_source
 from bridge.phpeval.laravel.app_source import AppSource

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, fields, replace
 
 from bridge.errors import Refused, WouldFail
-from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.native import NO_CONNECTION, EvaluatedEvent
 from bridge.laravel.broadcast_handler import Call, Connections, handle, socket_id

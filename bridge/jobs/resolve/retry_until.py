@@ -7,7 +7,7 @@ app's source tells, and where it does not, only PHP can retry them.
 from __future__ import annotations
 
 from bridge.errors import JobError, Refused
-from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.laravel.payload import Decrypt
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.php.evaluator import new_evaluator

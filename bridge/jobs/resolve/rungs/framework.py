@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.errors import MissingModel, Refused, WouldFail
-from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.resolution import Answer
 from bridge.jobs.resolve.rungs.native import EvaluatedEvent, on_missing_model
 from bridge.laravel.broadcast_handler import Connections, handle

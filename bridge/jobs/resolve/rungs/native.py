@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bridge.errors import MissingModel, Refused, WouldFail
-from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.resolution import Answer
 from bridge.laravel.broadcast_handler import Connections, handle
 from bridge.laravel.payload import BroadcastEvent

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
-from bridge.jobs.resolve.app_world import native_classes
+from bridge.jobs.resolve.app_environment import native_classes
 from bridge.jobs.resolve.rungs.framework import EVENTS
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import env

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from bridge.errors import Refused
-from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.survey.refusals import RefusalFinder
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.laravel.framework_classes import BROADCAST

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from bridge.errors import JobError, Refused
-from bridge.jobs.resolve.app_world import AppEnvironment
+from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.survey.types import InferredType, MethodScope, either, held_by, item_of, offers
 from bridge.phpeval.laravel.eloquent.model import ModelClass
 from bridge.phpeval.laravel.eloquent.model_facts import ATTRIBUTE

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import Refused
-from bridge.jobs.resolve.app_world import AppEnvironment, EnvironmentCache
+from bridge.jobs.resolve.app_environment import AppEnvironment, EnvironmentCache
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
