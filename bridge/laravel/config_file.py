@@ -225,7 +225,7 @@ def _within(tree: Tree) -> Iterator[Tree]:
 
 
 class _World:
-    """An `interpreter.World`: PHP's functions, texts and arrays of Laravel, and where the app stands.
+    """An `interpreter.Environment`: PHP's functions, texts and arrays of Laravel, and where the app stands.
 
     Neither clock nor `config()`: their answers change between two requests, or with the order of files."""
 

@@ -69,7 +69,7 @@ class Program:
         return json_encode(value, lambda held: object_conversions.jsonable(held, new_evaluator(self)))
 
     def native(self, class_name: str) -> Native | None:
-        """See `bridge.phpeval.php.runtime.interpreter.World`."""
+        """See `bridge.phpeval.php.runtime.interpreter.Environment`."""
         is_exception = self.classes.find(class_name) and self.classes.is_a(class_name, "Throwable")
         return self._natives.get(class_name) or (_EXCEPTION if is_exception else None)
 

@@ -80,7 +80,7 @@ class SharedEnvironment:
 
 
 class AppEnvironment:
-    """An `interpreter.World`. Make a new one when the app's source, or the report, has changed.
+    """An `interpreter.Environment`. Make a new one when the app's source, or the report, has changed.
 
     `report`: how the app is set up; None: as its source tells.
     """

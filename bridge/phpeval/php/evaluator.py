@@ -1,4 +1,4 @@
-"""Nodes + values + a World → a value. Free of side effects, within a budget of steps and bytes.
+"""Nodes + values + an Environment → a value. Free of side effects, within a budget of steps and bytes.
 
     php = new_evaluator(world)
     php.call_method(subject, "broadcastWith")

@@ -1,6 +1,6 @@
 """Collections, those of Eloquent too, and their higher order proxies. One entry a method.
 
-What only sorts, cuts or compares arrays is left to PHP's own functions of the World. A collection is a
+What only sorts, cuts or compares arrays is left to PHP's own functions of the Environment. A collection is a
 PhpObject with the protected property `items`, as unserialize gives it.
 
 Sources: Illuminate/Collections/{Collection,Traits/EnumeratesValues,HigherOrderCollectionProxy}.php and

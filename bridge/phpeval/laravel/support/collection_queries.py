@@ -1,6 +1,6 @@
 """The methods of collections that choose, compare or order items without changing them. One entry a method.
 
-What only sorts, cuts or compares arrays is left to PHP's own functions of the World.
+What only sorts, cuts or compares arrays is left to PHP's own functions of the Environment.
 
 Sources: as in `collection`.
 """

@@ -1,7 +1,7 @@
 """`Str` and its fluent twin `Stringable`. One row a method: what it does with the subject, and where the
 subject stands among the arguments of the static form.
 
-What only PHP's own functions decide is left to those of the World. Refused where releases differ.
+What only PHP's own functions decide is left to those of the Environment. Refused where releases differ.
 
 Sources: Illuminate/Support/{Str,Stringable}.php, 8.83 to 13.26.
 """

@@ -57,7 +57,7 @@ class Nodes:
 
 
 class Compiler:
-    """Compiles one method or constant expression for a World.
+    """Compiles one method or constant expression for an Environment.
 
     unit        a name for what is compiled, the same in every process
     steps       what it costs to run so far
