@@ -64,6 +64,7 @@ _OVERRIDES = {
     "newmorphto", "newbelongstomany", "newhasonethrough", "newhasmanythrough",
     "getactualclassnameformorph", "joiningtablesegment", "getmorphs",
     "getdirty", "haschanges", "uniqueids",
+    "hasnamedscope", "callnamedscope", "isscopemethodwithattribute",
     "relationresolver", "newcollectionfromattribute", "resolvecollectionfromattribute",
 }  # fmt: skip
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
+from bridge.jobs.resolve.rungs.php import PhpRung
+from bridge.laravel.application import load
+from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import PhpObject
-from tests.phpeval.laravel.eloquent.app import Case, job
-from tests.versions import release
+from bridge.serve.wiring import build_ladder
+from tests.phpeval.laravel.eloquent.app import Case, app, job
+from tests.versions import laravel_version, release
 
 TABLES = """
     drop table if exists users; drop table if exists comments; drop table if exists notes;
@@ -108,3 +116,34 @@ def test_what_only_laravel_can_tell_of_a_scope_is_refused(blog: Case, scope: str
     arguments = "['author' => fn ($query) => $query->where('id', 1)]" if scope == "with" else ""
     blog.sends(f"$this->post->comments()->{scope}({arguments})->count()")
     blog.refused()
+
+
+def test_a_model_that_calls_its_scopes_in_its_own_way_is_refused(blog: Case) -> None:
+    own = "public function callNamedScope($scope, array $parameters = []) { return $parameters[0]; } }"
+    blog.add("Comment", COMMENT.removesuffix("}") + own)
+    blog.sends("$this->post->comments()->open()->count()")
+    assert "callNamedScope" in blog.refused()
+
+
+MACRO = """
+    namespace App\\Providers;
+    use Illuminate\\Database\\Eloquent\\Builder;
+    class TestServiceProvider extends \\Illuminate\\Support\\ServiceProvider {
+        function boot() { Builder::macro('open', function () { return $this->where('state', 'shut'); }); } }
+"""
+
+
+def test_a_macro_of_queries_goes_before_a_scope(tmp_path: Path) -> None:
+    with app(tmp_path / "app", MACRO) as made, closing(PhpRung(made.path)) as php:
+        case = Case(made)
+        made.sql(TABLES)
+        case.post(POST)
+        case.add("Comment", COMMENT)
+        case.add("Note", NOTE)
+        case.sends("$this->post->comments()->open()->get()->pluck('id')")
+        assert case.refused()
+        laravel = load(made.path, {}, laravel_version())
+        ladder = build_ladder(laravel, {}, only=("native", "php"), php=php, report=php.report)
+        with closing(ladder):
+            answer = ladder.resolve(read_payload(case.payload()))
+    assert (answer.by, json.loads(answer.broadcasts[0].data)) == ("php", {"it": [2]})
