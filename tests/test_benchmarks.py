@@ -49,13 +49,19 @@ def test_the_page_says_when_where_and_with_which_load_and_shows_every_figure(
         assert told in text
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     assert ["connect", "CPU-µs", "26.4", "150", "300", "≤ 0.45 × Reverb", "missed: 0.5"] in cells
-    assert ["start", "CPU-s", "–", "0.29", "–", "≤ 0.3", "met"] in cells
+    verdict = "not judged" if run.is_busy else "met"
+    assert ["start", "CPU-s", "–", "0.29", "–", "≤ 0.3", verdict] in cells
     assert ["10,000", "5.00", "8.00"] in cells
     assert "REVERB" not in text
     drawn = ElementTree.parse(tmp_path / "growth.svg").getroot()  # noqa: S314 (our own)
     assert len(drawn.findall(".//{*}polyline")) == 6
     corners = [float(one) for circle in drawn.iter() for one in (circle.get("cx"), circle.get("cy")) if one]
     assert all(0 <= corner <= page.WIDTH for corner in corners)
+
+
+def test_seconds_are_not_judged_where_the_machine_was_busy() -> None:
+    connect, start = (row.cells(is_busy=True)[-1] for row in ROWS)
+    assert (connect, start) == ("missed: 0.5", "not judged")
 
 
 def test_a_run_without_reverb_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

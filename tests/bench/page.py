@@ -46,9 +46,12 @@ class Row:
     figures: Mapping[str, float]
     goal: Goal
 
-    def cells(self) -> tuple[str, ...]:
+    def cells(self, *, is_busy: bool = False) -> tuple[str, ...]:
+        """`is_busy`: the machine had so much else to do that seconds say little of bridge."""
+        is_time = self.goal.of is None and self.unit.endswith("s") and self.unit != "bytes"
+        verdict = "not judged" if is_busy and is_time else self.goal.verdict(self.figures)
         figures = (number(self.figures[name]) if name in self.figures else "–" for name in SERVERS)
-        return (self.name, self.unit, *figures, str(self.goal), self.goal.verdict(self.figures))
+        return (self.name, self.unit, *figures, str(self.goal), verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,11 @@ class Circumstances:
     @classmethod
     def now(cls, *, rounds: int, is_quick: bool) -> Circumstances:
         return cls(began=time.time(), load_before=os.getloadavg()[0], rounds=rounds, is_quick=is_quick)
+
+    @property
+    def is_busy(self) -> bool:
+        """More processes wanted a processor than there are."""
+        return max(self.load_before, os.getloadavg()[0]) > (os.cpu_count() or 1) + 1
 
     def __str__(self) -> str:
         day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.began))
@@ -130,7 +138,7 @@ The *floor* is a server in C that does the least possible: it reads, and calls `
 What it costs is what the kernel costs. *bridge* is the whole `bridge serve` on an idle Redis queue. Servers
 run in turn, on one processor, the load generator on another. CPU is the scheduler's own count for the
 server's process, so other load on the machine changes it little; times in ms are longer on a machine that is
-busy.{reverb}
+busy.{busy}{reverb}
 
 {rows}
 
@@ -142,6 +150,10 @@ A flat line is what scales: each unit costs the same, however many there are.
 
 {curves}
 """
+BUSY = """
+
+**The machine was busy** during this run. So goals in seconds are not judged: only those in bytes, and those
+that are a part of what another server took in the same run."""
 NO_REVERB = """
 
 Reverb was not measured: set `REVERB` to the folder of a Laravel app that has it
@@ -153,8 +165,9 @@ def write(rows: Sequence[Row], curves: Sequence[Curve], circumstances: Circumsta
     PICTURE.write_text(picture(curves), encoding="utf-8")
     text = TEXT.format(
         circumstances=circumstances,
+        busy=BUSY if circumstances.is_busy else "",
         reverb="" if has_reverb else NO_REVERB,
-        rows=table(HEADS, (row.cells() for row in rows)),
+        rows=table(HEADS, (row.cells(is_busy=circumstances.is_busy) for row in rows)),
         curves="\n\n".join(map(curve_table, curves)),
     )
     PAGE.write_text(text, encoding="utf-8")
