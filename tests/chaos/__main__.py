@@ -1,4 +1,4 @@
-"""Tries a row of the matrix, or several, and keeps what they came to in docs/chaos.json and docs/chaos.md.
+"""Tries a row of the table, or several, and keeps what they came to in docs/chaos.json and docs/chaos.md.
 
     python -m tests.chaos F-06 [F-07 …] [--store redis] [--trials 20] [--seed N] [--kit] [--add]
 

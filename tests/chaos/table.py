@@ -1,9 +1,8 @@
-"""Every row of the contract's matrix that is tried here: what it does, when, on which stores, and how.
+"""Every row of docs/chaos.md: what it does, when, on which stores, and how.
 
-`id` is the row's in the contract (C: at every commit, in `make test`; N: by `make chaos`). A row is a fault
-of the kit (`run`), ordinary tests of the suite (`tests`), or both; `make chaos ROW=F-06` runs all that have
-this id. Deploys have none there, and X rows are ours. What cannot be tried here is in UNTRIED, with the
-reason.
+Tier C runs in `make test`, tier N by `make chaos`. A row is a fault that is injected (`run`), ordinary tests
+(`tests`), or both; `make chaos ROW=F-06` runs all with this id. What cannot be tried here is in
+UNTRIED, with the reason.
 """
 
 from __future__ import annotations
@@ -655,13 +654,13 @@ ROWS: tuple[Row, ...] = (
 )
 
 UNTRIED: dict[str, str] = {
-    "F-17": "bridge goes by its own clock; `bridge doctor` names one that goes wrong",
-    "F-18": "libfaketime breaks sleeping itself; all waits are on the monotonic clock",
-    "F-22": "a million rows: `make bench`",
-    "L-03, L-05, L-08, L-11, L-12": "storms of ten thousand clients: `make bench`",
-    "L-14, L-18, S-07, S-09, S-15, S-20 to S-26": "no row of their own yet",
-    "Z-01, Z-03 to Z-05, Z-07 to Z-12": "`make fuzz`, `make oracle`, the cases of RFC 6455 in `make test`",
-    "O-02, O-07 to O-10, O-13, O-14": "in `make test` and `make test-all`, without rows of their own",
+    "F-17, a clock that is wrong": "bridge goes by its own clock; `bridge doctor` names one that goes wrong",
+    "F-18, a clock that jumps": "libfaketime breaks sleeping itself; all waits are on the monotonic clock",
+    "F-22, a million rows": "`make bench`",
+    "storms of ten thousand clients": "`make bench`",
+    "mutated input": "`make fuzz`, `make oracle`, the cases of RFC 6455 in `make test`",
+    "other faults of operation": "in `make test` and `make test-all`, without rows of their own",
+    "other loads and attacks on the server": "no rows of their own yet",
 }
 
 
