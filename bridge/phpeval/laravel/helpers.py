@@ -315,7 +315,7 @@ class _OptionalClass:
         held = subject.properties.get(_HELD)
         if isinstance(held, PhpArray):
             php.refuse("isset of a property of optional() of an array")
-        return self.read(php, subject, name) is not None
+        return isinstance(held, PhpObject | EnumCase) and arr.public_has(php, held, name)
 
 
 def _storage(php: Interpreter, subject: PhpObject) -> PhpArray:

@@ -14,6 +14,7 @@ from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, text, whole
 from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure, ReferenceFunction
 from bridge.phpeval.php.runtime.operators import to_bool
+from bridge.phpeval.php.runtime.properties import has_property
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 ARR = "Illuminate\\Support\\Arr"
@@ -71,6 +72,17 @@ def is_items(value: Value) -> bool:
 
 def public_read(php: Interpreter, holder: PhpObject | EnumCase, name: str, *, silent: bool) -> Value:
     """A property as Laravel's code sees it, which has no part in the class: public ones only."""
+    _require_public(php, holder, name)
+    return php.read(holder, name, silent=silent)
+
+
+def public_has(php: Interpreter, holder: PhpObject | EnumCase, name: str) -> bool:
+    """`isset` of a property as Laravel's code sees it."""
+    _require_public(php, holder, name)
+    return has_property(php, holder, name)
+
+
+def _require_public(php: Interpreter, holder: PhpObject | EnumCase, name: str) -> None:
     if isinstance(holder, PhpObject) and php.world.native(holder.class_name) is None:
         declared = php.classes.find(holder.class_name)
         bound = php.classes.properties(holder.class_name).get(name) if declared is not None else None
@@ -78,7 +90,6 @@ def public_read(php: Interpreter, holder: PhpObject | EnumCase, name: str, *, si
             php.refuse(
                 f"the {bound.declaration.visibility} property {holder.class_name}::${name} from outside"
             )
-    return php.read(holder, name, silent=silent)
 
 
 def public_call(
@@ -134,10 +145,10 @@ def _data_get(php: Interpreter, target: Value, keys: Sequence[Value], default: V
         elif _is_accessible(target, php) and to_bool(php.call_method(target, "offsetExists", (segment,))):
             target = php.call_method(target, "offsetGet", (segment,))
         elif isinstance(target, PhpObject | EnumCase):
-            found = public_read(php, target, text(php, segment).decode("utf-8", "replace"), silent=True)
-            if found is None:
+            name = text(php, segment).decode("utf-8", "replace")
+            if not public_has(php, target, name):  # not `??`: without __isset, __get is not asked
                 return value_of(php, default)
-            target = found
+            target = public_read(php, target, name, silent=False)
         else:
             return value_of(php, default)
     return target

@@ -699,6 +699,8 @@ STATICS: dict[str, Act] = {
 class CollectionClass(NativeClass):
     """Collections, whose undeclared properties are higher order proxies."""
 
+    has_isset = False  # __get without __isset
+
     def has_property(self, name: str) -> bool:
         return name in PROXIES
 
@@ -710,11 +712,13 @@ class CollectionClass(NativeClass):
         return PhpObject(PROXY, {b"\0*\0collection": subject, b"\0*\0method": name.encode()})
 
     def has(self, php: Interpreter, subject: PhpObject, name: str) -> bool:
-        return False  # Collection has __get without __isset
+        return False
 
 
 class _ProxyClass:
     """`$collection->map->name`, `$collection->each->notify()`: the method with a callback of one step."""
+
+    has_isset = False  # __get without __isset
 
     def construct(self, php: Interpreter, class_name: str, arguments: Sequence[Value]) -> Value:
         php.refuse(f"new {class_name}")

@@ -25,7 +25,7 @@ from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.runtime.interpreter import Frame, Interpreter, Native
 from bridge.phpeval.php.runtime.object_model import construct
 from bridge.phpeval.php.runtime.operators import Thrown, add, is_numeric, to_bool
-from bridge.phpeval.php.runtime.properties import slot
+from bridge.phpeval.php.runtime.properties import has_property, slot
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 RESOURCE = "Illuminate\\Http\\Resources\\Json\\JsonResource"
@@ -534,7 +534,7 @@ class ResourceClass:
             return own[0] is not None
 
         def is_set(held: Value) -> Value:
-            return isinstance(held, PhpObject | EnumCase) and php.read(held, name, silent=True) is not None
+            return isinstance(held, PhpObject | EnumCase) and has_property(php, held, name)
 
         return _held(php, subject, is_set) is True
 

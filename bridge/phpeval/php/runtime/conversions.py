@@ -136,7 +136,13 @@ def entries(php: Interpreter, value: PhpObject) -> Iterator[tuple[Value, Value]]
             php.refuse(f"what getIterator() of {name} gives")
         if php.classes.is_a(name, "Traversable") is not False or isinstance(value, PhpClosure):
             return None
-    return iter([*visible_properties(php, value).items()])
+    # Names stay strings, also those that would be integers as keys of an array.
+    return iter(
+        [
+            (str(name).encode() if isinstance(name, int) else name, held)
+            for name, held in visible_properties(php, value).items()
+        ]
+    )
 
 
 def _iterated(php: Interpreter, value: PhpObject) -> Iterator[tuple[Value, Value]]:

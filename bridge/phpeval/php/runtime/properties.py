@@ -89,7 +89,8 @@ def read_property(php: Interpreter, holder: Value, name: str, *, silent: bool = 
         return holder.properties.get(key)
     native = php.world.native(holder.class_name)
     if native is not None:
-        if silent and not native.has(php, holder, name):
+        # Without __isset, `??` asks __get at once.
+        if silent and getattr(native, "has_isset", True) and not native.has(php, holder, name):
             return None
         return native.read(php, holder, name)
     if not php.declared(holder):
@@ -120,12 +121,10 @@ def read_property(php: Interpreter, holder: Value, name: str, *, silent: bool = 
 
 def has_property(php: Interpreter, holder: Value, name: str) -> bool:
     """`isset($holder->name)`."""
-    if (
-        not isinstance(holder, PhpObject)
-        or holder.class_name == "stdClass"
-        or php.world.native(holder.class_name) is not None
-        or not php.declared(holder)
-    ):
+    native = php.world.native(holder.class_name) if isinstance(holder, PhpObject) else None
+    if native is not None and isinstance(holder, PhpObject):
+        return native.has(php, holder, name)
+    if not isinstance(holder, PhpObject) or holder.class_name == "stdClass" or not php.declared(holder):
         return read_property(php, holder, name, silent=True) is not None
     mangled, bound, hidden = locate(php, holder, name)
     if not hidden and mangled in holder.properties:
