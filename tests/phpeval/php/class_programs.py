@@ -399,6 +399,8 @@ class A { public int $n = 0; public function __construct(?int $n = null) { $this
 class A { public static function f(string $x) { return $x; } }---return array_map(['A', 'f'], [1, 2]);
 class A { public static function f(string $x) { return $x; } }---return A::f(1);
 ---return (fn (string $s) => $s)(5);
+class A { public function __toString() { return 'abc'; } }---return strlen(new A);
+class A { public function __toString() { return 'abc'; } }---return [strlen((string) new A), implode(',', [new A])];
 ---return array_map(fn (string $s) => $s, [5]);
 ---return (fn (): string => 5)();
 ---return usort($a, fn ($x) => 1);

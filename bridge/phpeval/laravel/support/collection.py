@@ -700,6 +700,13 @@ class CollectionClass(NativeClass):
     """Collections, whose undeclared properties are higher order proxies."""
 
     has_isset = False  # __get without __isset
+    interfaces = frozenset(
+        {
+            "ArrayAccess", "Countable", "IteratorAggregate", "JsonSerializable", "Traversable",
+            "Illuminate\\Contracts\\Support\\Arrayable", "Illuminate\\Contracts\\Support\\Jsonable",
+            "Illuminate\\Support\\Enumerable",
+        }
+    )  # fmt: skip
 
     def has_property(self, name: str) -> bool:
         return name in PROXIES

@@ -196,7 +196,12 @@ def _convert(php: Interpreter, function: str, index: int, parameter: Parameter, 
                 return value
             if "callable" in types and _may_be_callable(php, value):
                 return value
-            if "string" in types and isinstance(value, PhpObject) and _may_have_text(php, value):
+            if (
+                "string" in types
+                and not php.strict
+                and isinstance(value, PhpObject)
+                and _may_have_text(php, value)
+            ):
                 return php.text(value)
     name = "" if parameter.variadic else f" (${parameter.name})"
     problem = f"must be of type {parameter.shown}, {type_name(value)} given"

@@ -65,6 +65,8 @@ def is_a(php: Interpreter, value: Value, class_name: str) -> bool:
     if answer is None:
         if isinstance(value, EnumCase) and class_name in ("UnitEnum", "BackedEnum"):
             return class_name == "UnitEnum" or php.backing_value(value) is not None
+        if class_name in getattr(php.world.native(value.class_name), "interfaces", ()):
+            return True
         php.refuse(f"whether {value.class_name} is a {class_name}")
     if not answer and isinstance(value, EnumCase) and class_name in ("UnitEnum", "BackedEnum"):
         return class_name == "UnitEnum" or php.backing_value(value) is not None

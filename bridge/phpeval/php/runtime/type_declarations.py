@@ -85,7 +85,10 @@ def _has_text(php: Interpreter, value: PhpObject) -> bool:
     """Whether the object has a `__toString`; Refused where its class is not known."""
     if isinstance(value, PhpClosure) or value.class_name == "stdClass":
         return False
-    if php.world.native(value.class_name) is not None or not php.declared(value):
+    native = php.world.native(value.class_name)
+    if "__toString" in getattr(native, "methods", ()):
+        return True
+    if native is not None or not php.declared(value):
         php.refuse(f"{value.class_name} as a string")
     return php.classes.method(value.class_name, "__toString") is not None
 
