@@ -14,6 +14,7 @@ import pytest
 
 from bridge.cli import main
 from bridge.errors import NotTried
+from bridge.jobs.php_process import circuit_breaker
 from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.php import PhpRung
@@ -484,7 +485,10 @@ def test_what_another_process_has_found_to_differ_is_differing_here_too(bridge: 
 # ---- PHP down ----------------------------------------------------------------------------------------------
 
 
-def test_while_php_is_down_what_is_not_earned_waits_and_what_is_goes_on(case: Case) -> None:
+def test_while_php_is_down_what_is_not_earned_waits_and_what_is_goes_on(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit_breaker, "FIRST_PAUSE", 600.0)  # it is down until the end of the test
     case.event(UPPER)
     boot = case.app.path / "bootstrap/app.php"
     text = boot.read_text()
