@@ -46,6 +46,8 @@ ABNORMAL, NO_CODE = 1006, 1005
 _NUMBERED_PONG = b"\x8a\x88"
 RESUME_PIECE = 65_536  # bytes handed over at once when a slow client reads again
 ANSWERS = 16  # times `max_backlog` that a client may owe of answers to its own messages
+PIECE = 1_024  # bytes that the library reads at once: 170 frames at most
+LATE = 100  # frames that are read of a client that is being closed: its close frame should be among them
 
 # The library logs headers and payloads: nothing of it below a warning, at any level of ours.
 _library_logger = logging.getLogger("websockets.server")
@@ -123,6 +125,7 @@ class Socket(asyncio.Protocol):
         "_asked",
         "_fragments",
         "_is_closing",
+        "_late",
         "_node",
         "_raw",
         "_wire",
@@ -144,6 +147,7 @@ class Socket(asyncio.Protocol):
         self._wire: Wire | None = None
         self._fragments: Fragments | None = None
         self._is_closing = False
+        self._late = 0  # frames that came since then
         self._asked = 0  # bytes of answers that it may still have to take
         self.address = ""
         self.out: Out = None
@@ -351,10 +355,23 @@ class Socket(asyncio.Protocol):
             self._node.receive(self, connection, "".join(message.texts))
 
     def _receive_frames(self, data: bytes) -> None:
-        """Bytes go through the library: whatever the fast reader leaves."""
+        """Bytes go through the library, whatever the fast reader leaves: piece by piece, since frames are
+        counted only then, and a flood of tiny ones is not worth the time that reading all of it takes."""
         wire = self._wire
         if wire is None:
             wire = self._wire = self._new_wire()
+        for start in range(0, len(data), PIECE):
+            if self._late > LATE:
+                return
+            frames = self._receive_piece(wire, data[start : start + PIECE])
+            if not self._is_closing:
+                continue
+            self._late += frames
+            if self._late > LATE:
+                self._end_our_side()
+
+    def _receive_piece(self, wire: Wire, data: bytes) -> int:
+        """The number of frames that ended in it."""
         wire.receive_data(data)
         events = wire.events_received()
         if wire.state is State.OPEN and (pongs := wire.data_to_send()):
@@ -368,12 +385,17 @@ class Socket(asyncio.Protocol):
             self._end(writes)
             if wire.close_rcvd is not None or wire.close_sent is None:
                 self.transport.close()
-            elif self.transport.can_write_eof():
-                # After an error the client may still be sending; closing now would reset the connection
-                # and take our close frame with it. So end our side only, and read on until it ends.
-                self.transport.write_eof()
+            else:
+                self._end_our_side()
         elif writes:
             self.transport.write(b"".join(writes))
+        return len(events)
+
+    def _end_our_side(self) -> None:
+        """After an error the client may still be sending; closing now would reset the connection and take our
+        close frame with it. So end our side only, and drop what comes until it ends."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def _new_wire(self) -> Wire:
         """For a connection that is open; a message may be as large, in all its fragments, as its app says."""

@@ -187,6 +187,34 @@ async def test_a_flood_of_pings_is_closed_with_4100() -> None:
         await raw.aclose()
 
 
+async def test_most_of_a_flood_of_tiny_frames_is_not_even_read() -> None:
+    async with running() as server:
+        raw = await server.raw()
+        raw.send(frame(Opcode.PING, b"") * 40_000)
+        answered = 0
+        while (got := await raw.frame())[0] == Opcode.PONG:
+            answered += 1
+        assert got[0] == Opcode.CLOSE
+        assert answered < 400  # 200 are allowed; what came with the one too many is read with it
+        await raw.aclose()
+
+
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG, Opcode.TEXT])
+async def test_a_client_that_is_being_closed_and_goes_on_sending_tiny_frames_is_not_read_any_more(
+    opcode: Opcode,
+) -> None:
+    async with running(close_timeout=3_600.0) as server:
+        raw = await server.raw()
+        (socket,) = server.node.hubs["app-id"].sockets.values()
+        socket.close(4200)
+        raw.send(frame(opcode, b"") * 1_000)
+        assert (await raw.frame())[0] == Opcode.CLOSE
+        pongs = await asyncio.wait_for(raw.reader.read(), LIMIT)  # all until the server ends its side
+        assert len(pongs) < 800, len(pongs)
+        await raw.aclose()
+        await until(lambda: not server.node.closing)
+
+
 async def test_a_clients_close_is_answered_with_its_code() -> None:
     async with running() as server:
         raw = await server.raw()
