@@ -8,7 +8,9 @@ connections and their requests to webhooks, and once a second what has happened 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -195,9 +197,15 @@ async def _metrics(path: Path) -> bytes | None:
 def _client(path: Path, timeout: float | None) -> httpx.AsyncClient:
     import httpx  # only where there are several processes
 
-    return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(uds=str(path)), timeout=timeout, follow_redirects=False
-    )
+    transport = httpx.AsyncHTTPTransport(uds=str(path), verify=_unused_context())
+    return httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False)
+
+
+@functools.cache
+def _unused_context() -> ssl.SSLContext:
+    """Nothing is encrypted on a Unix socket. Without it httpx reads all certificates of this machine for each
+    client, which takes longer than the rest of a request."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def forwarding_routes(path: str, folder: Path) -> list[Route]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -19,7 +21,7 @@ from bridge.monitoring.dashboard.processes import joined as joined_lists
 from bridge.monitoring.dashboard.processes import routes_for_others
 from bridge.monitoring.journal import Journal
 from bridge.serve.counts import SharedCounts
-from bridge.serve.siblings import Siblings, joined, told_route
+from bridge.serve.siblings import Siblings, forwarding_routes, joined, told_route
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Connected, HubEvent, SlowClientClosed, SubscriptionRefused
 from bridge.sockets.server.listener import Listener
@@ -152,6 +154,26 @@ async def test_a_process_that_does_not_answer_is_named_and_the_others_are_listed
         }
         assert not await siblings.disconnect("1", "1.1")
         assert not await siblings.disconnect("another app", "1.1")
+
+
+@pytest.mark.anyio
+async def test_no_certificate_is_read_to_ask_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them takes 20 ms, and anybody may ask for the dashboard's page."""
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("certificates are read")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", read)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", read)
+    (tmp_path / "jobs.sock").touch()
+    forward = httpx.ASGITransport(Starlette(routes=forwarding_routes("dashboard", tmp_path)))
+    async with httpx.AsyncClient(transport=forward, verify=False) as browser:  # noqa: S501 (no TLS)
+        assert (await browser.get("http://bridge/dashboard")).status_code == 503  # `jobs` is away
+    async with Told(tmp_path, "sockets-1").serving():
+        lists = await Siblings(tmp_path, "jobs").lists("connections", "", "")
+        assert lists == {"sockets-1": {"total": 0, "rows": []}}
 
 
 def test_rows_of_all_come_in_turn_or_by_time_and_are_never_too_many() -> None:
