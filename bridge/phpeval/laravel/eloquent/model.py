@@ -208,11 +208,12 @@ class ModelClass:
         """An Eloquent collection."""
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": PhpArray.of(models)})
 
-    def eager_load(self, models: Sequence[PhpObject], php: Interpreter) -> None:
-        """What the class of these models, just hydrated, always loads (`$with`)."""
+    def eager_load(self, models: Sequence[PhpObject], php: Interpreter, more: Sequence[str] = ()) -> None:
+        """What the class of these models, just hydrated, always loads (`$with`), and `more` that their query
+        has: one after the other, the second would lose what the first has loaded deeper."""
         if models:
             view = self._blanks.get(models[0].class_name) or self.view(models[0], php)
-            self.load(models, view.setup.always_loaded, php)
+            self.load(models, (*view.setup.always_loaded, *more), php)
             for model in models if view.setup.always_counted else ():
                 self.count(model, view.setup.always_counted, php)
 
@@ -245,14 +246,8 @@ class ModelClass:
             if not models:
                 continue
             relation, _, columns = first.partition(":")
-            found = relations.load(
-                self, php, models, relation, columns=tuple(columns.split(",")) if columns else ()
-            )
-            by_class: dict[str, list[PhpObject]] = {}
-            for model in found:
-                by_class.setdefault(model.class_name, []).append(model)
-            for group in by_class.values():
-                self.load(group, list(dict.fromkeys(inner)), php)
+            only = tuple(columns.split(",")) if columns else ()
+            relations.load(self, php, models, relation, columns=only, nested=inner)
 
     def load_missing(self, models: Sequence[PhpObject], name: str, php: Interpreter) -> None:
         """`loadMissing` of one relation, nested ones with dots, for models of one class together.

@@ -474,12 +474,12 @@ def load(
     name: str,
     *,
     columns: tuple[str, ...] = (),
+    nested: Sequence[str] = (),
     lazily: bool = False,
-) -> list[PhpObject]:
-    """The relation `name` of all parents (of one class) is loaded; the related models, for nested loads.
+) -> None:
+    """The relation `name` of all parents (of one class) is loaded, with relations `nested` in it.
 
     `columns`: as in `load('user:id,name')`. `lazily`: by reading the property, see `ModelClass.relation`."""
-    related: list[PhpObject] = []
     by_description: dict[Description, list[PhpObject]] = {}
     for parent in parents:
         relation = models.relation(parent, name, php, lazily=lazily)
@@ -490,8 +490,9 @@ def load(
     for description, group in by_description.items():
         if columns:
             description = replace(description, columns=columns)
-        related += _load_group(models, php, group, name, description, lazily=lazily)
-    return related
+        if nested:
+            description = replace(description, eager=(*description.eager, *nested))
+        _load_group(models, php, group, name, description, lazily=lazily)
 
 
 def count(models: ModelClass, php: Interpreter, parent: ModelView, description: Description) -> int:
@@ -541,7 +542,7 @@ def _load_group(
     description: Description,
     *,
     lazily: bool,
-) -> list[PhpObject]:
+) -> None:
     views = [models.view(parent, php) for parent in parents]
     local = description.local.encode()
     keys = {id(view.model): view.attributes.get(local) for view in views}
@@ -567,7 +568,6 @@ def _load_group(
             set_relation(parent, name, models.collection(own))
         else:
             set_relation(parent, name, own[0] if own else _default(models, php, parent, description))
-    return [model for model, _ in found]
 
 
 def _default(models: ModelClass, php: Interpreter, parent: PhpObject, description: Description) -> Value:
@@ -675,10 +675,7 @@ def _query(
             set_relation(model, description.accessor, held)
         key = THROUGH_KEY if description.through else description.foreign.encode()
         result.append((model, (pivots if pivot else row).get(key)))
-    loaded = [model for model, _ in result]
-    models.eager_load(loaded, php)
-    always = models.prototype(description.related, php).setup.always_loaded
-    models.load(loaded, [name for name in description.eager if name not in always], php)
+    models.eager_load([model for model, _ in result], php, description.eager)
     return result
 
 

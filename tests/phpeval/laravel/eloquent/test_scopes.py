@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
@@ -90,8 +92,9 @@ ASKED = (
 )
 
 
-def test_scopes_and_what_is_loaded_with_them_are_laravels(blog: Case) -> None:
-    for number, expression in enumerate(ASKED):
+def answers(blog: Case, asked: Sequence[str]) -> Iterator[tuple[str, Resolution, Resolution]]:
+    """Of each expression, in an event of its own: what bridge says, and what Laravel says."""
+    for number, expression in enumerate(asked):
         body = f"public $post; function broadcastWith() {{ return [{expression}]; }}"
         channel = "function broadcastOn() { return new Channel('c'); }"
         blog.add(
@@ -99,8 +102,56 @@ def test_scopes_and_what_is_loaded_with_them_are_laravels(blog: Case) -> None:
             f"class Sent{number} implements ShouldBroadcast {{ use SerializesModels; {body} {channel} }}",
         )
         payload = job(PhpObject(blog.name(f"Sent{number}"), {b"post": blog.model()}))
-        ours, theirs = blog.app.native(payload), blog.app.laravel(payload)
+        yield expression, blog.app.native(payload), blog.app.laravel(payload)
+
+
+def test_scopes_and_what_is_loaded_with_them_are_laravels(blog: Case) -> None:
+    for expression, ours, theirs in answers(blog, ASKED):
         assert (ours.outcome, ours.broadcasts) == ("broadcast", theirs.broadcasts), (expression, ours.why)
+
+
+DEEP = """class Remark extends Model {
+    protected $table = 'comments'; protected $with = ['author.notes.comment'];
+    function author() { return $this->belongsTo(User::class, 'user_id'); }
+    function notes() { return $this->hasMany(Note::class, 'comment_id'); }
+}"""
+DEEPER = """class Remark extends Model {
+    protected $table = 'comments';
+    function author() { return $this->belongsTo(User::class, 'user_id'); }
+    function notes() { return $this->hasMany(Note::class, 'comment_id'); }
+}"""
+DEEPLY = (
+    "$this->post->remarks()->with('author')->get()",
+    "$this->post->remarks()->with('notes', 'author.notes', 'author')->get()",
+    "$this->post->remarks()->with('author')->with('author.notes.author')->first()",
+    "$this->post->load('remarks.author')",
+    "$this->post->load('deep.author')",
+    "$this->post->load(['deep.notes', 'deep.author', 'remarks'])",
+    "$this->post->deep",
+    "[$this->post->remarks[0]->load('author'), $this->post->deep[0]->author]",
+    "$this->post->loadMissing('deep.author', 'remarks.author.notes')",
+    "$this->post->remarks()->with('author:id,name')->get()",
+    "$this->post->load('deep.author:id,name')",
+)
+
+
+@pytest.mark.parametrize("remark", [DEEP, DEEPER])
+def test_what_a_class_loads_deeper_stays_where_its_relation_is_loaded_too(blog: Case, remark: str) -> None:
+    blog.post(
+        """
+        function remarks() { return $this->hasMany(Remark::class); }
+        function deep() { return $this->hasMany(Remark::class)->with('author.notes'); }
+        """
+    )
+    blog.add("User", "class User extends Model { function notes() { return $this->hasMany(Note::class); } }")
+    blog.add("Remark", remark)
+    for expression, ours, theirs in answers(blog, DEEPLY):
+        assert theirs.outcome == "broadcast", theirs.why
+        if ours.outcome == "refused":
+            assert ":id,name" in expression, (expression, ours.why)
+            assert "in two ways" in str(ours.why)
+        else:
+            assert ours.broadcasts == theirs.broadcasts, expression
 
 
 def test_a_marked_scope_is_there_from_laravel_12_4_on(blog: Case) -> None:
