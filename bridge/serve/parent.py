@@ -242,9 +242,12 @@ class Parent:
         serving = [one for one in self._processes.values() if one.serves and not one.is_ending]
         others: dict[str, object] = {name: {} for name, _ in self._plan.names}
         others |= {one.name: one.state for one in serving}
-        clients = [sum(one.clients[at] for one in serving) for at in range(2)]
         for process in self._processes.values():
-            _tell(process, {"others": others, "clients": clients})
+            _tell(process, {"others": others, "clients": self._clients()})
+
+    def _clients(self) -> list[int]:
+        """Connections and subscriptions of all, also of those that end: their clients are still here."""
+        return [sum(one.clients[at] for one in self._processes.values()) for at in range(2)]
 
     def _start_missing(self, now: float) -> None:
         """There is a process of every name that does not end; while a reload begins, one of the new ones."""
@@ -425,7 +428,8 @@ class Parent:
         self._proceed_reload()
         jobs = [one for one in self._processes.values() if one.role == "jobs"]
         if len(jobs) == 1 and jobs[0].serves and not jobs[0].is_ending:  # what was before has ended
-            _tell(jobs[0], {"take_jobs": True})
+            # from then on it writes down how many clients there are, so it must know that before
+            _tell(jobs[0], {"take_jobs": True, "clients": self._clients()})
 
     def _stop(self, code: int) -> None:
         """All processes end: that of the jobs first, so that clients get what it has in hand."""
@@ -470,9 +474,9 @@ class Parent:
             return
         self._manager.reloading()
         self._file.begin()
-        if any(one.is_ending for one in self._processes.values()):
-            # those of a reload that failed; each has a place until it has ended, and there are only so many
-            self._give_up_reload(1, "processes of an earlier reload have not ended yet")
+        if ending := sum(one.is_ending for one in self._processes.values()):
+            # each has a place until it has ended, and there are only so many
+            self._give_up_reload(1, f"{ending} processes that were told to end have not ended yet")
             return
         try:
             plan = self._reread()
@@ -530,7 +534,8 @@ class Parent:
             "processes": [
                 {
                     **{
-                        name: getattr(one, name) for name in ("name", "role", "pid", "place", "path", "state")
+                        name: getattr(one, name)
+                        for name in ("name", "role", "pid", "place", "path", "state", "clients")
                     },
                     "line": one.line.fileno(),
                 }

@@ -86,9 +86,9 @@ class Reloader:
         self._started = self.settings
 
     def use(self, served: ServedApps) -> None:
-        """These apps and webhooks count from now on. On the loop."""
+        """These apps and webhooks count from now on. On the loop. ConfigurationError: those of before do."""
+        self.webhooks.serve(served)  # it may raise, and then nothing has changed
         self.node.serve([app for app, _ in served])
-        self.webhooks.serve(served)
         others = tuple(observer for observer in self.node.observers if observer != self.webhooks.observe)
         listens = any(webhooks for _, webhooks in served)
         self.node.observers = (*others, self.webhooks.observe) if listens else others
@@ -153,9 +153,9 @@ class Reloader:
         read_again: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         served = await asyncio.to_thread(read_apps, self.settings)
-        if self._clients_that_lose(served):
-            # their pages do not come back by themselves; and a file or a table that is just being written
-            # may make sense without its rest
+        if self.node.hubs.keys() - {app.id for app, _ in served}:
+            # a file or a table that is just being written may make sense without its rest; pages that lose
+            # their app do not come back by themselves, nor do jobs that lose theirs
             await asyncio.sleep(SECOND_LOOK)
             if read_again is not None:
                 await read_again()

@@ -202,9 +202,7 @@ def random_kills(ground: Ground) -> Figures:
 
 def _hurt(rig: Rig, nodes: Nodes) -> None:
     node = rig.chance.choice(nodes.nodes)
-    match rig.chance.choice(
-        ("node", "link", "link", "jobs", "away", "silent", "redis", "redis empty", "redis paused")
-    ):
+    match rig.chance.choice(HURTS):
         case "node":
             nodes.kill(node)
             time.sleep(rig.chance.uniform(0, 1))

@@ -710,6 +710,8 @@ def test_alerts_that_go_by_a_proxy_are_looked_for_behind_it(
             self.wfile.write(b"HTTP/1.1 407 Who are you\r\n\r\n")
 
     app.toml('alert_to = ["https://alerts.invalid/secret-path"]\n')
+    for name in ("https_proxy", "all_proxy", "no_proxy"):  # they win over those in upper case
+        monkeypatch.delenv(name, raising=False)
     with socketserver.TCPServer(("127.0.0.1", 0), Proxy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:canary@127.0.0.1:{server.server_address[1]}")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from bridge.serve.inheritance import PARENT_STATE
 from bridge.serve.notify import ServiceManager
-from bridge.serve.parent import Parent, Plan
+from bridge.serve.parent import SIGNALS, Parent, Plan, Process
 from bridge.sockets.server.binding import Listening, bind
 
 STUBBORN = [
@@ -17,9 +24,11 @@ STUBBORN = [
 ]  # it never serves, and does not end when it should
 
 
-def test_a_reload_waits_until_the_processes_of_a_failed_one_have_ended() -> None:
+@contextmanager
+def parent_of(processes: int) -> Iterator[Parent]:
+    """It has served, and nothing runs."""
     plan = Plan(
-        processes=64,
+        processes=processes,
         address="",
         is_kept=False,
         ends_by_itself=False,
@@ -41,20 +50,46 @@ def test_a_reload_waits_until_the_processes_of_a_failed_one_have_ended() -> None
     )
     parent._has_served = True
     try:
-        for _ in range(5):
-            parent._begin_reload()
-            parent._give_up_reload(1, "a new process did not serve in time")
-        assert len(parent._processes) == 65
-        outcome = parent._file.running.outcome
-        end_all(parent)
-        parent._begin_reload()
-        assert len(parent._processes) == 65
+        yield parent
     finally:
         end_all(parent)
         parent._selector.close()
         parent._folder.rmdir()
         listening.close()
-    assert "the old processes stay" in outcome
+
+
+def test_a_reload_waits_until_the_processes_of_a_failed_one_have_ended() -> None:
+    with parent_of(64) as parent:
+        for _ in range(5):
+            parent._begin_reload()
+            parent._give_up_reload(1, "a new process did not serve in time")
+        parent._begin_reload()
+        assert len(parent._processes) == 65
+        outcome = parent._file.running.outcome
+        end_all(parent)
+        parent._begin_reload()
+        assert len(parent._processes) == 65
+    assert "65 processes that were told to end have not ended yet; the old processes stay" in outcome
+
+
+def test_clients_are_counted_until_the_process_that_has_them_has_ended() -> None:
+    """Else a kill just after a reload leaves no number for the next start to wait for."""
+    ours, theirs = socket.socketpair()
+    with parent_of(1) as parent, ours, theirs:
+        old = Process("sockets-1", "sockets", 1, 0, theirs, "", 0, 0, serves=True, clients=(3, 5))
+        jobs = Process("jobs", "jobs", 2, 1, ours, "", 0, 0, serves=True)
+        parent._processes = {1: old, 2: jobs}
+        handed_on: list[str] = []
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(os, "execve", lambda file, command, env: handed_on.append(env[PARENT_STATE]))
+            parent._replace_program()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        old.is_ending = True
+        parent._proceed()
+        parent._processes.clear()
+        told = json.loads(theirs.recv(4096))
+    assert told == {"take_jobs": True, "clients": [3, 5]}
+    assert json.loads(handed_on[0])["processes"][0]["clients"] == [3, 5]
 
 
 def end_all(parent: Parent) -> None:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from websockets.sync.client import connect
 
 import tests.sockets.server.running
+from bridge.errors import ConfigurationError
 from bridge.serve.reload import Reloader, read_apps
 from bridge.settings.load import Settings, load_settings
 from bridge.sockets.webhooks.webhooks import Webhooks
@@ -112,7 +113,7 @@ async def test_clients_of_an_app_that_is_missing_for_a_moment_stay(tmp_path: Pat
     config = tmp_path / "bridge.toml"
     cut = "[[apps]]\n" + APP.format("a")
     whole = f"{cut}[[apps]]\n{APP.format('b')}"
-    read = iter([whole, cut, whole, cut, cut])
+    read = iter([whole, cut, whole, cut, whole, cut, cut])
     (tmp_path / ".env").write_text("QUEUE_CONNECTION=database\n")
 
     def reread() -> Settings:
@@ -134,7 +135,10 @@ async def test_clients_of_an_app_that_is_missing_for_a_moment_stay(tmp_path: Pat
             done=done.put_nowait,
         )
         task = asyncio.create_task(reloader.run(hang_up))
-        async with tests.sockets.server.running.connect(server.url("key-b")) as client:
+        hang_up.set()
+        assert await asyncio.wait_for(done.get(), PATIENCE)
+        assert server.node.hubs.keys() == {"a", "b"}  # jobs of b need it, too
+        async with tests.sockets.server.running.connect(server.url("key-b"), proxy=None) as client:
             await client.recv()
             hang_up.set()
             assert await asyncio.wait_for(done.get(), PATIENCE)
@@ -145,6 +149,34 @@ async def test_clients_of_an_app_that_is_missing_for_a_moment_stay(tmp_path: Pat
             await asyncio.wait_for(client.wait_closed(), PATIENCE)
             assert client.close_code == 4001
         task.cancel()
+
+
+@pytest.mark.anyio
+async def test_a_webhook_that_no_client_can_be_made_for_leaves_all_apps_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("QUEUE_CONNECTION=database\n")
+    config = tmp_path / "bridge.toml"
+    config.write_text("[[apps]]\n" + APP.format("a"))
+    settings = load_settings({}, {}, tmp_path)
+    [(app, _)] = read_apps(settings)
+    async with tests.sockets.server.running.running(app) as server:
+        webhooks = Webhooks()
+        reloader = Reloader(
+            settings,
+            server.node,
+            webhooks,
+            None,
+            reread=None,
+            tell=lambda: True,
+            renewed=lambda settings: None,
+        )
+        monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1")
+        hook = "[[webhooks]]\nurl = 'http://127.0.0.1:9'\nevents = ['channel_occupied']\n"
+        config.write_text("[[apps]]\n" + APP.format("b") + hook)
+        with pytest.raises(ConfigurationError, match="PROXY"):
+            reloader.use(read_apps(load_settings({}, {}, tmp_path)))
+        assert server.node.hubs.keys() == {"a"}
 
 
 def test_sighup_with_a_wrong_configuration_leaves_everything_as_it_was_and_says_why(tmp_path: Path) -> None:

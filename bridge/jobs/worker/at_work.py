@@ -2,7 +2,8 @@
 
 A crash leaves jobs reserved that come again with one more attempt, whether they were at work or not. The next
 process reads here which of them was: only for that one it counts as a crash, and for none once a stop has
-begun, since whoever stops bridge may kill it after a while. The file is mapped into memory, so that a word
+begun, since whoever stops bridge may kill it after a while: a job that really kills bridge in each stop is
+still bounded by its attempts (FORGIVEN more of them). The file is mapped into memory, so that a word
 costs no system call.
 
     four bytes, then three numbers of four bytes: what is at work, bytes of the two texts after them

@@ -37,8 +37,11 @@ class Webhooks:
         self._timer: asyncio.TimerHandle | None = None
 
     def serve(self, apps: Iterable[tuple[App, Sequence[Webhook]]]) -> None:
-        """These are the webhooks from now on; those that stay keep what waits. On the loop."""
+        """These are the webhooks from now on; those that stay keep what waits. On the loop.
+
+        ConfigurationError, with nothing changed, where there can be no client for them."""
         wanted = {(app.id, webhook): app for app, webhooks in apps for webhook in webhooks}
+        new = {key: self._lane(app, key[1]) for key, app in wanted.items() if key not in self._lanes}
         for key in self._lanes.keys() - wanted.keys():
             lane, task = self._lanes.pop(key)
             self._ending.add(task)
@@ -46,11 +49,10 @@ class Webhooks:
             task.cancel()
             lane.close()
         for key, app in wanted.items():
-            if key in self._lanes:
-                self._lanes[key][0].app = app
+            if key in new:
+                self._lanes[key] = (new[key], asyncio.create_task(new[key].run()))
             else:
-                lane = self._lane(app, key[1])
-                self._lanes[key] = (lane, asyncio.create_task(lane.run()))
+                self._lanes[key][0].app = app
         lanes: dict[str, tuple[Sender, ...]] = {}
         for (app_id, _), (lane, _) in self._lanes.items():
             lanes[app_id] = (*lanes.get(app_id, ()), lane)

@@ -200,11 +200,11 @@ def test_a_stop_that_cuts_a_job_off_is_no_crash_of_it(bench: Bench, tmp_path: Pa
     def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
         at_work.only(jobs[0])
         begun.set()
-        over.wait()
+        assert over.wait(60)
         return [Delivered()] * len(jobs)
 
     worker = bench.start(attempt, at_work=at_work)
-    begun.wait()
+    assert begun.wait(60)
     crashed = file.read_bytes()
     assert not worker.stop(0)
     cut_off = file.read_bytes()
