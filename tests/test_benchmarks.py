@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -42,11 +43,13 @@ def test_the_page_says_when_where_and_with_which_load_and_shows_every_figure(
 ) -> None:
     monkeypatch.setattr(page, "PAGE", tmp_path / "benchmarks.md")
     monkeypatch.setattr(page, "PICTURE", tmp_path / "growth.svg")
+    monkeypatch.setattr(platform, "release", lambda: "6.18.44-of-ours")
     run = Circumstances(began=time.time(), load_before=1.5, rounds=3, is_quick=True)
     page.write(ROWS, [CURVE, CURVE, CURVE], run)
     text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     for told in (time.strftime("%Y-%m-%d", time.gmtime()), "Load before the run 1.5", "3 rounds", "short"):
         assert told in text
+    assert " 6.18, Python" in text
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     assert ["connect", "CPU-µs", "26.4", "150", "300", "≤ 0.45 × Reverb", "missed: 0.5"] in cells
     verdict = "not judged" if run.is_busy else "met"

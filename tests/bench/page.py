@@ -93,9 +93,14 @@ class Circumstances:
         return (
             f"Measured on {day} in {minutes:.0f} minutes, at commit {of}{', short' * self.is_quick}: "
             f"medians of {self.rounds} rounds. {_processor()}, {os.cpu_count()} processors, "
-            f"{platform.system()} {platform.release()}, Python {platform.python_version()}. "
+            f"{platform.system()} {_release()}, Python {platform.python_version()}. "
             f"Load before the run {self.load_before:.1f}, at its end {os.getloadavg()[0]:.1f}."
         )
+
+
+def _release() -> str:
+    """Of the system: major and minor."""
+    return ".".join(platform.release().split(".")[:2])
 
 
 def _processor() -> str:

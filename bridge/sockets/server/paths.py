@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 _SLASHES = re.compile("//+")
 _FOR_ALL = ("/", "/up")  # what load balancers ask for
-# what nobody need encode, and control characters
-_DISGUISED = re.compile("%(2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[EeFf]|[01][0-9A-Fa-f])")
+# what nobody need encode, both slashes, and control characters
+_DISGUISED = re.compile("%(2[D-Fd-f]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[CFcf]|7[EeFf]|[01][0-9A-Fa-f])")
 
 
 def normal(path: str, prefix: str = "") -> str:
@@ -28,8 +28,8 @@ def normal(path: str, prefix: str = "") -> str:
 
 
 def unquoted(path: str) -> str:
-    """What `normal` gives, percent-decoded. A page's name that is disguised stays so: a proxy that keeps
-    `/metrics` inside has not let `/%6detrics` or `/metrics%0a` in."""
-    if "%" not in path or (path.count("/") == 1 and _DISGUISED.search(path)):
+    """What `normal` gives, percent-decoded. A page's path that is disguised stays so: a proxy that keeps
+    `/metrics` inside has not let `/%6detrics` or `/metrics%0a` in, nor `/laravel-websockets%2fapi`."""
+    if "%" not in path or (not path.startswith(("/app/", "/apps/")) and _DISGUISED.search(path)):
         return path
     return unquote(path)
