@@ -51,7 +51,7 @@ class Names:
 def place_of(app_id: str, channel: str) -> bytes:
     """The channel of the app, as keys and topics name it: no space, no brace, and one colon."""
     if channel.startswith(USER_CHANNEL):
-        encoded = USER_CHANNEL + quote(channel.removeprefix(USER_CHANNEL), safe="")
+        encoded = USER_CHANNEL + user_word(channel.removeprefix(USER_CHANNEL)).decode()
     else:
         encoded = channel if channel == CONTROL_CHANNEL else quote(channel, safe=_SAFE)
     return f"{quote(app_id, safe='')}:{encoded}".encode()
@@ -60,7 +60,10 @@ def place_of(app_id: str, channel: str) -> bytes:
 def split_place(place: bytes) -> tuple[str, str]:
     """App id and channel of a place."""
     app_id, _, channel = place.decode().partition(":")
-    return unquote(app_id), unquote(channel)
+    try:
+        return unquote(app_id), unquote(channel, errors="surrogatepass")
+    except UnicodeDecodeError:  # nothing of ours is called that
+        return unquote(app_id), unquote(channel)
 
 
 def user_word(user_id: str) -> bytes:

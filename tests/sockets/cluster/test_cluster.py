@@ -205,6 +205,20 @@ async def test_signed_in_users_are_watched_reached_and_ended_everywhere(redis: R
 
 
 @pytest.mark.anyio
+async def test_a_user_whose_id_holds_half_a_character_is_a_user_like_any(redis: Redis) -> None:
+    half = "\ud800"
+    async with two(redis) as (one, other), one.server.client() as watcher, other.server.client() as user:
+        await watcher.sign_in({"id": "w", "watchlist": [half]})
+        await watcher.get("pusher:signin_success")
+        await user.sign_in({"id": half})
+        await user.get("pusher:signin_success")
+        online = json.loads((await watcher.get("pusher_internal:watchlist_events"))["data"])
+        assert online == {"events": [{"name": "online", "user_ids": [half]}]}
+        await one.server.node.publish_to_all([broadcast(f"#server-to-user-{half}")], origin="api")
+        await user.get("event")
+
+
+@pytest.mark.anyio
 async def test_the_last_event_of_a_cache_channel_is_known_everywhere(redis: Redis) -> None:
     async with two(redis) as (one, other):
         async with one.server.client("cache-c") as a, other.server.client("cache-c") as b:
