@@ -104,8 +104,9 @@ CALLS: dict[str, tuple[str, ...]] = {
     "value": ("5", "fn () => 6", "fn ($a, $b) => $a . $b, 'x', 'y'"),
     "with": ("5", "5, fn ($v) => $v + 1"),
 }
-# These want an app: test_urls.py has the addresses.
+# These want an app: test_urls.py has the addresses, test_translations.py the translations.
 BARE = {
+    "__",
     "asset",
     "config",
     "env",
@@ -114,6 +115,8 @@ BARE = {
     "logger",
     "str",
     "illuminate\\support\\enum_value",
+    "trans",
+    "trans_choice",
     "url",
 }
 
