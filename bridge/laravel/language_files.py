@@ -53,19 +53,21 @@ class LanguageFiles:
 
 def _listed(source: AppSource, folder: str) -> Iterator[str]:
     """Every file of the folder, as paths from there. Raises Refused."""
-
-    def fail(problem: OSError) -> None:
-        raise Refused("the language files cannot be listed", file=folder) from problem
-
     top = source.path / folder
     if not top.is_dir():
         return
-    for root, folders, names in os.walk(top, onerror=fail):
-        if any(os.path.islink(os.path.join(root, name)) for name in folders):
+    source.watch([folder])  # first: what comes while it is listed is then seen as a change
+    try:
+        entries = list(os.scandir(top))
+    except OSError as problem:
+        raise Refused("the language files cannot be listed", file=folder) from problem
+    for entry in entries:
+        if not entry.is_dir():
+            yield entry.name
+        elif entry.is_symlink():
             raise Refused("a folder of language files is a link", file=folder)
-        source.watch([os.path.relpath(root, source.path)])
-        for name in names:
-            yield os.path.relpath(os.path.join(root, name), top)
+        else:
+            yield from (f"{entry.name}/{name}" for name in _listed(source, f"{folder}/{entry.name}"))
 
 
 def _of_json(text: bytes, file: str) -> PhpArray:

@@ -102,6 +102,7 @@ class PhpProcess:
         self.printed = 0
         self.questions = 0
         self.memory = 0  # bytes that PHP said it uses
+        self.has_worked = False  # a job may have left something behind in it
         self.retired = False  # it said that it will answer no more
         self.started_at = time.monotonic()
 

@@ -195,9 +195,14 @@ class PhpRung:
         self._report, self._report_is_missing = None, True
 
     def _ask_report(self) -> Mapping[str, object]:
-        """Raises Refused, ServiceUnavailable and ProcessDied."""
+        """Of a process without earlier jobs, which may have left a language or such behind.
+
+        Raises Refused, ServiceUnavailable and ProcessDied."""
         while True:
             with self._processes.lease() as process:
+                if process.has_worked:
+                    process.retired = True
+                    continue
                 number = process.questions
                 answer = process.ask({"id": number, "report": True}, REPORT_TIMEOUT)
                 if "stale" in answer:
@@ -288,6 +293,7 @@ class PhpRung:
                 }
                 if attempt is not None:
                     question |= {"attempt": asdict(attempt), "queue": attempt.queue}
+                process.has_worked = True
                 try:
                     answer = process.ask(question, timeout)
                 finally:

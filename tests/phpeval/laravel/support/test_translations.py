@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import pytest
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
+from bridge.laravel.language_files import LanguageFiles
 from bridge.laravel.payload import read_payload
+from bridge.phpeval.laravel.app_source import AppSource
 from bridge.serve.wiring import build_ladder
 from tests.phpeval.laravel.eloquent.app import App, Case, app, set_up_by_file
 from tests.versions import laravel_version, release
@@ -179,10 +181,44 @@ def test_what_an_app_changes_in_translations_is_right_or_refused(
         assert alone.outcome == "refused" or alone.broadcasts == real.broadcasts
 
 
-def test_language_files_are_read_anew_when_they_change(tmp_path: Path) -> None:
+def test_language_files_are_read_anew_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("bridge.serve.wiring.time.monotonic", lambda: now)
     with app(tmp_path / "app") as made:
         _speaks(made)
-        payload = _payload(made, ["__('messages.only')", "__('new.key')"])
-        assert json.loads(made.native(payload).broadcasts[0].data)["it"] == ["only English", "new.key"]
-        (made.path / "lang/en/new.php").write_text("<?php return ['key' => 'New'];")
-        assert json.loads(made.native(payload).broadcasts[0].data)["it"] == ["only English", "New"]
+        payload = read_payload(_payload(made, ["__('messages.only')", "__('new.key')"]))
+        with closing(build_ladder(load(made.path, {}, laravel_version()), {}, only=("native",))) as ladder:
+            for change, new in (("", "new.key"), ("<?php return ['key' => 'New'];", "New")):
+                if change:
+                    (made.path / "lang/en/new.php").write_text(change)
+                now += 5.0
+                found = ladder.resolve(payload)
+                assert json.loads(found.broadcasts[0].data)["it"] == ["only English", new], found.why
+
+
+class _Busy(AppSource):
+    """A file comes just as the folder of the language is looked at."""
+
+    def watch(self, files: Iterable[str]) -> None:
+        watched = list(files)
+        if "lang/en" in watched:
+            (self.path / "lang/en/new.php").write_text("<?php return ['key' => 'New'];")
+        super().watch(watched)
+
+
+def test_a_language_file_that_comes_while_they_are_listed_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "lang/en").mkdir(parents=True)
+    source = _Busy(tmp_path)
+    lines = LanguageFiles(source, "en", "")
+    assert source.changed() or lines.group(b"en", b"new")
+
+
+def test_the_language_that_a_job_leaves_behind_in_its_process_is_not_the_apps(tmp_path: Path) -> None:
+    with app(tmp_path / "app") as made, closing(PhpRung(made.path)) as php:
+        _speaks(made)
+        asked, leaves = _payload(made, ["__('messages.welcome')"]), _payload(made, ["app()->setLocale('de')"])
+        assert _resolved(made, leaves, php, "php").by == "php"
+        ours, (real, _) = _resolved(made, asked, php, "native", "php"), _answers(made, asked)
+        assert (ours.by, ours.broadcasts) == ("native", real.broadcasts)
