@@ -7,10 +7,11 @@ The drivers are those of Laravel's `queue.failed.driver`, all behind `FailedJobs
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -25,16 +26,30 @@ from bridge.jobs.queue.sql.connection import SqlConnection
 
 PAGE = 200  # rows read at once
 COPY_ROW = Path(__file__).with_name("sql") / "copy_row.py"
+COPY_TIMEOUT = 30.0  # seconds that it may take
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreserved:
+    """A row that could not be reserved: what it shows, and the `at` at which it is once it is copied."""
+
+    attempts: int
+    reserved_at: int | None
+    at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPayload:
-    """A payload that stands in a row of a `jobs` table: the database, the table, its id and bytes."""
+    """A payload that stands in a row of a `jobs` table: the database, the table, its id and bytes.
+
+    unreserved  None: the row is reserved for who copies it
+    """
 
     database: sa.URL
     table: sa.TableClause
     id: int
     size: int
+    unreserved: Unreserved | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +102,8 @@ class FailedJobs(Protocol):
     def record(self, job: FailedJob) -> None:
         """Keeps the job; recording the same uuid again replaces the entry.
 
-        An unread payload is copied by the database that holds it; Refused where that is not this one."""
+        An unread payload is copied by the database that holds it; Refused where that is not this one. Its
+        row is then reserved, if it was not; where it is no longer as it was seen, nothing is kept."""
         ...
 
     def kept(self) -> Iterator[KeptJob]:
@@ -209,21 +225,31 @@ class DatabaseFailedJobs:
         self._sql.write(write)
 
     def _copy_apart(self, unread: StoredPayload, values: dict[str, str]) -> None:
-        """SQLite copies in the memory of its process, so that is another one."""
+        """SQLite copies in the memory of its process, so that is another one. It also reserves the row."""
         given = {
             "file": self._sql.url.database,
             "from": unread.table.fullname,
             "id": unread.id,
             "into": self._table.fullname,
             "values": values,
+            "unreserved": None if unread.unreserved is None else asdict(unread.unreserved),
         }
         command = [sys.executable, "-I", str(COPY_ROW)]
-        done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True)
-        if done.returncode:
-            why = done.stderr.rstrip().rpartition("\n")[2].partition(":")[0]
-            raise Refused(
-                f"a payload of {unread.size >> 20} MiB cannot be copied to failed_jobs: {why[:100]}"
+        try:
+            done = subprocess.run(
+                command, input=json.dumps(given), capture_output=True, text=True, timeout=COPY_TIMEOUT
             )
+        except subprocess.TimeoutExpired:
+            why = f"it takes longer than {COPY_TIMEOUT:g} s"
+        except OSError as problem:
+            why = problem.strerror or type(problem).__name__
+        else:
+            if not done.returncode:
+                return
+            why = _why(done)
+        raise ServiceUnavailable(
+            f"a payload of {unread.size >> 20} MiB could not be copied to failed_jobs: {why}"
+        )
 
     def _copying(self, unread: StoredPayload) -> sa.Insert:
         given = {name: value for name, value in self._stored.items() if name != "payload"}
@@ -323,6 +349,13 @@ def not_copied(unread: StoredPayload) -> Refused:
         f"a payload of {unread.size >> 20} MiB is too large for the memory, and failed jobs are not kept"
         " in its own database, which could copy it: give bridge more memory, or delete the job"
     )
+
+
+def _why(ended: subprocess.CompletedProcess[str]) -> str:
+    """The class of its error, or its own words; the text of an error may quote data."""
+    if ended.returncode < 0:
+        return f"its process was ended by {signal.Signals(-ended.returncode).name}"
+    return ended.stderr.rstrip().rpartition("\n")[2].partition(":")[0][:100]
 
 
 def storable(text: str) -> str:

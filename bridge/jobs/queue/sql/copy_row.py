@@ -2,6 +2,8 @@
 
 On its standard input JSON: the `file`; the table it comes `from` and its `id` there; the table it goes
 `into`, and the other `values` of its new row. The row with the same uuid, if there is one, goes.
+`unreserved`: null, or what the copied row shows; it is then reserved with the copy (`at`), so that nobody
+else takes it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ PATIENCE = 5.0  # seconds until a wait for others' locks is given up
 STEP = 0.004  # seconds between two tries to be alone in the file
 
 
-def copy(file: str, source: str, id: int, into: str, values: dict[str, str]) -> None:
+def copy(
+    file: str,
+    source: str,
+    id: int,
+    into: str,
+    values: dict[str, str],
+    unreserved: dict[str, int | None] | None,
+) -> None:
     connection = sqlite3.connect(file, timeout=0, isolation_level=None)
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -26,6 +35,14 @@ def copy(file: str, source: str, id: int, into: str, values: dict[str, str]) -> 
             if time.monotonic() > deadline:
                 raise
         time.sleep(STEP)
+    if unreserved is not None:
+        done = connection.execute(
+            f"UPDATE {_quoted(source)} SET reserved_at = ?"  # noqa: S608 - a name
+            " WHERE id = ? AND attempts = ? AND reserved_at IS ?",
+            (unreserved["at"], id, unreserved["attempts"], unreserved["reserved_at"]),
+        )
+        if done.rowcount != 1:
+            sys.exit("somebody else has taken the job")
     if "uuid" in values:
         connection.execute(f"DELETE FROM {_quoted(into)} WHERE uuid = ?", (values["uuid"],))  # noqa: S608 - a name
     columns = ", ".join(map(_quoted, values))
@@ -35,7 +52,7 @@ def copy(file: str, source: str, id: int, into: str, values: dict[str, str]) -> 
         (*values.values(), id),
     )
     if done.rowcount != 1:
-        raise LookupError("the row is gone")
+        sys.exit("the job is gone")
     connection.execute("COMMIT")
 
 
@@ -45,4 +62,4 @@ def _quoted(name: str) -> str:
 
 if __name__ == "__main__":
     given = json.load(sys.stdin)
-    copy(given["file"], given["from"], given["id"], given["into"], given["values"])
+    copy(given["file"], given["from"], given["id"], given["into"], given["values"], given["unreserved"])

@@ -33,7 +33,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.jobs.queue.failed_jobs import StoredPayload
+from bridge.jobs.queue.failed_jobs import StoredPayload, Unreserved
 from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.portion import LARGE, Portion
 from bridge.jobs.queue.queue import Depth, Exchange, Job
@@ -72,13 +72,15 @@ Result = TypeVar("Result")
 class Reservation:
     """The receipt of a row: it is ours as long as it still shows these numbers.
 
-    is_held  False: it could not be marked as reserved, and nobody has touched it since
+    is_held    False: it could not be marked as reserved, and nobody has touched it since
+    copied_at  reserved then instead, once it has been copied to failed_jobs
     """
 
     id: int
     attempts: int
     reserved_at: int | None
     is_held: bool = True
+    copied_at: int | None = None
 
 
 class DatabaseQueue:
@@ -134,7 +136,7 @@ class DatabaseQueue:
         self._skipped: set[int] = set()
         self._too_large: set[int] = set()  # ids of rows that the memory does not suffice to read
         self._unreadable: set[int] = set()  # and not even to compare, in SQLite
-        self._to_fail: set[int] = set()  # those of them that are surely ours
+        self._to_fail: dict[int, float] = {}  # those of them that are surely ours; not before these seconds
         self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
@@ -175,7 +177,8 @@ class DatabaseQueue:
 
     def reserve(self, limit: int) -> Sequence[Job]:
         now = int(self._clock())
-        if self._to_fail and (unread := self._sql.run(lambda connection: self._job_to_fail(connection, now))):
+        due = [id for id, at in self._to_fail.items() if at <= now]
+        if due and (unread := self._sql.run(lambda connection: self._job_to_fail(connection, due, now))):
             return [unread]
         with self._passing_unreadable(now):
             found = self._sql.run(lambda connection: self._find(connection, Portion(limit), now))
@@ -239,7 +242,7 @@ class DatabaseQueue:
         """Deletes the row and adds a new one with the same payload at the end, as Laravel does."""
         receipt = _receipt(job)
         if not receipt.is_held:
-            self._leave(receipt.id)
+            self._to_fail[receipt.id] = self._clock() + delay
             return
         now = int(self._clock())
         row = self._jobs.c
@@ -342,20 +345,25 @@ class DatabaseQueue:
                 self._find_in(connection, queue, portion, now, polled, found)
         return found
 
-    def _job_to_fail(self, connection: sa.Connection, now: int) -> Job | None:
+    def _job_to_fail(self, connection: sa.Connection, due: Sequence[int], now: int) -> Job | None:
         """One that the memory does not even suffice to compare, nor to reserve: SQLite writes whole rows."""
         row = self._jobs.c
         columns = row.id, row.queue, row.attempts, row.available_at, row.reserved_at
-        left = sa.select(*columns).where(row.id.in_(self._to_fail))
+        left = sa.select(*columns).where(row.id.in_(due))
         free = left.where(row.queue.in_(self._active), _is_free(self._jobs)).order_by(row.id).limit(1)
         for id, queue, attempts, due_at, reserved_at in connection.execute(free, self._times(now)).all():
             with _blob(connection, self._jobs, id) as payload:
                 size = len(payload)
-            found = self._unread(connection, queue, id, attempts, due_at, size)
+            seen = Unreserved(attempts=attempts, reserved_at=reserved_at, at=now)
+            found = self._unread(connection, queue, id, attempts, due_at, size, seen)
             if found is not None:
-                seen = Reservation(id=id, attempts=attempts, reserved_at=reserved_at, is_held=False)
-                return found.job(attempts, seen)
-        self._to_fail.intersection_update([id for id, *_ in connection.execute(left).all()])
+                receipt = Reservation(
+                    id=id, attempts=attempts, reserved_at=reserved_at, is_held=False, copied_at=now
+                )
+                return found.job(attempts, receipt)
+        for id in set(due).difference(id for id, *_ in connection.execute(left).all()):
+            self._to_fail.pop(id, None)
+            self._unreadable.discard(id)
         return None
 
     def _find_in(
@@ -454,13 +462,20 @@ class DatabaseQueue:
             raise
 
     def _unread(
-        self, connection: sa.Connection, queue: str, id: int, attempts: int, due_at: int, size: int
+        self,
+        connection: sa.Connection,
+        queue: str,
+        id: int,
+        attempts: int,
+        due_at: int,
+        size: int,
+        unreserved: Unreserved | None = None,
     ) -> _Candidate | None:
         """A job that is not read, if it is surely ours: it goes to `failed_jobs` as it stands there."""
         start = self._beginning(connection, id)
         if start is None:
             self._foreign.add(id)
-            self._to_fail.discard(id)
+            self._to_fail.pop(id, None)
             about = {"action": "memory", "id": id, "mib": size >> 20}
             log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
             return None
@@ -472,7 +487,9 @@ class DatabaseQueue:
             document={"uuid": known[1] if known else str(own)},
             attempts=attempts,
             due_at=due_at,
-            unread=StoredPayload(database=self._sql.url, table=self._jobs, id=id, size=size),
+            unread=StoredPayload(
+                database=self._sql.url, table=self._jobs, id=id, size=size, unreserved=unreserved
+            ),
         )
 
     def _beginning(self, connection: sa.Connection, id: int) -> str | None:
@@ -517,15 +534,11 @@ class DatabaseQueue:
                 ).all()
             except MemoryError:
                 self._unreadable.add(id)
-                self._to_fail.add(id)
+                self._to_fail[id] = 0
                 if self._beginning(connection, id) is None:
-                    self._leave(id)
-
-    def _leave(self, id: int) -> None:
-        """A row that cannot be read stays as it is."""
-        self._to_fail.discard(id)
-        about = {"action": "memory", "id": id}
-        log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
+                    del self._to_fail[id]
+                    about = {"action": "memory", "id": id}
+                    log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
 
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
         if self._ahead.is_left:
@@ -604,10 +617,11 @@ class DatabaseQueue:
         """True for rows that are reserved as these receipts say; they agree in all but the id."""
         row = self._jobs.c
         fence = receipts[0]
+        reserved = row.reserved_at == fence.reserved_at
+        if fence.copied_at is not None:
+            reserved = sa.or_(reserved, row.reserved_at == fence.copied_at)
         return sa.and_(
-            row.id.in_([receipt.id for receipt in receipts]),
-            row.attempts == fence.attempts,
-            row.reserved_at == fence.reserved_at,
+            row.id.in_([receipt.id for receipt in receipts]), row.attempts == fence.attempts, reserved
         )
 
     def _skips_locked(self, connection: sa.Connection) -> bool:
@@ -772,8 +786,8 @@ def _receipt(job: Job) -> Reservation:
 
 
 def _by_fence(jobs: Sequence[Job]) -> list[list[Reservation]]:
-    def fence(receipt: Reservation) -> tuple[int, int]:
-        return receipt.attempts, receipt.reserved_at or 0
+    def fence(receipt: Reservation) -> tuple[int, int, int]:
+        return receipt.attempts, receipt.reserved_at or 0, receipt.copied_at or 0
 
     receipts = sorted((_receipt(job) for job in jobs), key=lambda receipt: (fence(receipt), receipt.id))
     return [list(group) for _, group in itertools.groupby(receipts, fence)]
