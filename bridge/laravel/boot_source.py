@@ -98,6 +98,10 @@ _LINES = _rule(
     rb"handleMissingKeysUsing|setLoaded|setFallback|setSelector)\s*\(|"
     rb"\bextends\s+\\?[\w\\]*(Translator|FileLoader)\b|\b(Translator|Loader)::class|"
     rb"\bLang\s*::\s*(addPath|macro|mixin)|"
+    # Lines have no namespace where the second argument is null, as it is by default from Laravel 11 on.
+    rb"\bloadTranslationsFrom\s*\((?!(?:[^;()]|\([^;()]*\))*,\s*['\"][\w.-]+['\"]\s*,?\s*\))|"
+    # Of packages that build on spatie/laravel-package-tools: it loads JSON.
+    rb"->\s*hasTranslations\s*\(\s*\)|"
     rb"['\"](translator|translation\.loader|path\.lang)['\"]|"
     rb"(?m:^)[ \t]*function\s+(__|trans|trans_choice)\s*\(",
     "the app has {}, which changes translations",
@@ -134,6 +138,7 @@ _HOOK = re.compile(rb"(\$?\w+)\s*::\s*(retrieved|addGlobalScopes?|resolveRelatio
 _OBSERVING = re.compile(rb"::\s*observe\s*\(|\$observers\b")
 _HEARS_READING = re.compile(rb"\bfunction\s+retrieved\s*\(", re.IGNORECASE)
 _LOCALE = re.compile(rb"\bsetLocale\s*\(", re.IGNORECASE)
+_LOCALE_OF_ANY = re.compile(rb"(->|::)\s*setLocale\s*\(", re.IGNORECASE)  # a provider may call what has it
 # Configuration that no file has: of these names `config()` knows nothing.
 _SETS_CONFIG = re.compile(
     rb"\bconfig\s*\(\s*\[|\bConfig\s*::\s*(set|push|prepend)\s*\(|\bmergeConfigFrom\s*\(|\bhasConfigFiles?\s*\(|"
@@ -142,6 +147,8 @@ _SETS_CONFIG = re.compile(
 _CONFIG_NAME = re.compile(rb"['\"]([\w-]+)")
 _IMPORT = re.compile(rb"(?:;|<\?php)\s*use\s+\\?\w+\\")
 _RENAMED = re.compile(rb"\s+as\b")
+_OTHER_NAME = re.compile(rb"\sas\s+(\w+)\s*[;,}]")
+_LAST_WORD = re.compile(rb"\w+$")
 # What every file with one of the calls above has in it.
 _MARKS = re.compile(
     rb"serializeUsing|pipeThrough|\bDate(Factory)?\s*::|Broadcast\s*::|JobProcessing|JobPopped|Queue\s*::|"
@@ -151,7 +158,7 @@ _MARKS = re.compile(
     rb"force(Scheme|Https|RootUrl)|use(Asset)?Origin|format(Host|Path)Using|setRequest|UrlGenerator|"
     rb"useLangPath|addLines|[jJ]son(Path|Translations)|determineLocales|handleMissing|setLoaded|setFallback|"
     rb"setSelector|Translator|FileLoader|Loader::class|Lang\s*::|translat(or|ion\.)|path\.lang|function\s+(__|trans)|"
-    rb"(Builder|Relation|One|Many|To)\w*\s*::\s*(macro|mixin)|listen\s*\(|retrieved|addGlobalScope|resolveRelationUsing|observe|ServiceProvider"
+    rb"loadTranslationsFrom|hasTranslations|[sS]et[lL]ocale|macro|mixin|listen\s*\(|retrieved|addGlobalScope|resolveRelationUsing|observe|ServiceProvider"
 )
 
 
@@ -240,8 +247,9 @@ def _package(source: AppSource, package: Package) -> _Found:
             with contextlib.suppress(Refused):
                 provider = source.text(file, watch=False)
                 _read_config(provider, found, package.name)
+                texts = _by_either_name(provider)
                 for rule in (_LINES, _QUERIES):
-                    for reason in _matches(provider, file, rule.calls, rule.says):
+                    for reason in _reasons(rule, texts, file):
                         found.add(rule.concerns, reason)
         if found.open_config:
             found.add("lines", Reason(text=f"a provider of the package {package.name} is not there"))
@@ -257,26 +265,45 @@ def _read(source: AppSource, file: str, found: _Found, *, boots: bool, watch: bo
     except Refused as problem:
         found.everything.append(Reason(text=problem.reason, file=file))
         return
-    if not boots and not _MARKS.search(text):
+    texts = _by_either_name(text)
+    if not boots and not any(map(_MARKS.search, texts)):
         return
-    boots = boots or _PROVIDER.search(text) is not None
+    boots = boots or any(map(_PROVIDER.search, texts))
     if not boots and any(part in f"/{file}" for part in _OF_OTHER_PROCESSES):
         return
     for rule in (*_ANYWHERE, _LINES, _QUERIES):
-        for reason in _matches(text, file, rule.calls, rule.says):
+        for reason in _reasons(rule, texts, file):
             if rule.concerns == "date_class":
                 found.dates.append((file, reason))
             else:
                 found.add(rule.concerns, reason)
     found.models += _hooks(text, file)
     found.hearing += _matches(text, file, _HEARS_READING, "the app has {}(), which changes models")
+    found.sets_locale = found.sets_locale or _LOCALE_OF_ANY.search(text) is not None
     if not boots:
         return
     for rule in _BOOTING:
-        found.everything += _matches(text, file, rule.calls, rule.says)
+        found.everything += _reasons(rule, texts, file)
     found.observing = found.observing or _OBSERVING.search(text) is not None
     found.sets_locale = found.sets_locale or _LOCALE.search(text) is not None
     _read_config(text, found, "")
+
+
+def _by_either_name(text: bytes) -> tuple[bytes, ...]:
+    """The text; and where it imports classes under other names, a second one that calls them by their own."""
+    own = text
+    for match in _OTHER_NAME.finditer(text):
+        name = _LAST_WORD.search(text[max(0, match.start() - 200) : match.start()].rstrip())
+        if name is not None:
+            # The name stands first: texts without it are passed over quickly.
+            used = rb"%b(?:(?<=extends %b)\b|(?<=[^\w\\$>]%b)(?=\s*::))".replace(b"%b", match[1])
+            own = re.sub(used, name[0], own)
+    return (text,) if own == text else (text, own)
+
+
+def _reasons(rule: _Rule, texts: tuple[bytes, ...], file: str) -> list[Reason]:
+    found = (list(_matches(text, file, rule.calls, rule.says)) for text in texts)
+    return next(filter(None, found), [])
 
 
 def _matches(text: bytes, file: str, calls: re.Pattern[bytes], says: str) -> Iterator[Reason]:

@@ -103,6 +103,34 @@ def test_listeners_that_are_cached_are_read(app: Path) -> None:
     assert reason.file == "bootstrap/cache/events.php"
 
 
+@pytest.mark.parametrize(
+    ("code", "concerns"),
+    [
+        ("class Lines { function load() { $this->loadTranslationsFrom(base_path('own')); } }", "lines"),
+        ("class Lines { function load() { $this->loadTranslationsFrom(f(1, 'b')); f(1, 'c'); } }", "lines"),
+        ("class Lines { function load() { $this->loadTranslationsFrom(f('a'), null); } }", "lines"),
+        ("class Lines { function load() { $this->loadTranslationsFrom(f('a', 1), 'own'); } }", ""),
+        ("class Kit { function load($package) { $package->name('kit')->hasTranslations(); } }", "lines"),
+        ("class Language { function choose() { app()->setLocale('de'); } }", "sets_locale"),
+        ("class Language { function choose() { \\App :: setlocale('de'); } }", "sets_locale"),
+        ("class Language { function setLocale($to) { } }", ""),
+        ("use Illuminate\\Database\\Eloquent\\Builder as Q; class A { function b() { Q::macro(1); } }",
+         "queries"),
+        ("use Illuminate\\Database\\Eloquent\\{Builder as Q}; class A { function b() { Q::mixin(); } }",
+         "queries"),
+        ("use A\\Builder as Q; class A { function b() { foreach (C as $d) { R::macro(); } } }", ""),
+        ("use Illuminate\\Translation\\Translator as Base; class Own extends Base { }", "lines"),
+        ("use Illuminate\\Support\\Facades\\Broadcast as B; class A { function b() { B::extend('x', 1); } }",
+         "everything"),
+    ],
+)  # fmt: skip
+def test_what_a_class_of_the_app_changes_is_found(app: Path, code: str, concerns: str) -> None:
+    write(app, "app/Services/Own.php", f"<?php namespace App\\Services;\n{code}")
+    report = told(app)
+    for name in ("lines", "sets_locale", "queries", "everything"):
+        assert bool(getattr(report, name)) == (name == concerns), (name, getattr(report, name))
+
+
 def test_a_change_of_what_is_noted_is_seen(app: Path) -> None:
     installed(app)
     source = AppSource(app)
