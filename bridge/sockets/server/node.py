@@ -366,6 +366,7 @@ class Node:
                 self._outbox.reply(frame, socket)
             else:
                 self._outbox.put(frame, (socket,))
+                self._outbox.settle()  # see `_send`
         self.deliver(outcome)
         if outcome.close is not None:
             socket.close(outcome.close.code, outcome.close.reason)
@@ -421,13 +422,18 @@ class Node:
             self._all_closed.set()
 
     def _send(self, deliveries: Sequence[Delivery[Socket]]) -> None:
+        asked: dict[Socket, int] = {}
         for delivery in deliveries:
             put = self._outbox.hold if delivery.may_wait else self._outbox.put
             frame = text_frame(delivery.text)
-            if len(frame) > LARGE and type(delivery.sockets) is tuple:  # of the one that has asked for it
-                self._outbox.settle()
-                delivery.sockets[0].expect(len(frame))
+            if type(delivery.sockets) is tuple:  # of the one that has asked for it
+                (socket,) = delivery.sockets
+                asked[socket] = asked.get(socket, 0) + len(frame)
             put(frame, delivery.sockets, delivery.excluded)
+        for socket, size in asked.items():
+            if size > LARGE:
+                self._outbox.settle()  # into its slot: `expect` holds until that is written
+                socket.expect(size)
 
     def deliver(self, outcome: Outcome[Socket]) -> None:
         """What others get is put, and observers are told."""

@@ -148,7 +148,7 @@ class Socket(asyncio.Protocol):
         self._fragments: Fragments | None = None
         self._is_closing = False
         self._late = 0  # frames that came since then
-        self._asked = 0  # bytes of answers that it may still have to take
+        self._asked = 0  # bytes of answers that it may still have to take; 0 once all is written
         self.address = ""
         self.out: Out = None
         self.connection: Connection[Socket] | None = None
@@ -245,10 +245,12 @@ class Socket(asyncio.Protocol):
             return
         self._write_directly()
         while backlog.chunks:
-            self.write(backlog.take())
+            self._hand_over(backlog.take())
             if (paused := cast("Backlog | None", self.backlog)) is not None:
                 paused.chunks, paused.size = backlog.chunks, backlog.size
                 return
+        if self.out is None:
+            self._asked = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave(ABNORMAL)
@@ -264,8 +266,7 @@ class Socket(asyncio.Protocol):
     def expect(self, size: int) -> None:
         """An answer to its own message comes, such as the list of a channel's members or what a page missed.
         It does not make the client slow, however large it is; many that it does not take do."""
-        waiting = self._asked if self.out is not None or self.backlog is not None else 0
-        self._asked = max(min(waiting + size, ANSWERS * self._node.max_backlog), size)
+        self._asked = max(min(self._asked + size, ANSWERS * self._node.max_backlog), size)
 
     def write(self, data: bytes) -> None:
         """Whole frames are with the kernel, the transport or the backlog; the client is cut when it is full.
@@ -279,6 +280,12 @@ class Socket(asyncio.Protocol):
             if self.backlog.size + self.backlog.unsent > self._node.max_backlog + self._asked:
                 self.cut("the client reads too slowly")
             return
+        self._hand_over(data)
+        if self._asked and self.backlog is None:
+            self._asked = 0
+
+    def _hand_over(self, data: bytes) -> None:
+        """To the kernel, and what it does not take to the transport."""
         try:
             sent = self.send(data)
         except BlockingIOError:

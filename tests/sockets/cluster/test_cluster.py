@@ -93,6 +93,34 @@ async def test_members_of_all_nodes_are_one_roster(redis: Redis) -> None:
         await here.silence()
 
 
+@pytest.mark.anyio
+async def test_lists_of_members_larger_than_the_backlog_do_not_make_a_client_slow(redis: Redis) -> None:
+    app = replace(APP, limits=replace(APP.limits, member_bytes=1_000_000))
+    channels = [f"presence-{number}" for number in range(3)]
+    async with (
+        member(redis, app, max_backlog=200_000) as one,
+        one.server.client(max_size=None) as first,
+        one.server.client("news", max_size=None) as client,
+    ):
+        for channel in channels:
+            await join(first, channel, "1", text="x" * 900_000)
+        one.server.narrow()
+        client.websocket.transport.pause_reading()
+        for channel in channels:
+            await client.subscribe(channel, json.dumps({"user_id": "2"}))
+            await first.get("pusher_internal:member_added")
+        (slow,) = one.server.node.slow
+        for _ in range(2):
+            await one.server.node.publish_to_all([broadcast("news")], origin="api")
+            await until(lambda: slow.out is None)
+        assert one.server.node.slow == {slow}
+        client.websocket.transport.resume_reading()
+        for channel in channels:
+            assert (await client.get("pusher_internal:subscription_succeeded"))["channel"] == channel
+        for _ in range(2):
+            await client.get("event")
+
+
 def told(*members: Member, of: type[Any] | tuple[type[Any], ...]) -> list[Any]:
     return [event for one in members for event in one.server.happenings if isinstance(event, of)]
 

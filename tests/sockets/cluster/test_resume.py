@@ -131,6 +131,28 @@ async def test_what_was_missed_comes_in_order_before_what_comes_from_now_on(
             )
 
 
+async def test_what_was_missed_does_not_make_a_client_slow_however_much_it_is(redis: Redis) -> None:
+    missed = [f"{number} " + "x" * 5_000 for number in range(500)]
+    async with member(redis, RESUMING, max_backlog=500_000) as one:
+        async with page(one, 0) as client:
+            await come(client)
+        await gone(one)
+        await one.server.node.publish_to_all([broadcast("a", data=data) for data in missed], origin="api")
+        async with one.server.client("a") as watcher, page(one, 1) as client:
+            one.server.narrow()
+            client.websocket.transport.pause_reading()
+            await client.subscribe("a")
+            await until(lambda: bool(one.server.node.slow))
+            (slow,) = one.server.node.slow
+            for number in range(2):
+                await publish(one, "a", number)
+                assert (await watcher.get())["data"] == str(number)
+                await until(lambda: slow.out is None)
+            client.websocket.transport.resume_reading()
+            await client.get(CONFIRMED)
+            assert [(await client.get())["data"] for _ in range(502)] == [*missed, "0", "1"]
+
+
 async def test_others_in_the_channel_notice_nothing_and_miss_nothing(redis: Redis) -> None:
     async with two(redis) as (one, other), other.server.client("a") as watcher:
         async with page(one, 0) as client:

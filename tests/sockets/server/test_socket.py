@@ -360,7 +360,7 @@ async def test_a_client_that_does_not_read_is_cut_with_4100_and_the_others_get_e
 async def test_lists_of_members_larger_than_the_backlog_do_not_make_a_client_slow(max_backlog: int) -> None:
     app = replace(APP, limits=replace(APP.limits, member_bytes=1_000_000))
     data = json.dumps({"user_id": "1", "user_info": "x" * 900_000})
-    channels = [f"presence-{number}" for number in range(12)]
+    channels = [f"presence-{number}" for number in range(6)]  # 5.4 MB, of the 8 MB that may be asked for
     async with (
         running(app, max_backlog=max_backlog) as server,
         server.client(max_size=None, max_queue=None) as member,
@@ -369,6 +369,7 @@ async def test_lists_of_members_larger_than_the_backlog_do_not_make_a_client_slo
         for channel in channels:
             await member.subscribe(channel, data)
             await member.get("pusher_internal:subscription_succeeded")
+        server.narrow()
         client.websocket.transport.pause_reading()
         for channel in channels:
             await client.subscribe(channel, json.dumps({"user_id": "2"}))
@@ -383,14 +384,45 @@ async def test_lists_of_members_larger_than_the_backlog_do_not_make_a_client_slo
             return
         here = server.node.hubs["app-id"].channels
         await until(lambda: all(len(here[name].sockets) == 2 for name in channels))
-        for _ in range(2):
-            server.publish("news")
-            await asyncio.sleep(0.01)
+        (slow,) = server.node.slow
+        for number in range(2):
+            server.publish("news", data=str(number))
+            await until(lambda: slow.out is None)
+        assert server.node.slow == {slow}
         client.websocket.transport.resume_reading()
         for channel in channels:
             assert (await client.get("pusher_internal:subscription_succeeded"))["channel"] == channel
         for _ in range(2):
             await client.get("event")
+
+
+@pytest.mark.parametrize(("size", "max_backlog"), [(900_000, 100_000), (60_000, 20_000)])
+async def test_who_has_read_a_long_list_and_then_stops_reading_is_as_slow_as_anybody(
+    size: int, max_backlog: int
+) -> None:
+    app = replace(APP, limits=replace(APP.limits, member_bytes=1_000_000))
+    data = json.dumps({"user_id": "1", "user_info": "x" * size})
+    async with (
+        running(app, max_backlog=max_backlog) as server,
+        server.client("news", max_size=None, max_queue=None) as client,
+    ):
+        await client.subscribe("presence-r", data)
+        await client.get("pusher_internal:subscription_succeeded")
+        await until(lambda: not server.node.slow)
+        server.narrow()
+        client.websocket.transport.pause_reading()
+        waiting = 0
+        for _ in range(5_000):
+            server.publish("news", data="x" * 9_000)
+            for _ in range(4):
+                await asyncio.sleep(0)
+            if server.node.closing:
+                break
+            waiting = waiting + 9_000 if server.node.slow else 0
+        assert server.node.closing
+        assert waiting < max_backlog + size / 2
+        client.websocket.transport.resume_reading()
+        assert await client.close_code() == 4100
 
 
 async def test_a_client_that_makes_no_progress_is_cut_with_4100() -> None:
