@@ -18,6 +18,7 @@ nodes. A going is told `AWAY` seconds later, if nobody has come back meanwhile o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -76,7 +77,7 @@ COMPARED = 500  # channels in one tick
 SETTLE = 10.0  # seconds after a fault in which every node has told again who is there
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between tries to reach Redis
 LOG_EVENTS, LOG_SECONDS = 1_000, 60
-JOBS_WAIT = 8.0  # seconds for a lost link to be replaced; the worker waits for ten
+JOBS_WAIT = 8.0  # seconds for jobs to go out, with all links that are lost; the worker waits for ten
 LOOK = 0.05  # seconds between looks for one
 SPOOL_SECONDS, SPOOL_BYTES = 60.0, 64 * 1024 * 1024
 SEEN = 50_000  # tags that are remembered, twice
@@ -877,7 +878,7 @@ class Cluster(Generic[S]):
     async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
         """Redis has them, in order, for the subscribers of all nodes; how many those are.
 
-        Jobs wait `JOBS_WAIT` while the bus is away, so that those which come after them do not overtake them;
+        Jobs wait up to `JOBS_WAIT` for the bus, so that those which come after them do not overtake them;
         then ServiceUnavailable. All else is delivered here at once, and elsewhere once it is back; for so
         long, and so much. JobError as `Node.publish`.
         """
@@ -906,16 +907,15 @@ class Cluster(Generic[S]):
     async def _send_jobs(self, items: Sequence[tuple[Spooled, bytes]]) -> list[int]:
         """As `_send_all`, again after each link that is lost meanwhile: marks keep anything from going out
         twice."""
-        until = self._loop.time() + JOBS_WAIT
-        while True:
-            try:
-                if not self.is_publishing:
-                    raise ServiceUnavailable("the bus is away: nothing was published")
-                return await self._send_all(items)
-            except ServiceUnavailable:
-                if self._loop.time() > until:
-                    raise
-            await asyncio.sleep(LOOK)
+        try:
+            async with asyncio.timeout(JOBS_WAIT):
+                while True:
+                    with contextlib.suppress(ServiceUnavailable):
+                        if self.is_publishing:
+                            return await self._send_all(items)
+                    await asyncio.sleep(LOOK)
+        except TimeoutError:
+            raise ServiceUnavailable("the bus is away: nothing is sure to be published") from None
 
     async def _send_all(self, items: Sequence[tuple[Spooled, bytes]]) -> list[int]:
         """What Redis answers to each. Raises ServiceUnavailable."""

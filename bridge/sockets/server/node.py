@@ -242,13 +242,16 @@ class Node:
         """`publish`, from any other thread; blocks until all of it is written to the sockets, but for those
         that are slow: what was sent is then on its way, whatever becomes of this process.
 
-        Raises ServiceUnavailable, with nothing published, when the loop is gone or does not answer in
-        `timeout` seconds; JobError as `publish` does.
+        Raises ServiceUnavailable when the loop is gone or does not answer in `timeout` seconds; JobError as
+        `publish` does. Nothing is published then, but for what the bus was given and did not confirm: the
+        job's mark keeps that from going out again.
         """
         future: concurrent.futures.Future[int] = concurrent.futures.Future()
 
         def run() -> None:
             if self.peers is not None:
+                if future.cancelled():
+                    return
                 task = asyncio.ensure_future(self.peers.publish(broadcasts, "queue"))
                 self._publishing.add(task)
                 task.add_done_callback(self._publishing.discard)

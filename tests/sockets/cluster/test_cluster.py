@@ -500,6 +500,29 @@ async def test_while_redis_is_away_jobs_wait_and_all_else_is_delivered_later(
             await a.silence()
 
 
+@pytest.mark.anyio
+async def test_jobs_do_not_outlast_the_wait_of_their_worker(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with member(redis) as one, one.server.client("c") as client:
+        node, link = one.server.node, one.cluster._link
+        with pytest.raises(ServiceUnavailable):  # on purpose without giving the loop a turn
+            node.publish_from_thread([broadcast("c", data="1")], timeout=0.05)
+        job = replace(broadcast("c", data="2"), job="uuid-2")
+        redis.pause()
+        try:
+            monkeypatch.setattr(cluster_module, "JOBS_WAIT", 0.1)
+            with pytest.raises(ServiceUnavailable):
+                await node.publish_to_all([job], origin="queue")
+            assert one.cluster._link is link, "the job has not waited for the link to be given up"
+        finally:
+            redis.resume()
+        monkeypatch.undo()
+        await node.publish_to_all([job], origin="queue")
+        assert (await client.get("event"))["data"] == "2"
+        await client.silence()
+
+
 # Forgery --------------------------------------------------------------------------------------------
 
 
