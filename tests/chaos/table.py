@@ -311,7 +311,7 @@ ROWS: tuple[Row, ...] = (
         trials=4,
         tests=(
             f"{CLUSTER}what_was_published_while_a_link_was_cut_comes_once_and_in_order",
-            f"{CLUSTER}jobs_that_meet_a_lost_link_go_out_once_and_before_those_that_follow",
+            f"{CLUSTER}jobs_that_meet_a_lost_link_go_out_once_and_in_order",
             f"{CLUSTER}a_lost_message_is_noticed_by_the_next_and_fetched",
             f"{CLUSTER}while_redis_is_away_jobs_wait_and_all_else_is_delivered_later",
         ),
