@@ -2,8 +2,9 @@
 
 A kernel that wakes several processes for one connection prefers one of them: with few connections a second,
 as after a quiet start, one of two got 76 to 83 % of them, one of four 50 %. So a process that has more than
-another lets that one take the next (`Acceptor`). Two sockets with SO_REUSEPORT would be even too, but what
-waits at the socket of a process that dies, waits until it is back.
+another lets that one take the next (`Acceptor`), unless it has only a few more of many: in a rush, it costs
+more to wait for each other. Two sockets with SO_REUSEPORT would be even too, but what waits at the socket of
+a process that dies, waits until it is back.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 
 PLACES = 256  # processes at once, those that are being replaced included
 _SIZE = 8  # bytes of a number
+_TOLERATED = 16  # part of its clients that a process may have more than another
 
 
 class SharedCounts:
@@ -39,5 +41,6 @@ class SharedCounts:
         return sum(number - 1 for at, number in enumerate(self._numbers) if number and at != place)
 
     def has_fewer(self, place: int, count: int) -> bool:
-        """Whether any other has fewer than so many."""
-        return any(0 < number <= count and at != place for at, number in enumerate(self._numbers))
+        """Whether any other has fewer than so many, by more than is tolerated."""
+        most = count - count // _TOLERATED
+        return any(0 < number <= most and at != place for at, number in enumerate(self._numbers))

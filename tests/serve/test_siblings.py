@@ -63,6 +63,10 @@ def test_whoever_has_more_clients_than_another_lets_it_go_first() -> None:
     other.set(1, 3)
     assert one.has_fewer(0, 4)
     assert not one.has_fewer(0, 3)
+    other.set(1, 1000)
+    assert not one.has_fewer(0, 1066)  # a few of many
+    assert one.has_fewer(0, 1067)
+    other.set(1, 3)
     one.set(0, 4)
     assert one.beside(0) == 3
     assert other.beside(1) == 4

@@ -22,6 +22,7 @@ from bridge.sockets.server.trusted_proxies import Proxies
 logger = logging.getLogger(__name__)
 
 DEFERENCE = 0.005  # seconds that another process has for a connection that it should take
+AT_ONCE = 8  # connections in one turn of the loop
 RETRY = 0.5  # seconds until the next look when the system cannot give a connection, for want of descriptors
 
 
@@ -70,26 +71,33 @@ class Acceptor:
             logger.warning("connection refused", extra={"action": "proxy_protocol", "why": why})
 
     def _accept(self) -> None:
-        """One connection in each turn of the loop, so that other processes get some of a rush."""
-        if not self._has_yielded and self._yields():
-            self._has_yielded = True
-            self._pause(DEFERENCE)
-            return
-        self._has_yielded = False
+        """A few connections in each turn of the loop, so that other processes get some of a rush."""
+        for _ in range(AT_ONCE):
+            if not self._has_yielded and self._yields():
+                self._has_yielded = True
+                self._pause(DEFERENCE)
+                return
+            self._has_yielded = False
+            if not self._take():
+                return
+
+    def _take(self) -> bool:
+        """One connection, if there is any."""
         try:
             accepted, peer = self._sock.accept()
         except (BlockingIOError, ConnectionAbortedError):  # another process was faster, or it is gone
-            return
+            return False
         except OSError as problem:
             if not self._is_short:
                 why = problem.strerror or type(problem).__name__
                 logger.error("no connection is taken", extra={"action": "http", "why": why})
             self._is_short = True
             self._pause(RETRY)
-            return
+            return False
         self._is_short = False
         accepted.setblocking(False)
         Arriving(self, accepted, str(peer[0]) if isinstance(peer, tuple) else "")
+        return True
 
     def _pause(self, seconds: float) -> None:
         self.server.loop.remove_reader(self._sock)
