@@ -88,13 +88,15 @@ class RunningFile:
 
 
 def read(path: Path) -> Running | None:
-    """What the file tells; None where it tells nothing that makes sense."""
+    """What the file tells; None where it tells nothing that makes sense, or root would signal a process of
+    another user than the file's."""
     try:
-        found = json.loads(files.read(path, LARGEST))
-        running = Running(**found)
+        text, owner = files.read_owned(path, LARGEST)
+        running = Running(**json.loads(text))
         numbers = (running.pid, running.began, running.processes, running.reloads, running.code)
         if all(type(number) is int for number in numbers) and running.pid > 0:
-            return running
+            is_foreign = os.geteuid() == 0 and _owner(running.pid) not in (owner, None)
+            return None if is_foreign else running
     except (OSError, ValueError, TypeError, RecursionError):
         pass
     return None
@@ -106,3 +108,10 @@ def began(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def _owner(pid: int) -> int | None:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None

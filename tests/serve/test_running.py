@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.serve import running
 from bridge.serve.running import Running, RunningFile, began, read
 
 
@@ -72,3 +73,14 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) ->
     file.write()
     file.end(0, "done")
     file.remove()
+
+
+def test_root_signals_no_process_of_another_user_than_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "serving.json"
+    RunningFile(path, 1).write()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert read(path) is not None
+    monkeypatch.setattr(running, "_owner", lambda pid: path.stat().st_uid + 1)
+    assert read(path) is None

@@ -8,7 +8,6 @@ bridge, is no file. Where none can be written, everything is earned anew after a
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 from collections.abc import Iterator
@@ -45,15 +44,15 @@ class TrustFile:
         except OSError as problem:
             if not self._has_told:
                 self._has_told = True
-                about = {"action": "trust_file", "file": str(self._path), "why": problem.strerror}
+                why = problem.strerror or str(problem)
+                about = {"action": "trust_file", "file": str(self._path), "why": why}
                 log.warning("what native evaluation earns cannot be kept over a restart", extra=about)
             return joined(standing, self.load(basis))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self._path.parent.mkdir(exist_ok=True)
-        with open(self._path.with_suffix(".lock"), "a+b") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with state_file.locked(self._path.with_suffix(".lock")):
             yield
 
 
