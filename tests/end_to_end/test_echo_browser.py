@@ -1,7 +1,4 @@
-"""Real laravel-echo and pusher-js in headless Chromium, on the app's page: every event.
-
-From one SQL store and from Redis; `test_echo_node.py` has every store.
-"""
+"""Real laravel-echo and pusher-js in headless Chromium, on the app's page: every event, every store."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import pytest
 
 from tests.end_to_end.delivery import Delivery, Stage, stage
 from tests.end_to_end.echo import Driver, echo_driver
-from tests.end_to_end.stores import open_store
+from tests.end_to_end.stores import STORES, open_store
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +17,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         yield driver
 
 
-@pytest.fixture(scope="module", params=("sqlite", "redis"), name="stage")
+@pytest.fixture(scope="module", params=STORES, name="stage")
 def _stage(
     request: pytest.FixtureRequest, driver: Driver, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
