@@ -10,8 +10,8 @@
 # make screenshots  docs/images, taken of the demo in Chromium
 # make wheels  laravel-bridge, and its parts phpeval and sockets, as wheels in dist
 # make docs    the documentation as a site, in build/site
-# make bench   bridge beside a server in C and its goals, written to docs/benchmarks.md; QUICK=1 takes at most
-#              15 minutes; REVERB=… the folder of a Laravel app with Reverb; BENCH=queue_work another measurement
+# make bench   bridge beside a server in C and its goals, written to docs/benchmarks.md; QUICK=1 for a short
+#              run; REVERB=… the folder of a Laravel app with Reverb; BENCH=queue_work another measurement
 # make chaos   faults on purpose, docs/chaos.md: ROW=F-06, or several; none: lists them; FLAGS="--store redis"
 # make oracle  generated PHP programs, by PHP and natively: COUNT=20000; SEED=…, PHP=… for another PHP, FLAGS=…
 # make fuzz    mutated input: TARGET=reader or source; SECONDS=600; installs atheris

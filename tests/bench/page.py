@@ -137,13 +137,13 @@ def curve_table(curve: Curve) -> str:
 
 TEXT = """# Benchmarks
 
-`make bench` writes this page; `QUICK=1` takes at most 15 minutes. {circumstances}
+`make bench` writes this page; `QUICK=1` is a short run. {circumstances}
 
 The *floor* is a server in C that does the least possible: it reads, and calls `send` once for each delivery.
 What it costs is what the kernel costs. *bridge* is the whole `bridge serve` on an idle Redis queue. Servers
 run in turn, on one processor, the load generator on another. CPU is the scheduler's own count for the
-server's process, so other load on the machine changes it little; times in ms are longer on a machine that is
-busy.{busy}{reverb}
+server's process. A busy machine lengthens times in ms, and raises CPU too (1.3 to 2 times at a load of 30 on
+two processors), so compare figures of one run only.{busy}{reverb}
 
 {rows}
 

@@ -20,9 +20,8 @@ from bridge.errors import BridgeError, ConfigurationError
 
 # Clouds answer questions about a machine at 192.0.0.192, and Python calls it public before 3.11.10.
 _ASSIGNED = ipaddress.IPv4Network("192.0.0.0/24")
-_UNICAST = ipaddress.IPv6Network(
-    "2000::/3"
-)  # all that is public; no form of an IPv4 address is in it but 6to4
+# All that is public; no form of an IPv4 address is in it but 6to4.
+_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # the last four bytes are an IPv4 address
 
 
