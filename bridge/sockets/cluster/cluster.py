@@ -63,7 +63,8 @@ from bridge.sockets.pusher.hub_events import (
 )
 from bridge.sockets.pusher.outcome import Answered, S
 from bridge.sockets.pusher.resume import EARLIER, MOST_BEFORE
-from bridge.sockets.pusher.shared_hub import Joined, Message, SharedChannel, SharedHub
+from bridge.sockets.pusher.shared_channel import Joined, Message, SharedChannel
+from bridge.sockets.pusher.shared_hub import SharedHub
 
 TICK = 0.5  # seconds between looks at everything below
 BEAT = 2.0  # seconds between signs of life
@@ -294,7 +295,7 @@ class Cluster(Generic[S]):
             for user_id in hub.watchers:
                 self._look_online(hub, user_id, settles=True)
             for session in tuple(hub.sessions.by_id.values()):
-                self.ask(hub, hub.keep_all(session))
+                self.ask(hub, hub.sessions.keep_all(session))
         link.send("SMEMBERS", self.names.key("n", self.node.encode()), then=self._take_back)
         self._send_beat()
         link.send("PING", then=self._synced)

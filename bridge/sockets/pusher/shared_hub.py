@@ -16,16 +16,14 @@ of it for every channel that has subscribers here. The rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import App
-from bridge.sockets.pusher.asks import Ask, Join, Keep, Leave, Load, PassOn, Read, Unwatch, Watch
+from bridge.sockets.pusher.asks import Ask, Join, Leave, PassOn, Unwatch, Watch
 from bridge.sockets.pusher.asks import Missed as CacheMiss
 from bridge.sockets.pusher.channels import USER_CHANNEL, ChannelKind, kind_of
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, UNAUTHORIZED
-from bridge.sockets.pusher.hub import NOTHING_MISSED, Cached, Channel, Hub, Member, Missed, missed
+from bridge.sockets.pusher.hub import NOTHING_MISSED, Cached, Channel, Hub, Member, Missed
 from bridge.sockets.pusher.hub_events import (
     Disconnected,
     HubEvent,
@@ -34,142 +32,11 @@ from bridge.sockets.pusher.hub_events import (
     Unsubscribed,
 )
 from bridge.sockets.pusher.outcome import Answered, Close, Delivery, Outcome, S
-from bridge.sockets.pusher.resume import Position, Returning, Session, position_key
+from bridge.sockets.pusher.resume import Position, Session
+from bridge.sockets.pusher.shared_channel import Joined, Message, SharedChannel, Waiting
+from bridge.sockets.pusher.shared_sessions import SharedSessions
 
 PATIENCE = 10.0  # seconds that a subscription waits for its answer
-
-
-@dataclass(slots=True, kw_only=True)
-class Waiting:
-    """A socket that has subscribed and is not confirmed yet.
-
-    replies  of a sign-in, instead of the confirmation
-    session  of a page that resumes; `position`, `has_gap`: what `Session.past` said of the channel, once
-             `is_past_known`; `is_reading`: what it missed is asked for
-    """
-
-    socket_id: str
-    member: Member | None
-    since: float
-    replies: tuple[str, ...] | None = None
-    session: Session[Any] | None = None
-    is_past_known: bool = False
-    position: Position | None = None
-    has_gap: bool = False
-    is_reading: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """An event of the channel: its message's text, its own tag, and the socket_id that does not get it."""
-
-    text: str
-    tag: bytes
-    excluded: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """The answer to `Join`, and to what was asked anew after a fault: how the channel is, on all nodes.
-
-    users    of this node that are in it now; `full`: those for whom there was no room
-    tag      of its last event
-    version  of its roster
-    roster   user_id → info, None unless presence
-    cached   of cache channels: the last event
-    missed   events after the one that was the last here, in order; None: they cannot be had any more
-    """
-
-    channel: str
-    generation: int
-    users: Collection[str] = ()
-    full: Collection[str] = ()
-    tag: bytes = b""
-    version: int = 0
-    roster: Mapping[str, str | None] | None = None
-    cached: Cached | None = None
-    missed: Sequence[Message] | None = ()
-
-
-class SharedChannel(Channel[S]):
-    """A channel with subscribers here.
-
-    waiting     sockets that are not confirmed yet
-    asked       users here who are in it, or have been asked for
-    confirmed   users here who are in it
-    members_on_all_nodes  the roster: user_id → info, of all nodes
-    is_joined   whether the first answer has come
-    is_current  whether what comes next continues what came last
-    is_stale    whether the roster holds somebody who seems to have left while nothing could be heard
-    """
-
-    __slots__ = (
-        "asked",
-        "confirmed",
-        "generation",
-        "is_current",
-        "is_joined",
-        "is_stale",
-        "members_on_all_nodes",
-        "tag",
-        "version",
-        "waiting",
-    )
-
-    def __init__(self, name: str, kind: ChannelKind, generation: int) -> None:
-        super().__init__(name, kind)
-        self.generation = generation
-        self.waiting: dict[S, Waiting] = {}
-        self.asked: dict[str, str | None] = {}
-        self.confirmed: set[str] = set()
-        self.members_on_all_nodes: dict[str, str | None] = {}
-        self.is_joined = self.is_current = self.is_stale = False
-        self.tag = b""
-        self.version = 0
-
-    @property
-    def connections(self) -> int:
-        return len(self.sockets) + len(self.waiting)
-
-    @property
-    def needs_resync(self) -> bool:
-        """Whether it has to be asked for again."""
-        return self.is_joined and not self.is_current
-
-    def roster(self) -> str:
-        if self._roster is None:
-            self._roster = self._encoded(self.members_on_all_nodes.items(), len(self.members_on_all_nodes))
-        return self._roster
-
-    def has(self, socket: S) -> bool:
-        return socket in self.sockets or socket in self.waiting
-
-    def has_room(self, user_id: str, members: int) -> bool:
-        return True  # who asks is told
-
-    def user_of(self, socket: S) -> str | None:
-        waiting = self.waiting.get(socket)
-        if waiting is None:
-            return self.sockets[socket]
-        return waiting.member.user_id if waiting.member else None
-
-    def is_here(self, user_id: str) -> bool:
-        """Whether the user has a connection here, waiting or not."""
-        return user_id in self.members or any(
-            waiting.member is not None and waiting.member.user_id == user_id
-            for waiting in self.waiting.values()
-        )
-
-    def change_roster(self, user_id: str, info: str | None, *, is_in: bool) -> bool:
-        """Whether that was news."""
-        if is_in == (user_id in self.members_on_all_nodes):
-            return False
-        if is_in:
-            self.members_on_all_nodes[user_id] = info
-        else:
-            del self.members_on_all_nodes[user_id]
-        self._roster = None
-        return True
 
 
 class SharedHub(Hub[S]):
@@ -180,16 +47,18 @@ class SharedHub(Hub[S]):
     changed    names of channels whose number of subscribers here has changed
     """
 
-    __slots__ = ("_generation", "_refreshed_at", "changed", "now", "online", "personal")
+    __slots__ = ("_generation", "changed", "now", "online", "personal")
+
+    sessions: SharedSessions[S]
 
     def __init__(self, app: App) -> None:
         super().__init__(app)
+        self.sessions = SharedSessions(app.id)
         self.personal: dict[str, SharedChannel[S]] = {}
         self.online: dict[str, bool] = {}
         self.changed: set[str] = set()
         self._generation = 0
         self.now = 0.0  # of the last call that told it
-        self._refreshed_at = 0.0
 
     def shared(self, name: str) -> SharedChannel[S] | None:
         found = self.personal.get(name) if name.startswith(USER_CHANNEL) else self.channels.get(name)
@@ -471,7 +340,7 @@ class SharedHub(Hub[S]):
         else:
             for user_id in answer.users:  # mostly told already, by what came before the answer
                 if user_id in channel.asked:
-                    deliveries += self._came(channel, user_id, channel.asked[user_id])
+                    deliveries += channel.member_came(user_id, channel.asked[user_id])
         channel.confirmed.update(user for user in answer.users if user in channel.asked)
         return self._let_in(channel, answer.full, deliveries)
 
@@ -506,7 +375,7 @@ class SharedHub(Hub[S]):
             elif user_id is None or user_id in channel.confirmed:
                 missed = NOTHING_MISSED
                 if waiting.session is not None:
-                    found, more = self._past(channel, waiting, waiting.session)
+                    found, more = self.sessions.past(channel, waiting, waiting.session, self.now)
                     asks += more
                     if found is None:
                         continue
@@ -525,21 +394,8 @@ class SharedHub(Hub[S]):
 
     # Pages that come back ---------------------------------------------------------------------------------
 
-    def begin_session(
-        self, returning: Returning, socket: S, socket_id: str, now: float
-    ) -> tuple[Session[S], S | None]:
-        """What is known of the page is told by the answer to `Load`, wherever the page was before."""
-        before = self.sessions.by_id.pop(returning.session_id, None)
-        had = None
-        if before is not None:
-            had, before.socket = before.socket, None
-            self._forget_socket_ids(before)
-        session, _ = self.sessions.begin(returning, socket, socket_id, now, self.app.resume_seconds)
-        session.is_loaded = returning.is_first
-        return session, had
-
     def load(self, session: Session[S]) -> tuple[Ask, ...]:
-        return (Load(session_id=session.id, socket_id=session.socket_id),)
+        return self.sessions.load(session)
 
     def loaded(
         self,
@@ -552,17 +408,10 @@ class SharedHub(Hub[S]):
     ) -> Answered[S]:
         """The answer to `Load`. `positions` is None where the page is not known, `gaps` are keys of channels
         in which it was told of a gap and has not acknowledged that."""
-        session = self.sessions.by_id.get(session_id)
-        if session is None or session.socket_id != socket_id or session.is_loaded:
+        session = self.sessions.loaded(session_id, socket_id, earlier, positions, gaps)
+        if session is None:
             return Answered()
         self.now = now
-        session.is_loaded = True
-        if positions is not None:
-            session.is_known = True
-            session.before, session.gaps = dict(positions), set(gaps)
-        session.earlier = tuple(earlier)
-        for one in earlier:
-            self.sessions.by_socket[one] = session
         answers = [
             self._let_in(channel) for channel in self.all_shared() if session.socket in channel.waiting
         ]
@@ -571,49 +420,6 @@ class SharedHub(Hub[S]):
             happenings=tuple(event for answer in answers for event in answer.happenings),
             asks=tuple(ask for answer in answers for ask in answer.asks),
         )
-
-    def _past(
-        self, channel: SharedChannel[S], waiting: Waiting, session: Session[S]
-    ) -> tuple[Missed | None, tuple[Ask, ...]]:
-        """What the page missed in the channel; None: that is asked for, or will be."""
-        if not session.is_loaded or not channel.is_current or waiting.is_reading:
-            return None, ()
-        key = position_key(channel.name, waiting.member.user_id if waiting.member else None)
-        if not waiting.is_past_known:
-            waiting.position, waiting.has_gap = session.past(key, self.now)
-            waiting.is_past_known = True
-        if isinstance(waiting.position, bytes) and waiting.position != channel.tag:
-            waiting.is_reading = True
-            read = Read(
-                channel=channel.name,
-                generation=channel.generation,
-                socket_id=waiting.socket_id,
-                tag=waiting.position,
-            )
-            return None, (read,)
-        return self._resumed(channel, waiting, session, (), has_gap=waiting.has_gap)
-
-    def _resumed(
-        self,
-        channel: SharedChannel[S],
-        waiting: Waiting,
-        session: Session[S],
-        events: Sequence[Message],
-        *,
-        has_gap: bool,
-    ) -> tuple[Missed, tuple[Ask, ...]]:
-        key = position_key(channel.name, waiting.member.user_id if waiting.member else None)
-        if waiting.has_gap:
-            session.gaps.add(key)
-        is_new = waiting.position is None
-        session.positions[key] = channel.tag if waiting.position is None else waiting.position
-        session.before.pop(key, None)
-        asks = self._keep_positions(session, [key])
-        if is_new and not has_gap:
-            return NOTHING_MISSED, asks
-        own = session.socket_ids
-        texts = [event.text for event in events if event.excluded not in own]
-        return missed(self.app.id, channel.name, session.socket_id, texts, has_gap=has_gap), asks
 
     def read(
         self, name: str, generation: int, socket_id: str, events: Sequence[Message], has_gap: bool, now: float
@@ -631,7 +437,7 @@ class SharedHub(Hub[S]):
             return Answered()  # it is asked for again when the channel is
         del channel.waiting[socket]
         has_gap = has_gap or waiting.has_gap
-        found, kept = self._resumed(channel, waiting, waiting.session, events, has_gap=has_gap)
+        found, kept = self.sessions.resumed(channel, waiting, waiting.session, events, has_gap=has_gap)
         replies, told, more = self._enter(channel, socket, waiting, found)
         deliveries = tuple(Delivery(text=text, sockets=(socket,)) for text in replies)
         return Answered(deliveries=deliveries, happenings=told, asks=(*kept, *more))
@@ -641,66 +447,16 @@ class SharedHub(Hub[S]):
         return b"" if channel is None else channel.tag
 
     def acknowledged(self, session: Session[S], number: int) -> Outcome[S]:
-        changed = list(session.ping.positions) if session.ping is not None else []
-        return Outcome(asks=self._keep_positions(session, changed)) if session.answered(number) else Outcome()
+        return Outcome(asks=self.sessions.acknowledged(session, number))
 
     def forget_position(self, session: Session[S], key: str) -> tuple[Ask, ...]:
-        session.forget(key)
-        kept = Keep(session_id=session.id, socket_id=session.socket_id, positions={key: b""})
-        return (kept,)
+        return self.sessions.forget(session, key)
 
     def end_session(self, session: Session[S], now: float) -> Outcome[S]:
-        """The page may come back to any node: nothing of it stays here."""
-        asks = self._keep_positions(session, ())
-        session.socket = None
-        if self.sessions.by_id.get(session.id) is session:
-            del self.sessions.by_id[session.id]
-            self._forget_socket_ids(session)
-        return Outcome(asks=asks)
+        return Outcome(asks=self.sessions.leave(session))
 
     def forget_absent(self, now: float) -> Outcome[S]:
-        """Other nodes keep pages for as long as this one says."""
-        if now - self._refreshed_at < self.app.resume_seconds / 2:
-            return Outcome()
-        self._refreshed_at = now
-        asks: list[Ask] = []
-        for session in self.sessions.by_id.values():
-            if now < session.before_until:
-                asks += self._keep_positions(session, ())
-            else:
-                session.before.clear()
-                session.gaps.intersection_update(session.positions)
-                asks += self.keep_all(session)
-        return Outcome(asks=tuple(asks))
-
-    def keep_all(self, session: Session[S]) -> tuple[Ask, ...]:
-        """All that is known of a page is told again."""
-        if not session.is_loaded:
-            return self.load(session)
-        positions = {key: self._value(session, key) for key in (session.before | session.positions)}
-        return (
-            Keep(
-                session_id=session.id,
-                socket_id=session.socket_id,
-                positions=positions,
-                is_whole=True,
-                earlier=session.socket_ids,
-            ),
-        )
-
-    def _keep_positions(self, session: Session[S], keys: Sequence[str]) -> tuple[Ask, ...]:
-        positions = {key: self._value(session, key) for key in keys if key in session.positions}
-        return (Keep(session_id=session.id, socket_id=session.socket_id, positions=positions),)
-
-    def _value(self, session: Session[S], key: str) -> bytes:
-        position = session.positions.get(key, session.before.get(key))
-        assert isinstance(position, bytes)  # noqa: S101 - those of a hub that shares its app are
-        return position + b"?" if key in session.gaps else position
-
-    def _forget_socket_ids(self, session: Session[S]) -> None:
-        for socket_id in session.socket_ids:
-            if self.sessions.by_socket.get(socket_id) is session:
-                del self.sessions.by_socket[socket_id]
+        return Outcome(asks=self.sessions.refresh(now, self.app.resume_seconds))
 
     # Repair -----------------------------------------------------------------------------------------------
 
@@ -712,7 +468,7 @@ class SharedHub(Hub[S]):
             deliveries.append(
                 Delivery(
                     text=messages.gap(channel.name, is_encrypted=channel.kind.is_encrypted),
-                    sockets=self._audience(channel),
+                    sockets=channel.sockets,
                 )
             )
         for message in answer.missed or ():
@@ -720,7 +476,7 @@ class SharedHub(Hub[S]):
         channel.version, channel.tag, channel.is_current = answer.version, answer.tag, True
         if answer.roster is not None:
             for user_id, info in answer.roster.items():
-                deliveries += self._came(channel, user_id, info)
+                deliveries += channel.member_came(user_id, info)
             channel.is_stale = not channel.members_on_all_nodes.keys() <= answer.roster.keys()
         return deliveries
 
@@ -733,9 +489,9 @@ class SharedHub(Hub[S]):
         deliveries: list[Delivery[S]] = []
         for user_id in tuple(channel.members_on_all_nodes):
             if user_id not in roster:
-                deliveries += self._went(channel, user_id)
+                deliveries += channel.member_went(user_id)
         for user_id, info in roster.items():
-            deliveries += self._came(channel, user_id, info)
+            deliveries += channel.member_came(user_id, info)
         return Answered(deliveries=tuple(deliveries))
 
     def event(
@@ -763,16 +519,16 @@ class SharedHub(Hub[S]):
     def came(self, name: str, version: int, user_id: str, info: str | None) -> Answered[S] | None:
         """A member of the channel is new. None: changes are missing before it."""
         channel = self.shared(name)
-        if channel is None or not self._follows(channel, version):
+        if channel is None or not channel.follows(version):
             return (
                 None if channel is not None and channel.is_joined and not channel.is_current else Answered()
             )
-        return Answered(deliveries=tuple(self._came(channel, user_id, info)))
+        return Answered(deliveries=tuple(channel.member_came(user_id, info)))
 
     def leaves(self, name: str, version: int) -> bool | None:
         """A member is said to have left, which is to be confirmed by `went`; None as for `came`."""
         channel = self.shared(name)
-        if channel is None or not self._follows(channel, version):
+        if channel is None or not channel.follows(version):
             return None if channel is not None and channel.needs_resync else False
         return True
 
@@ -781,7 +537,7 @@ class SharedHub(Hub[S]):
         channel = self.shared(name)
         if channel is None or channel.generation != generation or not channel.is_current:
             return Answered()
-        return Answered(deliveries=tuple(self._went(channel, user_id)))
+        return Answered(deliveries=tuple(channel.member_went(user_id)))
 
     def counted(self, name: str, subscriptions: int) -> Answered[S]:
         """So many connections are subscribed, on all nodes."""
@@ -810,38 +566,13 @@ class SharedHub(Hub[S]):
 
     # Parts ------------------------------------------------------------------------------------------------
 
-    def _follows(self, channel: SharedChannel[S], version: int) -> bool:
-        if not channel.is_current or version <= channel.version:
-            return False
-        if version != channel.version + 1:
-            channel.is_current = False
-            return False
-        channel.version = version
-        return True
-
-    def _came(self, channel: SharedChannel[S], user_id: str, info: str | None) -> list[Delivery[S]]:
-        if not channel.change_roster(user_id, info, is_in=True) or not channel.sockets:
-            return []
-        text = messages.member_added(channel.name, user_id, info)
-        return [Delivery(text=text, sockets=channel.sockets, may_wait=True)]
-
-    def _went(self, channel: SharedChannel[S], user_id: str) -> list[Delivery[S]]:
-        if channel.is_here(user_id) or not channel.change_roster(user_id, None, is_in=False):
-            return []
-        text = messages.member_removed(channel.name, user_id)
-        return [Delivery(text=text, sockets=channel.sockets, may_wait=True)]
-
     def _deliver(self, channel: SharedChannel[S], message: Message) -> list[Delivery[S]]:
         if channel.kind.is_cache:
             self._keep(channel.name, message.text, "", self.now)
-        audience = self._audience(channel)
-        if not audience:
+        if not channel.sockets:
             return []
         excluded = self.socket_of(message.excluded) if message.excluded else None
-        return [Delivery(text=message.text, sockets=audience, excluded=excluded)]
-
-    def _audience(self, channel: SharedChannel[S]) -> Collection[S]:
-        return channel.sockets
+        return [Delivery(text=message.text, sockets=channel.sockets, excluded=excluded)]
 
     def _recall(self, name: str, cached: Cached | None) -> None:
         self.cached.pop(name, None)

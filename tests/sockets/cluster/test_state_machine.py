@@ -32,6 +32,7 @@ from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.hub import Member
 from bridge.sockets.pusher.hub_events import HubEvent
 from bridge.sockets.pusher.outcome import Answered, Delivery, Outcome
+from bridge.sockets.pusher.shared_channel import SharedChannel
 from bridge.sockets.pusher.shared_hub import SharedHub
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import PREFIX, address
@@ -378,11 +379,11 @@ MISTAKES: dict[str, tuple[Any, type[Any], str, Any]] = {
     ),
     "who is here is believed to have left": (
         lambda nodes: nodes.take_for_dead(0, 1),
-        SharedHub,
-        "_went",
+        SharedChannel,
+        "member_went",
         None,
     ),
-    "what is known is told again": (lambda nodes: nodes.cut(0), SharedHub, "_came", None),
+    "what is known is told again": (lambda nodes: nodes.cut(0), SharedChannel, "member_came", None),
 }
 
 
@@ -413,12 +414,12 @@ def run_through(happens: Callable[[Nodes], None]) -> None:
         nodes.teardown()
 
 
-def _came(hub: SharedHub[str], channel: Any, user_id: str, info: str | None) -> list[Delivery[str]]:
+def member_came(channel: Any, user_id: str, info: str | None) -> list[Delivery[str]]:
     channel.change_roster(user_id, info, is_in=True)
     text = messages.member_added(channel.name, user_id, info)
     return [Delivery(text=text, sockets=channel.sockets)]
 
 
-def _went(hub: SharedHub[str], channel: Any, user_id: str) -> list[Delivery[str]]:
+def member_went(channel: Any, user_id: str) -> list[Delivery[str]]:
     channel.change_roster(user_id, None, is_in=False)
     return [Delivery(text=messages.member_removed(channel.name, user_id), sockets=channel.sockets)]
