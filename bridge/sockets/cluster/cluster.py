@@ -196,15 +196,18 @@ class Cluster(Generic[S]):
 
     async def stop(self) -> None:
         """What was sent is with Redis, as far as it answers."""
+        await self.told(1.0)
         link = self._link
         if link is not None:
-            try:
-                async with asyncio.timeout(1.0):
-                    await link.ask("PING")
-            except (ServiceUnavailable, TimeoutError):
-                pass
             self._lost.set()
             link.end("bridge ends")
+
+    async def told(self, within: float) -> None:
+        """What was sent is with Redis, if that answers in so many seconds."""
+        if self._link is not None:
+            with contextlib.suppress(ServiceUnavailable, TimeoutError):
+                async with asyncio.timeout(within):
+                    await self._link.ask("PING")
 
     @property
     def is_up(self) -> bool:

@@ -130,12 +130,13 @@ class Connection(Generic[S]):
         # one that went out as a message is answered by a message
         return _NOTHING if number in self._asked else self.hub.acknowledged(session, number)
 
-    def next_ping(self) -> int | None:
-        """The number of the ping that is to be written now, if the page has got something."""
+    def next_ping(self, *, is_last: bool = False) -> int | None:
+        """The number of the ping that is to be written now, if the page has got something; see `Session`."""
         session = self.session
         if session is None:
             return None
-        return session.next_ping({key: self.hub.position(channel_of(key)) for key in session.positions})
+        positions = {key: self.hub.position(channel_of(key)) for key in session.positions}
+        return session.next_ping(positions, is_last=is_last)
 
     def asked(self, number: int) -> None:
         """The ping with this number goes out as `pusher:ping`, which only the page itself answers."""

@@ -269,9 +269,11 @@ class Session(Generic[S]):
         if self.ping is not None:
             self.ping.positions.pop(key, None)
 
-    def next_ping(self, positions: dict[str, Position]) -> int | None:
+    def next_ping(self, positions: dict[str, Position], *, is_last: bool = False) -> int | None:
         """The number of the ping that is to be written behind the events up to these positions; None: the
-        page has them, or has one ping to answer."""
+        page has them, or has one ping to answer. `is_last`: this one's answer is all that still counts."""
+        if is_last:
+            self.ping = None
         if self.ping is not None or (positions == self.positions and not self.gaps):
             return None
         self.pings += 1

@@ -52,6 +52,9 @@ class Peers(Protocol):
     def ask(self, hub: Hub[Socket], asks: Sequence[Ask]) -> None:
         """What a hub wants; the answers come by `Node.answered`."""
 
+    async def told(self, within: float) -> None:
+        """What was asked so far is known to all, if they can be reached in so many seconds."""
+
     async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
         """As `Node.publish`, for the subscribers of all nodes. Raises ServiceUnavailable as well."""
 
@@ -178,10 +181,7 @@ class Node:
         started, slices = self.now(), math.ceil(len(sockets) / max(size, 1))
         for number in range(slices):
             batch = sockets[number * size : (number + 1) * size]
-            await self._settle_pages(batch, started + spread * number / slices + SETTLE_TIMEOUT)
-            for socket in batch:
-                if socket.connection is not None:  # not gone meanwhile
-                    socket.close(code, "the server is restarting")
+            await self._close_settled(batch, code, started + spread * number / slices + SETTLE_TIMEOUT)
             due = started + spread * (number + 1) / slices
             await asyncio.sleep(max(due - self.now(), 0))
         deadline = self.now() + within
@@ -195,15 +195,25 @@ class Node:
         for socket in tuple(self.closing):
             socket.transport.abort()
 
-    async def _settle_pages(self, sockets: Sequence[Socket], deadline: float) -> None:
-        """Pages that resume have said what has arrived, so that it does not come again."""
-        if self.peers is None:
-            return  # what they say would end with this process
-        for socket in sockets:
-            self._ping_page(socket)
-        asked = [one.connection for one in sockets if one.connection is not None]
-        while self.now() < deadline and any(one.session and one.session.ping for one in asked):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # hundreds of answers are no event
+    async def _close_settled(self, sockets: Sequence[Socket], code: int, deadline: float) -> None:
+        """They are closed: pages that resume once it is known what has arrived, so that exactly the rest
+        comes from the node that they go to. From the question on they get nothing here."""
+        waiting = [socket for socket in sockets if socket.connection is not None]
+        peers = self.peers
+        if peers is not None:  # else what they say would end with this process
+            for socket in waiting:
+                self._ask_page(socket, is_last=True)
+        while waiting:
+            left = deadline - self.now()
+            settled = [socket for socket in waiting if left <= 0 or not _owes_answer(socket)]
+            if peers is not None and left > 0:
+                await peers.told(left)
+            for socket in settled:
+                if socket.connection is not None:  # not gone meanwhile
+                    socket.close(code, "the server is restarting")
+            waiting = [socket for socket in waiting if socket.connection is not None]
+            if waiting:
+                await asyncio.sleep(0.01)
 
     def stop(self) -> None:
         """The node takes nothing more; after `drain`."""
@@ -458,18 +468,25 @@ class Node:
     def _ping_pages(self, hub: Hub[Socket]) -> None:
         """Pages that have got something are asked whether it has arrived."""
         for socket in hub.sessions.in_turn():
-            self._ping_page(socket)
+            self._ask_page(socket)
 
-    def _ping_page(self, socket: Socket) -> None:
+    def _ask_page(self, socket: Socket, *, is_last: bool = False) -> None:
+        """Whether it has what it got. `is_last`: a page that resumes gets nothing after that."""
         connection = socket.connection
-        number = connection.next_ping() if connection is not None else None
-        if connection is None or number is None:
+        if connection is None or connection.session is None:
             return
-        if connection.answers:  # its browser would answer a frame for a page that is out of sight
-            connection.asked(number)
-            self._outbox.put(text_frame(messages.PING), (socket,))
-        else:
-            self._outbox.put(numbered_ping(number), (socket,))
+        frame = b""
+        number = connection.next_ping(is_last=is_last)
+        if number is not None and connection.answers:  # its browser would answer a frame for a page that is
+            connection.asked(number)  # out of sight
+            frame = text_frame(messages.PING)
+        elif number is not None:
+            frame = numbered_ping(number)
+        if is_last:
+            self._outbox.settle()
+            socket.finish(frame)
+        elif frame:
+            self._outbox.put(frame, (socket,))
 
     def _sweep(self) -> None:
         """All time limits of all sockets, once a second: no socket has a timer."""
@@ -523,6 +540,11 @@ def _hand_over(to: concurrent.futures.Future[int], done: asyncio.Future[int]) ->
         to.set_exception(problem)
     else:
         to.set_result(done.result())
+
+
+def _owes_answer(socket: Socket) -> bool:
+    session = socket.connection.session if socket.connection is not None else None
+    return session is not None and session.ping is not None
 
 
 def new_socket_id() -> str:

@@ -125,6 +125,7 @@ class Socket(asyncio.Protocol):
         "_asked",
         "_fragments",
         "_is_closing",
+        "_is_finished",
         "_late",
         "_node",
         "_raw",
@@ -147,6 +148,7 @@ class Socket(asyncio.Protocol):
         self._wire: Wire | None = None
         self._fragments: Fragments | None = None
         self._is_closing = False
+        self._is_finished = False
         self._late = 0  # frames that came since then
         self._asked = 0  # bytes of answers that it may still have to take; 0 once all is written
         self.address = ""
@@ -273,7 +275,7 @@ class Socket(asyncio.Protocol):
 
         Straight to the kernel when nothing waits before it: a fifth cheaper than through the transport.
         """
-        if self._is_closing:
+        if self._is_closing or self._is_finished:
             return
         if self.backlog is not None:
             self.backlog.add(data)
@@ -283,6 +285,15 @@ class Socket(asyncio.Protocol):
         self._hand_over(data)
         if self._asked and self.backlog is None:
             self._asked = 0
+
+    def finish(self, last: bytes) -> None:
+        """What waits is written, then `last`, and nothing after that but a close frame."""
+        out, self.out = self.out, None
+        waits = b"" if out is None else b"".join(out) if type(out) is list else cast("bytes", out)
+        if waits or last:
+            self.write(waits + last)
+        self._is_finished = True
+        self.send = _send_nothing
 
     def _hand_over(self, data: bytes) -> None:
         """To the kernel, and what it does not take to the transport."""
@@ -460,7 +471,7 @@ class Socket(asyncio.Protocol):
         return self.transport.get_extra_info("sslcontext") is not None
 
     def _write_directly(self) -> None:
-        if self._is_tls:
+        if self._is_tls or self._is_finished:
             return
         if self._raw is None:
             known = self.transport.get_extra_info("socket")

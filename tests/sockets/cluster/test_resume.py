@@ -463,6 +463,52 @@ async def test_a_clean_stop_repeats_nothing(redis: Redis) -> None:
             assert one.numbers(name) == list(range(1, 41))
 
 
+@pytest.mark.parametrize("is_asked", [False, True], ids=["at rest", "asked already"])
+async def test_a_clean_stop_repeats_nothing_that_is_published_meanwhile(redis: Redis, is_asked: bool) -> None:
+    """A page that does not answer keeps the drain waiting, while another, which does, would get events."""
+    last, running = 0, True
+    got: list[int] = []
+
+    async def publish_on() -> None:
+        nonlocal last
+        while running:
+            await publish(other, "a", last + 1)
+            last += 1
+            await asyncio.sleep(0.005)
+
+    async def take(client: Client) -> None:
+        message = await client.get()
+        if message["event"] == "event":
+            got.append(int(message["data"]))
+
+    async with two(redis) as (one, other):
+        async with page(one, 0, session="answers-no-ping-at-all", answers=False) as silent:
+            await come(silent)
+            publishing = asyncio.create_task(publish_on())
+            async with page(one, 0) as client:
+                await client.subscribe("a")
+                while len(got) < 3:
+                    await take(client)
+                node = one.server.node
+                if is_asked:
+                    node._ask_page(node.hubs[APP.id].sockets[client.socket_id])
+                drain = asyncio.create_task(node.drain(10.0, code=4200))
+                with contextlib.suppress(ConnectionClosed):
+                    while True:
+                        await take(client)
+                assert client.websocket.close_code == 4200
+            await silent.close_code()
+        await drain
+        async with page(other, 1) as client:
+            await client.subscribe("a")
+            await take(client)
+            running = False
+            await publishing
+            while got[-1] < last:
+                await take(client)
+    assert got == list(range(got[0], last + 1))
+
+
 async def publish_numbered(at: Member, number: int) -> None:
     await at.server.node.publish_to_all([numbered(name, number) for name in NAMES.values()], origin="api")
 
