@@ -51,7 +51,8 @@ from bridge.serve.threads import OtherJobsWorkers, WorkerThreads
 from bridge.serve.wiring import php_rung
 from bridge.settings.load import Settings
 from bridge.settings.state import state_file
-from bridge.sockets.cluster.cluster import Cluster, Home
+from bridge.sockets.cluster.bus import Home
+from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
 from bridge.sockets.server.binding import Listening, bind
 from bridge.sockets.server.certificate import Certificate

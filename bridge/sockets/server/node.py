@@ -52,7 +52,7 @@ class Peers(Protocol):
     def ask(self, hub: Hub[Socket], asks: Sequence[Ask]) -> None:
         """What a hub wants; the answers come by `Node.answered`."""
 
-    async def told(self, within: float) -> None:
+    async def flush(self, within: float) -> None:
         """What was asked so far is known to all, if they can be reached in so many seconds."""
 
     async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
@@ -207,7 +207,7 @@ class Node:
             left = deadline - self.now()
             settled = [socket for socket in waiting if left <= 0 or not _owes_answer(socket)]
             if peers is not None and left > 0:
-                await peers.told(left)
+                await peers.flush(left)
             for socket in settled:
                 if socket.connection is not None:  # not gone meanwhile
                     socket.close(code, "the server is restarting")

@@ -32,7 +32,7 @@ class Member:
 
     def cut(self) -> None:
         """The link breaks; it is made anew."""
-        link = self.cluster._link
+        link = self.cluster.bus.link
         if link is not None:
             link.end("cut by the test")
 
@@ -42,7 +42,7 @@ class Member:
     def vanish(self) -> None:
         """The node dies: nothing of it is told to anybody any more."""
         self.task.cancel()
-        self.cluster._is_leaving = True
+        self.cluster.bus.is_leaving = True
         self.cut()
 
 

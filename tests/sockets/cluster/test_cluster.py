@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import ServiceUnavailable
-from bridge.sockets.cluster import cluster as cluster_module
+from bridge.sockets.cluster import times
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
@@ -136,7 +136,7 @@ async def test_a_second_connection_of_a_user_elsewhere_is_no_change(redis: Redis
                 await join(second, "presence-r", "1")
                 await first.send("pusher:unsubscribe", {"channel": "presence-r"})
                 await until(lambda: len(one.server.node.hubs["app-id"].channels["presence-r"].sockets) == 1)
-                await one.cluster._link.ask("PING")  # type: ignore[union-attr]
+                await one.cluster.bus.link.ask("PING")  # type: ignore[union-attr]
                 await watcher.silence()
         assert json.loads((await watcher.get("pusher_internal:member_removed"))["data"])["user_id"] == "1"
 
@@ -145,7 +145,7 @@ async def test_a_second_connection_of_a_user_elsewhere_is_no_change(redis: Redis
 async def test_occupied_vacated_and_members_are_told_once_on_all_nodes(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "AWAY", 0.3)
+    monkeypatch.setattr(times, "AWAY", 0.3)
     async with two(redis) as (one, other):
         async with one.server.client() as a, other.server.client() as b:
             await join(a, "presence-r", "1")
@@ -161,7 +161,7 @@ async def test_occupied_vacated_and_members_are_told_once_on_all_nodes(
 async def test_who_leaves_here_and_enters_there_was_never_away(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "AWAY", 8.0)
+    monkeypatch.setattr(times, "AWAY", 8.0)
     async with two(redis) as (one, other), other.server.client() as b:
         async with one.server.client() as a:
             await join(a, "presence-r", "1")
@@ -334,11 +334,11 @@ async def test_what_was_published_while_a_link_was_cut_comes_once_and_in_order(r
 @pytest.mark.anyio
 async def test_a_lost_message_is_noticed_by_the_next_and_fetched(redis: Redis) -> None:
     async with two(redis) as (one, other), other.server.client("c") as b:
-        pushed = other.cluster._link._pushed  # type: ignore[union-attr]
-        other.cluster._link._pushed = lambda topic, data: None  # type: ignore[union-attr]
+        pushed = other.cluster.bus.link._pushed  # type: ignore[union-attr]
+        other.cluster.bus.link._pushed = lambda topic, data: None  # type: ignore[union-attr]
         await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
-        await other.cluster._link.ask("PING")  # type: ignore[union-attr]
-        other.cluster._link._pushed = pushed  # type: ignore[union-attr]
+        await other.cluster.bus.link.ask("PING")  # type: ignore[union-attr]
+        other.cluster.bus.link._pushed = pushed  # type: ignore[union-attr]
         for data in ("2", "3"):
             await one.server.node.publish_to_all([broadcast("c", data=data)], origin="api")
         assert [(await b.get("event"))["data"] for _ in range(3)] == ["1", "2", "3"]
@@ -351,18 +351,18 @@ async def test_a_lost_message_is_noticed_by_the_next_and_fetched(redis: Redis) -
 async def test_a_lost_message_is_noticed_though_none_follows_and_so_is_an_evicted_key(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, evicted: bool
 ) -> None:
-    monkeypatch.setattr(cluster_module, "COMPARE", 0.1)
+    monkeypatch.setattr(times, "COMPARE", 0.1)
     async with two(redis) as (one, other), other.server.client("c") as b:
         if evicted:
             with redis.client() as client:
                 client.delete(*client.keys("*bridge:1:c:app-id:c"))
             assert (await b.get("bridge:gap"))["channel"] == "c"
         else:
-            pushed = other.cluster._link._pushed  # type: ignore[union-attr]
-            other.cluster._link._pushed = lambda topic, data: None  # type: ignore[union-attr]
+            pushed = other.cluster.bus.link._pushed  # type: ignore[union-attr]
+            other.cluster.bus.link._pushed = lambda topic, data: None  # type: ignore[union-attr]
             await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
-            await other.cluster._link.ask("PING")  # type: ignore[union-attr]
-            other.cluster._link._pushed = pushed  # type: ignore[union-attr]
+            await other.cluster.bus.link.ask("PING")  # type: ignore[union-attr]
+            other.cluster.bus.link._pushed = pushed  # type: ignore[union-attr]
             assert (await b.get("event"))["data"] == "1"
         await one.server.node.publish_to_all([broadcast("c", data="2")], origin="api")
         assert (await b.get("event"))["data"] == "2"
@@ -372,7 +372,7 @@ async def test_a_lost_message_is_noticed_though_none_follows_and_so_is_an_evicte
 @pytest.mark.anyio
 async def test_a_hole_that_cannot_be_filled_is_announced(redis: Redis) -> None:
     async with two(redis) as (one, other), other.server.client("c", "d") as b:
-        other.cluster._link._pushed = lambda topic, data: None  # type: ignore[union-attr]
+        other.cluster.bus.link._pushed = lambda topic, data: None  # type: ignore[union-attr]
         await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
         with redis.client() as client:
             client.delete(*client.keys("*bridge:1:l:*"))
@@ -387,7 +387,7 @@ async def test_a_hole_that_cannot_be_filled_is_announced(redis: Redis) -> None:
 async def test_who_left_and_came_while_the_link_was_cut_is_told_afterwards(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "SETTLE", 0.5)
+    monkeypatch.setattr(times, "SETTLE", 0.5)
     async with two(redis) as (one, other), one.server.client() as watcher, other.server.client() as new:
         await join(watcher, "presence-r", "w")
         async with other.server.client() as old:
@@ -409,7 +409,7 @@ async def test_the_members_of_a_dead_node_are_gone_once(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"DEAD": 6.0, "DEAD_FOR_ALL": 8.0, "BEAT": 0.3, "TICK": 0.1, "AWAY": 0.2}.items():
-        monkeypatch.setattr(cluster_module, name, value)
+        monkeypatch.setattr(times, name, value)
     async with member(redis) as one, member(redis) as third, one.server.client() as watcher:
         await join(watcher, "presence-r", "w")
         async with member(redis) as dying, dying.server.client("c") as user:
@@ -433,7 +433,7 @@ async def test_a_node_that_was_only_slow_begins_anew_and_its_pages_notice_nothin
         await join(user, "presence-r", "1")
         await watcher.get("pusher_internal:member_added")
         name = other.cluster.node
-        one.cluster._reap(name)
+        one.cluster.nodes.reap(name)
         await watcher.get("pusher_internal:member_removed")
         assert json.loads((await watcher.get("pusher_internal:member_added"))["data"])["user_id"] == "1"
         assert other.cluster.node != name
@@ -445,7 +445,7 @@ async def test_a_node_that_was_only_slow_begins_anew_and_its_pages_notice_nothin
 async def test_redis_that_lost_everything_floods_nobody(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "SETTLE", 6.0)
+    monkeypatch.setattr(times, "SETTLE", 6.0)
     async with two(redis) as (one, other), one.server.client() as a, other.server.client() as b:
         await join(a, "presence-r", "1")
         await join(b, "presence-r", "2")
@@ -470,8 +470,8 @@ async def test_redis_that_lost_everything_floods_nobody(
 async def test_while_redis_is_away_jobs_wait_and_all_else_is_delivered_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cluster_module, "BEAT", 0.2)
-    monkeypatch.setattr(cluster_module, "JOBS_WAIT", 0.0)
+    monkeypatch.setattr(times, "BEAT", 0.2)
+    monkeypatch.setattr(times, "JOBS_WAIT", 0.0)
     with redis_server() as redis:
         async with (
             two(redis) as (one, other),
@@ -505,16 +505,16 @@ async def test_jobs_do_not_outlast_the_wait_of_their_worker(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with member(redis) as one, one.server.client("c") as client:
-        node, link = one.server.node, one.cluster._link
+        node, link = one.server.node, one.cluster.bus.link
         with pytest.raises(ServiceUnavailable):  # on purpose without giving the loop a turn
             node.publish_from_thread([broadcast("c", data="1")], timeout=0.05)
         job = replace(broadcast("c", data="2"), job="uuid-2")
         redis.pause()
         try:
-            monkeypatch.setattr(cluster_module, "JOBS_WAIT", 0.1)
+            monkeypatch.setattr(times, "JOBS_WAIT", 0.1)
             with pytest.raises(ServiceUnavailable):
                 await node.publish_to_all([job], origin="queue")
-            assert one.cluster._link is link, "the job has not waited for the link to be given up"
+            assert one.cluster.bus.link is link, "the job has not waited for the link to be given up"
         finally:
             redis.resume()
         monkeypatch.undo()
@@ -560,14 +560,14 @@ async def test_nothing_that_is_not_ours_is_delivered(redis: Redis) -> None:
                 b"+3 %ff \xff",
                 b"-1 %ff",
             ]
-            link = one.cluster._link
+            link = one.cluster.bus.link
             for blob in blobs:
                 for name in ("c", "d", "presence-r"):
                     client.publish(place(b"app-id:" + name.encode()), blob)
-        await one.cluster._link.ask("PING")  # type: ignore[union-attr]
+        await one.cluster.bus.link.ask("PING")  # type: ignore[union-attr]
         await a.silence()
         await b.silence()
-        assert one.cluster._link is link, "none of it ends the link"
+        assert one.cluster.bus.link is link, "none of it ends the link"
         assert one.cluster.rejected.total() > 20
         await one.server.node.publish_to_all([broadcast("c", "d", data="2")], origin="api")
         assert [(await a.get("event"))["data"] for _ in range(2)] == ["2", "2"]
@@ -576,7 +576,7 @@ async def test_nothing_that_is_not_ours_is_delivered(redis: Redis) -> None:
 @pytest.mark.anyio
 async def test_records_that_no_node_has_written_end_no_link(redis: Redis) -> None:
     async with member(redis) as one, one.server.client("c") as client:
-        names, link = one.cluster.names, one.cluster._link
+        names, link = one.cluster.names, one.cluster.bus.link
         assert link is not None
         with redis.client() as other:
             for name, record in (
@@ -586,17 +586,17 @@ async def test_records_that_no_node_has_written_end_no_link(redis: Redis) -> Non
             ):  # fmt: skip
                 other.hset(names.nodes, name, record)
             other.sadd(names.key("n", one.cluster.node.encode()), b"junk", b"\xff \xff", b"a:%ff %ff")
-            one.cluster._send_beat()
+            one.cluster.nodes.beat()
             await link.ask("PING")
-            assert one.cluster._link is link
+            assert one.cluster.bus.link is link
             one.cut()
             await one.back()
-            link = one.cluster._link
+            link = one.cluster.bus.link
             assert link is not None
-            one.cluster._gone(b"\xff", b"", 1)
-            one.cluster._gone(b"app-id:presence-x", b"%ff", 1)
+            one.cluster.departures.gone(b"\xff", b"", 1)
+            one.cluster.departures.gone(b"app-id:presence-x", b"%ff", 1)
             await link.ask("PING")
-            assert one.cluster._link is link
+            assert one.cluster.bus.link is link
             other.delete(names.nodes)
         await one.server.node.publish_to_all([broadcast("c", data="2")], origin="api")
         assert (await client.get("event"))["data"] == "2"

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import ServiceUnavailable
-from bridge.sockets.cluster import cluster as cluster_module
+from bridge.sockets.cluster import pages, times
 from bridge.sockets.pusher.app import Limits
 from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Resumed
 from bridge.sockets.pusher.messages import GAP
@@ -99,12 +99,12 @@ async def acknowledged(at: Member, channel: str = "a") -> None:
     (session,) = at.server.node.hubs[APP.id].sessions.by_id.values()
     hub = at.server.node.hubs[APP.id]
     await until(lambda: session.positions.get(channel) == hub.position(channel))
-    await at.cluster._asking().ask("PING")
+    await at.cluster.bus.asking().ask("PING")
 
 
 async def gone(at: Member) -> None:
     await until(lambda: not at.server.node.hubs[APP.id].sockets)
-    await at.cluster._asking().ask("PING")
+    await at.cluster.bus.asking().ask("PING")
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["the same node", "another node"])
@@ -363,7 +363,7 @@ async def test_no_hole_while_pages_move_between_nodes_and_links_are_cut(redis: R
 async def test_a_node_that_rolls_makes_nobody_leave_or_join(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "AWAY", 0.2)
+    monkeypatch.setattr(times, "AWAY", 0.2)
     app = replace(RESUMING, presence_grace=0.0)
     async with member(redis, app) as other, other.server.client() as watcher:
         await come(watcher, "presence-p", json.dumps({"user_id": "watcher"}))
@@ -518,18 +518,18 @@ async def test_a_page_record_that_no_node_has_written_ends_no_link(redis: Redis)
         key = one.cluster.names.key("r", b"app-id:a-page-of-its-own")
         with redis.client() as other:
             other.hset(key, mapping={b"w": b"x", b"s": b"\xff\xfe", b"p\xff\xfe": b"1", b"pa": b""})
-        link = one.cluster._link
+        link = one.cluster.bus.link
         async with page(one, 1) as client:
             assert await come(client, has_forgotten=True) == [CONFIRMED, GAP], "as a page that is not known"
         await gone(one)
-        assert one.cluster._link is link
+        assert one.cluster.bus.link is link
         assert one.cluster.rejected["page"] == 1
 
 
 async def test_a_page_that_comes_with_other_channels_each_time_is_forgotten(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "MOST_BEFORE", 20)
+    monkeypatch.setattr(pages, "MOST_BEFORE", 20)
     few = replace(RESUMING, limits=replace(Limits(), subscriptions=10))
     async with member(redis, few) as one:
         key = one.cluster.names.key("r", b"app-id:a-page-of-its-own")

@@ -25,8 +25,10 @@ from hypothesis.stateful import (
 
 from bridge.broadcast import Broadcast
 from bridge.errors import ServiceUnavailable
-from bridge.sockets.cluster import cluster as cluster_module
+from bridge.sockets.cluster import times
+from bridge.sockets.cluster.bus import Bus
 from bridge.sockets.cluster.cluster import Cluster
+from bridge.sockets.cluster.registrations import Registrations
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.hub import Member
@@ -127,8 +129,8 @@ class Home:
             self.faults.append(fault)
 
     def cut(self) -> None:
-        if self.cluster._link is not None:
-            self.cluster._link.end("cut")
+        if self.cluster.bus.link is not None:
+            self.cluster.bus.link.end("cut")
 
 
 class Nodes(RuleBasedStateMachine):
@@ -233,7 +235,7 @@ class Nodes(RuleBasedStateMachine):
     def take_for_dead(self, at: int, by: int) -> None:
         home, other = self.homes[at % len(self.homes)], self.homes[by % len(self.homes)]
         if home is not other:
-            other.cluster._reap(home.cluster.node)
+            other.cluster.nodes.reap(home.cluster.node)
 
     @precondition(lambda self: len(self.homes) > 1)
     @rule(at=st.integers(0, 2))
@@ -241,7 +243,7 @@ class Nodes(RuleBasedStateMachine):
         home = self.homes.pop(at % len(self.homes))
         assert home.task is not None
         home.task.cancel()
-        home.cluster._is_leaving = True
+        home.cluster.bus.is_leaving = True
         home.cut()
         self.dead.append(home)
 
@@ -274,12 +276,12 @@ class Nodes(RuleBasedStateMachine):
         while not all(home.cluster.is_publishing for home in self.homes):  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.02)
         for home in self.dead:
-            self.homes[0].cluster._reap(home.cluster.node)
+            self.homes[0].cluster.nodes.reap(home.cluster.node)
         deadline = self.loop.time() + self.patience
         while True:
             for home in self.homes:
                 await self._answered(home)
-            await asyncio.sleep(2.5 * cluster_module.SETTLE)
+            await asyncio.sleep(2.5 * times.SETTLE)
             for home in (*self.homes, *self.dead):
                 assert not home.faults, home.faults
             try:
@@ -292,8 +294,8 @@ class Nodes(RuleBasedStateMachine):
     async def _answered(self, home: Home) -> None:
         while True:
             try:
-                assert home.cluster._link is not None
-                await home.cluster._link.ask("PING")
+                assert home.cluster.bus.link is not None
+                await home.cluster.bus.link.ask("PING")
                 return
             except (ServiceUnavailable, AssertionError):
                 await asyncio.sleep(0.02)
@@ -333,7 +335,7 @@ def redis() -> Iterator[Redis]:
 def speed_up(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = {"SETTLE": 0.05, "TICK": 0.02, "BEAT": 0.03, "FIRST_PAUSE": 0.005, "LONGEST_PAUSE": 0.05}
     for name, value in quick.items():
-        monkeypatch.setattr(cluster_module, name, value)
+        monkeypatch.setattr(times, name, value)
     monkeypatch.setattr(Nodes, "redis", redis, raising=False)
 
 
@@ -369,13 +371,13 @@ def leave_behind(nodes: Nodes) -> None:
 
 
 MISTAKES: dict[str, tuple[Any, type[Any], str, Any]] = {
-    "missed events are not fetched": (publish_behind, Cluster, "_missed_messages", lambda *_: []),
-    "who left during a cut stays": (leave_behind, Cluster, "_take_back", lambda *_: None),
+    "missed events are not fetched": (publish_behind, Registrations, "_new_messages", lambda *_: []),
+    "who left during a cut stays": (leave_behind, Registrations, "take_back", lambda *_: None),
     "who was taken for dead does not notice": (
         lambda nodes: nodes.take_for_dead(0, 1),
-        Cluster,
-        "_fenced",
-        lambda *_: None,
+        Bus,
+        "is_fenced",
+        lambda _, node, answer: answer == b"FENCED",
     ),
     "who is here is believed to have left": (
         lambda nodes: nodes.take_for_dead(0, 1),

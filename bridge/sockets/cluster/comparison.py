@@ -1,0 +1,41 @@
+"""Comparison: notices a message that was lost with none after it, and a record that Redis has evicted."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import Any, Generic
+
+from bridge.sockets.cluster import times
+from bridge.sockets.cluster.bus import Bus, place_for
+from bridge.sockets.cluster.link import Link
+from bridge.sockets.cluster.registrations import Registrations
+from bridge.sockets.pusher.outcome import S
+from bridge.sockets.pusher.shared_channel import SharedChannel
+from bridge.sockets.pusher.shared_hub import SharedHub
+
+
+class Comparison(Generic[S]):
+    """Compares each channel's last event here with Redis, some channels with each tick."""
+
+    def __init__(self, bus: Bus[S], registrations: Registrations[S]) -> None:
+        self._bus = bus
+        self._registrations = registrations
+        self._to_compare: deque[tuple[SharedHub[S], SharedChannel[S]]] = deque()
+        self._began_at = 0.0
+
+    def look(self, link: Link, now: float) -> None:
+        """To be called with each tick."""
+        if not self._to_compare and now - self._began_at >= times.COMPARE:
+            self._began_at = now
+            for hub in self._bus.home.hubs.values():
+                self._to_compare += ((hub, channel) for channel in hub.all_shared())
+        for _ in range(min(len(self._to_compare), times.COMPARED)):
+            hub, channel = self._to_compare.popleft()
+            key = self._bus.names.key("c", place_for(hub.app.id, channel.name))
+            link.send("HGET", key, "t", then=partial(self._compared, hub, channel))
+
+    def _compared(self, hub: SharedHub[S], channel: SharedChannel[S], tag: Any) -> None:
+        if hub.shared(channel.name) is channel and channel.is_current and tag != channel.tag:
+            channel.is_current = False
+            self._registrations.repair(hub, channel.name)

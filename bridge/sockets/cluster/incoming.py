@@ -1,0 +1,140 @@
+"""Incoming: what the topics bring becomes calls of the hub that they are for.
+
+| begins with | what it is | from |
+|---|---|---|
+| a digit | an event: the tag of the one before, and its envelope | publish.lua |
+| `\\x01` | an envelope: a client's event, or an order to all nodes | nodes |
+| `+`, `-` | a member came, or left: the roster's version, and who | join.lua, leave.lua, reap.lua |
+| `#` | how many are subscribed | count.lua and others |
+| `^` | whether this user is there has changed | join.lua, leave.lua, reap.lua |
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Generic
+
+from bridge.sockets.cluster.bus import Bus
+from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, Forged
+from bridge.sockets.cluster.names import CONTROL_CHANNEL, word_user
+from bridge.sockets.cluster.records import Records, SeenTags, split_event
+from bridge.sockets.cluster.registrations import Registrations
+from bridge.sockets.cluster.topics import Topics
+from bridge.sockets.cluster.watches import Watches
+from bridge.sockets.pusher.channels import USER_CHANNEL
+from bridge.sockets.pusher.outcome import Answered, S
+from bridge.sockets.pusher.shared_channel import Message
+from bridge.sockets.pusher.shared_hub import SharedHub
+
+
+class Incoming(Generic[S]):
+    """Believes nobody: whatever is not sealed by a node of the app is rejected, or asked of Redis first."""
+
+    def __init__(
+        self,
+        bus: Bus[S],
+        topics: Topics[S],
+        records: Records[S],
+        seen: SeenTags,
+        registrations: Registrations[S],
+        watches: Watches[S],
+    ) -> None:
+        self._bus = bus
+        self._prefix = len(bus.names.topics)
+        self._by_place = topics.by_place
+        self._records = records
+        self._seen = seen
+        self._registrations = registrations
+        self._watches = watches
+
+    def pushed(self, topic: bytes, data: bytes) -> None:
+        place = topic[self._prefix :]
+        known = self._by_place.get(place)
+        if known is None or not data:
+            return
+        hub, name = known
+        try:
+            first = data[:1]
+            if first.isdigit():
+                self._event(hub, name, place, data)
+            elif first == b"\x01":
+                self._message(hub, name, place, data)
+            elif first == b"+":
+                version, word, sealed = data[1:].split(b" ", 2)
+                info = self._records.info(hub, place, word, sealed)
+                came = hub.came(name, _number(version), word_user(word), info)
+                self._answer_or_repair(hub, name, came)
+            elif first == b"-":
+                version, word = data[1:].split(b" ", 1)
+                self._left(hub, name, place, _number(version), word)
+            elif first == b"#":
+                if hub.app.subscription_count:
+                    self._bus.home.answered(hub, hub.counted(name, _number(data[1:])))
+            elif data == b"^":
+                self._watches.ask(hub, name.removeprefix(USER_CHANNEL))
+            else:
+                self._records.reject("kind")
+        except Forged as problem:
+            self._records.reject(str(problem))
+        except ValueError:
+            self._records.reject("form")
+
+    def _event(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
+        previous, envelope = split_event(data)
+        opened = self._records.sealer(hub).open(place, envelope)
+        if opened.kind != EVENT:
+            raise Forged("kind")
+        channel = hub.shared(name)
+        if channel is None or not channel.is_current:
+            return  # it is part of what the channel's answer will bring
+        message = Message(text=opened.text, tag=opened.tag, excluded=opened.excluded)
+        is_new = opened.tag not in self._seen
+        answered = hub.event(name, previous, message, self._bus.now(), is_new)
+        if answered is None:
+            self._registrations.repair(hub, name)
+            return
+        self._seen.add(opened.tag)
+        if answered.deliveries:
+            self._bus.home.answered(hub, answered)
+
+    def _message(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
+        opened = self._records.sealer(hub).open(place, data)
+        if not self._seen.add(opened.tag):
+            return
+        if opened.kind == CLIENT_EVENT:
+            self._bus.home.answered(hub, hub.passed_on(name, opened.text, opened.excluded))
+        elif opened.kind == CONTROL and name == CONTROL_CHANNEL:
+            order = json.loads(opened.text)
+            if "terminate" in order:
+                self._bus.home.terminate(hub, order["terminate"])
+        else:
+            raise Forged("kind")
+
+    def _left(self, hub: SharedHub[S], name: str, place: bytes, version: int, word: bytes) -> None:
+        """A script says so, which cannot seal: the roster is asked before it is believed."""
+        user_id = word_user(word)
+        leaves = hub.leaves(name, version)
+        if leaves is None:
+            self._registrations.repair(hub, name)
+        channel, link = hub.shared(name), self._bus.link
+        if not leaves or channel is None or link is None:
+            return
+        generation = channel.generation
+
+        def then(is_there: Any) -> None:
+            if not is_there:
+                self._bus.home.answered(hub, hub.went(name, generation, user_id))
+
+        link.send("HEXISTS", self._bus.names.key("m", place), word, then=then)
+
+    def _answer_or_repair(self, hub: SharedHub[S], name: str, answered: Answered[S] | None) -> None:
+        if answered is None:
+            self._registrations.repair(hub, name)
+        elif answered.deliveries:
+            self._bus.home.answered(hub, answered)
+
+
+def _number(digits: bytes) -> int:
+    if not 0 < len(digits) <= 18 or not digits.isdigit():
+        raise ValueError("not a number")
+    return int(digits)

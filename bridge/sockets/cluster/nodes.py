@@ -1,0 +1,187 @@
+"""Nodes: who else is on the bus. Each sends a beat now and then; one that is silent for too long is dead.
+
+Any node takes back what a dead one had registered. If that was only slow, it learns so from its next command
+(`Bus.is_fenced`). One of all nodes has the duty: it does what is to be done once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import socket as sockets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic
+
+from bridge.sockets.cluster import link as scripts
+from bridge.sockets.cluster import times
+from bridge.sockets.cluster.bus import Bus, flat
+from bridge.sockets.cluster.departures import Departures
+from bridge.sockets.cluster.link import Link
+from bridge.sockets.cluster.records import Records
+from bridge.sockets.pusher.outcome import S
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Other:
+    """Another node, as its last beat told. `at`: when that came, on our clock."""
+
+    number: int
+    at: float
+    record: Mapping[str, Any]
+
+
+class Nodes(Generic[S]):
+    """What this node knows of the others, by what their beats say.
+
+    others    name → node, without this one
+    has_duty  whether this node does what is done once on all nodes
+    heard     called whenever all others have been heard of
+    """
+
+    def __init__(
+        self, bus: Bus[S], records: Records[S], departures: Departures[S], heard: Callable[[], None]
+    ) -> None:
+        self._bus = bus
+        self._records = records
+        self._departures = departures
+        self._heard = heard
+        self.others: dict[str, Other] = {}
+        self.has_duty = False
+        self._beat = 0
+        self._beaten_at = 0.0
+        self._heard_from = 0.0  # when the present link was made: before that nobody could be heard
+        self._memory = b""  # the name of what Redis holds in memory
+        self._awaited: set[str] = set()  # nodes that have to register again before anything is published
+        self._await_until = 0.0
+        self._reaping: set[str] = set()
+
+    def linked(self, link: Link) -> None:
+        """There is a new link."""
+        self._heard_from = self._bus.now()
+        for other in self.others.values():  # what could not be heard says nothing
+            other.at = self._heard_from
+        fresh = secrets.token_hex(8).encode()
+        link.send("SET", self._bus.names.born, fresh, "NX")
+        link.send("GET", self._bus.names.born, then=partial(self._remembered, self._memory))
+
+    def lost(self) -> None:
+        """The link is lost: whoever was not taken out whole is found again."""
+        self._reaping.clear()
+
+    def _remembered(self, before: bytes, memory: Any) -> None:
+        """Which memory of Redis this is. Another one than before has lost everything: nothing is published
+        until every node that was there has registered its clients again."""
+        self._memory = memory
+        if before and memory != before:
+            log.warning("Redis has lost what it held", extra={"action": "bus_emptied"})
+            self._awaited = {node for node in self.others if node != self._bus.node}
+            self._await_until = self._bus.now() + times.SETTLE
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether another node has still to register again."""
+        if self._awaited and self._bus.now() > self._await_until:
+            self._awaited.clear()
+        return bool(self._awaited)
+
+    def look(self, now: float) -> None:
+        """To be called with each tick: sends the beat when it is due."""
+        if now - self._beaten_at >= times.BEAT or self._awaited:
+            self.beat()
+
+    def beat(self) -> None:
+        bus, link = self._bus, self._bus.link
+        if link is None:
+            return
+        self._beaten_at = bus.now()
+        self._beat += 1
+        record = {
+            "beat": self._beat,
+            "machine": sockets.gethostname(),
+            "speaks": [1, 1],
+            "connections": {app_id: len(hub.sockets) for app_id, hub in bus.home.hubs.items()},
+            "leaving": bus.is_leaving,
+        }
+        names = bus.names
+        link.run(
+            scripts.BEAT,
+            [names.nodes, names.key("dead", bus.node.encode()), names.duty],
+            bus.node,
+            json.dumps(record),
+            1 if bus.is_leaving else times.DUTY,
+            then=partial(self._beaten, bus.node),
+        )
+
+    def _beaten(self, node: str, answer: Any) -> None:
+        bus = self._bus
+        if bus.is_fenced(node, answer):
+            return
+        now = bus.now()
+        self.has_duty = bool(answer[0])
+        self.others = self._read(flat(answer[1]), now)
+        self._awaited -= self.others.keys()
+        self._heard()
+        if bus.is_leaving:
+            return
+        for other, last in self.others.items():
+            patience = times.DEAD if self.has_duty else times.DEAD_FOR_ALL
+            if last.record.get("leaving"):
+                patience = times.GRACE
+            if now - last.at > patience:
+                self.reap(other)
+
+    def _read(self, records: list[bytes], now: float) -> dict[str, Other]:
+        known: dict[str, Other] = {}
+        for name, text in zip(records[::2], records[1::2], strict=True):
+            if not name.isalnum():  # no node's
+                self._records.reject("node")
+                continue
+            other = name.decode()
+            if other == self._bus.node:
+                continue
+            try:
+                record = json.loads(text)
+                number = int(record["beat"])
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+                record, number = {}, 0  # it never changes, so it is taken out as a dead one's
+            before = self.others.get(other)
+            at = now if before is None or before.number != number else max(before.at, self._heard_from)
+            known[other] = Other(number, at, record)
+        return known
+
+    def reap(self, node: str) -> None:
+        """Takes back what a dead node had registered, some entries at a time."""
+        bus, link = self._bus, self._bus.link
+        if link is None or node in self._reaping:
+            return
+        self._reaping.add(node)
+        log.info("a node is gone, its clients are taken out", extra={"action": "bus_reap", "node": node})
+
+        def then(answer: Any) -> None:
+            for at in range(1, len(answer), 3):
+                self._departures.add(*answer[at : at + 3])
+            if answer[0] and bus.link is link:
+                step()
+            else:
+                self._reaping.discard(node)
+
+        def step() -> None:
+            names = bus.names
+            keys = [names.key("n", node.encode()), names.key("dead", node.encode()), names.nodes]
+            link.run(scripts.REAP, keys, node, times.REAPED, names.prefix, names.topics, then=then)
+
+        step()
+
+    def connections(self, app_id: str) -> int:
+        """The app's connections on the other nodes, as their last beats say."""
+        total = 0
+        for other in self.others.values():
+            connections = other.record.get("connections")
+            count = connections.get(app_id, 0) if isinstance(connections, dict) else 0
+            total += count if isinstance(count, int) else 0
+        return total

@@ -1,0 +1,274 @@
+"""Publishing: events go to Redis, which numbers them and passes them to all nodes, or wait for it.
+
+An event that was published has an answer from Redis. A job's broadcast whose answer did not come is published
+again by its job, and the job's mark keeps it from going out twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from typing import Generic
+
+from bridge.broadcast import Broadcast
+from bridge.errors import JobError, ServiceUnavailable
+from bridge.sockets.cluster import link as scripts
+from bridge.sockets.cluster import times
+from bridge.sockets.cluster.bus import Bus, place_for
+from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, TAG
+from bridge.sockets.cluster.link import Link, Then
+from bridge.sockets.cluster.names import CONTROL_CHANNEL
+from bridge.sockets.cluster.nodes import Nodes
+from bridge.sockets.cluster.records import Records, SeenTags
+from bridge.sockets.pusher import messages
+from bridge.sockets.pusher.asks import PassOn
+from bridge.sockets.pusher.channels import kind_of
+from bridge.sockets.pusher.hub_events import Published
+from bridge.sockets.pusher.outcome import S
+from bridge.sockets.pusher.shared_channel import Message
+from bridge.sockets.pusher.shared_hub import SharedHub
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What goes to the bus; `cache` is None for what is not an event of the channel's log. `kept_…`: how many
+    events that log holds, and for how long after this one."""
+
+    place: bytes
+    envelope: bytes
+    cache: int | None
+    at: float
+    kept_events: int = times.LOG_EVENTS
+    kept_seconds: int = times.LOG_SECONDS
+
+
+class Spool:
+    """What waits for the bus to be back, the oldest first, up to `SPOOL_BYTES`."""
+
+    def __init__(self) -> None:
+        self._items: deque[Sealed] = deque()
+        self._size = 0
+
+    def has_room(self, size: int) -> bool:
+        return self._size + size <= times.SPOOL_BYTES
+
+    def has_waited(self, now: float) -> float:
+        """Seconds, of the oldest."""
+        return now - self._items[0].at if self._items else 0.0
+
+    def put(self, item: Sealed) -> None:
+        self._items.append(item)
+        self._size += len(item.envelope)
+
+    def take(self) -> Iterator[Sealed]:
+        while self._items:
+            item = self._items.popleft()
+            self._size -= len(item.envelope)
+            yield item
+
+
+class Publishing(Generic[S]):
+    """For all that this node publishes, in the order in which it does."""
+
+    def __init__(
+        self, bus: Bus[S], records: Records[S], seen: SeenTags, nodes: Nodes[S], window: int
+    ) -> None:
+        """`window`: seconds for which the marks of jobs are kept, and then as long again."""
+        self._bus = bus
+        self._key = bus.names.key
+        self._records = records
+        self._seen = seen
+        self._nodes = nodes
+        self._window = window
+        self._spool = Spool()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events go out now. They do not while other nodes have still to register their clients."""
+        return self._bus.is_up and not self._nodes.is_awaiting
+
+    async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
+        """Redis has them, in order, for the subscribers of all nodes; how many those are.
+
+        Jobs wait up to `JOBS_WAIT` for the bus, so that those which come after them do not overtake them;
+        then ServiceUnavailable. All else is delivered here at once, and elsewhere once it is back; for so
+        long, and so much. JobError as `Node.publish`.
+        """
+        for broadcast in broadcasts:
+            if broadcast.app_id not in self._bus.home.hubs:
+                raise JobError(f"no app has the id {broadcast.app_id}: check the broadcasting connection")
+        if origin != "queue" and not self.is_open:
+            return self._publish_here(broadcasts, origin)
+        items = [(self._sealed(one, name), one.job, name) for one in broadcasts for name in one.channels]
+        marks = _marks((job, name) for _, job, name in items)
+        sent = [(item, mark) for (item, _, _), mark in zip(items, marks, strict=True)]
+        try:
+            answers = await (self._send_jobs(sent) if origin == "queue" else self._send_all(sent))
+        except ServiceUnavailable:
+            if origin == "queue":
+                raise
+            for item, _ in sent:  # receivers know those that had gone out by their tags
+                self._spool.put(item)
+            return 0
+        reached = iter(answers)
+        for broadcast in broadcasts:
+            receivers = sum(max(next(reached), 0) for _ in broadcast.channels)
+            self._bus.home.tell(_published(broadcast, origin, receivers))
+        return sum(max(answer, 0) for answer in answers)
+
+    async def _send_jobs(self, items: Sequence[tuple[Sealed, bytes]]) -> list[int]:
+        """As `_send_all`, again after each link that is lost meanwhile: marks keep anything from going out
+        twice."""
+        try:
+            async with asyncio.timeout(times.JOBS_WAIT):
+                while True:
+                    with contextlib.suppress(ServiceUnavailable):
+                        if self.is_open:
+                            return await self._send_all(items)
+                    await asyncio.sleep(times.LOOK)
+        except TimeoutError:
+            raise ServiceUnavailable("the bus is away: nothing is sure to be published") from None
+
+    async def _send_all(self, items: Sequence[tuple[Sealed, bytes]]) -> list[int]:
+        """What Redis answers to each. Raises ServiceUnavailable."""
+        answers: list[int] = []
+        if not items:
+            return answers
+        link = self._bus.asking()
+        *first, (item, mark) = items
+        for one, its_mark in first:
+            self._send(link, one, its_mark, answers.append)
+        last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._send(link, item, mark, partial(_answer, last))  # answers come in order: this is the last of all
+        answers.append(await link.watch(last))
+        return answers
+
+    def _sealed(self, broadcast: Broadcast, name: str) -> Sealed:
+        hub = self._bus.home.hubs[broadcast.app_id]
+        place = place_for(broadcast.app_id, name)
+        text = messages.event(broadcast.name, name, broadcast.data)
+        envelope = self._records.sealer(hub).seal(place, EVENT, text, broadcast.socket_id or "")
+        cache = hub.app.limits.cache_seconds if kind_of(name).is_cache else 0
+        events, seconds = times.LOG_EVENTS, times.LOG_SECONDS
+        if hub.app.resume_seconds:
+            events = max(events, hub.app.limits.resume_events)
+            seconds = max(seconds, int(hub.app.resume_seconds))
+        return Sealed(place, envelope, cache, self._bus.now(), events, seconds)
+
+    def _send(self, link: Link, item: Sealed, mark: bytes, then: Then | None = None) -> None:
+        key = self._key
+        link.run(
+            scripts.PUBLISH,
+            [key("c", item.place), key("l", item.place), key("k", item.place)],
+            item.envelope,
+            item.envelope[2 : 2 + TAG],
+            self._bus.names.topic(item.place),
+            item.kept_events,
+            item.kept_seconds,
+            mark,
+            int(mark or 0) % 16,
+            self._window,
+            key("j", b""),
+            item.cache or 0,
+            then=then,
+        )
+
+    # Of clients, and to nodes --------------------------------------------------------------------------
+
+    def pass_on(self, hub: SharedHub[S], ask: PassOn) -> None:
+        """A client's event. Those who are here get it at once where the bus is away."""
+        place = place_for(hub.app.id, ask.channel)
+        envelope = self._records.sealer(hub).seal(place, CLIENT_EVENT, ask.text, ask.socket_id)
+        if self._bus.link is not None and self.is_open:
+            self._bus.link.send("PUBLISH", self._bus.names.topic(place), envelope)
+            return
+        self._seen.add(envelope[2 : 2 + TAG])
+        self._bus.home.answered(hub, hub.passed_on(ask.channel, ask.text, ask.socket_id))
+        if self._spool.has_room(len(envelope)):
+            self._spool.put(Sealed(place, envelope, None, self._bus.now()))
+
+    def terminate(self, hub: SharedHub[S], user_id: str) -> None:
+        """Ends all connections of the user, on all nodes."""
+        place = place_for(hub.app.id, CONTROL_CHANNEL)
+        text = json.dumps({"terminate": user_id})
+        envelope = self._records.sealer(hub).seal(place, CONTROL, text)
+        if self._bus.link is not None and self._bus.is_up:
+            self._bus.link.send("PUBLISH", self._bus.names.topic(place), envelope)
+            return
+        self._bus.home.terminate(hub, user_id)
+        self._spool.put(Sealed(place, envelope, None, self._bus.now()))
+
+    # While the bus is away -----------------------------------------------------------------------------
+
+    def _publish_here(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
+        """What waits for the bus to be back; who is here gets it now."""
+        items = [(one, name, self._sealed(one, name)) for one in broadcasts for name in one.channels]
+        size = sum(len(item.envelope) for _, _, item in items)
+        if not self._spool.has_room(size) or self._spool.has_waited(self._bus.now()) > times.SPOOL_SECONDS:
+            raise ServiceUnavailable("the bus is away for too long: nothing was published")
+        receivers = 0
+        for broadcast, name, item in items:
+            hub = self._bus.home.hubs[broadcast.app_id]
+            text = messages.event(broadcast.name, name, broadcast.data)
+            tag = item.envelope[2 : 2 + TAG]
+            self._seen.add(tag)
+            message = Message(text=text, tag=tag, excluded=broadcast.socket_id or "")
+            delivered = hub.deliver_here(name, message)
+            receivers += sum(delivery.receivers for delivery in delivered.deliveries)
+            self._bus.home.answered(hub, delivered)
+            self._spool.put(item)
+        for broadcast in broadcasts:
+            self._bus.home.tell(_published(broadcast, origin, receivers))
+        return receivers
+
+    def empty_spool(self) -> None:
+        """What has waited goes out, unless it has waited for too long."""
+        link = self._bus.link
+        if link is None or not self.is_open:
+            return
+        oldest = self._bus.now() - 2 * times.SPOOL_SECONDS
+        for item in self._spool.take():
+            if item.at < oldest:
+                continue
+            if item.cache is None:
+                link.send("PUBLISH", self._bus.names.topic(item.place), item.envelope)
+            else:
+                self._send(link, item, b"")
+
+
+def _answer(future: asyncio.Future[int], answer: int) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+def _marks(items: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """Of each job and channel; a job may send to a channel several times. Nothing where there is no job."""
+    sent: Counter[tuple[str, str]] = Counter()
+    for job, channel in items:
+        sent[job, channel] += 1
+        yield _mark(job, sent[job, channel], channel) if job else b""
+
+
+def _mark(job: str, number: int, channel: str) -> bytes:
+    """A job's broadcast to a channel as a number: Redis keeps sets of numbers small."""
+    digest = blake2b(f"{job}\0{number}\0{channel}".encode(), digest_size=8).digest()
+    return b"%d" % (int.from_bytes(digest, "big") >> 1)
+
+
+def _published(broadcast: Broadcast, origin: str, receivers: int) -> Published:
+    return Published(
+        app_id=broadcast.app_id,
+        channels=broadcast.channels,
+        name=broadcast.name,
+        data=broadcast.data,
+        socket_id=broadcast.socket_id,
+        origin=origin,
+        receivers=receivers,
+        job=broadcast.job,
+    )

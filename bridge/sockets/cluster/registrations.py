@@ -1,0 +1,226 @@
+"""Registrations: tell Redis who of this node is in which channel, and ask again where that is in doubt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Generic
+
+from bridge.sockets.cluster import link as scripts
+from bridge.sockets.cluster import times
+from bridge.sockets.cluster.bus import Bus, app_of, flat, place_for
+from bridge.sockets.cluster.departures import Departures
+from bridge.sockets.cluster.envelope import MEMBER, TAG
+from bridge.sockets.cluster.link import Link
+from bridge.sockets.cluster.names import split_place, user_word, word_user
+from bridge.sockets.cluster.records import Records, SeenTags
+from bridge.sockets.pusher.hub_events import MemberAdded, Occupied
+from bridge.sockets.pusher.outcome import S
+from bridge.sockets.pusher.shared_channel import Joined, Message, SharedChannel
+from bridge.sockets.pusher.shared_hub import SharedHub
+
+
+class Registrations(Generic[S]):
+    """Every answer of Redis goes to the hub that asked, if it still wants it.
+
+    repairs  how often a channel was asked for again, because something was missed on a link that stands
+    gaps     how often events could not be had any more
+    """
+
+    def __init__(self, bus: Bus[S], records: Records[S], seen: SeenTags, departures: Departures[S]) -> None:
+        self._bus = bus
+        self._records = records
+        self._seen = seen
+        self._departures = departures
+        self.repairs = self.gaps = 0
+        self._repairing: set[bytes] = set()
+        self._stale: dict[bytes, float] = {}  # places whose roster is to be read again → when
+
+    # Who comes -----------------------------------------------------------------------------------------
+
+    def join(
+        self,
+        hub: SharedHub[S],
+        channel: SharedChannel[S],
+        users: Mapping[str, str | None],
+        *,
+        again: bool = False,
+    ) -> None:
+        """Registers the channel, and these users (→ info) as members through this node. The hub gets the
+        answer. `again`: with all that came since the last event here."""
+        bus, link = self._bus, self._bus.link
+        if link is None:
+            return
+        name = channel.name
+        place = place_for(hub.app.id, name)
+        key = bus.names.key
+        keys = [key("c", place), key("m", place), key("n", bus.node.encode())]
+        keys += [key("i", app_of(place)), key("g", place)]
+        keys += [key("dead", bus.node.encode()), key("l", place), key("k", place)]
+        flags = "a" if again else ""
+        if channel.kind.has_members and (again or not channel.is_joined):
+            flags += "r"
+        if channel.kind.is_cache and (again or not channel.is_joined):
+            flags += "k"
+        words: list[bytes | str | int] = []
+        sealer = self._records.sealer(hub)
+        for user_id, info in users.items():
+            word = user_word(user_id)
+            words += [word, sealer.seal(place + b" " + word, MEMBER, info or "")]
+        link.run(
+            scripts.JOIN,
+            keys,
+            bus.node,
+            place,
+            bus.names.topic(place),
+            place.partition(b":")[2],
+            max(channel.connections, 1) if name in hub.channels else 1,
+            os.urandom(TAG),
+            0 if again else hub.app.limits.members,
+            channel.tag if again else b"",
+            flags,
+            *words,
+            then=partial(self._joined, bus.node, hub, name, channel.generation, tuple(users), flags),
+        )
+
+    def _joined(
+        self,
+        node: str,
+        hub: SharedHub[S],
+        name: str,
+        generation: int,
+        users: Sequence[str],
+        flags: str,
+        answer: Any,
+    ) -> None:
+        bus, records = self._bus, self._records
+        if bus.is_fenced(node, answer):
+            return
+        _, tag, version, _, came, added, full, members, cached, ttl, missed = answer
+        now, app_id = bus.now(), hub.app.id
+        place = place_for(app_id, name)
+        if came and not name.startswith("#"):
+            bus.home.tell(Occupied(app_id=app_id, channel=name))
+        for word in added:
+            bus.home.tell(MemberAdded(app_id=app_id, channel=name, user_id=word_user(word)))
+        refused = {word_user(word) for word in full}
+        bus.home.settle()
+        joined = Joined(
+            channel=name,
+            generation=generation,
+            users=[user for user in users if user not in refused],
+            full=refused,
+            tag=tag,
+            version=int(version),
+            roster=records.roster(hub, place, members) if "r" in flags else None,
+            cached=records.cached(hub, place, cached, ttl, now),
+            missed=None if missed == b"GAP" else self._new_messages(hub, place, missed),
+        )
+        if "a" in flags:
+            self._repairing.discard(place)
+            channel = hub.shared(name)
+            if missed == b"GAP" and channel is not None and channel.generation == generation:
+                self.gaps += 1
+        bus.home.answered(hub, hub.joined(joined, now))
+        channel = hub.shared(name)
+        if channel is not None and channel.is_stale:
+            self._stale.setdefault(place, now + times.SETTLE)
+
+    def _new_messages(self, hub: SharedHub[S], place: bytes, entries: Sequence[bytes]) -> list[Message]:
+        return [
+            message for message in self._records.messages(hub, place, entries) if self._seen.add(message.tag)
+        ]
+
+    # Who leaves ----------------------------------------------------------------------------------------
+
+    def leave(
+        self, app_id: str, name: str, user_id: str | None, *, is_last: bool, hub: SharedHub[S] | None
+    ) -> None:
+        """Takes back the user, or with `is_last` the channel. `hub` is None for an app that is not here."""
+        bus, link = self._bus, self._bus.link
+        if link is None or bus.is_leaving:
+            return
+        place = place_for(app_id, name)
+        key = bus.names.key
+        keys = [key("c", place), key("m", place), key("n", bus.node.encode())]
+        keys += [key("i", app_of(place)), key("g", place), key("dead", bus.node.encode())]
+        word = b"" if user_id is None else user_word(user_id)
+        link.run(
+            scripts.LEAVE,
+            keys,
+            bus.node,
+            place,
+            bus.names.topic(place),
+            place.partition(b":")[2],
+            word,
+            int(is_last),
+            int(hub is not None and hub.app.subscription_count),
+            then=partial(self._left, bus.node, place, word),
+        )
+
+    def _left(self, node: str, place: bytes, word: bytes, answer: Any) -> None:
+        if self._bus.is_fenced(node, answer):
+            return
+        removed, vacated = answer
+        if removed:
+            self._departures.add(place, word, removed)
+        if vacated:
+            self._departures.add(place, b"", vacated)
+
+    def take_back(self, registered: Any) -> None:
+        """What Redis holds of this node and nobody here wants: who left while that could not be said."""
+        for entry in registered or ():
+            place, _, word = entry.partition(b" ")
+            try:
+                app_id, name = split_place(place)
+                user_id = word_user(word) if word else None
+            except ValueError:
+                self._records.reject("place")
+                continue
+            hub = self._bus.home.hubs.get(app_id)
+            channel = hub.shared(name) if hub else None
+            if channel is None or (user_id is not None and user_id not in channel.asked):
+                self.leave(app_id, name, user_id, is_last=channel is None and not word, hub=hub)
+
+    # Where that is in doubt ----------------------------------------------------------------------------
+
+    def lost(self) -> None:
+        """The link is lost, or this node has a new name: every channel will be asked for again."""
+        self._repairing.clear()
+
+    def ask_again(self, hub: SharedHub[S], channel: SharedChannel[S]) -> None:
+        """Registers all that is wanted of the channel."""
+        known = {user: channel.asked[user] for user in channel.confirmed}
+        if channel.is_joined:
+            self.join(hub, channel, known, again=True)
+        for user_id, info in channel.asked.items():
+            if user_id not in known:
+                self.join(hub, channel, {user_id: info})
+        if not channel.is_joined and not channel.asked:
+            self.join(hub, channel, {})
+
+    def repair(self, hub: SharedHub[S], name: str) -> None:
+        """Something was missed on a link that stands: the channel is asked for again."""
+        place, channel = place_for(hub.app.id, name), hub.shared(name)
+        if channel is not None and place not in self._repairing:
+            self._repairing.add(place)
+            self.repairs += 1
+            self.ask_again(hub, channel)
+
+    def look(self, link: Link, now: float) -> None:
+        """To be called with each tick. Who seemed to have left when Redis was read after a fault may only
+        have had to be registered again: that is looked at once more."""
+        for place in [place for place, due in self._stale.items() if due <= now]:
+            del self._stale[place]
+            app_id, name = split_place(place)
+            hub = self._bus.home.hubs.get(app_id)
+            channel = None if hub is None else hub.shared(name)
+            if hub is not None and channel is not None:
+                then = partial(self._settled, hub, name, channel.generation)
+                link.send("HGETALL", self._bus.names.key("m", place), then=then)
+
+    def _settled(self, hub: SharedHub[S], name: str, generation: int, answer: Any) -> None:
+        roster = self._records.roster(hub, place_for(hub.app.id, name), flat(answer))
+        self._bus.home.settle()
+        self._bus.home.answered(hub, hub.settled(name, generation, roster))
