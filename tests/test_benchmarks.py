@@ -30,7 +30,7 @@ CURVE = Curve(
 
 
 def test_a_goal_is_in_the_figures_own_unit_or_a_part_of_another_servers() -> None:
-    connect, start = (row.goal for row in ROWS)
+    connect, start = Goal(most=0.45, of="Reverb"), Goal(most=0.3)
     assert connect.verdict({"bridge": 135, "Reverb": 300}) == "met: 0.45"
     assert connect.verdict({"bridge": 150, "Reverb": 300}) == "missed: 0.5"
     assert connect.verdict({"bridge": 150}) == "no Reverb here"
@@ -60,6 +60,11 @@ def test_the_page_says_when_where_and_with_which_load_and_shows_every_figure(
     assert len(drawn.findall(".//{*}polyline")) == 6
     corners = [float(one) for circle in drawn.iter() for one in (circle.get("cx"), circle.get("cy")) if one]
     assert all(0 <= corner <= page.WIDTH for corner in corners)
+
+
+def test_a_figure_without_a_goal_is_told_and_not_judged() -> None:
+    row = Row(name="ready", unit="CPU-s", figures={"bridge": 0.9}, goal=None)
+    assert row.cells() == ("ready", "CPU-s", "–", "0.90", "–", "–", "")
 
 
 def test_seconds_are_not_judged_where_the_machine_was_busy() -> None:

@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Callable, Iterator
 
 from bridge import __version__
-from bridge.doctor import STARTUP, ExaminedApp, examine
+from bridge.doctor.round import AT_START, go_through
+from bridge.doctor.subject import ExaminedApp
 from bridge.errors import BridgeError
 from bridge.serve.wiring import other_jobs
 from bridge.settings.load import Settings
@@ -28,7 +29,7 @@ class Banner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lines = [line for make in (_app, _files, _queue, _apps, _php) for line in _made(make, settings)]
-        self._warnings = list(examine(ExaminedApp(settings=settings), STARTUP))
+        self._warnings = list(go_through(AT_START, ExaminedApp(settings=settings)))
 
     def tell(self, address: str) -> None:
         """Lines of the log; `address` is bridge's own, without a slash at the end."""

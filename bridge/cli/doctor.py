@@ -13,7 +13,7 @@ from bridge.cli.plain import json_line, plain
 from bridge.errors import BridgeError, ConfigurationError
 
 if TYPE_CHECKING:
-    from bridge.doctor import Finding
+    from bridge.doctor.subject import Finding
 
 _OF_THE_COMMAND = ("--app", "--config")  # errors of these are wrong usage of this command, not findings
 
@@ -51,7 +51,8 @@ def run(given: argparse.Namespace) -> int:
 
 def _findings(given: argparse.Namespace, report: list[str]) -> Iterable[Finding]:
     """The findings; afterwards `report` holds how the app is set up, in a few lines, if there is source."""
-    from bridge.doctor import ExaminedApp, Finding, examine
+    from bridge.doctor.examine import examine
+    from bridge.doctor.subject import ExaminedApp, Finding
     from bridge.settings.load import load_settings
 
     try:

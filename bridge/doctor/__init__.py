@@ -3,8 +3,3 @@
 `examine.py` has the table of checks; a new one is one function and one row there. A check looks and says; it
 changes nothing, takes no job, and shows no secret.
 """
-
-from bridge.doctor.examine import CHECKS, STARTUP, examine
-from bridge.doctor.subject import ExaminedApp, Finding, Found
-
-__all__ = ["CHECKS", "STARTUP", "ExaminedApp", "Finding", "Found", "examine"]

@@ -1,9 +1,8 @@
-"""The table of checks, and the round through it."""
+"""The table of checks of `bridge doctor`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping
 
 from bridge.doctor import (
     broadcasting,
@@ -18,10 +17,10 @@ from bridge.doctor import (
     stores,
     watching,
 )
-from bridge.doctor.subject import ExaminedApp, Finding, Found, found
-from bridge.errors import BridgeError
+from bridge.doctor.round import Check, go_through
+from bridge.doctor.subject import ExaminedApp, Finding
 
-CHECKS: Mapping[str, Callable[[ExaminedApp], Found]] = {
+CHECKS: Mapping[str, Check] = {
     "environment": environment.file,
     "names": environment.names,
     "keys": environment.keys,
@@ -59,53 +58,8 @@ CHECKS: Mapping[str, Callable[[ExaminedApp], Found]] = {
     "events": events.rungs,
     "mappings": events.mappings,
 }
-STARTUP = frozenset({"cached configuration", "secrets", "broadcasting", "user"})  # cost next to nothing
-BLOCKING = frozenset({"environment"})  # with a fault here nothing else can be looked at
-_SECRET_NAMES = ("KEY", "SECRET", "PASSWORD", "TOKEN", "URL", "DSN")
-_SHORTEST = 4  # characters of what is worth hiding
 
 
 def examine(subject: ExaminedApp, checks: Collection[str] = CHECKS) -> Iterator[Finding]:
-    """The findings, check by check, each told once. No secret of the app's environment stands in them."""
-    secrets = _secrets(subject)
-    told: set[str] = set()
-    for name, check in CHECKS.items():
-        if name not in checks:
-            continue
-        for finding in _made(check, subject):
-            if finding.what in told:
-                continue
-            told.add(finding.what)
-            yield replace(
-                finding,
-                check=name,
-                what=_without(secrets, finding.what),
-                where=_without(secrets, finding.where),
-                remedy=_without(secrets, finding.remedy),
-            )
-        if told and name in BLOCKING:
-            return
-
-
-def _made(check: Callable[[ExaminedApp], Found], subject: ExaminedApp) -> Found:
-    try:
-        yield from check(subject)
-    except BridgeError as problem:
-        yield found(problem)
-
-
-def _secrets(subject: ExaminedApp) -> list[str]:
-    env = {**subject.laravel.dotenv, **subject.laravel.env}
-    public = {env.get(name) for name in env if name.startswith(("MIX_", "VITE_")) or name == "APP_URL"}
-    texts = {
-        value
-        for name, value in env.items()
-        if name.upper().endswith(_SECRET_NAMES) and len(value) >= _SHORTEST and value not in public
-    }
-    return sorted(texts, key=len, reverse=True)
-
-
-def _without(secrets: list[str], text: str) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
+    """What the checks of these names find, in the table's order."""
+    yield from go_through({name: check for name, check in CHECKS.items() if name in checks}, subject)

@@ -10,12 +10,9 @@ import binascii
 import hashlib
 import hmac
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from nacl.exceptions import CryptoError
-from nacl.secret import SecretBox
-from nacl.utils import random as random_bytes
 
 from bridge.errors import ConfigurationError, Unreadable, WouldFail
 from bridge.secret import Secret
@@ -23,6 +20,7 @@ from bridge.secret import Secret
 _BLOCK = 16  # bytes of an AES block, and of a CBC initialisation vector
 _GCM_IV = 12  # bytes
 _TAG = 16  # bytes
+_MASTER_KEY = 32  # bytes, and of any key of NaCl's secretbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class Encrypter:
         from bridge.laravel import ciphers  # takes 7 MB, which most apps spare
 
         key = self._keys[0]
-        iv = iv or random_bytes(_GCM_IV if self._kind.authenticated else _BLOCK)
+        iv = iv or os.urandom(_GCM_IV if self._kind.authenticated else _BLOCK)
         mac = tag = ""
         if self._kind.authenticated:
             sealed = ciphers.seal_gcm(key, iv, plaintext)
@@ -127,7 +125,7 @@ def master_key(text: Secret) -> bytes:
         key = base64.b64decode(text.reveal(), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if len(key) != SecretBox.KEY_SIZE:
+    if len(key) != _MASTER_KEY:
         raise ConfigurationError(
             "encryption_master_key_base64",
             "is not the base64 of 32 bytes",
@@ -142,8 +140,10 @@ def seal(channel: str, data: str, key: bytes, *, nonce: bytes | None = None) -> 
 
     `channel` with its prefix, `key` the 32-byte master key, `nonce` 24 bytes, random if None.
     """
+    from nacl.secret import SecretBox  # takes 1 MB, which apps without encrypted channels spare
+
     shared = hashlib.sha256(channel.encode() + key).digest()
-    sealed = SecretBox(shared).encrypt(data.encode(), nonce or random_bytes(SecretBox.NONCE_SIZE))
+    sealed = SecretBox(shared).encrypt(data.encode(), nonce)
     text = json.dumps(
         {"nonce": _encode(sealed.nonce), "ciphertext": _encode(sealed.ciphertext)}, separators=(",", ":")
     )
@@ -152,6 +152,9 @@ def seal(channel: str, data: str, key: bytes, *, nonce: bytes | None = None) -> 
 
 def unseal(channel: str, sealed: str, key: bytes) -> str | None:
     """The text that was sealed; None where it is not of that form or was sealed with another key."""
+    from nacl.exceptions import CryptoError
+    from nacl.secret import SecretBox
+
     shared = hashlib.sha256(channel.encode() + key).digest()
     try:
         parts = json.loads(sealed)

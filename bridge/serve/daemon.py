@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -51,8 +51,6 @@ from bridge.serve.threads import OtherJobsWorkers, WorkerThreads
 from bridge.serve.wiring import php_rung
 from bridge.settings.load import Settings
 from bridge.settings.state import state_file
-from bridge.sockets.cluster.bus import Home
-from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
 from bridge.sockets.server.binding import Listening, bind
 from bridge.sockets.server.certificate import Certificate
@@ -61,6 +59,10 @@ from bridge.sockets.server.node import Node, Peers
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Forwarded, Proxies
 from bridge.sockets.webhooks.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from bridge.sockets.cluster.bus import Home
+    from bridge.sockets.cluster.cluster import Cluster
 
 SWITCH_INTERVAL = 0.0005  # seconds: the worker's computing shall not hold up the sockets
 REPORT_PATIENCE = 10.0  # seconds that native events wait once for the app's boot

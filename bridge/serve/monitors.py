@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.routing import BaseRoute, Route
@@ -53,13 +53,15 @@ from bridge.serve.dashboard_backend import DashboardBackstage
 from bridge.serve.siblings import Siblings, forwarding_routes, metrics_of_all, told_route
 from bridge.serve.wiring import build_job_history, build_statistics
 from bridge.settings.load import Settings
-from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import HubEvent, Published
 from bridge.sockets.server import occupancy
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.webhooks.attempts import WebhookAttempt
+
+if TYPE_CHECKING:
+    from bridge.sockets.cluster.cluster import Cluster
 
 DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
 SCRAPE_PATIENCE = 5.0  # seconds that /metrics waits for the queue's store

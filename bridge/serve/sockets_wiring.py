@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bridge.errors import ConfigurationError
 from bridge.settings.apps import AppSettings
 from bridge.settings.load import Settings
-from bridge.sockets.cluster.cluster import Cluster
-from bridge.sockets.cluster.link import Address
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.server.socket import Socket
+
+if TYPE_CHECKING:
+    from bridge.sockets.cluster.cluster import Cluster
 
 LONGEST_AWAY = 120
 """Seconds that Redis holds the record of a channel that nobody is in: `scripts/common.lua`."""
@@ -18,6 +21,9 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
     """What joins this process with others that serve the same apps; nothing is connected yet. None: alone."""
     if settings.bus is None:
         return None
+    from bridge.sockets.cluster.cluster import Cluster  # takes 2 MB, which one node alone spares
+    from bridge.sockets.cluster.link import Address
+
     if settings.resume_seconds > LONGEST_AWAY:
         raise ConfigurationError(
             "resume_seconds",

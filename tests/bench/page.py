@@ -39,18 +39,20 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One thing that was measured: the median of each server."""
+    """One thing that was measured: the median of each server. `goal` is None where there is none."""
 
     name: str
     unit: str
     figures: Mapping[str, float]
-    goal: Goal
+    goal: Goal | None
 
     def cells(self, *, is_busy: bool = False) -> tuple[str, ...]:
         """`is_busy`: the machine had so much else to do that seconds say little of bridge."""
+        figures = (number(self.figures[name]) if name in self.figures else "–" for name in SERVERS)
+        if self.goal is None:
+            return (self.name, self.unit, *figures, "–", "")
         is_time = self.goal.of is None and self.unit.endswith("s") and self.unit != "bytes"
         verdict = "not judged" if is_busy and is_time else self.goal.verdict(self.figures)
-        figures = (number(self.figures[name]) if name in self.figures else "–" for name in SERVERS)
         return (self.name, self.unit, *figures, str(self.goal), verdict)
 
 

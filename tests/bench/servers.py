@@ -8,16 +8,17 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests import services
 from tests.bench.fanout import Tools, wait_for
-from tests.bench.workers import settled
+from tests.bench.workers import cpu_seconds, settled
 from tests.end_to_end.bridge import COMMAND, bridge_serve
 from tests.end_to_end.laravel import APP_ID, APP_KEY, APP_SECRET, Laravel
-from tests.end_to_end.processes import environment, running, wait_until
+from tests.end_to_end.processes import environment, listens, running, wait_until
 from tests.end_to_end.stores import Store, open_store
 from tests.services import free_port
 
@@ -43,6 +44,17 @@ class Servers:
         """What the generator reports after this load on a fresh server. Raises when anything was lost."""
         with self.serving(server) as (pid, port):
             return self.generate(pid, port, *words)
+
+    def seconds_to_listen(self) -> float:
+        """CPU seconds of `bridge serve` until its port takes connections."""
+        port = free_port()
+        command = [*COMMAND, "serve", "--app", str(self.app.path), "--host", "127.0.0.1", "--port", str(port)]
+        log = self._folder / "listens.txt"
+        with running(command, cwd=self.app.path, log=log, env=environment()) as process:
+            while not listens(port):
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.001)
+            return cpu_seconds(process.pid)
 
     def generate(self, pid: int, port: int, *words: str) -> dict[str, Any]:
         return self._tools.generate(port, pid, *words, *ACCOUNT)

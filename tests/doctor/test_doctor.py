@@ -26,9 +26,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bridge.cli import main
-from bridge.doctor import ExaminedApp, examine, javascript
+from bridge.doctor import javascript
+from bridge.doctor.examine import examine
 from bridge.doctor.listening import accept_queue
 from bridge.doctor.stores import too_old
+from bridge.doctor.subject import ExaminedApp
 from bridge.settings.load import load_settings
 from tests import services
 from tests.conformance.corpus import rows
