@@ -16,7 +16,7 @@ waits, has no clock and no sockets of its own (a handle is anything hashable). T
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -44,6 +44,7 @@ from bridge.sockets.pusher.hub_events import (
 from bridge.sockets.pusher.outcome import Delivery, Outcome, S
 from bridge.sockets.pusher.rate_limit import RateLimit
 from bridge.sockets.pusher.resume import Log, Logs, Position, Returning, Session, Sessions, position_key
+from bridge.sockets.pusher.roster import Roster
 
 MANY, COUNT_INTERVAL = 100, 5.0  # above so many subscribers they are counted at most every 5 s, as at Pusher
 
@@ -79,19 +80,19 @@ class Channel(Generic[S]):
     sockets     each subscribed socket → its user_id, None unless presence
     members     user_id → presence; stays empty unless presence
     leaving     user_id of each member without a connection → when it is removed
+    roster      of the members
     counted_at  when its subscribers were last told how many they are
     is_missed   whether somebody has missed a last event, and there was none since
     """
 
     __slots__ = (
-        "_entries",
-        "_roster",
         "counted_at",
         "is_missed",
         "kind",
         "leaving",
         "members",
         "name",
+        "roster",
         "sockets",
     )
 
@@ -103,28 +104,7 @@ class Channel(Generic[S]):
         self.leaving: dict[str, float] = {}
         self.counted_at = float("-inf")
         self.is_missed = False
-        self._roster: str | None = None
-        self._entries: dict[str, tuple[str | None, tuple[str, str]]] = {}  # user_id → info, its roster entry
-
-    def roster(self) -> str:
-        """This presence channel's confirmation; made once per change, and each member encoded once."""
-        if self._roster is None:
-            known = ((user_id, presence.member.info) for user_id, presence in self.members.items())
-            self._roster = self._encoded(known, len(self.members))
-        return self._roster
-
-    def _encoded(self, members: Iterable[tuple[str, str | None]], count: int) -> str:
-        """The confirmation with these members, `count` in all: user_id and info of each."""
-        entries = self._entries
-        if len(entries) > 2 * count:  # most of those are gone
-            entries.clear()
-        found: list[tuple[str, str]] = []
-        for user_id, info in members:
-            known = entries.get(user_id)
-            if known is None or known[0] != info:
-                known = entries[user_id] = (info, messages.roster_entry(user_id, info))
-            found.append(known[1])
-        return messages.roster_succeeded(self.name, found)
+        self.roster = Roster()
 
     def has(self, socket: S) -> bool:
         """Whether the socket has subscribed."""
@@ -151,7 +131,7 @@ class Channel(Generic[S]):
         self.sockets[socket] = member.user_id if member else None
         if member is None:
             return False
-        self._roster = None
+        self._list(member.user_id, member.info)
         presence = self.members.get(member.user_id)
         if presence is None:
             self.members[member.user_id] = Presence(member, 1)
@@ -182,7 +162,13 @@ class Channel(Generic[S]):
     def remove_member(self, user_id: str) -> None:
         del self.members[user_id]
         self.leaving.pop(user_id, None)
-        self._roster = None
+        self._unlist(user_id)
+
+    def _list(self, user_id: str, info: str | None) -> None:
+        self.roster.put(user_id, info)
+
+    def _unlist(self, user_id: str) -> None:
+        self.roster.drop(user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,7 +375,7 @@ class Hub(Generic[S]):
 
     def confirmation(self, channel: Channel[S]) -> str:
         if channel.kind.has_members:
-            return channel.roster()
+            return channel.roster.confirmation(channel.name)
         return messages.subscription_succeeded(channel.name)
 
     def unsubscribe(

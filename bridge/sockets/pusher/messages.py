@@ -144,16 +144,14 @@ def roster_entry(user_id: str, info: str | None) -> tuple[str, str]:
     return quote(key)[1:-1], quote(f"{key}:{info or '{}'}")[1:-1]
 
 
-def roster_succeeded(channel: str, members: Collection[tuple[str, str]]) -> str:
-    """A presence channel's confirmation, given each member's `roster_entry`.
+def roster_succeeded(channel: str, ids: Collection[str], infos: Iterable[str]) -> str:
+    """A presence channel's confirmation, given the parts of each member's `roster_entry`.
 
     `hash` is an object also when it is empty or its keys count from 0: pusher-js reads it by key.
     """
-    ids = ",".join([key for key, _ in members])
-    infos = ",".join([info for _, info in members])
     return (
         f'{{"event":"pusher_internal:subscription_succeeded","channel":{quote(channel)},"data":'
-        f'"{{\\"presence\\":{{\\"ids\\":[{ids}],\\"hash\\":{{{infos}}},\\"count\\":{len(members)}}}}}"}}'
+        f'"{{\\"presence\\":{{\\"ids\\":[{",".join(ids)}],\\"hash\\":{{{",".join(infos)}}},\\"count\\":{len(ids)}}}}}"}}'
     )
 
 

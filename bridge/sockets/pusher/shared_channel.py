@@ -71,7 +71,7 @@ class SharedChannel(Channel[S]):
     waiting     sockets that are not confirmed yet
     asked       users here who are in it, or have been asked for
     confirmed   users here who are in it
-    members_on_all_nodes  the roster: user_id → info, of all nodes
+    members_on_all_nodes  those of the roster: user_id → info
     is_joined   whether the first answer has come
     is_current  whether what comes next continues what came last
     is_stale    whether the roster holds somebody who seems to have left while nothing could be heard
@@ -110,11 +110,6 @@ class SharedChannel(Channel[S]):
         """Whether it has to be asked for again."""
         return self.is_joined and not self.is_current
 
-    def roster(self) -> str:
-        if self._roster is None:
-            self._roster = self._encoded(self.members_on_all_nodes.items(), len(self.members_on_all_nodes))
-        return self._roster
-
     def has(self, socket: S) -> bool:
         return socket in self.sockets or socket in self.waiting
 
@@ -140,10 +135,22 @@ class SharedChannel(Channel[S]):
             return False
         if is_in:
             self.members_on_all_nodes[user_id] = info
+            self.roster.put(user_id, info)
         else:
             del self.members_on_all_nodes[user_id]
-        self._roster = None
+            self.roster.drop(user_id)
         return True
+
+    def take_roster(self, members: Mapping[str, str | None]) -> None:
+        """These are the members on all nodes: user_id → info."""
+        self.members_on_all_nodes = dict(members)
+        self.roster.replace(members)
+
+    def _list(self, user_id: str, info: str | None) -> None:
+        """The roster is that of all nodes: only what they say changes it."""
+
+    def _unlist(self, user_id: str) -> None:
+        """As `_list`."""
 
     def follows(self, version: int) -> bool:
         """Whether the change of the roster with this number is the next one. Where others are missing before

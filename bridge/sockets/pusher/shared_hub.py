@@ -225,9 +225,7 @@ class SharedHub(Hub[S]):
             channel.sockets[socket] = None
             return (*waiting.replies, *missed.texts), missed.happenings, ()
         member = waiting.member
-        roster = channel._roster
         channel.add(socket, member)
-        channel._roster = roster  # the members of all nodes are as they were
         name = channel.name
         event = Subscribed(
             app_id=self.app.id,
@@ -256,9 +254,7 @@ class SharedHub(Hub[S]):
         if waiting is not None:
             user_id = waiting.member.user_id if waiting.member else None
         else:
-            roster = channel._roster
             user_id, _ = channel.remove(socket, stays_until)
-            channel._roster = roster
             happenings = (
                 Unsubscribed(
                     app_id=self.app.id,
@@ -295,9 +291,7 @@ class SharedHub(Hub[S]):
                 self.with_leaving.discard(name)
                 continue
             for user_id in [user_id for user_id, until in channel.leaving.items() if until <= now]:
-                roster = channel._roster
                 channel.remove_member(user_id)
-                channel._roster = roster
                 gone = None if channel.is_here(user_id) else user_id
                 asks += self._leave(channel, gone)
         return Outcome(asks=tuple(asks))
@@ -331,8 +325,7 @@ class SharedHub(Hub[S]):
         if channel.kind.is_cache and (not channel.is_joined or not channel.is_current):
             self._recall(answer.channel, answer.cached)
         if not channel.is_joined:
-            channel.members_on_all_nodes = dict(answer.roster or {})
-            channel._roster = None
+            channel.take_roster(answer.roster or {})
             channel.version, channel.tag = answer.version, answer.tag
             channel.is_joined = channel.is_current = True
         elif not channel.is_current:

@@ -151,7 +151,7 @@ def test_members_are_users_and_not_sockets() -> None:
     assert watcher.take() == []
     tab.leave()
     assert watcher.take() == []
-    told = json.loads(json.loads(room.hub.channels["presence-x"].roster())["data"])
+    told = json.loads(json.loads(room.hub.channels["presence-x"].roster.confirmation("presence-x"))["data"])
     assert told["presence"]["hash"]["1"] == {"page": "two"}
     other_tab.leave()
     (removed,) = watcher.take()

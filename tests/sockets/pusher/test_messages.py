@@ -119,7 +119,7 @@ def test_an_event_carries_its_data_as_exactly_that_string(name: str, channel: st
 @given(broken_text, st.dictionaries(broken_text, st.none() | anything.map(json.dumps)))
 def test_a_roster_is_an_object_keyed_by_user_id(channel: str, members: dict[str, str | None]) -> None:
     entries = [messages.roster_entry(user_id, info) for user_id, info in members.items()]
-    text = messages.roster_succeeded(channel, entries)
+    text = messages.roster_succeeded(channel, [key for key, _ in entries], [info for _, info in entries])
     assert text.isascii()
     told = json.loads(text)
     assert (told["event"], told["channel"]) == ("pusher_internal:subscription_succeeded", channel)
