@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from bridge.doctor.subject import ExaminedApp, Finding, Found, found
 from bridge.errors import BridgeError, ServiceUnavailable
+from bridge.phpeval.laravel.files import read_file
 from bridge.phpeval.php.parse.declarations import is_comment
 from bridge.serve.apps_table import read_rows
 
@@ -147,7 +148,7 @@ def _is_registered(subject: ExaminedApp) -> bool:
 def _mentions(subject: ExaminedApp, file: str, pattern: bytes, *, own: bool = False) -> bool:
     """Whether code, not a comment, has the pattern; `own`: of the app's namespace."""
     try:
-        text = (subject.path / file).read_bytes()
+        text = read_file(subject.path / file)
     except OSError:
         return False
     for match in re.finditer(pattern, text):

@@ -8,6 +8,7 @@ import re
 
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.laravel.encryption import Encrypter
+from bridge.phpeval.laravel.files import read_file
 from bridge.settings.table import SETTINGS
 
 # Names that Laravel's own configuration files ask for, of 8 to 13, and those of the two servers' packages.
@@ -93,7 +94,7 @@ def names(subject: ExaminedApp) -> Found:
 
 def _renamed(subject: ExaminedApp, config: str, newer: str, older: str) -> Found:
     try:
-        text = (subject.path / f"config/{config}.php").read_text(encoding="utf-8", errors="replace")
+        text = read_file(subject.path / f"config/{config}.php").decode("utf-8", "replace")
     except OSError:
         return
     asked = set(re.findall(r"""env\(\s*['"](\w+)['"]""", text))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from bridge.doctor.javascript import EchoCall, GrammarMissing, PageHost, Unset, Untold, Value, echo_calls
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError
+from bridge.phpeval.laravel.files import read_file
 
 BROADCASTERS = ("pusher", "reverb")
 PROXIED = (80, 443)  # ports behind which a proxy is likely
@@ -197,7 +198,7 @@ def _client_version(subject: ExaminedApp) -> int | None:
         ("package.json", lambda document: _wanted(document)),
     ):
         try:
-            found = re.search(r"\d+", read(json.loads((subject.path / file).read_bytes())))
+            found = re.search(r"\d+", read(json.loads(read_file(subject.path / file))))
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if found:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.laravel.config_file import Place, evaluate
+from bridge.phpeval.laravel.files import read_file
 
 # Packages whose providers change neither how models are read nor what a job does: what they register hears of
 # jobs, queries and errors and writes that down, or has nothing to do with either. A vendor/* stands for all.
@@ -99,7 +100,7 @@ def loaded(path: Path, is_own: Callable[[str], bool]) -> tuple[Package, ...]:
 def _named(path: Path) -> Iterator[str]:
     for name in _LISTS:
         with contextlib.suppress(OSError):
-            text = (path / name).read_text("utf-8", "replace")
+            text = read_file(path / name).decode("utf-8", "replace")
             code = re.sub(r"/\*.*?\*/|^\s*(//|#).*$", "", text, flags=re.DOTALL | re.MULTILINE)
             yield from (one.replace("\\\\", "\\") for one in _PROVIDER.findall(code))
 
@@ -124,7 +125,7 @@ def _manifest(path: Path) -> dict[str, tuple[str, ...]] | None:
     """Package → providers, as Laravel has noted them; None where it has not, or PHP alone could tell."""
     file = path / MANIFEST
     try:
-        noted = evaluate(file.read_bytes(), str(file), Place(str(path), {}))
+        noted = evaluate(read_file(file), str(file), Place(str(path), {}))
     except OSError:
         return None
     if not isinstance(noted, dict):
@@ -193,6 +194,6 @@ def _inside(document: Any, *path: str) -> Any:
 
 def _document(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes())
+        return json.loads(read_file(file))
     except (OSError, ValueError):
         return None

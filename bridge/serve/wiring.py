@@ -76,6 +76,7 @@ from bridge.monitoring.job_history import JobHistoryTable
 from bridge.monitoring.statistics import StatisticsTable
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.laravel.eloquent.reader import Records
+from bridge.phpeval.laravel.files import NoFile, read_file
 from bridge.phpeval.laravel.framework_classes import MODEL_CONSTANTS
 from bridge.phpeval.laravel.helpers import laravel_classes, laravel_functions
 from bridge.phpeval.laravel.support.carbon import constants as carbon_constants
@@ -240,8 +241,8 @@ def trust_basis(settings: Settings, source: AppSource) -> str:
     names: set[bytes] = set()
     for relative in dict.fromkeys([*_BASIS_FILES, *configs, *sorted(lines), *source.files()]):
         try:
-            text = (laravel.path / relative).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            text = read_file(laravel.path / relative)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NoFile):
             continue
         digest.update(b"\0".join((b"", relative.encode("utf-8", "replace"), hashlib.sha256(text).digest())))
         if relative in configs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -751,3 +752,17 @@ def test_a_gate_that_lets_everybody_in_or_is_not_there_is_found(app: App) -> Non
         assert "answers 404" in the_fault(app)["what"]
     _, [hint] = app.doctor()
     assert (hint["level"], "cannot be asked from here" in hint["what"]) == ("hint", True)
+
+
+def test_pipes_and_devices_in_the_app_are_not_waited_for(app: App) -> None:
+    """A pipe gives nothing before somebody writes into it, and /dev/zero never ends."""
+    folders = ("app/Events", "app/Providers", "bootstrap", "routes", "resources/js", "lang/en")
+    for folder in folders:  # not config: Laravel itself would wait for these
+        (app.path / folder).mkdir(parents=True, exist_ok=True)
+        os.mkfifo(app.path / folder / "Pipe.php")
+        os.symlink("/dev/zero", app.path / folder / "Endless.php")
+    os.mkfifo(app.path / "resources/js/pipe.js")
+    assert app.doctor() == (0, [])
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["events", "--app", str(app.path)]) == 0
+    assert "App\\Events\\ChatEvent" in out.getvalue()

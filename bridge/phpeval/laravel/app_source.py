@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bridge.errors import NotTried, Refused, Unsettled
+from bridge.phpeval.laravel.files import NoFile, read_file
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.declarations import declarations
 
@@ -212,10 +213,12 @@ class AppSource:
 
     def _read(self, relative: str) -> dict[str, n.ClassDeclaration] | Refused:
         try:
-            return declarations((self._path / relative).read_bytes(), relative)
+            return declarations(read_file(self._path / relative), relative)
         except Refused as refusal:
             return refusal
-        except PermissionError as error:
+        except IsADirectoryError:
+            return {}
+        except (NoFile, PermissionError) as error:
             return Refused(f"the file cannot be read, {error.strerror}", file=relative)
         except OSError as error:
             raise NotTried.because_of(error) from error
@@ -224,8 +227,8 @@ class AppSource:
 def _bytes(file: Path) -> bytes:
     """What stands in the file; nothing where there is none (editors leave links that lead nowhere)."""
     try:
-        return file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return read_file(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NoFile):
         return b""
     except PermissionError as error:
         raise Refused(f"the file cannot be read, {error.strerror}", file=str(file)) from error
@@ -277,7 +280,7 @@ def _text_in(path: Path, *names: str) -> str:
 
 def _document(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes())
+        return json.loads(read_file(file))
     except (OSError, ValueError):
         return None
 
