@@ -699,6 +699,26 @@ def test_the_app_itself_sends_what_goes_to_other_servers_and_only_in_an_attempt(
     assert not sent.exists()
 
 
+def test_an_event_may_ask_its_pusher_server_through_laravels_broadcaster_and_only_in_an_attempt(
+    own_app: Path, make: Callable[..., PhpRung], others: Callable[..., BroadcastEvent]
+) -> None:
+    event = own_app / "app/Events/Everywhere.php"
+    asks = "app('Illuminate\\Broadcasting\\BroadcastManager')->getPusher()->get('/channels/here')"
+    event.write_text(event.read_text().replace("['a' => 1]", f"['a' => {asks}]"))
+    (own_app / "boot.php").write_text(
+        OTHERS_BOOT.replace(
+            "public function trigger(",
+            "public function get($path) { return $path; } public function trigger(",
+        )
+    )
+    rung = make()
+    attempt = Try(number=1, queue="default", tries=2, backoff="3", elsewhere=("mobile",))
+    (call,) = rung.resolve(others("reverb"), attempt).calls
+    assert call.data == '{"a":"\\/channels\\/here"}'
+    with pytest.raises(Refused, match=r"the app calls getPusher\(\) of the broadcast connection pusher"):
+        rung.resolve(others("reverb"))
+
+
 def test_where_another_server_does_not_answer_nothing_is_sent_and_laravel_says_what_follows(
     own_app: Path, make: Callable[..., PhpRung], others: Callable[..., BroadcastEvent]
 ) -> None:

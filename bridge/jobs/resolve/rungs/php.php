@@ -445,7 +445,17 @@ final class EventResolver
             return new NullBroadcaster;
         }
 
-        return new class($name, $driver, $this->calls, in_array($driver, self::SENDING, true)) extends Broadcaster {
+        // Of Laravel's own broadcaster the app may ask more, such as getPusher(): who only asks bridge calls nobody.
+        $real = function (string $method) use ($name): Broadcaster {
+            if ($this->elsewhere === null) {
+                throw new Refused("the app calls {$method}() of the broadcast connection {$name}");
+            }
+
+            return $this->own($name);
+        };
+        $sends = in_array($driver, self::SENDING, true);
+
+        return new class($name, $driver, $this->calls, $sends, $real) extends Broadcaster {
             private $connection;
 
             private $driver;
@@ -454,12 +464,20 @@ final class EventResolver
 
             private $sends;
 
-            public function __construct(string $connection, string $driver, Calls $calls, bool $sends)
+            private $real;
+
+            public function __construct(string $connection, string $driver, Calls $calls, bool $sends, \Closure $real)
             {
                 $this->connection = $connection;
                 $this->driver = $driver;
                 $this->calls = $calls;
                 $this->sends = $sends;
+                $this->real = $real;
+            }
+
+            public function __call($method, array $arguments)
+            {
+                return ($this->real)($method)->$method(...$arguments);
             }
 
             public function auth($request)
@@ -482,14 +500,20 @@ final class EventResolver
         };
     }
 
-    /** What the app itself sends with, over a connection that is not bridge's. */
-    private function real(string $name): Broadcaster
+    /** The broadcaster that the app itself has for a connection. */
+    private function own(string $name): Broadcaster
     {
         if ($this->original !== null && $this->original !== BroadcastManager::class) {
             throw new Refused("the broadcast connection {$name} is not bridge's, and made by {$this->original}");
         }
 
-        $real = $this->manager->real($name);
+        return $this->manager->real($name);
+    }
+
+    /** What the app itself sends with, over a connection that is not bridge's. */
+    private function real(string $name): Broadcaster
+    {
+        $real = $this->own($name);
 
         return new class($name, $real, $this->calls) extends Broadcaster {
             private $connection;
@@ -503,6 +527,11 @@ final class EventResolver
                 $this->connection = $connection;
                 $this->real = $real;
                 $this->calls = $calls;
+            }
+
+            public function __call($method, array $arguments)
+            {
+                return $this->real->$method(...$arguments);
             }
 
             public function auth($request)
