@@ -28,6 +28,8 @@ from bridge.phpeval.laravel.support.attribute import ATTRIBUTE, AttributeClass
 from bridge.phpeval.laravel.support.channel import CHANNEL, CHANNELS, ChannelClass
 from bridge.phpeval.laravel.support.exception import ExceptionClass
 from bridge.phpeval.laravel.support.resource import RESOURCE, RESOURCE_CLASSES
+from bridge.phpeval.laravel.support.translations import TRANSLATION_CLASSES, TRANSLATION_FUNCTIONS
+from bridge.phpeval.laravel.support.urls import ADDRESSES
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.evaluator import new_evaluator
@@ -132,12 +134,14 @@ class AppEnvironment:
         self.url_roots = report.roots
         self.no_urls = _refused(report.urls)
         if report.config is None and not report.sets_config.isdisjoint((b"", b"app")):
-            self.no_urls = Refused("an address, where a provider sets the configuration app,")
+            self.no_urls = Refused("no address is made natively where a provider sets the configuration app")
         self._language = report.language or known.language
         self._lines: LanguageFiles | Refused | None = _refused(report.lines)
         sets = report.sets_locale or not report.sets_config.isdisjoint((b"", b"app"))
         if report.said_by == "source" and sets:
-            self._lines = Refused("a translation, where a provider sets the app's language, or may,")
+            self._lines = Refused(
+                "nothing is translated natively where a provider sets the app's language, or may"
+            )
         # Whether the app's language is more than `app.locale`: then no sentence can be written here.
         self.sets_locale = report.sets_locale
 
@@ -145,13 +149,22 @@ class AppEnvironment:
     def lines(self) -> LanguageFiles | Refused:
         """The app's language files, read when the first of them is asked for."""
         if self._lines is None and self._language is None:
-            self._lines = Refused("a translation, where the app's language is not known,")
+            self._lines = Refused("nothing is translated natively where the app's language is not known")
         if self._lines is None and self._language is not None:
             try:
                 self._lines = LanguageFiles(self._source, *self._language)
             except Refused as refusal:
                 self._lines = refusal
         return self._lines  # type: ignore[return-value]  # set just now
+
+    def withheld(self, name: str) -> Refused | None:
+        """Why this function or class of Laravel is not evaluated in an app that is set up like this one."""
+        if name in ADDRESSES:
+            return self.no_urls
+        if name not in TRANSLATION_FUNCTIONS and name not in TRANSLATION_CLASSES:
+            return None
+        lines = self.lines
+        return lines if isinstance(lines, Refused) else None
 
     def native(self, class_name: str) -> Native | None:
         if class_name not in self._natives:

@@ -6,9 +6,11 @@ they mention, and from the broadcasting classes found so far.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from bridge.errors import Refused
 from bridge.jobs.resolve.app_environment import AppEnvironment
@@ -29,10 +31,19 @@ _MARKS = frozenset(
     {b"ShouldBroadcast", b"ShouldBroadcastNow", b"BroadcastsEvents", b"BroadcastsEventsAfterCommit"}
     | {b"toBroadcast", b"BroadcastChannel", b"'broadcast'", b'"broadcast"'}
 )
-_SAYS_SO = re.compile(
-    rb"^[ \t]*(?:(?:final|readonly)\s+)*class\s+(\w+)[^{;]*\bimplements\b[^{;]*\bShouldBroadcast(Now)?\b",
+_HEADER = re.compile(  # of a class in a file that the parser does not understand
+    rb"(?:^(?:<\?php\s+)?|[\]};])[ \t]*((?:(?:abstract|final|readonly)\s+)*)(class|interface|trait)\s+(\w+)"
+    rb"(?:\s+extends\s+([\w\\,\s]+?))?(?:\s+implements\s+([\w\\,\s]+?))?\s*\{",
     re.MULTILINE,
 )
+_USES = re.compile(rb"^\s+use\s+([\w\\,\s]+)[;{]", re.MULTILINE)
+_TO_BROADCAST = re.compile(rb"\bfunction\s+toBroadcast\s*\(", re.IGNORECASE)
+_KINDS = {  # by the last part of what a class extends, implements or uses
+    "BroadcastsEvents": "model",
+    "BroadcastsEventsAfterCommit": "model",
+    "ShouldBroadcastNow": "event-now",
+    "ShouldBroadcast": "event",
+}
 _NAMESPACE = re.compile(rb"^[ \t]*(?:<\?php\s+)?namespace\s+([\w\\]+)", re.MULTILINE)
 _AT_DISPATCH = "Laravel resolves it when it is dispatched and posts it to the HTTP API"
 
@@ -66,57 +77,28 @@ def survey(
 ) -> list[EventReport]:
     """The findings, by class name. `mapped`: classes of bridge.toml; `php`: whether there is a PHP rung."""
     found = []
-    for declared, kind in _broadcasting(source, world.classes):
-        plan = RefusalFinder(world)
-        judge = {"notification": plan.notification, "model": plan.model}.get(kind, plan.event)
-        reasons = tuple(str(problem) for problem in judge(declared.name))
-        rung, why = _rung(declared.name, kind, reasons, mapped, php)
+    for one in _Search(source, world.classes).broadcasting():
+        reasons: tuple[str, ...] = () if one.problem is None else (str(one.problem),)
+        if one.is_read:
+            plan = RefusalFinder(world)
+            judge = {"notification": plan.notification, "model": plan.model}.get(one.kind, plan.event)
+            reasons = tuple(str(problem) for problem in judge(one.name)) or reasons
+        rung, why = _rung(one.name, one.kind, reasons, mapped, php)
         found.append(
             EventReport(
-                class_name=declared.name,
-                kind=kind,
-                queued=kind != "event-now",
+                class_name=one.name,
+                kind=one.kind,
+                queued=one.kind != "event-now",
                 rung=rung,
                 why=why,
                 reasons=reasons,
-                channels=tuple(_channels(declared.name, world.classes)),
-                name=_name(declared.name, kind, world.classes),
-                file=declared.file,
-                line=declared.line,
+                channels=tuple(_channels(one.name, world.classes)) if one.is_read else (),
+                name=_name(one.name, one.kind, world.classes) if one.is_read else one.name,
+                file=one.file,
+                line=one.line,
             )
         )
-    found += _unreadable(source, php)
     return sorted(found, key=lambda finding: finding.class_name)
-
-
-def _unreadable(source: AppSource, php: bool) -> Iterator[EventReport]:
-    """Classes that say that they broadcast, in files that the parser does not understand."""
-    for file in dict.fromkeys(source.files()):
-        text = source.text(file)
-        declared = _SAYS_SO.search(text)
-        if declared is None:
-            continue
-        try:
-            source.parse(file)
-        except Refused as problem:
-            space = _NAMESPACE.search(text)
-            name = b"\\".join(part for part in (space and space[1], declared[1]) if part).decode(
-                "utf-8", "replace"
-            )
-            kind = "event-now" if declared[2] == b"Now" else "event"
-            rung, why = _rung(name, kind, (str(problem),), (), php)
-            yield EventReport(
-                class_name=name,
-                kind=kind,
-                queued=kind != "event-now",
-                rung=rung,
-                why=why,
-                reasons=(str(problem),),
-                channels=(),
-                name=name,
-                file=file,
-                line=text.count(b"\n", 0, declared.start()) + 1,
-            )
 
 
 def _rung(
@@ -134,25 +116,106 @@ def _rung(
 # ---- which classes ------------------------------------------------------------------------------
 
 
-def _broadcasting(source: AppSource, classes: ClassTable) -> Iterator[tuple[n.ClassDeclaration, str]]:
-    """The classes that broadcast, with their kind; files are read again for each new base class found."""
-    waiting = dict.fromkeys(source.files())
-    marks, known = set(_MARKS), set()
-    while marks:
-        pattern = re.compile(rb"|".join(_whole(mark) for mark in sorted(marks)))
-        marks = set()
-        for file in [file for file in waiting if pattern.search(_text_of(source, file))]:
-            del waiting[file]
-            for declared in _declared(source, file):
-                kind = _kind(declared, classes)
-                base = declared.kind in ("interface", "trait") or declared.abstract
-                if kind is not None and not base and declared.name not in known:
-                    known.add(declared.name)
-                    yield declared, kind
-                if kind is not None or declared.kind in ("interface", "trait"):
-                    marks.add(b"extends " + declared.name.rsplit("\\", 1)[-1].encode())
-                    if declared.kind != "class":
-                        marks.add(declared.name.rsplit("\\", 1)[-1].encode())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Broadcasting:
+    """A class that broadcasts.
+
+    problem  why its file is not understood, or that of a class that it builds on
+    is_read  whether its own file is
+    """
+
+    name: str
+    kind: str
+    file: str
+    line: int
+    problem: Refused | None = None
+    is_read: bool = True
+
+
+class _Search:
+    """For the classes that broadcast; files are read again for each new base class found."""
+
+    def __init__(self, source: AppSource, classes: ClassTable) -> None:
+        self._source = source
+        self._classes = classes
+        self._marks: set[bytes] = set(_MARKS)
+        # The kind of each class found, and why it is not understood: what builds on it is of the same kind.
+        self._kinds: dict[str, tuple[str, Refused | None]] = {}
+
+    def broadcasting(self) -> Iterator[_Broadcasting]:
+        waiting, known = dict.fromkeys(self._source.files()), set()
+        while self._marks:
+            pattern = re.compile(rb"|".join(_whole(mark) for mark in sorted(self._marks)))
+            self._marks = set()
+            for file in [file for file in waiting if pattern.search(_text_of(self._source, file))]:
+                del waiting[file]
+                for one in self._in(file):
+                    if one.name not in known:
+                        known.add(one.name)
+                        yield one
+
+    def _in(self, file: str) -> Iterator[_Broadcasting]:
+        try:
+            declared = list(self._source.parse(file).values())
+        except Refused as unread:
+            yield from self._sketch(file, unread)
+            return
+        for one in declared:
+            kind = _kind(one, self._classes)
+            found = self._built_on(one) if kind is None else (kind, None)
+            if found is not None:
+                self._kinds[one.name] = found
+                if one.kind == "class" and not one.abstract:
+                    kind, problem = found
+                    yield _Broadcasting(
+                        name=one.name, kind=kind, file=one.file, line=one.line, problem=problem
+                    )
+            if found is not None or one.kind in ("interface", "trait"):
+                self._mark(one.name, one.kind)
+
+    def _built_on(self, declared: n.ClassDeclaration) -> tuple[str, Refused | None] | None:
+        """The kind of a class whose chain is not known in whole."""
+        used = (name for use in declared.traits for name in use.names)
+        bases = (declared.parent, *declared.interfaces, *used)
+        return next((self._kinds[name] for name in bases if name in self._kinds), None)
+
+    def _sketch(self, file: str, problem: Refused) -> Iterator[_Broadcasting]:
+        """What the text says of classes that the parser does not understand."""
+        text = _text_of(self._source, file)
+        space = _NAMESPACE.search(text)
+        headers = list(_HEADER.finditer(text))
+        for header, after in itertools.zip_longest(headers, headers[1:]):
+            before, what, short, extends, implements = header.groups(b"")
+            body = text[header.end() : after.start() if after is not None else len(text)]
+            name = b"\\".join(part for part in (space and space[1], short) if part).decode("utf-8", "replace")
+            kind = self._told(extends + b"," + implements, body)
+            if kind is not None:
+                self._kinds[name] = (kind, problem)
+                self._mark(name, what.decode())
+            if kind is not None and what == b"class" and b"abstract" not in before:
+                line = text.count(b"\n", 0, header.start(3)) + 1
+                yield _Broadcasting(
+                    name=name, kind=kind, file=file, line=line, problem=problem, is_read=False
+                )
+
+    def _told(self, built_on: bytes, body: bytes) -> str | None:
+        """The kind of a class by what it extends and implements, and by its body."""
+        used = b",".join(use[1] for use in _USES.finditer(body))
+        names = [
+            part.rpartition("\\")[2]
+            for part in re.findall(r"[\w\\]+", (built_on + b"," + used).decode("utf-8", "replace"))
+        ]
+        if _TO_BROADCAST.search(body) or ("Notification" in names and _NAMES_BROADCAST.search(body)):
+            return "notification"
+        bases = {name.rpartition("\\")[2]: kind for name, (kind, _) in self._kinds.items()}
+        return next((kind for short, kind in {**bases, **_KINDS}.items() if short in names), None)
+
+    def _mark(self, name: str, kind: str) -> None:
+        """Files that name this class are looked at."""
+        short = name.rpartition("\\")[2].encode()
+        self._marks.add(b"extends " + short)
+        if kind != "class":
+            self._marks.add(short)
 
 
 def _text_of(source: AppSource, file: str) -> bytes:
@@ -169,13 +232,6 @@ def _whole(mark: bytes) -> bytes:
     return re.escape(mark) if quoted else rb"\b" + re.escape(mark) + rb"\b"
 
 
-def _declared(source: AppSource, file: str) -> list[n.ClassDeclaration]:
-    try:
-        return list(source.parse(file).values())
-    except Refused:
-        return []
-
-
 def _kind(declared: n.ClassDeclaration, classes: ClassTable) -> str | None:
     name = declared.name
     if _known(lambda: classes.is_a(name, _NOTIFICATION)) or _is_broadcast_notification(declared, classes):
@@ -184,9 +240,11 @@ def _kind(declared: n.ClassDeclaration, classes: ClassTable) -> str | None:
         used in _MODEL_TRAITS for use in declared.traits for used in use.names
     ):
         return "model"
-    if _known(lambda: classes.is_a(name, BROADCAST + "ShouldBroadcastNow")):
-        return "event-now"
-    return "event" if _known(lambda: classes.is_a(name, BROADCAST + "ShouldBroadcast")) else None
+    for interface, kind in (("ShouldBroadcastNow", "event-now"), ("ShouldBroadcast", "event")):
+        whole = BROADCAST + interface
+        if whole in declared.interfaces or _known(partial(classes.is_a, name, whole)):
+            return kind
+    return None
 
 
 def _is_broadcast_notification(declared: n.ClassDeclaration, classes: ClassTable) -> bool:

@@ -36,6 +36,7 @@ from bridge.phpeval.php.runtime.interpreter import Native
 CARBON = "Illuminate\\Support\\Carbon"
 _USERS = ("App\\Models\\User", "App\\User")
 _AUTH = ("Illuminate\\Support\\Facades\\Auth", "Auth")
+_IN_ENGLISH = frozenset({"diffForHumans", "isoFormat"})
 _CARBON_FUNCTIONS = frozenset({"now", "today"})
 
 
@@ -84,6 +85,12 @@ class SourceVisitor(ABC):
     def _refusal(self, problem: Refused) -> None:
         if not self._quiet:
             self._problems.setdefault(str(problem), problem)
+
+    def _withheld(self, name: str) -> None:
+        """Keeps what the app's setup says against this function or class."""
+        problem = self._world.withheld(name)
+        if problem is not None:
+            self._refusal(problem)
 
     def _try(self, act: Callable[[], Any]) -> Any:
         """What `act` gives; None, and its refusal kept, where it is refused."""
@@ -306,12 +313,13 @@ class SourceVisitor(ABC):
             return None
         name, method = kind.class_name, node.name
         if name in RELATION_CLASSES:
-            known = method.lower() in REFINEMENTS or scope_of(
-                self._classes, kind.item, method, self._world.version
-            )
-            if not known:
+            if method.lower() in REFINEMENTS:
+                return kind
+            if self._try(lambda: scope_of(self._classes, kind.item, method, self._world.version)) is None:
                 self._note(f"{method}() on a relation", node.line)
                 return None
+            if self._world.report.queries is not None:
+                self._refusal(self._world.report.queries.refused())
             return kind
         if self._has(name, method):
             return self._method(name, method, arguments)
@@ -326,6 +334,8 @@ class SourceVisitor(ABC):
                 self._note(f"the method {name}::{method}()", node.line)
         elif offers(native, method) is False:
             self._note(f"the method {name}::{method}()", node.line)
+        elif name == CARBON and method in _IN_ENGLISH and self._world.sets_locale:
+            self._note(f"{method}() in a language that may not be English", node.line)
         return None
 
     # ---- API resources ----------------------------------------------------------------------------
@@ -388,6 +398,7 @@ class SourceVisitor(ABC):
         if not name or not isinstance(node.name, str):
             self._walk(node.name)
             return None
+        self._withheld(name)
         relative = node.class_name in ("self", "static", "parent")
         if self._has(name, node.name):
             return self._method(name, node.name, arguments, self._scope.static_class if relative else "")
@@ -443,6 +454,7 @@ class SourceVisitor(ABC):
             return None
         if node.function not in self._world.functions:
             self._note(f"the function {node.function}()", node.line)
+        self._withheld(node.function)
         if node.function in _CARBON_FUNCTIONS:
             return InferredType(class_name=CARBON)
         if node.function in ("tap", "optional", "with") and arguments:

@@ -470,6 +470,7 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
 
         return act
 
+    # The survey knows these two by their names.
     def for_humans(php: Interpreter, subject: PhpObject, other: Value = None) -> bytes:
         if calendar.locale != "en" or getattr(php.world, "sets_locale", False):
             php.refuse("diffForHumans() in a language that may not be English")

@@ -15,6 +15,8 @@ from bridge.phpeval.laravel.support.native_class import Act, text
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 
+ADDRESSES = frozenset({"url", "asset"})
+
 Setting = Callable[[Interpreter, bytes], Value]
 
 _PLAIN = re.compile(rb"(https?)://([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::(\d{1,5}))?")

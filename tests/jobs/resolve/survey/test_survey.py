@@ -416,3 +416,81 @@ def test_what_concerns_all_classes_is_said_once(tmp_path: Path) -> None:
     assert out.count("serializeUsing") == 1
     assert "every event: the app sets the configuration database while it boots" in out
     assert all("serializeUsing" in row["why"] for row in report(app).values())
+
+
+BROKEN = "public function broken() { return 1 +; }"
+
+
+def test_a_class_that_cannot_be_parsed_is_listed_whatever_makes_it_broadcast(tmp_path: Path) -> None:
+    """By a base class, a trait, an interface or its own methods, in whatever file the parser gives up."""
+    on = "public function broadcastOn() { return ['a']; }"
+    app = app_with(
+        tmp_path,
+        Events_Base=f"abstract class Base implements ShouldBroadcast {{ {on} }}",
+        Events_Child=f"class Child extends Base {{ {BROKEN} }}",
+        Events_Grandchild="class Grandchild extends Child { }",
+        Events_Marked=f"#[\\AllowDynamicProperties] final class Marked extends Base {{ {BROKEN} }}",
+        Events_Now=f"class Plain {{ }} class Now implements ShouldBroadcastNow {{ {on} {BROKEN} }}",
+        Events_Odd=f"abstract class Odd {{ {BROKEN} }}",
+        Events_Own=f"class Own extends Odd implements ShouldBroadcast {{ {on} }}",
+        Events_Own2="class Own2 extends Own { }",
+        Contracts_Live=f"interface Live extends ShouldBroadcast {{ }} class Aside {{ {BROKEN} }}",
+        Events_Lively=f"class Lively implements \\App\\Contracts\\Live {{ {on} }}",
+        Notices_Paid=f"class Paid extends Notification {{ public function toBroadcast($n) {{ }} {BROKEN} }}",
+        Notices_Mailed=f"class Mailed extends Notification {{ {BROKEN} }}",
+        Models_Post=f"class Post extends Model {{\n use \\Illuminate\\Database\\Eloquent\\BroadcastsEvents;\n"
+        f" {BROKEN} }}",
+        Http_Sender=f"class Sender {{ public function send(ShouldBroadcast $event) {{ }} {BROKEN} }}",
+    )
+    found = report(app)
+    assert {name: (row["kind"], row["rung"]) for name, row in found.items()} == {
+        "App\\Events\\Child": ("event", "refused"),
+        "App\\Events\\Grandchild": ("event", "refused"),
+        "App\\Events\\Lively": ("event", "refused"),
+        "App\\Events\\Marked": ("event", "refused"),
+        "App\\Events\\Now": ("event-now", "http"),
+        "App\\Events\\Own": ("event", "refused"),
+        "App\\Events\\Own2": ("event", "refused"),
+        "App\\Models\\Post": ("model", "refused"),
+        "App\\Notices\\Paid": ("notification", "refused"),
+    }
+    assert "app/Events/Child.php:4" in found["App\\Events\\Child"]["why"]
+    assert "app/Events/Odd.php:4" in found["App\\Events\\Own"]["why"]
+    assert found["App\\Events\\Now"]["line"] == 4
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "why"),
+    [
+        ("Lang::addPath('x');", "return ['a' => __('a.b')];", "which changes translations"),
+        ("app()->useLangPath('x');", "return ['a' => trans_choice('a.b', 2)];", "which changes translations"),
+        ("app()->useLangPath('x');", "return ['a' => Lang::get('a.b')];", "which changes translations"),
+        ("app()->setLocale('de');", "return ['a' => __('a.b')];", "nothing is translated natively"),
+        ("app()->setLocale('de');", "return ['a' => now()->diffForHumans()];", "may not be English"),
+        ("\\URL::forceScheme('https');", "return ['a' => url('b')];", "which changes addresses"),
+        (
+            "Builder::macro('mine', fn () => 1);",
+            "return [$this->order->recent()];",
+            "adds methods to queries",
+        ),
+        ("app()->useLangPath('x');", "return ['a' => url('b'), 'b' => now()->diffForHumans()];", ""),
+    ],
+)
+def test_what_a_provider_changes_is_a_reason_for_those_who_rest_on_it(
+    tmp_path: Path, provider: str, body: str, why: str
+) -> None:
+    uses = "use Illuminate\\Support\\Facades\\Lang; use Illuminate\\Database\\Eloquent\\Builder;"
+    app = app_with(
+        tmp_path,
+        Events_Shipped=f"{uses} class Shipped implements ShouldBroadcast {{"
+        " public \\App\\Models\\Order $order;"
+        f" public function broadcastOn() {{ return ['a']; }} public function broadcastWith() {{ {body} }} }}",
+        Models_Order="class Order extends Model {"
+        " public function recent() { return $this->hasMany(Order::class)->large(); }"
+        " public function scopeLarge($query) { return $query; } }",
+        Providers_AppServiceProvider=f"{uses} class AppServiceProvider"
+        " extends \\Illuminate\\Support\\ServiceProvider"
+        f" {{ public function boot() {{ {provider} }} }}",
+    )
+    row = report(app)["App\\Events\\Shipped"]
+    assert (row["rung"], why in row["why"]) == ("refused" if why else "native", True), row
