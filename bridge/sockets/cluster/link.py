@@ -28,6 +28,7 @@ CONNECT_TIMEOUT = 5.0  # seconds, for the connection and its greeting each
 ANSWER_TIMEOUT = 5.0  # seconds without an answer after which the link is taken for dead
 
 Then = Callable[[Any], None]
+Lost = Callable[[str], None]
 Word = bytes | str | int
 
 
@@ -70,11 +71,12 @@ SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, LOAD, KEEP, READ
 
 @dataclass(slots=True)
 class _Waits:
-    """For an answer (`then`), or for the pushes of so many names (`names`)."""
+    """For an answer (`then`, or `lost` where none comes any more), or for the pushes of so many names."""
 
     then: Then | None
     names: int = 0
     since: float = 0.0
+    lost: Lost | None = None
 
 
 class Link(asyncio.Protocol):
@@ -87,7 +89,6 @@ class Link(asyncio.Protocol):
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waits] = deque()
-        self._asked: set[asyncio.Future[Any]] = set()
         self._out: list[bytes] = []
         self._is_over = False
         self._transport: asyncio.Transport | None = None
@@ -123,32 +124,37 @@ class Link(asyncio.Protocol):
 
     # Commands -------------------------------------------------------------------------------------------
 
-    def send(self, *words: Word, then: Then | None = None) -> None:
-        """`then` gets the answer; it is not called when the link is lost before."""
-        self._put(words, _Waits(then, since=self._loop.time()))
+    def send(self, *words: Word, then: Then | None = None, lost: Lost | None = None) -> None:
+        """`then` gets the answer, or `lost` the reason why none comes: the link is lost, or Redis says no."""
+        if self._is_over and lost is not None:
+            lost("it has ended")
+        self._put(words, _Waits(then, 0, self._loop.time(), lost))
 
     def ask(self, *words: Word) -> asyncio.Future[Any]:
-        """The answer. Raises ServiceUnavailable when the link is lost before, or Redis says no."""
+        """The answer. Raises ServiceUnavailable where none comes."""
         future: asyncio.Future[Any] = self._loop.create_future()
 
         def then(answer: Any) -> None:
             if not future.done():
                 future.set_result(answer)
 
-        self.send(*words, then=then)
-        return self.watch(future)
+        def lost(why: str) -> None:
+            if not future.done():
+                future.set_exception(ServiceUnavailable(f"the link to Redis is lost: {why}"))
+                future.exception()  # whoever asked may be gone
 
-    def watch(self, future: asyncio.Future[Any]) -> asyncio.Future[Any]:
-        """The future, which ends with ServiceUnavailable when the link is lost before it has a result."""
-        if self._is_over:
-            future.set_exception(ServiceUnavailable("the link to Redis is lost"))
-        else:
-            self._asked.add(future)
-            future.add_done_callback(self._asked.discard)
+        self.send(*words, then=then, lost=lost)
         return future
 
-    def run(self, script: Script, keys: Sequence[Word], *words: Word, then: Then | None = None) -> None:
-        self.send("EVALSHA", script.sha, len(keys), *keys, *words, then=then)
+    def run(
+        self,
+        script: Script,
+        keys: Sequence[Word],
+        *words: Word,
+        then: Then | None = None,
+        lost: Lost | None = None,
+    ) -> None:
+        self.send("EVALSHA", script.sha, len(keys), *keys, *words, then=then, lost=lost)
 
     def ask_script(self, script: Script, keys: Sequence[Word], *words: Word) -> asyncio.Future[Any]:
         return self.ask("EVALSHA", script.sha, len(keys), *keys, *words)
@@ -173,13 +179,12 @@ class Link(asyncio.Protocol):
         self._is_over = True
         if self._transport is not None:
             self._transport.abort()
-        self._waiting.clear()
+        waiting, self._waiting = self._waiting, deque()
         self._out.clear()
-        for future in tuple(self._asked):
-            if not future.done():
-                future.set_exception(ServiceUnavailable(f"the link to Redis is lost: {why}"))
-                future.exception()  # whoever asked may be gone
         self._lost(why)
+        for waits in waiting:
+            if waits.lost is not None:
+                waits.lost(why)
 
     # Called by the transport ----------------------------------------------------------------------------
 
@@ -227,10 +232,11 @@ class Link(asyncio.Protocol):
         if not self._waiting:
             self.end("Redis answers what was not asked")
             return
-        waits = self._waiting.popleft()
         if isinstance(item, hiredis.ReplyError):
             self.end(_reason(str(item)))  # READONLY, LOADING, NOPERM, OOM, NOSCRIPT, …: not now, not here
-        elif waits.then is not None:
+            return
+        waits = self._waiting.popleft()
+        if waits.then is not None:
             waits.then(item)
 
 

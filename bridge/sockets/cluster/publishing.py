@@ -7,14 +7,13 @@ again by its job, and the job's mark keeps it from going out twice.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import Generic
+from typing import Generic, TypeVar
 
 from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ServiceUnavailable
@@ -22,7 +21,7 @@ from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, place_for
 from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, TAG
-from bridge.sockets.cluster.link import Link, Then
+from bridge.sockets.cluster.link import Link, Lost, Then
 from bridge.sockets.cluster.names import CONTROL_CHANNEL
 from bridge.sockets.cluster.nodes import Nodes
 from bridge.sockets.cluster.records import Records, SeenTags
@@ -33,6 +32,8 @@ from bridge.sockets.pusher.hub_events import Published
 from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.shared_channel import Message
 from bridge.sockets.pusher.shared_hub import SharedHub
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +104,37 @@ class Publishing(Generic[S]):
         for broadcast in broadcasts:
             if broadcast.app_id not in self._bus.home.hubs:
                 raise JobError(f"no app has the id {broadcast.app_id}: check the broadcasting connection")
-        if origin != "queue" and not self.is_open:
+        if origin == "queue":
+            return self._tell(broadcasts, origin, await self._send_jobs(self._sealed_all(broadcasts)))
+        if not self.is_open:
             return self._publish_here(broadcasts, origin)
+        receivers: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.publish_soon(broadcasts, origin, partial(_answer, receivers))
+        return await receivers
+
+    def publish_soon(self, broadcasts: Sequence[Broadcast], origin: str, then: Callable[[int], None]) -> None:
+        """`publish` of what is no job's, without waiting: `then` gets what that returns. Only while it
+        `is_open`, and for apps that there are."""
+        items = self._sealed_all(broadcasts)
+
+        def lost(_: str) -> None:
+            for item, _mark in items:  # receivers know those that had gone out by their tags
+                self._spool.put(item)
+            then(0)
+
+        def answered(answers: Sequence[int]) -> None:
+            then(self._tell(broadcasts, origin, answers))
+
+        self._send_all(items, answered, lost)
+
+    def _sealed_all(self, broadcasts: Sequence[Broadcast]) -> list[tuple[Sealed, bytes]]:
+        """Each broadcast for each of its channels, and its mark."""
         items = [(self._sealed(one, name), one.job, name) for one in broadcasts for name in one.channels]
         marks = _marks((job, name) for _, job, name in items)
-        sent = [(item, mark) for (item, _, _), mark in zip(items, marks, strict=True)]
-        try:
-            answers = await (self._send_jobs(sent) if origin == "queue" else self._send_all(sent))
-        except ServiceUnavailable:
-            if origin == "queue":
-                raise
-            for item, _ in sent:  # receivers know those that had gone out by their tags
-                self._spool.put(item)
-            return 0
+        return [(item, mark) for (item, _, _), mark in zip(items, marks, strict=True)]
+
+    def _tell(self, broadcasts: Sequence[Broadcast], origin: str, answers: Sequence[int]) -> int:
+        """They are published, with Redis' answer for each channel; how many they have reached."""
         reached = iter(answers)
         for broadcast in broadcasts:
             receivers = sum(max(next(reached), 0) for _ in broadcast.channels)
@@ -123,31 +142,41 @@ class Publishing(Generic[S]):
         return sum(max(answer, 0) for answer in answers)
 
     async def _send_jobs(self, items: Sequence[tuple[Sealed, bytes]]) -> list[int]:
-        """As `_send_all`, again after each link that is lost meanwhile: marks keep anything from going out
-        twice."""
+        """What Redis answers to each; sent again after each link that is lost meanwhile: marks keep anything
+        from going out twice. Raises ServiceUnavailable."""
         try:
             async with asyncio.timeout(times.JOBS_WAIT):
                 while True:
-                    with contextlib.suppress(ServiceUnavailable):
-                        if self.is_open:
-                            return await self._send_all(items)
+                    if self.is_open:
+                        answers: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
+                        self._send_all(items, partial(_answer, answers), partial(_answer, answers, None))
+                        if (found := await answers) is not None:
+                            return found
                     await asyncio.sleep(times.LOOK)
         except TimeoutError:
             raise ServiceUnavailable("the bus is away: nothing is sure to be published") from None
 
-    async def _send_all(self, items: Sequence[tuple[Sealed, bytes]]) -> list[int]:
-        """What Redis answers to each. Raises ServiceUnavailable."""
+    def _send_all(
+        self,
+        items: Sequence[tuple[Sealed, bytes]],
+        then: Callable[[list[int]], None],
+        lost: Callable[[str], None],
+    ) -> None:
+        """`then` gets what Redis answers to each, or `lost` is called. Raises ServiceUnavailable."""
+        link = self._bus.asking()
         answers: list[int] = []
         if not items:
-            return answers
-        link = self._bus.asking()
+            then(answers)
+            return
         *first, (item, mark) = items
         for one, its_mark in first:
             self._send(link, one, its_mark, answers.append)
-        last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._send(link, item, mark, partial(_answer, last))  # answers come in order: this is the last of all
-        answers.append(await link.watch(last))
-        return answers
+
+        def last(answer: int) -> None:  # answers come in order: with this one all are there
+            answers.append(answer)
+            then(answers)
+
+        self._send(link, item, mark, last, lost)
 
     def _sealed(self, broadcast: Broadcast, name: str) -> Sealed:
         hub = self._bus.home.hubs[broadcast.app_id]
@@ -161,7 +190,9 @@ class Publishing(Generic[S]):
             seconds = max(seconds, int(hub.app.resume_seconds))
         return Sealed(place, envelope, cache, self._bus.now(), events, seconds)
 
-    def _send(self, link: Link, item: Sealed, mark: bytes, then: Then | None = None) -> None:
+    def _send(
+        self, link: Link, item: Sealed, mark: bytes, then: Then | None = None, lost: Lost | None = None
+    ) -> None:
         key = self._key
         link.run(
             scripts.PUBLISH,
@@ -177,6 +208,7 @@ class Publishing(Generic[S]):
             key("j", b""),
             item.cache or 0,
             then=then,
+            lost=lost,
         )
 
     # Of clients, and to nodes --------------------------------------------------------------------------
@@ -242,7 +274,7 @@ class Publishing(Generic[S]):
                 self._send(link, item, b"")
 
 
-def _answer(future: asyncio.Future[int], answer: int) -> None:
+def _answer(future: asyncio.Future[T], answer: T, _why: str = "") -> None:
     if not future.done():
         future.set_result(answer)
 

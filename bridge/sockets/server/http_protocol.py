@@ -141,7 +141,8 @@ class HttpServer:
     """All HTTP connections of a listener: what they serve, and their limits.
 
     app              the ASGI application
-    at_once          what is asked before it: the JSON text of an answer with status 200, None: ask the app
+    at_once          what is asked before it, with a maker of a `Later`: the JSON text of an answer with
+                     status 200, or the `Later` that will be given it; None: ask the app
     is_handshake     whether a request is a WebSocket handshake, and not a plain request
     upgrade          answers a handshake and returns who speaks on the transport from then on
     largest_body     bytes that a body may have now
@@ -154,7 +155,7 @@ class HttpServer:
         self,
         app: ASGIApp,
         *,
-        at_once: Callable[[Request], bytes | None] | None = None,
+        at_once: Callable[[Request, Callable[[Request], Later]], bytes | Later | None] | None = None,
         is_handshake: Callable[[Request], bool],
         upgrade: Callable[[asyncio.Transport, Request], asyncio.Protocol],
         largest_body: Callable[[], int] = lambda: MAX_BODY,
@@ -297,7 +298,7 @@ class HttpConnection(asyncio.Protocol):
         self._origin = origin
         self._parser: Any = httptools.HttpRequestParser(self)  # None: nothing more is read as a request
         self._answered = 0  # requests in this turn of the loop, at once
-        self._exchange: Exchange | None = None  # what is being answered,
+        self._exchange: Exchange | Later | None = None  # what is being answered,
         self._queue: deque[Request] = deque()  # and what waits behind it, or for the next turn
         self._upgrading: tuple[Request, bytes] | None = None  # likewise, and what came with it
         self._last_words = b""  # an answer of our own, behind all these
@@ -524,7 +525,8 @@ class HttpConnection(asyncio.Protocol):
         """The request is being answered, or is answered already."""
         self._server.await_nothing(self)  # whoever asks is the youngest of those that are waited for
         if self._is_answered(request):
-            self.answered(request)  # which may begin the next: at most AT_ONCE deep
+            if self._exchange is None:
+                self.answered(request)  # which may begin the next: at most AT_ONCE deep
             return
         request.peer, request.is_secure = self._arrival()
         exchange = self._exchange = Exchange(self, request)
@@ -533,12 +535,12 @@ class HttpConnection(asyncio.Protocol):
         task.add_done_callback(self._server.tasks.discard)
 
     def _is_answered(self, request: Request) -> bool:
-        """Whether the request needed no application."""
+        """Whether the request needs no application."""
         server = self._server
         if server.at_once is None or self._writable is not None:
             return False
         try:
-            body = server.at_once(request)
+            body = server.at_once(request, self._later)
         except Exception:
             about = {"action": "http", "method": request.method, "path": request.path}
             logger.exception("HTTP request failed", extra=about)
@@ -546,11 +548,25 @@ class HttpConnection(asyncio.Protocol):
         else:
             if body is None:
                 return False
-            closing = b"connection: close\r\n" if self.closes_after(request) else b""
-            answer = _JSON_HEAD % (len(body), closing) + body
+            if isinstance(body, Later):
+                self._exchange = body
+                return True
+            answer = self._json(request, body)
         self.transport.write(answer)
         self._answered += 1
         return True
+
+    def _later(self, request: Request) -> Later:
+        return Later(self, request)
+
+    def _json(self, request: Request, body: bytes) -> bytes:
+        closing = b"connection: close\r\n" if self.closes_after(request) else b""
+        return _JSON_HEAD % (len(body), closing) + body
+
+    def answer(self, request: Request, body: bytes) -> None:
+        """The request that was to be answered later is answered."""
+        self.transport.write(self._json(request, body))
+        self.answered(request)
 
     def closes_after(self, request: Request) -> bool:
         """Whether the answer to this request is the connection's last."""
@@ -677,6 +693,28 @@ class HttpConnection(asyncio.Protocol):
             "client": request.peer,
             "server": _address(self.transport.get_extra_info("sockname")),
         }
+
+
+class Later:
+    """A request that needs no application, and whose answer is not there yet."""
+
+    __slots__ = ("_connection", "_is_ended", "_request", "has_begun")
+
+    def __init__(self, connection: HttpConnection, request: Request) -> None:
+        self._connection = connection
+        self._request = request
+        self._is_ended = False
+        self.has_begun = False
+
+    def answer(self, body: bytes) -> None:
+        """The JSON text of the answer; once, and in another turn of the loop than the request's."""
+        if not self._is_ended:
+            self._is_ended = True
+            self._connection.answer(self._request, body)
+
+    def end(self) -> None:
+        """The client is gone."""
+        self._is_ended = True
 
 
 class Exchange:

@@ -34,7 +34,9 @@ SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing socket
 PING_SLICE = 100  # sockets pinged before the loop may do something else
 CLOSING_SHARE = 4  # a quarter of max_connections may be closing beyond it,
 LEAST_CLOSING = 16  # and so many in any case
-SETTLE_TIMEOUT = 1.0  # seconds in which pages that resume may say what has arrived before a drain
+SETTLE_TIMEOUT = 1.0  # seconds in which a page that resumes may say what has arrived before it is closed
+LONG_SETTLE_TIMEOUT = 5.0  # the same where the drain is spread: nobody waits for its end
+SETTLE_STEP = 0.01  # seconds between looks at who has said so
 CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
 SPREAD_STEP = 0.05  # seconds between slices of a drain that is spread
 
@@ -55,8 +57,16 @@ class Peers(Protocol):
     async def flush(self, within: float) -> None:
         """What was asked so far is known to all, if they can be reached in so many seconds."""
 
+    @property
+    def is_publishing(self) -> bool:
+        """Whether what is published reaches the other nodes now."""
+
     async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
         """As `Node.publish`, for the subscribers of all nodes. Raises ServiceUnavailable as well."""
+
+    def publish_soon(self, broadcasts: Sequence[Broadcast], origin: str, then: Callable[[int], None]) -> None:
+        """The same without waiting: `then` gets what that returns, later. Only while `is_publishing`, and for
+        apps that there are."""
 
     def terminate(self, hub: Hub[Socket], user_id: str) -> None: ...
 
@@ -179,11 +189,23 @@ class Node:
         steps = spread / SPREAD_STEP
         size = min(CLOSE_SLICE, math.ceil(len(sockets) / steps)) if steps >= 1 else CLOSE_SLICE
         started, slices = self.now(), math.ceil(len(sockets) / max(size, 1))
+        patience = LONG_SETTLE_TIMEOUT if spread else SETTLE_TIMEOUT
+        waiting: dict[Socket, float] = {}
         for number in range(slices):
-            batch = sockets[number * size : (number + 1) * size]
-            await self._close_settled(batch, code, started + spread * number / slices + SETTLE_TIMEOUT)
+            for socket in sockets[number * size : (number + 1) * size]:
+                if self.peers is not None:  # else what pages say would end with this process
+                    self._ask_page(socket, is_last=True)
+                waiting[socket] = self.now() + patience
             due = started + spread * (number + 1) / slices
-            await asyncio.sleep(max(due - self.now(), 0))
+            is_due = False
+            while not is_due:
+                await self._close_settled(waiting, code)
+                left = max(due - self.now(), 0.0)
+                await asyncio.sleep(min(left, SETTLE_STEP) if waiting else left)
+                is_due = self.now() >= due
+        while waiting:
+            await asyncio.sleep(SETTLE_STEP)
+            await self._close_settled(waiting, code)
         deadline = self.now() + within
         if self.closing:
             self._all_closed.clear()
@@ -195,25 +217,17 @@ class Node:
         for socket in tuple(self.closing):
             socket.transport.abort()
 
-    async def _close_settled(self, sockets: Sequence[Socket], code: int, deadline: float) -> None:
-        """They are closed: pages that resume once it is known what has arrived, so that exactly the rest
-        comes from the node that they go to. From the question on they get nothing here."""
-        waiting = [socket for socket in sockets if socket.connection is not None]
-        peers = self.peers
-        if peers is not None:  # else what they say would end with this process
-            for socket in waiting:
-                self._ask_page(socket, is_last=True)
-        while waiting:
-            left = deadline - self.now()
-            settled = [socket for socket in waiting if left <= 0 or not _owes_answer(socket)]
-            if peers is not None and left > 0:
-                await peers.flush(left)
-            for socket in settled:
-                if socket.connection is not None:  # not gone meanwhile
-                    socket.close(code, "the server is restarting")
-            waiting = [socket for socket in waiting if socket.connection is not None]
-            if waiting:
-                await asyncio.sleep(0.01)
+    async def _close_settled(self, waiting: dict[Socket, float], code: int) -> None:
+        """Those are closed that have said what has arrived, so that exactly the rest comes from the node that
+        they go to; or for which nobody waits any more."""
+        now = self.now()
+        settled = [one for one, until in waiting.items() if now >= until or not _owes_answer(one)]
+        if settled and self.peers is not None:
+            await self.peers.flush(SETTLE_TIMEOUT)
+        for socket in settled:
+            del waiting[socket]
+            if socket.connection is not None:  # not gone meanwhile
+                socket.close(code, "the server is restarting")
 
     def stop(self) -> None:
         """The node takes nothing more; after `drain`."""

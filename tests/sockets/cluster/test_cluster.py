@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -25,7 +26,7 @@ from bridge.sockets.pusher.hub_events import (
 )
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import Member, member
-from tests.sockets.server.running import APP, Client, broadcast, until
+from tests.sockets.server.running import APP, LIMIT, Client, broadcast, signed, until
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,55 @@ async def test_an_event_reaches_the_subscribers_of_every_node_but_the_excluded(r
         assert (await here.get("event"))["data"] == (await there.get("event"))["data"] == '{"n":1}'
         await one.server.node.publish_to_all([broadcast("c", socket_id=there.socket_id)], origin="api")
         await here.get("event")
+        await there.silence()
+
+
+def post(number: int) -> bytes:
+    """A signed request that publishes the number."""
+    body = json.dumps({"name": "event", "channel": "c", "data": str(number)}).encode()
+    query = urlencode(signed(APP, "POST", "/apps/app-id/events", body, {}))
+    head = f"POST /apps/app-id/events?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.anyio
+async def test_an_event_by_http_needs_no_application_and_is_answered_in_its_turn(redis: Redis) -> None:
+    asked: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with two(redis) as (one, other), other.server.client("c") as there:
+        one.server.listener._http.app = application
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.server.port)
+        writer.write(post(1) + post(2) + b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" + post(3))
+        got = [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT)]
+        for _ in range(3):
+            got.append(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT))
+        statuses = [head.removeprefix(b"{}").split()[1] for head in got]
+        assert statuses == [b"200", b"200", b"204", b"200"]
+        assert asked == ["/x"]
+        assert [(await there.get())["data"] for _ in range(3)] == ["1", "2", "3"]
+        writer.write(post(4))
+        await writer.drain()
+        writer.transport.abort()  # who does not wait for the answer has published all the same
+        assert (await there.get())["data"] == "4"
+
+
+@pytest.mark.anyio
+async def test_a_post_that_was_under_way_when_the_link_broke_is_answered_and_comes_once(redis: Redis) -> None:
+    async with two(redis) as (one, other), other.server.client("c") as there:
+        for number in range(1, 4):
+            answers: list[int] = []
+            one.cluster.publish_soon([broadcast("c", data=str(number))], "api", answers.append)
+            if number > 1:  # else it has not even been sent
+                await asyncio.sleep(0)
+            one.cut()
+            assert answers == [0]
+            await one.back()
+            assert (await there.get())["data"] == str(number)
         await there.silence()
 
 

@@ -19,9 +19,10 @@ from bridge.sockets.cluster import pages, times
 from bridge.sockets.pusher.app import Limits
 from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Resumed
 from bridge.sockets.pusher.messages import GAP
+from bridge.sockets.server import node as node_module
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import Member, member
-from tests.sockets.server.running import APP, Client, broadcast, connect, until
+from tests.sockets.server.running import APP, LIMIT, Client, broadcast, connect, until
 from tests.sockets.server.test_resume import NAMES, cut, holes_and_repeats, numbered
 from tests.sockets.server.test_resume import page as echo_page
 
@@ -507,6 +508,34 @@ async def test_a_clean_stop_repeats_nothing_that_is_published_meanwhile(redis: R
             while got[-1] < last:
                 await take(client)
     assert got == list(range(got[0], last + 1))
+
+
+async def test_a_page_that_takes_its_time_to_answer_delays_no_other_and_gets_nothing_twice(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "LONG_SETTLE_TIMEOUT", LIMIT)
+    pings: list[Any] = []
+    async with two(redis) as (one, other):
+        async with page(one, 0, session="takes-its-own-time") as slow, page(one, 0) as quick:
+            take = slow.websocket.protocol.recv_frame
+            slow.websocket.protocol.recv_frame = lambda frame: (  # type: ignore[method-assign]
+                pings.append(frame) if frame.opcode == 9 else take(frame)
+            )
+            await come(slow)
+            await come(quick)
+            await publish(other, "a", 1)
+            assert (await slow.get())["data"] == (await quick.get())["data"] == "1"
+            drain = asyncio.create_task(one.server.node.drain(10.0, code=4200, spread=0.01))
+            assert await quick.close_code() == 4200
+            await publish(other, "a", 2)
+            assert slow.websocket.close_code is None, "its answer is awaited"
+            await until(lambda: bool(pings))
+            for ping in pings:
+                await slow.websocket.pong(ping.data)
+            assert await slow.close_code() == 4200
+            await drain
+        async with page(other, 1, session="takes-its-own-time") as slow:
+            assert await come(slow) == [CONFIRMED, "2"]
 
 
 async def publish_numbered(at: Member, number: int) -> None:
