@@ -85,14 +85,14 @@ class Journal:
 
     def _ring(self, what: What) -> deque[Entry]:
         match what:
+            case Published():
+                return self._jobs
             case Elsewhere() if what.row["kind"] == "broadcast":
                 return self._jobs
             case OtherJobRun():
                 return self._rare if what.ended in RARE_STEPS else self._jobs
             case Disagreement():
                 return self._rare
-            case Published():
-                return self._jobs
         return self._refusals if is_refusal(what) else self._clients
 
     def since(self, number: int) -> Sequence[Entry]:

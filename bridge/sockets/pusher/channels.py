@@ -38,6 +38,8 @@ KINDS = (  # longest prefix first: the first match counts
     ChannelKind(prefix=""),
 )
 
+_CACHE = tuple(kind.prefix for kind in KINDS if kind.is_cache)
+
 USER_CHANNEL = "#server-to-user-"
 """Published to, never subscribed to: reaches every connection that is signed in as the user."""
 
@@ -49,6 +51,11 @@ def kind_of(name: str) -> ChannelKind:
         if name.startswith(kind.prefix):
             return kind
     return KINDS[-1]
+
+
+def is_cache(name: str) -> bool:
+    """As `kind_of(name).is_cache`, and quicker: it is asked for every event."""
+    return name.startswith(_CACHE)
 
 
 def is_valid(name: str, max_length: int) -> bool:

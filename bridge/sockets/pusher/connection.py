@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Generic, assert_never
 
 from bridge.errors import ProtocolError
@@ -105,7 +104,7 @@ class Connection(Generic[S]):
         session = self._session
         if session is None or not (asks := self.hub.load(session)):
             return opened
-        return replace(opened, asks=asks)
+        return opened._replace(asks=asks)
 
     @property
     def session(self) -> Session[S] | None:
@@ -228,7 +227,7 @@ class Connection(Generic[S]):
         if (session := self.session) is not None:
             ended = self.hub.end_session(session, now)
         gone = self.hub.disconnect(self.socket_id, self.socket, channels, user_id, self.watchlist, code, now)
-        return gone if not ended.asks else replace(gone, asks=(*gone.asks, *ended.asks))
+        return gone if not ended.asks else gone._replace(asks=(*gone.asks, *ended.asks))
 
     def drop(self, channel: str) -> None:
         """A subscription is not made after all; the hub has forgotten it."""
@@ -274,7 +273,7 @@ class Connection(Generic[S]):
             key = position_key(name, self.hub.channels[name].user_of(self.socket))
             kept = self.hub.forget_position(session, key)
         left = self.hub.unsubscribe(self.socket_id, self.socket, name)
-        return replace(left, asks=(*kept, *left.asks)) if kept else left
+        return left._replace(asks=(*kept, *left.asks)) if kept else left
 
     def _client_event(self, message: ClientEvent, now: float) -> Outcome[S]:
         app = self.hub.app
@@ -329,7 +328,7 @@ class Connection(Generic[S]):
             self.socket_id, self.socket, user_id, self.watchlist, tuple(replies), now, self.session
         )
         event = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
-        return replace(signed_in, happenings=(event, *signed_in.happenings))
+        return signed_in._replace(happenings=(event, *signed_in.happenings))
 
     # Parts ----------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from bridge.broadcast import Broadcast
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.asks import Ask
-from bridge.sockets.pusher.channels import USER_CHANNEL, ChannelKind, kind_of
+from bridge.sockets.pusher.channels import USER_CHANNEL, ChannelKind, is_cache, kind_of
 from bridge.sockets.pusher.close_codes import UNAUTHORIZED
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
@@ -458,9 +458,10 @@ class Hub(Generic[S]):
         excluded = self.socket_of(broadcast.socket_id) if broadcast.socket_id else None
         logs = self.logs.by_name
         deliveries: list[Delivery[S]] = []
+        receivers = 0
         for name in broadcast.channels:
             channel = self.channels.get(name)
-            is_cache = kind_of(name).is_cache if channel is None else channel.kind.is_cache
+            keeps_last = is_cache(name) if channel is None else channel.kind.is_cache
             audience: Collection[S]
             if channel is not None:
                 audience = channel.sockets
@@ -469,17 +470,19 @@ class Hub(Generic[S]):
             else:
                 audience = ()
             log = logs.get(name) if logs else None
-            if not audience and not is_cache and log is None:
+            if not audience and not keeps_last and log is None:
                 continue
             text = messages.event(broadcast.name, name, broadcast.data)
             if log is not None:
                 self._log(log, text, broadcast.socket_id, now)
-            if is_cache:
+            if keeps_last:
                 self._keep(name, text, broadcast.data, now)
                 if channel is not None:
                     channel.is_missed = False
             if audience:
-                deliveries.append(Delivery(text=text, sockets=audience, excluded=excluded))
+                delivery = Delivery(text=text, sockets=audience, excluded=excluded)
+                deliveries.append(delivery)
+                receivers += delivery.receivers
         event = Published(
             app_id=self.app.id,
             channels=broadcast.channels,
@@ -487,7 +490,7 @@ class Hub(Generic[S]):
             data=broadcast.data,
             socket_id=broadcast.socket_id,
             origin=origin,
-            receivers=sum(delivery.receivers for delivery in deliveries),
+            receivers=receivers,
             job=broadcast.job,
         )
         return Outcome(deliveries=tuple(deliveries), happenings=(event,))

@@ -6,7 +6,7 @@ Statistics, webhooks, metrics and a dashboard are functions of these; none of th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +156,9 @@ class SignedIn:
     user_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Published(NamedTuple):
     """A broadcast has been given to every subscriber's socket; `receivers` counts them over all channels.
+    A tuple, since one is made for every broadcast.
 
     `job` is the uuid of the job that it comes from, empty for all others.
     """

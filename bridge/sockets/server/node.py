@@ -250,7 +250,8 @@ class Node:
         now, receivers = self.now(), 0
         for broadcast in broadcasts:
             outcome = self.hubs[broadcast.app_id].publish(broadcast, now, origin)
-            receivers += sum(delivery.receivers for delivery in outcome.deliveries)
+            for delivery in outcome.deliveries:
+                receivers += delivery.receivers
             self.deliver(outcome)
         return receivers
 
