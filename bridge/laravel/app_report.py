@@ -149,8 +149,9 @@ class AppReport:
         ):
             if one is not None:
                 yield f"{what}: {one}"
-        for name, reason in (*self.hooks.items(), *self.scopes.items()):
+        for name, reason in self.hooks.items():
             yield f"{name}: {reason}"
+        yield from map(str, self.scopes.values())
         for name, reason in self.connections.items():
             yield f"database connection {name}: {reason}"
         yield from self.notes

@@ -78,6 +78,8 @@ def framework_config(place: Place, *, generation: int, hyphens: bool) -> Array:
         "port": env("DB_PORT", "3306"),
         "unix_socket": env("DB_SOCKET", ""),
         "charset": option("DB_CHARSET", "utf8mb4"),
+        "collation": option("DB_COLLATION", "utf8mb4_unicode_ci"),
+        "strict": True,
         "options": {1009: env("MYSQL_ATTR_SSL_CA")} if env("MYSQL_ATTR_SSL_CA") else {},
     }
     redis: Array = {

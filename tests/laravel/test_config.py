@@ -208,6 +208,9 @@ def test_from_11_on_the_frameworks_options_lie_under_those_of_the_app(tmp_path: 
     assert new.get("queue.connections.redis.queue") == "default"
     assert new.get("queue.connections.database.table") is None
     assert isinstance(new.get("queue.batching"), Unknowable)
+    for name in ("mysql", "mariadb"):
+        assert new.get(f"database.connections.{name}.strict") is True
+        assert new.get(f"database.connections.{name}.collation") == "utf8mb4_unicode_ci"
     old = load(tmp_path, version=(10, 5))
     assert old.get("queue.failed.table") is None
     assert old.get("queue.connections.redis") is None

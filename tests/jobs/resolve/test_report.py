@@ -241,6 +241,19 @@ def test_what_concerns_models_leaves_other_events_native(own: App, place: Place,
     assert [asked(own, plain).by, own.native(plain).by] == ["native", "native"]
 
 
+def test_that_a_model_with_soft_deletes_boots_with_the_app_is_no_reason(own: App) -> None:
+    case = posts(own)
+    case.post(
+        "use SoftDeletes; function user() { return $this->belongsTo(Post::class); }",
+        columns="deleted_at",
+        user_id=1,
+    )
+    case.sends("$this->post->load('user')")
+    in_booted(own, of_model(case, "Post::observe(new class { function created($model) { } });"))
+    assert said(own).scopes == {}
+    assert_right(case, php=False, source=False)
+
+
 def test_a_morph_map_concerns_morph_relations_alone(own: App) -> None:
     case = posts(own)
     in_module(own, of_model(case, "Relation::morphMap(['post' => Post::class]);"))

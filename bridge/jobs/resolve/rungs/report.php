@@ -168,7 +168,14 @@ final class Report
         $scopes = [];
 
         foreach ((array) $this->staticOf($model, 'globalScopes') as $class => $named) {
-            $scopes[$class] = array_map('strval', array_keys((array) $named));
+            // As a class with SoftDeletes boots, it gets the scope of that trait, which its source tells.
+            $softens = in_array('Illuminate\Database\Eloquent\SoftDeletes', class_uses_recursive($class), true);
+            $known = $softens ? ['Illuminate\Database\Eloquent\SoftDeletingScope'] : [];
+            $names = array_values(array_diff(array_map('strval', array_keys((array) $named)), $known));
+
+            if ($names !== []) {
+                $scopes[$class] = $names;
+            }
         }
 
         $resolver = $this->staticOf($model, 'resolver');
