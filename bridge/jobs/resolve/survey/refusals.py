@@ -234,9 +234,7 @@ class RefusalFinder(SourceVisitor):
             kind = self._relation(class_name, name)
             if kind is None or not kind.item:
                 return None
-            if kind.many:
-                return InferredType(class_name=ELOQUENT_COLLECTION, item=kind.item, many=True)
-            return InferredType(class_name=kind.item)
+            return self._models_of(kind) if kind.many else InferredType(class_name=kind.item)
         return None
 
     def _relation(self, class_name: str, name: str) -> InferredType | None:
@@ -244,14 +242,27 @@ class RefusalFinder(SourceVisitor):
         kind = self._method(class_name, name)
         if kind is None or kind.class_name not in RELATION_CLASSES:
             return None
-        if kind.item:
-            if not self._is_model(kind.item):
-                self._refusal(Refused(f"the source of {kind.item} is not known"))
-                return None
-            view = self._view(kind.item)
-            if view is not None and view.facts.scope is not None:
-                self._refusal(view.facts.scope)
-        return kind
+        return kind if not kind.item or self._is_related(kind.item) else None
+
+    def _is_related(self, class_name: str) -> bool:
+        """Whether it is a model that is known; its scopes count."""
+        if not self._is_model(class_name):
+            self._refusal(Refused(f"the source of {class_name} is not known"))
+            return False
+        view = self._view(class_name)
+        if view is not None and view.facts.scope is not None:
+            self._refusal(view.facts.scope)
+        return True
+
+    def _asked(self, relation: InferredType, ending: str) -> InferredType | None:
+        if not relation.item or not self._is_related(relation.item):
+            return None
+        if ending == "get":
+            return self._models_of(relation)
+        return InferredType(class_name=relation.item) if ending == "first" else None
+
+    def _models_of(self, relation: InferredType) -> InferredType:
+        return InferredType(class_name=ELOQUENT_COLLECTION, item=relation.item, many=True)
 
     def _load(self, class_name: str, names: Iterable[str]) -> None:
         for name in names:

@@ -15,7 +15,7 @@ from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.survey.types import InferredType, MethodScope, either, held_by, item_of, offers
 from bridge.phpeval.laravel.eloquent.model import ModelClass
 from bridge.phpeval.laravel.eloquent.model_facts import ATTRIBUTE
-from bridge.phpeval.laravel.eloquent.relations import REFINEMENTS, RELATION_CLASSES, scope_of
+from bridge.phpeval.laravel.eloquent.relations import ENDINGS, REFINEMENTS, RELATION_CLASSES, scope_of
 from bridge.phpeval.laravel.object_conversions import is_native
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import NativeClass
@@ -72,6 +72,10 @@ class SourceVisitor(ABC):
     @abstractmethod
     def _model_call(self, native: ModelClass, kind: InferredType, node: n.MethodCall) -> InferredType | None:
         """A method of Laravel's Model."""
+
+    @abstractmethod
+    def _asked(self, relation: InferredType, ending: str) -> InferredType | None:
+        """What a relation's query gives that ends with this method, such as `first`."""
 
     @abstractmethod
     def _sent(self, kind: InferredType | None) -> None:
@@ -315,6 +319,8 @@ class SourceVisitor(ABC):
         if name in RELATION_CLASSES:
             if method.lower() in REFINEMENTS:
                 return kind
+            if method.lower() in ENDINGS and not node.arguments:
+                return self._asked(kind, method.lower())
             if self._try(lambda: scope_of(self._classes, kind.item, method, self._world.version)) is None:
                 self._note(f"{method}() on a relation", node.line)
                 return None

@@ -371,7 +371,7 @@ def scope_of(classes: ClassTable, model: str, name: str, version: Version) -> Bo
     return classes.method(model, f"scope{name[:1].upper()}{name[1:]}")
 
 
-_ENDINGS = frozenset({"count", "doesntexist", "exists", "first", "get"})
+ENDINGS = frozenset({"count", "doesntexist", "exists", "first", "get"})
 
 
 class RelationClass:
@@ -393,7 +393,7 @@ class RelationClass:
         if refine is not None:
             subject.description = refine(subject.description, arguments)
             return subject
-        if name not in _ENDINGS or arguments or is_query:
+        if name not in ENDINGS or arguments or is_query:
             php.refuse(f"{method}() on a relation")
         return self._asked(models, php, subject, name)
 
