@@ -1,0 +1,50 @@
+"""Envelopes are believed only as they were sealed, for the place that they were sealed for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bridge.sockets.cluster.envelope import CLIENT_EVENT, EVENT, OWN, Forged, Sealer
+from tests.sockets.server.running import APP
+
+PLACE = b"app-id:a"
+
+
+@pytest.mark.parametrize("is_own", [True, False], ids=["by the one that sealed it", "by another node"])
+@pytest.mark.parametrize("kind", [EVENT, CLIENT_EVENT])
+def test_an_envelope_is_opened_as_often_as_it_comes_and_only_as_it_is(is_own: bool, kind: int) -> None:
+    sealer = Sealer(APP)
+    opener = sealer if is_own else Sealer(APP)
+
+    def forged(place: bytes, data: bytes) -> bool:
+        with pytest.raises(Forged):
+            opener.open(place, data)
+        return True
+
+    for wrong in ("place", "text", "excluded", "kind"):
+        data = sealer.seal(PLACE, kind, '{"a":"ä"}', "1.2")
+        changed = {
+            "place": data,
+            "text": data.replace(b'"a"', b'"b"'),
+            "excluded": data.replace(b"1.2", b"1.3"),
+            "kind": data[:1] + bytes((3,)) + data[2:],
+        }[wrong]
+        assert forged(b"app-id:b" if wrong == "place" else PLACE, changed)
+        for _ in range(2):
+            opened = opener.open(PLACE, data)
+            assert (opened.kind, opened.text, opened.excluded) == (kind, '{"a":"ä"}', "1.2")
+            assert opened.tag == data[2:10]
+
+
+def test_more_envelopes_than_are_known_by_comparison_are_opened_too() -> None:
+    sealer = Sealer(APP)
+    sealed = [sealer.seal(PLACE, EVENT, str(number)) for number in range(3 * OWN)]
+    assert [sealer.open(PLACE, data).text for data in sealed] == [str(number) for number in range(3 * OWN)]
+    assert len(sealer._own) <= OWN
+
+
+def test_with_another_secret_nothing_is_opened() -> None:
+    with pytest.raises(Forged):
+        Sealer(replace(APP, secret="another")).open(PLACE, Sealer(APP).seal(PLACE, EVENT, "x"))
