@@ -303,17 +303,13 @@ class DatabaseFailedJobs:
 
     def _select(self) -> sa.Select[tuple[Any, ...]]:
         row = self._table.c
-        # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
-        payload = sa.cast(row.payload, sa.LargeBinary) if self._sql.dialect == "sqlite" else row.payload
-        return sa.select(
-            row.id.label("number"),
-            self._id.label("key"),
-            row.connection,
-            row.queue,
-            payload,
-            row.exception,
-            sa.cast(row.failed_at, sa.String(32)),
-        )
+        texts = [self._id, row.connection, row.queue, row.payload, row.exception]
+        failed_at: sa.ColumnElement[Any] = sa.cast(row.failed_at, sa.String(32))
+        if self._sql.dialect == "sqlite":
+            # it may hold any bytes as text, and its driver would raise over what is not UTF-8
+            texts = [sa.cast(text, sa.LargeBinary) for text in texts]
+            failed_at = sa.cast(row.failed_at, sa.LargeBinary)
+        return sa.select(row.id.label("number"), *texts, failed_at)
 
     def _key(self, id: str) -> str | int | None:
         """The id as its column has it; None where no row can have it."""
@@ -333,14 +329,19 @@ def _all(select: sa.Select[tuple[Any, ...]], connection: sa.Connection) -> Seque
 def _kept(row: sa.Row[Any]) -> KeptJob:
     number, id, connection, queue, payload, exception, failed_at = tuple(row)
     return KeptJob(
-        id=str(id),
-        connection_name=connection,
-        queue=queue,
+        id=_text(id),
+        connection_name=_text(connection),
+        queue=_text(queue),
         payload=payload.encode() if isinstance(payload, str) else bytes(payload),
-        exception=exception,
-        failed_at=str(failed_at)[:19],
+        exception=_text(exception),
+        failed_at=_text(failed_at)[:19],
         number=number,
     )
+
+
+def _text(value: object) -> str:
+    """A column as text, whatever bytes it holds."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def not_copied(unread: StoredPayload) -> Refused:

@@ -289,6 +289,26 @@ for ($n = 0; $n < $count; $n++) {
 """
 
 
+@pytest.mark.parametrize("kind", ["blob", "text"])
+def test_bytes_that_are_no_text_are_listed_all_the_same(tmp_path: Path, kind: str) -> None:
+    """SQLite keeps in any column what it is given."""
+    with services.sqlite(tmp_path) as database:
+        engine = database.engine()
+        held = f"cast(x'61ff62' as {kind})"
+        execute(
+            engine,
+            "insert into failed_jobs (uuid, connection, queue, payload, exception, failed_at)"
+            f" values ({held}, {held}, {held}, {held}, {held}, cast('2024-05-17 14:00:00' as {kind}))",
+        )
+        failed = DatabaseFailedJobs(engine, timezone=BERLIN)
+        [job] = failed.kept()
+        failed.close()
+        engine.dispose()
+    assert job.payload == b"a\xffb"
+    assert [job.id, job.connection_name, job.queue, job.exception] == ["a\ufffdb"] * 4
+    assert job.failed_at == "2024-05-17 14:00:00"
+
+
 def test_laravel_and_bridge_lose_nothing_when_both_write_the_file(tmp_path: Path) -> None:
     path, cache = tmp_path / "failed-jobs.json", tmp_path / "cache"
     cache.mkdir()
