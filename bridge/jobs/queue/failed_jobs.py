@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -27,6 +28,7 @@ from bridge.jobs.queue.sql.connection import SqlConnection
 PAGE = 200  # rows read at once
 COPY_ROW = Path(__file__).with_name("sql") / "copy_row.py"
 COPY_TIMEOUT = 30.0  # seconds that it may take
+COPIES = 3  # that are tried where the memory may lack for a while
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,7 @@ class DatabaseFailedJobs:
     ) -> None:
         self._sql = SqlConnection(engine)
         self._timezone = timezone
+        self._too_large: Counter[int] = Counter()  # by id in its table: how often no copy had the memory
         schema, _, name = table.rpartition(".")
         self._with_uuid = with_uuid
         columns = ("id", *_STORED, *(["uuid"] if with_uuid else []))
@@ -198,7 +201,7 @@ class DatabaseFailedJobs:
 
     def record(self, job: FailedJob) -> None:
         if job.unread is not None and job.unread.database != self._sql.url:
-            raise not_copied(job.unread)
+            raise not_copied(job.unread, "failed jobs are not kept in its own database, which could copy it")
         insert = self._insert if job.unread is None else self._copying(job.unread)
         values = {
             "connection": job.connection_name,
@@ -225,7 +228,8 @@ class DatabaseFailedJobs:
         self._sql.write(write)
 
     def _copy_apart(self, unread: StoredPayload, values: dict[str, str]) -> None:
-        """SQLite copies in the memory of its process, so that is another one. It also reserves the row."""
+        """SQLite copies in the memory of its process, so that is another one, which the kernel ends before
+        this one. It also reserves the row."""
         given = {
             "file": self._sql.url.database,
             "from": unread.table.fullname,
@@ -247,6 +251,10 @@ class DatabaseFailedJobs:
             if not done.returncode:
                 return
             why = _why(done)
+            if done.returncode == -signal.SIGKILL or why == "MemoryError":
+                self._too_large[unread.id] += 1
+                if self._too_large[unread.id] >= COPIES:
+                    raise not_copied(unread, f"{COPIES} times also for a process that copies it: {why}")
         raise ServiceUnavailable(
             f"a payload of {unread.size >> 20} MiB could not be copied to failed_jobs: {why}"
         )
@@ -303,7 +311,7 @@ class DatabaseFailedJobs:
 
     def _select(self) -> sa.Select[tuple[Any, ...]]:
         row = self._table.c
-        texts = [self._id, row.connection, row.queue, row.payload, row.exception]
+        texts: list[sa.ColumnElement[Any]] = [self._id, row.connection, row.queue, row.payload, row.exception]
         failed_at: sa.ColumnElement[Any] = sa.cast(row.failed_at, sa.String(32))
         if self._sql.dialect == "sqlite":
             # it may hold any bytes as text, and its driver would raise over what is not UTF-8
@@ -344,11 +352,11 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def not_copied(unread: StoredPayload) -> Refused:
+def not_copied(unread: StoredPayload, why: str) -> Refused:
     """Why a payload that cannot be read stays in the queue."""
     return Refused(
-        f"a payload of {unread.size >> 20} MiB is too large for the memory, and failed jobs are not kept"
-        " in its own database, which could copy it: give bridge more memory, or delete the job"
+        f"a payload of {unread.size >> 20} MiB is too large for the memory, and {why};"
+        " give bridge more memory, or delete the job"
     )
 
 

@@ -52,7 +52,7 @@ class FileFailedJobs:
 
     def record(self, job: FailedJob) -> None:
         if job.unread is not None:
-            raise not_copied(job.unread)
+            raise not_copied(job.unread, "failed jobs are kept in a file")
         entry = {
             "id": job.uuid,
             "connection": job.connection_name,

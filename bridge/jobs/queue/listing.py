@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import redis
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
-from bridge.jobs.queue.redis.driver import Keys, unavailable
+from bridge.jobs.queue.redis.driver import SCRIPTS, Keys, unavailable, with_scripts
 from bridge.jobs.queue.selection import queued_at
 from bridge.jobs.queue.sql.connection import SqlConnection
 from bridge.jobs.queue.sql.driver import jobs_table
@@ -115,25 +115,32 @@ class RedisListing:
 
     def jobs(self) -> Sequence[QueuedJob]:
         most = max(1, MOST // max(1, len(self._keys)))
-        try:
+        script = SCRIPTS["listing"].sha1
+
+        def look() -> list[Any]:
             with self._client.pipeline(transaction=False) as pipeline:
                 for keys in self._keys.values():
-                    pipeline.zrange(keys.reserved, 0, most - 1, withscores=True)
-                    pipeline.lrange(keys.list, 0, most - 1)
-                    pipeline.zrange(keys.delayed, 0, most - 1, withscores=True)
-                answers = iter(pipeline.execute())
+                    pipeline.evalsha(script, 3, keys.reserved, keys.list, keys.delayed, most, HEAD)
+                return pipeline.execute()
+
+        try:
+            answers = with_scripts(self._client, look)
         except RedisError as error:
             raise unavailable(error) from error
         found: list[QueuedJob] = []
-        for queue in self._keys:
-            reserved, waiting, delayed = next(answers), next(answers), next(answers)
-            found += [_job(entry, queue=queue, state="reserved", due_at=at) for entry, at in reserved]
-            found += [_job(entry, queue=queue, state="waiting") for entry in waiting]
-            found += [_job(entry, queue=queue, state="delayed", due_at=at) for entry, at in delayed]
+        for queue, (reserved, waiting, delayed) in zip(self._keys, answers, strict=True):
+            found += [_job(it, queue=queue, state="reserved", due_at=at) for it, at in _scored(reserved)]
+            found += [_job(it, queue=queue, state="waiting") for it in waiting]
+            found += [_job(it, queue=queue, state="delayed", due_at=at) for it, at in _scored(delayed)]
         return found
 
     def close(self) -> None:
         self._client.close()
+
+
+def _scored(answer: Sequence[bytes]) -> Iterator[tuple[bytes, float]]:
+    """The entries of a sorted set, each with its score."""
+    return zip(answer[::2], map(float, answer[1::2]), strict=True)
 
 
 class Listings:

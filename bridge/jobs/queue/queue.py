@@ -146,6 +146,10 @@ class Queue(Protocol):
         order, and behind those that are skipped."""
         ...
 
+    def leave(self, job: Job) -> None:
+        """The job is as before its reservation, and not taken any more by this driver. For unread ones."""
+        ...
+
     def skip(self, jobs: Collection[Job]) -> None:
         """These too, which were given back, are not taken any more until `clear_skipped`."""
         ...

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
-from bridge.errors import BridgeError, NotTried, Unreadable
+from bridge.errors import BridgeError, NotTried, Refused, Unreadable
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.marks import Marks
 from bridge.jobs.queue.portion import Pace
@@ -431,10 +431,17 @@ class Worker:
         )
 
     def _bury(self, job: Job, error: Exception) -> bool:
-        """Whether the job is in failed_jobs, or nobody wants it kept; if not, it is released."""
+        """Whether the job is in failed_jobs, or nobody wants it kept; if not, it is released, or left in the
+        queue where it can never be kept."""
         try:
             self._failed.record(failed_job(self._queue, job, error, self._clock()))
         except Exception as refusal:
+            if job.unread is not None and isinstance(refusal, Refused):
+                self._retrying(lambda: self._queue.leave(job))
+                self.counts["given_back"] += 1
+                log.error("a job stays in the queue", extra={**_about(job, "job_left"), "why": str(refusal)})
+                self._tell(step(job, "given_back"))
+                return False
             about = {**_about(job, "bury_failed"), "why": _why(refusal)}
             # a driver that cannot be written, or a store that is away, is no fault of the code
             known = isinstance(refusal, BridgeError)

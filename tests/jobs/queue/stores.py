@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
+import redis
 import sqlalchemy as sa
 
+from bridge.jobs.queue.portion import LARGE
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.sql.driver import DatabaseQueue
@@ -119,6 +122,35 @@ def in_threads(store: Store, count: int, work: Callable[[Queue], list[str]]) -> 
     assert not failures
     assert not any(thread.is_alive() for thread in threads)
     return taken
+
+
+def without_memory(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is large cannot be read."""
+    if not isinstance(queue, RedisQueue):
+        monkeypatch.setattr(queue, "_payload", NoMemory())
+        return
+    read = redis.connection.Connection.read_response
+
+    def response(self: redis.connection.Connection, *given: object, **named: object) -> object:
+        answer = read(self, *given, **named)
+        if _is_large(answer):
+            raise MemoryError
+        return answer
+
+    monkeypatch.setattr(redis.connection.Connection, "read_response", response)
+
+
+def _is_large(answer: object) -> bool:
+    if isinstance(answer, list):
+        return any(map(_is_large, answer))
+    return isinstance(answer, bytes) and len(answer) > LARGE
+
+
+class NoMemory:
+    """A statement whose answer is too much."""
+
+    def _execute_on_connection(self, *given: object) -> object:
+        raise MemoryError
 
 
 class Clock:

@@ -13,15 +13,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-import redis
 import sqlalchemy as sa
 
 from bridge.errors import Refused
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, StoredPayload
 from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
 from bridge.jobs.queue.marks import KEPT, MOST, Marks
-from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Pace, Portion
-from bridge.jobs.queue.queue import Job, Queue
+from bridge.jobs.queue.portion import MOST_BYTES, Pace, Portion
+from bridge.jobs.queue.queue import Job
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.sql.driver import jobs_table
 from bridge.jobs.worker.loop import Delivered, Result, Worker
@@ -36,6 +35,7 @@ from tests.jobs.queue.stores import (
     push,
     uuid_of,
     uuids,
+    without_memory,
 )
 from tests.services import wait_until
 
@@ -154,27 +154,35 @@ def test_failed_jobs_elsewhere_take_no_job_that_cannot_be_read(store: Store, tmp
         failed.close()
 
 
-def without_memory(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is large cannot be read."""
-    if not isinstance(queue, RedisQueue):
-        monkeypatch.setattr(queue, "_payload", NoMemory())
-        return
-    read = redis.connection.Connection.read_response
+def test_what_can_never_be_kept_is_left_in_the_queue_and_told_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not isinstance(store, SqlStore):
+        return  # Redis: it is not even taken
+    large = broadcast(note="x" * (MOST_BYTES + 1))
+    store.push(large)
+    queue = store.queue()
+    without_memory(queue, monkeypatch)
+    attempted: list[str] = []
 
-    def response(self: redis.connection.Connection, *given: object, **named: object) -> object:
-        answer = read(self, *given, **named)
-        if isinstance(answer, list) and any(isinstance(one, bytes) and len(one) > LARGE for one in answer):
-            raise MemoryError
-        return answer
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        attempted.extend(uuids(jobs))
+        return [Delivered()] * len(jobs)
 
-    monkeypatch.setattr(redis.connection.Connection, "read_response", response)
-
-
-class NoMemory:
-    """A statement whose answer is too much."""
-
-    def _execute_on_connection(self, *given: object) -> object:
-        raise MemoryError
+    failed = FileFailedJobs(tmp_path / "failed.json", timezone=ZoneInfo("UTC"))
+    worker = Worker(queue, failed, attempt, batch=50, tries=3, backoff=(1,), clock=store.clock)
+    worker.start()
+    for _ in range(3):
+        push(store, 1)
+        wait_until(lambda: len(store.payloads()) == 1, "the other job is done")
+        store.clock.now += 3600
+    assert worker.stop(30)
+    assert len(attempted) == 3
+    assert not list(failed.kept())
+    [row] = store.rows()
+    assert (row["payload"], row["attempts"], row["reserved_at"]) == (large.decode(), 0, None)
+    told = [record for record in caplog.records if getattr(record, "action", "") == "job_left"]
+    assert len(told) == 1
 
 
 def test_a_large_job_of_others_is_stepped_over(store: Store) -> None:

@@ -74,6 +74,9 @@ class ClusterQueue:
         for name, some in _by_queue(jobs).items():
             self._queues[name].give_back(some)
 
+    def leave(self, job: Job) -> None:
+        self._queues[job.queue].leave(job)
+
     def skip(self, jobs: Collection[Job]) -> None:
         for name, some in _by_queue(jobs).items():
             self._queues[name].skip(some)

@@ -44,6 +44,7 @@ from redis.exceptions import (
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.lookahead import Lookahead, fresh
+from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
 from bridge.jobs.queue.queue import Depth, Exchange, Job
 from bridge.jobs.queue.redis.pipelined import PipelinedConnection
@@ -65,6 +66,7 @@ TICK = 1  # seconds; a delayed job is at most this late
 MIGRATED = 100  # members per call, as Laravel's chunks
 EXPIRED_PAGES = 10  # of so many expired reservations of others, past which one of ours is looked for
 LONGEST_ENTRY = 1 << 29  # bytes; Redis takes none that is longer
+ENTRIES_BYTES = 1 << 40  # more than any entries have together
 SENT_KEPT = 600  # seconds for which a mark is kept, and twice retry_after at least
 WINDOW = 500  # entries per call behind the head of the list
 
@@ -87,9 +89,9 @@ class Script:
     sha1: str
 
 
-def _queued_at(entry: bytes | None) -> float | None:
-    """When the job at the head of a list was queued, as far as its payload tells."""
-    document = json_object(entry or b"")
+def _queued_at(entry: bytes = b"") -> float | None:
+    """When the job at the head of a list was queued, as far as its payload tells; a large one does not."""
+    document = json_object(entry)
     return None if document is None else queued_at(document)
 
 
@@ -100,7 +102,17 @@ def _read_script(name: str) -> Script:
 
 SCRIPTS = {
     name: _read_script(name)
-    for name in ("claim", "give_back", "head", "migrate", "release", "return_token", "take_back")
+    for name in (
+        "claim",
+        "give_back",
+        "head",
+        "listing",
+        "migrate",
+        "release",
+        "return_token",
+        "samples",
+        "take_back",
+    )
 }
 
 
@@ -115,6 +127,7 @@ class RedisQueue:
     takes        which jobs
     tokens       see `TokenUse`
     interval     seconds between looks at the lists, while we do not block
+    memory       what is too large for it is left in the queue, unread
     clock        unix seconds
     """
 
@@ -130,6 +143,7 @@ class RedisQueue:
         takes: Selection = BROADCASTS,
         tokens: TokenUse = "share",
         interval: float | None = None,
+        memory: Memory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -152,7 +166,9 @@ class RedisQueue:
         self._owed: set[str] = set()  # queues whose token woke us; it, or all of them, are to be used up
         self._unfinished = False  # the last `reserve` left something to look at
         self._seen: dict[str, object] = {}
-        self._readable = LONGEST_ENTRY
+        self._memory = memory or Memory()
+        self._longest = LONGEST_ENTRY  # that could be read so far
+        self._has_left_some = False
         self._skipped: set[bytes] = set()
         self._last_skipped: dict[str, bytes] = {}  # by queue
 
@@ -174,10 +190,7 @@ class RedisQueue:
                 self._check_rights(keys)
                 for source in (keys.delayed, keys.reserved):
                     self._script("migrate", (source, keys.list, keys.notify), (0, 1))
-                samples: list[Any] = [
-                    self._client.lindex(keys.list, 0),
-                    *self._client.zrangebyscore(keys.delayed, "-inf", "+inf", 0, 1),
-                ]
+                samples: list[bytes] = self._script("samples", (keys.list, keys.delayed), (1,))
                 if any(sample and not sample.startswith(b"{") for sample in samples):
                     log.warning(
                         "entries are no JSON: a phpredis serializer or compression does not suit queues",
@@ -306,6 +319,9 @@ class RedisQueue:
                 before = self._last_skipped.get(queue, b"")
                 self._script("give_back", (keys.reserved, keys.list, keys.notify), [before, *pairs])
 
+    def leave(self, job: Job) -> None:
+        raise NotImplementedError("what cannot be read is not taken in the first place")
+
     def skip(self, jobs: Collection[Job]) -> None:
         self._skipped.update(job.payload for job in jobs)
         self._last_skipped.update((job.queue, job.payload) for job in jobs)
@@ -343,20 +359,24 @@ class RedisQueue:
         return False
 
     def depth(self) -> dict[str, Depth]:
-        with _translated():
+
+        def look() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
             for keys in self._keys.values():
                 pipeline.llen(keys.list)
                 pipeline.zcard(keys.delayed)
                 pipeline.zcard(keys.reserved)
-                pipeline.lindex(keys.list, 0)
-            counts = iter(pipeline.execute())
+                pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, 0, MOST_BYTES, LARGE)
+            return pipeline.execute()
+
+        with _translated():
+            counts = iter(with_scripts(self._client, look))
         return {
             queue: Depth(
                 pending=next(counts),
                 delayed=next(counts),
                 reserved=next(counts),
-                oldest_at=_queued_at(next(counts)),
+                oldest_at=_queued_at(*next(counts)),
             )
             for queue in self._keys
         }
@@ -436,7 +456,7 @@ class RedisQueue:
                 pipeline.delete(keys.notify)
             pipeline.evalsha(SCRIPTS["migrate"].sha1, 3, keys.delayed, keys.list, keys.notify, now, MIGRATED)
             pipeline.zrangebyscore(keys.reserved, "-inf", now, 0, MIGRATED)
-            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, limit - 1, MOST_BYTES, self._readable)
+            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, limit - 1, MOST_BYTES, self._readable())
             pipeline.llen(keys.list)
             pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, -1, -1, MOST_BYTES, LARGE)
             return pipeline.execute()[uses_up:]
@@ -468,7 +488,7 @@ class RedisQueue:
         """Jobs of ours among the next entries after those known to be others', never before `start`."""
         position = self._find_place(queue, keys, start, length)
         entries: list[bytes] = self._script(
-            "head", (keys.list,), (position, position + WINDOW - 1, MOST_BYTES, self._readable)
+            "head", (keys.list,), (position, position + WINDOW - 1, MOST_BYTES, self._readable())
         )
         found = self._ours(queue, entries, portion)
         if entries and not found:
@@ -481,6 +501,9 @@ class RedisQueue:
     def _ours(self, queue: str, entries: Iterable[bytes], portion: Portion) -> list[_Found]:
         found = []
         for entry in entries:
+            if not entry:
+                self._leave_unread()
+                continue
             document = self._takes.document(queue, entry)
             if document is None or (self._skipped and entry in self._skipped):
                 continue
@@ -515,8 +538,18 @@ class RedisQueue:
         return start
 
     def _range(self, key: bytes, first: int, last: int) -> list[bytes]:
-        entries: list[Any] = self._client.lrange(key, first, last)
+        entries: list[bytes] = self._script("head", (key,), (first, last, ENTRIES_BYTES, self._readable()))
         return entries
+
+    def _readable(self) -> int:
+        """Bytes from which on an entry is left in the queue: whoever reads it may be killed for it."""
+        return min(self._longest, max(LARGE, self._memory.largest()))
+
+    def _leave_unread(self) -> None:
+        if not self._has_left_some:
+            self._has_left_some = True
+            about = {"action": "memory", "mib": self._readable() >> 20}
+            log.error("larger jobs stay in the queue: the memory does not suffice to read them", extra=about)
 
     def _state(self) -> tuple[bool, dict[str, object]]:
         """Whether any token lies about; and what a push to any of the lists would change."""
@@ -564,13 +597,7 @@ class RedisQueue:
         return self._with_scripts(lambda: self._client.evalsha(SCRIPTS[name].sha1, len(keys), *rest))
 
     def _with_scripts(self, work: Callable[[], Result]) -> Result:
-        """What `work` returns; a Redis that has not seen our scripts is given them first."""
-        try:
-            return work()
-        except NoScriptError:
-            for script in SCRIPTS.values():
-                self._client.script_load(script.text)
-            return work()
+        return with_scripts(self._client, work)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -586,10 +613,18 @@ class RedisQueue:
         except MemoryError:
             self.close()  # in the middle of an answer
             self._client.connection_pool.disconnect()
-            self._readable = max(MOST_BYTES, self._readable // 8)
-            about = {"action": "memory", "mib": self._readable >> 20}
-            log.error("larger jobs stay in the queue: the memory does not suffice to read them", extra=about)
+            self._longest = max(MOST_BYTES, self._readable() // 8)
             raise
+
+
+def with_scripts(client: redis.Redis, work: Callable[[], Result]) -> Result:
+    """What `work` returns; a Redis that has not seen our scripts is given them first."""
+    try:
+        return work()
+    except NoScriptError:
+        for script in SCRIPTS.values():
+            client.script_load(script.text)
+        return work()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -243,6 +243,9 @@ class HorizonQueue:
         self._queue.give_back(jobs)
         self._waiting(jobs)
 
+    def leave(self, job: Job) -> None:
+        self._queue.leave(job)
+
     def skip(self, jobs: Collection[Job]) -> None:
         self._queue.skip(jobs)
 

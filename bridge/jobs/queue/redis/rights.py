@@ -36,7 +36,7 @@ def missing_rights(client: redis.Redis, *, list_key: bytes, set_key: bytes) -> l
         ("EVALSHA", _NO_SCRIPT, 0),
         ("CLIENT", "ID"),
         ("CLIENT", "UNBLOCK", 0),
-        ("LINDEX", list_key, 0),
+        ("LINDEX", list_key, 1 << 53),  # none: an entry may be large
         ("LRANGE", list_key, 1, 0),
         ("LLEN", list_key),
         ("LREM", list_key, 1, ""),

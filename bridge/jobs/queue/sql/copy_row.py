@@ -8,10 +8,12 @@ else takes it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import sys
 import time
+from pathlib import Path
 
 PATIENCE = 5.0  # seconds until a wait for others' locks is given up
 STEP = 0.004  # seconds between two tries to be alone in the file
@@ -61,5 +63,7 @@ def _quoted(name: str) -> str:
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(OSError):  # where memory runs out, this process goes and not bridge
+        Path("/proc/self/oom_score_adj").write_text("1000")
     given = json.load(sys.stdin)
     copy(given["file"], given["from"], given["id"], given["into"], given["values"], given["unreserved"])

@@ -27,6 +27,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -35,6 +36,7 @@ from sqlalchemy.exc import DBAPIError
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import StoredPayload, Unreserved
 from bridge.jobs.queue.lookahead import Lookahead, fresh
+from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE, Portion
 from bridge.jobs.queue.queue import Depth, Exchange, Job
 from bridge.jobs.queue.selection import BROADCASTS, Selection, like
@@ -93,6 +95,7 @@ class DatabaseQueue:
     takes        which jobs
     interval     seconds between looks at the newest rows, while there is nothing to do
     calm         on SQLite, where jobs write into the same file
+    memory       what is too large for it is not read
     clock        unix seconds; Laravel compares the application's clocks, never the database's
     """
 
@@ -107,6 +110,7 @@ class DatabaseQueue:
         takes: Selection = BROADCASTS,
         interval: float | None = None,
         calm: SqliteWriteLock | None = None,
+        memory: Memory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine if isinstance(engine, sa.Engine) else sa.create_engine(engine)
@@ -137,6 +141,8 @@ class DatabaseQueue:
         self._too_large: set[int] = set()  # ids of rows that the memory does not suffice to read
         self._unreadable: set[int] = set()  # and not even to compare, in SQLite
         self._to_fail: dict[int, float] = {}  # those of them that are surely ours; not before these seconds
+        self._memory = memory or Memory()
+        self._measured = 0  # up to this id, SQLite's rows are known to be unreadable or not
         self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
@@ -272,6 +278,12 @@ class DatabaseQueue:
         statements = [self._jobs.update().where(self._still(group)).values(free) for group in _by_fence(jobs)]
         self._write(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
 
+    def leave(self, job: Job) -> None:
+        self.give_back([job])
+        id = _receipt(job).id
+        self._foreign.add(id)
+        self._to_fail.pop(id, None)
+
     def skip(self, jobs: Collection[Job]) -> None:
         self._skipped.update(_receipt(job).id for job in jobs)
 
@@ -338,6 +350,7 @@ class DatabaseQueue:
         """Free jobs of ours by id, in order of service, as many as fit into the portion. Locks nothing."""
         if self._sql.dialect == "sqlite":
             self._version = _data_version(connection)  # before the rows are read: no change goes unseen
+            self._measure(connection)
         found: dict[int, _Candidate] = {}
         polled, self._polled = self._polled, None
         for queue in self._active:
@@ -421,7 +434,7 @@ class DatabaseQueue:
             if found:
                 portion.close()
                 return False
-            if id in self._too_large:
+            if id in self._too_large or size > self._readable():
                 candidate = self._unread(connection, queue, id, attempts, due_at, size)
             else:
                 with self._noting_too_large(id):
@@ -533,12 +546,34 @@ class DatabaseQueue:
                     one, {**self._given(now), "queue": queue, "after": 0, "wanted": 1, "id": id}
                 ).all()
             except MemoryError:
-                self._unreadable.add(id)
-                self._to_fail[id] = 0
-                if self._beginning(connection, id) is None:
-                    del self._to_fail[id]
-                    about = {"action": "memory", "id": id}
-                    log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
+                self._pass_over(connection, id)
+
+    def _measure(self, connection: sa.Connection) -> None:
+        """The rows that are too large to be compared are left, before SQLite reads them."""
+        file = self._sql.url.database
+        most = self._readable()
+        if not file or not Path(file).is_file() or Path(file).stat().st_size <= most:
+            return
+        row = self._jobs.c
+        new = sa.select(row.id).where(row.id > self._measured, row.queue.in_(self._queues)).order_by(row.id)
+        for id in connection.execute(new).scalars().all():
+            with contextlib.suppress(DBAPIError, sqlite3.Error), _blob(connection, self._jobs, id) as payload:
+                if len(payload) > most and self._has_rowid(connection, id):
+                    self._pass_over(connection, id)
+            self._measured = id
+
+    def _pass_over(self, connection: sa.Connection, id: int) -> None:
+        """A row that SQLite shall not read: from now on it is passed, and fails if it is surely ours."""
+        self._unreadable.add(id)
+        self._to_fail[id] = 0
+        if self._beginning(connection, id) is None:
+            del self._to_fail[id]
+            about = {"action": "memory", "id": id}
+            log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
+
+    def _readable(self) -> int:
+        """Bytes up to which a payload is read: whoever reads more may be killed for it."""
+        return max(LARGE, self._memory.largest())
 
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
         if self._ahead.is_left:
@@ -600,6 +635,7 @@ class DatabaseQueue:
             if version == self._version:
                 return False
             self._version = version
+            self._measure(connection)
         rows = connection.execute(self._poll, self._given(int(self._clock())))
         new = [id for id in rows.scalars() if id not in self._foreign and id not in self._skipped]
         self._polled = min(new, default=None)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bridge.errors import ServiceUnavailable, Unreadable
+from bridge.errors import Refused, ServiceUnavailable, Unreadable
 from bridge.jobs.queue import failed_jobs
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, StoredPayload, Unreserved
 from bridge.jobs.queue.sql.driver import jobs_table
@@ -122,7 +122,10 @@ def test_a_copy_that_fails_says_why_and_takes_no_job_from_somebody_else(
         program = tmp_path / "program.py"
         monkeypatch.setattr(failed_jobs, "COPY_ROW", program)
         program.write_text("import os; os.kill(os.getpid(), 9)")
-        with pytest.raises(ServiceUnavailable, match="ended by SIGKILL"):
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable, match="ended by SIGKILL"):
+                record(seen)
+        with pytest.raises(Refused, match="3 times also for a process that copies it"):
             record(seen)
         monkeypatch.setattr(failed_jobs, "COPY_TIMEOUT", 0.1)
         program.write_text("import time; time.sleep(600)")

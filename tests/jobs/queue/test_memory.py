@@ -1,0 +1,116 @@
+"""What is too large for the memory that is left is not read, since no MemoryError would come of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.jobs.queue.listing import RedisListing
+from bridge.jobs.queue.memory import NEEDED, UNLIMITED, Memory
+from bridge.jobs.queue.queue import Job
+from bridge.jobs.queue.redis.driver import RedisQueue
+from bridge.jobs.queue.sql.driver import DatabaseQueue
+from tests.jobs.queue.stores import (
+    PREFIX,
+    RedisStore,
+    SqlStore,
+    Store,
+    broadcast,
+    push,
+    uuid_of,
+    uuids,
+    without_memory,
+)
+
+MIB = 1 << 20
+SIZE = 5 * MIB
+
+
+def system(
+    folder: Path, *, available: int = 1 << 40, cgroup: str = "0::/", **files: dict[str, int | str]
+) -> Memory:
+    """One with so many bytes available and these files in its groups."""
+    (folder / "proc/self").mkdir(parents=True)
+    (folder / "proc/meminfo").write_text(f"MemTotal: 9 kB\nMemAvailable: {available >> 10} kB\n")
+    (folder / "proc/self/cgroup").write_text(cgroup)
+    for group, contents in files.items():
+        place = folder / "groups" / group
+        place.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (place / name).write_text(str(content))
+    return Memory(folder / "proc", folder / "groups")
+
+
+V2 = {"memory.max": 256 * MIB, "memory.current": 200 * MIB}
+V2 |= {"memory.stat": f"anon 1\ninactive_file {30 * MIB}\nactive_file {4 * MIB}\n"}  # type: ignore[dict-item]
+V1 = {"memory.limit_in_bytes": 128 * MIB, "memory.usage_in_bytes": 100 * MIB}
+V1 |= {"memory.stat": f"inactive_file 1\ntotal_inactive_file {2 * MIB}\ntotal_active_file {MIB}\n"}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({}, 1 << 40),
+        ({"available": 70 * MIB}, 70 * MIB),
+        ({"cgroup": "0::/app/bridge\n", "app": V2, "app/bridge": {"memory.max": "max"}}, 90 * MIB),
+        ({"cgroup": "0::/app\n", "app": {**V2, "memory.current": 400 * MIB}}, 0),
+        ({"cgroup": "4:cpu:/x\n3:hugetlb,memory:/docker/1\n0::/\n", "memory/docker/1": V1}, 31 * MIB),
+        ({"cgroup": "3:memory:/not/shown/here\n", "memory": V1}, 31 * MIB),
+        ({"cgroup": "3:memory:/\n", "memory": {**V1, "memory.limit_in_bytes": (1 << 63) - 4096}}, 1 << 40),
+    ],
+)  # fmt: skip
+def test_what_is_left_is_what_the_system_and_every_group_have(
+    tmp_path: Path, given: dict[str, object], left: int
+) -> None:
+    memory = system(tmp_path, **given)  # type: ignore[arg-type]
+    assert memory.left() == left
+    assert memory.largest() == left // NEEDED
+
+
+def test_a_system_that_tells_nothing_has_no_limit(tmp_path: Path) -> None:
+    assert Memory(tmp_path, tmp_path).left() == UNLIMITED
+
+
+def test_a_job_that_is_too_large_is_not_read_and_holds_no_other_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = broadcast(note="x" * SIZE)
+    store.push(large)
+    store.push(large, delay=600)
+    pushed = push(store, 3)
+    queue = store.queue()
+    assert isinstance(queue, RedisQueue | DatabaseQueue)
+    queue._memory = system(tmp_path, available=(SIZE - MIB // 2) * NEEDED)
+    without_memory(queue, monkeypatch)
+    queue.check()
+    assert queue.depth()["default"].pending == 4
+    found: list[Job] = []
+    unread: list[Job] = []
+    while jobs := queue.reserve(10):
+        found += jobs
+        unread += (seen := [job for job in jobs if job.unread is not None])
+        for job in seen:
+            queue.leave(job)
+    assert uuids(job for job in found if job.unread is None) == pushed
+    assert uuids(unread) == ([] if isinstance(queue, RedisQueue) else [uuid_of(large)])
+    if isinstance(store, SqlStore) and store.engine.dialect.name == "sqlite":  # it is not even compared
+        assert [job.unread.unreserved is None for job in unread if job.unread] == [False]
+    monkeypatch.undo()
+    assert len(store.payloads()) == 5
+
+
+def test_a_list_for_people_holds_the_beginning_of_a_large_job(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(store, SqlStore):
+        return  # its statement asks for no more
+    assert isinstance(store, RedisStore)
+    store.push(broadcast(note="x" * SIZE))
+    store.queue().reserve(1)
+    store.push(broadcast(note="x" * SIZE))
+    store.push(broadcast(note="x" * SIZE), delay=600)
+    without_memory(store.queue(), monkeypatch)
+    listing = RedisListing(store.server.client(), queues=["default"], prefix=PREFIX)
+    assert [job.state for job in listing.jobs()] == ["reserved", "waiting", "delayed"]
+    listing.close()
