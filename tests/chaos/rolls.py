@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +19,15 @@ from tests.chaos.ground import Ground
 from tests.chaos.rig import PATIENCE, Figures, Rig
 from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve, children
 from tests.end_to_end.laravel import ROOT
-from tests.end_to_end.processes import environment, wait_until
+from tests.end_to_end.processes import environment, running, wait_until
 from tests.end_to_end.stores import NOTHING
-from tests.end_to_end.test_restarts import knocking
+from tests.end_to_end.test_restarts import ACTIVATE, knocking
 
 EVENT = "App\\Events\\LineSaid"
 CLIENTS = int(os.environ.get("CHAOS_CLIENTS", "1000"))
 ROOM = 20  # clients that share a presence channel
 RATE = 10  # events a second, each to all clients: as many as a machine can follow that runs the clients too
+BACKLOG = 16_384  # connections that wait until they are accepted, as far as the system lets them
 MOVE = 250.0  # ms that a client may be away in a reload
 
 
@@ -111,6 +115,52 @@ def roll(ground: Ground) -> Figures:
 def roll_with_resume(ground: Ground) -> Figures:
     """The same, and nobody misses anything."""
     return _roll(ground, resume=True)
+
+
+def restart(ground: Ground) -> Figures:
+    """SIGTERM and a new start, again and again, while the service manager keeps the port."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    slowest = 0.0
+    with contextlib.ExitStack() as stack:
+        rig = stack.enter_context(ground.rig(settings={"BRIDGE_NATIVE_TRUST": "proven"}))
+        rig.know("line")
+        kept = stack.enter_context(socket.create_server(("127.0.0.1", rig.app.port), backlog=BACKLOG))
+        bridge = stack.enter_context(_activated(rig, kept, "bridge-0"))
+        log = Path(ground.folder) / "crowd.txt"
+        options = {"room": ROOM, "private": False, "resume": False}
+        clients = stack.enter_context(
+            crowd(bridge.port, CLIENTS, log, channel="lines", event=EVENT, **options)
+        )
+        clients.wait("everybody is subscribed")
+        refused = stack.enter_context(knocking(bridge.port))
+        for trial in range(ground.trials):
+            began = time.monotonic()
+            code = bridge.terminate()
+            rig.must(code == 0, f"stop {trial + 1}: exit {code}")
+            bridge = stack.enter_context(_activated(rig, kept, f"bridge-{trial + 1}"))
+            clients.wait("everybody is back", connections=trial + 2)
+            slowest = max(slowest, time.monotonic() - began)
+            seen = _last(rig, clients, "everybody has the last", connections=trial + 2)
+        rig.must(not refused, f"{len(refused)} connects were refused: {refused[:1]}")
+        bad = {state: times for state, times in seen.states.items() if state in ("unavailable", "failed")}
+        rig.must(not bad, f"clients became {bad}")
+        rig.must(not seen.holes + seen.twice, f"{seen.holes} events missed, {seen.twice} twice")
+        note = f"{CLIENTS} clients; all back after {slowest:.1f} s at most; each away {_away(seen)}"
+        return Figures(trials=ground.trials, jobs=rig.jobs, broken=tuple(rig.broken), note=note)
+
+
+@contextlib.contextmanager
+def _activated(rig: Rig, kept: socket.socket, name: str) -> Iterator[Bridge]:
+    """As systemd starts it, with the socket that it keeps."""
+    log = rig.app.path / "storage/logs" / f"{name}.txt"
+    command = [sys.executable, "-c", ACTIVATE, str(kept.fileno()), *COMMAND, "serve"]
+    with running(
+        [*command, "--app", str(rig.app.path)],
+        cwd=ROOT, log=log, env=environment(PYTHONUNBUFFERED="1"), pass_fds=(kept.fileno(),),
+    ) as process:  # fmt: skip
+        wait_until("it listens", lambda: f":{rig.app.port}\n" in log.read_text(), timeout=PATIENCE)
+        yield Bridge(process=process, port=rig.app.port, log=log)
 
 
 def all_return(ground: Ground) -> Figures:

@@ -286,6 +286,9 @@ ROWS: tuple[Row, ...] = (
         id="F-33",
         tier="N",
         does="a restart with a kept listener",
+        run=rolls.restart,
+        stores=BUS,
+        trials=3,
         tests=("tests/end_to_end/test_restarts.py",),
     ),
     Row(
