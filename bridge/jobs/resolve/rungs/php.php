@@ -76,6 +76,9 @@ final class Calls
     /** Connections over which the app itself has sent. */
     public $elsewhere = [];
 
+    /** The first refusal, which counts also where the app has caught it. */
+    public $refused;
+
     private $version;
 
     public function __construct(string $version)
@@ -106,6 +109,13 @@ final class Calls
                 'socket' => $socket === null ? null : (string) $socket,
             ];
         }
+    }
+
+    public function refuse(string $why): void
+    {
+        $this->refused = $this->refused ?? new Refused($why);
+
+        throw $this->refused;
     }
 
     private function check(array $channels, $socket): void
@@ -246,6 +256,7 @@ final class EventResolver
     private function resolve(array $request): array
     {
         $this->calls->made = $this->calls->elsewhere = [];
+        $this->calls->refused = null;
         $this->end = [];
         $this->elsewhere = $request['attempt']['elsewhere'] ?? null;
         $this->capture();
@@ -261,6 +272,10 @@ final class EventResolver
             $events->dispatch(new JobProcessing($connection, $job));
             $job->fire();
 
+            if ($this->calls->refused !== null) {
+                throw $this->calls->refused;
+            }
+
             if ($job->failure !== null) {
                 throw $job->failure;
             }
@@ -271,6 +286,8 @@ final class EventResolver
 
             $events->dispatch(new JobProcessed($connection, $job));
         } catch (\Throwable $e) {
+            $e = $this->calls->refused ?? $e;
+
             if (isset($request['attempt']) && $this->kind($e) === 'failed') {
                 $this->end = ['end' => $job->failure === null
                     ? $this->judge($connection, $job, $request['attempt'], $e) : ['failed' => true]];
@@ -438,7 +455,7 @@ final class EventResolver
         $own = $known ? $this->manager->own($config) : null; // a driver of another name is never made
 
         if ($own !== null && $own !== PusherBroadcaster::class) {
-            throw new Refused("the broadcast connection {$name} is served by the app's own {$own}");
+            $this->calls->refuse("the broadcast connection {$name} is served by the app's own {$own}");
         }
 
         if (in_array($driver, self::SILENT, true)) {
@@ -448,7 +465,7 @@ final class EventResolver
         // Of Laravel's own broadcaster the app may ask more, such as getPusher(): who only asks bridge calls nobody.
         $real = function (string $method) use ($name): Broadcaster {
             if ($this->elsewhere === null) {
-                throw new Refused("the app calls {$method}() of the broadcast connection {$name}");
+                $this->calls->refuse("the app calls {$method}() of the broadcast connection {$name}");
             }
 
             return $this->own($name);
@@ -491,7 +508,7 @@ final class EventResolver
             public function broadcast(array $channels, $event, array $payload = [])
             {
                 if (! $this->sends) {
-                    throw new Refused("the broadcast connection {$this->connection} has the driver"
+                    $this->calls->refuse("the broadcast connection {$this->connection} has the driver"
                         ." {$this->driver}, which is not a Pusher server");
                 }
 
@@ -504,7 +521,7 @@ final class EventResolver
     private function own(string $name): Broadcaster
     {
         if ($this->original !== null && $this->original !== BroadcastManager::class) {
-            throw new Refused("the broadcast connection {$name} is not bridge's, and made by {$this->original}");
+            $this->calls->refuse("the broadcast connection {$name} is not bridge's, and made by {$this->original}");
         }
 
         return $this->manager->real($name);
