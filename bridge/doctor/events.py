@@ -10,12 +10,13 @@ from bridge.doctor.subject import ExaminedApp, Finding, Found
 def setup(subject: ExaminedApp) -> Found:
     """Nothing that the app does when it boots keeps its events from being evaluated natively."""
     survey = subject.survey
-    if survey is None or not survey.findings:
+    resolved = [one for one in survey.findings if one.rung not in ("http", "mapping")] if survey else ()
+    if survey is None or not resolved:
         return
     report = survey.report
     for what, reasons in (("every event", report.everything), ("every event with models", report.models)):
         for reason in reasons:
-            left = any(one.rung == "php" for one in survey.findings)
+            left = any(one.rung == "php" for one in resolved)
             yield Finding(
                 what=f"{what} is {'left to PHP' if left else 'refused'}: {reason}",
                 where=reason.file,

@@ -103,6 +103,20 @@ def test_what_keeps_every_event_from_being_native_is_a_hint(app: App) -> None:
     assert "every event is left to PHP: the app changes Carbon's serializer" in hint["what"]
 
 
+def test_what_keeps_events_from_being_native_concerns_no_app_that_posts_all_of_them_itself(app: App) -> None:
+    provider = app.path / "app/Providers/AppServiceProvider.php"
+    added = "\\Illuminate\\Support\\Carbon::serializeUsing(fn ($date) => 'a date');"
+    start = "boot(BroadcastManager $broadcasting)\n    {"
+    provider.write_text(provider.read_text().replace(start, f"{start} {added}"))
+    for file in (app.path / "app").glob("*/*.php"):
+        text = file.read_text()
+        if "toBroadcast" in text or "'broadcast'" in text:
+            file.unlink()
+        else:
+            file.write_text(re.sub(r"\bShouldBroadcast\b", "ShouldBroadcastNow", text))
+    assert app.doctor() == (0, [])
+
+
 def test_a_healthy_app_on_redis_has_no_finding(on_redis: App) -> None:
     assert on_redis.doctor() == (0, [])
 
