@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, NotTried, Refused, ServiceUnavailable, WouldFail
@@ -28,13 +29,24 @@ log = logging.getLogger(__name__)
 ResolveAll = Callable[[Sequence[Mapping[str, object]]], Iterable[Callable[[], Resolution]]]
 
 
+@dataclass(frozen=True)
+class Order:
+    """Which jobs may not overtake others.
+
+    aside     the jobs that take long
+    channels  where the event of a document goes, None if that cannot be told beforehand
+    """
+
+    aside: SetAside = field(default_factory=SetAside)
+    channels: Callable[[Mapping[str, object]], Channels] = lambda document: None
+
+
 class Attempt:
     """`jobs.worker.loop.Attempt`: resolves a batch of jobs and publishes all their broadcasts at once.
 
     `resolve` gives for each document a call that resolves it, made before the next one is taken. What is
     ready goes out earlier where the next job may take long (`flush`); `after` is called once all of a batch
-    is out. `aside`: the jobs that take long, which some may not overtake; `channels`: where the event of a
-    document goes, None if that cannot be told beforehand; `at_work`: where it stands which job is. It never
+    is out. `order`: which jobs may not overtake others; `at_work`: where it stands which job is. It never
     raises: what one job meets is that job's result, so that no other is attempted, or published, a second
     time. For one thread.
     """
@@ -46,13 +58,13 @@ class Attempt:
         publish: Callable[[Sequence[Broadcast]], object],
         tell: ProgressListener = ignore_progress,
         after: Callable[[], object] = lambda: None,
-        aside: SetAside | None = None,
-        channels: Callable[[Mapping[str, object]], Channels] = lambda document: None,
+        order: Order | None = None,
         at_work: AtWork | None = None,
     ) -> None:
+        order = order or Order()
         self._at_work = AtWork() if at_work is None else at_work
-        self._aside = SetAside() if aside is None else aside
-        self._channels = channels
+        self._aside = order.aside
+        self._channels = order.channels
         self._resolve = resolve
         self._after = after
         self._tell = tell

@@ -27,12 +27,13 @@ from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.jobs.worker.at_work import AtWork
-from bridge.jobs.worker.loop import Worker
+from bridge.jobs.worker.loop import Worker, WorkerHooks, WorkerState
+from bridge.jobs.worker.retry_policy import RetryPolicy
 from bridge.jobs.worker.set_aside import SetAside
 from bridge.monitoring.timeseries import Sample
 from bridge.serve.allocator import few_arenas
 from bridge.serve.child import Child
-from bridge.serve.deployment import BROADCAST_BACKOFF, BROADCAST_TRIES, Deployment
+from bridge.serve.deployment import BROADCAST_BACKOFF, BROADCAST_TRIES, Deployment, DeploymentHooks
 from bridge.serve.lifecycle import (
     START_PATIENCE,
     first_error,
@@ -54,8 +55,9 @@ from bridge.settings.state import state_file
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
 from bridge.sockets.server.binding import Listening, bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.listener import Listener, new_event_loop
-from bridge.sockets.server.node import Node, Peers
+from bridge.sockets.server.http_protocol import HttpOptions
+from bridge.sockets.server.listener import Listener, ListenerOptions, Sharing, new_event_loop
+from bridge.sockets.server.node import Node, NodeLimits, Peers
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Forwarded, Proxies
 from bridge.sockets.webhooks.webhooks import Webhooks
@@ -125,10 +127,12 @@ class Daemon:
             node = Node(
                 [app for app, _ in served],
                 observers=[instruments.observe],
-                max_connections=settings.max_connections,
-                beside=(lambda: 0) if child is None else child.beside,
-                max_backlog=settings.max_backlog,
-                stall_timeout=settings.stall_timeout,
+                limits=NodeLimits(
+                    max_connections=settings.max_connections,
+                    beside=(lambda: 0) if child is None else child.beside,
+                    max_backlog=settings.max_backlog,
+                    stall_timeout=settings.stall_timeout,
+                ),
                 proxies=Proxies(settings.trusted_proxies),
                 peers=cast("Peers | None", cluster),
             )
@@ -171,29 +175,31 @@ class Daemon:
             node.publish_from_thread,
             php=php,
             reread=self.reread,
-            tell=instruments.step,
+            hooks=DeploymentHooks(
+                tell=instruments.step, restarted=others.recycle, on_disagree=instruments.disagreed
+            ),
             aside=aside,
             at_work=at_work,
-            restarted=others.recycle,
-            on_disagree=instruments.disagreed,
         )
         worker = Worker(
             others.queue,
             others.failed,
             deployment.attempt,
             batch=settings.batch_size,
-            tries=BROADCAST_TRIES if settings.tries is None else settings.tries,
-            backoff=settings.backoff or BROADCAST_BACKOFF,
-            paused=deployment.paused
-            if cluster is None
-            else partial(_paused, deployment, settings.queue_names(), cluster),
-            unlock=deployment.unlock,
-            tell=instruments.step,
-            ending=others.ending,
-            beside=others.wake,
-            aside=aside,
-            at_work=at_work,
-            hurry=(lambda: None) if php is None else php.close,
+            retries=RetryPolicy(
+                tries=BROADCAST_TRIES if settings.tries is None else settings.tries,
+                backoff=settings.backoff or BROADCAST_BACKOFF,
+            ),
+            hooks=WorkerHooks(
+                paused=deployment.paused
+                if cluster is None
+                else partial(_paused, deployment, settings.queue_names(), cluster),
+                unlock=deployment.unlock,
+                tell=instruments.step,
+                beside=others.wake,
+                hurry=(lambda: None) if php is None else php.close,
+            ),
+            state=WorkerState(ending=others.ending, aside=aside, at_work=at_work),
         )
         return _Jobs(WorkerThreads(worker, others), deployment)
 
@@ -333,16 +339,21 @@ class Daemon:
             watched.node,
             listening.sockets,
             routes=[*self.routes, *routes],
-            private=None
-            if child is None
-            else ([child.private], _private(instruments, watched, child, webhooks)),
+            sharing=Sharing(
+                private=None
+                if child is None
+                else ([child.private], _private(instruments, watched, child, webhooks)),
+                yields=None if child is None else child.yields,
+                may_listen=may_listen,
+            ),
             ready=ready if child is None else child.ready,
-            yields=None if child is None else child.yields,
-            may_listen=may_listen,
-            certificate=certificate,
-            proxy_protocol=self.settings.proxy_protocol,
-            path_prefix=self.settings.path_prefix,
-            request_timeout=self.settings.request_timeout,
+            options=ListenerOptions(
+                certificate=certificate,
+                proxy_protocol=self.settings.proxy_protocol,
+                http=HttpOptions(
+                    path_prefix=self.settings.path_prefix, request_timeout=self.settings.request_timeout
+                ),
+            ),
         )
 
     def _reload_begins(self, file: RunningFile) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from bridge.broadcast import Broadcast
@@ -22,7 +23,7 @@ from bridge.jobs.worker.set_aside import SetAside
 from bridge.laravel.cache import cache_store
 from bridge.laravel.operator_signals import OperatorSignals
 from bridge.laravel.payload import NotABroadcast, read_document
-from bridge.serve.attempt import Attempt, Unhurried
+from bridge.serve.attempt import Attempt, Order, Unhurried
 from bridge.serve.destinations import destinations
 from bridge.serve.wiring import (
     agreement,
@@ -40,13 +41,22 @@ PHP_TRIES = 1  # of those whose own code throws, as queue:work
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeploymentHooks:
+    """Called in the worker's thread: `tell` with every step of every job, `restarted` at each
+    `queue:restart`, `on_disagree` as `Trust` says."""
+
+    tell: ProgressListener = ignore_progress
+    restarted: Callable[[], object] = lambda: None
+    on_disagree: Callable[[Disagreement], object] = lambda found: None
+
+
 class Deployment:
     """What a deploy changes: made anew after `queue:restart` or SIGHUP, in the worker's thread,
     between two batches.
 
     `reread` gives the settings as they are now; None: what was read at the start counts for ever.
-    `aside`: the jobs that take long; `at_work`: which job is. `restarted` is called at each `queue:restart`,
-    `on_disagree` as `Trust` says.
+    `aside`: the jobs that take long; `at_work`: which job is.
     """
 
     def __init__(
@@ -56,17 +66,15 @@ class Deployment:
         *,
         php: PhpRung | None,
         reread: Callable[[], Settings] | None,
-        tell: ProgressListener = ignore_progress,
-        aside: SetAside | None = None,
-        at_work: AtWork | None = None,
-        restarted: Callable[[], object] = lambda: None,
-        on_disagree: Callable[[Disagreement], object] = lambda found: None,
+        aside: SetAside,
+        at_work: AtWork,
+        hooks: DeploymentHooks = DeploymentHooks(),
     ) -> None:
-        self._restarted = restarted
-        self._on_disagree = on_disagree
+        self._restarted = hooks.restarted
+        self._on_disagree = hooks.on_disagree
         self.known_paused: Collection[str] | None = None  # before the first look
         self._publish = publish
-        self._tell = tell
+        self._tell = hooks.tell
         self._aside = aside
         self._at_work = at_work
         self._php = php
@@ -166,8 +174,7 @@ class Deployment:
             self._publish,
             self._tell,
             after,
-            self._aside,
-            ladder.channels,
+            Order(self._aside, ladder.channels),
             self._at_work,
         )
         self._attempt = attempt

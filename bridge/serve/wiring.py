@@ -25,7 +25,7 @@ from bridge.errors import (
     Refused,
     WouldFail,
 )
-from bridge.jobs.other.php_lane import WORKER, PhpWorkerLane
+from bridge.jobs.other.php_lane import WORKER, LaneOptions, PhpWorkerLane
 from bridge.jobs.php_process.agreement import Agreement
 from bridge.jobs.php_process.app_processes import AppProcesses
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, FailedJobs, KeptJob, NoFailedJobs
@@ -33,7 +33,7 @@ from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
 from bridge.jobs.queue.inspect import DatabaseInspector, Looks, QueueInspector, RedisInspector
 from bridge.jobs.queue.listing import DatabaseListing, Listings, QueueListing, RedisListing
 from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
-from bridge.jobs.queue.queue import Queue
+from bridge.jobs.queue.queue import Queue, QueueOptions
 from bridge.jobs.queue.redis.cluster import ClusterQueue
 from bridge.jobs.queue.redis.driver import Keys, RedisQueue, TokenUse, has_hash_tag
 from bridge.jobs.queue.redis.horizon import Horizon, HorizonFailedJobs, HorizonQueue, Trim
@@ -44,15 +44,15 @@ from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 from bridge.jobs.resolve.app_environment import AppEnvironment, EnvironmentCache, SharedEnvironment
 from bridge.jobs.resolve.checks import Checks
 from bridge.jobs.resolve.fast_path import FastPath
-from bridge.jobs.resolve.ladder import RUNGS, Ladder
+from bridge.jobs.resolve.ladder import RUNGS, Ladder, LadderParts
 from bridge.jobs.resolve.resolution import Resolution, Rung
 from bridge.jobs.resolve.retry_until import refreshed
 from bridge.jobs.resolve.rungs.framework import FrameworkRung
 from bridge.jobs.resolve.rungs.mapping import EventMapping, MappingRung
 from bridge.jobs.resolve.rungs.native import NativeRung
-from bridge.jobs.resolve.rungs.php import PhpRung
+from bridge.jobs.resolve.rungs.php import Origin, PhpPool, PhpRung
 from bridge.jobs.resolve.survey.survey import EventReport, survey
-from bridge.jobs.resolve.trust import ClassTrust, Disagreement, Record, Trust, by_class
+from bridge.jobs.resolve.trust import CheckRate, ClassTrust, Disagreement, Record, Trust, by_class
 from bridge.jobs.resolve.trust_file import TrustFile, TrustReader
 from bridge.jobs.worker.progress import TellRun
 from bridge.jobs.worker.quota import Quota
@@ -131,14 +131,16 @@ def build_ladder(
             *([php] if php is not None else []),
         ],
         decrypter(laravel),
-        version=version or laravel.release,
-        derives=partial(derives_from_broadcast_event, source),
+        parts=LadderParts(
+            version=version or laravel.release,
+            derives=partial(derives_from_broadcast_event, source),
+            prepare=worlds.prepare,
+            fast_path=partial(FastPath, world_of=worlds.of, connections=connections),
+            trust=None if trust is None else trust(source, lambda: worlds.generation),
+            check=check,
+            on_close=known.records.close,
+        ),
         only=only,
-        prepare=worlds.prepare,
-        fast_path=partial(FastPath, world_of=worlds.of, connections=connections),
-        trust=None if trust is None else trust(source, lambda: worlds.generation),
-        check=check,
-        on_close=known.records.close,
     )
 
 
@@ -179,7 +181,7 @@ def earned_trust(
             trust_file(settings) if keeps else TrustReader(trust_file(settings)),
             partial(trust_basis, settings, source),
             generation,
-            jobs=settings.native_trust_jobs,
+            rate=CheckRate(jobs=settings.native_trust_jobs),
             php_is_down=lambda: php.down,
             on_disagree=on_disagree,
         )
@@ -325,10 +327,8 @@ def php_rung(
         connection, queue = "database", "default"
     rung = PhpRung(
         settings.laravel.link,
-        php=settings.php_binary,
-        size=settings.php_processes,
-        connection_name=connection,
-        queue=queue,
+        pool=PhpPool(php=settings.php_binary, size=settings.php_processes),
+        origin=Origin(connection_name=connection, queue=queue),
         fatal=fatal,
         patience=patience,
     )
@@ -477,14 +477,16 @@ def build_queue(
         def on_one_server(queues: Sequence[str]) -> RedisQueue:
             return RedisQueue(
                 redis_client(redis, key=queue_key(redis, queues[0])),
-                queues=queues,
+                options=QueueOptions(
+                    queues=queues,
+                    retry_after=facts.retry_after,
+                    connection_name=facts.name,
+                    takes=takes,
+                    interval=interval,
+                ),
                 prefix=redis.prefix,
                 tagged=redis.tags_queues,
-                retry_after=facts.retry_after,
-                connection_name=facts.name,
-                takes=takes,
                 tokens=tokens,
-                interval=interval,
             )
 
         queue: Queue = (
@@ -497,12 +499,14 @@ def build_queue(
     database = settings.laravel.database(facts.connection)
     return DatabaseQueue(
         engine(database, timeout=QUEUE_TIMEOUT),
-        queues=names,
+        options=QueueOptions(
+            queues=names,
+            retry_after=facts.retry_after,
+            connection_name=facts.name,
+            takes=takes,
+            interval=interval,
+        ),
         table=database.prefix + facts.table,
-        retry_after=facts.retry_after,
-        connection_name=facts.name,
-        takes=takes,
-        interval=interval,
         calm=calm,
     )
 
@@ -602,11 +606,8 @@ def build_lanes(
             ),
             build_failed_jobs(settings.laravel),
             retries=RetryPolicy(tries, backoff),
-            timeout=settings.timeout,
-            paused=paused,
+            options=LaneOptions(timeout=settings.timeout, paused=paused, tell=tell, name=f"jobs-{number}"),
             ending=ending,
-            tell=tell,
-            name=f"jobs-{number}",
         )
         for number in range(1, settings.workers + 1)
     ]

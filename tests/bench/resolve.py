@@ -35,7 +35,7 @@ from pathlib import Path
 import redis
 import sqlalchemy
 
-from bridge.jobs.resolve.rungs.php import PhpRung
+from bridge.jobs.resolve.rungs.php import PhpPool, PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.serve.wiring import build_ladder
@@ -121,7 +121,7 @@ Way = Callable[[int], float]  # one way to work off so many jobs → CPU-µs a j
 def rung(app: Path, name: str, text: bytes) -> Iterator[Way]:
     """The ladder with that rung only, warm."""
     before = children()
-    with contextlib.closing(PhpRung(app, jobs=1_000_000)) as php:
+    with contextlib.closing(PhpRung(app, pool=PhpPool(jobs=1_000_000))) as php:
         ladder = build_ladder(load(app, {}, RELEASE), {}, only=(name,), php=php)
         with contextlib.closing(ladder):
             for _ in range(WARM):

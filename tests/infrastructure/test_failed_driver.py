@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from bridge.errors import ConfigurationError, Refused
-from bridge.jobs.worker.loop import Failed, Worker
+from bridge.jobs.worker.loop import Failed, Worker, WorkerHooks
+from bridge.jobs.worker.retry_policy import RetryPolicy
 from bridge.laravel.application import load
 from bridge.serve.wiring import build_failed_jobs, failed_jobs
 from tests import services
@@ -36,9 +37,8 @@ def test_a_failing_job_stays_in_the_queue_and_one_line_says_why(
             kept,
             lambda jobs, is_enough: failing,
             batch=50,
-            tries=3,
-            backoff=(1,),
-            clock=store.clock,
+            retries=RetryPolicy(tries=3, backoff=(1,)),
+            hooks=WorkerHooks(clock=store.clock),
         )
         worker.start()
         wait_until(lambda: worker.counts["released"] == 1, "the job is put back")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from bridge.jobs.queue.queue import QueueOptions
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from bridge.laravel.application import load
 from bridge.laravel.connections import DatabaseConnection
@@ -61,7 +62,9 @@ def test_a_queue_behind_pgbouncer_finds_its_table_and_leaves_nothing_on_the_pool
     store = SqlStore(replace(pooled.direct, url=url))
     pushed = push(store, 3)
     pool = engine(facts, timeout=QUEUE_TIMEOUT)
-    with contextlib.closing(DatabaseQueue(pool, retry_after=90, clock=store.clock)) as queue:
+    with contextlib.closing(
+        DatabaseQueue(pool, options=QueueOptions(retry_after=90, clock=store.clock))
+    ) as queue:
         queue.check()
         assert _left_behind(pooled) == {}
         jobs = list(queue.reserve(10))

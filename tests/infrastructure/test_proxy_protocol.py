@@ -20,7 +20,7 @@ from bridge.sockets.pusher.app import App
 from bridge.sockets.server import proxy_protocol
 from bridge.sockets.server.binding import bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.listener import Listener
+from bridge.sockets.server.listener import Listener, ListenerOptions
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.proxy_protocol import SIGNATURE, Malformed, Origin
 from bridge.sockets.server.trusted_proxies import Proxies
@@ -134,7 +134,9 @@ async def _serving(
 
     node.admit = noting  # type: ignore[method-assign]
     listening = bind("127.0.0.1", 0)
-    listener = Listener(node, [listening], proxy_protocol=proxy_protocol, certificate=certificate)
+    listener = Listener(
+        node, [listening], options=ListenerOptions(proxy_protocol=proxy_protocol, certificate=certificate)
+    )
     task = asyncio.create_task(listener.run())
     await asyncio.wait_for(listener.listening.wait(), LIMIT)
     try:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.jobs.queue.queue import Job
+from bridge.jobs.queue.queue import Job, QueueOptions
 from bridge.jobs.queue.redis.driver import SCRIPTS, RedisQueue
 from bridge.jobs.queue.redis.rights import RIGHTS
 from tests import services
@@ -39,7 +39,7 @@ def _allow(store: RedisStore, *rights: str, keys: str = KEYS) -> None:
 @contextlib.contextmanager
 def _queue(store: RedisStore) -> Iterator[RedisQueue]:
     client = redis.Redis(port=store.server.port, username="few", password="few")
-    queue = RedisQueue(client, prefix=PREFIX, retry_after=90, clock=store.clock)
+    queue = RedisQueue(client, prefix=PREFIX, options=QueueOptions(retry_after=90, clock=store.clock))
     try:
         yield queue
     finally:

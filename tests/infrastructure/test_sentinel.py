@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
-from bridge.jobs.queue.queue import Job
+from bridge.jobs.queue.queue import Job, QueueOptions
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.laravel.application import load
 from bridge.laravel.redis_client import redis_client
@@ -188,7 +188,7 @@ def _is_replicated(primary: redis.Redis) -> bool:
 def test_a_failover_is_followed_and_no_job_is_lost(app: MakeApp, watched: Watched) -> None:
     facts = app(_predis(watched)).redis()
     with redis_client(facts, socket_timeout=2) as client:
-        queue = RedisQueue(client, prefix="app:", retry_after=1)
+        queue = RedisQueue(client, prefix="app:", options=QueueOptions(retry_after=1))
         queue.check()
         payloads = [broadcast(id=str(number), attempts=0) for number in range(3)]
         for payload in payloads:

@@ -24,7 +24,7 @@ from bridge.serve.counts import SharedCounts
 from bridge.serve.siblings import Siblings, forwarding_routes, joined, told_route
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Connected, HubEvent, SlowClientClosed, SubscriptionRefused
-from bridge.sockets.server.listener import Listener
+from bridge.sockets.server.listener import Listener, Sharing
 from bridge.sockets.server.node import Node
 
 
@@ -96,7 +96,7 @@ class Told:
             private.bind(str(self.path))
             private.listen()
             routes = [told_route(self.journal, self.tally, self.node), *routes_for_others(self.node, ())]
-            listener = Listener(self.node, [], private=([private], Starlette(routes=routes)))
+            listener = Listener(self.node, [], sharing=Sharing(private=([private], Starlette(routes=routes))))
             task = asyncio.create_task(listener.run())
             await listener.listening.wait()
             try:

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -43,17 +44,29 @@ COUNTED = ("reserved", "done", "failed", "released", "given_back", "died", "fenc
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LaneOptions:
+    """
+    name     of the thread
+    timeout  seconds, for jobs that name none; 0: none
+    paused   the queues from which nothing shall be taken now, None where that is not known yet; asked before
+             every reservation
+    tell     hears of every attempt, in the lane's thread
+    """
+
+    name: str = "jobs"
+    timeout: int = 60
+    paused: Callable[[], Collection[str] | None] = frozenset
+    tell: TellRun = ignore_progress
+
+
 class PhpWorkerLane:
     """Works through the other jobs of a queue.
 
     resident  has one process
     failed    for what is no job; Laravel itself keeps the others
     retries   for a job that ended its process
-    timeout   seconds, for jobs that name none; 0: none
-    paused    the queues from which nothing shall be taken now, None where that is not known yet; asked before
-              every reservation
     ending    when to stop by itself
-    tell      hears of every attempt, in the lane's thread
     """
 
     def __init__(
@@ -63,22 +76,19 @@ class PhpWorkerLane:
         failed: FailedJobs,
         *,
         retries: RetryPolicy,
-        timeout: int = 60,
-        paused: Callable[[], Collection[str] | None] = frozenset,
         ending: Quota | None = None,
-        tell: TellRun = ignore_progress,
-        name: str = "jobs",
+        options: LaneOptions = LaneOptions(),
     ) -> None:
         self._queue = queue
         self._processes = resident
         self._failed = failed
         self._retries = retries
-        self._timeout = timeout
-        self._paused = paused
+        self._timeout = options.timeout
+        self._paused = options.paused
         self._ending = ending or Quota()
-        self._tell = tell
+        self._tell = options.tell
         self._looped_at = 0.0
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=options.name, daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
         self._retrying = StoreRetry(fault=lambda: self.counts.update(store_faults=1))
         self._stopping = self._retrying.stopping

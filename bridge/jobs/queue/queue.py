@@ -10,13 +10,14 @@ counts as not ours.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 from bridge.jobs.queue.failed_jobs import StoredPayload
-from bridge.jobs.queue.selection import job_uuid, queued_at
+from bridge.jobs.queue.selection import BROADCASTS, Selection, job_uuid, queued_at
 from bridge.laravel.payload import writable
 
 
@@ -77,6 +78,29 @@ class Depth:
 # What an exchange came to, to be called once: how many of the reservations of jobs that are done were still
 # ours, and the jobs reserved. May raise ServiceUnavailable; the exchange may be begun anew then.
 Exchange = Callable[[], tuple[int, Sequence[Job]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueOptions:
+    """What every driver is told.
+
+    queues           plain names, the most urgent first
+    retry_after      seconds after which a reservation has expired
+    connection_name  empty: the driver's own name
+    takes            which jobs
+    interval         seconds between looks while there is nothing to do; None: as the driver thinks right
+    clock            unix seconds; Laravel compares the application's clocks, never the store's
+    """
+
+    queues: Sequence[str] = ("default",)
+    retry_after: int = 90
+    connection_name: str = ""
+    takes: Selection = BROADCASTS
+    interval: float | None = None
+    clock: Callable[[], float] = time.time
+
+
+DEFAULTS = QueueOptions()
 
 
 class Queue(Protocol):

@@ -12,7 +12,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
 from typing import NamedTuple
@@ -58,27 +58,37 @@ MAX_SHORTCUTS = 1024  # all are forgotten then
 log = logging.getLogger(__name__)
 
 
-class Ladder:
-    """`only`: the names of the rungs that may answer; all by default. `prepare`: gets the events that come
-    next, to read what they have in common; without any, forgets what was read. `fast_path`: the short
-    way of events like one that the native rung has broadcast, raises Refused for none. `trust`: what
-    evaluation has to earn beside PHP, None for nothing; `check` gets the answers that are to be checked.
-    `on_close`: what `close` ends.
+@dataclass(frozen=True, kw_only=True)
+class LadderParts:
     """
+    version    of the app's Laravel
+    derives    whether a class derives from Laravel's event; None: not known
+    prepare    gets the events that come next, to read what they have in common; without any, forgets it
+    fast_path  the short way of events like one that the native rung has broadcast; raises Refused for none
+    trust      what evaluation has to earn beside PHP, None for nothing
+    check      gets the answers that are to be checked
+    on_close   what `close` ends
+    """
+
+    version: Version | None = None
+    derives: Callable[[str], bool | None] = lambda _: False
+    prepare: Callable[[Sequence[BroadcastEvent]], None] = lambda _: None
+    fast_path: Callable[[BroadcastEvent, TemplateMatch], FastPath] | None = None
+    trust: Trust | None = None
+    check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None
+    on_close: Callable[[], None] = lambda: None
+
+
+class Ladder:
+    """`only`: the names of the rungs that may answer; all by default."""
 
     def __init__(
         self,
         rungs: Sequence[Rung],
         decrypt: Decrypt,
         *,
-        version: Version | None = None,
-        derives: Callable[[str], bool | None] = lambda _: False,
         only: Collection[str] = RUNGS,
-        prepare: Callable[[Sequence[BroadcastEvent]], None] = lambda _: None,
-        fast_path: Callable[[BroadcastEvent, TemplateMatch], FastPath] | None = None,
-        trust: Trust | None = None,
-        check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None,
-        on_close: Callable[[], None] = lambda: None,
+        parts: LadderParts = LadderParts(),
     ) -> None:
         unknown = [name for name in only if name not in RUNGS]
         if unknown:
@@ -89,17 +99,17 @@ class Ladder:
         self._rungs = [rung for rung in allowed if rung.name != "php"]
         self._php = next((rung for rung in allowed if rung.name == "php"), None)
         self._decrypt = decrypt
-        self._version = version
-        self._derives = derives
+        self._version = parts.version
+        self._derives = parts.derives
         self._templates = Templates()
-        self._prepare = prepare
-        self._shortcut = fast_path
+        self._prepare = parts.prepare
+        self._shortcut = parts.fast_path
         self._shortcuts: dict[Template, FastPath | None] = {}
-        self.trust = self._trust = trust if self._php is not None else None
-        self._check = check
+        self.trust = self._trust = parts.trust if self._php is not None else None
+        self._check = parts.check
         self._records: dict[Template, Record] = {}  # of the answers of shortcuts
         self._elsewhere: set[str] = set()  # classes whose last event was not evaluated: nothing to prepare
-        self.close = on_close
+        self.close = parts.on_close
 
     def resolve(self, payload: Payload) -> Resolution:
         """What Laravel would broadcast for the job. Raises only ServiceUnavailable."""

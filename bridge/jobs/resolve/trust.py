@@ -142,12 +142,21 @@ def _model_groups(shape: Template) -> tuple[int, ...]:
     return tuple(group for place, key, group in shape.texts if place in identifiers and key == b"class")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRate:
+    """How much is compared with PHP: `jobs` (see JOBS), then one of `every`, and one `within` seconds."""
+
+    jobs: int = JOBS
+    every: int = CHECKED_EVERY
+    within: float = CHECKED_WITHIN
+
+
 class Trust:
     """For the thread of a ladder, and that of its checks.
 
     basis        the hash, computed when it is asked for
     generation   a number that is another one once the source may have changed
-    jobs         see JOBS
+    rate         how much is compared with PHP
     php_is_down  why PHP cannot be asked at present; None if it can
     on_disagree  gets every confirmed difference
     """
@@ -158,20 +167,18 @@ class Trust:
         basis: Callable[[], str],
         generation: Callable[[], int] = lambda: 0,
         *,
-        jobs: int = JOBS,
+        rate: CheckRate = CheckRate(),
         php_is_down: Callable[[], str | None] = lambda: None,
         on_disagree: Callable[[Disagreement], object] = lambda found: None,
-        every: int = CHECKED_EVERY,
-        within: float = CHECKED_WITHIN,
     ) -> None:
         self._store = store
         self._compute = basis
         self._of_source = generation
-        self._jobs = jobs
+        self._jobs = rate.jobs
         self.php_is_down = php_is_down
         self._on_disagree = on_disagree
-        self._every = every
-        self._within = within
+        self._every = rate.every
+        self._within = rate.within
         self._lock = threading.Lock()
         self._basis = ""
         self._generation = -1

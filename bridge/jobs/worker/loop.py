@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, assert_never
 
@@ -118,23 +118,47 @@ class MaxAttemptsExceeded(BridgeError):
     """A job was reserved more often than allowed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkerHooks:
+    """What a worker asks and tells while it works, in its thread.
+
+    clock   unix seconds
+    paused  the queues from which nothing shall be taken now; asked before every reservation
+    unlock  gets jobs that have ended, before they are deleted: what is locked for them may be released
+    tell    gets every step of every job but `resolved`; must be quick and not raise
+    beside  called when the queue has changed and nothing in it was for us: for the lane of other jobs
+    hurry   called in another thread when a stop's time is nearly up: ends what an attempt waits for
+    """
+
+    clock: Callable[[], float] = time.time
+    paused: Callable[[], Collection[str]] = frozenset
+    unlock: Callable[[Sequence[Job]], None] = lambda jobs: None
+    tell: ProgressListener = ignore_progress
+    beside: Callable[[], object] = lambda: None
+    hurry: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """What a worker shares with its attempts, and with other threads.
+
+    ending   when to stop by itself
+    aside    the jobs that take long; attempts look there which may go
+    at_work  where it stands which job is at work; attempts write there, too
+    """
+
+    ending: Quota = field(default_factory=Quota)
+    aside: SetAside = field(default_factory=SetAside)
+    at_work: AtWork = field(default_factory=AtWork)
+
+
 class Worker:
     """Works through a queue in a thread of its own.
 
     attempt  gets jobs in order of service and returns one Result for each, in this order. It should not
              raise: if it does, its jobs are attempted again one by one, and what raises alone is failed
     batch    jobs to reserve at once, at most
-    tries    for jobs whose payload has no `maxTries`; 0: without end
-    backoff  seconds before the 2nd, 3rd, … try, the last one repeated; for payloads that say nothing
-    clock    unix seconds
-    paused   the queues from which nothing shall be taken now; asked before every reservation
-    unlock   gets jobs that have ended, before they are deleted: what is locked for them may be released
-    tell     gets every step of every job but `resolved`, in this thread; must be quick and not raise
-    ending   when to stop by itself
-    beside   called when the queue has changed and nothing in it was for us: for the lane of other jobs
-    aside    the jobs that take long; `attempt` looks there which may go
-    at_work  where it stands which job is at work; `attempt` writes there, too
-    hurry    called in another thread when a stop's time is nearly up: ends what an attempt waits for
+    retries  for jobs whose attempt raises
     """
 
     def __init__(
@@ -144,33 +168,26 @@ class Worker:
         attempt: Attempt,
         *,
         batch: int,
-        tries: int,
-        backoff: Sequence[int],
-        clock: Callable[[], float] = time.time,
-        paused: Callable[[], Collection[str]] = frozenset,
-        unlock: Callable[[Sequence[Job]], None] = lambda jobs: None,
-        tell: ProgressListener = ignore_progress,
-        ending: Quota | None = None,
-        beside: Callable[[], object] = lambda: None,
-        aside: SetAside | None = None,
-        at_work: AtWork | None = None,
-        hurry: Callable[[], object] = lambda: None,
+        retries: RetryPolicy,
+        hooks: WorkerHooks = WorkerHooks(),
+        state: WorkerState | None = None,
     ) -> None:
+        state = state or WorkerState()
         self._queue = queue
         self._failed = failed
         self._attempt = attempt
         self._pace = Pace(batch, queue.retry_after)
         self._marks = Marks(queue.retry_after)
-        self._retries = RetryPolicy(tries, tuple(backoff))
-        self._clock = clock
-        self._paused = paused
-        self._unlock = unlock
-        self._tell = tell
-        self._ending = ending or Quota()
-        self._beside = beside
-        self._hurry = hurry
-        self._at_work = AtWork() if at_work is None else at_work
-        self._aside = SetAside() if aside is None else aside
+        self._retries = retries
+        self._clock = hooks.clock
+        self._paused = hooks.paused
+        self._unlock = hooks.unlock
+        self._tell = hooks.tell
+        self._beside = hooks.beside
+        self._hurry = hooks.hurry
+        self._ending = state.ending
+        self._at_work = state.at_work
+        self._aside = state.aside
         self._renewed_at = 0.0  # monotonic; when these reservations last began
         self._thread = threading.Thread(target=self._run, name=f"queue-{queue.connection_name}", daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))

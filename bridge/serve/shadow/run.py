@@ -22,7 +22,7 @@ from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server.binding import Listening, bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.listener import Listener, new_event_loop
+from bridge.sockets.server.listener import Listener, ListenerOptions, new_event_loop
 from bridge.sockets.server.node import Node
 
 log = logging.getLogger(__name__)
@@ -79,9 +79,8 @@ class Shadow:
             Node([]),  # no app: no client is taken
             listening.sockets,
             instead=posts.routes(),
-            largest_body=LARGEST,
+            options=ListenerOptions(largest_body=LARGEST, certificate=certificate),
             ready=lambda: {"ready": watch.store_answers, "queue": watch.store_answers},
-            certificate=certificate,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())

@@ -19,6 +19,7 @@ import http
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import httptools
@@ -137,6 +138,19 @@ class Connection(Protocol):
         """Ends the connection at once."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """
+    path_prefix      see `paths.normal`
+    request_timeout  seconds in which a request has to be complete
+    max_connections  at once; beyond it the one is closed that keeps us waiting for longest
+    """
+
+    path_prefix: str = ""
+    request_timeout: float = REQUEST_TIMEOUT
+    max_connections: int = 1_024
+
+
 class HttpServer:
     """All HTTP connections of a listener: what they serve, and their limits.
 
@@ -146,9 +160,6 @@ class HttpServer:
     is_handshake     whether a request is a WebSocket handshake, and not a plain request
     upgrade          answers a handshake and returns who speaks on the transport from then on
     largest_body     bytes that a body may have now
-    path_prefix      see `paths.normal`
-    request_timeout  seconds
-    max_connections  at once; beyond it the one is closed that keeps us waiting for longest
     """
 
     def __init__(
@@ -159,18 +170,16 @@ class HttpServer:
         is_handshake: Callable[[Request], bool],
         upgrade: Callable[[asyncio.Transport, Request], asyncio.Protocol],
         largest_body: Callable[[], int] = lambda: MAX_BODY,
-        path_prefix: str = "",
-        request_timeout: float = REQUEST_TIMEOUT,
-        max_connections: int = 1_024,
+        options: HttpOptions = HttpOptions(),
     ) -> None:
         self.app = app
         self.at_once = at_once
         self.is_handshake = is_handshake
         self.upgrade = upgrade
         self.largest_body = largest_body
-        self.path_prefix = path_prefix
-        self.request_timeout = request_timeout
-        self.max_connections = max_connections
+        self.path_prefix = options.path_prefix
+        self.request_timeout = options.request_timeout
+        self.max_connections = options.max_connections
         self.tasks: set[asyncio.Task[None]] = set()
         self.is_ending = False  # every answer is the last of its connection
         self._connections: set[Connection] = set()

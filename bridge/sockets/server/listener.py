@@ -6,6 +6,7 @@ import asyncio
 import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from starlette import requests
 from starlette.applications import Starlette
@@ -21,7 +22,7 @@ from bridge.sockets.server.binding import BACKLOG
 from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.events_endpoint import EventsEndpoint
 from bridge.sockets.server.handshake import is_handshake
-from bridge.sockets.server.http_protocol import MAX_BODY, REQUEST_TIMEOUT, HttpServer, Request
+from bridge.sockets.server.http_protocol import MAX_BODY, HttpOptions, HttpServer, Request
 from bridge.sockets.server.node import CLOSING_SHARE, Node
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Forwarded
@@ -54,21 +55,41 @@ async def _root(request: requests.Request) -> Response:
     return PlainTextResponse("OK")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerOptions:
+    """
+    certificate     for TLS; None: plain
+    proxy_protocol  whether connections of the node's proxies begin with a header of the PROXY protocol
+    http            of the public HTTP server
+    largest_body    bytes of an HTTP request's body; None: as much as the apps' limits ask for
+    """
+
+    certificate: Certificate | None = None
+    proxy_protocol: bool = False
+    http: HttpOptions = field(default_factory=HttpOptions)
+    largest_body: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """Where several processes serve the same sockets.
+
+    private     Unix sockets that listen, and what is served on them, always without TLS
+    yields      whether one of the others should have the next connection. It gets how many are here
+    may_listen  clients are taken once it is set; None: at once
+    """
+
+    private: tuple[Sequence[socket.socket], ASGIApp] | None = None
+    yields: Callable[[int], bool] | None = None
+    may_listen: asyncio.Event | None = None
+
+
 class Listener:
     """Serves a node on listening sockets.
 
-    routes       extra Starlette routes (a demo page, a dashboard); they come after the API's
-    instead      routes that come before the API's, and so in their place
-    ready        what `/ready` answers; 200 when its `ready` is true, else 503
-    certificate  for TLS; None: plain
-    proxy_protocol   whether connections of the node's proxies begin with a header of the PROXY protocol
-    private      Unix sockets that listen, and what is served on them, always without TLS
-    yields       where other processes accept on the same sockets: whether one of them should have the next
-                 connection. It gets how many are here
-    may_listen   clients are taken once it is set; None: at once
-    path_prefix      see `paths.normal`
-    request_timeout  seconds in which an HTTP request has to be complete
-    largest_body     bytes of an HTTP request's body; None: as much as the apps' limits ask for
+    routes   extra Starlette routes (a demo page, a dashboard); they come after the API's
+    instead  routes that come before the API's, and so in their place
+    ready    what `/ready` answers; 200 when its `ready` is true, else 503
     """
 
     def __init__(
@@ -79,23 +100,18 @@ class Listener:
         routes: Sequence[BaseRoute] = (),
         instead: Sequence[BaseRoute] = (),
         ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
-        certificate: Certificate | None = None,
-        proxy_protocol: bool = False,
-        private: tuple[Sequence[socket.socket], ASGIApp] | None = None,
-        yields: Callable[[int], bool] | None = None,
-        may_listen: asyncio.Event | None = None,
-        path_prefix: str = "",
-        request_timeout: float = REQUEST_TIMEOUT,
-        largest_body: int | None = None,
+        options: ListenerOptions = ListenerOptions(),
+        sharing: Sharing = Sharing(),
     ) -> None:
+        private = sharing.private
         self._node = node
         self._sockets = list(sockets)
-        self._certificate = certificate
-        self._proxy_protocol = proxy_protocol
-        self._yields = yields
+        self._certificate = options.certificate
+        self._proxy_protocol = options.proxy_protocol
+        self._yields = sharing.yields
         self._private = private
-        self._may_listen = may_listen
-        self._largest_body = largest_body
+        self._may_listen = sharing.may_listen
+        self._largest_body = options.largest_body
         pages = Starlette(routes=[*instead, *api.routes(node, ready), *routes, Route("/", _root)])
         pages.router.redirect_slashes = False  # where to would come from the Host header
         app: ASGIApp = ApiObserver(pages, node)
@@ -107,8 +123,7 @@ class Listener:
             is_handshake=is_handshake,
             upgrade=self._upgrade,
             largest_body=self._body_limit,
-            path_prefix=path_prefix,
-            request_timeout=request_timeout,
+            options=options.http,
         )
         self._private_http = HttpServer(
             app if private is None else private[1],

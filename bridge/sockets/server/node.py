@@ -10,6 +10,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Protocol
@@ -85,19 +86,31 @@ class Peers(Protocol):
     async def last_event(self, hub: Hub[Socket], name: str, now: float) -> Cached | None: ...
 
 
-class Node:
-    """The apps of this process and everybody connected to them.
-
-    Lives on one loop: `start` on it, then everything but `publish_from_thread` from it only.
-
-    observers        called with each event, on the loop, in order; they must be quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLimits:
+    """
     max_connections  over all apps, None: no limit; beyond it clients are told to come back (4100)
     beside           connections of the processes that share this limit
     max_backlog      bytes a slow client may owe before it is cut
     stall_timeout    seconds without progress after which a slow client is cut
     close_timeout    seconds a client has to answer a close frame
-    proxies          whose word about a client's address is believed
-    peers            other nodes of the same apps; None: this one is alone
+    """
+
+    max_connections: int | None = None
+    beside: Callable[[], int] = lambda: 0
+    max_backlog: int = MAX_BACKLOG
+    stall_timeout: float = STALL_TIMEOUT
+    close_timeout: float = 5.0
+
+
+class Node:
+    """The apps of this process and everybody connected to them.
+
+    Lives on one loop: `start` on it, then everything but `publish_from_thread` from it only.
+
+    observers  called with each event, on the loop, in order; they must be quick
+    proxies    whose word about a client's address is believed
+    peers      other nodes of the same apps; None: this one is alone
     """
 
     def __init__(
@@ -105,11 +118,7 @@ class Node:
         apps: Sequence[App],
         *,
         observers: Sequence[Observer] = (),
-        max_connections: int | None = None,
-        beside: Callable[[], int] = lambda: 0,
-        max_backlog: int = MAX_BACKLOG,
-        stall_timeout: float = STALL_TIMEOUT,
-        close_timeout: float = 5.0,
+        limits: NodeLimits = NodeLimits(),
         proxies: Proxies | None = None,
         peers: Peers | None = None,
     ) -> None:
@@ -120,11 +129,11 @@ class Node:
         self.proxies = proxies or Proxies()
         self.addresses: Counter[tuple[str, str]] = Counter()  # app id and `sender` → connections
         self.observers = tuple(observers)
-        self.max_connections = max_connections
-        self._beside = beside
-        self.max_backlog = max_backlog
-        self.stall_timeout = stall_timeout
-        self.close_timeout = close_timeout
+        self.max_connections = limits.max_connections
+        self._beside = limits.beside
+        self.max_backlog = limits.max_backlog
+        self.stall_timeout = limits.stall_timeout
+        self.close_timeout = limits.close_timeout
         self.slow: set[Socket] = set()
         self.closing: dict[Socket, float] = {}  # → when we stop waiting for the answer
         self.is_draining = False

@@ -18,7 +18,7 @@ import redis
 import sqlalchemy as sa
 
 from bridge.jobs.queue.portion import LARGE
-from bridge.jobs.queue.queue import Job, Queue
+from bridge.jobs.queue.queue import Job, Queue, QueueOptions
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from tests import services
@@ -190,7 +190,8 @@ class SqlStore:
 
     def queue(self, *names: str) -> DatabaseQueue:
         queue = DatabaseQueue(
-            self.engine, queues=names or ("default",), retry_after=RETRY_AFTER, clock=self.clock
+            self.engine,
+            options=QueueOptions(queues=names or ("default",), retry_after=RETRY_AFTER, clock=self.clock),
         )
         self._queues.append(queue)
         return queue
@@ -250,10 +251,8 @@ class RedisStore:
     def queue(self, *names: str) -> RedisQueue:
         queue = RedisQueue(
             self.client,
-            queues=names or ("default",),
+            options=QueueOptions(queues=names or ("default",), retry_after=RETRY_AFTER, clock=self.clock),
             prefix=PREFIX,
-            retry_after=RETRY_AFTER,
-            clock=self.clock,
         )
         self._queues.append(queue)
         return queue

@@ -23,7 +23,8 @@ from bridge.jobs.queue.portion import MOST_BYTES, Pace, Portion
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.sql.driver import jobs_table
-from bridge.jobs.worker.loop import Delivered, Result, Worker
+from bridge.jobs.worker.loop import Delivered, Result, Worker, WorkerHooks
+from bridge.jobs.worker.retry_policy import RetryPolicy
 from tests.jobs.queue.stores import (
     RETRY_AFTER,
     Clock,
@@ -107,7 +108,14 @@ def test_a_job_that_cannot_be_read_goes_to_failed_jobs_as_it_stands(
         return [Delivered()] * len(jobs)
 
     failed = DatabaseFailedJobs(store.engine, timezone=ZoneInfo("UTC"))
-    worker = Worker(queue, failed, attempt, batch=50, tries=3, backoff=(1,), clock=store.clock)
+    worker = Worker(
+        queue,
+        failed,
+        attempt,
+        batch=50,
+        retries=RetryPolicy(tries=3, backoff=(1,)),
+        hooks=WorkerHooks(clock=store.clock),
+    )
     worker.start()
     wait_until(lambda: not store.payloads(), "the queue is empty")
     assert worker.stop(30)

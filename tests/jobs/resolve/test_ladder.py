@@ -19,7 +19,7 @@ from bridge.errors import (
     ServiceUnavailable,
     WouldFail,
 )
-from bridge.jobs.resolve.ladder import Ladder
+from bridge.jobs.resolve.ladder import Ladder, LadderParts
 from bridge.jobs.resolve.resolution import Answer, Resolution
 from bridge.laravel.broadcast_handler import Call
 from bridge.laravel.payload import BroadcastEvent, read_payload
@@ -51,7 +51,9 @@ class Step:
 
 
 def climb(*rungs: Step, version: Version | None = (11, 0), payload: bytes | None = None) -> Resolution:
-    return Ladder(rungs, lambda text: text, version=version).resolve(read_payload(payload or job(EVENT)))
+    return Ladder(rungs, lambda text: text, parts=LadderParts(version=version)).resolve(
+        read_payload(payload or job(EVENT))
+    )
 
 
 def test_the_first_rung_that_knows_decides_and_no_other_is_asked() -> None:
@@ -142,7 +144,9 @@ def test_one_jobs_fault_leaves_the_others_of_its_batch_alone() -> None:
         raise ZeroDivisionError
 
     ladder = Ladder(
-        [Reading("native", Answer(calls=(CALL,)))], lambda text: text, version=(11, 0), prepare=prepare
+        [Reading("native", Answer(calls=(CALL,)))],
+        lambda text: text,
+        parts=LadderParts(version=(11, 0), prepare=prepare),
     )
     documents = [json.loads(job(EVENT, uuid=uuid)) for uuid in ("a", "b", "c")]
     first, second, third = ladder.batch([*documents])
@@ -217,9 +221,9 @@ def test_a_known_release_is_asked_once() -> None:
 
 def test_a_rung_that_is_not_allowed_is_not_asked() -> None:
     native, php = Step("native", Answer(calls=(CALL,))), Step("php", Answer(calls=(CALL,)))
-    found = Ladder([native, php], lambda text: text, version=(11, 0), only=("php",)).resolve(
-        read_payload(job(EVENT))
-    )
+    found = Ladder(
+        [native, php], lambda text: text, parts=LadderParts(version=(11, 0)), only=("php",)
+    ).resolve(read_payload(job(EVENT)))
     assert (found.by, native.asked) == ("php", [])
 
 

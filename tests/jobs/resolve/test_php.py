@@ -26,7 +26,7 @@ import bridge.jobs.php_process.circuit_breaker
 import bridge.jobs.resolve.rungs.php
 from bridge.errors import Judged, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.resolve.ladder import Ladder
-from bridge.jobs.resolve.rungs.php import Full, PhpRung, Slow, Try
+from bridge.jobs.resolve.rungs.php import Full, PhpPool, PhpRung, Slow, Try
 from bridge.laravel.payload import BroadcastEvent
 from tests.jobs.resolve import helper_app
 from tests.jobs.resolve.helper_app import behaving
@@ -59,7 +59,8 @@ def make(own_app: Path) -> Iterator[Callable[..., PhpRung]]:
     rungs: list[PhpRung] = []
 
     def made(**options: object) -> PhpRung:
-        rungs.append(PhpRung(own_app, **options))  # type: ignore[arg-type]
+        of_pool = {name: options.pop(name) for name in ("size", "jobs", "memory") if name in options}
+        rungs.append(PhpRung(own_app, pool=PhpPool(**of_pool), **options))  # type: ignore[arg-type]
         return rungs[-1]
 
     yield made
@@ -428,7 +429,7 @@ def test_a_process_that_answers_amiss_is_ended_and_its_job_tried_again(
     php = tmp_path / "php"
     php.write_text(f"#!{sys.executable}\n{PRETENDER.replace('ANSWER', repr(answer))}")
     php.chmod(0o755)
-    with contextlib.closing(PhpRung(own_app, php=str(php))) as rung:
+    with contextlib.closing(PhpRung(own_app, pool=PhpPool(php=str(php)))) as rung:
         if why is None:
             assert len(rung.resolve(behaving("pid")).calls) == 1
             return
@@ -460,7 +461,7 @@ def test_php_may_use_more_memory_than_a_process_is_replaced_at(
     php = tmp_path / "php"
     php.write_text(f'#!/bin/sh\nexec php -d memory_limit={set_to} "$@"\n')
     php.chmod(0o755)
-    with contextlib.closing(PhpRung(app, php=str(php))) as rung:
+    with contextlib.closing(PhpRung(app, pool=PhpPool(php=str(php)))) as rung:
         assert json.loads(answer(rung, behaving("memory limit")))["memory limit"] == is_
 
 
@@ -502,7 +503,7 @@ def test_a_deploy_by_symbolic_link_is_seen(own_app: Path, tmp_path: Path) -> Non
 
 def test_without_php_the_refusal_names_the_mend(own_app: Path) -> None:
     with pytest.raises(Refused, match="no PHP program `php-of-old`: install php-cli"):
-        PhpRung(own_app, php="php-of-old").resolve(behaving("pid"))
+        PhpRung(own_app, pool=PhpPool(php="php-of-old")).resolve(behaving("pid"))
 
 
 def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.jobs.resolve.ladder import Ladder
+from bridge.jobs.resolve.ladder import Ladder, LadderParts
 from bridge.jobs.resolve.resolution import Answer, Resolution
 from bridge.jobs.resolve.rungs.mapping import EventMapping
 from bridge.laravel.application import load
@@ -77,5 +77,7 @@ class PhpRung:
 
 def test_what_php_resolved_is_not_unlocked_again() -> None:
     row = next(row for row in corpus.rows("11.56") if row.id == "framework-unique")
-    resolution = Ladder([PhpRung()], lambda text: text, version=(11, 56)).resolve(read_payload(row.payload))
+    resolution = Ladder([PhpRung()], lambda text: text, parts=LadderParts(version=(11, 56))).resolve(
+        read_payload(row.payload)
+    )
     assert (resolution.outcome, resolution.keeps_lock) == ("broadcast", True)

@@ -19,7 +19,19 @@ from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs
 from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.worker.at_work import AtWork
-from bridge.jobs.worker.loop import Attempt, Delivered, Failed, NotBegun, NothingToSend, Result, Retry, Worker
+from bridge.jobs.worker.loop import (
+    Attempt,
+    Delivered,
+    Failed,
+    NotBegun,
+    NothingToSend,
+    Result,
+    Retry,
+    Worker,
+    WorkerHooks,
+    WorkerState,
+)
+from bridge.jobs.worker.retry_policy import RetryPolicy
 from tests import services
 from tests.jobs.queue.stores import RETRY_AFTER, Clock, SqlStore, broadcast, foreign, uuid_of
 
@@ -51,12 +63,9 @@ class Bench:
             self.failed,
             noting,
             batch=50,
-            tries=tries,
-            backoff=(2, 7),
-            clock=self.store.clock,
-            paused=paused,
-            unlock=unlock,
-            at_work=at_work,
+            retries=RetryPolicy(tries=tries, backoff=(2, 7)),
+            hooks=WorkerHooks(clock=self.store.clock, paused=paused, unlock=unlock),
+            state=WorkerState(at_work=at_work or AtWork()),
         )
         self._workers.append(worker)
         worker.start()
@@ -293,7 +302,12 @@ def test_jobs_reserved_and_not_begun_are_given_back_with_their_attempts(bench: B
     before = bench.store.payloads()
     queue = bench.store.queue()
     worker = Worker(
-        queue, bench.failed, always(Delivered()), batch=50, tries=3, backoff=(1,), clock=bench.store.clock
+        queue,
+        bench.failed,
+        always(Delivered()),
+        batch=50,
+        retries=RetryPolicy(tries=3, backoff=(1,)),
+        hooks=WorkerHooks(clock=bench.store.clock),
     )
     reserve = queue.reserve
 
@@ -321,7 +335,14 @@ def test_what_was_reserved_so_long_ago_that_it_has_ended_is_not_begun(bench: Ben
         attempted.extend(job.attempts for job in jobs)
         return [Delivered()] * len(jobs)
 
-    worker = Worker(queue, bench.failed, attempt, batch=50, tries=3, backoff=(1,), clock=bench.store.clock)
+    worker = Worker(
+        queue,
+        bench.failed,
+        attempt,
+        batch=50,
+        retries=RetryPolicy(tries=3, backoff=(1,)),
+        hooks=WorkerHooks(clock=bench.store.clock),
+    )
     worker._pace = Pace(50, RETRY_AFTER, now)
     reserve, pauses = queue.reserve, [float(RETRY_AFTER)]
 

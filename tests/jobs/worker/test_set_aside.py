@@ -17,10 +17,11 @@ from bridge.jobs.queue.failed_jobs import NoFailedJobs
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.php import Slow
-from bridge.jobs.worker.loop import Worker
+from bridge.jobs.worker.loop import Worker, WorkerHooks, WorkerState
+from bridge.jobs.worker.retry_policy import RetryPolicy
 from bridge.jobs.worker.set_aside import SetAside
 from bridge.laravel.broadcast_handler import Call
-from bridge.serve.attempt import Attempt
+from bridge.serve.attempt import Attempt, Order
 from bridge.serve.destinations import Destination
 from tests.jobs.queue.stores import RETRY_AFTER, Store, broadcast
 from tests.jobs.worker.test_loop import eventually
@@ -41,18 +42,16 @@ class Bench:
         self.paused: list[str] = []
         self.queue: Queue = store.queue()
         self._attempt = Attempt(
-            self._resolve_all, TO, self._publish, aside=self.aside, channels=self._channels
+            self._resolve_all, TO, self._publish, order=Order(aside=self.aside, channels=self._channels)
         )
         self.worker = Worker(
             self.queue,
             NoFailedJobs(),
             self._attempt,
             batch=50,
-            tries=3,
-            backoff=(1, 5, 10),
-            clock=store.clock,
-            aside=self.aside,
-            paused=lambda: self.paused,
+            retries=RetryPolicy(tries=3, backoff=(1, 5, 10)),
+            hooks=WorkerHooks(clock=store.clock, paused=lambda: self.paused),
+            state=WorkerState(aside=self.aside),
         )
 
     def push(self, name: str, *channels: str, of: str = "", slow: bool = False) -> None:

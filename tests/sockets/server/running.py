@@ -24,8 +24,9 @@ from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import HubEvent
 from bridge.sockets.server.binding import bind
-from bridge.sockets.server.listener import Listener
-from bridge.sockets.server.node import Node
+from bridge.sockets.server.http_protocol import HttpOptions
+from bridge.sockets.server.listener import Listener, ListenerOptions
+from bridge.sockets.server.node import Node, NodeLimits
 
 APP = App(id="app-id", key="app-key", secret="app-secret")
 LIMIT = 60.0  # seconds anything may take: busy machines stand still for many of them
@@ -234,18 +235,25 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-OF_LISTENER = ("ready", "routes", "certificate", "request_timeout", "path_prefix")
+OF_NODE = ("observers", "proxies", "peers")
+OF_LISTENER = ("ready", "routes")
+OF_HTTP = ("request_timeout", "path_prefix")
 
 
 @asynccontextmanager
 async def running(app: App = APP, *, apps: Sequence[App] = (), **options: Any) -> AsyncIterator[Running]:
-    """A server on a free port; `options` are the node's, but for those of the listener."""
+    """A server on a free port; `options` are the node's limits, but for those that are named above."""
     happenings: list[HubEvent] = []
-    of_listener = {name: options.pop(name) for name in OF_LISTENER if name in options}
-    patient = {"stall_timeout": LIMIT, "close_timeout": LIMIT}
-    node = Node([app, *apps], observers=[happenings.append], **(patient | options))
+
+    def take(names: Sequence[str]) -> dict[str, Any]:
+        return {name: options.pop(name) for name in names if name in options}
+
+    of_node, of_listener, http = take(OF_NODE), take(OF_LISTENER), HttpOptions(**take(OF_HTTP))
+    listener_options = ListenerOptions(certificate=options.pop("certificate", None), http=http)
+    limits = NodeLimits(**({"stall_timeout": LIMIT, "close_timeout": LIMIT} | options))
+    node = Node([app, *apps], **({"observers": [happenings.append]} | of_node), limits=limits)
     sock = bind("127.0.0.1", 0)
-    listener = Listener(node, [sock], **of_listener)
+    listener = Listener(node, [sock], options=listener_options, **of_listener)
     port = sock.getsockname()[1]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(listener.run())

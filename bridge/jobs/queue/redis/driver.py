@@ -46,12 +46,10 @@ from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
-from bridge.jobs.queue.queue import Depth, Exchange, Job
+from bridge.jobs.queue.queue import DEFAULTS, Depth, Exchange, Job, QueueOptions
 from bridge.jobs.queue.redis.pipelined import PipelinedConnection
 from bridge.jobs.queue.redis.rights import KEYS, is_denial, missing_rights
 from bridge.jobs.queue.selection import (
-    BROADCASTS,
-    Selection,
     queued_at,
     whole_number,
     with_attempts,
@@ -121,40 +119,32 @@ class RedisQueue:
 
     client       answers in bytes; its pool must allow four connections. Stays the caller's
     prefix       of the Redis connection (`laravel_database_`), before every key
-    queues       plain names, the most urgent first; a name may bring its own `{hash tag}`
+    options      names of its queues may bring their own `{hash tag}`
     tagged       whether the other names get one, as Laravel 13.5 gives it in a cluster
-    retry_after  seconds after which a reservation has expired
-    takes        which jobs
     tokens       see `TokenUse`
-    interval     seconds between looks at the lists, while we do not block
     memory       what is too large for it is left in the queue, unread
-    clock        unix seconds
     """
 
     def __init__(
         self,
         client: redis.Redis,
         *,
-        queues: Sequence[str] = ("default",),
+        options: QueueOptions = DEFAULTS,
         prefix: str = "",
         tagged: bool = False,
-        retry_after: int = 90,
-        connection_name: str = "redis",
-        takes: Selection = BROADCASTS,
         tokens: TokenUse = "share",
-        interval: float | None = None,
         memory: Memory | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
+        queues = options.queues
         self._client = client
-        self._connection_name = connection_name
+        self._connection_name = options.connection_name or "redis"
         self._keys = {name: Keys.of(prefix, name, tagged=tagged) for name in queues}
         self._active = self._keys  # but for those that are paused
-        self._retry_after = retry_after
-        self._clock = clock
-        self._takes = takes
+        self._retry_after = options.retry_after
+        self._clock = options.clock
+        self._takes = options.takes
         self._tokens = tokens
-        self._interval = interval or (POLL_INTERVAL if tokens == "none" else SHARED_INTERVAL)
+        self._interval = options.interval or (POLL_INTERVAL if tokens == "none" else SHARED_INTERVAL)
         self._ahead = Lookahead(self._look_ahead, kin=lambda seen: seen[0], fresh=fresh(queues))
         self._woken = threading.Event()
         # the quickest of the last looks is what the server needs; the rest is a busy machine's waiting

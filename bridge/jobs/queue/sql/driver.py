@@ -38,8 +38,8 @@ from bridge.jobs.queue.failed_jobs import StoredPayload, Unreserved
 from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE, Portion
-from bridge.jobs.queue.queue import Depth, Exchange, Job
-from bridge.jobs.queue.selection import BROADCASTS, Selection, like
+from bridge.jobs.queue.queue import DEFAULTS, Depth, Exchange, Job, QueueOptions
+from bridge.jobs.queue.selection import Selection, like
 from bridge.jobs.queue.sql.connection import SqlConnection
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 
@@ -90,41 +90,32 @@ class DatabaseQueue:
 
     engine       on the queue's database; an engine made here from a URL is disposed of by `close`
     table        with its prefix; `schema.table` is understood
-    queues       plain names, the most urgent first
-    retry_after  seconds after which a reservation has expired
-    takes        which jobs
-    interval     seconds between looks at the newest rows, while there is nothing to do
     calm         on SQLite, where jobs write into the same file
     memory       what is too large for it is not read
-    clock        unix seconds; Laravel compares the application's clocks, never the database's
     """
 
     def __init__(
         self,
         engine: sa.Engine | sa.URL | str,
         *,
-        queues: Sequence[str] = ("default",),
+        options: QueueOptions = DEFAULTS,
         table: str = "jobs",
-        retry_after: int = 90,
-        connection_name: str = "database",
-        takes: Selection = BROADCASTS,
-        interval: float | None = None,
         calm: SqliteWriteLock | None = None,
         memory: Memory | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
+        queues, takes = options.queues, options.takes
         self._engine = engine if isinstance(engine, sa.Engine) else sa.create_engine(engine)
         self._owns_engine = not isinstance(engine, sa.Engine)
         self._sql = SqlConnection(self._engine)
-        self._connection_name = connection_name
+        self._connection_name = options.connection_name or "database"
         self._queues = tuple(queues)
         self._active = self._queues  # but for those that are paused
-        self._retry_after = retry_after
-        self._clock = clock
+        self._retry_after = options.retry_after
+        self._clock = options.clock
         self._jobs = jobs_table(table)
         self._takes = takes
         self._is_certain = like(takes.certain)
-        self._interval = interval or POLL_INTERVAL
+        self._interval = options.interval or POLL_INTERVAL
         self._calm = calm if self._sql.dialect == "sqlite" else None
         self._ahead = Lookahead(self._look_ahead, fresh=fresh(queues))
         self._page = _page(self._jobs, self._sql.dialect, takes)

@@ -72,18 +72,32 @@ class Full(BridgeError):
     """PHP can be asked again once one of the questions that take long has an answer."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhpPool:
+    """The processes that are asked: see `AppProcesses`."""
+
+    php: str = "php"
+    size: int = 1
+    jobs: int = JOBS
+    memory: int = MEMORY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where jobs come from, as the app's listeners get to see it."""
+
+    connection_name: str = "database"
+    queue: str = "default"
+
+
 class PhpRung:
     """`jobs.resolve.resolution.Rung`. Any thread may ask; `close` ends all processes.
 
-    app              the app's folder
-    php              PHP's command line program, a path or a name in PATH
-    size             processes at most
-    timeout          seconds for a job that names none
-    connection_name  of the queue, as the app's listeners get to see it
-    queue            likewise
-    fatal            times that a job may end its process until it fails; before, it is ServiceUnavailable
-    patience         seconds that who wants the report waits for it, once: the app's boot may hang; None: as
-                     long as it takes
+    app       the app's folder
+    timeout   seconds for a job that names none
+    fatal     times that a job may end its process until it fails; before, it is ServiceUnavailable
+    patience  seconds that who wants the report waits for it, once: the app's boot may hang; None: as long as
+              it takes
     """
 
     name = "php"
@@ -92,20 +106,18 @@ class PhpRung:
         self,
         app: Path,
         *,
-        php: str = "php",
-        size: int = 1,
+        pool: PhpPool = PhpPool(),
         timeout: int = TIMEOUT,
-        jobs: int = JOBS,
-        memory: int = MEMORY,
-        connection_name: str = "database",
-        queue: str = "default",
+        origin: Origin = Origin(),
         fatal: int = FATAL,
         patience: float | None = None,
     ) -> None:
         self._patience = patience
-        self._processes = AppProcesses(app, SCRIPT, php=php, size=size, jobs=jobs, memory=memory)
+        self._processes = AppProcesses(
+            app, SCRIPT, php=pool.php, size=pool.size, jobs=pool.jobs, memory=pool.memory
+        )
         self._timeout = timeout
-        self._queue = {"connection": connection_name, "queue": queue}
+        self._queue = {"connection": origin.connection_name, "queue": origin.queue}
         self._fatal = fatal
         self._deaths: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._deaths_lock = threading.Lock()  # workers share this rung

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.jobs.queue.queue import QueueOptions
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.selection import broadcast_document, is_damaged_broadcast, others
 from tests import services
@@ -190,7 +191,10 @@ def test_who_uses_up_all_tokens_is_woken_once_for_what_was_pushed_together(
     redis_store: RedisStore, looks: bool
 ) -> None:
     queue = RedisQueue(
-        redis_store.client, prefix=PREFIX, retry_after=RETRY_AFTER, tokens="all", clock=redis_store.clock
+        redis_store.client,
+        prefix=PREFIX,
+        options=QueueOptions(retry_after=RETRY_AFTER, clock=redis_store.clock),
+        tokens="all",
     )
     queue.reserve(10)
     for _ in range(3):
@@ -243,10 +247,10 @@ def test_a_lane_reads_each_entry_of_a_backlog_once_however_quickly_the_head_is_p
     lane = RedisQueue(
         redis_store.client,
         prefix=PREFIX,
-        retry_after=RETRY_AFTER,
-        takes=replace(selection, document=document),
+        options=QueueOptions(
+            retry_after=RETRY_AFTER, takes=replace(selection, document=document), clock=redis_store.clock
+        ),
         tokens="none",
-        clock=redis_store.clock,
     )
     jobs: list[Any] = []
     looks = 0
@@ -346,7 +350,7 @@ def test_a_server_that_crashes_and_returns_loses_nothing() -> None:
             store.push(broadcast())
         pushed = list(map(uuid_of, store.waiting()))
         client = server.client(retry=Retry(NoBackoff(), 0))
-        queue = RedisQueue(client, prefix=PREFIX, clock=store.clock)
+        queue = RedisQueue(client, prefix=PREFIX, options=QueueOptions(clock=store.clock))
         first = queue.reserve(2)
         server.stop(signal.SIGKILL)
         for call in (lambda: queue.delete(first), lambda: queue.wait(1), queue.depth, queue.check):
@@ -375,9 +379,7 @@ def test_a_lane_leaves_expired_broadcasts_to_who_takes_them(redis_store: RedisSt
         RedisQueue(
             redis_store.client,
             prefix=PREFIX,
-            retry_after=RETRY_AFTER,
-            takes=others(),
-            clock=redis_store.clock,
+            options=QueueOptions(retry_after=RETRY_AFTER, takes=others(), clock=redis_store.clock),
         ),
     )
     jobs = worker.reserve(10)
@@ -415,7 +417,7 @@ def test_where_marks_are_not_allowed_the_queue_goes_on(redis_store: RedisStore) 
     client = redis.Redis(
         host=redis_store.server.host, port=redis_store.server.port, username="plain", password="secret"
     )
-    queue = RedisQueue(client, prefix=PREFIX, clock=redis_store.clock)
+    queue = RedisQueue(client, prefix=PREFIX, options=QueueOptions(clock=redis_store.clock))
     jobs = queue.reserve(1)
     queue.mark_sent(jobs)
     assert not queue.was_sent(jobs[0])

@@ -31,10 +31,11 @@ import sqlalchemy
 from bridge.errors import ServiceUnavailable, Unreadable
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs
 from bridge.jobs.worker.burial import failed_job
+from bridge.jobs.queue.queue import QueueOptions
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 now = 1_700_000_000
 engine = sqlalchemy.create_engine(sys.argv[1])
-queue = DatabaseQueue(sys.argv[1], clock=lambda: now)
+queue = DatabaseQueue(sys.argv[1], options=QueueOptions(clock=lambda: now))
 assert queue.check() is None and queue.depth()
 failed = DatabaseFailedJobs(engine, timezone=ZoneInfo("UTC"))
 failed.check()

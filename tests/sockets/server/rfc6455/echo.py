@@ -12,7 +12,7 @@ from bridge.sockets.pusher.connection import Connection
 from bridge.sockets.pusher.outcome import Outcome
 from bridge.sockets.server.binding import bind
 from bridge.sockets.server.listener import Listener
-from bridge.sockets.server.node import Node
+from bridge.sockets.server.node import Node, NodeLimits
 from bridge.sockets.server.socket import Socket
 
 APP = App(
@@ -48,7 +48,7 @@ class Silent(Connection[Socket]):
 async def echoing() -> AsyncIterator[int]:
     """The port of such a server."""
     sock = bind("127.0.0.1", 0)
-    listener = Listener(Echo([APP], max_backlog=10**9, stall_timeout=300.0), [sock])
+    listener = Listener(Echo([APP], limits=NodeLimits(max_backlog=10**9, stall_timeout=300.0)), [sock])
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(listener.run())
         await listener.listening.wait()
