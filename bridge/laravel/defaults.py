@@ -27,6 +27,7 @@ MERGED_OPTIONS = {
 }
 
 
+# Longer than others: one table, of Laravel's config files.
 def framework_config(place: Place, *, generation: int, hyphens: bool) -> Array:
     """Top-level name → options, for Laravel's major version `generation`.
 

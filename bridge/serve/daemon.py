@@ -203,6 +203,7 @@ class Daemon:
         )
         return _Jobs(WorkerThreads(worker, others), deployment)
 
+    # Longer than others: what starts in which order, and ends in which, can be seen only side by side.
     async def _serve(
         self,
         listening: Listening,
@@ -232,17 +233,7 @@ class Daemon:
         may_listen = asyncio.Event()
         listener = self._listener(listening, watched, instruments, webhooks, certificate, may_listen, ready)
         file = RunningFile(None if child else _running_file(self.settings, listening), 1)
-        renewal = Reloader(
-            self.settings,
-            node,
-            webhooks,
-            certificate,
-            self.reread,
-            (lambda: True) if jobs is None else jobs.deployment.renew,
-            instruments.renew,
-            begun=lambda: self._reload_begins(file),
-            done=lambda is_done: self._reloaded(file, is_done=is_done),
-        )
+        renewal = self._reloader(node, webhooks, certificate, jobs, instruments, file)
         renewal.use(served)
         if child is not None:
             child.start(stopping, lambda: listener.connections, instruments.clients, state)
@@ -271,11 +262,7 @@ class Daemon:
                 self.manager.stopping()
                 log.info("stopping", extra={"action": "drain"})
                 if jobs is not None and working is not None:
-                    working.cancel()
-                    await asyncio.wait([working])
-                    others = self.settings.drain_jobs_seconds
-                    await asyncio.to_thread(jobs.workers.stop, self.settings.drain_seconds, others=others)
-                    await gate.close()
+                    await self._drain_jobs(jobs.workers, gate, working)
             finally:
                 renewing.cancel()
                 if cluster is not None:
@@ -290,6 +277,37 @@ class Daemon:
                     keeping.cancel()
         if jobs is not None:
             await asyncio.to_thread(jobs.workers.close)
+
+    def _reloader(
+        self,
+        node: Node,
+        webhooks: Webhooks,
+        certificate: Certificate | None,
+        jobs: _Jobs | None,
+        instruments: Monitors,
+        file: RunningFile,
+    ) -> Reloader:
+        return Reloader(
+            self.settings,
+            node,
+            webhooks,
+            certificate,
+            self.reread,
+            (lambda: True) if jobs is None else jobs.deployment.renew,
+            instruments.renew,
+            begun=lambda: self._reload_begins(file),
+            done=lambda is_done: self._reloaded(file, is_done=is_done),
+        )
+
+    async def _drain_jobs(
+        self, workers: WorkerThreads, gate: ReconnectGate, working: asyncio.Task[None]
+    ) -> None:
+        """No job is taken any more; those that are at work are finished, in the time that they have."""
+        working.cancel()
+        await asyncio.wait([working])
+        others = self.settings.drain_jobs_seconds
+        await asyncio.to_thread(workers.stop, self.settings.drain_seconds, others=others)
+        await gate.close()
 
     def _tell_ready(self, listening: Listening, file: RunningFile, *, tls: bool) -> None:
         if self.child is None:

@@ -265,10 +265,7 @@ def load_settings(
     path, toml = read_toml(base, config_file or environ.get("BRIDGE_CONFIG"))
     file = str(path or "bridge.toml")
     names = [setting.name for setting in SETTINGS]
-    reject_unknown(toml, [*names, *_TABLES], "", file)
-    variables = [*(setting.variable for setting in SETTINGS), *(f"BRIDGE_{t.upper()}" for t in _TABLES)]
-    ours = [name for name in environ if name.startswith("BRIDGE_")]
-    reject_unknown(ours, [*variables, *_PLACES], "", "the environment")
+    _reject_unknown_names(toml, file, environ)
 
     def given(setting: Setting) -> Iterable[tuple[object, str]]:
         yield flags.get(setting.name), setting.flag
@@ -311,6 +308,13 @@ def load_settings(
         file=path,
         **values,
     )
+
+
+def _reject_unknown_names(toml: Mapping[str, object], file: str, environ: Mapping[str, str]) -> None:
+    reject_unknown(toml, [*(setting.name for setting in SETTINGS), *_TABLES], "", file)
+    variables = [*(setting.variable for setting in SETTINGS), *(f"BRIDGE_{t.upper()}" for t in _TABLES)]
+    ours = [name for name in environ if name.startswith("BRIDGE_")]
+    reject_unknown(ours, [*variables, *_PLACES], "", "the environment")
 
 
 def _value(setting: Setting, sources: Iterable[tuple[object, str]], origins: dict[str, str]) -> Any:

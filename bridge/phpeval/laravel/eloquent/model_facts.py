@@ -8,7 +8,7 @@ Sources: Database/Eloquent/Model.php and Concerns/*, 8.83 to 13.26.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 
 from bridge.errors import Refused
@@ -136,22 +136,7 @@ class ModelFacts:
                 raise Refused(f"{bound.owner} overrides {known}()", file=method.file, line=method.line)
         traits = {_short(part): part for part in parts if part.kind == "trait"}
         for part in own:
-            for name, method in part.methods.items():
-                marks = {attribute.rsplit("\\", 1)[-1] for attribute in method.attributes} & _BOOT_MARKS
-                if marks:
-                    raise Refused(
-                        f"{part.name}::{method.name}() has #[{min(marks)}]", file=part.file, line=method.line
-                    )
-                if name.startswith("initialize") and (part.kind == "trait" or name[10:] in traits):
-                    raise Refused(f"{part.name} has {method.name}()", file=part.file, line=method.line)
-            for alias in _aliases(part):
-                if alias.lower() in _BOOTS or alias.lower().startswith(("boot", "initialize")):
-                    raise Refused(f"{part.name} has {alias}()", file=part.file, line=part.line)
-            for name, declared in part.properties.items():
-                if name in _CHOICES and declared.static:
-                    raise Refused(f"{part.name} has ${name}", file=part.file, line=declared.line)
-                if name == "dispatchesEvents" and _dispatches_when_read(declared.default):
-                    raise Refused(f"{part.name} has $dispatchesEvents", file=part.file, line=declared.line)
+            _refuse_what_runs_at_boot(part, traits)
         scope = _boot(own, classes, traits)
         names = {part.name for part in parts}
 
@@ -178,6 +163,26 @@ class ModelFacts:
             stated=said,
             trait_methods=frozenset().union(*(TRAIT_METHODS.get(name, ()) for name in names)),
         )
+
+
+def _refuse_what_runs_at_boot(part: n.ClassDeclaration, traits: Collection[str]) -> None:
+    """Refused where a model's own code runs when it is booted or made, or when it is read."""
+    for name, method in part.methods.items():
+        marks = {attribute.rsplit("\\", 1)[-1] for attribute in method.attributes} & _BOOT_MARKS
+        if marks:
+            raise Refused(
+                f"{part.name}::{method.name}() has #[{min(marks)}]", file=part.file, line=method.line
+            )
+        if name.startswith("initialize") and (part.kind == "trait" or name[10:] in traits):
+            raise Refused(f"{part.name} has {method.name}()", file=part.file, line=method.line)
+    for alias in _aliases(part):
+        if alias.lower() in _BOOTS or alias.lower().startswith(("boot", "initialize")):
+            raise Refused(f"{part.name} has {alias}()", file=part.file, line=part.line)
+    for name, declared in part.properties.items():
+        if name in _CHOICES and declared.static:
+            raise Refused(f"{part.name} has ${name}", file=part.file, line=declared.line)
+        if name == "dispatchesEvents" and _dispatches_when_read(declared.default):
+            raise Refused(f"{part.name} has $dispatchesEvents", file=part.file, line=declared.line)
 
 
 def _body(bound: BoundMethod, classes: ClassTable) -> tuple[n.Statement, ...]:

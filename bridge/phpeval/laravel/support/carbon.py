@@ -430,6 +430,7 @@ class Calendar:
 _RELATIVE_DAYS = {b"today": 0, b"midnight": 0, b"tomorrow": 1, b"yesterday": -1}
 
 
+# Longer than others: one table of methods, whose closures share the calendar.
 def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
     def now_beside(moment: Moment) -> Moment:
         return calendar.now(moment.class_name, moment.zone)
