@@ -15,7 +15,8 @@ from bridge.jobs.resolve.survey.types import InferredType, MethodScope, texts_of
 from bridge.jobs.resolve.survey.visitor import CARBON, SourceVisitor
 from bridge.phpeval.laravel.eloquent import cast_classes, properties
 from bridge.phpeval.laravel.eloquent.casts import is_cast, named_cast
-from bridge.phpeval.laravel.eloquent.model import ELOQUENT_COLLECTION, ModelClass, ModelView
+from bridge.phpeval.laravel.eloquent.model import ELOQUENT_COLLECTION, ModelClass
+from bridge.phpeval.laravel.eloquent.model_view import ModelView
 from bridge.phpeval.laravel.eloquent.relations import RELATION_CLASSES, RELATION_OF
 from bridge.phpeval.laravel.object_conversions import is_native
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS

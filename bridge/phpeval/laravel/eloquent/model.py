@@ -12,62 +12,37 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bridge.errors import MissingModel, Refused
-from bridge.phpeval.laravel.eloquent import attributes, cast_classes, casts, dates, properties, relations
+from bridge.phpeval.laravel.eloquent import attributes, casts, properties, relations
+from bridge.phpeval.laravel.eloquent.attribute_values import AttributeValues
 from bridge.phpeval.laravel.eloquent.connection import read_by
 from bridge.phpeval.laravel.eloquent.description import Description, Relation
+from bridge.phpeval.laravel.eloquent.model_arrays import ModelArrays, ToArray
 from bridge.phpeval.laravel.eloquent.model_facts import ModelFacts
 from bridge.phpeval.laravel.eloquent.model_settings import (
-    Accessor,
-    Columns,
     ModelSettings,
-    has_getter,
     is_constant,
 )
+from bridge.phpeval.laravel.eloquent.model_view import ModelView
 from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.eloquent.sql_text import Condition, Query, is_any_of
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.laravel.support.arr import is_items, items_of
 from bridge.phpeval.laravel.support.collection_items import is_model
-from bridge.phpeval.laravel.support.json_forms import CARBONS, DATE_TIMES, iso_json, moment
 from bridge.phpeval.laravel.support.releases import MODEL as MODEL_RELEASES
 from bridge.phpeval.laravel.support.releases import require
-from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
+from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value
 
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
-ToArray = Callable[[PhpObject, Interpreter], Value]
 Method = Callable[["ModelClass", Interpreter, PhpObject, Sequence[Value]], Value]
 # Methods of Laravel's Model that native evaluation does not have; a property of that name is no column.
 _OTHER_METHODS = frozenset({"query", "newquery", "save", "update", "delete", "fresh", "refresh"})
 
 
-class ModelView:
-    """A model object with what its class and its settings say."""
-
-    __slots__ = ("_default_connection", "attributes", "facts", "model", "setup")
-
-    def __init__(self, model: PhpObject, setup: ModelSettings, default_connection: str) -> None:
-        self.model: PhpObject = model
-        self.setup: ModelSettings = setup
-        self.facts: ModelFacts = setup.facts
-        self.attributes: PhpArray = properties.array(model, "attributes")
-        self._default_connection = default_connection
-
-    @property
-    def connection(self) -> str:
-        """Laravel's name of the connection it was read from."""
-        return properties.text(self.model, "connection") or self._default_connection
-
-    @property
-    def foreign_key(self) -> str:
-        """The column by which other tables point here."""
-        return f"{self.setup.base_name}_{self.setup.key_name}"
-
-
 class ModelClass:
-    """A `bridge.phpeval.php.runtime.interpreter.Native` for all models of one world."""
+    """A `bridge.phpeval.php.runtime.interpreter.Native` for all models of one environment."""
 
     def __init__(
         self,
@@ -80,7 +55,11 @@ class ModelClass:
         self._records = records
         self._around = around
         self._default_connection = default_connection
-        self._to_array = to_array
+        self._values = AttributeValues(around)
+        self._arrays = ModelArrays(self._values, around, to_array)
+        self.attributes = self._values.all
+        self.attributes_to_array = self._arrays.attributes
+        self.relations_to_array = self._arrays.relations
         self._methods = methods
         # Class → relations that were read when they were touched; a batch reads those of the one before ahead
         self.touched: dict[str, dict[str, None]] = {}
@@ -355,7 +334,7 @@ class ModelClass:
     def key(self, model: PhpObject, php: Interpreter) -> Value:
         """`getKey()`."""
         view = self.view(model, php)
-        return self._attribute(view, view.setup.key, php)
+        return self._values.read(view, view.setup.key, php)
 
     def read(self, php: Interpreter, subject: PhpObject, name: str) -> Value:
         """`$model->name` for code outside; inside the model its own properties come first."""
@@ -380,7 +359,7 @@ class ModelClass:
         key = name.encode("utf-8", "surrogateescape")
         setup = view.setup
         if key in view.attributes or key in setup.casts or setup.accessor(name) is not None:
-            return self._attribute(view, key, php)
+            return self._values.read(view, key, php)
         loaded = properties.array(view.model, "relations")
         if key in loaded:
             return loaded[key]
@@ -398,223 +377,11 @@ class ModelClass:
             raise self._around.missing.anew()
         return None
 
-    def _attribute(self, view: ModelView, key: bytes, php: Interpreter) -> Value:
-        """`getAttributeValue`: accessor, else cast, else date, else as it is."""
-        value = self.attributes(view, php, key).get(key)
-        accessor = view.setup.accessor(key.decode("utf-8", "surrogateescape"))
-        if accessor is not None:
-            got = self._accessed(view, key, accessor, value, php)
-            if got is not None:
-                return got[0]
-        cast = view.setup.casts.get(key)
-        if cast is not None:
-            return self._cast(view, key, cast, value, php)
-        if value is not None and key in view.setup.dates:
-            return self._date(view, value)
-        return value
-
-    def attributes(self, view: ModelView, php: Interpreter, key: bytes | None = None) -> PhpArray:
-        """`getAttributes()`, or what of them is needed to read one."""
-        if not cast_classes.keeps(view.model):
-            return properties.array(view.model, "attributes")
-
-        def attribute(name: bytes) -> PhpObject:
-            accessor = view.setup.accessor(name.decode("utf-8", "surrogateescape"))
-            made = php.call_method(view.model, accessor[0]) if accessor is not None else None
-            if not isinstance(made, PhpObject):
-                raise Refused(f"what a {view.model.class_name} keeps of its accessors")
-            return made
-
-        cast_classes.write_back(view.model, key, php, self._around.version, view.setup.casts.get, attribute)
-        return properties.array(view.model, "attributes")
-
-    def _accessed(
-        self, view: ModelView, key: bytes, accessor: Accessor, value: Value, php: Interpreter
-    ) -> tuple[Value] | None:
-        """What the accessor makes of the value; None where it only changes what is written."""
-        method, marked = accessor
-        kept = properties.array(view.model, cast_classes.BY_ACCESSOR)
-        if marked and key in kept:
-            return (kept[key],)
-        if self._around.version >= (12, 52):
-            self.attributes(view, php)
-        if not marked:
-            return (php.call_method(view.model, method, (value,)),)
-        attribute = php.call_method(view.model, method)
-        getter = attribute.get("get") if isinstance(attribute, PhpObject) else None
-        if not isinstance(attribute, PhpObject) or not isinstance(getter, PhpClosure):
-            return None
-        made = php.call(getter, (value, properties.array(view.model, "attributes").copy()))
-        if attribute.get("withCaching") or (
-            cast_classes.is_object(made) and attribute.get("withObjectCaching")
-        ):
-            cast_classes.keep(view.model, cast_classes.BY_ACCESSOR, key, made)
-        return (made,)
-
-    def _cast(
-        self, view: ModelView, key: bytes, cast: casts.NamedCast, value: Value, php: Interpreter
-    ) -> Value:
-        """`castAttribute`."""
-        if php.is_enum(cast.whole):
-            return casts.cast_enum(cast.whole, value, php)
-        casting = self._casting(view, cast, php)
-        if cast_classes.is_own(cast, php) or cast.name in casts.KNOWN_CLASSES:
-            return cast_classes.read(view.model, key, cast, value, casting, php)
-        return casts.cast_value(cast, value, casting)
-
-    def _casting(self, view: ModelView, cast: casts.NamedCast, php: Interpreter) -> casts.Casting:
-        return casts.Casting(php, self._around, view.setup.date_format, cast.argument)
-
-    def _date(self, view: ModelView, value: Value) -> PhpObject:
-        around = self._around
-        return dates.as_date_time(value, around.zone, view.setup.date_format, around.date_class)
-
-    def _date_text(self, view: ModelView, value: Value, *, day: bool = False) -> bytes | None:
-        """A stored date as arrays show it; None for what is not of the usual form."""
-        if view.facts.overrides_serialize_date:
-            return None
-        self._require_iso()
-        return dates.json_text(value, self._around.zone, view.setup.date_format, day=day)
-
-    def _serialize_date(self, view: ModelView, value: PhpObject, php: Interpreter) -> Value:
-        if view.facts.overrides_serialize_date:
-            return php.call_method(view.model, "serializeDate", (value,))
-        self._require_iso()
-        return iso_json(moment(value))
-
-    def _require_iso(self) -> None:
-        """Refused where arrays show dates in the form of the database, as before Laravel 7."""
-        if self._around.version < (7, 0):
-            raise Refused("a date of a model before Laravel 7")
-
     # ---- arrays ------------------------------------------------------------------------------------
 
     def to_array(self, model: PhpObject, php: Interpreter) -> PhpArray:
         """Laravel's own `toArray()`: attributes, then relations of the same names over them."""
-        view = self.view(model, php)
-        result = self.attributes_to_array(view, php)
-        result.update(self.relations_to_array(view, php))
-        return result
-
-    def attributes_to_array(self, view: ModelView, php: Interpreter) -> PhpArray:
-        held = self.attributes(view, php)
-        columns = view.setup.columns(tuple(held))
-        result: dict[int | bytes, Value] = {key: held[key] for key in columns.shown}
-        rows = columns.rows
-        row = rows.key(result.values()) if rows is not None else None
-        if rows is not None and row is not None:
-            known = rows.get(row)
-            if known is None:
-                known = self._shown(view, columns, result, php)
-                rows.keep(row, known)
-            return PhpArray(known)
-        return PhpArray(self._shown(view, columns, result, php))
-
-    def _shown(
-        self, view: ModelView, columns: Columns, result: dict[int | bytes, Value], php: Interpreter
-    ) -> dict[int | bytes, Value]:
-        """`result`: the raw values of what is shown, to be changed into what arrays show."""
-        for key in columns.dates:
-            if result[key] is not None:
-                text = self._date_text(view, result[key])
-                result[key] = text or self._serialize_date(view, self._date(view, result[key]), php)
-        mutated = [name.encode() for name in view.facts.accessors if self._gets(view, name, php)]
-        for key in mutated:
-            if key in result:
-                result[key] = self._for_array(view, key, result[key], php)
-        for key, cast, plain in columns.casts:
-            if key in mutated:
-                continue
-            value = result[key]
-            if plain is None:
-                result[key] = self._cast_for_array(view, key, cast, value, php)
-            elif value is not None:
-                result[key] = plain(value, self._casting(view, cast, php))
-        for key in view.setup.appended:
-            again = self._around.version >= (13, 24)
-            value = self.attributes(view, php, key).get(key) if again else None
-            result[key] = self._for_array(view, key, value, php)
-        return result
-
-    def _gets(self, view: ModelView, name: str, php: Interpreter) -> bool:
-        """Whether an accessor changes what is read: an Attribute may have only a setter."""
-        method, marked = view.facts.accessors[name]
-        if not marked:
-            return True
-        classes, class_name = php.classes, view.model.class_name
-        version = self._around.version
-        if classes.remember(
-            "has getter " + method, class_name, lambda: has_getter(class_name, method, classes, version)
-        ):
-            return True
-        attribute = php.call_method(view.model, method)
-        return isinstance(attribute, PhpObject) and isinstance(attribute.get("get"), PhpClosure)
-
-    def _for_array(self, view: ModelView, key: bytes, value: Value, php: Interpreter) -> Value:
-        """`mutateAttributeForArray`."""
-        name = key.decode("utf-8", "surrogateescape")
-        accessor = view.facts.accessors.get(name)
-        if accessor is None:
-            accessor = view.setup.accessor(name)
-            if accessor is not None and accessor[1]:  # Laravel knows those by their snake case only
-                accessor = None
-        if accessor is None:
-            raise Refused(f"{view.model.class_name} appends {name}, which has no accessor of the usual form")
-        cast = view.setup.casts.get(key)
-        if cast is not None and cast_classes.is_class(cast, php):
-            return self._array_of(self._cast(view, key, cast, value, php), php)
-        got = self._accessed(view, key, accessor, value, php)
-        if got is None:
-            raise Refused(f"{view.model.class_name} appends {name}, whose accessor does not get")
-        (made,) = got
-        if accessor[1] and isinstance(made, PhpObject) and made.class_name in CARBONS | DATE_TIMES:
-            return self._serialize_date(view, made, php)
-        return self._array_of(made, php)
-
-    def _array_of(self, value: Value, php: Interpreter) -> Value:
-        """An Arrayable becomes its array, anything else stays."""
-        if isinstance(value, PhpObject):
-            array = self._to_array(value, php)
-            return value if array is None else array
-        return value
-
-    def _cast_for_array(
-        self, view: ModelView, key: bytes, cast: casts.NamedCast, value: Value, php: Interpreter
-    ) -> Value:
-        if cast.is_moment and php.classes.find(cast.name) is None:
-            text = self._date_text(view, value, day=cast.is_day)
-            if text is not None:
-                return text
-        if php.is_enum(cast.whole):
-            return casts.enum_in_array(cast.whole, value, php, self._around.version)
-        made = self._cast(view, key, cast, value, php)
-        if cast.name in casts.FOR_ARRAY:
-            return casts.FOR_ARRAY[cast.name](made, php)
-        if isinstance(made, PhpObject) and made.class_name in CARBONS | DATE_TIMES:
-            if cast.date_text is not None:
-                return php.call_method(made, "format", (cast.date_text.encode(),))
-            made = self._serialize_date(view, made, php)
-        if cast_classes.is_own(cast, php):
-            made = cast_classes.for_array(view.model, key, cast, made, php)
-        return self._array_of(made, php)
-
-    def relations_to_array(self, view: ModelView, php: Interpreter) -> PhpArray:
-        result = PhpArray()
-        loaded = properties.array(view.model, "relations")
-        if not loaded:
-            return result
-        for key in view.setup.shown(loaded):
-            value = loaded[key]
-            name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key
-            if self._around.snake is not None and isinstance(key, bytes) and snake(key) != key:
-                raise self._around.snake.anew()
-            if value is None:
-                result[name] = None
-            elif isinstance(value, PhpObject):
-                array = self._to_array(value, php)
-                if array is not None:
-                    result[name] = array
-        return result
+        return self._arrays.array(self.view(model, php), php)
 
     def morph_class(self, class_name: str) -> str:
         """`getMorphClass()`."""

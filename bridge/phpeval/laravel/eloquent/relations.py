@@ -26,7 +26,8 @@ from bridge.phpeval.php.runtime.operators import to_bool, to_int
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
 if TYPE_CHECKING:
-    from bridge.phpeval.laravel.eloquent.model import ModelClass, ModelView
+    from bridge.phpeval.laravel.eloquent.model import ModelClass
+    from bridge.phpeval.laravel.eloquent.model_view import ModelView
 
 _SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
 PIVOT = _SPACE + "Pivot"
