@@ -1,4 +1,4 @@
-"""AttributeValues: what `$model->name` reads of the attributes: by accessor, by cast, as a date, or as it is."""
+"""AttributeValues: what `$model->name` reads of the attributes: through accessor, cast or date."""
 
 from __future__ import annotations
 
