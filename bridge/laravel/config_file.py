@@ -58,26 +58,26 @@ def evaluate(source: bytes, file: str, place: Place) -> Value:
 
     `file` is the absolute path: it is `__FILE__`, and stands in every Unknown.
     """
-    return _evaluated(source, file, _World(place))
+    return _evaluated(source, file, _Environment(place))
 
 
 def evaluate_plain(source: bytes, file: str) -> Value:
     """The same of a file in which no function is known, and no class: what it returns is the same for
     every app."""
-    return _evaluated(source, file, _PlainWorld())
+    return _evaluated(source, file, _PlainEnvironment())
 
 
-def _evaluated(source: bytes, file: str, world: Environment) -> Value:
+def _evaluated(source: bytes, file: str, environment: Environment) -> Value:
     try:
         root = parse(source, file)
     except Refused as problem:
         return Unknowable(problem.reason, file, problem.line)
-    return _File(file, world).run(root)
+    return _File(file, environment).run(root)
 
 
 def slug(title: str, separator: str) -> str:
     """Laravel's `Str::slug`. Refused for letters whose transliteration differs between its releases."""
-    php = new_evaluator(_World(Place("", {})))
+    php = new_evaluator(_Environment(Place("", {})))
     return to_string(php.call_static(STR, "slug", [title.encode(), separator.encode()])).decode()
 
 
@@ -116,11 +116,11 @@ class _File:
     `_holes`: variables in whose value something is not known.
     """
 
-    def __init__(self, file: str, world: Environment) -> None:
+    def __init__(self, file: str, environment: Environment) -> None:
         self._file = file
         self._scope = Scope(file)
         self._lower = PhpLowerer(self._scope, "", "")
-        self._world = world
+        self._environment = environment
         self._frame = Frame(file)
         self._holes: dict[str, _Hole] = {}
 
@@ -173,7 +173,7 @@ class _File:
             return _Hole(Unknowable(reason, self._file, line or line_of(tree)))
 
     def _array(self, tree: Tree) -> PhpArray:
-        php = new_evaluator(self._world)
+        php = new_evaluator(self._environment)
         result = PhpArray()
         for element in children_of(tree):
             parts = children_of(element)
@@ -196,7 +196,7 @@ class _File:
             for one in _within(tree):
                 if one.type == "variable_name" and (hole := self._holes.get(text_of(one))):
                     raise Refused(hole.unknown.reason, line=hole.unknown.line)
-        return new_evaluator(self._world).expression(self._lower.expression(tree), self._frame)
+        return new_evaluator(self._environment).expression(self._lower.expression(tree), self._frame)
 
     def _told(self, value: PhpValue, line: int) -> Value:
         match value:
@@ -224,7 +224,7 @@ def _within(tree: Tree) -> Iterator[Tree]:
 # ---- what the code of such a file may use ------------------------------------------------------------
 
 
-class _World:
+class _Environment:
     """An `interpreter.Environment`: PHP's functions, texts and arrays of Laravel, and where the app stands.
 
     Neither clock nor `config()`: their answers change between two requests, or with the order of files."""
@@ -254,7 +254,7 @@ class _World:
         return self._natives.get(class_name)
 
 
-class _PlainWorld:
+class _PlainEnvironment:
     """One without functions and classes."""
 
     constants: Mapping[str, PhpValue] = functions.CONSTANTS

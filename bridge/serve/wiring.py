@@ -122,21 +122,21 @@ def build_ladder(
     source = AppSource(laravel.path)
     known = shared_environment(laravel)
     asked = report if "php" in only else None
-    worlds = EnvironmentCache(source, known, time.monotonic, app_report(laravel, asked))
+    environments = EnvironmentCache(source, known, time.monotonic, app_report(laravel, asked))
     return Ladder(
         [
             MappingRung(events, connections, locks),
-            FrameworkRung(worlds.of, connections),
-            NativeRung(worlds.of, connections, locks),
+            FrameworkRung(environments.of, connections),
+            NativeRung(environments.of, connections, locks),
             *([php] if php is not None else []),
         ],
         decrypter(laravel),
         parts=LadderParts(
             version=version or laravel.release,
             derives=partial(derives_from_broadcast_event, source),
-            prepare=worlds.prepare,
-            fast_path=partial(FastPath, world_of=worlds.of, connections=connections),
-            trust=None if trust is None else trust(source, lambda: worlds.generation),
+            prepare=environments.prepare,
+            fast_path=partial(FastPath, environment_of=environments.of, connections=connections),
+            trust=None if trust is None else trust(source, lambda: environments.generation),
             check=check,
             on_close=known.records.close,
         ),
@@ -308,9 +308,9 @@ def survey_app(settings: Settings) -> Survey | None:
     with php_rung(settings) as php:
         said = app_report(laravel, None if php is None else php.report)(True)
     told = parse_version(said.laravel) if said is not None and said.laravel else None
-    world = AppEnvironment(source, laravel.release or told or NEWEST, shared_environment(laravel), said)
-    findings = survey(source, world, mapped=event_mappings(settings), php=php is not None)
-    return Survey(findings=findings, report=world.report)
+    environment = AppEnvironment(source, laravel.release or told or NEWEST, shared_environment(laravel), said)
+    findings = survey(source, environment, mapped=event_mappings(settings), php=php is not None)
+    return Survey(findings=findings, report=environment.report)
 
 
 @contextlib.contextmanager
@@ -681,9 +681,11 @@ def build_push(settings: Settings, connection: str) -> Push:
 
 def refresher(laravel: LaravelApp) -> RecomputeFields:
     """What a job's payload must be told anew when it goes back into its queue."""
-    world = AppEnvironment(AppSource(laravel.path), laravel.release or NEWEST, shared_environment(laravel))
+    environment = AppEnvironment(
+        AppSource(laravel.path), laravel.release or NEWEST, shared_environment(laravel)
+    )
     decrypt = _encrypter(laravel)
-    return lambda command: refreshed(command, decrypt, world)
+    return lambda command: refreshed(command, decrypt, environment)
 
 
 def queue_key(redis: RedisConnection, queue: str) -> str:

@@ -114,8 +114,8 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
     return b"".join(text for _, text in tokens)[:max_size]
 
 
-class World:
-    """A `bridge.phpeval.php.runtime.interpreter.World` of one source text in a real app."""
+class Environment:
+    """A `bridge.phpeval.php.runtime.interpreter.Environment` of one source text in a real app."""
 
     def __init__(self, source: bytes) -> None:
         found = declarations(b"<?php " + source, "app/Subject.php")
@@ -133,4 +133,4 @@ _natives = {**native_classes(RELEASE), **_known.native_classes}
 
 def one(data: bytes) -> None:
     with contextlib.suppress(JobError, Thrown):
-        new_evaluator(World(data), max_steps=STEPS).call_static("Subject", "run")
+        new_evaluator(Environment(data), max_steps=STEPS).call_static("Subject", "run")

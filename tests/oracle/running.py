@@ -134,14 +134,14 @@ def _by_php(app: Path, count: int, asked: Peer) -> Mapping[int, Outcome]:
 def _by_us(app: Path, count: int, asked: Peer) -> Iterator[Outcome]:
     source, known = AppSource(app), shared_environment(load(app, {}, ".".join(map(str, asked.laravel))))
     report = replace(told_by_source(source), php=asked.php)
-    world = AppEnvironment(source, asked.laravel, known, report)
+    environment = AppEnvironment(source, asked.laravel, known, report)
     for number in range(count):
-        yield _run(world, f"App\\P{number}\\Sent")
+        yield _run(environment, f"App\\P{number}\\Sent")
 
 
-def _run(world: AppEnvironment, name: str) -> Outcome:
+def _run(environment: AppEnvironment, name: str) -> Outcome:
     try:
-        value = new_evaluator(world).call_method(PhpObject(name, _defaults(name)), "broadcastWith")
+        value = new_evaluator(environment).call_method(PhpObject(name, _defaults(name)), "broadcastWith")
         return Outcome("value", dump(value))
     except Refused as refused:
         return Outcome("refused", refused.reason)

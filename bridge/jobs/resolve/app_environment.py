@@ -243,7 +243,7 @@ def _without(names: frozenset[bytes], listed: frozenset[bytes] | None, config: F
 
 
 class EnvironmentCache:
-    """The world of each release, made anew when a file it was made from, or the app's report, has changed.
+    """The environment of each release, made anew when one of its files, or the app's report, has changed.
 
     `clock` in seconds, monotonic: files are looked at once a second at most. `report` gives what the booted
     app says of itself, None where it cannot be asked; True asks it anew.
@@ -263,7 +263,7 @@ class EnvironmentCache:
         self._report: AppReport | None = None
         self._reported: set[str] = set()
         self._looked_at = clock()
-        self._worlds: dict[Version, AppEnvironment] = {}
+        self._environments: dict[Version, AppEnvironment] = {}
         self.generation = 0  # another number once the source has changed
 
     def of(self, version: Version) -> AppEnvironment:
@@ -274,14 +274,14 @@ class EnvironmentCache:
             changed = self._source.changed()
         report = self._ask(changed)
         if changed or (report is not self._report and report != self._report):
-            self._worlds.clear()
+            self._environments.clear()
             self.generation += 1
         self._report = report
-        if version not in self._worlds:
-            world = AppEnvironment(self._source, version, self._known, report)
-            self._worlds[version] = world
-            self._tell(world.report)
-        return self._worlds[version]
+        if version not in self._environments:
+            environment = AppEnvironment(self._source, version, self._known, report)
+            self._environments[version] = environment
+            self._tell(environment.report)
+        return self._environments[version]
 
     def _tell(self, report: AppReport) -> None:
         """One line for each reason that the app gives to leave events to PHP, each once."""

@@ -67,33 +67,33 @@ class _Placeholder(EnumCase):
 class FastPath:
     """Made from an event that the native rung has broadcast. Raises Refused where there is none.
 
-    `fit` of its job's command; `world_of` gives the world of a release, made anew after a deploy.
+    `fit` of its job's command; `environment_of` gives the environment of a release, made anew after a deploy.
     """
 
     def __init__(
         self,
         event: BroadcastEvent,
         fit: TemplateMatch,
-        world_of: Callable[[Version], AppEnvironment],
+        environment_of: Callable[[Version], AppEnvironment],
         connections: Connections,
     ) -> None:
-        self._world_of = world_of
-        self._world = world = world_of(event.version)
+        self._environment_of = environment_of
+        self._environment = environment = environment_of(event.version)
         self.class_name = event.class_name
         self._shape = fit.shape
         self._version = event.version
         self._connections = connections
         own = _event_alone(fit)
         names = [*own.properties]
-        object_conversions.restore([own], new_evaluator(world), world.restore_model)
+        object_conversions.restore([own], new_evaluator(environment), environment.restore_model)
         self._blank = own.properties
         self._kept = [name for name in names if name in own.properties]
-        for bound in world.classes.instance_properties(event.class_name):
+        for bound in environment.classes.instance_properties(event.class_name):
             if bound.mangled in names and not is_plain(bound.declaration.type):
                 raise Refused(f"the type of ${bound.declaration.name} asks for more than a kind of value")
         self._known = _Known()
         subject = self._subject(fit.groups)
-        if _are_made_of(_CONSTANT, own, world):
+        if _are_made_of(_CONSTANT, own, environment):
             self._known = _Known(to=(subject.name(), subject.channels()))
         self._known = replace(self._known, text=self._learned_text())
         self._calls: Sequence[Call] = ()
@@ -104,7 +104,7 @@ class FastPath:
         """What is sent for the event with these scalars; None where the general way has to tell.
 
         Raises ServiceUnavailable as that does."""
-        if self._world_of(self._version) is not self._world:
+        if self._environment_of(self._version) is not self._environment:
             return None
         try:
             calls, path = self._sent(groups)
@@ -130,7 +130,7 @@ class FastPath:
 
     def _subject(self, groups: Groups) -> EvaluatedEvent:
         event = self._restored(self._shape.objects(groups)[1])
-        return _KnownEvent(event, self._world, self._version, self._known, groups)
+        return _KnownEvent(event, self._environment, self._version, self._known, groups)
 
     def _restored(self, event: PhpObject) -> PhpObject:
         """As `objects.restore` leaves it."""
@@ -141,10 +141,10 @@ class FastPath:
 
     def _learned_text(self) -> _Text | None:
         """The JSON of every such event; None where it is not made of public properties as they are."""
-        world = self._world
+        environment = self._environment
         event = self._restored(self._shape.marked(_Placeholder.of)[1])
-        subject = EvaluatedEvent(event, new_evaluator(world), self._version, world.keeps_default)
-        if subject.has("broadcastWith") or not _are_made_of(_READING, event, world):
+        subject = EvaluatedEvent(event, new_evaluator(environment), self._version, environment.keeps_default)
+        if subject.has("broadcastWith") or not _are_made_of(_READING, event, environment):
             return None
         if subject.connections() is not NO_CONNECTION:
             return None
@@ -209,9 +209,9 @@ class _KnownEvent(EvaluatedEvent):
     """An event of which some is known; the rest is evaluated."""
 
     def __init__(
-        self, event: PhpObject, world: AppEnvironment, version: Version, known: _Known, groups: Groups
+        self, event: PhpObject, environment: AppEnvironment, version: Version, known: _Known, groups: Groups
     ) -> None:
-        super().__init__(event, new_evaluator(world), version, world.keeps_default)
+        super().__init__(event, new_evaluator(environment), version, environment.keeps_default)
         self._known = known
         self._groups = groups
 
@@ -241,32 +241,32 @@ def _event_alone(fit: TemplateMatch) -> PhpObject:
     return found[1]
 
 
-def _are_made_of(kinds: tuple[type[n.Node], ...], event: PhpObject, world: AppEnvironment) -> bool:
+def _are_made_of(kinds: tuple[type[n.Node], ...], event: PhpObject, environment: AppEnvironment) -> bool:
     """Whether the methods that give channels and name have nothing else in them."""
     for name in ("broadcastOn", "broadcastAs"):
-        bound = world.classes.method(event.class_name, name)
-        if bound is not None and not _is_made_of(kinds, world.classes.body(bound.method), world):
+        bound = environment.classes.method(event.class_name, name)
+        if bound is not None and not _is_made_of(kinds, environment.classes.body(bound.method), environment):
             return False
     return True
 
 
-def _is_made_of(kinds: tuple[type[n.Node], ...], part: object, world: AppEnvironment) -> bool:
+def _is_made_of(kinds: tuple[type[n.Node], ...], part: object, environment: AppEnvironment) -> bool:
     """`$this` may only be read from."""
     if isinstance(part, tuple):
-        return all(_is_made_of(kinds, one, world) for one in part)
+        return all(_is_made_of(kinds, one, environment) for one in part)
     if not isinstance(part, n.Node):
         return True
     match part:
         case n.New(class_name=name) if name not in CHANNELS:
             return False
-        case n.Call(function=name) if not isinstance(name, str) or _may_write(name, world):
+        case n.Call(function=name) if not isinstance(name, str) or _may_write(name, environment):
             return False
         case n.Property(object=n.Variable(name="this"), name=str()):
             return n.Property in kinds
     return isinstance(part, kinds) and all(
-        _is_made_of(kinds, getattr(part, one.name), world) for one in fields(part)
+        _is_made_of(kinds, getattr(part, one.name), environment) for one in fields(part)
     )
 
 
-def _may_write(function: str, world: AppEnvironment) -> bool:
-    return isinstance(world.functions.get(function.lower()), ReferenceFunction | None)
+def _may_write(function: str, environment: AppEnvironment) -> bool:
+    return isinstance(environment.functions.get(function.lower()), ReferenceFunction | None)

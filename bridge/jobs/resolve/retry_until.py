@@ -22,16 +22,16 @@ _DELEGATES = frozenset(  # the framework's classes that have the method and ask 
 _ASK_PHP = "use `php artisan queue:retry` for it"
 
 
-def refreshed(command: bytes, decrypt: Decrypt, world: AppEnvironment) -> dict[bytes, Value]:
+def refreshed(command: bytes, decrypt: Decrypt, environment: AppEnvironment) -> dict[bytes, Value]:
     """`retryUntil` for the payload of this `data.command`; nothing where the job has none. Or Refused."""
     held: list[PhpObject] = []
     try:
         instance = unserialize(command if command.startswith(b"O:") else decrypt(command), objects=held)
-        if not isinstance(instance, PhpObject) or not _has_method(instance.class_name, world.classes):
+        if not isinstance(instance, PhpObject) or not _has_method(instance.class_name, environment.classes):
             return {}
-        world.require_unmodified_framework()
-        php = new_evaluator(world)
-        object_conversions.restore(held, php, world.restore_model)
+        environment.require_unmodified_framework()
+        php = new_evaluator(environment)
+        object_conversions.restore(held, php, environment.restore_model)
         value = php.call_method(instance, "retryUntil")
         if isinstance(value, PhpObject):
             value = php.call_method(value, "getTimestamp")

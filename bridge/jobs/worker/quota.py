@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Leave to reserve up to `jobs`; `moment` is the state of the world in which it was given."""
+    """Leave to reserve up to `jobs`; `moment` says whether another turn has ended since."""
 
     jobs: int
     moment: int

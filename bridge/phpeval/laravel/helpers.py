@@ -135,7 +135,7 @@ def _enum_value(php: Interpreter, name: str, value: Value, default: Value = None
 
 def _date_class(php: Interpreter) -> str:
     """The class of dates that the app's `Date` facade makes."""
-    date_class: str = getattr(php.world, "date_class", CARBON)
+    date_class: str = getattr(php.environment, "date_class", CARBON)
     return date_class
 
 

@@ -149,7 +149,7 @@ def jsonable(value: PhpObject | EnumCase, php: Interpreter) -> Value:
     wrapped = WRAPPERS.get(value.class_name)
     if wrapped is not None:
         return _wrapped_json(value, wrapped, php)
-    native = php.world.native(value.class_name)
+    native = php.environment.native(value.class_name)
     if native is not None:
         return native.call(php, value, "jsonSerialize", ())
     classes = php.classes
@@ -192,7 +192,7 @@ def _wrapped_json(value: PhpObject, name: str, php: Interpreter) -> Value:
 def _item(item: PhpObject, php: Interpreter) -> Value:
     """An item that json_encode handles by itself, or what Collection makes of it."""
     known = item.class_name == "stdClass" or is_native(item.class_name)
-    if known or php.world.native(item.class_name) is not None or php.is_a(item, "JsonSerializable"):
+    if known or php.environment.native(item.class_name) is not None or php.is_a(item, "JsonSerializable"):
         return item
     if php.is_a(item, _JSONABLE):
         raise Refused(f"a Jsonable {item.class_name} inside a collection")

@@ -1,10 +1,10 @@
 """Nodes + values + an Environment → a value. Free of side effects, within a budget of steps and bytes.
 
-    php = new_evaluator(world)
+    php = new_evaluator(environment)
     php.call_method(subject, "broadcastWith")
 
 This ties `compile` to `runtime`, which know nothing of each other's insides: what is called for the first
-time is compiled, once for all evaluators of the world's ClassTable.
+time is compiled, once for all evaluators of the environment's ClassTable.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from bridge.phpeval.php.runtime import callables, conversions, execution, object
 from bridge.phpeval.php.runtime.interpreter import MAX_STEPS, Environment, ExprCode, Interpreter, Routine
 
 
-def new_evaluator(world: Environment, *, max_steps: int = MAX_STEPS) -> Interpreter:
+def new_evaluator(environment: Environment, *, max_steps: int = MAX_STEPS) -> Interpreter:
     """One for one event."""
-    return _Evaluator(world, max_steps=max_steps)
+    return _Evaluator(environment, max_steps=max_steps)
 
 
 class _Evaluator(Interpreter):
@@ -55,7 +55,7 @@ class _Evaluator(Interpreter):
         parameters = lower_parameters(method)
         try:
             unit = f"{method.class_name}::{method.name}"
-            return compiler(self.world, unit).routine(
+            return compiler(self.environment, unit).routine(
                 parameters, body, method.returns, lends=method.gives_reference
             )
         except RecursionError:
@@ -65,6 +65,6 @@ class _Evaluator(Interpreter):
         return self.classes.once(expression, self._compiled_expression)
 
     def _compiled_expression(self, expression: n.Expression) -> tuple[int, ExprCode]:
-        made = compiler(self.world, f"{type(expression).__name__}:{expression.line}")
+        made = compiler(self.environment, f"{type(expression).__name__}:{expression.line}")
         code = made.value(expression)
         return made.steps, code

@@ -200,11 +200,11 @@ class Deploy:
         self.now = 0.0
         source = AppSource(case.app.path)
         known = shared_environment(laravel)
-        self.worlds = EnvironmentCache(source, known, lambda: self.now)
+        self.environments = EnvironmentCache(source, known, lambda: self.now)
 
     def later(self) -> AppEnvironment:
         self.now += 1.5
-        return self.worlds.of((8, 83))
+        return self.environments.of((8, 83))
 
 
 def test_a_deploy_is_seen_within_a_second(own: App) -> None:
@@ -215,7 +215,7 @@ def test_a_deploy_is_seen_within_a_second(own: App) -> None:
     before = deploy.later()
     assert new_evaluator(before).call_static(name, "value", ()) == 1
     case.add("Box", "class Box { static function value() { return 20; } }")
-    assert deploy.worlds.of((8, 83)) is before
+    assert deploy.environments.of((8, 83)) is before
     after = deploy.later()
     assert new_evaluator(after).call_static(name, "value", ()) == 20
     assert deploy.later() is after
@@ -249,10 +249,10 @@ def test_a_class_that_was_missing_is_found_after_a_deploy(own: App) -> None:
     assert deploy.later().classes.find(name) is not None
 
 
-def test_each_release_has_a_world_of_its_own(own: App) -> None:
+def test_each_release_has_an_environment_of_its_own(own: App) -> None:
     deploy = Deploy(Case(own))
     deploy.later()
-    assert deploy.worlds.of((8, 83)) is not deploy.worlds.of((11, 0))
+    assert deploy.environments.of((8, 83)) is not deploy.environments.of((11, 0))
 
 
 def test_a_running_ladder_follows_the_source(own: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,8 +318,10 @@ def test_a_hook_that_a_deploy_brings_is_noticed_wherever_it_stands(own: App, nam
     case = whole_case(own)
     case.add("Elsewhere", "class Elsewhere { }")
     source, moments = AppSource(own.path), iter(range(9))
-    worlds = EnvironmentCache(source, shared_environment(load(own.path, {}, "8.83")), lambda: next(moments))
-    assert worlds.of((8, 83)).report.models == ()
+    environments = EnvironmentCache(
+        source, shared_environment(load(own.path, {}, "8.83")), lambda: next(moments)
+    )
+    assert environments.of((8, 83)).report.models == ()
     case.add(name, f"class {name} {{ function go() {{ Post::retrieved(fn ($p) => $p->makeHidden('x')); }} }}")
-    (reason,) = worlds.of((8, 83)).report.models
+    (reason,) = environments.of((8, 83)).report.models
     assert "Post::retrieved(), which changes models" in str(reason)

@@ -184,8 +184,8 @@ def test_a_deploy_ends_it(case: Case) -> None:
             resolved(own, case, a=1, b=2)
         (before,) = shortcuts(own)
         case.event("public $a; protected $b; public $hidden = 'new';")
-        worlds = before._world_of.__self__  # type: ignore[attr-defined]
-        worlds._looked_at -= 2  # files are looked at once a second
+        environments = before._environment_of.__self__  # type: ignore[attr-defined]
+        environments._looked_at -= 2  # files are looked at once a second
         assert resolved(own, case, a=1).broadcasts[0].data == '{"a":1,"hidden":"new"}'
         assert "visibility" in resolved(own, case, a=1, b=2).why
 

@@ -64,8 +64,8 @@ class Outcome(NamedTuple):
 
 
 @dataclass
-class TestWorld:
-    """A `bridge.phpeval.php.runtime.interpreter.World` of natives and functions only."""
+class TestEnvironment:
+    """A `bridge.phpeval.php.runtime.interpreter.Environment` of natives and functions only."""
 
     __test__ = False
 
@@ -84,14 +84,16 @@ class TestWorld:
         return self.natives.get(class_name)
 
 
-def natively(world: TestWorld, code: str, variables: Mapping[str, object] | None = None) -> Outcome:
+def natively(
+    environment: TestEnvironment, code: str, variables: Mapping[str, object] | None = None
+) -> Outcome:
     """What bridge makes of the code."""
     variables = variables or {}
     names = ", ".join("$" + name for name in variables)
     source = f"<?php {_USES} class T {{ static function run({names}) {{ {code} }} }}"
-    world.classes = ClassTable(declarations.declarations(source.encode(), "t.php").get)
+    environment.classes = ClassTable(declarations.declarations(source.encode(), "t.php").get)
     try:
-        value = new_evaluator(world).call_static("T", "run", [_value(v) for v in variables.values()])
+        value = new_evaluator(environment).call_static("T", "run", [_value(v) for v in variables.values()])
     except Refused as refused:
         return Outcome("refused", refused.reason)
     except Thrown as thrown:

@@ -14,7 +14,7 @@ from bridge.phpeval.laravel.helpers import FUNCTIONS, laravel_classes, laravel_f
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import functions
 from bridge.phpeval.php.evaluator import new_evaluator
-from tests.phpeval.laravel.evaluation import NOW, Outcome, TestWorld, laravel, natively, really
+from tests.phpeval.laravel.evaluation import NOW, Outcome, TestEnvironment, laravel, natively, really
 from tests.phpeval.laravel.php import Php
 
 CONFIG = Config(
@@ -39,8 +39,8 @@ def peer() -> Iterator[Php]:
 
 
 @cache
-def world(version: Version = (8, 83)) -> TestWorld:
-    return TestWorld(
+def environment(version: Version = (8, 83)) -> TestEnvironment:
+    return TestEnvironment(
         natives=laravel_classes(lambda: NOW, "Europe/Berlin", "en", CONFIG),
         functions={**functions.FUNCTIONS, **laravel_functions(CONFIG, env(ENV))},
         constants=functions.CONSTANTS,
@@ -133,7 +133,7 @@ def test_every_function_gives_what_laravel_gives(name: str, peer: Php) -> None:
         theirs = code
         if name in ("now", "today"):  # these ask the container, which a bare PHP has not
             theirs = f"return \\Illuminate\\Support\\Carbon::{name}({arguments});"
-        assert natively(world(), code) == really(peer, theirs, zone="Europe/Berlin"), code
+        assert natively(environment(), code) == really(peer, theirs, zone="Europe/Berlin"), code
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_every_function_gives_what_laravel_gives(name: str, peer: Php) -> None:
 )
 def test_optional_gives_what_laravel_gives(held: str, use: str, peer: Php) -> None:
     code = f"$o = optional({held}); return {use};"
-    mine = natively(world(), code)
+    mine = natively(environment(), code)
     if mine.kind != "refused":
         assert mine == really(peer, code)
 
@@ -190,7 +190,7 @@ def test_optional_gives_what_laravel_gives(held: str, use: str, peer: Php) -> No
     ],
 )
 def test_configuration_and_log(code: str, value: str) -> None:
-    assert natively(world(), f"return {code};") == Outcome("value", ["bytes", value.encode()])
+    assert natively(environment(), f"return {code};") == Outcome("value", ["bytes", value.encode()])
 
 
 @pytest.mark.parametrize(
@@ -208,15 +208,15 @@ def test_configuration_and_log(code: str, value: str) -> None:
     ],
 )
 def test_what_only_php_can_tell_is_refused(code: str) -> None:
-    assert natively(world(), f"return {code};").kind == "refused"
+    assert natively(environment(), f"return {code};").kind == "refused"
 
 
 def test_str_is_there_from_laravel_9_on() -> None:
-    assert natively(world((9, 0)), "return (string) str('ab')->upper();").content == ["bytes", b"AB"]
+    assert natively(environment((9, 0)), "return (string) str('ab')->upper();").content == ["bytes", b"AB"]
 
 
 def test_enum_value_gives_names_and_values() -> None:
-    newer, name = new_evaluator(world((11, 36))), "illuminate\\support\\enum_value"
+    newer, name = new_evaluator(environment((11, 36))), "illuminate\\support\\enum_value"
     enum_value = laravel_functions(CONFIG, env(ENV))[name]
     assert enum_value(newer, [b"a"]) == b"a"
     assert enum_value(newer, [None, 3]) == 3

@@ -1,4 +1,4 @@
-"""The same source in our evaluator: a world of PHP's functions and the classes of one text."""
+"""The same source in our evaluator: an environment of PHP's functions and the classes of one text."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.phpeval.php.oracle import Outcome, serialize
 FILE = "app/Subject.php"
 
 
-class World:
-    """A `bridge.phpeval.php.runtime.interpreter.World` of one source text."""
+class Environment:
+    """A `bridge.phpeval.php.runtime.interpreter.Environment` of one source text."""
 
     PHP = (8, 2)
 
@@ -38,7 +38,7 @@ EXCEPTION = ExceptionClass()
 
 
 def evaluator(source: str = "") -> Interpreter:
-    return new_evaluator(World(source))
+    return new_evaluator(Environment(source))
 
 
 def run(body: str, *, classes: str = "") -> Outcome:

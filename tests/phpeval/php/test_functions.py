@@ -13,7 +13,7 @@ from bridge.phpeval.php.runtime.interpreter import ReferenceFunction
 from bridge.phpeval.php.runtime.values import PhpArray, Value
 from tests.phpeval.php.function_cases import CASES, CLASSES, REFUSED
 from tests.phpeval.php.oracle import Oracle, Outcome, serialize
-from tests.phpeval.php.ours import World, evaluator, outcome_of, run
+from tests.phpeval.php.ours import Environment, evaluator, outcome_of, run
 from tests.phpeval.php.serialization.test_json_encode import values
 from tests.versions import php_release
 
@@ -413,7 +413,7 @@ def test_what_newer_php_has_is_given_there_and_refused_before(
 ) -> None:
     with pytest.raises(Refused, match="which PHP has from 8"):
         run(f"return {case};")
-    monkeypatch.setattr(World, "PHP", (8, 4))
+    monkeypatch.setattr(Environment, "PHP", (8, 4))
     assert run(f"return {case};") == Outcome(value=serialize(value))
     if php_release() >= (8, 4):
         assert php.evaluate(f"return {case};") == Outcome(value=serialize(value))

@@ -31,24 +31,24 @@ class FrameworkRung:
 
     def __init__(
         self,
-        world_of: Callable[[Version], AppEnvironment],
+        environment_of: Callable[[Version], AppEnvironment],
         connections: Connections,
     ) -> None:
-        self._world_of = world_of
+        self._environment_of = environment_of
         self._connections = connections
 
     def resolve(self, event: BroadcastEvent) -> Answer | None:
         subject_class = EVENTS.get(event.class_name)
         if subject_class is None:
             return None
-        world = self._world_of(event.version)
-        world.require_unmodified_framework()
-        php = new_evaluator(world)
+        environment = self._environment_of(event.version)
+        environment.require_unmodified_framework()
+        php = new_evaluator(environment)
         try:
-            object_conversions.restore(event.objects[1:], php, world.restore_model)
+            object_conversions.restore(event.objects[1:], php, environment.restore_model)
         except MissingModel as missing:
             return on_missing_model(event, php, missing)
-        subject = subject_class(event.event, php, event.version, world.keeps_default)
+        subject = subject_class(event.event, php, event.version, environment.keeps_default)
         return Answer(calls=handle(subject, event.version, self._connections), path=php.path)
 
 
@@ -70,7 +70,7 @@ class _FrameworkEvent(EvaluatedEvent):
         return self._php.classes.method(subject.class_name, method) is not None
 
     def private(self, name: Value) -> PhpObject:
-        native = self._php.world.native(PRIVATE_CHANNEL)
+        native = self._php.environment.native(PRIVATE_CHANNEL)
         channel = native.construct(self._php, PRIVATE_CHANNEL, (name,)) if native is not None else None
         if not isinstance(channel, PhpObject):
             raise Refused("a private channel")

@@ -29,52 +29,52 @@ NO_CONNECTION = PhpArray.of([None])
 
 
 class NativeRung:
-    """`world_of` gives the world of a release, made anew after a deploy; `locks` are to be released later."""
+    """`environment_of` gives that of a release, as it is after a deploy; `locks` are to be released later."""
 
     name = "native"
 
     def __init__(
         self,
-        world_of: Callable[[Version], AppEnvironment],
+        environment_of: Callable[[Version], AppEnvironment],
         connections: Connections,
         locks: UniqueLocks,
     ) -> None:
-        self._world_of = world_of
+        self._environment_of = environment_of
         self._connections = connections
         self._locks = locks
 
     def resolve(self, event: BroadcastEvent) -> Answer:
-        world = self._world_of(event.version)
-        if world.classes.find(event.class_name) is None:
+        environment = self._environment_of(event.version)
+        if environment.classes.find(event.class_name) is None:
             raise Refused(f"the class {event.class_name} is not among the app's sources")
-        world.require_unmodified_framework()
-        if self._locks.of(event) is not None and world.classes.method(event.class_name, "uniqueVia"):
+        environment.require_unmodified_framework()
+        if self._locks.of(event) is not None and environment.classes.method(event.class_name, "uniqueVia"):
             raise Refused(f"{event.class_name} has uniqueVia(): its lock may be anywhere")
-        php = new_evaluator(world)
+        php = new_evaluator(environment)
         try:
-            object_conversions.restore(event.objects[1:], php, world.restore_model)
+            object_conversions.restore(event.objects[1:], php, environment.restore_model)
         except MissingModel as missing:
             return on_missing_model(event, php, missing)
-        subject = EvaluatedEvent(event.event, php, event.version, world.keeps_default)
+        subject = EvaluatedEvent(event.event, php, event.version, environment.keeps_default)
         if event.version >= (11, 42) and subject.has("middleware"):
             raise Refused(f"{event.class_name} has middleware()")
         return Answer(calls=handle(subject, event.version, self._connections), path=php.path)
 
     def lacks(self, event: BroadcastEvent) -> bool:
         """Whether the event's class is to be among the app's sources, and is not."""
-        return self._world_of(event.version).lacks(event.class_name)
+        return self._environment_of(event.version).lacks(event.class_name)
 
     def channels(self, event: BroadcastEvent) -> frozenset[str] | None:
         """Where the event goes, if its `broadcastOn()` can be evaluated, whatever becomes of the rest.
 
         Raises as `resolve` does."""
-        world = self._world_of(event.version)
-        if world.classes.find(event.class_name) is None:
+        environment = self._environment_of(event.version)
+        if environment.classes.find(event.class_name) is None:
             return None
-        world.require_unmodified_framework()
-        php = new_evaluator(world)
-        object_conversions.restore(event.objects[1:], php, world.restore_model)
-        found = EvaluatedEvent(event.event, php, event.version, world.keeps_default).channels()
+        environment.require_unmodified_framework()
+        php = new_evaluator(environment)
+        object_conversions.restore(event.objects[1:], php, environment.restore_model)
+        found = EvaluatedEvent(event.event, php, event.version, environment.keeps_default).channels()
         return frozenset(_texts(found, php))
 
 

@@ -3,7 +3,7 @@
 The walk goes through the methods that BroadcastEvent::handle() calls, and from there through everything
 they call, with what declared types, constructors, casts and relations say of the values. It finds what is
 certainly refused; where the type of a value cannot be told it assumes the best, and the ladder decides at
-run time. `RefusalFinder(world).event(name)` gives the refusals, empty where all is native.
+run time. `RefusalFinder(environment).event(name)` gives the refusals, empty where all is native.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RefusalFinder(SourceVisitor):
 
     def event(self, name: str) -> list[Refused]:
         """What the native rung would refuse of an event."""
-        self._try(self._world.require_unmodified_framework)
+        self._try(self._environment.require_unmodified_framework)
         self._restored(InferredType(class_name=name))
         self._given(name)
         for class_name, relations in self._loaded:  # at dispatch; they are restored with their models
@@ -51,7 +51,7 @@ class RefusalFinder(SourceVisitor):
 
     def notification(self, name: str) -> list[Refused]:
         """What the framework rung would refuse of a notification; its data was made at dispatch."""
-        self._try(self._world.require_unmodified_framework)
+        self._try(self._environment.require_unmodified_framework)
         self._restored(InferredType(class_name=name))
         self._methods(name, "broadcastAs", "broadcastOn", "broadcastType")
         if self._has(name, "broadcastWith"):
@@ -60,7 +60,7 @@ class RefusalFinder(SourceVisitor):
 
     def model(self, name: str) -> list[Refused]:
         """What the framework rung would refuse of a model that broadcasts its events."""
-        self._try(self._world.require_unmodified_framework)
+        self._try(self._environment.require_unmodified_framework)
         self._restored(InferredType(class_name=name))
         self._methods(name, "broadcastAs", "broadcastOn")
         if self._has(name, "broadcastWith"):

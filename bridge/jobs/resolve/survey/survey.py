@@ -73,14 +73,14 @@ class EventReport:
 
 
 def survey(
-    source: AppSource, world: AppEnvironment, *, mapped: Collection[str] = (), php: bool
+    source: AppSource, environment: AppEnvironment, *, mapped: Collection[str] = (), php: bool
 ) -> list[EventReport]:
     """The findings, by class name. `mapped`: classes of bridge.toml; `php`: whether there is a PHP rung."""
     found = []
-    for one in _Search(source, world.classes).broadcasting():
+    for one in _Search(source, environment.classes).broadcasting():
         reasons: tuple[str, ...] = () if one.problem is None else (str(one.problem),)
         if one.is_read:
-            plan = RefusalFinder(world)
+            plan = RefusalFinder(environment)
             judge = {"notification": plan.notification, "model": plan.model}.get(one.kind, plan.event)
             reasons = tuple(str(problem) for problem in judge(one.name)) or reasons
         rung, why = _rung(one.name, one.kind, reasons, mapped, php)
@@ -92,8 +92,8 @@ def survey(
                 rung=rung,
                 why=why,
                 reasons=reasons,
-                channels=tuple(_channels(one.name, world.classes)) if one.is_read else (),
-                name=_name(one.name, one.kind, world.classes) if one.is_read else one.name,
+                channels=tuple(_channels(one.name, environment.classes)) if one.is_read else (),
+                name=_name(one.name, one.kind, environment.classes) if one.is_read else one.name,
                 file=one.file,
                 line=one.line,
             )

@@ -48,10 +48,10 @@ def _is_of_request(node: n.Expression) -> bool:
 class SourceVisitor(ABC):
     """The walk through one class; make a new one for the next."""
 
-    def __init__(self, world: AppEnvironment) -> None:
-        self._world = world
-        self._classes = world.classes
-        self._php = new_evaluator(world)
+    def __init__(self, environment: AppEnvironment) -> None:
+        self._environment = environment
+        self._classes = environment.classes
+        self._php = new_evaluator(environment)
         self._problems: dict[str, Refused] = {}
         self._known: dict[tuple[str, str], InferredType | None] = {}
         self._done: set[tuple[str, str]] = set()
@@ -92,7 +92,7 @@ class SourceVisitor(ABC):
 
     def _withheld(self, name: str) -> None:
         """Keeps what the app's setup says against this function or class."""
-        problem = self._world.withheld(name)
+        problem = self._environment.withheld(name)
         if problem is not None:
             self._refusal(problem)
 
@@ -129,7 +129,7 @@ class SourceVisitor(ABC):
         return self._bound(class_name, method) is not None
 
     def _native(self, class_name: str) -> Native | None:
-        native: Native | None = self._try(lambda: self._world.native(class_name))
+        native: Native | None = self._try(lambda: self._environment.native(class_name))
         return native
 
     def _is_model(self, class_name: str) -> bool:
@@ -321,11 +321,11 @@ class SourceVisitor(ABC):
                 return kind
             if method.lower() in ENDINGS and not node.arguments:
                 return self._asked(kind, method.lower())
-            if self._try(lambda: scope_of(self._classes, kind.item, method, self._world.version)) is None:
+            if self._try(lambda: scope_of(self._classes, kind.item, method, self._environment.version)) is None:
                 self._note(f"{method}() on a relation", node.line)
                 return None
-            if self._world.report.queries is not None:
-                self._refusal(self._world.report.queries.refused())
+            if self._environment.report.queries is not None:
+                self._refusal(self._environment.report.queries.refused())
             return kind
         if self._has(name, method):
             return self._method(name, method, arguments)
@@ -340,7 +340,7 @@ class SourceVisitor(ABC):
                 self._note(f"the method {name}::{method}()", node.line)
         elif offers(native, method) is False:
             self._note(f"the method {name}::{method}()", node.line)
-        elif name == CARBON and method in _IN_ENGLISH and self._world.sets_locale:
+        elif name == CARBON and method in _IN_ENGLISH and self._environment.sets_locale:
             self._note(f"{method}() in a language that may not be English", node.line)
         return None
 
@@ -458,7 +458,7 @@ class SourceVisitor(ABC):
         if not isinstance(node.function, str):
             self._value(node.function)
             return None
-        if node.function not in self._world.functions:
+        if node.function not in self._environment.functions:
             self._note(f"the function {node.function}()", node.line)
         self._withheld(node.function)
         if node.function in _CARBON_FUNCTIONS:
@@ -472,7 +472,7 @@ class SourceVisitor(ABC):
         if not name or not isinstance(node.name, str) or node.name == "class":
             self._walk(node.name)
             return None
-        if f"{name}::{node.name}" in self._world.constants:
+        if f"{name}::{node.name}" in self._environment.constants:
             return None
         found = self._find(name)
         if found is None:
@@ -487,7 +487,7 @@ class SourceVisitor(ABC):
         return None
 
     def _constant(self, node: n.Constant) -> InferredType | None:
-        if node.name not in self._world.constants:
+        if node.name not in self._environment.constants:
             self._note(f"the constant {node.name}", node.line)
         return None
 

@@ -160,7 +160,7 @@ class ModelClass:
         model = self.new(class_name, php)
         if CustomSerialized in map(type, row.values()):
             named = self.view(model, php).setup.casts
-            row = read_by(row, php.world.php_version, lambda name: casts.is_float(named.get(name)))
+            row = read_by(row, php.environment.php_version, lambda name: casts.is_float(named.get(name)))
         properties.put(model, "attributes", row)
         properties.put(model, "connection", connection.encode())
         model.properties[b"exists"] = True
@@ -179,7 +179,7 @@ class ModelClass:
             made.properties |= {b"timestamps": timestamps, b"incrementing": False, b"exists": True}
             self._pivots[table, timestamps] = prototype = made.properties
         model = PhpObject(relations.PIVOT, dict(prototype))
-        properties.put(model, "attributes", read_by(row, php.world.php_version, lambda _: False))
+        properties.put(model, "attributes", read_by(row, php.environment.php_version, lambda _: False))
         properties.put(model, "connection", connection.encode())
         return model
 

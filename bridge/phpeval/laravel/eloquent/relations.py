@@ -384,7 +384,7 @@ class RelationClass:
     def call(self, php: Interpreter, subject: PhpObject, method: str, arguments: Sequence[Value]) -> Value:
         if not isinstance(subject, Relation):
             php.refuse(f"{method}() on a relation")
-        native = php.world.native(subject.parent.class_name)
+        native = php.environment.native(subject.parent.class_name)
         models: ModelClass = native  # type: ignore[assignment]  # only models have relations
         name, is_query = method.lower(), subject.class_name == BUILDER
         scope = scope_of(php.classes, subject.description.related, method, models.around.version)

@@ -40,7 +40,7 @@ def callback(php: Interpreter, given: Value) -> Callback:
 
 def array_function(php: Interpreter, name: str, *arguments: Value) -> PhpArray:
     """The array that a PHP function returns, or changes in place where it takes its first by reference."""
-    function = php.world.functions.get(name)
+    function = php.environment.functions.get(name)
     if function is None:
         php.refuse(f"the function {name}()")
     if isinstance(function, ReferenceFunction):
@@ -83,7 +83,7 @@ def public_has(php: Interpreter, holder: PhpObject | EnumCase, name: str) -> boo
 
 
 def _require_public(php: Interpreter, holder: PhpObject | EnumCase, name: str) -> None:
-    if isinstance(holder, PhpObject) and php.world.native(holder.class_name) is None:
+    if isinstance(holder, PhpObject) and php.environment.native(holder.class_name) is None:
         declared = php.classes.find(holder.class_name)
         bound = php.classes.properties(holder.class_name).get(name) if declared is not None else None
         if bound is not None and bound.declaration.visibility != "public":

@@ -298,7 +298,7 @@ _DIFFERENCES = {
 
 def carbon_major(php: Interpreter) -> int:
     """2 up to Laravel 10, 3 from 12 on; 11 allows both: refused."""
-    version: Version | None = getattr(php.world, "version", None)
+    version: Version | None = getattr(php.environment, "version", None)
     if version is None or version[0] == 11:
         php.refuse("what differs between Carbon 2 and 3")
     return 2 if version[0] < 11 else 3
@@ -473,7 +473,7 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
 
     # The survey knows these two by their names.
     def for_humans(php: Interpreter, subject: PhpObject, other: Value = None) -> bytes:
-        if calendar.locale != "en" or getattr(php.world, "sets_locale", False):
+        if calendar.locale != "en" or getattr(php.environment, "sets_locale", False):
             php.refuse("diffForHumans() in a language that may not be English")
         one = read_moment(subject)
         if other is None:
@@ -481,7 +481,7 @@ def _clocked_methods(calendar: Calendar) -> dict[str, Act]:
         return _human(php, one, read_moment(other), "before", "after")
 
     def iso_format(php: Interpreter, subject: PhpObject, form: Value) -> bytes:
-        if calendar.locale != "en" or getattr(php.world, "sets_locale", False):
+        if calendar.locale != "en" or getattr(php.environment, "sets_locale", False):
             php.refuse("isoFormat() in a language that may not be English")
         return _iso_formatted(php, read_moment(subject), text(php, form).decode("utf-8", "surrogateescape"))
 

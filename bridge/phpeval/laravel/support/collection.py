@@ -538,7 +538,7 @@ def _load(php: Interpreter, subject: PhpObject, *names: Value) -> PhpObject:
 def _load_missing(php: Interpreter, subject: PhpObject, *names: Value) -> PhpObject:
     models = _on_models(php, subject)
     for name in names if models else ():
-        native: Any = php.world.native(models[0].class_name)
+        native: Any = php.environment.native(models[0].class_name)
         native.load_missing(models, text(php, name).decode("utf-8", "replace"), php)
     return subject
 
@@ -555,7 +555,7 @@ def _count_by(php: Interpreter, subject: PhpObject, by: Value = None) -> PhpObje
 
 def load_all(php: Interpreter, models: Sequence[PhpObject], names: Sequence[Value]) -> None:
     """`load` of these relations for models of one class together."""
-    native: Any = php.world.native(models[0].class_name)
+    native: Any = php.environment.native(models[0].class_name)
     native.load(models, native.names(names), php)
 
 

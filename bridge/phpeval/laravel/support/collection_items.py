@@ -45,7 +45,7 @@ def arrayable(php: Interpreter, value: Value) -> PhpArray:
 
 def release(php: Interpreter) -> Version:
     """Laravel's release; refused where it is not known."""
-    version: Version | None = getattr(php.world, "version", None)
+    version: Version | None = getattr(php.environment, "version", None)
     if version is None:
         php.refuse("what differs between Laravel's releases")
     return version

@@ -43,7 +43,9 @@ _NOTHING = PhpObject("")  # an argument that was not given, where null is anothe
 
 def is_resource(php: Interpreter, value: Value) -> bool:
     """Whether it is an object of JsonResource's family."""
-    return isinstance(value, PhpObject) and isinstance(php.world.native(value.class_name), ResourceClass)
+    return isinstance(value, PhpObject) and isinstance(
+        php.environment.native(value.class_name), ResourceClass
+    )
 
 
 def _collects_others(php: Interpreter, subject: PhpObject) -> bool:

@@ -38,7 +38,7 @@ class Method(NamedTuple):
 
 
 def _function(php: Interpreter, name: str, *arguments: Value) -> Value:
-    function = php.world.functions.get(name)
+    function = php.environment.functions.get(name)
     if function is None:
         php.refuse(f"the function {name}()")
     if isinstance(function, ReferenceFunction):

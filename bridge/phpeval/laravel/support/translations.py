@@ -44,7 +44,7 @@ class Lines(Protocol):
 def _lines(php: Interpreter) -> Lines:
     if release(php) < _SINCE:
         php.refuse(f"a translation before Laravel {'.'.join(map(str, _SINCE))}")
-    found: Lines | Refused | None = getattr(php.world, "lines", None)
+    found: Lines | Refused | None = getattr(php.environment, "lines", None)
     if isinstance(found, Refused):
         raise found.anew()
     if found is None:
@@ -141,7 +141,7 @@ def _replaced(php: Interpreter, line: bytes, values: PhpArray) -> bytes:
             changed = [text(php, php.call_static(STR, change, (one,))) for one in (name, shown)]
             pairs[b":" + changed[0]] = changed[1]
         pairs[b":" + name] = shown
-    strtr = php.world.functions["strtr"]
+    strtr = php.environment.functions["strtr"]
     return text(php, strtr(php, (line, pairs)))  # type: ignore[operator]  # it changes no argument
 
 

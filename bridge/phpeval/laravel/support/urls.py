@@ -66,10 +66,10 @@ def url_functions(setting: Setting) -> dict[str, Act]:
 
 
 def _reported(php: Interpreter) -> tuple[bytes, bytes] | None:
-    refusal: Refused | None = getattr(php.world, "no_urls", None)
+    refusal: Refused | None = getattr(php.environment, "no_urls", None)
     if refusal is not None:
         raise refusal.anew()
-    roots: tuple[str, str] | None = getattr(php.world, "url_roots", None)
+    roots: tuple[str, str] | None = getattr(php.environment, "url_roots", None)
     return None if roots is None else (roots[0].encode(), roots[1].encode())
 
 

@@ -182,7 +182,7 @@ def call(c: Compiler, node: n.Call) -> ExprCode:
     arguments = Arguments(c, node.arguments)
     if not isinstance(name, str):
         return _dynamic_call(c, node, name, arguments)
-    function = c.world.functions.get(name)
+    function = c.environment.functions.get(name)
     if isinstance(function, ReferenceFunction):
         return _reference_call(node, function, arguments)
     if function is None:  # refused before its arguments, which it may take by reference
@@ -211,7 +211,7 @@ def _dynamic_call(c: Compiler, node: n.Call, callee: n.Expression, arguments: Ar
         php.line = line
         strict = php.frame.strict
         if isinstance(callback, bytes):
-            function = php.world.functions.get(callback.decode("utf-8", "replace").lstrip("\\").lower())
+            function = php.environment.functions.get(callback.decode("utf-8", "replace").lstrip("\\").lower())
             if isinstance(function, ReferenceFunction):
                 return _call_reference_function(php, function, arguments, line, strict=strict)
         closure = callback if isinstance(callback, PhpClosure) else as_closure(php, callback)

@@ -68,7 +68,7 @@ class Compiler:
 
     def __init__(
         self,
-        world: Environment,
+        environment: Environment,
         nodes: Nodes,
         unit: str,
         shared: frozenset[str] = frozenset(),
@@ -76,7 +76,7 @@ class Compiler:
     ) -> None:
         self.unit = unit
         self._branches = count() if branches is None else branches
-        self.world = world
+        self.environment = environment
         self.nodes = nodes
         self.shared = shared
         self.steps = 0
@@ -193,7 +193,7 @@ class Compiler:
 
     def twin(self) -> Compiler:
         """One for what is compiled later in the same function."""
-        return Compiler(self.world, self.nodes, self.unit, self.shared, self._branches)
+        return Compiler(self.environment, self.nodes, self.unit, self.shared, self._branches)
 
     def name(self, name: str | n.Expression) -> Name:
         """The name of a property or method."""

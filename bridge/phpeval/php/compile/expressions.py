@@ -161,7 +161,7 @@ def _constant(c: Compiler, node: n.Constant) -> ExprCode:
     line, name = node.line, node.name
 
     def run(php: Interpreter) -> Value:
-        constants = php.world.constants
+        constants = php.environment.constants
         if name not in constants:
             php.line = line
             php.refuse(f"the constant {name}")

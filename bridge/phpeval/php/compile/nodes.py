@@ -19,6 +19,6 @@ NODES = Nodes(
 )
 
 
-def compiler(world: Environment, unit: str) -> Compiler:
+def compiler(environment: Environment, unit: str) -> Compiler:
     """One for what `unit` names; see `Compiler`."""
-    return Compiler(world, NODES, unit)
+    return Compiler(environment, NODES, unit)

@@ -91,7 +91,7 @@ def _own_property(node: n.Property, name: str, subject: ExprCode) -> ExprCode:
         php.line = line
         if type(holder) is PhpObject and holder.class_name == scope:
             mangled = places.get(scope)
-            if mangled is None and php.declared(holder) and php.world.native(scope) is None:
+            if mangled is None and php.declared(holder) and php.environment.native(scope) is None:
                 declared = php.classes.properties(scope).get(name)
                 if declared is not None and not declared.declaration.static:
                     mangled = slot(php, holder, name)
@@ -291,7 +291,9 @@ def is_empty_property(c: Compiler, node: n.Property) -> ExprCode:
         name, class_name = name_of(php), holder.class_name
         if not has_property(php, holder, name):
             return True
-        plain = class_name != "stdClass" and php.declared(holder) and php.world.native(class_name) is None
+        plain = (
+            class_name != "stdClass" and php.declared(holder) and php.environment.native(class_name) is None
+        )
         asked = plain and php.classes.method(class_name, "__isset") is not None
         if asked and php.classes.method(class_name, "__get") is None:
             php.refuse("empty() of a property of a class with __isset alone")

@@ -224,7 +224,7 @@ def _property_cell(php: Interpreter, row: PhpObject | EnumCase, name: str) -> tu
         value = php.read(row, name, silent=True)
         return value is not None, value
     declared = row.class_name == "stdClass" or (
-        php.world.native(row.class_name) is None and php.is_complete(row.class_name)
+        php.environment.native(row.class_name) is None and php.is_complete(row.class_name)
     )
     if declared:
         here = visible_properties(php, row)

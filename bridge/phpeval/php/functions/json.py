@@ -40,8 +40,8 @@ def _encode(php: Interpreter, value: Value, flags: int = 0, depth: int = 512) ->
         name = held.class_name
         if isinstance(held, PhpClosure):
             return PhpObject("stdClass")
-        if php.world.native(name) is not None or not php.is_complete(name):
-            convert = getattr(php.world, "jsonable", None)
+        if php.environment.native(name) is not None or not php.is_complete(name):
+            convert = getattr(php.environment, "jsonable", None)
             if convert is None:
                 php.refuse(f"json_encode() of {name}")
             return convert(held, php)  # type: ignore[no-any-return]

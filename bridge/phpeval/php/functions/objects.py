@@ -43,7 +43,7 @@ def _get_class(php: Interpreter, object: Value = None) -> bytes:
 def _method_exists(php: Interpreter, object_or_class: Value, method: bytes) -> bool:
     """Refused for Python-written classes and where the chain of the class is not known."""
     name = _class_name(php, object_or_class)
-    if isinstance(object_or_class, PhpClosure) or php.world.native(name) is not None:
+    if isinstance(object_or_class, PhpClosure) or php.environment.native(name) is not None:
         php.refuse(f"method_exists() of {name}")
     if php.classes.find(name) is None:
         php.refuse(f"method_exists() of {name}")
@@ -63,7 +63,7 @@ def _property_exists(php: Interpreter, object_or_class: Value, property: bytes) 
     name = _class_name(php, object_or_class)
     if isinstance(object_or_class, PhpObject) and name == "stdClass":
         return property in object_or_class.properties
-    if not isinstance(object_or_class, PhpObject | bytes) or php.world.native(name) is not None:
+    if not isinstance(object_or_class, PhpObject | bytes) or php.environment.native(name) is not None:
         php.refuse(f"property_exists() of {name}")
     if php.classes.find(name) is None or any(not part.file for part in php.classes.whole(name)):
         php.refuse(f"property_exists() of {name}")
@@ -98,7 +98,7 @@ def _get_object_vars(php: Interpreter, object: PhpObject) -> PhpArray:
     name = object.class_name
     if name == "stdClass":
         return visible_properties(php, object)
-    if isinstance(object, EnumCase) or php.world.native(name) is not None or not php.is_complete(name):
+    if isinstance(object, EnumCase) or php.environment.native(name) is not None or not php.is_complete(name):
         php.refuse(f"get_object_vars() of {name}")
     return visible_properties(php, object)
 
@@ -108,9 +108,9 @@ def _constant(php: Interpreter, name: bytes) -> Value:
     class_name, colons, constant = label.rpartition("::")
     if colons:
         return class_constant(php, class_name, constant, visible=True)
-    if label not in php.world.constants:
+    if label not in php.environment.constants:
         php.refuse(f"the constant {label}")
-    return php.world.constants[label]
+    return php.environment.constants[label]
 
 
 def _compact(php: Interpreter, *names: Value) -> PhpArray:

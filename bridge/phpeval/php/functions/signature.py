@@ -244,7 +244,7 @@ def _of_scalar(php: Interpreter, types: tuple[str, ...], value: bool | int | flo
 
 def _callable_name(php: Interpreter, function: str, index: int, parameter: Parameter, value: bytes) -> bytes:
     name = value.decode("utf-8", "replace").lstrip("\\").lower()
-    if "::" not in name and name not in php.world.functions:
+    if "::" not in name and name not in php.environment.functions:
         php.refuse(f"the function {name}() as a callback")
     return value
 
@@ -261,7 +261,7 @@ def _may_have_text(php: Interpreter, value: PhpObject) -> bool:
     """Whether `__toString` is, or may be, there."""
     if value.class_name in ("stdClass", "Closure"):
         return False
-    if php.world.native(value.class_name) is not None or php.classes.find(value.class_name) is None:
+    if php.environment.native(value.class_name) is not None or php.classes.find(value.class_name) is None:
         return True
     return php.classes.method(value.class_name, "__toString") is not None
 

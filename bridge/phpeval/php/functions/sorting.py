@@ -54,7 +54,7 @@ def _sorted(
     """The entries in the order of their keys (`of` 0) or values (`of` 1). `plain`: their comparison is an
     order and nobody sees it, so that any stable sort does as PHP's."""
     php.charge(len(entries))
-    version = php.world.php_version
+    version = php.environment.php_version
     stable = version is None or version >= (8, 0)
     if plain and stable:
 
@@ -98,7 +98,7 @@ def _made(array: PhpArray, entries: Entries, keep: bool) -> PhpArray:
 
 def _user_sort(*, of: int, keep: bool) -> Callable[..., tuple[Value, dict[int, Value]]]:
     def sort(php: Interpreter, array: PhpArray, callback: Value) -> tuple[Value, dict[int, Value]]:
-        version = php.world.php_version
+        version = php.environment.php_version
 
         def order(left: Value, right: Value) -> int:
             answer = php.call(callback, (left, right))

@@ -63,7 +63,7 @@ def _count(php: Interpreter, value: Value, mode: int = 0) -> Value:
     if isinstance(value, PhpArray):
         return _count_all(value) if mode else len(value)
     if isinstance(value, PhpObject):
-        known = php.world.native(value.class_name) is not None or php.is_a(value, "Countable")
+        known = php.environment.native(value.class_name) is not None or php.is_a(value, "Countable")
         if known:
             return php.call_method(value, "count")
     raise Thrown(

@@ -64,7 +64,7 @@ def closure_of(php: Interpreter, callback: Value) -> PhpClosure:
 
 def function_reference(php: Interpreter, name: str) -> PhpClosure:
     """`name(...)`. strict_types count where it is called."""
-    function = php.world.functions.get(name)
+    function = php.environment.functions.get(name)
     if function is None:
         php.refuse(f"the function {name}()")
     if isinstance(function, ReferenceFunction):
@@ -125,7 +125,7 @@ def call_method(php: Interpreter, subject: PhpObject, name: str, arguments: Sequ
     bound = php.classes.method(subject.class_name, name) if php.declared(subject) else None
     if bound is not None:
         return php.run(bound, subject, subject.class_name, arguments, {})
-    native = php.world.native(subject.class_name)
+    native = php.environment.native(subject.class_name)
     if native is None:
         if php.is_complete(subject.class_name) or isinstance(subject, PhpGenerator):
             return method_reference(php, subject, name).act(arguments)
@@ -144,7 +144,7 @@ def call_static(php: Interpreter, class_name: str, name: str, arguments: Sequenc
             return php.run(bound, None, class_name, arguments, {})
         if php.is_enum(class_name):
             return enum_static(php, class_name, name, arguments)
-    native = php.world.native(class_name)
+    native = php.environment.native(class_name)
     if native is None:
         php.refuse(f"the static method {class_name}::{name}()")
     return native.static(php, class_name, name, arguments)
@@ -165,7 +165,7 @@ def call(php: Interpreter, callback: Value, arguments: Sequence[Value]) -> Value
         if colons:
             return _call_back_static(php, class_name.lstrip("\\"), method, arguments)
         name = name.lstrip("\\").lower()
-        if isinstance(php.world.functions.get(name), ReferenceFunction):
+        if isinstance(php.environment.functions.get(name), ReferenceFunction):
             raise warn(f"{name}(): Argument #1 must be passed by reference, value given")
         return php.call_function(name, arguments)
     if isinstance(callback, PhpArray) and len(callback) == 2 and callback.is_list:

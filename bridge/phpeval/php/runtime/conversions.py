@@ -25,7 +25,7 @@ def text(php: Interpreter, value: Value) -> bytes:
 
 def _is_textless(php: Interpreter, value: PhpObject) -> bool:
     """Whether the class is known to have no `__toString`."""
-    known = php.declared(value) and php.world.native(value.class_name) is None
+    known = php.declared(value) and php.environment.native(value.class_name) is None
     return known and php.classes.method(value.class_name, "__toString") is None
 
 
@@ -65,7 +65,7 @@ def _compare_objects(php: Interpreter, left: Value, right: Value, equality: bool
         return operators.compare(text(php, left), right)
     if not (isinstance(left, PhpObject) and isinstance(right, PhpObject)):
         php.refuse("a comparison of an object with this")
-    compare_own = getattr(php.world.native(left.class_name), "compares", None)
+    compare_own = getattr(php.environment.native(left.class_name), "compares", None)
     known: int | None = None if compare_own is None else compare_own(php, left, right)
     if known is not None:
         return known
@@ -82,7 +82,7 @@ def _require_comparable(php: Interpreter, value: PhpObject) -> None:
     """Refused where an object holds more, or compares otherwise, than its properties here show."""
     if value.class_name == "stdClass":
         return
-    native = php.world.native(value.class_name)
+    native = php.environment.native(value.class_name)
     if isinstance(value, PhpClosure) or native is not None or not php.is_complete(value.class_name):
         php.refuse(f"a comparison of {value.class_name} by its properties")
 
@@ -101,7 +101,7 @@ def iterable(php: Interpreter, value: Value) -> PhpArray:
     if isinstance(value, PhpArray):
         return value
     if isinstance(value, PhpObject):
-        native = php.world.native(value.class_name)
+        native = php.environment.native(value.class_name)
         if native is not None:
             items = native.call(php, value, "all", ())
             if isinstance(items, PhpArray):
@@ -124,7 +124,7 @@ def entries(php: Interpreter, value: PhpObject) -> Iterator[tuple[Value, Value]]
     if isinstance(value, PhpGenerator):
         return value.entries(php)
     name = value.class_name
-    if php.world.native(name) is not None or not (name == "stdClass" or php.is_complete(name)):
+    if php.environment.native(name) is not None or not (name == "stdClass" or php.is_complete(name)):
         return None
     if name != "stdClass":
         if php.classes.is_a(name, "Iterator"):

@@ -103,7 +103,7 @@ def constant_expression(php: Interpreter, expression: n.Expression, class_name: 
 
 
 def call_function(php: Interpreter, name: str, arguments: Sequence[Value], *, strict: bool = False) -> Value:
-    function = php.world.functions.get(name)
+    function = php.environment.functions.get(name)
     if function is None:
         php.refuse(f"the function {name}()")
     return apply(php, function, arguments, strict=strict)

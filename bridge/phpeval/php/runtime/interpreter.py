@@ -126,9 +126,9 @@ class Interpreter(ABC):
     Make a new one for each event: its budget is part of its state. `bridge.phpeval.php.evaluator` makes them.
     """
 
-    def __init__(self, world: Environment, *, max_steps: int = MAX_STEPS) -> None:
-        self.world = world
-        self.classes = world.classes
+    def __init__(self, environment: Environment, *, max_steps: int = MAX_STEPS) -> None:
+        self.environment = environment
+        self.classes = environment.classes
         self.steps_left = max_steps
         self.depth = 0
         self.path: set[int] = (
@@ -166,7 +166,7 @@ class Interpreter(ABC):
 
     def before(self, major: int, minor: int) -> bool:
         """Whether the app's PHP is older than that release. Refused where it is not known."""
-        version = self.world.php_version
+        version = self.environment.php_version
         if version is None:
             self.refuse("what differs between PHP's releases")
         return version < (major, minor)
@@ -190,7 +190,7 @@ class Interpreter(ABC):
 
     def is_plain(self, class_name: str) -> bool:
         """Whether objects of the class are what its PHP code says, and nothing in Python adds to it."""
-        return self.is_complete(class_name) and self.world.native(class_name) is None
+        return self.is_complete(class_name) and self.environment.native(class_name) is None
 
     def declared(self, value: PhpObject | EnumCase) -> bool:
         return self.classes.find(value.class_name) is not None

@@ -75,7 +75,7 @@ def find_static(
 
 def answers_nothing(php: Interpreter, class_name: str, *magic: str) -> bool:
     """Whether a method that the class does not declare is an Error, before its arguments are evaluated."""
-    if php.world.native(class_name) is not None or not php.is_complete(class_name):
+    if php.environment.native(class_name) is not None or not php.is_complete(class_name):
         return False
     if php.is_enum(class_name):
         return False
@@ -84,7 +84,11 @@ def answers_nothing(php: Interpreter, class_name: str, *magic: str) -> bool:
 
 def require_static(php: Interpreter, class_name: str, name: str) -> None:
     """Checked before the arguments of `Class::name()`, which no class of the app declares, are evaluated."""
-    if class_name != "Closure" and php.world.native(class_name) is None and not php.is_complete(class_name):
+    if (
+        class_name != "Closure"
+        and php.environment.native(class_name) is None
+        and not php.is_complete(class_name)
+    ):
         php.refuse(f"the static method {class_name}::{name}()")
     this = php.frame.this
     related = this is not None and bool(php.classes.is_a(this.class_name, class_name))
@@ -109,7 +113,7 @@ def call_other(
         if name.lower() in ("cases", "from", "tryfrom") and php.is_enum(class_name):
             return enum_static(php, class_name, name, arguments)
         php.refuse(f"the method {class_name}::{name}()")
-    native = php.world.native(class_name)
+    native = php.environment.native(class_name)
     if native is not None:
         return native.call(php, holder, name, native_arguments(php, native, name, arguments, named))
     if not php.is_complete(class_name):
@@ -141,11 +145,11 @@ def call_static_elsewhere(
     if class_name == "Closure" and name.lower() == "fromcallable" and len(arguments) == 1 and not named:
         return php.closure_of(arguments[0])
     if relative and php.frame.this is not None:
-        native = php.world.native(php.frame.this.class_name)
+        native = php.environment.native(php.frame.this.class_name)
         if native is not None:
             given = native_arguments(php, native, name, arguments, named)
             return native.call(php, php.frame.this, name, given)
-    native = php.world.native(class_name)
+    native = php.environment.native(class_name)
     if native is not None:
         return native.static(php, called, name, native_arguments(php, native, name, arguments, named))
     if php.is_enum(class_name):

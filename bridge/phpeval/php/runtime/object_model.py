@@ -18,16 +18,16 @@ from bridge.phpeval.php.runtime.visibility import may_not_reach
 def class_constant(php: Interpreter, class_name: str, name: str, *, visible: bool = False) -> Value:
     """`Class::NAME` or `Enum::Case`; `visible`: only if the running code may reach it."""
     if php.classes.find(class_name) is None:
-        if f"{class_name}::{name}" in php.world.constants:
-            return php.world.constants[f"{class_name}::{name}"]
+        if f"{class_name}::{name}" in php.environment.constants:
+            return php.environment.constants[f"{class_name}::{name}"]
         php.refuse(f"the constant {class_name}::{name}")
     if name in php.classes.require(class_name).cases:
         return EnumCase(class_name, name)
     found = php.classes.constant(class_name, name)
     if found is None:
         for ancestor in php.classes.chain(class_name):
-            if f"{ancestor.name}::{name}" in php.world.constants:
-                return php.world.constants[f"{ancestor.name}::{name}"]
+            if f"{ancestor.name}::{name}" in php.environment.constants:
+                return php.environment.constants[f"{ancestor.name}::{name}"]
         if not php.is_plain(class_name):
             php.refuse(f"the constant {class_name}::{name}")
         raise Thrown("Error", f"Undefined constant {class_name}::{name}")
@@ -65,7 +65,7 @@ def is_a(php: Interpreter, value: Value, class_name: str) -> bool:
     if answer is None:
         if isinstance(value, EnumCase) and class_name in ("UnitEnum", "BackedEnum"):
             return class_name == "UnitEnum" or php.backing_value(value) is not None
-        if class_name in getattr(php.world.native(value.class_name), "interfaces", ()):
+        if class_name in getattr(php.environment.native(value.class_name), "interfaces", ()):
             return True
         php.refuse(f"whether {value.class_name} is a {class_name}")
     if not answer and isinstance(value, EnumCase) and class_name in ("UnitEnum", "BackedEnum"):
@@ -147,7 +147,7 @@ def make(
 ) -> Value:
     """`new Class(…)`."""
     named = named or {}
-    native = php.world.native(class_name)
+    native = php.environment.native(class_name)
     if native is not None:
         return native.construct(
             php, class_name, native_arguments(php, native, "__construct", arguments, named)

@@ -60,7 +60,7 @@ def require_array_access(php: Interpreter, holder: PhpObject) -> None:
     """An Error for an object that is known not to be an ArrayAccess."""
     name = holder.class_name
     plain = name in ("stdClass", "Closure", "Generator") or (
-        php.world.native(name) is None
+        php.environment.native(name) is None
         and php.declared(holder)
         and php.classes.is_a(name, "ArrayAccess") is False
     )

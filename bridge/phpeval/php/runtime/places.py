@@ -258,7 +258,7 @@ class ElementPlace(Place):
         php.line = self.line
         if isinstance(holder, PhpObject):
             require_array_access(php, holder)
-            if php.world.native(holder.class_name) is not None:
+            if php.environment.native(holder.class_name) is not None:
                 php.refuse("a change of a new element of this")
             return None, php.call_method(holder, "offsetGet", (None,))
         if not (isinstance(holder, PhpArray) or holder is None or holder is False):
@@ -282,7 +282,7 @@ class ElementPlace(Place):
             return self._element(php, at, holder, "increment/decrement")
         require_array_access(php, holder)
         own = php.classes.method(holder.class_name, "offsetGet") if php.declared(holder) else None
-        if own is None or own.method.gives_reference or php.world.native(holder.class_name) is not None:
+        if own is None or own.method.gives_reference or php.environment.native(holder.class_name) is not None:
             php.refuse("++ or -- of an offset of this object")
         if isinstance(php.call_method(holder, "offsetGet", (self._offset(php, at),)), PhpObject):
             php.refuse("++ or -- of an object")

@@ -87,7 +87,7 @@ def read_property(php: Interpreter, holder: Value, name: str, *, silent: bool = 
         if key not in holder.properties and not silent:
             raise warn(f"Undefined property: stdClass::${name}")
         return holder.properties.get(key)
-    native = php.world.native(holder.class_name)
+    native = php.environment.native(holder.class_name)
     if native is not None:
         # Without __isset, `??` asks __get at once.
         if silent and getattr(native, "has_isset", True) and not native.has(php, holder, name):
@@ -121,7 +121,7 @@ def read_property(php: Interpreter, holder: Value, name: str, *, silent: bool = 
 
 def has_property(php: Interpreter, holder: Value, name: str) -> bool:
     """`isset($holder->name)`."""
-    native = php.world.native(holder.class_name) if isinstance(holder, PhpObject) else None
+    native = php.environment.native(holder.class_name) if isinstance(holder, PhpObject) else None
     if native is not None and isinstance(holder, PhpObject):
         return native.has(php, holder, name)
     if not isinstance(holder, PhpObject) or holder.class_name == "stdClass" or not php.declared(holder):
@@ -149,7 +149,7 @@ def write_property(php: Interpreter, holder: Value, name: str, value: Value) -> 
     if holder.class_name == "stdClass":
         holder.properties[name.encode("utf-8", "surrogateescape")] = kept
         return value
-    native = php.world.native(holder.class_name)
+    native = php.environment.native(holder.class_name)
     assignable = native is None or getattr(native, "assignable", False)
     if not assignable or not php.declared(holder) or isinstance(holder, PhpClosure):
         php.refuse(f"an assignment to {holder.class_name}::${name}")
@@ -228,7 +228,7 @@ def property_container(php: Interpreter, holder: Value, name: str) -> Value:
         raise Thrown("Error", f'Attempt to modify property "{name}" on {type_name(holder)}')
     if isinstance(holder, EnumCase) or holder.class_name == "stdClass":
         return read_property(php, holder, name, silent=True)
-    native = php.world.native(holder.class_name)
+    native = php.environment.native(holder.class_name)
     if native is not None or not php.declared(holder):
         value = read_property(php, holder, name)
         if not isinstance(value, PhpObject) and not getattr(native, "assignable", False):
@@ -313,7 +313,7 @@ def unset_property(php: Interpreter, holder: Value, name: str) -> None:
         return
     if (
         not isinstance(holder, PhpObject)
-        or php.world.native(holder.class_name) is not None
+        or php.environment.native(holder.class_name) is not None
         or not php.is_complete(holder.class_name)
     ):
         php.refuse("unset of this property")

@@ -85,7 +85,7 @@ def _has_text(php: Interpreter, value: PhpObject) -> bool:
     """Whether the object has a `__toString`; Refused where its class is not known."""
     if isinstance(value, PhpClosure) or value.class_name == "stdClass":
         return False
-    native = php.world.native(value.class_name)
+    native = php.environment.native(value.class_name)
     if "__toString" in getattr(native, "methods", ()):
         return True
     if native is not None or not php.declared(value):
@@ -174,7 +174,7 @@ def is_callable(php: Interpreter, value: Value) -> bool:
         class_name, colons, method = name.partition("::")
         if colons:
             return _has_method(php, class_name, method, static=True)
-        if name.lower() in php.world.functions:
+        if name.lower() in php.environment.functions:
             return True
         if not _FUNCTION_NAME.match(name):
             return False
@@ -190,7 +190,7 @@ def _has_method(
         php.refuse(f"whether {class_name}::{method}() can be called")
     bound = php.classes.method(class_name, method)
     given_by_php = php.is_enum(class_name) and method.lower() in ("cases", "from", "tryfrom")
-    if bound is None and (php.world.native(class_name) is not None or given_by_php):
+    if bound is None and (php.environment.native(class_name) is not None or given_by_php):
         php.refuse(f"whether {class_name}::{method}() can be called")
     scope = php.frame.class_name
     if scope and not static and php.classes.find(scope) is not None and php.classes.is_a(class_name, scope):

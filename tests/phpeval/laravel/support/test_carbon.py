@@ -12,7 +12,7 @@ from bridge.phpeval.laravel.support import carbon
 from bridge.phpeval.laravel.support.carbon import carbon_classes
 from bridge.phpeval.laravel.support.date_time import LETTERS
 from bridge.phpeval.laravel.support.native_class import NativeClass
-from tests.phpeval.laravel.evaluation import NOW, TestWorld, laravel, natively, really
+from tests.phpeval.laravel.evaluation import NOW, TestEnvironment, laravel, natively, really
 from tests.phpeval.laravel.php import Php
 from tests.versions import release
 
@@ -32,10 +32,10 @@ def peer() -> Iterator[Php]:
         yield running
 
 
-def world(zone: str = "UTC") -> TestWorld:
+def environment(zone: str = "UTC") -> TestEnvironment:
     natives = carbon_classes(lambda: NOW, zone, "en")
     newest = max(release(), (10, 0))  # what the Carbon has that is installed here
-    return TestWorld(natives=natives, functions={}, constants={}, version=newest)
+    return TestEnvironment(natives=natives, functions={}, constants={}, version=newest)
 
 
 # method → arguments to try; "" is none
@@ -95,7 +95,7 @@ def test_every_method_gives_what_carbon_gives(name: str, peer: Php) -> None:
         for moment in MOMENTS:
             for arguments in ARGUMENTS.get(name, ("",)):
                 code = f"$d = {class_name}::parse('{moment}'); return [$d->{name}({arguments}), $d];"
-                mine, theirs = natively(world(), code), really(peer, code)
+                mine, theirs = natively(environment(), code), really(peer, code)
                 if mine.kind != "refused":
                     assert mine == theirs, code
                     answered += 1
@@ -107,7 +107,7 @@ def test_every_property_gives_what_carbon_gives(name: str, peer: Php) -> None:
     for zone in ZONES:
         for moment in MOMENTS:
             code = f"return Carbon::parse('{moment}')->{name};"
-            assert natively(world(zone), code) == really(peer, code, zone=zone), code
+            assert natively(environment(zone), code) == really(peer, code, zone=zone), code
 
 
 STATICS = {
@@ -138,7 +138,7 @@ def test_every_static_method_gives_what_carbon_gives(name: str, peer: Php) -> No
         for class_name in ("Carbon", "CarbonImmutable", "\\Illuminate\\Support\\Carbon"):
             for arguments in STATICS[name]:
                 code = f"return {class_name}::{name}({arguments});"
-                assert natively(world(zone), code) == really(peer, code, zone=zone), code
+                assert natively(environment(zone), code) == really(peer, code, zone=zone), code
 
 
 @pytest.mark.parametrize("letter", sorted(LETTERS))
@@ -146,7 +146,7 @@ def test_every_format_letter_gives_what_php_gives(letter: str, peer: Php) -> Non
     for zone in ZONES:
         for moment in MOMENTS:
             code = f"return (new \\DateTime('{moment}'))->format('{letter}');"
-            assert natively(world(zone), code) == really(peer, code, zone=zone), code
+            assert natively(environment(zone), code) == really(peer, code, zone=zone), code
 
 
 moments = st.datetimes(
@@ -178,7 +178,7 @@ def test_any_moment_in_any_zone(
 ) -> None:
     code = f"$d = {class_name}::parse($m); " + code
     variables = {"m": str(moment), "n": count}
-    mine = natively(world(zone), code, variables)
+    mine = natively(environment(zone), code, variables)
     if mine.kind != "refused":
         assert mine == really(peer, code, variables, zone=zone)
 
@@ -190,7 +190,7 @@ def test_words_for_people_are_english_only() -> None:
     def answer(locale: str, *, sets_locale: bool = False) -> str:
         natives = carbon_classes(lambda: NOW, "UTC", locale)
         return natively(
-            TestWorld(natives=natives, functions={}, constants={}, sets_locale=sets_locale), HUMAN
+            TestEnvironment(natives=natives, functions={}, constants={}, sets_locale=sets_locale), HUMAN
         ).kind
 
     assert answer("en") == "value"
@@ -211,6 +211,6 @@ def test_differences_are_those_of_the_carbon_that_the_release_needs(
     version: tuple[int, int] | None, outcome: object
 ) -> None:
     natives = carbon_classes(lambda: NOW, "UTC", "en")
-    there = TestWorld(natives=natives, functions={}, constants={}, version=version)
+    there = TestEnvironment(natives=natives, functions={}, constants={}, version=version)
     answer = natively(there, "return Carbon::parse('2024-05-22 01:09:53.578001')->diffInDays();")
     assert (answer.content if answer.kind == "value" else None) == outcome

@@ -14,7 +14,7 @@ from bridge.phpeval.laravel.support.arr import ARR_CLASSES, STATICS, data_get
 from bridge.phpeval.laravel.support.collection import COLLECTION_CLASSES, METHODS, PROXIES
 from bridge.phpeval.laravel.support.collection import STATICS as COLLECTION_STATICS
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
-from tests.phpeval.laravel.evaluation import TestWorld, laravel, natively, really
+from tests.phpeval.laravel.evaluation import TestEnvironment, laravel, natively, really
 from tests.phpeval.laravel.php import Php
 
 
@@ -25,8 +25,10 @@ def peer() -> Iterator[Php]:
 
 
 @cache
-def world() -> TestWorld:
-    return TestWorld(natives={**COLLECTION_CLASSES, **ARR_CLASSES}, functions=FUNCTIONS, constants=CONSTANTS)
+def environment() -> TestEnvironment:
+    return TestEnvironment(
+        natives={**COLLECTION_CLASSES, **ARR_CLASSES}, functions=FUNCTIONS, constants=CONSTANTS
+    )
 
 
 ROWS = [
@@ -185,7 +187,7 @@ def test_every_method_gives_what_laravel_gives(name: str, peer: Php) -> None:
         for arguments in ARGUMENTS.get(name, ("",)):
             arguments = arguments.replace("collect(", "Collection::make(")
             code = f"$c = new Collection($i); return [$c->{name}({arguments}), $c];"
-            mine = natively(world(), code, {"i": items})
+            mine = natively(environment(), code, {"i": items})
             if mine.kind != "refused":
                 assert mine == really(peer, code, {"i": items}), (code, items)
                 answered += mine.kind == "value"
@@ -198,7 +200,7 @@ def test_every_proxy_gives_what_laravel_gives(name: str, peer: Php) -> None:
     for column in ("id", "on", "tag", "name"):
         for shape in ("->{0}->{1}", "->map(fn ($v) => new Collection($v))->{0}->count()"):
             code = f"return (new Collection($i)){shape.format(name, column)};"
-            mine = natively(world(), code, {"i": ROWS})
+            mine = natively(environment(), code, {"i": ROWS})
             if mine.kind != "refused":
                 assert mine == really(peer, code, {"i": ROWS}), code
                 answered += 1
@@ -230,9 +232,9 @@ def test_every_proxy_gives_what_laravel_gives(name: str, peer: Php) -> None:
 )
 def test_collections_are_made_and_used_as_in_laravel(code: str, peer: Php) -> None:
     if "empty()" in code:  # since Laravel 8 as a static method of LazyCollection only
-        assert natively(world(), code) == really(peer, "return new Collection([]);")
+        assert natively(environment(), code) == really(peer, "return new Collection([]);")
         return
-    assert natively(world(), code, {"i": ROWS}) == really(peer, code, {"i": ROWS})
+    assert natively(environment(), code, {"i": ROWS}) == really(peer, code, {"i": ROWS})
 
 
 def test_every_static_method_has_a_case() -> None:
@@ -280,7 +282,7 @@ def test_every_function_of_arr_gives_what_laravel_gives(name: str, peer: Php) ->
     for items in ALL:
         for arguments in ARR[name]:
             code = f"return Arr::{name}({arguments});"
-            mine = natively(world(), code, {"i": items})
+            mine = natively(environment(), code, {"i": items})
             if mine.kind != "refused":
                 assert mine == really(peer, code, {"i": items}), (code, items)
                 answered += 1
@@ -297,7 +299,7 @@ def test_every_function_of_arr_gives_what_laravel_gives(name: str, peer: Php) ->
 )
 def test_newer_functions_of_arr_are_those_of_collections(mine: str, theirs: str, peer: Php) -> None:
     for items in SCALARS:
-        here = natively(replace(world(), version=(9, 13)), f"return {mine};", {"i": items})
+        here = natively(replace(environment(), version=(9, 13)), f"return {mine};", {"i": items})
         assert here == really(peer, f"return {theirs};", {"i": items})
 
 
@@ -325,7 +327,7 @@ CALLS = tuple(
 @given(items=shapes, first=st.sampled_from(CALLS), then=st.sampled_from(CALLS))
 def test_any_two_methods_on_any_scalars(peer: Php, items: object, first: str, then: str) -> None:
     code = f"$c = (new Collection($i))->{first}; $c = $c instanceof Collection ? $c->{then} : $c; return $c;"
-    mine = natively(world(), code, {"i": items})
+    mine = natively(environment(), code, {"i": items})
     if mine.kind != "refused":
         assert mine == really(peer, code, {"i": items})
 
@@ -345,7 +347,7 @@ def test_what_differs_by_release_is_right_or_refused(
     code: str, version: tuple[int, int], content: int | None
 ) -> None:
     functions = {**FUNCTIONS, "data_get": lambda php, given: data_get(php, *given)}
-    released = replace(world(), functions=functions, version=version)
+    released = replace(environment(), functions=functions, version=version)
     outcome = natively(released, code)
     if content is None:
         assert outcome.kind == "refused"

@@ -9,7 +9,7 @@ import pytest
 from bridge.phpeval.laravel.support.carbon import carbon_classes
 from bridge.phpeval.laravel.support.date_functions import date_functions
 from bridge.phpeval.php import functions
-from tests.phpeval.laravel.evaluation import NOW, TestWorld, laravel, natively, really
+from tests.phpeval.laravel.evaluation import NOW, TestEnvironment, laravel, natively, really
 from tests.phpeval.laravel.php import Php
 
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata")
@@ -21,8 +21,8 @@ def peer() -> Iterator[Php]:
         yield running
 
 
-def world(zone: str = "UTC") -> TestWorld:
-    return TestWorld(
+def environment(zone: str = "UTC") -> TestEnvironment:
+    return TestEnvironment(
         natives=carbon_classes(lambda: NOW, zone, "en"),
         functions={**functions.FUNCTIONS, **date_functions(lambda: NOW, zone)},
         constants=functions.CONSTANTS,
@@ -57,12 +57,12 @@ OPERATORS = [
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("code", GIVEN)
 def test_a_moment_that_is_given_is_as_php_shows_it(peer: Php, code: str, zone: str) -> None:
-    assert natively(world(zone), f"return {code};") == really(peer, f"return {code};", zone=zone)
+    assert natively(environment(zone), f"return {code};") == really(peer, f"return {code};", zone=zone)
 
 
 @pytest.mark.parametrize("code", OPERATORS)
 def test_dates_are_compared_by_their_moment(peer: Php, code: str) -> None:
-    assert natively(world(), f"return {code};") == really(peer, f"return {code};")
+    assert natively(environment(), f"return {code};") == really(peer, f"return {code};")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_dates_are_compared_by_their_moment(peer: Php, code: str) -> None:
     ],
 )
 def test_now_is_the_clock_s(code: str, now: object) -> None:
-    assert natively(world("Asia/Kolkata"), f"return {code};").content[-1] == now  # type: ignore[index]
+    assert natively(environment("Asia/Kolkata"), f"return {code};").content[-1] == now  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_now_is_the_clock_s(code: str, now: object) -> None:
     ],
 )
 def test_other_forms_are_refused(code: str) -> None:
-    assert natively(world(), f"return {code};").kind == "refused"
+    assert natively(environment(), f"return {code};").kind == "refused"
 
 
 @pytest.mark.parametrize(
     "form", ["'gggg-WW'", "'DDDD'", "'l'", "'T'", "'dd'", "'[a'", "'SSS'", "'W'", r"'\\M'"]
 )
 def test_letters_of_iso_format_that_few_use_are_refused(form: str) -> None:
-    said = natively(world(), f"return Carbon::parse('2024-05-17')->isoFormat({form});")
+    said = natively(environment(), f"return Carbon::parse('2024-05-17')->isoFormat({form});")
     assert said.kind == "refused"

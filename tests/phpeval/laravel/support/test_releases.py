@@ -19,7 +19,7 @@ from bridge.phpeval.laravel.support import str as texts
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
 from tests.oracle.running import peer
-from tests.phpeval.laravel.evaluation import TestWorld, natively
+from tests.phpeval.laravel.evaluation import TestEnvironment, natively
 
 ASK = r"""
 require 'Illuminate/autoload.php';
@@ -109,9 +109,9 @@ def test_rows_name_only_what_is_offered() -> None:
         assert rows.keys() <= offers
 
 
-def _world(version: Version) -> TestWorld:
+def _environment(version: Version) -> TestEnvironment:
     natives = {**collection.COLLECTION_CLASSES, **arr.ARR_CLASSES, **texts.STR_CLASSES}
-    return TestWorld(natives=natives, functions=FUNCTIONS, constants=CONSTANTS, version=version)
+    return TestEnvironment(natives=natives, functions=FUNCTIONS, constants=CONSTANTS, version=version)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def _world(version: Version) -> TestWorld:
 )
 def test_an_older_release_refuses(code: str, since: Version) -> None:
     before = (since[0], since[1] - 1) if since[1] else (since[0] - 1, 99)
-    assert natively(_world(before), code).kind in ("refused", "thrown")
-    assert natively(_world(since), code).kind == "value"
+    assert natively(_environment(before), code).kind in ("refused", "thrown")
+    assert natively(_environment(since), code).kind == "value"
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_an_older_release_refuses(code: str, since: Version) -> None:
     ["return Str::upper('a');", "return Arr::first([1]);", "return (new Collection([1]))->count();"],
 )
 def test_before_laravel_8_nothing_is_offered(code: str) -> None:
-    assert natively(replace(_world((7, 30))), code).kind == "refused"
+    assert natively(replace(_environment((7, 30))), code).kind == "refused"
 
 
 def test_sort_by_descending_has_no_direction() -> None:
     code = "return (new Collection([1, 3]))->sortByDesc(fn ($v) => $v, SORT_REGULAR, false)->first();"
-    assert natively(_world((13, 26)), code).content == ["int", 3]
+    assert natively(_environment((13, 26)), code).content == ["int", 3]

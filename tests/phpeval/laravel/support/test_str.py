@@ -14,7 +14,7 @@ from bridge.phpeval.laravel import inflection
 from bridge.phpeval.laravel.support.collection import COLLECTION_CLASSES
 from bridge.phpeval.laravel.support.str import FLUENT, METHODS, STATICS, STR_CLASSES
 from bridge.phpeval.php.functions import CONSTANTS, FUNCTIONS
-from tests.phpeval.laravel.evaluation import TestWorld, laravel, natively, really
+from tests.phpeval.laravel.evaluation import TestEnvironment, laravel, natively, really
 from tests.phpeval.laravel.php import Php
 
 
@@ -25,8 +25,10 @@ def peer() -> Iterator[Php]:
 
 
 @cache
-def world() -> TestWorld:
-    return TestWorld(natives={**COLLECTION_CLASSES, **STR_CLASSES}, functions=FUNCTIONS, constants=CONSTANTS)
+def environment() -> TestEnvironment:
+    return TestEnvironment(
+        natives={**COLLECTION_CLASSES, **STR_CLASSES}, functions=FUNCTIONS, constants=CONSTANTS
+    )
 
 
 SUBJECTS = (
@@ -115,7 +117,7 @@ def test_every_static_method_gives_what_laravel_gives(name: str, peer: Php) -> N
             elif arguments:
                 given.append(arguments)
             code = f"return Str::{name}({', '.join(given)});"
-            mine = natively(world(), code, {"s": subject})
+            mine = natively(environment(), code, {"s": subject})
             if mine.kind != "refused":
                 assert mine == really(peer, code, {"s": subject}), (code, subject)
                 answered += 1
@@ -140,7 +142,7 @@ def test_every_fluent_method_gives_what_laravel_gives(name: str, peer: Php) -> N
     for subject in SUBJECTS:
         for arguments in ARGUMENTS.get(name, ("",)):
             code = f"return Str::of($s)->{name}({arguments});"
-            mine = natively(world(), code, {"s": subject})
+            mine = natively(environment(), code, {"s": subject})
             if mine.kind != "refused":
                 assert mine == really(peer, code, {"s": subject}), (code, subject)
                 answered += 1
@@ -151,23 +153,23 @@ def test_every_fluent_method_gives_what_laravel_gives(name: str, peer: Php) -> N
 def test_methods_of_newer_releases_follow_their_parts(name: str, peer: Php) -> None:
     for subject in SUBJECTS:
         arguments = ", 'a', 'b'" if name == "betweenFirst" else ""
-        newer = replace(world(), version=(9, 13))
+        newer = replace(environment(), version=(9, 13))
         mine = natively(newer, f"return Str::{name}($s{arguments});", {"s": subject})
         if mine.kind != "refused":
             assert mine == really(peer, f"return {NEWER[name]};", {"s": subject}), subject
 
 
 def test_a_stringable_gives_its_text() -> None:
-    newer = replace(world(), version=(9, 0))
+    newer = replace(environment(), version=(9, 0))
     for name in ("toString", "value"):
         assert natively(newer, f"return Str::of('a')->append('b')->{name}();").content == ["bytes", b"ab"]
-    assert natively(world(), "return 'x' . Str::of('a');").content == ["bytes", b"xa"]
+    assert natively(environment(), "return 'x' . Str::of('a');").content == ["bytes", b"xa"]
 
 
 def test_random_texts_are_refused() -> None:
     for name in ("random", "uuid", "orderedUuid", "ulid", "password"):
         assert name not in STATICS
-        assert natively(world(), f"return Str::{name}();").kind == "refused"
+        assert natively(environment(), f"return Str::{name}();").kind == "refused"
 
 
 texts = st.text(st.sampled_from("abBC xyzé_-/.,@1209\tß日Ñ"), max_size=14)
@@ -185,7 +187,7 @@ def test_any_two_methods_on_any_text(peer: Php, subject: str, first: str, then: 
         f"$r = Str::of($s)->{first}; return is_object($r) && method_exists($r, 'append') ? $r->{then} : $r;"
     )
     mine = natively(
-        world(),
+        environment(),
         code.replace("is_object($r) && method_exists($r, 'append')", "$r instanceof \\Stringable"),
         {"s": subject},
     )
@@ -243,7 +245,7 @@ def test_plurals_and_names_are_those_of_laravel(peer: Php, word: str, case: obje
     subject = case(word)  # type: ignore[operator]
     for name in ("plural", "singular", "pluralStudly", "snake", "studly", "camel"):
         code = f"return Str::{name}($s);"
-        mine = natively(world(), code, {"s": subject})
+        mine = natively(environment(), code, {"s": subject})
         if mine.kind != "refused":
             assert mine == really(peer, code, {"s": subject}), name
 
@@ -281,7 +283,7 @@ def test_a_model_names_its_table(class_name: str, table: bytes, peer: Php) -> No
 def test_objects_among_the_arguments_count_by_release(
     code: str, version: tuple[int, int], content: object
 ) -> None:
-    outcome = natively(replace(world(), version=version), f"return {code};")
+    outcome = natively(replace(environment(), version=version), f"return {code};")
     if content is None:
         assert outcome.kind == "refused"
     else:
@@ -290,4 +292,4 @@ def test_objects_among_the_arguments_count_by_release(
 
 def test_stringables_are_the_same_as_laravel_says(peer: Php) -> None:
     code = "return [Str::of('Hi')->exactly(Str::of('Hi')), Str::of('Hi')->exactly('Hi')];"
-    assert natively(world(), code) == really(peer, code)
+    assert natively(environment(), code) == really(peer, code)
