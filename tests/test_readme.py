@@ -169,7 +169,7 @@ def test_every_example_of_bridge_toml_is_read(tmp_path: Path, toml: str) -> None
         if name == "app_config":
             assert {key: settings.laravel.config.get(key) for key in value} == value
         elif name == "apps":
-            assert len(settings.own_apps) == len(value)
+            assert len(settings.toml_apps) == len(value)
         elif name in ("events", "apps_table"):
             assert getattr(settings, name)
         else:

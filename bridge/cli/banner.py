@@ -76,8 +76,10 @@ def _queue(settings: Settings) -> Line:
     facts, others = settings.queue_connection(), other_jobs(settings)
     about: dict[str, object] = {"connection": facts.name, "driver": facts.driver, "store": facts.connection}
     about["queues"] = ", ".join(settings.queue_names())
-    about["other_jobs"] = f"left: {others.why}" if others.takes is None else ", ".join(settings.other_jobs)
-    return "queue", about | ({} if others.takes is None else {"workers": settings.workers})
+    about["other_jobs"] = (
+        f"left: {others.why}" if others.selection is None else ", ".join(settings.other_jobs)
+    )
+    return "queue", about | ({} if others.selection is None else {"workers": settings.workers})
 
 
 def _apps(settings: Settings) -> Line:

@@ -203,7 +203,7 @@ def _after(problem: Exception) -> Result:
     return Failed(problem)
 
 
-class Unhurried:
+class FlushFirst:
     """The PHP rung of an attempt: before it everything that is ready goes out, since PHP may take its time.
     A class that the app has not is waited for: a deploy may be about to bring it.
 

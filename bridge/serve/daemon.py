@@ -168,7 +168,7 @@ class Daemon:
         at_work: AtWork,
     ) -> _Jobs:
         settings = self.settings
-        others = OtherJobsWorkers.build(settings, lambda: deployment.known_paused, instruments.ran)
+        others = OtherJobsWorkers.build(settings, lambda: deployment.last_paused, instruments.ran)
         aside = SetAside()
         deployment = Deployment(
             settings,
@@ -199,7 +199,7 @@ class Daemon:
                 beside=others.wake,
                 hurry=(lambda: None) if php is None else php.close,
             ),
-            state=WorkerState(ending=others.ending, aside=aside, at_work=at_work),
+            state=WorkerState(quota=others.quota, aside=aside, at_work=at_work),
         )
         return _Jobs(WorkerThreads(worker, others), deployment)
 
@@ -217,7 +217,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         stopping, reload_requested = stop_signal(), reload_signals()
         if jobs is not None:
-            jobs.workers.others.ending.end = partial(loop.call_soon_threadsafe, stopping.set)
+            jobs.workers.others.quota.end = partial(loop.call_soon_threadsafe, stopping.set)
         files = self.settings.certificate()
         certificate = Certificate(*files) if files else None
         webhooks = Webhooks() if cluster is None else Webhooks(delay=0.0)  # it has waited already

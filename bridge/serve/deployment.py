@@ -23,7 +23,7 @@ from bridge.jobs.worker.set_aside import SetAside
 from bridge.laravel.cache import cache_store
 from bridge.laravel.operator_signals import OperatorSignals
 from bridge.laravel.payload import NotABroadcast, read_document
-from bridge.serve.attempt import Attempt, Order, Unhurried
+from bridge.serve.attempt import Attempt, FlushFirst, Order
 from bridge.serve.destinations import destinations
 from bridge.serve.wiring import (
     agreement,
@@ -72,7 +72,7 @@ class Deployment:
     ) -> None:
         self._restarted = hooks.restarted
         self._on_disagree = hooks.on_disagree
-        self.known_paused: Collection[str] | None = None  # before the first look
+        self.last_paused: Collection[str] | None = None  # before the first look
         self._publish = publish
         self._tell = hooks.tell
         self._aside = aside
@@ -105,7 +105,7 @@ class Deployment:
             self._has_asked = True
             self._ask_ahead()
         self._locks.retry()
-        self.known_paused = paused = self._signals.paused()
+        self.last_paused = paused = self._signals.paused()
         return paused
 
     def renew(self, within: float = 5.0) -> bool:
@@ -139,7 +139,7 @@ class Deployment:
         if self._php is not None:
             backoff = ",".join(map(str, settings.backoff or BROADCAST_BACKOFF))
             tries = PHP_TRIES if settings.tries is None else settings.tries
-            php = Unhurried(
+            php = FlushFirst(
                 self._php,
                 lambda: attempt,
                 tries=tries,

@@ -29,7 +29,7 @@ class OtherJobsWorkers:
     """
 
     lanes: Sequence[PhpWorkerLane]
-    ending: Quota
+    quota: Quota
     queue: Queue
     failed: FailedJobs
     why: str
@@ -41,16 +41,16 @@ class OtherJobsWorkers:
         """Nothing is connected or started yet. `paused`: queues from which nothing may be taken now; `tell`
         hears of every attempt of another job."""
         others = other_jobs(settings)
-        ending = Quota(
-            lanes=1 + (settings.workers if others.takes else 0),
+        quota = Quota(
+            lanes=1 + (settings.workers if others.selection else 0),
             most=1 if settings.once else settings.max_jobs,
             when_empty=settings.once or settings.stop_when_empty,
         )
-        calm = build_write_lock(settings)
+        write_lock = build_write_lock(settings)
         return cls(
-            build_lanes(settings, others, paused=paused, ending=ending, tell=tell, calm=calm),
-            ending,
-            build_queue(settings, tokens=others.tokens[0], calm=calm),
+            build_lanes(settings, others, paused=paused, quota=quota, tell=tell, write_lock=write_lock),
+            quota,
+            build_queue(settings, tokens=others.tokens[0], write_lock=write_lock),
             build_failed_jobs(settings.laravel),
             others.why,
         )

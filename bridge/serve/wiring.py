@@ -461,14 +461,14 @@ def derives_from_broadcast_event(source: AppSource, class_name: str) -> bool | N
 def build_queue(
     settings: Settings,
     *,
-    takes: Selection = BROADCASTS,
+    selection: Selection = BROADCASTS,
     tokens: TokenUse = "share",
     interval: float | None = None,
-    calm: SqliteWriteLock | None = None,
+    write_lock: SqliteWriteLock | None = None,
 ) -> Queue:
     """The driver of the queue connection for some of its jobs; nothing is connected yet.
 
-    `tokens` is for Redis, `calm` for SQLite; `interval`: seconds between looks, None: the driver's own."""
+    `tokens` is for Redis, `write_lock` for SQLite. `interval`: seconds between looks; None: the driver's."""
     facts = settings.queue_connection()
     names = settings.queue_names()
     if facts.driver == "redis":
@@ -481,7 +481,7 @@ def build_queue(
                     queues=queues,
                     retry_after=facts.retry_after,
                     connection_name=facts.name,
-                    takes=takes,
+                    selection=selection,
                     interval=interval,
                 ),
                 prefix=redis.prefix,
@@ -503,11 +503,11 @@ def build_queue(
             queues=names,
             retry_after=facts.retry_after,
             connection_name=facts.name,
-            takes=takes,
+            selection=selection,
             interval=interval,
         ),
         table=database.prefix + facts.table,
-        calm=calm,
+        write_lock=write_lock,
     )
 
 
@@ -537,11 +537,11 @@ def build_write_lock(settings: Settings) -> SqliteWriteLock | None:
 class OtherJobs:
     """Which jobs are run besides broadcasts.
 
-    takes   what the lanes take; None: nothing is run, for the reason `why`
+    selection  what the lanes take; None: nothing is run, for the reason `why`
     tokens  what becomes of Redis' tokens in the broadcasts' driver, and in the lanes'
     """
 
-    takes: Selection | None
+    selection: Selection | None
     why: str = ""
     tokens: tuple[TokenUse, TokenUse] = ("share", "share")
 
@@ -550,19 +550,21 @@ def other_jobs(settings: Settings) -> OtherJobs:
     """What `other_jobs` comes to here."""
     policy = settings.other_jobs
     if policy == ("leave",):
-        return OtherJobs(takes=None, why="other_jobs says so")
+        return OtherJobs(selection=None, why="other_jobs says so")
     if not settings.php_binary or shutil.which(settings.php_binary) is None:
-        return OtherJobs(takes=None, why=f"there is no PHP program `{settings.php_binary}`: see php_binary")
+        return OtherJobs(
+            selection=None, why=f"there is no PHP program `{settings.php_binary}`: see php_binary"
+        )
     if not (settings.laravel.path / "bootstrap/app.php").is_file():
-        return OtherJobs(takes=None, why=f"{settings.laravel.path} has no bootstrap/app.php")
+        return OtherJobs(selection=None, why=f"{settings.laravel.path} has no bootstrap/app.php")
     if policy == ("run",):
-        return OtherJobs(takes=others(), tokens=("all", "none"))
+        return OtherJobs(selection=others(), tokens=("all", "none"))
     names = frozenset(policy)
 
     def wanted(queue: str, document: Mapping[str, object]) -> bool:
         return queue in names or document.get("displayName") in names
 
-    return OtherJobs(takes=others(wanted))
+    return OtherJobs(selection=others(wanted))
 
 
 def build_lanes(
@@ -570,12 +572,12 @@ def build_lanes(
     jobs: OtherJobs,
     *,
     paused: Callable[[], Collection[str] | None],
-    ending: Quota,
+    quota: Quota,
     tell: TellRun,
-    calm: SqliteWriteLock | None,
+    write_lock: SqliteWriteLock | None,
 ) -> list[PhpWorkerLane]:
     """The lanes that run other jobs; no process is started yet."""
-    if jobs.takes is None:
+    if jobs.selection is None:
         return []
     tries = 1 if settings.tries is None else settings.tries
     backoff = settings.backoff or (0,)
@@ -594,12 +596,16 @@ def build_lanes(
         "queue": ",".join(settings.queue_names()),
         "options": options,
         "watch": settings.watch_code,
-        "lock": "" if calm is None else calm.path,
+        "lock": "" if write_lock is None else write_lock.path,
     }
     return [
         PhpWorkerLane(
             build_queue(
-                settings, takes=jobs.takes, tokens=jobs.tokens[1], interval=settings.sleep, calm=calm
+                settings,
+                selection=jobs.selection,
+                tokens=jobs.tokens[1],
+                interval=settings.sleep,
+                write_lock=write_lock,
             ),
             AppProcesses(
                 settings.laravel.link, WORKER, php=settings.php_binary, arguments=[json.dumps(facts)]
@@ -607,7 +613,7 @@ def build_lanes(
             build_failed_jobs(settings.laravel),
             retries=RetryPolicy(tries, backoff),
             options=LaneOptions(timeout=settings.timeout, paused=paused, tell=tell, name=f"jobs-{number}"),
-            ending=ending,
+            quota=quota,
         )
         for number in range(1, settings.workers + 1)
     ]

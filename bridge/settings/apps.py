@@ -90,7 +90,7 @@ class AppsTable:
         )
 
 
-def own_apps(table: Any, where: str, *, defaults: Mapping[str, Any]) -> tuple[AppSettings, ...]:
+def toml_apps(table: Any, where: str, *, defaults: Mapping[str, Any]) -> tuple[AppSettings, ...]:
     if table is None:
         return ()
     if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):

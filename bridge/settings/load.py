@@ -14,7 +14,7 @@ from bridge.laravel.config_values import Unknowable, Value
 from bridge.laravel.dotenv import convert
 from bridge.laravel.redis_connections import RedisConnection
 from bridge.secret import Secret
-from bridge.settings.apps import AppSettings, AppsTable, join, own_apps, read_apps_table, read_webhooks
+from bridge.settings.apps import AppSettings, AppsTable, join, read_apps_table, read_webhooks, toml_apps
 from bridge.settings.checks import read_value, reject_unknown
 from bridge.settings.listening import read_toml
 from bridge.settings.references import resolved
@@ -125,7 +125,7 @@ class Settings:
     log_level: str
     limits: Mapping[str, float]
     events: Mapping[str, EventMapping]
-    own_apps: tuple[AppSettings, ...]
+    toml_apps: tuple[AppSettings, ...]
     apps_table: AppsTable | None
     webhooks: tuple[Webhook, ...]
     origins: Mapping[str, str] = field(repr=False)
@@ -188,7 +188,7 @@ class Settings:
                     remedy="set "
                     + " and ".join(f"{connection.driver.upper()}_{_VARIABLES[name]}" for name in missing),
                 )
-        for app in self.own_apps:
+        for app in self.toml_apps:
             join(apps, app, "[[apps]] in bridge.toml")
         if not apps and self.apps_table is None:
             raise self.laravel.config.error(
@@ -209,7 +209,7 @@ class Settings:
             return {}
         if self.apps_table is not None or self.laravel.config.partial:
             return {}
-        own = {app.id for app in self.own_apps} | {default.app_id, ""}
+        own = {app.id for app in self.toml_apps} | {default.app_id, ""}
         return {
             one.name: one.server[0]
             for one in broadcasting.connections.values()
@@ -301,7 +301,7 @@ def load_settings(
         laravel=laravel,
         limits=limits,
         events=_events(*_table("events", toml, environ, file)),
-        own_apps=own_apps(*_table("apps", toml, environ, file), defaults=values),
+        toml_apps=toml_apps(*_table("apps", toml, environ, file), defaults=values),
         apps_table=apps_table,
         webhooks=read_webhooks(*_table("webhooks", toml, environ, file), key="webhooks"),
         origins=origins,

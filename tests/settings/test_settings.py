@@ -331,7 +331,7 @@ def test_the_table_names_every_setting_and_every_field_is_in_it() -> None:
         "laravel",
         "limits",
         "events",
-        "own_apps",
+        "toml_apps",
         "apps_table",
         "webhooks",
         "origins",
@@ -360,7 +360,7 @@ def test_no_secret_shows_in_any_repr_or_error(read: Load, tmp_path: Path) -> Non
     shown: list[object] = [
         settings, laravel, laravel.keys, laravel.config, settings.apps(), settings.queue_connection(),
         laravel.failed(), laravel.broadcasting(), laravel.database(), settings.redis("default"),
-        settings.origins, settings.own_apps,
+        settings.origins, settings.toml_apps,
     ]  # fmt: skip
     text = " ".join(f"{one!r} {one}" for one in shown)
     broken = [
@@ -414,7 +414,7 @@ def test_a_text_of_bridge_toml_may_stand_in_the_apps_file_or_configuration(read:
         with = { price = "${NOWHERE}" }
     """
     settings = read("APP_NAME=Shop\nSECOND_SECRET=inside\nDEBUG_PATH=ws\nOLD=older\n", toml)
-    [app] = settings.own_apps
+    [app] = settings.toml_apps
     assert (settings.dashboard_path, app.key, app.secret) == ("ws", "Shop", Secret("inside"))
     assert app.previous_secrets == (Secret("old"), Secret("older"))
     assert settings.events["X"].channels == ("${PRICE}",)

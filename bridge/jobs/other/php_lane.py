@@ -33,10 +33,10 @@ from bridge.jobs.worker.store_retry import LONGEST_PAUSE, StopDeadlinePassed, St
 WORKER = Path(__file__).with_name("worker.php")
 IDLE = 1.0  # seconds of one wait
 LOOP = 3.0  # seconds between two rounds of an idle worker, which its listeners count on
-GRACE = 1.0  # seconds past its timeout until a job is killed that Laravel's alarm does not end
-FAREWELL = 30.0  # seconds that Laravel has to end a late job, once the alarm has come through
-PATIENCE = 60.0  # seconds until a worker asks for its next job: listeners of the app may hold it up
-LAST_SECONDS = 2.0  # of a stop: for what is left when PHP was killed
+KILL_AFTER = 1.0  # seconds past its timeout until a job is killed that Laravel's alarm does not end
+LATE_JOB_LIMIT = 30.0  # seconds that Laravel has to end a late job, once the alarm has come through
+NEXT_JOB_LIMIT = 60.0  # seconds until a worker asks for its next job: listeners of the app may hold it up
+STOP_RESERVE = 2.0  # of a stop: for what is left when PHP was killed
 
 # What `PhpWorkerLane.counts` counts since the start, in jobs; the last in faults.
 COUNTED = ("reserved", "done", "failed", "released", "given_back", "died", "fenced", "store_faults")
@@ -63,36 +63,36 @@ class LaneOptions:
 class PhpWorkerLane:
     """Works through the other jobs of a queue.
 
-    resident  has one process
+    processes  has one process
     failed    for what is no job; Laravel itself keeps the others
     retries   for a job that ended its process
-    ending    when to stop by itself
+    quota     when to stop by itself
     """
 
     def __init__(
         self,
         queue: Queue,
-        resident: AppProcesses,
+        processes: AppProcesses,
         failed: FailedJobs,
         *,
         retries: RetryPolicy,
-        ending: Quota | None = None,
+        quota: Quota | None = None,
         options: LaneOptions = LaneOptions(),
     ) -> None:
         self._queue = queue
-        self._processes = resident
+        self._processes = processes
         self._failed = failed
         self._retries = retries
         self._timeout = options.timeout
         self._paused = options.paused
-        self._ending = ending or Quota()
+        self._quota = quota or Quota()
         self._tell = options.tell
         self._looped_at = 0.0
         self._thread = threading.Thread(target=self._run, name=options.name, daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
         self._retrying = StoreRetry(fault=lambda: self.counts.update(store_faults=1))
         self._stopping = self._retrying.stopping
-        self._prefetcher = Prefetcher(queue, self._retrying, self._turn, self._ending, self.counts)
+        self._prefetcher = Prefetcher(queue, self._retrying, self._turn, self._quota, self.counts)
 
     @property
     def down(self) -> str | None:
@@ -121,10 +121,10 @@ class PhpWorkerLane:
         self._retrying.stop(timeout)
         self._queue.wake()
         if self._thread.ident is not None:
-            self._thread.join(max(timeout - LAST_SECONDS, 0))
+            self._thread.join(max(timeout - STOP_RESERVE, 0))
         self._processes.close()
         if self._thread.ident is not None:
-            self._thread.join(min(timeout, LAST_SECONDS))
+            self._thread.join(min(timeout, STOP_RESERVE))
         return not self.is_alive
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ class PhpWorkerLane:
         if paused is None:
             return None
         self._queue.pause(paused)
-        return self._ending.turn(jobs)
+        return self._quota.turn(jobs)
 
     def _rest(self) -> None:
         if self._processes.down is not None:
@@ -192,7 +192,7 @@ class PhpWorkerLane:
             self._stopping.wait(LONGEST_PAUSE)
         finally:
             self._looped_at = 0.0
-            self._ending.finished(tried, given_back=1 - tried)
+            self._quota.finished(tried, given_back=1 - tried)
 
     def _attempted(self, job: Job) -> int:
         """1: the job has had its attempt. Raises Refused, ServiceUnavailable, WorkerNotReady."""
@@ -252,7 +252,7 @@ class PhpWorkerLane:
         number = _tell(process, question | ({"timed_out": True} if attempt.is_late else {}))
         seconds = self._seconds(job)
         begun = attempt.begun = time.monotonic()
-        deadline = begun + seconds + GRACE
+        deadline = begun + seconds + KILL_AFTER
         self._prefetcher.ahead()
         while True:
             frame = process.receive(min(deadline - time.monotonic(), self._prefetcher.due))
@@ -266,13 +266,13 @@ class PhpWorkerLane:
                 case {"end": "deleted"}:
                     attempt.has_ended = True
                     self._prefetcher.end(job)
-                    deadline += PATIENCE
+                    deadline += NEXT_JOB_LIMIT
                 case {"end": "released", "delay": int(delay)}:
                     attempt.has_ended, attempt.delay = True, delay
                     self._release(job, delay)
                 case {"late": True}:
                     attempt.alarmed = True
-                    deadline = time.monotonic() + FAREWELL
+                    deadline = time.monotonic() + LATE_JOB_LIMIT
                 case {"done": True}:
                     attempt.is_over = True
                     process.retired = bool(frame.get("last"))
@@ -293,19 +293,19 @@ class PhpWorkerLane:
     def _await_first(self, process: PhpProcess) -> None:
         """Laravel's worker asks for a job. Raises WorkerNotReady where it does not."""
         try:
-            frame = process.receive(PATIENCE)
+            frame = process.receive(NEXT_JOB_LIMIT)
         except ProcessDied as death:
             raise WorkerNotReady(str(death)) from death
         if frame is None or not frame.get("done"):
             raise WorkerNotReady(
-                f"it asked for none within {PATIENCE:g} s: a listener of Looping may hold it back"
+                f"it asked for none within {NEXT_JOB_LIMIT:g} s: a listener of Looping may hold it back"
             )
 
     def _ask(self, process: PhpProcess, question: Frame) -> None:
         if process.questions == 1:
             return
         number = _tell(process, question)
-        frame = process.receive(PATIENCE)
+        frame = process.receive(NEXT_JOB_LIMIT)
         if frame is None or frame.get("id") != number or "done" not in frame:
             raise ProcessDied("it does not come round")
         process.retired = bool(frame.get("last"))

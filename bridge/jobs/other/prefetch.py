@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Prefetcher:
     """For one thread. Every call waits for the store (`retrying`) and may raise StopDeadlinePassed.
 
-    leave   a turn of `ending` for so many jobs, None where none may be taken now
+    leave   a turn of `quota` for so many jobs, None where none may be taken now
     counts  gets `reserved`, `released`, `given_back`, `fenced`
     """
 
@@ -36,13 +36,13 @@ class Prefetcher:
         queue: Queue,
         retrying: StoreRetry,
         leave: Callable[[int], Grant | None],
-        ending: Quota,
+        quota: Quota,
         counts: collections.Counter[str],
     ) -> None:
         self._queue = queue
         self._retrying = retrying
         self._leave = leave
-        self._ending = ending
+        self._quota = quota
         self._counts = counts
         self._most = 0
         self._held: collections.deque[Job] = collections.deque()  # reserved, and not begun
@@ -102,7 +102,7 @@ class Prefetcher:
         jobs, self._held = list(self._held), collections.deque()
         if jobs:
             self.give_back(jobs)
-            self._ending.finished(0, given_back=len(jobs))
+            self._quota.finished(0, given_back=len(jobs))
 
     def give_back(self, jobs: Sequence[Job]) -> None:
         """Makes the jobs as they were before their reservation."""
@@ -126,7 +126,7 @@ class Prefetcher:
         try:
             begun = [self._retrying(partial(self._queue.delete_and_reserve, ended, turn.jobs))]
         except BaseException:
-            self._ending.took(turn, 0)
+            self._quota.took(turn, 0)
             raise
         self._under_way = partial(self._arrived, turn, ended, begun)
 
@@ -148,7 +148,7 @@ class Prefetcher:
         self._note_deleted(ended, deleted)
 
     def _hold(self, turn: Grant, jobs: Sequence[Job]) -> None:
-        self._ending.took(turn, len(jobs))
+        self._quota.took(turn, len(jobs))
         self._counts["reserved"] += len(jobs)
         self._held += jobs
 

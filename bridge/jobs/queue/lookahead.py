@@ -19,7 +19,7 @@ class Lookahead(Generic[Candidate]):
     """Nothing is reserved before its turn: what was seen is to be claimed, and may be gone by then.
 
     look   up to so many jobs that are free now, in order of service
-    kin    those that may be claimed together have this in common
+    group_key  those that may be claimed together have this in common
     fresh  seconds for which a look counts
     """
 
@@ -27,11 +27,11 @@ class Lookahead(Generic[Candidate]):
         self,
         look: Callable[[int], Iterable[Candidate]],
         *,
-        kin: Callable[[Candidate], object] = lambda seen: None,
+        group_key: Callable[[Candidate], object] = lambda seen: None,
         fresh: float,
     ) -> None:
         self._look = look
-        self._kin = kin
+        self._group_key = group_key
         self._fresh = fresh
         self._seen: collections.deque[Candidate] = collections.deque()
         self._until = 0.0
@@ -41,8 +41,8 @@ class Lookahead(Generic[Candidate]):
         if not self._seen or time.monotonic() >= self._until:
             self._seen = collections.deque(self._look(MOST))
             self._until = time.monotonic() + self._fresh
-        _, kin = next(itertools.groupby(self._seen, self._kin), (None, ()))
-        popped = list(itertools.islice(kin, limit))
+        _, group_key = next(itertools.groupby(self._seen, self._group_key), (None, ()))
+        popped = list(itertools.islice(group_key, limit))
         for _ in popped:
             self._seen.popleft()
         return popped

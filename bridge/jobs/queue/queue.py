@@ -87,7 +87,7 @@ class QueueOptions:
     queues           plain names, the most urgent first
     retry_after      seconds after which a reservation has expired
     connection_name  empty: the driver's own name
-    takes            which jobs
+    selection        which jobs
     interval         seconds between looks while there is nothing to do; None: as the driver thinks right
     clock            unix seconds; Laravel compares the application's clocks, never the store's
     """
@@ -95,7 +95,7 @@ class QueueOptions:
     queues: Sequence[str] = ("default",)
     retry_after: int = 90
     connection_name: str = ""
-    takes: Selection = BROADCASTS
+    selection: Selection = BROADCASTS
     interval: float | None = None
     clock: Callable[[], float] = time.time
 

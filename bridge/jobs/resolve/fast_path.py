@@ -80,7 +80,7 @@ class FastPath:
         self._environment_of = environment_of
         self._environment = environment = environment_of(event.version)
         self.class_name = event.class_name
-        self._shape = fit.shape
+        self._shape = fit.template
         self._version = event.version
         self._connections = connections
         own = _event_alone(fit)
@@ -232,8 +232,8 @@ class _KnownEvent(EvaluatedEvent):
 
 def _event_alone(fit: TemplateMatch) -> PhpObject:
     """The event of a plain broadcast job with no other object in it, else Refused."""
-    found = fit.shape.objects(fit.groups)
-    job = fit.shape.marked(_Placeholder.of)[
+    found = fit.template.objects(fit.groups)
+    job = fit.template.marked(_Placeholder.of)[
         0
     ]  # what Laravel alone would run must be absent from all such jobs
     if len(found) != 2 or job.class_name != BROADCAST_EVENT or only_php(job):

@@ -53,7 +53,7 @@ from bridge.phpeval.php.serialization.templates import Template, TemplateMatch, 
 RUNGS = ("mapping", "framework", "native", "php")
 _EVALUATING = ("framework", "native")
 PROOF_PAUSE = 15.0  # seconds that a job waits for PHP to be back
-MAX_SHORTCUTS = 1024  # all are forgotten then
+MAX_FAST_PATHS = 1024  # all are forgotten then
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +103,14 @@ class Ladder:
         self._derives = parts.derives
         self._templates = Templates()
         self._prepare = parts.prepare
-        self._shortcut = parts.fast_path
-        self._shortcuts: dict[Template, FastPath | None] = {}
+        self._fast_path = parts.fast_path
+        self._fast_paths: dict[Template, FastPath | None] = {}
         self.trust = self._trust = parts.trust if self._php is not None else None
         self._check = parts.check
         self._records: dict[Template, Record] = {}  # of the answers of shortcuts
-        self._elsewhere: set[str] = set()  # classes whose last event was not evaluated: nothing to prepare
+        self._not_evaluated: set[str] = (
+            set()
+        )  # classes whose last event was not evaluated: nothing to prepare
         self.close = parts.on_close
 
     def resolve(self, payload: Payload) -> Resolution:
@@ -122,7 +124,7 @@ class Ladder:
         found = (job.content for job in jobs if isinstance(job, _Job))
         events = (event for event in found if isinstance(event, BroadcastEvent))
         ours = (event for event in events if not event.only_php and not event.foreign)
-        self._ready([event for event in ours if event.class_name not in self._elsewhere])
+        self._ready([event for event in ours if event.class_name not in self._not_evaluated])
         try:
             for job in jobs:
                 yield partial(self._decide, job)
@@ -161,7 +163,7 @@ class Ladder:
     def _read(self, payload: Payload) -> _Job:
         fit = self._templates.fit(payload.command) if payload.handler == HANDLER else None
         known = fit is not None and not foreign(payload.document)
-        fast_path = self._shortcuts.get(fit.shape) if fit is not None and known else None
+        fast_path = self._fast_paths.get(fit.template) if fit is not None and known else None
         return _Job(payload, fit, fast_path or self._event_of(payload, fit))
 
     def _event_of(self, payload: Payload, fit: TemplateMatch | None) -> BroadcastEvent | Resolution:
@@ -192,9 +194,9 @@ class Ladder:
         if job.fit is not None:
             self._learn(event, job.fit, resolution)
         if resolution.by in _EVALUATING:
-            self._elsewhere.discard(event.class_name)
+            self._not_evaluated.discard(event.class_name)
         else:
-            self._elsewhere.add(event.class_name)
+            self._not_evaluated.add(event.class_name)
         return resolution
 
     def _shortened(self, fast_path: FastPath, job: _Job) -> Resolution | None:
@@ -209,9 +211,9 @@ class Ladder:
             return None
         if resolution is None or self._trust is None:
             return resolution
-        record = self._records.get(job.fit.shape)
+        record = self._records.get(job.fit.template)
         if record is None or not record.earned:  # a shortcut itself sees that the app has changed
-            self._shortcuts.clear()
+            self._fast_paths.clear()
             self._records.clear()
             return None
         if not resolution.path <= record.branches:
@@ -223,19 +225,19 @@ class Ladder:
     def _learn(self, event: BroadcastEvent, fit: TemplateMatch, resolution: Resolution) -> None:
         """The next event of this shape takes the short way, if that leads to the same for this one."""
         native = resolution.by == "native" and resolution.outcome == "broadcast"
-        if self._shortcut is None or not native or event.oldest != event.version:
+        if self._fast_path is None or not native or event.oldest != event.version:
             return
-        if self._shortcuts.get(fit.shape, self) is None:
+        if self._fast_paths.get(fit.template, self) is None:
             return
         if self._trust is not None:
-            self._records[fit.shape] = self._trust.record(event, fit, "broadcast")
-        if len(self._shortcuts) >= MAX_SHORTCUTS:
-            self._shortcuts.clear()
-        self._shortcuts[fit.shape] = None
+            self._records[fit.template] = self._trust.record(event, fit, "broadcast")
+        if len(self._fast_paths) >= MAX_FAST_PATHS:
+            self._fast_paths.clear()
+        self._fast_paths[fit.template] = None
         with contextlib.suppress(Exception):  # the answer is there already
-            made = self._shortcut(event, fit)
+            made = self._fast_path(event, fit)
             if made.resolve(fit.groups) == resolution:
-                self._shortcuts[fit.shape] = made
+                self._fast_paths[fit.template] = made
 
     def event(self, payload: Payload, fit: TemplateMatch | None = None) -> BroadcastEvent:
         """The event that the job carries, `fit` of its command if known; raises as `broadcast_event` does."""

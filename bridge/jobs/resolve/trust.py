@@ -136,10 +136,10 @@ def _models(event: BroadcastEvent) -> list[str]:
     return sorted({str(one.get("class")) for one in event.objects if one.class_name == MODEL_IDENTIFIER})
 
 
-def _model_groups(shape: Template) -> tuple[int, ...]:
+def _model_groups(template: Template) -> tuple[int, ...]:
     """Which groups of a shape name the class of a model."""
-    identifiers = {at for at, one in enumerate(shape.containers) if one.class_name == MODEL_IDENTIFIER}
-    return tuple(group for place, key, group in shape.texts if place in identifiers and key == b"class")
+    identifiers = {at for at, one in enumerate(template.containers) if one.class_name == MODEL_IDENTIFIER}
+    return tuple(group for place, key, group in template.texts if place in identifiers and key == b"class")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,14 +225,14 @@ class Trust:
         if fit is None:
             form: tuple[object, ...] = (event.class_name, subject(event), outcome, *_models(event))
         else:
-            places = self._places.get(fit.shape)
+            places = self._places.get(fit.template)
             if places is None:
-                places = self._places[fit.shape] = _model_groups(fit.shape)
-            form = (fit.shape, outcome, *[fit.groups[place] for place in places])
+                places = self._places[fit.template] = _model_groups(fit.template)
+            form = (fit.template, outcome, *[fit.groups[place] for place in places])
         record = self._by_form.get(form)
         if record is None:
-            name, shape = subject(event), "" if fit is None else fit.shape.name
-            text = "\0".join([name, event.class_name, shape, *_models(event), outcome])
+            name, template = subject(event), "" if fit is None else fit.template.name
+            text = "\0".join([name, event.class_name, template, *_models(event), outcome])
             key = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
             with self._lock:
                 if len(self._by_form) >= MOST:

@@ -142,12 +142,12 @@ class WorkerHooks:
 class WorkerState:
     """What a worker shares with its attempts, and with other threads.
 
-    ending   when to stop by itself
+    quota    when to stop by itself
     aside    the jobs that take long; attempts look there which may go
     at_work  where it stands which job is at work; attempts write there, too
     """
 
-    ending: Quota = field(default_factory=Quota)
+    quota: Quota = field(default_factory=Quota)
     aside: SetAside = field(default_factory=SetAside)
     at_work: AtWork = field(default_factory=AtWork)
 
@@ -185,7 +185,7 @@ class Worker:
         self._tell = hooks.tell
         self._beside = hooks.beside
         self._hurry = hooks.hurry
-        self._ending = state.ending
+        self._quota = state.quota
         self._at_work = state.at_work
         self._aside = state.aside
         self._renewed_at = 0.0  # monotonic; when these reservations last began
@@ -265,7 +265,7 @@ class Worker:
 
     def _reserved(self) -> Sequence[Job]:
         """The next jobs, if there are any."""
-        turn = self._ending.turn(self._pace.jobs)
+        turn = self._quota.turn(self._pace.jobs)
         self._pace.begin()
         jobs: Sequence[Job] = ()
         try:
@@ -275,7 +275,7 @@ class Worker:
             self._pace.halve(turn.jobs)
             raise
         finally:
-            self._ending.took(turn, len(jobs))
+            self._quota.took(turn, len(jobs))
         return jobs
 
     def _work(self, jobs: Sequence[Job], *, are_begun: bool = False) -> None:
@@ -292,7 +292,7 @@ class Worker:
                 if begun := [job for job, result in known if result is None]:
                     untried, slow = self._attempt_all(begun)
         finally:
-            self._ending.finished(len(jobs) - untried - slow, given_back=untried)
+            self._quota.finished(len(jobs) - untried - slow, given_back=untried)
 
     def _attempt_all(self, jobs: Sequence[Job]) -> tuple[int, int]:
         """How many have gone back untried, and how many are set aside; the others have ended."""
@@ -339,7 +339,7 @@ class Worker:
             self._renewed_at = time.monotonic()
             self._aside.keep(renewed)
             if lost := renewed.count(None):
-                self._ending.finished(lost)
+                self._quota.finished(lost)
                 self._count_fenced(lost)
         for job in self._aside.finished():
             self._pace.begin()

@@ -78,7 +78,7 @@ class Shadow:
         listener = Listener(
             Node([]),  # no app: no client is taken
             listening.sockets,
-            instead=posts.routes(),
+            override_routes=posts.routes(),
             options=ListenerOptions(largest_body=LARGEST, certificate=certificate),
             ready=lambda: {"ready": watch.store_answers, "queue": watch.store_answers},
         )

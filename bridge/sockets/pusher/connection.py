@@ -303,7 +303,7 @@ class Connection(Generic[S]):
             receivers=len(channel.sockets) - (self.socket in channel.sockets),
         )
         passed = self.hub.pass_on(channel, self.socket, self.socket_id, text)
-        return Outcome(deliveries=passed.deliveries, happenings=(event,), asks=passed.asks)
+        return Outcome(deliveries=passed.deliveries, hub_events=(event,), asks=passed.asks)
 
     def _sign_in(self, message: Signin, now: float) -> Outcome[S]:
         text = signatures.signin_text(self.socket_id, message.user_data)
@@ -328,7 +328,7 @@ class Connection(Generic[S]):
             self.socket_id, self.socket, user_id, self.watchlist, tuple(replies), now, self.session
         )
         event = SignedIn(app_id=self.hub.app.id, socket_id=self.socket_id, user_id=user_id)
-        return signed_in._replace(happenings=(event, *signed_in.happenings))
+        return signed_in._replace(hub_events=(event, *signed_in.hub_events))
 
     # Parts ----------------------------------------------------------------------------------------------
 
@@ -375,7 +375,7 @@ class Connection(Generic[S]):
             app_id=self.hub.app.id, channel=channel, socket_id=self.socket_id, status=status, reason=problem
         )
         reply = messages.subscription_error(channel, kind, problem, status)
-        return Outcome(replies=(reply,), happenings=(event,))
+        return Outcome(replies=(reply,), hub_events=(event,))
 
     def _not_done(self, refusal: ProtocolError) -> Outcome[S]:
         """A message without effect: the client is told, and closed if the rule says so."""
@@ -383,6 +383,6 @@ class Connection(Generic[S]):
         event = MessageRefused(app_id=self.hub.app.id, socket_id=self.socket_id, code=code, reason=reason)
         return Outcome(
             replies=(messages.error(code, reason),),
-            happenings=(event,),
+            hub_events=(event,),
             close=Close(code=code, reason=reason) if refusal.close else None,
         )

@@ -179,7 +179,7 @@ class Missed:
     """
 
     texts: tuple[str, ...] = ()
-    happenings: tuple[HubEvent, ...] = ()
+    hub_events: tuple[HubEvent, ...] = ()
     has_last: bool = False
 
 
@@ -189,7 +189,7 @@ NOTHING_MISSED = Missed()
 def missed(app_id: str, name: str, socket_id: str, texts: Sequence[str], *, has_gap: bool) -> Missed:
     event = Resumed(app_id=app_id, channel=name, socket_id=socket_id, events=len(texts), has_gap=has_gap)
     gap = (messages.gap(name, is_encrypted=kind_of(name).is_encrypted),) if has_gap else ()
-    return Missed(texts=(*gap, *texts), happenings=(event,), has_last=not has_gap or bool(texts))
+    return Missed(texts=(*gap, *texts), hub_events=(event,), has_last=not has_gap or bool(texts))
 
 
 class Hub(Generic[S]):
@@ -242,7 +242,7 @@ class Hub(Generic[S]):
         self.sockets[socket_id] = socket
         return Outcome(
             replies=(messages.connection_established(socket_id, self.app.activity_timeout),),
-            happenings=(Connected(app_id=self.app.id, socket_id=socket_id),),
+            hub_events=(Connected(app_id=self.app.id, socket_id=socket_id),),
         )
 
     def disconnect(
@@ -261,18 +261,18 @@ class Hub(Generic[S]):
         """
         grace = 0.0 if code == UNAUTHORIZED else self.app.presence_grace
         deliveries: list[Delivery[S]] = []
-        happenings: list[HubEvent] = []
+        hub_events: list[HubEvent] = []
         for name in channels:
             left = self.unsubscribe(socket_id, socket, name, now + grace if grace else None)
             deliveries += left.deliveries
-            happenings += left.happenings
+            hub_events += left.hub_events
         for watched in watchlist:
             _take_out(self.watchers, watched, socket)
         if user_id is not None and _take_out(self.users, user_id, socket):
             deliveries += self._tell_watchers("offline", user_id)
         del self.sockets[socket_id]
-        happenings.append(Disconnected(app_id=self.app.id, socket_id=socket_id, code=code))
-        return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
+        hub_events.append(Disconnected(app_id=self.app.id, socket_id=socket_id, code=code))
+        return Outcome(deliveries=tuple(deliveries), hub_events=tuple(hub_events))
 
     def sign_in(
         self,
@@ -297,7 +297,7 @@ class Hub(Generic[S]):
             return Outcome(replies=replies, deliveries=deliveries)
         missed = self._missed(session, USER_CHANNEL + user_id, None, now)
         replies = (*replies, *missed.texts)
-        return Outcome(replies=replies, deliveries=deliveries, happenings=missed.happenings)
+        return Outcome(replies=replies, deliveries=deliveries, hub_events=missed.hub_events)
 
     def _tell_watchers(self, what: str, user_id: str) -> tuple[Delivery[S], ...]:
         watchers = self.watchers.get(user_id)
@@ -329,22 +329,22 @@ class Hub(Generic[S]):
         `session` where what the page missed follows the confirmation."""
         app_id = self.app.id
         deliveries: list[Delivery[S]] = []
-        happenings: list[HubEvent] = []
+        hub_events: list[HubEvent] = []
         channel = self.channels.get(name)
         if channel is None:
             channel = self.channels[name] = Channel(name, kind)
-            happenings.append(Occupied(app_id=app_id, channel=name))
+            hub_events.append(Occupied(app_id=app_id, channel=name))
         crowded_out = channel.make_room(member.user_id, self.app.limits.members) if member is not None else ()
         is_new = channel.add(socket, member)
         for user_id in crowded_out:
             text = messages.member_removed(name, user_id)
             deliveries.append(Delivery(text=text, sockets=channel.sockets, excluded=socket, may_wait=True))
-            happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
+            hub_events.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
         if member is not None and is_new:
             text = messages.member_added(name, member.user_id, member.info)
             deliveries.append(Delivery(text=text, sockets=channel.sockets, excluded=socket, may_wait=True))
-            happenings.append(MemberAdded(app_id=app_id, channel=name, user_id=member.user_id))
-        happenings.append(
+            hub_events.append(MemberAdded(app_id=app_id, channel=name, user_id=member.user_id))
+        hub_events.append(
             Subscribed(
                 app_id=app_id,
                 channel=name,
@@ -360,14 +360,14 @@ class Hub(Generic[S]):
         if session is not None:
             missed = self._missed(session, name, member.user_id if member else None, now)
             replies += missed.texts
-            happenings += missed.happenings
+            hub_events += missed.hub_events
         if kind.is_cache and not missed.has_last:
             cached = self.last_event(name, now)
             replies.append(cached.text if cached else messages.cache_miss(name))
             if cached is None and not channel.is_missed:
                 channel.is_missed = True
-                happenings.append(CacheMissed(app_id=app_id, channel=name))
-        return Outcome(replies=tuple(replies), deliveries=tuple(deliveries), happenings=tuple(happenings))
+                hub_events.append(CacheMissed(app_id=app_id, channel=name))
+        return Outcome(replies=tuple(replies), deliveries=tuple(deliveries), hub_events=tuple(hub_events))
 
     def subscribe_again(self, channel: Channel[S], socket: S) -> Outcome[S]:
         """The socket has subscribed already: it is told so again."""
@@ -386,7 +386,7 @@ class Hub(Generic[S]):
         channel = self.channels[name]
         user_id, is_gone = channel.remove(socket, stays_until)
         deliveries: tuple[Delivery[S], ...] = ()
-        happenings: list[HubEvent] = [
+        hub_events: list[HubEvent] = [
             Unsubscribed(
                 app_id=app_id,
                 channel=name,
@@ -398,7 +398,7 @@ class Hub(Generic[S]):
         if user_id is not None and is_gone:
             text = messages.member_removed(name, user_id)
             deliveries = (Delivery(text=text, sockets=channel.sockets, may_wait=True),)
-            happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
+            hub_events.append(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))
         if channel.leaving:
             self.with_leaving.add(name)
         if self.app.subscription_count:
@@ -406,14 +406,14 @@ class Hub(Generic[S]):
         if not channel.sockets:
             del self.channels[name]
             for member in channel.leaving:  # nobody is left to tell
-                happenings.append(MemberRemoved(app_id=app_id, channel=name, user_id=member))
-            happenings.append(Vacated(app_id=app_id, channel=name))
-        return Outcome(deliveries=deliveries, happenings=tuple(happenings))
+                hub_events.append(MemberRemoved(app_id=app_id, channel=name, user_id=member))
+            hub_events.append(Vacated(app_id=app_id, channel=name))
+        return Outcome(deliveries=deliveries, hub_events=tuple(hub_events))
 
     def remove_absent(self, now: float) -> Outcome[S]:
         """Members whose time without a connection is over are gone. To be called every second."""
         deliveries: list[Delivery[S]] = []
-        happenings: list[HubEvent] = []
+        hub_events: list[HubEvent] = []
         for name in tuple(self.with_leaving):
             channel = self.channels.get(name)
             leaving = channel.leaving if channel is not None else {}
@@ -424,13 +424,13 @@ class Hub(Generic[S]):
                 channel.remove_member(user_id)
                 text = messages.member_removed(name, user_id)
                 deliveries.append(Delivery(text=text, sockets=channel.sockets, may_wait=True))
-                happenings.append(MemberRemoved(app_id=self.app.id, channel=name, user_id=user_id))
-        return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
+                hub_events.append(MemberRemoved(app_id=self.app.id, channel=name, user_id=user_id))
+        return Outcome(deliveries=tuple(deliveries), hub_events=tuple(hub_events))
 
     def count(self, now: float) -> Outcome[S]:
         """Subscribers of channels that have changed are told how many they are. To be called every second."""
         deliveries: list[Delivery[S]] = []
-        happenings: list[HubEvent] = []
+        hub_events: list[HubEvent] = []
         for name in tuple(self.uncounted):
             channel = self.channels.get(name)
             if channel is None or channel.kind.has_members:
@@ -443,10 +443,10 @@ class Hub(Generic[S]):
             channel.counted_at = now
             text = messages.subscription_count(name, subscriptions)
             deliveries.append(Delivery(text=text, sockets=channel.sockets))
-            happenings.append(
+            hub_events.append(
                 SubscriptionCounted(app_id=self.app.id, channel=name, subscriptions=subscriptions)
             )
-        return Outcome(deliveries=tuple(deliveries), happenings=tuple(happenings))
+        return Outcome(deliveries=tuple(deliveries), hub_events=tuple(hub_events))
 
     # Events ---------------------------------------------------------------------------------------------
 
@@ -493,7 +493,7 @@ class Hub(Generic[S]):
             receivers=receivers,
             job=broadcast.job,
         )
-        return Outcome(deliveries=tuple(deliveries), happenings=(event,))
+        return Outcome(deliveries=tuple(deliveries), hub_events=(event,))
 
     def pass_on(self, channel: Channel[S], socket: S, socket_id: str, text: str) -> Outcome[S]:
         """A client's event for all other subscribers of the channel."""

@@ -49,7 +49,7 @@ class Outcome(NamedTuple, Generic[S]):
 
     replies: tuple[str, ...] = ()
     deliveries: tuple[Delivery[S], ...] = ()
-    happenings: tuple[HubEvent, ...] = ()
+    hub_events: tuple[HubEvent, ...] = ()
     close: Close | None = None
     ping: bool = False
     asks: tuple[Ask, ...] = ()
@@ -64,7 +64,7 @@ class Answered(Generic[S]):
     """
 
     deliveries: tuple[Delivery[S], ...] = ()
-    happenings: tuple[HubEvent, ...] = ()
+    hub_events: tuple[HubEvent, ...] = ()
     asks: tuple[Ask, ...] = ()
     dropped: tuple[tuple[S, str], ...] = ()
     closes: tuple[tuple[S, Close], ...] = ()

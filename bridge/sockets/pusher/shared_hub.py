@@ -84,11 +84,11 @@ class SharedHub(Hub[S]):
         now: float,
     ) -> Outcome[S]:
         grace = 0.0 if code == UNAUTHORIZED else self.app.presence_grace
-        happenings: list[HubEvent] = []
+        hub_events: list[HubEvent] = []
         asks: list[Ask] = []
         for name in channels:
             left = self.unsubscribe(socket_id, socket, name, now + grace if grace else None)
-            happenings += left.happenings
+            hub_events += left.hub_events
             asks += left.asks
         unwatched = []
         for watched in watchlist:
@@ -103,8 +103,8 @@ class SharedHub(Hub[S]):
         if user_id is not None:
             asks += self._sign_out(socket, user_id)
         del self.sockets[socket_id]
-        happenings.append(Disconnected(app_id=self.app.id, socket_id=socket_id, code=code))
-        return Outcome(happenings=tuple(happenings), asks=tuple(asks))
+        hub_events.append(Disconnected(app_id=self.app.id, socket_id=socket_id, code=code))
+        return Outcome(hub_events=tuple(hub_events), asks=tuple(asks))
 
     def sign_in(
         self,
@@ -140,7 +140,7 @@ class SharedHub(Hub[S]):
         return Outcome(
             replies=replies,
             deliveries=let_in.deliveries,
-            happenings=let_in.happenings,
+            hub_events=let_in.hub_events,
             asks=(*asks, *let_in.asks),
         )
 
@@ -209,10 +209,10 @@ class SharedHub(Hub[S]):
             channel.waiting[socket] = waiting
             let_in = self._let_in(channel)
             return Outcome(
-                deliveries=let_in.deliveries, happenings=let_in.happenings, asks=(*asks, *let_in.asks)
+                deliveries=let_in.deliveries, hub_events=let_in.hub_events, asks=(*asks, *let_in.asks)
             )
-        replies, happenings, more = self._enter(channel, socket, waiting)
-        return Outcome(replies=replies, happenings=happenings, asks=(*asks, *more))
+        replies, hub_events, more = self._enter(channel, socket, waiting)
+        return Outcome(replies=replies, hub_events=hub_events, asks=(*asks, *more))
 
     def subscribe_again(self, channel: Channel[S], socket: S) -> Outcome[S]:
         return super().subscribe_again(channel, socket) if socket in channel.sockets else Outcome()
@@ -223,7 +223,7 @@ class SharedHub(Hub[S]):
         """The socket gets what comes from now on: its replies, what is told, what is asked."""
         if waiting.replies is not None:
             channel.sockets[socket] = None
-            return (*waiting.replies, *missed.texts), missed.happenings, ()
+            return (*waiting.replies, *missed.texts), missed.hub_events, ()
         member = waiting.member
         channel.add(socket, member)
         name = channel.name
@@ -235,7 +235,7 @@ class SharedHub(Hub[S]):
             subscriptions=len(channel.sockets),
         )
         replies = (self.confirmation(channel), *missed.texts)
-        told = (event, *missed.happenings)
+        told = (event, *missed.hub_events)
         if not channel.kind.is_cache or missed.has_last:
             return replies, told, ()
         cached = self.last_event(name, self.now)
@@ -249,13 +249,13 @@ class SharedHub(Hub[S]):
         """Members who stay for a while keep the channel joined, also when nobody else is in it here."""
         channel = self.shared(name)
         assert channel is not None  # noqa: S101 - the connection knows its channels
-        happenings: tuple[HubEvent, ...] = ()
+        hub_events: tuple[HubEvent, ...] = ()
         waiting = channel.waiting.pop(socket, None)
         if waiting is not None:
             user_id = waiting.member.user_id if waiting.member else None
         else:
             user_id, _ = channel.remove(socket, stays_until)
-            happenings = (
+            hub_events = (
                 Unsubscribed(
                     app_id=self.app.id,
                     channel=name,
@@ -268,7 +268,7 @@ class SharedHub(Hub[S]):
         if channel.leaving:
             self.with_leaving.add(name)
         gone = user_id if user_id is not None and not channel.is_here(user_id) else None
-        return Outcome(happenings=happenings, asks=self._leave(channel, gone))
+        return Outcome(hub_events=hub_events, asks=self._leave(channel, gone))
 
     def _leave(self, channel: SharedChannel[S], gone: str | None) -> tuple[Ask, ...]:
         """What is asked where a user, or everybody, is not in the channel any more."""
@@ -344,7 +344,7 @@ class SharedHub(Hub[S]):
         if not channel.is_joined:
             return Answered()
         deliveries = list(before)
-        happenings: list[HubEvent] = []
+        hub_events: list[HubEvent] = []
         asks: list[Ask] = []
         dropped: list[tuple[S, str]] = []
         for socket, waiting in tuple(channel.waiting.items()):
@@ -353,7 +353,7 @@ class SharedHub(Hub[S]):
                 problem = "the channel has too many members"
                 text = messages.subscription_error(channel.name, "LimitReached", problem, 403)
                 deliveries.append(Delivery(text=text, sockets=(socket,)))
-                happenings.append(
+                hub_events.append(
                     SubscriptionRefused(
                         app_id=self.app.id,
                         channel=channel.name,
@@ -376,11 +376,11 @@ class SharedHub(Hub[S]):
                 del channel.waiting[socket]
                 replies, told, more = self._enter(channel, socket, waiting, missed)
                 deliveries += [Delivery(text=text, sockets=(socket,)) for text in replies]
-                happenings += told
+                hub_events += told
                 asks += more
         return Answered(
             deliveries=tuple(deliveries),
-            happenings=tuple(happenings),
+            hub_events=tuple(hub_events),
             asks=tuple(asks),
             dropped=tuple(dropped),
         )
@@ -410,7 +410,7 @@ class SharedHub(Hub[S]):
         ]
         return Answered(
             deliveries=tuple(delivery for answer in answers for delivery in answer.deliveries),
-            happenings=tuple(event for answer in answers for event in answer.happenings),
+            hub_events=tuple(event for answer in answers for event in answer.hub_events),
             asks=tuple(ask for answer in answers for ask in answer.asks),
         )
 
@@ -433,7 +433,7 @@ class SharedHub(Hub[S]):
         found, kept = self.sessions.resumed(channel, waiting, waiting.session, events, has_gap=has_gap)
         replies, told, more = self._enter(channel, socket, waiting, found)
         deliveries = tuple(Delivery(text=text, sockets=(socket,)) for text in replies)
-        return Answered(deliveries=deliveries, happenings=told, asks=(*kept, *more))
+        return Answered(deliveries=deliveries, hub_events=told, asks=(*kept, *more))
 
     def position(self, name: str) -> Position:
         channel = self.shared(name)

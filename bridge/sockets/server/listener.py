@@ -88,7 +88,7 @@ class Listener:
     """Serves a node on listening sockets.
 
     routes   extra Starlette routes (a demo page, a dashboard); they come after the API's
-    instead  routes that come before the API's, and so in their place
+    override_routes  routes that come before the API's, and so in their place
     ready    what `/ready` answers; 200 when its `ready` is true, else 503
     """
 
@@ -98,7 +98,7 @@ class Listener:
         sockets: Sequence[socket.socket],
         *,
         routes: Sequence[BaseRoute] = (),
-        instead: Sequence[BaseRoute] = (),
+        override_routes: Sequence[BaseRoute] = (),
         ready: Callable[[], Mapping[str, object]] = lambda: {"ready": True},
         options: ListenerOptions = ListenerOptions(),
         sharing: Sharing = Sharing(),
@@ -112,14 +112,14 @@ class Listener:
         self._private = private
         self._may_listen = sharing.may_listen
         self._largest_body = options.largest_body
-        pages = Starlette(routes=[*instead, *api.routes(node, ready), *routes, Route("/", _root)])
+        pages = Starlette(routes=[*override_routes, *api.routes(node, ready), *routes, Route("/", _root)])
         pages.router.redirect_slashes = False  # where to would come from the Host header
         app: ASGIApp = ApiObserver(pages, node)
         if node.proxies:
             app = Forwarded(app, node.proxies)
         self._http = HttpServer(
             app,
-            at_once=None if instead else EventsEndpoint(node),
+            at_once=None if override_routes else EventsEndpoint(node),
             is_handshake=is_handshake,
             upgrade=self._upgrade,
             largest_body=self._body_limit,

@@ -429,7 +429,7 @@ class Node:
     def answered(self, hub: Hub[Socket], answered: Answered[Socket]) -> None:
         """An answer of other nodes has had its effect."""
         self._send(answered.deliveries)
-        for event in answered.happenings if self.observers else ():
+        for event in answered.hub_events if self.observers else ():
             self.tell(event)
         for socket, name in answered.dropped:
             if socket.connection is not None:
@@ -476,7 +476,7 @@ class Node:
         """What others get is put, and observers are told."""
         self._send(outcome.deliveries)
         if self.observers:
-            for event in outcome.happenings:
+            for event in outcome.hub_events:
                 self.tell(event)
 
     def _check_silent(self) -> None:

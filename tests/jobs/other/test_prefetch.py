@@ -35,9 +35,9 @@ def supply(store: Store, counts: collections.Counter[str]) -> Made:
     """A supply that may be told to take no more, or so many jobs in all."""
 
     def made(*, most: int = 0, may_take: Callable[[], bool] = lambda: True) -> Prefetcher:
-        ending = Quota(most=most)
-        leave = lambda jobs: ending.turn(jobs) if may_take() else None  # noqa: E731
-        return Prefetcher(store.queue(), StoreRetry(), leave, ending, counts)
+        quota = Quota(most=most)
+        leave = lambda jobs: quota.turn(jobs) if may_take() else None  # noqa: E731
+        return Prefetcher(store.queue(), StoreRetry(), leave, quota, counts)
 
     return made
 

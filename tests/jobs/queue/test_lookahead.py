@@ -60,7 +60,7 @@ def test_after_forget_it_looks_anew() -> None:
 def test_only_those_of_a_kin_come_together() -> None:
     shelf = Shelf(6)
     shelf.free = [1, 3, 4, 6, 5]
-    ahead = Lookahead(shelf.look, kin=lambda number: number % 2, fresh=LONG)
+    ahead = Lookahead(shelf.look, group_key=lambda number: number % 2, fresh=LONG)
     assert [ahead.pop(5), ahead.pop(1), ahead.pop(5), ahead.pop(5)] == [[1, 3], [4], [6], [5]]
 
 

@@ -47,7 +47,7 @@ def resolved(ladder: Ladder, case: Case, **held: Value) -> Resolution:
 
 
 def shortcuts(ladder: Ladder) -> list[FastPath]:
-    return [one for one in ladder._shortcuts.values() if one is not None]
+    return [one for one in ladder._fast_paths.values() if one is not None]
 
 
 TEXTS = st.one_of(
@@ -70,10 +70,10 @@ SHAPES: tuple[tuple[st.SearchStrategy[Value], ...], ...] = (
 def test_it_leads_where_the_general_way_leads(case: Case, body: str) -> None:
     case.event(PUBLIC + body)
     with ladder(case) as short, ladder(case) as general:
-        general._shortcut = None
+        general._fast_path = None
 
         @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(st.sampled_from(SHAPES).flatmap(lambda shape: st.tuples(*shape)))
+        @given(st.sampled_from(SHAPES).flatmap(lambda template: st.tuples(*template)))
         @example((7, b"text", None))
         @example((7, b"text", None))
         @example((7, b"text", None))
@@ -85,7 +85,7 @@ def test_it_leads_where_the_general_way_leads(case: Case, body: str) -> None:
 
         alike()
         assert shortcuts(short)
-        assert not general._shortcuts
+        assert not general._fast_paths
 
 
 @pytest.mark.parametrize("body", ["", ORDERS, WITH])
@@ -120,7 +120,7 @@ def test_what_fails_or_sends_nothing_is_told_as_ever(
 ) -> None:
     case.event(body)
     with ladder(case) as short, ladder(case) as general:
-        general._shortcut = None
+        general._fast_path = None
         for value in (first, first, then, first):
             assert resolved(short, case, a=value, b=1) == resolved(general, case, a=value, b=1)
         assert shortcuts(short)
@@ -148,7 +148,7 @@ def test_a_socket_that_is_none_fails_as_ever(case: Case) -> None:
 def test_a_method_that_changes_the_event_changes_what_is_sent(case: Case, body: str) -> None:
     case.event(PUBLIC + body)
     with ladder(case) as short, ladder(case) as general:
-        general._shortcut = None
+        general._fast_path = None
         for number in range(4):
             held: dict[str, Value] = {"a": number, "b": number + 5}
             assert resolved(short, case, **held) == resolved(general, case, **held)
@@ -158,7 +158,7 @@ def test_a_method_that_changes_the_event_changes_what_is_sent(case: Case, body: 
 def test_a_type_that_asks_for_more_than_a_kind_is_checked_each_time(case: Case, declared: str) -> None:
     case.event(f"public {declared} $a; public $b;")
     with ladder(case) as short, ladder(case) as general:
-        general._shortcut = None
+        general._fast_path = None
         for value in (False, False, True, False, b"strlen", b"strlen", b"none"):
             assert resolved(short, case, a=value, b=1) == resolved(general, case, a=value, b=1)
         assert not shortcuts(short)

@@ -299,7 +299,7 @@ def test_a_shortcut_is_checked_and_given_up_as_well(case: Case, module_php: PhpR
     case.event("public $a; public $b;")
     bridge = Bridge(case, module_php)
     bridge.send(8, a=b"x", b=1)
-    assert any(bridge.ladder._shortcuts.values())
+    assert any(bridge.ladder._fast_paths.values())
     (record,) = bridge.trust._records.values()
     record.left = 1
     assert bridge.send(1, a=b"x", b=2) == ["native"]

@@ -54,7 +54,7 @@ class Passed:
 @asynccontextmanager
 async def serving(routes: list[Any]) -> AsyncIterator[int]:
     with bind("127.0.0.1", 0) as listening:
-        listener = Listener(Node([]), [listening], instead=routes)
+        listener = Listener(Node([]), [listening], override_routes=routes)
         task = asyncio.create_task(listener.run())
         await listener.listening.wait()
         yield listening.getsockname()[1]

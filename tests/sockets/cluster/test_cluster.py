@@ -172,7 +172,7 @@ async def test_lists_of_members_larger_than_the_backlog_do_not_make_a_client_slo
 
 
 def told(*members: Member, of: type[Any] | tuple[type[Any], ...]) -> list[Any]:
-    return [event for one in members for event in one.server.happenings if isinstance(event, of)]
+    return [event for one in members for event in one.server.hub_events if isinstance(event, of)]
 
 
 @pytest.mark.anyio

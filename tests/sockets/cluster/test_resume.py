@@ -126,7 +126,7 @@ async def test_what_was_missed_comes_in_order_before_what_comes_from_now_on(
             assert await come(client) == [CONFIRMED, "3", "4"]
             await publish(one, "a", 5)
             assert (await client.get())["data"] == "5"
-            (resumed,) = [event for event in then.server.happenings if type(event) is Resumed]
+            (resumed,) = [event for event in then.server.hub_events if type(event) is Resumed]
             assert resumed == Resumed(
                 app_id=APP.id, channel="a", socket_id=client.socket_id, events=2, has_gap=False
             )
@@ -377,7 +377,7 @@ async def test_a_node_that_rolls_makes_nobody_leave_or_join(
                 pages.append((opened, client))
             for _ in range(5):
                 await watcher.get("pusher_internal:member_added")
-            other.server.happenings.clear()
+            other.server.hub_events.clear()
             one.cluster.leave()
             await one.server.node.drain(10.0, code=4200)
             await publish(other, "presence-p", 1)
@@ -393,7 +393,7 @@ async def test_a_node_that_rolls_makes_nobody_leave_or_join(
         assert (await watcher.get())["data"] == "1"
         await watcher.silence()
         told = (MemberAdded, MemberRemoved)
-        assert [event for event in other.server.happenings if isinstance(event, told)] == []
+        assert [event for event in other.server.hub_events if isinstance(event, told)] == []
         for opened, _ in pages:
             await opened.__aexit__(None, None, None)
 

@@ -25,7 +25,7 @@ class Room:
         self.now = 1_000.0
         self.joined = 0
         self.clients: dict[str, Client] = {}
-        self.happenings: list[HubEvent] = []
+        self.hub_events: list[HubEvent] = []
 
     def join(self, page: Returning | None = None) -> Client:
         self.joined += 1
@@ -43,7 +43,7 @@ class Room:
             for socket in delivery.sockets:
                 if socket != delivery.excluded:
                     self.clients[socket].received.append(json.loads(delivery.text))
-        self.happenings += outcome.happenings
+        self.hub_events += outcome.hub_events
         if outcome.close is not None:
             client.close = outcome.close
             client.leave(outcome.close.code)
@@ -57,11 +57,11 @@ class Room:
             for socket in delivery.sockets:
                 if socket != delivery.excluded:
                     self.clients[socket].received.append(json.loads(delivery.text))
-        self.happenings += outcome.happenings
+        self.hub_events += outcome.hub_events
         return sum(delivery.receivers for delivery in outcome.deliveries)
 
     def happened(self, kind: type[HubEvent]) -> list[HubEvent]:
-        return [event for event in self.happenings if type(event) is kind]
+        return [event for event in self.hub_events if type(event) is kind]
 
 
 class Client:

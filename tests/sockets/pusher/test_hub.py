@@ -101,7 +101,7 @@ def counts(room: Room, client: Client) -> list[int]:
     """The numbers of subscribers that the client is told at the next count."""
     client.take()
     outcome = room.hub.count(room.now)
-    room.happenings += outcome.happenings
+    room.hub_events += outcome.hub_events
     for delivery in outcome.deliveries:
         for socket in delivery.sockets:
             room.clients[socket].received.append(json.loads(delivery.text))
@@ -280,7 +280,7 @@ def member_events(client: Client) -> list[tuple[str, str]]:
 def remove_absent(room: Room, seconds: float) -> None:
     room.now += seconds
     outcome = room.hub.remove_absent(room.now)
-    room.happenings += outcome.happenings
+    room.hub_events += outcome.hub_events
     for delivery in outcome.deliveries:
         for socket in delivery.sockets:
             room.clients[socket].received.append(json.loads(delivery.text))

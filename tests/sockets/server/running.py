@@ -40,11 +40,11 @@ connect = partial(  # with no time limit but ours
 
 
 class Running:
-    def __init__(self, node: Node, listener: Listener, port: int, happenings: list[HubEvent]) -> None:
+    def __init__(self, node: Node, listener: Listener, port: int, hub_events: list[HubEvent]) -> None:
         self.node = node
         self.listener = listener
         self.port = port
-        self.happenings = happenings
+        self.hub_events = hub_events
         self.app = next(iter(node.hubs.values())).app
 
     def url(self, key: str = "app-key") -> str:
@@ -243,7 +243,7 @@ OF_HTTP = ("request_timeout", "path_prefix")
 @asynccontextmanager
 async def running(app: App = APP, *, apps: Sequence[App] = (), **options: Any) -> AsyncIterator[Running]:
     """A server on a free port; `options` are the node's limits, but for those that are named above."""
-    happenings: list[HubEvent] = []
+    hub_events: list[HubEvent] = []
 
     def take(names: Sequence[str]) -> dict[str, Any]:
         return {name: options.pop(name) for name in names if name in options}
@@ -251,7 +251,7 @@ async def running(app: App = APP, *, apps: Sequence[App] = (), **options: Any) -
     of_node, of_listener, http = take(OF_NODE), take(OF_LISTENER), HttpOptions(**take(OF_HTTP))
     listener_options = ListenerOptions(certificate=options.pop("certificate", None), http=http)
     limits = NodeLimits(**({"stall_timeout": LIMIT, "close_timeout": LIMIT} | options))
-    node = Node([app, *apps], **({"observers": [happenings.append]} | of_node), limits=limits)
+    node = Node([app, *apps], **({"observers": [hub_events.append]} | of_node), limits=limits)
     sock = bind("127.0.0.1", 0)
     listener = Listener(node, [sock], options=listener_options, **of_listener)
     port = sock.getsockname()[1]
@@ -259,6 +259,6 @@ async def running(app: App = APP, *, apps: Sequence[App] = (), **options: Any) -
         tasks.create_task(listener.run())
         await asyncio.wait_for(listener.listening.wait(), LIMIT)
         try:
-            yield Running(node, listener, port, happenings)
+            yield Running(node, listener, port, hub_events)
         finally:
             await listener.stop(drain=0.5)

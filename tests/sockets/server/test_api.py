@@ -35,7 +35,7 @@ async def test_an_event_is_delivered_as_posted_and_answered_with_an_object() -> 
                 "channel": channel,
                 "data": '{"a":"\\u00e4\\/"}',
             }
-        (told,) = [told for told in server.happenings if isinstance(told, Published)]
+        (told,) = [told for told in server.hub_events if isinstance(told, Published)]
         assert (told.origin, told.receivers) == ("api", 2)
 
 
@@ -47,7 +47,7 @@ async def test_what_a_refused_call_was_told_is_told_to_observers_too() -> None:
         assert [answer.status_code for answer in answers] == [200, 401]
 
         def calls() -> list[ApiCalled]:
-            return [told for told in server.happenings if isinstance(told, ApiCalled)]
+            return [told for told in server.hub_events if isinstance(told, ApiCalled)]
 
         await until(lambda: len(calls()) == 2)
         assert [(call.status, call.reason) for call in calls()] == [(200, ""), (401, answers[1].text)]
@@ -184,7 +184,7 @@ async def test_a_bad_batch_delivers_nothing(batch: Any) -> None:
     async with running() as server:
         answer = await server.request("POST", "/apps/app-id/batch_events", {"batch": batch})
         assert answer.status_code == 400
-        assert not any(isinstance(told, Published) for told in server.happenings)
+        assert not any(isinstance(told, Published) for told in server.hub_events)
 
 
 async def test_channels_lists_the_occupied_ones() -> None:
@@ -454,7 +454,7 @@ async def test_events_that_come_together_are_answered_and_published_in_order() -
         assert all(b"content-type: application/json\r\n" in answers[at] for at in (0, 2, 5))
         assert [(await client.get())["data"] for _ in range(5)] == ["0", "1", "2", "5", "6"]
         await client.silence()
-        calls = [event for event in server.happenings if type(event) is ApiCalled]
+        calls = [event for event in server.hub_events if type(event) is ApiCalled]
         assert [call.status for call in calls] == [200, 200, 200, 400, 200, 200]
         assert {(call.app_id, call.method, call.path) for call in calls} == {("app-id", "POST", "/events")}
         writer.close()

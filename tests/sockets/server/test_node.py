@@ -46,13 +46,13 @@ async def test_a_client_is_told_its_socket_id_and_the_activity_timeout() -> None
         assert first.isdigit()
         assert second.isdigit()
         assert data["activity_timeout"] == 120
-        assert server.happenings == [Connected(app_id="app-id", socket_id=data["socket_id"])]
+        assert server.hub_events == [Connected(app_id="app-id", socket_id=data["socket_id"])]
 
 
 async def test_an_unknown_key_is_let_in_told_4001_and_closed_with_it() -> None:
     async with running() as server:
         assert await refused(server, key="other") == (4001, 4001)
-        assert server.happenings == [ConnectionRefused(app_id="", code=4001)]
+        assert server.hub_events == [ConnectionRefused(app_id="", code=4001)]
 
 
 async def test_a_disabled_app_is_4003() -> None:
@@ -124,7 +124,7 @@ async def test_subscribers_are_told_how_many_they_are_where_the_app_wants_it() -
                     break
         counted = await client.get("pusher_internal:subscription_count")
         assert json.loads(counted["data"]) == {"subscription_count": 1}
-        assert any(isinstance(told, SubscriptionCounted) for told in server.happenings)
+        assert any(isinstance(told, SubscriptionCounted) for told in server.hub_events)
 
 
 async def test_a_watcher_hears_of_a_user_who_comes_and_goes() -> None:
@@ -329,7 +329,7 @@ async def test_a_thread_publishes_a_batch_and_knows_its_receivers() -> None:
         receivers = await asyncio.to_thread(server.node.publish_from_thread, batch, timeout=LIMIT)
         assert receivers == 50
         assert [(await client.get())["data"] for _ in range(50)] == [str(number) for number in range(50)]
-        assert sum(isinstance(told, Published) for told in server.happenings) == 50
+        assert sum(isinstance(told, Published) for told in server.hub_events) == 50
 
 
 async def test_what_a_thread_has_published_is_with_the_kernel_when_it_goes_on(
@@ -405,7 +405,7 @@ async def test_an_observer_that_fails_harms_nobody(caplog: pytest.LogCaptureFixt
 async def test_every_message_of_a_client_is_told() -> None:
     async with running() as server, server.client("news") as client:
         await client.silence()
-        received = [event for event in server.happenings if isinstance(event, Received)]
+        received = [event for event in server.hub_events if isinstance(event, Received)]
         ping = len(json.dumps({"event": "pusher:ping", "data": {}}))
         assert [(it.app_id, it.socket_id) for it in received] == [("app-id", client.socket_id)] * 2
         assert received[0].size > ping == received[1].size

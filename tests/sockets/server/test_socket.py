@@ -160,7 +160,7 @@ async def test_what_breaks_the_rules_is_closed_with_its_code(data: bytes, code: 
         assert await raw.close_code() == code
         await raw.aclose()
         await until(lambda: server.node.connections == 0 and not server.node.closing)
-        assert [told.code for told in server.happenings if isinstance(told, Disconnected)] == [code]
+        assert [told.code for told in server.hub_events if isinstance(told, Disconnected)] == [code]
 
 
 async def test_a_message_that_is_too_big_does_not_lose_its_close_frame_while_it_is_still_being_sent() -> None:
@@ -223,7 +223,7 @@ async def test_a_clients_close_is_answered_with_its_code() -> None:
         assert await asyncio.wait_for(raw.reader.read(), LIMIT) == b""
         await raw.aclose()
         await until(lambda: server.node.connections == 0)
-        assert [told.code for told in server.happenings if isinstance(told, Disconnected)] == [1001]
+        assert [told.code for told in server.hub_events if isinstance(told, Disconnected)] == [1001]
 
 
 async def test_a_connection_that_just_ends_is_forgotten_with_1006() -> None:
@@ -234,7 +234,7 @@ async def test_a_connection_that_just_ends_is_forgotten_with_1006() -> None:
         await raw.aclose()
         await until(lambda: server.node.connections == 0)
         assert server.node.hubs["app-id"].channels == {}
-        assert [told.code for told in server.happenings if isinstance(told, Disconnected)] == [1006]
+        assert [told.code for told in server.hub_events if isinstance(told, Disconnected)] == [1006]
 
 
 async def test_what_was_published_before_a_close_arrives_before_the_close_frame() -> None:
@@ -432,7 +432,7 @@ async def test_a_client_that_makes_no_progress_is_cut_with_4100() -> None:
             server.publish("news", data="x" * 9_000)
             await asyncio.sleep(0)
         await until(lambda: server.node.connections == 0 and not server.node.closing)
-        assert [told.code for told in server.happenings if isinstance(told, Disconnected)] == [4100]
+        assert [told.code for told in server.hub_events if isinstance(told, Disconnected)] == [4100]
         await slow.aclose()
 
 

@@ -142,10 +142,10 @@ class RedisQueue:
         self._active = self._keys  # but for those that are paused
         self._retry_after = options.retry_after
         self._clock = options.clock
-        self._takes = options.takes
+        self._selection = options.selection
         self._tokens = tokens
         self._interval = options.interval or (POLL_INTERVAL if tokens == "none" else SHARED_INTERVAL)
-        self._ahead = Lookahead(self._look_ahead, kin=lambda seen: seen[0], fresh=fresh(queues))
+        self._lookahead = Lookahead(self._look_ahead, group_key=lambda seen: seen[0], fresh=fresh(queues))
         self._woken = threading.Event()
         # the quickest of the last looks is what the server needs; the rest is a busy machine's waiting
         self._looks: collections.deque[float] = collections.deque(maxlen=8)
@@ -153,7 +153,7 @@ class RedisQueue:
         self._waiter: redis.Redis | None = None
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
         self._places: dict[str, _ScanPosition] = {}
-        self._owed: set[str] = set()  # queues whose token woke us; it, or all of them, are to be used up
+        self._tokens_taken: set[str] = set()  # queues whose token woke us; it, or all of them, are to be used up
         self._unfinished = False  # the last `reserve` left something to look at
         self._seen: dict[str, object] = {}
         self._memory = memory or Memory()
@@ -227,17 +227,17 @@ class RedisQueue:
             for queue, keys in self._active.items():
                 if portion.left > 0:
                     jobs += self._reserve_from(queue, keys, portion)
-            for queue in self._owed - {job.queue for job in jobs} if self._tokens == "share" else ():
+            for queue in self._tokens_taken - {job.queue for job in jobs} if self._tokens == "share" else ():
                 keys = self._keys[queue]
                 self._script("return_token", (keys.list, keys.notify))
-            self._owed.clear()
+            self._tokens_taken.clear()
         return jobs
 
     def pause(self, queues: Collection[str]) -> None:
         active = {queue: keys for queue, keys in self._keys.items() if queue not in queues}
         if active != self._active:
             self._active = active
-            self._ahead.forget()
+            self._lookahead.forget()
 
     def wait(self, timeout: float) -> None:
         until = time.monotonic() + min(timeout, TICK)
@@ -280,7 +280,7 @@ class RedisQueue:
 
     def delete_and_reserve(self, done: Sequence[Job], limit: int) -> Exchange:
         with self._translated():
-            seen = self._ahead.pop(limit)
+            seen = self._lookahead.pop(limit)
             queue = seen[0][0] if seen else ""
             # only those of one queue together: in a cluster, another one may live elsewhere
             together = [job for job in done if job.queue == queue]
@@ -300,7 +300,7 @@ class RedisQueue:
             self._script("release", (keys.reserved, keys.delayed), (_member(job), due, entry))
 
     def give_back(self, jobs: Sequence[Job]) -> None:
-        self._ahead.forget()
+        self._lookahead.forget()
         with self._translated():
             for queue in _by_queue(jobs):
                 keys = self._keys[queue]
@@ -381,7 +381,7 @@ class RedisQueue:
         found, at_head = self._find(queue, keys, portion)
         if not found:
             return []
-        tokens = len(found) if self._tokens == "none" else 1 if queue in self._owed else 0
+        tokens = len(found) if self._tokens == "none" else 1 if queue in self._tokens_taken else 0
         _, *taken = self._script("claim", *self._claim(keys, found, tokens))
         if place := self._places.get(queue):
             place.position -= sum(number <= at_head for number in taken)
@@ -431,14 +431,14 @@ class RedisQueue:
             except NoScriptError:
                 removed, *taken = self._script("claim", *self._claim_seen(seen, done))
             limit = len(seen)
-            while not taken and (seen := self._ahead.pop(limit)):  # others were quicker
+            while not taken and (seen := self._lookahead.pop(limit)):  # others were quicker
                 _, *taken = self._script("claim", *self._claim_seen(seen))
         return deleted + removed, [seen[number - 1][1].job(seen[number - 1][0]) for number in taken]
 
     def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:
         """Due members are migrated. Returns up to `limit` first entries of the list, and its length."""
 
-        uses_up = self._tokens == "all" and queue in self._owed
+        uses_up = self._tokens == "all" and queue in self._tokens_taken
 
         def look() -> list[Any]:
             pipeline = self._client.pipeline(transaction=False)
@@ -463,7 +463,7 @@ class RedisQueue:
         for who takes them: they may be at work in another thread of ours."""
         start = 0
         for _ in range(EXPIRED_PAGES):
-            ours = [member for member in expired if self._takes.document(queue, member) is not None]
+            ours = [member for member in expired if self._selection.document(queue, member) is not None]
             if ours:
                 moved: int = self._script("take_back", (keys.reserved, keys.list, keys.notify), (now, *ours))
                 return moved > 0
@@ -494,7 +494,7 @@ class RedisQueue:
             if not entry:
                 self._leave_unread()
                 continue
-            document = self._takes.document(queue, entry)
+            document = self._selection.document(queue, entry)
             if document is None or (self._skipped and entry in self._skipped):
                 continue
             attempts = whole_number(document, "attempts") if document else 0
@@ -502,7 +502,7 @@ class RedisQueue:
                 continue
             if attempts is None:  # Laravel's script would lose it
                 document, attempts = {}, 0
-            if not portion.takes(len(entry), attempts):
+            if not portion.selection(len(entry), attempts):
                 break
             reserved = with_attempts(entry, document, attempts + 1) if document else entry
             found.append(_Found(entry=entry, reserved=reserved, document=document, attempts=attempts + 1))
@@ -578,9 +578,9 @@ class RedisQueue:
             self._blocked_as = None
         if woken_by:
             queue = notify[woken_by[0]]
-            if self._tokens == "all" and queue in self._owed:  # nobody has looked since the last one
+            if self._tokens == "all" and queue in self._tokens_taken:  # nobody has looked since the last one
                 self._client.delete(woken_by[0])
-            self._owed.add(queue)
+            self._tokens_taken.add(queue)
 
     def _script(self, name: str, keys: Sequence[bytes], arguments: Iterable[object] = ()) -> Any:
         rest: tuple[Any, ...] = (*keys, *arguments)

@@ -90,7 +90,7 @@ class DatabaseQueue:
 
     engine       on the queue's database; an engine made here from a URL is disposed of by `close`
     table        with its prefix; `schema.table` is understood
-    calm         on SQLite, where jobs write into the same file
+    write_lock   on SQLite, where jobs write into the same file
     memory       what is too large for it is not read
     """
 
@@ -100,10 +100,10 @@ class DatabaseQueue:
         *,
         options: QueueOptions = DEFAULTS,
         table: str = "jobs",
-        calm: SqliteWriteLock | None = None,
+        write_lock: SqliteWriteLock | None = None,
         memory: Memory | None = None,
     ) -> None:
-        queues, takes = options.queues, options.takes
+        queues, selection = options.queues, options.selection
         self._engine = engine if isinstance(engine, sa.Engine) else sa.create_engine(engine)
         self._owns_engine = not isinstance(engine, sa.Engine)
         self._sql = SqlConnection(self._engine)
@@ -113,18 +113,18 @@ class DatabaseQueue:
         self._retry_after = options.retry_after
         self._clock = options.clock
         self._jobs = jobs_table(table)
-        self._takes = takes
-        self._is_certain = like(takes.certain)
+        self._selection = selection
+        self._is_certain = like(selection.certain)
         self._interval = options.interval or POLL_INTERVAL
-        self._calm = calm if self._sql.dialect == "sqlite" else None
-        self._ahead = Lookahead(self._look_ahead, fresh=fresh(queues))
-        self._page = _page(self._jobs, self._sql.dialect, takes)
-        self._page_behind = _page(self._jobs, self._sql.dialect, takes, behind=True)
+        self._write_lock = write_lock if self._sql.dialect == "sqlite" else None
+        self._lookahead = Lookahead(self._look_ahead, fresh=fresh(queues))
+        self._page = _page(self._jobs, self._sql.dialect, selection)
+        self._page_behind = _page(self._jobs, self._sql.dialect, selection, behind=True)
         self._payload = sa.select(_payload(self._jobs, self._sql.dialect)).where(
             self._jobs.c.id == sa.bindparam("id")
         )
-        self._surely = _surely(self._jobs, self._sql.dialect, takes)
-        self._poll = _poll(self._jobs, self._sql.dialect, self._queues, takes)
+        self._surely = _surely(self._jobs, self._sql.dialect, selection)
+        self._poll = _poll(self._jobs, self._sql.dialect, self._queues, selection)
         self._skip_locked: bool | None = None
         self._woken = threading.Event()
         self._foreign: set[int] = set()
@@ -189,9 +189,9 @@ class DatabaseQueue:
         active = tuple(queue for queue in self._queues if queue not in queues)
         if active != self._active:
             self._active = active
-            self._ahead.forget()
+            self._lookahead.forget()
             self._rescan()
-            self._poll = _poll(self._jobs, self._sql.dialect, active, self._takes)
+            self._poll = _poll(self._jobs, self._sql.dialect, active, self._selection)
 
     def wait(self, timeout: float) -> None:
         until = time.monotonic() + min(timeout, SCAN_INTERVAL)
@@ -223,7 +223,7 @@ class DatabaseQueue:
         jobs: Sequence[Job] = ()
         while not jobs:
             now = int(self._clock())
-            found = dict(self._ahead.pop(limit))
+            found = dict(self._lookahead.pop(limit))
             if not found:
                 deleted += self.delete(done) if done else 0
                 break
@@ -262,7 +262,7 @@ class DatabaseQueue:
         self._write(move)
 
     def give_back(self, jobs: Sequence[Job]) -> None:
-        self._ahead.forget()
+        self._lookahead.forget()
         self._rescan()
         jobs = [job for job in jobs if _receipt(job).is_held]
         free = {"reserved_at": None, "attempts": self._jobs.c.attempts - 1}
@@ -334,7 +334,7 @@ class DatabaseQueue:
 
     def _write(self, work: Callable[[sa.Connection], Result | None], *, alone: bool = False) -> Result | None:
         """`work` in one transaction, or `alone` if it is one statement."""
-        with nullcontext() if self._calm is None else self._calm.write():
+        with nullcontext() if self._write_lock is None else self._write_lock.write():
             return self._sql.write(work) if alone else self._sql.transaction(work)
 
     def _find(self, connection: sa.Connection, portion: Portion, now: int) -> dict[int, _Candidate]:
@@ -437,7 +437,7 @@ class DatabaseQueue:
             candidate = self._candidate(queue, id, text, attempts, due_at)
         if candidate is None:
             return True
-        if not portion.takes(size, attempts):
+        if not portion.selection(size, attempts):
             return False
         found[id] = candidate
         return True
@@ -500,7 +500,7 @@ class DatabaseQueue:
         """The first characters of a payload, if it is surely ours."""
         if self._sql.dialect != "sqlite":
             start = connection.execute(self._surely, {"id": id}).scalar()
-        elif self._takes.certain and self._has_rowid(connection, id):
+        elif self._selection.certain and self._has_rowid(connection, id):
             with _blob(connection, self._jobs, id) as payload:
                 start = payload.read(SURE_WITHIN)
             start = start[:UUID_WITHIN] if self._is_certain.search(start) else None
@@ -567,7 +567,7 @@ class DatabaseQueue:
         return max(LARGE, self._memory.largest())
 
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
-        if self._ahead.is_left:
+        if self._lookahead.is_left:
             self._rescan()
         now = int(self._clock())
         portion = Portion(limit, alone=False)
@@ -594,7 +594,7 @@ class DatabaseQueue:
         self, queue: str, id: int, text: str | bytes, attempts: int, due_at: int
     ) -> _Candidate | None:
         payload = text.encode() if isinstance(text, str) else bytes(text)
-        document = self._takes.document(queue, payload)
+        document = self._selection.document(queue, payload)
         if document is None:
             if len(self._foreign) >= FOREIGN_LIMIT:
                 self._foreign.clear()
@@ -725,7 +725,7 @@ def jobs_table(name: str) -> sa.TableClause:
     )
 
 
-def _page(jobs: sa.TableClause, dialect: str, takes: Selection, *, behind: bool = False) -> sa.Select[Any]:
+def _page(jobs: sa.TableClause, dialect: str, selection: Selection, *, behind: bool = False) -> sa.Select[Any]:
     """Free rows of one queue that look like ours, from an id on: id, payload (null where it is large),
     attempts, since when due, bytes of the payload. `behind`: most rows lie before that id; up to a `last`."""
     row = jobs.c
@@ -739,7 +739,7 @@ def _page(jobs: sa.TableClause, dialect: str, takes: Selection, *, behind: bool 
             row.id > sa.bindparam("after"),
             row.id <= sa.bindparam("last") if behind else sa.true(),
             _is_free(jobs),
-            _looks_ours(jobs, dialect, takes),
+            _looks_ours(jobs, dialect, selection),
         )
         .order_by(row.id)
         .limit(sa.bindparam("wanted", type_=sa.Integer()))
@@ -751,21 +751,21 @@ def _payload(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[Any]:
     return sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "sqlite" else jobs.c.payload
 
 
-def _surely(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.Select[Any]:
+def _surely(jobs: sa.TableClause, dialect: str, selection: Selection) -> sa.Select[Any]:
     """The beginning of a payload, where its text alone tells that the job is ours."""
     text = sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "mysql" else jobs.c.payload
-    sure = sa.or_(sa.false(), *(sa.type_coerce(text, sa.Text).like(pattern) for pattern in takes.certain))
+    sure = sa.or_(sa.false(), *(sa.type_coerce(text, sa.Text).like(pattern) for pattern in selection.certain))
     start = sa.func.substr(_payload(jobs, dialect), 1, UUID_WITHIN)
     return sa.select(start).where(jobs.c.id == sa.bindparam("id"), sure)
 
 
-def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str], takes: Selection) -> sa.Select[Any]:
+def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str], selection: Selection) -> sa.Select[Any]:
     """Ids of waiting rows that look like ours, among the newest."""
     row = jobs.c
     newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
     column = _queue_column(jobs, dialect)
     any_queue = sa.or_(sa.false(), *(column == queue for queue in queues))
-    ours = _looks_ours(jobs, dialect, takes)
+    ours = _looks_ours(jobs, dialect, selection)
     return sa.select(row.id).where(row.id > newest, row.id < LAST, any_queue, _is_waiting(jobs), ours)
 
 
@@ -775,12 +775,12 @@ def _queue_column(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[Any]:
     return jobs.c.queue + "" if dialect == "postgresql" else jobs.c.queue
 
 
-def _looks_ours(jobs: sa.TableClause, dialect: str, takes: Selection) -> sa.ColumnElement[bool]:
+def _looks_ours(jobs: sa.TableClause, dialect: str, selection: Selection) -> sa.ColumnElement[bool]:
     # MySQL's collations compare letter by letter, which takes ten times as long as comparing bytes
     text = sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "mysql" else jobs.c.payload
     payload = sa.type_coerce(text, sa.Text)
-    like = [payload.like(takes.like)] if takes.like else []
-    ours = sa.and_(sa.true(), *like, *(payload.not_like(pattern) for pattern in takes.unlike))
+    like = [payload.like(selection.like)] if selection.like else []
+    ours = sa.and_(sa.true(), *like, *(payload.not_like(pattern) for pattern in selection.unlike))
     if dialect != "sqlite":
         return ours
     unreadable = jobs.c.id.in_(sa.bindparam("unreadable", expanding=True))

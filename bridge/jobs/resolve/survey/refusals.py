@@ -276,8 +276,8 @@ class RefusalFinder(SourceVisitor):
         """A method of Laravel's Model."""
         method, texts = str(node.name).lower(), list(texts_of(node.arguments))
         relation = RELATION_OF.get(method)
-        if native.around.morphs is not None and method.removeprefix("get").startswith("morph"):
-            self._refusal(native.around.morphs)
+        if native.options.morphs is not None and method.removeprefix("get").startswith("morph"):
+            self._refusal(native.options.morphs)
         if relation is not None:
             related = next(texts_of(node.arguments[:1]), "").lstrip("\\")
             many = relation.endswith(("Many", "BelongsToMany"))

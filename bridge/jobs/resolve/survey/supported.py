@@ -16,7 +16,7 @@ from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
 from bridge.phpeval.laravel.eloquent.casts import KNOWN_CLASSES, PRIMITIVE
 from bridge.phpeval.laravel.eloquent.model_methods import METHODS
-from bridge.phpeval.laravel.eloquent.relations import REFINEMENTS, RELATION_OF, RELATIONS
+from bridge.phpeval.laravel.eloquent.relations import RELATION_METHODS, RELATION_OF, RELATIONS
 from bridge.phpeval.laravel.helpers import laravel_classes, laravel_functions
 from bridge.phpeval.laravel.support.collection import PROXIES, CollectionClass
 from bridge.phpeval.laravel.support.date_functions import date_functions
@@ -138,7 +138,7 @@ def supported() -> str:
         ),
         ("Models: casts", _listed([*PRIMITIVE, *KNOWN_CLASSES, "enums", "cast classes of the app"])),
         ("Models: relations", _listed(name.rsplit("\\", 1)[-1] for name in relations)),
-        ("Models: on relations", _listed(REFINEMENTS)),
+        ("Models: on relations", _listed(RELATION_METHODS)),
     ]
     written = (f"## {title}\n\n" + "\n".join(lines) + "\n" for title, lines in sections)
     return "\n".join([HEAD, *written, FOOT])

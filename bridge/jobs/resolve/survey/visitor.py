@@ -15,7 +15,7 @@ from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.survey.types import InferredType, MethodScope, either, held_by, item_of, offers
 from bridge.phpeval.laravel.eloquent.model import ModelClass
 from bridge.phpeval.laravel.eloquent.model_facts import ATTRIBUTE
-from bridge.phpeval.laravel.eloquent.relations import ENDINGS, REFINEMENTS, RELATION_CLASSES, scope_of
+from bridge.phpeval.laravel.eloquent.relations import ENDINGS, RELATION_METHODS, RELATION_CLASSES, scope_of
 from bridge.phpeval.laravel.object_conversions import is_native
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import NativeClass
@@ -317,7 +317,7 @@ class SourceVisitor(ABC):
             return None
         name, method = kind.class_name, node.name
         if name in RELATION_CLASSES:
-            if method.lower() in REFINEMENTS:
+            if method.lower() in RELATION_METHODS:
                 return kind
             if method.lower() in ENDINGS and not node.arguments:
                 return self._asked(kind, method.lower())

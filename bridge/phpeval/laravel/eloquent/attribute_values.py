@@ -16,8 +16,8 @@ from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 class AttributeValues:
     """For all models of one environment. Sources: Eloquent/Concerns/HasAttributes.php."""
 
-    def __init__(self, around: casts.EloquentOptions) -> None:
-        self._around = around
+    def __init__(self, options: casts.EloquentOptions) -> None:
+        self._options = options
 
     def read(self, view: ModelView, key: bytes, php: Interpreter) -> Value:
         """`getAttributeValue`: accessor, else cast, else date, else as it is."""
@@ -46,7 +46,7 @@ class AttributeValues:
                 raise Refused(f"what a {view.model.class_name} keeps of its accessors")
             return made
 
-        cast_classes.write_back(view.model, key, php, self._around.version, view.setup.casts.get, attribute)
+        cast_classes.write_back(view.model, key, php, self._options.version, view.setup.casts.get, attribute)
         return properties.array(view.model, "attributes")
 
     def accessed(
@@ -57,7 +57,7 @@ class AttributeValues:
         kept = properties.array(view.model, cast_classes.BY_ACCESSOR)
         if marked and key in kept:
             return (kept[key],)
-        if self._around.version >= (12, 52):
+        if self._options.version >= (12, 52):
             self.all(view, php)
         if not marked:
             return (php.call_method(view.model, method, (value,)),)
@@ -84,18 +84,18 @@ class AttributeValues:
         return casts.cast_value(cast, value, casting)
 
     def casting(self, view: ModelView, cast: casts.NamedCast, php: Interpreter) -> casts.Casting:
-        return casts.Casting(php, self._around, view.setup.date_format, cast.argument)
+        return casts.Casting(php, self._options, view.setup.date_format, cast.argument)
 
     def date(self, view: ModelView, value: Value) -> PhpObject:
-        around = self._around
-        return dates.as_date_time(value, around.zone, view.setup.date_format, around.date_class)
+        options = self._options
+        return dates.as_date_time(value, options.zone, view.setup.date_format, options.date_class)
 
     def date_text(self, view: ModelView, value: Value, *, day: bool = False) -> bytes | None:
         """A stored date as arrays show it; None for what is not of the usual form."""
         if view.facts.overrides_serialize_date:
             return None
         self._require_iso()
-        return dates.json_text(value, self._around.zone, view.setup.date_format, day=day)
+        return dates.json_text(value, self._options.zone, view.setup.date_format, day=day)
 
     def serialize_date(self, view: ModelView, value: PhpObject, php: Interpreter) -> Value:
         if view.facts.overrides_serialize_date:
@@ -105,5 +105,5 @@ class AttributeValues:
 
     def _require_iso(self) -> None:
         """Refused where arrays show dates in the form of the database, as before Laravel 7."""
-        if self._around.version < (7, 0):
+        if self._options.version < (7, 0):
             raise Refused("a date of a model before Laravel 7")

@@ -76,7 +76,7 @@ class Casting(NamedTuple):
     """One value on its way: `argument` is what follows the colon in the cast."""
 
     php: Interpreter
-    around: EloquentOptions
+    options: EloquentOptions
     date_format: str | None
     argument: str
 
@@ -144,7 +144,7 @@ def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
         raise Refused(f"the cast {cast.whole}")
     if cast.argument and cast.name not in _TAKES_ARGUMENT:
         raise Refused(f"the cast {cast.whole} with an argument")
-    if casting.around.version < SINCE.get(cast.name, (0, 0)):
+    if casting.options.version < SINCE.get(cast.name, (0, 0)):
         raise Refused(f"the cast {cast.whole} in a Laravel that does not have it")
     return None if value is None else known(value, casting)
 
@@ -227,12 +227,12 @@ def _decimal(value: Value, casting: Casting) -> Value:
     if not number.is_finite() or not 0 <= digits <= 20 or abs(number) > _LARGEST:
         raise Refused("a decimal cast of a number this large")
     exponent = Decimal(1).scaleb(-digits)
-    if casting.around.version < (9, 48):
+    if casting.options.version < (9, 48):
         tie = (abs(number) / exponent) % 1
         if abs(tie - _HALF) < _NEAR:
             raise Refused("a decimal cast that rounds a tie, before Laravel 9.48")
     rounded = number.quantize(exponent, rounding=ROUND_HALF_UP)
-    if rounded == 0 and casting.around.version < (9, 48):
+    if rounded == 0 and casting.options.version < (9, 48):
         rounded = abs(rounded)
     return f"{rounded:f}".encode()
 
@@ -255,8 +255,8 @@ def _collection(value: Value, casting: Casting) -> Value:
 
 
 def _date_time(value: Value, casting: Casting) -> PhpObject:
-    around = casting.around
-    return dates.as_date_time(value, around.zone, casting.date_format, around.date_class)
+    options = casting.options
+    return dates.as_date_time(value, options.zone, casting.date_format, options.date_class)
 
 
 def _date(value: Value, casting: Casting) -> PhpObject:
@@ -274,7 +274,7 @@ def _timestamp(value: Value, casting: Casting) -> Value:
 
 
 def _encrypted(value: Value, casting: Casting) -> Value:
-    plain = casting.around.decrypt(casting.php.text(value))
+    plain = casting.options.decrypt(casting.php.text(value))
     match casting.argument.lower():
         case "":
             return plain
@@ -313,9 +313,9 @@ PRIMITIVE: dict[str, Cast] = {
 
 def _as_collection(value: Value, casting: Casting) -> Value:
     decoded = _json(objects=False)(value, casting)
-    if isinstance(decoded, PhpArray) or casting.around.version < (9, 0):
+    if isinstance(decoded, PhpArray) or casting.options.version < (9, 0):
         return collection(decoded)
-    if casting.around.version < (11, 0):
+    if casting.options.version < (11, 0):
         raise Refused("the cast AsCollection of what is no array, which releases read differently")
     return None
 
@@ -328,13 +328,13 @@ def _as_array_object(value: Value, casting: Casting) -> Value:
     decoded = decode_json(casting.php.text(value), objects=False)
     if isinstance(decoded, PhpArray):
         return PhpObject(ARRAY_OBJECT, {1: decoded})
-    if casting.around.version < (9, 7):
+    if casting.options.version < (9, 7):
         raise Refused("the cast AsArrayObject of what is no array")
     return None
 
 
 def _decrypted(value: Value, casting: Casting) -> PhpArray:
-    decoded = decode_json(casting.around.decrypt(casting.php.text(value)), objects=False)
+    decoded = decode_json(casting.options.decrypt(casting.php.text(value)), objects=False)
     if not isinstance(decoded, PhpArray):
         raise Refused("an encrypted cast of what is no array")
     return decoded

@@ -47,24 +47,24 @@ class ModelClass:
     def __init__(
         self,
         records: Records,
-        around: casts.EloquentOptions,
+        options: casts.EloquentOptions,
         default_connection: str,
         to_array: ToArray,
         methods: Mapping[str, Method],
     ) -> None:
         self._records = records
-        self._around = around
+        self._options = options
         self._default_connection = default_connection
-        self._values = AttributeValues(around)
-        self._arrays = ModelArrays(self._values, around, to_array)
+        self._values = AttributeValues(options)
+        self._arrays = ModelArrays(self._values, options, to_array)
         self.attributes = self._values.all
         self.attributes_to_array = self._arrays.attributes
         self.relations_to_array = self._arrays.relations
         self._methods = methods
         # Class → relations that were read when they were touched; a batch reads those of the one before ahead
-        self.touched: dict[str, dict[str, None]] = {}
+        self.used_relations: dict[str, dict[str, None]] = {}
         self._facts: dict[str, ModelFacts | Refused] = {}
-        self._blanks: dict[str, ModelView] = {}
+        self._prototypes: dict[str, ModelView] = {}
         self._setups: dict[str, tuple[ModelSettings, ...]] = {}  # of a class, newest first
         self._pivots: dict[tuple[str, bool], dict[int | bytes, Value]] = {}
 
@@ -109,12 +109,12 @@ class ModelClass:
             raise Refused(f"a collection of {name}, which is a pivot")
         wanted = [key for key in keys.values() if isinstance(key, int | bytes)]
         setup = self.prototype(name, php).setup
-        if self._around.version >= (9, 0):  # whereKey from 9.46 on
+        if self._options.version >= (9, 0):  # whereKey from 9.46 on
             relations.require_whole_keys(setup, setup.key_name, wanted)
         rows = self.records.select(place, by_key(setup, wanted))
-        models = [self.hydrate(name, row, place, php, among=len(rows)) for row in rows]
+        models = [self.hydrate(name, row, place, php, row_count=len(rows)) for row in rows]
         self.eager_load(models, php)
-        if self._around.version >= (13, 0):  # releases before restore no relations of a collection
+        if self._options.version >= (13, 0):  # releases before restore no relations of a collection
             self.load(models, names, php)
         found_by = {self.key_text(self.key(model, php)): model for model in models}
         found = PhpArray()
@@ -150,13 +150,13 @@ class ModelClass:
         return self._default_connection
 
     @property
-    def around(self) -> casts.EloquentOptions:
-        return self._around
+    def options(self) -> casts.EloquentOptions:
+        return self._options
 
     def hydrate(
-        self, class_name: str, row: PhpArray, connection: str, php: Interpreter, *, among: int = 1
+        self, class_name: str, row: PhpArray, connection: str, php: Interpreter, *, row_count: int = 1
     ) -> PhpObject:
-        """`newFromBuilder`: a model that exists, with these raw attributes; `among` rows of one query."""
+        """`newFromBuilder`: a model that exists, with these raw attributes; `row_count` rows of one query."""
         model = self.new(class_name, php)
         if CustomSerialized in map(type, row.values()):
             named = self.view(model, php).setup.casts
@@ -164,7 +164,7 @@ class ModelClass:
         properties.put(model, "attributes", row)
         properties.put(model, "connection", connection.encode())
         model.properties[b"exists"] = True
-        if among > 1 and self._around.lazy is not None:  # Source: Eloquent/Builder.php hydrate
+        if row_count > 1 and self._options.lazy is not None:  # Source: Eloquent/Builder.php hydrate
             model.properties[b"preventsLazyLoading"] = True
         return model
 
@@ -191,7 +191,7 @@ class ModelClass:
         """What the class of these models, just hydrated, always loads (`$with`), and `more` that their query
         has: one after the other, the second would lose what the first has loaded deeper."""
         if models:
-            view = self._blanks.get(models[0].class_name) or self.view(models[0], php)
+            view = self._prototypes.get(models[0].class_name) or self.view(models[0], php)
             self.load(models, (*view.setup.always_loaded, *more), php)
             for model in models if view.setup.always_counted else ():
                 self.count(model, view.setup.always_counted, php)
@@ -275,21 +275,21 @@ class ModelClass:
 
     def _facts_of(self, class_name: str, php: Interpreter) -> ModelFacts:
         """What the class says, and what the app has changed from outside of it."""
-        around = self._around
-        if around.models is not None:
-            raise around.models.anew()
-        facts = ModelFacts.of(class_name, php, around.version, snaked=around.snake_attributes)
-        if around.snake is not None and facts.accessors:
-            raise around.snake.anew()
+        options = self._options
+        if options.models is not None:
+            raise options.models.anew()
+        facts = ModelFacts.of(class_name, php, options.version, snaked=options.snake_attributes)
+        if options.snake is not None and facts.accessors:
+            raise options.snake.anew()
         for part in php.classes.whole(class_name):
-            if part.name in around.hooks:
-                raise around.hooks[part.name].anew()
-        scope = around.scopes.get(class_name)
+            if part.name in options.hooks:
+                raise options.hooks[part.name].anew()
+        scope = options.scopes.get(class_name)
         return facts if scope is None else replace(facts, scope=facts.scope or scope)
 
     def prototype(self, class_name: str, php: Interpreter) -> ModelView:
         """A new model of the class, for its table and keys; not to be changed."""
-        return self._blanks.get(class_name) or self.view(self.new(class_name, php), php)
+        return self._prototypes.get(class_name) or self.view(self.new(class_name, php), php)
 
     def view(self, model: PhpObject, php: Interpreter) -> ModelView:
         """The object with its facts."""
@@ -297,19 +297,19 @@ class ModelClass:
         for setup in known:
             if setup.is_of(model):
                 return ModelView(model, setup, self._default_connection)
-        setup = ModelSettings(model, self.facts(model.class_name, php), php.classes, self._around.version)
+        setup = ModelSettings(model, self.facts(model.class_name, php), php.classes, self._options.version)
         self._setups[model.class_name] = (setup, *known[: _SETUPS - 1])
         return ModelView(model, setup, self._default_connection)
 
     def new(self, class_name: str, php: Interpreter) -> PhpObject:
         """`new Class`, with the settings that its class gives it."""
-        prototype = self._blanks.get(class_name)
+        prototype = self._prototypes.get(class_name)
         if prototype is not None:
             return PhpObject(class_name, dict(prototype.model.properties))
         facts = self.facts(class_name, php)
         model = php.instantiate(class_name)
         fixed = True
-        if self._around.version >= (11, 0):
+        if self._options.version >= (11, 0):
             method = php.classes.method(class_name, "casts")
             if method is not None:
                 more = php.call_method(model, "casts")
@@ -324,9 +324,9 @@ class ModelClass:
             merged = properties.array(model, "casts").copy()
             merged.setdefault(facts.deleted_at.encode(), b"datetime")
             properties.put(model, "casts", merged)
-        attributes.apply(model, php, self._around.version)
+        attributes.apply(model, php, self._options.version)
         if fixed:
-            self._blanks[class_name] = self.view(PhpObject(class_name, dict(model.properties)), php)
+            self._prototypes[class_name] = self.view(PhpObject(class_name, dict(model.properties)), php)
         return model
 
     # ---- attributes ------------------------------------------------------------------------------
@@ -364,17 +364,17 @@ class ModelClass:
         if key in loaded:
             return loaded[key]
         if php.classes.method(view.model.class_name, name) is not None:
-            if self._around.lazy is not None and view.model.get("preventsLazyLoading"):
-                raise self._around.lazy.anew()
-            self.touched.setdefault(view.model.class_name, {})[name] = None
+            if self._options.lazy is not None and view.model.get("preventsLazyLoading"):
+                raise self._options.lazy.anew()
+            self.used_relations.setdefault(view.model.class_name, {})[name] = None
             relations.load(self, php, [view.model], name, lazily=True)
             return properties.array(view.model, "relations").get(key)
         method = name.lower()
         known = method in self._methods or method in _OTHER_METHODS or method in view.facts.trait_methods
         if known or name == "pivot":
             php.refuse(f"the property {view.model.class_name}::${name}")
-        if self._around.missing is not None:
-            raise self._around.missing.anew()
+        if self._options.missing is not None:
+            raise self._options.missing.anew()
         return None
 
     # ---- arrays ------------------------------------------------------------------------------------
@@ -385,8 +385,8 @@ class ModelClass:
 
     def morph_class(self, class_name: str) -> str:
         """`getMorphClass()`."""
-        if self._around.morphs is not None:
-            raise self._around.morphs.anew()
+        if self._options.morphs is not None:
+            raise self._options.morphs.anew()
         return class_name
 
     # ---- relations ---------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ ToArray = Callable[[PhpObject, Interpreter], Value]
 class ModelArrays:
     """For all models of one environment; `to_array` makes the arrays of objects in them."""
 
-    def __init__(self, values: AttributeValues, around: casts.EloquentOptions, to_array: ToArray) -> None:
+    def __init__(self, values: AttributeValues, options: casts.EloquentOptions, to_array: ToArray) -> None:
         self._values = values
-        self._around = around
+        self._options = options
         self._to_array = to_array
 
     def array(self, view: ModelView, php: Interpreter) -> PhpArray:
@@ -71,7 +71,7 @@ class ModelArrays:
             elif value is not None:
                 result[key] = plain(value, self._values.casting(view, cast, php))
         for key in view.setup.appended:
-            again = self._around.version >= (13, 24)
+            again = self._options.version >= (13, 24)
             value = self._values.all(view, php, key).get(key) if again else None
             result[key] = self._for_array(view, key, value, php)
         return result
@@ -82,7 +82,7 @@ class ModelArrays:
         if not marked:
             return True
         classes, class_name = php.classes, view.model.class_name
-        version = self._around.version
+        version = self._options.version
         if classes.remember(
             "has getter " + method, class_name, lambda: has_getter(class_name, method, classes, version)
         ):
@@ -126,7 +126,7 @@ class ModelArrays:
             if text is not None:
                 return text
         if php.is_enum(cast.whole):
-            return casts.enum_in_array(cast.whole, value, php, self._around.version)
+            return casts.enum_in_array(cast.whole, value, php, self._options.version)
         made = self._values.cast(view, key, cast, value, php)
         if cast.name in casts.FOR_ARRAY:
             return casts.FOR_ARRAY[cast.name](made, php)
@@ -146,8 +146,8 @@ class ModelArrays:
         for key in view.setup.shown(loaded):
             value = loaded[key]
             name = snake(key) if view.facts.snake_attributes and isinstance(key, bytes) else key
-            if self._around.snake is not None and isinstance(key, bytes) and snake(key) != key:
-                raise self._around.snake.anew()
+            if self._options.snake is not None and isinstance(key, bytes) and snake(key) != key:
+                raise self._options.snake.anew()
             if value is None:
                 result[name] = None
             elif isinstance(value, PhpObject):

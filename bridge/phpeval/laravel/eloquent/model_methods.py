@@ -170,7 +170,7 @@ def _route_key(models: ModelClass, php: Interpreter, model: PhpObject, arguments
 def _route_key_name(
     models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
-    marked = borne(model.class_name, "RouteKey", php.classes, models.around.version)
+    marked = borne(model.class_name, "RouteKey", php.classes, models.options.version)
     return models.view(model, php).setup.key if marked is None else marked.text(php, "key")
 
 
@@ -209,10 +209,10 @@ def _dirty(model: PhpObject, php: Interpreter) -> PhpArray:
 def _to_resource(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     """`toResource()`; where it names no class, that of #[UseResource], else of the model's own name."""
     if arguments and arguments[0] is not None:
-        if models.around.version < (12, 7) or not isinstance(arguments[0], bytes):
+        if models.options.version < (12, 7) or not isinstance(arguments[0], bytes):
             php.refuse("toResource()")
         return php.call_static(arguments[0].decode("utf-8", "replace").lstrip("\\"), "make", (model,))
-    if models.around.version < (12, 29):
+    if models.options.version < (12, 29):
         php.refuse("toResource() without a class before Laravel 12.29")
     for name in (marked_class(model.class_name, "UseResource", php), *resource_names(model, php)):
         if name is not None and is_class(name, php):

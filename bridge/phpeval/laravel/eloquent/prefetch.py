@@ -32,7 +32,7 @@ def read_ahead(models: ModelClass, php: Interpreter, identifiers: Iterable[PhpOb
     """The rows for these ModelIdentifiers, and for the relations they name, are read where that saves
     statements. What is refused or fails here is left to the jobs. Raises ServiceUnavailable."""
     for (class_name, connection), wanted in _wanted(models, identifiers).items():
-        touched = models.touched.pop(class_name, {})
+        used_relations = models.used_relations.pop(class_name, {})
         if wanted.keys.total() < 2:
             continue
         try:
@@ -44,7 +44,7 @@ def read_ahead(models: ModelClass, php: Interpreter, identifiers: Iterable[PhpOb
             rows = models.records.read_ahead(connection, query, keys)
         except JobError:
             continue
-        _relations(models, php, class_name, connection, rows, (*wanted.relations, *touched))
+        _relations(models, php, class_name, connection, rows, (*wanted.relations, *used_relations))
 
 
 def _wanted(models: ModelClass, identifiers: Iterable[PhpObject]) -> dict[tuple[str, str], _Wanted]:
@@ -94,7 +94,7 @@ def _relations(
             place = relations.connection_of(models, php, description, connection)
             query = relations.query_of(models, php, description, keys)
             found = models.records.read_ahead(place, query, keys)
-            touched = models.touched.pop(description.related, {})
-            _relations(models, php, description.related, place, found, (*inner, *touched), depth + 1)
+            used_relations = models.used_relations.pop(description.related, {})
+            _relations(models, php, description.related, place, found, (*inner, *used_relations), depth + 1)
         except JobError:
             continue

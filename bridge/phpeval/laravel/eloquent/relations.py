@@ -201,7 +201,7 @@ def is_fixed(class_name: str, relation: BoundMethod, classes: ClassTable) -> boo
             if isinstance(holder, n.Variable):
                 makes = name in RELATIONS and name != "morphto" and classes.method(class_name, name) is None
                 return makes and holder.name == "this"
-            if name not in REFINEMENTS:
+            if name not in RELATION_METHODS:
                 return False
             call = holder
         return False
@@ -332,7 +332,7 @@ def _with(description: Description, arguments: Sequence[Value]) -> Description:
     return replace(description, eager=(*description.eager, *names))
 
 
-REFINEMENTS: dict[str, Refine] = {
+RELATION_METHODS: dict[str, Refine] = {
     "with": _with,
     "where": _where,
     "wherenull": _where_null("null"),
@@ -387,10 +387,10 @@ class RelationClass:
         native = php.environment.native(subject.parent.class_name)
         models: ModelClass = native  # type: ignore[assignment]  # only models have relations
         name, is_query = method.lower(), subject.class_name == BUILDER
-        scope = scope_of(php.classes, subject.description.related, method, models.around.version)
+        scope = scope_of(php.classes, subject.description.related, method, models.options.version)
         if scope is not None:  # it comes before what a query has by its `__call`, such as count()
             return self._scoped(models, php, subject, scope, arguments)
-        refine = REFINEMENTS.get(name) if not is_query or name in _ON_QUERIES else None
+        refine = RELATION_METHODS.get(name) if not is_query or name in _ON_QUERIES else None
         if refine is not None:
             subject.description = refine(subject.description, arguments)
             return subject
@@ -412,8 +412,8 @@ class RelationClass:
         name = scope.method.name
         if scope.method.static or scope.method.visibility == "private":
             php.refuse(f"the scope {name}(), which is private or static,")
-        if models.around.queries is not None:
-            raise models.around.queries.anew()
+        if models.options.queries is not None:
+            raise models.options.queries.anew()
         query = Relation(BUILDER, subject.parent, subject.description)
         model = models.new(subject.description.related, php)
         result = php.run(scope, model, model.class_name, (query, *arguments), {})
@@ -670,7 +670,7 @@ def _query(
             for key in list(row):
                 if isinstance(key, bytes) and key.startswith(b"pivot_"):
                     pivots[key[len(b"pivot_") :]] = row.pop(key)
-        model = models.hydrate(description.related, row, connection, php, among=len(rows))
+        model = models.hydrate(description.related, row, connection, php, row_count=len(rows))
         if pivot:
             held = models.pivot(pivots, pivot, connection, timestamps=description.pivot_timestamps, php=php)
             set_relation(model, description.accessor, held)
@@ -751,7 +751,7 @@ def _one_of(
     ((name, way),) = description.one_of
     setup = prototype.setup
     whole = setup.incrementing and setup.key_type in ("int", "integer")
-    if models.around.version < (8, 42) or not whole or description.orders or description.with_trashed:
+    if models.options.version < (8, 42) or not whole or description.orders or description.with_trashed:
         raise Refused(f"one of many {description.related}")
     if len(description.conditions) > description.morphs:
         raise Refused(f"one of many {description.related}, with conditions")

@@ -1,9 +1,9 @@
-"""Serialized objects of a shape met before, read by one regular expression.
+"""Serialized objects whose template is known, read by one regular expression.
 
 The jobs of one event class differ in a few scalars; class names, keys, counts and nulls are the same bytes in
-each. Such a shape is one pattern with a group for every scalar, which are put into copies of the containers.
+each. A template is one pattern with a group for every scalar, which are put into copies of the containers.
 Where all of a pattern and every length fits, PHP's reader could read nothing else; where not,
-`unserialize` reads as ever. Learned are only shapes in which every value stands once: no references, no
+`unserialize` reads as ever. Learned are only templates in which every value stands once: no references, no
 class with its own format. Groups are possessive, so that a text that fits nowhere costs linear time.
 """
 
@@ -18,9 +18,9 @@ from typing import NamedTuple, TypeAlias
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.unserialize import unserialize
 
-MAX_HEADS = 512  # of which shapes are kept; all are forgotten then
-MAX_SHAPES = 4  # of one head: which properties are null, mostly
-MAX_LENGTH = 8192  # bytes of a text whose shape is learned
+MAX_HEADS = 512  # of which templates are kept; all are forgotten then
+MAX_TEMPLATES = 4  # of one head: which properties are null, mostly
+MAX_LENGTH = 8192  # bytes of a text whose template is learned
 MAX_DEPTH = 16
 
 _Entries: TypeAlias = "dict[int | bytes, Value]"
@@ -50,16 +50,16 @@ class Templates:
         head = _head(data)
         if head not in self._known and len(self._known) >= MAX_HEADS:
             self._known.clear()
-        shapes = self._known.setdefault(head, [])
-        if head and len(shapes) < MAX_SHAPES:
-            shapes.append(_learned(data, value) if len(data) <= MAX_LENGTH else None)
+        templates = self._known.setdefault(head, [])
+        if head and len(templates) < MAX_TEMPLATES:
+            templates.append(_learned(data, value) if len(data) <= MAX_LENGTH else None)
         return value
 
     def fit(self, data: bytes) -> TemplateMatch | None:
-        """The shape met before which the text has, None where it has none."""
-        for shape in self._known.get(_head(data), ()):
-            if shape is not None and (groups := shape.groups(data)) is not None:
-                return TemplateMatch(shape, groups)
+        """The template met before which the text has, None where it has none."""
+        for template in self._known.get(_head(data), ()):
+            if template is not None and (groups := template.groups(data)) is not None:
+                return TemplateMatch(template, groups)
         return None
 
 
@@ -95,7 +95,7 @@ class Template:
     scalars: tuple[tuple[int, int | bytes, int, type, Callable[[bytes], Value]], ...]
 
     def groups(self, data: bytes) -> tuple[bytes, ...] | None:
-        """The texts of the groups, None where the text has another shape."""
+        """The texts of the groups, None where the text has another template."""
         match = self.match(data)
         if match is None:
             return None
@@ -142,24 +142,24 @@ class Template:
 
 
 class TemplateMatch(NamedTuple):
-    """A text with the shape that it has."""
+    """A text with the template that it has."""
 
-    shape: Template
+    template: Template
     groups: tuple[bytes, ...]
 
     def read(self, data: bytes, *, objects: list[PhpObject]) -> Value:
         """As `unserialize` of the text, without looking at it again."""
-        found = self.shape.objects(self.groups)
+        found = self.template.objects(self.groups)
         objects += found
         return found[0]
 
 
 class _Unlearnable(Exception):
-    """The text has something that no shape holds."""
+    """The text has something that no template holds."""
 
 
 def _learned(data: bytes, value: Value) -> Template | None:
-    """The shape of a text and the object that was read from it, None where it has none of its own."""
+    """The template of a text and the object that was read from it, None where it has none of its own."""
     learner = _Learner()
     try:
         if not isinstance(value, PhpObject):

@@ -248,7 +248,7 @@ def test_a_lane_reads_each_entry_of_a_backlog_once_however_quickly_the_head_is_p
         redis_store.client,
         prefix=PREFIX,
         options=QueueOptions(
-            retry_after=RETRY_AFTER, takes=replace(selection, document=document), clock=redis_store.clock
+            retry_after=RETRY_AFTER, selection=replace(selection, document=document), clock=redis_store.clock
         ),
         tokens="none",
     )
@@ -379,7 +379,7 @@ def test_a_lane_leaves_expired_broadcasts_to_who_takes_them(redis_store: RedisSt
         RedisQueue(
             redis_store.client,
             prefix=PREFIX,
-            options=QueueOptions(retry_after=RETRY_AFTER, takes=others(), clock=redis_store.clock),
+            options=QueueOptions(retry_after=RETRY_AFTER, selection=others(), clock=redis_store.clock),
         ),
     )
     jobs = worker.reserve(10)

@@ -18,10 +18,10 @@ from tests.jobs.conftest import sqlite_store  # noqa: F401
 from tests.jobs.queue.stores import SqlStore, broadcast, push, uuids
 
 
-def count_in_one_transaction(path: str, calm: SqliteWriteLock) -> None:
+def count_in_one_transaction(path: str, write_lock: SqliteWriteLock) -> None:
     """As a job may do it: what was read is written. The lock is taken as PHP takes it."""
     with (
-        open(calm.path) as lock,
+        open(write_lock.path) as lock,
         contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection,
     ):
         connection.execute("begin")
@@ -37,8 +37,8 @@ def test_no_transaction_of_a_job_ends_because_broadcasts_are_taken(
     sqlite_store: SqlStore,  # noqa: F811
     mode: str,
 ) -> None:
-    calm = SqliteWriteLock(longest=30)  # the machine may be slow
-    broadcasts = DatabaseQueue(sqlite_store.engine, calm=calm)
+    write_lock = SqliteWriteLock(longest=30)  # the machine may be slow
+    broadcasts = DatabaseQueue(sqlite_store.engine, write_lock=write_lock)
     with sqlite_store.engine.connect() as connection:
         connection.exec_driver_sql(f"pragma journal_mode = {mode}")
         connection.exec_driver_sql("create table counts (count)")
@@ -59,7 +59,7 @@ def test_no_transaction_of_a_job_ends_because_broadcasts_are_taken(
     try:
         began, jobs = time.monotonic(), 0
         while jobs < 50 or (taken < 5 and time.monotonic() - began < 60):
-            count_in_one_transaction(str(sqlite_store.engine.url.database), calm)
+            count_in_one_transaction(str(sqlite_store.engine.url.database), write_lock)
             time.sleep(0.002)  # a job has an end
             jobs += 1
     finally:
@@ -70,23 +70,23 @@ def test_no_transaction_of_a_job_ends_because_broadcasts_are_taken(
 
 
 def test_a_write_does_not_wait_for_long() -> None:
-    calm = SqliteWriteLock(longest=0.1)
-    with open(calm.path) as lock:
+    write_lock = SqliteWriteLock(longest=0.1)
+    with open(write_lock.path) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         began = time.monotonic()
-        with calm.write():
+        with write_lock.write():
             assert time.monotonic() - began >= 0.1
 
 
 def test_two_writes_take_turns_and_leave_nothing_locked() -> None:
-    calm = SqliteWriteLock(longest=30)
+    write_lock = SqliteWriteLock(longest=30)
     at_once: list[int] = []
     most = 0
 
     def write() -> None:
         nonlocal most
         for _ in range(20):
-            with calm.write():
+            with write_lock.write():
                 at_once.append(1)
                 most = max(most, len(at_once))
                 time.sleep(0.001)
@@ -98,14 +98,14 @@ def test_two_writes_take_turns_and_leave_nothing_locked() -> None:
     for thread in threads:
         thread.join()
     assert most == 1
-    with open(calm.path) as lock:
+    with open(write_lock.path) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_write_goes_on_where_somebody_has_removed_the_file() -> None:
-    calm = SqliteWriteLock()
-    Path(calm.path).unlink()
-    with calm.write() as nothing:
+    write_lock = SqliteWriteLock()
+    Path(write_lock.path).unlink()
+    with write_lock.write() as nothing:
         assert nothing is None
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.errors import Refused, Unreadable, WouldFail
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
-from bridge.phpeval.php.serialization.templates import MAX_HEADS, MAX_SHAPES, Templates
+from bridge.phpeval.php.serialization.templates import MAX_HEADS, MAX_TEMPLATES, Templates
 from bridge.phpeval.php.serialization.unserialize import unserialize
 from tests.conformance.corpus import RELEASES, rows
 
@@ -158,12 +158,12 @@ def test_what_is_done_to_one_job_does_not_show_in_the_next() -> None:
 
 def test_shapes_kept_are_few() -> None:
     shapes = Templates()
-    for number in range(MAX_SHAPES + 5):
+    for number in range(MAX_TEMPLATES + 5):
         assert alike(shapes, job(text(b"p") + b"a:1:{i:%d;N;}" % number))
     for number in range(2 * MAX_HEADS):
         assert alike(shapes, b'O:1:"A":1:{s:1:"a";O:6:"B%05d":0:{}}' % number)
     assert len(shapes._known) <= MAX_HEADS
-    assert all(len(kept) <= MAX_SHAPES for kept in shapes._known.values())
+    assert all(len(kept) <= MAX_TEMPLATES for kept in shapes._known.values())
 
 
 def test_a_long_text_that_nearly_fits_costs_linear_time() -> None:
