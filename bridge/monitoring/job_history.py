@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
-from bridge.errors import ServiceUnavailable
 from bridge.monitoring.job_counts import LENGTHS, LONGEST_NAME, JobKey, JobRow
+from bridge.monitoring.transaction import T, in_transaction
 
 TABLE = "bridge_job_history"
 MINUTE, HOUR = 60, 3_600  # seconds
@@ -185,16 +184,13 @@ class JobHistoryTable:
     def close(self) -> None:
         self._engine.dispose()
 
-    def _run(self, work: Callable[[sa.Connection], Any]) -> Any:
-        try:
-            with self._engine.begin() as connection:
-                return work(connection)
-        except SQLAlchemyError as error:
-            reason = type(getattr(error, "orig", None) or error).__name__
-            raise ServiceUnavailable(
-                f"the database does not keep or tell the history of jobs ({reason}): see DB_* in .env, and"
-                " whether its user may write"
-            ) from error
+    def _run(self, work: Callable[[sa.Connection], T]) -> T:
+        return in_transaction(
+            self._engine,
+            work,
+            problem="the database does not keep or tell the history of jobs",
+            remedy="see DB_* in .env, and whether its user may write",
+        )
 
 
 def _row(numbers: Sequence[Any]) -> JobRow:

@@ -15,10 +15,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
-from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.errors import ConfigurationError
 from bridge.monitoring.counters import AppCounters, Counters
+from bridge.monitoring.transaction import T, in_transaction
 
 TABLE = "websockets_statistics_entries"
 SHOWN = 120  # rows of an answer, as in laravel-websockets
@@ -207,15 +207,8 @@ class StatisticsTable:
     def close(self) -> None:
         self._engine.dispose()
 
-    def _run(self, work: Callable[[sa.Connection], Any]) -> Any:
-        try:
-            with self._engine.begin() as connection:
-                return work(connection)
-        except SQLAlchemyError as error:
-            reason = type(getattr(error, "orig", None) or error).__name__
-            raise ServiceUnavailable(
-                f"the database of the statistics does not answer ({reason}): see DB_* in .env"
-            ) from error
+    def _run(self, work: Callable[[sa.Connection], T]) -> T:
+        return in_transaction(self._engine, work, problem="the database of the statistics does not answer")
 
     def _known(self) -> tuple[str, str, str]:
         return self._columns or RELEASE_1

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -93,6 +94,8 @@ AskReport = Callable[[bool], Mapping[str, object] | None]
 HORIZON_TIMEOUT = 2.0  # seconds in which its Redis must answer
 
 log = logging.getLogger(__name__)
+InRedis = TypeVar("InRedis")
+InDatabase = TypeVar("InDatabase")
 
 _CHANGES_ROWS = {8, 11, 17}  # PDO::ATTR_CASE, ATTR_ORACLE_NULLS, ATTR_STRINGIFY_FETCHES
 
@@ -621,36 +624,27 @@ def build_lanes(
 
 def build_inspector(settings: Settings) -> QueueInspector:
     """The same queue, for looking only; nothing is connected yet."""
-    facts = settings.queue_connection()
-    names = settings.queue_names()
-    if facts.driver == "redis":
-        redis = _queue_redis(settings, facts.connection)
-        apart = [[name] for name in names] if redis.cluster else [names]
-        looks = [
-            RedisInspector(
-                redis_client(redis, key=queue_key(redis, some[0])),
-                queues=some,
-                prefix=redis.prefix,
-                tagged=redis.tags_queues,
-            )
-            for some in apart
-        ]
-        return looks[0] if len(looks) == 1 else Looks(looks)
-    database = settings.laravel.database(facts.connection)
-    return DatabaseInspector(
-        engine(database, timeout=QUEUE_TIMEOUT), queues=names, table=database.prefix + facts.table
-    )
+    looks = _of_each_place(settings, RedisInspector, DatabaseInspector)
+    return looks[0] if len(looks) == 1 else Looks(looks)
 
 
 def build_listing(settings: Settings) -> QueueListing:
     """What lies in the queues, for people; nothing is connected yet."""
+    listings = _of_each_place(settings, RedisListing, DatabaseListing)
+    return listings[0] if len(listings) == 1 else Listings(listings)
+
+
+def _of_each_place(
+    settings: Settings, in_redis: Callable[..., InRedis], in_database: Callable[..., InDatabase]
+) -> Sequence[InRedis] | Sequence[InDatabase]:
+    """One for each place where the queues lie: in a Redis cluster every queue has its own."""
     facts = settings.queue_connection()
     names = settings.queue_names()
     if facts.driver == "redis":
         redis = _queue_redis(settings, facts.connection)
         apart = [[name] for name in names] if redis.cluster else [names]
-        listings = [
-            RedisListing(
+        return [
+            in_redis(
                 redis_client(redis, key=queue_key(redis, some[0])),
                 queues=some,
                 prefix=redis.prefix,
@@ -658,11 +652,9 @@ def build_listing(settings: Settings) -> QueueListing:
             )
             for some in apart
         ]
-        return listings[0] if len(listings) == 1 else Listings(listings)
     database = settings.laravel.database(facts.connection)
-    return DatabaseListing(
-        engine(database, timeout=QUEUE_TIMEOUT), queues=names, table=database.prefix + facts.table
-    )
+    jobs = engine(database, timeout=QUEUE_TIMEOUT)
+    return [in_database(jobs, queues=names, table=database.prefix + facts.table)]
 
 
 def build_pauses(settings: Settings) -> Pauses:
