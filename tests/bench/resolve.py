@@ -43,7 +43,7 @@ from tests import services
 from tests.bench.workers import cpu_seconds, settled
 from tests.conformance.corpus import rows
 from tests.end_to_end.processes import environment, running, wait_until
-from tests.jobs.resolve import helper_app
+from tests.jobs.resolve import recorded_app
 
 RELEASE = "8.83"
 BATCH = 50  # jobs that the worker takes at once
@@ -102,9 +102,9 @@ def recorded(id: str) -> bytes:
 
 def create_app(folder: Path, **env: str) -> Path:
     """The app of the recordings, with a console."""
-    app = helper_app.create(folder, **env)
+    app = recorded_app.create(folder, **env)
     (app / "app/Providers/TestServiceProvider.php").write_text(PROVIDER)
-    shutil.copy(helper_app.FIXTURES / "laravel/artisan", app / "artisan")
+    shutil.copy(recorded_app.FIXTURES / "laravel/artisan", app / "artisan")
     return app
 
 

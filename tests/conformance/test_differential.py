@@ -26,7 +26,7 @@ from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.serve.wiring import build_ladder
 from tests.conformance.generated import COLUMNS, POSTGRES_TYPES, Case, cases
-from tests.jobs.resolve import helper_app
+from tests.jobs.resolve import recorded_app
 from tests.services import Database, wait_until
 from tests.versions import laravel_version
 
@@ -66,7 +66,7 @@ class Place:
 
 def compare(folder: Path, batch: Sequence[Case], zone: str, place: Place) -> tuple[list[str], Counter[str]]:
     """Descriptions of every case that differs, and how many went which way."""
-    app = helper_app.create(folder, APP_TIMEZONE=zone, **place.env)
+    app = recorded_app.create(folder, APP_TIMEZONE=zone, **place.env)
     config = app / "config/database.php"
     config.write_text(config.read_text().replace("'connections' => [", "'connections' => [" + PGSQL, 1))
     (app / "app/Providers/TestServiceProvider.php").write_text(PROVIDER)

@@ -16,9 +16,9 @@ from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.serve.wiring import build_ladder
-from tests.jobs.resolve import helper_app
+from tests.jobs.resolve import recorded_app
 
-APPS = helper_app.FIXTURES / "small_apps"
+APPS = recorded_app.FIXTURES / "small_apps"
 NAMES = sorted(folder.name for folder in APPS.iterdir() if (folder / "jobs.jsonl").is_file())
 BOOTED = "8.83"  # the release that the tests can run
 PROVIDER = """<?php namespace App\\Providers;
@@ -58,9 +58,9 @@ def jobs(name: str) -> list[Job]:
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """Its name and a folder with the app, ready to be booted."""
     name, folder = request.param, tmp_path_factory.mktemp("small") / "app"
-    helper_app.create(folder)
+    recorded_app.create(folder)
     shutil.rmtree(folder / "app")
-    shutil.copytree(helper_app.FIXTURES / "helper_app/app/Console", folder / "app/Console")
+    shutil.copytree(recorded_app.FIXTURES / "recorded_app/app/Console", folder / "app/Console")
     for part in ("base", name):
         shutil.copytree(
             APPS / part, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.jsonl", "*.sql")

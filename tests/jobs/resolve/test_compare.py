@@ -17,7 +17,7 @@ from bridge.laravel.broadcast_handler import Call
 from bridge.phpeval.php.runtime.values import PhpObject
 from tests.conformance.corpus import rows
 from tests.end_to_end.processes import environment
-from tests.jobs.resolve import helper_app
+from tests.jobs.resolve import recorded_app
 from tests.phpeval.laravel.eloquent.app import job
 from tests.versions import laravel_version, recorded
 
@@ -37,7 +37,7 @@ class TestServiceProvider extends \Illuminate\Support\ServiceProvider
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = helper_app.create(tmp_path_factory.mktemp("app") / "app", BROADCAST_CONNECTION="pusher")
+    folder = recorded_app.create(tmp_path_factory.mktemp("app") / "app", BROADCAST_CONNECTION="pusher")
     (folder / "app/Providers/TestServiceProvider.php").write_text(PROVIDER)
     return folder
 

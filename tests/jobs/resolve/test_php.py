@@ -28,8 +28,8 @@ from bridge.errors import Judged, NotTried, Refused, ServiceUnavailable, WouldFa
 from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.rungs.php import Full, PhpPool, PhpRung, Slow, Try
 from bridge.laravel.payload import BroadcastEvent
-from tests.jobs.resolve import helper_app
-from tests.jobs.resolve.helper_app import behaving
+from tests.jobs.resolve import recorded_app
+from tests.jobs.resolve.recorded_app import behaving
 from tests.services import MariaDB, wait_until
 from tests.versions import php_release, recorded
 
@@ -38,13 +38,13 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return helper_app.create(tmp_path_factory.mktemp("app") / "app")
+    return recorded_app.create(tmp_path_factory.mktemp("app") / "app")
 
 
 @pytest.fixture
 def own_app(tmp_path: Path) -> Path:
     """An app that the test may change."""
-    return helper_app.create(tmp_path / "app")
+    return recorded_app.create(tmp_path / "app")
 
 
 @pytest.fixture
@@ -103,14 +103,14 @@ def is_gone(process: int) -> bool:
 def assert_as_recorded(rung: PhpRung, database: str) -> int:
     """How many rows there were; each as its oracle says, whatever bridge's own reader makes of them."""
     wrong, seen = [], 0
-    sent: tuple[helper_app.Sent, ...]
-    for row in helper_app.rows(recorded()):
+    sent: tuple[recorded_app.Sent, ...]
+    for row in recorded_app.rows(recorded()):
         if row.database != database or not (row.is_broadcast or row.result == "broadcast"):
             continue
         seen += 1
         why, sent = "", ()
         try:
-            calls = rung.resolve(helper_app.unread(row.payload)).calls
+            calls = rung.resolve(recorded_app.unread(row.payload)).calls
         except WouldFail as failure:
             outcome, why = "exception", str(failure)
         else:
@@ -140,13 +140,13 @@ def test_every_recorded_broadcast_is_as_laravel_made_it_on_mariadb(mariadb: Mari
     with mariadb.database() as database:
         name = database.url.database or ""
         load(mariadb, name)
-        app = helper_app.create(tmp_path / "app", **database.env)
+        app = recorded_app.create(tmp_path / "app", **database.env)
         with contextlib.closing(PhpRung(app)) as rung:
             assert assert_as_recorded(rung, "mysql") > 300
 
 
 def load(server: MariaDB, database: str) -> None:
-    sql = (helper_app.FIXTURES / "payloads" / "app.mysql.sql").read_text(encoding="utf-8")
+    sql = (recorded_app.FIXTURES / "payloads" / "app.mysql.sql").read_text(encoding="utf-8")
     with (
         pymysql.connect(
             host=server.host,
@@ -679,7 +679,7 @@ def others(own_app: Path) -> Callable[..., BroadcastEvent]:
     """Makes events that go over these connections; the app has two that are not of bridge."""
     (own_app / "boot.php").write_text(OTHERS_BOOT)
     (own_app / "app/Events/Everywhere.php").write_text(OTHERS_EVENT)
-    return lambda *to: helper_app.job_of("App\\Events\\Everywhere", to=list(to))
+    return lambda *to: recorded_app.job_of("App\\Events\\Everywhere", to=list(to))
 
 
 def test_the_app_itself_sends_what_goes_to_other_servers_and_only_in_an_attempt(
@@ -819,7 +819,7 @@ def test_a_lost_database_connection_is_made_anew_and_a_lost_server_is_unavailabl
     mariadb: MariaDB, tmp_path: Path
 ) -> None:
     with mariadb.database() as database:
-        app = helper_app.create(tmp_path / "app", **database.env)
+        app = recorded_app.create(tmp_path / "app", **database.env)
         with contextlib.closing(PhpRung(app)) as rung:
             first = json.loads(answer(rung, behaving("connection")))["connection"]
             engine = database.engine()
@@ -905,7 +905,7 @@ def test_close_ends_a_process_that_still_boots(own_app: Path) -> None:
 def test_nothing_outlives_a_parent_that_is_killed(own_app: Path, how: str) -> None:
     script = (
         "import sys; from pathlib import Path; from bridge.jobs.resolve.rungs.php import PhpRung;"
-        "from tests.jobs.resolve.helper_app import behaving; rung = PhpRung(Path(sys.argv[1]));"
+        "from tests.jobs.resolve.recorded_app import behaving; rung = PhpRung(Path(sys.argv[1]));"
         "print(rung.resolve(behaving('pid')).calls[0].data, flush=True);"
         f"rung.resolve(behaving({how!r}, timeout=1)) if {how == 'hang'} else None; sys.stdin.read()"
     )

@@ -20,7 +20,7 @@ from bridge.laravel.payload import BROADCAST_EVENT, HANDLER, read_payload
 from bridge.phpeval.laravel.version import parse_version
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 from bridge.serve.wiring import build_ladder
-from tests.jobs.resolve import helper_app
+from tests.jobs.resolve import recorded_app
 from tests.phpeval.php.oracle import serialize
 from tests.versions import laravel_version
 
@@ -42,7 +42,7 @@ class App:
     """`provider` replaces the app's only one; `env` are more lines of its .env."""
 
     def __init__(self, folder: Path, provider: str = QUIET_PROVIDER, **env: str) -> None:
-        self.path = helper_app.create(folder, **env)
+        self.path = recorded_app.create(folder, **env)
         (self.path / "app/Providers/TestServiceProvider.php").write_text(f"<?php {provider}\n")
         self._php: PhpRung | None = None
 

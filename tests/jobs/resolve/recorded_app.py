@@ -59,7 +59,7 @@ def rows(version: str) -> Iterator[Row]:
 def create(folder: Path, **env: str) -> Path:
     """The app in `folder`; on its own SQLite file unless `env` (lines of .env) says otherwise."""
     shutil.copytree(FIXTURES / "payloads", folder, ignore=shutil.ignore_patterns("*.gz", "*.sql"))
-    shutil.copytree(FIXTURES / "helper_app", folder, dirs_exist_ok=True)
+    shutil.copytree(FIXTURES / "recorded_app", folder, dirs_exist_ok=True)
     for place in ("bootstrap/cache", "storage/logs", "storage/framework/views", "vendor"):
         (folder / place).mkdir(parents=True)
     (folder / "vendor").rmdir()
