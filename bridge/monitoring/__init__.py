@@ -1,4 +1,4 @@
-"""Who looks on: what is told by the node (happenings) and by the worker (steps) is kept, counted, shown.
+"""Who looks on: what is told by the node (hub events) and by the worker (steps) is kept, counted, shown.
 
     journal     the last things that happened, for the dashboard
     counters    counts and durations, for metrics, statistics and charts

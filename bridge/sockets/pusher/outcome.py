@@ -41,7 +41,7 @@ class Close:
 
 
 class Outcome(NamedTuple, Generic[S]):
-    """In this order: replies to the connection itself, deliveries to others, happenings, perhaps a close.
+    """In this order: replies to the connection itself, deliveries to others, hub events, perhaps a close.
 
     `ping`: a WebSocket ping frame goes to the connection, behind its replies. `asks`: what the other nodes
     have to be asked or told; a hub that is alone asks nothing.

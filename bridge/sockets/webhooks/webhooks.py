@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # who has no webhook spares the HTTP client, some 8 MB
 
 
 class Webhooks:
-    """All webhooks of all apps. `serve` says which, `observe` takes happenings, `stop` ends it.
+    """All webhooks of all apps. `serve` says which, `observe` takes hub events, `stop` ends it.
 
     delay     seconds that somebody may be away unnoticed
     attempts  the last requests, the newest last
