@@ -178,7 +178,14 @@ def test_what_can_never_be_kept_is_left_in_the_queue_and_told_once(
         return [Delivered()] * len(jobs)
 
     failed = FileFailedJobs(tmp_path / "failed.json", timezone=ZoneInfo("UTC"))
-    worker = Worker(queue, failed, attempt, batch=50, tries=3, backoff=(1,), clock=store.clock)
+    worker = Worker(
+        queue,
+        failed,
+        attempt,
+        batch=50,
+        retries=RetryPolicy(tries=3, backoff=(1,)),
+        hooks=WorkerHooks(clock=store.clock),
+    )
     worker.start()
     for _ in range(3):
         push(store, 1)

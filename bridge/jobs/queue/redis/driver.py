@@ -153,7 +153,9 @@ class RedisQueue:
         self._waiter: redis.Redis | None = None
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
         self._places: dict[str, _ScanPosition] = {}
-        self._tokens_taken: set[str] = set()  # queues whose token woke us; it, or all of them, are to be used up
+        self._tokens_taken: set[str] = (
+            set()
+        )  # queues whose token woke us; it, or all of them, are to be used up
         self._unfinished = False  # the last `reserve` left something to look at
         self._seen: dict[str, object] = {}
         self._memory = memory or Memory()

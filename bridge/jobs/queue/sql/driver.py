@@ -725,7 +725,9 @@ def jobs_table(name: str) -> sa.TableClause:
     )
 
 
-def _page(jobs: sa.TableClause, dialect: str, selection: Selection, *, behind: bool = False) -> sa.Select[Any]:
+def _page(
+    jobs: sa.TableClause, dialect: str, selection: Selection, *, behind: bool = False
+) -> sa.Select[Any]:
     """Free rows of one queue that look like ours, from an id on: id, payload (null where it is large),
     attempts, since when due, bytes of the payload. `behind`: most rows lie before that id; up to a `last`."""
     row = jobs.c

@@ -15,7 +15,7 @@ from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.survey.types import InferredType, MethodScope, either, held_by, item_of, offers
 from bridge.phpeval.laravel.eloquent.model import ModelClass
 from bridge.phpeval.laravel.eloquent.model_facts import ATTRIBUTE
-from bridge.phpeval.laravel.eloquent.relations import ENDINGS, RELATION_METHODS, RELATION_CLASSES, scope_of
+from bridge.phpeval.laravel.eloquent.relations import ENDINGS, RELATION_CLASSES, RELATION_METHODS, scope_of
 from bridge.phpeval.laravel.object_conversions import is_native
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import NativeClass
@@ -321,7 +321,10 @@ class SourceVisitor(ABC):
                 return kind
             if method.lower() in ENDINGS and not node.arguments:
                 return self._asked(kind, method.lower())
-            if self._try(lambda: scope_of(self._classes, kind.item, method, self._environment.version)) is None:
+            if (
+                self._try(lambda: scope_of(self._classes, kind.item, method, self._environment.version))
+                is None
+            ):
                 self._note(f"{method}() on a relation", node.line)
                 return None
             if self._environment.report.queries is not None:
