@@ -9,13 +9,14 @@ from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Compiler, ExprCode
-from bridge.phpeval.php.compile.places import argument_place
+from bridge.phpeval.php.compile.places import argument_place, variable_name
 from bridge.phpeval.php.runtime.arguments import ordered
 from bridge.phpeval.php.runtime.callables import as_closure, call_closure
 from bridge.phpeval.php.runtime.class_table import BoundMethod
-from bridge.phpeval.php.runtime.conversions import pairs
+from bridge.phpeval.php.runtime.conversions import unpacked
 from bridge.phpeval.php.runtime.execution import apply, apply_reference
 from bridge.phpeval.php.runtime.frame import NullChain, PhpClosure, Reference, References, shared_reference
+from bridge.phpeval.php.runtime.going_on import is_missing
 from bridge.phpeval.php.runtime.interpreter import Interpreter, ReferenceFunction
 from bridge.phpeval.php.runtime.methods import (
     answers_nothing,
@@ -54,7 +55,9 @@ class Arguments:
             return ([code(php) for code in self._codes] if self._codes else ()), _NONE
         positional: list[Value] = []
         named: dict[str, Value] = {}
-        for code, (spread, name) in zip(self._codes, self._kinds, strict=True):
+        for argument, code, (spread, name) in zip(self._given, self._codes, self._kinds, strict=True):
+            if spread and is_missing(php, variable_name(argument.value)):
+                php.refuse("an undefined variable that is unpacked")
             value = code(php)
             if spread:
                 _spread(php, value, positional, named)
@@ -147,7 +150,7 @@ def _variable_of(node: n.Expression) -> str | None:
 
 
 def _spread(php: Interpreter, value: Value, positional: list[Value], named: dict[str, Value]) -> None:
-    for key, item in pairs(php, value):
+    for key, item in unpacked(php, value, argument=True):
         if isinstance(key, bytes):
             named[key.decode("utf-8", "replace")] = item
         elif named:

@@ -15,10 +15,11 @@ from bridge.phpeval.php.runtime.callables import (
     method_reference,
     static_reference,
 )
-from bridge.phpeval.php.runtime.conversions import operate, pairs
+from bridge.phpeval.php.runtime.conversions import operate, unpacked
 from bridge.phpeval.php.runtime.conversions import to_object as _to_object
 from bridge.phpeval.php.runtime.execution import enter
 from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference, shared_reference
+from bridge.phpeval.php.runtime.going_on import go_on, is_missing, undefined, value_or_null
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import class_constant, name_of_class
 from bridge.phpeval.php.runtime.operators import (
@@ -102,15 +103,18 @@ def _array_of_any_keys(c: Compiler, node: n.ArrayLiteral) -> ExprCode:
             None if entry.key is None else c.value(entry.key),
             c.value(entry.value),
             isinstance(entry.key, n.Variable),
+            places.variable_name(entry.value) if entry.spread else None,
         )
         for entry in node.entries
     ]
 
     def run(php: Interpreter) -> Value:
         result = PhpArray()
-        for spread, key_code, code, late in entries:
+        for spread, key_code, code, late, name in entries:
             if spread:
-                for key, value in pairs(php, code(php)):
+                if is_missing(php, name):
+                    php.refuse("an undefined variable that is unpacked")
+                for key, value in unpacked(php, code(php)):
                     if type(key) is int:
                         result.append(value)
                     elif isinstance(key, bytes):
@@ -171,7 +175,7 @@ def _constant(c: Compiler, node: n.Constant) -> ExprCode:
 
 
 def _unary(c: Compiler, node: n.Unary) -> ExprCode:
-    line, operand = node.line, c.value(node.operand)
+    line, operand, name = node.line, c.value(node.operand), places.variable_name(node.operand)
     match node.operator:
         case "!":
             return lambda php: not to_bool(operand(php))
@@ -181,10 +185,15 @@ def _unary(c: Compiler, node: n.Unary) -> ExprCode:
             return lambda php: BINARY["*"](operand(php), 1)
 
     def run(php: Interpreter) -> Value:
+        php.line = line
+        if is_missing(php, name):
+            php.refuse("~ of an undefined variable")
         value = operand(php)
         if isinstance(value, bytes):
             php.line = line
             php.refuse("~ of a string")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Thrown("TypeError", f"Cannot perform bitwise not on {type_name(value)}")
         return ~to_int(value)
 
     return run
@@ -196,10 +205,14 @@ def _binary(c: Compiler, node: n.Binary) -> ExprCode:
         return _coalesce(c, node)
     right = c.branching(node.right) if operator in ("&&", "||") else c.value(node.right)
     left = c.value(node.left)
+    if operator in ("%", "/", "<<", ">>") and (
+        places.variable_name(node.left) or places.variable_name(node.right)
+    ):
+        return _division(node, left, right)
     if (
         isinstance(node.left, n.Variable)
         and operator not in ("&&", "||")
-        and not places.is_steady(node.right)
+        and not isinstance(node.right, n.Variable | n.Literal)
     ):
         return _with_late_left(operator, line, left, right)
     match operator:
@@ -255,6 +268,28 @@ def _with_late_left(operator: str, line: int, left: ExprCode, right: ExprCode) -
         php.line = line
         if operator == ".":
             return _concatenated(php, one, other, line)
+        return operate(php, operator, one, other)
+
+    return run
+
+
+def _division(node: n.Binary, left: ExprCode, right: ExprCode) -> ExprCode:
+    """An operator that may fail for its values, with a variable as an operand: where that is not defined, PHP
+    goes on with null."""
+    line, operator = node.line, node.operator
+    left_name, right_name = places.variable_name(node.left), places.variable_name(node.right)
+
+    def run(php: Interpreter) -> Value:
+        if left_name is None:
+            one = left(php)
+            other = value_or_null(php, right_name, right)
+        else:  # which PHP reads last
+            other = value_or_null(php, right_name, right)
+            one = value_or_null(php, left_name, left)
+        php.line = line
+        for name in (left_name, right_name):
+            if is_missing(php, name):
+                go_on(undefined(name), lambda: operate(php, operator, one, other))
         return operate(php, operator, one, other)
 
     return run
@@ -438,7 +473,7 @@ def _function_reference(c: Compiler, node: n.FunctionReference) -> ExprCode:
 
 
 def _match(c: Compiler, node: n.Match) -> ExprCode:
-    subject = c.value(node.subject)
+    subject, name = c.value(node.subject), places.variable_name(node.subject)
     late = isinstance(node.subject, n.Variable) and not all(
         places.is_steady(one) for arm in node.arms for one in arm.conditions
     )
@@ -447,6 +482,10 @@ def _match(c: Compiler, node: n.Match) -> ExprCode:
     default = next((result for conditions, result in reversed(arms) if not conditions), None)
 
     def run(php: Interpreter) -> Value:
+        if is_missing(php, name):
+            if not cases:
+                php.refuse("a match of an undefined variable")
+            cases[0][0](php)
         value = subject(php)
         for condition, result in cases:
             wanted = condition(php)

@@ -3,7 +3,6 @@ node, which compiles it (see `compiler`); the tables at the end say what is read
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Compiler, ExprCode, StoreCode
 from bridge.phpeval.php.runtime.conversions import operate
 from bridge.phpeval.php.runtime.frame import MAX_STRING, NullChain, Reference
+from bridge.phpeval.php.runtime.going_on import go_on, is_missing, undefined, value_or_null
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.offsets import has_offset, quiet_offset, require_array_access
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool, warn
@@ -52,6 +52,13 @@ def variable(c: Compiler, node: n.Variable) -> ExprCode:
             raise warn(f"Undefined variable ${name}") from None
 
     return run
+
+
+def variable_name(node: n.Expression) -> str | None:
+    """The name of a variable that may be undefined; None for any other expression."""
+    if isinstance(node, n.Variable) and node.name != "this" and node.name not in SUPERGLOBALS:
+        return node.name
+    return None
 
 
 def _superglobal(node: n.Variable) -> ExprCode:
@@ -117,9 +124,23 @@ def index(c: Compiler, node: n.Index) -> ExprCode:
         whole = place(c, node)
         return lambda php: whole.read(php, whole.open(php))
     line, subject, index_of = node.line, c.link(node.base), c.value(node.index)
+    name = variable_name(node.index)
+    if variable_name(node.base) is not None and not isinstance(node.index, n.Variable | n.Literal):
+
+        def late(php: Interpreter) -> Value:
+            offset = index_of(php)
+            holder = subject(php)
+            php.line = line
+            return php.offset(holder, offset)
+
+        return late
 
     def run(php: Interpreter) -> Value:
-        holder, offset = subject(php), index_of(php)
+        holder = subject(php)
+        if is_missing(php, name) and isinstance(holder, PhpObject):
+            php.line = line
+            php.refuse("an undefined variable as the offset of an object")
+        offset = index_of(php)
         php.line = line
         return php.offset(holder, offset)
 
@@ -311,10 +332,23 @@ def place(c: Compiler, node: n.Expression) -> Place:
             late = isinstance(inner, n.Variable | n.Literal)
             return ElementPlace(node.line, place(c, base), None if inner is None else c.value(inner), late)
         case n.Property(object=subject, name=name):
-            return PropertyPlace(node.line, place(c, subject), c.name(name), node.nullsafe)
+            return PropertyPlace(node.line, place(c, subject), _property_name(c, name), node.nullsafe)
         case n.StaticProperty():
             return StaticPlace(node, c.value(node))
     return ResultPlace(node, c.value(node))
+
+
+def _property_name(c: Compiler, name: str | n.Expression) -> Callable[[Interpreter], str]:
+    name_of, variable = c.name(name), None if isinstance(name, str) else variable_name(name)
+    if variable is None:
+        return name_of
+
+    def run(php: Interpreter) -> str:
+        if is_missing(php, variable):
+            php.refuse("an undefined variable as the name of a property")
+        return name_of(php)
+
+    return run
 
 
 def argument_place(c: Compiler, node: n.Expression) -> Place:
@@ -375,13 +409,38 @@ def _position(position: int) -> ExprCode:
 def assign(c: Compiler, node: n.Assign) -> ExprCode:
     if isinstance(node.target, n.Variable | n.ListPattern):
         code, target = c.value(node.value), c.target(node.target)
-        return lambda php: target(php, code(php))
+        name = variable_name(node.value)
+        if name is None or isinstance(node.target, n.ListPattern):
+            return lambda php: target(php, code(php))
+
+        def copy(php: Interpreter) -> Value:
+            if name not in php.frame.variables:
+                go_on(undefined(name), lambda: target(php, None))
+            return target(php, code(php))
+
+        return copy
     c.steps += 1
-    goal, code = place(c, node.target), c.value(node.value)
+    goal, code = place(c, node.target), _operand(c, node.value)
 
     def run(php: Interpreter) -> Value:
         at = goal.open(php)
         return goal.write(php, at, code(php))
+
+    return run
+
+
+def _operand(c: Compiler, node: n.Expression) -> ExprCode:
+    """What is written to a property or an element: where it is a variable that is not defined, PHP goes on
+    with null, and what comes of that depends on the place."""
+    name, code = variable_name(node), c.value(node)
+    if name is None:
+        return code
+
+    def run(php: Interpreter) -> Value:
+        if is_missing(php, name):
+            php.line = node.line
+            php.refuse("what becomes of a place that an undefined variable is written to")
+        return code(php)
 
     return run
 
@@ -406,15 +465,8 @@ def assign_operation(c: Compiler, node: n.AssignOperation) -> ExprCode:
     line, operator = node.line, node.operator
     c.steps += 1
     goal = place(c, node.target)
-    operand = c.branching(node.value) if operator == "??" else c.value(node.value)
     if operator == "??":
-
-        def coalesce(php: Interpreter) -> Value:
-            at = goal.open(php)
-            current = goal.silent(php, at)
-            return current if current is not None else goal.write(php, at, operand(php))
-
-        return coalesce
+        return _assign_unless_set(c, node, goal)
 
     def changed(php: Interpreter, current: Value, other: Value) -> Value:
         php.line = line
@@ -426,19 +478,52 @@ def assign_operation(c: Compiler, node: n.AssignOperation) -> ExprCode:
         return text
 
     if isinstance(goal, ElementPlace) and goal.index is None:
-        return _change_new_element(goal, operand, changed)
+        return _change_new_element(goal, _operand(c, node.value), changed)
+    name = variable_name(node.value) if isinstance(goal, VariablePlace) else None
+    operand = _operand(c, node.value) if name is None else c.value(node.value)
+
+    def change(php: Interpreter, at: Any, current: Value, other: Value) -> None:
+        if operator != ".":  # which gives nothing while an exception is under way
+            goal.write(php, at, changed(php, current, other))
 
     def run(php: Interpreter) -> Value:
         at = goal.open(php)
-        other = operand(php)
+        other = value_or_null(php, name, operand)
+        warning = undefined(name) if is_missing(php, name) else None
+        current = None
         try:
             current = goal.update(php, at)
         except Thrown as thrown:
-            if thrown.undefined and operator != ".":  # PHP goes on with null after the warning
-                with contextlib.suppress(Thrown):
-                    goal.write(php, at, changed(php, None, other))
+            if not thrown.undefined:
+                raise
+            warning = warning or thrown
+        if warning is not None:
+            go_on(warning, lambda: change(php, at, current, other))
+        try:
+            value = changed(php, current, other)
+        except Thrown:
+            if isinstance(goal, PropertyPlace) and goal.is_typed(php, at):
+                php.refuse("a typed property whose change has failed")  # PHP leaves null in it, converted
             raise
-        return goal.write(php, at, changed(php, current, other))
+        return goal.write(php, at, value)
+
+    return run
+
+
+def _assign_unless_set(c: Compiler, node: n.AssignOperation, goal: Place) -> ExprCode:
+    """`$a ??= …`"""
+    name, operand = variable_name(node.value), c.branching(node.value)
+
+    def run(php: Interpreter) -> Value:
+        at = goal.open(php)
+        current = goal.silent(php, at)
+        if current is not None:
+            return current
+        if is_missing(php, name):
+            if not isinstance(goal, VariablePlace):
+                php.refuse("what becomes of a place that an undefined variable is written to")
+            go_on(undefined(name), lambda: goal.write(php, at, None))
+        return goal.write(php, at, operand(php))
 
     return run
 

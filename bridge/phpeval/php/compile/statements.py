@@ -7,9 +7,10 @@ from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Compiler, StmtCode
-from bridge.phpeval.php.compile.places import argument_place
+from bridge.phpeval.php.compile.places import argument_place, variable_name
 from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.frame import Break, Completion, Reference, Return, ends_loop, left
+from bridge.phpeval.php.runtime.going_on import is_missing
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import catches
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool
@@ -139,12 +140,16 @@ def _loop(c: Compiler, node: n.Loop) -> StmtCode:
 
 
 def _switch(c: Compiler, node: n.Switch) -> StmtCode:
-    subject = c.value(node.subject)
+    subject, name = c.value(node.subject), variable_name(node.subject)
     cases = [(index, c.value(case.value)) for index, case in enumerate(node.cases) if case.value is not None]
     default = next((at for at, case in enumerate(node.cases) if case.value is None), len(node.cases))
     bodies = [c.statements(case.body) for case in node.cases]
 
     def run(php: Interpreter) -> Completion:
+        if is_missing(php, name):
+            if not cases:
+                php.refuse("a switch over an undefined variable")
+            cases[0][1](php)
         value = subject(php)
         start = next((index for index, code in cases if php.equal(value, code(php))), default)
         for body in bodies[start:]:

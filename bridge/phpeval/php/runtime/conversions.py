@@ -9,7 +9,7 @@ from bridge.phpeval.php.runtime import operators
 from bridge.phpeval.php.runtime.frame import PhpClosure
 from bridge.phpeval.php.runtime.generators import PhpGenerator
 from bridge.phpeval.php.runtime.interpreter import Interpreter
-from bridge.phpeval.php.runtime.operators import BINARY, to_bool, to_string, type_name, warn
+from bridge.phpeval.php.runtime.operators import BINARY, Thrown, to_bool, to_string, type_name, warn
 from bridge.phpeval.php.runtime.properties import visible_properties
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value, array_key
 
@@ -87,6 +87,9 @@ def _require_comparable(php: Interpreter, value: PhpObject) -> None:
         php.refuse(f"a comparison of {value.class_name} by its properties")
 
 
+_NOT_UNPACKED = "Only arrays and Traversables can be unpacked"
+
+
 def pairs(php: Interpreter, value: Value) -> Iterable[tuple[Value, Value]]:
     """Key and value of each turn of a foreach; of an array as it is now, of other objects one by one."""
     if isinstance(value, PhpObject):
@@ -94,6 +97,20 @@ def pairs(php: Interpreter, value: Value) -> Iterable[tuple[Value, Value]]:
         if found is not None:
             return found
     return [*php.iterable(value).items()]
+
+
+def unpacked(php: Interpreter, value: Value, *, argument: bool = False) -> Iterable[tuple[Value, Value]]:
+    """What `...$value` stands for, in an array or as arguments."""
+    if isinstance(value, PhpArray):
+        return value.items()
+    if isinstance(value, PhpObject) and php.world.native(value.class_name) is None:
+        known = value.class_name == "stdClass" or php.is_complete(value.class_name)
+        traversable = value.class_name != "stdClass" and php.classes.is_a(value.class_name, "Traversable")
+        if known and traversable is False:
+            raise Thrown("TypeError", _NOT_UNPACKED)
+    elif not isinstance(value, PhpObject):
+        raise Thrown("TypeError" if argument or isinstance(value, EnumCase) else "Error", _NOT_UNPACKED)
+    return pairs(php, value)
 
 
 def iterable(php: Interpreter, value: Value) -> PhpArray:

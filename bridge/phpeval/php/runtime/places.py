@@ -14,6 +14,7 @@ from typing import Any
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.copy_on_write import own_item
 from bridge.phpeval.php.runtime.frame import NullChain, Reference
+from bridge.phpeval.php.runtime.going_on import after, is_missing, undefined
 from bridge.phpeval.php.runtime.interpreter import ExprCode, Interpreter
 from bridge.phpeval.php.runtime.offsets import (
     quiet_offset,
@@ -24,6 +25,7 @@ from bridge.phpeval.php.runtime.offsets import (
 from bridge.phpeval.php.runtime.operators import BINARY, Thrown, is_numeric, number_prefix, type_name, warn
 from bridge.phpeval.php.runtime.properties import (
     lend_property,
+    locate,
     make_property,
     property_array,
     property_container,
@@ -79,6 +81,10 @@ class Place:
 
     def unset(self, php: Interpreter, at: Any) -> None:
         raise NotImplementedError
+
+    def holder_to_unset(self, php: Interpreter, at: Any) -> Value:
+        """As unset() of an element in it reads."""
+        return self.silent(php, at)
 
     def lend(self, php: Interpreter, at: Any, to: PlaceReference) -> None:
         """Makes it ready for a reference to it, as PHP does: null where there is nothing."""
@@ -158,6 +164,9 @@ class VariablePlace(Place):
         php.frame.variables[self.name] = value
         return value
 
+    def holder_to_unset(self, php: Interpreter, at: Any) -> Value:
+        return self.read(php, at)
+
     def unset(self, php: Interpreter, at: Any) -> None:
         php.frame.variables.pop(self.name, None)
 
@@ -209,6 +218,9 @@ class ElementPlace(Place):
         try:
             if isinstance(base, ElementPlace):
                 return base.element_to_change(php, at[0])
+            if isinstance(base, PropertyPlace):  # which __get is asked for once
+                value = base.container(php, at[0])
+                return base.update(php, at[0]) if value is None else value
             return base.update(php, at[0])
         except Thrown as thrown:
             if thrown.undefined and isinstance(self.base, VariablePlace):
@@ -229,10 +241,23 @@ class ElementPlace(Place):
             if not isinstance(holder, PhpArray):
                 php.refuse("a change of a new element of this")
             return None
-        offset = self._offset(php, at)
         if holder is None or holder is False:
             holder = self.base.array(php, at[0])
-        return php.offset(holder, offset)
+        if isinstance(holder, PhpObject):
+            return self._asked(php, holder, lambda: self._offset(php, at))
+        return php.offset(holder, self._offset(php, at))
+
+    def _asked(self, php: Interpreter, holder: PhpObject, offset_of: Callable[[], Value]) -> Value:
+        """What offsetGet() gives for `.=`; where it throws, PHP takes it for an object without offsets."""
+        try:
+            offset = offset_of()
+        except Thrown:
+            php.refuse("an offset of an object that is not there")
+        require_array_access(php, holder)
+        try:
+            return php.call_method(holder, "offsetGet", (offset,))
+        except Thrown as thrown:
+            after(Thrown("Error", f"Cannot use object of type {holder.class_name} as array"), thrown)
 
     def element_to_unset(self, php: Interpreter, at: Any) -> Value:
         """As unset() reads what stands left of the last `[…]`."""
@@ -240,7 +265,7 @@ class ElementPlace(Place):
         if isinstance(base, ElementPlace):
             holder = base.element_to_unset(php, at[0])
         else:
-            holder = base.silent(php, at[0])
+            holder = base.holder_to_unset(php, at[0])
         if isinstance(holder, PhpObject):
             return self._inner(php, at, holder)
         offset = self._offset(php, at)
@@ -248,19 +273,14 @@ class ElementPlace(Place):
 
     def grow(self, php: Interpreter, at: Any) -> tuple[Any, Value]:
         """As `[] .=` reads: a new element, null at first. Gives what `write_grown` wants, and its value."""
-        try:
-            holder = self._read_base(php, at)
-        except Thrown:
-            made = self.base.silent(php, at[0])
-            if isinstance(self.base, VariablePlace) and isinstance(made, PhpArray) and not made:
-                made.append(None)
-            raise
+        self._refuse_new_of_nothing(php)
+        holder = self._read_base(php, at)
         php.line = self.line
         if isinstance(holder, PhpObject):
             require_array_access(php, holder)
             if php.environment.native(holder.class_name) is not None:
                 php.refuse("a change of a new element of this")
-            return None, php.call_method(holder, "offsetGet", (None,))
+            return None, self._asked(php, holder, lambda: None)
         if not (isinstance(holder, PhpArray) or holder is None or holder is False):
             return None, self._element(php, at, holder)
         del holder  # it counts as one that holds the array
@@ -268,6 +288,11 @@ class ElementPlace(Place):
         key = array.next_key()
         array.append(None)
         return key, None
+
+    def _refuse_new_of_nothing(self, php: Interpreter) -> None:
+        if isinstance(self.base, VariablePlace) and is_missing(php, self.base.name):
+            php.line = self.line
+            php.refuse("a new element of an undefined variable")
 
     def write_grown(self, php: Interpreter, at: Any, key: Any, value: Value) -> Value:
         if key is None:
@@ -277,6 +302,8 @@ class ElementPlace(Place):
         return value
 
     def stepped(self, php: Interpreter, at: Any) -> Value:
+        if self.index is None:
+            self._refuse_new_of_nothing(php)
         holder = self._read_base(php, at)
         if not isinstance(holder, PhpObject) or self.index is None:
             return self._element(php, at, holder, "increment/decrement")
@@ -387,10 +414,15 @@ class ElementPlace(Place):
         if isinstance(base, ElementPlace):
             holder = base.element_to_unset(php, at[0])
         else:
-            holder = base.read(php, at[0]) if isinstance(base, VariablePlace) else base.silent(php, at[0])
+            holder = base.holder_to_unset(php, at[0])
+        try:
+            offset = self._offset(php, at)
+        except Thrown:
+            if not isinstance(holder, PhpArray | None):
+                php.refuse("unset of an offset that is not there")
+            raise
         if holder is None or holder is False:
             return
-        offset = self._offset(php, at)
         if isinstance(holder, PhpArray):
             del holder  # it counts as one that holds the array
             array: Any = base.array(php, at[0])
@@ -435,7 +467,12 @@ class PropertyPlace(Place):
         holder = self.base.container(php, at[0])
         php.line = self.line
         if not isinstance(holder, PhpObject | EnumCase):
-            raise Thrown("Error", f'Attempt to assign property "{at[1]}" on {type_name(holder)}')
+            base = self.base
+            self._refuse_nothing(php, at, holder)
+            error = Thrown("Error", f'Attempt to assign property "{at[1]}" on {type_name(holder)}')
+            if isinstance(base, VariablePlace) and is_missing(php, base.name) and base.name != "this":
+                after(error, undefined(base.name))
+            raise error
         try:
             return php.read(holder, at[1])
         except Thrown as thrown:
@@ -453,9 +490,31 @@ class PropertyPlace(Place):
         php.line = self.line
         return property_array(php, holder, at[1])
 
+    def is_typed(self, php: Interpreter, at: Any) -> bool:
+        holder = self.base.container(php, at[0])
+        if not isinstance(holder, PhpObject) or not php.declared(holder):
+            return False
+        bound = locate(php, holder, at[1])[1]
+        return bound is not None and bound.declaration.type is not None
+
+    def _refuse_nothing(self, php: Interpreter, at: Any, holder: Value) -> None:
+        """A property of what is not there: PHP makes it null before it fails."""
+        if holder is None and isinstance(self.base, ElementPlace | PropertyPlace):
+            php.refuse("a change of a property of null")
+
+    def holder_to_unset(self, php: Interpreter, at: Any) -> Value:
+        value = self.silent(php, at)
+        if value is None:
+            holder = self.base.silent(php, at[0])
+            if isinstance(holder, PhpObject) and make_property(php, holder, at[1]):
+                php.line = self.line
+                php.refuse("unset of an element of a property that is not there")
+        return value
+
     def write(self, php: Interpreter, at: Any, value: Value) -> Value:
         holder = self.base.container(php, at[0])
         php.line = self.line
+        self._refuse_nothing(php, at, holder)
         return write_property(php, holder, at[1], value)
 
     def lend(self, php: Interpreter, at: Any, to: PlaceReference) -> None:
