@@ -137,6 +137,8 @@ def public_properties(value: PhpObject, classes: ClassTable) -> dict[int | bytes
 def jsonable(value: PhpObject | EnumCase, php: Interpreter) -> Value:
     """What stands for the object in JSON."""
     if isinstance(value, EnumCase):
+        if php.is_a(value, "JsonSerializable"):
+            return php.call(PhpArray.of((value, b"jsonSerialize")), ())
         backing = php.backing_value(value)
         if backing is None:
             raise WouldFail(f"the enum {value.class_name} has no backing values, so it has no JSON form")
@@ -168,6 +170,7 @@ def to_array(value: PhpObject, php: Interpreter) -> Value:
         items = _items(value, wrapped)
         converted = PhpArray()
         for key, item in items.items():
+            _refuse_enum(item, php)
             inner = to_array(item, php) if isinstance(item, PhpObject) else None
             converted[key] = item if inner is None else inner
         return converted
@@ -185,8 +188,15 @@ def _wrapped_json(value: PhpObject, name: str, php: Interpreter) -> Value:
         return items
     converted = PhpArray()
     for key, item in items.items():
+        _refuse_enum(item, php)
         converted[key] = _item(item, php) if isinstance(item, PhpObject) else item
     return converted
+
+
+def _refuse_enum(item: Value, php: Interpreter) -> None:
+    """An enum case that a collection would convert like any other object."""
+    if isinstance(item, EnumCase) and (php.is_a(item, _ARRAYABLE) or php.is_a(item, _JSONABLE)):
+        raise Refused(f"the enum {item.class_name}, an Arrayable or Jsonable, inside a collection")
 
 
 def _item(item: PhpObject, php: Interpreter) -> Value:

@@ -82,7 +82,7 @@ class AnonymousEvent(_FrameworkEvent):
 
     def name(self) -> Value:
         name = self.own("name")
-        return b"AnonymousEvent" if name is None else name
+        return name if to_bool(name) else b"AnonymousEvent"
 
     def channels(self) -> Value:
         return self.own("channels")

@@ -118,10 +118,10 @@ class ModelClass:
             self.load(models, names, php)
         found_by = {self.key_text(self.key(model, php)): model for model in models}
         found = PhpArray()
-        for position, key in enumerate(wanted):
-            model = found_by.get(self.key_text(key))
+        for place_of, key in keys.items():  # those of the collection that was dispatched
+            model = found_by.get(self.key_text(key)) if isinstance(key, int | bytes) else None
             if model is not None:
-                found[position] = model
+                found[place_of] = model
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": found})
 
     def _restoring(self, name: str, key: int | bytes, php: Interpreter) -> Query:

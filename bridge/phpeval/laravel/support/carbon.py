@@ -275,6 +275,7 @@ def _elapsed(unit: timedelta) -> Callable[[Interpreter, Moment, Moment, int], in
             count = abs(span) // unit
             return -count if span < timedelta() else count
         if unit == timedelta(days=1):
+            _require_whole_days(php, one, other)
             days, rest = divmod(abs(span), unit)
             whole_day, micro = float(unit / _LAST), float(rest / _LAST)
             sign = -1 if span < timedelta() else 1
@@ -286,6 +287,15 @@ def _elapsed(unit: timedelta) -> Callable[[Interpreter, Moment, Moment, int], in
         return result
 
     return act
+
+
+def _require_whole_days(php: Interpreter, one: Moment, other: Moment) -> None:
+    """Refused where a day around is not of 24 hours: a part of a day is one of that day."""
+    first, last = sorted((one.instant, other.instant))
+    about = timedelta(hours=26)
+    edges = (one.zone.at(first - about), one.zone.at(first), one.zone.at(last + about))
+    if len({at.utcoffset() for at in edges}) > 1:
+        php.refuse("a difference in days around a change of the clocks")
 
 
 _DIFFERENCES = {

@@ -158,12 +158,22 @@ def _reject(php: Interpreter, subject: PhpObject, test: Value = True) -> PhpObje
     return _filtered(subject, items, lambda _, item: not equal(item, test))
 
 
+def _refuse_callable(php: Interpreter, wanted: Value) -> None:
+    """What Laravel would call although it is no closure (`useAsCallable`)."""
+    invokable = isinstance(wanted, PhpObject | EnumCase) and not isinstance(wanted, PhpClosure)
+    if invokable and php.classes.method(wanted.class_name, "__invoke") is not None:  # type: ignore[union-attr]
+        php.refuse("a search for an object that can be called")
+    if isinstance(wanted, PhpArray) and list(wanted) == [0, 1] and isinstance(wanted[1], bytes):
+        php.refuse("a search for an array that may be a callback")
+
+
 def _contains(php: Interpreter, subject: PhpObject, *arguments: Value) -> bool:
     items = held_items(php, subject)
     if len(arguments) != 1:
         test = _where_test(php, arguments)
         return any(test(item) for item in items.values())
     wanted = arguments[0]
+    _refuse_callable(php, wanted)
     if isinstance(wanted, PhpClosure):
         holds = callback(php, wanted)
         return any(to_bool(holds(item, key)) for key, item in list(items.items()))
@@ -175,6 +185,7 @@ def _contains(php: Interpreter, subject: PhpObject, *arguments: Value) -> bool:
 
 
 def _contains_strict(php: Interpreter, subject: PhpObject, wanted: Value) -> bool:
+    _refuse_callable(php, wanted)
     if isinstance(wanted, PhpClosure):
         php.refuse("containsStrict() with a closure")
     return any(identical(item, wanted) for item in held_items(php, subject).values())
@@ -207,6 +218,7 @@ def _partition(php: Interpreter, subject: PhpObject, *arguments: Value) -> PhpOb
 
 def _search(php: Interpreter, subject: PhpObject, wanted: Value, strict: Value = False) -> Value:
     items = held_items(php, subject)
+    _refuse_callable(php, wanted)
     if isinstance(wanted, PhpClosure):
         holds = callback(php, wanted)
         return next((key for key, item in list(items.items()) if to_bool(holds(item, key))), False)

@@ -130,8 +130,8 @@ def _offset(moment: Moment, colon: str) -> str:
 
 
 def _abbreviation(moment: Moment) -> str:
-    if moment.zone.kind == 1:
-        return _offset(moment, ":")
+    if moment.zone.kind == 1:  # `+05:30`, or `GMT+0530` in a PHP with the system's time zones
+        raise Refused("the letter T of a date format for an offset, which depends on how PHP was built,")
     if moment.zone.kind == 2:
         return moment.zone.name.upper()
     return moment.at.tzname() or ""

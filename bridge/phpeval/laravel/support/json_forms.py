@@ -39,7 +39,10 @@ def moment(value: PhpObject) -> datetime:
         naive = datetime.fromisoformat(text)
     except ValueError as error:
         raise Refused(f"a {value.class_name} with a date outside of the calendar") from error
-    return naive.replace(tzinfo=time_zone(kind, zone.decode("ascii", "replace")))
+    at = naive.replace(tzinfo=time_zone(kind, zone.decode("ascii", "replace")))
+    if at.utcoffset() != at.replace(fold=1).utcoffset():
+        raise Refused("a time of day at which the clocks are changed")  # PHP takes either, zone by zone
+    return at
 
 
 @lru_cache(maxsize=1024)

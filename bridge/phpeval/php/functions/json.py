@@ -9,7 +9,7 @@ from bridge.phpeval.php.functions.signature import check_length, require_php, ta
 from bridge.phpeval.php.runtime.interpreter import Frame, Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.properties import visible_properties
-from bridge.phpeval.php.runtime.values import EnumCase, PhpObject, Value
+from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.serialization.json_decode import NotJson, read_json
 from bridge.phpeval.php.serialization.json_encode import json_encode
 
@@ -31,6 +31,8 @@ def _encode(php: Interpreter, value: Value, flags: int = 0, depth: int = 512) ->
 
     def jsonable(held: PhpObject | EnumCase) -> Value:
         if isinstance(held, EnumCase):
+            if php.is_a(held, "JsonSerializable"):
+                return php.call(PhpArray.of((held, b"jsonSerialize")), ())
             backing = php.backing_value(held)
             if backing is None:
                 raise Thrown(

@@ -80,6 +80,8 @@ def _number_format(
         php.refuse("number_format() with negative decimals")
     if decimals > 22 or not math.isfinite(num):
         php.refuse("number_format() of this")
+    if abs(num) >= 2**53 and not php.before(8, 3):  # which does not make a float of an integer
+        php.refuse("number_format() of a number this large")
     point = b"." if decimal_separator is None else decimal_separator
     comma = b"," if thousands_separator is None else thousands_separator
     rounded = round_half_up(php, num, decimals)

@@ -1,0 +1,104 @@
+"""What a payload holds and what of it is sent, held against real Laravel: keys of collections, enums that say
+their own JSON, hours that come twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from tests.phpeval.laravel.eloquent.app import Case
+
+ENUMS = {
+    "Rank": "enum Rank: int implements \\JsonSerializable { case Low = 1; case High = 5;"
+    " public function jsonSerialize(): mixed { return ['name' => $this->name]; } }",
+    "Mood": "enum Mood implements \\JsonSerializable { case Up;"
+    " public function jsonSerialize(): mixed { return 'mood'; } }",
+    "Size": "enum Size: string implements \\Illuminate\\Contracts\\Support\\Arrayable { case S = 's';"
+    " public function toArray() { return ['size' => 's']; } }",
+    "Level": "enum Level: string { case Gold = 'gold'; case None = '';"
+    " public function __invoke() { return $this->value; } }",
+}
+
+
+@pytest.fixture
+def posts(case: Case) -> Case:
+    case.post()
+    case.app.sql(
+        "insert into posts (id, title, secret, user_id) values (2, 'Second', 's', 8), (3, 'T', 's', 7)"
+    )
+    return case
+
+
+KEYS: tuple[dict[int | bytes, Value], ...] = (
+    {0: 1, 1: 2},
+    {1: 2, 2: 3},
+    {1: 3, 0: 1},
+    {b"Rex": 1, b"Tom": 3},
+    {2: 2, 3: 3},
+    {0: 1, 1: 99, 2: 3},
+    {5: 99},
+)
+WITH = """public $posts; public function broadcastWith() { return ['it' => $this->posts,
+    'keys' => $this->posts->keys(), 'first' => $this->posts->first(), 'all' => $this->posts->pluck('title')]; }"""
+
+
+@pytest.mark.parametrize("event", [WITH, "public $posts;"], ids=["with", "whole"])
+@pytest.mark.parametrize("keys", KEYS, ids=str)
+def test_a_collection_has_the_keys_that_it_was_dispatched_with(
+    posts: Case, keys: dict[int | bytes, Value], event: str
+) -> None:
+    posts.event(event)
+    posts.both(posts=posts.model(key=PhpArray(keys)))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "Rank::Low",
+        "Mood::Up",
+        "['in' => [Rank::High], 'all' => collect(Rank::cases())]",
+        "json_encode(['r' => Rank::Low, 'm' => Mood::Up])",
+        "collect(['r' => Rank::Low])->toJson()",
+    ],
+)
+def test_an_enum_that_says_its_json_does(posts: Case, expression: str) -> None:
+    for name, source in ENUMS.items():
+        posts.add(name, source)
+    posts.sends(expression)
+    posts.both()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "collect([Size::S])",
+        "collect(['s' => Size::S])->toArray()",
+        "collect(Level::cases())->contains(Level::None)",
+        "collect([1])->search(new class { public function __invoke() { return false; } })",
+        "collect(['strtoupper'])->contains([Level::Gold, 'from'])",
+    ],
+)
+def test_what_a_collection_would_convert_or_call_is_refused(posts: Case, expression: str) -> None:
+    for name, source in ENUMS.items():
+        posts.add(name, source)
+    posts.sends(expression)
+    posts.refused()
+
+
+def carbon(date: bytes, zone: bytes) -> PhpObject:
+    held: dict[int | bytes, Value] = {b"date": date, b"timezone_type": 3, b"timezone": zone}
+    return PhpObject("Illuminate\\Support\\Carbon", held)
+
+
+def test_an_hour_that_comes_twice_is_refused(case: Case) -> None:
+    case.event("public $at;")
+    assert "clocks" in case.refused(at=carbon(b"2024-10-27 02:30:00.000000", b"Europe/Berlin"))
+    case.both(at=carbon(b"2024-10-27 03:00:00.000000", b"Europe/Berlin"))
+    case.both(at=carbon(b"2024-10-27 02:30:00.000000", b"UTC"))
+
+
+def test_large_integers_are_written_as_the_php_writes_them(case: Case) -> None:
+    case.event("public $n; public function broadcastWith() { return ['it' => number_format($this->n)]; }")
+    case.both(n=2**53 - 1)
+    ours, theirs = case.native(n=2**53 + 1), case.app.laravel(case.payload(n=2**53 + 1))
+    assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts
