@@ -478,7 +478,7 @@ def assign_operation(c: Compiler, node: n.AssignOperation) -> ExprCode:
         return text
 
     if isinstance(goal, ElementPlace) and goal.index is None:
-        return _change_new_element(goal, _operand(c, node.value), changed)
+        return _change_new_element(goal, _operand(c, node.value), changed, operator)
     name = variable_name(node.value) if isinstance(goal, VariablePlace) else None
     operand = _operand(c, node.value) if name is None else c.value(node.value)
 
@@ -529,14 +529,26 @@ def _assign_unless_set(c: Compiler, node: n.AssignOperation, goal: Place) -> Exp
 
 
 def _change_new_element(
-    goal: ElementPlace, operand: ExprCode, changed: Callable[[Interpreter, Value, Value], Value]
+    goal: ElementPlace,
+    operand: ExprCode,
+    changed: Callable[[Interpreter, Value, Value], Value],
+    operator: str,
 ) -> ExprCode:
     """`$a[] .= …`"""
+
+    def first(php: Interpreter, at: Any, other: Value) -> None:
+        if operator != ".":  # which gives nothing while an exception is under way
+            goal.write_grown(php, at, 0, changed(php, None, other))
 
     def run(php: Interpreter) -> Value:
         at = goal.open(php)
         other = operand(php)
-        key, current = goal.grow(php, at)
+        try:
+            key, current = goal.grow(php, at)
+        except Thrown as thrown:
+            if not thrown.undefined:
+                raise
+            go_on(thrown, lambda: first(php, at, other))
         return goal.write_grown(php, at, key, changed(php, current, other))
 
     return run

@@ -273,7 +273,13 @@ class ElementPlace(Place):
 
     def grow(self, php: Interpreter, at: Any) -> tuple[Any, Value]:
         """As `[] .=` reads: a new element, null at first. Gives what `write_grown` wants, and its value."""
-        self._refuse_new_of_nothing(php)
+        base = self.base
+        if isinstance(base, VariablePlace) and base.name != "this" and is_missing(php, base.name):
+            made: Any = base.array(php, at[0])
+            made.append(None)
+            warning = undefined(base.name)
+            warning.undefined = True
+            raise warning
         holder = self._read_base(php, at)
         php.line = self.line
         if isinstance(holder, PhpObject):
@@ -289,11 +295,6 @@ class ElementPlace(Place):
         array.append(None)
         return key, None
 
-    def _refuse_new_of_nothing(self, php: Interpreter) -> None:
-        if isinstance(self.base, VariablePlace) and is_missing(php, self.base.name):
-            php.line = self.line
-            php.refuse("a new element of an undefined variable")
-
     def write_grown(self, php: Interpreter, at: Any, key: Any, value: Value) -> Value:
         if key is None:
             return self.write(php, at, value)
@@ -302,8 +303,10 @@ class ElementPlace(Place):
         return value
 
     def stepped(self, php: Interpreter, at: Any) -> Value:
-        if self.index is None:
-            self._refuse_new_of_nothing(php)
+        base = self.base
+        if self.index is None and isinstance(base, VariablePlace) and is_missing(php, base.name):
+            php.line = self.line
+            php.refuse("a new element of an undefined variable")
         holder = self._read_base(php, at)
         if not isinstance(holder, PhpObject) or self.index is None:
             return self._element(php, at, holder, "increment/decrement")

@@ -39,7 +39,8 @@ KEYS: tuple[dict[int | bytes, Value], ...] = (
     {5: 99},
 )
 WITH = """public $posts; public function broadcastWith() { return ['it' => $this->posts,
-    'keys' => $this->posts->keys(), 'first' => $this->posts->first(), 'all' => $this->posts->pluck('title')]; }"""
+    'keys' => $this->posts->keys(), 'first' => $this->posts->first(),
+    'all' => $this->posts->pluck('title')]; }"""
 
 
 @pytest.mark.parametrize("event", [WITH, "public $posts;"], ids=["with", "whole"])
