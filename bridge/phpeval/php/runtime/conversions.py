@@ -103,7 +103,7 @@ def unpacked(php: Interpreter, value: Value, *, argument: bool = False) -> Itera
     """What `...$value` stands for, in an array or as arguments."""
     if isinstance(value, PhpArray):
         return value.items()
-    if isinstance(value, PhpObject) and php.world.native(value.class_name) is None:
+    if isinstance(value, PhpObject) and php.environment.native(value.class_name) is None:
         known = value.class_name == "stdClass" or php.is_complete(value.class_name)
         traversable = value.class_name != "stdClass" and php.classes.is_a(value.class_name, "Traversable")
         if known and traversable is False:
