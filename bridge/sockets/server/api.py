@@ -66,7 +66,9 @@ async def get_channels(call: Call) -> bytes:
     if "user_count" in words and not kind_of(prefix).has_members:
         raise HTTPException(400, "info: user_count needs filter_by_prefix=presence-")
     occupied = await occupancy.channels(call.node, call.hub)
-    names = [name for name in occupied if name.startswith(prefix)]
+    names: list[str] = []
+    async for some in occupancy.slices(tuple(occupied)):
+        names += [name for name in some if name.startswith(prefix)]
     users = await occupancy.user_counts(call.node, call.hub, names) if "user_count" in words else {}
     parts: list[bytes] = []
     async for some in occupancy.slices(names):
