@@ -325,9 +325,9 @@ class Rig:
         for line in lines:
             if not line.endswith("]"):
                 continue  # empty, or torn off by a kill: then it is as if that had come a moment sooner
-            at, bridge, deed, name, attempts, since = json.loads(line)
+            at, bridge, deed, name, attempts, begun = json.loads(line)
             if tag := tags.get(uuid.UUID(name).int):
-                done.append(Done(job=tag, at=at, bridge=bridge, deed=deed, attempts=attempts, since=since))
+                done.append(Done(job=tag, at=at, bridge=bridge, deed=deed, attempts=attempts, since=begun))
         return History(
             retry_after=self.retry_after,
             beside=beside,

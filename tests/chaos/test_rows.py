@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
 import random
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from tests.chaos.figures import BEGIN, DATA, END, PAGE, keep, known, last, table, untried
 from tests.chaos.ground import Ground
 from tests.chaos.history import Fault
-from tests.chaos.rig import Figures
+from tests.chaos.rig import Figures, rig
 from tests.chaos.table import ROWS, UNTRIED, Row, rows
 from tests.end_to_end.laravel import ROOT
 from tests.end_to_end.stores import StoreName
@@ -91,3 +93,16 @@ def test_what_a_row_comes_to_takes_the_place_of_what_it_came_to_before(tmp_path:
     assert "old" not in text
     assert "2026-01-01" not in text
     assert "| 5 | 7 | 0 | 0 | 0 | 0 | 0 | quick |" in text
+
+
+def test_a_history_begins_after_the_jobs_before_it(tmp_path: Path) -> None:
+    """Also where the last deed of the record tells when it was begun."""
+    with rig("sqlite", tmp_path) as one:
+        one.know("line")
+        tags = one.push("line", "line", "line")
+        record = tmp_path / "app/storage/logs/record.jsonl"
+        deeds = [[2.0 + n, "bridge-1", "reserved", str(UUID(int=n)), 1, 1.5 + n] for n in (1, 2, 3)]
+        record.write_text("".join(f"\n{json.dumps(deed)}" for deed in deeds))
+        history = one.history(since=1)
+        assert [it.job for it in history.pushed] == tags[1:]
+        assert [(it.job, it.since) for it in history.done] == [(tags[1], 3.5), (tags[2], 4.5)]
