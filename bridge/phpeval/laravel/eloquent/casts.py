@@ -5,9 +5,10 @@ Source: Database/Eloquent/Concerns/HasAttributes.php castAttribute, Casts/*; by 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -99,13 +100,23 @@ class NamedCast:
 
     @property
     def is_day(self) -> bool:
-        """A date whose time of day is midnight."""
-        return self.name in ("date", "immutable_date")
+        """A date whose time of day is midnight; with a format it keeps its time."""
+        return self.name in ("date", "immutable_date") and not self.argument
 
     @property
     def date_text(self) -> str | None:
         """The format of `datetime:FORMAT` and its kin."""
-        return self.argument if self.name.lower() in _DATES and self.argument else None
+        return self.argument if self.name in _DATES and self.argument else None
+
+    @property
+    def primitive(self) -> str | None:
+        """The name in lower case, if it is one of `PRIMITIVE`. Laravel looks at an argument only where the
+        name is written exactly so, and at dates in capitals not in all places."""
+        name = self.name.strip().lower()
+        takes_argument = _DATES | {"decimal", "encrypted"}
+        if name not in PRIMITIVE or (name in _DATES and self.name.strip() != name):
+            return None
+        return name if self.whole == self.name or self.name in takes_argument else None
 
 
 @lru_cache(maxsize=1024)
@@ -118,7 +129,7 @@ def named_cast(cast: str) -> NamedCast:
 def plain(cast: NamedCast, classes: ClassTable) -> Cast | None:
     """Makes of a value that is not null what an array shows, for a cast of simple kind: as `cast_value`. None
     for any other cast."""
-    name = cast.name.strip().lower()
+    name = cast.primitive
     if name not in _PLAIN or classes.find(cast.name) is not None or classes.find(cast.whole) is not None:
         return None
     return PRIMITIVE[name]
@@ -136,9 +147,8 @@ def is_steady(cast: NamedCast, classes: ClassTable) -> bool:
 
 def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
     """What the attribute is in PHP. Refused for a cast that has no entry; classes are the caller's."""
-    primitive = PRIMITIVE.get(cast.name.strip().lower())
-    if primitive is not None:
-        return None if value is None else primitive(value, casting)
+    if cast.primitive is not None:
+        return None if value is None else PRIMITIVE[cast.primitive](value, casting)
     known = KNOWN_CLASSES.get(cast.name)
     if known is None:
         raise Refused(f"the cast {cast.whole}")
@@ -152,7 +162,7 @@ def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
 def is_cast(cast: NamedCast) -> bool:
     """Whether `cast_value` has an entry for it."""
     known = cast.name in KNOWN_CLASSES and (cast.name in _TAKES_ARGUMENT or not cast.argument)
-    return known or cast.name.strip().lower() in PRIMITIVE
+    return known or cast.primitive is not None
 
 
 def enum_in_array(class_name: str, value: Value, php: Interpreter, version: Version) -> Value:
@@ -213,6 +223,7 @@ def _float(value: Value, casting: Casting) -> Value:
     return special[value] if isinstance(value, bytes) and value in special else to_float(value)
 
 
+_DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _LARGEST, _HALF, _NEAR = Decimal(10) ** 15, Decimal("0.5"), Decimal("0.000001")
 
 
@@ -221,10 +232,12 @@ def _decimal(value: Value, casting: Casting) -> Value:
     try:
         digits = int(casting.argument)
         text = casting.php.text(value).decode("ascii")
-        number = Decimal(text)
-    except (ValueError, InvalidOperation) as error:
+    except ValueError as error:
         raise Refused("a decimal cast of what is no number") from error
-    if not number.is_finite() or not 0 <= digits <= 20 or abs(number) > _LARGEST:
+    if not _DECIMAL.fullmatch(text):
+        raise Refused("a decimal cast of what is no number")
+    number = Decimal(text)
+    if not 0 <= digits <= 20 or abs(number) > _LARGEST:
         raise Refused("a decimal cast of a number this large")
     exponent = Decimal(1).scaleb(-digits)
     if casting.options.version < (9, 48):
@@ -232,9 +245,9 @@ def _decimal(value: Value, casting: Casting) -> Value:
         if abs(tie - _HALF) < _NEAR:
             raise Refused("a decimal cast that rounds a tie, before Laravel 9.48")
     rounded = number.quantize(exponent, rounding=ROUND_HALF_UP)
-    if rounded == 0 and casting.options.version < (9, 48):
-        rounded = abs(rounded)
-    return f"{rounded:f}".encode()
+    if rounded == 0 and number < 0 and casting.options.version < (9, 48) and casting.php.before(8, 0):
+        raise Refused("a decimal cast that rounds to -0, before PHP 8")
+    return f"{abs(rounded) if rounded == 0 else rounded:f}".encode()
 
 
 def _json(*, objects: bool) -> Cast:
@@ -260,7 +273,8 @@ def _date_time(value: Value, casting: Casting) -> PhpObject:
 
 
 def _date(value: Value, casting: Casting) -> PhpObject:
-    return dates.start_of_day(_date_time(value, casting))
+    read = _date_time(value, casting)
+    return read if casting.argument else dates.start_of_day(read)  # with a format it is `custom_datetime`
 
 
 def immutable(value: PhpObject) -> PhpObject:

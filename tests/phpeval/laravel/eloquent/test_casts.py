@@ -37,6 +37,53 @@ def test_a_decimal_cast_is_text(case: Case, value: str, text: str) -> None:
     assert case.data() == {"it": text}
 
 
+@pytest.mark.parametrize("value", ["-0.0001", "-1e-7", "-0", -0.001, "+2", "2.0E3"])
+def test_a_decimal_cast_has_no_negative_zero(case: Case, value: object) -> None:
+    casting(case, "'decimal:2'", value)
+    case.data()
+
+
+@pytest.mark.parametrize("value", ["  7", "7  ", "1_000", "1.", ".5", "NaN", "Infinity", ""])
+def test_a_decimal_cast_of_other_text_is_refused(case: Case, value: str) -> None:
+    casting(case, "'decimal:2'", value)
+    assert "no number" in case.refused()
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        "date:d.m.Y",
+        "date:H:i",
+        "immutable_date:Y H",
+        "datetime:H",
+        "immutable_datetime:H",
+        "date",
+        "immutable_date",
+    ],
+)
+@pytest.mark.parametrize("value", ["2024-02-29 10:20:30", "2024-02-29", None])
+def test_a_date_with_a_format_keeps_its_time(case: Case, cast: str, value: str | None) -> None:
+    casting(
+        case,
+        f"'{cast}'",
+        value,
+        "[$this->post->it, $this->post->it?->format('c'), $this->post->only('it'), $this->post]",
+    )
+    case.data()
+
+
+@pytest.mark.parametrize(
+    "cast",
+    ["int:5", "json:unicode", "array:x", "string:", "DECIMAL:2", "Date:Y", "DATE", "DateTime", "bool:1"],
+)
+@pytest.mark.parametrize("expression", ["$this->post->it", "$this->post"])
+def test_a_cast_whose_argument_or_capitals_laravel_reads_otherwise_is_refused(
+    case: Case, cast: str, expression: str
+) -> None:
+    casting(case, f"'{cast}'", "5", expression)
+    assert "the cast " in case.refused()
+
+
 def test_a_decimal_cast_that_rounds_a_tie_is_refused_where_it_would_be_a_guess(case: Case) -> None:
     casting(case, "'decimal:2'", "1.005")
     assert "rounds a tie" in case.refused()
