@@ -50,6 +50,13 @@ def table_name(class_name: str) -> bytes:
     return snake(plural_studly(class_name.rpartition("\\")[2].encode()))
 
 
+def pivot_table_name(class_name: str) -> bytes:
+    """The table of a class that extends Pivot and names none: its short name in snake case, in the singular.
+
+    Source: Eloquent/Relations/Concerns/AsPivot.php getTable."""
+    return snake(singular(class_name.rpartition("\\")[2].encode()))
+
+
 def snake(value: bytes, delimiter: bytes = b"_") -> bytes:
     """`Str::snake`; a capital after any character starts a word, so `HTMLPage` is `h_t_m_l_page`."""
     if _LOWER_ONLY.fullmatch(value):

@@ -18,10 +18,7 @@ from bridge.phpeval.laravel.eloquent.connection import read_by
 from bridge.phpeval.laravel.eloquent.description import Description, Relation
 from bridge.phpeval.laravel.eloquent.model_arrays import ModelArrays, ToArray
 from bridge.phpeval.laravel.eloquent.model_facts import ModelFacts
-from bridge.phpeval.laravel.eloquent.model_settings import (
-    ModelSettings,
-    is_constant,
-)
+from bridge.phpeval.laravel.eloquent.model_settings import PIVOT, ModelSettings, is_constant
 from bridge.phpeval.laravel.eloquent.model_view import ModelView
 from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.eloquent.sql_text import Condition, Query, is_any_of
@@ -105,7 +102,7 @@ class ModelClass:
         if not isinstance(class_name, bytes) or not keys:
             return self.collection([])
         name = class_name.decode()
-        if php.classes.is_a(name, relations.PIVOT):
+        if php.classes.is_a(name, PIVOT):
             raise Refused(f"a collection of {name}, which is a pivot")
         wanted = [key for key in keys.values() if isinstance(key, int | bytes)]
         setup = self.prototype(name, php).setup
@@ -127,7 +124,7 @@ class ModelClass:
     def _restoring(self, name: str, key: int | bytes, php: Interpreter) -> Query:
         """`newQueryForRestoration`: a pivot without a key of its own says `post_id:1:tag_id:2`."""
         setup = self.prototype(name, php).setup
-        if isinstance(key, int) or b":" not in key or not php.classes.is_a(name, relations.PIVOT):
+        if isinstance(key, int) or b":" not in key or not php.classes.is_a(name, PIVOT):
             return by_key(setup, (key,), limit=1)
         parts = key.decode("utf-8", "replace").split(":")
         if len(parts) != 4:
@@ -174,11 +171,11 @@ class ModelClass:
         """The `pivot` relation of a model read through a pivot table."""
         prototype = self._pivots.get((table, timestamps))
         if prototype is None:
-            made = php.instantiate(relations.PIVOT)
+            made = php.instantiate(PIVOT)
             properties.put(made, "table", table.encode())
             made.properties |= {b"timestamps": timestamps, b"incrementing": False, b"exists": True}
             self._pivots[table, timestamps] = prototype = made.properties
-        model = PhpObject(relations.PIVOT, dict(prototype))
+        model = PhpObject(PIVOT, dict(prototype))
         properties.put(model, "attributes", read_by(row, php.environment.php_version, lambda _: False))
         properties.put(model, "connection", connection.encode())
         return model

@@ -12,7 +12,7 @@ from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.eloquent import properties
 from bridge.phpeval.laravel.eloquent.attributes import borne
 from bridge.phpeval.laravel.eloquent.model import Method, ModelClass
-from bridge.phpeval.laravel.eloquent.relations import PIVOT
+from bridge.phpeval.laravel.eloquent.model_settings import PIVOT
 from bridge.phpeval.laravel.support.arr import ITEMS
 from bridge.phpeval.laravel.support.collection_items import ELOQUENT
 from bridge.phpeval.laravel.support.resource_class import is_class, marked_class, resource_names

@@ -17,7 +17,7 @@ from bridge.errors import Refused
 from bridge.phpeval.laravel.eloquent import casts
 from bridge.phpeval.laravel.eloquent import properties as state
 from bridge.phpeval.laravel.eloquent.model_facts import ATTRIBUTE, ModelFacts, gives_attribute
-from bridge.phpeval.laravel.inflection import camel, snake, studly, table_name
+from bridge.phpeval.laravel.inflection import camel, pivot_table_name, snake, studly, table_name
 from bridge.phpeval.laravel.support.attribute import MAKE as ATTRIBUTE_MAKE
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
@@ -37,6 +37,7 @@ _KEPT = 64  # names of attributes, sets of columns, and rows, remembered for one
 _LONGEST_ROW = 4096  # bytes of its texts
 _DISTINCT = frozenset({bytes, int, type(None)})
 
+PIVOT = "Illuminate\\Database\\Eloquent\\Relations\\Pivot"
 _READ_PUBLICLY = ("incrementing", "timestamps")
 
 Accessor = tuple[str, bool]  # the method, and whether it gives an Attribute object
@@ -117,7 +118,10 @@ class ModelSettings:
     def table(self) -> str:
         """`getTable()`."""
         named = _text(self.facts.stated, "gettable") or state.text(self._model, "table")
-        return named if named is not None else table_name(self._model.class_name).decode()
+        if named is not None:
+            return named
+        is_pivot = self._classes.is_a(self._model.class_name, PIVOT)
+        return (pivot_table_name if is_pivot else table_name)(self._model.class_name).decode()
 
     @cached_property
     def base_name(self) -> str:

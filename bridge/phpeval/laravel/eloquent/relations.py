@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from bridge.phpeval.laravel.eloquent.model_view import ModelView
 
 _SPACE = "Illuminate\\Database\\Eloquent\\Relations\\"
-PIVOT = _SPACE + "Pivot"
 THROUGH_KEY = b"laravel_through_key"  # as Laravel names it: it shows in arrays, too
 _MOST_PARENTS = 100  # of which one of many is read at once, by a query each
 MORPH_TO = _SPACE + "MorphTo"

@@ -103,3 +103,32 @@ def test_large_integers_are_written_as_the_php_writes_them(case: Case) -> None:
     case.both(n=2**53 - 1)
     ours, theirs = case.native(n=2**53 + 1), case.app.laravel(case.payload(n=2**53 + 1))
     assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts
+
+
+PIVOT = "\\Illuminate\\Database\\Eloquent\\Relations\\Pivot"
+
+
+@pytest.mark.parametrize(
+    ("body", "row"),
+    [("", "singular"), ("protected $table = 'memberships';", "plural")],
+    ids=["its own table", "a named one"],
+)
+def test_a_pivot_of_a_class_of_its_own_is_read_from_the_table_that_laravel_reads(
+    case: Case, body: str, row: str
+) -> None:
+    for table, label in (("membership", "singular"), ("memberships", "plural")):
+        case.app.sql(
+            f"drop table if exists {table}; create table {table} (id integer primary key, label varchar);"
+            f" insert into {table} values (1, '{label}')"
+        )
+    case.add("Membership", f"class Membership extends {PIVOT} {{ public $incrementing = true; {body} }}")
+    case.sends("[$this->post->label, $this->post->getTable(), $this->post]")
+    data = case.data(post=case.model("Membership"))
+    assert isinstance(data, dict)
+    assert data["it"][0] == row
+
+
+def test_a_morph_pivot_is_refused_whose_table_depends_on_the_release(case: Case) -> None:
+    case.add("Tagging", "class Tagging extends \\Illuminate\\Database\\Eloquent\\Relations\\MorphPivot { }")
+    case.sends("$this->post")
+    assert case.refused(post=case.model("Tagging"))
