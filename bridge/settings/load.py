@@ -39,14 +39,14 @@ class EventMapping:
 class Settings:
     """All of it. Units are in the table `SETTINGS`, whose names these fields have.
 
-    laravel  the app on disk
-    limits   the `limit_…` settings by the rest of their name, as `sockets.pusher.app.Limits` calls them
-    events   class name without leading backslash → mapping
-    own_apps `[[apps]]` as written; `apps()` joins them with the app's
+    laravel     the app on disk
+    limits      the `limit_…` settings by the rest of their name, as `sockets.pusher.app.Limits` calls them
+    events      class name without leading backslash → mapping
+    toml_apps   `[[apps]]` as written; `apps()` joins them with the app's
     apps_table  where more apps are read from while bridge runs
-    webhooks of every app
-    origins  setting → where its value was read, for those that are not defaults
-    file     the bridge.toml that was read; None: there is none
+    webhooks    of every app
+    origins     setting → where its value was read, for those that are not defaults
+    file        the bridge.toml that was read; None: there is none
     """
 
     laravel: LaravelApp

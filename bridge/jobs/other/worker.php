@@ -221,7 +221,7 @@ final class Work
     {
         $file = $this->settings['lock'];
         $this->lock = $this->lock ?: ($file === '' ? null : @fopen($file, 're'));
-        $tries = 1000; // of a millisecond each, as in calm.py
+        $tries = 1000; // of a millisecond each, as in write_lock.py
 
         while ($this->lock && ! flock($this->lock, LOCK_EX | LOCK_NB) && $tries-- > 0) {
             usleep(1000);

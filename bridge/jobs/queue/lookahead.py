@@ -18,9 +18,9 @@ Candidate = TypeVar("Candidate")
 class Lookahead(Generic[Candidate]):
     """Nothing is reserved before its turn: what was seen is to be claimed, and may be gone by then.
 
-    look   up to so many jobs that are free now, in order of service
+    look       up to so many jobs that are free now, in order of service
     group_key  those that may be claimed together have this in common
-    fresh  seconds for which a look counts
+    fresh      seconds for which a look counts
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Lookahead(Generic[Candidate]):
         self._until = 0.0
 
     def pop(self, limit: int) -> Sequence[Candidate]:
-        """Up to `limit` of the next jobs, all of a kin; each is told once. Empty when there is none."""
+        """Up to `limit` of the next jobs, all of one group; each is told once. Empty when there is none."""
         if not self._seen or time.monotonic() >= self._until:
             self._seen = collections.deque(self._look(MOST))
             self._until = time.monotonic() + self._fresh
-        _, group_key = next(itertools.groupby(self._seen, self._group_key), (None, ()))
-        popped = list(itertools.islice(group_key, limit))
+        _, group = next(itertools.groupby(self._seen, self._group_key), (None, ()))
+        popped = list(itertools.islice(group, limit))
         for _ in popped:
             self._seen.popleft()
         return popped

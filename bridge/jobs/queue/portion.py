@@ -35,7 +35,7 @@ class Portion:
         """Lets no further job in."""
         self.left = 0
 
-    def selection(self, size: int, attempts: int) -> bool:
+    def takes(self, size: int, attempts: int) -> bool:
         """Whether a job of so many bytes that was reserved so often before is one of them; once it is not,
         none is after it."""
         again = self._alone and attempts > 0

@@ -248,9 +248,9 @@ def test_a_late_release_untried_leaves_the_job_to_its_new_owner(store: Store) ->
 
 def test_a_portion_ends_with_the_first_job_that_does_not_fit() -> None:
     portion = Portion(3)
-    assert [portion.selection(MOST_BYTES // 2, 0) for _ in range(2)] == [True, True]
-    assert not portion.selection(1, 0)
-    assert not portion.selection(0, 0)
+    assert [portion.takes(MOST_BYTES // 2, 0) for _ in range(2)] == [True, True]
+    assert not portion.takes(1, 0)
+    assert not portion.takes(0, 0)
 
 
 def test_slow_jobs_are_reserved_a_few_at_a_time_and_quick_ones_many() -> None:

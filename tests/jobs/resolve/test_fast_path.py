@@ -73,7 +73,7 @@ def test_it_leads_where_the_general_way_leads(case: Case, body: str) -> None:
         general._fast_path = None
 
         @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(st.sampled_from(SHAPES).flatmap(lambda template: st.tuples(*template)))
+        @given(st.sampled_from(SHAPES).flatmap(lambda each: st.tuples(*each)))
         @example((7, b"text", None))
         @example((7, b"text", None))
         @example((7, b"text", None))

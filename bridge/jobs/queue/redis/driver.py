@@ -504,7 +504,7 @@ class RedisQueue:
                 continue
             if attempts is None:  # Laravel's script would lose it
                 document, attempts = {}, 0
-            if not portion.selection(len(entry), attempts):
+            if not portion.takes(len(entry), attempts):
                 break
             reserved = with_attempts(entry, document, attempts + 1) if document else entry
             found.append(_Found(entry=entry, reserved=reserved, document=document, attempts=attempts + 1))

@@ -437,7 +437,7 @@ class DatabaseQueue:
             candidate = self._candidate(queue, id, text, attempts, due_at)
         if candidate is None:
             return True
-        if not portion.selection(size, attempts):
+        if not portion.takes(size, attempts):
             return False
         found[id] = candidate
         return True

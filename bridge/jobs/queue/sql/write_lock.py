@@ -42,7 +42,7 @@ class SqliteWriteLock:
                 os.close(number)
                 weakref.finalize(self, Path(self.path).unlink, missing_ok=True)
                 return
-        log.warning("no lock file can be made: transactions of jobs may fail", extra={"action": "calm"})
+        log.warning("no lock file can be made: transactions of jobs may fail", extra={"action": "write_lock"})
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
