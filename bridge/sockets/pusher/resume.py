@@ -209,6 +209,7 @@ class Session(Generic[S]):
     is_loaded   whether it is known yet what is known of it
     is_known    whether `before` has all of these: where not, whatever it comes back to has a gap
     gaps        keys of channels in which it was told of a gap, and has not acknowledged that
+    is_finished whether it gets nothing more from its present connection
     """
 
     id: str
@@ -223,6 +224,7 @@ class Session(Generic[S]):
     gaps: set[str] = field(default_factory=set)
     ping: Ping | None = None
     pings: int = 0
+    is_finished: bool = False
     away_until: float = 0.0
 
     def begin(self, socket: S, socket_id: str, now: float, seconds: float) -> None:
@@ -231,7 +233,7 @@ class Session(Generic[S]):
             self.end(now, seconds)
         if self.socket_id:
             self.earlier = (*self.earlier, self.socket_id)[-EARLIER:]
-        self.socket, self.socket_id = socket, socket_id
+        self.socket, self.socket_id, self.is_finished = socket, socket_id, False
         self.before_until = now + seconds
 
     def end(self, now: float, seconds: float) -> None:
@@ -272,8 +274,10 @@ class Session(Generic[S]):
     def next_ping(self, positions: dict[str, Position], *, is_last: bool = False) -> int | None:
         """The number of the ping that is to be written behind the events up to these positions; None: the
         page has them, or has one ping to answer. `is_last`: this one's answer is all that still counts."""
+        if self.is_finished:
+            return None
         if is_last:
-            self.ping = None
+            self.ping, self.is_finished = None, True
         if self.ping is not None or (positions == self.positions and not self.gaps):
             return None
         self.pings += 1

@@ -426,8 +426,8 @@ class SharedHub(Hub[S]):
         if waiting is None or waiting.session is None or not waiting.is_reading:
             return Answered()
         waiting.is_reading = False
-        if not channel.is_current:
-            return Answered()  # it is asked for again when the channel is
+        if waiting.session.is_finished or not channel.is_current:
+            return Answered()  # the page asks again elsewhere; or it is asked for when the channel is current
         del channel.waiting[socket]
         has_gap = has_gap or waiting.has_gap
         found, kept = self.sessions.resumed(channel, waiting, waiting.session, events, has_gap=has_gap)

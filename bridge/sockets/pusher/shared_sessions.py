@@ -65,8 +65,8 @@ class SharedSessions(Sessions[S]):
     def past(
         self, channel: SharedChannel[S], waiting: Waiting, session: Session[S], now: float
     ) -> tuple[Missed | None, tuple[Ask, ...]]:
-        """What the page missed in the channel; None: that is asked for, or will be."""
-        if not session.is_loaded or not channel.is_current or waiting.is_reading:
+        """What the page missed in the channel; None: that is asked for, or will be, or would not reach it."""
+        if session.is_finished or not session.is_loaded or not channel.is_current or waiting.is_reading:
             return None, ()
         if not waiting.is_past_known:
             waiting.position, waiting.has_gap = session.past(_key(channel, waiting), now)

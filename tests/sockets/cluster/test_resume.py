@@ -538,6 +538,30 @@ async def test_a_page_that_takes_its_time_to_answer_delays_no_other_and_gets_not
             assert await come(slow) == [CONFIRMED, "2"]
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["waits for its answer", "comes too late"])
+async def test_a_page_that_subscribes_while_it_is_about_to_be_closed_is_told_elsewhere(
+    redis: Redis, is_late: bool
+) -> None:
+    async with two(redis) as (one, other):
+        node, hub = one.server.node, one.server.node.hubs[APP.id]
+        await publish(other, "cache-c", 1)
+        async with page(one, 0) as client:
+            socket = hub.sockets[client.socket_id]
+            connection = socket.connection
+            assert connection is not None
+            subscribe = json.dumps({"event": "pusher:subscribe", "data": {"channel": "cache-c"}})
+            if not is_late:
+                node.receive(socket, connection, subscribe)
+            node._ask_page(socket, is_last=True)
+            if is_late:
+                node.receive(socket, connection, subscribe)
+            await until(lambda: getattr(hub.channels["cache-c"], "is_joined"))  # noqa: B009
+            await one.cluster.bus.asking().ask("PING")
+        await gone(one)
+        async with page(other, 1) as client:
+            assert await come(client, "cache-c") == [CONFIRMED, "1"]
+
+
 async def publish_numbered(at: Member, number: int) -> None:
     await at.server.node.publish_to_all([numbered(name, number) for name in NAMES.values()], origin="api")
 

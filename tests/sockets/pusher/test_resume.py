@@ -101,6 +101,22 @@ def test_what_was_written_and_not_acknowledged_comes_again() -> None:
     assert events(room.join(page(3)).subscribe("a")) == [CONFIRMED]
 
 
+def test_a_page_that_gets_nothing_more_is_not_asked_again() -> None:
+    room = Room(RESUMING)
+    first = room.join(page())
+    first.subscribe("a")
+    publish(room, "a", 1)
+    number = first.connection.next_ping(is_last=True)
+    publish(room, "a", 2)
+    assert number is not None
+    first.connection.acknowledged(number, room.now)
+    assert first.connection.next_ping() is None
+    first.leave(4200)
+    again = room.join(page(1))
+    assert events(again.subscribe("a")) == [CONFIRMED, "2"]
+    assert again.connection.next_ping() is not None
+
+
 def test_nothing_from_before_the_subscription_and_nothing_after_it_was_given_up() -> None:
     room = Room(RESUMING)
     other, first = room.join(page(0, "somebody-elses-page")), room.join(page())
