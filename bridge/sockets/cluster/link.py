@@ -25,7 +25,7 @@ import hiredis
 from bridge.errors import ServiceUnavailable
 
 CONNECT_TIMEOUT = 5.0  # seconds, for the connection and its greeting each
-ANSWER_TIMEOUT = 5.0  # seconds without an answer after which the link is taken for dead
+ANSWER_TIMEOUT = 5.0  # seconds of silence, where an answer is due, after which the link is taken for dead
 
 Then = Callable[[Any], None]
 Lost = Callable[[str], None]
@@ -90,6 +90,7 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waits] = deque()
         self._out: list[bytes] = []
+        self._heard_at = 0.0
         self._is_over = False
         self._transport: asyncio.Transport | None = None
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
@@ -168,8 +169,9 @@ class Link(asyncio.Protocol):
             self._put(("UNSUBSCRIBE", *topics), _Waits(None, len(topics), self._loop.time()))
 
     def check(self, now: float) -> None:
-        """To be called every second or so: a link without an answer for too long is lost."""
-        if self._waiting and now - self._waiting[0].since > ANSWER_TIMEOUT:
+        """To be called every second or so: a link that owes an answer and brings nothing for too long
+        is lost. However much was sent at once: what comes shows that Redis is at work."""
+        if self._waiting and now - max(self._waiting[0].since, self._heard_at) > ANSWER_TIMEOUT:
             self.end("Redis does not answer")
 
     def end(self, why: str) -> None:
@@ -195,6 +197,7 @@ class Link(asyncio.Protocol):
         self.end("Redis has closed the connection" if exc is None else str(exc))
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
         try:
             self._reader.feed(data)
             while not self._is_over and (item := self._reader.gets()) is not _NOTHING:
