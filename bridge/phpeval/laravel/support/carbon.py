@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from calendar import isleap, monthrange
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -292,9 +293,11 @@ def _elapsed(unit: timedelta) -> Callable[[Interpreter, Moment, Moment, int], in
 def _require_whole_days(php: Interpreter, one: Moment, other: Moment) -> None:
     """Refused where a day around is not of 24 hours: a part of a day is one of that day."""
     first, last = sorted((one.instant, other.instant))
-    about = timedelta(hours=26)
-    edges = (one.zone.at(first - about), one.zone.at(first), one.zone.at(last + about))
-    if len({at.utcoffset() for at in edges}) > 1:
+    about, offsets = timedelta(hours=26), set()
+    for at, away in ((first, -about), (first, timedelta()), (last, -about), (last, about)):
+        with suppress(OverflowError):  # at an end of the calendar
+            offsets.add(one.zone.at(at + away).utcoffset())
+    if len(offsets) > 1:
         php.refuse("a difference in days around a change of the clocks")
 
 

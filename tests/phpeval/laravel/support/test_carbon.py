@@ -214,3 +214,30 @@ def test_differences_are_those_of_the_carbon_that_the_release_needs(
     there = TestEnvironment(natives=natives, functions={}, constants={}, version=version)
     answer = natively(there, "return Carbon::parse('2024-05-22 01:09:53.578001')->diffInDays();")
     assert (answer.content if answer.kind == "value" else None) == outcome
+
+
+@pytest.mark.parametrize(
+    (
+        "zone",
+        "first",
+        "last",
+        "days",
+    ),  # by Carbon 3; None: it divides by a day of 23 or 25 hours
+    [
+        ("Europe/Berlin", "2024-03-01 10:00", "2024-10-27 05:00", None),
+        ("Europe/Berlin", "2024-07-01 10:00", "2025-03-30 05:00", None),
+        ("Europe/Berlin", "2024-07-01 10:00", "2024-10-26 05:00", None),
+        ("UTC", "2024-03-01 10:00", "2024-10-27 05:00", "239.79166666666666"),
+        ("Europe/Berlin", "2024-01-22 10:00", "9999-12-31 23:59:59", "2913152.5833217595"),
+        ("UTC", "0001-01-01 00:00", "2024-05-22 10:00", "739027.4166666666"),
+    ],
+)
+def test_days_are_those_of_carbon_or_refused(zone: str, first: str, last: str, days: str | None) -> None:
+    natives = carbon_classes(lambda: NOW, zone, "en")
+    there = TestEnvironment(natives=natives, functions={}, constants={}, version=(13, 0))
+    for one, other, sign in ((first, last, ""), (last, first, "-")):
+        answer = natively(there, f"return Carbon::parse('{one}')->diffInDays(Carbon::parse('{other}'));")
+        if days is None:
+            assert answer.kind == "refused"
+        else:
+            assert answer == ("value", ["float", sign + days])
