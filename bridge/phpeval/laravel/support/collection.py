@@ -31,7 +31,7 @@ from bridge.phpeval.laravel.support.collection_items import (
     retriever,
     with_items,
 )
-from bridge.phpeval.laravel.support.collection_queries import SELECTING, SORT_REGULAR, where
+from bridge.phpeval.laravel.support.collection_queries import SELECTING, SORT_REGULAR, refuse_callable, where
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, flag, text, whole
 from bridge.phpeval.laravel.support.resource_class import is_class, marked_class, resource_names
@@ -307,6 +307,7 @@ def _implode(php: Interpreter, subject: PhpObject, value: Value, glue: Value = N
         change = callback(php, value)
         items = PhpArray((key, change(item, key)) for key, item in list(items.items()))
         return arr.join(php, items, b"" if glue is None else text(php, glue), b"")
+    refuse_callable(php, value)
     first = next(iter(items.values()), None)
     if isinstance(first, EnumCase):
         php.refuse("implode() of enum cases")

@@ -29,9 +29,32 @@ from bridge.phpeval.laravel.support.collection_items import (
 from bridge.phpeval.laravel.support.native_class import Act, array, flag, whole
 from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
 from bridge.phpeval.php.runtime.operators import BINARY, equal, identical, to_bool
+from bridge.phpeval.php.runtime.type_declarations import is_callable
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 
 SORT_REGULAR = 0
+
+
+def refuse_callable(php: Interpreter, given: Value) -> None:
+    """What Laravel would call although it is no closure (`useAsCallable`).
+
+    A pair of keys, ['name', 'age'], is nothing to call: no class has such a name.
+    """
+    if isinstance(given, PhpArray):
+        holder = given.get(0)
+        called = (not isinstance(holder, bytes) or _may_be_class(php, holder)) and is_callable(php, given)
+    else:
+        invokable = isinstance(given, PhpObject | EnumCase) and not isinstance(given, PhpClosure)
+        called = invokable and php.classes.method(given.class_name, "__invoke") is not None  # type: ignore[union-attr]
+    if called:
+        php.refuse("a callable that is no closure, given to a collection,")
+
+
+def _may_be_class(php: Interpreter, name: bytes) -> bool:
+    return (
+        b"\\" in name or name[:1].isupper() or php.classes.find(name.decode("utf-8", "replace")) is not None
+    )
+
 
 # ---- where ---------------------------------------------------------------------------------------
 
@@ -48,6 +71,7 @@ def _where_test(php: Interpreter, arguments: Sequence[Value]) -> Callable[[Value
     if not 1 <= len(arguments) <= 3 or isinstance(arguments[0], PhpClosure):
         php.refuse("where() with these arguments")
     key = arguments[0]
+    refuse_callable(php, key)
     operator: Value = b"="
     wanted: Value = True
     if len(arguments) == 2:
@@ -155,16 +179,8 @@ def _reject(php: Interpreter, subject: PhpObject, test: Value = True) -> PhpObje
     if isinstance(test, PhpClosure):
         holds = callback(php, test)
         return _filtered(subject, items, lambda key, item: not to_bool(holds(item, key)))
+    refuse_callable(php, test)
     return _filtered(subject, items, lambda _, item: not equal(item, test))
-
-
-def _refuse_callable(php: Interpreter, wanted: Value) -> None:
-    """What Laravel would call although it is no closure (`useAsCallable`)."""
-    invokable = isinstance(wanted, PhpObject | EnumCase) and not isinstance(wanted, PhpClosure)
-    if invokable and php.classes.method(wanted.class_name, "__invoke") is not None:  # type: ignore[union-attr]
-        php.refuse("a search for an object that can be called")
-    if isinstance(wanted, PhpArray) and list(wanted) == [0, 1] and isinstance(wanted[1], bytes):
-        php.refuse("a search for an array that may be a callback")
 
 
 def _contains(php: Interpreter, subject: PhpObject, *arguments: Value) -> bool:
@@ -173,7 +189,7 @@ def _contains(php: Interpreter, subject: PhpObject, *arguments: Value) -> bool:
         test = _where_test(php, arguments)
         return any(test(item) for item in items.values())
     wanted = arguments[0]
-    _refuse_callable(php, wanted)
+    refuse_callable(php, wanted)
     if isinstance(wanted, PhpClosure):
         holds = callback(php, wanted)
         return any(to_bool(holds(item, key)) for key, item in list(items.items()))
@@ -185,7 +201,7 @@ def _contains(php: Interpreter, subject: PhpObject, *arguments: Value) -> bool:
 
 
 def _contains_strict(php: Interpreter, subject: PhpObject, wanted: Value) -> bool:
-    _refuse_callable(php, wanted)
+    refuse_callable(php, wanted)
     if isinstance(wanted, PhpClosure):
         php.refuse("containsStrict() with a closure")
     return any(identical(item, wanted) for item in held_items(php, subject).values())
@@ -218,7 +234,7 @@ def _partition(php: Interpreter, subject: PhpObject, *arguments: Value) -> PhpOb
 
 def _search(php: Interpreter, subject: PhpObject, wanted: Value, strict: Value = False) -> Value:
     items = held_items(php, subject)
-    _refuse_callable(php, wanted)
+    refuse_callable(php, wanted)
     if isinstance(wanted, PhpClosure):
         holds = callback(php, wanted)
         return next((key for key, item in list(items.items()) if to_bool(holds(item, key))), False)
@@ -356,6 +372,7 @@ def _sort_by(*, reverse: bool) -> Act:
         items = held_items(php, subject)
         descending = more[0] if more and not reverse else reverse
         if isinstance(by, PhpArray):
+            refuse_callable(php, by)
             return _sorted_by_many(php, subject, by, options, downwards=reverse)
         get = retriever(php, by)
         found = PhpArray((key, get(item, key)) for key, item in list(items.items()))

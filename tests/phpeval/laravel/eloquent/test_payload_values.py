@@ -17,6 +17,9 @@ ENUMS = {
     " public function toArray() { return ['size' => 's']; } }",
     "Level": "enum Level: string { case Gold = 'gold'; case None = '';"
     " public function __invoke() { return $this->value; } }",
+    "Rows": "class Rows { public static function hid($row) { return $row['hid']; }"
+    " public static function rank($row) { return $row['n']; }"
+    " public static function __callStatic($name, $given) { return 1; } }",
 }
 
 
@@ -77,6 +80,14 @@ def test_an_enum_that_says_its_json_does(posts: Case, expression: str) -> None:
         "collect(Level::cases())->contains(Level::None)",
         "collect([1])->search(new class { public function __invoke() { return false; } })",
         "collect(['strtoupper'])->contains([Level::Gold, 'from'])",
+        "collect(Level::cases())->reject(Level::None)",
+        "collect([['hid' => true]])->reject([Rows::class, 'hid'])->count()",
+        "collect([['n' => 2], ['n' => 1]])->sortBy([Rows::class, 'rank'])->values()",
+        "collect([['n' => 2], ['n' => 1]])->sortByDesc([Rows::class, 'any'])->values()",
+        "collect([['n' => 2], ['n' => 1]])->sortBy([new Rows, 'rank'])->values()",
+        "collect([['hid' => true], ['hid' => false]])->where([Rows::class, 'hid'])->values()",
+        "collect([['hid' => true]])->firstWhere([Rows::class, 'hid'])",
+        "collect([['n' => 2], ['n' => 1]])->implode([Rows::class, 'rank'], ', ')",
     ],
 )
 def test_what_a_collection_would_convert_or_call_is_refused(posts: Case, expression: str) -> None:
@@ -84,6 +95,20 @@ def test_what_a_collection_would_convert_or_call_is_refused(posts: Case, express
         posts.add(name, source)
     posts.sends(expression)
     posts.refused()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "collect([['a' => 2, 'b' => 1], ['a' => 1, 'b' => 2]])->sortBy(['a', 'b'])->values()",
+        "collect([['a', 'b'], ['a', 'c']])->reject(['a', 'b'])->values()",
+        "collect([['a', 'b'], ['a', 'c']])->search(['a', 'c'])",
+        "collect([['tag' => ['k' => 1]], ['tag' => ['k' => 2]]])->where(['tag', 'k'], 2)->values()",
+    ],
+)
+def test_a_pair_of_keys_is_nothing_to_call(posts: Case, expression: str) -> None:
+    posts.sends(expression)
+    posts.both()
 
 
 def carbon(date: bytes, zone: bytes) -> PhpObject:
