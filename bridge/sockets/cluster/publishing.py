@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from bridge.broadcast import Broadcast
@@ -118,9 +119,9 @@ class Publishing(Generic[S]):
         `is_open`, and for apps that there are."""
         items = self._sealed_all(broadcasts)
 
-        def lost(_: str) -> None:
-            for item, _mark in items:  # receivers know those that had gone out by their tags
-                self._spool.put(item)
+        def lost(why: str) -> None:
+            for item, _mark in items:
+                self._lost(item, why)
             then(0)
 
         def answered(answers: Sequence[int]) -> None:
@@ -217,24 +218,26 @@ class Publishing(Generic[S]):
         """A client's event. Those who are here get it at once where the bus is away."""
         place = place_for(hub.app.id, ask.channel)
         envelope = self._records.sealer(hub).seal(place, CLIENT_EVENT, ask.text, ask.socket_id)
+        item = Sealed(place, envelope, None, self._bus.now())
         if self._bus.link is not None and self.is_open:
-            self._bus.link.send("PUBLISH", self._bus.names.topic(place), envelope)
+            self._send_plain(self._bus.link, item)
             return
         self._seen.add(envelope[2 : 2 + TAG])
         self._bus.home.answered(hub, hub.passed_on(ask.channel, ask.text, ask.socket_id))
         if self._spool.has_room(len(envelope)):
-            self._spool.put(Sealed(place, envelope, None, self._bus.now()))
+            self._spool.put(item)
 
     def terminate(self, hub: SharedHub[S], user_id: str) -> None:
         """Ends all connections of the user, on all nodes."""
         place = place_for(hub.app.id, CONTROL_CHANNEL)
         text = json.dumps({"terminate": user_id})
         envelope = self._records.sealer(hub).seal(place, CONTROL, text)
+        item = Sealed(place, envelope, None, self._bus.now())
         if self._bus.link is not None and self._bus.is_up:
-            self._bus.link.send("PUBLISH", self._bus.names.topic(place), envelope)
+            self._send_plain(self._bus.link, item)
             return
         self._bus.home.terminate(hub, user_id)
-        self._spool.put(Sealed(place, envelope, None, self._bus.now()))
+        self._spool.put(item)
 
     # While the bus is away -----------------------------------------------------------------------------
 
@@ -265,13 +268,22 @@ class Publishing(Generic[S]):
         if link is None or not self.is_open:
             return
         oldest = self._bus.now() - 2 * times.SPOOL_SECONDS
-        for item in self._spool.take():
+        for item in sorted(self._spool.take(), key=attrgetter("at")):  # also those that were lost under way
             if item.at < oldest:
                 continue
             if item.cache is None:
-                link.send("PUBLISH", self._bus.names.topic(item.place), item.envelope)
+                self._send_plain(link, item)
             else:
-                self._send(link, item, b"")
+                self._send(link, item, b"", lost=partial(self._lost, item))
+
+    def _send_plain(self, link: Link, item: Sealed) -> None:
+        """What is not an event of the channel's log."""
+        lost = partial(self._lost, item)
+        link.send("PUBLISH", self._bus.names.topic(item.place), item.envelope, lost=lost)
+
+    def _lost(self, item: Sealed, _why: str) -> None:
+        """It waits for the next link; receivers know it by its tag where it had gone out."""
+        self._spool.put(item)
 
 
 def _place(names: Names, place: bytes) -> tuple[bytes, ...]:

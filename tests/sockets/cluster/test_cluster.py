@@ -382,6 +382,50 @@ async def test_what_was_published_while_a_link_was_cut_comes_once_and_in_order(r
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("is_sent", [False, True], ids=["before it was sent", "before it was answered"])
+async def test_what_has_waited_for_the_bus_is_not_lost_with_the_next_link(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, is_sent: bool
+) -> None:
+    cuts: list[int] = []
+    async with (
+        two(redis) as (one, other),
+        one.server.client("c", "private-c") as here,
+        other.server.client("c", "private-c") as there,
+        other.server.client() as user,
+    ):
+        node, hub, publishing = one.server.node, one.server.node.hubs[APP.id], one.cluster._publishing
+        await user.sign_in({"id": "7"})
+        await user.get("pusher:signin_success")
+        empty = publishing.empty_spool
+
+        def empty_and_cut() -> None:
+            empty()
+            if publishing.is_open and not cuts:
+                cuts.append(1)
+                if is_sent:
+                    asyncio.get_running_loop().call_soon(one.cut)
+                else:
+                    one.cut()
+
+        monkeypatch.setattr(publishing, "empty_spool", empty_and_cut)
+        one.cut()
+        for number in ("1", "2"):
+            await node.publish_to_all([broadcast("c", data=number)], origin="api")
+        socket = hub.sockets[here.socket_id]
+        assert socket.connection is not None
+        whisper = json.dumps({"event": "client-x", "data": {}, "channel": "private-c"})
+        node.receive(socket, socket.connection, whisper)
+        node.terminate_everywhere(hub, "7")
+        await until(lambda: bool(cuts))
+        assert [(await there.get()).get("data") for _ in range(3)] == ["1", "2", {}]
+        assert await user.close_code() == 4009
+        await one.back()
+        await node.publish_to_all([broadcast("c", data="3")], origin="api")
+        assert (await there.get("event"))["data"] == "3"
+        await there.silence()
+
+
+@pytest.mark.anyio
 async def test_a_lost_message_is_noticed_by_the_next_and_fetched(redis: Redis) -> None:
     async with two(redis) as (one, other), other.server.client("c") as b:
         pushed = other.cluster.bus.link._pushed  # type: ignore[union-attr]
