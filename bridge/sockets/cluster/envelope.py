@@ -21,7 +21,8 @@ EVENT, CLIENT_EVENT, CONTROL, MEMBER = 1, 2, 3, 4
 CODE, TAG = 16, 8
 _HEAD = 2 + CODE + 8 + 1
 SPARE = 4_096  # bytes besides the data: names, quotes
-OWN = 100  # envelopes that are known by comparison when they come back: those of a batch, or under way
+OWN = 100  # envelopes that are known by comparison when they come back: those of a batch, or under way,
+OWN_BYTES = 1_048_576  # and so much of them
 
 
 class Forged(ValueError):
@@ -36,17 +37,40 @@ class Envelope:
     excluded: str
 
 
+class Own:
+    """A node's own events, of all its apps. They come back to it as they went out: to see that is cheaper
+    than to compute their code. To a node without a subscriber they do not, so few are kept."""
+
+    def __init__(self) -> None:
+        self._by_tag: dict[bytes, tuple[bytes, bytes, Envelope]] = {}  # place, what was sealed, what is in it
+        self.size = 0  # of what was sealed
+
+    def __len__(self) -> int:
+        return len(self._by_tag)
+
+    def put(self, place: bytes, data: bytes, envelope: Envelope) -> None:
+        if len(self._by_tag) >= OWN or self.size + len(data) > OWN_BYTES:
+            self._by_tag.clear()
+            self.size = 0
+        self._by_tag[envelope.tag] = (place, data, envelope)
+        self.size += len(data)
+
+    def take(self, place: bytes, data: bytes) -> Envelope | None:
+        """What is in it, where this is one of them."""
+        own = self._by_tag.pop(data[2 : 2 + TAG], None)
+        if own is None:
+            return None
+        self.size -= len(own[1])
+        return own[2] if own[0] == place and own[1] == data else None
+
+
 class Sealer:
-    """Makes and opens the envelopes of one app; those sealed with a previous secret are opened too.
+    """Makes and opens the envelopes of one app; those sealed with a previous secret are opened too."""
 
-    Its own events come back to it, as they went out: to see that is cheaper than to compute their code."""
-
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, own: Own) -> None:
         secrets = (app.secret, *app.previous_secrets)
         self._keys = tuple(_key(secret, app.id) for secret in secrets)
-        self._own: dict[
-            bytes, tuple[bytes, bytes, Envelope]
-        ] = {}  # tag → place, what was sealed, what is in it
+        self._own = own
         self._most = 6 * max(app.limits.event_bytes, app.limits.member_bytes) + SPARE  # escapes: six for one
 
     def seal(self, place: bytes, kind: int, text: str, excluded: str = "") -> bytes:
@@ -56,16 +80,13 @@ class Sealer:
         code = _code(self._keys[0], place, head, tail)
         data = head + code + tail
         if kind == EVENT:
-            if len(self._own) >= OWN:
-                self._own.clear()
-            self._own[code[:TAG]] = (place, data, Envelope(kind, code[:TAG], text, excluded))
+            self._own.put(place, data, Envelope(kind, code[:TAG], text, excluded))
         return data
 
     def open(self, place: bytes, data: bytes) -> Envelope:
         """Raises Forged for anything that was not sealed for this place."""
-        own = self._own.pop(data[2 : 2 + TAG], None)
-        if own is not None and own[0] == place and own[1] == data:
-            return own[2]
+        if (own := self._own.take(place, data)) is not None:
+            return own
         if len(data) < _HEAD or len(data) > self._most:
             raise Forged("size")
         if data[0] != VERSION:

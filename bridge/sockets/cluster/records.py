@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Generic
 
 from bridge.sockets.cluster import times
-from bridge.sockets.cluster.envelope import EVENT, MEMBER, TAG, Forged, Sealer
+from bridge.sockets.cluster.envelope import EVENT, MEMBER, TAG, Forged, Own, Sealer
 from bridge.sockets.cluster.names import word_user
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub import Cached
@@ -27,12 +27,13 @@ class Records(Generic[S]):
     def __init__(self) -> None:
         self.rejected: Counter[str] = Counter()
         self._sealers: dict[str, tuple[App, Sealer]] = {}
+        self._own = Own()
         self._warned_at = 0.0
 
     def sealer(self, hub: SharedHub[S]) -> Sealer:
         known = self._sealers.get(hub.app.id)
         if known is None or known[0] is not hub.app:
-            known = self._sealers[hub.app.id] = (hub.app, Sealer(hub.app))
+            known = self._sealers[hub.app.id] = (hub.app, Sealer(hub.app, self._own))
         return known[1]
 
     def reject(self, reason: str) -> None:

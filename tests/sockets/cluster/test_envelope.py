@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.sockets.cluster.envelope import CLIENT_EVENT, EVENT, OWN, Forged, Sealer
+from bridge.sockets.cluster.envelope import CLIENT_EVENT, EVENT, OWN, OWN_BYTES, Forged, Own, Sealer
+from bridge.sockets.pusher.app import Limits
 from tests.sockets.server.running import APP
 
 PLACE = b"app-id:a"
@@ -15,8 +16,8 @@ PLACE = b"app-id:a"
 @pytest.mark.parametrize("is_own", [True, False], ids=["by the one that sealed it", "by another node"])
 @pytest.mark.parametrize("kind", [EVENT, CLIENT_EVENT])
 def test_an_envelope_is_opened_as_often_as_it_comes_and_only_as_it_is(is_own: bool, kind: int) -> None:
-    sealer = Sealer(APP)
-    opener = sealer if is_own else Sealer(APP)
+    sealer = Sealer(APP, Own())
+    opener = sealer if is_own else Sealer(APP, Own())
 
     def forged(place: bytes, data: bytes) -> bool:
         with pytest.raises(Forged):
@@ -38,13 +39,19 @@ def test_an_envelope_is_opened_as_often_as_it_comes_and_only_as_it_is(is_own: bo
             assert opened.tag == data[2:10]
 
 
-def test_more_envelopes_than_are_known_by_comparison_are_opened_too() -> None:
-    sealer = Sealer(APP)
-    sealed = [sealer.seal(PLACE, EVENT, str(number)) for number in range(3 * OWN)]
-    assert [sealer.open(PLACE, data).text for data in sealed] == [str(number) for number in range(3 * OWN)]
-    assert len(sealer._own) <= OWN
+@pytest.mark.parametrize("size", [1, OWN_BYTES // 10, 2 * OWN_BYTES])
+def test_more_envelopes_than_are_known_by_comparison_are_opened_too(size: int) -> None:
+    own = Own()
+    apps = [replace(APP, id=name, limits=Limits(event_bytes=size)) for name in ("app-id", "another")]
+    sealers = [Sealer(app, own) for app in apps]
+    texts = [str(number).rjust(size) for number in range(3 * OWN if size == 1 else 12)]
+    sealed = [sealers[at % 2].seal(PLACE, EVENT, text) for at, text in enumerate(texts)]
+    assert len(own) <= OWN
+    assert own.size <= max(OWN_BYTES, len(sealed[-1]))
+    assert [sealers[at % 2].open(PLACE, data).text for at, data in enumerate(sealed)] == texts
+    assert (len(own), own.size) == (0, 0)
 
 
 def test_with_another_secret_nothing_is_opened() -> None:
     with pytest.raises(Forged):
-        Sealer(replace(APP, secret="another")).open(PLACE, Sealer(APP).seal(PLACE, EVENT, "x"))
+        Sealer(replace(APP, secret="another"), Own()).open(PLACE, Sealer(APP, Own()).seal(PLACE, EVENT, "x"))
