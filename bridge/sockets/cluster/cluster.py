@@ -130,12 +130,14 @@ class Cluster(Generic[S]):
             self._lost.set()
             link.end("bridge ends")
 
-    async def flush(self, within: float) -> None:
-        """What was sent is with Redis, if that answers in so many seconds."""
+    async def flush(self, within: float) -> bool:
+        """Whether what was sent is with Redis, if that answers in so many seconds."""
         if self.bus.link is not None:
             with contextlib.suppress(ServiceUnavailable, TimeoutError):
                 async with asyncio.timeout(within):
                     await self.bus.link.ask("PING")
+                    return True
+        return False
 
     async def _connect(self) -> None:
         link = Link(self._incoming.pushed, self._lose)

@@ -26,6 +26,7 @@ from bridge.sockets.pusher.connection import PING_SPREAD, Connection
 from bridge.sockets.pusher.hub import Cached, Hub
 from bridge.sockets.pusher.hub_events import ConnectionRefused, HubEvent, Received
 from bridge.sockets.pusher.outcome import Answered, Delivery, Outcome
+from bridge.sockets.pusher.resume import Session
 from bridge.sockets.server.outbox import PING_FRAME, Outbox, numbered_ping, text_frame
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies, sender
@@ -55,8 +56,8 @@ class Peers(Protocol):
     def ask(self, hub: Hub[Socket], asks: Sequence[Ask]) -> None:
         """What a hub wants; the answers come by `Node.answered`."""
 
-    async def flush(self, within: float) -> None:
-        """What was asked so far is known to all, if they can be reached in so many seconds."""
+    async def flush(self, within: float) -> bool:
+        """Whether what was asked so far is known to all, if they can be reached in so many seconds."""
 
     @property
     def is_publishing(self) -> bool:
@@ -228,11 +229,15 @@ class Node:
 
     async def _close_settled(self, waiting: dict[Socket, float], code: int) -> None:
         """Those are closed that have said what has arrived, so that exactly the rest comes from the node that
-        they go to; or for which nobody waits any more."""
-        now = self.now()
-        settled = [one for one, until in waiting.items() if now >= until or not _owes_answer(one)]
-        if settled and self.peers is not None:
-            await self.peers.flush(SETTLE_TIMEOUT)
+        they go to, once that is known there; or for which nobody waits any more."""
+        now, peers = self.now(), self.peers
+        settled = [
+            one for one, until in waiting.items() if now >= until or peers is None or not _owes_answer(one)
+        ]
+        has_pages = any(_session(one) is not None for one in settled)
+        if peers is not None and has_pages and not await peers.flush(SETTLE_TIMEOUT):
+            now = self.now()
+            settled = [one for one in settled if now >= waiting[one] or _session(one) is None]
         for socket in settled:
             del waiting[socket]
             if socket.connection is not None:  # not gone meanwhile
@@ -566,8 +571,12 @@ def _hand_over(to: concurrent.futures.Future[int], done: asyncio.Future[int]) ->
         to.set_result(done.result())
 
 
+def _session(socket: Socket) -> Session[Socket] | None:
+    return socket.connection.session if socket.connection is not None else None
+
+
 def _owes_answer(socket: Socket) -> bool:
-    session = socket.connection.session if socket.connection is not None else None
+    session = _session(socket)
     return session is not None and session.ping is not None
 
 

@@ -465,8 +465,11 @@ async def test_a_clean_stop_repeats_nothing(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("is_asked", [False, True], ids=["at rest", "asked already"])
-async def test_a_clean_stop_repeats_nothing_that_is_published_meanwhile(redis: Redis, is_asked: bool) -> None:
+async def test_a_clean_stop_repeats_nothing_that_is_published_meanwhile(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, is_asked: bool
+) -> None:
     """A page that does not answer keeps the drain waiting, while another, which does, would get events."""
+    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", LIMIT)
     last, running = 0, True
     got: list[int] = []
 
@@ -498,7 +501,6 @@ async def test_a_clean_stop_repeats_nothing_that_is_published_meanwhile(redis: R
                     while True:
                         await take(client)
                 assert client.websocket.close_code == 4200
-            await silent.close_code()
         await drain
         async with page(other, 1) as client:
             await client.subscribe("a")
@@ -560,6 +562,43 @@ async def test_a_page_that_subscribes_while_it_is_about_to_be_closed_is_told_els
         await gone(one)
         async with page(other, 1) as client:
             assert await come(client, "cache-c") == [CONFIRMED, "1"]
+
+
+async def test_what_a_page_has_said_while_the_bus_was_away_counts(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", LIMIT)
+    async with two(redis) as (one, other):
+        hub = one.server.node.hubs[APP.id]
+        async with page(one, 0) as client:
+            assert await come(client) == [CONFIRMED]
+            await publish(other, "a", 1)
+            assert (await client.get())["data"] == "1"
+            one.task.cancel()  # nobody makes a new link
+            one.cut()
+            (session,) = hub.sessions.by_id.values()
+            drain = asyncio.create_task(one.server.node.drain(10.0, code=4200))
+            await until(lambda: session.is_finished and session.ping is None)
+            one.task = asyncio.create_task(one.cluster.run())
+            assert await client.close_code() == 4200
+            await drain
+        async with page(other, 1) as client:
+            assert await come(client) == [CONFIRMED]
+
+
+async def test_a_client_that_does_not_resume_is_closed_without_a_word_of_redis(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", 10 * LIMIT)
+    async with member(redis, RESUMING) as one, one.server.client("a") as client:
+        one.task.cancel()  # nobody gives the link up
+        redis.pause()
+        try:
+            drain = asyncio.create_task(one.server.node.drain(10.0, code=4200))
+            assert await client.close_code() == 4200
+            await drain
+        finally:
+            redis.resume()
 
 
 async def publish_numbered(at: Member, number: int) -> None:

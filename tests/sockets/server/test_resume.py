@@ -20,6 +20,7 @@ from websockets.frames import Frame, Opcode
 
 from bridge.broadcast import Broadcast
 from bridge.sockets.pusher.messages import GAP
+from bridge.sockets.server import node as node_module
 from bridge.sockets.server.node import Node
 from tests.sockets.server.running import (
     APP,
@@ -143,6 +144,25 @@ async def test_the_fast_reader_stays_with_a_client_that_answers() -> None:
         assert (await client.message())["event"] == "pusher:pong"
         (socket,) = server.node.hubs[APP.id].sockets.values()
         assert socket._wire is None
+        await client.aclose()
+
+
+async def test_a_server_that_is_alone_waits_for_no_answer_when_it_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", 10 * LIMIT)
+    async with running(RESUMING) as server:
+        client = await raw(server, 0)
+        await subscribe(client)
+        server.publish("a", data="1")
+        (socket,) = server.node.hubs[APP.id].sockets.values()
+        server.node._ask_page(socket)
+        assert socket.connection is not None
+        assert socket.connection.session is not None
+        assert socket.connection.session.ping is not None
+        drain = asyncio.create_task(server.node.drain(10.0))
+        assert await client.close_code() == 4100
+        await drain
         await client.aclose()
 
 
