@@ -21,7 +21,12 @@ from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
-PRIVATE_CHANNEL = "Illuminate\\Broadcasting\\PrivateChannel"
+_SPACE = "Illuminate\\Broadcasting\\"
+PRIVATE_CHANNEL = _SPACE + "PrivateChannel"
+# Channels that hold their name and nothing else
+_NAME_ONLY = frozenset(
+    _SPACE + name for name in ("Channel", "EncryptedPrivateChannel", "PresenceChannel", "PrivateChannel")
+)
 
 
 class FrameworkRung:
@@ -158,6 +163,8 @@ class BroadcastableModelEventOccurred(_FrameworkEvent):
             else:
                 channels = PhpArray.of([model])
         if isinstance(channels, PhpObject):
+            if channels.class_name not in _NAME_ONLY:  # `collect` makes an array of what the object holds
+                raise Refused(f"a {channels.class_name} alone as the channels of a model's event")
             channels = PhpArray.of([channels])
         listed = channels if isinstance(channels, PhpArray) else PhpArray.of([channels] if channels else [])
         return PhpArray(

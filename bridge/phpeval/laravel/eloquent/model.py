@@ -22,6 +22,7 @@ from bridge.phpeval.laravel.eloquent.model_settings import PIVOT, ModelSettings,
 from bridge.phpeval.laravel.eloquent.model_view import ModelView
 from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.eloquent.sql_text import Condition, Query, is_any_of
+from bridge.phpeval.laravel.framework_classes import MODEL
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.laravel.support.arr import is_items, items_of
 from bridge.phpeval.laravel.support.collection_items import is_model
@@ -29,6 +30,7 @@ from bridge.phpeval.laravel.support.releases import MODEL as MODEL_RELEASES
 from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_bool
+from bridge.phpeval.php.runtime.properties import locate
 from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value
 
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
@@ -338,21 +340,25 @@ class ModelClass:
         own = self._own_property(php, subject, name)
         if own is not None:
             return own[0]
-        return self._read_attribute(self.view(subject, php), name, php)
+        return self.attribute(self.view(subject, php), name, php)
 
     def _own_property(self, php: Interpreter, subject: PhpObject, name: str) -> tuple[Value] | None:
-        bound = php.classes.properties(subject.class_name).get(name)
-        if bound is None or bound.declaration.static:
+        mangled, bound, hidden = locate(php, subject, name)
+        if bound is None or hidden:
             return None
-        inside = php.runs_inside(subject)
-        if bound.declaration.visibility == "public" or inside:
-            if bound.mangled not in subject.properties:
+        if mangled not in subject.properties:
+            php.refuse(f"the property ${name} of {subject.class_name}")
+        value = subject.properties[mangled]
+        if bound.owner == MODEL:
+            if name == "table" and value is None and subject.properties.get(b"exists") is True:
+                return (self.view(subject, php).setup.table.encode(),)  # newInstance() sets it
+            unknown = name == "original" and not value
+            if unknown or (name == "dates" and self._options.version >= (10, 0)):
                 php.refuse(f"the property ${name} of {subject.class_name}")
-            return (subject.properties[bound.mangled],)
-        return None
+        return (value,)
 
-    def _read_attribute(self, view: ModelView, name: str, php: Interpreter) -> Value:
-        """`getAttribute`."""
+    def attribute(self, view: ModelView, name: str, php: Interpreter) -> Value:
+        """`getAttribute`, which sees no property of the object itself."""
         key = name.encode("utf-8", "surrogateescape")
         setup = view.setup
         if key in view.attributes or key in setup.casts or setup.accessor(name) is not None:

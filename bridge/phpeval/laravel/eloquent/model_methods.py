@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bridge.errors import MissingModel
 from bridge.phpeval.laravel import object_conversions
-from bridge.phpeval.laravel.eloquent import properties
+from bridge.phpeval.laravel.eloquent import cast_classes, properties
 from bridge.phpeval.laravel.eloquent.attributes import borne
 from bridge.phpeval.laravel.eloquent.model import Method, ModelClass
 from bridge.phpeval.laravel.eloquent.model_settings import PIVOT
@@ -23,18 +23,13 @@ from bridge.phpeval.php.serialization.json_encode import json_encode
 
 
 def _get(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    """`getAttribute`, which sees no property of the object itself."""
+    """`getAttribute`."""
     name = php.text(arguments[0]).decode("utf-8", "surrogateescape")
-    if name in php.classes.properties(model.class_name):
-        php.refuse(f"the attribute {name}, which is a property of the model as well,")
-    return models.read(php, model, name)
+    return models.attribute(models.view(model, php), name, php)
 
 
 def _only(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    names = properties.names_in(arguments)
-    return PhpArray(
-        (name, models.read(php, model, name.decode("utf-8", "surrogateescape"))) for name in names
-    )
+    return PhpArray((name, _get(models, php, model, (name,))) for name in properties.names_in(arguments))
 
 
 def _load(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
@@ -195,7 +190,10 @@ def _is(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Seque
 
 
 def _dirty(model: PhpObject, php: Interpreter) -> PhpArray:
-    """What was changed and not saved: nothing in a model that was read again."""
+    """What was changed and not saved: nothing in a model that was read again, unless objects that it keeps
+    are written back."""
+    if cast_classes.keeps(model):
+        php.refuse(f"what is dirty in a {model.class_name} that keeps objects of its casts")
     original = properties.array(model, "original")
     if model.get("exists") is True and not original:
         return PhpArray()

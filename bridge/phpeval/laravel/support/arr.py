@@ -12,10 +12,12 @@ from bridge.phpeval.laravel.framework_classes import MODEL
 from bridge.phpeval.laravel.support import releases
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, text, whole
+from bridge.phpeval.php.runtime.class_table import BoundProperty
 from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure, ReferenceFunction
 from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.properties import has_property
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.visibility import may_not_reach
 
 ARR = "Illuminate\\Support\\Arr"
 ITEMS = b"\0*\0items"
@@ -83,13 +85,21 @@ def public_has(php: Interpreter, holder: PhpObject | EnumCase, name: str) -> boo
 
 
 def _require_public(php: Interpreter, holder: PhpObject | EnumCase, name: str) -> None:
-    if isinstance(holder, PhpObject) and php.environment.native(holder.class_name) is None:
-        declared = php.classes.find(holder.class_name)
-        bound = php.classes.properties(holder.class_name).get(name) if declared is not None else None
-        if bound is not None and bound.declaration.visibility != "public":
+    """Refused for others; those of a model are attributes to who may not reach them."""
+    if isinstance(holder, PhpObject):
+        bound = _declared(php, holder, name)
+        if bound is None or bound.declaration.visibility == "public":
+            return
+        magic = php.environment.native(holder.class_name) is not None
+        if not magic or not may_not_reach(php, bound.declaration.visibility, holder.class_name, bound.owner):
             php.refuse(
                 f"the {bound.declaration.visibility} property {holder.class_name}::${name} from outside"
             )
+
+
+def _declared(php: Interpreter, holder: PhpObject, name: str) -> BoundProperty | None:
+    known = php.classes.find(holder.class_name) is not None
+    return php.classes.properties(holder.class_name).get(name) if known else None
 
 
 def public_call(
@@ -146,6 +156,10 @@ def _data_get(php: Interpreter, target: Value, keys: Sequence[Value], default: V
             target = php.call_method(target, "offsetGet", (segment,))
         elif isinstance(target, PhpObject | EnumCase):
             name = text(php, segment).decode("utf-8", "replace")
+            if isinstance(target, PhpObject) and php.environment.native(target.class_name) is not None:
+                bound = _declared(php, target, name)
+                if bound is not None and bound.declaration.visibility == "public":
+                    php.refuse(f"data_get() of ${name}, a property of a model that may be a column as well,")
             if not public_has(php, target, name):  # not `??`: without __isset, __get is not asked
                 return value_of(php, default)
             target = public_read(php, target, name, silent=False)
