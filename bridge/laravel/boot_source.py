@@ -24,6 +24,11 @@ from bridge.phpeval.php.runtime.class_table import ClassTable
 
 _OF_OTHER_PROCESSES = ("/Http/", "/Console/")
 _PROVIDER = re.compile(rb"\bextends\s+\\?[\w\\]*ServiceProvider\b")
+# A file without a class is there to be loaded by another.
+_DECLARES = re.compile(
+    rb"(?:^|[;}\]])[ \t]*(?:(?:final|abstract|readonly)\s+)*(?:class|trait|interface|enum)\s",
+    re.MULTILINE | re.IGNORECASE,
+)
 _BOOT_FOLDERS = ("app/Providers/", "bootstrap/")
 
 
@@ -63,8 +68,30 @@ _ANYWHERE = (
     _rule("everything", rb"\bModelIdentifier\s*::\s*useMorphMap\s*\("),
     _rule(
         "everything",
-        rb"\b(Carbon|CarbonImmutable|Date)\s*::\s*(setTestNow|setToStringFormat|useMonthsOverflow|"
-        rb"useYearsOverflow|setHumanDiffOptions|enableHumanDiffOption|disableHumanDiffOption)\s*\(",
+        rb"(::|->)\s*(setTestNow|setTestNowAndTimezone|setToStringFormat|useMonthsOverflow|useYearsOverflow|"
+        rb"setWeekendDays|setWeekStartsAt|setWeekEndsAt|setHumanDiffOptions|enableHumanDiffOption|disableHumanDiffOption)\s*\(",
+    ),
+    _rule(  # called by a name that is a value
+        "everything",
+        rb"\b(Carbon|CarbonImmutable|Date)\s*::\s*(\$\w+|\{)\s*\(|"
+        rb"['\"](serializeUsing|setToStringFormat|setTestNow|useMonthsOverflow|useYearsOverflow|"
+        rb"(Carbon\\+)?Carbon(Immutable)?::\w+)['\"]",
+        "the app has {}, which may change every event",
+    ),
+    _rule(
+        "models",
+        rb"(->|::)\s*(singleton|bind|scoped|instance|extend)(If)?\s*\(\s*['\"](db(\.\w+)*|events|config|date)['\"]",
+        "the app replaces a service of Laravel with {}()",
+    ),
+    _rule(
+        "urls",
+        rb"(->|::)\s*(singleton|bind|scoped|instance|extend)(If)?\s*\(\s*(['\"]url['\"]|[\w\\]*UrlGenerator\s*::\s*class)",
+        "the app replaces how addresses are made, by {}()",
+    ),
+    _rule(
+        "encrypted",
+        rb"(->|::)\s*(singleton|bind|scoped|instance|extend)(If)?\s*\(\s*(['\"]encrypter['\"]|[\w\\]*Encrypter\s*::\s*class)",
+        "the app replaces how values are encrypted, by {}()",
     ),
     _rule("everything", rb"Resource(Collection)?\s*::\s*(macro|mixin)\s*\("),
     _rule("models", rb"\bPluralizer\s*::\s*(useLanguage|\$uncountable)", "the app has {}: names of tables"),
@@ -137,8 +164,10 @@ _BOOTING = (
 _HOOK = re.compile(rb"(\$?\w+)\s*::\s*(retrieved|addGlobalScopes?|resolveRelationUsing)\s*\(")
 _OBSERVING = re.compile(rb"::\s*observe\s*\(|\$observers\b")
 _HEARS_READING = re.compile(rb"\bfunction\s+retrieved\s*\(", re.IGNORECASE)
-_LOCALE = re.compile(rb"\bsetLocale\s*\(", re.IGNORECASE)
-_LOCALE_OF_ANY = re.compile(rb"(->|::)\s*setLocale\s*\(", re.IGNORECASE)  # a provider may call what has it
+_LOCALE = re.compile(rb"\bsetLocale\s*\(|['\"]setLocale['\"]", re.IGNORECASE)
+_LOCALE_OF_ANY = re.compile(
+    rb"(->|::)\s*setLocale\s*\(|['\"]setLocale['\"]", re.IGNORECASE
+)  # a provider may call what has it
 # Configuration that no file has: of these names `config()` knows nothing.
 _SETS_CONFIG = re.compile(
     rb"\bconfig\s*\(\s*\[|\bConfig\s*::\s*(set|push|prepend)\s*\(|\bmergeConfigFrom\s*\(|\bhasConfigFiles?\s*\(|"
@@ -152,7 +181,8 @@ _LAST_WORD = re.compile(rb"\w+$")
 # What every file with one of the calls above has in it.
 _MARKS = re.compile(
     rb"serializeUsing|pipeThrough|\bDate(Factory)?\s*::|Broadcast\s*::|JobProcessing|JobPopped|Queue\s*::|"
-    rb"[hH]ydrated|useMorphMap|Carbon(Immutable)?\s*::\s*(set|use|enable|disable)|Resource(Collection)?\s*::|"
+    rb"[hH]ydrated|useMorphMap|set(TestNow|ToStringFormat)|use(Months|Years)|setWeek|HumanDiff|Resource(Collection)?\s*::|"
+    rb"(Carbon\w*|Date)\s*::\s*[${]|Carbon::|(singleton|bind|scoped|instance|extend)(If)?\s*\(|"
     rb"Pluralizer|snakeAttributes|decodeUsing|encodeUsing|resolverFor|DB\s*::|ConnectionEstablished|eloquent\.|"
     rb"encryptUsing|shouldBeStrict|preventLazy|automaticallyEager|preventAccessing|[mM]orphMap|"
     rb"force(Scheme|Https|RootUrl)|use(Asset)?Origin|format(Host|Path)Using|setRequest|UrlGenerator|"
@@ -200,7 +230,7 @@ def told_by_source(source: AppSource) -> AppReport:
     if source.php_platform is not None and source.php_platform < (8, 0):
         found.everything.append(Reason(text=OLD_PHP))
     for file in source.boot_files():
-        _read(source, file, found, boots=file.startswith(_BOOT_FOLDERS))
+        _read(source, file, found, boots=file.startswith(_BOOT_FOLDERS) or not source.is_autoloaded(file))
     _read(source, "bootstrap/cache/events.php", found, boots=False)
     source.watch(FILES)
     for package in loaded(source.path, source.is_own):
@@ -268,7 +298,7 @@ def _read(source: AppSource, file: str, found: _Found, *, boots: bool, watch: bo
     texts = _by_either_name(text)
     if not boots and not any(map(_MARKS.search, texts)):
         return
-    boots = boots or any(map(_PROVIDER.search, texts))
+    boots = boots or any(map(_PROVIDER.search, texts)) or not _DECLARES.search(text)
     if not boots and any(part in f"/{file}" for part in _OF_OTHER_PROCESSES):
         return
     for rule in (*_ANYWHERE, _LINES, _QUERIES):

@@ -31,8 +31,8 @@ _STATIC = re.compile(rb"::\s*\$(\w*)")  # an empty name: `::$$name`, which may b
 AWAY = 10.0  # seconds that a file may be away until it is gone
 WRITING = 2.0  # seconds since its last change in which a file that lacks something is half written
 _SKIPPED = {"vendor", "node_modules", "storage", "tests"}
-# Folders whose code runs when the app boots, besides those of its composer.json.
-_BOOTED = ("bootstrap", "app", "src", "Modules", "modules", "packages")
+# Folders at the app's root whose code does not run when it boots.
+_NOT_BOOTED = {"database", "lang", "public", "resources"}
 _INSTALLED = "vendor/composer/installed.json"
 
 
@@ -48,6 +48,7 @@ class AppSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._roots = _roots(path)
+        self._at_once = _at_once(path)
         self._packages = _packages(path)
         self.php_platform = _php_platform(path)
         self._parsed: dict[str, tuple[_Stamp, dict[str, n.ClassDeclaration] | Refused]] = {}
@@ -132,12 +133,23 @@ class AppSource:
             yield from self._walk(folder)
 
     def boot_files(self) -> Iterator[str]:
-        """Every PHP file of the app that may run when it boots, once: those of `files` and of some folders
-        more, but no caches."""
-        named = (file for folder in _BOOTED for file in self._walk(folder))
-        for file in dict.fromkeys(itertools.chain(self.files(), named)):
+        """Every PHP file of the app that may run when it boots, once: those of `files`, those that composer
+        loads at once, and those of all folders from which configuration, routes and providers may load more;
+        but no caches."""
+        self._look(".")
+        folders = sorted(
+            one.name
+            for one in self._path.iterdir()
+            if one.name not in _SKIPPED | _NOT_BOOTED and not one.name.startswith(".") and one.is_dir()
+        )
+        walked = (file for folder in folders for file in self._walk(folder))
+        for file in dict.fromkeys(itertools.chain(self.files(), self._at_once, walked)):
             if not file.startswith("bootstrap/cache/"):
                 yield file
+
+    def is_autoloaded(self, file: str) -> bool:
+        """Whether the file runs only when a class of the app is used."""
+        return file not in self._at_once and any(file.startswith(folder) for _, folder in self._roots)
 
     def package_files(self, folder: str) -> Iterator[str]:
         """Those of a package in vendor/, which only another installation changes."""
@@ -241,6 +253,15 @@ def _bytes(file: Path) -> bytes:
 def _roots(path: Path) -> tuple[tuple[str, str], ...]:
     """PSR-4 prefixes and folders of the app, the longest prefix first."""
     return _psr4(_document(path / "composer.json"), "") or _DEFAULT_ROOTS
+
+
+def _at_once(path: Path) -> tuple[str, ...]:
+    """Files of the app that composer loads with itself."""
+    document = _document(path / "composer.json")
+    autoload = document.get("autoload") if isinstance(document, dict) else None
+    files = autoload.get("files") if isinstance(autoload, dict) else None
+    named = [one for one in files if isinstance(one, str)] if isinstance(files, list) else []
+    return tuple(os.path.normpath(one) for one in named if (path / one).is_file())
 
 
 def _packages(path: Path) -> tuple[tuple[str, str], ...]:

@@ -71,6 +71,11 @@ def whole(case: Case, expression: str = "[$this->post, $this->post->user]") -> N
         ("Date::use(fn ($date) => $date->addDay());", True),
         ("if (true) { Date::use(\\Carbon\\CarbonImmutable::class); }", False),
         ("\\Illuminate\\Support\\Carbon::setTestNow('2020-01-01');", False),
+        ("foreach ([\\Illuminate\\Support\\Carbon::class] as $one) { $one::setToStringFormat('d'); }", False),
+        ("now()->setToStringFormat('d/m/Y');", False),
+        ("call_user_func([\\Carbon\\Carbon::class, 'serializeUsing'], fn ($date) => 'a date');", False),
+        ("$name = 'serialize' . 'Using'; \\Carbon\\Carbon::$name(fn ($date) => 'a date');", False),
+        ("$this->app->singleton('db', fn () => new Databases());", False),
     ],
 )  # fmt: skip
 def test_a_provider_that_changes_every_event_leaves_it_to_php(own: App, body: str, differs: bool) -> None:
@@ -110,6 +115,50 @@ def test_a_hook_is_found_wherever_it_stands(own: App, file: str) -> None:
     whole(case)
     booting(case, f"Post::retrieved({HIDE});", file=file)
     assert f"Post::retrieved(), which changes models ({file}:" in case.refused()
+
+
+LOADED_AT_BOOT = {"autoload": {"psr-4": {"App\\": "app/"}, "files": ["support/helpers.php", "app/more.php"]}}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "config/dates.php",
+        "routes/channels.php",
+        "support/helpers.php",
+        "app/more.php",
+        "elsewhere/deep/one.php",
+    ],
+)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\\Carbon\\Carbon::serializeUsing(fn ($date) => $date->format('U'));",
+        "ini_set('serialize_precision', '5');",
+        "date_default_timezone_set('Asia/Tokyo');",
+    ],
+)
+def test_what_a_file_without_a_class_sets_is_found(own: App, file: str, line: str) -> None:
+    case = Case(own)
+    whole(case)
+    composer = own.path / "composer.json"
+    composer.write_text(json.dumps(json.loads(composer.read_text()) | LOADED_AT_BOOT))
+    path = own.path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"<?php\n{line}\nreturn [];")
+    assert f"({file}:2)" in case.refused()
+
+
+@pytest.mark.parametrize(
+    "folder", ["database/seeders", "public", "resources/views", "tests", "storage/framework"]
+)
+def test_folders_that_do_not_run_at_boot_do_no_harm(own: App, folder: str) -> None:
+    case = Case(own)
+    whole(case)
+    path = own.path / folder / "one.php"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("<?php\n\\Carbon\\Carbon::serializeUsing(fn ($date) => 1);")
+    assert case.native().outcome == "broadcast"
 
 
 def test_a_hook_that_only_a_request_sets_does_no_harm(own: App) -> None:

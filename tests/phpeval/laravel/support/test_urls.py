@@ -90,6 +90,22 @@ def test_what_an_app_forces_on_addresses_is_right_or_refused(tmp_path: Path, boo
         assert answers[1].by == ("native" if told else "php")
 
 
+@pytest.mark.parametrize("bound", ["'url'", "\\Illuminate\\Contracts\\Routing\\UrlGenerator::class"])
+def test_an_app_with_an_url_generator_of_its_own_is_refused(tmp_path: Path, bound: str) -> None:
+    provider = (
+        "namespace App\\Providers; class TestServiceProvider extends "
+        "\\Illuminate\\Support\\ServiceProvider { function register() { BODY } }"
+    )
+    binding = f"$this->app->singleton({bound}, fn () => new \\App\\Addresses());"
+    for body, outcome in (("", "broadcast"), (binding, "refused")):
+        made_at = tmp_path / outcome
+        with app(made_at, provider.replace("BODY", body), APP_URL="http://localhost") as made:
+            set_up_by_file(made, "'asset_url' => env('ASSET_URL')")
+            case = Case(made)
+            case.event("public $post; public function broadcastWith() { return [url('a')]; }")
+            assert made.native(case.payload(post=None)).outcome == outcome
+
+
 def _resolved(made: App, payload: bytes, only: Sequence[str]) -> Resolution:
     with closing(PhpRung(made.path)) as php:
         laravel = load(made.path, {}, laravel_version())
