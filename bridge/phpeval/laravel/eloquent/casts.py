@@ -35,7 +35,7 @@ _KNOWN_CASES = 256  # stored values of one enum whose cases are remembered
 _PLAIN = frozenset(
     {
         "int", "integer", "real", "float", "double", "decimal", "string", "bool", "boolean", "object",
-        "array", "json", "timestamp", "hashed",
+        "array", "json", "timestamp",
     }
 )  # fmt: skip
 _DATES = {"date", "datetime", "immutable_date", "immutable_datetime"}
@@ -96,12 +96,12 @@ class NamedCast:
     @property
     def is_moment(self) -> bool:
         """A date or time that JSON shows in its own form."""
-        return self.name in _DATES and not self.argument
+        return self.whole in _DATES
 
     @property
     def is_day(self) -> bool:
         """A date whose time of day is midnight; with a format it keeps its time."""
-        return self.name in ("date", "immutable_date") and not self.argument
+        return self.whole in ("date", "immutable_date")
 
     @property
     def date_text(self) -> str | None:
@@ -116,7 +116,8 @@ class NamedCast:
         takes_argument = _DATES | {"decimal", "encrypted"}
         if name not in PRIMITIVE or (name in _DATES and self.name.strip() != name):
             return None
-        return name if self.whole == self.name or self.name in takes_argument else None
+        bare = self.whole == self.name
+        return name if bare or (self.argument and self.name in takes_argument) else None
 
 
 @lru_cache(maxsize=1024)
@@ -148,6 +149,8 @@ def is_steady(cast: NamedCast, classes: ClassTable) -> bool:
 def cast_value(cast: NamedCast, value: Value, casting: Casting) -> Value:
     """What the attribute is in PHP. Refused for a cast that has no entry; classes are the caller's."""
     if cast.primitive is not None:
+        if casting.options.version < SINCE.get(cast.primitive, (0, 0)):
+            raise Refused(f"the cast {cast.whole} in a Laravel that does not have it")
         return None if value is None else PRIMITIVE[cast.primitive](value, casting)
     known = KNOWN_CLASSES.get(cast.name)
     if known is None:
@@ -401,6 +404,8 @@ KNOWN_CLASSES: dict[str, Cast] = {
     _CASTS + "AsHtmlString": _as_html_string,
 }
 SINCE: dict[str, Version] = {
+    "encrypted": (8, 12),
+    "hashed": (10, 10),
     _CASTS + "AsEnumCollection": (9, 49),
     _CASTS + "AsEnumArrayObject": (9, 49),
     _CASTS + "AsFluent": (12, 19),

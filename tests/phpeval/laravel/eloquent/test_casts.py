@@ -74,7 +74,18 @@ def test_a_date_with_a_format_keeps_its_time(case: Case, cast: str, value: str |
 
 @pytest.mark.parametrize(
     "cast",
-    ["int:5", "json:unicode", "array:x", "string:", "DECIMAL:2", "Date:Y", "DATE", "DateTime", "bool:1"],
+    [
+        "int:5",
+        "json:unicode",
+        "array:x",
+        "string:",
+        "DECIMAL:2",
+        "Date:Y",
+        "DATE",
+        "DateTime",
+        "bool:1",
+        "date:",
+    ],
 )
 @pytest.mark.parametrize("expression", ["$this->post->it", "$this->post"])
 def test_a_cast_whose_argument_or_capitals_laravel_reads_otherwise_is_refused(
@@ -82,6 +93,13 @@ def test_a_cast_whose_argument_or_capitals_laravel_reads_otherwise_is_refused(
 ) -> None:
     casting(case, f"'{cast}'", "5", expression)
     assert "the cast " in case.refused()
+
+
+@pytest.mark.parametrize("expression", ["$this->post->it", "$this->post"])
+def test_a_hashed_cast_is_refused_before_laravel_has_it(case: Case, expression: str) -> None:
+    casting(case, "'hashed'", "text", expression)
+    assert "does not have it" in case.refused(version="8.83")
+    assert case.native(version="13.31").outcome == "broadcast"
 
 
 def test_a_decimal_cast_that_rounds_a_tie_is_refused_where_it_would_be_a_guess(case: Case) -> None:

@@ -72,6 +72,20 @@ def test_an_enum_that_says_its_json_does(posts: Case, expression: str) -> None:
     posts.both()
 
 
+@pytest.mark.parametrize("cast", ["Rank::class", "AsEnumCollection", "AsEnumArrayObject"])
+def test_a_cast_to_enums_that_say_their_json(case: Case, cast: str) -> None:
+    """Refused where Laravel does not have it."""
+    case.add("Rank", ENUMS["Rank"])
+    if cast.startswith("As"):
+        cast = f"\\Illuminate\\Database\\Eloquent\\Casts\\{cast}::class . ':' . Rank::class"
+        case.post(f"protected $casts = ['it' => {cast}];", columns="it", it="[1,5]")
+    else:
+        case.post(f"protected $casts = ['it' => {cast}];", columns="it", it=5)
+    case.sends("[$this->post->it, $this->post, $this->post->only('it'), $this->post->toArray()]")
+    ours = case.native()
+    assert ours.outcome == "refused" or ours.broadcasts == case.app.laravel(case.payload()).broadcasts
+
+
 @pytest.mark.parametrize(
     "expression",
     [
@@ -157,3 +171,23 @@ def test_a_morph_pivot_is_refused_whose_table_depends_on_the_release(case: Case)
     case.add("Tagging", "class Tagging extends \\Illuminate\\Database\\Eloquent\\Relations\\MorphPivot { }")
     case.sends("$this->post")
     assert case.refused(post=case.model("Tagging"))
+
+
+@pytest.mark.parametrize(
+    ("expression", "sent"),
+    [
+        ("Carbon::parse('2024-03-31 00:00', 'Europe/Berlin')->diffInDays('2024-03-31 01:30')", False),
+        ("Carbon::parse('2024-05-01T10:00:00+05:30')->format('T')", False),
+        ("Carbon::parse('2024-05-01T10:00:00+05:30')->toCookieString()", False),
+        ("Carbon::parse('2024-05-01 10:00:00', 'Europe/Berlin')->format('T')", True),
+        ("Carbon::parse('2024-05-01 10:00:00', 'UTC')->diffInDays(Carbon::parse('2024-05-03', 'UTC'))", True),
+    ],
+)
+def test_what_of_a_date_depends_on_the_php_is_refused(case: Case, expression: str, sent: bool) -> None:
+    case.post()
+    case.sends(expression.replace("Carbon::", "\\Illuminate\\Support\\Carbon::"))
+    if sent:
+        case.both()
+    else:
+        ours, theirs = case.native(version="13.31"), case.app.laravel(case.payload())
+        assert ours.outcome == "refused", (ours, theirs)
