@@ -64,12 +64,14 @@ _EXPRESSIONS = (
     "match ($u) { default => 2 }", "match (1) { $u => 2 }", '"$u {$o->hidden}"', "$a[$w] ?? 3", "$n[$w] ?? 3",
     "isset($a[$w])", "$o->back()", "[...$u]", "[...$n]", "[...$o]", "[...$i]", "$o->m(...$u)", "$o->m(...$n)",
     "$o->m(...$o)", "[$i, $n] = $w", "[$i, $n] = [1]", "$o->{$u} = 1", "$i = $o->gone", "@(1 % $u)", "$i = $n = $w",
+    "match ($u) { $u = $i = $i + 1 => 'one', default => 'other' }",
 )  # fmt: skip
 _STATEMENTS = (
     "unset($u[$w]);", "unset($a[$w]);", "unset($n[$w]);", "unset($i[$w]);", "unset($s[$w]);", "unset($b[$w]);",
     "unset($o->gone['k']);", "unset($u['k']['l']);", "unset($a['k']['l']);", "foreach ($u as $r) {}",
     "switch ($u) { case 1 % 0: $r = 1; }", "switch ($u) { default: $r = 1; }", "foreach ([1, 2] as $r) { $i = $u; }",
     "try { $i %= $u; } catch (\\ErrorException $r) { $i = 8; }", "try { $r = 1 / $u; } finally { $i = 9; }",
+    "$r = 'none'; switch ($u) { case $u = $i = $i + 1: $r = 'one'; }",
 )  # fmt: skip
 
 

@@ -486,6 +486,8 @@ def _match(c: Compiler, node: n.Match) -> ExprCode:
             if not cases:
                 php.refuse("a match of an undefined variable")
             cases[0][0](php)
+            subject(php)
+            php.refuse("a match over a variable that its first condition defines")
         value = subject(php)
         for condition, result in cases:
             wanted = condition(php)

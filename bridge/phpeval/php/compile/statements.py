@@ -150,6 +150,8 @@ def _switch(c: Compiler, node: n.Switch) -> StmtCode:
             if not cases:
                 php.refuse("a switch over an undefined variable")
             cases[0][1](php)
+            subject(php)
+            php.refuse("a switch over a variable that its first case defines")
         value = subject(php)
         start = next((index for index, code in cases if php.equal(value, code(php))), default)
         for body in bodies[start:]:
