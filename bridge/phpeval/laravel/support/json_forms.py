@@ -30,6 +30,14 @@ COLLECTIONS = frozenset({"Illuminate\\Support\\Collection", "Illuminate\\Databas
 
 def moment(value: PhpObject) -> datetime:
     """The instant of a serialized DateTime or Carbon, aware. Raises Refused outside of years 1 to 9999."""
+    at = _first_reading(value)
+    if at.utcoffset() != at.replace(fold=1).utcoffset():
+        raise Refused("a time of day at which the clocks are changed")  # PHP takes either, zone by zone
+    return at
+
+
+def _first_reading(value: PhpObject) -> datetime:
+    """As `moment`, the first of two where the clocks are changed."""
     held = value.properties
     date, kind, zone = held.get(b"date"), held.get(b"timezone_type"), held.get(b"timezone")
     text = date.decode("ascii", "replace") if isinstance(date, bytes) else ""
@@ -39,10 +47,7 @@ def moment(value: PhpObject) -> datetime:
         naive = datetime.fromisoformat(text)
     except ValueError as error:
         raise Refused(f"a {value.class_name} with a date outside of the calendar") from error
-    at = naive.replace(tzinfo=time_zone(kind, zone.decode("ascii", "replace")))
-    if at.utcoffset() != at.replace(fold=1).utcoffset():
-        raise Refused("a time of day at which the clocks are changed")  # PHP takes either, zone by zone
-    return at
+    return naive.replace(tzinfo=time_zone(kind, zone.decode("ascii", "replace")))
 
 
 @lru_cache(maxsize=1024)
@@ -80,7 +85,10 @@ def _as_stored(value: PhpObject) -> Value:
 
 
 def _date_time(value: PhpObject) -> Value:
-    moment(value)  # only the usual form comes out as it went in
+    at = _first_reading(value)  # only the usual form comes out as it went in
+    first, second = (at.replace(fold=fold).utcoffset() for fold in (0, 1))
+    if first is not None and second is not None and first < second:
+        raise Refused("a time of day that a change of the clocks skips")  # PHP moves it past the change
     return PhpObject(
         "stdClass", {key: value.get(key.decode()) for key in (b"date", b"timezone_type", b"timezone")}
     )

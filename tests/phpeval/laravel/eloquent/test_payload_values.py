@@ -137,6 +137,15 @@ def test_an_hour_that_comes_twice_is_refused(case: Case) -> None:
     case.both(at=carbon(b"2024-10-27 02:30:00.000000", b"UTC"))
 
 
+def test_a_date_time_in_an_hour_that_comes_twice_is_sent_as_it_stands(case: Case) -> None:
+    case.event("public $at;")
+    for name in ("DateTime", "DateTimeImmutable"):
+        twice = carbon(b"2024-10-27 02:30:00.000000", b"Europe/Berlin")
+        case.both(at=PhpObject(name, twice.properties))
+        skipped = carbon(b"2024-03-31 02:30:00.000000", b"Europe/Berlin")
+        assert "skips" in case.refused(at=PhpObject(name, skipped.properties))
+
+
 def test_large_integers_are_written_as_the_php_writes_them(case: Case) -> None:
     case.event("public $n; public function broadcastWith() { return ['it' => number_format($this->n)]; }")
     case.both(n=2**53 - 1)
