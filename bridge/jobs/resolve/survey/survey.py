@@ -139,16 +139,16 @@ class _Search:
         self._source = source
         self._classes = classes
         self._marks: set[bytes] = set(_MARKS)
+        self._marked: set[str] = set()
         # The kind of each class found, and why it is not understood: what builds on it is of the same kind.
         self._kinds: dict[str, tuple[str, Refused | None]] = {}
 
     def broadcasting(self) -> Iterator[_Broadcasting]:
-        waiting, known = dict.fromkeys(self._source.files()), set()
+        files, known = list(self._source.files()), set()
         while self._marks:
             pattern = re.compile(rb"|".join(_whole(mark) for mark in sorted(self._marks)))
             self._marks = set()
-            for file in [file for file in waiting if pattern.search(_text_of(self._source, file))]:
-                del waiting[file]
+            for file in [file for file in files if pattern.search(_text_of(self._source, file))]:
                 for one in self._in(file):
                     if one.name not in known:
                         known.add(one.name)
@@ -174,10 +174,14 @@ class _Search:
                 self._mark(one.name, one.kind)
 
     def _built_on(self, declared: n.ClassDeclaration) -> tuple[str, Refused | None] | None:
-        """The kind of a class whose chain is not known in whole."""
+        """The kind by what it builds on, where the chain is not known in whole or via() asks the parent."""
         used = (name for use in declared.traits for name in use.names)
         bases = (declared.parent, *declared.interfaces, *used)
-        return next((self._kinds[name] for name in bases if name in self._kinds), None)
+        found = next((self._kinds[name] for name in bases if name in self._kinds), None)
+        if found is None or found[0] != "notification":
+            return found
+        via = _method(declared, "via", self._classes)
+        return found if via is None or b"parent::" in source_of(via) else None
 
     def _sketch(self, file: str, problem: Refused) -> Iterator[_Broadcasting]:
         """What the text says of classes that the parser does not understand."""
@@ -211,7 +215,10 @@ class _Search:
         return next((kind for short, kind in {**bases, **_KINDS}.items() if short in names), None)
 
     def _mark(self, name: str, kind: str) -> None:
-        """Files that name this class are looked at."""
+        """Files that name this class are looked at, also those that were before it was found."""
+        if name in self._marked:
+            return
+        self._marked.add(name)
         short = name.rpartition("\\")[2].encode()
         self._marks.add(b"extends " + short)
         if kind != "class":

@@ -121,6 +121,26 @@ def test_a_class_is_found_through_its_app_parent_and_a_notification_by_its_chann
     assert found["App\\Events\\Now"]["name"] == "now"
 
 
+def test_a_notification_that_names_channels_of_its_own_is_not_of_its_parents_kind(tmp_path: Path) -> None:
+    mail = "public function via($n) { return ['mail']; }"
+    app = app_with(
+        tmp_path,
+        Notices_Base="class Base extends Notification { public function via($n) { return ['broadcast']; } }",
+        Notices_Mailed=f"class Mailed extends Base {{ {mail} }}",
+        Notices_MailedToo="class MailedToo extends Mailed { }",
+        Notices_ByMail=f"trait ByMail {{ {mail} }}",
+        Notices_Traited="class Traited extends Base { use ByMail; }",
+        Notices_Same="class Same extends Base { }",
+        Notices_More="class More extends Base {"
+        " public function via($n) { return [...parent::via($n), 'mail']; } }",
+        Notices_Broken=f"class Broken extends Base {{ {BROKEN} }}",
+        Notices_Below="class Below extends Broken { }",
+        Notices_MailedBelow=f"class MailedBelow extends Broken {{ {mail} }}",
+    )
+    listed = {name.rpartition("\\")[2] for name in report(app)}
+    assert listed == {"Base", "Same", "More", "Broken", "Below"}
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
