@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
-from bridge.phpeval.laravel.support.json_forms import CARBONS
+from bridge.phpeval.laravel.support import json_forms
 from bridge.phpeval.php.runtime.operators import is_numeric, to_float
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
@@ -44,7 +44,7 @@ def as_date_time(
     """What Eloquent makes of a stored value, an object of `date_class`; Refused for forms that only PHP's own
     parser may read."""
     made = _as_date_time(value, zone, date_format)
-    if date_class != CARBON and made.class_name in CARBONS:
+    if date_class != CARBON and made.class_name in json_forms.CARBONS:
         return PhpObject(date_class, made.properties)
     return made
 
@@ -95,7 +95,7 @@ def json_text(value: Value, zone: ZoneInfo, date_format: str | None, *, day: boo
             return None
         local_time = _local(_naive((*match.groups(), *_MIDNIGHT_PARTS)), zone)
     if day:
-        local_time = datetime.combine(local_time, _MIDNIGHT)
+        local_time = _local(datetime.combine(local_time, _MIDNIGHT), zone)
     offset = None if zone.key == "UTC" else local_time.replace(tzinfo=zone).utcoffset()
     try:
         instant = local_time - offset if offset else local_time
@@ -106,10 +106,12 @@ def json_text(value: Value, zone: ZoneInfo, date_format: str | None, *, day: boo
 
 def start_of_day(value: PhpObject) -> PhpObject:
     """`->startOfDay()` of what `as_date_time` gives."""
-    date = value.properties[b"date"]
-    midnight = date[:10] + b" 00:00:00.000000" if isinstance(date, bytes) else date
-    started = PhpObject(value.class_name, {**value.properties, b"date": midnight})
-    return started
+    at = json_forms.moment(value)
+    started = datetime.combine(at, _MIDNIGHT)
+    if isinstance(at.tzinfo, ZoneInfo):
+        started = _local(started, at.tzinfo)
+    date = started.isoformat(" ", "microseconds").encode()
+    return PhpObject(value.class_name, {**value.properties, b"date": date})
 
 
 def timestamp(value: PhpObject, moment: datetime) -> int:
