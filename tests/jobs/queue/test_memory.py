@@ -8,15 +8,20 @@ import pytest
 
 from bridge.jobs.queue.listing import RedisListing
 from bridge.jobs.queue.memory import NEEDED, UNLIMITED, Memory
+from bridge.jobs.queue.portion import MOST_BYTES
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from tests.jobs.queue.stores import (
     PREFIX,
+    RETRY_AFTER,
     RedisStore,
     SqlStore,
     Store,
     broadcast,
+    drain,
+    foreign,
+    keys,
     push,
     uuid_of,
     uuids,
@@ -98,6 +103,36 @@ def test_a_job_that_is_too_large_is_not_read_and_holds_no_other_up(
         assert [job.unread.unreserved is None for job in unread if job.unread] == [False]
     monkeypatch.undo()
     assert len(store.payloads()) == 5
+
+
+def test_a_large_job_is_not_read_when_its_reservation_has_expired(
+    redis_store: RedisStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its worker was killed, maybe for reading it."""
+    redis_store.push(large := broadcast(note="x" * SIZE))
+    assert uuids(redis_store.queue().reserve(1)) == [uuid_of(large)]
+    (behind,) = push(redis_store, 1)
+    assert uuids(redis_store.queue().reserve(1)) == [behind]
+    redis_store.clock.now += RETRY_AFTER + 1
+    (waiting,) = push(redis_store, 1)
+    queue = redis_store.queue()
+    queue._memory = system(tmp_path, available=(SIZE - MIB // 2) * NEEDED)
+    without_memory(queue, monkeypatch)
+    assert uuids(drain(queue)) == [waiting, behind]
+    monkeypatch.undo()
+    assert len(redis_store.reserved()) == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "larger jobs stay in the queue: the memory does not suffice to read them"
+    ]
+
+
+def test_more_bytes_of_expired_reservations_than_one_look_reads_hide_none(redis_store: RedisStore) -> None:
+    others = [foreign(note="x" * (MOST_BYTES // 2)) for _ in range(4)]
+    redis_store.client.zadd(keys().reserved, dict.fromkeys(others, redis_store.clock.now))
+    (ours,) = push(redis_store, 1)
+    assert uuids(redis_store.queue().reserve(1)) == [ours]
+    redis_store.clock.now += RETRY_AFTER + 1
+    assert uuids(redis_store.queue().reserve(1)) == [ours]
 
 
 def test_a_list_for_people_holds_the_beginning_of_a_large_job(

@@ -447,7 +447,7 @@ class RedisQueue:
             if uses_up:  # first: what they stand for is looked at next
                 pipeline.delete(keys.notify)
             pipeline.evalsha(SCRIPTS["migrate"].sha1, 3, keys.delayed, keys.list, keys.notify, now, MIGRATED)
-            pipeline.zrangebyscore(keys.reserved, "-inf", now, 0, MIGRATED)
+            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.reserved, *self._expired(0, now))
             pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, limit - 1, MOST_BYTES, self._readable())
             pipeline.llen(keys.list)
             pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, -1, -1, MOST_BYTES, LARGE)
@@ -462,19 +462,25 @@ class RedisQueue:
 
     def _take_back(self, queue: str, keys: Keys, expired: Sequence[bytes], now: int) -> bool:
         """Whether reservations of our kind had expired, which are in the list again. Those of other jobs stay
-        for who takes them: they may be at work in another thread of ours."""
+        for who takes them: they may be at work in another thread of ours. Large ones stay unread."""
         start = 0
         for _ in range(EXPIRED_PAGES):
-            ours = [member for member in expired if self._selection.document(queue, member) is not None]
+            if not all(expired):
+                self._leave_unread()
+            read = [member for member in expired if member]
+            ours = [member for member in read if self._selection.document(queue, member) is not None]
             if ours:
                 moved: int = self._script("take_back", (keys.reserved, keys.list, keys.notify), (now, *ours))
                 return moved > 0
-            if len(expired) < MIGRATED:
+            start += len(expired)
+            expired = self._script("head", (keys.reserved,), self._expired(start, now))
+            if not expired:
                 break
-            start += MIGRATED
-            more: Any = self._client.zrangebyscore(keys.reserved, "-inf", now, start, MIGRATED)
-            expired = list(more)
         return False
+
+    def _expired(self, start: int, now: int) -> tuple[int, ...]:
+        """What to ask a reserved set for: members whose reservation has ended, from a position on."""
+        return start, start + MIGRATED - 1, MOST_BYTES, self._readable(), now
 
     def _look_behind(self, queue: str, keys: Keys, start: int, length: int, portion: Portion) -> list[_Found]:
         """Jobs of ours among the next entries after those known to be others', never before `start`."""

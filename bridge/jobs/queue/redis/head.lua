@@ -1,13 +1,21 @@
--- Entries of a list from a position on, as many as have so many bytes together; one at least.
+-- Entries from a position on, as many as have so many bytes together; one at least.
 --
--- KEYS  list
--- ARGV  first and last position, most bytes, bytes from which on an entry is not wanted
+-- KEYS  list, or with ARGV[5] a sorted set
+-- ARGV  first and last position, most bytes, bytes from which on an entry is not wanted; the highest score
 -- Returns the entries, in order; empty ones in place of those that are not wanted.
 
 local first, last, left = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local function page(most)
+    if ARGV[5] then
+        return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[5], 'LIMIT', first, most)
+    end
+    return redis.call('LRANGE', KEYS[1], first, first + most - 1)
+end
+
 local entries = {}
 while first <= last do
-    local read = redis.call('LRANGE', KEYS[1], first, math.min(first + 9, last))
+    local read = page(math.min(10, last - first + 1))
     for _, entry in ipairs(read) do
         if #entry >= tonumber(ARGV[4]) then
             entry = ''
