@@ -35,12 +35,18 @@ class Memory:
             self._until = now + KNOWN
         return self._largest
 
+    def possible(self) -> int:
+        """Bytes of the largest payload that may be read when nothing else takes memory."""
+        total = _numbers(self._proc / "meminfo").get("MemTotal:")
+        limits = [UNLIMITED if total is None else total << 10, *(_room(group)[0] for group in self._groups())]
+        return min(limits) // NEEDED
+
     def left(self) -> int:
         """Bytes that the system and every group this process is in have left; UNLIMITED where none tells."""
         available = _numbers(self._proc / "meminfo").get("MemAvailable:")
         left = UNLIMITED if available is None else available << 10
         for group in self._groups():
-            left = min(left, _left_in(group))
+            left = min(left, _room(group)[1])
         return max(0, left)
 
     def _groups(self) -> Iterator[Path]:
@@ -57,7 +63,8 @@ class Memory:
                 yield from (above for above in path.parents if above.is_relative_to(root))
 
 
-def _left_in(group: Path) -> int:
+def _room(group: Path) -> tuple[int, int]:
+    """Bytes that a group may take, and those that it has left; UNLIMITED where it has no limit."""
     for limit, used, prefix in (
         ("memory.max", "memory.current", ""),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
@@ -67,8 +74,8 @@ def _left_in(group: Path) -> int:
             if most < UNLIMITED:
                 kinds = _numbers(group / "memory.stat")
                 cached = sum(kinds.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive"))
-                return most - int((group / used).read_text()) + cached
-    return UNLIMITED
+                return most, most - int((group / used).read_text()) + cached
+    return UNLIMITED, UNLIMITED
 
 
 def _numbers(file: Path) -> dict[str, int]:

@@ -8,9 +8,10 @@ import pytest
 
 from bridge.jobs.queue.listing import RedisListing
 from bridge.jobs.queue.memory import NEEDED, UNLIMITED, Memory
-from bridge.jobs.queue.portion import MOST_BYTES
-from bridge.jobs.queue.queue import Job
+from bridge.jobs.queue.portion import LARGE, MOST_BYTES
+from bridge.jobs.queue.queue import Job, QueueOptions
 from bridge.jobs.queue.redis.driver import RedisQueue
+from bridge.jobs.queue.selection import others
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from tests.jobs.queue.stores import (
     PREFIX,
@@ -33,11 +34,16 @@ SIZE = 5 * MIB
 
 
 def system(
-    folder: Path, *, available: int = 1 << 40, cgroup: str = "0::/", **files: dict[str, int | str]
+    folder: Path,
+    *,
+    total: int = 9 << 10,
+    available: int = 1 << 40,
+    cgroup: str = "0::/",
+    **files: dict[str, int | str],
 ) -> Memory:
-    """One with so many bytes available and these files in its groups."""
+    """One with so many bytes in all and available, and these files in its groups."""
     (folder / "proc/self").mkdir(parents=True)
-    (folder / "proc/meminfo").write_text(f"MemTotal: 9 kB\nMemAvailable: {available >> 10} kB\n")
+    (folder / "proc/meminfo").write_text(f"MemTotal: {total >> 10} kB\nMemAvailable: {available >> 10} kB\n")
     (folder / "proc/self/cgroup").write_text(cgroup)
     for group, contents in files.items():
         place = folder / "groups" / group
@@ -75,6 +81,72 @@ def test_what_is_left_is_what_the_system_and_every_group_have(
 
 def test_a_system_that_tells_nothing_has_no_limit(tmp_path: Path) -> None:
     assert Memory(tmp_path, tmp_path).left() == UNLIMITED
+
+
+def test_what_is_possible_is_what_the_narrowest_of_system_and_groups_may_take(tmp_path: Path) -> None:
+    full = {**V2, "memory.current": 256 * MIB}
+    groups = {"cgroup": "0::/app/bridge\n", "app": full, "app/bridge": {"memory.max": "max"}}
+    roomy = system(tmp_path / "roomy", total=1 << 40, available=0, **groups)  # type: ignore[arg-type]
+    assert roomy.possible() == 256 * MIB // NEEDED
+    small = system(tmp_path / "small", total=90 * MIB, **groups)  # type: ignore[arg-type]
+    assert small.possible() == 90 * MIB // NEEDED
+
+
+def test_a_job_that_does_not_fit_for_a_moment_is_read_when_it_does(store: Store, tmp_path: Path) -> None:
+    store.push(large := broadcast(note="x" * SIZE))
+    (small,) = push(store, 1)
+    queue = store.queue()
+    assert isinstance(queue, RedisQueue | DatabaseQueue)
+    queue._memory = system(tmp_path / "full", total=1 << 40, available=MIB)
+    assert uuids(drain(queue)) == [small]
+    queue._memory = system(tmp_path / "free", total=1 << 40)
+    store.clock.now += 2  # by then all rows are looked at again
+    jobs = drain(queue)
+    assert uuids(jobs) == [uuid_of(large)]
+    assert [job.unread for job in jobs] == [None]
+
+
+def test_sqlite_compares_no_large_row_that_is_only_in_its_log_of_writes(
+    sqlite_store: SqlStore,
+    tmp_path: Path,
+) -> None:
+    assert (file := sqlite_store.engine.url.database)
+    with sqlite_store.engine.connect() as connection:
+        connection.exec_driver_sql("pragma journal_mode = wal")
+    sqlite_store.push(large := broadcast(note="x" * LARGE))
+    assert Path(file).stat().st_size < LARGE
+    queue = sqlite_store.queue()
+    queue._memory = system(tmp_path, available=MIB)
+    assert not queue.reserve(1)
+    [job] = queue.reserve(1)
+    assert job.uuid == uuid_of(large)
+    assert job.unread
+    assert job.unread.unreserved
+
+
+def test_of_large_rows_in_sqlite_the_log_tells_only_what_concerns_the_driver(
+    sqlite_store: SqlStore,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sqlite_store.push(held := broadcast(note="x" * LARGE))
+    assert uuids(sqlite_store.queue().reserve(1)) == [uuid_of(held)]  # in progress elsewhere
+    sqlite_store.push(foreign(note="x" * LARGE))
+    broadcasts = sqlite_store.queue()
+    broadcasts._memory = system(tmp_path / "broadcasts", available=MIB)
+    assert [drain(broadcasts) for _ in range(3)] == [[], [], []]
+    assert not caplog.records
+    options = QueueOptions(retry_after=RETRY_AFTER, clock=sqlite_store.clock, selection=others())
+    lane = DatabaseQueue(
+        sqlite_store.engine, options=options, memory=system(tmp_path / "lane", available=MIB)
+    )
+    assert [drain(lane) for _ in range(3)] == [[], [], []]
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["a job stays in the queue: the memory does not suffice to read it"]
+    sqlite_store.clock.now += RETRY_AFTER + 1
+    assert drain(lane) == []
+    assert len(caplog.records) == 1
+    assert uuids(broadcasts.reserve(1)) == [uuid_of(held)]
 
 
 def test_a_job_that_is_too_large_is_not_read_and_holds_no_other_up(

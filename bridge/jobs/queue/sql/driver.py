@@ -131,7 +131,9 @@ class DatabaseQueue:
         self._skipped: set[int] = set()
         self._too_large: set[int] = set()  # ids of rows that the memory does not suffice to read
         self._unreadable: set[int] = set()  # and not even to compare, in SQLite
-        self._to_fail: dict[int, float] = {}  # those of them that are surely ours; not before these seconds
+        self._to_fail: dict[int, float] = {}  # those of them that may be ours; not before these seconds
+        self._waiting: dict[int, int] = {}  # bytes of rows that SQLite does not compare until there is memory
+        self._has_let_some_wait = False
         self._memory = memory or Memory()
         self._measured = 0  # up to this id, SQLite's rows are known to be unreadable or not
         self._poll_rest = self._interval
@@ -357,7 +359,11 @@ class DatabaseQueue:
         free = left.where(row.queue.in_(self._active), _is_free(self._jobs)).order_by(row.id).limit(1)
         for id, queue, attempts, due_at, reserved_at in connection.execute(free, self._times(now)).all():
             with _blob(connection, self._jobs, id) as payload:
-                size = len(payload)
+                size, start = len(payload), payload.read(SURE_WITHIN)
+            if not self._may_be_ours(start):
+                self._foreign.add(id)
+                del self._to_fail[id]
+                continue
             seen = Unreserved(attempts=attempts, reserved_at=reserved_at, at=now)
             found = self._unread(connection, queue, id, attempts, due_at, size, seen)
             if found is not None:
@@ -425,8 +431,11 @@ class DatabaseQueue:
             if found:
                 portion.close()
                 return False
-            if id in self._too_large or size > self._readable():
+            if id in self._too_large or size > self._possible():
                 candidate = self._unread(connection, queue, id, attempts, due_at, size)
+            elif size > self._readable():
+                self._say_that_some_wait()
+                return True
             else:
                 with self._noting_too_large(id):
                     text = connection.execute(self._payload, {"id": id}).scalar()
@@ -508,6 +517,11 @@ class DatabaseQueue:
             start = None
         return start.decode(errors="replace") if isinstance(start, bytes) else start
 
+    def _may_be_ours(self, start: bytes) -> bool:
+        """Whether a job whose payload begins so may be one of ours."""
+        found = self._selection.like is None or like([self._selection.like]).search(start)
+        return bool(found) and not (self._selection.unlike and like(self._selection.unlike).search(start))
+
     def _has_rowid(self, connection: sa.Connection, id: int) -> bool:
         """Whether SQLite calls the row by its id: it does in Laravel's own table."""
         rowid: sa.ColumnElement[int] = sa.literal_column("rowid")
@@ -530,7 +544,7 @@ class DatabaseQueue:
         free = sa.select(row.id, row.queue).where(row.queue.in_(self._queues), _is_free(self._jobs))
         one = self._page.where(row.id == sa.bindparam("id"))  # takes as much as to look for it
         for id, queue in connection.execute(free, self._times(now)).all():
-            if id in self._unreadable:
+            if id in self._unreadable or id in self._waiting:
                 continue
             try:
                 connection.execute(
@@ -540,31 +554,58 @@ class DatabaseQueue:
                 self._pass_over(connection, id)
 
     def _measure(self, connection: sa.Connection) -> None:
-        """The rows that are too large to be compared are left, before SQLite reads them."""
-        file = self._sql.url.database
+        """The rows that are too large to be compared are left, before SQLite reads them: for good, or until
+        there is more memory."""
         most = self._readable()
-        if not file or not Path(file).is_file() or Path(file).stat().st_size <= most:
+        self._waiting = {id: size for id, size in self._waiting.items() if size > most}
+        if self._most_bytes() <= most:
             return
         row = self._jobs.c
         new = sa.select(row.id).where(row.id > self._measured, row.queue.in_(self._queues)).order_by(row.id)
         for id in connection.execute(new).scalars().all():
             with contextlib.suppress(DBAPIError, sqlite3.Error), _blob(connection, self._jobs, id) as payload:
-                if len(payload) > most and self._has_rowid(connection, id):
-                    self._pass_over(connection, id)
+                size = len(payload)
+                if size > most and self._has_rowid(connection, id):
+                    if size > self._possible():
+                        self._pass_over(connection, id)
+                    else:
+                        self._waiting[id] = size
+                        self._say_that_some_wait()
             self._measured = id
 
+    def _most_bytes(self) -> int:
+        """No row of SQLite has more: all that its file holds, and what is not yet written there."""
+        file = self._sql.url.database
+        if not file or not Path(file).is_file():
+            return 0
+        size = Path(file).stat().st_size
+        with contextlib.suppress(FileNotFoundError):
+            size += Path(f"{file}-wal").stat().st_size
+        return size
+
     def _pass_over(self, connection: sa.Connection, id: int) -> None:
-        """A row that SQLite shall not read: from now on it is passed, and fails if it is surely ours."""
+        """A row that SQLite shall not read: from now on it is passed, and once it is free, it fails if it is
+        surely ours."""
         self._unreadable.add(id)
-        self._to_fail[id] = 0
-        if self._beginning(connection, id) is None:
-            del self._to_fail[id]
+        if self._has_rowid(connection, id):
+            self._to_fail[id] = 0
+        else:
             about = {"action": "memory", "id": id}
             log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
 
     def _readable(self) -> int:
-        """Bytes up to which a payload is read: whoever reads more may be killed for it."""
+        """Bytes up to which a payload is read now: whoever reads more may be killed for it."""
         return max(LARGE, self._memory.largest())
+
+    def _possible(self) -> int:
+        """Bytes above which a payload is never read."""
+        return max(LARGE, self._memory.possible())
+
+    def _say_that_some_wait(self) -> None:
+        if not self._has_let_some_wait:
+            self._has_let_some_wait = True
+            about = {"action": "memory", "mib": self._readable() >> 20}
+            log.warning("larger jobs are not read until there is more memory", extra=about)
 
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
         if self._lookahead.is_left:
@@ -634,8 +675,9 @@ class DatabaseQueue:
 
     def _given(self, now: int) -> dict[str, object]:
         """What statements ask for that look at payloads."""
-        unreadable = {"unreadable": list(self._unreadable)} if self._sql.dialect == "sqlite" else {}
-        return {**self._times(now), **unreadable}
+        if self._sql.dialect != "sqlite":
+            return dict(self._times(now))
+        return {**self._times(now), "unreadable": [*self._unreadable, *self._waiting]}
 
     def _times(self, now: int) -> dict[str, int]:
         return {"now": now, "expired": now - self._retry_after}
