@@ -1,8 +1,8 @@
-"""The short way of events whose shape was met before.
+"""The short way of events whose template was met before.
 
 The jobs of one event class differ in a few scalars (`templates`). Once the native rung has broadcast
 one of them, much of what it looked at is the same for every other: the job is a plain broadcast, the class
-and its chain are known, the properties fit their types. A shortcut keeps that; what depends on the values is
+and its chain are known, the properties fit their types. A fast path keeps that; what depends on the values is
 evaluated as ever. Where the payload is the event's public properties, its JSON is a text with a place for
 every scalar.
 
@@ -80,7 +80,7 @@ class FastPath:
         self._environment_of = environment_of
         self._environment = environment = environment_of(event.version)
         self.class_name = event.class_name
-        self._shape = fit.template
+        self._template = fit.template
         self._version = event.version
         self._connections = connections
         own = _event_alone(fit)
@@ -129,7 +129,7 @@ class FastPath:
         ], frozenset()
 
     def _subject(self, groups: Groups) -> EvaluatedEvent:
-        event = self._restored(self._shape.objects(groups)[1])
+        event = self._restored(self._template.objects(groups)[1])
         return _KnownEvent(event, self._environment, self._version, self._known, groups)
 
     def _restored(self, event: PhpObject) -> PhpObject:
@@ -142,7 +142,7 @@ class FastPath:
     def _learned_text(self) -> _Text | None:
         """The JSON of every such event; None where it is not made of public properties as they are."""
         environment = self._environment
-        event = self._restored(self._shape.marked(_Placeholder.of)[1])
+        event = self._restored(self._template.marked(_Placeholder.of)[1])
         subject = EvaluatedEvent(event, new_evaluator(environment), self._version, environment.keeps_default)
         if subject.has("broadcastWith") or not _are_made_of(_READING, event, environment):
             return None
@@ -199,7 +199,7 @@ class _Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What is the same for all events of a shape: name and channels, and the JSON but for its scalars."""
+    """What is the same for all events of a template: name and channels, and the JSON but for its scalars."""
 
     to: tuple[Value, Value] | None = None
     text: _Text | None = None

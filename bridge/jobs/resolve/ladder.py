@@ -107,7 +107,7 @@ class Ladder:
         self._fast_paths: dict[Template, FastPath | None] = {}
         self.trust = self._trust = parts.trust if self._php is not None else None
         self._check = parts.check
-        self._records: dict[Template, Record] = {}  # of the answers of shortcuts
+        self._records: dict[Template, Record] = {}  # of the answers of fast paths
         self._not_evaluated: set[str] = (
             set()
         )  # classes whose last event was not evaluated: nothing to prepare
@@ -212,7 +212,7 @@ class Ladder:
         if resolution is None or self._trust is None:
             return resolution
         record = self._records.get(job.fit.template)
-        if record is None or not record.earned:  # a shortcut itself sees that the app has changed
+        if record is None or not record.earned:  # a fast path itself sees that the app has changed
             self._fast_paths.clear()
             self._records.clear()
             return None
@@ -223,7 +223,7 @@ class Ladder:
         return resolution
 
     def _learn(self, event: BroadcastEvent, fit: TemplateMatch, resolution: Resolution) -> None:
-        """The next event of this shape takes the short way, if that leads to the same for this one."""
+        """The next event of this template takes the short way, if that leads to the same for this one."""
         native = resolution.by == "native" and resolution.outcome == "broadcast"
         if self._fast_path is None or not native or event.oldest != event.version:
             return
@@ -270,7 +270,7 @@ class Ladder:
     ) -> Resolution:
         """What evaluation says, where it has earned it; else what PHP says, and both are compared."""
         trust.is_current()
-        # A shape is known from the second reading of its first job on.
+        # A template is known from the second reading of its first job on.
         fit = job.fit or self._templates.fit(job.payload.command)
         record = trust.record(event, fit, native.outcome)
         if record.earned and native.path <= record.branches:
@@ -385,7 +385,7 @@ class Ladder:
 
 
 class _Job(NamedTuple):
-    """A job, how its command was read where the shape is known, and what was found in it."""
+    """A job, how its command was read where the template is known, and what was found in it."""
 
     payload: Payload
     fit: TemplateMatch | None

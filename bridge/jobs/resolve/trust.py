@@ -137,7 +137,7 @@ def _models(event: BroadcastEvent) -> list[str]:
 
 
 def _model_groups(template: Template) -> tuple[int, ...]:
-    """Which groups of a shape name the class of a model."""
+    """Which groups of a template name the class of a model."""
     identifiers = {at for at, one in enumerate(template.containers) if one.class_name == MODEL_IDENTIFIER}
     return tuple(group for place, key, group in template.texts if place in identifiers and key == b"class")
 
@@ -221,7 +221,7 @@ class Trust:
         return bool(self._differing) and subject(event) in self._differing
 
     def record(self, event: BroadcastEvent, fit: TemplateMatch | None, outcome: str) -> Record:
-        """The record of such answers to such jobs; `fit` of the job's command, None where it has no shape."""
+        """The record of such answers to such jobs; `fit`: None where the command has no template."""
         if fit is None:
             form: tuple[object, ...] = (event.class_name, subject(event), outcome, *_models(event))
         else:
