@@ -562,8 +562,15 @@ def _load_group(
     matches: dict[Value, list[PhpObject]] = {}
     for model, key in found:
         matches.setdefault(_comparable(key), []).append(model)
+    if not lazily and b"" in matches and None in keys.values():
+        # Up to Laravel 10 null finds what belongs to an empty text: PHP's arrays have one key for both.
+        raise Refused("a relation of models without a key beside one whose key is an empty text")
     for parent in parents:
         own = matches.get(_comparable(keys[id(parent)]), []) if keys[id(parent)] is not None else []
+        if (
+            lazily
+        ):  # for one parent Eloquent takes what the database finds, which may think 7 and "07" the same
+            own = [model for model, _ in found]
         if description.many:
             set_relation(parent, name, models.collection(own))
         else:

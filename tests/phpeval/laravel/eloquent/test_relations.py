@@ -465,3 +465,52 @@ def test_a_text_that_is_no_integer_finds_no_model_with_integer_keys(case: Case, 
     case.sends("$this->post->load('owner')")
     assert "'owner': None" in str(case.data(post=case.model("Thing", 1)))
     assert "'owner': {'id': 8}" in str(case.data(post=case.model("Thing", 2)))
+
+
+LOOSE = """
+    drop table if exists orders; drop table if exists lines; drop table if exists shops;
+    create table shops (id integer primary key, name varchar); insert into shops values (8, 'eight');
+    create table orders (id integer primary key, code varchar, shop_id varchar);
+    insert into orders values (1, 'ABC', '08'), (2, null, null), (3, '', '8');
+    create table lines (id integer primary key, order_code varchar collate nocase);
+    insert into lines values (1, 'abc'), (2, 'ABC'), (3, '');
+"""
+
+
+@pytest.fixture
+def loose(case: Case) -> Case:
+    """Keys of which the database thinks more to be equal than PHP does."""
+    case.app.sql(LOOSE)
+    case.add("Shop", "class Shop extends Model { protected $keyType = 'string'; }")
+    case.add("Line", "class Line extends Model { }")
+    case.add(
+        "Order",
+        "class Order extends Model { function shop() { return $this->belongsTo(Shop::class); } "
+        "function lines() { return $this->hasMany(Line::class, 'order_code', 'code'); } }",
+    )
+    return case
+
+
+@pytest.mark.parametrize(
+    "expression", ["$this->post->shop", "$this->post->lines", "$this->post->lines()->get()"]
+)
+def test_what_one_model_is_related_to_is_what_the_database_finds(loose: Case, expression: str) -> None:
+    loose.sends(f"[{expression}, $this->post]")
+    shown = str(loose.data(post=loose.model("Order", 1)))
+    assert ("'name': 'eight'" if "shop" in expression else "'order_code': 'abc'") in shown
+
+
+def test_what_is_loaded_for_many_is_matched_by_equal_keys(loose: Case) -> None:
+    loose.sends("$this->post->load('lines')")
+    shown = str(loose.data(post=loose.model("Order", 1)))
+    assert "'order_code': 'ABC'" in shown
+    assert "'order_code': 'abc'" not in shown
+
+
+def test_a_model_without_a_key_beside_one_with_an_empty_text_is_refused(loose: Case) -> None:
+    loose.sends("$this->post->load('lines')")
+    identifier = loose.model("Order")
+    identifier.properties[b"id"] = PhpArray.of([2, 3])
+    assert "whose key is an empty text" in loose.refused(post=identifier)
+    identifier.properties[b"id"] = PhpArray.of([2, 1])
+    assert "'order_code': 'ABC'" in str(loose.data(post=identifier))
