@@ -76,10 +76,14 @@ def test_providers_in_folders_below_are_read_and_caches_are_not(tmp_path: Path) 
     write(tmp_path, "bootstrap/app.php", "<?php")
     write(tmp_path, "bootstrap/cache/config.php", "<?php")
     write(tmp_path, "Modules/Shop/Providers/Two.php", "<?php")
+    write(tmp_path, "config/app.php", "<?php")
+    write(tmp_path, "database/seeders/Seeder.php", "<?php")
     (tmp_path / "app/Providers/.#One.php").symlink_to("nobody@nowhere.17")
     source = AppSource(tmp_path)
     found = [file for file in source.boot_files() if source.text(file)]
-    assert found == ["app/Providers/Deep/One.php", "bootstrap/app.php", "Modules/Shop/Providers/Two.php"]
+    app, *others = found
+    assert app == "app/Providers/Deep/One.php"
+    assert others == ["Modules/Shop/Providers/Two.php", "bootstrap/app.php", "config/app.php"]
 
 
 @pytest.mark.parametrize(
