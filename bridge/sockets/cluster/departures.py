@@ -1,4 +1,4 @@
-"""Departures: a going (member or channel) is told some seconds later, if nobody has come back on any node."""
+"""Departures: that a member or channel is gone is said some seconds later, if none is back on any node."""
 
 from __future__ import annotations
 

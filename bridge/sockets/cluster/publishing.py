@@ -29,7 +29,7 @@ from bridge.sockets.cluster.records import Records, SeenTags
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.asks import PassOn
 from bridge.sockets.pusher.channels import kind_of
-from bridge.sockets.pusher.hub_events import Published
+from bridge.sockets.pusher.hub_events import published
 from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.shared_channel import Message
 from bridge.sockets.pusher.shared_hub import SharedHub
@@ -139,7 +139,7 @@ class Publishing(Generic[S]):
         reached = iter(answers)
         for broadcast in broadcasts:
             receivers = sum(max(next(reached), 0) for _ in broadcast.channels)
-            self._bus.home.tell(_published(broadcast, origin, receivers))
+            self._bus.home.tell(published(broadcast, origin, receivers))
         return sum(max(answer, 0) for answer in answers)
 
     async def _send_jobs(self, items: Sequence[tuple[Sealed, bytes]]) -> list[int]:
@@ -259,7 +259,7 @@ class Publishing(Generic[S]):
             self._bus.home.answered(hub, delivered)
             self._spool.put(item)
         for broadcast in broadcasts:
-            self._bus.home.tell(_published(broadcast, origin, receivers))
+            self._bus.home.tell(published(broadcast, origin, receivers))
         return receivers
 
     def empty_spool(self) -> None:
@@ -311,16 +311,3 @@ def _mark(job: str, number: int, channel: str) -> bytes:
     """A job's broadcast to a channel as a number: Redis keeps sets of numbers small."""
     digest = blake2b(f"{job}\0{number}\0{channel}".encode(), digest_size=8).digest()
     return b"%d" % (int.from_bytes(digest, "big") >> 1)
-
-
-def _published(broadcast: Broadcast, origin: str, receivers: int) -> Published:
-    return Published(
-        app_id=broadcast.app_id,
-        channels=broadcast.channels,
-        name=broadcast.name,
-        data=broadcast.data,
-        socket_id=broadcast.socket_id,
-        origin=origin,
-        receivers=receivers,
-        job=broadcast.job,
-    )

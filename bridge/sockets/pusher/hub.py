@@ -34,12 +34,12 @@ from bridge.sockets.pusher.hub_events import (
     MemberAdded,
     MemberRemoved,
     Occupied,
-    Published,
     Resumed,
     Subscribed,
     SubscriptionCounted,
     Unsubscribed,
     Vacated,
+    published,
 )
 from bridge.sockets.pusher.outcome import Delivery, Outcome, S
 from bridge.sockets.pusher.rate_limit import RateLimit
@@ -483,17 +483,7 @@ class Hub(Generic[S]):
                 delivery = Delivery(text=text, sockets=audience, excluded=excluded)
                 deliveries.append(delivery)
                 receivers += delivery.receivers
-        event = Published(
-            app_id=self.app.id,
-            channels=broadcast.channels,
-            name=broadcast.name,
-            data=broadcast.data,
-            socket_id=broadcast.socket_id,
-            origin=origin,
-            receivers=receivers,
-            job=broadcast.job,
-        )
-        return Outcome(deliveries=tuple(deliveries), hub_events=(event,))
+        return Outcome(deliveries=tuple(deliveries), hub_events=(published(broadcast, origin, receivers),))
 
     def pass_on(self, channel: Channel[S], socket: S, socket_id: str, text: str) -> Outcome[S]:
         """A client's event for all other subscribers of the channel."""

@@ -1,4 +1,4 @@
-"""Happenings: what observers are told. Frozen, complete, without a clock: observers add the time.
+"""Hub events: what observers are told. Frozen, complete, without a clock: observers add the time.
 
 Statistics, webhooks, metrics and a dashboard are functions of these; none of them needs the hub.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
+
+from bridge.broadcast import Broadcast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,20 @@ class Published(NamedTuple):
     origin: str
     receivers: int
     job: str = ""
+
+
+def published(broadcast: Broadcast, origin: str, receivers: int) -> Published:
+    """That it went out to so many."""
+    return Published(
+        app_id=broadcast.app_id,
+        channels=broadcast.channels,
+        name=broadcast.name,
+        data=broadcast.data,
+        socket_id=broadcast.socket_id,
+        origin=origin,
+        receivers=receivers,
+        job=broadcast.job,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from bridge.sockets.pusher import messages
 
 
 class Roster:
-    """Each member is encoded once: made anew after a change, the text is then two joins, which take 30 ns a
-    member. Of a rush of members each gets a text of all before it."""
+    """Each member is encoded once: made anew after a change, the text is then two joins.
+    Of a rush of members each gets a text of all before it."""
 
     __slots__ = ("_ids", "_infos", "_text")
 
