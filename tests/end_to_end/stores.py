@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import redis
 import sqlalchemy
 
 from tests import services
@@ -62,6 +63,16 @@ class Store:
             return list(connection.exec_driver_sql("select payload from failed_jobs").scalars())
 
 
+def left_in_redis(client: redis.Redis, key: str) -> Left:
+    """Of the queue whose list is `key`, in one step: jobs move between its three keys all the time."""
+    pipeline = client.pipeline(transaction=True)
+    pipeline.llen(key)
+    pipeline.zcard(f"{key}:delayed")
+    pipeline.zcard(f"{key}:reserved")
+    ready, delayed, reserved = pipeline.execute()
+    return Left(waiting=ready + delayed, reserved=reserved)
+
+
 @contextlib.contextmanager
 def sql_store(name: StoreName, database: services.Database) -> Iterator[Store]:
     engine = database.engine()
@@ -104,12 +115,7 @@ def redis_store(server: services.Redis, database: services.Database, prefix: str
     key = f"{prefix}queues:default"
 
     def left() -> Left:
-        pipeline = client.pipeline(transaction=True)
-        pipeline.llen(key)
-        pipeline.zcard(f"{key}:delayed")
-        pipeline.zcard(f"{key}:reserved")
-        ready, delayed, reserved = pipeline.execute()
-        return Left(waiting=ready + delayed, reserved=reserved)
+        return left_in_redis(client, key)
 
     def push(payloads: Sequence[str]) -> None:
         pipeline = client.pipeline(transaction=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -20,7 +21,7 @@ from tests import services
 from tests.end_to_end.bridge import COMMAND, bridge_serve
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import environment, wait_until
-from tests.end_to_end.stores import NOTHING, Left, Store, open_store
+from tests.end_to_end.stores import NOTHING, Left, Store, left_in_redis, open_store
 from tests.end_to_end.wire import wire_client
 
 PATIENCE = 120.0  # seconds; PHP boots anew after each job that ends it
@@ -140,12 +141,8 @@ def _copied_queue(env: str, store: Store) -> str:
 
 
 def _left_in_redis(store: Store) -> Left:
-    client = _client(store)
-    key = f"{store.settings['REDIS_PREFIX']}copy_queues:default"
-    waiting = client.llen(key) + client.zcard(f"{key}:delayed")
-    reserved = client.zcard(f"{key}:reserved")
-    client.close()
-    return Left(waiting=waiting, reserved=reserved)
+    with contextlib.closing(_client(store)) as client:
+        return left_in_redis(client, f"{store.settings['REDIS_PREFIX']}copy_queues:default")
 
 
 @pytest.fixture
