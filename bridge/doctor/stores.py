@@ -13,8 +13,11 @@ import sqlalchemy as sa
 
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.jobs.queue.portion import LARGE, MOST_BYTES
+from bridge.jobs.queue.redis.driver import SCRIPTS, with_scripts
 from bridge.jobs.queue.selection import BROADCASTS, MARK, broadcast_document
-from bridge.jobs.queue.sql.driver import jobs_table, skips_locked
+from bridge.jobs.queue.sql.driver import jobs_table, looks_ours, skips_locked
+from bridge.jobs.queue.sql.large_rows import LargeRows
 from bridge.jobs.resolve.rungs.php import TIMEOUT
 from bridge.laravel.cache import NoStore, cache_store
 from bridge.laravel.connections import DatabaseConnection
@@ -74,17 +77,27 @@ def _queues_with_broadcasts(subject: ExaminedApp) -> Iterator[str]:
         with _redis(subject, server) as client:
             for key in _keys(client, start + b"*"):
                 if client.type(key) == b"list" and not key.endswith(b":notify"):
-                    for entry in cast(list[bytes], client.lrange(key, 0, 9)):
+                    for entry in _first_entries(client, key, 10):
                         if MARK in entry and broadcast_document(entry) is not None:
                             name = key.removeprefix(start).decode(errors="replace")
                             yield name.strip("{}") if server.tags_queues else name
                             break
         return
     database = subject.laravel.database(facts.connection)
-    row = jobs_table(database.prefix + facts.table).c
-    look = sa.select(row.queue).where(row.payload.like(BROADCASTS.like)).order_by(row.id.desc()).limit(SAMPLE)
+    jobs = jobs_table(database.prefix + facts.table)
     with _connected(database) as connection:
-        yield from connection.scalars(look)
+        dialect = connection.dialect.name
+        ours = looks_ours(jobs, dialect, BROADCASTS)
+        look = sa.select(jobs.c.queue).where(ours).order_by(jobs.c.id.desc()).limit(SAMPLE)
+        large = LargeRows(jobs, connection.engine.url).above(connection, LARGE) if dialect == "sqlite" else ()
+        yield from connection.scalars(look, {"unreadable": list(large)} if dialect == "sqlite" else {})
+
+
+def _first_entries(client: redis.Redis, key: bytes, most: int) -> list[bytes]:
+    """Of a list, but for large ones."""
+    given = (1, key, 0, most - 1, MOST_BYTES, LARGE)
+    found = with_scripts(client, lambda: client.evalsha(SCRIPTS["head"].sha1, *given))
+    return [entry for entry in cast(list[object], found) if isinstance(entry, bytes)]
 
 
 def failed(subject: ExaminedApp) -> Found:
@@ -190,8 +203,8 @@ def redis_server(subject: ExaminedApp) -> Found:
                 where=server.place,
                 remedy="set maxmemory-policy to noeviction, or give the queue a Redis of its own",
             )
-        first = client.lindex(queue_key(server, subject.settings.queue_names()[0]), 0)
-        if isinstance(first, bytes) and not _is_json(first):
+        first = _first_entries(client, queue_key(server, subject.settings.queue_names()[0]).encode(), 1)
+        if first and not _is_json(first[0]):
             yield Finding(
                 what="entries of the queue are no JSON: phpredis packs them with a serializer or compression",
                 where=f"database.redis.{server.name}",

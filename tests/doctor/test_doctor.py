@@ -32,11 +32,14 @@ from bridge.doctor.examine import examine
 from bridge.doctor.listening import accept_queue
 from bridge.doctor.stores import too_old
 from bridge.doctor.subject import ExaminedApp
+from bridge.jobs.queue.portion import LARGE
+from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.settings.load import load_settings
 from tests import services
 from tests.conformance.corpus import rows
 from tests.doctor.apps import App, copied, healthy
 from tests.end_to_end.processes import environment, listens, running, wait_until
+from tests.jobs.queue.stores import broadcast, without_memory
 from tests.monitoring.test_alerts import mail_server_running
 from tests.sockets.webhooks.receiver import receiving
 
@@ -482,6 +485,19 @@ def test_a_key_of_another_kind_is_found(on_redis: App, redis_server: services.Re
         client.set(f"{prefix}queues:default:delayed", "a text")
     found = the_fault(on_redis)
     assert (found["check"], found["mend"]) == ("queue", "check REDIS_DB and REDIS_PREFIX")
+
+
+def test_large_payloads_are_not_read_to_find_broadcasts_in_other_queues(
+    on_redis: App, redis_server: services.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = load_settings({}, {}, on_redis.path).redis("default").prefix
+    with contextlib.closing(redis_server.client()) as client:
+        large = broadcast(note="x" * LARGE)
+        client.rpush(f"{prefix}queues:default", large)
+        client.rpush(f"{prefix}queues:high", large, broadcast())
+    with contextlib.closing(RedisQueue(redis_server.client())) as queue:
+        without_memory(queue, monkeypatch)
+    assert "wait in the queue high" in the_fault(on_redis)["what"]
 
 
 def test_redis_that_may_throw_jobs_away_is_found(app: App) -> None:

@@ -1,7 +1,12 @@
-"""Broadcast jobs that lie in a queue, seen and left as they are: nothing is reserved, locked or written."""
+"""Broadcast jobs that lie in a queue, seen and left as they are: nothing is reserved, locked or written.
+
+A look reads the oldest entries, `MOST` and `MOST_BYTES` of them at most; what is too large for the memory
+that is left is not read at all.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +16,17 @@ import redis
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
-from bridge.jobs.queue.redis.driver import Keys, unavailable
+from bridge.jobs.queue.memory import Memory
+from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
+from bridge.jobs.queue.redis.driver import SCRIPTS, Entry, Keys, unavailable, with_scripts
 from bridge.jobs.queue.selection import BROADCASTS, broadcast_document, job_uuid
 from bridge.jobs.queue.sql.connection import SqlConnection
-from bridge.jobs.queue.sql.driver import jobs_table
+from bridge.jobs.queue.sql.driver import jobs_table, looks_ours
+from bridge.jobs.queue.sql.large_rows import LargeRows
 
 MOST = 1_000  # entries of a look, the oldest ones
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +58,8 @@ class QueueInspector(Protocol):
 K = TypeVar("K", bound=Hashable)
 
 
-class _Memory(Generic[K]):
-    """Entries by what tells one from the other in the store, so that each payload is read once."""
+class _Known(Generic[K]):
+    """Entries by what tells one from the other in the store, so that each payload is decoded once."""
 
     def __init__(self) -> None:
         self._known: dict[K, SeenJob | None] = {}
@@ -71,6 +81,24 @@ class _Memory(Generic[K]):
         return Snapshot(present=self._present, new=[job for uuid, job in seen.items() if uuid not in before])
 
 
+class _Limit:
+    """Up to how many bytes a payload is read, by the memory that is left."""
+
+    def __init__(self, memory: Memory | None) -> None:
+        self._memory = memory or Memory()
+        self._has_told = False
+
+    def __call__(self) -> int:
+        return max(LARGE, self._memory.largest())
+
+    def leaves_some(self) -> None:
+        """Something was too large."""
+        if not self._has_told:
+            self._has_told = True
+            about = {"action": "memory", "kib": self() >> 10}
+            log.warning("larger jobs are not looked at: the memory does not suffice", extra=about)
+
+
 class DatabaseInspector:
     """The `jobs` table; `table` with its prefix. The engine is ours to dispose of."""
 
@@ -81,13 +109,17 @@ class DatabaseInspector:
         queues: Sequence[str],
         table: str,
         clock: Callable[[], float] = time.time,
+        memory: Memory | None = None,
     ) -> None:
         self._engine = engine
         self._sql = SqlConnection(engine)
-        self._memory = _Memory[int]()
+        self._known = _Known[int]()
         self._clock = clock
         self._checked = False
-        row = jobs_table(table).c
+        self._readable = _Limit(memory)
+        jobs = jobs_table(table)
+        self._large = LargeRows(jobs, engine.url, queues)
+        row = jobs.c
         # SQLite may hold any bytes as text, and its driver would raise over what is not UTF-8
         payload = sa.cast(row.payload, sa.LargeBinary) if self._sql.dialect == "sqlite" else row.payload
         self._ids = (
@@ -95,12 +127,15 @@ class DatabaseInspector:
             .where(
                 row.queue.in_(queues),
                 row.available_at <= sa.bindparam("now"),
-                row.payload.like(BROADCASTS.like),
+                looks_ours(jobs, self._sql.dialect, BROADCASTS),
             )
             .order_by(row.id)
             .limit(MOST)
         )
-        self._payloads = sa.select(row.id, payload).where(row.id.in_(sa.bindparam("ids", expanding=True)))
+        some = row.id.in_(sa.bindparam("ids", expanding=True))
+        size = sa.func.length(payload) if self._sql.dialect == "sqlite" else sa.func.octet_length(payload)
+        self._sizes = sa.select(row.id, size).where(some).order_by(row.id)
+        self._payloads = sa.select(row.id, payload).where(some)
 
     def look(self) -> Snapshot:
         if not self._checked:
@@ -109,11 +144,29 @@ class DatabaseInspector:
         return self._sql.run(self._look)
 
     def _look(self, connection: sa.Connection) -> Snapshot:
-        keys = list(connection.scalars(self._ids, {"now": int(self._clock())}))
-        unknown = self._memory.unknown(keys)
-        rows = connection.execute(self._payloads, {"ids": unknown}) if unknown else ()
+        given: dict[str, object] = {"now": int(self._clock())}
+        if self._sql.dialect == "sqlite":
+            given["unreadable"] = list(large := self._large.above(connection, self._readable()))
+            if large:
+                self._readable.leaves_some()
+        keys = list(connection.scalars(self._ids, given))
+        wanted = self._wanted(connection, self._known.unknown(keys))
+        rows = connection.execute(self._payloads, {"ids": wanted}) if wanted else ()
         payloads = {id: text if isinstance(text, bytes) else text.encode() for id, text in rows}
-        return self._memory.sight(keys, payloads)
+        return self._known.sight(keys, payloads)
+
+    def _wanted(self, connection: sa.Connection, unknown: Sequence[int]) -> list[int]:
+        """Those that this look reads; others come with the next ones."""
+        wanted: list[int] = []
+        portion = Portion(MOST)
+        for id, size in connection.execute(self._sizes, {"ids": unknown}) if unknown else ():
+            if size > self._readable():
+                self._readable.leaves_some()
+            elif portion.takes(size, 0):
+                wanted.append(id)
+            else:
+                break
+        return wanted
 
     def close(self) -> None:
         self._sql.close()
@@ -147,24 +200,33 @@ class RedisInspector:
         prefix: str,
         tagged: bool = False,
         clock: Callable[[], float] = time.time,
+        memory: Memory | None = None,
     ) -> None:
         self._client = client
-        self._memory = _Memory[bytes]()
+        self._known = _Known[bytes]()
         self._clock = clock
+        self._readable = _Limit(memory)
         self._keys = [Keys.of(prefix, name, tagged=tagged) for name in queues]
 
     def look(self) -> Snapshot:
-        now = int(self._clock())
-        try:
+        script, first = SCRIPTS["head"].sha1, (0, MOST - 1, MOST_BYTES, self._readable())
+
+        def entries() -> list[Entry]:
             with self._client.pipeline(transaction=True) as pipeline:  # a job that moves is seen once
                 for keys in self._keys:
-                    pipeline.lrange(keys.list, 0, MOST - 1)
-                    pipeline.zrange(keys.reserved, 0, MOST - 1)
-                    pipeline.zrangebyscore(keys.delayed, "-inf", now, 0, MOST)
-                entries: list[bytes] = [entry for entries in pipeline.execute() for entry in entries]
+                    pipeline.evalsha(script, 1, keys.list, *first)
+                    pipeline.evalsha(script, 1, keys.reserved, *first, "+inf")
+                    pipeline.evalsha(script, 1, keys.delayed, *first, int(self._clock()))
+                return [entry for entries in pipeline.execute() for entry in entries]
+
+        try:
+            found = with_scripts(self._client, entries)
         except RedisError as error:
             raise unavailable(error) from error
-        return self._memory.sight(entries, {entry: entry for entry in self._memory.unknown(entries)})
+        read = [entry for entry in found if isinstance(entry, bytes)]
+        if len(read) < len(found):
+            self._readable.leaves_some()
+        return self._known.sight(read, {entry: entry for entry in self._known.unknown(read)})
 
     def close(self) -> None:
         self._client.close()

@@ -6,8 +6,6 @@ the job's name and uuid. Tags are in payloads that Horizon has written.
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import sqlalchemy as sa
 from redis.exceptions import RedisError
 
 from bridge.jobs.queue.redis.driver import SCRIPTS, Keys, unavailable, with_scripts
-from bridge.jobs.queue.selection import queued_at
+from bridge.jobs.queue.selection import name_and_uuid, queued_at
 from bridge.jobs.queue.sql.connection import SqlConnection
 from bridge.jobs.queue.sql.driver import jobs_table
 from bridge.laravel.payload import json_object
@@ -29,9 +27,6 @@ LONGEST = 300  # characters of a name, uuid or tag
 MOST_TAGS = 20
 
 State = Literal["waiting", "delayed", "reserved"]
-_TEXT = r'"((?:[^"\\]|\\.){0,1000})"'
-_NAME = re.compile(rf'"displayName":\s*{_TEXT}')
-_UUID = re.compile(rf'"uuid":\s*{_TEXT}')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +162,7 @@ def _job(
     created_at: float | None = None,
 ) -> QueuedJob:
     document = json_object(payload)
-    text = "" if document else payload[:HEAD].decode("utf-8", "replace")
-    known = document or {"displayName": _first(_NAME, text), "uuid": _first(_UUID, text)}
+    known = document or dict(zip(("displayName", "uuid"), name_and_uuid(payload[:HEAD]), strict=True))
     tags = known.get("tags")
     tried = known.get("attempts")
     return QueuedJob(
@@ -181,15 +175,6 @@ def _job(
         queued_at=created_at if created_at is not None else queued_at(known),
         tags=tuple(_plain(tag) for tag in tags[:MOST_TAGS]) if isinstance(tags, list) else (),
     )
-
-
-def _first(pattern: re.Pattern[str], text: str) -> str:
-    """What stands there in a payload that is not whole."""
-    found = pattern.search(text)
-    try:
-        return str(json.loads(f'"{found[1]}"')) if found else ""
-    except ValueError:
-        return ""
 
 
 def _plain(value: object) -> str:

@@ -35,6 +35,9 @@ CERTAIN = tuple(
 )
 _CERTAIN = like(CERTAIN)
 _SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
+_TEXT = r'"((?:[^"\\]|\\.){0,1000})"'
+_NAME = re.compile(rf'"displayName":\s*{_TEXT}')
+_UUID = re.compile(rf'"uuid":\s*{_TEXT}')
 _ATTEMPTS = re.compile(rb'"attempts"\s*:\s*(\d+)(?=\s*[,}])')
 
 
@@ -92,6 +95,11 @@ class Selection:
     unlike: tuple[str, ...] = ()
     certain: tuple[str, ...] = ()
 
+    def may_take(self, start: bytes) -> bool:
+        """Whether a job whose payload begins so may be one of them."""
+        found = self.like is None or like([self.like]).search(start)
+        return bool(found) and not (self.unlike and like(self.unlike).search(start))
+
 
 def _broadcast(queue: str, payload: bytes) -> Mapping[str, object] | None:
     """A damaged broadcast is taken too, with nothing in its document: it ends in `failed_jobs`."""
@@ -138,6 +146,20 @@ def job_uuid(document: Mapping[str, object]) -> str:
         return uuid
     rest = {key: value for key, value in document.items() if key != "attempts"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def name_and_uuid(start: bytes) -> tuple[str, str]:
+    """`displayName` and `uuid` as the beginning of a payload tells them; empty where it does not."""
+    text = start.decode(errors="replace")
+    return _text_after(_NAME, text), _text_after(_UUID, text)
+
+
+def _text_after(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    try:
+        return writable(json.loads(f'"{found[1]}"')) if found else ""
+    except ValueError:
+        return ""
 
 
 def whole_number(document: Mapping[str, object], key: str) -> int | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
 from bridge.jobs.queue.inspect import DatabaseInspector, QueueInspector, RedisInspector
+from bridge.jobs.queue.portion import MOST_BYTES
 from tests.jobs.queue.stores import PREFIX, RedisStore, SqlStore, Store, broadcast, foreign, uuid_of, uuids
 
 
@@ -81,3 +86,55 @@ def test_looking_changes_nothing(store: Store, look: QueueInspector) -> None:
         look.look()
     assert (store.payloads(), store.rows() if isinstance(store, SqlStore) else None) == before
     assert len(store.queue().reserve(10)) == 2
+
+
+# Looks three times with so many MiB more than it has, and prints the uuids that are new, and present at last.
+LOOKING = """
+import json, resource, sys
+from pathlib import Path
+import redis, sqlalchemy
+from bridge.jobs.queue.inspect import DatabaseInspector, RedisInspector
+from bridge.jobs.queue.memory import Memory
+class Small(Memory):
+    def largest(self):
+        return int(sys.argv[3])
+url, prefix, spare = sys.argv[1], sys.argv[2], int(sys.argv[4]) << 20
+if url.startswith("redis:"):
+    look = RedisInspector(redis.Redis.from_url(url), queues=["default"], prefix=prefix, memory=Small())
+else:
+    look = DatabaseInspector(sqlalchemy.create_engine(url), queues=["default"], table="jobs", memory=Small())
+look.look()
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + spare,) * 2)
+print(json.dumps(sorted(look.look().present)))
+"""
+
+
+def test_what_is_too_large_for_the_memory_is_not_read(store: Store) -> None:
+    """In a process that would fail if it were."""
+    store.push(first := broadcast())
+    store.push(broadcast(note="x" * 3 * MOST_BYTES))
+    store.push(last := broadcast())
+    if isinstance(store, RedisStore):
+        url = f"redis://:{quote(store.server.password)}@{store.server.host}:{store.server.port}"
+    else:
+        assert isinstance(store, SqlStore)
+        url = store.database.url.render_as_string(hide_password=False)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKING, url, PREFIX, str(MOST_BYTES), "15"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    assert json.loads(done.stdout) == sorted(map(uuid_of, (first, last)))
+
+
+def test_a_look_reads_no_more_bytes_than_a_portion_of_the_worker(store: Store, look: QueueInspector) -> None:
+    payloads = [broadcast(note="x" * (MOST_BYTES // 3)) for _ in range(4)]
+    for payload in payloads:
+        store.push(payload)
+    assert uuids(look.look().new) == [uuid_of(payload) for payload in payloads[:2]]
+    if isinstance(store, RedisStore):
+        store.queue().delete(store.queue().reserve(2))
+    assert uuids(look.look().new) == [uuid_of(payload) for payload in payloads[2:]]

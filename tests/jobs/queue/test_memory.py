@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from bridge.jobs.queue.listing import RedisListing
 from bridge.jobs.queue.memory import NEEDED, UNLIMITED, Memory
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES
 from bridge.jobs.queue.queue import Job, QueueOptions
-from bridge.jobs.queue.redis.driver import RedisQueue
+from bridge.jobs.queue.redis.driver import WINDOW, RedisQueue
 from bridge.jobs.queue.selection import others
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from tests.jobs.queue.stores import (
@@ -194,8 +195,45 @@ def test_a_large_job_is_not_read_when_its_reservation_has_expired(
     monkeypatch.undo()
     assert len(redis_store.reserved()) == 3
     assert [record.getMessage() for record in caplog.records] == [
-        "larger jobs stay in the queue: the memory does not suffice to read them"
+        "a job stays in the queue until there is memory to read it"
     ]
+    [told] = caplog.records
+    assert (told.uuid, told.queue, told.kib) == (uuid_of(large), "default", SIZE >> 10)  # type: ignore[attr-defined]
+    assert told.event_class == json.loads(large)["displayName"]  # type: ignore[attr-defined]
+
+
+def test_behind_large_jobs_of_others_each_of_ours_is_found_in_turn(
+    redis_store: RedisStore, tmp_path: Path
+) -> None:
+    """Where a search goes on is told by an entry that is not read."""
+    for _ in range(WINDOW):
+        redis_store.push(foreign())
+    redis_store.push(foreign(note="x" * LARGE))
+    queue = redis_store.queue()
+    queue._memory = system(tmp_path, available=MIB)
+    assert not queue.reserve(1)  # looks up to the large one
+    ours = push(redis_store, 1)
+    redis_store.push(foreign(note="x" * LARGE))
+    for _ in range(2):  # somebody else works at the head
+        redis_store.client.lpop(keys().list)
+        redis_store.push(foreign())
+    assert uuids(queue.reserve(1) or queue.reserve(1)) == ours
+
+
+def test_a_large_job_behind_many_of_others_is_read_when_there_is_memory(
+    redis_store: RedisStore, tmp_path: Path
+) -> None:
+    for _ in range(WINDOW):
+        redis_store.push(foreign())
+    redis_store.push(large := broadcast(note="x" * SIZE))
+    for _ in range(2 * WINDOW):
+        redis_store.push(foreign())
+    queue = redis_store.queue()
+    queue._memory = system(tmp_path / "full", total=1 << 40, available=MIB)
+    assert [queue.reserve(1) for _ in range(4)] == [[], [], [], []]
+    queue._memory = system(tmp_path / "free", total=1 << 40)
+    jobs = [job for _ in range(4) for job in queue.reserve(1)]
+    assert uuids(jobs) == [uuid_of(large)]
 
 
 def test_more_bytes_of_expired_reservations_than_one_look_reads_hide_none(redis_store: RedisStore) -> None:

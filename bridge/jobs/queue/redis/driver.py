@@ -50,6 +50,7 @@ from bridge.jobs.queue.queue import DEFAULTS, Depth, Exchange, Job, QueueOptions
 from bridge.jobs.queue.redis.pipelined import PipelinedConnection
 from bridge.jobs.queue.redis.rights import KEYS, is_denial, missing_rights
 from bridge.jobs.queue.selection import (
+    name_and_uuid,
     queued_at,
     whole_number,
     with_attempts,
@@ -67,6 +68,7 @@ LONGEST_ENTRY = 1 << 29  # bytes; Redis takes none that is longer
 ENTRIES_BYTES = 1 << 40  # more than any entries have together
 SENT_KEPT = 600  # seconds for which a mark is kept, and twice retry_after at least
 WINDOW = 500  # entries per call behind the head of the list
+TOLD = 1_000  # large entries that the log names, at most
 
 ELSEWHERE = (ReadOnlyError, AskError)  # another server has become the primary, or serves the keys' slot
 # What passes by itself: a failover, a cluster that moves slots, too much load.
@@ -79,6 +81,8 @@ TokenUse = Literal["share", "all", "none"]
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+# As `head` gives it; of one that is too large to be read its length and its first bytes.
+Entry = bytes | list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,9 @@ class Script:
     sha1: str
 
 
-def _queued_at(entry: bytes = b"") -> float | None:
+def _queued_at(entry: Entry = b"") -> float | None:
     """When the job at the head of a list was queued, as far as its payload tells; a large one does not."""
-    document = json_object(entry)
+    document = json_object(entry) if isinstance(entry, bytes) else None
     return None if document is None else queued_at(document)
 
 
@@ -160,7 +164,8 @@ class RedisQueue:
         self._seen: dict[str, object] = {}
         self._memory = memory or Memory()
         self._longest = LONGEST_ENTRY  # that could be read so far
-        self._has_left_some = False
+        self._least_unread = LONGEST_ENTRY  # bytes; of those that a search has passed
+        self._told_unread: set[tuple[int, bytes]] = set()
         self._skipped: set[bytes] = set()
         self._last_skipped: dict[str, bytes] = {}  # by queue
 
@@ -437,7 +442,7 @@ class RedisQueue:
                 _, *taken = self._script("claim", *self._claim_seen(seen))
         return deleted + removed, [seen[number - 1][1].job(seen[number - 1][0]) for number in taken]
 
-    def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[bytes], int]:
+    def _look(self, queue: str, keys: Keys, limit: int, now: int) -> tuple[list[Entry], int]:
         """Due members are migrated. Returns up to `limit` first entries of the list, and its length."""
 
         uses_up = self._tokens == "all" and queue in self._tokens_taken
@@ -460,14 +465,12 @@ class RedisQueue:
         self._unfinished = self._unfinished or due == MIGRATED
         return head, length
 
-    def _take_back(self, queue: str, keys: Keys, expired: Sequence[bytes], now: int) -> bool:
+    def _take_back(self, queue: str, keys: Keys, expired: Sequence[Entry], now: int) -> bool:
         """Whether reservations of our kind had expired, which are in the list again. Those of other jobs stay
         for who takes them: they may be at work in another thread of ours. Large ones stay unread."""
         start = 0
         for _ in range(EXPIRED_PAGES):
-            if not all(expired):
-                self._leave_unread()
-            read = [member for member in expired if member]
+            read = list(self._read(queue, expired))
             ours = [member for member in read if self._selection.document(queue, member) is not None]
             if ours:
                 moved: int = self._script("take_back", (keys.reserved, keys.list, keys.notify), (now, *ours))
@@ -484,8 +487,11 @@ class RedisQueue:
 
     def _look_behind(self, queue: str, keys: Keys, start: int, length: int, portion: Portion) -> list[_Found]:
         """Jobs of ours among the next entries after those known to be others', never before `start`."""
+        if self._readable() > self._least_unread:  # there is more memory than when they were passed
+            self._least_unread = LONGEST_ENTRY
+            self._places.clear()
         position = self._find_place(queue, keys, start, length)
-        entries: list[bytes] = self._script(
+        entries: list[Entry] = self._script(
             "head", (keys.list,), (position, position + WINDOW - 1, MOST_BYTES, self._readable())
         )
         found = self._ours(queue, entries, portion)
@@ -496,12 +502,9 @@ class RedisQueue:
             self._unfinished = self._unfinished or position + len(entries) < length
         return found
 
-    def _ours(self, queue: str, entries: Iterable[bytes], portion: Portion) -> list[_Found]:
+    def _ours(self, queue: str, entries: Iterable[Entry], portion: Portion) -> list[_Found]:
         found = []
-        for entry in entries:
-            if not entry:
-                self._leave_unread()
-                continue
+        for entry in self._read(queue, entries):
             document = self._selection.document(queue, entry)
             if document is None or (self._skipped and entry in self._skipped):
                 continue
@@ -535,19 +538,32 @@ class RedisQueue:
         del self._places[queue]
         return start
 
-    def _range(self, key: bytes, first: int, last: int) -> list[bytes]:
-        entries: list[bytes] = self._script("head", (key,), (first, last, ENTRIES_BYTES, self._readable()))
+    def _range(self, key: bytes, first: int, last: int) -> list[Entry]:
+        entries: list[Entry] = self._script("head", (key,), (first, last, ENTRIES_BYTES, self._readable()))
         return entries
 
     def _readable(self) -> int:
         """Bytes from which on an entry is left in the queue: whoever reads it may be killed for it."""
         return min(self._longest, max(LARGE, self._memory.largest()))
 
-    def _leave_unread(self) -> None:
-        if not self._has_left_some:
-            self._has_left_some = True
-            about = {"action": "memory", "mib": self._readable() >> 20}
-            log.error("larger jobs stay in the queue: the memory does not suffice to read them", extra=about)
+    def _read(self, queue: str, entries: Iterable[Entry]) -> Iterator[bytes]:
+        """Those that were read; the others stay in the queue, and the log names each once."""
+        for entry in entries:
+            if isinstance(entry, bytes):
+                yield entry
+                continue
+            size, start = entry
+            self._least_unread = min(self._least_unread, size)
+            if (size, start) in self._told_unread or len(self._told_unread) >= TOLD:
+                continue
+            self._told_unread.add((size, start))
+            if self._selection.may_take(start):
+                name, uuid = name_and_uuid(start)
+                about = {"action": "memory", "uuid": uuid, "event_class": name, "queue": queue}
+                log.error(
+                    "a job stays in the queue until there is memory to read it",
+                    extra={**about, "kib": size >> 10},
+                )
 
     def _state(self) -> tuple[bool, dict[str, object]]:
         """Whether any token lies about; and what a push to any of the lists would change."""
@@ -652,7 +668,7 @@ class _ScanPosition:
     had `length` entries when it was there."""
 
     position: int
-    entry: bytes
+    entry: Entry
     length: int
 
 

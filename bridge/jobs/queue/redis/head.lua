@@ -2,8 +2,9 @@
 --
 -- KEYS  list, or with ARGV[5] a sorted set
 -- ARGV  first and last position, most bytes, bytes from which on an entry is not wanted; the highest score
--- Returns the entries, in order; empty ones in place of those that are not wanted.
+-- Returns the entries, in order; in place of one that is not wanted its length and its first bytes.
 
+local start = 1000 -- bytes
 local first, last, left = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function page(most)
@@ -18,9 +19,11 @@ while first <= last do
     local read = page(math.min(10, last - first + 1))
     for _, entry in ipairs(read) do
         if #entry >= tonumber(ARGV[4]) then
-            entry = ''
+            left = left - start
+            entry = {#entry, string.sub(entry, 1, start)}
+        else
+            left = left - #entry
         end
-        left = left - #entry
         if left < 0 and #entries > 0 then
             return entries
         end

@@ -27,7 +27,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -39,8 +38,9 @@ from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE, Portion
 from bridge.jobs.queue.queue import DEFAULTS, Depth, Exchange, Job, QueueOptions
-from bridge.jobs.queue.selection import Selection, like
+from bridge.jobs.queue.selection import Selection, like, name_and_uuid
 from bridge.jobs.queue.sql.connection import SqlConnection
+from bridge.jobs.queue.sql.large_rows import LargeRows, blob, has_rowid
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 
 POLL_INTERVAL = 0.02  # seconds between looks at the newest rows
@@ -123,6 +123,9 @@ class DatabaseQueue:
         self._payload = sa.select(_payload(self._jobs, self._sql.dialect)).where(
             self._jobs.c.id == sa.bindparam("id")
         )
+        self._start = sa.select(sa.func.substr(self._jobs.c.payload, 1, SURE_WITHIN)).where(
+            self._jobs.c.id == sa.bindparam("id")
+        )
         self._surely = _surely(self._jobs, self._sql.dialect, selection)
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues, selection)
         self._skip_locked: bool | None = None
@@ -132,10 +135,10 @@ class DatabaseQueue:
         self._too_large: set[int] = set()  # ids of rows that the memory does not suffice to read
         self._unreadable: set[int] = set()  # and not even to compare, in SQLite
         self._to_fail: dict[int, float] = {}  # those of them that may be ours; not before these seconds
-        self._waiting: dict[int, int] = {}  # bytes of rows that SQLite does not compare until there is memory
-        self._has_let_some_wait = False
+        self._waiting: set[int] = set()  # of rows that SQLite does not compare until there is memory
+        self._told_waiting: set[int] = set()
         self._memory = memory or Memory()
-        self._measured = 0  # up to this id, SQLite's rows are known to be unreadable or not
+        self._large = LargeRows(self._jobs, self._sql.url, self._queues)
         self._poll_rest = self._interval
         # the quickest of the last polls is what the server needs; the rest is a busy machine's waiting
         self._polls: collections.deque[float] = collections.deque(maxlen=8)
@@ -358,9 +361,9 @@ class DatabaseQueue:
         left = sa.select(*columns).where(row.id.in_(due))
         free = left.where(row.queue.in_(self._active), _is_free(self._jobs)).order_by(row.id).limit(1)
         for id, queue, attempts, due_at, reserved_at in connection.execute(free, self._times(now)).all():
-            with _blob(connection, self._jobs, id) as payload:
+            with blob(connection, self._jobs, id) as payload:
                 size, start = len(payload), payload.read(SURE_WITHIN)
-            if not self._may_be_ours(start):
+            if not self._selection.may_take(start):
                 self._foreign.add(id)
                 del self._to_fail[id]
                 continue
@@ -434,7 +437,7 @@ class DatabaseQueue:
             if id in self._too_large or size > self._possible():
                 candidate = self._unread(connection, queue, id, attempts, due_at, size)
             elif size > self._readable():
-                self._say_that_some_wait()
+                self._say_that_it_waits(connection, id, size)
                 return True
             else:
                 with self._noting_too_large(id):
@@ -489,7 +492,7 @@ class DatabaseQueue:
         if start is None:
             self._foreign.add(id)
             self._to_fail.pop(id, None)
-            about = {"action": "memory", "id": id, "mib": size >> 20}
+            about = {"action": "memory", "id": id, "queue": queue, "kib": size >> 10}
             log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
             return None
         known = _UUID.search(start)
@@ -509,24 +512,13 @@ class DatabaseQueue:
         """The first characters of a payload, if it is surely ours."""
         if self._sql.dialect != "sqlite":
             start = connection.execute(self._surely, {"id": id}).scalar()
-        elif self._selection.certain and self._has_rowid(connection, id):
-            with _blob(connection, self._jobs, id) as payload:
+        elif self._selection.certain and has_rowid(connection, self._jobs, id):
+            with blob(connection, self._jobs, id) as payload:
                 start = payload.read(SURE_WITHIN)
             start = start[:UUID_WITHIN] if self._is_certain.search(start) else None
         else:
             start = None
         return start.decode(errors="replace") if isinstance(start, bytes) else start
-
-    def _may_be_ours(self, start: bytes) -> bool:
-        """Whether a job whose payload begins so may be one of ours."""
-        found = self._selection.like is None or like([self._selection.like]).search(start)
-        return bool(found) and not (self._selection.unlike and like(self._selection.unlike).search(start))
-
-    def _has_rowid(self, connection: sa.Connection, id: int) -> bool:
-        """Whether SQLite calls the row by its id: it does in Laravel's own table."""
-        rowid: sa.ColumnElement[int] = sa.literal_column("rowid")
-        one = sa.select(sa.literal(1)).select_from(self._jobs).where(rowid == id, self._jobs.c.id == id)
-        return connection.execute(one).first() is not None
 
     @contextlib.contextmanager
     def _passing_unreadable(self, now: int) -> Iterator[None]:
@@ -556,38 +548,19 @@ class DatabaseQueue:
     def _measure(self, connection: sa.Connection) -> None:
         """The rows that are too large to be compared are left, before SQLite reads them: for good, or until
         there is more memory."""
-        most = self._readable()
-        self._waiting = {id: size for id, size in self._waiting.items() if size > most}
-        if self._most_bytes() <= most:
-            return
-        row = self._jobs.c
-        new = sa.select(row.id).where(row.id > self._measured, row.queue.in_(self._queues)).order_by(row.id)
-        for id in connection.execute(new).scalars().all():
-            with contextlib.suppress(DBAPIError, sqlite3.Error), _blob(connection, self._jobs, id) as payload:
-                size = len(payload)
-                if size > most and self._has_rowid(connection, id):
-                    if size > self._possible():
-                        self._pass_over(connection, id)
-                    else:
-                        self._waiting[id] = size
-                        self._say_that_some_wait()
-            self._measured = id
-
-    def _most_bytes(self) -> int:
-        """No row of SQLite has more: all that its file holds, and what is not yet written there."""
-        file = self._sql.url.database
-        if not file or not Path(file).is_file():
-            return 0
-        size = Path(file).stat().st_size
-        with contextlib.suppress(FileNotFoundError):
-            size += Path(f"{file}-wal").stat().st_size
-        return size
+        self._waiting.clear()
+        for id, size in self._large.above(connection, self._readable()).items():
+            if size <= self._possible():
+                self._waiting.add(id)
+                self._say_that_it_waits(connection, id, size)
+            elif id not in self._unreadable:
+                self._pass_over(connection, id)
 
     def _pass_over(self, connection: sa.Connection, id: int) -> None:
         """A row that SQLite shall not read: from now on it is passed, and once it is free, it fails if it is
         surely ours."""
         self._unreadable.add(id)
-        if self._has_rowid(connection, id):
+        if has_rowid(connection, self._jobs, id):
             self._to_fail[id] = 0
         else:
             about = {"action": "memory", "id": id}
@@ -601,11 +574,20 @@ class DatabaseQueue:
         """Bytes above which a payload is never read."""
         return max(LARGE, self._memory.possible())
 
-    def _say_that_some_wait(self) -> None:
-        if not self._has_let_some_wait:
-            self._has_let_some_wait = True
-            about = {"action": "memory", "mib": self._readable() >> 20}
-            log.warning("larger jobs are not read until there is more memory", extra=about)
+    def _say_that_it_waits(self, connection: sa.Connection, id: int, size: int) -> None:
+        if id in self._told_waiting or len(self._told_waiting) >= FOREIGN_LIMIT:
+            return
+        self._told_waiting.add(id)
+        start = b""
+        if self._sql.dialect == "sqlite":
+            with contextlib.suppress(DBAPIError, sqlite3.Error), blob(connection, self._jobs, id) as payload:
+                start = payload.read(SURE_WITHIN)
+        else:
+            start = str(connection.execute(self._start, {"id": id}).scalar() or "").encode()
+        if self._selection.may_take(start):
+            name, uuid = name_and_uuid(start)
+            about = {"action": "memory", "id": id, "uuid": uuid, "event_class": name, "kib": size >> 10}
+            log.warning("a job is not read until there is more memory", extra=about)
 
     def _look_ahead(self, limit: int) -> Sequence[tuple[int, _Candidate]]:
         if self._lookahead.is_left:
@@ -783,7 +765,7 @@ def _page(
             row.id > sa.bindparam("after"),
             row.id <= sa.bindparam("last") if behind else sa.true(),
             _is_free(jobs),
-            _looks_ours(jobs, dialect, selection),
+            looks_ours(jobs, dialect, selection),
         )
         .order_by(row.id)
         .limit(sa.bindparam("wanted", type_=sa.Integer()))
@@ -809,7 +791,7 @@ def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str], selection: 
     newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
     column = _queue_column(jobs, dialect)
     any_queue = sa.or_(sa.false(), *(column == queue for queue in queues))
-    ours = _looks_ours(jobs, dialect, selection)
+    ours = looks_ours(jobs, dialect, selection)
     return sa.select(row.id).where(row.id > newest, row.id < LAST, any_queue, _is_waiting(jobs), ours)
 
 
@@ -819,7 +801,9 @@ def _queue_column(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[Any]:
     return jobs.c.queue + "" if dialect == "postgresql" else jobs.c.queue
 
 
-def _looks_ours(jobs: sa.TableClause, dialect: str, selection: Selection) -> sa.ColumnElement[bool]:
+def looks_ours(jobs: sa.TableClause, dialect: str, selection: Selection) -> sa.ColumnElement[bool]:
+    """True for payloads that match the selection's patterns. In SQLite, the statement wants `unreadable`: ids
+    of rows that are not to be compared, for which it is false."""
     # MySQL's collations compare letter by letter, which takes ten times as long as comparing bytes
     text = sa.cast(jobs.c.payload, sa.LargeBinary) if dialect == "mysql" else jobs.c.payload
     payload = sa.type_coerce(text, sa.Text)
@@ -829,16 +813,6 @@ def _looks_ours(jobs: sa.TableClause, dialect: str, selection: Selection) -> sa.
         return ours
     unreadable = jobs.c.id.in_(sa.bindparam("unreadable", expanding=True))
     return sa.case((unreadable, sa.false()), else_=ours)  # the second is read only where the first is not so
-
-
-@contextlib.contextmanager
-def _blob(connection: sa.Connection, jobs: sa.TableClause, id: int) -> Iterator[sqlite3.Blob]:
-    """A payload in SQLite, to be read in part; the id must be its rowid."""
-    driver = connection.connection.dbapi_connection
-    if not isinstance(driver, sqlite3.Connection):
-        raise TypeError("this is another database")
-    with driver.blobopen(jobs.name, "payload", id, readonly=True) as payload:
-        yield payload
 
 
 def _is_waiting(jobs: sa.TableClause) -> sa.ColumnElement[bool]:
