@@ -69,6 +69,7 @@ class Cluster(Generic[S]):
         self.bus: Bus[S] = Bus(self.names, self._begin_anew)
         self._has_synced = asyncio.Event()
         self._lost = asyncio.Event()
+        self._served: set[str] = set()  # ids of the apps
 
         bus, records, seen = self.bus, Records[S](), SeenTags()
         self._records = records
@@ -188,6 +189,7 @@ class Cluster(Generic[S]):
                 given_up = hub.give_up(now)
                 if given_up.closes:
                     bus.home.answered(hub, given_up)
+            self._forget_removed()
             link = bus.link
             if link is None:
                 continue
@@ -201,6 +203,15 @@ class Cluster(Generic[S]):
                 self._watches.look(now)
             self._comparison.look(link, now)
             self.departures.look(link, now)
+
+    def _forget_removed(self) -> None:
+        """Nothing is kept of apps that are not served any more."""
+        served = self.bus.home.hubs.keys()
+        for app_id in self._served - served:
+            self.topics.forget(app_id)
+            self._publishing.forget_routes()
+        self._served = set(served)
+        self._records.keep(served)
 
     # The whole state, after a cut or when taken for dead ------------------------------------------------
 

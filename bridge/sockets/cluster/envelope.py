@@ -1,18 +1,20 @@
 """Envelopes: what nodes believe of what comes over the bus. Whoever can write to Redis cannot make an event.
 
-    version 1 · kind 1 · code 16 · random 8 · length 1 and socket_id that is left out · text
+    version 1 · kind 1 · code 16 · number 8 · length 1 and socket_id that is left out · text
 
 The code is HMAC-SHA256, cut to 16 bytes, over the place (app and channel) and all but the code; its key comes
-from the app's secret. Its first 8 bytes are the *tag*, by which a message is known: the random bytes make it
-another one for each message, also where the same is published twice in a moment. The text is ready to be
-sent: a receiver parses nothing. Lengths are in bytes.
+from the app's secret. Its first 8 bytes are the *tag*, by which a message is known: the number, counted from
+a random one in each process, makes it another one for each message, also where the same is published twice
+in a moment. The text is ready to be sent: a receiver parses nothing. Lengths are in bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-import os
-from dataclasses import dataclass
+import itertools
+import secrets
+from typing import NamedTuple
 
 from bridge.sockets.pusher.app import App
 
@@ -29,8 +31,7 @@ class Forged(ValueError):
     """Not an envelope of ours; the text is a word for the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     kind: int
     tag: bytes
     text: str
@@ -64,20 +65,37 @@ class Own:
         return own[2] if own[0] == place and own[1] == data else None
 
 
+class Code:
+    """HMAC-SHA256 (RFC 2104) with one key, cut: what depends on the key alone is computed once, which takes
+    less than half the time of `hmac.digest`."""
+
+    def __init__(self, key: bytes) -> None:
+        """`key` is not longer than a block of SHA-256."""
+        key = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
+
+    def __call__(self, data: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return outer.digest()[:CODE]
+
+
 class Sealer:
     """Makes and opens the envelopes of one app; those sealed with a previous secret are opened too."""
 
     def __init__(self, app: App, own: Own) -> None:
-        secrets = (app.secret, *app.previous_secrets)
-        self._keys = tuple(_key(secret, app.id) for secret in secrets)
+        self._codes = tuple(Code(_key(secret, app.id)) for secret in (app.secret, *app.previous_secrets))
         self._own = own
         self._most = 6 * max(app.limits.event_bytes, app.limits.member_bytes) + SPARE  # escapes: six for one
 
     def seal(self, place: bytes, kind: int, text: str, excluded: str = "") -> bytes:
         left_out = excluded.encode()
-        head = bytes((VERSION, kind))
-        tail = os.urandom(8) + bytes((len(left_out),)) + left_out + text.encode("utf-8", "surrogatepass")
-        code = _code(self._keys[0], place, head, tail)
+        head = _HEADS[kind]
+        number = (next(_numbers) & _MOST).to_bytes(8, "big")
+        tail = b"%s%c%s%s" % (number, len(left_out), left_out, text.encode("utf-8", "surrogatepass"))
+        code = self._codes[0](b"%s\n%s%s" % (place, head, tail))
         data = head + code + tail
         if kind == EVENT:
             self._own.put(place, data, Envelope(kind, code[:TAG], text, excluded))
@@ -91,11 +109,12 @@ class Sealer:
             raise Forged("size")
         if data[0] != VERSION:
             raise Forged("version")
-        if data[1] not in (EVENT, CLIENT_EVENT, CONTROL, MEMBER):
+        if data[1] not in _HEADS:
             raise Forged("kind")
-        head, code, tail = data[:2], data[2 : 2 + CODE], data[2 + CODE :]
-        for key in self._keys:
-            if hmac.compare_digest(code, _code(key, place, head, tail)):
+        code, tail = data[2 : 2 + CODE], data[2 + CODE :]
+        signed = b"%s\n%s%s" % (place, data[:2], tail)
+        for code_of in self._codes:
+            if hmac.compare_digest(code, code_of(signed)):
                 break
         else:
             raise Forged("code")
@@ -110,5 +129,6 @@ def _key(secret: str, app_id: str) -> bytes:
     return hmac.digest(secret.encode(), b"bridge bus 1:" + app_id.encode(), "sha256")
 
 
-def _code(key: bytes, place: bytes, head: bytes, tail: bytes) -> bytes:
-    return hmac.digest(key, b"\n".join((place, head + tail)), "sha256")[:CODE]
+_HEADS = {kind: bytes((VERSION, kind)) for kind in (EVENT, CLIENT_EVENT, CONTROL, MEMBER)}
+_MOST = 2**64 - 1
+_numbers = itertools.count(secrets.randbits(64))

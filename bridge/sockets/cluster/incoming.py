@@ -84,18 +84,9 @@ class Incoming(Generic[S]):
         opened = self._records.sealer(hub).open(place, envelope)
         if opened.kind != EVENT:
             raise Forged("kind")
-        channel = hub.shared(name)
-        if channel is None or not channel.is_current:
-            return  # it is part of what the channel's answer will bring
-        message = Message(text=opened.text, tag=opened.tag, excluded=opened.excluded)
-        is_new = opened.tag not in self._seen
-        answered = hub.event(name, previous, message, self._bus.now(), is_new)
-        if answered is None:
-            self._registrations.repair(hub, name)
-            return
-        self._seen.add(opened.tag)
-        if answered.deliveries:
-            self._bus.home.answered(hub, answered)
+        message = Message(opened.text, opened.tag, opened.excluded)
+        answered = hub.event(name, previous, message, self._bus.now(), self._seen.add)
+        self._answer_or_repair(hub, name, answered)
 
     def _message(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
         opened = self._records.sealer(hub).open(place, data)

@@ -74,9 +74,8 @@ class _Waits:
     """For an answer (`then`, or `lost` where none comes any more), or for the pushes of so many names."""
 
     then: Then | None
-    names: int = 0
-    since: float = 0.0
     lost: Lost | None = None
+    names: int = 0
 
 
 class Link(asyncio.Protocol):
@@ -90,7 +89,7 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waits] = deque()
         self._out: list[bytes] = []
-        self._heard_at = 0.0
+        self._asked_at = self._heard_at = 0.0  # when an answer came to be due, and when anything came
         self._is_over = False
         self._transport: asyncio.Transport | None = None
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
@@ -127,9 +126,13 @@ class Link(asyncio.Protocol):
 
     def send(self, *words: Word, then: Then | None = None, lost: Lost | None = None) -> None:
         """`then` gets the answer, or `lost` the reason why none comes: the link is lost, or Redis says no."""
+        self.put(packed(*words), then, lost)
+
+    def put(self, command: bytes, then: Then | None, lost: Lost | None) -> None:
+        """`send`, of a command that is packed."""
         if self._is_over and lost is not None:
             lost("it has ended")
-        self._put(words, _Waits(then, 0, self._loop.time(), lost))
+        self._put(command, _Waits(then, lost))
 
     def ask(self, *words: Word) -> asyncio.Future[Any]:
         """The answer. Raises ServiceUnavailable where none comes."""
@@ -162,16 +165,16 @@ class Link(asyncio.Protocol):
 
     def subscribe(self, topics: Sequence[bytes]) -> None:
         if topics:
-            self._put(("SUBSCRIBE", *topics), _Waits(None, len(topics), self._loop.time()))
+            self._put(packed("SUBSCRIBE", *topics), _Waits(None, names=len(topics)))
 
     def unsubscribe(self, topics: Sequence[bytes]) -> None:
         if topics:
-            self._put(("UNSUBSCRIBE", *topics), _Waits(None, len(topics), self._loop.time()))
+            self._put(packed("UNSUBSCRIBE", *topics), _Waits(None, names=len(topics)))
 
     def check(self, now: float) -> None:
         """To be called every second or so: a link that owes an answer and brings nothing for too long
         is lost. However much was sent at once: what comes shows that Redis is at work."""
-        if self._waiting and now - max(self._waiting[0].since, self._heard_at) > ANSWER_TIMEOUT:
+        if self._waiting and now - max(self._asked_at, self._heard_at) > ANSWER_TIMEOUT:
             self.end("Redis does not answer")
 
     def end(self, why: str) -> None:
@@ -207,13 +210,14 @@ class Link(asyncio.Protocol):
 
     # Parts ----------------------------------------------------------------------------------------------
 
-    def _put(self, words: Sequence[Word], waits: _Waits) -> None:
+    def _put(self, command: bytes, waits: _Waits) -> None:
         if self._is_over:
             return
         if not self._out:
             self._loop.call_soon(self._flush)
-        command: Any = tuple(words)
-        self._out.append(hiredis.pack_command(command))
+        if not self._waiting:
+            self._asked_at = self._loop.time()
+        self._out.append(command)
         self._waiting.append(waits)
 
     def _flush(self) -> None:
@@ -222,7 +226,8 @@ class Link(asyncio.Protocol):
         self._out.clear()
 
     def _take(self, item: Any) -> None:
-        if isinstance(item, hiredis.PushNotification):
+        what = type(item)
+        if what is hiredis.PushNotification:
             kind = item[0]
             if kind == b"message":
                 self._pushed(item[1], item[2])
@@ -235,12 +240,24 @@ class Link(asyncio.Protocol):
         if not self._waiting:
             self.end("Redis answers what was not asked")
             return
-        if isinstance(item, hiredis.ReplyError):
+        if what is hiredis.ReplyError:
             self.end(_reason(str(item)))  # READONLY, LOADING, NOPERM, OOM, NOSCRIPT, …: not now, not here
             return
         waits = self._waiting.popleft()
         if waits.then is not None:
             waits.then(item)
+
+
+def packed(*words: Word) -> bytes:
+    """The command as it goes over the wire."""
+    command: Any = words
+    together: bytes = hiredis.pack_command(command)
+    return together
+
+
+def words(*some: Word) -> bytes:
+    """The same for some of a command's words."""
+    return packed(*some).partition(b"\r\n")[2]
 
 
 _NOTHING = object()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -22,11 +22,12 @@ from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, place_for
 from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, TAG
-from bridge.sockets.cluster.link import Link, Lost, Then
+from bridge.sockets.cluster.link import Link, Lost, Then, words
 from bridge.sockets.cluster.names import CONTROL_CHANNEL, Names
 from bridge.sockets.cluster.nodes import Nodes
 from bridge.sockets.cluster.records import Records, SeenTags
 from bridge.sockets.pusher import messages
+from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.asks import PassOn
 from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.hub_events import published
@@ -34,20 +35,57 @@ from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.shared_channel import Message
 from bridge.sockets.pusher.shared_hub import SharedHub
 
+ROUTES = 4_096  # channels whose words of the script are kept
+
 T = TypeVar("T")
+
+
+class Route:
+    """How events of a channel go to the bus: the words of `publish.lua` that are the same for all of them,
+    packed once.
+
+    app  for whose settings that is; another one needs another route
+    """
+
+    __slots__ = ("_after", "_before", "app", "place")
+
+    def __init__(self, app: App, name: str, names: Names, window: int) -> None:
+        self.app = app
+        self.place = place_for(app.id, name)
+        events, seconds = times.LOG_EVENTS, times.LOG_SECONDS
+        if app.resume_seconds:
+            events = max(events, app.limits.resume_events)
+            seconds = max(seconds, int(app.resume_seconds))
+        keys = [names.key(kind, self.place) for kind in "clk"]
+        self._before = b"*16\r\n" + words("EVALSHA", scripts.PUBLISH.sha, len(keys), *keys)
+        kept_for = app.limits.cache_seconds if kind_of(name).is_cache else 0
+        topic = words(names.topic(self.place), events, seconds)
+        rest = words(window, names.key("j", b""), kept_for)
+        self._after = (topic, rest, topic + words(b"", 0) + rest)
+
+    def command(self, envelope: bytes, mark: bytes) -> bytes:
+        """The call of the script; `mark` is empty where the event is no job's."""
+        topic, rest, unmarked = self._after
+        after = topic + words(mark, int(mark) % 16) + rest if mark else unmarked
+        return b"%s$%d\r\n%s\r\n$8\r\n%s\r\n%s" % (
+            self._before,
+            len(envelope),
+            envelope,
+            envelope[2 : 2 + TAG],
+            after,
+        )
 
 
 @dataclass(slots=True)  # not frozen, which takes three times as long to make
 class Sealed:
-    """What goes to the bus; `cache` is None for what is not an event of the channel's log. `kept_…`: how many
-    events that log holds, and for how long after this one."""
+    """What goes to the bus. `route` is None for what is not an event of the channel's log; `mark`: of a job
+    and this channel."""
 
     place: bytes
     envelope: bytes
-    cache: int | None
     at: float
-    kept_events: int = times.LOG_EVENTS
-    kept_seconds: int = times.LOG_SECONDS
+    route: Route | None = None
+    mark: bytes = b""
 
 
 class Spool:
@@ -83,8 +121,7 @@ class Publishing(Generic[S]):
     ) -> None:
         """`window`: seconds for which the marks of jobs are kept, and then as long again."""
         self._bus = bus
-        self._marks = bus.names.key("j", b"")
-        self._places = lru_cache(maxsize=4_096)(partial(_place, bus.names))
+        self._routes: dict[tuple[str, str], Route] = {}  # app id and channel →
         self._records = records
         self._seen = seen
         self._nodes = nodes
@@ -107,7 +144,7 @@ class Publishing(Generic[S]):
             if broadcast.app_id not in self._bus.home.hubs:
                 raise JobError(f"no app has the id {broadcast.app_id}: check the broadcasting connection")
         if origin == "queue":
-            return self._tell(broadcasts, origin, await self._send_jobs(self._sealed_all(broadcasts)))
+            return self._tell(broadcasts, origin, await self._send_jobs(self._sealed_jobs(broadcasts)))
         if not self.is_open:
             return self._publish_here(broadcasts, origin)
         receivers: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -117,10 +154,10 @@ class Publishing(Generic[S]):
     def publish_soon(self, broadcasts: Sequence[Broadcast], origin: str, then: Callable[[int], None]) -> None:
         """`publish` of what is no job's, without waiting: `then` gets what that returns. Only while it
         `is_open`, and for apps that there are."""
-        items = self._sealed_all(broadcasts)
+        items = [self._sealed(one, name) for one in broadcasts for name in one.channels]
 
         def lost(why: str) -> None:
-            for item, _mark in items:
+            for item in items:
                 self._lost(item, why)
             then(0)
 
@@ -129,20 +166,32 @@ class Publishing(Generic[S]):
 
         self._send_all(items, answered, lost)
 
-    def _sealed_all(self, broadcasts: Sequence[Broadcast]) -> list[tuple[Sealed, bytes]]:
-        """Each broadcast for each of its channels, and its mark."""
-        marks = _marks((one.job, name) for one in broadcasts for name in one.channels)
-        return [(self._sealed(one, name), next(marks)) for one in broadcasts for name in one.channels]
+    def _sealed_jobs(self, broadcasts: Sequence[Broadcast]) -> list[Sealed]:
+        """Each broadcast for each of its channels; a job may send to a channel several times."""
+        sent: Counter[tuple[str, str]] = Counter()
+        items = []
+        for broadcast in broadcasts:
+            for name in broadcast.channels:
+                item = self._sealed(broadcast, name)
+                if broadcast.job:
+                    sent[broadcast.job, name] += 1
+                    item.mark = _mark(broadcast.job, sent[broadcast.job, name], name)
+                items.append(item)
+        return items
 
     def _tell(self, broadcasts: Sequence[Broadcast], origin: str, answers: Sequence[int]) -> int:
         """They are published, with Redis' answer for each channel; how many they have reached."""
-        reached = iter(answers)
+        at = total = 0
         for broadcast in broadcasts:
-            receivers = sum(max(next(reached), 0) for _ in broadcast.channels)
+            receivers = 0
+            for _ in broadcast.channels:
+                receivers += max(answers[at], 0)
+                at += 1
             self._bus.home.tell(published(broadcast, origin, receivers))
-        return sum(max(answer, 0) for answer in answers)
+            total += receivers
+        return total
 
-    async def _send_jobs(self, items: Sequence[tuple[Sealed, bytes]]) -> list[int]:
+    async def _send_jobs(self, items: Sequence[Sealed]) -> list[int]:
         """What Redis answers to each; sent again after each link that is lost meanwhile: marks keep anything
         from going out twice. Raises ServiceUnavailable."""
         try:
@@ -159,7 +208,7 @@ class Publishing(Generic[S]):
 
     def _send_all(
         self,
-        items: Sequence[tuple[Sealed, bytes]],
+        items: Sequence[Sealed],
         then: Callable[[list[int]], None],
         lost: Callable[[str], None],
     ) -> None:
@@ -169,48 +218,38 @@ class Publishing(Generic[S]):
         if not items:
             then(answers)
             return
-        *first, (item, mark) = items
-        for one, its_mark in first:
-            self._send(link, one, its_mark, answers.append)
 
         def last(answer: int) -> None:  # answers come in order: with this one all are there
             answers.append(answer)
             then(answers)
 
-        self._send(link, item, mark, last, lost)
+        for item in items[:-1]:
+            self._send(link, item, answers.append, None)
+        self._send(link, items[-1], last, lost)
 
     def _sealed(self, broadcast: Broadcast, name: str) -> Sealed:
         hub = self._bus.home.hubs[broadcast.app_id]
-        place = place_for(broadcast.app_id, name)
+        route = self._routes.get((broadcast.app_id, name))
+        if route is None or route.app is not hub.app:
+            route = self._new_route(hub.app, name)
         text = messages.event(broadcast.name, name, broadcast.data)
-        envelope = self._records.sealer(hub).seal(place, EVENT, text, broadcast.socket_id or "")
-        cache = hub.app.limits.cache_seconds if kind_of(name).is_cache else 0
-        events, seconds = times.LOG_EVENTS, times.LOG_SECONDS
-        if hub.app.resume_seconds:
-            events = max(events, hub.app.limits.resume_events)
-            seconds = max(seconds, int(hub.app.resume_seconds))
-        return Sealed(place, envelope, cache, self._bus.now(), events, seconds)
+        envelope = self._records.sealer(hub).seal(route.place, EVENT, text, broadcast.socket_id or "")
+        return Sealed(route.place, envelope, self._bus.now(), route)
 
-    def _send(
-        self, link: Link, item: Sealed, mark: bytes, then: Then | None = None, lost: Lost | None = None
-    ) -> None:
-        *keys, topic = self._places(item.place)
-        link.run(
-            scripts.PUBLISH,
-            keys,
-            item.envelope,
-            item.envelope[2 : 2 + TAG],
-            topic,
-            item.kept_events,
-            item.kept_seconds,
-            mark,
-            int(mark or 0) % 16,
-            self._window,
-            self._marks,
-            item.cache or 0,
-            then=then,
-            lost=lost,
-        )
+    def _new_route(self, app: App, name: str) -> Route:
+        if len(self._routes) >= ROUTES:
+            self._routes.clear()
+        route = self._routes[app.id, name] = Route(app, name, self._bus.names, self._window)
+        return route
+
+    def forget_routes(self) -> None:
+        """An app is not served any more."""
+        self._routes.clear()
+
+    def _send(self, link: Link, item: Sealed, then: Then | None, lost: Lost | None) -> None:
+        """`item` is an event of the channel's log."""
+        assert item.route is not None  # noqa: S101 - that is what it says
+        link.put(item.route.command(item.envelope, item.mark), then, lost)
 
     # Of clients, and to nodes --------------------------------------------------------------------------
 
@@ -218,7 +257,7 @@ class Publishing(Generic[S]):
         """A client's event. Those who are here get it at once where the bus is away."""
         place = place_for(hub.app.id, ask.channel)
         envelope = self._records.sealer(hub).seal(place, CLIENT_EVENT, ask.text, ask.socket_id)
-        item = Sealed(place, envelope, None, self._bus.now())
+        item = Sealed(place, envelope, self._bus.now())
         if self._bus.link is not None and self.is_open:
             self._send_plain(self._bus.link, item)
             return
@@ -232,7 +271,7 @@ class Publishing(Generic[S]):
         place = place_for(hub.app.id, CONTROL_CHANNEL)
         text = json.dumps({"terminate": user_id})
         envelope = self._records.sealer(hub).seal(place, CONTROL, text)
-        item = Sealed(place, envelope, None, self._bus.now())
+        item = Sealed(place, envelope, self._bus.now())
         if self._bus.link is not None and self._bus.is_up:
             self._send_plain(self._bus.link, item)
             return
@@ -253,7 +292,7 @@ class Publishing(Generic[S]):
             text = messages.event(broadcast.name, name, broadcast.data)
             tag = item.envelope[2 : 2 + TAG]
             self._seen.add(tag)
-            message = Message(text=text, tag=tag, excluded=broadcast.socket_id or "")
+            message = Message(text, tag, broadcast.socket_id or "")
             delivered = hub.deliver_here(name, message)
             receivers += sum(delivery.receivers for delivery in delivered.deliveries)
             self._bus.home.answered(hub, delivered)
@@ -271,10 +310,10 @@ class Publishing(Generic[S]):
         for item in sorted(self._spool.take(), key=attrgetter("at")):  # also those that were lost under way
             if item.at < oldest:
                 continue
-            if item.cache is None:
+            if item.route is None:
                 self._send_plain(link, item)
             else:
-                self._send(link, item, b"", lost=partial(self._lost, item))
+                self._send(link, item, None, partial(self._lost, item))
 
     def _send_plain(self, link: Link, item: Sealed) -> None:
         """What is not an event of the channel's log."""
@@ -286,25 +325,9 @@ class Publishing(Generic[S]):
         self._spool.put(item)
 
 
-def _place(names: Names, place: bytes) -> tuple[bytes, ...]:
-    """The keys of `publish.lua`, and the topic."""
-    return (*(names.key(kind, place) for kind in "clk"), names.topic(place))
-
-
 def _answer(future: asyncio.Future[T], answer: T, _why: str = "") -> None:
     if not future.done():
         future.set_result(answer)
-
-
-def _marks(items: Iterable[tuple[str, str]]) -> Iterator[bytes]:
-    """Of each job and channel; a job may send to a channel several times. Nothing where there is no job."""
-    sent: Counter[tuple[str, str]] = Counter()
-    for job, channel in items:
-        if not job:
-            yield b""
-            continue
-        sent[job, channel] += 1
-        yield _mark(job, sent[job, channel], channel)
 
 
 def _mark(job: str, number: int, channel: str) -> bytes:

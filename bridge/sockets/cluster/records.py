@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Generic
 
 from bridge.sockets.cluster import times
@@ -36,6 +36,11 @@ class Records(Generic[S]):
             known = self._sealers[hub.app.id] = (hub.app, Sealer(hub.app, self._own))
         return known[1]
 
+    def keep(self, app_ids: Collection[str]) -> None:
+        """Nothing is kept of other apps."""
+        for app_id in self._sealers.keys() - set(app_ids):
+            del self._sealers[app_id]
+
     def reject(self, reason: str) -> None:
         """Counts it, and logs a warning at most once a minute."""
         self.rejected[reason] += 1
@@ -55,7 +60,7 @@ class Records(Generic[S]):
                 self.reject("log")
                 continue
             if opened.kind == EVENT:
-                found.append(Message(text=opened.text, tag=opened.tag, excluded=opened.excluded))
+                found.append(Message(opened.text, opened.tag, opened.excluded))
         return found
 
     def roster(self, hub: SharedHub[S], place: bytes, entries: Sequence[bytes]) -> dict[str, str | None]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Generic
 
 from bridge.sockets.cluster.bus import Bus, place_for
+from bridge.sockets.cluster.names import CONTROL_CHANNEL
 from bridge.sockets.pusher.channels import USER_CHANNEL
 from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.shared_hub import SharedHub
@@ -43,6 +44,12 @@ class Topics(Generic[S]):
         del self.by_place[place]
         if self._bus.link is not None:
             self._bus.link.unsubscribe([self._bus.names.topic(place)])
+
+    def forget(self, app_id: str) -> None:
+        """The app is not served any more. Its channels end with their last clients."""
+        known = self.by_place.get(place_for(app_id, CONTROL_CHANNEL))
+        if known is not None:
+            self.unlisten(*known)
 
     def clear(self) -> None:
         """A new link is subscribed to nothing."""

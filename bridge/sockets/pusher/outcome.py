@@ -55,8 +55,7 @@ class Outcome(NamedTuple, Generic[S]):
     asks: tuple[Ask, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered(Generic[S]):
+class Answered(NamedTuple, Generic[S]):
     """What an answer of other nodes brings about: as an outcome, but it may concern any number of sockets.
 
     dropped  subscriptions that are not made after all: each socket's connection forgets the channel

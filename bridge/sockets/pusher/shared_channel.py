@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.channels import ChannelKind
@@ -33,8 +33,7 @@ class Waiting:
     is_reading: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """An event of the channel: its message's text, its own tag, and the socket_id that does not get it."""
 
     text: str

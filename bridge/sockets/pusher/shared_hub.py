@@ -15,7 +15,8 @@ of it for every channel that has subscribers here. The rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import App
@@ -37,6 +38,7 @@ from bridge.sockets.pusher.shared_channel import Joined, Message, SharedChannel,
 from bridge.sockets.pusher.shared_sessions import SharedSessions
 
 PATIENCE = 10.0  # seconds that a subscription waits for its answer
+_NOTHING: Answered[Any] = Answered()
 
 
 class SharedHub(Hub[S]):
@@ -488,18 +490,20 @@ class SharedHub(Hub[S]):
         return Answered(deliveries=tuple(deliveries))
 
     def event(
-        self, name: str, previous: bytes, message: Message, now: float, is_new: bool = True
+        self, name: str, previous: bytes, message: Message, now: float, is_new: Callable[[bytes], bool]
     ) -> Answered[S] | None:
-        """The next event of the channel, or one that is known already. None: others are missing before it."""
+        """The next event of the channel. None: others are missing before it.
+
+        `is_new` is asked whether its tag is, unless the event is part of what an answer will bring."""
         channel = self.shared(name)
         if channel is None or not channel.is_current:
-            return Answered()
+            return _NOTHING
         if previous != channel.tag:
             channel.is_current = False
             return None
         self.now = now
         channel.tag = message.tag
-        return Answered(deliveries=tuple(self._deliver(channel, message) if is_new else ()))
+        return Answered(self._deliver(channel, message)) if is_new(message.tag) else _NOTHING
 
     def passed_on(self, name: str, text: str, excluded: str) -> Answered[S]:
         """A client's event."""
@@ -555,17 +559,17 @@ class SharedHub(Hub[S]):
     def deliver_here(self, name: str, message: Message) -> Answered[S]:
         """An event that cannot be told to other nodes now, for those who are here."""
         channel = self.shared(name)
-        return Answered() if channel is None else Answered(deliveries=tuple(self._deliver(channel, message)))
+        return Answered() if channel is None else Answered(self._deliver(channel, message))
 
     # Parts ------------------------------------------------------------------------------------------------
 
-    def _deliver(self, channel: SharedChannel[S], message: Message) -> list[Delivery[S]]:
+    def _deliver(self, channel: SharedChannel[S], message: Message) -> tuple[Delivery[S], ...]:
         if channel.kind.is_cache:
             self._keep(channel.name, message.text, "", self.now)
         if not channel.sockets:
-            return []
+            return ()
         excluded = self.socket_of(message.excluded) if message.excluded else None
-        return [Delivery(text=message.text, sockets=channel.sockets, excluded=excluded)]
+        return (Delivery(message.text, channel.sockets, excluded),)
 
     def _recall(self, name: str, cached: Cached | None) -> None:
         self.cached.pop(name, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import pytest
 
 from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster import times
+from bridge.sockets.cluster.envelope import Sealer
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
@@ -338,6 +340,41 @@ async def test_the_api_answers_for_all_nodes(redis: Redis) -> None:
         assert answer.json() == {"channels": {"c": {"subscription_count": 2}}}
         await a.get("pusher_internal:member_added")
         await a.get("event")
+
+
+@pytest.mark.anyio
+async def test_nothing_is_kept_of_an_app_that_is_not_served_any_more(redis: Redis) -> None:
+    def sealers() -> int:
+        return sum(isinstance(one, Sealer) for one in gc.get_objects())
+
+    def topics() -> set[bytes]:
+        with redis.client() as client:
+            return {topic.rpartition(b":1:")[2] for topic in client.pubsub_channels()}
+
+    gc.collect()  # other tests' nodes
+    before = sealers()
+    async with member(redis) as one, one.server.client("c") as here:
+        one.server.node.serve([APP, replace(APP, id="other", key="other-key")])
+        await until(lambda: b"d0:other:#app" in topics())
+        for app_id in ("app-id", "other"):
+            event = replace(broadcast("c"), app_id=app_id)
+            await one.server.node.publish_to_all([event], origin="api")
+        assert sealers() == before + 2
+        one.server.node.serve([APP])
+        await until(lambda: sealers() == before + 1 and b"d0:other:#app" not in topics())
+        await one.server.node.publish_to_all([broadcast("c", data="2")], origin="api")
+        assert [(await here.get("event"))["data"] for _ in range(2)] == ["{}", "2"]
+
+
+@pytest.mark.anyio
+async def test_an_app_with_other_limits_publishes_by_them(redis: Redis) -> None:
+    with redis.client() as client:
+        async with member(redis) as one:
+            for seconds in (100, 500):
+                one.server.node.serve([replace(APP, limits=Limits(cache_seconds=seconds))])
+                await one.server.node.publish_to_all([broadcast("cache-c")], origin="api")
+                (key,) = client.keys("*k:app-id:cache-c")
+                assert seconds - LIMIT < client.ttl(key) <= seconds
 
 
 @pytest.mark.anyio

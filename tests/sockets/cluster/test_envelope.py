@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import replace
 
 import pytest
 
-from bridge.sockets.cluster.envelope import CLIENT_EVENT, EVENT, OWN, OWN_BYTES, Forged, Own, Sealer
+from bridge.sockets.cluster.envelope import (
+    CLIENT_EVENT,
+    CODE,
+    EVENT,
+    OWN,
+    OWN_BYTES,
+    Code,
+    Forged,
+    Own,
+    Sealer,
+)
 from bridge.sockets.pusher.app import Limits
 from tests.sockets.server.running import APP
 
@@ -55,3 +66,10 @@ def test_more_envelopes_than_are_known_by_comparison_are_opened_too(size: int) -
 def test_with_another_secret_nothing_is_opened() -> None:
     with pytest.raises(Forged):
         Sealer(replace(APP, secret="another"), Own()).open(PLACE, Sealer(APP, Own()).seal(PLACE, EVENT, "x"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 55, 56, 64, 1_000])
+def test_the_code_is_hmac_sha256(size: int) -> None:
+    code, data = Code(b"k" * 32), bytes(range(256)) * 4
+    for _ in range(2):
+        assert code(data[:size]) == hmac.digest(b"k" * 32, data[:size], "sha256")[:CODE]
