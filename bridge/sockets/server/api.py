@@ -46,13 +46,8 @@ async def post_event(call: Call) -> dict[str, Any]:
 
 async def post_batch(call: Call) -> dict[str, Any]:
     """Up to 10 events, each to one channel, delivered in order."""
-    batch, limit = call.body.get("batch"), call.hub.app.limits.events_per_batch
-    if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
-        raise HTTPException(400, "batch is not a list of events")
-    if len(batch) > limit:
-        raise HTTPException(400, f"Batch too large: more than {limit} events")
-    broadcasts = [_broadcast(call.hub.app, entry, "channel") for entry in batch]
-    asked = [_info(entry.get("info", "")) for entry in batch]
+    broadcasts = batch_of(call.hub.app, call.body)
+    asked = [_info(entry.get("info", "")) for entry in call.body["batch"]]
     await call.node.publish_to_all(broadcasts, origin="api")
     if not any(asked):
         return {}
@@ -124,6 +119,16 @@ async def terminate_connections(call: Call) -> dict[str, Any]:
 def event_of(app: App, event: Mapping[str, Any]) -> Broadcast:
     """The event that is the whole body. Raises HTTPException 400 or 413."""
     return _broadcast(app, event, "channels" if "channels" in event else "channel")
+
+
+def batch_of(app: App, body: Mapping[str, Any]) -> list[Broadcast]:
+    """The events of the body, in order. Raises HTTPException 400 or 413."""
+    batch, limit = body.get("batch"), app.limits.events_per_batch
+    if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
+        raise HTTPException(400, "batch is not a list of events")
+    if len(batch) > limit:
+        raise HTTPException(400, f"Batch too large: more than {limit} events")
+    return [_broadcast(app, entry, "channel") for entry in batch]
 
 
 def _broadcast(app: App, event: Mapping[str, Any], channels: str) -> Broadcast:

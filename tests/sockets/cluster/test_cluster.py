@@ -68,16 +68,18 @@ async def test_an_event_reaches_the_subscribers_of_every_node_but_the_excluded(r
         await there.silence()
 
 
-def post(number: int) -> bytes:
-    """A signed request that publishes the number."""
-    body = json.dumps({"name": "event", "channel": "c", "data": str(number)}).encode()
-    query = urlencode(signed(APP, "POST", "/apps/app-id/events", body, {}))
-    head = f"POST /apps/app-id/events?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+def post(*numbers: int) -> bytes:
+    """A signed request that publishes the number, or several together."""
+    events = [{"name": "event", "channel": "c", "data": str(number)} for number in numbers]
+    path = "/apps/app-id/events" if len(events) == 1 else "/apps/app-id/batch_events"
+    body = json.dumps(events[0] if len(events) == 1 else {"batch": events}).encode()
+    query = urlencode(signed(APP, "POST", path, body, {}))
+    head = f"POST {path}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 @pytest.mark.anyio
-async def test_an_event_by_http_needs_no_application_and_is_answered_in_its_turn(redis: Redis) -> None:
+async def test_events_by_http_need_no_application_and_are_answered_in_their_turn(redis: Redis) -> None:
     asked: list[str] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -88,18 +90,18 @@ async def test_an_event_by_http_needs_no_application_and_is_answered_in_its_turn
     async with two(redis) as (one, other), other.server.client("c") as there:
         one.server.listener._http.app = application
         reader, writer = await asyncio.open_connection("127.0.0.1", one.server.port)
-        writer.write(post(1) + post(2) + b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" + post(3))
+        writer.write(post(1) + post(2, 3, 4) + b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" + post(5))
         got = [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT)]
         for _ in range(3):
             got.append(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), LIMIT))
         statuses = [head.removeprefix(b"{}").split()[1] for head in got]
         assert statuses == [b"200", b"200", b"204", b"200"]
         assert asked == ["/x"]
-        assert [(await there.get())["data"] for _ in range(3)] == ["1", "2", "3"]
-        writer.write(post(4))
+        assert [(await there.get())["data"] for _ in range(5)] == ["1", "2", "3", "4", "5"]
+        writer.write(post(6, 7))
         await writer.drain()
         writer.transport.abort()  # who does not wait for the answer has published all the same
-        assert (await there.get())["data"] == "4"
+        assert [(await there.get())["data"] for _ in range(2)] == ["6", "7"]
 
 
 @pytest.mark.anyio
