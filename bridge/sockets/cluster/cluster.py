@@ -89,6 +89,7 @@ class Cluster(Generic[S]):
         # What `Peers` asks of this and one of the parts does; bound here, so that it costs no call more.
         self.publish = self._publishing.publish
         self.publish_soon = self._publishing.publish_soon
+        self.once_back = self._publishing.once_back
         self.terminate = self._publishing.terminate
         self.elsewhere = self.nodes.connections
         self.share = self._statistics.share

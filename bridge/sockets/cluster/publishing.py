@@ -127,6 +127,21 @@ class Publishing(Generic[S]):
         self._nodes = nodes
         self._window = window
         self._spool = Spool()
+        self._sent = self._back = 0  # calls of `_send_all`, and how many of them are over
+        self._once_back: deque[tuple[int, Callable[[], None]]] = deque()  # by the last that each waits for
+
+    def once_back(self, call: Callable[[], None]) -> bool:
+        """As `Peers.once_back`."""
+        if self._back == self._sent:
+            return False
+        self._once_back.append((self._sent, call))
+        return True
+
+    def _is_back(self) -> None:
+        """Another call of `_send_all` is over; they end in their order."""
+        self._back += 1
+        while self._once_back and self._once_back[0][0] <= self._back:
+            self._once_back.popleft()[1]()
 
     @property
     def is_open(self) -> bool:
@@ -221,11 +236,17 @@ class Publishing(Generic[S]):
 
         def last(answer: int) -> None:  # answers come in order: with this one all are there
             answers.append(answer)
+            self._is_back()
             then(answers)
+
+        def none(why: str) -> None:
+            self._is_back()
+            lost(why)
 
         for item in items[:-1]:
             self._send(link, item, answers.append, None)
-        self._send(link, items[-1], last, lost)
+        self._sent += 1
+        self._send(link, items[-1], last, none)
 
     def _sealed(self, broadcast: Broadcast, name: str) -> Sealed:
         hub = self._bus.home.hubs[broadcast.app_id]

@@ -70,6 +70,10 @@ class Peers(Protocol):
         """The same without waiting: `then` gets what that returns, later. Only while `is_publishing`, and for
         apps that there are."""
 
+    def once_back(self, call: Callable[[], None]) -> bool:
+        """Whether something that this node has published has yet to come back to it, as to all others. Then
+        the call is made once all that was published so far has come, or will not."""
+
     def terminate(self, hub: Hub[Socket], user_id: str) -> None: ...
 
     def elsewhere(self, app_id: str) -> int:
@@ -160,7 +164,7 @@ class Node:
         """The node belongs to the running loop and looks after its sockets."""
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
-        self._outbox = Outbox(self._loop)
+        self._outbox = Outbox(self._loop) if self.peers is None else Outbox(self._loop, self.peers.once_back)
         self._swept_at = self.now()
         self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
 

@@ -16,6 +16,9 @@ SLICE = 1_000
 HOLD = 0.05
 """Seconds that members who come and go wait for others, see `Outbox.hold`."""
 
+WORTH_WAITING = 0.001
+"""Seconds that a flush must have taken, for the next to wait for what is on its way."""
+
 PING_FRAME = b"\x89\x00"
 
 
@@ -66,17 +69,32 @@ class Outbox:
     __slots__ = (
         "_audience",
         "_dirty",
+        "_has_waited",
         "_held",
         "_is_scheduled",
         "_joined",
         "_loop",
+        "_once_back",
+        "_patience",
         "_rest",
         "_run",
+        "_spent",
+        "_took",
         "_waiting",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        once_back: Callable[[Callable[[], None]], bool] = lambda _: False,
+    ) -> None:
+        """`once_back`: whether something that was published here is on its way to this outbox; then the call
+        is made once it is there, or is not to come any more."""
         self._loop = loop
+        self._once_back = once_back
+        self._took = self._spent = 0.0  # seconds of the last flush, and of this one so far
+        self._has_waited = False  # this flush
+        self._patience: asyncio.TimerHandle | None = None  # while it does
         self._run: list[bytes] = []
         self._audience: Collection[Receiver] = ()
         self._joined = b""  # the run that is being written,
@@ -169,7 +187,38 @@ class Outbox:
         self._held = []
         self._schedule()
 
+    def _waits(self) -> bool:
+        """Whether the flush waits for what was published here and is on its way, so that both are written
+        together: at most for as long as the last flush took."""
+        if self._has_waited or self._spent or self._took < WORTH_WAITING:
+            return False
+        if not self._once_back(self._arrived):
+            return False
+        self._has_waited = True
+        self._patience = self._loop.call_later(min(self._took, HOLD), self._arrived)
+        return True
+
+    def _arrived(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+            self._loop.call_soon(self._flush)
+
     def _flush(self) -> None:
+        if self._waits():
+            return
+        began = self._loop.time()
+        self._write()
+        self._spent += self._loop.time() - began
+        self._is_scheduled = bool(self._dirty or self._rest or self._run)
+        if self._is_scheduled:
+            self._loop.call_soon(self._flush)
+        else:
+            self._took, self._spent, self._has_waited = self._spent, 0.0, False
+        if self._waiting:
+            self._call_those_written()
+
+    def _write(self) -> None:
         if self._dirty or self._held:
             self.settle()
             self._write_slots()
@@ -179,11 +228,6 @@ class Outbox:
                 self._run, self._audience = [], ()
             batch, self._rest = self._rest[:SLICE], self._rest[SLICE:]
             self._write_run(batch)
-        self._is_scheduled = bool(self._dirty or self._rest or self._run)
-        if self._is_scheduled:
-            self._loop.call_soon(self._flush)
-        if self._waiting:
-            self._call_those_written()
 
     def _call_those_written(self) -> None:
         waiting, self._waiting = self._waiting, []

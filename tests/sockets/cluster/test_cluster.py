@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -117,6 +118,24 @@ async def test_a_post_that_was_under_way_when_the_link_broke_is_answered_and_com
             await one.back()
             assert (await there.get())["data"] == str(number)
         await there.silence()
+
+
+@pytest.mark.anyio
+async def test_it_is_known_when_what_was_published_is_back_or_will_not_come(redis: Redis) -> None:
+    async with member(redis) as one, one.server.client("c") as client:
+        back: list[int] = []
+        receivers: list[int] = []
+        assert not one.cluster.once_back(lambda: back.append(0))
+        for number in (1, 2):
+            one.cluster.publish_soon([broadcast("c"), broadcast("d")], "api", receivers.append)
+            assert one.cluster.once_back(partial(back.append, number))
+        await until(lambda: back == [1, 2] and receivers == [1, 1])
+        assert not one.cluster.once_back(lambda: back.append(0))
+        one.cluster.publish_soon([broadcast("c", data="3")], "api", receivers.append)
+        assert one.cluster.once_back(lambda: back.append(3))
+        one.cut()
+        assert back == [1, 2, 3]
+        assert [(await client.get("event"))["data"] for _ in range(3)] == ["{}", "{}", "3"]
 
 
 @pytest.mark.anyio

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -31,9 +32,19 @@ async def test_frames_put_held_and_replied_arrive_in_the_order_in_which_they_cam
         sockets = list(clients)
         audiences = [dict.fromkeys(choice.sample(sockets, size)) for size in (7, 5, 3)]
         out, expected = server.node._outbox, {socket: [] for socket in sockets}  # type: ignore[var-annotated]
+        loop = asyncio.get_running_loop()
+
+        def once_back(call: Callable[[], None]) -> bool:
+            is_awaited = choice.random() < 0.5
+            if is_awaited:
+                loop.call_later(choice.choice((0, 0.001, LIMIT)), call)
+            return is_awaited
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(outbox, "SLICE", 2)
             patch.setattr(outbox, "HOLD", 0.002)
+            patch.setattr(outbox, "WORTH_WAITING", 0.0)
+            patch.setattr(out, "_once_back", once_back)
             for number in range(400):
                 frame = text_frame(json.dumps({"event": str(number)}))
                 audience = choice.choice(audiences)
@@ -60,6 +71,44 @@ async def test_frames_put_held_and_replied_arrive_in_the_order_in_which_they_cam
                 assert [(await client.message())["event"] for _ in expected[socket]] == expected[socket]
         for client in clients.values():
             await client.aclose()
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_a_flush_waits_for_what_is_on_its_way_at_most_for_as_long_as_the_last_one_took(
+    comes: bool,
+) -> None:
+    async with running() as server:
+        ((socket, client),) = (await clients_of(server, 1)).items()
+        writes: list[bytes] = []
+        send = socket.send
+
+        def counted(data: bytes) -> int:
+            writes.append(data)
+            return send(data)
+
+        socket.send = counted
+        calls: list[Callable[[], None]] = []
+
+        def once_back(call: Callable[[], None]) -> bool:
+            calls.append(call)
+            out.put(text_frame('{"event":"3"}'), (socket,))
+            if comes:
+                asyncio.get_running_loop().call_soon(call)
+            return True
+
+        out, took = server.node._outbox, LIMIT if comes else 0.01
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(outbox, "HOLD", LIMIT)
+            patch.setattr(out, "_once_back", once_back)
+            out.put(text_frame('{"event":"1"}'), (socket,))
+            assert (await client.message())["event"] == "1"
+            assert not calls  # it was soon done
+            out._took = took
+            out.put(text_frame('{"event":"2"}'), (socket,))
+            assert [(await client.message())["event"] for _ in range(2)] == ["2", "3"]
+            assert len(writes) == 2
+            assert len(calls) == 1
+        await client.aclose()
 
 
 async def test_an_answer_does_not_wait_behind_a_fan_out_to_others() -> None:
