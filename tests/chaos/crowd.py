@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.end_to_end.laravel import APP_KEY, APP_SECRET, BROWSER
 from tests.end_to_end.processes import environment, running, wait_until
 
 PATIENCE = 300.0  # seconds
+PAUSE = 0.1  # seconds between looks: each costs the clients' process time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class Seen:
     holes        events that came neither in their place nor later
     removed      members that were said to be gone
     last         number of the last event of each client
+    late         ms by which a timer of the clients' own process came late, at most, since the last look: what
+                 they measure is no better than that
     """
 
     subscribed: int
@@ -39,6 +44,7 @@ class Seen:
     gaps: int
     removed: int
     last: list[int]
+    late: float
 
     def away_at(self, share: float) -> float:
         """ms within which this share was back."""
@@ -52,27 +58,27 @@ class Crowd:
         self.clients = clients
 
     def look(self) -> Seen:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return Seen(**json.loads(self._process.stdout.readline()))
+        return Seen(**self._answer("all"))
 
     def wait(self, what: str, *, connections: int = 1, last: int = 0) -> Seen:
         """Everybody is subscribed, has had so many connections at least, and the event with that number."""
-        seen = self.look()
 
         def reached() -> bool:
-            nonlocal seen
-            seen = self.look()
-            return (
-                seen.subscribed == self.clients
-                and min(seen.connections) >= connections
-                and min(seen.last) >= last
-            )
+            time.sleep(PAUSE)
+            least = self._answer("")
+            subscribed, connected, received = least["subscribed"], least["connections"], least["last"]
+            return bool(subscribed == self.clients and connected >= connections and received >= last)
 
         wait_until(what, reached, timeout=PATIENCE)
-        return seen
+        return self.look()
+
+    def _answer(self, line: str) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
 
 @contextlib.contextmanager
