@@ -29,8 +29,8 @@ class Seen:
     holes        events that came neither in their place nor later
     removed      members that were said to be gone
     last         number of the last event of each client
-    late         ms by which a timer of the clients' own process came late, at most, since the last look: what
-                 they measure is no better than that
+    late         ms by which timers of the clients' own process came late within 10 s, in all, at most, since
+                 the last look: the more, the less their times tell of bridge
     """
 
     subscribed: int
