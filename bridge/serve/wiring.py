@@ -688,7 +688,7 @@ def refresher(laravel: LaravelApp) -> RecomputeFields:
 
 def queue_key(redis: RedisConnection, queue: str) -> str:
     """One of the queue's keys: in a cluster it tells the node. ConfigurationError where they lie apart."""
-    if redis.cluster and not redis.tags_queues and not has_hash_tag(queue):
+    if redis.cluster and not redis.tags_queues and not has_hash_tag(f"{redis.prefix}queues:{queue}"):
         raise ConfigurationError(
             f"the queue {queue}",
             "has no hash tag, without which its keys lie on several nodes of the Redis Cluster",

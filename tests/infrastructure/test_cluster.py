@@ -101,6 +101,21 @@ def test_a_queue_whose_keys_lie_apart_is_refused_with_a_name_that_helps(app: Mak
         build_queue(settings)
 
 
+def test_a_hash_tag_in_the_prefix_keeps_the_keys_of_every_queue_together(
+    app: MakeApp, database: str, cluster: RedisCluster
+) -> None:
+    tagged = app(database.replace("'prefix' => 'app:'", "'prefix' => '{app}:'"), version="12.30")
+    with contextlib.closing(build_queue(_settings(tagged, "high,default"))) as queue:
+        queue.check()
+        payloads = [broadcast(id=f"{n}", attempts=0) for n in range(2)]
+        cluster.rpush("{app}:queues:default", *payloads)
+        jobs = queue.reserve(2)
+        assert uuids(jobs) == [uuid_of(payload) for payload in payloads]
+        queue.release(jobs[0], 0)
+        assert queue.delete(jobs[1:]) == 1
+        assert uuids(queue.reserve(2)) == [jobs[0].uuid]
+
+
 def test_a_wait_in_one_queue_ends_with_a_job(app: MakeApp, database: str, cluster: RedisCluster) -> None:
     settings = _settings(app(database), "{a}")
     with contextlib.closing(build_queue(settings)) as queue:

@@ -690,9 +690,9 @@ class _Found(NamedTuple):
         )
 
 
-def has_hash_tag(queue: str) -> bool:
-    """Whether all keys of a queue with this name lie in one slot of a cluster."""
-    _, opened, rest = queue.partition("{")
+def has_hash_tag(key: str) -> bool:
+    """Whether all keys that begin with this one lie in one slot of a cluster."""
+    _, opened, rest = key.partition("{")
     return bool(opened) and rest.find("}") > 0
 
 
