@@ -130,9 +130,10 @@ class DatabaseQueue:
         self._poll = _poll(self._jobs, self._sql.dialect, self._queues, selection)
         self._skip_locked: bool | None = None
         self._woken = threading.Event()
-        self._foreign: set[int] = set()
-        self._skipped: set[int] = set()
-        self._too_large: set[int] = set()  # ids of rows that the memory does not suffice to read
+        # Id and available_at: a table that was emptied gives its ids again, as MySQL 5.7 may at a restart.
+        self._foreign: set[tuple[int, float | None]] = set()
+        self._skipped: set[tuple[int, float | None]] = set()
+        self._too_large: set[tuple[int, int]] = set()  # that the memory does not suffice to read
         self._unreadable: set[int] = set()  # and not even to compare, in SQLite
         self._to_fail: dict[int, float] = {}  # those of them that may be ours; not before these seconds
         self._waiting: set[int] = set()  # of rows that SQLite does not compare until there is memory
@@ -277,11 +278,11 @@ class DatabaseQueue:
     def leave(self, job: Job) -> None:
         self.give_back([job])
         id = _receipt(job).id
-        self._foreign.add(id)
+        self._foreign.add((id, job.due_at))
         self._to_fail.pop(id, None)
 
     def skip(self, jobs: Collection[Job]) -> None:
-        self._skipped.update(_receipt(job).id for job in jobs)
+        self._skipped.update((_receipt(job).id, job.due_at) for job in jobs)
 
     def clear_skipped(self) -> None:
         if self._skipped:
@@ -318,16 +319,18 @@ class DatabaseQueue:
         reserved = sa.func.count(row.reserved_at)
         waiting = sa.func.count(sa.case((row.reserved_at.is_(None) & (row.available_at <= now), 1)))
         due = sa.func.min(sa.case((row.reserved_at.is_(None) & (row.available_at <= now), row.available_at)))
+        # by the configured name, which the database may take for equal to another spelling, as in MySQL
+        number = sa.case(*((row.queue == queue, index) for index, queue in enumerate(self._queues)))
         counts = (
-            sa.select(row.queue, waiting, reserved, sa.func.count(), due)
+            sa.select(number.label("number"), waiting, reserved, sa.func.count(), due)
             .where(row.queue.in_(self._queues))
-            .group_by(row.queue)
+            .group_by("number")
         )
         depths = dict.fromkeys(self._queues, Depth(pending=0, delayed=0, reserved=0))
-        for queue, pending, held, total, oldest_at in self._sql.aside(
+        for index, pending, held, total, oldest_at in self._sql.aside(
             lambda connection: connection.execute(counts).all()
         ):
-            depths[queue] = Depth(
+            depths[self._queues[index]] = Depth(
                 pending=pending, delayed=total - pending - held, reserved=held, oldest_at=oldest_at
             )
         return depths
@@ -364,7 +367,7 @@ class DatabaseQueue:
             with blob(connection, self._jobs, id) as payload:
                 size, start = len(payload), payload.read(SURE_WITHIN)
             if not self._selection.may_take(start):
-                self._foreign.add(id)
+                self._foreign.add((id, due_at))
                 del self._to_fail[id]
                 continue
             seen = Unreserved(attempts=attempts, reserved_at=reserved_at, at=now)
@@ -428,19 +431,19 @@ class DatabaseQueue:
     ) -> bool:
         """Whether the row was looked at: it is in `found`, or not for us. If not, the portion is full."""
         id, text, attempts, due_at, size = tuple(row)
-        if id in self._foreign or id in self._skipped:
+        if (id, due_at) in self._foreign or (id, due_at) in self._skipped:
             return True
         if text is None:  # it is large: only if it comes next, and then by itself
             if found:
                 portion.close()
                 return False
-            if id in self._too_large or size > self._possible():
+            if (id, due_at) in self._too_large or size > self._possible():
                 candidate = self._unread(connection, queue, id, attempts, due_at, size)
             elif size > self._readable():
                 self._say_that_it_waits(connection, id, size)
                 return True
             else:
-                with self._noting_too_large(id):
+                with self._noting_too_large(id, due_at):
                     text = connection.execute(self._payload, {"id": id}).scalar()
                     if text is None:
                         return True
@@ -469,12 +472,12 @@ class DatabaseQueue:
             raise
 
     @contextlib.contextmanager
-    def _noting_too_large(self, id: int) -> Iterator[None]:
+    def _noting_too_large(self, id: int, due_at: int) -> Iterator[None]:
         """A large row is read, or not again if the memory does not suffice for it."""
         try:
             yield
         except MemoryError:
-            self._too_large.add(id)
+            self._too_large.add((id, due_at))
             raise
 
     def _unread(
@@ -490,7 +493,7 @@ class DatabaseQueue:
         """A job that is not read, if it is surely ours: it goes to `failed_jobs` as it stands there."""
         start = self._beginning(connection, id)
         if start is None:
-            self._foreign.add(id)
+            self._foreign.add((id, due_at))
             self._to_fail.pop(id, None)
             about = {"action": "memory", "id": id, "queue": queue, "kib": size >> 10}
             log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
@@ -621,7 +624,7 @@ class DatabaseQueue:
         if document is None:
             if len(self._foreign) >= FOREIGN_LIMIT:
                 self._foreign.clear()
-            self._foreign.add(id)
+            self._foreign.add((id, due_at))
             return None
         return _Candidate(queue=queue, payload=payload, document=document, attempts=attempts, due_at=due_at)
 
@@ -651,7 +654,7 @@ class DatabaseQueue:
             self._version = version
             self._measure(connection)
         rows = connection.execute(self._poll, self._given(int(self._clock())))
-        new = [id for id in rows.scalars() if id not in self._foreign and id not in self._skipped]
+        new = [row[0] for row in rows if tuple(row) not in self._foreign and tuple(row) not in self._skipped]
         self._polled = min(new, default=None)
         return bool(new)
 
@@ -786,13 +789,14 @@ def _surely(jobs: sa.TableClause, dialect: str, selection: Selection) -> sa.Sele
 
 
 def _poll(jobs: sa.TableClause, dialect: str, queues: Sequence[str], selection: Selection) -> sa.Select[Any]:
-    """Ids of waiting rows that look like ours, among the newest."""
+    """Ids of waiting rows that look like ours, among the newest, and since when they are due."""
     row = jobs.c
     newest = sa.select(sa.cast(sa.func.max(row.id), sa.BigInteger) - NEWEST).scalar_subquery()
     column = _queue_column(jobs, dialect)
     any_queue = sa.or_(sa.false(), *(column == queue for queue in queues))
     ours = looks_ours(jobs, dialect, selection)
-    return sa.select(row.id).where(row.id > newest, row.id < LAST, any_queue, _is_waiting(jobs), ours)
+    waiting = _is_waiting(jobs)
+    return sa.select(row.id, row.available_at).where(row.id > newest, row.id < LAST, any_queue, waiting, ours)
 
 
 def _queue_column(jobs: sa.TableClause, dialect: str) -> sa.ColumnElement[Any]:

@@ -33,6 +33,7 @@ class LargeRows:
         row = jobs.c
         wanted = row.queue.in_(queues) if queues else sa.true()
         self._new = sa.select(row.id).where(row.id > sa.bindparam("after"), wanted).order_by(row.id)
+        self._top = sa.select(sa.func.max(row.id))
         self._there = sa.select(row.id).where(row.id.in_(sa.bindparam("ids", expanding=True)))
         self._after = 0
         self._sizes: dict[int, int] = {}  # of payloads from LARGE on
@@ -42,6 +43,7 @@ class LargeRows:
         SQLite does not call by its id is not found."""
         if self._bytes_of_all() <= most:
             return {}
+        self._after = min(self._after, connection.execute(self._top).scalar() or 0)  # ids may begin anew
         for id in connection.execute(self._new, {"after": self._after}).scalars().all():
             with contextlib.suppress(DBAPIError, sqlite3.Error), blob(connection, self._jobs, id) as payload:
                 if len(payload) >= LARGE and has_rowid(connection, self._jobs, id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -14,6 +15,8 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.jobs.queue.queue import QueueOptions
+from bridge.jobs.queue.selection import others
 from bridge.jobs.queue.sql.driver import DatabaseQueue, skips_locked
 from bridge.jobs.worker.progress import step
 from tests import services
@@ -321,3 +324,31 @@ def test_recorded_rows_keep_their_bytes(sqlite_store: SqlStore) -> None:
     sqlite_store.push(entry_bytes(row["row"]))
     (job,) = sqlite_store.queue().reserve(1)
     assert job.payload == entry_bytes(row["row"])
+
+
+def test_a_row_with_the_id_of_one_that_was_left_is_taken(sql_store: SqlStore) -> None:
+    """A table that was emptied gives its ids again, and so does MySQL 5.7 where it was empty at a restart."""
+    sql_store.push(foreign(tags=["left"]))
+    options = QueueOptions(
+        clock=sql_store.clock, selection=others(lambda _, document: document.get("tags") != ["left"])
+    )
+    with contextlib.closing(DatabaseQueue(sql_store.engine, options=options)) as lane:
+        assert not lane.reserve(1)
+        [row] = sql_store.rows()
+        sql_store.clock.now += 60
+        again = {**row, "payload": foreign().decode(), "available_at": int(sql_store.clock())}
+        columns = ", ".join(again)
+        with sql_store.engine.begin() as connection:
+            connection.exec_driver_sql("delete from jobs")
+            values = ", ".join(f":{name}" for name in again)
+            connection.execute(sa.text(f"insert into jobs ({columns}) values ({values})"), again)
+        assert uuids(lane.reserve(1)) == [uuid_of(again["payload"].encode())]
+
+
+def test_depth_counts_by_the_name_that_was_asked_for(mariadb_store: SqlStore) -> None:
+    """For MySQL's collations, `Default` is `default`, as for Laravel's own size()."""
+    for name in ("Default", "default", "Default"):
+        mariadb_store.push(broadcast(), name)
+    queue = mariadb_store.queue("high", "default")
+    assert {name: depth.pending for name, depth in queue.depth().items()} == {"high": 0, "default": 3}
+    assert len(drain(queue)) == 3
