@@ -49,6 +49,13 @@ class Pages(Generic[S]):
         link.run(scripts.LOAD, [self._key(hub, ask.session_id)], *words, then=then)
 
     def keep(self, link: Link, hub: SharedHub[S], ask: Keep) -> None:
+        def then(is_kept: Any) -> None:
+            assert ask.awaited is not None  # noqa: S101 - only then it is called
+            now = self._bus.now()
+            self._bus.home.settle()
+            answered = hub.kept(*ask.awaited, ask.socket_id, now, is_kept=bool(is_kept))
+            self._bus.home.answered(hub, answered)
+
         words: list[bytes | str | int] = []
         for key, tag in ask.positions.items():
             words += [key.encode("utf-8", "surrogatepass"), tag]
@@ -60,6 +67,7 @@ class Pages(Generic[S]):
             int(ask.is_whole),
             ",".join(ask.earlier),
             *words,
+            then=None if ask.awaited is None else then,
         )
 
     def read(self, link: Link, hub: SharedHub[S], ask: Read) -> None:

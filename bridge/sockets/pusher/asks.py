@@ -79,6 +79,7 @@ class Keep:
 
     is_whole  these are all of its positions
     earlier   its socket_ids, the newest last
+    awaited   channel and generation, where the page is confirmed in the channel once that is kept
     """
 
     session_id: str
@@ -86,6 +87,7 @@ class Keep:
     positions: Mapping[str, bytes]
     is_whole: bool = False
     earlier: tuple[str, ...] = ()
+    awaited: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

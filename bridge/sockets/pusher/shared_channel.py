@@ -19,7 +19,8 @@ class Waiting:
 
     replies  of a sign-in, instead of the confirmation
     session  of a page that resumes; `position`, `has_gap`: what `Session.past` gave for the channel, once
-             `is_past_known`; `is_reading`: what it missed is asked for
+             `is_past_known`; `is_reading`: what it missed is asked for, or its first position to be kept
+    is_new   whether the page was not in the channel before: it begins at `position`, once that `is_kept`
     """
 
     socket_id: str
@@ -31,6 +32,8 @@ class Waiting:
     position: Position | None = None
     has_gap: bool = False
     is_reading: bool = False
+    is_new: bool = False
+    is_kept: bool = False
 
 
 class Message(NamedTuple):

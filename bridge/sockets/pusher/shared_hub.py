@@ -437,6 +437,22 @@ class SharedHub(Hub[S]):
         deliveries = tuple(Delivery(text=text, sockets=(socket,)) for text in replies)
         return Answered(deliveries=deliveries, hub_events=told, asks=(*kept, *more))
 
+    def kept(self, name: str, generation: int, socket_id: str, now: float, *, is_kept: bool) -> Answered[S]:
+        """The answer to a `Keep` that is awaited. Not kept: another connection of the page owns its record,
+        or there is none; then the whole of it makes a new one."""
+        self.now = now
+        channel, socket = self.shared(name), self.sockets.get(socket_id)
+        if channel is None or channel.generation != generation or socket is None:
+            return Answered()
+        waiting = channel.waiting.get(socket)
+        if waiting is None or waiting.session is None or not waiting.is_reading:
+            return Answered()
+        waiting.is_reading, waiting.is_kept = False, True
+        answered = self._let_in(channel)
+        if is_kept:
+            return answered
+        return answered._replace(asks=(*answered.asks, *self.sessions.keep_all(waiting.session)))
+
     def position(self, name: str) -> Position:
         channel = self.shared(name)
         return b"" if channel is None else channel.tag
@@ -551,7 +567,7 @@ class SharedHub(Hub[S]):
         for channel in self.all_shared():
             channel.is_current = False
             for waiting in channel.waiting.values():
-                waiting.is_reading = False
+                waiting.is_reading = waiting.is_kept = False
 
     def pass_on(self, channel: Channel[S], socket: S, socket_id: str, text: str) -> Outcome[S]:
         return Outcome(asks=(PassOn(channel=channel.name, text=text, socket_id=socket_id),))

@@ -14,6 +14,8 @@ from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.resume import Returning, Session, Sessions, position_key
 from bridge.sockets.pusher.shared_channel import Message, SharedChannel, Waiting
 
+_GAP = b"?"  # behind a position: the page was told of a gap and has not acknowledged that
+
 
 class SharedSessions(Sessions[S]):
     """Those with a connection to this node; a page that has lost it may come back to any other."""
@@ -71,6 +73,17 @@ class SharedSessions(Sessions[S]):
         if not waiting.is_past_known:
             waiting.position, waiting.has_gap = session.past(_key(channel, waiting), now)
             waiting.is_past_known = True
+            waiting.is_new = waiting.position is None
+        if waiting.is_new and not waiting.is_kept:  # else the page could come back as one that was never here
+            waiting.position, waiting.is_reading = channel.tag, True
+            kept = channel.tag + _GAP if waiting.has_gap else channel.tag
+            keep = Keep(
+                session_id=session.id,
+                socket_id=waiting.socket_id,
+                positions={_key(channel, waiting): kept},
+                awaited=(channel.name, channel.generation),
+            )
+            return None, (keep,)
         if isinstance(waiting.position, bytes) and waiting.position != channel.tag:
             waiting.is_reading = True
             read = Read(
@@ -95,14 +108,14 @@ class SharedSessions(Sessions[S]):
         key = _key(channel, waiting)
         if waiting.has_gap:
             session.gaps.add(key)
-        is_new = waiting.position is None
-        session.positions[key] = channel.tag if waiting.position is None else waiting.position
+        assert waiting.position is not None  # noqa: S101 - `past` has seen to that
+        session.positions[key] = waiting.position
         session.before.pop(key, None)
-        asks = self.keep(session, [key])
-        if is_new and not has_gap:
-            return NOTHING_MISSED, asks
+        asks = () if waiting.is_new else self.keep(session, [key])
         own = session.socket_ids
         texts = [event.text for event in events if event.excluded not in own]
+        if waiting.is_new and not has_gap:
+            return Missed(texts=tuple(texts), has_last=bool(texts)) if texts else NOTHING_MISSED, asks
         return missed(self._app_id, channel.name, session.socket_id, texts, has_gap=has_gap), asks
 
     def acknowledged(self, session: Session[S], number: int) -> tuple[Ask, ...]:
@@ -173,4 +186,4 @@ def _key(channel: SharedChannel[S], waiting: Waiting) -> str:
 def _value(session: Session[S], key: str) -> bytes:
     position = session.positions.get(key, session.before.get(key))
     assert isinstance(position, bytes)  # noqa: S101 - those of a hub that shares its app are
-    return position + b"?" if key in session.gaps else position
+    return position + _GAP if key in session.gaps else position

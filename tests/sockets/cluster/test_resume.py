@@ -15,11 +15,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from bridge.errors import ServiceUnavailable
-from bridge.sockets.cluster import pages, times
+from bridge.sockets.cluster import link, pages, times
 from bridge.sockets.pusher.app import Limits
 from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Resumed
 from bridge.sockets.pusher.messages import GAP
 from bridge.sockets.server import node as node_module
+from tests.proxy import proxy
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import Member, member
 from tests.sockets.server.running import APP, LIMIT, Client, broadcast, connect, until
@@ -43,6 +44,14 @@ def redis(bus: Redis) -> Redis:
     with bus.client() as client:
         client.flushall()
     return bus
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No link and no node is taken for dead, however slow the machine is."""
+    monkeypatch.setattr(link, "ANSWER_TIMEOUT", LIMIT)
+    for name in ("DEAD", "DEAD_FOR_ALL"):
+        monkeypatch.setattr(times, name, LIMIT)
 
 
 @asynccontextmanager
@@ -176,6 +185,53 @@ async def test_a_node_that_was_killed_leaves_what_was_acknowledged(redis: Redis)
         await publish(other, "a", 2)
         async with page(other, 1) as again:
             assert await come(again) == [CONFIRMED, "2"]
+
+
+async def test_a_page_is_confirmed_once_any_node_would_know_where_it_began(
+    redis: Redis, patient: None
+) -> None:
+    with proxy(redis.port) as between:
+        async with (
+            member(redis, RESUMING, port=between.port) as one,
+            member(redis, RESUMING) as other,
+            one.server.client("a") as beside,
+        ):
+            async with page(one, 0) as client:
+                await come(client, "b")
+                between.stall()
+                await client.subscribe("a")
+                await client.silence()  # else it would be gone with this node, and nobody would tell of a gap
+                between.resume()
+                await client.get(CONFIRMED)
+                one.vanish()
+            async with page(other, 1) as client:
+                await publish(other, "a", 1)
+                assert await come(client) == [CONFIRMED, "1"]
+            await beside.silence()
+
+
+async def test_a_page_that_is_new_gets_what_comes_until_it_is_confirmed_behind_that(
+    redis: Redis, patient: None
+) -> None:
+    with proxy(redis.port) as between:
+        async with (
+            member(redis, RESUMING, port=between.port) as one,
+            member(redis, RESUMING) as other,
+            one.server.client("a") as beside,
+            page(one, 0) as client,
+        ):
+            await come(client, "b")
+            between.stall()
+            await client.subscribe("a")
+            await client.silence()
+            await publish(other, "a", 1, 2)
+            between.resume()
+            assert [(await beside.get("event"))["data"] for _ in range(2)] == ["1", "2"]
+            await publish(other, "a", 3)
+            await client.get(CONFIRMED)
+            assert [(await client.get())["data"] for _ in range(3)] == ["1", "2", "3"]
+            await client.silence()
+            assert not [told for told in one.server.hub_events if isinstance(told, Resumed)]
 
 
 async def test_a_connection_that_only_seems_open_on_another_node_is_replaced(redis: Redis) -> None:
