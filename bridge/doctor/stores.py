@@ -16,8 +16,8 @@ from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES
 from bridge.jobs.queue.redis.driver import SCRIPTS, with_scripts
 from bridge.jobs.queue.selection import BROADCASTS, MARK, broadcast_document
-from bridge.jobs.queue.sql.driver import jobs_table, looks_ours, skips_locked
 from bridge.jobs.queue.sql.large_rows import LargeRows
+from bridge.jobs.queue.sql.statements import jobs_table, looks_ours, skips_locked
 from bridge.jobs.resolve.rungs.php import TIMEOUT
 from bridge.laravel.cache import NoStore, cache_store
 from bridge.laravel.connections import DatabaseConnection

@@ -21,8 +21,8 @@ from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
 from bridge.jobs.queue.redis.driver import SCRIPTS, Entry, Keys, unavailable, with_scripts
 from bridge.jobs.queue.selection import BROADCASTS, broadcast_document, job_uuid
 from bridge.jobs.queue.sql.connection import SqlConnection
-from bridge.jobs.queue.sql.driver import jobs_table, looks_ours
 from bridge.jobs.queue.sql.large_rows import LargeRows
+from bridge.jobs.queue.sql.statements import jobs_table, looks_ours
 
 MOST = 1_000  # entries of a look, the oldest ones
 

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from bridge.jobs.queue.redis.driver import SCRIPTS, Keys, unavailable, with_scripts
 from bridge.jobs.queue.selection import name_and_uuid, queued_at
 from bridge.jobs.queue.sql.connection import SqlConnection
-from bridge.jobs.queue.sql.driver import jobs_table
+from bridge.jobs.queue.sql.statements import jobs_table
 from bridge.laravel.payload import json_object
 
 MOST = 500  # jobs

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from bridge.jobs.queue.redis.driver import Keys, unavailable
 from bridge.jobs.queue.sql.connection import SqlConnection
-from bridge.jobs.queue.sql.driver import jobs_table
+from bridge.jobs.queue.sql.statements import jobs_table
 
 
 class Push(Protocol):

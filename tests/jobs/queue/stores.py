@@ -17,6 +17,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
+from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE
 from bridge.jobs.queue.queue import Job, Queue, QueueOptions
 from bridge.jobs.queue.redis.driver import RedisQueue
@@ -127,7 +128,8 @@ def in_threads(store: Store, count: int, work: Callable[[Queue], list[str]]) -> 
 def without_memory(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is large cannot be read."""
     if not isinstance(queue, RedisQueue):
-        monkeypatch.setattr(queue, "_payload", NoMemory())
+        assert isinstance(queue, DatabaseQueue)
+        monkeypatch.setattr(queue._statements, "payload", NoMemory())
         return
     read = redis.connection.Connection.read_response
 
@@ -138,6 +140,15 @@ def without_memory(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
         return answer
 
     monkeypatch.setattr(redis.connection.Connection, "read_response", response)
+
+
+def use_memory(queue: Queue, memory: Memory) -> None:
+    """From now on this is what the queue's driver may take."""
+    if isinstance(queue, DatabaseQueue):
+        queue._scan._unread._memory = memory
+    else:
+        assert isinstance(queue, RedisQueue)
+        queue._memory = memory
 
 
 def _is_large(answer: object) -> bool:

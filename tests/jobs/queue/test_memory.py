@@ -25,6 +25,7 @@ from tests.jobs.queue.stores import (
     foreign,
     keys,
     push,
+    use_memory,
     uuid_of,
     uuids,
     without_memory,
@@ -98,9 +99,9 @@ def test_a_job_that_does_not_fit_for_a_moment_is_read_when_it_does(store: Store,
     (small,) = push(store, 1)
     queue = store.queue()
     assert isinstance(queue, RedisQueue | DatabaseQueue)
-    queue._memory = system(tmp_path / "full", total=1 << 40, available=MIB)
+    use_memory(queue, system(tmp_path / "full", total=1 << 40, available=MIB))
     assert uuids(drain(queue)) == [small]
-    queue._memory = system(tmp_path / "free", total=1 << 40)
+    use_memory(queue, system(tmp_path / "free", total=1 << 40))
     store.clock.now += 2  # by then all rows are looked at again
     jobs = drain(queue)
     assert uuids(jobs) == [uuid_of(large)]
@@ -117,7 +118,7 @@ def test_sqlite_compares_no_large_row_that_is_only_in_its_log_of_writes(
     sqlite_store.push(large := broadcast(note="x" * LARGE))
     assert Path(file).stat().st_size < LARGE
     queue = sqlite_store.queue()
-    queue._memory = system(tmp_path, available=MIB)
+    use_memory(queue, system(tmp_path, available=MIB))
     assert not queue.reserve(1)
     [job] = queue.reserve(1)
     assert job.uuid == uuid_of(large)
@@ -134,7 +135,7 @@ def test_of_large_rows_in_sqlite_the_log_tells_only_what_concerns_the_driver(
     assert uuids(sqlite_store.queue().reserve(1)) == [uuid_of(held)]  # in progress elsewhere
     sqlite_store.push(foreign(note="x" * LARGE))
     broadcasts = sqlite_store.queue()
-    broadcasts._memory = system(tmp_path / "broadcasts", available=MIB)
+    use_memory(broadcasts, system(tmp_path / "broadcasts", available=MIB))
     assert [drain(broadcasts) for _ in range(3)] == [[], [], []]
     assert not caplog.records
     options = QueueOptions(retry_after=RETRY_AFTER, clock=sqlite_store.clock, selection=others())
@@ -159,7 +160,7 @@ def test_a_job_that_is_too_large_is_not_read_and_holds_no_other_up(
     pushed = push(store, 3)
     queue = store.queue()
     assert isinstance(queue, RedisQueue | DatabaseQueue)
-    queue._memory = system(tmp_path, available=(SIZE - MIB // 2) * NEEDED)
+    use_memory(queue, system(tmp_path, available=(SIZE - MIB // 2) * NEEDED))
     without_memory(queue, monkeypatch)
     queue.check()
     assert queue.depth()["default"].pending == 4
@@ -189,7 +190,7 @@ def test_a_large_job_is_not_read_when_its_reservation_has_expired(
     redis_store.clock.now += RETRY_AFTER + 1
     (waiting,) = push(redis_store, 1)
     queue = redis_store.queue()
-    queue._memory = system(tmp_path, available=(SIZE - MIB // 2) * NEEDED)
+    use_memory(queue, system(tmp_path, available=(SIZE - MIB // 2) * NEEDED))
     without_memory(queue, monkeypatch)
     assert uuids(drain(queue)) == [waiting, behind]
     monkeypatch.undo()
@@ -210,7 +211,7 @@ def test_behind_large_jobs_of_others_each_of_ours_is_found_in_turn(
         redis_store.push(foreign())
     redis_store.push(foreign(note="x" * LARGE))
     queue = redis_store.queue()
-    queue._memory = system(tmp_path, available=MIB)
+    use_memory(queue, system(tmp_path, available=MIB))
     assert not queue.reserve(1)  # looks up to the large one
     ours = push(redis_store, 1)
     redis_store.push(foreign(note="x" * LARGE))
@@ -229,9 +230,9 @@ def test_a_large_job_behind_many_of_others_is_read_when_there_is_memory(
     for _ in range(2 * WINDOW):
         redis_store.push(foreign())
     queue = redis_store.queue()
-    queue._memory = system(tmp_path / "full", total=1 << 40, available=MIB)
+    use_memory(queue, system(tmp_path / "full", total=1 << 40, available=MIB))
     assert [queue.reserve(1) for _ in range(4)] == [[], [], [], []]
-    queue._memory = system(tmp_path / "free", total=1 << 40)
+    use_memory(queue, system(tmp_path / "free", total=1 << 40))
     jobs = [job for _ in range(4) for job in queue.reserve(1)]
     assert uuids(jobs) == [uuid_of(large)]
 

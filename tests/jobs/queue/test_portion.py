@@ -22,7 +22,7 @@ from bridge.jobs.queue.marks import KEPT, MOST, Marks
 from bridge.jobs.queue.portion import MOST_BYTES, Pace, Portion
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.queue.redis.driver import RedisQueue
-from bridge.jobs.queue.sql.driver import jobs_table
+from bridge.jobs.queue.sql.statements import jobs_table
 from bridge.jobs.worker.loop import Delivered, Result, Worker, WorkerHooks
 from bridge.jobs.worker.retry_policy import RetryPolicy
 from tests.jobs.queue.stores import (

@@ -17,7 +17,8 @@ import sqlalchemy.exc
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.queue import QueueOptions
 from bridge.jobs.queue.selection import others
-from bridge.jobs.queue.sql.driver import DatabaseQueue, skips_locked
+from bridge.jobs.queue.sql.driver import DatabaseQueue
+from bridge.jobs.queue.sql.statements import skips_locked
 from bridge.jobs.worker.progress import step
 from tests import services
 from tests.jobs.queue.stores import (

@@ -15,7 +15,7 @@ import pytest
 from bridge.errors import Refused, ServiceUnavailable, Unreadable
 from bridge.jobs.queue import failed_jobs
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, StoredPayload, Unreserved
-from bridge.jobs.queue.sql.driver import jobs_table
+from bridge.jobs.queue.sql.statements import jobs_table
 from bridge.jobs.worker.burial import failed_job
 from tests import services
 from tests.jobs.queue.stores import SqlStore, broadcast, foreign, uuid_of

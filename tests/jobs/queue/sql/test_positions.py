@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bridge.jobs.queue.sql.driver import NEWEST, DatabaseQueue
+from bridge.jobs.queue.sql.driver import DatabaseQueue
+from bridge.jobs.queue.sql.statements import NEWEST
 from tests.jobs.queue.stores import RETRY_AFTER, SqlStore, broadcast, drain, foreign, push, uuid_of, uuids
 
 BESIDE = 3_000  # rows that are not to be had
