@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES
-from bridge.jobs.queue.redis.driver import SCRIPTS, with_scripts
+from bridge.jobs.queue.redis.scripts import SCRIPTS, with_scripts
 from bridge.jobs.queue.selection import BROADCASTS, MARK, broadcast_document
 from bridge.jobs.queue.sql.large_rows import LargeRows
 from bridge.jobs.queue.sql.statements import jobs_table, looks_ours, skips_locked

@@ -12,8 +12,9 @@ import redis
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.queue import Job, QueueOptions
-from bridge.jobs.queue.redis.driver import SCRIPTS, RedisQueue
+from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.redis.rights import RIGHTS
+from bridge.jobs.queue.redis.scripts import SCRIPTS
 from tests import services
 from tests.infrastructure.servers import command
 from tests.jobs.queue.stores import PREFIX, RedisStore, broadcast, uuid_of

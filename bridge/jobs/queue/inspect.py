@@ -18,7 +18,9 @@ from redis.exceptions import RedisError
 
 from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
-from bridge.jobs.queue.redis.driver import SCRIPTS, Entry, Keys, unavailable, with_scripts
+from bridge.jobs.queue.redis.errors import unavailable
+from bridge.jobs.queue.redis.keys import Keys
+from bridge.jobs.queue.redis.scripts import SCRIPTS, Entry, with_scripts
 from bridge.jobs.queue.selection import BROADCASTS, broadcast_document, job_uuid
 from bridge.jobs.queue.sql.connection import SqlConnection
 from bridge.jobs.queue.sql.large_rows import LargeRows

@@ -15,7 +15,9 @@ import redis
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
-from bridge.jobs.queue.redis.driver import SCRIPTS, Keys, unavailable, with_scripts
+from bridge.jobs.queue.redis.errors import unavailable
+from bridge.jobs.queue.redis.keys import Keys
+from bridge.jobs.queue.redis.scripts import SCRIPTS, with_scripts
 from bridge.jobs.queue.selection import name_and_uuid, queued_at
 from bridge.jobs.queue.sql.connection import SqlConnection
 from bridge.jobs.queue.sql.statements import jobs_table

@@ -10,7 +10,8 @@ import redis
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
-from bridge.jobs.queue.redis.driver import Keys, unavailable
+from bridge.jobs.queue.redis.errors import unavailable
+from bridge.jobs.queue.redis.keys import Keys
 from bridge.jobs.queue.sql.connection import SqlConnection
 from bridge.jobs.queue.sql.statements import jobs_table
 

@@ -16,39 +16,34 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import redis
 from redis.exceptions import (
-    AskError,
     AuthenticationError,
     AuthorizationError,
-    ClusterDownError,
-    MasterDownError,
     NoPermissionError,
     NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,
-    TryAgainError,
 )
 
-from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.errors import ConfigurationError
 from bridge.jobs.queue.lookahead import Lookahead, fresh
 from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
 from bridge.jobs.queue.queue import DEFAULTS, Depth, Exchange, Job, QueueOptions
+from bridge.jobs.queue.redis.errors import ELSEWHERE, PASSING, TLS_REMEDY, reason, unavailable
+from bridge.jobs.queue.redis.keys import Keys
 from bridge.jobs.queue.redis.pipelined import PipelinedConnection
-from bridge.jobs.queue.redis.rights import KEYS, is_denial, missing_rights
+from bridge.jobs.queue.redis.rights import KEYS, missing_rights
+from bridge.jobs.queue.redis.scripts import SCRIPTS, Entry, with_scripts
 from bridge.jobs.queue.selection import (
     name_and_uuid,
     queued_at,
@@ -56,7 +51,7 @@ from bridge.jobs.queue.selection import (
     with_attempts,
 )
 from bridge.laravel.payload import json_object
-from bridge.laravel.tls import SELF_SIGNED, explain_tls_error
+from bridge.laravel.tls import explain_tls_error
 
 POLL_INTERVAL = 0.025  # seconds between looks where no token wakes us
 SHARED_INTERVAL = 0.005  # the same while tokens of others lie about
@@ -70,10 +65,6 @@ SENT_KEPT = 600  # seconds for which a mark is kept, and twice retry_after at le
 WINDOW = 500  # entries per call behind the head of the list
 TOLD = 1_000  # large entries that the log names, at most
 
-ELSEWHERE = (ReadOnlyError, AskError)  # another server has become the primary, or serves the keys' slot
-# What passes by itself: a failover, a cluster that moves slots, too much load.
-PASSING = (*ELSEWHERE, MasterDownError, ClusterDownError, TryAgainError, OutOfMemoryError)
-
 # What becomes of the tokens: `share`: those of our jobs are used up, others put back; `all`: all are used up;
 # `none`: none is touched, and nothing is waited for but `wake` and the next look.
 TokenUse = Literal["share", "all", "none"]
@@ -81,41 +72,12 @@ TokenUse = Literal["share", "all", "none"]
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-# As `head` gives it; of one that is too large to be read its length and its first bytes.
-Entry = bytes | list[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    text: str
-    sha1: str
 
 
 def _queued_at(entry: Entry = b"") -> float | None:
     """When the job at the head of a list was queued, as far as its payload tells; a large one does not."""
     document = json_object(entry) if isinstance(entry, bytes) else None
     return None if document is None else queued_at(document)
-
-
-def _read_script(name: str) -> Script:
-    text = resources.files(__package__).joinpath(f"{name}.lua").read_text()
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-SCRIPTS = {
-    name: _read_script(name)
-    for name in (
-        "claim",
-        "give_back",
-        "head",
-        "listing",
-        "migrate",
-        "release",
-        "return_token",
-        "samples",
-        "take_back",
-    )
-}
 
 
 class RedisQueue:
@@ -204,14 +166,14 @@ class RedisQueue:
                 raise unavailable(error) from error
             raise ConfigurationError(
                 "the queue's Redis keys",
-                f"cannot be used: {_reason(error)}",
+                f"cannot be used: {reason(error)}",
                 remedy="check REDIS_DB and REDIS_PREFIX",
             ) from error
         except RedisError as error:
             is_tls = issubclass(self._client.connection_pool.connection_class, redis.SSLConnection)
             if fault := explain_tls_error(str(error), is_tls=is_tls):
-                problem = f"fails, {fault}: {_reason(error)}"
-                raise ConfigurationError("TLS to Redis", problem, remedy=_TLS) from error
+                problem = f"fails, {fault}: {reason(error)}"
+                raise ConfigurationError("TLS to Redis", problem, remedy=TLS_REMEDY) from error
             raise unavailable(error) from error
 
     def _check_rights(self, keys: Keys) -> None:
@@ -631,37 +593,6 @@ class RedisQueue:
             raise
 
 
-def with_scripts(client: redis.Redis, work: Callable[[], Result]) -> Result:
-    """What `work` returns; a Redis that has not seen our scripts is given them first."""
-    try:
-        return work()
-    except NoScriptError:
-        for script in SCRIPTS.values():
-            client.script_load(script.text)
-        return work()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """The keys of one queue, in full."""
-
-    list: bytes
-    delayed: bytes
-    reserved: bytes
-    notify: bytes
-
-    @classmethod
-    def of(cls, prefix: str, queue: str, *, tagged: bool = False) -> Keys:
-        """`tagged`: a queue whose name has no hash tag is given one, so that its keys share a slot."""
-        name = f"{{{queue}}}" if tagged and not has_hash_tag(queue) else queue
-        key = f"{prefix}queues:{name}".encode()
-        return cls(list=key, delayed=key + b":delayed", reserved=key + b":reserved", notify=key + b":notify")
-
-    def sent(self, job: Job) -> bytes:
-        """Where it stands that the job's broadcasts went out, although it may come again."""
-        return self.list + b":bridge_sent:" + hashlib.sha256(job.uuid.encode()).hexdigest()[:32].encode()
-
-
 @dataclass(slots=True, kw_only=True)
 class _ScanPosition:
     """Where a search goes on: no entry before `position` is ours, and `entry` is the last of them. The list
@@ -688,12 +619,6 @@ class _Found(NamedTuple):
             attempts=self.attempts,
             receipt=self.reserved,
         )
-
-
-def has_hash_tag(key: str) -> bool:
-    """Whether all keys that begin with this one lie in one slot of a cluster."""
-    _, opened, rest = key.partition("{")
-    return bool(opened) and rest.find("}") > 0
 
 
 def _sized(text: bytes) -> bytes:
@@ -729,23 +654,4 @@ def _allowed() -> Iterator[None]:
     try:
         yield
     except NoPermissionError as error:
-        log.debug("marks are not kept", extra={"action": "queue_marks", "why": _reason(error)})
-
-
-def unavailable(error: RedisError) -> ServiceUnavailable:
-    """The error as ours, without what the command held."""
-    remedy = _RIGHTS if is_denial(error) else _TLS if explain_tls_error(str(error)) else _ADDRESS
-    return ServiceUnavailable(f"Redis cannot serve: {_reason(error)}: {remedy}")
-
-
-_ADDRESS = "start it, or correct REDIS_HOST and REDIS_PORT in .env, and scheme where one of both speaks TLS"
-_RIGHTS = "give the user the rights that a queue needs (ACL SETUSER)"
-_TLS = (
-    "correct scheme (tls or tcp) and context (ssl for predis) of the connection in config/database.php;"
-    f" {SELF_SIGNED}"
-)
-
-
-def _reason(error: RedisError) -> str:
-    """One line without the arguments of the command, which hold payloads."""
-    return f"{type(error).__name__} {str(error).partition(', with args')[0].rstrip('.')}"[:200]
+        log.debug("marks are not kept", extra={"action": "queue_marks", "why": reason(error)})
