@@ -8,7 +8,6 @@ imitated is a `Reason`, which refuses what it concerns: every event, every model
 from __future__ import annotations
 
 import json
-import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from bridge.errors import Refused
 from bridge.laravel.config import Config
 from bridge.laravel.config_values import Array, Unknowable, Value, array_key
 from bridge.laravel.packages import is_harmless
+from bridge.phpeval.laravel.support.time_zones import zone_info
 
 CARBON = "Illuminate\\Support\\Carbon"
 IMMUTABLE = "Carbon\\CarbonImmutable"
@@ -76,6 +76,7 @@ class AppReport:
     php          PHP's major and minor, None where it is not known
     laravel      the framework's version, as it says itself
     zone         PHP's time zone, None for the configured one
+    time_zones   names of those that it has, None where these are not known
     sets_locale  whether the app's language may be another than the configured one
     date_class   the class of dates that Laravel makes
     config       all configuration as the booted app has it; None: as its files say, but
@@ -101,6 +102,7 @@ class AppReport:
     php: tuple[int, int] | None = None
     laravel: str | None = None
     zone: str | None = None
+    time_zones: frozenset[str] | None = field(default=None, repr=False)
     sets_locale: bool = False
     date_class: str = CARBON
     config: Array | None = field(default=None, repr=False)
@@ -188,6 +190,7 @@ def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
         php=(version // 10_000, version // 100 % 100) if isinstance(version, int) else None,
         laravel=report["laravel"] if isinstance(report.get("laravel"), str) else None,
         zone=zone,
+        time_zones=frozenset(_texts(places.get("zones"))) or None,
         sets_locale=places.get("locale") != locale or dates.get("locale") != locale,
         date_class=_dates(dates, found),
         config=booted,
@@ -201,7 +204,7 @@ def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
         hooks=found.hooks,
         scopes=found.scopes,
         connections=found.connections,
-        files=tuple(one for one in _list(report.get("files")) if isinstance(one, str)),
+        files=tuple(_texts(report.get("files"))),
         roots=roots,
         urls=None if roots else Reason(text="the app makes addresses in its own way"),
         language=language,
@@ -252,8 +255,8 @@ def _php(php: Mapping[str, Any], found: _Found) -> None:
 def _zone(name: object, found: _Found) -> str | None:
     if isinstance(name, str):
         try:
-            return zoneinfo.ZoneInfo(name).key
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            return zone_info(name).key
+        except Refused:
             found.everything.append(Reason(text=f"the app's time zone {name} is not known here"))
     return None
 
@@ -460,6 +463,10 @@ def _by(text: str, one: Any) -> Reason:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in _list(value) if isinstance(one, str)]
 
 
 def _list(value: object) -> list[Any]:

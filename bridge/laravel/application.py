@@ -5,13 +5,13 @@ Nothing is demanded before it is asked for: an app whose cache store is a riddle
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
-from bridge.errors import ConfigurationError, UsageError
+from bridge.errors import ConfigurationError, Refused, UsageError
 from bridge.laravel.config import Config, read_config
 from bridge.laravel.config_file import Place, evaluate
 from bridge.laravel.config_values import Value
@@ -25,6 +25,7 @@ from bridge.laravel.redis_connections import (
     RedisConnection,
     redis_connection,
 )
+from bridge.phpeval.laravel.support.time_zones import zone_info
 from bridge.phpeval.laravel.version import Version, parse_version
 from bridge.secret import Secret
 
@@ -149,11 +150,11 @@ class LaravelApp:
         return self.config.text("app.cipher") or "AES-256-CBC"
 
     @property
-    def timezone(self) -> zoneinfo.ZoneInfo:
+    def timezone(self) -> ZoneInfo:
         name = self.config.text("app.timezone") or "UTC"
         try:
-            return zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            return zone_info(name)
+        except Refused:
             raise self.config.error(
                 "app.timezone", f"is no time zone: {name!r}", remedy="write one like Europe/Berlin"
             ) from None

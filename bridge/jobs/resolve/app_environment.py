@@ -131,6 +131,7 @@ class AppEnvironment:
             self.functions = {**self.functions, "config": known_config}
             self._natives |= dict.fromkeys(_CONFIG)
         self.date_class = report.date_class
+        self.time_zones = report.time_zones
         self.url_roots = report.roots
         self.no_urls = _refused(report.urls)
         if report.config is None and not report.sets_config.isdisjoint((b"", b"app")):

@@ -6,7 +6,7 @@ Code is the body of a function whose parameters are the given variables (scalars
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -74,6 +74,7 @@ class TestEnvironment:
     constants: Mapping[str, Value]
     version: Version | None = field(default_factory=release)
     sets_locale: bool = False
+    time_zones: Set[str] | None = None
     php_version: tuple[int, int] | None = field(default_factory=php_release)
     classes: ClassTable = None  # type: ignore[assignment]
 

@@ -113,7 +113,11 @@ final class Report
 
     private function places(): array
     {
-        return ['zone' => date_default_timezone_get(), 'locale' => $this->app->getLocale()];
+        return [
+            'zone' => date_default_timezone_get(),
+            'zones' => timezone_identifiers_list(\DateTimeZone::ALL_WITH_BC),
+            'locale' => $this->app->getLocale(),
+        ];
     }
 
     private function providers(): array

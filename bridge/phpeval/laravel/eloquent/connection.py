@@ -19,7 +19,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from bridge.errors import Refused, ServiceUnavailable
 from bridge.phpeval.laravel.eloquent.sql_text import Dialect, Query, statement
-from bridge.phpeval.php.runtime.values import INT_MAX, INT_MIN, CustomSerialized, PhpArray, Value
+from bridge.phpeval.php.runtime.values import INT_MAX, INT_MIN, CustomSerialized, PhpArray, Value, array_key
 
 # Values that PDO gives as text; without a decoder pymysql does the same.
 _MYSQL_TEXT = ("DECIMAL", "NEWDECIMAL", "TIMESTAMP", "DATE", "TIME", "DATETIME", "NEWDATE")
@@ -101,6 +101,8 @@ class Source:
                 self._idle.append(connection)
             raise
         self._idle.append(connection)
+        if numbered := [name for name in names if isinstance(array_key(name), int)]:  # a key that is no text
+            raise Refused(f"a table with a column {numbered[0].decode()}")
         plain, convert = self._driver.plain, self._driver.convert
         found = [
             PhpArray(zip(names, [v if type(v) in plain else convert(v) for v in row], strict=True))

@@ -31,7 +31,7 @@ from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_bool
 from bridge.phpeval.php.runtime.properties import locate
-from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value, array_key
 
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
@@ -361,6 +361,8 @@ class ModelClass:
         """`getAttribute`, which sees no property of the object itself."""
         key = name.encode("utf-8", "surrogateescape")
         setup = view.setup
+        if isinstance(array_key(key), int):
+            php.refuse(f"an attribute of {view.model.class_name} whose name is a number")
         if key in view.attributes or key in setup.casts or setup.accessor(name) is not None:
             return self._values.read(view, key, php)
         loaded = properties.array(view.model, "relations")

@@ -18,7 +18,7 @@ from bridge.phpeval.laravel.support.collection_items import ELOQUENT
 from bridge.phpeval.laravel.support.resource_class import is_class, marked_class, resource_names
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import Thrown, identical, to_bool
-from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value, array_key
 from bridge.phpeval.php.serialization.json_encode import json_encode
 
 
@@ -114,6 +114,8 @@ def _set_names(setting: str) -> Method:
 def _original(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
     """`getOriginal('name')` of a model that was read again, which has nothing that was changed."""
     name = php.text(arguments[0]) if len(arguments) == 1 else b""
+    if isinstance(array_key(name), int):
+        php.refuse("getOriginal() of an attribute whose name is a number")
     missing = name not in properties.array(model, "attributes")
     if (
         not name

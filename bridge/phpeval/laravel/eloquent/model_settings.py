@@ -184,6 +184,8 @@ class ModelSettings:
         """What toArray makes of attributes with these names."""
         known = self._columns.get(names)
         if known is None:
+            if any(isinstance(name, int) for name in names):
+                raise Refused(f"an attribute of {self._model.class_name} whose name is a number")
             shown = self.shown(names)
             cast_names = [(name, cast) for name, cast in self.casts.items() if name in shown]
             evaluates = self.facts.accessors or self.facts.overrides_serialize_date or self.appended

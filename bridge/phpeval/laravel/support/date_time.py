@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from calendar import isleap, monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bridge.errors import Refused
 from bridge.phpeval.laravel.support import json_forms
 from bridge.phpeval.laravel.support.native_class import text
+from bridge.phpeval.laravel.support.time_zones import takes
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.values import PhpObject, Value
 
@@ -101,13 +102,14 @@ def zone_of(php: Interpreter, value: Value) -> Zone:
     name_text = text(php, value).decode("ascii", "replace")
     if _OFFSET.fullmatch(name_text) and name_text != "-00:00":
         return Zone(1, name_text)
-    if name_text != "UTC" and ("/" not in name_text or name_text.startswith(("posix/", "right/"))):
+    known: Set[str] | None = getattr(php.environment, "time_zones", None)
+    if not takes(name_text, known) or (name_text != "UTC" and "/" not in name_text):  # may be abbreviations
         php.refuse(f"the time zone {name_text}")
     json_forms.time_zone(3, name_text)
     return Zone(3, name_text)
 
 
-_OFFSET = re.compile(r"[+-](?:0\d|1[0-4]):[0-5]\d")
+_OFFSET = re.compile(r"[+-](?:0\d|1[0-4]):[0-5]\d", re.ASCII)
 
 
 # ---- format -------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from bridge.errors import Refused
+from bridge.phpeval.laravel.support.time_zones import zone_info
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 
-_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)(?::?(\d\d))?\Z")
+_OFFSET = re.compile(r"(?!-00:00)([+-])([01]\d|2[0-3]):([0-5]\d)\Z", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\Z", re.ASCII)
-_ABBREVIATIONS = {"utc", "z", "gmt"}
+_ABBREVIATIONS = {"Z", "GMT"}  # PHP makes an identifier of `UTC`
 
 DATE_TIMES = frozenset({"DateTime", "DateTimeImmutable"})
 CARBONS = frozenset({"Carbon\\Carbon", "Carbon\\CarbonImmutable", "Illuminate\\Support\\Carbon"})
@@ -52,18 +53,15 @@ def _first_reading(value: PhpObject) -> datetime:
 
 @lru_cache(maxsize=1024)
 def time_zone(kind: int, name: str) -> timezone | ZoneInfo:
-    """`timezone_type` 1 offset, 2 abbreviation, 3 identifier."""
+    """`timezone_type` 1 offset, 2 abbreviation, 3 identifier; in PHP's own spelling, else Refused."""
     if kind == 1 and (match := _OFFSET.match(name)):
-        sign, hours, minutes, seconds = match.groups()
-        offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0))
+        sign, hours, minutes = match.groups()
+        offset = timedelta(hours=int(hours), minutes=int(minutes))
         return timezone(-offset if sign == "-" else offset)
-    if kind == 2 and name.lower() in _ABBREVIATIONS:
+    if kind == 2 and name in _ABBREVIATIONS:
         return UTC
     if kind == 3:
-        try:
-            return ZoneInfo(name)
-        except (ValueError, OSError) as error:
-            raise Refused(f"the time zone {name} is not known here") from error
+        return zone_info(name)
     raise Refused(f"the time zone {name}")
 
 

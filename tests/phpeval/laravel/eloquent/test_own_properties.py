@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 from tests.phpeval.laravel.eloquent.app import Case
 
 SEEN = "public function getSeenAttribute() {{ return {}; }}"
@@ -76,3 +77,40 @@ def test_what_is_dirty_is_refused_once_the_model_keeps_an_object(case: Case, ask
     assert "dirty" in case.refused()
     case.sends(f"$this->post->{asked}")
     case.data()
+
+
+NUMBERED = (
+    "$this->post",
+    "$this->post->toArray()",
+    "$this->post->{'5'}",
+    "array_merge(['a' => 1], $this->post->getAttributes())",
+    "array_keys($this->post->getAttributes())",
+    "$this->post->only(['5'])",
+    "$this->post->getOriginal('5')",
+    "data_get($this->post, '5')",
+    "collect([$this->post])->pluck('5')",
+)
+
+
+@pytest.mark.parametrize("expression", NUMBERED)
+def test_a_column_whose_name_is_a_number_is_refused_or_as_laravel_has_it(case: Case, expression: str) -> None:
+    """PHP makes an integer of such a key."""
+    case.post("protected $hidden = ['id', 'title', 'secret', 'user_id', 'created_at', 'updated_at'];")
+    case.app.sql("alter table posts add column `0` text; alter table posts add column `5` text")
+    case.app.sql("update posts set `0` = 'zero', `5` = 'five'")
+    case.sends(expression)
+    ours, theirs = case.native(), case.app.laravel(case.payload())
+    assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts
+
+
+@pytest.mark.parametrize("expression", NUMBERED)
+def test_a_model_that_was_serialized_whole_with_such_an_attribute(case: Case, expression: str) -> None:
+    case.post()
+    case.sends(expression)
+    held: dict[int | bytes, Value] = {
+        b"\0*\0attributes": PhpArray({0: b"zero", 5: b"five"}),
+        b"exists": True,
+    }
+    post = PhpObject(case.name("Post"), held)
+    ours, theirs = case.native(post=post), case.app.laravel(case.payload(post=post))
+    assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts
