@@ -8,7 +8,7 @@ Sources: Database/Eloquent/Model.php and Concerns/*, 8.83 to 13.26.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
 
 from bridge.errors import Refused
@@ -17,6 +17,7 @@ from bridge.phpeval.laravel.framework_classes import MODEL, TRAIT_METHODS
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.functions import FUNCTIONS
 from bridge.phpeval.php.parse.declarations import source_of
 from bridge.phpeval.php.runtime.class_table import BoundMethod, ClassTable
 from bridge.phpeval.php.runtime.interpreter import Interpreter
@@ -82,6 +83,19 @@ _HOOKS = {
     "registermodelevent", "call_user_func", "call_user_func_array", "forward_static_call",
     "forward_static_call_array",
 }  # fmt: skip
+# What it may ask there of others.
+_ASKS = {
+    "app", "auth", "bound", "check", "class_exists", "class_uses_recursive", "config", "env", "environment",
+    "get_called_class", "guest", "hasuser", "id", "isproduction", "islocal", "method_exists",
+    "runninginconsole", "runningunittests", "user",
+}  # fmt: skip
+# What sets something of PHP or of the app, where code is not understood.
+_SETS = re.compile(
+    rb"\bconfig\s*\(\s*(?:\[|array\b)|\b(?:include|require|eval)(?:_once)?\b|"
+    rb"\b(\w+_set|setlocale|putenv|mb_\w+_(?:encoding|character)|set_\w+)\s*\(|"
+    rb"(?:::|->)\s*((?:set|push|macro|mixin|extend|bind|singleton|instance|use)\w*)\s*\(",
+    re.IGNORECASE,
+)
 _BOOT_MARKS = {"Boot", "Initialize"}  # attributes of methods, from Laravel 12 on
 _BOOTS = {"boot", "booted", "booting"}
 # Static properties by which a class chooses its query builder or collection.
@@ -261,7 +275,13 @@ def _boot(
                 continue
             if of_trait is not None and not of_trait.file:
                 raise Refused(f"{part.name} overrides {method.name}()", file=part.file, line=method.line)
-            for call, arguments in _boot_calls(method, classes, {one.name for one in parts}):
+            own = {one.name for one in parts}
+            effect = _effect(method, classes, own)
+            if effect is not None:
+                raise Refused(
+                    f"{part.name}::{method.name}() calls {effect}()", file=part.file, line=method.line
+                )
+            for call, arguments in _boot_calls(method, classes, own):
                 called = call.lower()
                 if called == "addglobalscope":
                     where = {"file": part.file, "line": method.line}
@@ -313,6 +333,33 @@ def _calls(part: object, own: set[str]) -> Iterable[tuple[str, tuple[n.Argument,
         if listens and one.name == "arguments":
             inner = tuple(a for a in inner if not isinstance(a.value, n.Closure))
         yield from _calls(inner, own)
+
+
+def _effect(method: n.Method, classes: ClassTable, own: set[str]) -> str | None:
+    """What a boot method calls, outside of its listeners, that may change more than this class."""
+    try:
+        return next(_effects(classes.body(method), own), None)
+    except Refused:
+        found = _SETS.search(source_of(method))
+        return None if found is None else (found[1] or found[2] or found[0]).decode("ascii", "replace")
+
+
+def _effects(part: object, own: set[str]) -> Iterator[str]:
+    if isinstance(part, tuple):
+        for inner in part:
+            yield from _effects(inner, own)
+    if not isinstance(part, n.Node) or isinstance(part, n.Closure):
+        return
+    match part:
+        case n.StaticCall(class_name=str(name)) if name in ("self", "static", "parent", *own):
+            pass  # see `_boot_calls`
+        case n.StaticCall(name=called) | n.MethodCall(name=called) | n.Call(function=called):
+            name = called.lower() if isinstance(called, str) else "(a computed name)"
+            sets = name == "config" and not all(isinstance(one.value, n.Literal) for one in part.arguments)
+            if sets or not (name in _ASKS or (isinstance(part, n.Call) and name in FUNCTIONS)):
+                yield called if isinstance(called, str) else name
+    for one in fields(part):
+        yield from _effects(getattr(part, one.name), own)
 
 
 def _hears_no_reading(arguments: tuple[n.Argument, ...] | None, classes: ClassTable) -> bool:

@@ -97,6 +97,17 @@ def _walk(tree: Tree, scope: Scope, found: dict[str, n.ClassDeclaration]) -> Non
                 found[declared.name] = declared
             case "if_statement" | "compound_statement" | "else_clause":
                 _walk(child, scope, found)
+            case kind if kind.endswith("_statement") and not _is_harmless(child):
+                raise Refused("code beside the classes", file=scope.file, line=line_of(child))
+
+
+def _is_harmless(statement: Tree) -> bool:
+    """Whether a statement outside of classes changes nothing for them when PHP loads the file."""
+    if statement.type in ("empty_statement", "return_statement"):
+        return True
+    call = next(iter(of_type(statement, "function_call_expression")), None)
+    name = call.child_by_field_name("function") if call is not None else None
+    return statement.type == "expression_statement" and name is not None and text_of(name) == "class_alias"
 
 
 def read_head(tree: Tree, scope: Scope) -> None:

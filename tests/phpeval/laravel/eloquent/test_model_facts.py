@@ -533,3 +533,65 @@ def test_the_key_is_a_text_only_where_it_is_one_of_the_unique_ids(
     case.sends("$this->post->id")
     (sent,) = case.native(version="11.0", post=case.model(key=b"7")).broadcasts
     assert json.loads(sent.data)["it"] == shown
+
+
+SETTERS = (
+    "date_default_timezone_set('Asia/Tokyo');",
+    "ini_set('precision', '3');",
+    "config(['app.name' => 'Set']);",
+    "\\Illuminate\\Support\\Facades\\Config::set('app.name', 'Set');",
+    "Other::set();",
+    "if (true) { $set = fn () => 1; (fn () => Other::set())(); }",
+    "$date = 'date_default_timezone_set'; $date('Asia/Tokyo');",
+)
+
+
+@pytest.mark.parametrize("place", ["booted", "boot", "bootMarked"])
+@pytest.mark.parametrize("setter", SETTERS)
+def test_what_a_model_sets_in_the_process_when_it_boots(case: Case, setter: str, place: str) -> None:
+    case.add("Other", "class Other { static function set() { config(['app.name' => 'Set']); } }")
+    boots = f"static function {place}() {{ {'parent::boot();' if place == 'boot' else ''} {setter} }}"
+    case.add("Marked", f"trait Marked {{ {boots if place == 'bootMarked' else ''} }}")
+    case.post("use Marked;" if place == "bootMarked" else f"protected {boots}")
+    case.sends("[date('H', 0), (string) 1.23456, $this->post->title]")
+    assert case.refused()
+
+
+@pytest.mark.parametrize(
+    "boot",
+    [
+        "static::creating(function ($post) { config(['app.name' => 'Set']); });",
+        "if (app()->runningInConsole()) { static::saving(fn ($post) => ini_set('precision', '3')); }",
+        "if (config('app.name') === 'none') { static::addGlobalScope('x', fn ($query) => $query); }",
+        "if (in_array(static::class, class_uses_recursive(static::class))) { return; }",
+    ],
+)
+def test_a_model_that_sets_nothing_when_it_boots(case: Case, boot: str) -> None:
+    case.post(f"protected static function booted() {{ {boot} }}")
+    case.sends("[date('H', 0), (string) 1.23456, $this->post->title]")
+    case.data()
+
+
+ASKED = "class Asked { static function hour() { return date('H', 0); } }"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"date_default_timezone_set('Asia/Tokyo'); {ASKED}",
+        f"{ASKED} if (true) {{ ini_set('precision', '3'); }}",
+    ],
+)
+def test_code_beside_a_class_is_refused(case: Case, source: str) -> None:
+    case.post()
+    case.add("Asked", source)
+    case.sends("Asked::hour()")
+    assert "code beside the classes" in case.refused()
+
+
+def test_another_name_for_a_class_is_no_such_code(case: Case) -> None:
+    case.post()
+    more = "if (! function_exists('a')) { function a() { } }"
+    case.add("Asked", f"{ASKED} class_alias(Asked::class, 'AskedToo'); {more}")
+    case.sends("Asked::hour()")
+    case.data()
