@@ -124,6 +124,10 @@ def write_back(
             _merge(model, name, _set(model, name, cast, value, php))
     for name, value in by_accessor.items():
         if isinstance(name, bytes) and (not alone or name == key):
+            if value is None and version >= (12, 52):
+                if version < (13, 31):
+                    raise Refused("null that an accessor keeps, in which releases differ,")
+                continue
             setter = accessor_of(name).get("set")
             if isinstance(setter, PhpClosure):
                 _merge(model, name, php.call(setter, (value, properties.array(model, "attributes").copy())))

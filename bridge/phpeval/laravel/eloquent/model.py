@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bridge.errors import MissingModel, Refused
-from bridge.phpeval.laravel.eloquent import attributes, casts, properties, relations
+from bridge.phpeval.laravel.eloquent import attributes, cast_classes, casts, properties, relations
 from bridge.phpeval.laravel.eloquent.attribute_values import AttributeValues
 from bridge.phpeval.laravel.eloquent.connection import read_by
 from bridge.phpeval.laravel.eloquent.description import Description, Relation
@@ -29,7 +29,7 @@ from bridge.phpeval.laravel.support.collection_items import is_model
 from bridge.phpeval.laravel.support.releases import MODEL as MODEL_RELEASES
 from bridge.phpeval.laravel.support.releases import require
 from bridge.phpeval.php.runtime.interpreter import Interpreter
-from bridge.phpeval.php.runtime.operators import to_bool
+from bridge.phpeval.php.runtime.operators import identical, to_bool
 from bridge.phpeval.php.runtime.properties import locate
 from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value, array_key
 
@@ -425,6 +425,12 @@ class ModelClass:
         self, view: ModelView, description: Description, name: str, php: Interpreter
     ) -> Description | None:
         """The description for this very model, see `relations.of`; Refused where its key cannot be used."""
+        if cast_classes.keeps(view.model):
+            for column in filter(None, (description.local.encode(), description.type.encode())):
+                if not identical(
+                    self._values.all(view, php, column).get(column), view.attributes.get(column)
+                ):
+                    raise Refused(f"the relation {name}() over a column that a cast has written back")
         made = relations.of(self, php, view, description, name)
         if made is None:
             return None

@@ -112,7 +112,8 @@ def _set_names(setting: str) -> Method:
 
 
 def _original(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:
-    """`getOriginal('name')` of a model that was read again, which has nothing that was changed."""
+    """`getOriginal('name')` of a model that was read again, which has nothing that was changed unless objects
+    that it keeps are written back."""
     name = php.text(arguments[0]) if len(arguments) == 1 else b""
     if isinstance(array_key(name), int):
         php.refuse("getOriginal() of an attribute whose name is a number")
@@ -121,6 +122,7 @@ def _original(models: ModelClass, php: Interpreter, model: PhpObject, arguments:
         not name
         or b"." in name
         or properties.array(model, "original")
+        or cast_classes.keeps(model)
         or (missing and models.view(model, php).setup.accessor(name.decode("utf-8", "replace")))
     ):
         php.refuse(f"{model.class_name}::getOriginal()")
@@ -179,7 +181,7 @@ def _trashed(models: ModelClass, php: Interpreter, model: PhpObject, arguments: 
     view = models.view(model, php)
     if not view.facts.soft_deletes:
         php.refuse(f"{model.class_name}::trashed()")
-    return view.attributes.get(view.facts.deleted_at.encode()) is not None
+    return models.attribute(view, view.facts.deleted_at, php) is not None
 
 
 def _is(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]) -> Value:

@@ -293,3 +293,53 @@ def test_a_serialize_is_refused_for_what_php_takes_for_empty(case: Case, value: 
     )
     cast(case, "Text", text, value, "$this->post")
     assert "empty value" in case.refused()
+
+
+MOVING = PLACE.format("", "public function move($x) { $this->x = $x; return 'moved'; }")
+OF_X = "public function other() { return $this->belongsTo(Post::class, 'x'); }"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "$this->post->other",
+        "$this->post->other()->first()",
+        "$this->post->load('other')",
+        "$this->post->x",
+        "$this->post->getOriginal('x')",
+        "$this->post->getOriginal('it')",
+        "[$this->post->toArray(), $this->post->other]",
+        "[$this->post->toArray(), $this->post->getOriginal('x')]",
+        "[$this->post->title, $this->post->getKey(), $this->post->only('x')]",
+    ],
+)
+def test_what_is_written_back_counts_for_relations_and_not_for_the_original(
+    case: Case, expression: str
+) -> None:
+    case.add("Place", CONTRACTS + MOVING)
+    cast(case, "Point", POINT.format("CastsAttributes", ""), "v", more=OF_X)
+    case.sends(f"[$this->post->it->move(1), {expression}]")
+    ours, theirs = case.native(), case.app.laravel(case.payload())
+    assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts, (ours, theirs)
+
+
+@pytest.mark.parametrize("expression", ["$this->post->getOriginal('it')", "$this->post->toArray()"])
+def test_a_collection_that_was_added_to(case: Case, expression: str) -> None:
+    casts = "['it' => \\Illuminate\\Database\\Eloquent\\Casts\\AsCollection::class]"
+    case.post(f"protected $casts = {casts};", columns="it", it="[1,  2]")
+    case.sends(f"[$this->post->it->push(5), {expression}]")
+    ours, theirs = case.native(), case.app.laravel(case.payload())
+    assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts, (ours, theirs)
+
+
+def test_null_that_an_accessor_keeps_is_written_back_in_some_releases(case: Case) -> None:
+    case.post(
+        "protected function it(): Attribute { return (new Attribute(fn ($v) => null, fn ($v) =>"
+        " ['title' => 'SET']))->shouldCache(); }",
+        columns="it",
+        it="v",
+    )
+    case.sends("[$this->post->it, $this->post->getAttributes()['title']]")
+    assert '"SET"' in case.native(version="12.51").broadcasts[0].data
+    assert "null that an accessor keeps" in case.refused(version="12.60")
+    assert '"Title"' in case.native(version="13.31").broadcasts[0].data
