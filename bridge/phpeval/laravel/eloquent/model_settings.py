@@ -120,8 +120,11 @@ class ModelSettings:
         named = _text(self.facts.stated, "gettable") or state.text(self._model, "table")
         if named is not None:
             return named
-        is_pivot = self._classes.is_a(self._model.class_name, PIVOT)
-        return (pivot_table_name if is_pivot else table_name)(self._model.class_name).decode()
+        return (pivot_table_name if self.is_pivot else table_name)(self._model.class_name).decode()
+
+    @cached_property
+    def is_pivot(self) -> bool:
+        return bool(self._classes.is_a(self._model.class_name, PIVOT))
 
     @cached_property
     def base_name(self) -> str:

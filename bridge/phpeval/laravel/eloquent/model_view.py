@@ -28,6 +28,6 @@ class ModelView:
         return properties.text(self.model, "connection") or self._default_connection
 
     @property
-    def foreign_key(self) -> str:
-        """The column by which other tables point here."""
-        return f"{self.setup.base_name}_{self.setup.key_name}"
+    def foreign_key(self) -> str | None:
+        """The column by which other tables point here, unless they name another; a pivot has none."""
+        return None if self.setup.is_pivot else f"{self.setup.base_name}_{self.setup.key_name}"

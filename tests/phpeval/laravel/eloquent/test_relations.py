@@ -514,3 +514,43 @@ def test_a_model_without_a_key_beside_one_with_an_empty_text_is_refused(loose: C
     assert "whose key is an empty text" in loose.refused(post=identifier)
     identifier.properties[b"id"] = PhpArray.of([2, 1])
     assert "'order_code': 'ABC'" in str(loose.data(post=identifier))
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        "hasMany(Comment::class)",
+        "hasOne(Comment::class)",
+        "hasMany(Comment::class, 'tagged_id')",
+        "hasOne(Comment::class, null, 'id')",
+        "belongsTo(Post::class)",
+        "belongsToMany(Post::class, 'comments')",
+        "belongsToMany(Post::class, 'comments', 'tagged_id')",
+        "hasManyThrough(Comment::class, Post::class)",
+        "hasManyThrough(Comment::class, Post::class, 'id', 'post_id', 'post_id')",
+    ],
+)
+@pytest.mark.parametrize("expression", ["tag->it", "tag->load('it')", "far"])
+def test_no_column_is_named_after_a_pivot(case: Case, relation: str, expression: str) -> None:
+    """Laravel's own default for it is null, and the query an error."""
+    case.app.sql(
+        "drop table if exists tagged; create table tagged (id integer primary key, post_id integer);"
+        "drop table if exists comments; create table comments (id integer primary key, post_id integer,"
+        " tagged_id integer); insert into tagged values (1, 1); insert into comments values (1, 1, 1);"
+    )
+    pivot = "\\Illuminate\\Database\\Eloquent\\Relations\\Pivot"
+    case.add(
+        "Tagged",
+        f"class Tagged extends {pivot} {{ protected $table = 'tagged'; public function it()"
+        f" {{ return $this->{relation}; }} }}",
+    )
+    case.add("Comment", "class Comment extends Model { public $timestamps = false; }")
+    case.post(
+        "public function tag() { return $this->hasOne(Tagged::class); }"
+        "public function far() { return $this->hasManyThrough(Comment::class, Tagged::class); }"
+    )
+    case.sends(f"$this->post->{expression}")
+    ours, theirs = case.native(), case.app.laravel(case.payload())
+    assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts, (ours, theirs)
+    named = "'tagged_id')" in relation or "'id', 'post_id'" in relation or "belongsTo(" in relation
+    assert (ours.outcome == "broadcast") is (named and expression != "far")
