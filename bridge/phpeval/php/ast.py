@@ -7,6 +7,7 @@ Names are already resolved: a class name is fully qualified without a leading ba
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from bridge.errors import Refused
 from bridge.phpeval.php.runtime.values import Value
@@ -435,15 +436,16 @@ class Method(Node):
     source: object = field(repr=False, compare=False)
 
 
+TraitAlias: TypeAlias = tuple[str | None, str, str | None, str | None]  # trait, method, visibility, alias
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraitUse(Node):
     """`use A, B { B::x insteadof A; A::x as protected y; }`"""
 
     names: tuple[str, ...]
     instead_of: tuple[tuple[str, str, tuple[str, ...]], ...] = ()  # trait, method, losing traits
-    aliases: tuple[
-        tuple[str | None, str, str | None, str | None], ...
-    ] = ()  # trait, method, visibility, alias
+    aliases: tuple[TraitAlias, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,16 @@ class P { protected $p = 1; public int $q; } class C extends P { public $p = 2; 
 class F { public float $x = 1; public ?float $y = 2; public int|float $z = 3; public float|string $s = 4; }---return (array) get_object_vars(new F);
 class G { const N = 5; public float $n = self::N; function f(float $x = 1, ?float $y = 2, int|float $z = 3, float $w = self::N) { return [$x, $y, $z, $w, $this->n]; } }---return [(new G)->f(), json_encode((new G)->f()), (fn (float $q = 1) => $q)()];
 """
+_TRAITS = r"""
+trait T { public function x() { return 'Tx'; } public function y() { return 'Ty'; } private function z() { return 'Tz'; } public static function s() { return 'Ts'; } } trait U { public function x() { return 'Ux'; } public function y() { return 'Uy'; } } trait V { public function x() { return 'Vx'; } } class C { use T, U, V { T::x insteadof U, V; U::y insteadof \T; } }---return [(new C)->x(), (new C)->y()];
+trait T { public function x() { return 'Tx'; } public function y() { return 'Ty'; } private function z() { return 'Tz'; } public static function s() { return 'Ts'; } } trait U { public function x() { return 'Ux'; } public function y() { return 'Uy'; } } trait V { public function x() { return 'Vx'; } } class C { use T, U { \T::x insteadof \U; namespace\T::y insteadof namespace\U; \U::x as ux; } }---return [(new C)->x(), (new C)->y(), (new C)->ux()];
+trait T { public function x() { return 'Tx'; } public function y() { return 'Ty'; } private function z() { return 'Tz'; } public static function s() { return 'Ts'; } } trait U { public function x() { return 'Ux'; } public function y() { return 'Uy'; } } trait V { public function x() { return 'Vx'; } } class C { use T { s as st; } use U { U::x insteadof T; U::y insteadof T; T::x as tx; } }---return [C::st(), (new C)->x(), (new C)->tx()];
+trait T { public function x() { return 'Tx'; } public function y() { return 'Ty'; } private function z() { return 'Tz'; } public static function s() { return 'Ts'; } } trait U { public function x() { return 'Ux'; } public function y() { return 'Uy'; } } trait V { public function x() { return 'Vx'; } } class C { use T, U { T::X insteadof u; t::Y insteadof U; u::X AS ux; } }---return [(new C)->x(), (new C)->y(), (new C)->ux()];
+trait T { public function x() { return 'Tx'; } public function y() { return 'Ty'; } private function z() { return 'Tz'; } public static function s() { return 'Ts'; } } trait U { public function x() { return 'Ux'; } public function y() { return 'Uy'; } } trait V { public function x() { return 'Vx'; } } class C { use T { z as PUBLIC; x as Private; y as Protected yy; } }---return [(new C)->z(), (new C)->x()];
+trait T { public function x() { return 'Tx'; } public function y() { return 'Ty'; } private function z() { return 'Tz'; } public static function s() { return 'Ts'; } } trait U { public function x() { return 'Ux'; } public function y() { return 'Uy'; } } trait V { public function x() { return 'Vx'; } } class C { use T { z as PUBLIC; y as Protected yy; } }---return [(new C)->z(), is_callable([new C, 'yy']), (new C)->yy()];
+trait T { public function x() { return 'Tx'; } public function y() { return 'Ty'; } private function z() { return 'Tz'; } public static function s() { return 'Ts'; } } trait U { public function x() { return 'Ux'; } public function y() { return 'Uy'; } } trait V { public function x() { return 'Vx'; } } class P { function x() { return 'Px'; } } class C extends P { use namespace\V; }---return (new C)->x();
+trait T { public function x() { return 'Tx'; } public function y() { return 'Ty'; } private function z() { return 'Tz'; } public static function s() { return 'Ts'; } } trait U { public function x() { return 'Ux'; } public function y() { return 'Uy'; } } trait V { public function x() { return 'Vx'; } } class C { use T,  U, V { T::x  insteadof  U, \V; T::y insteadof U; } const S = 'A::x insteadof B, C;'; }---return [(new C)->x(), C::S];
+"""
 _PLACES = """
 ---$i = 0; foreach (['a', 'b'] as $v) $r[$i++]['v'] = $v; return $r;
 ---$i = 0; $a = [1, 2, 3]; $a[$i++] += 10; $a[$i++] .= 'x'; $a[$i++]++; return [$a, $i];
@@ -472,6 +482,7 @@ def _rows(text: str) -> list[str]:
 
 PROGRAMS = [
     *_rows(_ORDER_AND_DEFAULTS),
+    *_rows(_TRAITS),
     *_rows(_PLACES),
     *_rows(_COPIES),
     *_rows(_CALLABLES),

@@ -38,7 +38,7 @@ SORT_REGULAR = 0
 def refuse_callable(php: Interpreter, given: Value) -> None:
     """What Laravel would call although it is no closure (`useAsCallable`).
 
-    A pair of keys, ['name', 'age'], is nothing to call: no class has such a name.
+    A pair of keys, ['name', 'age'], is nothing to call, unless a class may have the name of the first.
     """
     if isinstance(given, PhpArray):
         holder = given.get(0)
@@ -50,9 +50,27 @@ def refuse_callable(php: Interpreter, given: Value) -> None:
         php.refuse("a callable that is no closure, given to a collection,")
 
 
+# In lower case: aliases of Laravel's facades, which answer any static method once the alias was used, and
+# classes of PHP with static methods.
+_GLOBAL_CLASSES = frozenset(
+    (
+        b"app arr artisan auth blade broadcast bus cache concurrency config context cookie crypt date db"
+        b" eloquent event exceptions file gate hash http image js lang log mail notification number"
+        b" password pipeline process queue ratelimiter redirect redis request response route"
+        b" schedule schema session storage str uri url validator view vite"
+        b" closure collator dateinterval datetime datetimeimmutable datetimezone fiber imagick"
+        b" intlcalendar intlchar intldateformatter intltimezone locale messageformatter normalizer"
+        b" numberformatter pdo phar reflection resourcebundle transliterator uconverter weakreference"
+    ).split()
+)
+
+
 def _may_be_class(php: Interpreter, name: bytes) -> bool:
     return (
-        b"\\" in name or name[:1].isupper() or php.classes.find(name.decode("utf-8", "replace")) is not None
+        b"\\" in name
+        or name[:1].isupper()
+        or name.lower() in _GLOBAL_CLASSES
+        or php.classes.find(name.decode("utf-8", "replace")) is not None
     )
 
 

@@ -19,7 +19,16 @@ from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.lower_expressions import EXPRESSIONS
 from bridge.phpeval.php.parse.lower_statements import STATEMENTS
 from bridge.phpeval.php.parse.lowering import Lowerer
-from bridge.phpeval.php.parse.tree import Body, Scope, children_of, line_of, of_type, parse, text_of
+from bridge.phpeval.php.parse.tree import (
+    Body,
+    Scope,
+    children_of,
+    instead_of,
+    line_of,
+    of_type,
+    parse,
+    text_of,
+)
 
 
 class PhpLowerer(Lowerer):
@@ -320,9 +329,7 @@ def _method(tree: Tree, lower: Lowerer) -> tuple[n.Method, list[n.PropertyDeclar
 
 
 def _trait_use(tree: Tree, scope: Scope) -> n.TraitUse:
-    names = tuple(
-        scope.class_name(text_of(c)) for c in tree.named_children if c.type in ("name", "qualified_name")
-    )
+    names = tuple(scope.class_name(text_of(c)) for c in children_of(tree) if c.type != "use_list")
     instead: list[tuple[str, str, tuple[str, ...]]] = []
     aliases: list[tuple[str | None, str, str | None, str | None]] = []
     for rules in of_type(tree, "use_list"):
@@ -334,10 +341,11 @@ def _trait_use(tree: Tree, scope: Scope) -> n.TraitUse:
             else:
                 owner, member = None, text_of(parts[0])
             if rule.type == "use_instead_of_clause":
-                losers = tuple(scope.class_name(text_of(c)) for c in parts[1:])
+                losers = tuple(scope.class_name(instead_of(c)) for c in parts[1:])
                 instead.append((owner or "", member.lower(), losers))
             else:
-                visibility = next((text_of(c) for c in parts[1:] if c.type == "visibility_modifier"), None)
+                modifiers = (text_of(c).lower() for c in parts[1:] if c.type == "visibility_modifier")
+                visibility = next(modifiers, None)
                 alias = next((text_of(c) for c in parts[1:] if c.type == "name"), None)
                 aliases.append((owner, member.lower(), visibility, alias))
     return n.TraitUse(line=line_of(tree), names=names, instead_of=tuple(instead), aliases=tuple(aliases))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import tree_sitter_php
@@ -14,6 +15,8 @@ from bridge.errors import Refused
 _PARSER = Parser(Language(tree_sitter_php.language_php()))
 
 _READONLY_FIRST = re.compile(rb"\b(readonly)(\s+)(public|protected|private)\b", re.IGNORECASE)
+_INSTEAD = re.compile(rb"([\w\\]+\s*::\s*\w+)\s+insteadof\s+((?:[\w\\]+\s*,\s*)*[\w\\]+)\s*;", re.IGNORECASE)
+_BACKSLASH = "\N{FULLWIDTH REVERSE SOLIDUS}"
 _TEXTS = {"comment", "string_content", "string", "encapsed_string", "heredoc_body", "nowdoc_body", "text"}
 
 RELATIVE = {"self", "static", "parent"}
@@ -55,24 +58,42 @@ class Body:
 
 def parse(source: bytes, file: str) -> Tree:
     root = _PARSER.parse(source).root_node
-    if root.has_error and _READONLY_FIRST.search(source):
-        root = _PARSER.parse(_in_usual_order(source, root)).root_node
+    for pattern, usual in ((_READONLY_FIRST, _in_usual_order), (_INSTEAD, _one_by_one)):
+        if root.has_error and pattern.search(source):
+            source = _replaced(pattern, usual, source, root)
+            root = _PARSER.parse(source).root_node
     if root.has_error:
         line = _error_line(root)
         raise Refused("the parser does not understand this file", file=file, line=line)
     return root
 
 
-def _in_usual_order(source: bytes, root: Tree) -> bytes:
-    """`readonly public` as `public readonly`, which says the same and is what the parser knows everywhere."""
+def _replaced(
+    pattern: re.Pattern[bytes], usual: Callable[[re.Match[bytes]], bytes], source: bytes, root: Tree
+) -> bytes:
+    """The source in a form that says the same and that the parser knows everywhere."""
 
-    def swapped(match: re.Match[bytes]) -> bytes:
+    def replaced(match: re.Match[bytes]) -> bytes:
         at = root.descendant_for_byte_range(match.start(), match.end())
-        if at is not None and at.type in _TEXTS:
-            return match[0]
-        return match[3] + match[2] + match[1]
+        return match[0] if at is not None and at.type in _TEXTS else usual(match)
 
-    return _READONLY_FIRST.sub(swapped, source)
+    return pattern.sub(replaced, source)
+
+
+def _in_usual_order(match: re.Match[bytes]) -> bytes:
+    """`readonly public` as `public readonly`."""
+    return match[3] + match[2] + match[1]
+
+
+def _one_by_one(match: re.Match[bytes]) -> bytes:
+    """`A::x insteadof B, \\C\\D;` as a rule for each name, which `instead_of` reads."""
+    names = [name.strip().replace(b"\\", _BACKSLASH.encode()) for name in match[2].split(b",")]
+    return b" ".join(b"%b insteadof %b;" % (match[1], name) for name in names) + b"\n" * match[0].count(b"\n")
+
+
+def instead_of(name: Tree) -> str:
+    """The name of a trait after `insteadof`."""
+    return text_of(name).replace(_BACKSLASH, "\\")
 
 
 def _error_line(tree: Tree) -> int:

@@ -7,7 +7,7 @@ depends on it is refused: a guess could hide an overridden method or a hidden at
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -164,21 +164,26 @@ class ClassTable:
         if own is not None and not own.abstract:
             return BoundMethod(own, declared.name)
         candidates: list[n.Method] = []
+        rules = [
+            rule for use in declared.traits for rule in use.instead_of
+        ]  # of one `use` they count for all
+        aliases = [alias for use in declared.traits for alias in use.aliases]
         for use in declared.traits:
             for trait_name in use.names:
                 trait = self.require(trait_name, file=declared.file, line=use.line)
-                for owner, original, visibility, alias in use.aliases:
-                    if alias is not None and alias.lower() == method and owner in (None, trait_name):
+                for owner, original, visibility, alias in aliases:
+                    if alias is not None and alias.lower() == method and _is_of(owner, trait_name):
                         renamed = self._own_method(trait, original)
                         if renamed is not None:
                             candidates.append(_with_visibility(renamed.method, visibility))
                 excluded = any(
-                    original == method and trait_name in losers for _, original, losers in use.instead_of
+                    original == method and any(_is_of(loser, trait_name) for loser in losers)
+                    for _, original, losers in rules
                 )
                 if not excluded:
                     used = self._own_method(trait, method)
                     if used is not None:
-                        candidates.append(_as_declared(used.method, use, trait_name))
+                        candidates.append(_as_declared(used.method, aliases, trait_name))
         if len(candidates) > 1 and any(c.source is not candidates[0].source for c in candidates):
             raise Refused(
                 f"{declared.name}::{method}() comes from two traits", file=declared.file, line=declared.line
@@ -238,9 +243,14 @@ def _with_visibility(method: n.Method, visibility: str | None) -> n.Method:
     return method if visibility in (None, method.visibility) else replace(method, visibility=visibility)
 
 
-def _as_declared(method: n.Method, use: n.TraitUse, trait: str) -> n.Method:
+def _as_declared(method: n.Method, aliases: Sequence[n.TraitAlias], trait: str) -> n.Method:
     """A trait's method with the visibility that `use … { name as protected; }` gives it."""
-    for owner, original, visibility, alias in use.aliases:
-        if alias is None and original == method.name.lower() and owner in (None, trait):
+    for owner, original, visibility, alias in aliases:
+        if alias is None and original == method.name.lower() and _is_of(owner, trait):
             return _with_visibility(method, visibility)
     return method
+
+
+def _is_of(owner: str | None, trait: str) -> bool:
+    """Whether a rule that names `owner`, or none, is for that trait."""
+    return owner is None or owner.lower() == trait.lower()

@@ -125,6 +125,23 @@ def test_a_pair_of_keys_is_nothing_to_call(posts: Case, expression: str) -> None
     posts.both()
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "['locale', 'getDefault']",
+        "['closure', 'bind']",
+        "['datetime', 'getLastErrors']",
+        "['event', 'name']",
+        "['EVENT', 'name']",
+    ],
+)
+def test_a_pair_of_keys_that_may_be_a_method_of_a_class_of_that_name_is_refused(
+    posts: Case, pair: str
+) -> None:
+    posts.sends(f"collect([['a' => 2], ['a' => 1]])->sortBy({pair})->values()")
+    assert "can be called" in posts.refused()
+
+
 def carbon(date: bytes, zone: bytes) -> PhpObject:
     held: dict[int | bytes, Value] = {b"date": date, b"timezone_type": 3, b"timezone": zone}
     return PhpObject("Illuminate\\Support\\Carbon", held)

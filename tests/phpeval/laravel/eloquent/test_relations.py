@@ -523,7 +523,7 @@ def test_a_model_without_a_key_beside_one_with_an_empty_text_is_refused(loose: C
         "hasOne(Comment::class)",
         "hasMany(Comment::class, 'tagged_id')",
         "hasOne(Comment::class, null, 'id')",
-        "belongsTo(Post::class)",
+        "belongsTo(Post::class, 'post_id')",
         "belongsToMany(Post::class, 'comments')",
         "belongsToMany(Post::class, 'comments', 'tagged_id')",
         "hasManyThrough(Comment::class, Post::class)",
