@@ -111,3 +111,23 @@ def test_what_is_not_there_is_read_and_changed_as_php_does_or_refused() -> None:
     assert not wrong, f"{len(wrong)} differ:\n" + "\n".join(wrong[:5])
     refused = [done for done, one in zip(all_done, compared, strict=True) if one.ours.kind == "refused"]
     assert len(refused) <= REFUSED_SHARE * len(all_done), refused
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        '$a["k"] = $w',
+        "$a[] = $w",
+        "$u[] = $w",
+        '$u["k"] ??= $w',
+        "$o->gone = $w",
+        "$o->t = $w",
+        "$o->hidden = $w",
+        '$b["k"] = $w',
+        "$s[9] = $w",
+        "$n->k = $w",
+    ],
+)
+def test_an_undefined_variable_is_written_into_a_place_natively(done: str) -> None:
+    (compared,) = compare([_program(f"$r = ({done});")], peer())
+    assert compared.ours == compared.theirs

@@ -420,17 +420,37 @@ def assign(c: Compiler, node: n.Assign) -> ExprCode:
 
         return copy
     c.steps += 1
-    goal, code = place(c, node.target), _operand(c, node.value)
+    goal, code, name = place(c, node.target), c.value(node.value), variable_name(node.value)
 
     def run(php: Interpreter) -> Value:
         at = goal.open(php)
+        if is_missing(php, name):
+            php.line = node.line
+            go_on(undefined(name), lambda: _write_null(php, goal, at))
         return goal.write(php, at, code(php))
 
     return run
 
 
+def _write_null(php: Interpreter, goal: Place, at: Any) -> None:
+    """What PHP still does where an undefined variable is written, while its exception is under way: no code
+    of a class runs then."""
+    if isinstance(goal, ElementPlace | PropertyPlace):
+        if not isinstance(goal.base, VariablePlace):
+            php.refuse("what becomes of a place that an undefined variable is written to")
+        holder = goal.base.container(php, at[0])
+        if isinstance(holder, PhpObject):
+            element = isinstance(goal, ElementPlace)
+            setter = php.classes.method(holder.class_name, "offsetSet" if element else "__set")
+            if not php.declared(holder) or (setter is not None) is not element:
+                php.refuse("what becomes of an object that an undefined variable is written to")
+            if element:
+                return
+    goal.write(php, at, None)
+
+
 def _operand(c: Compiler, node: n.Expression) -> ExprCode:
-    """What is written to a property or an element: where it is a variable that is not defined, PHP goes on
+    """What a property or an element is changed by: where it is a variable that is not defined, PHP goes on
     with null, and what comes of that depends on the place."""
     name, code = variable_name(node), c.value(node)
     if name is None:
@@ -520,9 +540,7 @@ def _assign_unless_set(c: Compiler, node: n.AssignOperation, goal: Place) -> Exp
         if current is not None:
             return current
         if is_missing(php, name):
-            if not isinstance(goal, VariablePlace):
-                php.refuse("what becomes of a place that an undefined variable is written to")
-            go_on(undefined(name), lambda: goal.write(php, at, None))
+            go_on(undefined(name), lambda: _write_null(php, goal, at))
         return goal.write(php, at, operand(php))
 
     return run
