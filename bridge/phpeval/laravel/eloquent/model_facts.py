@@ -86,8 +86,9 @@ _HOOKS = {
 # What it may ask there of others.
 _ASKS = {
     "app", "auth", "bound", "check", "class_exists", "class_uses_recursive", "config", "env", "environment",
-    "get_called_class", "guest", "hasuser", "id", "isproduction", "islocal", "method_exists",
-    "runninginconsole", "runningunittests", "user",
+    "expectsjson", "filled", "get", "get_called_class", "guest", "has", "hasuser", "id", "input", "is",
+    "isproduction", "islocal", "method_exists", "request", "routeis", "runninginconsole",
+    "runningunittests", "user", "wantsjson",
 }  # fmt: skip
 # What sets something of PHP or of the app, where code is not understood.
 _SETS = re.compile(

@@ -116,7 +116,11 @@ def _is_harmless(statement: Tree) -> bool:
         return True
     call = next(iter(of_type(statement, "function_call_expression")), None)
     name = call.child_by_field_name("function") if call is not None else None
-    return statement.type == "expression_statement" and name is not None and text_of(name) == "class_alias"
+    return (
+        statement.type == "expression_statement"
+        and name is not None
+        and text_of(name).lstrip("\\") == "class_alias"
+    )
 
 
 def read_head(tree: Tree, scope: Scope) -> None:

@@ -592,6 +592,6 @@ def test_code_beside_a_class_is_refused(case: Case, source: str) -> None:
 def test_another_name_for_a_class_is_no_such_code(case: Case) -> None:
     case.post()
     more = "if (! function_exists('a')) { function a() { } }"
-    case.add("Asked", f"{ASKED} class_alias(Asked::class, 'AskedToo'); {more}")
+    case.add("Asked", f"{ASKED} \\class_alias(Asked::class, 'AskedToo'); {more}")
     case.sends("Asked::hour()")
     case.data()
