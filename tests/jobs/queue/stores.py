@@ -148,7 +148,7 @@ def use_memory(queue: Queue, memory: Memory) -> None:
         queue._scan._unread._memory = memory
     else:
         assert isinstance(queue, RedisQueue)
-        queue._memory = memory
+        queue._scan._memory = memory
 
 
 def _is_large(answer: object) -> bool:

@@ -11,7 +11,8 @@ from bridge.jobs.queue.listing import RedisListing
 from bridge.jobs.queue.memory import NEEDED, UNLIMITED, Memory
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES
 from bridge.jobs.queue.queue import Job, QueueOptions
-from bridge.jobs.queue.redis.driver import WINDOW, RedisQueue
+from bridge.jobs.queue.redis.driver import RedisQueue
+from bridge.jobs.queue.redis.scan import WINDOW
 from bridge.jobs.queue.selection import others
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from tests.jobs.queue.stores import (

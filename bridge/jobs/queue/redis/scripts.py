@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
@@ -51,3 +51,11 @@ def with_scripts(client: redis.Redis, work: Callable[[], Result]) -> Result:
         for script in SCRIPTS.values():
             client.script_load(script.text)
         return work()
+
+
+def run_script(
+    client: redis.Redis, name: str, keys: Sequence[bytes], arguments: Iterable[object] = ()
+) -> Any:
+    """What the script answers."""
+    rest: tuple[Any, ...] = (*keys, *arguments)
+    return with_scripts(client, lambda: client.evalsha(SCRIPTS[name].sha1, len(keys), *rest))
