@@ -78,7 +78,7 @@ class CacheStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Connections are closed; a later call opens them again."""
+        """Closes the connections; a later call opens them again."""
         ...
 
 

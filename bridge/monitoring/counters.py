@@ -184,7 +184,7 @@ class Counters:
             self.jobs.add(key, outcome, waited=None if known is None else known.waited, ran=ran)
 
     def ran(self, run: OtherJobRun) -> None:
-        """An attempt of a job that is no broadcast. In any thread."""
+        """Counts an attempt of a job that is no broadcast. In any thread."""
         with self._lock:
             self.others[run.ended] += 1
         key = JobKey(run.name, run.queue, OTHER_JOB)

@@ -81,7 +81,7 @@ class JobHistoryTable:
         return self._is_there
 
     def create(self) -> bool:
-        """The table is there; whether it is new."""
+        """Creates the table where it is missing; whether it was."""
         if self.is_there():
             return False
         self._run(self._table.create)

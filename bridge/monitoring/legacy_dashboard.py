@@ -73,7 +73,7 @@ class LegacyDashboard:
                     self._tell(event.app_id, name, told)
 
     def counted(self, rows: Mapping[str, Counts]) -> None:
-        """A row of statistics was written for each of these apps."""
+        """Notes that a row of statistics was written for each of these apps."""
         channel = f"{PREFIX}statistics"
         for app_id, counts in rows.items():
             if self._release == "1" and (app_id, channel) in self._listened:

@@ -98,7 +98,7 @@ class StatisticsTable:
         return self._name
 
     def create(self) -> bool:
-        """The table is there; whether it is new."""
+        """Creates the table where it is missing; whether it was."""
 
         def work(connection: sa.Connection) -> bool:
             if sa.inspect(connection).has_table(self._name):

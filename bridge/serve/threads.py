@@ -38,7 +38,7 @@ class OtherJobsWorkers:
     def build(
         cls, settings: Settings, paused: Callable[[], Collection[str] | None], tell: TellRun
     ) -> OtherJobsWorkers:
-        """Nothing is connected or started yet. `paused`: queues from which nothing may be taken now; `tell`
+        """Connects and starts nothing yet. `paused`: queues from which nothing may be taken now; `tell`
         hears of every attempt of another job."""
         others = other_jobs(settings)
         quota = Quota(
@@ -98,7 +98,7 @@ class WorkerThreads:
         self.worker.stop(timeout)
 
     def close(self) -> None:
-        """Connections are closed, but for those of a thread that has not ended."""
+        """Closes the connections, but for those of a thread that has not ended."""
         if not self.worker.is_alive:
             self.others.queue.close()
             self.others.failed.close()

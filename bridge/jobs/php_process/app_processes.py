@@ -175,7 +175,7 @@ class AppProcesses:
         log.info("PHP process started", extra={"action": "helper_started", **about})
 
     def _down(self, problem: Refused | ServiceUnavailable) -> Refused | ServiceUnavailable:
-        """What is raised for it, now and until the pause is over."""
+        """Pauses all starts; returns what to raise, now and until the pause is over."""
         if self._has_booted:  # the app is perhaps in the middle of a deploy: its jobs are kept
             problem = NotTried(str(problem))
         self.breaker.open(problem)

@@ -117,7 +117,7 @@ class FailedJobs(Protocol):
         ...
 
     def forget(self, id: str) -> bool:
-        """The entry is gone; whether it was there."""
+        """Removes the entry; whether it was there."""
         ...
 
     def forget_retried(self, job: KeptJob) -> None:

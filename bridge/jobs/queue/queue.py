@@ -148,7 +148,7 @@ class Queue(Protocol):
         ...
 
     def delete(self, jobs: Sequence[Job]) -> int:
-        """The jobs are gone from the queue; how many of the reservations were still ours.
+        """Removes the jobs from the queue; how many of the reservations were still ours.
 
         Fenced: a job that somebody reserved again after our `retry_after` ran out is left to them."""
         ...
@@ -171,7 +171,7 @@ class Queue(Protocol):
         ...
 
     def leave(self, job: Job) -> None:
-        """The job is as before its reservation, and not taken any more by this driver. For unread ones."""
+        """Undoes the reservation; this driver does not take the job any more. For unread ones."""
         ...
 
     def skip(self, jobs: Collection[Job]) -> None:
@@ -203,5 +203,5 @@ class Queue(Protocol):
         ...
 
     def close(self) -> None:
-        """Connections are closed; the driver is not used again."""
+        """Closes the connections; the driver is not used again."""
         ...

@@ -261,7 +261,7 @@ class Trust:
     def learn(
         self, record: Record, verdict: Verdict, paths: Sequence[str], branches: Set[int] = frozenset()
     ) -> None:
-        """A job of this record was resolved by both, and compared; `branches` that evaluation took."""
+        """Counts a job of this record that both resolved, as compared; `branches` that evaluation took."""
         if verdict == "unclear" or time.monotonic() < self._settled_at:
             return
         if verdict == "different" and self._has_changed():  # PHP has seen it before us

@@ -55,7 +55,7 @@ class AtWork:
         self._places: dict[int, int] = {}  # of the jobs that are held, by identity
 
     def hold(self, jobs: Sequence[Job]) -> None:
-        """These are reserved, none is at work, and no others are reserved."""
+        """Records that these are reserved, no others, and that none is at work."""
         if self._map is None and not self._open():
             return
         text = "\n".join(job.uuid for job in jobs).encode(errors="replace")

@@ -125,7 +125,7 @@ class DashboardBackend(Protocol):
         ...
 
     def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
-        """A broadcast job is in the app's queue; its uuid."""
+        """Pushes a broadcast job to the app's queue; its uuid."""
         ...
 
     def entries(self, app_id: str) -> Mapping[str, Mapping[str, Sequence[Any]]]:

@@ -195,7 +195,7 @@ class Publishing(Generic[S]):
         return items
 
     def _tell(self, broadcasts: Sequence[Broadcast], origin: str, answers: Sequence[int]) -> int:
-        """They are published, with Redis' answer for each channel; how many they have reached."""
+        """Reports them as published, by Redis' answer for each channel; how many they have reached."""
         at = total = 0
         for broadcast in broadcasts:
             receivers = 0

@@ -99,7 +99,7 @@ class Connection(Generic[S]):
         self._events = 0
 
     def open(self) -> Outcome[S]:
-        """The client is connected and told so; the first call."""
+        """Connects the client and tells it so; the first call."""
         opened = self.hub.connect(self.socket_id, self.socket)
         session = self._session
         if session is None or not (asks := self.hub.load(session)):
@@ -119,7 +119,7 @@ class Connection(Generic[S]):
         return had
 
     def acknowledged(self, number: int, now: float) -> Outcome[S]:
-        """The ping frame with this number is answered."""
+        """Notes that the ping frame with this number was answered."""
         self.ponged(now)
         if self._session is None:
             return _NOTHING

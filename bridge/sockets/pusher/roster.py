@@ -19,7 +19,7 @@ class Roster:
         self._text: str | None = None
 
     def put(self, user_id: str, info: str | None) -> None:
-        """The user is a member with this `info`; who is one already keeps its place."""
+        """Makes the user a member with this `info`; one who is a member already keeps its place."""
         key, text = messages.roster_entry(user_id, info)
         if self._infos.get(user_id) != text:
             self._ids[user_id], self._infos[user_id], self._text = key, text, None

@@ -256,7 +256,7 @@ class HttpServer:
             logger.warning("the PROXY protocol is not expected", extra=_UNEXPECTED)
 
     def await_client(self, connection: Connection, seconds: float) -> None:
-        """It is the client's turn; after `seconds` the connection expires. Its rank in age stays."""
+        """Gives the client its turn; after `seconds` the connection expires. Its rank in age stays."""
         if connection in self._connections:
             self._deadlines[connection] = self.loop.time() + seconds
 
@@ -531,7 +531,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(429, f"more than {MAX_PIPELINED} requests wait for their answers")
 
     def _begin(self, request: Request) -> None:
-        """The request is being answered, or is answered already."""
+        """Answers the request at once, or begins to."""
         self._server.await_nothing(self)  # whoever asks is the youngest of those that are waited for
         if self._is_answered(request):
             if self._exchange is None:

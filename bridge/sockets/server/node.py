@@ -232,8 +232,8 @@ class Node:
             socket.transport.abort()
 
     async def _close_settled(self, waiting: dict[Socket, float], code: int) -> None:
-        """Those are closed that have said what has arrived, so that exactly the rest comes from the node that
-        they go to, once that is known there; or for which nobody waits any more."""
+        """Closes those that have said what has arrived, so that exactly the rest comes from the node that
+        they go to, once that is known there; and those for which nobody waits any more."""
         now, peers = self.now(), self.peers
         settled = [
             one for one, until in waiting.items() if now >= until or peers is None or not _owes_answer(one)
@@ -257,7 +257,7 @@ class Node:
     # Publishing -----------------------------------------------------------------------------------------
 
     def publish(self, broadcasts: Sequence[Broadcast], *, origin: str = "queue") -> int:
-        """Every broadcast is in the outgoing queue of all its subscribers; how many receivers that were.
+        """Puts every broadcast into the outgoing queue of all its subscribers; how many receivers that were.
 
         Broadcasts given together, or in the same turn of the loop, are written together. Raises JobError,
         having published nothing, when an app is not served here.
@@ -366,7 +366,8 @@ class Node:
         return connection
 
     def _hurry_closing(self) -> None:
-        """Who is closed, or was never let in, holds a descriptor until it answers: the oldest give way."""
+        """Aborts the oldest of those that were closed, or never let in: each holds a descriptor until it
+        answers."""
         if not self.closing or self.max_connections is None:
             return
         most = self.max_connections + max(self.max_connections // CLOSING_SHARE, LEAST_CLOSING)
@@ -377,7 +378,7 @@ class Node:
     def receive(
         self, socket: Socket, connection: Connection[Socket], text: str, *, is_last: bool = True
     ) -> None:
-        """A client's message has had its effect; `is_last`: no other came with it, or all before it."""
+        """Handles a client's message; `is_last`: no other came with it, or all before it."""
         self._outbox.settle()
         outcome = connection.receive(text, self.now())
         self.perform(socket, outcome, at_once=is_last)
@@ -387,7 +388,7 @@ class Node:
             self.tell(Received(app_id=app_id, socket_id=connection.socket_id, size=size))
 
     def acknowledged(self, connection: Connection[Socket], number: int) -> None:
-        """The client has everything that was written before the ping with this number."""
+        """Notes that the client has everything that was written before the ping with this number."""
         self.ask(connection, connection.acknowledged(number, self.now()))
 
     def leave(self, socket: Socket, connection: Connection[Socket], code: int) -> None:

@@ -16,11 +16,11 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.errors import Refused
-from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, StoredPayload
+from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, FailedJob, FailedJobs, StoredPayload
 from bridge.jobs.queue.failed_jobs_file import FileFailedJobs
 from bridge.jobs.queue.marks import KEPT, MOST, Marks
 from bridge.jobs.queue.portion import MOST_BYTES, Pace, Portion
-from bridge.jobs.queue.queue import Job
+from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.redis.driver import RedisQueue
 from bridge.jobs.queue.sql.statements import jobs_table
 from bridge.jobs.worker.loop import Delivered, Result, Worker, WorkerHooks
@@ -39,6 +39,17 @@ from tests.jobs.queue.stores import (
     without_memory,
 )
 from tests.services import wait_until
+
+
+def delivering(queue: Queue, failed: FailedJobs, attempted: list[str], clock: Clock) -> Worker:
+    """A worker whose jobs all end well, and that notes which were attempted."""
+
+    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
+        attempted.extend(uuids(jobs))
+        return [Delivered()] * len(jobs)
+
+    retries = RetryPolicy(tries=3, backoff=(1,))
+    return Worker(queue, failed, attempt, batch=50, retries=retries, hooks=WorkerHooks(clock=clock))
 
 
 @pytest.mark.parametrize("size", [1 << 17, 1 << 19])
@@ -102,20 +113,8 @@ def test_a_job_that_cannot_be_read_goes_to_failed_jobs_as_it_stands(
     queue = store.queue()
     without_memory(queue, monkeypatch)
     attempted: list[str] = []
-
-    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
-        attempted.extend(uuids(jobs))
-        return [Delivered()] * len(jobs)
-
     failed = DatabaseFailedJobs(store.engine, timezone=ZoneInfo("UTC"))
-    worker = Worker(
-        queue,
-        failed,
-        attempt,
-        batch=50,
-        retries=RetryPolicy(tries=3, backoff=(1,)),
-        hooks=WorkerHooks(clock=store.clock),
-    )
+    worker = delivering(queue, failed, attempted, store.clock)
     worker.start()
     wait_until(lambda: not store.payloads(), "the queue is empty")
     assert worker.stop(30)
@@ -172,20 +171,8 @@ def test_what_can_never_be_kept_is_left_in_the_queue_and_told_once(
     queue = store.queue()
     without_memory(queue, monkeypatch)
     attempted: list[str] = []
-
-    def attempt(jobs: Sequence[Job], is_enough: Callable[[], bool]) -> Sequence[Result]:
-        attempted.extend(uuids(jobs))
-        return [Delivered()] * len(jobs)
-
     failed = FileFailedJobs(tmp_path / "failed.json", timezone=ZoneInfo("UTC"))
-    worker = Worker(
-        queue,
-        failed,
-        attempt,
-        batch=50,
-        retries=RetryPolicy(tries=3, backoff=(1,)),
-        hooks=WorkerHooks(clock=store.clock),
-    )
+    worker = delivering(queue, failed, attempted, store.clock)
     worker.start()
     for _ in range(3):
         push(store, 1)
