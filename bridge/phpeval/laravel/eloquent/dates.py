@@ -58,6 +58,9 @@ def _as_date_time(value: Value, zone: ZoneInfo, date_format: str | None) -> PhpO
     if match:
         return carbon(_local(_naive(match.groups()), zone), own)
     if isinstance(value, int | float) or (isinstance(value, bytes) and is_numeric(value)):
+        written = value.lower() if isinstance(value, bytes) else b"%r" % value
+        if b"e" in written:
+            raise Refused("a timestamp with an exponent, whose parts Carbon adds up,")
         return carbon(_in_zone(_timestamp(to_float(value)), zone), own)
     if not isinstance(value, bytes):
         raise Refused("a date that is neither text nor number")

@@ -217,3 +217,14 @@ def test_dates_that_the_app_makes_in_another_way_are_refused(
         case.post(created_at=WHEN)
         case.sends("$this->post")
         assert case.refused()
+
+
+@pytest.mark.parametrize("cast", ["datetime", "date", "datetime:H:i:s", "immutable_datetime", "timestamp"])
+@pytest.mark.parametrize("value", ["1e3", "1.5E3", "1e-3", "12.25", " 9", 1.5e3, 0.00001])
+def test_a_timestamp_as_text_is_read_as_carbon_reads_it(case: Case, cast: str, value: str | float) -> None:
+    case.post(f"protected $casts = ['v' => '{cast}'];", columns="v", v=value)
+    case.sends("[$this->post->v, $this->post]")
+    if "e" in str(value).lower():
+        assert "exponent" in case.refused()
+    else:
+        case.data()
