@@ -245,7 +245,9 @@ class Parameter(Node):
 class Closure(Expression):
     """`function (…) use (…) {…}`, or `fn (…) => …`, which sees all of its surroundings (`captures` None).
 
-    `shared`: those of the captures that are `&$name`; `static`: it has no `$this`."""
+    `shared`: those of the captures that are `&$name`; `static`: it has no `$this`; `names_class`: it says
+    `__CLASS__`, which in a class, but not in a trait, stays what it is when the closure gets another `$this`.
+    """
 
     parameters: tuple[Parameter, ...]
     captures: tuple[str, ...] | None
@@ -253,6 +255,7 @@ class Closure(Expression):
     returns: Type | None = None
     shared: tuple[str, ...] = ()
     static: bool = False
+    names_class: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

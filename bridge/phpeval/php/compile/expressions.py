@@ -382,6 +382,7 @@ def _closure(c: Compiler, node: n.Closure) -> ExprCode:
     routine = c.routine(node.parameters, node.body, node.returns)
     c.shared, c.in_closure = outer_shared, outer_closure
     captures, shared, static, line = node.captures, node.shared, node.static, node.line
+    bindable = not static and not node.names_class
 
     def captured_by(php: Interpreter, variables: dict[str, Value]) -> dict[str, Value]:
         if captures is None:
@@ -403,25 +404,25 @@ def _closure(c: Compiler, node: n.Closure) -> ExprCode:
         return captured
 
     def run(php: Interpreter) -> Value:
-        outer = php.frame
+        outer, strict = php.frame, php.frame.strict
         captured = captured_by(php, outer.variables)
-        this, strict = None if static else outer.this, outer.strict
         statics: dict[str, Reference] = {}
 
-        def act(arguments: Sequence[Value], named: Mapping[str, Value] = _NONE) -> Value:
-            frame = Frame(
-                outer.file,
-                dict(captured),
-                this,
-                outer.class_name,
-                outer.static_class,
-                "{closure}",
-                strict,
-                statics,
-            )
-            return enter(php, frame, routine, arguments, named)
+        def bound(this: PhpObject | None, class_name: str, static_class: str) -> PhpClosure:
+            variables = captured if this is None or this is outer.this else {**captured, "this": this}
 
-        return PhpClosure(act, routine.references, act)
+            def act(arguments: Sequence[Value], named: Mapping[str, Value] = _NONE) -> Value:
+                frame = Frame(
+                    outer.file, dict(variables), this, class_name, static_class, "{closure}", strict, statics
+                )  # fmt: skip
+                return enter(php, frame, routine, arguments, named)
+
+            return PhpClosure(act, routine.references, act, rebound if bindable else None)
+
+        def rebound(this: PhpObject) -> PhpClosure:
+            return bound(this, this.class_name, this.class_name)
+
+        return bound(None if static else outer.this, outer.class_name, outer.static_class)
 
     return run
 

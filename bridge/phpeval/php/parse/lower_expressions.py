@@ -536,6 +536,7 @@ def _closure_of(self: Lowerer, tree: Tree) -> n.Expression:
     if any(c.type == "reference_modifier" for c in tree.children):
         self.refuse(tree, "a function that returns a reference")
     static = any(c.type == "static_modifier" for c in tree.children)
+    names_class = "__class__" in text_of(tree).lower()
     if tree.type == "arrow_function":
         returned = n.Return(line=line_of(body), value=self.expression(body))
         return n.Closure(
@@ -545,6 +546,7 @@ def _closure_of(self: Lowerer, tree: Tree) -> n.Expression:
             body=(returned,),
             returns=self.type(tree.child_by_field_name("return_type")),
             static=static,
+            names_class=names_class,
         )
     captures: list[str] = []
     shared: list[str] = []
@@ -562,6 +564,7 @@ def _closure_of(self: Lowerer, tree: Tree) -> n.Expression:
         returns=self.type(tree.child_by_field_name("return_type")),
         shared=tuple(shared),
         static=static,
+        names_class=names_class,
     )
 
 

@@ -53,18 +53,24 @@ def shared_reference(variables: dict[str, Value], name: str) -> Any:
 
 
 class PhpClosure(PhpObject):
-    """A closure or a reference to a function; it has no JSON form and leaves no trace in a payload."""
+    """A closure or a reference to a function; it has no JSON form and leaves no trace in a payload.
 
-    __slots__ = ("act", "named", "references")
+    `rebound` gives the same closure with another `$this`, whose class is its scope; None where it cannot be
+    had, as of a static closure.
+    """
+
+    __slots__ = ("act", "named", "rebound", "references")
 
     def __init__(
         self,
         act: Callable[[Sequence[Value]], Value],
         references: References = NO_REFERENCES,
         named: Callable[[Sequence[Value], Mapping[str, Value]], Value] | None = None,
+        rebound: Callable[[PhpObject], PhpClosure] | None = None,
     ) -> None:
         super().__init__("Closure")
         self.act = act
+        self.rebound = rebound
         self.references = references
         self.named = named
 

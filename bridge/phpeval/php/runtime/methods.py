@@ -129,12 +129,18 @@ def call_other(
 def _call_closure(
     php: Interpreter, closure: PhpClosure, name: str, arguments: Sequence[Value], named: Mapping[str, Value]
 ) -> Value:
-    if name.lower() != "__invoke":
-        php.refuse(f"Closure::{name}()")
     if named or closure.references:
         php.refuse("these arguments of a closure")
-    php.strict = php.frame.strict
-    return closure.act(arguments)
+    match name.lower():
+        case "__invoke":
+            php.strict = php.frame.strict
+            return closure.act(arguments)
+        case "call" if arguments and closure.rebound is not None:
+            this, *given = arguments
+            if isinstance(this, PhpObject) and php.declared(this) and php.is_plain(this.class_name):
+                php.strict = False  # PHP itself calls the closure
+                return closure.rebound(this).act(given)
+    php.refuse(f"Closure::{name}()")
 
 
 def call_static_elsewhere(
