@@ -25,6 +25,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 need "Python's venv" python3-venv -- python3 -c 'import venv, ensurepip'
 need "make and a C compiler, for the floor of the fan-out bench" build-essential -- one_of cc gcc
+need "callgrind, to count instructions" valgrind -- one_of callgrind_control
 need "Redis server" redis-server -- one_of redis-server
 need "Valkey server" valkey-tools -- one_of valkey-check-rdb
 need "MariaDB server" mariadb-server -- one_of mariadbd mysqld

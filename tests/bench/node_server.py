@@ -1,11 +1,12 @@
 """The server under test: bridge's node and nothing else, for `tests.bench.fanout`.
 
-python -m tests.bench.node_server PORT
+python -m tests.bench.node_server PORT [--no-gc]
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 
@@ -34,5 +35,7 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[2:] == ["--no-gc"]:
+        gc.disable()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve(int(sys.argv[1])))

@@ -89,7 +89,7 @@ def measure(case: Case, requests: int) -> float:
         for at in range(0, requests, CHUNK):
             ready = publisher.prepare(min(CHUNK, requests - at))
             before = cpu_seconds(process.pid)
-            publisher.delete_and_reserve(ready)
+            publisher.post(ready)
             spent += cpu_seconds(process.pid) - before
         publisher.close()
         for subscriber in received:
@@ -107,12 +107,12 @@ class Publisher:
         self._count = 0
 
     def send(self, requests: int) -> None:
-        self.delete_and_reserve(self.prepare(requests))
+        self.post(self.prepare(requests))
 
     def prepare(self, requests: int) -> list[bytes]:
         return [self._request() for _ in range(requests)]
 
-    def delete_and_reserve(self, requests: Sequence[bytes]) -> None:
+    def post(self, requests: Sequence[bytes]) -> None:
         for request in requests:
             self._socket.sendall(request)
             answer = self._socket.recv(65_536)
@@ -168,14 +168,17 @@ class Subscriber:
         self._thread = threading.Thread(target=self._count)
         self._thread.start()
 
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
     def expect(self, events: int) -> None:
         """All of them have come; raises when they have not."""
         deadline = time.monotonic() + PATIENCE
         while self._found < events and time.monotonic() < deadline:
             time.sleep(0.01)
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._socket.close()
+        self.close()
         if self._found != events:
             raise RuntimeError(f"{self._found} of {events} events arrived")
 
