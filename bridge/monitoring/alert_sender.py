@@ -14,9 +14,6 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -214,6 +211,10 @@ class AlertSender:
         server = self._mail
         if server is None:
             raise ConfigurationError("alert_to", "has mail, but no mail server", remedy="set MAIL_HOST")
+        from email.headerregistry import Address  # only who wants mail needs these
+        from email.message import EmailMessage
+        from email.utils import formatdate, make_msgid
+
         message = EmailMessage()
         message["Subject"] = " ".join(self._title(alert).split())
         message["From"] = Address(" ".join(server.sender_name.split()), addr_spec=server.sender)

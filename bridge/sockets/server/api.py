@@ -94,12 +94,15 @@ async def get_channel(call: Call) -> dict[str, Any]:
     return answer
 
 
-async def get_users(call: Call) -> dict[str, Any]:
+async def get_users(call: Call) -> bytes:
     """The users of a presence channel."""
     name = _channel(call)
     if not kind_of(name).has_members:
         raise HTTPException(400, "only presence channels have users")
-    return {"users": [{"id": user_id} for user_id in await occupancy.users(call.node, call.hub, name)]}
+    parts: list[bytes] = []
+    async for some in occupancy.slices(await occupancy.users(call.node, call.hub, name)):
+        parts.append(to_json([{"id": user_id} for user_id in some])[1:-1])
+    return b'{"users":[%s]}' % b",".join(parts)
 
 
 async def get_connections(call: Call) -> dict[str, Any]:
