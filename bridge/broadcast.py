@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: that makes it three times as dear, and each job has one
 class Broadcast:
-    """One delivery order: what one call of Laravel's broadcaster gives to a Pusher server.
+    """One delivery order: what one call of Laravel's broadcaster gives to a Pusher server. Not to be changed.
 
     app_id     the Pusher app whose connections receive it
     channels   wire names with prefixes (`private-orders.7`), in Laravel's order, at least one

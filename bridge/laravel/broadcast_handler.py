@@ -23,9 +23,9 @@ _SENDING = {"pusher", "reverb"}  # drivers that reach a Pusher server
 _SILENT = {"log", "null"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: as `Broadcast`
 class Call:
-    """One call of a broadcaster's client: what goes to the server of that connection.
+    """One call of a broadcaster's client: what goes to the server of that connection. Not to be changed.
 
     connection  name in config/broadcasting.php
     channels    wire names with prefixes, in Laravel's order

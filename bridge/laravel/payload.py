@@ -48,9 +48,9 @@ class Read(Protocol):
     def __call__(self, data: bytes, *, objects: list[PhpObject]) -> Value: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: as `Broadcast`
 class Payload:
-    """The JSON of one job, read once.
+    """The JSON of one job, read once. Not to be changed.
 
     document      all of it
     uuid          None before Laravel 7. This and the next are names for logs, tables and pages, without half
@@ -73,9 +73,9 @@ class Payload:
         return writable(handler) if isinstance(handler, str) and handler else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: as `Broadcast`
 class BroadcastEvent:
-    """The job object of a broadcast and the event inside it, as they lie in the payload.
+    """The job object of a broadcast and the event inside it, as they lie in the payload. Not to be changed.
 
     objects  all objects in it, the command first
     version  of the app's Laravel; where it is not told, the newest that fits

@@ -64,15 +64,8 @@ class Durations:
         return list(zip(names, itertools.accumulate(self.counts), strict=True))
 
 
-class _UnderWay:
-    """A reserved job: since when, how long it had waited, and by whom it was resolved."""
-
-    __slots__ = ("at", "rung", "waited")
-
-    def __init__(self, at: float, waited: float | None) -> None:
-        self.at = at
-        self.waited = waited
-        self.rung = ""
+# A reserved job: since when, how long it had waited, and by whom it was resolved.
+_UnderWay = tuple[float, float | None, str]
 
 
 class AppCounters:
@@ -159,12 +152,12 @@ class Counters:
                         waited = max(0.0, now - step.queued_at)
                         self.waited.add(waited)
                     if len(self._reserved) < UNDER_WAY:
-                        self._reserved[step.job] = _UnderWay(now, waited)
+                        self._reserved[step.job] = (now, waited, "")
                     return
                 case "resolved":
                     self.rungs[step.rung] += 1
                     if (known := self._reserved.get(step.job)) is not None:
-                        known.rung = step.rung
+                        self._reserved[step.job] = (known[0], known[1], step.rung)
                     durations = self.resolved.get(step.rung)
                     if durations is None:
                         durations = self.resolved[step.rung] = Durations(WORK_BOUNDS)
@@ -172,16 +165,15 @@ class Counters:
                     return
                 case "failed" | "released":
                     self.errors[step.error] += 1
-            known = self._reserved.pop(step.job, None)
+            at, waited, rung = self._reserved.pop(step.job, (None, None, ""))
             ran = None
-            if step.step == "delivered" and known is not None:
-                ran = now - known.at
+            if step.step == "delivered" and at is not None:
+                ran = now - at
                 self.worked.add(ran)
                 self.recent.append(ran)
         outcome = _OUTCOMES.get(step.step)
         if outcome is not None:
-            key = JobKey(step.event, step.queue, "" if known is None else known.rung)
-            self.jobs.add(key, outcome, waited=None if known is None else known.waited, ran=ran)
+            self.jobs.add(JobKey(step.event, step.queue, rung), outcome, waited=waited, ran=ran)
 
     def ran(self, run: OtherJobRun) -> None:
         """Counts an attempt of a job that is no broadcast. In any thread."""

@@ -48,6 +48,9 @@ class Entry(NamedTuple):
     what: What
 
 
+_new = tuple.__new__
+
+
 class Journal:
     """Four rings, since nothing may push out what is of another kind: jobs that need a look; jobs and
     broadcasts; what clients do; and what was refused to anybody, which costs no signature to send.
@@ -69,7 +72,7 @@ class Journal:
 
     def step(self, step: JobProgress) -> None:
         ring = self._rare if step.step in RARE_STEPS else self._jobs
-        ring.append(Entry(next(self._numbers), self._clock(), step))
+        ring.append(_new(Entry, (next(self._numbers), self._clock(), step)))  # see `progress.step`
 
     def ran(self, run: OtherJobRun) -> None:
         self._keep(run)

@@ -13,17 +13,34 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from bridge.jobs.queue.failed_jobs import StoredPayload
 from bridge.jobs.queue.selection import BROADCASTS, Selection, job_uuid, queued_at
 from bridge.laravel.payload import writable
 
+Value = TypeVar("Value")
 
-@dataclass(frozen=True, kw_only=True)
+
+class _Kept(Generic[Value]):
+    """As `functools.cached_property`, without the lock that it has up to Python 3.11."""
+
+    def __init__(self, read: Callable[[Job], Value]) -> None:
+        self._read = read
+        self.__doc__ = read.__doc__
+
+    def __set_name__(self, owner: type[Job], name: str) -> None:
+        self._name = name
+
+    def __get__(self, job: Job, owner: type[Job]) -> Value:
+        value = job.__dict__[self._name] = self._read(job)
+        return value
+
+
+@dataclass(kw_only=True)  # not frozen: as `Broadcast`
 class Job:
-    """One reserved job. What is read out of its document is kept: it is asked for at every step.
+    """One reserved job, not to be changed. What is read out of its document is kept: it is asked for at every
+    step.
 
     queue     plain name, `default` (no `queues:` prefix)
     payload   the raw JSON as it stood in the queue; what `failed_jobs` stores
@@ -43,18 +60,18 @@ class Job:
     due_at: float | None = None
     unread: StoredPayload | None = None
 
-    @cached_property
+    @_Kept
     def uuid(self) -> str:
         """Laravel's `uuid`; for payloads without one (before Laravel 7) a hash that outlives a release."""
         return job_uuid(self.document) if self.document else hashlib.sha256(self.payload).hexdigest()
 
-    @cached_property
+    @_Kept
     def queued_at(self) -> float | None:
         """Unix seconds, as the store or the payload tells it; None where neither does (Redis before
         Laravel 12)."""
         return queued_at(self.document) if self.due_at is None else self.due_at
 
-    @cached_property
+    @_Kept
     def display_name(self) -> str:
         """For a broadcast the event's class, `App\\Events\\OrderShipped`; empty when the payload has none."""
         name = self.document.get("displayName")

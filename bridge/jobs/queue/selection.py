@@ -23,7 +23,7 @@ COMMANDS = frozenset(
 
 def like(patterns: Sequence[str]) -> re.Pattern[bytes]:
     """What finds the same as any of these SQL patterns, which begin and end with `%`."""
-    parts = [re.escape(look.strip("%")).replace("_", ".").replace("%", ".*") for look in patterns]
+    parts = [re.escape(look.strip("%")).replace("_", ".").replace("%", ".*?") for look in patterns]
     return re.compile("|".join(parts).encode(), re.DOTALL)
 
 
@@ -38,7 +38,8 @@ _SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
 _TEXT = r'"((?:[^"\\]|\\.){0,1000})"'
 _NAME = re.compile(rf'"displayName":\s*{_TEXT}')
 _UUID = re.compile(rf'"uuid":\s*{_TEXT}')
-_ATTEMPTS = re.compile(rb'"attempts"\s*:\s*(\d+)(?=\s*[,}])')
+_KEY = b'"attempts"'
+_ATTEMPTS = re.compile(_KEY + rb'\s*:\s*(\d+)(?=\s*[,}])')
 
 
 def broadcast_document(payload: bytes) -> Mapping[str, object] | None:
@@ -132,7 +133,8 @@ def with_attempts(payload: bytes, document: Mapping[str, object], attempts: int)
     Where the text leaves doubt which number is meant, the whole is encoded anew, as Laravel's script always
     does.
     """
-    found = _ATTEMPTS.search(payload)
+    at = max(payload.find(_KEY), 0)  # much quicker than the pattern, most of a payload comes before
+    found = _ATTEMPTS.search(payload, at)
     if found and int(found[1]) == document["attempts"] and not _ATTEMPTS.search(payload, found.end()):
         start, end = found.span(1)
         return payload[:start] + b"%d" % attempts + payload[end:]

@@ -12,9 +12,11 @@ from bridge.laravel.payload import BroadcastEvent
 Outcome = Literal["broadcast", "nothing", "failed", "refused", "other"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: as `Broadcast`
 class Resolution:
-    """outcome     broadcast; nothing (ended well without sending); failed (Laravel itself would throw);
+    """Not to be changed.
+
+    outcome     broadcast; nothing (ended well without sending); failed (Laravel itself would throw);
                 refused (no allowed rung can know); other (not a broadcast job)
     by          the rung that decided; None for refused and other
     broadcasts  the calls Laravel would make, in order
@@ -34,9 +36,9 @@ class Resolution:
     path: Set[int] = field(default=frozenset(), compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: as `Broadcast`
 class Answer:
-    """A rung's answer: the calls, and for none of them why.
+    """A rung's answer: the calls, and for none of them why. Not to be changed.
 
     keeps_lock  the lock of a unique event is not ours to release: PHP has done so, or Laravel does not
     path        the branches of the app's code that were evaluated for it: `Interpreter.path`

@@ -393,6 +393,7 @@ class Worker:
         done: list[Job] = []
         sent: list[Job] = []
         unlocked: list[Job] = []
+        is_debugged = log.isEnabledFor(logging.DEBUG)
         for job, result in results:
             match result:
                 case Retry(error, float() | int() as delay):
@@ -408,14 +409,14 @@ class Worker:
                         unlocked += [] if keeps_lock else [job]
                 case NothingToSend(why, keeps_lock):
                     self.counts["nothing"] += 1
-                    if log.isEnabledFor(logging.DEBUG):
+                    if is_debugged:
                         log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
                     self._tell(step(job, "nothing", why=why))
                     done.append(job)
                     unlocked += [] if keeps_lock else [job]
                 case Delivered(keeps_lock):
                     self.counts["delivered"] += 1
-                    if log.isEnabledFor(logging.DEBUG):
+                    if is_debugged:
                         log.debug("job delivered", extra=_about(job, "job_delivered"))
                     self._tell(step(job, "delivered"))
                     done.append(job)

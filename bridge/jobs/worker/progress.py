@@ -60,6 +60,8 @@ class OtherJobRun:
     waited: float | None = None
 
 
+_new = tuple.__new__
+
 ProgressListener = Callable[[JobProgress], object]
 TellRun = Callable[[OtherJobRun], object]
 
@@ -78,15 +80,10 @@ def step(
     rung: str = "",
     seconds: float = 0.0,
 ) -> JobProgress:
-    return JobProgress(
-        name,
-        job.uuid,
-        event or job.display_name,
-        job.queue,
-        job.attempts,
-        job.queued_at,
-        why,
-        "" if error is None else type(error).__name__,
-        rung,
-        seconds,
+    event = event or job.display_name
+    failure = "" if error is None else type(error).__name__
+    # past the constructor, which takes three times as long to do the same
+    return _new(
+        JobProgress,
+        (name, job.uuid, event, job.queue, job.attempts, job.queued_at, why, failure, rung, seconds),
     )
