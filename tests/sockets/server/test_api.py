@@ -226,7 +226,9 @@ async def test_a_cache_channel_shows_its_last_event() -> None:
         assert 1_000 <= cache["ttl"] <= 1_800
 
 
-async def test_users_of_a_presence_channel() -> None:
+@pytest.mark.parametrize("slice_size", [SLICE, 1])
+async def test_users_of_a_presence_channel(monkeypatch: pytest.MonkeyPatch, slice_size: int) -> None:
+    monkeypatch.setattr("bridge.sockets.server.occupancy.SLICE", slice_size)
     async with running() as server, server.client() as one, server.client() as two:
         for client, user_id in ((one, "7"), (two, "8")):
             await client.subscribe("presence-a", json.dumps({"user_id": user_id}))
