@@ -39,7 +39,7 @@ _TEXT = r'"((?:[^"\\]|\\.){0,1000})"'
 _NAME = re.compile(rf'"displayName":\s*{_TEXT}')
 _UUID = re.compile(rf'"uuid":\s*{_TEXT}')
 _KEY = b'"attempts"'
-_ATTEMPTS = re.compile(_KEY + rb'\s*:\s*(\d+)(?=\s*[,}])')
+_ATTEMPTS = re.compile(_KEY + rb"\s*:\s*(\d+)(?=\s*[,}])")
 
 
 def broadcast_document(payload: bytes) -> Mapping[str, object] | None:
