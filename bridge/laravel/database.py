@@ -136,6 +136,7 @@ def _postgres(facts: DatabaseConnection, timeout: int) -> _Dialect:
 
     arguments = {
         "connect_timeout": CONNECT_TIMEOUT,
+        "client_encoding": "utf8",  # as Laravel sets it; a database in SQL_ASCII names none
         "prepare_threshold": None,
         "keepalives_idle": 5,
         "keepalives_interval": 2,

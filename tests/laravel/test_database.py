@@ -87,6 +87,24 @@ def test_a_postgres_session_has_its_schemas_and_a_limit_on_statements(
         made.dispose()
 
 
+def test_a_postgres_database_without_an_encoding_is_read_as_utf8(
+    app: LoadApp, postgres_database: services.Database
+) -> None:
+    """As under Laravel, which says `set names 'utf8'`."""
+    name = f"ascii_{postgres_database.env['DB_DATABASE']}"
+    postgres = postgres_database.engine()
+    with postgres.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"create database {name} encoding 'SQL_ASCII' template template0")
+    postgres.dispose()
+    made = engine(app({**postgres_database.env, "DB_DATABASE": name}).database())
+    try:
+        with made.connect() as connection:
+            assert connection.scalar(sa.text("show client_encoding")) == "UTF8"
+            assert connection.scalar(sa.text("select cast('zoë' as text)")) == "zoë"
+    finally:
+        made.dispose()
+
+
 def test_a_missing_sqlite_file_is_named_and_never_created(app: LoadApp, tmp_path: Path) -> None:
     path = tmp_path / "none.sqlite"
     facts = app({"DB_CONNECTION": "sqlite", "DB_DATABASE": str(path)}).database()
