@@ -105,10 +105,10 @@ def test_a_row_with_a_new_column_is_read_with_it(case: Case, say: Say) -> None:
     assert say() == {**before, "more": "new"}
 
 
-def test_a_column_whose_name_is_a_number_is_hidden_too(case: Case) -> None:
+def test_a_column_whose_name_is_a_number_is_left_to_php_hidden_or_not(case: Case) -> None:
     case.post("protected $hidden = ['5', 'secret'];", columns="'5' varchar")
     case.sends("$this->post")
-    assert "5" not in case.data()["it"]  # type: ignore[index]
+    assert "a table with a column 5" in case.refused()
 
 
 @pytest.mark.parametrize(
