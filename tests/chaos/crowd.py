@@ -1,17 +1,20 @@
-"""Many clients of real pusher-js that judge for themselves what they see: fixtures/browser/crowd.mjs."""
+"""Many clients that judge for themselves what they see: real pusher-js in fixtures/browser/crowd.mjs, or very
+many light ones.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.laravel import APP_KEY, APP_SECRET, BROWSER
+from tests.end_to_end.laravel import APP_KEY, APP_SECRET, BROWSER, ROOT
 from tests.end_to_end.processes import environment, running, wait_until
 
 PATIENCE = 300.0  # seconds
@@ -86,10 +89,26 @@ def crowd(
     port: int, clients: int, log: Path, *, channel: str, event: str, **options: object
 ) -> Iterator[Crowd]:
     """`options`: room, private, resume; they come back by themselves."""
-    given = {"key": APP_KEY, "secret": APP_SECRET, "port": port, "clients": clients}
-    given |= {"channel": channel, "event": event, **options}
+    given = {"secret": APP_SECRET, "channel": channel, "event": event, **options}
+    with _started(["node", "crowd.mjs"], BROWSER, port, clients, log, given) as there:
+        yield there
+
+
+@contextlib.contextmanager
+def light_crowd(port: int, clients: int, log: Path, *, channel: str, event: str) -> Iterator[Crowd]:
+    """The same with `tests.chaos.light_clients`."""
+    command = [sys.executable, "-m", "tests.chaos.light_clients"]
+    with _started(command, ROOT, port, clients, log, {"channel": channel, "event": event}) as there:
+        yield there
+
+
+@contextlib.contextmanager
+def _started(
+    command: list[str], folder: Path, port: int, clients: int, log: Path, options: dict[str, object]
+) -> Iterator[Crowd]:
+    given = {"key": APP_KEY, "port": port, "clients": clients, **options}
     with running(
-        ["node", "crowd.mjs", json.dumps(given)],
-        cwd=BROWSER, log=log, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [*command, json.dumps(given)],
+        cwd=folder, log=log, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         yield Crowd(process, clients)

@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from tests import services
 from tests.bench.workers import cpu_seconds
-from tests.chaos.crowd import Crowd, Seen, crowd
+from tests.chaos.crowd import Crowd, Seen, crowd, light_crowd
 from tests.chaos.ground import Ground
 from tests.chaos.rig import PATIENCE, Figures, Rig
 from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve, children
@@ -27,6 +29,8 @@ from tests.end_to_end.test_restarts import ACTIVATE, knocking
 EVENT = "App\\Events\\LineSaid"
 CLIENTS = int(os.environ.get("CHAOS_CLIENTS", "1000"))
 ROOM = 20  # clients that share a presence channel
+VERY_MANY = int(os.environ.get("CHAOS_LIGHT_CLIENTS", "9000"))
+LATEST = 10.0  # seconds after SIGTERM in which VERY_MANY are back
 RATE = 10  # events a second, each to all clients: as many as a machine can follow that runs the clients too
 BACKLOG = 16_384  # connections that wait until they are accepted, as far as the system lets them
 # ms; pusher-js calls a connection unavailable that has not come about after 10 s. If its own process lost so
@@ -122,6 +126,21 @@ def roll_with_resume(ground: Ground) -> Figures:
 
 def restart(ground: Ground) -> Figures:
     """SIGTERM and a new start, again and again, while the service manager keeps the port."""
+    return _restart(ground, CLIENTS, partial(crowd, room=ROOM, private=False, resume=False))
+
+
+def restart_under_very_many(ground: Ground) -> Figures:
+    """The same with light clients. All of them must be back within LATEST."""
+    return _restart(ground, VERY_MANY, light_crowd, latest=LATEST)
+
+
+def _restart(
+    ground: Ground,
+    number: int,
+    start_clients: Callable[..., AbstractContextManager[Crowd]],
+    *,
+    latest: float = 0.0,
+) -> Figures:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     slowest = late = cpu = 0.0
@@ -131,10 +150,7 @@ def restart(ground: Ground) -> Figures:
         kept = stack.enter_context(socket.create_server(("127.0.0.1", rig.app.port), backlog=BACKLOG))
         bridge = stack.enter_context(_activated(rig, kept, "bridge-0"))
         log = Path(ground.folder) / "crowd.txt"
-        options = {"room": ROOM, "private": False, "resume": False}
-        clients = stack.enter_context(
-            crowd(bridge.port, CLIENTS, log, channel="lines", event=EVENT, **options)
-        )
+        clients = stack.enter_context(start_clients(bridge.port, number, log, channel="lines", event=EVENT))
         seen = clients.wait("everybody is subscribed")
         refused = stack.enter_context(knocking(bridge.port))
         for trial in range(ground.trials):
@@ -153,7 +169,9 @@ def restart(ground: Ground) -> Figures:
         failed = seen.states.get("failed", 0)
         rig.must(not failed, f"{failed} clients gave up")
         rig.must(not seen.holes + seen.twice, f"{seen.holes} events missed, {seen.twice} twice")
-        note = f"{CLIENTS} clients; all back after {slowest:.1f} s at most; each away {_away(seen)};"
+        if latest:
+            rig.must(slowest <= latest, f"all were back after {slowest:.1f} s only")
+        note = f"{number} clients; all back after {slowest:.1f} s at most; each away {_away(seen)};"
         note += (
             f" their own process lost up to {late / 1000:.1f} s of 10; a start of bridge and all returns took"
         )

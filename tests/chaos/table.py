@@ -292,6 +292,14 @@ ROWS: tuple[Row, ...] = (
         tests=("tests/end_to_end/test_restarts.py",),
     ),
     Row(
+        id="F-33",
+        tier="N",
+        does="a restart with a kept listener under very many light clients",
+        run=rolls.restart_under_very_many,
+        stores=BUS,
+        trials=3,
+    ),
+    Row(
         id="F-34",
         tier="N",
         does="reload of two processes under many clients",
