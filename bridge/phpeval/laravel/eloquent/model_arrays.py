@@ -15,7 +15,7 @@ from bridge.phpeval.laravel.eloquent.model_view import ModelView
 from bridge.phpeval.laravel.inflection import snake
 from bridge.phpeval.laravel.support.json_forms import CARBONS, DATE_TIMES
 from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure
-from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value, array_key
 
 ToArray = Callable[[PhpObject, Interpreter], Value]
 
@@ -93,6 +93,8 @@ class ModelArrays:
     def _for_array(self, view: ModelView, key: bytes, value: Value, php: Interpreter) -> Value:
         """`mutateAttributeForArray`."""
         name = key.decode("utf-8", "surrogateescape")
+        if isinstance(array_key(key), int):
+            raise Refused(f"{view.model.class_name} appends {name}, which is a number")
         accessor = view.facts.accessors.get(name)
         if accessor is None:
             accessor = view.setup.accessor(name)

@@ -90,13 +90,16 @@ _ASKS = {
     "isproduction", "islocal", "method_exists", "request", "routeis", "runninginconsole",
     "runningunittests", "user", "wantsjson",
 }  # fmt: skip
-# What sets something of PHP or of the app, where code is not understood.
-_SETS = re.compile(
-    rb"\bconfig\s*\(\s*(?:\[|array\b)|\b(?:include|require|eval)(?:_once)?\b|"
-    rb"\b(\w+_set|setlocale|putenv|mb_\w+_(?:encoding|character)|set_\w+)\s*\(|"
-    rb"(?:::|->)\s*((?:set|push|macro|mixin|extend|bind|singleton|instance|use)\w*)\s*\(",
-    re.IGNORECASE,
-)
+_FACADES = {"App", "Auth", "Config", "Request"}
+# Functions that call what they are given, or methods of it.
+_TAKE_CALLABLES = {
+    "array_diff_uassoc", "array_diff_ukey", "array_filter", "array_map", "array_reduce", "array_udiff",
+    "array_udiff_assoc", "array_udiff_uassoc", "array_uintersect", "array_uintersect_assoc",
+    "array_uintersect_uassoc", "array_intersect_uassoc", "array_intersect_ukey", "array_walk",
+    "array_walk_recursive", "call_user_func", "call_user_func_array", "collect", "iterator_apply",
+    "json_encode", "preg_replace_callback", "preg_replace_callback_array", "rescue", "retry", "tap",
+    "transform", "uasort", "uksort", "usort", "value", "when", "with",
+}  # fmt: skip
 _BOOT_MARKS = {"Boot", "Initialize"}  # attributes of methods, from Laravel 12 on
 _BOOTS = {"boot", "booted", "booting"}
 # Static properties by which a class chooses its query builder or collection.
@@ -280,7 +283,9 @@ def _boot(
             effect = _effect(method, classes, own)
             if effect is not None:
                 raise Refused(
-                    f"{part.name}::{method.name}() calls {effect}()", file=part.file, line=method.line
+                    f"{part.name}::{method.name}() does more than listen: {effect}",
+                    file=part.file,
+                    line=method.line,
                 )
             for call, arguments in _boot_calls(method, classes, own):
                 called = call.lower()
@@ -337,12 +342,11 @@ def _calls(part: object, own: set[str]) -> Iterable[tuple[str, tuple[n.Argument,
 
 
 def _effect(method: n.Method, classes: ClassTable, own: set[str]) -> str | None:
-    """What a boot method calls, outside of its listeners, that may change more than this class."""
+    """What a boot method does, outside of its listeners, that may change more than this class."""
     try:
         return next(_effects(classes.body(method), own), None)
     except Refused:
-        found = _SETS.search(source_of(method))
-        return None if found is None else (found[1] or found[2] or found[0]).decode("ascii", "replace")
+        return "code that is not understood"
 
 
 def _effects(part: object, own: set[str]) -> Iterator[str]:
@@ -353,14 +357,48 @@ def _effects(part: object, own: set[str]) -> Iterator[str]:
         return
     match part:
         case n.StaticCall(class_name=str(name)) if name in ("self", "static", "parent", *own):
-            pass  # see `_boot_calls`
-        case n.StaticCall(name=called) | n.MethodCall(name=called) | n.Call(function=called):
-            name = called.lower() if isinstance(called, str) else "(a computed name)"
-            sets = name == "config" and not all(isinstance(one.value, n.Literal) for one in part.arguments)
-            if sets or not (name in _ASKS or (isinstance(part, n.Call) and name in FUNCTIONS)):
-                yield called if isinstance(called, str) else name
+            # see `_boot_calls`; what is made for them is theirs
+            yield from _effects(tuple(a.value for a in part.arguments if not isinstance(a.value, n.New)), own)
+            return
+        case n.Call() | n.StaticCall() | n.MethodCall() if not _asks(part):
+            called = part.function if isinstance(part, n.Call) else part.name
+            yield f"{called}()" if isinstance(called, str) else "a computed name"
+        case n.New():
+            yield "new"
+        case n.Assign(target=target) | n.AssignOperation(target=target) if _is_elsewhere(target):
+            yield "an assignment"
+        case n.Unset(targets=targets) if any(map(_is_elsewhere, targets)):
+            yield "unset()"
+        case n.Foreach() if any(_is_elsewhere(one) for one in (part.key, part.value) if one is not None):
+            yield "foreach"
     for one in fields(part):
         yield from _effects(getattr(part, one.name), own)
+
+
+def _asks(call: n.Call | n.StaticCall | n.MethodCall) -> bool:
+    """Whether a call only asks something of PHP, the request, the user, the app or its configuration."""
+    given = [argument.value for argument in call.arguments]
+    match call:
+        case n.Call(function="app"):
+            return not given
+        case n.Call(function="config"):
+            return bool(given) and all(isinstance(one, n.Literal) for one in given)
+        case n.Call(function=name):
+            return name not in _TAKE_CALLABLES and (name in _ASKS or name in FUNCTIONS)
+        case n.StaticCall(class_name=str(name), name=str(asked)):
+            return name.rpartition("\\")[2] in _FACADES and asked.lower() in _ASKS
+        case n.MethodCall(object=holder, name=str(asked)) if asked.lower() in _ASKS:
+            while isinstance(holder, n.MethodCall | n.Property):
+                holder = holder.object
+            return isinstance(holder, n.Call | n.StaticCall) and _asks(holder)
+    return False
+
+
+def _is_elsewhere(target: n.Expression) -> bool:
+    """Whether a write goes to anything but a variable or a static property: a variable may hold an object."""
+    while isinstance(target, n.Index) and not isinstance(target.base, n.Variable):
+        target = target.base
+    return not isinstance(target, n.Variable | n.StaticProperty)
 
 
 def _hears_no_reading(arguments: tuple[n.Argument, ...] | None, classes: ClassTable) -> bool:

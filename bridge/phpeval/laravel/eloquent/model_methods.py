@@ -118,12 +118,13 @@ def _original(models: ModelClass, php: Interpreter, model: PhpObject, arguments:
     if isinstance(array_key(name), int):
         php.refuse("getOriginal() of an attribute whose name is a number")
     missing = name not in properties.array(model, "attributes")
+    setup = models.view(model, php).setup
     if (
         not name
         or b"." in name
         or properties.array(model, "original")
         or cast_classes.keeps(model)
-        or (missing and models.view(model, php).setup.accessor(name.decode("utf-8", "replace")))
+        or (missing and (name in setup.casts or setup.accessor(name.decode("utf-8", "replace"))))
     ):
         php.refuse(f"{model.class_name}::getOriginal()")
     bare = PhpObject(model.class_name, dict(model.properties))

@@ -23,7 +23,7 @@ from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.class_table import BoundMethod, ClassTable
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.operators import to_bool, to_int
-from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
+from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value, array_key
 
 if TYPE_CHECKING:
     from bridge.phpeval.laravel.eloquent.model import ModelClass
@@ -529,6 +529,8 @@ def found(
 
 def set_relation(model: PhpObject, name: str, value: Value) -> None:
     """`$model->setRelation($name, $value)`."""
+    if isinstance(array_key(name.encode()), int):
+        raise Refused(f"a relation whose name is a number: {name}")
     relations = properties.array(model, "relations").copy()
     relations[name.encode()] = value
     properties.put(model, "relations", relations)

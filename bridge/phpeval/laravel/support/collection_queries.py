@@ -60,7 +60,8 @@ _GLOBAL_CLASSES = frozenset(
         b" schedule schema session storage str uri url validator view vite"
         b" closure collator dateinterval datetime datetimeimmutable datetimezone fiber imagick"
         b" intlcalendar intlchar intldateformatter intltimezone locale messageformatter normalizer"
-        b" numberformatter pdo phar reflection resourcebundle transliterator uconverter weakreference"
+        b" numberformatter parent pdo phar phardata reflection reflectionreference resourcebundle self"
+        b" splfixedarray static transliterator uconverter weakreference xmlreader"
     ).split()
 )
 

@@ -382,7 +382,8 @@ def _closure(c: Compiler, node: n.Closure) -> ExprCode:
     routine = c.routine(node.parameters, node.body, node.returns)
     c.shared, c.in_closure = outer_shared, outer_closure
     captures, shared, static, line = node.captures, node.shared, node.static, node.line
-    bindable = not static and not node.names_class
+    # A generator gets static variables of its own.
+    bindable = not static and not node.names_class and not c.nodes.is_generator(node.body)
 
     def captured_by(php: Interpreter, variables: dict[str, Value]) -> dict[str, Value]:
         if captures is None:

@@ -446,7 +446,12 @@ def _write_null(php: Interpreter, goal: Place, at: Any) -> None:
                 php.refuse("what becomes of an object that an undefined variable is written to")
             if element:
                 return
-    goal.write(php, at, None)
+        elif isinstance(holder, bytes):
+            php.refuse("what becomes of a text that an undefined variable is written into")
+    try:
+        goal.write(php, at, None)
+    except Thrown:  # takes the place of the exception that is under way
+        php.refuse("what becomes of a place that cannot be written and an undefined variable")
 
 
 def _operand(c: Compiler, node: n.Expression) -> ExprCode:

@@ -104,16 +104,40 @@ def _walk(tree: Tree, scope: Scope, found: dict[str, n.ClassDeclaration]) -> Non
             case "class_declaration" | "interface_declaration" | "trait_declaration" | "enum_declaration":
                 declared = _class(child, scope)
                 found[declared.name] = declared
-            case "if_statement" | "compound_statement" | "else_clause":
+            case "parenthesized_expression" if not _only_asks(child):
+                raise Refused("code beside the classes", file=scope.file, line=line_of(child))
+            case "if_statement" | "else_if_clause" | "compound_statement" | "else_clause":
                 _walk(child, scope, found)
             case kind if kind.endswith("_statement") and not _is_harmless(child):
                 raise Refused("code beside the classes", file=scope.file, line=line_of(child))
 
 
+# What a condition beside classes may call.
+_QUESTIONS = {
+    "class_exists", "defined", "enum_exists", "extension_loaded", "function_exists", "interface_exists",
+    "method_exists", "trait_exists", "version_compare",
+}  # fmt: skip
+
+
+def _only_asks(condition: Tree) -> bool:
+    """Whether the condition of an `if` beside classes runs no code that could set anything."""
+    if condition.type in _CALLS:
+        name = condition.child_by_field_name("function")
+        if name is None or text_of(name).lstrip("\\").lower() not in _QUESTIONS:
+            return False
+    return all(_only_asks(child) for child in condition.named_children)
+
+
+_CALLS = {
+    "assignment_expression", "function_call_expression", "member_call_expression",
+    "nullsafe_member_call_expression", "object_creation_expression", "scoped_call_expression",
+}  # fmt: skip
+
+
 def _is_harmless(statement: Tree) -> bool:
     """Whether a statement outside of classes changes nothing for them when PHP loads the file."""
     if statement.type in ("empty_statement", "return_statement"):
-        return True
+        return not of_type(statement, *(_CALLS - {"object_creation_expression"}))
     call = next(iter(of_type(statement, "function_call_expression")), None)
     name = call.child_by_field_name("function") if call is not None else None
     return (

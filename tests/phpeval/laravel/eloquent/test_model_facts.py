@@ -543,6 +543,16 @@ SETTERS = (
     "Other::set();",
     "if (true) { $set = fn () => 1; (fn () => Other::set())(); }",
     "$date = 'date_default_timezone_set'; $date('Asia/Tokyo');",
+    "static::deleting(function ($post) { @unlink($post->path); }); Other::set();",
+    "Other::get();",
+    "app(Other::class)->get();",
+    "new Other;",
+    "config()['app.name'] = 'Set';",
+    "$config = config(); $config['app.name'] = 'Set';",
+    "unset(app()->config['app.name']);",
+    "foreach (['Set'] as config()['app.name']) { }",
+    "array_map('date_default_timezone_set', ['Asia/Tokyo']);",
+    "json_encode(new Other);",
 )
 
 
@@ -564,6 +574,7 @@ def test_what_a_model_sets_in_the_process_when_it_boots(case: Case, setter: str,
         "if (app()->runningInConsole()) { static::saving(fn ($post) => ini_set('precision', '3')); }",
         "if (config('app.name') === 'none') { static::addGlobalScope('x', fn ($query) => $query); }",
         "if (in_array(static::class, class_uses_recursive(static::class))) { return; }",
+        "if (app()->environment('none')) { static::addGlobalScope(new Hidden); }",
     ],
 )
 def test_a_model_that_sets_nothing_when_it_boots(case: Case, boot: str) -> None:
@@ -580,6 +591,8 @@ ASKED = "class Asked { static function hour() { return date('H', 0); } }"
     [
         f"date_default_timezone_set('Asia/Tokyo'); {ASKED}",
         f"{ASKED} if (true) {{ ini_set('precision', '3'); }}",
+        f"{ASKED} if (date_default_timezone_set('Asia/Tokyo')) {{ }}",
+        f"{ASKED} return date_default_timezone_set('Asia/Tokyo');",
     ],
 )
 def test_code_beside_a_class_is_refused(case: Case, source: str) -> None:
