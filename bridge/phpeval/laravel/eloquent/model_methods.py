@@ -73,8 +73,11 @@ def _set_relation(
     models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
     name, value = arguments
+    key = php.key(name)
+    if isinstance(key, int):
+        php.refuse(f"a relation whose name is a number: {key}")
     held = properties.array(model, "relations").copy()
-    held[php.key(name)] = value
+    held[key] = value
     properties.put(model, "relations", held)
     return model
 

@@ -111,6 +111,30 @@ def test_a_column_whose_name_is_a_number_is_left_to_php_hidden_or_not(case: Case
     assert "a table with a column 5" in case.refused()
 
 
+def test_an_appended_attribute_whose_name_is_a_number_is_left_to_php(case: Case) -> None:
+    case.post("protected $appends = ['7']; public function get7Attribute() { return 'seven'; }")
+    case.sends("$this->post")
+    assert "which is a number" in case.refused()
+
+
+def test_a_relation_whose_name_is_a_number_is_left_to_php(case: Case) -> None:
+    case.post()
+    case.sends("$this->post->setRelation('8', null)")
+    assert "whose name is a number" in case.refused()
+
+
+def test_the_original_of_a_cast_without_a_column_is_left_to_php(case: Case) -> None:
+    case.add(
+        "Full",
+        "class Full implements \\Illuminate\\Contracts\\Database\\Eloquent\\CastsAttributes {"
+        " public function get($model, $key, $value, $all) { return strtoupper($all['title']); }"
+        " public function set($model, $key, $value, $all) { return ['title' => $value]; } }",
+    )
+    case.post("protected $casts = ['full' => Full::class];")
+    case.sends("$this->post->getOriginal('full')")
+    assert "getOriginal()" in case.refused()
+
+
 @pytest.mark.parametrize(
     ("body", "kinds"),
     [
