@@ -446,12 +446,12 @@ def _write_null(php: Interpreter, goal: Place, at: Any) -> None:
                 php.refuse("what becomes of an object that an undefined variable is written to")
             if element:
                 return
-        elif isinstance(holder, bytes):
-            php.refuse("what becomes of a text that an undefined variable is written into")
-    try:
-        goal.write(php, at, None)
-    except Thrown:  # takes the place of the exception that is under way
-        php.refuse("what becomes of a place that cannot be written and an undefined variable")
+        elif isinstance(goal, ElementPlace) and goal.index is not None:
+            offset = goal.index(php) if goal.late else at[1]
+            usual = int if isinstance(holder, bytes) else int | float | bool | bytes | None
+            if not isinstance(offset, usual):  # its own exception takes the place of that under way
+                php.refuse("what becomes of an undefined variable and an offset of this kind")
+    goal.write(php, at, None)
 
 
 def _operand(c: Compiler, node: n.Expression) -> ExprCode:
