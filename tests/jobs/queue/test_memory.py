@@ -152,6 +152,21 @@ def test_of_large_rows_in_sqlite_the_log_tells_only_what_concerns_the_driver(
     assert uuids(broadcasts.reserve(1)) == [uuid_of(held)]
 
 
+def test_a_row_of_sqlite_with_the_id_of_one_that_was_too_large_is_a_new_one(
+    sqlite_store: SqlStore, tmp_path: Path
+) -> None:
+    sqlite_store.push(foreign(note="x" * SIZE))
+    queue = sqlite_store.queue()
+    use_memory(queue, system(tmp_path, available=MIB))
+    assert [drain(queue) for _ in range(3)] == [[], [], []]
+    with sqlite_store.engine.begin() as connection:  # as `truncate()` does
+        connection.exec_driver_sql("delete from jobs")
+        connection.exec_driver_sql("delete from sqlite_sequence where name = 'jobs'")
+    sqlite_store.clock.now += 2  # by then all rows are looked at again
+    sent = push(sqlite_store, 2)
+    assert sorted(uuids(drain(queue))) == sorted(sent)
+
+
 def test_a_job_that_is_too_large_is_not_read_and_holds_no_other_up(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

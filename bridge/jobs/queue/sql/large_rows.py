@@ -45,14 +45,21 @@ class LargeRows:
             return {}
         self._after = min(self._after, connection.execute(self._top).scalar() or 0)  # ids may begin anew
         for id in connection.execute(self._new, {"after": self._after}).scalars().all():
-            with contextlib.suppress(DBAPIError, sqlite3.Error), blob(connection, self._jobs, id) as payload:
-                if len(payload) >= LARGE and has_rowid(connection, self._jobs, id):
-                    self._sizes[id] = len(payload)
+            self._measure(connection, id)
             self._after = id
         if len(self._sizes) > KEPT:
             self._drop_gone(connection, self._sizes)
         self._drop_gone(connection, [id for id, size in self._sizes.items() if size > most])
+        for id in [id for id, size in self._sizes.items() if size > most]:
+            self._measure(connection, id)  # another row may have the id by now
         return {id: size for id, size in self._sizes.items() if size > most}
+
+    def _measure(self, connection: sa.Connection, id: int) -> None:
+        with contextlib.suppress(DBAPIError, sqlite3.Error), blob(connection, self._jobs, id) as payload:
+            if len(payload) >= LARGE and has_rowid(connection, self._jobs, id):
+                self._sizes[id] = len(payload)
+            else:
+                self._sizes.pop(id, None)
 
     def _drop_gone(self, connection: sa.Connection, ids: Sequence[int] | Mapping[int, int]) -> None:
         if ids:

@@ -55,6 +55,7 @@ class UnreadRows:
         self._large = LargeRows(self._jobs, sql.url, queues)
         self._too_large: set[tuple[int, int]] = set()  # id and available_at: see `Scan`
         self._not_compared: set[int] = set()  # ids of rows too large even to be compared, in SQLite
+        self._measured: set[int] = set()  # those of them that are known by their size
         self._to_fail: dict[int, float] = {}  # those of them that may be ours; not before these seconds
         self._waiting: set[int] = set()  # of rows that SQLite does not compare until there is memory
         self._told_waiting: set[int] = set()
@@ -155,12 +156,18 @@ class UnreadRows:
         """Leaves the rows that are too large to be compared, before SQLite reads them: for good, or until
         there is more memory."""
         self._waiting.clear()
-        for id, size in self._large.above(connection, self._readable()).items():
+        large = self._large.above(connection, self._readable())
+        for id in self._measured - large.keys():  # gone, and a new row may have the id
+            self._not_compared.discard(id)
+            self._to_fail.pop(id, None)
+        self._measured &= large.keys()
+        for id, size in large.items():
             if size <= self._possible():
                 self._waiting.add(id)
                 self._log_that_it_waits(connection, id, size)
             elif id not in self._not_compared:
                 self._pass_over(connection, id)
+                self._measured.add(id)
 
     def find_not_comparable(self, connection: sa.Connection, queues: Sequence[str], now: int) -> None:
         """The same where SQLite has just run out of memory over one of them: each is tried by itself."""
