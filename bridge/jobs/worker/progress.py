@@ -82,7 +82,7 @@ def step(
 ) -> JobProgress:
     event = event or job.display_name
     failure = "" if error is None else type(error).__name__
-    # past the constructor, which takes three times as long to do the same
+    # past the constructor, which takes two to three times as long to do the same
     return _new(
         JobProgress,
         (name, job.uuid, event, job.queue, job.attempts, job.queued_at, why, failure, rung, seconds),

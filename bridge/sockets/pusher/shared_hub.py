@@ -421,19 +421,17 @@ class SharedHub(Hub[S]):
     ) -> Answered[S]:
         """The answer to `Read`: the events up to the last that came here, `has_gap`: perhaps not all."""
         self.now = now
-        channel, socket = self.shared(name), self.sockets.get(socket_id)
-        if channel is None or channel.generation != generation or socket is None:
+        found = self._asked_for(name, generation, socket_id)
+        if found is None:
             return Answered()
-        waiting = channel.waiting.get(socket)
-        if waiting is None or waiting.session is None or not waiting.is_reading:
-            return Answered()
+        channel, socket, waiting, session = found
         waiting.is_reading = False
-        if waiting.session.is_finished or not channel.is_current:
+        if session.is_finished or not channel.is_current:
             return Answered()  # the page asks again elsewhere; or it is asked for when the channel is current
         del channel.waiting[socket]
         has_gap = has_gap or waiting.has_gap
-        found, kept = self.sessions.resumed(channel, waiting, waiting.session, events, has_gap=has_gap)
-        replies, told, more = self._enter(channel, socket, waiting, found)
+        missed, kept = self.sessions.resumed(channel, waiting, session, events, has_gap=has_gap)
+        replies, told, more = self._enter(channel, socket, waiting, missed)
         deliveries = tuple(Delivery(text=text, sockets=(socket,)) for text in replies)
         return Answered(deliveries=deliveries, hub_events=told, asks=(*kept, *more))
 
@@ -441,17 +439,27 @@ class SharedHub(Hub[S]):
         """The answer to a `Keep` that is awaited. Not kept: another connection of the page owns its record,
         or there is none; then the whole of it makes a new one."""
         self.now = now
-        channel, socket = self.shared(name), self.sockets.get(socket_id)
-        if channel is None or channel.generation != generation or socket is None:
+        found = self._asked_for(name, generation, socket_id)
+        if found is None:
             return Answered()
-        waiting = channel.waiting.get(socket)
-        if waiting is None or waiting.session is None or not waiting.is_reading:
-            return Answered()
+        channel, _, waiting, session = found
         waiting.is_reading, waiting.is_kept = False, True
         answered = self._let_in(channel)
         if is_kept:
             return answered
-        return answered._replace(asks=(*answered.asks, *self.sessions.keep_all(waiting.session)))
+        return answered._replace(asks=(*answered.asks, *self.sessions.keep_all(session)))
+
+    def _asked_for(
+        self, name: str, generation: int, socket_id: str
+    ) -> tuple[SharedChannel[S], S, Waiting, Session[S]] | None:
+        """Who still waits for the answer to a `Read` or a `Keep`; None where it comes too late."""
+        channel, socket = self.shared(name), self.sockets.get(socket_id)
+        if channel is None or channel.generation != generation or socket is None:
+            return None
+        waiting = channel.waiting.get(socket)
+        if waiting is None or waiting.session is None or not waiting.is_reading:
+            return None
+        return channel, socket, waiting, waiting.session
 
     def position(self, name: str) -> Position:
         channel = self.shared(name)
