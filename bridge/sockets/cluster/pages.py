@@ -53,7 +53,8 @@ class Pages(Generic[S]):
             assert ask.awaited is not None  # noqa: S101 - only then it is called
             now = self._bus.now()
             self._bus.home.settle()
-            answered = hub.kept(*ask.awaited, ask.socket_id, now, is_kept=bool(is_kept))
+            is_done = bool(is_kept) or ask.is_whole  # else the record is another connection's of the page
+            answered = hub.kept(*ask.awaited, ask.socket_id, now, is_kept=is_done)
             self._bus.home.answered(hub, answered)
 
         words: list[bytes | str | int] = []

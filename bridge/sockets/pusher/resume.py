@@ -205,6 +205,7 @@ class Session(Generic[S]):
     socket_id   of that one, or of the last
     earlier     socket_ids of those before, the newest last
     positions   of what it is subscribed to now
+    beginning   of what it has subscribed to and is not confirmed in yet, where nodes share the app
     before      of what it was subscribed to before and has not come back to; until `before_until`
     is_loaded   whether it is known yet what is known of it
     is_known    whether `before` has all of these: where not, whatever it comes back to has a gap
@@ -217,6 +218,7 @@ class Session(Generic[S]):
     socket_id: str = ""
     earlier: tuple[str, ...] = ()
     positions: dict[str, Position] = field(default_factory=dict)
+    beginning: dict[str, Position] = field(default_factory=dict)
     before: dict[str, Position] = field(default_factory=dict)
     before_until: float = 0.0
     is_loaded: bool = True
@@ -265,8 +267,8 @@ class Session(Generic[S]):
 
     def forget(self, key: str) -> None:
         """The page has unsubscribed."""
-        self.positions.pop(key, None)
-        self.before.pop(key, None)
+        for positions in (self.positions, self.beginning, self.before):
+            positions.pop(key, None)
         self.gaps.discard(key)
         if self.ping is not None:
             self.ping.positions.pop(key, None)

@@ -436,18 +436,17 @@ class SharedHub(Hub[S]):
         return Answered(deliveries=deliveries, hub_events=told, asks=(*kept, *more))
 
     def kept(self, name: str, generation: int, socket_id: str, now: float, *, is_kept: bool) -> Answered[S]:
-        """The answer to a `Keep` that is awaited. Not kept: another connection of the page owns its record,
-        or there is none; then the whole of it makes a new one."""
+        """The answer to a `Keep` that is awaited. Not kept: there is no record of the page; the whole of it
+        makes a new one, and is awaited too."""
         self.now = now
         found = self._asked_for(name, generation, socket_id)
         if found is None:
             return Answered()
         channel, _, waiting, session = found
+        if not is_kept:
+            return Answered(asks=self.sessions.keep_all(session, awaited=(name, generation)))
         waiting.is_reading, waiting.is_kept = False, True
-        answered = self._let_in(channel)
-        if is_kept:
-            return answered
-        return answered._replace(asks=(*answered.asks, *self.sessions.keep_all(session)))
+        return self._let_in(channel)
 
     def _asked_for(
         self, name: str, generation: int, socket_id: str

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from bridge.sockets.pusher.asks import Ask, Keep, Load, Read
 from bridge.sockets.pusher.hub import NOTHING_MISSED, Missed, missed
 from bridge.sockets.pusher.outcome import S
-from bridge.sockets.pusher.resume import Returning, Session, Sessions, position_key
+from bridge.sockets.pusher.resume import Position, Returning, Session, Sessions, position_key
 from bridge.sockets.pusher.shared_channel import Message, SharedChannel, Waiting
 
 _GAP = b"?"  # behind a position: the page was told of a gap and has not acknowledged that
@@ -70,20 +70,19 @@ class SharedSessions(Sessions[S]):
         """What the page missed in the channel; None: that is asked for, or will be, or would not reach it."""
         if session.is_finished or not session.is_loaded or not channel.is_current or waiting.is_reading:
             return None, ()
+        key = _key(channel, waiting)
         if not waiting.is_past_known:
-            waiting.position, waiting.has_gap = session.past(_key(channel, waiting), now)
+            position, waiting.has_gap = session.past(key, now)
             waiting.is_past_known = True
-            waiting.is_new = waiting.position is None
+            waiting.is_new = position is None
+            if position is not None:
+                waiting.position = session.beginning[key] = position
+            if waiting.has_gap:
+                session.gaps.add(key)
         if waiting.is_new and not waiting.is_kept:  # else the page could come back as one that was never here
-            waiting.position, waiting.is_reading = channel.tag, True
-            kept = channel.tag + _GAP if waiting.has_gap else channel.tag
-            keep = Keep(
-                session_id=session.id,
-                socket_id=waiting.socket_id,
-                positions={_key(channel, waiting): kept},
-                awaited=(channel.name, channel.generation),
-            )
-            return None, (keep,)
+            waiting.position = session.beginning[key] = channel.tag
+            waiting.is_reading = True
+            return None, self.keep(session, [key], awaited=(channel.name, channel.generation))
         if isinstance(waiting.position, bytes) and waiting.position != channel.tag:
             waiting.is_reading = True
             read = Read(
@@ -106,10 +105,9 @@ class SharedSessions(Sessions[S]):
     ) -> tuple[Missed, tuple[Ask, ...]]:
         """The page goes on in the channel behind these events."""
         key = _key(channel, waiting)
-        if waiting.has_gap:
-            session.gaps.add(key)
         assert waiting.position is not None  # noqa: S101 - `past` has seen to that
         session.positions[key] = waiting.position
+        session.beginning.pop(key, None)
         session.before.pop(key, None)
         asks = () if waiting.is_new else self.keep(session, [key])
         own = session.socket_ids
@@ -149,20 +147,25 @@ class SharedSessions(Sessions[S]):
                 asks += self.keep(session, ())
             else:
                 session.before.clear()
-                session.gaps.intersection_update(session.positions)
+                session.gaps &= session.positions.keys() | session.beginning.keys()
                 asks += self.keep_all(session)
         return tuple(asks)
 
-    def keep(self, session: Session[S], keys: Sequence[str]) -> tuple[Ask, ...]:
+    def keep(
+        self, session: Session[S], keys: Sequence[str], awaited: tuple[str, int] | None = None
+    ) -> tuple[Ask, ...]:
         """These positions are kept, and all others for longer."""
-        positions = {key: _value(session, key) for key in keys if key in session.positions}
-        return (Keep(session_id=session.id, socket_id=session.socket_id, positions=positions),)
+        known = session.beginning | session.positions
+        positions = {key: _value(session, key, known[key]) for key in keys if key in known}
+        keep = Keep(session_id=session.id, socket_id=session.socket_id, positions=positions, awaited=awaited)
+        return (keep,)
 
-    def keep_all(self, session: Session[S]) -> tuple[Ask, ...]:
+    def keep_all(self, session: Session[S], awaited: tuple[str, int] | None = None) -> tuple[Ask, ...]:
         """All that is known of a page is kept again."""
         if not session.is_loaded:
             return self.load(session)
-        positions = {key: _value(session, key) for key in (session.before | session.positions)}
+        known = session.before | session.beginning | session.positions
+        positions = {key: _value(session, key, position) for key, position in known.items()}
         return (
             Keep(
                 session_id=session.id,
@@ -170,6 +173,7 @@ class SharedSessions(Sessions[S]):
                 positions=positions,
                 is_whole=True,
                 earlier=session.socket_ids,
+                awaited=awaited,
             ),
         )
 
@@ -183,7 +187,6 @@ def _key(channel: SharedChannel[S], waiting: Waiting) -> str:
     return position_key(channel.name, waiting.member.user_id if waiting.member else None)
 
 
-def _value(session: Session[S], key: str) -> bytes:
-    position = session.positions.get(key, session.before.get(key))
+def _value(session: Session[S], key: str, position: Position) -> bytes:
     assert isinstance(position, bytes)  # noqa: S101 - those of a hub that shares its app are
     return position + _GAP if key in session.gaps else position

@@ -210,6 +210,37 @@ async def test_a_page_is_confirmed_once_any_node_would_know_where_it_began(
             await beside.silence()
 
 
+@pytest.mark.parametrize("what", ["the record is gone", "the record is made anew"])
+async def test_where_a_page_began_is_known_to_all_whatever_comes_until_it_is_confirmed(
+    redis: Redis, patient: None, what: str
+) -> None:
+    with proxy(redis.port) as between:
+        async with (
+            member(redis, RESUMING, port=between.port) as one,
+            member(redis, RESUMING) as other,
+            one.server.client("a"),
+        ):
+            hub: Any = one.server.node.hubs[APP.id]
+            async with page(one, 0, answers=False) as client:
+                await come(client, "b")
+                between.stall()
+                await client.subscribe("a")
+                await client.silence()
+                await publish(other, "a", 1)  # so what the page missed has to be read
+                if what == "the record is gone":
+                    with redis.client() as store:
+                        store.delete(one.cluster.names.key("r", b"app-id:a-page-of-its-own"))
+                else:
+                    one.cluster.ask(hub, hub.sessions.refresh(one.server.node.now() + LIMIT, 0.0))
+                between.resume()
+                await client.get(CONFIRMED)
+                assert (await client.get())["data"] == "1"
+                one.vanish()
+            await publish(other, "a", 2)
+            async with page(other, 1) as client:
+                assert await come(client) == [CONFIRMED, "1", "2"]
+
+
 async def test_a_page_that_is_new_gets_what_comes_until_it_is_confirmed_behind_that(
     redis: Redis, patient: None
 ) -> None:
