@@ -15,7 +15,7 @@ from bridge import __version__
 from bridge.doctor.round import AT_START, go_through
 from bridge.doctor.subject import ExaminedApp
 from bridge.errors import BridgeError
-from bridge.serve.wiring import other_jobs
+from bridge.serve.wiring.other_jobs import other_jobs
 from bridge.settings.load import Settings
 
 log = logging.getLogger(__name__)

@@ -34,7 +34,8 @@ def add(commands: Commands) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """0, whatever is found. Raises UsageError where `--app` is no Laravel app with source."""
-    from bridge.serve.wiring import earned_by_class, survey_app
+    from bridge.serve.wiring.survey import survey_app
+    from bridge.serve.wiring.trust import earned_by_class
     from bridge.settings.load import load_settings
 
     settings = load_settings({"laravel_version": given.laravel}, os.environ, given.app, given.config)

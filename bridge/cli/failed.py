@@ -92,7 +92,7 @@ def _show(given: argparse.Namespace) -> int:
 
 def _retry(given: argparse.Namespace) -> int:
     """1 if any of them could not go back."""
-    from bridge.serve.wiring import build_push, refresher
+    from bridge.serve.wiring.queue import build_push, refresher
 
     ends = 0
     with _opened(given) as (settings, failed), contextlib.ExitStack() as stack:
@@ -135,7 +135,7 @@ def _flush(given: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _opened(given: argparse.Namespace) -> Iterator[tuple[Settings, FailedJobs]]:
-    from bridge.serve.wiring import failed_jobs
+    from bridge.serve.wiring.failed_jobs import failed_jobs
     from bridge.settings.load import load_settings
 
     settings = load_settings({}, os.environ, given.app, given.config)

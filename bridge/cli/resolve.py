@@ -47,7 +47,8 @@ def run(given: argparse.Namespace) -> int:
     """0 also when jobs are refused; with --compare 1 if any differs. Raises ServiceUnavailable after the last
     line where something that a job needs could not be reached."""
     from bridge.jobs.resolve.ladder import RUNGS
-    from bridge.serve.wiring import build_ladder, earned_trust, event_mappings, php_rung
+    from bridge.serve.wiring.ladder import build_ladder, event_mappings, php_rung
+    from bridge.serve.wiring.trust import earned_trust
     from bridge.settings.load import load_settings
 
     if given.compare and given.only:
@@ -91,7 +92,7 @@ def _resolve_lines(ladder: Ladder, file: str | None) -> int:
 def _compare(settings: Settings, given: argparse.Namespace) -> int:
     """Each job without PHP and by PHP; 1 if any is not the same."""
     from bridge.jobs.resolve.comparison import combined_answer, compare
-    from bridge.serve.wiring import compared_ladders
+    from bridge.serve.wiring.ladder import compared_ladders
 
     counts = Counter[str]()
     with compared_ladders(settings, parse_version(given.laravel) if given.laravel else None) as (native, php):

@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
 
 
 def _create(given: argparse.Namespace) -> int:
-    from bridge.serve.wiring import build_job_history, build_statistics
+    from bridge.serve.wiring.history import build_job_history, build_statistics
     from bridge.settings.load import load_settings
 
     settings = load_settings({}, os.environ, given.app, given.config)
@@ -53,7 +53,7 @@ def _no_place() -> ConfigurationError:
 
 
 def _clean(given: argparse.Namespace) -> int:
-    from bridge.serve.wiring import build_statistics
+    from bridge.serve.wiring.history import build_statistics
     from bridge.settings.load import load_settings
 
     settings = load_settings({}, os.environ, given.app, given.config)

@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.laravel.redis_client import redis_client
 from bridge.laravel.redis_connections import RedisConnection
-from bridge.serve.sockets_wiring import build_cluster
+from bridge.serve.wiring.sockets import build_cluster
 from bridge.sockets.cluster.names import Names
 
 OLDEST = (6, 0)  # RESP3, in which commands, answers and messages share a connection

@@ -24,7 +24,8 @@ from bridge.laravel.connections import DatabaseConnection
 from bridge.laravel.database import answering, engine
 from bridge.laravel.redis_client import redis_client
 from bridge.laravel.redis_connections import RedisConnection
-from bridge.serve.wiring import build_queue, failed_jobs, queue_key
+from bridge.serve.wiring.failed_jobs import failed_jobs
+from bridge.serve.wiring.queue import build_queue, queue_key
 
 SKEW = 5  # seconds that two clocks may differ
 SCANS = 20  # of a thousand keys each, at most

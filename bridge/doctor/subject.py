@@ -13,7 +13,7 @@ from typing import TypeAlias
 from bridge.errors import BridgeError, ConfigurationError
 from bridge.jobs.resolve.survey.survey import EventReport as Event
 from bridge.laravel.application import LaravelApp
-from bridge.serve.wiring import Survey, survey_app
+from bridge.serve.wiring.survey import Survey, survey_app
 from bridge.settings.load import Settings
 
 

@@ -47,9 +47,9 @@ from bridge.serve.reconnect_gate import Present, ReconnectGate
 from bridge.serve.reload import Reloader, ServedApps, read_apps
 from bridge.serve.running import RunningFile
 from bridge.serve.siblings import Siblings
-from bridge.serve.sockets_wiring import build_cluster
 from bridge.serve.threads import OtherJobsWorkers, WorkerThreads
-from bridge.serve.wiring import php_rung
+from bridge.serve.wiring.ladder import php_rung
+from bridge.serve.wiring.sockets import build_cluster
 from bridge.settings.load import Settings
 from bridge.settings.state import state_file
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT

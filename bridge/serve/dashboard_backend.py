@@ -24,7 +24,8 @@ from bridge.monitoring.dashboard.failures import LOOKED_AT, FailedRow
 from bridge.monitoring.job_history import Jobs
 from bridge.monitoring.job_recorder import JobRecorder
 from bridge.monitoring.statistics import Counts, History, StatisticsTable
-from bridge.serve.wiring import build_listing, build_pauses, build_push, failed_jobs, refresher
+from bridge.serve.wiring.failed_jobs import failed_jobs
+from bridge.serve.wiring.queue import build_listing, build_pauses, build_push, refresher
 from bridge.settings.load import Settings
 
 LONGEST = 4_000  # characters of an exception

@@ -25,14 +25,8 @@ from bridge.laravel.operator_signals import OperatorSignals
 from bridge.laravel.payload import NotABroadcast, read_document
 from bridge.serve.attempt import Attempt, FlushFirst, Order
 from bridge.serve.destinations import destinations
-from bridge.serve.wiring import (
-    agreement,
-    build_checks,
-    build_ladder,
-    earned_trust,
-    event_mappings,
-    unique_locks,
-)
+from bridge.serve.wiring.ladder import agreement, build_ladder, event_mappings, unique_locks
+from bridge.serve.wiring.trust import build_checks, earned_trust
 from bridge.settings.load import Settings
 
 BROADCAST_TRIES, BROADCAST_BACKOFF = 3, (3,)  # of broadcasts that say no number themselves

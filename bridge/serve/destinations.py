@@ -9,7 +9,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import Refused, WouldFail
 from bridge.laravel.broadcast_handler import Call
 from bridge.laravel.encryption import master_key, seal
-from bridge.serve.sockets_wiring import limits_of
+from bridge.serve.wiring.sockets import limits_of
 from bridge.settings.load import Settings
 
 

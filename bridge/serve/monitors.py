@@ -51,7 +51,7 @@ from bridge.monitoring.timeseries import NONE_BESIDE, POINT_INTERVAL, Beside, Sa
 from bridge.secret import Secret
 from bridge.serve.dashboard_backend import DashboardBackstage
 from bridge.serve.siblings import Siblings, forwarding_routes, metrics_of_all, told_route
-from bridge.serve.wiring import build_job_history, build_statistics
+from bridge.serve.wiring.history import build_job_history, build_statistics
 from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import HubEvent, Published

@@ -10,7 +10,7 @@ from functools import partial
 
 from bridge.errors import BridgeError
 from bridge.serve.apps_table import join_rows
-from bridge.serve.sockets_wiring import pusher_app
+from bridge.serve.wiring.sockets import pusher_app
 from bridge.settings.load import Settings
 from bridge.settings.table import SETTINGS
 from bridge.sockets.pusher.app import App

@@ -13,7 +13,9 @@ from bridge.jobs.queue.queue import Queue
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.progress import TellRun
 from bridge.jobs.worker.quota import Quota
-from bridge.serve.wiring import build_failed_jobs, build_lanes, build_queue, build_write_lock, other_jobs
+from bridge.serve.wiring.failed_jobs import build_failed_jobs
+from bridge.serve.wiring.other_jobs import build_lanes, other_jobs
+from bridge.serve.wiring.queue import build_queue, build_write_lock
 from bridge.settings.load import Settings
 
 log = logging.getLogger(__name__)

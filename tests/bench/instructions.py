@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.bench.fanout import free_port
 from tests.bench.publish import Publisher, Subscriber
 from tests.bench.resolve import RELEASE, create_app, recorded

@@ -38,7 +38,7 @@ import sqlalchemy
 from bridge.jobs.resolve.rungs.php import PhpPool, PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests import services
 from tests.bench.workers import cpu_seconds, settled
 from tests.conformance.corpus import rows

@@ -18,7 +18,7 @@ from bridge.errors import JobError, Refused
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.laravel.application import load
 from bridge.phpeval.php.serialization.unserialize import unserialize
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.conformance.corpus import APP, RELEASES, Row, differences, resolve, rows
 from tests.services import Database
 

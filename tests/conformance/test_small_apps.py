@@ -15,7 +15,7 @@ from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.jobs.resolve import recorded_app
 
 APPS = recorded_app.FIXTURES / "small_apps"

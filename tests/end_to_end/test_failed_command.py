@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.cli import main
-from bridge.serve.wiring import failed_jobs
+from bridge.serve.wiring.failed_jobs import failed_jobs
 from bridge.settings.load import load_settings
 from tests import services
 from tests.end_to_end.laravel import Laravel

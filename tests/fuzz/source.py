@@ -18,7 +18,7 @@ from bridge.phpeval.php.parse.declarations import declarations
 from bridge.phpeval.php.runtime.class_table import ClassTable
 from bridge.phpeval.php.runtime.interpreter import Native
 from bridge.phpeval.php.runtime.operators import Thrown
-from bridge.serve.wiring import shared_environment
+from bridge.serve.wiring.environment import shared_environment
 from tests.conformance.corpus import APP
 from tests.phpeval.php.programs import BODIES, CLASSES
 

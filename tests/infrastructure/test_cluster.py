@@ -13,7 +13,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.cache import Lock, cache_store
-from bridge.serve.wiring import build_inspector, build_push, build_queue
+from bridge.serve.wiring.queue import build_inspector, build_push, build_queue
 from bridge.settings.load import Settings, load_settings
 from tests import services
 from tests.infrastructure.conftest import MakeApp

@@ -11,7 +11,7 @@ from bridge.errors import ConfigurationError, Refused
 from bridge.jobs.worker.loop import Failed, Worker, WorkerHooks
 from bridge.jobs.worker.retry_policy import RetryPolicy
 from bridge.laravel.application import load
-from bridge.serve.wiring import build_failed_jobs, failed_jobs
+from bridge.serve.wiring.failed_jobs import build_failed_jobs, failed_jobs
 from tests import services
 from tests.infrastructure.conftest import MakeApp
 from tests.jobs.queue.stores import SqlStore, push

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from bridge.jobs.queue.failed_jobs import FailedJob, NoFailedJobs
 from bridge.jobs.queue.redis.horizon import Horizon, HorizonFailedJobs, HorizonQueue, Trim
 from bridge.laravel.application import load
-from bridge.serve.wiring import build_horizon, build_queue
+from bridge.serve.wiring.queue import build_horizon, build_queue
 from bridge.settings.load import load_settings
 from tests import services
 from tests.infrastructure.conftest import MakeApp

@@ -15,7 +15,7 @@ from bridge.laravel.anonymous_event import ANONYMOUS_EVENT, anonymous_job
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import PhpObject
 from bridge.phpeval.php.serialization.unserialize import unserialize
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from bridge.settings.load import load_settings
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/payloads"

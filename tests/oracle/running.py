@@ -24,7 +24,7 @@ from bridge.phpeval.laravel.version import Version, parse_version
 from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
-from bridge.serve.wiring import shared_environment
+from bridge.serve.wiring.environment import shared_environment
 from tests.jobs.resolve.recorded_app import FIXTURES
 from tests.oracle.programs import Program
 

@@ -16,8 +16,9 @@ from bridge.serve.lifecycle import first_error, hang_up_signal, stop_signal, wai
 from bridge.serve.reload import needs_restart, warn_of
 from bridge.serve.shadow.comparer import Comparer, ReadOnlyPhpRung
 from bridge.serve.shadow.proxy import LARGEST, ProxyRoutes
-from bridge.serve.sockets_wiring import pusher_app
-from bridge.serve.wiring import build_inspector, build_ladder, event_mappings, php_rung
+from bridge.serve.wiring.ladder import build_ladder, event_mappings, php_rung
+from bridge.serve.wiring.queue import build_inspector
+from bridge.serve.wiring.sockets import pusher_app
 from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server.binding import Listening, bind

@@ -17,7 +17,8 @@ from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.php.evaluator import new_evaluator
 from bridge.phpeval.php.runtime.values import PhpObject
-from bridge.serve.wiring import build_ladder, shared_environment
+from bridge.serve.wiring.environment import shared_environment
+from bridge.serve.wiring.ladder import build_ladder
 from tests.phpeval.laravel.eloquent.app import App, Case, app, job
 
 PROVIDER = """

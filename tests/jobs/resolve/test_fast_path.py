@@ -15,7 +15,7 @@ from bridge.jobs.resolve.resolution import Resolution
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.phpeval.laravel.eloquent.app import App, Case, app, job
 
 NO_TEXT = b"\xed\xa0\x80"  # what `\ud800` in a job comes to, which is no UTF-8

@@ -22,7 +22,7 @@ from bridge.laravel.boot_source import told_by_source
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.php.runtime.values import PhpObject
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.phpeval.laravel.eloquent.app import App, Case, app, job
 
 # A provider of the app, one of a package, a listener: `BODY` runs when they boot or hear.
@@ -447,7 +447,7 @@ def test_a_running_ladder_hears_of_a_provider_that_changes(own: App, monkeypatch
     case = posts(own)
     in_domain(own, "")
     now = 0.0
-    monkeypatch.setattr("bridge.serve.wiring.time.monotonic", lambda: now)
+    monkeypatch.setattr("bridge.serve.wiring.ladder.time.monotonic", lambda: now)
     with contextlib.closing(PhpRung(own.path)) as php:
         ladder = build_ladder(load(own.path, {}, "8.83"), {}, version=(8, 83), php=php, report=php.report)
         with contextlib.closing(ladder):

@@ -14,7 +14,8 @@ from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-from bridge.serve.wiring import build_ladder, earned_trust
+from bridge.serve.wiring.ladder import build_ladder
+from bridge.serve.wiring.trust import earned_trust
 from bridge.settings.load import load_settings
 from tests.phpeval.laravel.eloquent.app import IDENTIFIER, Case, app, job
 from tests.versions import laravel_version, release

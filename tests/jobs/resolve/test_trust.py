@@ -24,7 +24,8 @@ from bridge.laravel.payload import BroadcastEvent, Payload, read_payload
 from bridge.phpeval.php.functions import FUNCTIONS
 from bridge.phpeval.php.runtime.values import Value
 from bridge.phpeval.php.serialization.templates import TemplateMatch
-from bridge.serve.wiring import build_checks, build_ladder, earned_trust, trust_file
+from bridge.serve.wiring.ladder import build_ladder
+from bridge.serve.wiring.trust import build_checks, earned_trust, trust_file
 from bridge.settings.load import Settings, load_settings
 from tests.phpeval.laravel.eloquent.app import App, Case, app
 from tests.services import wait_until

@@ -13,7 +13,7 @@ from bridge.jobs.resolve.rungs.mapping import EventMapping
 from bridge.laravel.application import load
 from bridge.laravel.broadcast_handler import Call
 from bridge.laravel.payload import BroadcastEvent, read_payload
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.conformance import corpus
 
 EVENT = "App\\Events\\UniqueBroadcast"

@@ -14,7 +14,7 @@ import pytest
 
 from bridge.cli import main
 from bridge.laravel.application import load
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.conformance.corpus import APP, resolve, rows
 
 RELEASE = "11.56"

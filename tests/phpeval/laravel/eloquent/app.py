@@ -19,7 +19,7 @@ from bridge.laravel.application import load
 from bridge.laravel.payload import BROADCAST_EVENT, HANDLER, read_payload
 from bridge.phpeval.laravel.version import parse_version
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.jobs.resolve import recorded_app
 from tests.phpeval.php.oracle import serialize
 from tests.versions import laravel_version

@@ -14,7 +14,7 @@ from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.version import parse_version
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.phpeval.laravel.eloquent.app import Case
 
 Say = Callable[..., Any]  # properties of the event Sent → its `it`, always by the same ladder

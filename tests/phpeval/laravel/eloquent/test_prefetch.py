@@ -16,7 +16,7 @@ from bridge.laravel.application import load
 from bridge.laravel.payload import BroadcastEvent, read_document
 from bridge.phpeval.laravel.version import parse_version
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests import services
 from tests.phpeval.laravel.eloquent.app import App, Case, job
 

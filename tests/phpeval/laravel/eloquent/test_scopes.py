@@ -14,7 +14,7 @@ from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.php.runtime.values import PhpObject
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.phpeval.laravel.eloquent.app import Case, app, job
 from tests.versions import laravel_version, release
 

@@ -16,7 +16,7 @@ from bridge.laravel.application import load
 from bridge.laravel.language_files import LanguageFiles
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.phpeval.laravel.eloquent.app import App, Case, app, set_up_by_file
 from tests.versions import laravel_version, release
 
@@ -185,7 +185,7 @@ def test_language_files_are_read_anew_when_they_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("bridge.serve.wiring.time.monotonic", lambda: now)
+    monkeypatch.setattr("bridge.serve.wiring.ladder.time.monotonic", lambda: now)
     with app(tmp_path / "app") as made:
         _speaks(made)
         payload = read_payload(_payload(made, ["__('messages.only')", "__('new.key')"]))

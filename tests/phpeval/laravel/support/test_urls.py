@@ -12,7 +12,7 @@ from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.php import PhpRung
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
-from bridge.serve.wiring import build_ladder
+from bridge.serve.wiring.ladder import build_ladder
 from tests.phpeval.laravel.eloquent.app import QUIET_PROVIDER, App, Case, app, set_up_by_file
 from tests.versions import laravel_version
 

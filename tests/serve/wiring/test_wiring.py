@@ -15,14 +15,9 @@ from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.php.runtime.values import PhpObject
 from bridge.serve.destinations import addressed, destinations
-from bridge.serve.wiring import (
-    KeptInQueue,
-    build_failed_jobs,
-    build_ladder,
-    build_queue,
-    decrypter,
-    derives_from_broadcast_event,
-)
+from bridge.serve.wiring.failed_jobs import KeptInQueue, build_failed_jobs
+from bridge.serve.wiring.ladder import build_ladder, decrypter, derives_from_broadcast_event
+from bridge.serve.wiring.queue import build_queue
 from bridge.settings.load import load_settings
 from tests.phpeval.laravel.eloquent.app import Case, app, job
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import ConfigurationError
-from bridge.serve.sockets_wiring import build_cluster
+from bridge.serve.wiring.sockets import build_cluster
 from bridge.settings.load import load_settings
 
 
