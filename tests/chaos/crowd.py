@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Seen:
     holes        events that came neither in their place nor later
     removed      members that were said to be gone
     last         number of the last event of each client
+    delays       ms from the publish of a LIVE event until it came, since the last look; of light clients
     late         ms by which timers of the clients' own process came late within 10 s, in all, at most, since
                  the last look: the more, the less their times tell of bridge
     """
@@ -48,6 +49,7 @@ class Seen:
     removed: int
     last: list[int]
     late: float
+    delays: list[float] = field(default_factory=list)
 
     def away_at(self, share: float) -> float:
         """ms within which this share was back."""
@@ -95,10 +97,13 @@ def crowd(
 
 
 @contextlib.contextmanager
-def light_crowd(port: int, clients: int, log: Path, *, channel: str, event: str) -> Iterator[Crowd]:
-    """The same with `tests.chaos.light_clients`."""
+def light_crowd(
+    port: int, clients: int, log: Path, *, channel: str, event: str, **options: object
+) -> Iterator[Crowd]:
+    """The same with `tests.chaos.light_clients`; `options`: first, room, private."""
     command = [sys.executable, "-m", "tests.chaos.light_clients"]
-    with _started(command, ROOT, port, clients, log, {"channel": channel, "event": event}) as there:
+    given = {"secret": APP_SECRET, "channel": channel, "event": event, **options}
+    with _started(command, ROOT, port, clients, log, given) as there:
         yield there
 
 

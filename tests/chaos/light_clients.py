@@ -2,17 +2,19 @@
 
     python -m tests.chaos.light_clients JSON
 
-They speak what a page on one public channel needs, and come back as pusher-js does: at once after a close
-with 4200 to 4299, after a second otherwise. The JSON, the lines on stdin and the answers are those of
-fixtures/browser/crowd.mjs, without `room`, `private` and `resume`. `unavailable`: away for ten seconds;
-`failed`: could not connect.
+They speak what a page on a few channels needs, and come back as pusher-js does: at once after a close with
+4200 to 4299, after a second otherwise. The JSON, the lines on stdin and the answers are those of
+fixtures/browser/crowd.mjs, without `resume`, and with `first`: the number of the first client, where another
+crowd has those before. `unavailable`: away for ten seconds; `failed`: could not connect.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import sys
+import time
 from collections import Counter
 from typing import Any, cast
 
@@ -21,24 +23,32 @@ import uvloop
 UNAVAILABLE = 10.0  # seconds, of pusher-js
 RETRY = 1.0  # seconds, of pusher-js
 TICK = 0.1  # seconds
+LIVE = "live"  # name of events whose data has `at`: when they were published, by the system's monotonic clock
 
 
 class World:
     """What all of them know and have seen."""
 
-    def __init__(self, key: str, port: int, clients: int, channel: str, event: str) -> None:
-        self.port, self.event = port, event
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.port, self.event = given["port"], given["event"]
+        self.key, self.secret = given["key"], given["secret"].encode()
         self.upgrade = (
-            f"GET /app/{key}?protocol=7&client=js&version=8.4.0&flash=false HTTP/1.1\r\n"
+            f"GET /app/{self.key}?protocol=7&client=js&version=8.4.0&flash=false HTTP/1.1\r\n"
             "Host: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         ).encode()
-        self.subscribe = frame(1, json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}}))
         self.counts = dict.fromkeys(("received", "holes", "twice", "disordered", "gaps", "removed"), 0)
         self.states = Counter[str]()
         self.away: list[float] = []
+        self.delays: list[float] = []
         self.late = 0.0
-        self.clients = [Client(self) for _ in range(clients)]
+        first, room = given.get("first", 0), given.get("room", 0)
+        self.clients = []
+        for number in range(first, first + given["clients"]):
+            names = [given["channel"]]
+            names += [f"presence-room-{number // room}"] if room else []
+            names += [f"private-{number}"] if given.get("private") else []
+            self.clients.append(Client(self, number, names))
 
     def answer(self, line: str) -> dict[str, Any]:
         subscribed = sum(client.is_subscribed for client in self.clients)
@@ -47,16 +57,38 @@ class World:
         if not line:
             return {"subscribed": subscribed, "connections": min(connections), "last": min(last)}
         late, self.late = self.late, 0.0
-        seen = {"subscribed": subscribed, "connections": connections, "last": last, "late": late}
+        delays, self.delays = self.delays, []
+        seen = {"subscribed": subscribed, "connections": connections, "last": last}
+        seen |= {"late": late, "delays": delays}
         return {**self.counts, "states": self.states, "away": self.away, **seen}
+
+    def sign(self, text: str) -> str:
+        return f"{self.key}:{hmac.digest(self.secret, text.encode(), 'sha256').hex()}"
 
 
 class Client:
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, number: int, names: list[str]) -> None:
+        self.world, self.number, self.names = world, number, names
         self.connections = self.last = 0
-        self.is_subscribed = False
+        self.confirmed: set[str] = set()
         self.since = 0.0  # when it lost its connection; 0: it has one, or never had
+
+    @property
+    def is_subscribed(self) -> bool:
+        return len(self.confirmed) == len(self.names)
+
+    def subscriptions(self, socket_id: str) -> bytes:
+        """Frames for all its channels."""
+        frames = b""
+        for name in self.names:
+            data = {"channel": name}
+            if name.startswith("private-"):
+                data["auth"] = self.world.sign(f"{socket_id}:{name}")
+            elif name.startswith("presence-"):
+                data["channel_data"] = json.dumps({"user_id": f"u{self.number}"})
+                data["auth"] = self.world.sign(f"{socket_id}:{name}:{data['channel_data']}")
+            frames += frame(1, json.dumps({"event": "pusher:subscribe", "data": data}))
+        return frames
 
     def connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -72,13 +104,13 @@ class Client:
 
     def lost(self, code: int) -> None:
         loop = asyncio.get_running_loop()
-        self.is_subscribed = False
+        self.confirmed.clear()
         self.since = self.since or loop.time()
         loop.call_later(0 if 4200 <= code < 4300 else RETRY, self.connect)
 
-    def subscribed(self) -> None:
-        self.is_subscribed = True
-        if self.since:
+    def subscribed(self, name: str) -> None:
+        self.confirmed.add(name)
+        if self.is_subscribed and self.since:
             away = asyncio.get_running_loop().time() - self.since
             self.world.away.append(1000 * away)
             self.world.states["unavailable"] += away > UNAVAILABLE
@@ -143,24 +175,32 @@ class Connection(asyncio.Protocol):
             match message["event"]:
                 case "pusher:connection_established":
                     self.client.connections += 1
-                    self.transport.write(world.subscribe)
+                    socket_id = json.loads(message["data"])["socket_id"]
+                    self.transport.write(self.client.subscriptions(socket_id))
                 case "pusher_internal:subscription_succeeded":
-                    self.client.subscribed()
+                    self.client.subscribed(message["channel"])
+                case "pusher_internal:member_removed":
+                    world.counts["removed"] += 1
                 case "pusher:ping":
                     self.transport.write(frame(1, '{"event":"pusher:pong","data":{}}'))
+                case _ if message["event"] == LIVE:
+                    delay = time.monotonic() - json.loads(message["data"])["at"]
+                    world.delays.append(1000 * delay)
                 case world.event:
                     self.client.event(int(json.loads(message["data"])["tag"][-12:], 16))
 
 
 def frame(opcode: int, text: str) -> bytes:
-    """As a client sends it, with a mask of zeros; up to 125 bytes."""
+    """As a client sends it, with a mask of zeros; up to 65,535 bytes."""
     data = text.encode()
-    return bytes((0x80 | opcode, 0x80 | len(data), 0, 0, 0, 0)) + data
+    size = len(data)
+    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes((0x80 | opcode,)) + length + bytes(4) + data
 
 
 async def main(given: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
-    world = World(*(given[name] for name in ("key", "port", "clients", "channel", "event")))
+    world = World(given)
     lines = asyncio.StreamReader(limit=1 << 20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     ticking = loop.create_task(_tick(world))

@@ -1,11 +1,10 @@
-"""Rows in which bridge is replaced, or dies, under many clients of real pusher-js."""
+"""Rows in which bridge is replaced under many clients."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import resource
-import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from tests.bench.workers import cpu_seconds
 from tests.chaos.crowd import Crowd, Seen, crowd, light_crowd
 from tests.chaos.ground import Ground
 from tests.chaos.rig import PATIENCE, Figures, Rig
-from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve, children
+from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve
 from tests.end_to_end.laravel import ROOT
 from tests.end_to_end.processes import environment, running, wait_until
 from tests.end_to_end.stores import NOTHING
@@ -39,16 +38,16 @@ STARVED = 5_000.0
 
 
 @contextlib.contextmanager
-def _served(
-    ground: Ground, *, resume: bool, private: bool = False, processes: int = 2
+def served(
+    ground: Ground, *, resume: bool = False, private: bool = False, room: int = ROOM
 ) -> Iterator[tuple[Rig, Bridge, Crowd]]:
-    """Two processes on a bus, and so many clients, all of which are subscribed."""
+    """Two processes on a bus, and CLIENTS of real pusher-js, all of which are subscribed."""
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(services.redis_server())
         settings = {
             **redis.env,
             "BRIDGE_BUS": "default",
-            "BRIDGE_PROCESSES": str(processes),
+            "BRIDGE_PROCESSES": "2",
             "BRIDGE_NATIVE_TRUST": "proven",
             "BRIDGE_PRESENCE_GRACE": "5",
             **({"BRIDGE_RESUME_SECONDS": "60"} if resume else {}),
@@ -57,12 +56,18 @@ def _served(
         rig.know("line")
         bridge = stack.enter_context(bridge_serve(rig.app, patience=PATIENCE))
         log = Path(ground.folder) / "crowd.txt"
-        options = {"room": ROOM, "private": private, "resume": resume}
+        options = {"room": room, "private": private, "resume": resume}
         clients = stack.enter_context(
             crowd(bridge.port, CLIENTS, log, channel="lines", event=EVENT, **options)
         )
         clients.wait("everybody is subscribed")
         yield rig, bridge, clients
+
+
+def allow_files() -> None:
+    """As many open files as the system lets this process and its children have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _reload(rig: Rig) -> str:
@@ -74,7 +79,7 @@ def _reload(rig: Rig) -> str:
     return "" if done.returncode == 0 else f"the reload ended with {done.returncode}: {done.stderr}"
 
 
-def _last(rig: Rig, clients: Crowd, what: str, *, connections: int) -> Seen:
+def last_of(rig: Rig, clients: Crowd, what: str, *, connections: int) -> Seen:
     wait_until("the queue is empty", lambda: rig.store.left() == NOTHING, timeout=PATIENCE)
     rig.push("line")
     return clients.wait(what, connections=connections, last=rig.jobs)
@@ -82,7 +87,7 @@ def _last(rig: Rig, clients: Crowd, what: str, *, connections: int) -> Seen:
 
 def _roll(ground: Ground, *, resume: bool) -> Figures:
     moved = 0
-    with _served(ground, resume=resume) as (rig, bridge, clients):
+    with served(ground, resume=resume) as (rig, bridge, clients):
         seen = clients.look()
         with knocking(bridge.port) as refused:
             for trial in range(ground.trials):
@@ -90,7 +95,7 @@ def _roll(ground: Ground, *, resume: bool) -> Figures:
                     said = _reload(rig)
                     rig.must(not said, said)
                     clients.wait("everybody has moved", connections=trial + 2)
-                seen = _last(rig, clients, "everybody has the last", connections=trial + 2)
+                seen = last_of(rig, clients, "everybody has the last", connections=trial + 2)
                 moved = sum(number != trial + 2 for number in seen.connections)
                 rig.must(not moved, f"{moved} clients moved more than once in reload {trial + 1}")
         rig.must(not refused, f"{len(refused)} connects were refused: {refused[:1]}")
@@ -103,13 +108,13 @@ def _roll(ground: Ground, *, resume: bool) -> Figures:
         bad = {state: times for state, times in seen.states.items() if state in ("unavailable", "failed")}
         rig.must(not bad, f"clients became {bad}")
         note = (
-            f"{CLIENTS} clients; away {_away(seen)}; {seen.received} events received, {seen.holes} missed,"
+            f"{CLIENTS} clients; away {away(seen)}; {seen.received} events received, {seen.holes} missed,"
             f" {seen.twice} twice"
         )
         return Figures(trials=ground.trials, jobs=rig.jobs, broken=tuple(rig.broken), note=note)
 
 
-def _away(seen: Seen) -> str:
+def away(seen: Seen) -> str:
     median, most, longest = (seen.away_at(share) for share in (0.5, 0.99, 1.0))
     return f"{median:.0f} ms (median), {most:.0f} (99 %), {longest:.0f} at most"
 
@@ -141,8 +146,7 @@ def _restart(
     *,
     latest: float = 0.0,
 ) -> Figures:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allow_files()
     slowest = late = cpu = 0.0
     with contextlib.ExitStack() as stack:
         rig = stack.enter_context(ground.rig(settings={"BRIDGE_NATIVE_TRUST": "proven"}))
@@ -164,14 +168,14 @@ def _restart(
             more = back.states.get("unavailable", 0) - seen.states.get("unavailable", 0)
             told = f"{more} clients became unavailable, whose own process lost {back.late:.0f} ms of 10 s"
             rig.must(not more or back.late >= STARVED, told)
-            seen = _last(rig, clients, "everybody has the last", connections=trial + 2)
+            seen = last_of(rig, clients, "everybody has the last", connections=trial + 2)
         rig.must(not refused, f"{len(refused)} connects were refused: {refused[:1]}")
         failed = seen.states.get("failed", 0)
         rig.must(not failed, f"{failed} clients gave up")
         rig.must(not seen.holes + seen.twice, f"{seen.holes} events missed, {seen.twice} twice")
         if latest:
             rig.must(slowest <= latest, f"all were back after {slowest:.1f} s only")
-        note = f"{number} clients; all back after {slowest:.1f} s at most; each away {_away(seen)};"
+        note = f"{number} clients; all back after {slowest:.1f} s at most; each away {away(seen)};"
         note += (
             f" their own process lost up to {late / 1000:.1f} s of 10; a start of bridge and all returns took"
         )
@@ -190,34 +194,3 @@ def _activated(rig: Rig, kept: socket.socket, name: str) -> Iterator[Bridge]:
     ) as process:  # fmt: skip
         wait_until("it listens", lambda: f":{rig.app.port}\n" in log.read_text(), timeout=PATIENCE)
         yield Bridge(process=process, port=rig.app.port, log=log)
-
-
-def all_return(ground: Ground) -> Figures:
-    """Both processes are killed, so that all clients lose their connections at once, and come back."""
-    return _all_return(ground, private=False)
-
-
-def all_return_signed(ground: Ground) -> Figures:
-    """The same with a private channel and a presence channel for each."""
-    return _all_return(ground, private=True)
-
-
-def _all_return(ground: Ground, *, private: bool) -> Figures:
-    slowest = 0.0
-    with _served(ground, resume=False, private=private) as (rig, bridge, clients):
-        seen = clients.look()
-        for trial in range(ground.trials):
-            began = time.monotonic()
-            for name, pids in children(bridge).items():
-                if name.startswith("sockets"):
-                    for pid in pids:
-                        os.kill(pid, signal.SIGKILL)
-            seen = clients.wait("everybody is back", connections=trial + 2)
-            slowest = max(slowest, time.monotonic() - began)
-            _last(rig, clients, "everybody has the last", connections=trial + 2)
-        bad = {state: times for state, times in seen.states.items() if state in ("disconnected", "failed")}
-        rig.must(not bad, f"clients became {bad}")
-        rig.must(not seen.disordered, f"{seen.disordered} events out of order")
-        rig.must(not seen.twice, f"{seen.twice} events twice")
-        note = f"{CLIENTS} clients; all back after {slowest:.1f} s at most; each away {_away(seen)}"
-        return Figures(trials=ground.trials, jobs=rig.jobs, broken=tuple(rig.broken), note=note)

@@ -11,7 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.chaos import crashes, deploys, nodes, rolls, soak, sockets, stops, stores, swarm, upsets, waiting
+from tests.chaos import (
+    crashes,
+    deploys,
+    nodes,
+    returns,
+    rolls,
+    soak,
+    sockets,
+    stops,
+    stores,
+    swarm,
+    upsets,
+    waiting,
+)
 from tests.chaos.ground import Run
 from tests.end_to_end.stores import STORES, StoreName
 
@@ -391,15 +404,15 @@ ROWS: tuple[Row, ...] = (
         id="L-01",
         tier="N",
         does="many clients lose two processes at once and return",
-        run=rolls.all_return,
+        run=returns.all_return,
         stores=BUS,
         trials=3,
     ),
     Row(
         id="L-02",
         tier="N",
-        does="the same with a private and a presence channel each",
-        run=rolls.all_return_signed,
+        does="the same with a private channel and a presence channel of 100 each",
+        run=returns.all_return_signed,
         stores=BUS,
         trials=3,
     ),
