@@ -74,8 +74,11 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
     names = Names(server.prefix, server.database)
     yield from _prefix(server, where)
     client.ping()
-    with contextlib.suppress(redis.ResponseError):  # INFO is not needed to serve
+    try:
         info = client.info()
+    except redis.ResponseError:  # not needed to serve
+        yield unseen_eviction(where)
+    else:
         yield from _version(info, where)
         yield from _eviction(info, where)
         if info.get("redis_mode") == "cluster":
@@ -99,6 +102,15 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
             topics.get_message(timeout=5)
         except NoPermissionError as problem:
             yield _refused(server, where, _words(problem))
+
+
+def unseen_eviction(where: str) -> Finding:
+    return Finding(
+        what="whether Redis throws data away when its memory is full cannot be seen: this user may not INFO",
+        where=where,
+        remedy="give it +info, or look yourself: CONFIG GET maxmemory-policy must say noeviction",
+        hint=True,
+    )
 
 
 def _version(info: dict[str, object], where: str) -> Found:

@@ -11,6 +11,7 @@ from typing import cast
 import redis
 import sqlalchemy as sa
 
+from bridge.doctor.bus import unseen_eviction
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES
@@ -196,7 +197,11 @@ def redis_server(subject: ExaminedApp) -> Found:
         return
     server = subject.settings.redis(facts.connection)
     with contextlib.suppress(ServiceUnavailable, ConfigurationError), _redis(subject, server) as client:
-        memory = client.info("memory")
+        try:
+            memory = client.info("memory")
+        except redis.ResponseError:
+            yield unseen_eviction(server.place)
+            memory = {}
         policy = memory.get("maxmemory_policy", "noeviction")
         if memory.get("maxmemory") and policy.startswith("allkeys"):
             yield Finding(

@@ -509,6 +509,19 @@ def test_redis_that_may_throw_jobs_away_is_found(app: App) -> None:
     assert "noeviction" in found["mend"]
 
 
+def test_a_user_who_may_not_see_whether_redis_throws_away_is_hinted_at(
+    on_redis: App, redis_server: services.Redis
+) -> None:
+    with contextlib.closing(redis_server.client()) as client:
+        client.execute_command(
+            "ACL", "SETUSER", "few", "reset", "on", ">few-9f2c", "~*", "&*", "+@all", "-info"
+        )  # type: ignore[no-untyped-call]
+    on_redis.env(REDIS_URL=f"redis://few:few-9f2c@{redis_server.host}:{redis_server.port}")
+    code, found = on_redis.doctor()
+    assert code == 0
+    assert [one["check"] for one in found if "may not INFO" in one["what"]] == ["redis"]
+
+
 def test_a_prefix_that_another_queue_has_is_hinted_at(on_redis: App, redis_server: services.Redis) -> None:
     with contextlib.closing(redis_server.client()) as client:
         prefix = load_settings({}, {}, on_redis.path).redis("default").prefix

@@ -864,4 +864,8 @@ def _peer(transport: asyncio.Transport) -> tuple[str, int]:
 
 
 def _address(known: object) -> tuple[str, int] | None:
-    return (str(known[0]), int(known[1])) if isinstance(known, tuple) else None
+    """An IPv4 client of a port of both kinds, as systemd's `ListenStream=6001` is, has its IPv4 address."""
+    if not isinstance(known, tuple):
+        return None
+    host = str(known[0])
+    return host.removeprefix("::ffff:") if "." in host else host, int(known[1])

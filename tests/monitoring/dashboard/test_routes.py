@@ -825,6 +825,14 @@ def test_with_other_addresses_this_machine_needs_the_token(tmp_path: Path) -> No
         assert served.client().get("/metrics").status_code == 403
 
 
+def test_this_machine_is_known_by_ipv4_on_a_port_of_both_kinds_as_systemds_is(tmp_path: Path) -> None:
+    with serving(tmp_path, host="::") as served:
+        port = httpx.URL(served.address).port
+        for host in ("127.0.0.1", "[::1]"):
+            answer = served.client().get(f"http://{host}:{port}/metrics")
+            assert answer.status_code == 200, (host, answer.text)
+
+
 # ---- a client ------------------------------------------------------------------------------------
 
 
