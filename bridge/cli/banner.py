@@ -1,4 +1,4 @@
-"""What `bridge serve` tells at its start: which app, out of which files, which queue, what else it runs.
+"""What `bridge serve` prints at its start: which app, out of which files, which queue, what else it runs.
 
 Ordinary lines of the log, each of which answers a question that comes up when something is not as expected.
 The warnings are those checks of `bridge doctor` that cost next to nothing.
@@ -24,14 +24,14 @@ Line = tuple[str, dict[str, object]]
 
 
 class Banner:
-    """Made before the start, `tell` when it has succeeded: an error of the start stays the only line."""
+    """Made before the start, `show` when it has succeeded: an error of the start stays the only line."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lines = [line for make in (_app, _files, _queue, _apps, _php) for line in _made(make, settings)]
         self._warnings = list(go_through(AT_START, ExaminedApp(settings=settings)))
 
-    def tell(self, address: str) -> None:
+    def show(self, address: str) -> None:
         """Lines of the log; `address` is bridge's own, without a slash at the end."""
         for message, about in (*self._lines, _dashboard(self._settings, address)):
             log.info(message, extra={"action": "start", **about})

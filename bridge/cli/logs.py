@@ -1,9 +1,9 @@
 """Log lines on standard error: for people, or one JSON object each.
 
-A line tells one thing: a fixed message, then what varies. Texts from outside (event classes, reasons) are
+A line says one thing: a fixed message, then what varies. Texts from outside (event classes, reasons) are
 cut, and characters that would move the cursor or turn the writing around are escaped. Errors that are not
-ours are told by their class and place alone, since their messages may quote what a job or a request held. Of
-the libraries below us nothing is told that is no warning.
+ours are written by their class and place alone, since their messages may quote what a job or a request held.
+Of the libraries below us only warnings and worse are written.
 
 Nobody waits for whoever reads the lines: a thread writes them, and those that it cannot get rid of are
 dropped and counted.
@@ -40,7 +40,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 class _Formatter(logging.Formatter):
     def formatException(self, ei: object) -> str:
         error = ei[1] if isinstance(ei, tuple) else None
-        return "".join(_told(error, set())).rstrip() if isinstance(error, BaseException) else ""
+        return "".join(_traceback(error, set())).rstrip() if isinstance(error, BaseException) else ""
 
 
 class _Line(_Formatter):
@@ -94,12 +94,12 @@ def _escaped(text: str) -> str:
     return json_line(_cut(text))
 
 
-def _told(error: BaseException, told: set[int]) -> Iterator[str]:
+def _traceback(error: BaseException, shown: set[int]) -> Iterator[str]:
     """The traceback, and those of what led to it."""
-    told.add(id(error))
+    shown.add(id(error))
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if before is not None and id(before) not in told:
-        yield from _told(before, told)
+    if before is not None and id(before) not in shown:
+        yield from _traceback(before, shown)
         yield "then\n"
     yield "Traceback (most recent call last):\n"
     yield from traceback.format_tb(error.__traceback__)
@@ -110,7 +110,7 @@ def _told(error: BaseException, told: set[int]) -> Iterator[str]:
     yield plain(f"{name}: {said}" if said else name) + "\n"
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
-            yield from _told(one, told)
+            yield from _traceback(one, shown)
 
 
 class Writable(Protocol):
@@ -188,7 +188,7 @@ def start_logging(level: str, form: str = "text", process: str = "") -> None:
     """From now on lines of this level and above are on standard error; `form` is `text` or `json`.
 
     `process`: which of several this is, for every line; empty where there is one.
-    Libraries tell warnings and worse. An error that nobody caught is a line, too."""
+    Libraries write warnings and worse. An error that nobody caught is a line, too."""
     handler = _handler()
     handler.setFormatter(FORMATTERS[form]())
     if process:

@@ -84,7 +84,7 @@ def _serve(given: argparse.Namespace, stack: contextlib.ExitStack) -> int:
             return _shadow(settings, reread, live, listening)
 
         def announce(address: str) -> None:
-            banner.tell(address)
+            banner.show(address)
             _announce(address)
 
         show = live.show if live else None
@@ -113,7 +113,7 @@ def _child(settings: Settings, reread: Callable[[], Settings], child: Child) -> 
     from bridge.serve.daemon import Daemon
 
     banner = None if child.address is None else Banner(settings)
-    announce = (lambda address: None) if banner is None else banner.tell
+    announce = (lambda address: None) if banner is None else banner.show
     return Daemon(settings, announce=announce, reread=reread, listening=child.listening, child=child).run()
 
 

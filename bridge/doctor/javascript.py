@@ -1,4 +1,4 @@
-"""`new Echo({…})` in the app's JavaScript, TypeScript, Vue and Blade files: its options, as far as told.
+"""`new Echo({…})` in the app's JavaScript, TypeScript, Vue and Blade files: its options, where they are known.
 
 JavaScript's grammar is an extra (`laravel-bridge[doctor]`): nothing else needs it.
 """
@@ -28,7 +28,7 @@ _NUMBERS = ("Number", "parseInt", "parseFloat")
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class Unknown:
     """A value that only the running page knows; `text` as it is written."""
 
     text: str
@@ -46,7 +46,7 @@ class PageHost:
     """The host of the page."""
 
 
-Value: TypeAlias = "str | float | bool | Untold | Unset | PageHost | None"
+Value: TypeAlias = "str | float | bool | Unknown | Unset | PageHost | None"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,14 +129,14 @@ def _options(node: Node, env: Mapping[str, str]) -> dict[str, Value]:
             options[_text(key).strip("'\"")] = _value(value, env)
         elif child.type in ("shorthand_property_identifier", "method_definition"):
             name = child.child_by_field_name("name") or child
-            options[_text(name)] = Untold(_text(name))
+            options[_text(name)] = Unknown(_text(name))
     return options
 
 
 def _value(node: Node, env: Mapping[str, str]) -> Value:
     text = _text(node)
     if _BLOTTED in text:
-        return Untold(text)
+        return Unknown(text)
     match node.type:
         case "string":
             return text[1:-1]
@@ -145,7 +145,7 @@ def _value(node: Node, env: Mapping[str, str]) -> Value:
         ):
             return text[1:-1]
         case "number":
-            return float(text) if re.fullmatch(r"[\d.]+", text) else Untold(text)
+            return float(text) if re.fullmatch(r"[\d.]+", text) else Unknown(text)
         case "true" | "false":
             return text == "true"
         case "null":
@@ -160,19 +160,19 @@ def _value(node: Node, env: Mapping[str, str]) -> Value:
             return _called(node, env)
         case "unary_expression" if text.startswith("!"):
             operand = node.child_by_field_name("argument")
-            value = Untold(text) if operand is None else _value(operand, env)
-            return Untold(text) if isinstance(value, Untold) else not _truth(value)
+            value = Unknown(text) if operand is None else _value(operand, env)
+            return Unknown(text) if isinstance(value, Unknown) else not _truth(value)
         case "binary_expression":
             return _binary(node, env)
         case "ternary_expression":
             return _ternary(node, env)
-    return Untold(text)
+    return Unknown(text)
 
 
 def _member(text: str, env: Mapping[str, str]) -> Value:
     if variable := _ENV.match(text):
         return env.get(variable[1], Unset(variable[1]))
-    return PageHost() if _PAGE.match(text) else Untold(text)
+    return PageHost() if _PAGE.match(text) else Unknown(text)
 
 
 def _called(node: Node, env: Mapping[str, str]) -> Value:
@@ -183,23 +183,23 @@ def _called(node: Node, env: Mapping[str, str]) -> Value:
         or _text(function) not in _NUMBERS
         or not arguments.named_children
     ):
-        return Untold(_text(node))
+        return Unknown(_text(node))
     return _value(arguments.named_children[0], env)
 
 
 def _binary(node: Node, env: Mapping[str, str]) -> Value:
     left, operator, right = (node.child_by_field_name(name) for name in ("left", "operator", "right"))
     if left is None or operator is None or right is None:
-        return Untold(_text(node))
+        return Unknown(_text(node))
     first, sign = _value(left, env), _text(operator)
-    if isinstance(first, Untold):
-        return Untold(_text(node))
+    if isinstance(first, Unknown):
+        return Unknown(_text(node))
     missing = {"??": first is None or isinstance(first, Unset), "||": not _truth(first), "&&": _truth(first)}
     if sign in missing:
         return _value(right, env) if missing[sign] else first
     second = _value(right, env)
-    if isinstance(second, Untold) or sign not in ("===", "==", "!==", "!="):
-        return Untold(_text(node))
+    if isinstance(second, Unknown) or sign not in ("===", "==", "!==", "!="):
+        return Unknown(_text(node))
     return (first == second) == (sign[0] == "=")
 
 
@@ -208,10 +208,10 @@ def _ternary(node: Node, env: Mapping[str, str]) -> Value:
         node.child_by_field_name(name) for name in ("condition", "consequence", "alternative")
     )
     if condition is None or yes is None or no is None:
-        return Untold(_text(node))
+        return Unknown(_text(node))
     decided = _value(condition, env)
-    if isinstance(decided, Untold):
-        return Untold(_text(node))
+    if isinstance(decided, Unknown):
+        return Unknown(_text(node))
     return _value(yes if _truth(decided) else no, env)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from bridge.doctor.javascript import EchoCall, GrammarMissing, PageHost, Unset, Untold, Value, echo_calls
+from bridge.doctor.javascript import EchoCall, GrammarMissing, PageHost, Unknown, Unset, Value, echo_calls
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError
 from bridge.phpeval.laravel.files import read_file
@@ -51,7 +51,7 @@ def _call(call: EchoCall, subject: ExaminedApp, keys: set[str], client: int | No
             remedy="write broadcaster: 'pusher', and install pusher-js",
         )
         return
-    if not call.whole or isinstance(broadcaster, Untold) or "client" in options:
+    if not call.whole or isinstance(broadcaster, Unknown) or "client" in options:
         yield Finding(
             what="the options of Echo are put together where they cannot be read",
             where=where,
@@ -128,7 +128,7 @@ def _port(options: Mapping[str, Value], subject: ExaminedApp, where: str) -> Fou
         secure if isinstance(secure, bool) else ours, ()
     )
     port = _number(next((options[name] for name in names if name in options), Unset()))
-    if settings.port == 0 or port in PROXIED or isinstance(port, Untold | PageHost):
+    if settings.port == 0 or port in PROXIED or isinstance(port, Unknown | PageHost):
         return
     if port is None:
         yield Finding(
@@ -155,8 +155,8 @@ def _port(options: Mapping[str, Value], subject: ExaminedApp, where: str) -> Fou
         )
 
 
-def _number(value: Value) -> int | Untold | PageHost | None:
-    if isinstance(value, Untold | PageHost):
+def _number(value: Value) -> int | Unknown | PageHost | None:
+    if isinstance(value, Unknown | PageHost):
         return value
     if isinstance(value, str) and value.isdecimal():
         return int(value)

@@ -1,7 +1,7 @@
 """How the app is set up, as far as native evaluation builds on it: `AppReport`.
 
-The booted app itself says it (`jobs/resolve/rungs/report.php`, read by `told_by_php`), or it is read from the
-source of everything that the app runs when it boots (`bridge.laravel.boot_source`). A fact that cannot be
+The booted app itself says it (`jobs/resolve/rungs/report.php`, read by `report_from_php`), or it is read from
+the source of everything that the app runs when it boots (`bridge.laravel.boot_source`). A fact that cannot be
 imitated is a `Reason`, which refuses what it concerns: every event, every model, one model, some values.
 """
 
@@ -159,7 +159,7 @@ class AppReport:
         yield from self.notes
 
 
-def told_by_php(report: Mapping[str, Any], config: Config) -> AppReport:
+def report_from_php(report: Mapping[str, Any], config: Config) -> AppReport:
     """The report of a PHP process; `config` is what the app's files say."""
     found = _Found()
     unread = _mapping(report.get("unread"))
@@ -334,9 +334,9 @@ def _roots(urls: Mapping[str, Any]) -> tuple[str, str] | None:
     return (root, asset) if isinstance(root, str) and isinstance(asset, str) else None
 
 
-def _language(told: Mapping[str, Any]) -> tuple[str, str] | None:
-    locale, fallback = told.get("locale"), told.get("fallback") or ""
-    plain = told.get("plain") is True and isinstance(locale, str) and isinstance(fallback, str)
+def _language(found: Mapping[str, Any]) -> tuple[str, str] | None:
+    locale, fallback = found.get("locale"), found.get("fallback") or ""
+    plain = found.get("plain") is True and isinstance(locale, str) and isinstance(fallback, str)
     return (str(locale), str(fallback)) if plain else None
 
 

@@ -1,4 +1,4 @@
-"""What the app decides while it boots, read from its source where PHP is not asked: `told_by_source`.
+"""What the app decides while it boots, read from its source where PHP is not asked: `report_from_source`.
 
 Read are all PHP files of the app (but those of requests and commands, which a worker does not run), and those
 of every package whose providers it loads. Calls with effect on events are found by their text: a listener or
@@ -224,8 +224,8 @@ class _Found:
         self.open_config = self.open_config or other.open_config
 
 
-def told_by_source(source: AppSource) -> AppReport:
-    """The report as far as the source tells it; what cannot be known refuses what it concerns."""
+def report_from_source(source: AppSource) -> AppReport:
+    """Reads the report from the source; what the source does not say refuses what it concerns."""
     found = _Found()
     if source.php_platform is not None and source.php_platform < (8, 0):
         found.everything.append(Reason(text=OLD_PHP))
@@ -351,8 +351,8 @@ def _is_import(text: bytes, match: re.Match[bytes]) -> bool:
 
 def _reason(says: str, match: re.Match[bytes], text: bytes, file: str) -> Reason:
     what = match.groupdict().get("key") or match[0].partition(b"(")[0].strip(b":[= ")
-    told = " ".join(what.decode("ascii", "replace").split())
-    return Reason(text=says.format(told), file=file, line=_line(text, match))
+    call = " ".join(what.decode("ascii", "replace").split())
+    return Reason(text=says.format(call), file=file, line=_line(text, match))
 
 
 def _line(text: bytes, match: re.Match[bytes]) -> int:

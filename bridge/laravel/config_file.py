@@ -54,7 +54,7 @@ class Place:
 
 
 def evaluate(source: bytes, file: str, place: Place) -> Value:
-    """What `require` of this file returns; Unknown with the line when the file as a whole cannot be told.
+    """What `require` of this file returns; Unknown with the line when the file as a whole is not known.
 
     `file` is the absolute path: it is `__FILE__`, and stands in every Unknown.
     """
@@ -136,7 +136,7 @@ class _File:
                     case "expression_statement":
                         self._assign(children_of(statement)[0])
                     case "return_statement" if children_of(statement):
-                        return self._told(self._value(children_of(statement)[0]), line)
+                        return self._value_from_php(self._value(children_of(statement)[0]), line)
                     case _:
                         raise _More
             except _More:
@@ -198,12 +198,12 @@ class _File:
                     raise Refused(hole.unknown.reason, line=hole.unknown.line)
         return new_evaluator(self._environment).expression(self._lower.expression(tree), self._frame)
 
-    def _told(self, value: PhpValue, line: int) -> Value:
+    def _value_from_php(self, value: PhpValue, line: int) -> Value:
         match value:
             case _Hole():
                 return value.unknown
             case PhpArray():
-                return {key_from_php(key): self._told(one, line) for key, one in value.items()}
+                return {key_from_php(key): self._value_from_php(one, line) for key, one in value.items()}
             case _:
                 return from_php(value, self._file, line)
 

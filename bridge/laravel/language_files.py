@@ -91,19 +91,19 @@ def _of_php(text: bytes, file: str) -> PhpArray:
     value = evaluate_plain(text, file)
     if isinstance(value, Unknowable):
         raise Refused(f"a language file that only PHP could tell, {value.reason}", file=file, line=value.line)
-    held = _held(value)
+    held = _as_php(value)
     if not isinstance(held, PhpArray):
         raise Refused("the language file returns no array", file=file)
     return held
 
 
-def _held(value: Value) -> PhpValue:
+def _as_php(value: Value) -> PhpValue:
     """An object in place of what is not known."""
     if isinstance(value, Unknowable):
         return PhpObject("")
     if isinstance(value, dict):
         lines = PhpArray()
         for key, one in value.items():
-            lines[key if isinstance(key, int) else key.encode("utf-8", "surrogateescape")] = _held(one)
+            lines[key if isinstance(key, int) else key.encode("utf-8", "surrogateescape")] = _as_php(one)
         return lines
     return to_php(value)

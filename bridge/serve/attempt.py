@@ -34,7 +34,7 @@ class Order:
     """Which jobs may not overtake others.
 
     aside     the jobs that take long
-    channels  where the event of a document goes, None if that cannot be told beforehand
+    channels  where the event of a document goes, None if that is not known beforehand
     """
 
     aside: SetAside = field(default_factory=SetAside)
@@ -56,7 +56,7 @@ class Attempt:
         resolve: ResolveAll,
         destinations: Mapping[str, Destination],
         publish: Callable[[Sequence[Broadcast]], object],
-        tell: ProgressListener = ignore_progress,
+        on_step: ProgressListener = ignore_progress,
         after: Callable[[], object] = lambda: None,
         order: Order | None = None,
         at_work: AtWork | None = None,
@@ -67,7 +67,7 @@ class Attempt:
         self._channels = order.channels
         self._resolve = resolve
         self._after = after
-        self._tell = tell
+        self._on_step = on_step
         self._destinations = destinations
         self._publish = publish
         self._results: list[Result] = []
@@ -144,7 +144,9 @@ class Attempt:
         try:
             resolution = resolve()
             took = time.perf_counter() - started
-            self._tell(step(job, "resolved", event=resolution.event, rung=resolution.by or "", seconds=took))
+            self._on_step(
+                step(job, "resolved", event=resolution.event, rung=resolution.by or "", seconds=took)
+            )
             if resolution.outcome == "broadcast":
                 broadcasts = [addressed(call, self._destinations, job.uuid) for call in resolution.broadcasts]
                 return Delivered(resolution.keeps_lock), broadcasts
@@ -154,7 +156,7 @@ class Attempt:
             return TakesLong(slow.answer, channels), ()
         except Full as full:
             is_slow = any(isinstance(result, TakesLong) for result in self._results)
-            if not self._aside and not is_slow:  # nobody would tell when it is over
+            if not self._aside and not is_slow:  # nothing would report its end
                 return Retry(NotTried(str(full), pause=FULL_PAUSE)), ()
             channels = self._channels(job.document)
             self._aside.block(job, channels)
@@ -240,14 +242,14 @@ class FlushFirst:
         job = attempt.job
         if job is None:
             return self._php.resolve(event)
-        told = Try(
+        try_ = Try(
             number=job.attempts,
             queue=job.queue,
             tries=self._tries,
             backoff=self._backoff,
             elsewhere=self._elsewhere,
         )
-        return self._php.resolve(event, told, PHP_PATIENCE)
+        return self._php.resolve(event, try_, PHP_PATIENCE)
 
     def _require_class(self, event: BroadcastEvent) -> None:
         """Raises NotTried where the event's class is missing, and was not for long."""

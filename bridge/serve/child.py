@@ -41,7 +41,7 @@ class Child:
         self.spread = 0.0
         self.is_whole_stopping = False
         self.others: Mapping[str, Mapping[str, Any]] = {}  # name → how each process is, this one too
-        self.clients = (0, 0)  # connections and subscriptions of all processes, as they told last
+        self.clients = (0, 0)  # connections and subscriptions of all processes, as last reported
         self._counts = SharedCounts(given.counts)
         self._place = given.place
         self._line = socket.socket(fileno=given.line)
@@ -68,11 +68,11 @@ class Child:
     def serves(self) -> None:
         """Clients are taken, or jobs could be."""
         self.share()
-        self._tell({"serves": True})
+        self._send({"serves": True})
 
     def rereads(self, is_done: bool) -> None:
         """Tells the parent that what SIGHUP asks for is done, or has failed."""
-        self._tell({"reread": is_done})
+        self._send({"reread": is_done})
 
     def share(self) -> None:
         """Tells the others how many clients are here."""
@@ -94,14 +94,14 @@ class Child:
         self._counts.set(self._place, None)
 
     def ready(self) -> dict[str, Any]:
-        """What `/ready` says: of the whole, as its processes told it last."""
+        """What `/ready` says: of the whole, as its processes last reported."""
         jobs = self.others.get("jobs", {})
-        told = {name: value for name, value in jobs.items() if name not in ("ready", "queue", "bus")}
+        of_jobs = {name: value for name, value in jobs.items() if name not in ("ready", "queue", "bus")}
         own = self._state()
         return {
             "ready": bool(jobs.get("ready")),
             "queue": bool(jobs.get("queue")),
-            **told,
+            **of_jobs,
             **(own if isinstance(own, dict) else {}),
             "draining": self.is_whole_stopping,
             "processes": {name: bool(one) for name, one in sorted(self.others.items())},
@@ -109,10 +109,10 @@ class Child:
 
     def _tick(self) -> None:
         self.share()
-        self._tell({"state": self._state(), "clients": self._clients()})
+        self._send({"state": self._state(), "clients": self._clients()})
         self._loop.call_later(STATE_INTERVAL, self._tick)
 
-    def _tell(self, message: Mapping[str, object]) -> None:
+    def _send(self, message: Mapping[str, object]) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, which `_hear` sees, or busy
             self._line.send(json.dumps(message).encode() + b"\n")
 

@@ -86,7 +86,7 @@ class Daemon:
     """One `bridge serve`. `announce` is called with the address once connections and jobs are taken.
 
     reread     gives the settings as they are after a deploy
-    show       is told how the work goes, every second
+    show       is called every second with how the work goes
     listening  where it listens; None: as the settings say. Closed at the end
     child      this process is one of several, which has a part of the work; None: it has all of it
     manager    what has started this process, where it wants to hear of it
@@ -176,7 +176,7 @@ class Daemon:
             php=php,
             reread=self.reread,
             hooks=DeploymentHooks(
-                tell=instruments.step, restarted=others.recycle, on_disagree=instruments.disagreed
+                on_step=instruments.step, restarted=others.recycle, on_disagree=instruments.disagreed
             ),
             aside=aside,
             at_work=at_work,
@@ -195,7 +195,7 @@ class Daemon:
                 if cluster is None
                 else partial(_paused, deployment, settings.queue_names(), cluster),
                 unlock=deployment.unlock,
-                tell=instruments.step,
+                on_step=instruments.step,
                 beside=others.wake,
                 hurry=(lambda: None) if php is None else php.close,
             ),
@@ -242,7 +242,7 @@ class Daemon:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listener.run())
             renewing = tasks.create_task(renewal.run(reload_requested))
-            telling = tasks.create_task(_keep_telling(self.manager, listener))
+            reporting = tasks.create_task(_report_status(self.manager, listener))
             keeping: asyncio.Task[None] | None = None
             try:
                 await listener.started.wait()
@@ -256,7 +256,7 @@ class Daemon:
                     if self.settings.max_time:
                         loop.call_later(self.settings.max_time, stopping.set)
                 instruments.start(watched)
-                self._tell_ready(listening, file, tls=certificate is not None)
+                self._report_ready(listening, file, tls=certificate is not None)
                 working = tasks.create_task(_work(jobs.workers, gate, child)) if jobs is not None else None
                 await stopping.wait()
                 self.manager.stopping()
@@ -270,7 +270,7 @@ class Daemon:
                 await self._close(listener, is_kept=listening.is_kept)
                 await webhooks.stop(self.settings.drain_seconds)
                 await instruments.stop(watched)
-                telling.cancel()
+                reporting.cancel()
                 file.remove()
                 if cluster is not None and keeping is not None:
                     await cluster.stop()
@@ -309,7 +309,7 @@ class Daemon:
         await asyncio.to_thread(workers.stop, self.settings.drain_seconds, others=others)
         await gate.close()
 
-    def _tell_ready(self, listening: Listening, file: RunningFile, *, tls: bool) -> None:
+    def _report_ready(self, listening: Listening, file: RunningFile, *, tls: bool) -> None:
         if self.child is None:
             self.announce(listening.address(tls=tls))
             file.write()
@@ -390,23 +390,23 @@ class Daemon:
             file.end(1, "what could not be read stays as it was: the log says why")
 
 
-async def _keep_telling(manager: ServiceManager, listener: Listener) -> None:
+async def _report_status(manager: ServiceManager, listener: Listener) -> None:
     """For ever: the service manager hears that the loop turns, how many clients there are, and that a stop
     makes progress."""
     pause = min(ALIVE, STATUS_INTERVAL if manager.watchdog is None else manager.watchdog / 3)
-    told_at = 0.0
+    reported_at = 0.0
     while True:
         manager.alive()
         if listener.is_stopping:
             manager.extend()
-        elif time.monotonic() - told_at >= STATUS_INTERVAL:
-            told_at = time.monotonic()
+        elif time.monotonic() - reported_at >= STATUS_INTERVAL:
+            reported_at = time.monotonic()
             manager.status(f"{listener.connections} connections")
         await asyncio.sleep(pause)
 
 
 def _private(instruments: Monitors, watched: MonitoredParts, child: Child, webhooks: Webhooks) -> ASGIApp:
-    """What other processes of this bridge may ask; they tell for whom."""
+    """What other processes of this bridge may ask; they name the client."""
     siblings = Siblings(child.folder, child.name) if child.role == "jobs" else None
     routes = instruments.private_routes(watched, webhooks.attempts, siblings)
     return Forwarded(Starlette(routes=routes), Proxies(on_unix=True))
@@ -474,7 +474,7 @@ async def _meet(cluster: Cluster[Socket], node: Node) -> None:
 
 
 def _paused(deployment: Deployment, names: Collection[str], cluster: Cluster[Socket]) -> Collection[str]:
-    """The queues from which nothing may be taken now: all, while not all nodes can be told."""
+    """The queues from which nothing may be taken now: all, while not all nodes can be reached."""
     paused = deployment.paused()
     return paused if cluster.is_publishing else names
 

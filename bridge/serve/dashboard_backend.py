@@ -35,8 +35,8 @@ NO_SUCH_JOB = "there is no such failed job: somebody may have retried or deleted
 Value = TypeVar("Value")
 
 
-class DashboardBackstage:
-    """`dashboard.routes.Backstage` of an app. `statistics` is None where there is no place for them."""
+class AppBackend:
+    """`dashboard.routes.DashboardBackend` of an app. `statistics`: None where there is no place for them."""
 
     def __init__(self, settings: Settings, statistics: StatisticsTable | None, recorder: JobRecorder) -> None:
         self._settings = settings

@@ -37,10 +37,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentHooks:
-    """Called in the worker's thread: `tell` with every step of every job, `restarted` at each
+    """Called in the worker's thread: `on_step` with every step of every job, `restarted` at each
     `queue:restart`, `on_disagree` as `Trust` says."""
 
-    tell: ProgressListener = ignore_progress
+    on_step: ProgressListener = ignore_progress
     restarted: Callable[[], object] = lambda: None
     on_disagree: Callable[[Disagreement], object] = lambda found: None
 
@@ -68,7 +68,7 @@ class Deployment:
         self._on_disagree = hooks.on_disagree
         self.last_paused: Collection[str] | None = None  # before the first look
         self._publish = publish
-        self._tell = hooks.tell
+        self._on_step = hooks.on_step
         self._aside = aside
         self._at_work = at_work
         self._php = php
@@ -116,7 +116,7 @@ class Deployment:
         """Releases the locks of unique events."""
         for job in jobs:
             if b"UniqueBroadcastEvent" in job.payload:
-                with contextlib.suppress(JobError, NotABroadcast):  # an unreadable job tells of no lock
+                with contextlib.suppress(JobError, NotABroadcast):  # an unreadable job names no lock
                     self._locks.release(self._ladder.event(read_document(job.document)))
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class Deployment:
             ladder.batch,
             to,
             self._publish,
-            self._tell,
+            self._on_step,
             after,
             Order(self._aside, ladder.channels),
             self._at_work,

@@ -49,8 +49,8 @@ from bridge.monitoring.statistics import Counts, StatisticsWindow
 from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
 from bridge.monitoring.timeseries import NONE_BESIDE, POINT_INTERVAL, Beside, Sample, TimeSeries
 from bridge.secret import Secret
-from bridge.serve.dashboard_backend import DashboardBackstage
-from bridge.serve.siblings import Siblings, forwarding_routes, metrics_of_all, told_route
+from bridge.serve.dashboard_backend import AppBackend
+from bridge.serve.siblings import Siblings, forwarding_routes, metrics_of_all, numbers_route
 from bridge.serve.wiring.history import build_job_history, build_statistics
 from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App
@@ -75,7 +75,7 @@ RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 
 log = logging.getLogger(__name__)
 
 
-class _Doors(TypedDict):
+class _Access(TypedDict):
     password: Secret | None
     link_secret: Secret | None
     gate: str | None
@@ -130,11 +130,11 @@ class Monitors:
         self._statistics = build_statistics(settings)
         self._statistics_window = StatisticsWindow(self._counters)
         self._jobs = JobRecorder(self._counters.jobs, build_job_history(settings))
-        self._backstage = DashboardBackstage(settings, self._statistics, self._jobs)
+        self._backend = AppBackend(settings, self._statistics, self._jobs)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._legacy_dashboard: LegacyDashboard | None = None
         self._feed: EventStream | None = None
-        self._access = SessionGuard(**_doors(settings), is_open=is_open)
+        self._access = SessionGuard(**_access_options(settings), is_open=is_open)
         self._apps: Callable[[], Sequence[App]] = tuple  # that are served now
         self._summary_of_log = Summary(self._counters)
         self._looking: asyncio.Task[None] | None = None
@@ -192,8 +192,8 @@ class Monitors:
         """What the others of this bridge ask; `siblings`: these, where this one has the dashboard."""
         self._siblings = siblings
         if siblings is None:
-            told = told_route(self._journal, self._counters, watched.node)
-            own = [told, *routes_for_others(watched.node, attempts)]
+            numbers = numbers_route(self._journal, self._counters, watched.node)
+            own = [numbers, *routes_for_others(watched.node, attempts)]
         else:
             own = self._dashboard(watched, attempts)
         return [*own, metrics_route(self._metrics(watched), None)]
@@ -209,7 +209,7 @@ class Monitors:
             access=self._access,
             feed=self._feed,
             journal=self._journal,
-            backend=self._backstage,
+            backend=self._backend,
             attempts=attempts,
             others=self._siblings,
             about={
@@ -237,8 +237,8 @@ class Monitors:
 
     def renew(self, settings: Settings) -> None:
         """Who may look, what is shown and the apps of the forms are these settings'. On the loop."""
-        self._access.use(**_doors(settings))
-        self._backstage.use(settings)
+        self._access.use(**_access_options(settings))
+        self._backend.use(settings)
 
     def start(self, watched: MonitoredParts) -> None:
         """On the loop."""
@@ -254,8 +254,8 @@ class Monitors:
             count = _until_stopped(self._count_channels)
             every(count, "interval", seconds=CHANNELS_INTERVAL, args=[watched], **lasting)
         if self._siblings is not None:
-            every(_until_stopped(self._hear_siblings), "interval", seconds=SIBLINGS_INTERVAL, **lasting)
-        every(_in_thread(self._tell_minute), "interval", seconds=SUMMARY_INTERVAL, **lasting)
+            every(_until_stopped(self._ask_siblings), "interval", seconds=SIBLINGS_INTERVAL, **lasting)
+        every(_in_thread(self._log_minute), "interval", seconds=SUMMARY_INTERVAL, **lasting)
         has_jobs = watched.worker is not None  # of several processes one looks at all of them
         if self._alert_sender is not None and has_jobs:
             check = _until_stopped(self._check_alerts)
@@ -282,7 +282,7 @@ class Monitors:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._backstage.close()
+        self._backend.close()
         self._jobs.close()
         if self._statistics is not None:
             self._statistics.close()
@@ -294,7 +294,7 @@ class Monitors:
         if self._show is not None:
             self._show(self._time_series.points[-1])
 
-    async def _hear_siblings(self) -> None:
+    async def _ask_siblings(self) -> None:
         """Rows are for those who look."""
         if self._siblings is not None:
             looks = self._feed is not None and self._feed.watchers > 0
@@ -319,7 +319,7 @@ class Monitors:
         await self._look(watched)
 
     async def _scrape(self, watched: MonitoredParts) -> None:
-        """The depths are those of now, or none where the store does not tell in time."""
+        """The depths are those of now, or none where the store does not answer in time."""
         try:
             async with asyncio.timeout(SCRAPE_PATIENCE):
                 await self._look(watched)
@@ -341,11 +341,11 @@ class Monitors:
         self._time_series.depths, self._time_series.looked_at = depths, at
         self._looked = (time.monotonic(), time.monotonic() - started)
 
-    def _tell_minute(self) -> None:
-        told = self._summary_of_log.take()
-        if told is not None:
+    def _log_minute(self) -> None:
+        numbers = self._summary_of_log.take()
+        if numbers is not None:
             waiting = sum(depth.pending for depth in self._time_series.depths.values())
-            about = {"action": "summary", **told, "waiting": waiting}
+            about = {"action": "summary", **numbers, "waiting": waiting}
             log.info("the last minute", extra=about)
 
     async def _write_statistics(self, watched: MonitoredParts) -> None:
@@ -354,10 +354,10 @@ class Monitors:
         rows = {app.id: self._statistics_window.take(app.id) for app in self._apps() if app.keeps_statistics}
         try:
             if watched.cluster is not None:
-                told = {app_id: (row.peak, row.websocket, row.api) for app_id, row in rows.items()}
+                numbers = {app_id: (row.peak, row.websocket, row.api) for app_id, row in rows.items()}
                 rows = {
                     app_id: Counts(peak=peak, websocket=websocket, api=api)
-                    for app_id, (peak, websocket, api) in (await watched.cluster.share(told)).items()
+                    for app_id, (peak, websocket, api) in (await watched.cluster.share(numbers)).items()
                 }
             await asyncio.to_thread(self._statistics.add, rows)
             self._statistics_problem = ""
@@ -444,7 +444,7 @@ def _legacy_dashboard(settings: Settings, node: Node) -> LegacyDashboard | None:
     loop = asyncio.get_running_loop()
 
     def publish(broadcast: Broadcast) -> None:
-        # in the next turn, for the hub is still busy with what is told here
+        # in the next turn, for the hub is still busy with this event
         loop.call_soon(deliver, broadcast)
 
     def deliver(broadcast: Broadcast) -> None:
@@ -485,7 +485,7 @@ def _alert_sender(settings: Settings) -> AlertSender | None:
     return AlertSender(recipients, app=settings.laravel.name, mail=mail)
 
 
-def _doors(settings: Settings) -> _Doors:
+def _access_options(settings: Settings) -> _Access:
     return {
         "password": settings.dashboard_password,
         "link_secret": settings.link_secret(),

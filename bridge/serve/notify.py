@@ -1,7 +1,7 @@
-"""What a service manager is told: systemd's notify protocol (sd_notify(3)).
+"""Messages to the service manager: systemd's notify protocol (sd_notify(3)).
 
 One datagram for each message, to the Unix socket that NOTIFY_SOCKET names; a name that begins with `@` is an
-abstract one. Without the variable nothing is told. A manager that does not listen is no reason to fail.
+abstract one. Without the variable nothing is sent. A manager that does not listen is no reason to fail.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ class ServiceManager:
 
     def ready(self, status: str = "") -> None:
         """Reports that the start or a reload is over."""
-        self._tell("READY=1", f"MAINPID={os.getpid()}", *([f"STATUS={status}"] if status else []))
+        self._send("READY=1", f"MAINPID={os.getpid()}", *([f"STATUS={status}"] if status else []))
 
     def reloading(self) -> None:
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        self._tell("STOPPING=1", "STATUS=stopping: what is in hand is finished")
+        self._send("STOPPING=1", "STATUS=stopping: what is in hand is finished")
 
     def status(self, text: str) -> None:
-        self._tell(f"STATUS={text}")
+        self._send(f"STATUS={text}")
 
     def alive(self) -> None:
         """To be called at least twice in `watchdog` seconds."""
         if self.watchdog is not None:
-            self._tell("WATCHDOG=1")
+            self._send("WATCHDOG=1")
 
     def extend(self, seconds: float = EXTENSION) -> None:
         """A start or stop may take so much longer from now on."""
-        self._tell(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
-    def _tell(self, *lines: str) -> None:
+    def _send(self, *lines: str) -> None:
         if not self._address:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:

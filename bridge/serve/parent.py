@@ -139,7 +139,7 @@ class Parent:
         self._is_stopping = False
         self._code = 0
         self._looked_at = time.monotonic()
-        self._told_status = self._told_others = 0.0
+        self._status_at = self._shared_at = 0.0
         self._counts = SharedCounts.new()
         folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
         self._folder = Path(tempfile.mkdtemp(prefix="bridge-", dir=folder))
@@ -227,23 +227,23 @@ class Parent:
         if reload is not None and not reload.is_swapped and now > reload.deadline:
             self._give_up_reload(1, f"a new process did not serve within {START_LIMIT:g} s")
         self._proceed()
-        if now - self._told_others >= TICK:
-            self._told_others = now
-            self._tell_others()
+        if now - self._shared_at >= TICK:
+            self._shared_at = now
+            self._share_states()
         self._manager.alive()
         if self._is_stopping or (reload is not None and reload.is_swapped):
             self._manager.extend()
-        if now - self._told_status >= STATUS_INTERVAL and not self._is_stopping:
-            self._told_status = now
+        if now - self._status_at >= STATUS_INTERVAL and not self._is_stopping:
+            self._status_at = now
             self._manager.status(f"{self._counts.beside(-1)} connections, {len(self._processes)} processes")
 
-    def _tell_others(self) -> None:
+    def _share_states(self) -> None:
         """All processes know how each of them is; of one that is not there nothing is known."""
         serving = [one for one in self._processes.values() if one.serves and not one.is_ending]
         others: dict[str, object] = {name: {} for name, _ in self._plan.names}
         others |= {one.name: one.state for one in serving}
         for process in self._processes.values():
-            _tell(process, {"others": others, "clients": self._clients()})
+            _send(process, {"others": others, "clients": self._clients()})
 
     def _clients(self) -> list[int]:
         """Connections and subscriptions of all, also of those that end: their clients are still here."""
@@ -317,7 +317,7 @@ class Parent:
             data = process.line.recv(65_536)
         except OSError:
             return
-        if not data:  # it ends, which SIGCHLD tells
+        if not data:  # it ends, which SIGCHLD reports
             with contextlib.suppress(KeyError):
                 self._selector.unregister(process.line)
             return
@@ -353,7 +353,7 @@ class Parent:
         limit += spread if process.role == "sockets" else self._plan.drain_jobs
         process.kill_at = time.monotonic() + limit
         self._counts.set(process.place, None)
-        _tell(process, {"stop": {"code": code, "spread": spread, "whole": self._is_stopping}})
+        _send(process, {"stop": {"code": code, "spread": spread, "whole": self._is_stopping}})
         if not process.serves:  # it may not listen to us yet
             _signal(process.pid, signal.SIGTERM)
 
@@ -420,7 +420,7 @@ class Parent:
             serving = {one.name for one in self._processes.values() if one.serves}
             if all(name in serving for name, _ in self._plan.names):
                 self._has_served = True
-                self._tell_others()
+                self._share_states()
                 self._file.write()
                 self._announce(self._plan.address)
                 self._manager.ready()
@@ -429,7 +429,7 @@ class Parent:
         jobs = [one for one in self._processes.values() if one.role == "jobs"]
         if len(jobs) == 1 and jobs[0].serves and not jobs[0].is_ending:  # what was before has ended
             # from then on it writes down how many clients there are, so it must know that before
-            _tell(jobs[0], {"take_jobs": True, "clients": self._clients()})
+            _send(jobs[0], {"take_jobs": True, "clients": self._clients()})
 
     def _stop(self, code: int) -> None:
         """All processes end: that of the jobs first, so that clients get what it has in hand."""
@@ -476,7 +476,7 @@ class Parent:
         self._file.begin()
         if ending := sum(one.is_ending for one in self._processes.values()):
             # each has a place until it has ended, and there are only so many
-            self._give_up_reload(1, f"{ending} processes that were told to end have not ended yet")
+            self._give_up_reload(1, f"{ending} processes of an earlier reload have not ended yet")
             return
         try:
             plan = self._reread()
@@ -604,7 +604,7 @@ _CODES = (
 )
 
 
-def _tell(process: Process, message: object) -> None:
+def _send(process: Process, message: object) -> None:
     with contextlib.suppress(OSError):  # it ends, or hangs, which is seen elsewhere
         process.line.send(json.dumps(message).encode() + b"\n")
 

@@ -65,8 +65,8 @@ class Reloader:
     """`use` once at the start, then `run`. What cannot be read leaves everything as it is, and is said.
 
     reread   the settings as they are now; None: those of the start count for ever
-    tell     makes the jobs half reload too, and waits for it; called in a thread. False: it has failed
-    renewed  is told of new settings, on the loop
+    reload_jobs  makes the jobs half reload too, and waits for it; called in a thread. False: it has failed
+    renewed  is called with the new settings, on the loop
     begun    is called when SIGHUP asks for all of it, and `done` with whether it went well
     """
 
@@ -75,7 +75,7 @@ class Reloader:
     webhooks: Webhooks
     certificate: Certificate | None
     reread: Callable[[], Settings] | None
-    tell: Callable[[], bool]
+    reload_jobs: Callable[[], bool]
     renewed: Callable[[Settings], None]
     begun: Callable[[], object] = lambda: None
     done: Callable[[bool], object] = lambda is_done: None
@@ -109,7 +109,7 @@ class Reloader:
                 await self._attempt("the old certificate stays", self._renew_certificate),
                 await self._attempt("the old settings stay", self._renew_settings),
                 await self._attempt(
-                    "the old apps stay", partial(self._renew_apps, self.tell, self._renew_settings)
+                    "the old apps stay", partial(self._renew_apps, self.reload_jobs, self._renew_settings)
                 ),
             ]
             if all(kept) and self._jobs_follow:
@@ -149,7 +149,7 @@ class Reloader:
 
     async def _renew_apps(
         self,
-        tell: Callable[[], bool] = lambda: True,
+        reload_jobs: Callable[[], bool] = lambda: True,
         read_again: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         served = await asyncio.to_thread(read_apps, self.settings)
@@ -161,13 +161,13 @@ class Reloader:
                 await read_again()
             served = await asyncio.to_thread(read_apps, self.settings)
         if lost := self._clients_that_lose(served):
-            told = {"apps": ", ".join(sorted(lost)), "connections": sum(lost.values())}
-            log.warning("apps with clients are not served any more", extra={"action": "renew", **told})
+            about = {"apps": ", ".join(sorted(lost)), "connections": sum(lost.values())}
+            log.warning("apps with clients are not served any more", extra={"action": "renew", **about})
         # until the jobs half knows, jobs may still be for an app that is gone
         new = {app.id for app, _ in served}
         gone = [(hub.app, ()) for hub in self.node.hubs.values() if hub.app.id not in new]
         self.use([*gone, *served])
-        self._jobs_follow = await asyncio.to_thread(tell)
+        self._jobs_follow = await asyncio.to_thread(reload_jobs)
         self.use(served)
 
     def _clients_that_lose(self, served: ServedApps) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """What the processes of one bridge ask each other, over private Unix sockets in a folder of their user's.
 
-Metrics are put together from all of them, each told by the label `process`. The dashboard is that of the
+Metrics are put together from all of them, told apart by the label `process`. The dashboard is that of the
 process of the jobs, wherever its pages are asked for: so there is one log-in. It asks the others for their
 connections and their requests to webhooks, and once a second what has happened there.
 """
@@ -54,7 +54,7 @@ PRESENT = ("connections", "subscriptions", "slow")
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Numbers:
     """What a process said last. `since` is another after it was started again, `number` of its last row."""
 
     since: str
@@ -63,11 +63,11 @@ class _Told:
     counted: Mapping[str, int]
 
 
-def told_route(journal: Journal, tally: Counters, node: Node) -> Route:
+def numbers_route(journal: Journal, tally: Counters, node: Node) -> Route:
     """What `Siblings.listen` asks."""
     since = f"{os.getpid()}-{time.time()}"
 
-    async def told(request: Request) -> Response:
+    async def numbers(request: Request) -> Response:
         asked = request.query_params
         after = int(asked["after"]) if asked["since"] == since else 0
         most = int(asked["most"])
@@ -84,7 +84,7 @@ def told_route(journal: Journal, tally: Counters, node: Node) -> Route:
             }
         )
 
-    return Route("/told", told)
+    return Route("/told", numbers)
 
 
 class Siblings:
@@ -93,7 +93,7 @@ class Siblings:
     def __init__(self, folder: Path, name: str) -> None:
         self.beside = Beside()
         self._folder, self._name = folder, name
-        self._latest: dict[str, _Told] = {}
+        self._latest: dict[str, _Numbers] = {}
         self._counted: dict[str, int] = dict.fromkeys(COUNTED, 0)
 
     async def lists(self, what: str, search: str, app_id: str) -> Mapping[str, dict[str, Any] | None]:
@@ -122,8 +122,8 @@ class Siblings:
         `beside` is as they are now. None counts what was before it was first asked."""
         others = self._others()
         answers = await asyncio.gather(*(self._hear(name, path, most) for name, path in others.items()))
-        self._latest = {name: told for name, told in self._latest.items() if name in others}
-        now = {name: sum(told.now[name] for told in self._latest.values()) for name in PRESENT}
+        self._latest = {name: numbers for name, numbers in self._latest.items() if name in others}
+        now = {name: sum(numbers.now[name] for numbers in self._latest.values()) for name in PRESENT}
         self.beside = Beside(**now, **self._counted)
         return sorted((one for answer in answers for one in answer), key=lambda one: float(one.row["at"]))
 
@@ -134,13 +134,13 @@ class Siblings:
         answer = await _ask(path, "GET", "told", asked)
         if answer is None:
             return []
-        told = answer.json()
-        same = before is not None and before.since == told["since"]
+        numbers = answer.json()
+        same = before is not None and before.since == numbers["since"]
         for one in COUNTED:
             if before is not None:  # one that was started again counts from nothing
-                self._counted[one] += told["counted"][one] - (before.counted[one] if same else 0)
-        self._latest[name] = _Told(told["since"], told["number"], told["now"], told["counted"])
-        return [Elsewhere(name, row) for row in told["rows"]]
+                self._counted[one] += numbers["counted"][one] - (before.counted[one] if same else 0)
+        self._latest[name] = _Numbers(numbers["since"], numbers["number"], numbers["now"], numbers["counted"])
+        return [Elsewhere(name, row) for row in numbers["rows"]]
 
     def _others(self) -> dict[str, Path]:
         return {name: path for name, path in addresses(self._folder).items() if name != self._name}
@@ -168,7 +168,7 @@ async def metrics_of_all(folder: Path, name: str, own: Callable[[], Awaitable[by
 def joined(texts: Mapping[str, bytes | None]) -> bytes:
     """Metrics of several processes as those of one; None: a process has not answered."""
     families: dict[str, Metric] = {}
-    up = Metric("bridge_process_up", "1 for each process that tells its metrics.", "gauge")
+    up = Metric("bridge_process_up", "1 for each process that answers for its metrics.", "gauge")
     for process, text in texts.items():
         up.add_sample("bridge_process_up", {"process": process}, 0.0 if text is None else 1.0)
         for family in text_string_to_metric_families((text or b"").decode()):

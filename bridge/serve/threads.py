@@ -11,7 +11,7 @@ from bridge.jobs.other.php_lane import PhpWorkerLane
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.worker.loop import Worker
-from bridge.jobs.worker.progress import TellRun
+from bridge.jobs.worker.progress import RunListener
 from bridge.jobs.worker.quota import Quota
 from bridge.serve.wiring.failed_jobs import build_failed_jobs
 from bridge.serve.wiring.other_jobs import build_lanes, other_jobs
@@ -38,10 +38,10 @@ class OtherJobsWorkers:
 
     @classmethod
     def build(
-        cls, settings: Settings, paused: Callable[[], Collection[str] | None], tell: TellRun
+        cls, settings: Settings, paused: Callable[[], Collection[str] | None], on_run: RunListener
     ) -> OtherJobsWorkers:
-        """Connects and starts nothing yet. `paused`: queues from which nothing may be taken now; `tell`
-        hears of every attempt of another job."""
+        """Connects and starts nothing yet. `paused`: queues from which nothing may be taken now; `on_run`
+        is called with every attempt of another job."""
         others = other_jobs(settings)
         quota = Quota(
             lanes=1 + (settings.workers if others.selection else 0),
@@ -50,7 +50,7 @@ class OtherJobsWorkers:
         )
         write_lock = build_write_lock(settings)
         return cls(
-            build_lanes(settings, others, paused=paused, quota=quota, tell=tell, write_lock=write_lock),
+            build_lanes(settings, others, paused=paused, quota=quota, on_run=on_run, write_lock=write_lock),
             quota,
             build_queue(settings, tokens=others.tokens[0], write_lock=write_lock),
             build_failed_jobs(settings.laravel),

@@ -1,4 +1,4 @@
-"""What Echo is told, read from an app's pages without running them."""
+"""What Echo gets, read from an app's pages without running them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.doctor.javascript import EchoCall, PageHost, Unset, Untold, Value, echo_calls
+from bridge.doctor.javascript import EchoCall, PageHost, Unknown, Unset, Value, echo_calls
 
 ENV = {"VITE_KEY": "key", "VITE_PORT": "6001", "VITE_SCHEME": "http", "MIX_EMPTY": ""}
 
@@ -41,9 +41,9 @@ def calls(folder: Path, text: str, name: str = "resources/js/app.js") -> list[Ec
         ("import.meta.env.VITE_KEY ? 1 : 2", 1.0),
         ("window.location.hostname", PageHost()),
         ("location.hostname", PageHost()),
-        ("window.settings.port", Untold("window.settings.port")),
-        ("`a${b}`", Untold("`a${b}`")),
-        ("port ?? 6001", Untold("port ?? 6001")),
+        ("window.settings.port", Unknown("window.settings.port")),
+        ("`a${b}`", Unknown("`a${b}`")),
+        ("port ?? 6001", Unknown("port ?? 6001")),
     ],
 )
 def test_a_value_is_told_or_said_to_be_untold(tmp_path: Path, written: str, value: Value) -> None:
@@ -73,7 +73,7 @@ def test_scripts_in_pages_are_read_at_their_lines(tmp_path: Path, name: str) -> 
 def test_what_blade_writes_is_untold(tmp_path: Path) -> None:
     text = "<script>new Echo({ key: '{{ config('x')['y'] }}', wsPort: {{ $port }}, a: {!! 'b' !!} })</script>"
     [call] = calls(tmp_path, text, "resources/views/app.blade.php")
-    assert [type(value) for value in call.options.values()] == [Untold] * 3
+    assert [type(value) for value in call.options.values()] == [Unknown] * 3
 
 
 def test_the_hook_of_newer_starter_kits_is_a_call_too(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.laravel.app_report import AppReport
-from bridge.laravel.boot_source import told_by_source
+from bridge.laravel.boot_source import report_from_source
 from bridge.phpeval.laravel.app_source import AppSource
 
 BEFORE_JOBS = "class {} extends \\Illuminate\\Support\\ServiceProvider {{ public function boot() {{ {} }} }}"
@@ -44,7 +44,7 @@ def installed(app: Path, *, body: str = HEARS, providers: tuple[str, ...] = ()) 
 
 
 def told(app: Path) -> AppReport:
-    return told_by_source(AppSource(app))
+    return report_from_source(AppSource(app))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_a_class_of_the_app_changes_is_found(app: Path, code: str, concerns
 def test_a_change_of_what_is_noted_is_seen(app: Path) -> None:
     installed(app)
     source = AppSource(app)
-    told_by_source(source)
+    report_from_source(source)
     assert not source.changed()
     write(app, "bootstrap/cache/packages.php", MANIFEST + "'Acme\\\\Hooks\\\\HooksServiceProvider',),),);")
     assert source.changed()

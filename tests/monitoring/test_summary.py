@@ -56,11 +56,11 @@ def test_it_is_one_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixt
     settings = load_settings({}, {}, write_app(tmp_path).path)
     instruments = Monitors(settings)
     with caplog.at_level("INFO", "bridge"):
-        instruments._tell_minute()
+        instruments._log_minute()
         instruments.step(step("delivered"))
         instruments.ran(run("failed"))
-        instruments._tell_minute()
-        instruments._tell_minute()
+        instruments._log_minute()
+        instruments._log_minute()
     [record] = caplog.records
     told = vars(record)
     assert (record.getMessage(), record.levelname) == ("the last minute", "INFO")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from bridge.errors import Refused
 from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.laravel.application import load
-from bridge.laravel.boot_source import told_by_source
+from bridge.laravel.boot_source import report_from_source
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.laravel.version import Version, parse_version
 from bridge.phpeval.php.evaluator import new_evaluator
@@ -133,7 +133,7 @@ def _by_php(app: Path, count: int, asked: Peer) -> Mapping[int, Outcome]:
 
 def _by_us(app: Path, count: int, asked: Peer) -> Iterator[Outcome]:
     source, known = AppSource(app), shared_environment(load(app, {}, ".".join(map(str, asked.laravel))))
-    report = replace(told_by_source(source), php=asked.php)
+    report = replace(report_from_source(source), php=asked.php)
     environment = AppEnvironment(source, asked.laravel, known, report)
     for number in range(count):
         yield _run(environment, f"App\\P{number}\\Sent")

@@ -69,7 +69,7 @@ def test_a_reload_waits_until_the_processes_of_a_failed_one_have_ended() -> None
         end_all(parent)
         parent._begin_reload()
         assert len(parent._processes) == 65
-    assert "65 processes that were told to end have not ended yet; the old processes stay" in outcome
+    assert "65 processes of an earlier reload have not ended yet; the old processes stay" in outcome
 
 
 def test_clients_are_counted_until_the_process_that_has_them_has_ended() -> None:

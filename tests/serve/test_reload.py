@@ -130,7 +130,7 @@ async def test_clients_of_an_app_that_is_missing_for_a_moment_stay(tmp_path: Pat
             Webhooks(),
             None,
             reread=reread,
-            tell=lambda: True,
+            reload_jobs=lambda: True,
             renewed=lambda settings: None,
             done=done.put_nowait,
         )
@@ -168,7 +168,7 @@ async def test_a_webhook_that_no_client_can_be_made_for_leaves_all_apps_as_they_
             webhooks,
             None,
             reread=None,
-            tell=lambda: True,
+            reload_jobs=lambda: True,
             renewed=lambda settings: None,
         )
         monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1")

@@ -21,7 +21,7 @@ from bridge.monitoring.dashboard.processes import joined as joined_lists
 from bridge.monitoring.dashboard.processes import routes_for_others
 from bridge.monitoring.journal import Journal
 from bridge.serve.counts import SharedCounts
-from bridge.serve.siblings import Siblings, forwarding_routes, joined, told_route
+from bridge.serve.siblings import Siblings, forwarding_routes, joined, numbers_route
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Connected, HubEvent, SlowClientClosed, SubscriptionRefused
 from bridge.sockets.server.listener import Listener, Sharing
@@ -95,7 +95,7 @@ class Told:
         with socket.socket(socket.AF_UNIX) as private:
             private.bind(str(self.path))
             private.listen()
-            routes = [told_route(self.journal, self.tally, self.node), *routes_for_others(self.node, ())]
+            routes = [numbers_route(self.journal, self.tally, self.node), *routes_for_others(self.node, ())]
             listener = Listener(self.node, [], sharing=Sharing(private=([private], Starlette(routes=routes))))
             task = asyncio.create_task(listener.run())
             await listener.listening.wait()

@@ -1,7 +1,7 @@
 """One lane of jobs that are no broadcasts: a thread, a queue driver, and a PHP process with Laravel's worker.
 
 A job is reserved (`prefetch.py`) and handed to the process (`worker.php`). What becomes of it is decided by
-Laravel, and told the moment that Laravel does it: deleted, or released. What the process does not survive
+Laravel, and reports it at once: deleted, or released. What the process does not survive
 counts as an attempt: the job is released, and at its next reservation Laravel itself sees whether that was
 one too many. What is no job at all goes to `failed_jobs` from here: Laravel would drop it without a word.
 """
@@ -25,7 +25,7 @@ from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.selection import whole_number
 from bridge.jobs.worker.burial import KEPT_BACK, failed_job, no_job
-from bridge.jobs.worker.progress import OtherJobRun, TellRun, ignore_progress
+from bridge.jobs.worker.progress import OtherJobRun, RunListener, ignore_progress
 from bridge.jobs.worker.quota import Grant, Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy
 from bridge.jobs.worker.store_retry import LONGEST_PAUSE, StopDeadlinePassed, StoreRetry
@@ -51,13 +51,13 @@ class LaneOptions:
     timeout  seconds, for jobs that name none; 0: none
     paused   the queues from which nothing shall be taken now, None where that is not known yet; asked before
              every reservation
-    tell     hears of every attempt, in the lane's thread
+    on_run   is called with every attempt, in the lane's thread
     """
 
     name: str = "jobs"
     timeout: int = 60
     paused: Callable[[], Collection[str] | None] = frozenset
-    tell: TellRun = ignore_progress
+    on_run: RunListener = ignore_progress
 
 
 class PhpWorkerLane:
@@ -86,7 +86,7 @@ class PhpWorkerLane:
         self._timeout = options.timeout
         self._paused = options.paused
         self._quota = quota or Quota()
-        self._tell = options.tell
+        self._on_run = options.on_run
         self._looped_at = 0.0
         self._thread = threading.Thread(target=self._run, name=options.name, daemon=True)
         self.counts: collections.Counter[str] = collections.Counter(dict.fromkeys(COUNTED, 0))
@@ -225,7 +225,7 @@ class PhpWorkerLane:
             return
         self._prefetcher.end(job)
         self.counts["failed"] += 1
-        self._tell(attempt.run("failed", why=str(problem)))
+        self._on_run(attempt.run("failed", why=str(problem)))
         log.error("job failed", extra={**about(job, "job_failed"), "why": str(problem)})
 
     def _hand_over(self, attempt: _Attempt) -> None:
@@ -249,7 +249,7 @@ class PhpWorkerLane:
             "payload": job.payload.decode(),
             **self._queue.laravel_job_fields(job),
         }
-        number = _tell(process, question | ({"timed_out": True} if attempt.is_late else {}))
+        number = _send(process, question | ({"timed_out": True} if attempt.is_late else {}))
         seconds = self._seconds(job)
         begun = attempt.begun = time.monotonic()
         deadline = begun + seconds + KILL_AFTER
@@ -304,7 +304,7 @@ class PhpWorkerLane:
     def _ask(self, process: PhpProcess, question: Frame) -> None:
         if process.questions == 1:
             return
-        number = _tell(process, question)
+        number = _send(process, question)
         frame = process.receive(NEXT_JOB_LIMIT)
         if frame is None or frame.get("id") != number or "done" not in frame:
             raise ProcessDied("it does not come round")
@@ -315,7 +315,7 @@ class PhpWorkerLane:
         job, failed = attempt.job, why is not None
         self.counts["failed" if failed else "done"] += 1
         self._processes.breaker.close()
-        self._tell(attempt.run("failed" if failed else "done", why=why or ""))
+        self._on_run(attempt.run("failed" if failed else "done", why=why or ""))
         if failed:
             log.error("job failed", extra={**about(job, "job_failed"), "why": why})
         elif log.isEnabledFor(logging.DEBUG):
@@ -346,7 +346,7 @@ class PhpWorkerLane:
             except (ProcessDied, Refused, ServiceUnavailable, WorkerNotReady) as problem:
                 log.warning("a late job cannot be ended", extra={**said, "why": str(problem)})
         attempt.delay = self._retries.delay(job)
-        self._tell(attempt.run("released", why=why))
+        self._on_run(attempt.run("released", why=why))
         self._release(job, attempt.delay)
 
     def _release(self, job: Job, delay: int) -> None:
@@ -400,7 +400,7 @@ class _Attempt:
         )
 
 
-def _tell(process: PhpProcess, question: Mapping[str, object]) -> int:
+def _send(process: PhpProcess, question: Mapping[str, object]) -> int:
     number = process.questions
-    process.tell({"id": number, **question})
+    process.send({"id": number, **question})
     return number

@@ -30,7 +30,8 @@ FRAME_LIMIT = 16 * 1024 * 1024  # bytes
 LOOK = 1.0  # seconds between looks whether a process still lives while it holds its socket open
 FAREWELL = 1.0  # seconds that an idle process has to end by itself
 
-# Gets bridge's process id and the command. What cannot be started is told as an app that does not boot is.
+# Gets bridge's process id and the command. What cannot be started is reported as
+# an app that does not boot is.
 _LEASH = """
 import ctypes, json, os, signal, struct, sys
 bridge, *command = sys.argv[1:]
@@ -39,8 +40,8 @@ if os.getppid() == int(bridge):
     try:
         os.execv(command[0], command)
     except OSError as error:
-        told = {"class": "OSError", "message": f"{command[0]}: {error.strerror}", "unavailable": True}
-        frame = json.dumps({"boot": told}).encode()
+        boot = {"class": "OSError", "message": f"{command[0]}: {error.strerror}", "unavailable": True}
+        frame = json.dumps({"boot": boot}).encode()
         os.write(int(command[-1]), struct.pack(">I", len(frame)) + frame)
 """
 _HAS_LEASH = sys.platform == "linux" and bool(sys.executable)
@@ -131,7 +132,7 @@ class PhpProcess:
         if question is None:
             self.questions += 1  # it boots
         else:
-            self.tell(question)
+            self.send(question)
         answer = self.receive(timeout)
         if answer is None:
             raise ProcessTimedOut(f"it did not answer within {timeout:g} s")
@@ -139,7 +140,7 @@ class PhpProcess:
             raise ProcessDied("it answered with something that is no frame")
         return answer
 
-    def tell(self, question: Frame) -> None:
+    def send(self, question: Frame) -> None:
         """`question` goes out at once as far as it can, the rest while we `receive`."""
         self._unsent = memoryview(bytes(self._unsent) + _packed(question))
         self.output, self.printed = b"", 0

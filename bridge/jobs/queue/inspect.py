@@ -88,15 +88,15 @@ class _Limit:
 
     def __init__(self, memory: Memory | None) -> None:
         self._memory = memory or Memory()
-        self._has_told = False
+        self._has_warned = False
 
     def __call__(self) -> int:
         return max(LARGE, self._memory.largest())
 
     def leaves_some(self) -> None:
         """Something was too large."""
-        if not self._has_told:
-            self._has_told = True
+        if not self._has_warned:
+            self._has_warned = True
             about = {"action": "memory", "kib": self() >> 10}
             log.warning("larger jobs are not looked at: the memory does not suffice", extra=about)
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from bridge.errors import BridgeError, Refused
 from bridge.laravel.app_report import AppReport, Reason
-from bridge.laravel.boot_source import told_by_source
+from bridge.laravel.boot_source import report_from_source
 from bridge.laravel.config_values import Array
 from bridge.laravel.language_files import LanguageFiles
 from bridge.laravel.payload import BroadcastEvent
@@ -84,13 +84,13 @@ class SharedEnvironment:
 class AppEnvironment:
     """An `interpreter.Environment`. Make a new one when the app's source, or the report, has changed.
 
-    `report`: how the app is set up; None: as its source tells.
+    `report`: how the app is set up; None: what its source says.
     """
 
     def __init__(
         self, source: AppSource, version: Version, known: SharedEnvironment, report: AppReport | None = None
     ) -> None:
-        self.report = report = report or told_by_source(source)
+        self.report = report = report or report_from_source(source)
         source.watch(report.files)
         self.version = version
         self.php_version = report.php
@@ -281,10 +281,10 @@ class EnvironmentCache:
         if version not in self._environments:
             environment = AppEnvironment(self._source, version, self._known, report)
             self._environments[version] = environment
-            self._tell(environment.report)
+            self._log_report(environment.report)
         return self._environments[version]
 
-    def _tell(self, report: AppReport) -> None:
+    def _log_report(self, report: AppReport) -> None:
         """One line for each reason that the app gives to leave events to PHP, each once."""
         for what, reasons in (("every event", report.everything), ("events with models", report.models)):
             for reason in reasons:

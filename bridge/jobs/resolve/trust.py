@@ -32,7 +32,7 @@ JOBS = 5  # alike in a row, until native answers by itself
 CHECKED_EVERY = 1000  # jobs
 CHECKED_WITHIN = 3600.0  # seconds
 TWICE = 2  # differences in a row that count; one may be a row that changed in between
-SETTLING = 3.0  # seconds after a change of the app in which PHP may still run what was there before
+CHANGE_PERIOD = 3.0  # seconds after a change of the app in which PHP may still run what was there before
 MOST = 4096  # records looked up by form; all are looked up anew then
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ class Trust:
         self._lock = threading.Lock()
         self._basis = ""
         self._generation = -1
-        self._settled_at = 0.0  # monotonic
+        self._changing_until = 0.0  # monotonic
         self._records: dict[str, Record] = {}
         self._by_form: dict[tuple[object, ...], Record] = {}
         self._places: dict[Template, tuple[int, ...]] = {}
@@ -198,7 +198,7 @@ class Trust:
             before = self._basis
             self._renew()
             if self._basis != before:
-                self._settled_at = time.monotonic() + SETTLING
+                self._changing_until = time.monotonic() + CHANGE_PERIOD
             return self._basis == before
 
     def _renew(self) -> None:
@@ -262,7 +262,7 @@ class Trust:
         self, record: Record, verdict: Verdict, paths: Sequence[str], branches: Set[int] = frozenset()
     ) -> None:
         """Counts a job of this record that both resolved, as compared; `branches` that evaluation took."""
-        if verdict == "unclear" or time.monotonic() < self._settled_at:
+        if verdict == "unclear" or time.monotonic() < self._changing_until:
             return
         if verdict == "different" and self._has_changed():  # PHP has seen it before us
             return

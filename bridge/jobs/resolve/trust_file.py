@@ -27,7 +27,7 @@ class TrustFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._has_told = False
+        self._has_warned = False
 
     def load(self, basis: str) -> Standing:
         try:
@@ -42,8 +42,8 @@ class TrustFile:
                 state_file.write(self._path, json.dumps(_document(basis, both)))
                 return both
         except OSError as problem:
-            if not self._has_told:
-                self._has_told = True
+            if not self._has_warned:
+                self._has_warned = True
                 why = problem.strerror or str(problem)
                 about = {"action": "trust_file", "file": str(self._path), "why": why}
                 log.warning("what native evaluation earns cannot be kept over a restart", extra=about)

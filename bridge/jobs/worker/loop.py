@@ -120,12 +120,12 @@ class MaxAttemptsExceeded(BridgeError):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerHooks:
-    """What a worker asks and tells while it works, in its thread.
+    """What a worker calls while it works, in its thread.
 
     clock   unix seconds
     paused  the queues from which nothing shall be taken now; asked before every reservation
     unlock  gets jobs that have ended, before they are deleted: what is locked for them may be released
-    tell    gets every step of every job but `resolved`; must be quick and not raise
+    on_step  is called with every step of every job but `resolved`; must be quick and not raise
     beside  called when the queue has changed and nothing in it was for us: for the lane of other jobs
     hurry   called in another thread when a stop's time is nearly up: ends what an attempt waits for
     """
@@ -133,7 +133,7 @@ class WorkerHooks:
     clock: Callable[[], float] = time.time
     paused: Callable[[], Collection[str]] = frozenset
     unlock: Callable[[Sequence[Job]], None] = lambda jobs: None
-    tell: ProgressListener = ignore_progress
+    on_step: ProgressListener = ignore_progress
     beside: Callable[[], object] = lambda: None
     hurry: Callable[[], object] = lambda: None
 
@@ -182,7 +182,7 @@ class Worker:
         self._clock = hooks.clock
         self._paused = hooks.paused
         self._unlock = hooks.unlock
-        self._tell = hooks.tell
+        self._on_step = hooks.on_step
         self._beside = hooks.beside
         self._hurry = hooks.hurry
         self._quota = state.quota
@@ -221,7 +221,7 @@ class Worker:
 
     @property
     def answers(self) -> bool:
-        """Whether the queue's store answers, as far as can be told now."""
+        """Whether the queue's store answers, as far as is known now."""
         return self._retrying.answers
 
     @property
@@ -246,7 +246,7 @@ class Worker:
                 if jobs:
                     self.counts["reserved"] += len(jobs)
                     for job in jobs:
-                        self._tell(step(job, "reserved"))
+                        self._on_step(step(job, "reserved"))
                     self._work(jobs)
                 else:
                     self._beside()
@@ -351,7 +351,7 @@ class Worker:
         self._retrying(lambda: self._queue.give_back(jobs))
         self.counts["given_back"] += len(jobs)
         for job in jobs:
-            self._tell(step(job, "given_back"))
+            self._on_step(step(job, "given_back"))
 
     def _is_enough(self) -> bool:
         return self._stopping.is_set() or self._pace.is_over
@@ -411,14 +411,14 @@ class Worker:
                     self.counts["nothing"] += 1
                     if is_debugged:
                         log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
-                    self._tell(step(job, "nothing", why=why))
+                    self._on_step(step(job, "nothing", why=why))
                     done.append(job)
                     unlocked += [] if keeps_lock else [job]
                 case Delivered(keeps_lock):
                     self.counts["delivered"] += 1
                     if is_debugged:
                         log.debug("job delivered", extra=_about(job, "job_delivered"))
-                    self._tell(step(job, "delivered"))
+                    self._on_step(step(job, "delivered"))
                     done.append(job)
                     sent.append(job)
                     unlocked += [] if keeps_lock else [job]
@@ -458,7 +458,7 @@ class Worker:
                 self._retrying(lambda: self._queue.leave(job))
                 self.counts["given_back"] += 1
                 log.error("a job stays in the queue", extra={**_about(job, "job_left"), "why": str(refusal)})
-                self._tell(step(job, "given_back"))
+                self._on_step(step(job, "given_back"))
                 return False
             about = {**_about(job, "bury_failed"), "why": _why(refusal)}
             # a driver that cannot be written, or a store that is away, is no fault of the code
@@ -469,7 +469,7 @@ class Worker:
         self.counts["failed"] += 1
         self._at_work.forget(job)
         log.error("job failed", extra={**_about(job, "job_failed"), "why": _why(error)})
-        self._tell(step(job, "failed", why=_why(error), error=error))
+        self._on_step(step(job, "failed", why=_why(error), error=error))
         return True
 
     def _release(self, job: Job, delay: float, error: Exception, *, tried: bool = True) -> None:
@@ -477,7 +477,7 @@ class Worker:
         self.counts["released"] += 1
         about = {**_about(job, "job_released"), "why": _why(error), "delay_s": delay}
         log.warning("job is tried later", extra=about)
-        self._tell(step(job, "released", why=_why(error), error=error, seconds=delay))
+        self._on_step(step(job, "released", why=_why(error), error=error, seconds=delay))
 
     def _exceeded(self, job: Job) -> MaxAttemptsExceeded | None:
         """The reason why this job must not be attempted, if there is one."""

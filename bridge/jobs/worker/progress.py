@@ -1,4 +1,4 @@
-"""JobProgress and OtherJobRun: what becomes of a job, told to whoever looks on; nothing depends on it."""
+"""JobProgress and OtherJobRun: the steps of a job, for those who watch; nothing depends on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class JobProgress(NamedTuple):
 
     job        its uuid
     event      class of the event
-    queued_at  unix seconds, as the store or the payload tells it; None where neither does (Redis before
+    queued_at  unix seconds, as the store or the payload says; None where neither does (Redis before
                Laravel 12)
     why        one sentence, where it is not plain: nothing, failed, released
     error      class of the error: failed, released
@@ -63,7 +63,7 @@ class OtherJobRun:
 _new = tuple.__new__
 
 ProgressListener = Callable[[JobProgress], object]
-TellRun = Callable[[OtherJobRun], object]
+RunListener = Callable[[OtherJobRun], object]
 
 
 def ignore_progress(_: JobProgress | OtherJobRun) -> None:

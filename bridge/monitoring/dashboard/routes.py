@@ -295,7 +295,7 @@ class Dashboard:
     async def failed(self, request: Request) -> Any:
         asked = request.query_params
         number = asked.get("page", "")
-        rows, is_all = await _backstage(self.backend.failed)
+        rows, is_all = await _in_thread(self.backend.failed)
         return page_of(
             rows,
             is_all=is_all,
@@ -338,7 +338,7 @@ class Dashboard:
     async def queued(self, request: Request) -> Any:
         """Of what lies in the queues: `total` that hold `search` in class, uuid, queue or tag, and `rows`."""
         asked = request.query_params
-        jobs = await _backstage(self.backend.queued)
+        jobs = await _in_thread(self.backend.queued)
         try:
             paused, problem = sorted(await asyncio.to_thread(self.backend.paused)), ""
         except BridgeError as fault:
@@ -351,7 +351,7 @@ class Dashboard:
     async def statistics(self, request: Request) -> Any:
         app = self._hub(request.path_params["app_id"]).app
         _require_statistics(app)
-        return await _backstage(self.backend.entries, app.id)
+        return await _in_thread(self.backend.entries, app.id)
 
     # ---- doing ------------------------------------------------------------------------------------
 
@@ -389,7 +389,7 @@ class Dashboard:
         id = (await _fields(request)).get("id")
         if not isinstance(id, str):
             raise HTTPException(422, "id is missing")
-        text = await _backstage(self.backend.payload, id)
+        text = await _in_thread(self.backend.payload, id)
         audit(request, "payload of a failed job shown", job=id)
         return {"payload": text}
 
@@ -428,7 +428,7 @@ class Dashboard:
         queue = (await _fields(request)).get("queue")
         if not isinstance(queue, str):
             raise HTTPException(422, "queue is missing")
-        await _backstage(work, queue)
+        await _in_thread(work, queue)
         audit(request, what, queue=queue)
         return {"queue": queue}
 
@@ -442,7 +442,7 @@ class Dashboard:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except ValueError:  # "\ud800", 1e400
             raise HTTPException(422, "the data hold what PHP cannot hold: half a character, 1e400") from None
-        job = await _backstage(self.backend.push, app.id, [channel], name, value)
+        job = await _in_thread(self.backend.push, app.id, [channel], name, value)
         audit(request, "job sent", app=app.id, channel=channel, event=name, job=job)
         return {"job": job}
 
@@ -496,7 +496,7 @@ class Dashboard:
             )
         except (KeyError, TypeError, ValueError, OverflowError):
             raise HTTPException(422, "a counter is missing or no number") from None
-        await _backstage(self.backend.add_entry, app.id, counts)
+        await _in_thread(self.backend.add_entry, app.id, counts)
         return Response("ok", headers=HEADERS)
 
     # ---- around them ------------------------------------------------------------------------------
@@ -545,7 +545,7 @@ def _json(answer: Any) -> Response:
     return answer if isinstance(answer, Response) else WritableJson(answer, headers=HEADERS)
 
 
-async def _backstage(work: Callable[..., Any], *arguments: Any) -> Any:
+async def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return await asyncio.to_thread(work, *arguments)
     except BridgeError as problem:

@@ -20,7 +20,7 @@ from bridge.errors import Refused
 
 class _Ruleset(NamedTuple):
     kept: re.Pattern[bytes]
-    unsettled: re.Pattern[bytes]
+    doubtful: re.Pattern[bytes]
     swaps: dict[bytes, bytes]
     changes: tuple[tuple[re.Pattern[bytes], bytes], ...]
 
@@ -141,7 +141,7 @@ def _match_case(value: bytes, like: bytes) -> bytes:
 def _inflect(word: bytes, rules: _Ruleset) -> bytes:
     if not word or rules.kept.match(word):
         return word
-    if rules.unsettled.fullmatch(word):
+    if rules.doubtful.fullmatch(word):
         raise Refused(f"releases of doctrine/inflector disagree on the word {word.decode()}")
     small = word.lower()
     swapped = rules.swaps.get(small, word)
@@ -174,8 +174,8 @@ _UNCOUNTABLE = frozenset(
 )
 
 # Words whose plural, and whose singular, changed between Doctrine 2.0.3 and 2.0.10.
-_PLURAL_UNSETTLED = re.compile(rb"blouse|epoch", re.IGNORECASE)
-_SINGULAR_UNSETTLED = re.compile(
+_PLURAL_DOUBTFUL = re.compile(rb"blouse|epoch", re.IGNORECASE)
+_SINGULAR_DOUBTFUL = re.compile(
     rb"axes|blice|brownies|caves|shorts|sieves|tights|.*regatta|kins|cattles", re.IGNORECASE
 )
 
@@ -289,5 +289,5 @@ _SINGULAR_CHANGES = _changes(
     (r"s$", r""),
 )
 
-_PLURAL = _Ruleset(_PLURAL_KEPT, _PLURAL_UNSETTLED, _PLURAL_SWAPS, _PLURAL_CHANGES)
-_SINGULAR = _Ruleset(_SINGULAR_KEPT, _SINGULAR_UNSETTLED, _SINGULAR_SWAPS, _SINGULAR_CHANGES)
+_PLURAL = _Ruleset(_PLURAL_KEPT, _PLURAL_DOUBTFUL, _PLURAL_SWAPS, _PLURAL_CHANGES)
+_SINGULAR = _Ruleset(_SINGULAR_KEPT, _SINGULAR_DOUBTFUL, _SINGULAR_SWAPS, _SINGULAR_CHANGES)

@@ -186,7 +186,7 @@ class Comparer:
             if not last and not self._inbox.empty():
                 break  # Laravel waits
         if not self._jobs or last:
-            for finding in self._matcher.settle(time.monotonic(), self._present, last=last):
+            for finding in self._matcher.findings(time.monotonic(), self._present, last=last):
                 self._judge(finding)
 
     def _opened(self, event: Event) -> Event:
@@ -207,7 +207,7 @@ class Comparer:
         self.counts["by_php"] += by == "php"
         if outcome == "refused":
             self.counts["not_resolved"] += 1
-            self._tell_once(found[0].event_class, why)
+            self._log_once(found[0].event_class, why)
         about = {"action": "shadow_resolved", "event_class": found[0].event_class, "uuid": job.uuid}
         log.debug("shadow: a job was resolved", extra={**about, "outcome": outcome, "by": by})
         return found
@@ -252,13 +252,13 @@ class Comparer:
                 paths = [] if equal else self._differing(ours, posted.event)
                 self.counts["different" if paths else "same"] += 1
                 if paths:
-                    self._tell("shadow: differs from what Laravel posted", ours, posted.event, paths)
+                    self._log_finding("shadow: differs from what Laravel posted", ours, posted.event, paths)
             case Resolved():
                 self.counts["resolved_not_posted"] += 1
-                self._tell("shadow: resolved but never posted", finding, None, [])
+                self._log_finding("shadow: resolved but never posted", finding, None, [])
             case Posted(event=event):
                 self.counts["posted_not_seen"] += 1
-                self._tell("shadow: posted but not seen in the queue", None, event, [])
+                self._log_finding("shadow: posted but not seen in the queue", None, event, [])
 
     def _differing(self, ours: Resolved, theirs: Event) -> list[str]:
         """The paths that differ, but for those that change from one look to the next: clock and database."""
@@ -273,7 +273,9 @@ class Comparer:
 
     # ---- the log ------------------------------------------------------------------------------------
 
-    def _tell(self, message: str, ours: Resolved | None, theirs: Event | None, paths: Sequence[str]) -> None:
+    def _log_finding(
+        self, message: str, ours: Resolved | None, theirs: Event | None, paths: Sequence[str]
+    ) -> None:
         event = theirs or (ours.event if ours else None)
         about: dict[str, object] = {"action": "shadow_finding"}
         if ours is not None:
@@ -291,7 +293,7 @@ class Comparer:
                 about["posted"] = _shown(theirs)
         log.warning(message, extra=about)
 
-    def _tell_once(self, event_class: str, why: str) -> None:
+    def _log_once(self, event_class: str, why: str) -> None:
         if (event_class, why) not in self._reported and len(self._reported) < 1_000:
             self._reported.add((event_class, why))
             about = {"action": "shadow_finding", "event_class": event_class, "why": why}

@@ -1,4 +1,4 @@
-"""What should be posted beside what was posted: pairs them, and tells what has no partner. Pure.
+"""What should be posted beside what was posted: pairs them, and finds what has no partner. Pure.
 
 All times are seconds of one monotonic clock.
 """
@@ -113,8 +113,10 @@ class Matcher:
         else:
             self._pair(equal, posted)
 
-    def settle(self, now: float, present: Collection[str], *, last: bool = False) -> list[Difference]:
-        """What can be told by now. `present`: jobs that lie in the queue; `last`: nothing more will come."""
+    def findings(self, now: float, present: Collection[str], *, last: bool = False) -> list[Difference]:
+        """Takes the pairs, and what has waited too long for a partner.
+
+        `present`: jobs that lie in the queue; `last`: nothing more will come."""
         for stage, after in zip(self._stages, (*self._stages[1:], None), strict=True):
             while stage.waiting and (last or now - stage.waiting[0].at > stage.after):
                 posted = stage.waiting.popleft()

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from bridge.errors import ConfigurationError, Refused
 from bridge.jobs.resolve.app_environment import SharedEnvironment
-from bridge.laravel.app_report import AppReport, told_by_php
+from bridge.laravel.app_report import AppReport, report_from_php
 from bridge.laravel.application import LaravelApp
 from bridge.laravel.config import Config
 from bridge.laravel.config_file import env
@@ -40,7 +40,7 @@ def app_report(laravel: LaravelApp, ask: AskReport | None) -> Callable[[bool], A
         if said is None:
             return None
         if known is None or known[0] is not said:
-            known = (said, told_by_php(said, laravel.config))
+            known = (said, report_from_php(said, laravel.config))
         return known[1]
 
     return report

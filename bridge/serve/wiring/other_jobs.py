@@ -12,7 +12,7 @@ from bridge.jobs.php_process.app_processes import AppProcesses
 from bridge.jobs.queue.redis.driver import TokenUse
 from bridge.jobs.queue.selection import Selection, others
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
-from bridge.jobs.worker.progress import TellRun
+from bridge.jobs.worker.progress import RunListener
 from bridge.jobs.worker.quota import Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy
 from bridge.serve.wiring.failed_jobs import build_failed_jobs
@@ -60,7 +60,7 @@ def build_lanes(
     *,
     paused: Callable[[], Collection[str] | None],
     quota: Quota,
-    tell: TellRun,
+    on_run: RunListener,
     write_lock: SqliteWriteLock | None,
 ) -> list[PhpWorkerLane]:
     """The lanes that run other jobs; no process is started yet."""
@@ -99,7 +99,9 @@ def build_lanes(
             ),
             build_failed_jobs(settings.laravel),
             retries=RetryPolicy(tries, backoff),
-            options=LaneOptions(timeout=settings.timeout, paused=paused, tell=tell, name=f"jobs-{number}"),
+            options=LaneOptions(
+                timeout=settings.timeout, paused=paused, on_run=on_run, name=f"jobs-{number}"
+            ),
             quota=quota,
         )
         for number in range(1, settings.workers + 1)

@@ -53,12 +53,12 @@ class Connection(Generic[S]):
 
     __slots__ = (
         "_asked",
+        "_calm_at",
         "_events",
         "_idle_at",
         "_pinged_at",
         "_second",
         "_session",
-        "_settled_at",
         "answers",
         "channels",
         "hub",
@@ -94,7 +94,7 @@ class Connection(Generic[S]):
         # `pusher:ping`s that the page is to answer: the numbers of `next_ping`, 0 for any other
         self._asked: tuple[int, ...] = ()
         self._idle_at = 0.0  # when the messages so far would be used up at the allowed rate
-        self._settled_at = 0.0  # when its changes of subscriptions would be, likewise
+        self._calm_at = 0.0  # when its changes of subscriptions would be, likewise
         self._second = 0.0  # the second in which client events are being counted
         self._events = 0
 
@@ -194,9 +194,9 @@ class Connection(Generic[S]):
         brings as many at once as there may be. Raises ProtocolError 4100 when it goes on like that."""
         limits = self.hub.app.limits
         self._idle_at -= 1 / limits.messages_per_second
-        self._settled_at = max(self._settled_at, now) + 1 / limits.messages_per_second
+        self._calm_at = max(self._calm_at, now) + 1 / limits.messages_per_second
         at_once = max(2 * limits.subscriptions, limits.messages_burst)
-        if self._settled_at - now > at_once / limits.messages_per_second:
+        if self._calm_at - now > at_once / limits.messages_per_second:
             raise ProtocolError(OVER_CAPACITY, "subscriptions change too fast", close=True)
 
     def check(self, now: float, jitter: float = 0.0) -> Outcome[S]:

@@ -63,7 +63,7 @@ class EventsEndpoint:
             return None
         if peers is None:
             node.publish(broadcasts, origin="api")
-            self._tell(app_id, slash + after, started)
+            self._notify(app_id, slash + after, started)
             return EMPTY
         answer = later(request)
         then = partial(self._published, app_id, slash + after, started, answer)
@@ -71,10 +71,10 @@ class EventsEndpoint:
         return answer
 
     def _published(self, app_id: str, path: str, started: float, answer: Later, _receivers: int) -> None:
-        self._tell(app_id, path, started)
+        self._notify(app_id, path, started)
         answer.answer(EMPTY)
 
-    def _tell(self, app_id: str, path: str, started: float) -> None:
+    def _notify(self, app_id: str, path: str, started: float) -> None:
         if self._node.observers:
             seconds = time.perf_counter() - started
             called = ApiCalled(app_id=app_id, method="POST", path=path, status=200, seconds=seconds)

@@ -63,7 +63,7 @@ class Outbox:
     the hub's own collection of sockets, so `settle` must be called before the hub changes. A run that is
     alone is written straight to its sockets. Otherwise frames wait in each socket's *slot*, `Socket.out`:
     None, one frame, or a list; mostly one frame, and no list. All that waits for a socket is in its slot once
-    the outbox is settled, in order, so that a slot may be written at any moment.
+    receivers are assigned, in order, so that a slot may be written at any moment.
     """
 
     __slots__ = (

@@ -114,7 +114,7 @@ class Sender:
                 is_taken = await self._post(events)
                 is_last = loop.time() + pause > give_up_at
                 outcome: Outcome = "taken" if is_taken else "lost" if is_last else "again"
-                self._tell(events, number, loop.time() - began, outcome)
+                self._report(events, number, loop.time() - began, outcome)
                 if is_taken:
                     return
                 if is_last:
@@ -127,7 +127,7 @@ class Sender:
             self._say(0.0)
             raise
 
-    def _tell(self, events: Sequence[Event], number: int, seconds: float, outcome: Outcome) -> None:
+    def _report(self, events: Sequence[Event], number: int, seconds: float, outcome: Outcome) -> None:
         self._record(
             WebhookAttempt(
                 at=time.time(),

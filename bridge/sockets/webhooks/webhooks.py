@@ -29,7 +29,7 @@ class Webhooks:
     def __init__(self, *, patience: SenderLimits | None = None, delay: float = DELAY) -> None:
         self.attempts: deque[WebhookAttempt] = deque(maxlen=KEPT)
         self._patience = patience
-        self._settling = Debounce(delay)
+        self._debounce = Debounce(delay)
         self._lanes: dict[tuple[str, Webhook], tuple[Sender, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._apps: Mapping[str, tuple[Sender, ...]] = {}
@@ -62,11 +62,11 @@ class Webhooks:
         """An observer of the node: quick, and never raises for what an address does."""
         if hub_event.app_id not in self._apps:
             return
-        told = event(hub_event)
-        if told is None:
+        ready_event = event(hub_event)
+        if ready_event is None:
             return
         now = asyncio.get_running_loop().time()
-        ready = self._settling.take(told, now)
+        ready = self._debounce.take(ready_event, now)
         if ready is not None:
             self._put(ready)
         elif self._timer is None:
@@ -77,8 +77,8 @@ class Webhooks:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for told in self._settling.due(float("inf")):
-            self._put(told)
+        for ready_event in self._debounce.due(float("inf")):
+            self._put(ready_event)
         try:
             async with asyncio.timeout(within):
                 for lane, _ in self._lanes.values():
@@ -105,16 +105,16 @@ class Webhooks:
             )
         return self._http[webhook.within]
 
-    def _put(self, told: Event) -> None:
-        for lane in self._apps.get(told.app_id, ()):
-            lane.put(told)
+    def _put(self, ready_event: Event) -> None:
+        for lane in self._apps.get(ready_event.app_id, ()):
+            lane.put(ready_event)
 
     def _wait(self) -> None:
         """A timer for the next going that is held, if there is one."""
-        at = self._settling.next_at
+        at = self._debounce.next_at
         self._timer = None if at is None else asyncio.get_running_loop().call_at(at, self._come_due)
 
     def _come_due(self) -> None:
-        for told in self._settling.due(asyncio.get_running_loop().time()):
-            self._put(told)
+        for ready_event in self._debounce.due(asyncio.get_running_loop().time()):
+            self._put(ready_event)
         self._wait()

@@ -16,9 +16,9 @@ import pytest
 from bridge.jobs.resolve.ladder import RUNGS
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.php import PhpRung
-from bridge.laravel.app_report import AppReport, told_by_php
+from bridge.laravel.app_report import AppReport, report_from_php
 from bridge.laravel.application import load
-from bridge.laravel.boot_source import told_by_source
+from bridge.laravel.boot_source import report_from_source
 from bridge.laravel.payload import read_payload
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.php.runtime.values import PhpObject
@@ -135,7 +135,7 @@ def said(own: App) -> AppReport:
     with contextlib.closing(PhpRung(own.path)) as php:
         report = php.report()
     assert report is not None
-    return told_by_php(report, load(own.path, {}, "8.83").config)
+    return report_from_php(report, load(own.path, {}, "8.83").config)
 
 
 def posts(own: App) -> Case:
@@ -317,7 +317,7 @@ def test_encryption_of_models_with_another_key_is_not_read_with_the_apps(own: Ap
     )
     report = said(own)
     assert "Encrypter" in str(report.encrypted)
-    assert told_by_source(AppSource(own.path)).encrypted is not None
+    assert report_from_source(AppSource(own.path)).encrypted is not None
     assert_right(case, php=False, source=False)  # nothing in it is encrypted
 
 
@@ -365,7 +365,7 @@ def alone(own: App, *packages: tuple[str, str]) -> AppReport:
     listed = [{"name": name, "extra": {"laravel": {"providers": [provider]}}} for name, provider in packages]
     (own.path / "bootstrap/cache/packages.php").unlink(missing_ok=True)  # that PHP has written
     (own.path / "composer.lock").write_text(json.dumps({"packages": listed}))
-    return told_by_source(AppSource(own.path))
+    return report_from_source(AppSource(own.path))
 
 
 def test_the_packages_of_an_ordinary_app_keep_it_native(own: App) -> None:
@@ -410,7 +410,7 @@ def test_configuration_that_a_package_may_bring_is_not_known(own: App) -> None:
 def test_a_provider_that_may_not_be_read_refuses_all_and_a_dangling_link_nothing(own: App) -> None:
     link = own.path / "app/Providers/.#TestServiceProvider.php"
     link.symlink_to("somebody@host.4711")
-    assert told_by_source(AppSource(own.path)).everything == ()
+    assert report_from_source(AppSource(own.path)).everything == ()
 
 
 def test_php_says_which_version_it_is(own: App) -> None:
@@ -439,8 +439,8 @@ def test_the_report_is_asked_once_and_again_after_a_restart_or_a_change(
         assert second is not None
         assert first is not None
         config = load(own.path, {}, "8.83").config
-        assert told_by_php(first, config).everything == ()
-        assert "serializer" in str(told_by_php(second, config).everything[0])
+        assert report_from_php(first, config).everything == ()
+        assert "serializer" in str(report_from_php(second, config).everything[0])
 
 
 def test_a_running_ladder_hears_of_a_provider_that_changes(own: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
-"""What Laravel Horizon keeps of each job, told as its own workers tell it.
+"""What Laravel Horizon keeps of each job, written as its own workers write it.
 
-Horizon notes every job when the app pushes it, so one that nobody tells of would stay `pending` there. These
+Horizon notes every job when the app pushes it, so one whose end nobody writes would stay `pending`. These
 are the listeners of its events JobReserved, JobReleased, JobDeleted and JobFailed (`EventMap.php`), with what
 they do to Redis (`Repositories/RedisJobRepository.php` and its siblings, of 5.9 to 5.29). Nothing depends on
 it: where it cannot be written, the job goes its way.
@@ -92,7 +92,7 @@ class Horizon:
                 self._done([self._prefix + key for key in keys], arguments, client=pipeline)
             for (job, _), completed in zip(jobs, pipeline.execute(), strict=True):
                 if completed:
-                    self._tell_parent(job.document, "completed")
+                    self._update_parent(job.document, "completed")
 
     def failed(self, failed: FailedJob) -> None:
         document = json_object(failed.payload) or {}
@@ -124,7 +124,7 @@ class Horizon:
                 pipeline.zadd(key, {id: now})
                 pipeline.expire(key, expires)
             pipeline.execute()
-            self._tell_parent(document, "failed")
+            self._update_parent(document, "failed")
 
     def close(self) -> None:
         self._client.close()
@@ -139,7 +139,7 @@ class Horizon:
                 pipeline.hset(self._prefix + _id(job.document), mapping=fields)
             pipeline.execute()
 
-    def _tell_parent(self, document: Mapping[str, object], status: str) -> None:
+    def _update_parent(self, document: Mapping[str, object], status: str) -> None:
         """Lists a job that is tried again from the dashboard among the retries of the one that failed."""
         parent = document.get("retry_of")
         if not isinstance(parent, str) or not _ID.fullmatch(parent):
@@ -177,7 +177,7 @@ def _id(document: Mapping[str, object]) -> str:
 
 
 def _readable(text: str) -> str:
-    """Without what no UTF-8 can hold: one such job would keep all that are told of with it from Horizon."""
+    """Without what no UTF-8 can hold: one such job would keep the others of its batch from Horizon."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -22,7 +22,7 @@ from bridge.jobs.queue.sql.large_rows import LargeRows, blob, has_rowid
 from bridge.jobs.queue.sql.rows import Candidate, Reservation
 from bridge.jobs.queue.sql.statements import SURE_WITHIN, UUID_WITHIN, Statements, is_free
 
-TOLD = 10_000  # rows that the log names, at most
+MOST_REPORTED = 10_000  # rows that the log names, at most
 
 _UUID = re.compile(r'"uuid":"([0-9A-Za-z-]{1,64})"')
 
@@ -58,7 +58,7 @@ class UnreadRows:
         self._measured: set[int] = set()  # those of them that are known by their size
         self._to_fail: dict[int, float] = {}  # those of them that may be ours; not before these seconds
         self._waiting: set[int] = set()  # of rows that SQLite does not compare until there is memory
-        self._told_waiting: set[int] = set()
+        self._reported: set[int] = set()
 
     @property
     def not_compared(self) -> list[int]:
@@ -214,9 +214,9 @@ class UnreadRows:
             log.error("a job stays in the queue: the memory does not suffice to read it", extra=about)
 
     def _log_that_it_waits(self, connection: sa.Connection, id: int, size: int) -> None:
-        if id in self._told_waiting or len(self._told_waiting) >= TOLD:
+        if id in self._reported or len(self._reported) >= MOST_REPORTED:
             return
-        self._told_waiting.add(id)
+        self._reported.add(id)
         start = b""
         if self._sql.dialect == "sqlite":
             with contextlib.suppress(DBAPIError, sqlite3.Error), blob(connection, self._jobs, id) as payload:

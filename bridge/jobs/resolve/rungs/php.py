@@ -171,7 +171,7 @@ class PhpRung:
                 return None
             asked, self._report_asked = self._report_asked, None
             if asked is not None and asked.done() and (anew or self._report_is_stale):
-                asked = None  # it tells of what was before
+                asked = None  # it is about what was before
             elif asked is not None:
                 self._report_is_stale = self._report_is_stale or anew
             started = time.monotonic()
@@ -221,7 +221,7 @@ class PhpRung:
                     process.retired = True
                     continue
                 match answer:
-                    case {"id": int(told), "report": dict(report)} if told == number:
+                    case {"id": int(answered), "report": dict(report)} if answered == number:
                         self._processes.breaker.close()
                         return report
                 raise ProcessDied(str(answer.get("died", "it said no report"))[:300])
@@ -343,13 +343,13 @@ class PhpRung:
                 return NotTried(f"a file of the app is being written, perhaps: {text(error)}")
             case "unavailable":
                 return ServiceUnavailable(text(error))
-        told = self._processes.describe(error)
+        described = self._processes.describe(error)
         match error.get("end"):
             case {"released": int(delay)}:
-                return Judged(told, delay)
+                return Judged(described, delay)
             case {"failed": True}:
-                return Judged(told, None)
-        return WouldFail(told)
+                return Judged(described, None)
+        return WouldFail(described)
 
     def _after(self, death: ProcessDied, event: BroadcastEvent, job: str) -> Exception:
         """What a job comes to that ended its process."""

@@ -57,7 +57,7 @@ class EventReport:
     rung      `mapping`, `framework`, `native`, `php`, `refused`; `http` where Laravel posts it itself
     why       one sentence where the rung is not the native one; empty else
     reasons   all that keeps it from being native
-    channels  wire names, and the event's name, as far as they can be told: `private-orders.{order.id}`
+    channels  wire names, and the event's name, as far as they are known: `private-orders.{order.id}`
     """
 
     class_name: str
@@ -192,7 +192,7 @@ class _Search:
             before, what, short, extends, implements = header.groups(b"")
             body = text[header.end() : after.start() if after is not None else len(text)]
             name = b"\\".join(part for part in (space and space[1], short) if part).decode("utf-8", "replace")
-            kind = self._told(extends + b"," + implements, body)
+            kind = self._kind_of_class(extends + b"," + implements, body)
             if kind is not None:
                 self._kinds[name] = (kind, problem)
                 self._mark(name, what.decode())
@@ -202,7 +202,7 @@ class _Search:
                     name=name, kind=kind, file=file, line=line, problem=problem, is_read=False
                 )
 
-    def _told(self, built_on: bytes, body: bytes) -> str | None:
+    def _kind_of_class(self, built_on: bytes, body: bytes) -> str | None:
         """The kind of a class by what it extends and implements, and by its body."""
         used = b",".join(use[1] for use in _USES.finditer(body))
         names = [
@@ -326,7 +326,7 @@ def _returns(body: tuple[n.Statement, ...]) -> Iterator[n.Expression]:
 
 
 def _text(node: n.Expression) -> str:
-    """The value as a template; what cannot be told is `{…}`."""
+    """The value as a template; what is not known is `{…}`."""
     match node:
         case n.Literal(value=bytes() as value):
             return value.decode("utf-8", "replace")
