@@ -1,4 +1,4 @@
-"""`new Echo({…})` in the app's JavaScript, TypeScript, Vue and Blade files: its options, where they are known.
+"""`new Echo({…})` in the app's JavaScript, TypeScript, Vue and Blade files: its options, where known.
 
 JavaScript's grammar is an extra (`laravel-bridge[doctor]`): nothing else needs it.
 """
