@@ -82,6 +82,12 @@ class Nodes(Generic[S]):
             self._awaited = {node for node in self.others if node != self._bus.node}
             self._await_until = self._bus.now() + times.SETTLE
 
+    def _still_remembered(self, link: Link, memory: Any) -> None:
+        """Redis that was emptied (FLUSHALL) has another memory though the link stands. All is registered
+        again as after any loss, by a new link."""
+        if memory != self._memory and self._memory and link is self._bus.link:
+            link.end("Redis has lost what it held")
+
     @property
     def is_awaiting(self) -> bool:
         """Whether another node has still to register again."""
@@ -128,6 +134,8 @@ class Nodes(Generic[S]):
         self._heard()
         if bus.is_leaving:
             return
+        if bus.link is not None:
+            bus.link.send("GET", bus.names.born, then=partial(self._still_remembered, bus.link))
         for other, last in self.others.items():
             patience = times.DEAD if self.has_duty else times.DEAD_FOR_ALL
             if last.record.get("leaving"):
@@ -160,7 +168,12 @@ class Nodes(Generic[S]):
         if link is None or node in self._reaping:
             return
         self._reaping.add(node)
-        log.info("a node is gone, its clients are taken out", extra={"action": "bus_reap", "node": node})
+        record = self.others[node].record if node in self.others else {}
+        about = {"action": "bus_reap", "node": node, "machine": str(record.get("machine", ""))}
+        if record.get("leaving"):
+            log.info("a node has stopped and is taken out", extra=about)
+        else:
+            log.warning("a node is gone, its clients are taken out", extra=about)
 
         def then(answer: Any) -> None:
             for at in range(1, len(answer), 3):

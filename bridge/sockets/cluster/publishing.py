@@ -79,13 +79,15 @@ class Route:
 @dataclass(slots=True)  # not frozen, which takes three times as long to make
 class Sealed:
     """What goes to the bus. `route` is None for what is not an event of the channel's log; `mark`: of a job
-    and this channel."""
+    and this channel; `is_here`: who is here has it already; `is_brief`: of a client, worth nothing later."""
 
     place: bytes
     envelope: bytes
     at: float
     route: Route | None = None
     mark: bytes = b""
+    is_here: bool = False
+    is_brief: bool = False
 
 
 class Spool:
@@ -278,10 +280,11 @@ class Publishing(Generic[S]):
         """A client's event. Those who are here get it at once where the bus is away."""
         place = place_for(hub.app.id, ask.channel)
         envelope = self._records.sealer(hub).seal(place, CLIENT_EVENT, ask.text, ask.socket_id)
-        item = Sealed(place, envelope, self._bus.now())
+        item = Sealed(place, envelope, self._bus.now(), is_brief=True)
         if self._bus.link is not None and self.is_open:
             self._send_plain(self._bus.link, item)
             return
+        item.is_here = True
         self._seen.add(envelope[2 : 2 + TAG])
         self._bus.home.answered(hub, hub.passed_on(ask.channel, ask.text, ask.socket_id))
         if self._spool.has_room(len(envelope)):
@@ -317,20 +320,23 @@ class Publishing(Generic[S]):
             delivered = hub.deliver_here(name, message)
             receivers += sum(delivery.receivers for delivery in delivered.deliveries)
             self._bus.home.answered(hub, delivered)
+            item.is_here = True
             self._spool.put(item)
         for broadcast in broadcasts:
             self._bus.home.tell(published(broadcast, origin, receivers))
         return receivers
 
     def empty_spool(self) -> None:
-        """What has waited goes out, unless it has waited for too long."""
+        """What has waited goes out, however long it has: whoever published it was told that it will."""
         link = self._bus.link
         if link is None or not self.is_open:
             return
         oldest = self._bus.now() - 2 * times.SPOOL_SECONDS
         for item in sorted(self._spool.take(), key=attrgetter("at")):  # also those that were lost under way
-            if item.at < oldest:
+            if item.is_brief and item.at < oldest:
                 continue
+            if item.is_here:  # may have been forgotten in a long time
+                self._seen.add(item.envelope[2 : 2 + TAG])
             if item.route is None:
                 self._send_plain(link, item)
             else:

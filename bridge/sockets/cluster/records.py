@@ -108,13 +108,14 @@ class SeenTags:
         return tag in self._new or tag in self._old
 
     def add(self, tag: bytes) -> bool:
-        """Whether it is new."""
-        if tag in self._new or tag in self._old:
+        """Whether it is new. It is among the last ones from now on."""
+        if tag in self._new:
             return False
+        is_new = tag not in self._old
         self._new.add(tag)
         if len(self._new) >= times.SEEN:
             self._new, self._old = set(), self._new
-        return True
+        return is_new
 
 
 def split_event(data: bytes) -> tuple[bytes, bytes]:

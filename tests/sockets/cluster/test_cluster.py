@@ -619,6 +619,26 @@ async def test_redis_that_lost_everything_floods_nobody(
 
 
 @pytest.mark.anyio
+async def test_redis_that_is_emptied_while_the_links_stand_is_noticed_with_the_next_beat(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "BEAT", 0.2)
+    monkeypatch.setattr(times, "COMPARE", 1e9)
+    async with two(redis) as (one, other), one.server.client("c") as a, other.server.client("c") as b:
+        await until(lambda: bool(one.cluster.others and other.cluster.others))
+        with redis.client() as client:
+            client.flushall()
+        for page in (a, b):
+            assert (await page.get())["event"] == "bridge:gap"
+        await one.back()
+        await other.back()
+        await one.server.node.publish_to_all([broadcast("c", data="1")], origin="api")
+        for page in (a, b):
+            assert (await page.get("event"))["data"] == "1"
+            await page.silence()
+
+
+@pytest.mark.anyio
 async def test_while_redis_is_away_jobs_wait_and_all_else_is_delivered_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -648,6 +668,47 @@ async def test_while_redis_is_away_jobs_wait_and_all_else_is_delivered_later(
             came = [await b.get() for _ in range(4)]
             assert sorted(one["event"] for one in came[:2]) == ["bridge:gap", "bridge:gap"]
             assert sorted(one["event"] for one in came[2:]) == ["client-x", "event"]
+            assert [(await a.get())["event"] for _ in range(2)] == ["bridge:gap", "bridge:gap"]
+            await a.silence()
+
+
+@pytest.mark.anyio
+async def test_what_was_accepted_while_redis_was_away_goes_out_however_long_that_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(times, "BEAT", 0.2)
+    monkeypatch.setattr(times, "SPOOL_SECONDS", 0.1)
+    monkeypatch.setattr(times, "SEEN", 1)  # so that what was delivered here long ago is forgotten
+    with redis_server() as redis:
+        async with (
+            two(redis) as (one, other),
+            one.server.client("c", "private-c") as a,
+            other.server.client("c", "private-c") as b,
+            other.server.client() as user,
+        ):
+            node, hub = one.server.node, one.server.node.hubs[APP.id]
+            await user.sign_in({"id": "7"})
+            await user.get("pusher:signin_success")
+            await until(lambda: bool(one.cluster.others and other.cluster.others))
+            redis.stop()
+            await until(lambda: not one.cluster.is_up and not other.cluster.is_up)
+            await node.publish_to_all([broadcast("c", data="1")], origin="api")
+            assert (await a.get("event"))["data"] == "1"
+            for _ in range(3):
+                await a.send("client-x", {}, channel="private-c")
+            await a.silence()
+            node.terminate_everywhere(hub, "7")
+            await asyncio.sleep(0.3)  # three times as long as anything may wait before more is refused
+            with pytest.raises(ServiceUnavailable):
+                await node.publish_to_all([broadcast("c", data="2")], origin="api")
+            redis.start()
+            await one.back()
+            await other.back()
+            assert await user.close_code() == 4009
+            came = [await b.get() for _ in range(3)]
+            assert sorted(one["event"] for one in came) == ["bridge:gap", "bridge:gap", "event"]
+            assert next(one for one in came if one["event"] == "event")["data"] == "1"
+            await b.silence()
             assert [(await a.get())["event"] for _ in range(2)] == ["bridge:gap", "bridge:gap"]
             await a.silence()
 
