@@ -11,6 +11,8 @@ from bridge.phpeval.laravel.support.resource import ResourceClass
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.runtime.interpreter import Native
 
+CARBON = "Illuminate\\Support\\Carbon"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferredType:
@@ -39,7 +41,7 @@ def item_of(kind: InferredType | None) -> InferredType | None:
     return InferredType(class_name=kind.item) if kind is not None and kind.many and kind.item else None
 
 
-def held_by(arguments: Sequence[InferredType | None]) -> str:
+def wrapped_class(arguments: Sequence[InferredType | None]) -> str:
     """The class of what a resource, or each of a collection of resources, is made of; empty if not known."""
     given = arguments[0] if arguments else None
     if given is None:
@@ -49,7 +51,7 @@ def held_by(arguments: Sequence[InferredType | None]) -> str:
 
 
 def either(first: InferredType | None, second: InferredType | None) -> InferredType | None:
-    """Null has no kind, so the one that has one tells; two that differ tell nothing."""
+    """The type that the two have in common, null counting for any; None where they differ."""
     if first is None or second is None or first == second:
         return first or second
     return None
@@ -69,7 +71,7 @@ def texts_of(arguments: tuple[n.Argument, ...]) -> Iterator[str]:
 
 
 def offers(native: Native, method: str) -> bool | None:
-    """Whether a class written in Python has the method; None where only a call can tell."""
+    """Whether a class written in Python has the method; None where only a call can show it."""
     match native:
         case NativeClass():
             return method in native.methods
