@@ -1,7 +1,7 @@
-"""Alerts: rules over what is counted, and when somebody is told. Pure: facts and time come in.
+"""Alerts: rules over what is counted, and when they are sent. Pure: facts and time are arguments.
 
-A rule that begins to hold is told once, again after `REMIND` while it holds, and once more when it has not
-held for `CALM`. Two classes that native evaluation and PHP see differently are two events, told one by one.
+An alert is sent when its rule begins to fire, again after `REMIND` while it fires, and once more when it has
+not fired for `CALM`. Each class for which native evaluation and PHP differ is an alert of its own.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ State = Literal["firing", "over"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRules:
-    """From where on a rule holds; 0: never.
+    """The threshold from which each rule fires; 0: never.
 
     wait           seconds that the oldest job has been due
     failures       jobs that failed within WINDOW
     cut_clients    clients that were disconnected within WINDOW because they did not read
     php_down       seconds for which no PHP process can be started
-    disagreements  whether to tell that native evaluation and PHP differ
+    disagreements  whether to send that native evaluation and PHP differ
     """
 
     wait: float
@@ -38,7 +38,7 @@ class AlertRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known at a moment. `oldest`: seconds, None where nothing waits or another bridge tells;
+    """What is known at a moment. `oldest`: seconds, None where nothing waits or another bridge sends it;
     `failed`, `cut`, `disagreements`: since the start."""
 
     oldest: float | None
@@ -59,41 +59,41 @@ class Alert:
 
 
 @dataclass(slots=True)
-class _Held:
-    """A rule that was told."""
+class _Firing:
+    """A rule for which an alert was sent. Times: monotonic seconds."""
 
-    told_at: float
-    held_at: float  # the last time that it held
+    sent_at: float
+    fired_at: float  # the last time that it fired
 
 
 class Alerts:
-    """`check` about every quarter of a minute. `now` never goes back."""
+    """Decides which alerts are sent. `now`: monotonic seconds."""
 
     def __init__(self, rules: AlertRules) -> None:
         self.rules = rules
         self._seen: deque[tuple[float, int, int]] = deque()  # when, failed, cut
-        self._held: dict[str, _Held] = {}
+        self._firing: dict[str, _Firing] = {}
         self._disagreements: int | None = None
         self._down_since: float | None = None
 
     def check(self, facts: Facts, now: float) -> list[Alert]:
-        """What is to be told now."""
-        holds = dict(self._holding(facts, now))
-        told: list[Alert] = []
-        for rule, text in holds.items():
-            held = self._held.get(rule)
-            if held is None or now - held.told_at >= REMIND:
-                self._held[rule] = held = _Held(now, now)
-                told.append(Alert(rule=rule, state="firing", text=text))
-            held.held_at = now
-        for rule, held in list(self._held.items()):
-            if rule not in holds and now - held.held_at >= CALM:
-                del self._held[rule]
-                told.append(Alert(rule=rule, state="over", text=_OVER[rule]))
-        told.extend(self._new_disagreements(facts))
-        return told
+        """Returns the alerts to send now. Call it about every quarter of a minute."""
+        now_firing = dict(self._rules_that_fire(facts, now))
+        alerts: list[Alert] = []
+        for rule, text in now_firing.items():
+            firing = self._firing.get(rule)
+            if firing is None or now - firing.sent_at >= REMIND:
+                self._firing[rule] = firing = _Firing(now, now)
+                alerts.append(Alert(rule=rule, state="firing", text=text))
+            firing.fired_at = now
+        for rule, firing in list(self._firing.items()):
+            if rule not in now_firing and now - firing.fired_at >= CALM:
+                del self._firing[rule]
+                alerts.append(Alert(rule=rule, state="over", text=_OVER[rule]))
+        alerts.extend(self._new_disagreements(facts))
+        return alerts
 
-    def _holding(self, facts: Facts, now: float) -> Iterator[tuple[str, str]]:
+    def _rules_that_fire(self, facts: Facts, now: float) -> Iterator[tuple[str, str]]:
         rules = self.rules
         if rules.wait and facts.oldest is not None and facts.oldest >= rules.wait:
             yield "long_wait", f"The oldest job in the queue has waited for {facts.oldest:,.0f} s."

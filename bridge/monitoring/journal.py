@@ -114,7 +114,7 @@ class Journal:
         told = min(len(refusals), max(room // REFUSAL_SHARE, room - len(common)))
         return sorted([*rare, *common[: room - told], *refusals[:told]], key=_number), latest
 
-    def way(self, job: str) -> Sequence[Entry]:
+    def trace(self, job: str) -> Sequence[Entry]:
         """All that is still known of a job, oldest first."""
         return [entry for entry in self.since(0) if getattr(entry.what, "job", "") == job]
 

@@ -36,7 +36,7 @@ Value = TypeVar("Value")
 
 
 class AppBackend:
-    """`dashboard.routes.DashboardBackend` of an app. `statistics`: None where there is no place for them."""
+    """`dashboard.backend.DashboardBackend` of an app. `statistics`: None where there is no place for them."""
 
     def __init__(self, settings: Settings, statistics: StatisticsTable | None, recorder: JobRecorder) -> None:
         self._settings = settings

@@ -38,7 +38,7 @@ BATCHES = 20  # a second
 
 
 class Nobody:
-    """A `monitoring.dashboard.routes.DashboardBackend` without failed jobs, queue and statistics."""
+    """A `monitoring.dashboard.backend.DashboardBackend` without failed jobs, queue and statistics."""
 
     shows_payloads = False
 

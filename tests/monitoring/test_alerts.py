@@ -1,4 +1,4 @@
-"""Alerts: when each rule holds, how often it is told, and that it arrives, wherever it goes."""
+"""Alerts: when each rule fires, how often an alert is sent, and that it arrives at each kind of recipient."""
 
 from __future__ import annotations
 

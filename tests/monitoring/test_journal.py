@@ -125,7 +125,7 @@ def test_the_way_of_a_job_is_all_that_bears_its_id() -> None:
     for name, job in (("reserved", "7"), ("reserved", "8"), ("failed", "7")):
         journal.step(step(name, job))
     journal.observe(connected(1))
-    assert [entry.what for entry in journal.way("7")] == [step("reserved"), step("failed")]
+    assert [entry.what for entry in journal.trace("7")] == [step("reserved"), step("failed")]
 
 
 def test_it_is_read_while_other_threads_write() -> None:

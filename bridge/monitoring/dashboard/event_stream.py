@@ -26,7 +26,7 @@ INTERVAL = 0.25  # seconds between frames
 BUSY_INTERVAL = 0.5  # after one that had to leave rows out: nobody can read more, and the page rests
 MOST_ROWS = 25  # of a frame
 FIRST_ROWS = 150  # of the first frame
-MOST_WAYS = 60
+MOST_TRACES = 60
 WATCHERS = 8  # pages at once
 EARLY = 0.01  # seconds that a timer may be too early
 KEPT = 8  # frames; a page that is further behind begins anew
@@ -114,7 +114,7 @@ class EventStream:
             self._made += 1
 
 
-def ways(journal: Journal, search: str = "", app_id: str = "") -> list[Row]:
+def traces(journal: Journal, search: str = "", app_id: str = "") -> list[Row]:
     """The last broadcasts and what became of each, newest first: its steps in order of time. `search`: only
     those of which a step holds this text; `app_id`: only those that went to this app, or to none."""
     found: dict[str, list[Entry]] = {}
@@ -128,17 +128,19 @@ def ways(journal: Journal, search: str = "", app_id: str = "") -> list[Row]:
         {"id": key, "steps": [row(entry) for entry in found[key]]} for key in reversed(found)
     )
     wanted = search.lower()
-    holding = (way for way in newest if not wanted or any(holds(step, wanted) for step in way["steps"]))
-    of_app = (way for way in holding if not app_id or _went_to(way) in (set(), {app_id}))
-    return list(itertools.islice(of_app, MOST_WAYS))
+    matching = (
+        trace for trace in newest if not wanted or any(matches(step, wanted) for step in trace["steps"])
+    )
+    of_app = (trace for trace in matching if not app_id or _apps_of(trace) in (set(), {app_id}))
+    return list(itertools.islice(of_app, MOST_TRACES))
 
 
-def _went_to(way: Row) -> set[str]:
-    return {step["app"] for step in way["steps"] if "app" in step}
+def _apps_of(trace: Row) -> set[str]:
+    return {step["app"] for step in trace["steps"] if "app" in step}
 
 
-def holds(shown: Row, text: str) -> bool:
-    """Whether a person who looks for the text, in lower case, wants this row."""
+def matches(shown: Row, text: str) -> bool:
+    """Whether a field of the row holds the text, which is in lower case."""
     return any(text in str(value).lower() for value in shown.values())
 
 

@@ -47,7 +47,7 @@ def page_of(
     is_all   whether the `looked_at` jobs of `rows` are all failed jobs there are
     """
     text = search.strip().lower()
-    found = [row for row in rows if not text or _holds(row, text)]
+    found = [row for row in rows if not text or _matches(row, text)]
     alike: dict[str, list[FailedRow]] = {}
     for row in found:
         alike.setdefault(group_of(row), []).append(row)
@@ -87,6 +87,6 @@ def _group(rows: Sequence[FailedRow]) -> dict[str, Any]:
     }
 
 
-def _holds(row: FailedRow, text: str) -> bool:
+def _matches(row: FailedRow, text: str) -> bool:
     told = (row.id, row.uuid, row.event, row.queue, row.connection, row.failed_at, row.whole)
     return any(text in one.lower() for one in told)

@@ -57,7 +57,7 @@ def listed(jobs: Sequence[QueuedJob], queues: int, search: str, state: str) -> d
     """`states`: how many were looked at; `rows`: the oldest of those that hold the text; `is_all`: whether
     there can be no others."""
     wanted = search.strip().lower()
-    found = [job for job in jobs if state in ("", job.state) and (not wanted or _holds(job, wanted))]
+    found = [job for job in jobs if state in ("", job.state) and (not wanted or _matches(job, wanted))]
     return {
         "states": {name: sum(job.state == name for job in jobs) for name in STATES},
         "total": len(found),
@@ -78,7 +78,7 @@ def listed(jobs: Sequence[QueuedJob], queues: int, search: str, state: str) -> d
     }
 
 
-def _holds(job: QueuedJob, text: str) -> bool:
+def _matches(job: QueuedJob, text: str) -> bool:
     return any(text in part.lower() for part in (job.name, job.uuid, job.queue, *job.tags))
 
 

@@ -111,7 +111,7 @@ try {
   await page.locator('#creator .primary').click();
   await page.locator('#create-note.good', { hasText: 'Sent to 1 socket' }).waitFor();
   await panel(page, 'broadcasts');
-  await page.locator('#ways bdi', { hasText: '\u202eevil' }).first().waitFor();
+  await page.locator('#traces bdi', { hasText: '\u202eevil' }).first().waitFor();
   await panel(page, 'create');
   await page.locator('#create-event').fill('made.here');
   await page.locator('#create-data').fill('{"text": "straight <b>ы</b>"}');
@@ -142,18 +142,18 @@ try {
   await page.waitForFunction(() => !document.querySelector('#stream [data-kind=job]'));
   await page.locator('#kinds [data-kind=job]').click();
 
-  // the way of that job, from one of its rows
+  // the trace of that job, from one of its rows
   const row = page.locator('#stream > li', { hasText: 'AnonymousEvent' }).first();
   await row.locator('summary').click();
   await row.locator('button.link').click();
   await page.locator('#broadcasts:not([hidden])').waitFor();
-  const way = page.locator('.way', { hasText: 'AnonymousEvent' });
-  await way.locator('.steps li', { hasText: 'Done' }).waitFor();
-  const steps = await way.locator('.steps b').allTextContents();
-  await page.locator('#ways-search').fill('nothing like it');
-  await page.locator('#ways-none', { hasText: 'None of the broadcasts' }).waitFor();
-  await page.locator('#ways-search').fill('');
-  await page.locator('.way').first().waitFor();
+  const trace = page.locator('.trace', { hasText: 'AnonymousEvent' });
+  await trace.locator('.steps li', { hasText: 'Done' }).waitFor();
+  const steps = await trace.locator('.steps b').allTextContents();
+  await page.locator('#traces-search').fill('nothing like it');
+  await page.locator('#traces-none', { hasText: 'None of the broadcasts' }).waitFor();
+  await page.locator('#traces-search').fill('');
+  await page.locator('.trace').first().waitFor();
 
   // who is there
   await panel(page, 'channels');
@@ -249,7 +249,7 @@ try {
   await page.locator('.failure').waitFor({ state: 'detached' });
 
   await panel(page, 'broadcasts');
-  const again = page.locator('.way', { hasText: event.split('\\').at(-1) });
+  const again = page.locator('.trace', { hasText: event.split('\\').at(-1) });
   await again.locator('.steps li', { hasText: 'Sent to 1' }).waitFor();
   const retried = await again.locator('.steps b').allTextContents();
 
@@ -263,7 +263,7 @@ try {
     await other.locator('#chart-jobs .figure', { hasText: /\d/ }).waitFor();
     for (const id of PANELS) {
       await panel(other, id);
-      if (id === 'broadcasts') await other.locator('.way').first().waitFor();
+      if (id === 'broadcasts') await other.locator('.trace').first().waitFor();
       if (id === 'jobs') await other.locator('#jobs-rows tr').nth(1).waitFor();
       if (id === 'webhooks') await other.locator('#webhooks-rows tr', { hasText: 'channel_occupied' }).first().waitFor();
       if (id === 'history') await other.locator('#history-charts rect').first().waitFor({ state: 'attached' });

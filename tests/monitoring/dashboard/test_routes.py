@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bridge.demo.feed import SAMPLES, recorded
-from bridge.monitoring.dashboard.routes import FOLDER
+from bridge.monitoring.dashboard.pages import FOLDER
 from bridge.sockets.pusher.signatures import sign, subscription_text
 from tests.end_to_end.processes import environment
 from tests.monitoring.dashboard.serving import (
@@ -41,7 +41,7 @@ from tests.sockets.webhooks.receiver import receiving
 LOOKING = (
     "session",
     "feed",
-    "ways",
+    "traces",
     "channels",
     "channels/demo/x",
     "connections",
@@ -278,11 +278,11 @@ def test_a_job_goes_through_the_queue_and_its_way_is_told(served: Served) -> Non
     assert message["event"] == "made"
     assert json.loads(message["data"]) == {**value, "huge": float(2**63)}
 
-    def way() -> Any:
-        found = [way for way in person.get(f"{BASE}/api/ways").json() if way["id"] == job]
+    def trace() -> Any:
+        found = [trace for trace in person.get(f"{BASE}/api/traces").json() if trace["id"] == job]
         return found and found[0]["steps"][-1].get("step") == "delivered" and found[0]["steps"]
 
-    steps = until("the job is done", way)
+    steps = until("the job is done", trace)
     assert [step.get("step", step["kind"]) for step in steps] == [
         "reserved",
         "resolved",
@@ -293,7 +293,7 @@ def test_a_job_goes_through_the_queue_and_its_way_is_told(served: Served) -> Non
     assert all(one["at"] <= two["at"] for one, two in pairwise(steps))
 
     def found(search: str) -> list[str]:
-        return [way["id"] for way in person.get(f"{BASE}/api/ways", params={"search": search}).json()]
+        return [trace["id"] for trace in person.get(f"{BASE}/api/traces", params={"search": search}).json()]
 
     assert found(job.upper()) == [job]
     assert job in found("presence-made")
@@ -655,10 +655,10 @@ def test_requests_to_webhooks_and_everything_else_are_shown_of_one_app_or_of_all
                     assert found[0] > 0
                 assert person.get(f"{BASE}/api/webhooks", params={"search": "500"}).json()["total"] == 1
             job = served.queue_sample()
-            until("it is known", lambda: person.get(f"{BASE}/api/ways", params={"search": job}).json())
+            until("it is known", lambda: person.get(f"{BASE}/api/traces", params={"search": job}).json())
             until("it is gone", lambda: served.rows("select count(*) from jobs") == [(0,)])
             shown = [
-                len(person.get(f"{BASE}/api/ways", params={"search": job, "app": app}).json())
+                len(person.get(f"{BASE}/api/traces", params={"search": job, "app": app}).json())
                 for app in ("demo", "second")
             ]
             assert shown == [1, 0]

@@ -70,13 +70,13 @@ export function clock(seconds) {
   return make('time', { datetime: moment.toISOString() }, text);
 }
 
-/** A job's uuid that leads to its way. */
+/** A job's uuid that leads to its trace. */
 export const wayOf = (job) =>
-  make('button', { type: 'button', class: 'link', title: 'Show its way', onclick: () => showWay(job) }, job);
+  make('button', { type: 'button', class: 'link', title: 'Show its trace', onclick: () => showTrace(job) }, job);
 
-function showWay(job) {
-  at('ways-search').value = job;
-  at('ways-search').dispatchEvent(new Event('input'));
+function showTrace(job) {
+  at('traces-search').value = job;
+  at('traces-search').dispatchEvent(new Event('input'));
   location.hash = 'broadcasts';
 }
 

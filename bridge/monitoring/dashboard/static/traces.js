@@ -1,25 +1,25 @@
-// The way of each of the last broadcasts, as a timeline.
+// The trace of each of the last broadcasts, as a timeline.
 import { ask, at, channelCode, clock, eventName, make, number, span, whileShown } from './dom.js';
 import { onApp, shownApp } from './apps.js';
 
 let known = [];
 
 const refresh = whileShown('broadcasts', 1_000, async () => {
-  const found = await ask(`api/ways?${new URLSearchParams({ search: at('ways-search').value.trim(), app: shownApp() })}`);
+  const found = await ask(`api/traces?${new URLSearchParams({ search: at('traces-search').value.trim(), app: shownApp() })}`);
   if (JSON.stringify(found) === JSON.stringify(known)) return;
   known = found;
   draw();
 });
 
 function draw() {
-  const text = at('ways-search').value.trim().toLowerCase();
-  const ways = known.map(told).filter((way) => !text || way.words.toLowerCase().includes(text));
-  at('ways').replaceChildren(...ways.map(item));
-  at('ways-none').textContent = text ? 'None of the broadcasts that are still known.' : 'No broadcast so far.';
+  const text = at('traces-search').value.trim().toLowerCase();
+  const traces = known.map(summarized).filter((trace) => !text || trace.words.toLowerCase().includes(text));
+  at('traces').replaceChildren(...traces.map(item));
+  at('traces-none').textContent = text ? 'None of the broadcasts that are still known.' : 'No broadcast so far.';
 }
 
 /** What a list of steps says as a whole: of a job that came again, its last try. */
-function told({ id, steps: all }) {
+function summarized({ id, steps: all }) {
   const steps = all.slice(Math.max(0, all.findLastIndex((row) => row.step === 'reserved')));
   const tries = all.filter((row) => row.step === 'reserved').length;
   const reserved = steps.find((row) => row.step === 'reserved');
@@ -48,7 +48,7 @@ function item({ id, first, tries, reserved, resolved, sent, ended, channels, eve
   }
   if (ended?.step === 'delivered') steps.push(step('done', 'Done', after(ended)));
   else if (ended) steps.push(step(ended.tone ?? '', ended.text.replace('job ', ''), ended.delay ? `in ${span(ended.delay * 1000)}` : after(ended)));
-  return make('li', { class: 'way' },
+  return make('li', { class: 'trace' },
     make('p', { class: 'top' }, eventName(event), clock(first.at)),
     make('p', { class: 'to' }, ...channels.map(channelCode), id.startsWith('#') ? null : make('code', { title: 'Job' }, id)),
     make('ol', { class: 'steps', 'aria-label': 'Steps' }, ...steps),
@@ -65,7 +65,7 @@ function queued({ at: moment, queued_at: since }) {
   return waited < 2 ? 'just before' : `${span(waited * 1000)} before`;
 }
 
-at('ways-search').addEventListener('input', () => {
+at('traces-search').addEventListener('input', () => {
   draw();
   refresh();
 });

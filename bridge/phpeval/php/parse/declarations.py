@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from tree_sitter import Node as Tree
 
@@ -173,7 +173,53 @@ def _use(tree: Tree, scope: Scope) -> None:
             scope.classes[short.lower()] = name
 
 
-# Longer than others: a flat table of the kinds of members, each of which adds to one of the same few maps.
+@dataclass(slots=True)
+class _Members:
+    """What stands in a class's body, by name. `hidden`: constant → its visibility, if it is not public."""
+
+    constants: dict[str, n.Expression] = field(default_factory=dict)
+    cases: dict[str, n.Expression | None] = field(default_factory=dict)
+    properties: dict[str, n.PropertyDeclaration] = field(default_factory=dict)
+    methods: dict[str, n.Method] = field(default_factory=dict)
+    traits: list[n.TraitUse] = field(default_factory=list)
+    hidden: dict[str, str] = field(default_factory=dict)
+
+
+def _members(body: Tree, lower: PhpLowerer) -> _Members:
+    members = _Members()
+    for member in children_of(body):
+        match member.type:
+            case "const_declaration":
+                for element in of_type(member, "const_element"):
+                    label, value = children_of(element)[:2]
+                    members.constants[text_of(label)] = lower.lazily(value)
+                    if _visibility(member) != "public":
+                        members.hidden[text_of(label)] = _visibility(member)
+            case "enum_case":
+                label_tree, value_tree = (
+                    member.child_by_field_name("name"),
+                    member.child_by_field_name("value"),
+                )
+                members.cases[text_of(label_tree) if label_tree else ""] = (
+                    lower.lazily(value_tree) if value_tree else None
+                )
+            case "property_declaration":
+                for declared in _properties(member, lower):
+                    members.properties[declared.name] = declared
+            case "method_declaration":
+                method, promoted = _method(member, lower)
+                members.methods[method.name.lower()] = method
+                for declared in promoted:
+                    members.properties[declared.name] = declared
+            case "use_declaration":
+                members.traits.append(_trait_use(member, lower.scope))
+            case "attribute_list":
+                pass
+            case other:
+                raise Refused(f"a class member of kind {other}", file=lower.scope.file, line=line_of(member))
+    return members
+
+
 def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
     name_tree = tree.child_by_field_name("name")
     body = tree.child_by_field_name("body")
@@ -192,43 +238,9 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
     if kind == "interface":
         interfaces, bases = interfaces + bases, []
     lower = PhpLowerer(scope, name, "")
-    constants: dict[str, n.Expression] = {}
-    cases: dict[str, n.Expression | None] = {}
-    properties: dict[str, n.PropertyDeclaration] = {}
-    methods: dict[str, n.Method] = {}
-    traits: list[n.TraitUse] = []
-    hidden: dict[str, str] = {}
-    for member in children_of(body):
-        match member.type:
-            case "const_declaration":
-                for element in of_type(member, "const_element"):
-                    label, value = children_of(element)[:2]
-                    constants[text_of(label)] = lower.lazily(value)
-                    if _visibility(member) != "public":
-                        hidden[text_of(label)] = _visibility(member)
-            case "enum_case":
-                label_tree, value_tree = (
-                    member.child_by_field_name("name"),
-                    member.child_by_field_name("value"),
-                )
-                cases[text_of(label_tree) if label_tree else ""] = (
-                    lower.lazily(value_tree) if value_tree else None
-                )
-            case "property_declaration":
-                for declared in _properties(member, lower):
-                    properties[declared.name] = declared
-            case "method_declaration":
-                method, promoted = _method(member, lower)
-                methods[method.name.lower()] = method
-                for declared in promoted:
-                    properties[declared.name] = declared
-            case "use_declaration":
-                traits.append(_trait_use(member, scope))
-            case "attribute_list":
-                pass
-            case other:
-                raise Refused(f"a class member of kind {other}", file=scope.file, line=line_of(member))
+    members = _members(body, lower)
     readonly = any(c.type == "readonly_modifier" for c in tree.named_children)
+    properties = members.properties
     if readonly:
         properties = {key: replace(one, readonly=True) for key, one in properties.items()}
     return n.ClassDeclaration(
@@ -238,16 +250,16 @@ def _class(tree: Tree, scope: Scope) -> n.ClassDeclaration:
         file=scope.file,
         parent=bases[0] if bases else None,
         interfaces=tuple(interfaces),
-        traits=tuple(traits),
-        constants=constants,
-        cases=cases,
+        traits=tuple(members.traits),
+        constants=members.constants,
+        cases=members.cases,
         properties=properties,
-        methods=methods,
+        methods=members.methods,
         attributes=_attributes(tree, scope),
         attribute_arguments=_attribute_arguments(tree, lower),
         abstract=any(c.type == "abstract_modifier" for c in tree.named_children),
         readonly=readonly,
-        hidden_constants=hidden,
+        hidden_constants=members.hidden,
     )
 
 
