@@ -50,22 +50,21 @@ class Address:
 
 
 class Script:
-    """One file of `scripts/`; those that say so begin with the functions of `common.lua`."""
+    """One file of `scripts/`, behind those whose functions it calls."""
 
-    def __init__(self, name: str, *, with_common: bool = False) -> None:
+    def __init__(self, name: str, *before: str) -> None:
         folder = Path(__file__).parent / "scripts"
-        common = (folder / "common.lua").read_bytes() if with_common else b""
         self.name = name
-        self.text = common + (folder / f"{name}.lua").read_bytes()
+        self.text = b"".join((folder / f"{one}.lua").read_bytes() for one in (*before, name))
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
-JOIN = Script("join")
-LEAVE = Script("leave", with_common=True)
-REAP = Script("reap", with_common=True)
+JOIN = Script("join", "log")
+LEAVE = Script("leave", "common")
+REAP = Script("reap", "common")
 PUBLISH, COUNT, BEAT, GONE = Script("publish"), Script("count"), Script("beat"), Script("gone")
 TAKE = Script("take")
-LOAD, KEEP, READ = Script("load"), Script("keep"), Script("read")
+LOAD, KEEP, READ = Script("load"), Script("keep"), Script("read", "log")
 SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, LOAD, KEEP, READ)
 
 

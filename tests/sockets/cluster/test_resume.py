@@ -316,6 +316,71 @@ async def test_where_something_is_missing_a_gap_is_told(redis: Redis, how: str) 
             assert got == ([CONFIRMED, GAP] if how == "Redis was emptied" else [CONFIRMED, GAP, "3"])
 
 
+@pytest.mark.parametrize("comes", ["nothing more", "another event"])
+async def test_a_gap_is_told_where_redis_has_forgotten_the_channel_but_not_its_last_events(
+    redis: Redis, comes: str
+) -> None:
+    """It does so two minutes after the last client has left, or when it evicts keys."""
+    async with two(redis) as (one, other):
+        async with page(one, 0) as client:
+            await come(client)
+        await gone(one)
+        await publish(one, "a", 1)
+        with redis.client() as store:
+            store.delete(one.cluster.names.key("c", b"app-id:a"))
+        await publish(one, "a", 2)  # to nobody: it is not kept
+        watcher = other.server.client("a") if comes == "another event" else contextlib.nullcontext()
+        async with watcher:
+            if comes == "another event":
+                await publish(one, "a", 3)
+            async with page(other, 1) as client:
+                got = await come(client)
+                assert got == [CONFIRMED, GAP, "1", *(["3"] if comes == "another event" else [])]
+
+
+@pytest.mark.parametrize("is_evicted", [True, False])
+async def test_others_in_the_channel_are_told_of_that_too(redis: Redis, is_evicted: bool) -> None:
+    async with two(redis) as (one, other), one.server.client("a") as client:
+        await publish(other, "a", 1)
+        assert (await client.get())["data"] == "1"
+        one.task.cancel()
+        one.cut()
+        await publish(other, "a", 2)
+        if is_evicted:
+            with redis.client() as store:
+                store.delete(one.cluster.names.key("c", b"app-id:a"))
+            await publish(other, "a", 3)
+            async with other.server.client("a"):
+                await publish(other, "a", 4)
+        one.task = asyncio.create_task(one.cluster.run())
+        await one.back()
+        if is_evicted:
+            assert (await client.get())["event"] == GAP
+        else:
+            assert (await client.get())["data"] == "2"
+
+
+async def test_a_page_is_known_after_redis_has_lost_its_last_writes(redis: Redis) -> None:
+    """As after a failover to a replica that was behind."""
+    async with two(redis) as (one, other):
+        async with page(one, 0) as client:
+            await come(client)
+        await gone(one)
+        with redis.client() as store:
+            key = one.cluster.names.key("r", b"app-id:a-page-of-its-own")
+            before = store.dump(key)
+            async with page(one, 1, answers=False) as client:
+                await come(client)
+                await come(client, "b")
+                store.restore(key, 60_000, before, replace=True)
+                one.cut()
+                await one.back()
+                one.vanish()
+        await publish(other, "b", 1)
+        async with page(other, 2) as client:
+            assert await come(client, "b") == [CONFIRMED, "1"]
+
+
 async def test_over_a_lost_link_nothing_is_lost_and_nothing_is_silent(redis: Redis) -> None:
     async with two(redis) as (one, other):
         async with page(one, 0) as client:

@@ -51,16 +51,8 @@ end
 local missed = {}
 local record = redis.call('HMGET', c, 'o', 't', 'v', 'z')
 if mine ~= '' and mine ~= record[2] then
-  missed = 'GAP'
-  local log = redis.call('LRANGE', l, 0, -1)
-  for at = #log, 1, -1 do
-    local colon = log[at]:find(':', 1, true)
-    if log[at]:sub(colon + 1, colon + 8) == mine then
-      missed = {}
-      for after = at, #log do missed[#missed + 1] = log[after] end
-      break
-    end
-  end
+  local found, is_whole = entries_after(redis.call('LRANGE', l, 0, -1), mine, record[2])
+  missed = is_whole and found or 'GAP'
 end
 local roster, cached, ttl = {}, false, 0
 if flags:find('r', 1, true) then roster = redis.call('HGETALL', m) end
