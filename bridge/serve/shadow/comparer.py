@@ -111,7 +111,8 @@ class Comparer:
         done: Future[None] = Future()
         self._inbox.put(done)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.wrap_future(done), PATIENCE)
+            async with asyncio.timeout(PATIENCE):  # `wait_for` of Python 3.11 can lose a cancel
+                await asyncio.wrap_future(done)
 
     def took(self, events: Sequence[Event]) -> None:
         """Laravel posted these."""

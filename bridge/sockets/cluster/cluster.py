@@ -173,7 +173,8 @@ class Cluster(Generic[S]):
                 await asyncio.sleep(pause * apart)
                 try:
                     await self._connect()
-                    await asyncio.wait_for(self._has_synced.wait(), times.SETTLE)
+                    async with asyncio.timeout(times.SETTLE):  # `wait_for` of Python 3.11 can lose a cancel
+                        await self._has_synced.wait()
                 except (ServiceUnavailable, TimeoutError) as problem:
                     log.debug("the bus is away", extra={"action": "bus_lost", "why": str(problem)})
                 pause = min(2 * pause, times.LONGEST_PAUSE)

@@ -425,6 +425,23 @@ async def test_an_app_has_so_many_connections_on_all_nodes(redis: Redis) -> None
 
 
 @pytest.mark.anyio
+async def test_a_node_that_is_stopped_at_the_moment_when_its_link_is_back_ends(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with member(redis) as one:
+        is_back, has_synced = one.cluster._has_synced.set, one.cluster._has_synced
+
+        def stop() -> None:
+            is_back()
+            one.task.cancel()
+
+        monkeypatch.setattr(has_synced, "set", stop)
+        one.cut()
+        ended, _ = await asyncio.wait([one.task], timeout=LIMIT)
+        assert ended
+
+
+@pytest.mark.anyio
 async def test_what_was_published_while_a_link_was_cut_comes_once_and_in_order(redis: Redis) -> None:
     async with two(redis) as (one, other), one.server.client("c") as a, other.server.client("c") as b:
         for number in range(0, 60, 2):
