@@ -43,7 +43,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, text: str) -> None:
-    """Whole or not at all, under a name that nobody else can have prepared. Raises OSError."""
+    """Writes it whole or not at all, under a name that nobody else can have prepared. Raises OSError."""
     descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:

@@ -18,18 +18,18 @@ WORKER = (
 
 
 def add_app(parser: argparse.ArgumentParser) -> None:
-    """`--app` and `--config`."""
+    """Adds `--app` and `--config`."""
     parser.add_argument("--app", metavar="DIR", help="the Laravel app (BRIDGE_APP, else this folder)")
     parser.add_argument("--config", metavar="FILE", help="bridge.toml (BRIDGE_CONFIG)")
 
 
 def add_laravel(parser: argparse.ArgumentParser) -> None:
-    """`--laravel`."""
+    """Adds `--laravel`."""
     parser.add_argument("--laravel", metavar="VERSION", help="Laravel's version, where it cannot be read")
 
 
 def add_serving(parser: argparse.ArgumentParser) -> None:
-    """Where `bridge serve` listens, and how it works on which queues."""
+    """Adds where `bridge serve` listens, and how it works on which queues."""
     parser.add_argument("--host", help="address to listen on (0.0.0.0)")
     parser.add_argument("--port", help="port for WebSocket and HTTP (6001)")
     parser.add_argument("--queue", metavar="NAMES", help="queues, first in priority first: high,default")
@@ -38,7 +38,7 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser, title: str, names: Sequence[str]) -> None:
-    """The flags of these settings, as a group of their own."""
+    """Adds the flags of these settings, as a group of their own."""
     group = parser.add_argument_group(title)
     for name in names:
         [setting] = (row for row in SETTINGS if row.name == name)

@@ -1,4 +1,4 @@
-"""The live line: one line at the foot of a terminal that tells how the work goes, beneath the log.
+"""The live line: one line at the foot of a terminal that shows how the work goes, beneath the log.
 
 Only where standard error is a terminal and the log is for people. Log lines are written above it, whole.
 """
@@ -36,11 +36,11 @@ class LiveLine:
         self._lock = threading.Lock()
 
     def show(self, point: Sample) -> None:
-        """The line tells of this moment."""
+        """Shows this moment on the line."""
         self.say(_words(point))
 
     def say(self, words: Sequence[str]) -> None:
-        """The line tells this."""
+        """Shows this text on the line."""
         text = _SEPARATOR.join(words)[: max(self._width() - 1, 0)]
         with self._lock:
             self._line = f"{_DIM}{text}{_PLAIN}" if self._colour else text
@@ -48,7 +48,7 @@ class LiveLine:
             self._terminal.flush()
 
     def write(self, text: str) -> int:
-        """The text stands above the line."""
+        """Writes the text above the line."""
         with self._lock:
             aside = ERASE if self._line else ""
             again = self._line if text.endswith("\n") else ""

@@ -185,7 +185,7 @@ def _handler() -> logging.Handler:
 
 
 def start_logging(level: str, form: str = "text", process: str = "") -> None:
-    """From now on lines of this level and above are on standard error; `form` is `text` or `json`.
+    """Writes lines of this level and above to standard error; `form` is `text` or `json`.
 
     `process`: which of several this is, for every line; empty where there is one.
     Libraries write warnings and worse. An error that nobody caught is a line, too."""

@@ -20,7 +20,7 @@ from bridge.sockets.server.binding import Listening, listen
 if TYPE_CHECKING:
     from bridge.serve.child import Child
     from bridge.serve.notify import ServiceManager
-    from bridge.serve.parent import Plan
+    from bridge.serve.plan import Plan
     from bridge.settings.load import Settings
 
 SHADOW = ("shadow", "shadow_to", "shadow_show_data")
@@ -125,8 +125,8 @@ def _parent(settings: Settings, given: argparse.Namespace, listening: Listening)
 
 
 def _adopted(given: argparse.Namespace, state: str) -> int:
+    from bridge.serve.handover import adopted_listening
     from bridge.serve.notify import ServiceManager
-    from bridge.serve.parent import adopted_listening
 
     plan, listening = adopted_listening(state)
     start_logging(plan.log_level, plan.log_format, "parent")
@@ -155,7 +155,7 @@ def _run_parent(
 
 def plan_of(settings: Settings, listening: Listening) -> Plan:
     """What a parent needs to know. Raises ConfigurationError where several processes cannot work."""
-    from bridge.serve.parent import Plan
+    from bridge.serve.plan import Plan
     from bridge.settings.state import state_file
 
     where = settings.origins.get("processes", "")

@@ -81,7 +81,7 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def start(self) -> None:
-        """One sample event goes into the queue now and every second from now."""
+        """Pushes one sample event now and every second from now."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,7 +91,7 @@ class Feed:
             self._thread.join()
 
     def push_text(self, text: str, author: str) -> None:
-        """An `App\\Events\\ChatMessage` with the text is in the queue; OperationalError if it is locked."""
+        """Pushes an `App\\Events\\ChatMessage` with the text. OperationalError if the queue is locked."""
         now = _milliseconds()
         self._push(OWN_CASE, OWN_MEMBER, {"text": text, "from": author, "pushed_at": now}, now)
 

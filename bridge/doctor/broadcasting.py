@@ -22,7 +22,7 @@ _PROVIDER = "App\\Providers\\BroadcastServiceProvider"
 
 
 def connection(subject: ExaminedApp) -> Found:
-    """Events that name no connection go to one that bridge serves, and its app is complete."""
+    """Checks that events that name no connection go to one that bridge serves, and its app is complete."""
     broadcasting = subject.laravel.broadcasting()
     default = broadcasting.connections.get(broadcasting.default)
     name = "BROADCAST_CONNECTION (BROADCAST_DRIVER before Laravel 11)"
@@ -69,7 +69,7 @@ def apps_table(subject: ExaminedApp) -> Found:
 
 
 def posts(subject: ExaminedApp) -> Found:
-    """What Laravel sends itself (ShouldBroadcastNow, queue:work, Broadcast::) comes here too."""
+    """Checks that what Laravel sends itself (ShouldBroadcastNow, queue:work, Broadcast::) comes here too."""
     config = subject.laravel.config
     settings = subject.settings
     broadcasting = subject.laravel.broadcasting()
@@ -105,7 +105,7 @@ def posts(subject: ExaminedApp) -> Found:
 
 
 def routes(subject: ExaminedApp) -> Found:
-    """Private channels need /broadcasting/auth, and somebody who says who may listen."""
+    """Checks that private channels have /broadcasting/auth, and code that says who may listen."""
     if not subject.has_code:
         return
     closed = ("private-", "presence-")
@@ -165,7 +165,7 @@ def _calls(subject: ExaminedApp) -> Iterator[bool]:
 
 
 def origins(subject: ExaminedApp) -> Found:
-    """The app's own pages may connect."""
+    """Checks that the app's own pages may connect."""
     allowed = subject.settings.allowed_origins
     address = subject.laravel.config.get("app.url")
     host = urlsplit(address).hostname if isinstance(address, str) else None

@@ -38,7 +38,7 @@ return refused
 
 
 def bus(subject: ExaminedApp) -> Found:
-    """Several processes have a Redis over which they can meet."""
+    """Checks that several processes have a Redis over which they can meet."""
     settings = subject.settings
     if settings.bus is None:
         if settings.processes > 1:

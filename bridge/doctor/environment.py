@@ -40,7 +40,7 @@ OLDEST = (8, 0)
 
 
 def file(subject: ExaminedApp) -> Found:
-    """There is a `.env`, and this user may read it."""
+    """Checks that there is a `.env`, and that this user may read it."""
     path = subject.path / ".env"
     if subject.laravel.config.cached:
         return
@@ -60,7 +60,7 @@ def file(subject: ExaminedApp) -> Found:
 
 
 def names(subject: ExaminedApp) -> Found:
-    """Every line of `.env` is read, once, under a name that somebody asks for."""
+    """Checks that every line of `.env` is read, once, under a name that something asks for."""
     lines = subject.dotenv_lines
     for name, at in lines.items():
         text = subject.dotenv_text.splitlines()[at[-1] - 1]
@@ -109,7 +109,7 @@ def _renamed(subject: ExaminedApp, config: str, newer: str, older: str) -> Found
 
 
 def keys(subject: ExaminedApp) -> Found:
-    """APP_KEY fits the cipher."""
+    """Checks that APP_KEY fits the cipher."""
     if subject.has_code or subject.laravel.keys:
         Encrypter(subject.laravel.keys, subject.laravel.cipher)
     return
@@ -117,7 +117,7 @@ def keys(subject: ExaminedApp) -> Found:
 
 
 def cached(subject: ExaminedApp) -> Found:
-    """A cached configuration is newer than what it was made from."""
+    """Checks that a cached configuration is newer than what it was made from."""
     if not subject.laravel.config.cached:
         return
     cache = subject.path / (subject.laravel.env.get("APP_CONFIG_CACHE") or "bootstrap/cache/config.php")
@@ -133,7 +133,7 @@ def cached(subject: ExaminedApp) -> Found:
 
 
 def release(subject: ExaminedApp) -> Found:
-    """Laravel's version is known, and one that bridge knows."""
+    """Checks that Laravel's version is known, and one that bridge knows."""
     found = subject.laravel.release
     if found is None and subject.has_code:
         yield Finding(

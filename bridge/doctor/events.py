@@ -8,7 +8,7 @@ from bridge.doctor.subject import ExaminedApp, Finding, Found
 
 
 def setup(subject: ExaminedApp) -> Found:
-    """Nothing that the app does when it boots keeps its events from being evaluated natively."""
+    """Checks that nothing the app does when it boots keeps its events from being evaluated natively."""
     survey = subject.survey
     resolved = [one for one in survey.findings if one.rung not in ("http", "mapping")] if survey else ()
     if survey is None or not resolved:
@@ -26,7 +26,7 @@ def setup(subject: ExaminedApp) -> Found:
 
 
 def rungs(subject: ExaminedApp) -> Found:
-    """Every class that broadcasts through the queue is served by some rung."""
+    """Checks that every class that broadcasts through the queue is served by some rung."""
     for one in subject.events or ():
         if one.rung == "refused":
             yield Finding(
@@ -37,7 +37,7 @@ def rungs(subject: ExaminedApp) -> Found:
 
 
 def mappings(subject: ExaminedApp) -> Found:
-    """Every mapping of bridge.toml names a class that is there."""
+    """Checks that every mapping of bridge.toml names a class that exists."""
     if subject.events is None:
         return
     names = [one.class_name for one in subject.events]

@@ -61,5 +61,5 @@ CHECKS: Mapping[str, Check] = {
 
 
 def examine(subject: ExaminedApp, checks: Collection[str] = CHECKS) -> Iterator[Finding]:
-    """What the checks of these names find, in the table's order."""
+    """Runs the checks of these names, and returns what they find, in the table's order."""
     yield from go_through({name: check for name, check in CHECKS.items() if name in checks}, subject)

@@ -27,7 +27,7 @@ SERVERS = (
 
 
 def port(subject: ExaminedApp) -> Found:
-    """The address is free, or bridge itself has it."""
+    """Checks that the address is free, or that bridge itself has it."""
     settings = subject.settings
     if settings.port == 0:
         return
@@ -65,7 +65,7 @@ def _named(process: Process) -> str:
 
 
 def certificate(subject: ExaminedApp) -> Found:
-    """Both files are there, belong together, and count today."""
+    """Checks that both files exist, belong together, and are valid today."""
     settings = subject.settings
     files = {"ssl_cert": settings.ssl_cert, "ssl_key": settings.ssl_key}
     given = {name: path for name, path in files.items() if path}
@@ -127,7 +127,7 @@ def _readable(path: str) -> bool:
 
 
 def descriptors(subject: ExaminedApp) -> Found:
-    """The system lets this process have a file for each client."""
+    """Checks that this process may open a file for each client."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = subject.settings.max_connections
     remedy = "raise it: LimitNOFILE in systemd, minfds in supervisord, ulimit -Hn in a shell"
@@ -149,7 +149,7 @@ def descriptors(subject: ExaminedApp) -> Found:
 
 
 def accept_queue(subject: ExaminedApp) -> Found:
-    """The kernel keeps as many clients waiting as may come back at once after a restart."""
+    """Checks that the kernel queues as many clients as may come back at once after a restart."""
     try:
         most = int((subject.root / "proc/sys/net/core/somaxconn").read_text())
     except (OSError, ValueError):

@@ -39,7 +39,7 @@ class Process:
 
 
 def processes(subject: ExaminedApp) -> Found:
-    """Other workers and servers of this app are told of: both may be meant."""
+    """Reports other workers and servers of this app: they may be meant."""
     for process in _processes(subject.root):
         command = next((word for word in process.command if word in REPLACED), None)
         if command is None or not _is_of(process, subject.path):
@@ -54,7 +54,7 @@ def processes(subject: ExaminedApp) -> Found:
 
 
 def units(subject: ExaminedApp) -> Found:
-    """Units of this app leave bridge the time to drain, and start no other server beside it."""
+    """Checks that this app's units give bridge the time to drain, and start no other server beside it."""
     longest = subject.settings.longest_stop
     for file in sorted(file for pattern in UNITS for file in subject.root.glob(pattern)):
         try:
@@ -83,7 +83,7 @@ def units(subject: ExaminedApp) -> Found:
 
 
 def user(subject: ExaminedApp) -> Found:
-    """bridge runs as the app's user: what root writes, the app's PHP cannot write afterwards."""
+    """Checks that bridge runs as the app's user: what root writes, the app's PHP cannot write."""
     storage = subject.path / "storage"
     try:
         owner = storage.stat().st_uid

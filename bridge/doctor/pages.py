@@ -1,4 +1,4 @@
-"""Checks of what the app's pages tell Laravel Echo, against what bridge serves."""
+"""Checks of the options that the app's pages give Laravel Echo, against what bridge serves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATISTICS_BEFORE = 7  # and sends statistics to Pusher unless told otherwise be
 
 
 def echo(subject: ExaminedApp) -> Found:
-    """Every `new Echo` has a key that is served, comes to bridge's port, and speaks TLS where bridge does."""
+    """Checks that each `new Echo` has a key that is served, uses bridge's port, and TLS where bridge does."""
     env = {
         name: value for name, value in subject.laravel.dotenv.items() if name.startswith(("MIX_", "VITE_"))
     }

@@ -1,4 +1,4 @@
-"""Checks of PHP, for the events that only the app itself can tell."""
+"""Checks of PHP, for the events that only the app itself can resolve."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Php:
 
 
 def program(subject: ExaminedApp) -> Found:
-    """PHP is there, new enough for this Laravel, and has the extensions of the app's stores."""
+    """Checks that PHP is there, new enough for this Laravel, with the extensions of the app's stores."""
     settings = subject.settings
     if not settings.php_binary or not subject.has_code:
         return
@@ -65,7 +65,7 @@ def program(subject: ExaminedApp) -> Found:
 
 
 def boot(subject: ExaminedApp) -> Found:
-    """The app boots."""
+    """Checks that the app boots."""
     artisan = subject.path / "artisan"
     php = shutil.which(subject.settings.php_binary or "")
     if not php or not subject.has_code or not artisan.is_file():

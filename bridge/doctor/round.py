@@ -1,4 +1,4 @@
-"""A round through checks: each finding is told once, and none shows a secret.
+"""A round through checks: each finding is reported once, and none shows a secret.
 
 Here are also the checks that `bridge serve` makes when it starts. It imports this file only: all of
 `bridge doctor` would take 2 MB of a process that runs for months.
@@ -28,7 +28,7 @@ _SHORTEST = 4  # characters of what is worth hiding
 
 
 def go_through(checks: Mapping[str, Check], subject: ExaminedApp) -> Iterator[Finding]:
-    """The findings, check by check, each told once. No secret of the app's environment stands in them."""
+    """Returns the findings, check by check, each once. No secret of the app's environment stands in them."""
     hidden = _secrets(subject)
     told: set[str] = set()
     for name, check in checks.items():

@@ -22,7 +22,7 @@ _SAMPLE = re.compile(f"(?:{_WORDS})+", re.IGNORECASE)
 
 
 def secrets(subject: ExaminedApp) -> Found:
-    """Secrets of the apps, of the dashboard and of the metrics are long, and nobody's example."""
+    """Checks that secrets of apps, dashboard and metrics are long, and none is a published example."""
     for name, secret, where, key in _secrets(subject):
         text = secret.reveal()
         shortest = SHORTEST_PASSWORD if name == "dashboard_password" else SHORTEST

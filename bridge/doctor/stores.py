@@ -40,7 +40,7 @@ _NOW = {
 
 
 def queue(subject: ExaminedApp) -> Found:
-    """The queue's store answers, lets us in, and has Laravel's tables or keys."""
+    """Checks that the queue's store answers, lets us in, and has Laravel's tables or keys."""
     with contextlib.closing(build_queue(subject.settings)) as made:
         try:
             made.check()
@@ -60,7 +60,7 @@ def _place(subject: ExaminedApp) -> str:
 
 
 def other_queues(subject: ExaminedApp) -> Found:
-    """Broadcasts do not wait in queues that nobody named to bridge."""
+    """Checks that no broadcasts wait in queues that bridge does not work on."""
     names = subject.settings.queue_names()
     with contextlib.suppress(ServiceUnavailable, ConfigurationError):  # the check above says so
         for name in sorted(set(_queues_with_broadcasts(subject)) - set(names)):
@@ -103,7 +103,7 @@ def _first_entries(client: redis.Redis, key: bytes, most: int) -> list[bytes]:
 
 
 def failed(subject: ExaminedApp) -> Found:
-    """Jobs that fail can be kept."""
+    """Checks that jobs that fail can be kept."""
     facts = subject.laravel.failed()
     if facts.driver == "null":
         yield Finding(
@@ -120,7 +120,7 @@ def failed(subject: ExaminedApp) -> Found:
 
 
 def versions(subject: ExaminedApp) -> Found:
-    """The queue's server is new enough for several workers on one queue."""
+    """Checks that the queue's server is new enough for several workers on one queue."""
     facts = subject.settings.queue_connection()
     with contextlib.suppress(ServiceUnavailable, ConfigurationError):
         if facts.driver == "redis":
@@ -154,7 +154,7 @@ def too_old(version: str, where: str) -> Found:
 
 
 def retry_after(subject: ExaminedApp) -> Found:
-    """A reservation outlives the longest attempt."""
+    """Checks that a reservation outlives the longest attempt."""
     facts, longest = subject.settings.queue_connection(), max(TIMEOUT, subject.settings.timeout)
     if facts.retry_after <= longest and subject.settings.php_binary and subject.has_code:
         yield Finding(
@@ -165,7 +165,7 @@ def retry_after(subject: ExaminedApp) -> Found:
 
 
 def clock(subject: ExaminedApp) -> Found:
-    """The store's clock is ours: Laravel's delays are moments of the app's clock, seen by all machines."""
+    """Checks that the store's clock is ours: Laravel's delays are times of the app's clock."""
     facts = subject.settings.queue_connection()
     with contextlib.suppress(ServiceUnavailable, ConfigurationError):
         theirs = _their_time(subject, facts.driver, facts.connection)
@@ -191,7 +191,7 @@ def _their_time(subject: ExaminedApp, driver: str, connection: str) -> float | N
 
 
 def redis_server(subject: ExaminedApp) -> Found:
-    """Redis keeps jobs until they are taken, in the form that Laravel and bridge both read."""
+    """Checks that Redis keeps jobs until they are taken, in a form that Laravel and bridge both read."""
     facts = subject.settings.queue_connection()
     if facts.driver != "redis":
         return
@@ -236,7 +236,7 @@ def _other_prefix(subject: ExaminedApp, client: redis.Redis, server: RedisConnec
 
 
 def cache(subject: ExaminedApp) -> Found:
-    """Signals (queue:restart, queue:pause) and unique locks pass through a cache that both sides see."""
+    """Checks that signals (queue:restart, queue:pause) and unique locks use a cache that both sides see."""
     name = subject.laravel.config.text("cache.default") or "null"
     where = subject.laravel.config.where("cache.default")
     with contextlib.closing(cache_store(subject.laravel, redis_connection=subject.settings.redis)) as store:
@@ -251,7 +251,7 @@ def cache(subject: ExaminedApp) -> Found:
 
 
 def maintenance(subject: ExaminedApp) -> Found:
-    """The app is up."""
+    """Checks that the app is up."""
     storage = Path(subject.laravel.env.get("LARAVEL_STORAGE_PATH") or subject.path / "storage")
     down = storage / "framework/down"
     if down.exists() and not subject.settings.force:

@@ -1,4 +1,4 @@
-"""Checks of what tells people: alerts arrive, and the app's gate lets in those it should. Nothing is sent."""
+"""Checks of alerts and the dashboard's gate. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE = 5.0  # seconds
 
 
 def alerts(subject: ExaminedApp) -> Found:
-    """Everybody in `alert_to` can be reached from here."""
+    """Checks that everybody in `alert_to` can be reached from here."""
     recipients = [recipient(address.reveal()) for address in subject.settings.alert_to]
     where = subject.settings.origins.get("alert_to", "alert_to")
     for place, url in {one.place: one.address.reveal() for one in recipients if one.kind != "mail"}.items():
@@ -45,7 +45,7 @@ def alerts(subject: ExaminedApp) -> Found:
 
 
 def gate(subject: ExaminedApp) -> Found:
-    """The route of `dashboard_gate` is there, and hands no link to whoever is not logged in."""
+    """Checks that the route of `dashboard_gate` exists, and gives no link to whoever is not logged in."""
     address, where = subject.settings.dashboard_gate, subject.settings.origins.get("dashboard_gate", "")
     if address is None:
         return

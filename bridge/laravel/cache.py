@@ -66,7 +66,7 @@ class CacheStore(Protocol):
         ...
 
     def forget(self, key: str) -> None:
-        """There is no value of this key. Raises BridgeError."""
+        """Deletes the value of this key. Raises BridgeError."""
         ...
 
     def lock_key(self, name: str, release: Version) -> str:

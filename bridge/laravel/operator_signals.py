@@ -143,7 +143,7 @@ class Pauses:
         )
 
     def pause(self, queue: str) -> None:
-        """No worker takes jobs from it, within a second or two. Raises BridgeError."""
+        """Pauses the queue: workers take no job from it, within a second or two. Raises BridgeError."""
         self._store().keep(self._key(queue), b"b:1;")
 
     def resume(self, queue: str) -> None:

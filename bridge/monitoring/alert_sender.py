@@ -207,7 +207,7 @@ class AlertSender:
         return f"[{self._app}] bridge: {alert.rule.replace('_', ' ')}, {word}"
 
     def _send_mail(self, to: Recipient, alert: Alert) -> None:
-        """In a thread. Raises OSError and smtplib's errors, which are such."""
+        """Sends it, in a thread. Raises OSError and smtplib's errors, which are such."""
         server = self._mail
         if server is None:
             raise ConfigurationError("alert_to", "has mail, but no mail server", remedy="set MAIL_HOST")

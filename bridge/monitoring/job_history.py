@@ -88,7 +88,7 @@ class JobHistoryTable:
         return True
 
     def add(self, minutes: Sequence[tuple[int, Mapping[JobKey, JobRow]]]) -> None:
-        """Jobs by the beginning of the minute (unix seconds) in which they ended."""
+        """Adds jobs, by the beginning of the minute (unix seconds) in which they ended."""
         rows = [
             {
                 "span": MINUTE,

@@ -109,7 +109,7 @@ class StatisticsTable:
         return bool(self._run(work))
 
     def add(self, rows: Mapping[str, Counts]) -> None:
-        """A row for each app id, all with the present time."""
+        """Adds a row for each app id, all with the present time."""
         if not rows:
             return
 

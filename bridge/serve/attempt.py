@@ -110,7 +110,7 @@ class Attempt:
         return self._results
 
     def require_turn(self) -> None:
-        """Behind, if the job that is being resolved would overtake another; else PHP may be asked."""
+        """Raises Behind, if the job that is being resolved would overtake another; else PHP may be asked."""
         if self.job is not None and self._aside.blocks:
             channels = self._channels(self.job.document)
             if not self._aside.may_go(self.job, channels):

@@ -302,7 +302,7 @@ class Daemon:
     async def _drain_jobs(
         self, workers: WorkerThreads, gate: ReconnectGate, working: asyncio.Task[None]
     ) -> None:
-        """No job is taken any more; those that are at work are finished, in the time that they have."""
+        """Takes no further job, and finishes those at work, in the time that they have."""
         working.cancel()
         await asyncio.wait([working])
         others = self.settings.drain_jobs_seconds
@@ -391,8 +391,8 @@ class Daemon:
 
 
 async def _report_status(manager: ServiceManager, listener: Listener) -> None:
-    """For ever: the service manager hears that the loop turns, how many clients there are, and that a stop
-    makes progress."""
+    """Reports for ever to the service manager: the loop turns, how many clients there are, a stop makes
+    progress."""
     pause = min(ALIVE, STATUS_INTERVAL if manager.watchdog is None else manager.watchdog / 3)
     reported_at = 0.0
     while True:
@@ -413,14 +413,14 @@ def _private(instruments: Monitors, watched: MonitoredParts, child: Child, webho
 
 
 async def _stores_answer(workers: WorkerThreads) -> None:
-    """The queue's store does, and failed_jobs has been looked at."""
+    """Waits until the queue's store answers, and checks failed_jobs."""
     await asyncio.to_thread(wait_for_store, workers.others.queue.check)
     workers.worker.store_answers.set()
     await asyncio.to_thread(_look_at_failed_jobs, workers.others.failed)
 
 
 async def _work(workers: WorkerThreads, gate: ReconnectGate, child: Child | None) -> None:
-    """Jobs are taken once the clients of before are back; for ever."""
+    """Takes jobs for ever, once the clients of before are back."""
     if child is not None:
         await child.may_take_jobs.wait()
     await gate.wait()
@@ -480,7 +480,7 @@ def _paused(deployment: Deployment, names: Collection[str], cluster: Cluster[Soc
 
 
 def _look_at_failed_jobs(failed: FailedJobs) -> None:
-    """A job that cannot be kept would be released for ever: say so at the start, and go on."""
+    """Warns at the start if failed jobs cannot be kept: they would be released for ever."""
     try:
         failed.check()
     except BridgeError as problem:

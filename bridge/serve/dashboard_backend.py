@@ -50,7 +50,7 @@ class AppBackend:
         self._lock = threading.Lock()
 
     def use(self, settings: Settings) -> None:
-        """From now on jobs can be made for the apps of these settings, and payloads are shown or not."""
+        """Uses these settings: the apps for which jobs can be made, and whether payloads are shown."""
         self._connections = {app.id: next(iter(app.connections), None) for app in settings.apps()}
         self._shows_payloads = settings.dashboard_payloads
 

@@ -126,7 +126,7 @@ class Deployment:
         self._end_checks(self._ladder, self._checks)
 
     def _use(self, settings: Settings) -> None:
-        """All of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
+        """Uses all of it, or nothing: raises ConfigurationError where the new configuration is wrong."""
         to = destinations(settings)
         locks = unique_locks(settings.laravel, settings.redis)
         php = None

@@ -12,23 +12,20 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from starlette.routing import BaseRoute, Route
 
-from bridge.broadcast import Broadcast
-from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable
+from bridge.errors import ServiceUnavailable
 from bridge.jobs.queue.queue import Queue
 from bridge.jobs.resolve.trust import Disagreement
 from bridge.jobs.worker.loop import Worker
 from bridge.jobs.worker.progress import JobProgress, OtherJobRun
-from bridge.laravel.packages import installed_version
-from bridge.monitoring.alert_sender import AlertSender, mail_server, recipient
-from bridge.monitoring.alerts import AlertRules, Alerts, Facts
+from bridge.monitoring.alerts import Alerts, Facts
 from bridge.monitoring.counters import Counters
 from bridge.monitoring.dashboard.event_stream import EventStream
 from bridge.monitoring.dashboard.processes import routes_for_others
@@ -45,13 +42,20 @@ from bridge.monitoring.metrics import (
     metrics_route,
     metrics_text,
 )
-from bridge.monitoring.statistics import Counts, StatisticsWindow
+from bridge.monitoring.statistics import Counts
 from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
 from bridge.monitoring.timeseries import NONE_BESIDE, POINT_INTERVAL, Beside, Sample, TimeSeries
-from bridge.secret import Secret
 from bridge.serve.dashboard_backend import AppBackend
+from bridge.serve.queue_depths import QueueDepths
+from bridge.serve.record_writers import JobHistoryWriter, StatisticsWriter
 from bridge.serve.siblings import Siblings, forwarding_routes, metrics_of_all, numbers_route
 from bridge.serve.wiring.history import build_job_history, build_statistics
+from bridge.serve.wiring.monitoring import (
+    access_options,
+    alert_rules,
+    build_alert_sender,
+    build_legacy_dashboard,
+)
 from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import HubEvent, Published
@@ -63,23 +67,15 @@ from bridge.sockets.webhooks.attempts import WebhookAttempt
 if TYPE_CHECKING:
     from bridge.sockets.cluster.cluster import Cluster
 
-DEPTH_INTERVAL, IDLE_DEPTH_INTERVAL = 1.0, 15.0  # seconds; the latter while nobody looks
+DEPTH_INTERVAL = 1.0  # seconds
 SCRAPE_PATIENCE = 5.0  # seconds that /metrics waits for the queue's store
 ALERT_INTERVAL = 15.0  # seconds
 SIBLINGS_INTERVAL = 1.0  # seconds
 CHANNELS_INTERVAL = 3.0  # seconds
 SIBLINGS_ROWS = 50  # of each process, each time
 ALERT_PATIENCE = 5.0  # seconds that a stop waits for alerts that are on their way
-RESTING_SHARE = 20  # a look at the queue that took t seconds is followed by 20 t of rest
 
 log = logging.getLogger(__name__)
-
-
-class _Access(TypedDict):
-    password: Secret | None
-    link_secret: Secret | None
-    gate: str | None
-    origins: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,21 +124,23 @@ class Monitors:
         self._counters = Counters([app.id for app in settings.apps()])
         self._time_series = TimeSeries(self._counters, beside=self._beside)
         self._statistics = build_statistics(settings)
-        self._statistics_window = StatisticsWindow(self._counters)
+        self._statistics_writer = (
+            None
+            if self._statistics is None
+            else StatisticsWriter(self._statistics, self._counters, self._show_counted)
+        )
         self._jobs = JobRecorder(self._counters.jobs, build_job_history(settings))
+        self._job_history = JobHistoryWriter(self._jobs)
         self._backend = AppBackend(settings, self._statistics, self._jobs)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._legacy_dashboard: LegacyDashboard | None = None
         self._feed: EventStream | None = None
-        self._access = SessionGuard(**_access_options(settings), is_open=is_open)
+        self._access = SessionGuard(**access_options(settings), is_open=is_open)
         self._apps: Callable[[], Sequence[App]] = tuple  # that are served now
         self._summary_of_log = Summary(self._counters)
-        self._looking: asyncio.Task[None] | None = None
-        self._looked: tuple[float, float] | None = None  # monotonic, when a look ended, and what it took
-        self._statistics_problem = ""
-        self._alerts = Alerts(_alert_rules(settings))
-        self._alert_sender = _alert_sender(settings)
-        self._jobs_problem = ""
+        self._depths = QueueDepths(self._time_series)
+        self._alerts = Alerts(alert_rules(settings))
+        self._alert_sender = build_alert_sender(settings)
         self._channels = 0  # of all nodes, where there are others
 
     def observe(self, event: HubEvent) -> None:
@@ -226,7 +224,7 @@ class Monitors:
             lambda: self._now(watched),
             (lambda: 0) if worker is None else lambda: worker.counts["store_faults"],
         )
-        return metrics_text(collector, lambda: self._scrape(watched))
+        return metrics_text(collector, lambda: self._depths.refresh_within(SCRAPE_PATIENCE, watched.queue))
 
     def _metrics_access(self) -> MetricsAccess:
         return MetricsAccess(self._settings.metrics_addresses, self._settings.metrics_token)
@@ -237,13 +235,13 @@ class Monitors:
 
     def renew(self, settings: Settings) -> None:
         """Who may look, what is shown and the apps of the forms are these settings'. On the loop."""
-        self._access.use(**_access_options(settings))
+        self._access.use(**access_options(settings))
         self._backend.use(settings)
 
     def start(self, watched: MonitoredParts) -> None:
         """On the loop."""
         self._apps = lambda: [hub.app for hub in watched.node.hubs.values()]
-        self._legacy_dashboard = _legacy_dashboard(self._settings, watched.node)
+        self._legacy_dashboard = build_legacy_dashboard(self._settings, watched.node)
         every = self._scheduler.add_job
         lasting = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
         every(_in_thread(self._sample), "interval", seconds=POINT_INTERVAL, **lasting)
@@ -297,49 +295,26 @@ class Monitors:
     async def _ask_siblings(self) -> None:
         """Rows are for those who look."""
         if self._siblings is not None:
-            looks = self._feed is not None and self._feed.watchers > 0
-            for one in await self._siblings.listen(SIBLINGS_ROWS if looks else 0):
+            for one in await self._siblings.listen(SIBLINGS_ROWS if self._is_watched else 0):
                 self._journal.elsewhere(one)
 
     async def _count_channels(self, watched: MonitoredParts) -> None:
         """Of all nodes, for those who look."""
-        if self._feed is not None and self._feed.watchers:
+        if self._is_watched:
             node = watched.node
             with contextlib.suppress(ServiceUnavailable):  # /ready and the log say so
                 counts = [await occupancy.channels(node, hub) for hub in list(node.hubs.values())]
                 self._channels = sum(map(len, counts))
 
     async def _look_at_queue(self, watched: MonitoredParts) -> None:
-        if self._looked is not None:
-            ended, took = self._looked
-            looks = self._show is not None or (self._feed is not None and self._feed.watchers > 0)
-            rest = max(0.0 if looks else IDLE_DEPTH_INTERVAL, RESTING_SHARE * took)
-            if time.monotonic() < ended + rest:
-                return
-        await self._look(watched)
+        await self._depths.refresh_if_due(
+            watched.queue, is_watched=self._show is not None or self._is_watched
+        )
 
-    async def _scrape(self, watched: MonitoredParts) -> None:
-        """The depths are those of now, or none where the store does not answer in time."""
-        try:
-            async with asyncio.timeout(SCRAPE_PATIENCE):
-                await self._look(watched)
-        except TimeoutError:
-            self._time_series.depths = {}
-
-    async def _look(self, watched: MonitoredParts) -> None:
-        """Whoever wants a look while one is under way gets that one."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._ask_depths(watched))
-        await asyncio.shield(self._looking)
-
-    async def _ask_depths(self, watched: MonitoredParts) -> None:
-        started, at = time.monotonic(), time.time()
-        try:
-            depths = {} if watched.queue is None else await asyncio.to_thread(watched.queue.depth)
-        except BridgeError:  # the worker says so
-            depths = {}
-        self._time_series.depths, self._time_series.looked_at = depths, at
-        self._looked = (time.monotonic(), time.monotonic() - started)
+    @property
+    def _is_watched(self) -> bool:
+        """Whether somebody looks at the dashboard."""
+        return self._feed is not None and self._feed.watchers > 0
 
     def _log_minute(self) -> None:
         numbers = self._summary_of_log.take()
@@ -349,26 +324,15 @@ class Monitors:
             log.info("the last minute", extra=about)
 
     async def _write_statistics(self, watched: MonitoredParts) -> None:
-        if self._statistics is None:
-            return
-        rows = {app.id: self._statistics_window.take(app.id) for app in self._apps() if app.keeps_statistics}
-        try:
-            if watched.cluster is not None:
-                numbers = {app_id: (row.peak, row.websocket, row.api) for app_id, row in rows.items()}
-                rows = {
-                    app_id: Counts(peak=peak, websocket=websocket, api=api)
-                    for app_id, (peak, websocket, api) in (await watched.cluster.share(numbers)).items()
-                }
-            await asyncio.to_thread(self._statistics.add, rows)
-            self._statistics_problem = ""
-            if self._legacy_dashboard is not None:
-                self._legacy_dashboard.counted(rows)
-        except BridgeError as problem:
-            if self._statistics_problem != str(problem):  # once, not every minute
-                self._statistics_problem = str(problem)
-                about = {"action": "statistics", "why": str(problem)}
-                level = logging.INFO if isinstance(problem, ConfigurationError) else logging.WARNING
-                log.log(level, "statistics are not written", extra=about)
+        if self._statistics_writer is not None:
+            await self._statistics_writer.write(self._apps(), watched.cluster)
+
+    def _show_counted(self, rows: Mapping[str, Counts]) -> None:
+        if self._legacy_dashboard is not None:
+            self._legacy_dashboard.counted(rows)
+
+    async def _record_jobs(self, watched: MonitoredParts) -> None:
+        await self._job_history.write(tidies=watched.cluster is None or watched.cluster.has_duty)
 
     async def _check_alerts(self, watched: MonitoredParts) -> None:
         if self._alert_sender is None:
@@ -384,17 +348,6 @@ class Monitors:
         )
         for alert in self._alerts.check(facts, time.monotonic()):
             self._alert_sender.send(alert)
-
-    async def _record_jobs(self, watched: MonitoredParts) -> None:
-        tidies = watched.cluster is None or watched.cluster.has_duty
-        try:
-            await asyncio.to_thread(self._jobs.record, tidies=tidies)
-            self._jobs_problem = ""
-        except BridgeError as problem:
-            if self._jobs_problem != str(problem):
-                self._jobs_problem = str(problem)
-                about = {"action": "job_history", "why": str(problem)}
-                log.warning("the history of jobs is not written", extra=about)
 
     # ---- on request -------------------------------------------------------------------------------
 
@@ -434,27 +387,6 @@ class Monitors:
         )
 
 
-def _legacy_dashboard(settings: Settings, node: Node) -> LegacyDashboard | None:
-    release = settings.legacy_dashboard
-    if release is None:
-        version = installed_version(settings.laravel.path, "beyondcode/laravel-websockets")
-        release = "off" if version is None else "1" if version.startswith("1.") else "2"
-    if release == "off":
-        return None
-    loop = asyncio.get_running_loop()
-
-    def publish(broadcast: Broadcast) -> None:
-        # in the next turn, for the hub is still busy with this event
-        loop.call_soon(deliver, broadcast)
-
-    def deliver(broadcast: Broadcast) -> None:
-        if broadcast.app_id in node.hubs:
-            node.publish([broadcast], origin=ORIGIN)
-
-    zone = settings.laravel.timezone
-    return LegacyDashboard("1" if release == "1" else "2", publish, clock=lambda: datetime.now(zone))
-
-
 def _bus(cluster: Cluster[Socket]) -> Bus:
     return Bus(
         is_up=cluster.is_up,
@@ -463,32 +395,3 @@ def _bus(cluster: Cluster[Socket]) -> Bus:
         repairs=cluster.repairs,
         rejected=dict(cluster.rejected),
     )
-
-
-def _alert_rules(settings: Settings) -> AlertRules:
-    return AlertRules(
-        wait=settings.alert_wait,
-        failures=settings.alert_failures,
-        cut_clients=settings.alert_cut_clients,
-        php_down=settings.alert_php_down,
-        disagreements=settings.alert_disagreements,
-    )
-
-
-def _alert_sender(settings: Settings) -> AlertSender | None:
-    """None where nobody gets alerts. ConfigurationError for mail without a mail server."""
-    recipients = [recipient(address.reveal()) for address in settings.alert_to]
-    if not recipients:
-        return None
-    has_mail = any(one.kind == "mail" for one in recipients)
-    mail = mail_server(settings.laravel) if has_mail else None
-    return AlertSender(recipients, app=settings.laravel.name, mail=mail)
-
-
-def _access_options(settings: Settings) -> _Access:
-    return {
-        "password": settings.dashboard_password,
-        "link_secret": settings.link_secret(),
-        "gate": settings.dashboard_gate,
-        "origins": settings.dashboard_origins,
-    }

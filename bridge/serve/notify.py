@@ -53,12 +53,12 @@ class ServiceManager:
         self._send(f"STATUS={text}")
 
     def alive(self) -> None:
-        """To be called at least twice in `watchdog` seconds."""
+        """Says that we are alive. Call it at least twice in `watchdog` seconds."""
         if self.watchdog is not None:
             self._send("WATCHDOG=1")
 
     def extend(self, seconds: float = EXTENSION) -> None:
-        """A start or stop may take so much longer from now on."""
+        """Asks for so many more seconds for a start or stop."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def _send(self, *lines: str) -> None:

@@ -23,7 +23,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,10 +30,13 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import BridgeError, ConfigurationError, ServiceUnavailable, UsageError
-from bridge.serve.counts import PLACES, SharedCounts
-from bridge.serve.inheritance import PARENT_STATE, Inheritance, Role
+from bridge.serve.counts import PLACES
+from bridge.serve.handover import SIGNALS, replace_program
+from bridge.serve.inheritance import Role
 from bridge.serve.notify import STATUS_INTERVAL, ServiceManager
+from bridge.serve.plan import Plan
 from bridge.serve.running import RunningFile
+from bridge.serve.spawner import Process, Spawner
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
 from bridge.sockets.server.binding import Listening
 
@@ -45,57 +47,9 @@ SILENT = 30.0  # seconds without a word, of our own unbroken attention, after wh
 START_LIMIT = 120.0  # seconds in which a new process must serve, in a reload
 STOP_RESERVE = 15.0  # seconds beyond its own limits that a process may take to end
 WRONG_USAGE, UNAVAILABLE, MISCONFIGURED = 2, 69, 78
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 FATAL = (WRONG_USAGE, UNAVAILABLE, MISCONFIGURED)  # exit codes that another try at once does not change
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What the parent needs of the settings; all of it fits into JSON.
-
-    address   where clients connect, for the line of the start
-    is_kept   another process keeps the sockets open when this one ends
-    ends_by_itself  the whole ends when the process of the jobs has
-    """
-
-    processes: int
-    address: str
-    is_kept: bool
-    ends_by_itself: bool
-    drain: float
-    drain_jobs: float
-    spread: float
-    log_level: str
-    log_format: str
-    running_file: str | None
-
-    @property
-    def names(self) -> list[tuple[str, Role]]:
-        sockets: list[tuple[str, Role]] = [(f"sockets-{n}", "sockets") for n in range(1, self.processes + 1)]
-        return [*sockets, ("jobs", "jobs")]
-
-
-@dataclass(slots=True)
-class Process:
-    """A child. `heard_at`: when it said something last; `kill_at`: when its time to end is over."""
-
-    name: str
-    role: Role
-    pid: int
-    place: int
-    line: socket.socket
-    path: str  # of its private socket
-    started_at: float
-    heard_at: float
-    serves: bool = False
-    is_ending: bool = False
-    kill_at: float | None = None
-    state: dict[str, Any] = field(default_factory=dict)
-    clients: tuple[int, int] = (0, 0)  # connections and subscriptions
-    reread: bool | None = None
-    received: bytes = b""
 
 
 @dataclass(slots=True)
@@ -140,14 +94,11 @@ class Parent:
         self._code = 0
         self._looked_at = time.monotonic()
         self._status_at = self._shared_at = 0.0
-        self._counts = SharedCounts.new()
-        folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
-        self._folder = Path(tempfile.mkdtemp(prefix="bridge-", dir=folder))
+        self._spawner = Spawner(command, listening)
         self._selector = selectors.DefaultSelector()
         self._file = RunningFile(
             Path(plan.running_file) if plan.running_file else None, processes=plan.processes
         )
-        self._numbers = 0
 
     # Life ---------------------------------------------------------------------------------------------
 
@@ -165,7 +116,7 @@ class Parent:
                 for process in self._processes.values():
                     _signal(process.pid, signal.SIGKILL)
                 self._file.remove()
-                shutil.rmtree(self._folder, ignore_errors=True)
+                shutil.rmtree(self._spawner.folder, ignore_errors=True)
         return self._code
 
     def _is_over(self) -> bool:
@@ -235,10 +186,12 @@ class Parent:
             self._manager.extend()
         if now - self._status_at >= STATUS_INTERVAL and not self._is_stopping:
             self._status_at = now
-            self._manager.status(f"{self._counts.beside(-1)} connections, {len(self._processes)} processes")
+            self._manager.status(
+                f"{self._spawner.counts.beside(-1)} connections, {len(self._processes)} processes"
+            )
 
     def _share_states(self) -> None:
-        """All processes know how each of them is; of one that is not there nothing is known."""
+        """Sends every process the state of each; of one that is not there nothing is known."""
         serving = [one for one in self._processes.values() if one.serves and not one.is_ending]
         others: dict[str, object] = {name: {} for name, _ in self._plan.names}
         others |= {one.name: one.state for one in serving}
@@ -250,7 +203,7 @@ class Parent:
         return [sum(one.clients[at] for one in self._processes.values()) for at in range(2)]
 
     def _start_missing(self, now: float) -> None:
-        """There is a process of every name that does not end; while a reload begins, one of the new ones."""
+        """Starts a process of every name that has none, or only one that ends."""
         reload = self._reload
         for name, role in self._plan.names:
             if not any(one.name == name and not one.is_ending for one in self._processes.values()):
@@ -264,46 +217,16 @@ class Parent:
     # Processes ------------------------------------------------------------------------------------------
 
     def _start(self, name: str, role: Role, *, announces: bool = False) -> Process:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        self._numbers += 1
-        path = str(self._folder / f"{name}.{self._numbers}")
-        private = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        private.bind(path)
-        private.listen(128)
+        says_address = announces or (role == "jobs" and not self._has_served)
         taken = {process.place for process in self._processes.values()}
-        place = next(number for number in range(PLACES) if number not in taken)
-        self._counts.set(place, None)
-        clients = [sock.fileno() for sock in self._listening.sockets] if role == "sockets" else []
-        given = Inheritance(
-            name=name,
-            role=role,
-            line=theirs.fileno(),
-            counts=self._counts.descriptor,
-            place=place,
-            private=private.fileno(),
-            folder=str(self._folder),
-            listening=clients,
+        process = self._spawner.start(
+            name,
+            role,
+            place=next(number for number in range(PLACES) if number not in taken),
             is_kept=self._plan.is_kept,
             is_first=not self._has_served,
-            address=self._plan.address if announces or (role == "jobs" and not self._has_served) else None,
+            address=self._plan.address if says_address else None,
         )
-        for descriptor in given.descriptors:
-            os.set_inheritable(descriptor, True)
-        try:
-            pid = os.posix_spawn(
-                self._command[0],
-                [*self._command, "--child", name],
-                {**os.environ, **given.environ()},
-                setsigmask=(),
-            )
-        finally:
-            for descriptor in given.descriptors:
-                os.set_inheritable(descriptor, False)
-            theirs.close()
-            private.close()
-        now = time.monotonic()
-        process = Process(name, role, pid, place, ours, path, now, now)
         self._watch(process)
         log.debug("a process is started", extra=_about(process))
         return process
@@ -332,27 +255,18 @@ class Parent:
             if message.get("serves") and not process.serves:
                 process.serves = True
                 if self._reload is None or self._reload.is_swapped:
-                    self._lead_to(process)
+                    self._spawner.lead_to(process)
         self._proceed()
 
-    def _address(self, process: Process) -> Path:
-        """Where the others find it."""
-        return self._folder / f"{process.name}.sock"
-
-    def _lead_to(self, process: Process) -> None:
-        """The others find this one, and no other of its name."""
-        with contextlib.suppress(OSError):
-            os.rename(process.path, self._address(process))
-
     def _end(self, process: Process, code: int, spread: float) -> None:
-        """The process ends in its own time, `code` and `spread` for its clients."""
+        """Asks the process to end in its own time, with `code` and `spread` for its clients."""
         if process.is_ending:
             return
         process.is_ending = True
         limit = self._plan.drain + STOP_RESERVE
         limit += spread if process.role == "sockets" else self._plan.drain_jobs
         process.kill_at = time.monotonic() + limit
-        self._counts.set(process.place, None)
+        self._spawner.counts.set(process.place, None)
         _send(process, {"stop": {"code": code, "spread": spread, "whole": self._is_stopping}})
         if not process.serves:  # it may not listen to us yet
             _signal(process.pid, signal.SIGTERM)
@@ -374,9 +288,12 @@ class Parent:
         with contextlib.suppress(KeyError):
             self._selector.unregister(process.line)
         process.line.close()
-        self._counts.set(process.place, None)
+        self._spawner.counts.set(process.place, None)
         is_latest = not any(one.name == process.name and one.serves for one in self._processes.values())
-        for path in (Path(process.path), *([self._address(process)] if process.serves and is_latest else [])):
+        for path in (
+            Path(process.path),
+            *([self._spawner.address(process)] if process.serves and is_latest else []),
+        ):
             path.unlink(missing_ok=True)
         reload = self._reload
         if process.is_ending or self._is_stopping:
@@ -412,7 +329,7 @@ class Parent:
     # What goes on ---------------------------------------------------------------------------------------
 
     def _proceed(self) -> None:
-        """The next step of whatever is under way, if it may be taken."""
+        """Takes the next step of whatever is under way, if it may be taken."""
         if self._is_stopping:
             self._proceed_stop()
             return
@@ -432,7 +349,7 @@ class Parent:
             _send(jobs[0], {"take_jobs": True, "clients": self._clients()})
 
     def _stop(self, code: int) -> None:
-        """All processes end: that of the jobs first, so that clients get what it has in hand."""
+        """Ends all processes: that of the jobs first, so that clients get what it has in hand."""
         if self._is_stopping:
             return
         self._is_stopping = True
@@ -448,7 +365,7 @@ class Parent:
             self._end(process, code, 0.0)
 
     def _hang_up(self) -> None:
-        """SIGHUP: each process reads apps, webhooks, certificate and the app anew."""
+        """Does what SIGHUP asks: each process reads apps, webhooks, certificate and the app anew."""
         if not self._has_served or self._is_stopping:
             return
         self._manager.reloading()
@@ -509,7 +426,7 @@ class Parent:
             reload.is_swapped = True
             self._plan = reload.plan
             for pid in reload.new:
-                self._lead_to(self._processes[pid])
+                self._spawner.lead_to(self._processes[pid])
             for pid in reload.old & self._processes.keys():
                 self._end(self._processes[pid], RECONNECT, reload.plan.spread)
         if reload.old.isdisjoint(self._processes):
@@ -522,13 +439,13 @@ class Parent:
             self._replace_program()
 
     def _replace_program(self) -> None:
-        """This process goes on as the program that is installed now."""
+        """Replaces this process's program by the one that is installed now."""
         state: dict[str, Any] = {
             "plan": {name: getattr(self._plan, name) for name in Plan.__dataclass_fields__},
             "sockets": [sock.fileno() for sock in self._listening.sockets],
-            "counts": self._counts.descriptor,
-            "folder": str(self._folder),
-            "numbers": self._numbers,
+            "counts": self._spawner.counts.descriptor,
+            "folder": str(self._spawner.folder),
+            "numbers": self._spawner.numbers,
             "reloads": self._file.running.reloads,
             "outcome": self._file.running.outcome,
             "processes": [
@@ -545,33 +462,14 @@ class Parent:
         }
         if len(state["processes"]) != len(self._processes):
             return  # one has just died; this program is good enough until the next reload
-        kept = [*state["sockets"], state["counts"], *(one["line"] for one in state["processes"])]
-        for descriptor in kept:
-            os.set_inheritable(descriptor, True)
-        environ = {**os.environ, **self._manager.environ(), PARENT_STATE: json.dumps(state)}
-        for handler in logging.getLogger().handlers:
-            handler.flush()
-            if hasattr(handler, "finish"):
-                handler.finish()
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, SIGNALS
-        )  # one that comes meanwhile waits for the next program
-        try:
-            os.execve(self._command[0], self._command, environ)  # noqa: S606 - this program again
-        except OSError as problem:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            for descriptor in kept:
-                os.set_inheritable(descriptor, False)
-            about = {"action": "reload", "why": problem.strerror}
+        why = replace_program(self._command, state, self._manager.environ())
+        if why:
+            about = {"action": "reload", "why": why}
             log.warning("this process could not become the new version: its children are", extra=about)
 
     def _adopt(self, state: dict[str, Any]) -> None:
-        """What the program before has left."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder = Path(state["folder"])
-        os.set_inheritable(state["counts"], False)
-        self._counts = SharedCounts(state["counts"])
-        self._numbers = state["numbers"]
+        """Takes over what the program before has left."""
+        self._spawner.adopt(state["counts"], state["folder"], state["numbers"])
         self._has_served = True
         self._file.running.reloads, self._file.running.outcome = state["reloads"], state["outcome"]
         now = time.monotonic()
@@ -581,15 +479,6 @@ class Parent:
             line.setblocking(False)
             self._watch(Process(line=line, started_at=now, heard_at=now, serves=True, **one))
         self._file.write()
-
-
-def adopted_listening(state: str) -> tuple[Plan, Listening]:
-    """The plan and the sockets that the program before has left."""
-    found = json.loads(state)
-    for descriptor in found["sockets"]:
-        os.set_inheritable(descriptor, False)
-    plan = Plan(**{name: value for name, value in found["plan"].items() if name in Plan.__dataclass_fields__})
-    return plan, Listening([socket.socket(fileno=number) for number in found["sockets"]], plan.is_kept)
 
 
 def own_command() -> list[str]:

@@ -73,13 +73,13 @@ class ReconnectGate:
         log.info(f"{self._count().connections} clients are back", extra=about)
 
     async def keep(self) -> None:
-        """For ever: the numbers of now are in the file."""
+        """Writes the present numbers into the file, for ever."""
         while self._file is not None:
             await self._write(self._count())
             await asyncio.sleep(WRITE_INTERVAL)
 
     async def close(self) -> None:
-        """The process stops because it was told to; before the clients are closed."""
+        """Writes the numbers a last time. Call it on an orderly stop, before the clients are closed."""
         if self._file is not None:
             now = self._before if self.is_shut else self._count()
             await self._write(Present(now.connections, now.subscriptions, is_clean=True))

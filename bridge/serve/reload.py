@@ -86,7 +86,7 @@ class Reloader:
         self._started = self.settings
 
     def use(self, served: ServedApps) -> None:
-        """These apps and webhooks count from now on. On the loop. ConfigurationError: those of before do."""
+        """Uses these apps and webhooks from now on. On the loop. ConfigurationError: those of before do."""
         self.webhooks.serve(served)  # it may raise, and then nothing has changed
         self.node.serve([app for app, _ in served])
         others = tuple(observer for observer in self.node.observers if observer != self.webhooks.observe)

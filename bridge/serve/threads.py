@@ -63,7 +63,7 @@ class OtherJobsWorkers:
             lane.recycle()
 
     def wake(self) -> None:
-        """There may be other jobs."""
+        """Wakes the lanes, for there may be other jobs."""
         for lane in self.lanes:
             lane.wake()
 
@@ -91,8 +91,8 @@ class WorkerThreads:
             lane.start()
 
     def stop(self, timeout: float, *, others: float) -> None:
-        """Nobody takes a job any more. Other jobs at work had `others` seconds to end, while broadcasts went
-        on; then what the worker held had `timeout` seconds."""
+        """Stops all threads: none takes a job any more. Other jobs at work get `others` seconds to end, while
+        broadcasts go on; then what the worker has in hand gets `timeout` seconds."""
         self.worker.stop_begins()
         with ThreadPoolExecutor(1 + len(self.others.lanes)) as stops:
             for lane in self.others.lanes:

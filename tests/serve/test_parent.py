@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from bridge.serve.handover import SIGNALS
 from bridge.serve.inheritance import PARENT_STATE
 from bridge.serve.notify import ServiceManager
-from bridge.serve.parent import SIGNALS, Parent, Plan, Process
+from bridge.serve.parent import Parent
+from bridge.serve.plan import Plan
+from bridge.serve.spawner import Process
 from bridge.sockets.server.binding import Listening, bind
 
 STUBBORN = [
@@ -54,7 +57,7 @@ def parent_of(processes: int) -> Iterator[Parent]:
     finally:
         end_all(parent)
         parent._selector.close()
-        parent._folder.rmdir()
+        parent._spawner.folder.rmdir()
         listening.close()
 
 

@@ -107,7 +107,7 @@ class PhpWorkerLane:
         self._thread.start()
 
     def wake(self) -> None:
-        """There may be a job. Any thread may call it."""
+        """Looks for a job now, for there may be one. Any thread may call it."""
         self._queue.wake()
 
     def recycle(self) -> None:
@@ -229,7 +229,9 @@ class PhpWorkerLane:
         log.error("job failed", extra={**about(job, "job_failed"), "why": str(problem)})
 
     def _hand_over(self, attempt: _Attempt) -> None:
-        """Some process runs the job, or ends it as late. Raises ProcessDied, and what `lease` raises."""
+        """Gives the job to a process that runs it, or ends it as late.
+
+        Raises ProcessDied, and what `lease` raises."""
         while not attempt.is_over:
             with self._processes.lease() as process:
                 self._converse(process, attempt)
@@ -291,7 +293,7 @@ class PhpWorkerLane:
                     raise ProcessDied("it answered with something that is no answer")
 
     def _await_first(self, process: PhpProcess) -> None:
-        """Laravel's worker asks for a job. Raises WorkerNotReady where it does not."""
+        """Waits until Laravel's worker asks for a job. Raises WorkerNotReady where it does not."""
         try:
             frame = process.receive(NEXT_JOB_LIMIT)
         except ProcessDied as death:
@@ -311,7 +313,7 @@ class PhpWorkerLane:
         process.retired = bool(frame.get("last"))
 
     def _finish(self, attempt: _Attempt, process: PhpProcess, why: str | None) -> None:
-        """`why`: it has failed."""
+        """Records the end of the attempt. `why`: it has failed."""
         job, failed = attempt.job, why is not None
         self.counts["failed" if failed else "done"] += 1
         self._processes.breaker.close()
@@ -326,7 +328,7 @@ class PhpWorkerLane:
             log.info("a job printed", extra={**about(job, "job_output"), "output": output, **sizes})
 
     def _after(self, death: ProcessDied, attempt: _Attempt) -> None:
-        """What a job comes to that ended its process: an attempt more, and what Laravel says to that."""
+        """Ends a job that ended its process: counts the attempt, and does what Laravel says to that."""
         job = attempt.job
         self._prefetcher.give_back_all()
         self.counts["died"] += 1

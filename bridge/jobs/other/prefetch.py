@@ -66,18 +66,18 @@ class Prefetcher:
         return self._held.popleft() if self._held else None
 
     def ahead(self) -> None:
-        """PHP is at work: if jobs are quick, the next are being reserved; else none waits for its turn."""
+        """Begins to reserve the next jobs while PHP works, if jobs are quick; else gives back those held."""
         if not self._most and self._held:
             self.give_back_all()
         elif self._most and len(self._held) <= self._most // 2 and self._under_way is None:
             self._delete_and_reserve(self._most - len(self._held))
 
     def end(self, job: Job) -> None:
-        """Laravel has deleted the job."""
+        """Deletes the job, as Laravel has."""
         self._ended.append(job)
 
     def pace(self, seconds: float) -> None:
-        """A job took so long."""
+        """Notes how many seconds a job took."""
         self._most = 0 if self._queue.is_single_writer else min(MOST, int(WORTH / max(seconds, 0.001)))
 
     def tick(self) -> bool:
@@ -110,7 +110,7 @@ class Prefetcher:
         self._counts["given_back"] += len(jobs)
 
     def release(self, job: Job, delay: float) -> None:
-        """The job comes again in `delay` seconds."""
+        """Puts the job back into the queue, due in `delay` seconds."""
         self._retrying(lambda: self._queue.release(job, delay))
         self._counts["released"] += 1
 

@@ -82,7 +82,7 @@ class AppProcesses:
         return self._pool.lease()
 
     def widen(self) -> None:
-        """One more process than `size` may work, until `narrow`."""
+        """Lets one more process than `size` work, until `narrow`."""
         self._pool.widen()
 
     def narrow(self) -> None:
@@ -98,7 +98,7 @@ class AppProcesses:
         self._recycled_at = time.monotonic()
 
     def agree(self, agreement: Agreement) -> None:
-        """A process that starts from now on answers only if what it tells agrees."""
+        """Requires of every process started from now on that its set-up agrees."""
         self._agreement = agreement
 
     def close(self) -> None:

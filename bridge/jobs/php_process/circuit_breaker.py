@@ -35,7 +35,7 @@ class CircuitBreaker:
         log.error("PHP processes are down", extra={"action": "helper_down", **about})
 
     def record_crash(self, problem: ServiceUnavailable) -> None:
-        """A process died at work; too many in a row open the breaker."""
+        """Counts a process that died at work; too many in a row open the breaker."""
         self._crashes += 1
         if self._crashes >= CRASHES:
             self.open(problem)

@@ -71,13 +71,13 @@ class Pool:
                 self._drain()
 
     def widen(self) -> None:
-        """One more process may be lent, until `narrow`: one that is lent will not come back soon."""
+        """Lets one more process be lent, until `narrow`: one that is lent will not come back soon."""
         with self._lock:
             self._size += 1
         self._slots.put(None)
 
     def narrow(self) -> None:
-        """After `widen`: as before. A process that is idle ends, or the next that comes back."""
+        """Undoes `widen`: ends an idle process, or the next that comes back."""
         with self._lock:
             self._size -= 1
         try:

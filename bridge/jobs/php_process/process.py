@@ -141,7 +141,7 @@ class PhpProcess:
         return answer
 
     def send(self, question: Frame) -> None:
-        """`question` goes out at once as far as it can, the rest while we `receive`."""
+        """Sends as much of `question` as can be written at once, and the rest during `receive`."""
         self._unsent = memoryview(bytes(self._unsent) + _packed(question))
         self.output, self.printed = b"", 0
         self.questions += 1

@@ -94,7 +94,7 @@ class _Limit:
         return max(LARGE, self._memory.largest())
 
     def leaves_some(self) -> None:
-        """Something was too large."""
+        """Warns, once, that something was too large to read."""
         if not self._has_warned:
             self._has_warned = True
             about = {"action": "memory", "kib": self() >> 10}

@@ -83,17 +83,17 @@ class Pace:
         return self._clock() >= self._until
 
     def begin(self) -> None:
-        """Jobs are about to be reserved."""
+        """Notes that jobs are about to be reserved."""
         now = self._clock()
         self._until, self._ends = now + BEGUN * self._retry_after, now + self._retry_after
 
     def took(self, jobs: int, seconds: float) -> None:
-        """So many jobs were attempted one after another, in so many seconds."""
+        """Notes how many jobs were attempted one after another, and in how many seconds."""
         if jobs:
             each = seconds / jobs
             self._seconds = max(each, MEMORY * self._seconds + (1 - MEMORY) * each)
             self._ceiling = min(self._most, 2 * self._ceiling)
 
     def halve(self, jobs: int) -> None:
-        """So many were too many for the memory."""
+        """Halves the portion, for so many were too many for the memory."""
         self._ceiling = max(1, jobs // 2)

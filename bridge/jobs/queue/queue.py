@@ -153,7 +153,7 @@ class Queue(Protocol):
         ...
 
     def pause(self, queues: Collection[str]) -> None:
-        """From now on nothing is taken from these queues, until the next call says otherwise."""
+        """Reserves nothing from these queues, until the next call says otherwise."""
         ...
 
     def wait(self, timeout: float) -> None:
@@ -178,7 +178,7 @@ class Queue(Protocol):
         ...
 
     def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
-        """The job may be reserved again in `delay` seconds, its attempts kept, or restored if it was not
+        """Puts the job back, due in `delay` seconds, with its attempts kept, or restored if it was not
         `tried`. Fenced like `delete`."""
         ...
 

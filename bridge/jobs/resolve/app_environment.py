@@ -207,7 +207,7 @@ class AppEnvironment:
         return self._source.is_own(class_name) and self.classes.find(class_name) is None
 
     def require_unmodified_framework(self) -> None:
-        """Refused where the app does what no event's class shows, and concerns every event."""
+        """Raises Refused where the app does what no event's class shows, and concerns every event."""
         for reason in self.report.everything:
             raise reason.refused()
 
@@ -285,7 +285,7 @@ class EnvironmentCache:
         return self._environments[version]
 
     def _log_report(self, report: AppReport) -> None:
-        """One line for each reason that the app gives to leave events to PHP, each once."""
+        """Logs each reason that the app gives to leave events to PHP, each once."""
         for what, reasons in (("every event", report.everything), ("events with models", report.models)):
             for reason in reasons:
                 if str(reason) not in self._reported:

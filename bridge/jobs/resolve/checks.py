@@ -44,7 +44,7 @@ class Checks:
         self._thread = threading.Thread(target=self._run, name="checks", daemon=True)
 
     def add(self, checks: Sequence[Check]) -> None:
-        """These answers are out, and are to be checked. Any thread may call it."""
+        """Takes answers that have gone out, to check them. Any thread may call it."""
         for check in checks:
             if check[1].command_name != UNIQUE_BROADCAST_EVENT and not self._waiting.full():
                 self._waiting.put(check)

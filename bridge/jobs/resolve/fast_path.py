@@ -101,7 +101,7 @@ class FastPath:
             self._calls = handle(self._subject(fit.groups), self._version, connections)
 
     def resolve(self, groups: Groups) -> Resolution | None:
-        """What is sent for the event with these scalars; None where the general way has to tell.
+        """What is sent for the event with these scalars; None where the rungs have to resolve it.
 
         Raises ServiceUnavailable as that does."""
         if self._environment_of(self._version) is not self._environment:

@@ -200,7 +200,7 @@ class Ladder:
         return resolution
 
     def _shortened(self, fast_path: FastPath, job: _Job) -> Resolution | None:
-        """What the short way leads to; None where the general way has to tell."""
+        """Resolves by the fast path; None where the rungs have to."""
         if job.fit is None:
             return None
         try:
@@ -223,7 +223,7 @@ class Ladder:
         return resolution
 
     def _learn(self, event: BroadcastEvent, fit: TemplateMatch, resolution: Resolution) -> None:
-        """The next event of this template takes the short way, if that leads to the same for this one."""
+        """Lets the next event of this template take the fast path, if that leads to the same for this one."""
         native = resolution.by == "native" and resolution.outcome == "broadcast"
         if self._fast_path is None or not native or event.oldest != event.version:
             return

@@ -69,12 +69,12 @@ class AtWork:
         self._say(_NONE)
 
     def only(self, job: Job) -> None:
-        """Of those that are held, this one is at work."""
+        """Notes that this one of the reserved jobs is at work."""
         place = self._places.get(id(job))
         self._say(_ANY if place is None else _FIRST + place)
 
     def any(self) -> None:
-        """Any of those that are held may be at work."""
+        """Notes that any of the reserved jobs may be at work."""
         self._say(_ANY)
 
     def none(self) -> None:
@@ -82,7 +82,7 @@ class AtWork:
         self._say(_NONE if self._places else _ANY)
 
     def stop_begins(self) -> None:
-        """From now on a kill is no crash. Any thread may call it."""
+        """Notes that a kill from now on is no crash. Any thread may call it."""
         self._is_stopping = True
         file = self._map
         if file is not None:

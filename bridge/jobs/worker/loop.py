@@ -279,7 +279,7 @@ class Worker:
         return jobs
 
     def _work(self, jobs: Sequence[Job], *, are_begun: bool = False) -> None:
-        """Every job has come to its end, has gone back untried, or is set aside. `are_begun`: they were."""
+        """Brings every job to its end, gives it back untried, or sets it aside. `are_begun`: they were."""
         untried = slow = 0
         try:
             self._at_work.hold(jobs)
@@ -331,7 +331,7 @@ class Worker:
         slow.answer.add_done_callback(lambda _: self._queue.wake())
 
     def _tend_aside(self) -> None:
-        """Jobs that were set aside and have an answer come to their end; the reservations of others last."""
+        """Ends the jobs that were set aside and have an answer; keeps the reservations of the others."""
         if not self._aside:
             return
         if time.monotonic() - self._renewed_at > RENEWED * self._queue.retry_after > 0:

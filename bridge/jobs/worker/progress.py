@@ -67,7 +67,7 @@ RunListener = Callable[[OtherJobRun], object]
 
 
 def ignore_progress(_: JobProgress | OtherJobRun) -> None:
-    """Nobody looks on."""
+    """Does nothing: nobody listens."""
 
 
 def step(

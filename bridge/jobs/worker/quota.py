@@ -65,7 +65,7 @@ class Quota:
         self._consider()
 
     def finished(self, jobs: int, *, given_back: int = 0) -> None:
-        """So many of the jobs that were taken have had their attempt; others went back untried."""
+        """Counts the jobs that have had their attempt; others went back untried."""
         with self._lock:
             self._at_work -= jobs + given_back
             self._return(given_back)

@@ -20,7 +20,7 @@ class DashboardBackend(Protocol):
         ...
 
     def failed(self) -> tuple[Sequence[FailedRow], bool]:
-        """The newest failed jobs, LOOKED_AT at most, and whether these are all."""
+        """Returns the newest failed jobs, LOOKED_AT at most, and whether these are all."""
         ...
 
     def retry(self, id: str) -> None:
@@ -40,19 +40,19 @@ class DashboardBackend(Protocol):
         ...
 
     def queued(self) -> Sequence[QueuedJob]:
-        """What lies in the queues, as far as `QueueListing` lists it."""
+        """Lists the jobs in the queues, as far as `QueueListing` does."""
         ...
 
     def paused(self) -> Collection[str]:
-        """Those of the queues that are paused one by one."""
+        """Lists the queues that are paused by name."""
         ...
 
     def pause(self, queue: str) -> None:
-        """Nobody takes jobs from it. Raises JobError where bridge does not work on it."""
+        """Pauses the queue for all workers. Raises JobError where bridge does not work on it."""
         ...
 
     def resume(self, queue: str) -> None:
-        """Takes its jobs again. Raises JobError where bridge does not work on it."""
+        """Ends the pause. Raises JobError where bridge does not work on it."""
         ...
 
     def push(self, app_id: str, channels: Sequence[str], event: str, data: Any) -> str:
@@ -68,5 +68,5 @@ class DashboardBackend(Protocol):
         ...
 
     def add_entry(self, app_id: str, counts: Counts) -> None:
-        """One more row of statistics."""
+        """Writes one more row of statistics."""
         ...

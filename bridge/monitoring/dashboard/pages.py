@@ -73,7 +73,7 @@ class Pages:
         return answer
 
     def _set_cookie(self, answer: Response, request: Request, name: str, value: str, life: int) -> None:
-        """Out of reach for scripts and other sites; `life` in seconds."""
+        """Sets a cookie out of reach for scripts and other sites; `life` in seconds."""
         is_secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", ""))
         answer.set_cookie(
             name, value, max_age=life, path=f"/{self.path}", httponly=True, samesite="lax", secure=is_secure

@@ -111,7 +111,7 @@ class SessionGuard:
         gate: str | None = None,
         origins: Sequence[str],
     ) -> None:
-        """These count from now on. All sessions end when the password or the secret of links is another.
+        """Uses these from now on. Ends all sessions when the password or the secret of links is another.
 
         `link_secret` signs links; None: there are none. `gate`: the app's address that makes them for those
         who may look; sessions of links are short then, so that the app decides again. `origins`: pages of
@@ -271,7 +271,7 @@ class SessionGuard:
 
 
 def audit(request: Request, what: str, *, level: int = logging.INFO, **about: object) -> None:
-    """A line of the log: what was done at the dashboard, and from which address."""
+    """Logs what was done at the dashboard, and from which address."""
     log.log(level, f"dashboard: {what}", extra={"action": "dashboard", "address": address(request), **about})
 
 

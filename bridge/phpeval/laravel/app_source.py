@@ -179,7 +179,7 @@ class AppSource:
         return frozenset(os.fsencode(file.stem) for file in (self._path / "config").glob("*.php"))
 
     def watch(self, files: Iterable[str]) -> None:
-        """`changed` will tell of these files too."""
+        """Watches these files too: `changed` looks at them from now on."""
         for file in files:
             self._look(file)
 
@@ -213,7 +213,7 @@ class AppSource:
         return name.encode() in self._statics or b"" in self._statics
 
     def _look(self, relative: str) -> None:
-        """`changed` will tell when this file is another one, or this folder has other files."""
+        """Watches this file, or the names in this folder: `changed` looks at them from now on."""
         self._looked[relative] = self._stamp(relative)
 
     def _stamp(self, relative: str) -> _Stamp | None:

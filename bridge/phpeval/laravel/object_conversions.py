@@ -28,7 +28,7 @@ RestoreModel = Callable[[PhpObject, Interpreter], Value]  # ModelIdentifier → 
 
 
 def restore(objects: Sequence[PhpObject], php: Interpreter, restore_model: RestoreModel) -> None:
-    """Every object has all the properties that PHP would give it; identifiers are models.
+    """Gives every object all the properties that PHP would, and loads the models of identifiers.
 
     `objects`: all that the payload holds. Refused where a class could do more than that when it is
     unserialized, or where a property's type does not fit its value.

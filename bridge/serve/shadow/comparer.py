@@ -80,7 +80,7 @@ class Comparer:
         self.store_answers = False
 
     def check(self) -> None:
-        """A look, while the thread does not run. Raises ServiceUnavailable."""
+        """Looks once, while the thread does not run. Raises ServiceUnavailable."""
         sight = self._look.look()
         self.store_answers = True
         self._present = sight.present
@@ -92,11 +92,11 @@ class Comparer:
         self._thread.start()
 
     def use(self, ladder: Ladder, destinations: Mapping[str, Destination]) -> None:
-        """The next jobs are resolved by these; what waits keeps what was said of it."""
+        """Resolves the next jobs by these; what waits keeps its resolution."""
         self._newer.append((ladder, destinations))
 
     def close(self) -> None:
-        """While the thread does not run."""
+        """Closes its connections, while the thread does not run."""
         for ladder in (self._ladder, *(ladder for ladder, _ in self._newer)):
             ladder.close()
 
@@ -107,7 +107,7 @@ class Comparer:
         self._thread.join()
 
     async def look(self) -> None:
-        """What lies in the queue now has been seen; given up when that takes long."""
+        """Looks at what lies in the queue now; gives up when that takes long."""
         done: Future[None] = Future()
         self._inbox.put(done)
         with contextlib.suppress(TimeoutError):
@@ -115,7 +115,7 @@ class Comparer:
                 await asyncio.wrap_future(done)
 
     def took(self, events: Sequence[Event]) -> None:
-        """Laravel posted these."""
+        """Takes what Laravel posted."""
         now = time.monotonic()
         for event in events:
             self._inbox.put(Posted(event=event, at=now))

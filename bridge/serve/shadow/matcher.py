@@ -86,7 +86,7 @@ class Matcher:
         return sum(map(len, self._resolved.values()))
 
     def expect(self, uuid: str, calls: Iterable[Resolved]) -> None:
-        """What a job should post, in place of what was said of it before."""
+        """Notes what a job should post, in place of what was noted before."""
         if uuid in self._open:
             for waiting in self._resolved.values():
                 waiting[:] = [one for one in waiting if one.uuid != uuid]
@@ -104,7 +104,7 @@ class Matcher:
                 self._differences.append(Pair(resolved=one, posted=equal, equal=True))
 
     def post(self, posted: Posted) -> None:
-        """Laravel posted this."""
+        """Notes what Laravel posted."""
         waiting = self._resolved[_address(posted.event)]
         equal = next((one for one in waiting if one.event == posted.event), None)
         if equal is None:

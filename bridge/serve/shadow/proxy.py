@@ -48,7 +48,7 @@ class ProxyRoutes:
         self._client = httpx.AsyncClient(timeout=60, follow_redirects=False, trust_env=False)
 
     def use(self, apps: Sequence[App]) -> None:
-        """These are the apps whose requests are taken from now on."""
+        """Takes requests of these apps from now on."""
         self._apps = {app.id: app for app in apps}
 
     def routes(self) -> list[BaseRoute]:

@@ -138,7 +138,7 @@ class Connection(Generic[S]):
         return session.next_ping(positions, is_last=is_last)
 
     def asked(self, number: int) -> None:
-        """The ping with this number goes out as `pusher:ping`, which only the page itself answers."""
+        """Notes that the ping with this number goes out as `pusher:ping`, which only the page answers."""
         self._asked += (number,)
 
     def _answered(self) -> Outcome[S]:
@@ -173,17 +173,17 @@ class Connection(Generic[S]):
             return self._not_done(refusal)
 
     def alive(self, now: float) -> None:
-        """Anything has come from the client, be it a fragment or a ping frame."""
+        """Notes that anything has come from the client, be it a fragment or a ping frame."""
         self.seen = now
         self._pinged_at = None
 
     def ponged(self, now: float) -> None:
-        """The client's WebSocket library has answered a ping frame."""
+        """Notes that the client's WebSocket library has answered a ping frame."""
         if not self.answers:
             self.alive(now)
 
     def count(self, now: float) -> None:
-        """One more message. Raises ProtocolError 4100 when they come faster than allowed for too long."""
+        """Counts one more message. Raises ProtocolError 4100 when too many come too fast for too long."""
         limits = self.hub.app.limits
         self._idle_at = max(self._idle_at, now) + 1 / limits.messages_per_second
         if self._idle_at - now > limits.messages_burst / limits.messages_per_second:
@@ -230,7 +230,7 @@ class Connection(Generic[S]):
         return gone if not ended.asks else gone._replace(asks=(*gone.asks, *ended.asks))
 
     def drop(self, channel: str) -> None:
-        """A subscription is not made after all; the hub has forgotten it."""
+        """Drops a subscription that is not made after all; the hub has forgotten it."""
         self.channels = tuple(name for name in self.channels if name != channel)
 
     # Messages -------------------------------------------------------------------------------------------

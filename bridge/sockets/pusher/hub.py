@@ -569,7 +569,7 @@ class Hub(Generic[S]):
         return cached if cached is not None and cached.expires_at > now else None
 
     def forget_expired(self, now: float) -> None:
-        """Last events past their time are gone. Entries are in order of time, so this is quick."""
+        """Forgets last events past their time. Entries are in order of time, so this is quick."""
         while self.cached:
             name = next(iter(self.cached))
             if self.cached[name].expires_at > now:

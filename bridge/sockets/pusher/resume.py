@@ -230,7 +230,7 @@ class Session(Generic[S]):
     away_until: float = 0.0
 
     def begin(self, socket: S, socket_id: str, now: float, seconds: float) -> None:
-        """The page has a new connection; all that it was subscribed to is its past."""
+        """Begins with a new connection of the page; all that it was subscribed to is its past."""
         if self.socket is not None:
             self.end(now, seconds)
         if self.socket_id:
@@ -239,7 +239,7 @@ class Session(Generic[S]):
         self.before_until = now + seconds
 
     def end(self, now: float, seconds: float) -> None:
-        """The page has lost its connection."""
+        """Notes that the page has lost its connection."""
         if self.before_until <= now:
             self.before.clear()
             self.gaps.intersection_update(self.positions)
@@ -266,7 +266,7 @@ class Session(Generic[S]):
         return position, key in self.gaps if position is not None else not self.is_known
 
     def forget(self, key: str) -> None:
-        """The page has unsubscribed."""
+        """Forgets a channel from which the page has unsubscribed."""
         for positions in (self.positions, self.beginning, self.before):
             positions.pop(key, None)
         self.gaps.discard(key)

@@ -25,12 +25,12 @@ class Roster:
             self._ids[user_id], self._infos[user_id], self._text = key, text, None
 
     def drop(self, user_id: str) -> None:
-        """The user, who must be a member, is none any more."""
+        """Removes the user, who must be a member."""
         del self._ids[user_id], self._infos[user_id]
         self._text = None
 
     def replace(self, members: Mapping[str, str | None]) -> None:
-        """These are the members: user_id → info."""
+        """Replaces the members: user_id → info."""
         self._ids, self._infos, self._text = {}, {}, None
         for user_id, info in members.items():
             self.put(user_id, info)

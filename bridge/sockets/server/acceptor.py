@@ -64,14 +64,14 @@ class Acceptor:
         self._sock.close()
 
     def malformed(self, problem: Malformed) -> None:
-        """A proxy did not begin as it should; said once."""
+        """Warns, once, that a proxy did not begin as it should."""
         if not self._warned:
             self._warned = True
             why = f"proxy_protocol is on, and a connection of trusted_proxies is not as it says: {problem}"
             logger.warning("connection refused", extra={"action": "proxy_protocol", "why": why})
 
     def _accept(self) -> None:
-        """A few connections in each turn of the loop, so that other processes get some of a rush."""
+        """Accepts a few connections in each turn of the loop, so that other processes get some of a rush."""
         for _ in range(AT_ONCE):
             if not self._has_yielded and self._yields():
                 self._has_yielded = True
@@ -122,11 +122,11 @@ class Arriving:
         self._task.add_done_callback(self._ended)
 
     def finish(self) -> None:
-        """The server stops."""
+        """Ends it, for the server stops."""
         self._task.cancel()
 
     def expire(self) -> None:
-        """The client has had its time."""
+        """Ends it, for the client has had its time."""
         self._task.cancel()
 
     def abort(self) -> None:

@@ -22,7 +22,7 @@ class Certificate:
         self.context.sni_callback = self._choose  # called also for clients that name no server
 
     def reload(self) -> None:
-        """New handshakes get what stands in the files now. Raises ConfigurationError; then the old stays."""
+        """Uses what stands in the files now for new handshakes. ConfigurationError: the old stays."""
         self._newest = self._read()
 
     def _read(self) -> ssl.SSLContext:

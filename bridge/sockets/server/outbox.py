@@ -139,7 +139,7 @@ class Outbox:
             socket.write(frame if out is None else out + frame)  # type: ignore[operator]
 
     def once_written(self, call: Callable[[], object]) -> None:
-        """`call` is made once the kernel has all that was put so far, but for sockets that are slow."""
+        """Calls `call` once the kernel has all that was put so far, but for sockets that are slow."""
         if not self._is_scheduled:
             call()
             return
@@ -147,7 +147,7 @@ class Outbox:
         self._waiting.append((1 + ahead // SLICE, call))
 
     def settle(self) -> None:
-        """What was put so far is in the sockets' slots and does not depend on the hub any more."""
+        """Puts what came so far into the sockets' slots, so that it does not depend on the hub any more."""
         if self._rest:
             rest, self._rest = self._rest, []
             self._distribute(self._joined, rest, None, self._dirty)

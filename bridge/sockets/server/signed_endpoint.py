@@ -150,7 +150,7 @@ def believed(
 
 
 def spend(hub: Hub[Socket], method: str, now: float) -> None:
-    """One more request of the app. Raises HTTPException 429 when there were too many."""
+    """Counts one more request of the app. Raises HTTPException 429 when there were too many."""
     limits = hub.app.limits
     if method == "POST":
         wait = hub.api_requests.take(limits.api_requests_per_second, now)

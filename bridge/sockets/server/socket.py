@@ -159,7 +159,7 @@ class Socket(asyncio.Protocol):
     # Called by the listener -----------------------------------------------------------------------------
 
     def open(self, transport: asyncio.Transport, request: Request) -> None:
-        """A handshake is answered; from now on the transport calls this protocol.
+        """Opens after an answered handshake; from now on the transport calls this protocol.
 
         A client that may not stay is let in, told the code, and closed with it: browsers hide the status of a
         refused upgrade from the page.
@@ -233,7 +233,7 @@ class Socket(asyncio.Protocol):
             self._receive_frames(data[at:])
 
     def eof_received(self) -> None:
-        """The client has ended its side: the transport closes ours."""
+        """Lets the transport close our side, for the client has ended its own."""
 
     def pause_writing(self) -> None:
         self.send = _send_nothing
@@ -271,7 +271,7 @@ class Socket(asyncio.Protocol):
         self._asked = max(min(self._asked + size, ANSWERS * self._node.max_backlog), size)
 
     def write(self, data: bytes) -> None:
-        """Whole frames are with the kernel, the transport or the backlog; the client is cut when it is full.
+        """Gives whole frames to the kernel, the transport or the backlog; cuts the client when it is full.
 
         Straight to the kernel when nothing waits before it: a fifth cheaper than through the transport.
         """
@@ -287,7 +287,7 @@ class Socket(asyncio.Protocol):
             self._asked = 0
 
     def finish(self, last: bytes) -> None:
-        """What waits is written, then `last`, and nothing after that but a close frame."""
+        """Writes what waits, then `last`, and nothing after that but a close frame."""
         out, self.out = self.out, None
         waits = b"" if out is None else b"".join(out) if type(out) is list else cast("bytes", out)
         if waits or last:
@@ -296,7 +296,7 @@ class Socket(asyncio.Protocol):
         self.send = _send_nothing
 
     def _hand_over(self, data: bytes) -> None:
-        """To the kernel, and what it does not take to the transport."""
+        """Writes to the kernel, and what it does not take to the transport."""
         try:
             sent = self.send(data)
         except BlockingIOError:
@@ -329,7 +329,7 @@ class Socket(asyncio.Protocol):
         self.close(close_codes.OVER_CAPACITY, reason)
 
     def close(self, code: int, reason: str = "") -> None:
-        """What waits is written, then a close frame; the transport ends with its answer or the time limit."""
+        """Writes what waits, then a close frame; the transport ends with its answer or the time limit."""
         if self._is_closing:
             return
         self._leave(code)
@@ -352,7 +352,7 @@ class Socket(asyncio.Protocol):
         self._node.receive(self, connection, text, is_last=is_last)
 
     def _take_pong(self, connection: Connection[Socket], payload: bytes | bytearray | memoryview) -> None:
-        """The answer to a numbered ping."""
+        """Takes the answer to a numbered ping."""
         try:
             connection.count(self._node.now())
         except ProtocolError as flood:
@@ -361,7 +361,7 @@ class Socket(asyncio.Protocol):
         self._node.acknowledged(connection, int.from_bytes(payload, "big"))
 
     def _receive_fragment(self, connection: Connection[Socket], frame: Frame) -> None:
-        """Text that is not UTF-8 ends the connection at once, not only when the message is whole."""
+        """Takes a fragment. Text that is not UTF-8 ends the connection at once, not only at its end."""
         message = self._fragments = self._fragments or Fragments()
         try:
             message.add(frame.data, is_last=frame.fin)
@@ -454,7 +454,7 @@ class Socket(asyncio.Protocol):
     # The way out ----------------------------------------------------------------------------------------
 
     def _end(self, writes: list[bytes]) -> None:
-        """What waits is written, then the last bytes, and the time for the client's answer runs."""
+        """Writes what waits, then the last bytes, and starts the time limit for the client's answer."""
         out, self.out = self.out, None
         if out is not None:
             self.write(b"".join(out) if type(out) is list else cast("bytes", out))

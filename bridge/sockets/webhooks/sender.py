@@ -72,7 +72,7 @@ class Sender:
         self._said_at = float("-inf")
 
     def put(self, event: Event) -> None:
-        """The event waits for its turn, if the address wants it."""
+        """Queues the event, if the address wants it."""
         if not self._webhook.wants(event):
             return
         if len(self._waiting) >= self._patience.queue:

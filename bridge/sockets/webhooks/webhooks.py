@@ -37,7 +37,7 @@ class Webhooks:
         self._timer: asyncio.TimerHandle | None = None
 
     def serve(self, apps: Iterable[tuple[App, Sequence[Webhook]]]) -> None:
-        """These are the webhooks from now on; those that stay keep what waits. On the loop.
+        """Uses these webhooks from now on; those that stay keep what waits. On the loop.
 
         ConfigurationError, with nothing changed, where there can be no client for them."""
         wanted = {(app.id, webhook): app for app, webhooks in apps for webhook in webhooks}
@@ -59,7 +59,7 @@ class Webhooks:
         self._apps = lanes
 
     def observe(self, hub_event: HubEvent) -> None:
-        """An observer of the node: quick, and never raises for what an address does."""
+        """Observes the node: is quick, and never raises for what an address does."""
         if hub_event.app_id not in self._apps:
             return
         ready_event = event(hub_event)
@@ -73,7 +73,7 @@ class Webhooks:
             self._wait()
 
     async def stop(self, within: float) -> None:
-        """What is held or waits has been posted, as far as `within` seconds allow; nothing runs any more."""
+        """Posts what is held or waits, as far as `within` seconds allow; nothing runs any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -110,7 +110,7 @@ class Webhooks:
             lane.put(ready_event)
 
     def _wait(self) -> None:
-        """A timer for the next going that is held, if there is one."""
+        """Sets a timer for the next event that is held, if there is one."""
         at = self._debounce.next_at
         self._timer = None if at is None else asyncio.get_running_loop().call_at(at, self._come_due)
 

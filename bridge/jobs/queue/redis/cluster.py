@@ -46,7 +46,7 @@ class ClusterQueue:
             queue.pause({name} & self._paused)
 
     def wait(self, timeout: float) -> None:
-        """With one name it blocks inside Redis; several lie on several nodes, and are looked at in turn."""
+        """Blocks inside Redis with one name; several lie on several nodes, and are polled in turn."""
         active = [queue for name, queue in self._queues.items() if name not in self._paused]
         if len(active) == 1:
             active[0].wait(timeout)

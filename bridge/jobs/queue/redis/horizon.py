@@ -62,15 +62,15 @@ class Horizon:
         self._warned = False
 
     def reserved(self, jobs: Sequence[tuple[Job, str]]) -> None:
-        """These were taken; each with its payload as it is now."""
+        """Records that these were reserved, each with its payload as it is now."""
         self._mark(jobs, "reserved", "reserved_at")
 
     def released(self, jobs: Sequence[tuple[Job, str]]) -> None:
-        """These wait again."""
+        """Records that these wait again."""
         self._mark(jobs, "pending")
 
     def done(self, jobs: Sequence[tuple[Job, float]], connection_name: str) -> None:
-        """These are gone from the queue, after so many milliseconds."""
+        """Records that these were deleted from the queue, after so many milliseconds."""
         now = self._clock()
         with self._quietly():
             pipeline = self._client.pipeline(transaction=False)

@@ -92,7 +92,7 @@ class Scan:
         self.has_more = False
 
     def taken(self, queue: str, count: int, at_head: int) -> None:
-        """So many of those that were found last are out of the list, of them so many at its head."""
+        """Notes how many of those found last have left the list, and how many of them at its head."""
         if place := self._places.get(queue):
             place.position -= at_head
             place.length -= count

@@ -87,7 +87,7 @@ class Scan:
         return self._sql.run(self._has_new)
 
     def restart(self) -> None:
-        """The next look begins with the first row."""
+        """Begins the next look with the first row."""
         for position in self._positions.values():
             position.forget()
 
@@ -116,7 +116,7 @@ class Scan:
         self._unread.forget(id)
 
     def fail_from(self, id: int, moment: float) -> None:
-        """`job_to_fail` does not find this row before so many unix seconds."""
+        """Keeps `job_to_fail` from finding this row before so many unix seconds."""
         self._unread.fail_from(id, moment)
 
     def skip(self, rows: Iterable[tuple[int, float | None]]) -> None:

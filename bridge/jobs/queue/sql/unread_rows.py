@@ -145,11 +145,11 @@ class UnreadRows:
         return None
 
     def fail_from(self, id: int, moment: float) -> None:
-        """`job_to_fail` does not find this row before so many unix seconds."""
+        """Keeps `job_to_fail` from finding this row before so many unix seconds."""
         self._to_fail[id] = moment
 
     def forget(self, id: int) -> None:
-        """`job_to_fail` does not find this row any more."""
+        """Keeps `job_to_fail` from finding this row any more."""
         self._to_fail.pop(id, None)
 
     def measure(self, connection: sa.Connection) -> None:

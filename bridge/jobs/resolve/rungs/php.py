@@ -146,7 +146,7 @@ class PhpRung:
         self._processes.recycle()
 
     def agree(self, agreement: Agreement) -> None:
-        """From now on only a process answers whose broadcasting is as bridge has read it."""
+        """Requires of every process from now on that its broadcasting is as bridge has read it."""
         self._processes.agree(agreement)
 
     def close(self) -> None:

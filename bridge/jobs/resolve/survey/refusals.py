@@ -76,7 +76,7 @@ class RefusalFinder(SourceVisitor):
     # ---- objects of a payload ---------------------------------------------------------------------
 
     def _restored(self, kind: InferredType | None) -> None:
-        """As `phpeval.laravel.object_conversions.restore`: every object that the payload holds."""
+        """Checks every object of the payload, as `phpeval.laravel.object_conversions.restore` would."""
         for inner in kind.entries if kind is not None else ():
             self._restored(inner)
         if kind is None or not kind.class_name or not self.source.is_first("restored", kind.class_name):
@@ -122,7 +122,7 @@ class RefusalFinder(SourceVisitor):
         return self.constructed[class_name]
 
     def sent(self, kind: InferredType | None) -> None:
-        """A value that becomes JSON."""
+        """Checks a value that becomes JSON."""
         if kind is None:
             return
         for inner in kind.entries:
@@ -175,7 +175,7 @@ class RefusalFinder(SourceVisitor):
         return view
 
     def _whole(self, name: str) -> None:
-        """A model's `toArray()`."""
+        """Checks a model's `toArray()`."""
         if not self.source.is_first("whole", name):
             return
         view = self._view(name)

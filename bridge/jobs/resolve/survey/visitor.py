@@ -54,7 +54,7 @@ class SourceVisitor(ABC):
 
     @abstractmethod
     def sent(self, kind: InferredType | None) -> None:
-        """A value that becomes JSON."""
+        """Checks a value that becomes JSON."""
 
     def note(self, what: str, line: int = 0) -> None:
         self.source.refuse(Refused(f"{what} is not evaluated natively", file=self.scope.file, line=line))
@@ -111,7 +111,7 @@ class SourceVisitor(ABC):
     # ---- nodes ------------------------------------------------------------------------------------
 
     def walk(self, part: object) -> None:
-        """A node or tuple of nodes, for what it holds."""
+        """Walks through a node or tuple of nodes."""
         if isinstance(part, n.Expression):
             self.value(part)
         elif isinstance(part, n.Return):

@@ -85,7 +85,7 @@ def public_has(php: Interpreter, holder: PhpObject | EnumCase, name: str) -> boo
 
 
 def _require_public(php: Interpreter, holder: PhpObject | EnumCase, name: str) -> None:
-    """Refused for others; those of a model are attributes to who may not reach them."""
+    """Raises Refused for others; those of a model are attributes to who may not reach them."""
     if isinstance(holder, PhpObject):
         bound = _declared(php, holder, name)
         if bound is None or bound.declaration.visibility == "public":

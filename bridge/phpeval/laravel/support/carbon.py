@@ -291,7 +291,7 @@ def _elapsed(unit: timedelta) -> Callable[[Interpreter, Moment, Moment, int], in
 
 
 def _require_whole_days(php: Interpreter, one: Moment, other: Moment) -> None:
-    """Refused where a day around is not of 24 hours: a part of a day is one of that day."""
+    """Raises Refused where a day around is not of 24 hours: a part of a day is one of that day."""
     first, last = sorted((one.instant, other.instant))
     about, offsets = timedelta(hours=26), set()
     for at, away in ((first, -about), (first, timedelta()), (last, -about), (last, about)):

@@ -42,7 +42,7 @@ class ChannelClass:
 
     @staticmethod
     def _begin(php: Interpreter, subject: PhpObject, arguments: Sequence[Value]) -> None:
-        """Laravel's constructor, that of the class in which the running code says `parent`."""
+        """Runs Laravel's constructor, that of the class in which the running code says `parent`."""
         if not arguments:
             raise Thrown("ArgumentCountError", f"Too few arguments to {subject.class_name}::__construct()")
         running = php.frame.class_name

@@ -555,7 +555,7 @@ def _count_by(php: Interpreter, subject: PhpObject, by: Value = None) -> PhpObje
 
 
 def load_all(php: Interpreter, models: Sequence[PhpObject], names: Sequence[Value]) -> None:
-    """`load` of these relations for models of one class together."""
+    """Does `load` of these relations for models of one class together."""
     native: Any = php.environment.native(models[0].class_name)
     native.load(models, native.names(names), php)
 

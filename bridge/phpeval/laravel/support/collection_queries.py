@@ -36,7 +36,7 @@ SORT_REGULAR = 0
 
 
 def refuse_callable(php: Interpreter, given: Value) -> None:
-    """What Laravel would call although it is no closure (`useAsCallable`).
+    """Raises Refused for what Laravel would call although it is no closure (`useAsCallable`).
 
     A pair of keys, ['name', 'age'], is nothing to call, unless a class may have the name of the first.
     """

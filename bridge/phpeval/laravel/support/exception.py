@@ -68,7 +68,7 @@ class ExceptionClass:
 
     @classmethod
     def _begin(cls, php: Interpreter, subject: PhpObject, arguments: Sequence[Value]) -> None:
-        """`Exception::__construct`: what is not given keeps the default of the class."""
+        """Runs `Exception::__construct`: what is not given keeps the default of the class."""
         if len(arguments) > 3:
             php.refuse(f"new {subject.class_name} with so many arguments")
         if arguments:

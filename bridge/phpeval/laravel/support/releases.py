@@ -53,7 +53,7 @@ FUNCTIONS = _rows(r"illuminate\support\enum_value 11.36 str 9.0 value/2 8.32")
 
 
 def require(php: Interpreter, rows: Rows, name: str, count: int, what: str) -> None:
-    """Refused where the app's release does not have it, or not with so many arguments."""
+    """Raises Refused where the app's release does not have it, or not with so many arguments."""
     version: Version | None = getattr(php.environment, "version", None)
     if version is None:
         return

@@ -327,7 +327,7 @@ def _own_flag(php: Interpreter, subject: PhpObject, name: str) -> bool:
 
 
 def _begin(php: Interpreter, subject: PhpObject, resource: Value, *more: Value) -> None:
-    """Laravel's own constructors."""
+    """Runs Laravel's own constructors."""
     subject.properties[b"resource"] = resource
     if not _collects_others(php, subject):
         return None
@@ -561,7 +561,7 @@ class ResourceClass:
 
     @staticmethod
     def require_plain(php: Interpreter, class_name: str) -> None:
-        """Refused where the app's class has one of Laravel's methods of its own, which others call."""
+        """Raises Refused where the app's class has one of Laravel's methods of its own, which others call."""
         problem = php.classes.remember("resource", class_name, lambda: _unusual(php, class_name))
         if problem is not None:
             raise problem

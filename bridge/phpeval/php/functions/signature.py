@@ -68,7 +68,7 @@ class Parameter:
 
 
 def require_php(php: Interpreter, major: int, minor: int, function: str) -> None:
-    """Refused where the app's PHP does not have the function yet: then it is somebody else's."""
+    """Raises Refused where the app's PHP does not have the function yet: then the app may define it."""
     if php.before(major, minor):
         php.refuse(f"{function}(), which PHP has from {major}.{minor} on,")
 
@@ -275,14 +275,14 @@ def value_error(function: str, position: int, parameter: str, problem: str) -> N
 
 
 def check_length(php: Interpreter, length: int) -> None:
-    """Refused before a string this long is made; what is made costs steps by its length."""
+    """Raises Refused before too long a string is made; what is made costs steps by its length."""
     if length > MAX_STRING:
         php.refuse("a string this long")
     php.charge(length // 256)
 
 
 def check_entries(php: Interpreter, count: int) -> None:
-    """Refused before an array of so many entries is made; what is made costs steps by its size."""
+    """Raises Refused before too large an array is made; what is made costs steps by its size."""
     if count > MAX_ENTRIES:
         php.refuse("an array this large")
     php.charge(count // 16)

@@ -16,7 +16,7 @@ _SEARCHED_LINEARLY = 6
 
 
 def zend_sort(items: list[T], above: Callable[[T, T], bool]) -> None:
-    """Sorts in place; `above(a, b)` tells whether a belongs behind b."""
+    """Sorts in place; `above(a, b)` is whether a belongs behind b."""
     _Sort(items, above).sort(0, len(items))
 
 
@@ -75,7 +75,7 @@ class _Sort:
                 return low
 
     def _few(self, *at: int) -> None:
-        """Up to five elements."""
+        """Sorts up to five elements."""
         if len(at) == 2:
             if self._is_above(*at):
                 self._swap(*at)

@@ -71,7 +71,7 @@ def _parse_str(php: Interpreter, string: bytes, result: Value) -> tuple[Value, d
 
 
 def _put(holder: PhpArray, keys: list[bytes], value: bytes) -> None:
-    """Into arrays in arrays; an empty key appends, and what is no array makes room for one."""
+    """Writes into arrays in arrays; an empty key appends, and what is no array makes room for one."""
     *outer, last = keys
     for key in outer:
         inner = holder.get(array_key(key)) if key else None

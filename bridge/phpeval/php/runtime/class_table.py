@@ -66,7 +66,7 @@ class ClassTable:
             return found
 
     def add(self, declared: n.ClassDeclaration) -> None:
-        """A class that no file declares by name: an anonymous one."""
+        """Adds a class that no file declares by name: an anonymous one."""
         self._classes.setdefault(declared.name, declared)
 
     def require(self, name: str, *, file: str = "", line: int = 0) -> n.ClassDeclaration:

@@ -79,7 +79,7 @@ def _compare_objects(php: Interpreter, left: Value, right: Value, equality: bool
 
 
 def _require_comparable(php: Interpreter, value: PhpObject) -> None:
-    """Refused where an object holds more, or compares otherwise, than its properties here show."""
+    """Raises Refused where an object holds more, or compares otherwise, than its properties show."""
     if value.class_name == "stdClass":
         return
     native = php.environment.native(value.class_name)

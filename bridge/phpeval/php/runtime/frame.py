@@ -1,4 +1,4 @@
-"""What an evaluation holds on to: frames, closures, and what return, break and continue tell."""
+"""What an evaluation holds on to: frames, closures, and what return, break and continue give."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Frame:
 
 
 class Return:
-    """What a statement tells that ends its function; others tell nothing."""
+    """Given by a statement that ends its function; other statements give None."""
 
     __slots__ = ("value",)
 
@@ -106,7 +106,7 @@ class Return:
 
 
 class Break:
-    """What a statement tells that ends (or, `is_continue`, only the turn of) so many loops and switches."""
+    """Given by a statement that ends so many loops and switches (`is_continue`: only the turn)."""
 
     __slots__ = ("is_continue", "levels")
 
@@ -124,7 +124,7 @@ def ends_loop(completion: Return | Break) -> bool:
 
 
 def left(completion: Return | Break) -> Completion:
-    """What a loop or switch that ends so tells of it."""
+    """Returns what a loop or switch that ends so gives to the one around it."""
     if isinstance(completion, Return):
         return completion
     return Break(completion.levels - 1, completion.is_continue) if completion.levels > 1 else None

@@ -128,7 +128,7 @@ def parent_class(php: Interpreter) -> str:
 
 
 def require_constructor(php: Interpreter, class_name: str) -> None:
-    """An Error where the running code may not make objects of the class."""
+    """Throws an Error where the running code may not make objects of the class."""
     if php.classes.find(class_name) is None:
         return
     bound = php.classes.method(class_name, "__construct")

@@ -57,7 +57,7 @@ def read_offset(php: Interpreter, holder: Value, index: Value, *, silent: bool =
 
 
 def require_array_access(php: Interpreter, holder: PhpObject) -> None:
-    """An Error for an object that is known not to be an ArrayAccess."""
+    """Throws an Error for an object that is known not to be an ArrayAccess."""
     name = holder.class_name
     plain = name in ("stdClass", "Closure", "Generator") or (
         php.environment.native(name) is None

@@ -501,7 +501,7 @@ class PropertyPlace(Place):
         return bound is not None and bound.declaration.type is not None
 
     def _refuse_nothing(self, php: Interpreter, at: Any, holder: Value) -> None:
-        """A property of what is not there: PHP makes it null before it fails."""
+        """Raises Refused for a property of what is not there: PHP makes it null before it fails."""
         if holder is None and isinstance(self.base, ElementPlace | PropertyPlace):
             php.refuse("a change of a property of null")
 

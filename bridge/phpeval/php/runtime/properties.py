@@ -304,7 +304,7 @@ def make_property(php: Interpreter, holder: PhpObject, name: str) -> bool:
 
 
 def unset_property(php: Interpreter, holder: Value, name: str) -> None:
-    """`unset($holder->name)`."""
+    """Does `unset($holder->name)`."""
     php.copies += 1
     if holder is None or isinstance(holder, bool | int | float | bytes | PhpArray):
         return

@@ -48,7 +48,7 @@ class PhpArray(dict[int | bytes, "Value"]):
             self.next_index = key + 1
 
     def append(self, value: Value) -> None:
-        """As `$array[] = $value`: the key is one above the highest integer key there ever was."""
+        """Appends, as `$array[] = $value`: the key is one above the highest integer key there ever was."""
         index = self.next_key()
         if index > INT_MAX:
             raise Refused("an element after the largest key of an array")
@@ -66,7 +66,7 @@ class PhpArray(dict[int | bytes, "Value"]):
         return known
 
     def refer(self, reference: object) -> None:
-        """From now on that is a reference to an element."""
+        """Makes that a reference to an element."""
         others = [one for one in getattr(self, "referred", ()) if one() is not None]
         self.referred = [*others, weakref.ref(reference)]
 
