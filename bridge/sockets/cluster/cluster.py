@@ -29,7 +29,7 @@ from typing import Any, Generic
 
 from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster import times
-from bridge.sockets.cluster.bus import Bus, Home, place_for
+from bridge.sockets.cluster.bus import Bus, Home, app_of, place_for
 from bridge.sockets.cluster.comparison import Comparison
 from bridge.sockets.cluster.counts import Counts
 from bridge.sockets.cluster.departures import Departures
@@ -71,7 +71,7 @@ class Cluster(Generic[S]):
         self._lost = asyncio.Event()
         self._served: set[str] = set()  # ids of the apps
 
-        bus, records, seen = self.bus, Records[S](), SeenTags()
+        bus, records, seen, orders = self.bus, Records[S](), SeenTags(), SeenTags()
         self._records = records
         self.topics = Topics(bus)
         self.departures = Departures(bus, records)
@@ -83,8 +83,8 @@ class Cluster(Generic[S]):
         self._pages = Pages(bus, records)
         self._statistics = Statistics(bus, self.nodes)
         window = int(max(600.0, 2 * retry_after))
-        self._publishing = Publishing(bus, records, seen, self.nodes, window)
-        self._incoming = Incoming(bus, self.topics, records, seen, self.registrations, self._watches)
+        self._publishing = Publishing(bus, records, seen, orders, self.nodes, window)
+        self._incoming = Incoming(bus, self.topics, records, seen, orders, self.registrations, self._watches)
 
         # What `Peers` asks of this and one of the parts does; bound here, so that it costs no call more.
         self.publish = self._publishing.publish
@@ -224,6 +224,8 @@ class Cluster(Generic[S]):
         for hub in hubs:
             names = [CONTROL_CHANNEL, *hub.channels, *hub.personal]
             self.topics.listen(hub, [*names, *(USER_CHANNEL + user for user in hub.watchers)])
+            orders = self.names.key("o", app_of(place_for(hub.app.id, CONTROL_CHANNEL)))
+            link.send("LRANGE", orders, 0, -1, then=partial(self._incoming.orders, hub))
         for hub in hubs:
             for channel in hub.all_shared():
                 self.registrations.ask_again(hub, channel)

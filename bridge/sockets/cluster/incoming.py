@@ -12,9 +12,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Generic
 
-from bridge.sockets.cluster.bus import Bus
+from bridge.sockets.cluster.bus import Bus, place_for
 from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, Forged
 from bridge.sockets.cluster.names import CONTROL_CHANNEL, word_user
 from bridge.sockets.cluster.records import Records, SeenTags, split_event
@@ -36,6 +37,7 @@ class Incoming(Generic[S]):
         topics: Topics[S],
         records: Records[S],
         seen: SeenTags,
+        orders: SeenTags,
         registrations: Registrations[S],
         watches: Watches[S],
     ) -> None:
@@ -44,6 +46,7 @@ class Incoming(Generic[S]):
         self._by_place = topics.by_place
         self._records = records
         self._seen = seen
+        self._orders = orders
         self._registrations = registrations
         self._watches = watches
 
@@ -79,6 +82,17 @@ class Incoming(Generic[S]):
         except ValueError:
             self._records.reject("form")
 
+    def orders(self, hub: SharedHub[S], envelopes: Sequence[bytes]) -> None:
+        """What was ordered lately, while this node may have heard nothing; what it has heard is left out."""
+        place = place_for(hub.app.id, CONTROL_CHANNEL)
+        for envelope in envelopes:
+            try:
+                self._message(hub, CONTROL_CHANNEL, place, envelope)
+            except Forged as problem:
+                self._records.reject(str(problem))
+            except ValueError:
+                self._records.reject("form")
+
     def _event(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
         previous, envelope = split_event(data)
         opened = self._records.sealer(hub).open(place, envelope)
@@ -90,7 +104,8 @@ class Incoming(Generic[S]):
 
     def _message(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
         opened = self._records.sealer(hub).open(place, data)
-        if not self._seen.add(opened.tag):
+        seen = self._orders if opened.kind == CONTROL else self._seen
+        if not seen.add(opened.tag):
             return
         if opened.kind == CLIENT_EVENT:
             self._bus.home.answered(hub, hub.passed_on(name, opened.text, opened.excluded))

@@ -10,6 +10,7 @@
 | `{pfx}n:<node>` | set | what the node has told: `<app>:<channel>`, and `<app>:<channel> <user>` | when it left or died |
 | `{pfx}i:<app>` | hash | occupied channels → subscriptions | – |
 | `{pfx}r:<app>:<session>` | hash | a page that resumes: `w` its present socket_id, `s` that and those before, `p<channel>` → tag of the last event that it has | twice `resume_seconds` after it left |
+| `{pfx}o:<app>` | list | orders to all nodes, such as to end the connections of a user, as published | an hour after the last |
 | `{pfx}j:<window>:<0..15>` | set | marks of the jobs whose broadcasts went out | after two windows |
 | `{pfx}s:<app>` | hash | messages that were counted for the statistics and not written yet | when written |
 | `{pfx}dead:<node>` | string | the node was taken for dead | a day |

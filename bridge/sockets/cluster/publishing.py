@@ -20,7 +20,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ServiceUnavailable
 from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
-from bridge.sockets.cluster.bus import Bus, place_for
+from bridge.sockets.cluster.bus import Bus, app_of, place_for
 from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, TAG
 from bridge.sockets.cluster.link import Link, Lost, Then, words
 from bridge.sockets.cluster.names import CONTROL_CHANNEL, Names
@@ -79,7 +79,8 @@ class Route:
 @dataclass(slots=True)  # not frozen, which takes three times as long to make
 class Sealed:
     """What goes to the bus. `route` is None for what is not an event of the channel's log; `mark`: of a job
-    and this channel; `is_here`: who is here has it already; `is_brief`: of a client, worth nothing later."""
+    and this channel; `is_here`: who is here has it already; `is_brief`: of a client, worth nothing later;
+    `is_order`: to all nodes."""
 
     place: bytes
     envelope: bytes
@@ -88,6 +89,7 @@ class Sealed:
     mark: bytes = b""
     is_here: bool = False
     is_brief: bool = False
+    is_order: bool = False
 
 
 class Spool:
@@ -119,13 +121,20 @@ class Publishing(Generic[S]):
     """For all that this node publishes, in the order in which it does."""
 
     def __init__(
-        self, bus: Bus[S], records: Records[S], seen: SeenTags, nodes: Nodes[S], window: int
+        self,
+        bus: Bus[S],
+        records: Records[S],
+        seen: SeenTags,
+        orders: SeenTags,
+        nodes: Nodes[S],
+        window: int,
     ) -> None:
         """`window`: seconds for which the marks of jobs are kept, and then as long again."""
         self._bus = bus
         self._routes: dict[tuple[str, str], Route] = {}  # app id and channel →
         self._records = records
         self._seen = seen
+        self._orders = orders
         self._nodes = nodes
         self._window = window
         self._spool = Spool()
@@ -295,10 +304,11 @@ class Publishing(Generic[S]):
         place = place_for(hub.app.id, CONTROL_CHANNEL)
         text = json.dumps({"terminate": user_id})
         envelope = self._records.sealer(hub).seal(place, CONTROL, text)
-        item = Sealed(place, envelope, self._bus.now())
+        item = Sealed(place, envelope, self._bus.now(), is_order=True)
         if self._bus.link is not None and self._bus.is_up:
             self._send_plain(self._bus.link, item)
             return
+        self._orders.add(envelope[2 : 2 + TAG])
         self._bus.home.terminate(hub, user_id)
         self._spool.put(item)
 
@@ -343,8 +353,13 @@ class Publishing(Generic[S]):
                 self._send(link, item, None, partial(self._lost, item))
 
     def _send_plain(self, link: Link, item: Sealed) -> None:
-        """What is not an event of the channel's log."""
+        """What is not an event of the channel's log. An order is kept for nodes whose link is away."""
         lost = partial(self._lost, item)
+        if item.is_order:
+            key = self._bus.names.key("o", app_of(item.place))
+            link.send("RPUSH", key, item.envelope)
+            link.send("LTRIM", key, -times.ORDERS, -1)
+            link.send("EXPIRE", key, times.ORDER_SECONDS)
         link.send("PUBLISH", self._bus.names.topic(item.place), item.envelope, lost=lost)
 
     def _lost(self, item: Sealed, _why: str) -> None:

@@ -306,6 +306,26 @@ async def test_signed_in_users_are_watched_reached_and_ended_everywhere(redis: R
 
 
 @pytest.mark.anyio
+async def test_a_node_whose_link_was_cut_ends_the_connections_of_a_user_too(redis: Redis) -> None:
+    async with two(redis) as (one, other), other.server.client() as user:
+        await user.sign_in({"id": "u"})
+        await user.get("pusher:signin_success")
+        other.task.cancel()  # nobody makes a new link
+        other.cut()
+        one.cluster.terminate(one.server.node.hubs[APP.id], "u")  # type: ignore[arg-type]
+        await one.cluster.bus.asking().ask("PING")
+        other.task = asyncio.create_task(other.cluster.run())
+        assert await user.close_code() == 4009
+        async with other.server.client() as again:
+            await again.sign_in({"id": "u"})
+            await again.get("pusher:signin_success")
+            other.cut()
+            await other.back()
+            async with other.server.client("a"):
+                await again.silence()  # it was not meant
+
+
+@pytest.mark.anyio
 async def test_a_user_whose_id_holds_half_a_character_is_a_user_like_any(redis: Redis) -> None:
     half = "\ud800"
     async with two(redis) as (one, other), one.server.client() as watcher, other.server.client() as user:
