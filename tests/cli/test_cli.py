@@ -19,6 +19,7 @@ import sqlalchemy
 
 from bridge.cli import main
 from bridge.cli.failed import job_name
+from bridge.demo.app import write_app
 from bridge.phpeval.php.runtime.values import PhpObject
 from tests import services
 from tests.end_to_end.processes import environment, running, wait_until
@@ -419,6 +420,28 @@ def test_no_secret_is_written_while_it_serves(bridge: Command, tmp_path: Path) -
         engine.dispose()
         bridge.written += log.read_text()
         assert "Shipped" in bridge.written
+
+
+def test_no_garbage_is_looked_for_while_serve_starts_and_what_is_there_by_then_is_left_out(
+    tmp_path: Path,
+) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    write_app(app)
+    code = (
+        "import gc, sys\n"
+        "from bridge.cli import main\n"
+        "early = []\n"
+        "def look(phase, about):\n"
+        "    if 'bridge.settings.load' in sys.modules and not gc.get_freeze_count(): early.append(about)\n"
+        "gc.callbacks.append(look)\n"
+        "print(main(sys.argv[1:]), early, gc.get_freeze_count() > 10_000, gc.isenabled())\n"
+    )
+    flags = ("--app", str(app), "--port", str(services.free_port()), "--stop-when-empty")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", *flags], capture_output=True, text=True, env=environment()
+    )
+    assert done.stdout.splitlines()[-1:] == ["0 [] True True"], done
 
 
 def test_serve_imports_nothing_that_an_app_may_not_need() -> None:
