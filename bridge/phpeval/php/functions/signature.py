@@ -90,24 +90,23 @@ def _entry(signature: str, act: Act) -> tuple[str, Function | ReferenceFunction]
         raise ValueError(signature)
     name = match[1]
     parameters = tuple(_parameter(text) for text in match[2].split(", ")) if match[2] else ()
-    wants_php = next(iter(inspect.signature(act).parameters), "") == "php"
-
+    takes = [*inspect.signature(act).parameters.values()]
+    wants_php = bool(takes) and takes[0].name == "php"
     required = sum(not parameter.optional for parameter in parameters)
 
     def run(php: Interpreter, arguments: Sequence[Value]) -> Any:
         converted = bind(php, name, parameters, required, arguments)
         return act(php, *converted) if wants_php else act(*converted)
 
-    run.parameters = _named(parameters, act, wants_php)  # type: ignore[attr-defined]
+    run.parameters = _named(parameters, takes[wants_php:])  # type: ignore[attr-defined]
     positions = frozenset(index for index, parameter in enumerate(parameters) if parameter.reference)
     if not positions:
         return name, run
     return name, ReferenceFunction(References(positions), run, getattr(act, "in_place", False))
 
 
-def _named(parameters: Sequence[Parameter], act: Act, wants_php: bool) -> list[tuple[str, object]]:
+def _named(parameters: Sequence[Parameter], takes: Sequence[inspect.Parameter]) -> list[tuple[str, object]]:
     """Name and default of each parameter; a variadic one has no name."""
-    takes = [*inspect.signature(act).parameters.values()][wants_php:]
     named: list[tuple[str, object]] = []
     for index, parameter in enumerate(parameters):
         if parameter.variadic:
