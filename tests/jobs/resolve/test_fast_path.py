@@ -28,12 +28,15 @@ WITH = "public function broadcastWith() { return ['sum' => $this->a, 'list' => [
 @pytest.fixture(scope="module")
 def module_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with app(tmp_path_factory.mktemp("shortcut") / "app") as made:
+        made.serve_cases()
         yield made
 
 
 @pytest.fixture
-def case(module_app: App) -> Case:
-    return Case(module_app)
+def case(module_app: App) -> Iterator[Case]:
+    made = Case(module_app)
+    yield made
+    made.remove()
 
 
 @contextmanager

@@ -13,11 +13,12 @@ from tests.phpeval.laravel.eloquent.app import App, Case, app
 @pytest.fixture(scope="module")
 def module_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with app(tmp_path_factory.mktemp("guard") / "app") as made:
+        made.serve_cases()
         yield made
 
 
 @pytest.fixture
-def case(module_app: App) -> Case:
+def case(module_app: App) -> Iterator[Case]:
     made = Case(module_app)
     made.add(
         "HidesWhenMade",
@@ -31,7 +32,8 @@ def case(module_app: App) -> Case:
         "Base", "class Base extends Model { protected $table = 'posts'; protected $hidden = ['secret']; }"
     )
     made.add("Suit", "enum Suit: string { case Hearts = 'hearts'; public function label() { return 'H'; } }")
-    return made
+    yield made
+    made.remove()
 
 
 def held_against(case: Case, *, refused: bool | None = None) -> None:

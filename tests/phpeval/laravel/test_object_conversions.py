@@ -13,6 +13,7 @@ from tests.phpeval.laravel.eloquent.app import App, Case, app
 @pytest.fixture(scope="module")
 def module_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with app(tmp_path_factory.mktemp("objects") / "app") as made:
+        made.serve_cases()
         yield made
 
 
@@ -23,10 +24,11 @@ SERIALIZE = "#[\\ReturnTypeWillChange] public function jsonSerialize() { return 
 
 
 @pytest.fixture
-def case(module_app: App) -> Case:
+def case(module_app: App) -> Iterator[Case]:
     made = Case(module_app)
     made.event("public $held; public $list;")
-    return made
+    yield made
+    made.remove()
 
 
 def held(case: Case, source: str, **properties: Value) -> PhpObject:

@@ -18,6 +18,7 @@ ANONYMOUS = "Illuminate\\Broadcasting\\AnonymousEvent"
 @pytest.fixture(scope="module")
 def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with app(tmp_path_factory.mktemp("framework") / "app") as made:
+        made.serve_cases()
         yield made
 
 

@@ -13,14 +13,16 @@ from tests.phpeval.laravel.eloquent.app import App, Case, app
 @pytest.fixture(scope="module")
 def module_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with app(tmp_path_factory.mktemp("native") / "app") as made:
+        made.serve_cases()
         yield made
 
 
 @pytest.fixture
-def case(module_app: App) -> Case:
+def case(module_app: App) -> Iterator[Case]:
     made = Case(module_app)
     made.post("protected $hidden = ['secret'];")
-    return made
+    yield made
+    made.remove()
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ class App:
         self.path = recorded_app.create(folder, **env)
         (self.path / "app/Providers/TestServiceProvider.php").write_text(f"<?php {provider}\n")
         self._php: PhpRung | None = None
+        self.questions = 0  # that PHP was asked
 
     def sql(self, script: str) -> None:
         with closing(sqlite3.connect(self.path / "app.sqlite")) as database:
@@ -62,10 +63,30 @@ class App:
 
     def laravel(self, payload: bytes) -> Resolution:
         """What real Laravel says."""
+        self.questions += 1
         self._php = self._php or PhpRung(self.path)
         ladder = build_ladder(load(self.path, {}, laravel_version()), {}, only=("php",), php=self._php)
         with closing(ladder):
             return ladder.resolve(read_payload(payload))
+
+    def serve_cases(self) -> None:
+        """The app is for the classes of tests, one after the other.
+
+        Of the recorded app's own only those stay that boot it: to read all of them for each test takes as
+        long as the rest. PHP stays booted from test to test: it starts anew when a file in the app's folder
+        changes, and from now on the classes lie beside that; `Case.add` says when one has changed.
+        """
+        beside = self.path.with_name(f"{self.path.name}-classes")
+        (self.path / "app").rename(beside)
+        (self.path / "app").symlink_to(beside)
+        for folder in beside.iterdir():
+            if folder.name not in ("Console", "Providers"):
+                shutil.rmtree(folder)
+
+    def boot_anew(self) -> None:
+        """PHP is to forget the classes that it knows."""
+        if self._php is not None:
+            self._php.recycle()
 
     def close(self) -> None:
         if self._php is not None:
@@ -97,6 +118,7 @@ class Case:
     def __init__(self, app: App) -> None:
         self.app = app
         self.space = f"App\\Case{next(_NUMBERS)}"
+        self._questions_before = app.questions
 
     def name(self, short: str) -> str:
         return f"{self.space}\\{short}"
@@ -111,7 +133,10 @@ class Case:
     def add(self, short: str, source: str) -> None:
         """`source` declares the class `short`; the usual names are imported."""
         self.folder.mkdir(exist_ok=True)
-        (self.folder / f"{short}.php").write_text(f"<?php\nnamespace {self.space};\n{USES}{source}\n")
+        file = self.folder / f"{short}.php"
+        if file.exists() and self.app.questions > self._questions_before:
+            self.app.boot_anew()
+        file.write_text(f"<?php\nnamespace {self.space};\n{USES}{source}\n")
 
     def post(self, body: str = "", *, head: str = "", columns: str = "", **values: object) -> None:
         """The model Post with `body`, on a new table `posts` with one row: id 1, title, secret, user_id.

@@ -10,6 +10,7 @@ from tests.phpeval.laravel.eloquent.app import App, Case, app
 @pytest.fixture(scope="session")
 def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with app(tmp_path_factory.mktemp("models") / "app") as made:
+        made.serve_cases()
         yield made
 
 

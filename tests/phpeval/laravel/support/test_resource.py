@@ -35,13 +35,14 @@ COMMENTS = """
 @pytest.fixture(scope="module")
 def module_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with app(tmp_path_factory.mktemp("resource") / "app") as made:
+        made.serve_cases()
         made.sql("drop table if exists comments; drop table if exists users; drop table if exists tags;")
         made.sql(COMMENTS)
         yield made
 
 
 @pytest.fixture
-def case(module_app: App) -> Case:
+def case(module_app: App) -> Iterator[Case]:
     made = Case(module_app)
     space = made.space.replace("\\", "\\\\")
     made.post(
@@ -68,7 +69,8 @@ def case(module_app: App) -> Case:
         " return ['id' => $this->id, 'body' => $this->body,"
         " 'user' => new UserResource($this->whenLoaded('user'))]; } }",
     )
-    return made
+    yield made
+    made.remove()
 
 
 def resource(case: Case, body: str, *, name: str = "PostResource", parent: str = "JsonResource") -> None:
