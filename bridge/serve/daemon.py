@@ -268,6 +268,8 @@ class Daemon:
                 if cluster is not None:
                     cluster.leave()
                 await self._close(listener, is_kept=listening.is_kept)
+                if cluster is not None:
+                    await cluster.end_departures()
                 await webhooks.stop(self.settings.drain_seconds)
                 await instruments.stop(watched)
                 reporting.cancel()

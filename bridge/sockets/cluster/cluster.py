@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 class Cluster(Generic[S]):
     """One per process. `start`, then `run` for as long as it serves, then `leave` before its clients are
-    closed, and `stop`.
+    closed, `end_departures` after that, and `stop`.
 
     prefix       of the Redis connection
     retry_after  seconds after which a job may come again: its marks are kept for longer
@@ -123,6 +123,12 @@ class Cluster(Generic[S]):
         if not self.bus.is_leaving:
             self.bus.is_leaving = True
             self.nodes.beat()
+
+    async def end_departures(self) -> None:
+        """Whoever has left here is reported now, before the webhooks end. After `leave`."""
+        if self.bus.link is not None:
+            self.departures.end(self.bus.link)
+            await self.flush(1.0)
 
     async def stop(self) -> None:
         """What was sent is with Redis, as far as it answers."""

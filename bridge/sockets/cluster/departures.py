@@ -30,7 +30,14 @@ class Departures(Generic[S]):
 
     def look(self, link: Link, now: float) -> None:
         """Asks Redis about those whose time has come."""
-        while self._due and self._due[0][0] <= now:
+        self._ask(link, now)
+
+    def end(self, link: Link) -> None:
+        """This node stops: asks about all of them now, as nobody else would."""
+        self._ask(link, float("inf"))
+
+    def _ask(self, link: Link, until: float) -> None:
+        while self._due and self._due[0][0] <= until:
             _, place, word, at = self._due.popleft()
             then = partial(self.gone, place, word)
             link.run(scripts.GONE, [self._bus.names.key("g", place)], word, at, then=then)

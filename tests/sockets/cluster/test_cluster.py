@@ -326,6 +326,22 @@ async def test_a_node_whose_link_was_cut_ends_the_connections_of_a_user_too(redi
 
 
 @pytest.mark.anyio
+async def test_who_has_left_a_node_that_stops_is_reported_as_gone(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "AWAY", 10 * LIMIT)
+    async with member(redis) as one:
+        async with one.server.client() as client:
+            await join(client, "presence-r", "1")
+        await until(lambda: not one.server.node.connections)
+        await one.cluster.flush(LIMIT)
+        one.cluster.leave()
+        await one.cluster.end_departures()
+        await until(lambda: bool(told(one, of=Vacated)))
+        assert len(told(one, of=(Vacated, MemberRemoved))) == 2
+
+
+@pytest.mark.anyio
 async def test_a_user_whose_id_holds_half_a_character_is_a_user_like_any(redis: Redis) -> None:
     half = "\ud800"
     async with two(redis) as (one, other), one.server.client() as watcher, other.server.client() as user:
