@@ -1,4 +1,4 @@
-"""The shape of the code, beyond what the contracts of import-linter say."""
+"""The structure of the code, beyond what the contracts of import-linter say."""
 
 from __future__ import annotations
 

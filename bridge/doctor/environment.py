@@ -73,10 +73,10 @@ def names(subject: ExaminedApp) -> Found:
             return
     for name, at in lines.items():
         if len(at) > 1:
-            told = ", ".join(map(str, at))
+            numbers = ", ".join(map(str, at))
             yield Finding(
                 what=f"{name} is set {len(at)} times, and the last counts",
-                where=f".env, lines {told}",
+                where=f".env, lines {numbers}",
                 remedy="leave one of them",
             )
         if name in KNOWN or name.startswith(("MIX_", "VITE_")):

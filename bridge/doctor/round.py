@@ -30,12 +30,12 @@ _SHORTEST = 4  # characters of what is worth hiding
 def go_through(checks: Mapping[str, Check], subject: ExaminedApp) -> Iterator[Finding]:
     """Returns the findings, check by check, each once. No secret of the app's environment stands in them."""
     hidden = _secrets(subject)
-    told: set[str] = set()
+    reported: set[str] = set()
     for name, check in checks.items():
         for finding in _made(check, subject):
-            if finding.what in told:
+            if finding.what in reported:
                 continue
-            told.add(finding.what)
+            reported.add(finding.what)
             yield replace(
                 finding,
                 check=name,
@@ -43,7 +43,7 @@ def go_through(checks: Mapping[str, Check], subject: ExaminedApp) -> Iterator[Fi
                 where=_without(hidden, finding.where),
                 remedy=_without(hidden, finding.remedy),
             )
-        if told and name in BLOCKING:
+        if reported and name in BLOCKING:
             return
 
 

@@ -136,5 +136,5 @@ def _reason(problem: Exception) -> str:
         return f"{type(problem).__name__} {problem.smtp_code}"
     if isinstance(problem, UnicodeError):
         return f"{type(problem).__name__}, since it is not ASCII"  # its text quotes the password
-    told = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-    return f"{type(problem).__name__}, {' '.join(told.split())}"[:200]
+    text = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    return f"{type(problem).__name__}, {' '.join(text.split())}"[:200]

@@ -94,8 +94,8 @@ class AppReport:
     urls         why no addresses can be made
     language     the booted app's language, and the one that it falls back to; None: as the configuration
     lines        why nothing can be translated
-    queries      why no local scope can be told
-    notes        what else is worth telling, a sentence each
+    queries      why no local scope is known
+    notes        what else is worth knowing, a sentence each
     """
 
     said_by: Literal["php", "source"]

@@ -35,7 +35,7 @@ class Config:
     defaults: frozenset[str] = frozenset()
 
     def get(self, key: str, default: Value = None) -> Value:
-        """The value at `a.b.c`, `default` where there is none, Unknowable where only PHP could tell."""
+        """The value at `a.b.c`, `default` where there is none, Unknowable where only PHP knows."""
         if key in self.overrides:
             return self.overrides[key]
         value: Value = self.items

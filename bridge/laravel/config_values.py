@@ -1,4 +1,4 @@
-"""What configuration holds: texts, numbers, truth and arrays as Python's, or what only PHP could tell."""
+"""What configuration holds: texts, numbers, truth and arrays as Python's, or what only PHP knows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array: TypeAlias = "dict[int | str, Value]"  # PHP's keys, in order
 
 @dataclass(frozen=True, slots=True)
 class Unknowable:
-    """A value that only PHP could tell: why, and where it stands (`line` from 1; 0 without one)."""
+    """A value that only PHP knows: why, and where it stands (`line` from 1; 0 without one)."""
 
     reason: str
     file: str

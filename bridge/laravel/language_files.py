@@ -21,7 +21,7 @@ _Reader = Callable[[bytes, str], PhpArray]
 
 
 class LanguageFiles:
-    """A `translations.Lines`. Make a new one when a file of it has changed, of which `source` tells.
+    """A `translations.Lines`. Make a new one when a file of it has changed, which `source` notices.
 
     `locale` and `fallback` are the app's; `fallback` is empty where there is none. Raises Refused where the
     files cannot be listed.

@@ -78,8 +78,8 @@ class BroadcastEvent:
     """The job object of a broadcast and the event inside it, as they lie in the payload. Not to be changed.
 
     objects  all objects in it, the command first
-    version  of the app's Laravel; where it is not told, the newest that fits
-    oldest   where it is not told, the oldest that fits; else the same
+    version  of the app's Laravel; where it is not known, the newest that fits
+    oldest   where it is not known, the oldest that fits; else the same
     only_php what it has that only Laravel itself can run; empty for nothing
     foreign  what the app or a package has put into the payload, which may change what Laravel reads; likewise
     """
@@ -166,7 +166,7 @@ def broadcast_event(
 ) -> BroadcastEvent:
     """The event that the job carries.
 
-    `version` of the app's Laravel, None for the newest that fits. `derives` tells of an app class whether it
+    `version` of the app's Laravel, None for the newest that fits. `derives` says of an app class whether it
     is a BroadcastEvent with no code of its own (None: not known). `read` unserializes. Raises NotABroadcast
     for other jobs, Unreadable where Laravel would throw, Refused where only PHP can know.
     """

@@ -1,4 +1,4 @@
-"""Who looks on: what is told by the node (hub events) and by the worker (steps) is kept, counted, shown.
+"""Monitoring: hub events of the node and steps of the worker are recorded, counted and shown.
 
     journal     the last things that happened, for the dashboard
     counters    counts and durations, for metrics, statistics and charts

@@ -111,8 +111,8 @@ class Journal:
         common = sorted((entry for ring in others for entry in ring), key=_number, reverse=True)
         latest = max([number, *(ring[0].number for ring in (rare, common, refusals) if ring)])
         room = most - len(rare)
-        told = min(len(refusals), max(room // REFUSAL_SHARE, room - len(common)))
-        return sorted([*rare, *common[: room - told], *refusals[:told]], key=_number), latest
+        shown = min(len(refusals), max(room // REFUSAL_SHARE, room - len(common)))
+        return sorted([*rare, *common[: room - shown], *refusals[:shown]], key=_number), latest
 
     def trace(self, job: str) -> Sequence[Entry]:
         """All that is still known of a job, oldest first."""

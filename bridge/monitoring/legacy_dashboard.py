@@ -69,8 +69,8 @@ class LegacyDashboard:
         name, details = kind
         if (event.app_id, PREFIX + name) in self._listened:
             with contextlib.suppress(RecursionError):  # data just as deep as clients may nest them
-                for told in details(event):
-                    self._tell(event.app_id, name, told)
+                for shown in details(event):
+                    self._log(event.app_id, name, shown)
 
     def counted(self, rows: Mapping[str, Counts]) -> None:
         """Notes that a row of statistics was written for each of these apps."""
@@ -86,9 +86,9 @@ class LegacyDashboard:
                 }
                 self._send(app_id, channel, "statistics-updated", data)
 
-    def _tell(self, app_id: str, name: str, told: Details) -> None:
+    def _log(self, app_id: str, name: str, shown: Details) -> None:
         about = {"type": name, "time": self._clock().strftime("%H:%M:%S")}
-        data = {**about, **told} if self._release == "1" else {**about, "details": told}
+        data = {**about, **shown} if self._release == "1" else {**about, "details": shown}
         self._send(app_id, PREFIX + name, "log-message", data)
 
     def _send(self, app_id: str, channel: str, name: str, data: Details) -> None:

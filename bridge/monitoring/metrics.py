@@ -69,7 +69,7 @@ class ScrapeState:
     """What is asked at the moment of a scrape.
 
     channels  app id → occupied channels
-    depths    queue → jobs as of `looked_at`, in unix seconds; empty where the store does not tell
+    depths    queue → jobs as of `looked_at`, in unix seconds; empty where the store does not answer
     slow      clients that have not read what they were sent
     answers   whether the queue's store does; None where another process takes the jobs
     php_processes  PHP processes: state (`living`, `most`) → how many; empty where there is no PHP
@@ -168,7 +168,7 @@ class BridgeCollector(Collector):
         yield from (jobs, others, resolved, errors, faults)
         yield _histogram(
             "bridge_job_wait_seconds",
-            "From due to reserved, where the store or the payload tells since when.",
+            "From due to reserved, where the store or the payload says since when.",
             {"": tally.waited},
         )
         yield _histogram("bridge_job_seconds", "From reserved to delivered.", {"": tally.worked})
@@ -273,7 +273,7 @@ def _is_loopback(text: str) -> bool:
 def metrics_text(
     collector: Collector, look: Callable[[], Awaitable[object]]
 ) -> Callable[[], Awaitable[bytes]]:
-    """Gives the metrics of this process. `look` is done before: what it tells is of now."""
+    """Gives the metrics of this process. `look` is done before: what it gives is of now."""
     registry = CollectorRegistry()
     for own in (collector, ProcessCollector(registry=None), PlatformCollector(registry=None)):
         registry.register(own)

@@ -19,7 +19,7 @@ FEWEST = 20  # durations that the middle and the slowest of a point are taken fr
 class Sample:
     """What a moment looked like; `received` to `jobs` are a second's worth, durations in milliseconds.
 
-    depth   jobs that wait in the queues, None where the store has not told
+    depth   jobs that wait in the queues, None where the store has not answered
     median  from reserved to delivered, of the last jobs; None while there was none
     slow    the same of the slowest twentieth
     """

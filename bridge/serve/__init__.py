@@ -11,7 +11,7 @@
     parent             of `bridge serve --processes`: holds the port, starts, replaces and stops the others;
                        `child` is its other side, `inheritance` what goes over, `counts` what all share,
                        `siblings` what they ask each other
-    running            which process serves, for `bridge reload`; `notify` is what systemd is told
+    running            which process serves, for `bridge reload`; `notify` what is sent to systemd
 
 settings.apps() ─┐
                  ├─► read_apps ──► Reloader ──► node.serve, webhooks.serve

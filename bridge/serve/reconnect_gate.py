@@ -1,7 +1,7 @@
 """The reconnect gate: after a restart no job is taken until the clients that were here are back.
 
 An event that goes out before that is delivered to nobody, and done. How many there were outlives the process
-in a small file, written once a second where the number has changed; a stop that was told leaves `is_clean`.
+in a small file, written once a second where the number has changed; an orderly stop leaves `is_clean`.
 How long to wait follows from pusher-js 8.6: after a close with 4200 it comes back at once, with 4100 or after
 a crash in one second, and where that is refused not before sixteen.
 """
@@ -33,7 +33,7 @@ class Present:
 
     connections: int = 0
     subscriptions: int = 0
-    is_clean: bool = False  # the process was told to stop
+    is_clean: bool = False  # the process stopped in order
 
 
 class ReconnectGate:
@@ -102,7 +102,7 @@ class ReconnectGate:
 
 
 def _read(file: Path) -> Present:
-    """Nobody was here where it cannot be told: then jobs do not wait."""
+    """Where it is not known, nobody was here: then jobs do not wait."""
     try:
         found = json.loads(state_file.read(file, LARGEST))
         numbers = found["connections"], found["subscriptions"]

@@ -76,7 +76,7 @@ class WorkerThreads:
     others: OtherJobsWorkers
 
     def ready(self) -> dict[str, bool]:
-        """For `/ready`. PHP that is down is told, but broadcasts go on."""
+        """For `/ready`. It says if PHP is down, but broadcasts go on."""
         answers = self.worker.answers
         lanes = self.others.lanes
         runs = {"other_jobs": all(lane.down is None for lane in lanes)} if lanes else {}

@@ -53,7 +53,7 @@ def one(data: bytes) -> None:
     if _asked % REMEMBERED == 0:
         _shapes = Templates()
     plain = _read(data)
-    # Twice: the second time it may know the shape.
+    # Twice: the second time it may know the template.
     assert _read(data, shapes=True) == _read(data, shapes=True) == plain
 
 

@@ -16,7 +16,7 @@ Stamp = tuple[int, int, int, int] | None
 class Agreement:
     """For one reading of the configuration.
 
-    read   what was read, in the form in which a process tells it
+    read   what was read, in the form in which a process reports it
     files  those that were read, or might have been
     """
 
@@ -24,13 +24,13 @@ class Agreement:
         self._known = [read]
         self._files = {file: _stamp(file) for file in files}
 
-    def accepts(self, told: Mapping[str, object]) -> bool:
-        """Whether a process that tells this may answer. Any thread may ask."""
-        if told in self._known:
+    def accepts(self, set_up: Mapping[str, object]) -> bool:
+        """Whether a process with this set-up may answer. Any thread may ask."""
+        if set_up in self._known:
             return True
         if any(_stamp(file) != stamp for file, stamp in self._files.items()):
             return False
-        self._known.append(told)
+        self._known.append(set_up)
         return True
 
 

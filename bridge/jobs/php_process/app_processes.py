@@ -161,12 +161,12 @@ class AppProcesses:
             raise self._down(Refused(f"the app does not boot under {self._php}: {error}")) from error
         finally:
             del self._booting[process]
-        told = answer.get("set_up")
-        if self._agreement is not None and isinstance(told, dict) and not self._agreement.accepts(told):
+        set_up = answer.get("set_up")
+        if self._agreement is not None and isinstance(set_up, dict) and not self._agreement.accepts(set_up):
             raise self._down(
                 NotTried(
                     "PHP has set up broadcasting otherwise than bridge has read it (its default is "
-                    f"{told.get('default')}): if that is meant, run php artisan queue:restart"
+                    f"{set_up.get('default')}): if that is meant, run php artisan queue:restart"
                 )
             )
         self._has_booted = True

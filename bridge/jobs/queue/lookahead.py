@@ -37,7 +37,7 @@ class Lookahead(Generic[Candidate]):
         self._until = 0.0
 
     def pop(self, limit: int) -> Sequence[Candidate]:
-        """Up to `limit` of the next jobs, all of one group; each is told once. Empty when there is none."""
+        """Up to `limit` of the next jobs, all of one group; each is given once. Empty when there is none."""
         if not self._seen or time.monotonic() >= self._until:
             self._seen = collections.deque(self._look(MOST))
             self._until = time.monotonic() + self._fresh
@@ -49,7 +49,7 @@ class Lookahead(Generic[Candidate]):
 
     @property
     def is_left(self) -> bool:
-        """Whether some of the last look were never told."""
+        """Whether some of the last look were never given."""
         return bool(self._seen)
 
     def forget(self) -> None:

@@ -47,7 +47,7 @@ class Job:
     document  the same, decoded; to be read only. Empty for what is no job: damaged JSON, no `job` in it
     attempts  reservations so far, this one included: 1 at the first
     receipt   the driver's own mark of this reservation; opaque to everybody else
-    due_at    unix seconds since when it could be taken; None where the store does not tell
+    due_at    unix seconds since when it could be taken; None where the store does not say
     unread    where the payload stands that the memory does not suffice to read; `payload` is empty then, and
               `document` has nothing but a `uuid`
     """
@@ -67,7 +67,7 @@ class Job:
 
     @_Kept
     def queued_at(self) -> float | None:
-        """Unix seconds, as the store or the payload tells it; None where neither does (Redis before
+        """Unix seconds, as the store or the payload says; None where neither does (Redis before
         Laravel 12)."""
         return queued_at(self.document) if self.due_at is None else self.due_at
 
@@ -83,7 +83,7 @@ class Depth:
     """Jobs of the queue by state, broadcasts and others alike (as Laravel's own `size` counts).
 
     oldest_at  unix seconds since when the oldest pending job has been due; None where there is none, or
-               where its payload does not tell
+               where its payload does not say
     """
 
     pending: int
@@ -99,7 +99,7 @@ Exchange = Callable[[], tuple[int, Sequence[Job]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueOptions:
-    """What every driver is told.
+    """Options of every driver.
 
     queues           plain names, the most urgent first
     retry_after      seconds after which a reservation has expired
@@ -208,7 +208,7 @@ class Queue(Protocol):
 
     def mark_sent(self, jobs: Sequence[Job]) -> None:
         """Other processes that meet one of these jobs again shall know that its broadcasts went out, where
-        the store can tell them."""
+        the store can count them."""
         ...
 
     def was_sent(self, job: Job) -> bool:

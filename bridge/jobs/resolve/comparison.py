@@ -19,7 +19,7 @@ Verdict = Literal["same", "different", "unclear"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """same         None where one of them could not tell, or the job is no broadcast: then `why`
+    """same         None where one of them had no answer, or the job is no broadcast: then `why`
     differences  paths, such as `broadcasts[0].data.order.total`; empty where nothing differs
     """
 
@@ -53,7 +53,7 @@ def verdict(
     `native` was found before PHP was asked, `again` finds it anew after PHP has answered: where these two
     are the same, nothing that both read has changed while PHP was at work, and PHP should say the same.
     Where they differ, it was the clock if all that differs are moments within `seconds` (and SLACK) of each
-    other, which then count for nothing; else it was the database, and nobody can tell.
+    other, which then count for nothing; else it was the database, and nothing is known.
     """
     if _alike(native, php):
         return "same", ()
@@ -123,7 +123,7 @@ def combined_answer(native: Resolution, php: Resolution) -> Resolution:
 
 
 def differences(one: Resolution, other: Resolution) -> Iterator[str]:
-    """The paths at which two resolutions differ; why something failed is told in many ways."""
+    """The paths at which two resolutions differ; the reasons of failures are not compared."""
     if one.outcome != other.outcome:
         yield "outcome"
     elif len(one.broadcasts) != len(other.broadcasts):
@@ -154,7 +154,7 @@ def _decoded(text: str) -> object:
 
 
 class _Number(str):
-    """A number as it is written, told from a text by its type."""
+    """A number as it is written, distinguished from a text by its type."""
 
 
 def _paths(one: object, other: object, at: str) -> Iterator[str]:

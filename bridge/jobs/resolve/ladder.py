@@ -1,7 +1,7 @@
 """The ladder: mapping, framework, native, php; in this order, with the reason of each step.
 
 The first rung that knows decides. A rung that refuses passes to the next; where all refuse, so does the
-ladder, and the job ends in failed_jobs with all their reasons. Where the release of Laravel is not told,
+ladder, and the job ends in failed_jobs with all their reasons. Where the release of Laravel is not known,
 the oldest and the newest that fit the payload must agree.
 """
 
@@ -140,7 +140,7 @@ class Ladder:
         return next((rung for rung in self._rungs if isinstance(rung, NativeRung)), None)
 
     def channels(self, document: Mapping[str, object]) -> frozenset[str] | None:
-        """Where the job's event goes, as far as evaluation of `broadcastOn()` alone can tell."""
+        """Where the job's event goes, as far as evaluation of `broadcastOn()` alone shows."""
         native = self._native()
         if native is None:
             return None

@@ -38,7 +38,7 @@ class StoreRetry:
 
     @property
     def answers(self) -> bool:
-        """Whether the store does, as far as can be told now: none is awaited for long. Any thread may ask."""
+        """Whether the store does, as far as is known now: none is awaited for long. Any thread may ask."""
         return self.store_answers.is_set() and time.monotonic() - self._asked_at < SILENT
 
     def stop(self, timeout: float) -> None:

@@ -88,5 +88,5 @@ def _group(rows: Sequence[FailedRow]) -> dict[str, Any]:
 
 
 def _matches(row: FailedRow, text: str) -> bool:
-    told = (row.id, row.uuid, row.event, row.queue, row.connection, row.failed_at, row.whole)
-    return any(text in one.lower() for one in told)
+    texts = (row.id, row.uuid, row.event, row.queue, row.connection, row.failed_at, row.whole)
+    return any(text in one.lower() for one in texts)

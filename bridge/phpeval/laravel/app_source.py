@@ -280,10 +280,10 @@ def _packages(path: Path) -> tuple[tuple[str, str], ...]:
 
 
 def _php_platform(path: Path) -> tuple[int, int] | None:
-    """Major and minor of the PHP that Composer was told to install for, None where it was told nothing; also
+    """Major and minor of the PHP that Composer's configuration names, None where it names none; also
     the lowest that the app requires, if all that it allows is PHP 7."""
-    told = _text_in(path, "config", "platform", "php")
-    match = re.match(r"(\d+)\.(\d+)", told)
+    platform = _text_in(path, "config", "platform", "php")
+    match = re.match(r"(\d+)\.(\d+)", platform)
     if match is None:
         allowed = re.split(r"\s*\|\|?\s*", _text_in(path, "require", "php").strip())
         sevens = [re.match(r"[\^~]?(7)\.(\d+)(\.[\d*]+)?\Z", one) for one in allowed]

@@ -229,7 +229,7 @@ _TABLE: dict[str, _Class] = {
         ),
         _Class(kind="trait"),
     ),
-    # An unread parent, as an interface: what it is else cannot be told
+    # An unread parent, as an interface: what else it is, is not known
     _HTTP + "Request": _Class(interfaces=("Symfony\\Component\\HttpFoundation\\Request",)),
     "Illuminate\\Contracts\\Support\\Responsable": _Class(kind="interface"),
     "Illuminate\\Contracts\\Routing\\UrlRoutable": _Class(kind="interface"),

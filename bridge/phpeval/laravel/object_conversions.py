@@ -54,7 +54,7 @@ def is_native(class_name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shape:
+class _Layout:
     """What an object of a class is before its own properties are read."""
 
     types: dict[int | bytes, n.Type | None]
@@ -62,7 +62,7 @@ class _Shape:
     serializes_models: bool
 
     @classmethod
-    def of(cls, name: str, classes: ClassTable) -> _Shape:
+    def of(cls, name: str, classes: ClassTable) -> _Layout:
         for method in _AWAKENING:
             if classes.method(name, method) is not None:
                 raise Refused(f"{name} has {method}(), which only PHP can run")
@@ -82,13 +82,13 @@ class _Shape:
 
 def _restore_one(value: PhpObject, php: Interpreter, restore_model: RestoreModel) -> None:
     name = value.class_name
-    shape = php.classes.remember("shape", name, lambda: _Shape.of(name, php.classes))
-    serializes_models = shape.serializes_models
+    layout = php.classes.remember("layout", name, lambda: _Layout.of(name, php.classes))
+    serializes_models = layout.serializes_models
     complete = php.defaults(name)
-    types = shape.types
+    types = layout.types
     for key, written in value.properties.items():
         if key not in types:
-            if plain_name(key) in shape.names:
+            if plain_name(key) in layout.names:
                 raise Refused(f"the property {plain_name(key)} of {name} has changed its visibility")
             if not serializes_models:
                 complete[key] = written

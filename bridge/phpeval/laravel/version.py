@@ -1,4 +1,4 @@
-"""Which Laravel wrote a payload: told by the app, or by what the payload holds."""
+"""Which Laravel wrote a payload: known from the app, or from the payload."""
 
 from __future__ import annotations
 

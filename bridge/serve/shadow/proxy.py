@@ -31,7 +31,7 @@ class ProxyRoutes:
 
     to      the present server; None: requests are checked as by the server and answered here
     before  is awaited while Laravel waits: its job is still in the queue then
-    took    is told of the events that the server took
+    took    is called with the events that the server took
     """
 
     def __init__(

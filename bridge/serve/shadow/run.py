@@ -35,7 +35,7 @@ class Shadow:
 
     to      the server to which Laravel's requests are passed on, or None
     reread  gives the settings as they are after a change
-    show    is told the numbers, as words, every second
+    show    is called with the numbers, as words, every second
     listening  where it listens; None: as the settings say. Closed at the end
     """
 

@@ -172,7 +172,7 @@ def build_push(settings: Settings, connection: str) -> Push:
 
 
 def refresher(laravel: LaravelApp) -> RecomputeFields:
-    """What a job's payload must be told anew when it goes back into its queue."""
+    """What is computed anew in a job's payload when it goes back into its queue."""
     environment = AppEnvironment(
         AppSource(laravel.path), laravel.release or NEWEST, shared_environment(laravel)
     )

@@ -33,7 +33,9 @@ def survey_app(settings: Settings) -> Survey | None:
         return None
     with php_rung(settings) as php:
         said = app_report(laravel, None if php is None else php.report)(True)
-    told = parse_version(said.laravel) if said is not None and said.laravel else None
-    environment = AppEnvironment(source, laravel.release or told or NEWEST, shared_environment(laravel), said)
+    reported = parse_version(said.laravel) if said is not None and said.laravel else None
+    environment = AppEnvironment(
+        source, laravel.release or reported or NEWEST, shared_environment(laravel), said
+    )
     findings = survey(source, environment, mapped=event_mappings(settings), php=php is not None)
     return Survey(findings=findings, report=environment.report)

@@ -1,4 +1,4 @@
-"""Hub events: what observers are told. Frozen, complete, without a clock: observers add the time.
+"""Hub events: what observers get. Frozen, complete, without a clock: observers add the time.
 
 Statistics, webhooks, metrics and a dashboard are functions of these; none of them needs the hub.
 """

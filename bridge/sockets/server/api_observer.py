@@ -1,4 +1,4 @@
-"""ApiObserver of the HTTP API, told to the node's observers once they are answered."""
+"""ApiObserver of the HTTP API, sent to the node's observers once they are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of a shape met before take a short way, and it leads where the general way leads."""
+"""Events of a known template take the fast path, which gives what the rungs give."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TEXTS = st.one_of(
 INTEGERS, NUMBERS = st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False)
 SOCKETS = st.sampled_from([b"1.2", b"123.456", b"no socket"])
 NONE: st.SearchStrategy[Value] = st.none()
-# What $a, $b and $socket hold in the events of one shape.
+# What $a, $b and $socket hold in the events of one template.
 SHAPES: tuple[tuple[st.SearchStrategy[Value], ...], ...] = (
     (INTEGERS, TEXTS, NONE),
     (TEXTS, st.lists(TEXTS, min_size=2, max_size=2).map(PhpArray.of), SOCKETS),

@@ -1,4 +1,4 @@
-"""Bytes on real connections: frames of every shape, closing, slow readers."""
+"""Bytes on real connections: frames of every kind, closing, slow readers."""
 
 import asyncio
 import json

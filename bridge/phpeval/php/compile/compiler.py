@@ -219,7 +219,7 @@ class Compiler:
     # ---- statements -------------------------------------------------------------------------
 
     def statements(self, body: tuple[n.Statement, ...]) -> StmtCode:
-        """Statements in turn, each with its steps; they end where one tells of a return or break."""
+        """Statements in turn, each with its steps; they end at a return or break."""
         here = self.branch()
         acts: list[tuple[int, int, StmtCode]] = []
         for statement in body:
@@ -243,9 +243,9 @@ class Compiler:
             for line, steps, act in acts:
                 php.line = line
                 php.charge(steps)
-                told = act(php)
-                if told is not None:
-                    return told
+                completion = act(php)
+                if completion is not None:
+                    return completion
             return None
 
         return run
@@ -262,11 +262,11 @@ class Compiler:
         act = self.statements(body)
 
         def run(php: Interpreter) -> Value:
-            told = act(php)
-            if told is None:
+            completion = act(php)
+            if completion is None:
                 return None
-            if type(told) is Return:
-                return told.value
+            if type(completion) is Return:
+                return completion.value
             php.refuse("a break or continue outside of a loop")
 
         return run

@@ -59,9 +59,9 @@ def _block(c: Compiler, statements: tuple[n.Statement, ...]) -> Steps:
         for line, cost, act, steps in parts:
             php.line = line
             php.charge(cost)
-            told = act(php) if act is not None else (yield from steps(php))  # type: ignore[misc]
-            if told is not None:
-                return told
+            completion = act(php) if act is not None else (yield from steps(php))  # type: ignore[misc]
+            if completion is not None:
+                return completion
         return None
 
     return run
@@ -184,9 +184,9 @@ def _foreach(c: Compiler, node: n.Foreach) -> Steps:
                 assign_key(php, key)
             php.line = line
             php.charge(1)
-            told = yield from inner(php)
-            if told is not None and ends_loop(told):
-                return left(told)
+            completion = yield from inner(php)
+            if completion is not None and ends_loop(completion):
+                return left(completion)
         return None
 
     return run
@@ -212,9 +212,9 @@ def _loop(c: Compiler, node: n.Loop) -> Steps:
             if tests and condition and not to_bool([code(php) for code in condition][-1]):
                 return None
             tests = True
-            told = yield from inner(php)
-            if told is not None and ends_loop(told):
-                return left(told)
+            completion = yield from inner(php)
+            if completion is not None and ends_loop(completion):
+                return left(completion)
             for code in after:
                 code(php)
 
@@ -233,9 +233,9 @@ def _switch(c: Compiler, node: n.Switch) -> Steps:
         value = subject(php)
         start = next((index for index, code in cases if php.equal(value, code(php))), default)
         for inner in bodies[start:]:
-            told = yield from inner(php)
-            if told is not None:
-                return left(told)
+            completion = yield from inner(php)
+            if completion is not None:
+                return left(completion)
         return None
 
     return run

@@ -65,10 +65,10 @@ def _sorted(
     placed = list(enumerate(entries))
 
     def above(left: _Placed, right: _Placed) -> bool:
-        told = order(left[1][of], right[1][of])
-        if told == UNCOMPARABLE:
+        compared = order(left[1][of], right[1][of])
+        if compared == UNCOMPARABLE:
             php.refuse("a sort of values that cannot be compared")
-        return told > 0 or (told == 0 and stable and left[0] > right[0])
+        return compared > 0 or (compared == 0 and stable and left[0] > right[0])
 
     zend_sort(placed, above)
     return [entry for _, entry in placed]

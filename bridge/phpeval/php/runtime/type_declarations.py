@@ -20,7 +20,7 @@ from bridge.phpeval.php.runtime.operators import (
 from bridge.phpeval.php.runtime.values import CustomSerialized, EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.runtime.visibility import may_not_reach
 
-# Types whose values are told by their Python type alone.
+# Types whose values are known by their Python type alone.
 _PLAIN: dict[str, type] = {
     "null": type(None), "void": type(None), "int": int, "float": float, "string": bytes, "bool": bool,
     "array": PhpArray,

@@ -88,7 +88,7 @@ class PhpArray(dict[int | bytes, "Value"]):
     @property
     def is_list(self) -> bool:
         """Whether the keys are exactly 0 … n-1 in this order (`array_is_list`; decides `[…]` in JSON)."""
-        # most maps are told by their first key; the rest is compared in C
+        # most maps differ from lists in their first key; the rest is compared in C
         return not self or (next(iter(self)) == 0 and [*self] == [*range(len(self))])
 
 

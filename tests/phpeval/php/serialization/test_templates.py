@@ -1,4 +1,4 @@
-"""Texts of a shape met before are read as `unserialize` reads them, and never as another value."""
+"""Texts of a known template are read as `unserialize` reads them, and never as another value."""
 
 from __future__ import annotations
 
