@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Generic, Protocol
 
@@ -11,7 +11,7 @@ from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster.link import Link
 from bridge.sockets.cluster.names import Names, place_of
 from bridge.sockets.pusher.hub_events import HubEvent
-from bridge.sockets.pusher.outcome import Answered, S
+from bridge.sockets.pusher.outcome import Answered, Delivery, S
 from bridge.sockets.pusher.shared_hub import SharedHub
 
 place_for = lru_cache(maxsize=65_536)(place_of)
@@ -27,6 +27,9 @@ class Home(Protocol[S]):
         """To be called before a hub changes who is subscribed."""
 
     def answered(self, hub: SharedHub[S], answered: Answered[S]) -> None: ...
+
+    def send(self, deliveries: Sequence[Delivery[S]]) -> None:
+        """An answer that has no other effect."""
 
     def tell(self, event: HubEvent) -> None: ...
 

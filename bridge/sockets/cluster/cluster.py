@@ -9,8 +9,9 @@ What Redis holds of this node and nobody here wants is taken back.
 
 Its parts, each in the file of its name: `Topics` are subscribed to, `Incoming` reads what they bring,
 `Registrations` registers who is here, `Counts` how many, `Departures` says who has left, `Watches` who is
-signed in, `Comparison` finds what was missed, `Pages` serves clients that resume, `Publishing` sends, `Nodes`
-knows the others, `Statistics` and `Questions` are about all of them.
+signed in, `Comparison` finds what was missed, `Pages` serves clients that resume, `Publishing` decides what
+goes out when, `Outgoing` sends it, `Nodes` knows the others, `Statistics` and `Questions` are about all of
+them.
 
 Happenings of a channel (occupied, vacated, members) are told by the node whose call made them so: once on all
 nodes.

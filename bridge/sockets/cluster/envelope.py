@@ -17,6 +17,7 @@ import secrets
 from typing import NamedTuple
 
 from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.shared_channel import Message
 
 VERSION = 1
 EVENT, CLIENT_EVENT, CONTROL, MEMBER = 1, 2, 3, 4
@@ -43,20 +44,20 @@ class Own:
     than to compute their code. To a node without a subscriber they do not, so few are kept."""
 
     def __init__(self) -> None:
-        self._by_tag: dict[bytes, tuple[bytes, bytes, Envelope]] = {}  # place, what was sealed, what is in it
+        self._by_tag: dict[bytes, tuple[bytes, bytes, Message]] = {}  # place, what was sealed, what is in it
         self.size = 0  # of what was sealed
 
     def __len__(self) -> int:
         return len(self._by_tag)
 
-    def put(self, place: bytes, data: bytes, envelope: Envelope) -> None:
+    def put(self, place: bytes, data: bytes, message: Message) -> None:
         if len(self._by_tag) >= OWN or self.size + len(data) > OWN_BYTES:
             self._by_tag.clear()
             self.size = 0
-        self._by_tag[envelope.tag] = (place, data, envelope)
+        self._by_tag[message.tag] = (place, data, message)
         self.size += len(data)
 
-    def take(self, place: bytes, data: bytes) -> Envelope | None:
+    def take(self, place: bytes, data: bytes) -> Message | None:
         """What is in it, where this is one of them."""
         own = self._by_tag.pop(data[2 : 2 + TAG], None)
         if own is None:
@@ -98,13 +99,20 @@ class Sealer:
         code = self._codes[0](b"%s\n%s%s" % (place, head, tail))
         data = head + code + tail
         if kind == EVENT:
-            self._own.put(place, data, Envelope(kind, code[:TAG], text, excluded))
+            self._own.put(place, data, Message(text, code[:TAG], excluded))
         return data
+
+    def event(self, place: bytes, data: bytes) -> Message:
+        """What is in an event's envelope. Raises Forged, also for another kind."""
+        if (own := self._own.take(place, data)) is not None:
+            return own
+        opened = self.open(place, data)
+        if opened.kind != EVENT:  # a client's, repeated as the app's
+            raise Forged("kind")
+        return Message(opened.text, opened.tag, opened.excluded)
 
     def open(self, place: bytes, data: bytes) -> Envelope:
         """Raises Forged for anything that was not sealed for this place."""
-        if (own := self._own.take(place, data)) is not None:
-            return own
         if len(data) < _HEAD or len(data) > self._most:
             raise Forged("size")
         if data[0] != VERSION:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Generic
 
 from bridge.sockets.cluster.bus import Bus, place_for
-from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, Forged
+from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, Forged
 from bridge.sockets.cluster.names import CONTROL_CHANNEL, word_user
 from bridge.sockets.cluster.records import Records, SeenTags, split_event
 from bridge.sockets.cluster.registrations import Registrations
@@ -24,7 +24,6 @@ from bridge.sockets.cluster.topics import Topics
 from bridge.sockets.cluster.watches import Watches
 from bridge.sockets.pusher.channels import USER_CHANNEL
 from bridge.sockets.pusher.outcome import Answered, S
-from bridge.sockets.pusher.shared_channel import Message
 from bridge.sockets.pusher.shared_hub import SharedHub
 
 
@@ -95,12 +94,12 @@ class Incoming(Generic[S]):
 
     def _event(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
         previous, envelope = split_event(data)
-        opened = self._records.sealer(hub).open(place, envelope)
-        if opened.kind != EVENT:
-            raise Forged("kind")
-        message = Message(opened.text, opened.tag, opened.excluded)
-        answered = hub.event(name, previous, message, self._bus.now(), self._seen.add)
-        self._answer_or_repair(hub, name, answered)
+        message = self._records.sealer(hub).event(place, envelope)
+        deliveries = hub.event(name, previous, message, self._bus.now(), self._seen.add)
+        if deliveries is None:
+            self._registrations.repair(hub, name)
+        elif deliveries:
+            self._bus.home.send(deliveries)
 
     def _message(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
         opened = self._records.sealer(hub).open(place, data)

@@ -88,6 +88,8 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waits] = deque()
         self._out: list[bytes] = []
+        self._gathered: Callable[[], None] | None = None  # puts what comes before anything else
+        self._will_flush = False
         self._asked_at = self._heard_at = 0.0  # when an answer came to be due, and when anything came
         self._is_over = False
         self._transport: asyncio.Transport | None = None
@@ -132,6 +134,15 @@ class Link(asyncio.Protocol):
         if self._is_over and lost is not None:
             lost("it has ended")
         self._put(command, _Waits(then, lost))
+
+    def gather(self, close: Callable[[], None]) -> None:
+        """`close` is called to put a command that was not complete yet: before another is put, or else at the
+        end of this turn of the loop."""
+        self._gathered = close
+        if self._is_over:
+            self._close_gathered()
+        else:
+            self._flush_soon()
 
     def ask(self, *words: Word) -> asyncio.Future[Any]:
         """The answer. Raises ServiceUnavailable where none comes."""
@@ -189,6 +200,12 @@ class Link(asyncio.Protocol):
         for waits in waiting:
             if waits.lost is not None:
                 waits.lost(why)
+        self._close_gathered()
+
+    def refuse(self, error: str) -> None:
+        """Redis has answered with this error. The link ends: READONLY, LOADING, NOPERM, OOM, NOSCRIPT, … mean
+        not now, or not here."""
+        self.end(error.partition("script:")[0].strip()[:200])  # no payload is there
 
     # Called by the transport ----------------------------------------------------------------------------
 
@@ -202,8 +219,12 @@ class Link(asyncio.Protocol):
         self._heard_at = self._loop.time()
         try:
             self._reader.feed(data)
-            while not self._is_over and (item := self._reader.gets()) is not _NOTHING:
-                self._take(item)
+            gets = self._reader.gets
+            while not self._is_over and (item := gets()) is not _NOTHING:
+                if type(item) is hiredis.PushNotification and item[0] == b"message":
+                    self._pushed(item[1], item[2])
+                else:
+                    self._take(item)
         except hiredis.ProtocolError:
             self.end("what comes is not Redis' protocol")
 
@@ -212,14 +233,26 @@ class Link(asyncio.Protocol):
     def _put(self, command: bytes, waits: _Waits) -> None:
         if self._is_over:
             return
-        if not self._out:
-            self._loop.call_soon(self._flush)
+        self._close_gathered()
+        self._flush_soon()
         if not self._waiting:
             self._asked_at = self._loop.time()
         self._out.append(command)
         self._waiting.append(waits)
 
+    def _close_gathered(self) -> None:
+        if self._gathered is not None:
+            close, self._gathered = self._gathered, None
+            close()
+
+    def _flush_soon(self) -> None:
+        if not self._will_flush:
+            self._will_flush = True
+            self._loop.call_soon(self._flush)
+
     def _flush(self) -> None:
+        self._close_gathered()
+        self._will_flush = False
         if self._transport is not None and self._out:
             self._transport.write(b"".join(self._out))
         self._out.clear()
@@ -227,10 +260,7 @@ class Link(asyncio.Protocol):
     def _take(self, item: Any) -> None:
         what = type(item)
         if what is hiredis.PushNotification:
-            kind = item[0]
-            if kind == b"message":
-                self._pushed(item[1], item[2])
-            elif kind in (b"subscribe", b"unsubscribe") and self._waiting:
+            if item[0] in (b"subscribe", b"unsubscribe") and self._waiting:
                 first = self._waiting[0]
                 first.names -= 1
                 if first.names == 0:
@@ -240,7 +270,7 @@ class Link(asyncio.Protocol):
             self.end("Redis answers what was not asked")
             return
         if what is hiredis.ReplyError:
-            self.end(_reason(str(item)))  # READONLY, LOADING, NOPERM, OOM, NOSCRIPT, …: not now, not here
+            self.refuse(str(item))
             return
         waits = self._waiting.popleft()
         if waits.then is not None:
@@ -260,8 +290,3 @@ def words(*some: Word) -> bytes:
 
 
 _NOTHING = object()
-
-
-def _reason(error: str) -> str:
-    """Redis' first words: a wrong password or a script's line never holds a payload there."""
-    return error.partition("script:")[0].strip()[:200]

@@ -10,7 +10,6 @@ import asyncio
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from operator import attrgetter
@@ -18,78 +17,22 @@ from typing import Generic, TypeVar
 
 from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ServiceUnavailable
-from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, app_of, place_for
 from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, TAG
-from bridge.sockets.cluster.link import Link, Lost, Then, words
-from bridge.sockets.cluster.names import CONTROL_CHANNEL, Names
+from bridge.sockets.cluster.link import Link
+from bridge.sockets.cluster.names import CONTROL_CHANNEL
 from bridge.sockets.cluster.nodes import Nodes
+from bridge.sockets.cluster.outgoing import Outgoing, Sealed
 from bridge.sockets.cluster.records import Records, SeenTags
 from bridge.sockets.pusher import messages
-from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.asks import PassOn
-from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.hub_events import published
 from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.shared_channel import Message
 from bridge.sockets.pusher.shared_hub import SharedHub
 
-ROUTES = 4_096  # channels whose words of the script are kept
-
 T = TypeVar("T")
-
-
-class Route:
-    """How events of a channel go to the bus: the words of `publish.lua` that are the same for all of them,
-    packed once.
-
-    app  for whose settings that is; another one needs another route
-    """
-
-    __slots__ = ("_after", "_before", "app", "place")
-
-    def __init__(self, app: App, name: str, names: Names, window: int) -> None:
-        self.app = app
-        self.place = place_for(app.id, name)
-        events, seconds = times.LOG_EVENTS, times.LOG_SECONDS
-        if app.resume_seconds:
-            events = max(events, app.limits.resume_events)
-            seconds = max(seconds, int(app.resume_seconds))
-        keys = [names.key(kind, self.place) for kind in "clk"]
-        self._before = b"*16\r\n" + words("EVALSHA", scripts.PUBLISH.sha, len(keys), *keys)
-        kept_for = app.limits.cache_seconds if kind_of(name).is_cache else 0
-        topic = words(names.topic(self.place), events, seconds)
-        rest = words(window, names.key("j", b""), kept_for)
-        self._after = (topic, rest, topic + words(b"", 0) + rest)
-
-    def command(self, envelope: bytes, mark: bytes) -> bytes:
-        """The call of the script; `mark` is empty where the event is no job's."""
-        topic, rest, unmarked = self._after
-        after = topic + words(mark, int(mark) % 16) + rest if mark else unmarked
-        return b"%s$%d\r\n%s\r\n$8\r\n%s\r\n%s" % (
-            self._before,
-            len(envelope),
-            envelope,
-            envelope[2 : 2 + TAG],
-            after,
-        )
-
-
-@dataclass(slots=True)  # not frozen, which takes three times as long to make
-class Sealed:
-    """What goes to the bus. `route` is None for what is not an event of the channel's log; `mark`: of a job
-    and this channel; `is_here`: who is here has it already; `is_brief`: of a client, worth nothing later;
-    `is_order`: to all nodes."""
-
-    place: bytes
-    envelope: bytes
-    at: float
-    route: Route | None = None
-    mark: bytes = b""
-    is_here: bool = False
-    is_brief: bool = False
-    is_order: bool = False
 
 
 class Spool:
@@ -131,28 +74,14 @@ class Publishing(Generic[S]):
     ) -> None:
         """`window`: seconds for which the marks of jobs are kept, and then as long again."""
         self._bus = bus
-        self._routes: dict[tuple[str, str], Route] = {}  # app id and channel →
         self._records = records
         self._seen = seen
         self._orders = orders
         self._nodes = nodes
-        self._window = window
         self._spool = Spool()
-        self._sent = self._back = 0  # calls of `_send_all`, and how many of them are over
-        self._once_back: deque[tuple[int, Callable[[], None]]] = deque()  # by the last that each waits for
-
-    def once_back(self, call: Callable[[], None]) -> bool:
-        """As `Peers.once_back`."""
-        if self._back == self._sent:
-            return False
-        self._once_back.append((self._sent, call))
-        return True
-
-    def _is_back(self) -> None:
-        """Another call of `_send_all` is over; they end in their order."""
-        self._back += 1
-        while self._once_back and self._once_back[0][0] <= self._back:
-            self._once_back.popleft()[1]()
+        self._outgoing = Outgoing(bus.names, window)
+        self.once_back = self._outgoing.once_back
+        self.forget_routes = self._outgoing.forget_routes
 
     @property
     def is_open(self) -> bool:
@@ -190,7 +119,7 @@ class Publishing(Generic[S]):
         def answered(answers: Sequence[int]) -> None:
             then(self._tell(broadcasts, origin, answers))
 
-        self._send_all(items, answered, lost)
+        self._outgoing.send(self._bus.asking(), items, answered, lost)
 
     def _sealed_jobs(self, broadcasts: Sequence[Broadcast]) -> list[Sealed]:
         """Each broadcast for each of its channels; a job may send to a channel several times."""
@@ -225,63 +154,20 @@ class Publishing(Generic[S]):
                 while True:
                     if self.is_open:
                         answers: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
-                        self._send_all(items, partial(_answer, answers), partial(_answer, answers, None))
+                        answer, none = partial(_answer, answers), partial(_answer, answers, None)
+                        self._outgoing.send(self._bus.asking(), items, answer, none)
                         if (found := await answers) is not None:
                             return found
                     await asyncio.sleep(times.LOOK)
         except TimeoutError:
             raise ServiceUnavailable("the bus is away: nothing is sure to be published") from None
 
-    def _send_all(
-        self,
-        items: Sequence[Sealed],
-        then: Callable[[list[int]], None],
-        lost: Callable[[str], None],
-    ) -> None:
-        """`then` gets what Redis answers to each, or `lost` is called. Raises ServiceUnavailable."""
-        link = self._bus.asking()
-        answers: list[int] = []
-        if not items:
-            then(answers)
-            return
-
-        def last(answer: int) -> None:  # answers come in order: with this one all are there
-            answers.append(answer)
-            self._is_back()
-            then(answers)
-
-        def none(why: str) -> None:
-            self._is_back()
-            lost(why)
-
-        for item in items[:-1]:
-            self._send(link, item, answers.append, None)
-        self._sent += 1
-        self._send(link, items[-1], last, none)
-
     def _sealed(self, broadcast: Broadcast, name: str) -> Sealed:
         hub = self._bus.home.hubs[broadcast.app_id]
-        route = self._routes.get((broadcast.app_id, name))
-        if route is None or route.app is not hub.app:
-            route = self._new_route(hub.app, name)
+        route = self._outgoing.route(hub.app, name)
         text = messages.event(broadcast.name, name, broadcast.data)
         envelope = self._records.sealer(hub).seal(route.place, EVENT, text, broadcast.socket_id or "")
         return Sealed(route.place, envelope, self._bus.now(), route)
-
-    def _new_route(self, app: App, name: str) -> Route:
-        if len(self._routes) >= ROUTES:
-            self._routes.clear()
-        route = self._routes[app.id, name] = Route(app, name, self._bus.names, self._window)
-        return route
-
-    def forget_routes(self) -> None:
-        """An app is not served any more."""
-        self._routes.clear()
-
-    def _send(self, link: Link, item: Sealed, then: Then | None, lost: Lost | None) -> None:
-        """`item` is an event of the channel's log."""
-        assert item.route is not None  # noqa: S101 - that is what it says
-        link.put(item.route.command(item.envelope, item.mark), then, lost)
 
     # Of clients, and to nodes --------------------------------------------------------------------------
 
@@ -350,7 +236,7 @@ class Publishing(Generic[S]):
             if item.route is None:
                 self._send_plain(link, item)
             else:
-                self._send(link, item, None, partial(self._lost, item))
+                self._outgoing.send(link, (item,), _ignore, partial(self._lost, item))
 
     def _send_plain(self, link: Link, item: Sealed) -> None:
         """What is not an event of the channel's log. An order is kept for nodes whose link is away."""
@@ -365,6 +251,10 @@ class Publishing(Generic[S]):
     def _lost(self, item: Sealed, _why: str) -> None:
         """It waits for the next link; receivers know it by its tag where it had gone out."""
         self._spool.put(item)
+
+
+def _ignore(_: object) -> None:
+    """Nobody waits for the answer."""
 
 
 def _answer(future: asyncio.Future[T], answer: T, _why: str = "") -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Generic
 
 from bridge.sockets.cluster import times
-from bridge.sockets.cluster.envelope import EVENT, MEMBER, TAG, Forged, Own, Sealer
+from bridge.sockets.cluster.envelope import MEMBER, TAG, Forged, Own, Sealer
 from bridge.sockets.cluster.names import word_user
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub import Cached
@@ -55,12 +55,9 @@ class Records(Generic[S]):
         found = []
         for entry in entries:
             try:
-                opened = self.sealer(hub).open(place, split_event(entry)[1])
+                found.append(self.sealer(hub).event(place, split_event(entry)[1]))
             except (Forged, ValueError):
                 self.reject("log")
-                continue
-            if opened.kind == EVENT:
-                found.append(Message(opened.text, opened.tag, opened.excluded))
         return found
 
     def roster(self, hub: SharedHub[S], place: bytes, entries: Sequence[bytes]) -> dict[str, str | None]:
@@ -87,9 +84,7 @@ class Records(Generic[S]):
         if not envelope:
             return None
         try:
-            opened = self.sealer(hub).open(place, envelope)
-            if opened.kind != EVENT:  # a client's, repeated as the app's
-                raise Forged("kind")
+            opened = self.sealer(hub).event(place, envelope)
         except Forged as problem:
             self.reject(str(problem))
             return None

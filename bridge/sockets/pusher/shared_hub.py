@@ -16,7 +16,6 @@ of it for every channel that has subscribers here. The rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from bridge.sockets.pusher import messages
 from bridge.sockets.pusher.app import App
@@ -38,7 +37,6 @@ from bridge.sockets.pusher.shared_channel import Joined, Message, SharedChannel,
 from bridge.sockets.pusher.shared_sessions import SharedSessions
 
 PATIENCE = 10.0  # seconds that a subscription waits for its answer
-_NOTHING: Answered[Any] = Answered()
 
 
 class SharedHub(Hub[S]):
@@ -514,19 +512,19 @@ class SharedHub(Hub[S]):
 
     def event(
         self, name: str, previous: bytes, message: Message, now: float, is_new: Callable[[bytes], bool]
-    ) -> Answered[S] | None:
+    ) -> tuple[Delivery[S], ...] | None:
         """The next event of the channel. None: others are missing before it.
 
         `is_new` is asked whether its tag is, unless the event is part of what an answer will bring."""
         channel = self.shared(name)
         if channel is None or not channel.is_current:
-            return _NOTHING
+            return ()
         if previous != channel.tag:
             channel.is_current = False
             return None
         self.now = now
         channel.tag = message.tag
-        return Answered(self._deliver(channel, message)) if is_new(message.tag) else _NOTHING
+        return self._deliver(channel, message) if is_new(message.tag) else ()
 
     def passed_on(self, name: str, text: str, excluded: str) -> Answered[S]:
         """A client's event."""

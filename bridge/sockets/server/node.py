@@ -413,7 +413,7 @@ class Node:
                 self._outbox.reply(frame, socket)
             else:
                 self._outbox.put(frame, (socket,))
-                self._outbox.settle()  # see `_send`
+                self._outbox.settle()  # see `send`
         self.deliver(outcome)
         if outcome.close is not None:
             socket.close(outcome.close.code, outcome.close.reason)
@@ -438,7 +438,7 @@ class Node:
 
     def answered(self, hub: Hub[Socket], answered: Answered[Socket]) -> None:
         """An answer of other nodes has had its effect."""
-        self._send(answered.deliveries)
+        self.send(answered.deliveries)
         for event in answered.hub_events if self.observers else ():
             self.tell(event)
         for socket, name in answered.dropped:
@@ -468,7 +468,7 @@ class Node:
         if not self.closing:
             self._all_closed.set()
 
-    def _send(self, deliveries: Sequence[Delivery[Socket]]) -> None:
+    def send(self, deliveries: Sequence[Delivery[Socket]]) -> None:
         asked: dict[Socket, int] = {}
         for delivery in deliveries:
             put = self._outbox.hold if delivery.may_wait else self._outbox.put
@@ -484,7 +484,7 @@ class Node:
 
     def deliver(self, outcome: Outcome[Socket]) -> None:
         """What others get is put, and observers are told."""
-        self._send(outcome.deliveries)
+        self.send(outcome.deliveries)
         if self.observers:
             for event in outcome.hub_events:
                 self.tell(event)

@@ -17,6 +17,8 @@ import pytest
 from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.envelope import Sealer
+from bridge.sockets.cluster.link import PUBLISH
+from bridge.sockets.cluster.outgoing import MOST
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
@@ -899,4 +901,44 @@ async def test_jobs_that_meet_a_lost_link_go_out_once_and_in_order(redis: Redis)
         assert [(await client.get("event"))["data"] for _ in range(80)] == [
             str(number) for number in range(80)
         ]
+        await client.silence()
+
+
+@pytest.mark.anyio
+async def test_what_is_published_in_one_turn_goes_out_in_one_call_before_all_that_follows(
+    redis: Redis,
+) -> None:
+    async with two(redis) as (one, other), other.server.client("a", "b") as client:
+        link = one.cluster.bus.link
+        assert link is not None
+        put, sent, receivers = link._put, list[bytes](), list[int]()
+        link._put = lambda command, waits: (put(command, waits), sent.append(command))  # type: ignore[assignment,func-returns-value]
+        for number in range(MOST + 10):
+            one.cluster.publish_soon([broadcast("ab"[number % 2], data=str(number))], "api", receivers.append)
+        link.send("ECHO", "behind")
+        one.cluster.publish_soon([broadcast("a", data="last")], "api", receivers.append)
+        await until(lambda: len(receivers) == MOST + 11)
+        kinds = {PUBLISH.sha: "events", b"behind": "ECHO"}
+        found = [kind for command in sent for word, kind in kinds.items() if word in command]
+        assert found == ["events", "events", "ECHO", "events"]
+        assert receivers == [1] * (MOST + 11)
+        assert [(await client.get("event"))["data"] for _ in range(MOST + 11)] == [
+            *map(str, range(MOST + 10)),
+            "last",
+        ]
+
+
+@pytest.mark.anyio
+async def test_an_event_that_redis_cannot_keep_is_no_harm_to_those_beside_it(redis: Redis) -> None:
+    async with member(redis) as one, one.server.client("a", "b") as client:
+        key = one.cluster.names.key("l", b"app-id:b")
+        with redis.client() as other:
+            other.set(key, "no list")
+            receivers: list[int] = []
+            for name in ("a", "b", "a"):
+                one.cluster.publish_soon([broadcast(name, data=name)], "api", receivers.append)
+            await until(lambda: len(receivers) == 3)
+            other.delete(key)
+        assert receivers == [1, 0, 1]
+        assert [(await client.get("event"))["channel"] for _ in range(3)] == ["a", "a", "b"]
         await client.silence()

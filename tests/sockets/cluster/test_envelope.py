@@ -19,6 +19,7 @@ from bridge.sockets.cluster.envelope import (
     Sealer,
 )
 from bridge.sockets.pusher.app import Limits
+from bridge.sockets.pusher.shared_channel import Message
 from tests.sockets.server.running import APP
 
 PLACE = b"app-id:a"
@@ -31,8 +32,9 @@ def test_an_envelope_is_opened_as_often_as_it_comes_and_only_as_it_is(is_own: bo
     opener = sealer if is_own else Sealer(APP, Own())
 
     def forged(place: bytes, data: bytes) -> bool:
-        with pytest.raises(Forged):
-            opener.open(place, data)
+        for read in (opener.open, opener.event):
+            with pytest.raises(Forged):
+                read(place, data)
         return True
 
     for wrong in ("place", "text", "excluded", "kind"):
@@ -48,6 +50,11 @@ def test_an_envelope_is_opened_as_often_as_it_comes_and_only_as_it_is(is_own: bo
             opened = opener.open(PLACE, data)
             assert (opened.kind, opened.text, opened.excluded) == (kind, '{"a":"ä"}', "1.2")
             assert opened.tag == data[2:10]
+            if kind == EVENT:
+                assert opener.event(PLACE, data) == Message('{"a":"ä"}', data[2:10], "1.2")
+            else:
+                with pytest.raises(Forged):
+                    opener.event(PLACE, data)
 
 
 @pytest.mark.parametrize("size", [1, OWN_BYTES // 10, 2 * OWN_BYTES])
@@ -59,7 +66,7 @@ def test_more_envelopes_than_are_known_by_comparison_are_opened_too(size: int) -
     sealed = [sealers[at % 2].seal(PLACE, EVENT, text) for at, text in enumerate(texts)]
     assert len(own) <= OWN
     assert own.size <= max(OWN_BYTES, len(sealed[-1]))
-    assert [sealers[at % 2].open(PLACE, data).text for at, data in enumerate(sealed)] == texts
+    assert [sealers[at % 2].event(PLACE, data).text for at, data in enumerate(sealed)] == texts
     assert (len(own), own.size) == (0, 0)
 
 

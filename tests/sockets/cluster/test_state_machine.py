@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import hypothesis.strategies as st
@@ -109,6 +109,9 @@ class Home:
         assert not answered.dropped
         self._deliver(answered)
         self.cluster.ask(hub, answered.asks)
+
+    def send(self, deliveries: Sequence[Delivery[str]]) -> None:
+        self._deliver(Answered(tuple(deliveries)))
 
     def done(self, page: Page, outcome: Outcome[str]) -> None:
         for text in outcome.replies:

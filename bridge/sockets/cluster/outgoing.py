@@ -1,0 +1,192 @@
+"""Outgoing: events on their way to Redis. All that are published in one turn of the loop go in one call of
+`publish.lua`, and have one answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import hiredis
+
+from bridge.sockets.cluster import link as scripts
+from bridge.sockets.cluster import times
+from bridge.sockets.cluster.bus import place_for
+from bridge.sockets.cluster.link import Link, words
+from bridge.sockets.cluster.names import Names
+from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.channels import kind_of
+
+ROUTES = 4_096  # channels whose words of the script are kept
+MOST, MOST_BYTES = 64, 65_536  # events of one call, for which Redis does nothing else
+
+
+class Route:
+    """How events of a channel go to the bus: the words of `publish.lua` that are the same for all of them,
+    packed once.
+
+    app  for whose settings that is; another one needs another route
+    """
+
+    __slots__ = ("_about", "_unmarked", "app", "keys", "place")
+
+    def __init__(self, app: App, name: str, names: Names) -> None:
+        self.app = app
+        self.place = place_for(app.id, name)
+        events, seconds = times.LOG_EVENTS, times.LOG_SECONDS
+        if app.resume_seconds:
+            events = max(events, app.limits.resume_events)
+            seconds = max(seconds, int(app.resume_seconds))
+        kept_for = app.limits.cache_seconds if kind_of(name).is_cache else 0
+        self.keys = words(*(names.key(kind, self.place) for kind in "clk"))
+        self._about = words(names.topic(self.place), events, seconds, kept_for)
+        self._unmarked = self._about + words(b"", 0)
+
+    def words(self, envelope: bytes, mark: bytes) -> bytes:
+        """Of one event; `mark` is empty where it is no job's."""
+        after = self._about + words(mark, int(mark) % 16) if mark else self._unmarked
+        return b"$%d\r\n%b\r\n%b" % (len(envelope), envelope, after)
+
+
+@cache
+def _head(events: int) -> bytes:
+    """What a call of so many begins with."""
+    return b"*%d\r\n%b" % (5 + 10 * events, words("EVALSHA", scripts.PUBLISH.sha, 3 * events))
+
+
+@dataclass(slots=True)  # not frozen, which takes three times as long to make
+class Sealed:
+    """What goes to the bus. `route` is None for what is not an event of the channel's log; `mark`: of a job
+    and this channel; `is_here`: who is here has it already; `is_brief`: of a client, worth nothing later;
+    `is_order`: to all nodes; `call`: of which it is a part, once it is on its way."""
+
+    place: bytes
+    envelope: bytes
+    at: float
+    route: Route | None = None
+    mark: bytes = b""
+    is_here: bool = False
+    is_brief: bool = False
+    is_order: bool = False
+    call: Call = field(init=False)
+
+
+class Call:
+    """Events that are published together: `then` gets what Redis answers to each, once all are answered; or
+    `lost` the reason why that does not come for one of them."""
+
+    __slots__ = ("answers", "last", "lost", "then", "why")
+
+    def __init__(self, last: Sealed, then: Callable[[list[int]], None], lost: Callable[[str], None]) -> None:
+        self.answers: list[int] = []
+        self.last = last
+        self.then = then
+        self.lost = lost
+        self.why = ""  # one of them could not be published
+
+
+class Outgoing:
+    """For one process, in the order in which it publishes."""
+
+    def __init__(self, names: Names, window: int) -> None:
+        """`window`: seconds for which the marks of jobs are kept, and then as long again."""
+        self._names = names
+        self._routes: dict[tuple[str, str], Route] = {}  # app id and channel →
+        self._about = words(window, names.key("j", b""))
+        self._link: Link | None = None
+        self._items: list[Sealed] = []  # that go with the next call of the script,
+        self._size = 0  # and the bytes of their envelopes
+        self._sent = self._back = 0  # calls of `send`, and how many of them are over
+        self._once_back: deque[tuple[int, Callable[[], None]]] = deque()  # by the last that each waits for
+
+    def route(self, app: App, name: str) -> Route:
+        """The present one of the channel."""
+        route = self._routes.get((app.id, name))
+        if route is None or route.app is not app:
+            if len(self._routes) >= ROUTES:
+                self._routes.clear()
+            route = self._routes[app.id, name] = Route(app, name, self._names)
+        return route
+
+    def forget_routes(self) -> None:
+        """An app is not served any more."""
+        self._routes.clear()
+
+    def once_back(self, call: Callable[[], None]) -> bool:
+        """As `Peers.once_back`."""
+        if self._back == self._sent:
+            return False
+        self._once_back.append((self._sent, call))
+        return True
+
+    def send(
+        self,
+        link: Link,
+        items: Sequence[Sealed],
+        then: Callable[[list[int]], None],
+        lost: Callable[[str], None],
+    ) -> None:
+        """Events of logs; they go out with the others of this turn, before anything that is sent after them.
+        `then` and `lost` as in `Call`."""
+        if not items:
+            then([])
+            return
+        self._sent += 1
+        call = Call(items[-1], then, lost)
+        for item in items:
+            item.call = call
+            if len(self._items) >= MOST or self._size > MOST_BYTES:
+                self._close()
+            self._items.append(item)
+            self._size += len(item.envelope)
+            if len(self._items) == 1:
+                self._link = link
+                link.gather(self._close)
+
+    def _close(self) -> None:
+        """What was gathered is with its link."""
+        items, link = self._items, self._link
+        if not items or link is None:
+            return
+        self._items, self._size = [], 0
+        call = [_head(len(items))]
+        call += [item.route.keys for item in items]  # type: ignore[union-attr]
+        call.append(self._about)
+        call += [item.route.words(item.envelope, item.mark) for item in items]  # type: ignore[union-attr]
+        link.put(
+            b"".join(call),
+            lambda answers: self._answered(link, items, answers),
+            lambda why: self._are_lost(items, why),
+        )
+
+    def _answered(self, link: Link, items: Sequence[Sealed], answers: Any) -> None:
+        why = ""
+        for item, answer in zip(items, answers, strict=True):
+            call = item.call
+            if type(answer) is hiredis.ReplyError:
+                call.why = why = str(answer)
+            else:
+                call.answers.append(answer)
+            if item is call.last:
+                self._is_back()
+                if call.why:
+                    call.lost(call.why)
+                else:
+                    call.then(call.answers)
+        if why:
+            link.refuse(why)
+
+    def _are_lost(self, items: Sequence[Sealed], why: str) -> None:
+        for item in items:
+            if item is item.call.last:
+                self._is_back()
+                item.call.lost(why)
+
+    def _is_back(self) -> None:
+        """Another call is over; they end in their order."""
+        self._back += 1
+        while self._once_back and self._once_back[0][0] <= self._back:
+            self._once_back.popleft()[1]()
