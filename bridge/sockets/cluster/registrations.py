@@ -63,6 +63,8 @@ class Registrations(Generic[S]):
             flags += "r"
         if channel.kind.is_cache and (again or not channel.is_joined):
             flags += "k"
+        if (again or not channel.is_joined) and 2 * hub.app.resume_seconds > times.KNOWN:
+            flags += str(int(2 * hub.app.resume_seconds))  # as long as a page that was in it
         words: list[bytes | str | int] = []
         sealer = self._records.sealer(hub)
         for user_id, info in users.items():

@@ -14,6 +14,7 @@ COMPARED = 500  # channels in one tick
 SETTLE = 10.0  # after a fault in which every node has registered its clients again
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # between tries to reach Redis
 LOG_EVENTS, LOG_SECONDS = 1_000, 60
+KNOWN = 120  # that Redis knows a channel after it was vacated, as leave.lua has it
 JOBS_WAIT = 8.0  # for jobs to go out, with all links that are lost; the worker waits for ten
 LOOK = 0.05  # between looks for a link
 SPOOL_SECONDS, SPOOL_BYTES = 60.0, 64 * 1024 * 1024

@@ -338,6 +338,18 @@ async def test_a_gap_is_told_where_redis_has_forgotten_the_channel_but_not_its_l
                 assert got == [CONFIRMED, GAP, "1", *(["3"] if comes == "another event" else [])]
 
 
+async def test_a_channel_is_known_for_as_long_as_a_page_that_was_in_it(redis: Redis) -> None:
+    app = replace(RESUMING, resume_seconds=600.0)
+    async with member(redis, app) as one:
+        async with page(one, 0) as client:
+            await come(client)
+        await gone(one)
+        with redis.client() as store:
+            page_left = store.ttl(one.cluster.names.key("r", b"app-id:a-page-of-its-own"))
+            assert page_left > 600
+            assert store.ttl(one.cluster.names.key("c", b"app-id:a")) >= page_left - 1
+
+
 @pytest.mark.parametrize("is_evicted", [True, False])
 async def test_others_in_the_channel_are_told_of_that_too(redis: Redis, is_evicted: bool) -> None:
     async with two(redis) as (one, other), one.server.client("a") as client:

@@ -2,6 +2,7 @@
 -- KEYS: c m n i g dead l k
 -- ARGV: node place topic channel connections fresh-tag most-members my-tag flags, then user and info by turns
 --   flags: a  told again after a fault, nothing of it is news   r  the roster is wanted   k  the last event is
+--          a number: seconds for which the channel is known after it was vacated, where that is not 120
 -- Answer: 'FENCED', or o t v z came added full roster cached ttl missed
 --   came: the channel is occupied, and had not been just before; added: so are these users
 --   missed: the messages after my-tag, or 'GAP'
@@ -12,6 +13,8 @@ if redis.call('EXISTS', KEYS[6]) == 1 then return 'FENCED' end
 local again = flags:find('a', 1, true)
 
 if redis.call('HSETNX', c, 'o', 0) == 1 then redis.call('HSET', c, 't', ARGV[6], 'v', 0, 'z', 0) end
+local kept_for = flags:match('%d+')
+if kept_for then redis.call('HSET', c, 'e', kept_for) end
 redis.call('SADD', n, place)
 local came = 0
 local change = connections - tonumber(redis.call('HGET', c, node) or '0')
