@@ -84,12 +84,12 @@ class Journal:
         self._ring(what).append(Entry(next(self._numbers), float(what.row["at"]), what))
 
     def _keep(self, what: What) -> None:
-        self._ring(what).append(Entry(next(self._numbers), self._clock(), what))
+        self._ring(what).append(_new(Entry, (next(self._numbers), self._clock(), what)))
 
     def _ring(self, what: What) -> deque[Entry]:
+        if type(what) is Published:  # most of all
+            return self._jobs
         match what:
-            case Published():
-                return self._jobs
             case Elsewhere() if what.row["kind"] == "broadcast":
                 return self._jobs
             case OtherJobRun():

@@ -55,7 +55,7 @@ from bridge.settings.state import state_file
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
 from bridge.sockets.server.binding import Listening, bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.http_protocol import HttpOptions
+from bridge.sockets.server.http_server import HttpOptions
 from bridge.sockets.server.listener import Listener, ListenerOptions, Sharing, new_event_loop
 from bridge.sockets.server.node import Node, NodeLimits, Peers
 from bridge.sockets.server.socket import Socket

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher import close_codes
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.resume import Returning
+from bridge.sockets.pusher.value import value
 
 PROTOCOLS = ("4", "5", "6", "7")
 """Served alike: what came with 5 to 7 (pings, close codes alone, `activity_timeout`) harms no client."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class UpgradeRequest:
     """A client that asks to be let in.
 

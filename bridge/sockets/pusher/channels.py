@@ -38,6 +38,8 @@ KINDS = (  # longest prefix first: the first match counts
     ChannelKind(prefix=""),
 )
 
+_BY_PREFIX = {kind.prefix: kind for kind in KINDS}
+_PREFIX = re.compile("|".join(kind.prefix for kind in KINDS[:-1]))
 _CACHE = tuple(kind.prefix for kind in KINDS if kind.is_cache)
 
 USER_CHANNEL = "#server-to-user-"
@@ -47,10 +49,8 @@ _NAME = re.compile(r"[-a-zA-Z0-9_=@,.;]+")  # pusher-http-php Pusher::validate_c
 
 
 def kind_of(name: str) -> ChannelKind:
-    for kind in KINDS[:-1]:
-        if name.startswith(kind.prefix):
-            return kind
-    return KINDS[-1]
+    prefix = _PREFIX.match(name)
+    return KINDS[-1] if prefix is None else _BY_PREFIX[prefix[0]]
 
 
 def is_cache(name: str) -> bool:

@@ -480,10 +480,10 @@ class Hub(Generic[S]):
                 if channel is not None:
                     channel.is_missed = False
             if audience:
-                delivery = Delivery(text=text, sockets=audience, excluded=excluded)
+                delivery = Delivery(text, audience, excluded)
                 deliveries.append(delivery)
                 receivers += delivery.receivers
-        return Outcome(deliveries=tuple(deliveries), hub_events=(published(broadcast, origin, receivers),))
+        return Outcome((), tuple(deliveries), (published(broadcast, origin, receivers),))
 
     def pass_on(self, channel: Channel[S], socket: S, socket_id: str, text: str) -> Outcome[S]:
         """A client's event for all other subscribers of the channel."""

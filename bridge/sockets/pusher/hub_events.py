@@ -1,23 +1,23 @@
-"""Hub events: what observers get. Frozen, complete, without a clock: observers add the time.
+"""Hub events: what observers get. Not to be changed, complete, without a clock: observers add the time.
 
 Statistics, webhooks, metrics and a dashboard are functions of these; none of them needs the hub.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from bridge.broadcast import Broadcast
+from bridge.sockets.pusher.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Connected:
     app_id: str
     socket_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Disconnected:
     """`code` is the close code that we sent or were sent; 1006 when the connection just ended."""
 
@@ -26,7 +26,7 @@ class Disconnected:
     code: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ConnectionRefused:
     """`app_id` is empty when the key belongs to no app."""
 
@@ -34,7 +34,7 @@ class ConnectionRefused:
     code: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Received:
     """A client's text message has been handled, whatever it was (pings too); `size` in characters."""
 
@@ -43,7 +43,7 @@ class Received:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Subscribed:
     """`subscriptions` counts the channel's connections after it. `user_id` is None unless presence."""
 
@@ -54,7 +54,7 @@ class Subscribed:
     subscriptions: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Unsubscribed:
     """`subscriptions` counts the channel's connections after it. `user_id` is None unless presence."""
 
@@ -65,7 +65,7 @@ class Unsubscribed:
     subscriptions: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SubscriptionRefused:
     """`status` as in `pusher:subscription_error`: 401 signature, 400 name or data, 403 a limit."""
 
@@ -76,7 +76,7 @@ class SubscriptionRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class MessageRefused:
     """A client's message had no effect; `code` as in `pusher:error`."""
 
@@ -86,7 +86,7 @@ class MessageRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SlowClientClosed:
     """A client that reads too slowly is being closed; what waited for it is dropped."""
 
@@ -95,7 +95,7 @@ class SlowClientClosed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ApiCalled:
     """A request to the HTTP API has been answered. `path` is what follows `/apps/{app_id}`; `reason` what a
     refused one was told."""
@@ -108,33 +108,33 @@ class ApiCalled:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Occupied:
     app_id: str
     channel: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Vacated:
     app_id: str
     channel: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class MemberAdded:
     app_id: str
     channel: str
     user_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class MemberRemoved:
     app_id: str
     channel: str
     user_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CacheMissed:
     """Completion once, however many subscribers miss it, until the channel has had an event or is vacated."""
 
@@ -142,7 +142,7 @@ class CacheMissed:
     channel: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SubscriptionCounted:
     """The channel's connections after a change; only where the app wants them counted, never presence."""
 
@@ -151,7 +151,7 @@ class SubscriptionCounted:
     subscriptions: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SignedIn:
     app_id: str
     socket_id: str
@@ -175,21 +175,17 @@ class Published(NamedTuple):
     job: str = ""
 
 
+_new = tuple.__new__
+
+
 def published(broadcast: Broadcast, origin: str, receivers: int) -> Published:
     """That it went out to so many."""
-    return Published(
-        app_id=broadcast.app_id,
-        channels=broadcast.channels,
-        name=broadcast.name,
-        data=broadcast.data,
-        socket_id=broadcast.socket_id,
-        origin=origin,
-        receivers=receivers,
-        job=broadcast.job,
-    )
+    it = broadcast
+    told = (it.app_id, it.channels, it.name, it.data, it.socket_id, origin, receivers, it.job)
+    return _new(Published, told)  # a third of the time that `Published(…)` takes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ClientEventSent:
     """`data` is JSON text. `user_id` is None unless presence."""
 
@@ -202,7 +198,7 @@ class ClientEventSent:
     receivers: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Resumed:
     """A page has come back to a channel and got `events` that it missed; `has_gap`: perhaps not all."""
 

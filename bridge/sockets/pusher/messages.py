@@ -1,6 +1,6 @@
 """JSON text ↔ messages of the Pusher protocol. One message is one text frame.
 
-What comes in becomes a frozen value here, once; nothing behind checks types again. What goes out is written
+What comes in becomes a value here, once; nothing behind checks types again. What goes out is written
 as ASCII with `\\uXXXX` escapes, as PHP does: then no text, however broken, can make an invalid frame.
 Sources: Pusher channels documentation "Protocol"; pusher-js 8.6 `core/connection/protocol/protocol.ts`.
 """
@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import Any, NoReturn, TypeAlias
 
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher.close_codes import MALFORMED
+from bridge.sockets.pusher.value import value
 
 quote: Callable[[str], str] = encode_basestring_ascii
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Subscribe:
     """`channel_data` is the text as sent: it is what was signed."""
 
@@ -28,12 +28,12 @@ class Subscribe:
     channel_data: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Unsubscribe:
     channel: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Signin:
     """`user_data` is the text as sent: it is what was signed."""
 
@@ -41,7 +41,7 @@ class Signin:
     user_data: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ClientEvent:
     """`data` is JSON text; `size` its bytes of UTF-8, or those of the string inside when it is one."""
 
@@ -51,12 +51,12 @@ class ClientEvent:
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Ping:
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Pong:
     pass
 

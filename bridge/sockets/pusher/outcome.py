@@ -29,7 +29,8 @@ class Delivery(NamedTuple, Generic[S]):
 
     @property
     def receivers(self) -> int:
-        return len(self.sockets) - (self.excluded is not None and self.excluded in self.sockets)
+        excluded = self.excluded
+        return len(self.sockets) - (excluded is not None and excluded in self.sockets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

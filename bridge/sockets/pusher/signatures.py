@@ -6,18 +6,38 @@ pusher-http-php 7.2 `Pusher::authorizeChannel`, `authenticateUser`, `sign`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bridge.sockets.pusher.app import App
 
 CLOCK_SKEW = 600  # seconds that `auth_timestamp` may be away from our clock, as at Pusher
 
+_NEEDED = ("auth_key", "auth_timestamp", "auth_version", "auth_signature")
+_BLOCK = 64  # bytes that SHA-256 reads at once
+_INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
+
 
 def sign(secret: str, text: str | bytes) -> str:
     """Lower-case hex digest; text is signed as UTF-8, a webhook's body as it stands."""
-    return hmac.digest(_octets(secret), _octets(text), "sha256").hex()
+    started, ending = _keyed(secret)
+    inner, outer = started.copy(), ending.copy()
+    inner.update(_octets(text))
+    outer.update(inner.digest())
+    return outer.hexdigest()
+
+
+@functools.lru_cache(maxsize=1_024)
+def _keyed(secret: str) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """The two hashes of an HMAC (RFC 2104) that have read the key. A signature goes on from there, in half
+    the time of `hmac.digest`, which looks up its algorithm each time."""
+    key = _octets(secret)
+    if len(key) > _BLOCK:
+        key = hashlib.sha256(key).digest()
+    key = key.ljust(_BLOCK, b"\0")
+    return hashlib.sha256(key.translate(_INNER)), hashlib.sha256(key.translate(_OUTER))
 
 
 def subscription_text(socket_id: str, channel: str, channel_data: str | None) -> str:
@@ -41,9 +61,13 @@ def verify(app: App, auth: str, text: str) -> bool:
 
 def api_text(method: str, path: str, parameters: Iterable[tuple[str, str]]) -> str:
     """The text behind `auth_signature`: method, path, and the sorted parameters, not URL-encoded."""
-    pairs = sorted([(name.lower(), value) for name, value in parameters])
-    signed = [f"{name}={value}" for name, value in pairs if name != "auth_signature"]
-    return f"{method.upper()}\n{path}\n" + "&".join(signed)
+    query = {name.lower(): value for name, value in parameters}
+    query.pop("auth_signature", None)
+    return f"{method.upper()}\n{path}\n{_joined(query)}"
+
+
+def _joined(query: Mapping[str, str]) -> str:
+    return "&".join(map("=".join, sorted(query.items())))
 
 
 def refusal(
@@ -64,14 +88,13 @@ def refusal(
     query = {name.lower(): value for name, value in parameters}
     if len(query) != len(parameters):
         return "a query parameter is given twice"
-    for name in ("auth_key", "auth_timestamp", "auth_version", "auth_signature"):
-        if not query.get(name):
-            return f"{name} is missing"
-    if query["auth_key"] != app.key:  # no secret, nor is the MD5: only the signature takes constant time
+    key, timestamp, version, signature = map(query.get, _NEEDED)
+    if not (key and timestamp and version and signature):
+        return f"{next(name for name in _NEEDED if not query.get(name))} is missing"
+    if key != app.key:  # no secret, nor is the MD5: only the signature takes constant time
         return "auth_key is not this app's key"
-    if query["auth_version"] != "1.0":
+    if version != "1.0":
         return "auth_version is not 1.0"
-    timestamp = query["auth_timestamp"]
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
         return "auth_timestamp is not a number of seconds"
     if abs(int(timestamp) - now) > CLOCK_SKEW:
@@ -81,9 +104,11 @@ def refusal(
             return "body_md5 is missing"
         if query["body_md5"] != hashlib.md5(body, usedforsecurity=False).hexdigest():
             return "body_md5 is not that of the body"
-    signature = query["auth_signature"]
-    if any(_signed(app, signature, api_text(method, path, parameters)) for path in dict.fromkeys(paths)):
-        return None
+    del query["auth_signature"]
+    rest = _joined(query)
+    for path in dict.fromkeys(paths):
+        if _signed(app, signature, f"{method.upper()}\n{path}\n{rest}"):
+            return None
     return "auth_signature is wrong"
 
 

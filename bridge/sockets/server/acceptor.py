@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bridge.sockets.server import proxy_protocol
-from bridge.sockets.server.http_protocol import HttpServer
+from bridge.sockets.server.http_server import HttpServer
 from bridge.sockets.server.proxy_protocol import Malformed, Origin
 from bridge.sockets.server.trusted_proxies import Proxies
 

@@ -19,7 +19,8 @@ from bridge.broadcast import Broadcast
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import ApiCalled
 from bridge.sockets.server import api
-from bridge.sockets.server.http_protocol import Later, Request
+from bridge.sockets.server.http_answer import Later
+from bridge.sockets.server.http_request import Request
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.signed_endpoint import EMPTY, believed, read_json, spend
 

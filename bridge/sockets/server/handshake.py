@@ -6,7 +6,7 @@ import binascii
 import hashlib
 import re
 
-from bridge.sockets.server.http_protocol import Request
+from bridge.sockets.server.http_request import Request
 
 VERSION = b"13"
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64

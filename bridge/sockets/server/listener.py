@@ -22,7 +22,8 @@ from bridge.sockets.server.binding import BACKLOG
 from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.events_endpoint import EventsEndpoint
 from bridge.sockets.server.handshake import is_handshake
-from bridge.sockets.server.http_protocol import MAX_BODY, HttpOptions, HttpServer, Request
+from bridge.sockets.server.http_request import Request
+from bridge.sockets.server.http_server import HttpOptions, HttpServer
 from bridge.sockets.server.node import CLOSING_SHARE, Node
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Forwarded
@@ -219,4 +220,4 @@ class Listener:
     def _body_limit(self) -> int:
         if self._largest_body is not None:
             return self._largest_body
-        return max((hub.app.limits.body_bytes for hub in self._node.hubs.values()), default=MAX_BODY)
+        return self._node.largest_body

@@ -19,7 +19,7 @@ from bridge.broadcast import Broadcast
 from bridge.errors import JobError, ProtocolError, ServiceUnavailable
 from bridge.sockets.pusher import admission, messages
 from bridge.sockets.pusher.admission import UpgradeRequest
-from bridge.sockets.pusher.app import MAX_BACKLOG, STALL_TIMEOUT, App
+from bridge.sockets.pusher.app import MAX_BACKLOG, STALL_TIMEOUT, App, Limits
 from bridge.sockets.pusher.asks import Ask
 from bridge.sockets.pusher.close_codes import APP_DISABLED, OVER_CAPACITY, UNAUTHORIZED, UNKNOWN_APP
 from bridge.sockets.pusher.connection import PING_SPREAD, Connection
@@ -116,6 +116,7 @@ class Node:
     observers  called with each event, on the loop, in order; they must be quick
     proxies    whose word about a client's address is believed
     peers      other nodes of the same apps; None: this one is alone
+    largest_body  bytes that a request to the HTTP API may have, by the limits of its apps
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class Node:
         self.peers = peers
         self._new_hub: Callable[[App], Hub[Socket]] = Hub if peers is None else peers.hub
         self.hubs: dict[str, Hub[Socket]] = {app.id: self._new_hub(app) for app in apps}
-        self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
+        self._take_apps()
         self.proxies = proxies or Proxies()
         self.addresses: Counter[tuple[str, str]] = Counter()  # app id and `sender` → connections
         self.observers = tuple(observers)
@@ -184,7 +185,12 @@ class Node:
         for app in apps:
             if app.id not in self.hubs:
                 self.hubs[app.id] = self._new_hub(app)
-        self._by_key = {hub.app.key: hub for hub in self.hubs.values()}
+        self._take_apps()
+
+    def _take_apps(self) -> None:
+        apps = [hub.app for hub in self.hubs.values()]
+        self._by_key = {app.key: self.hubs[app.id] for app in apps}
+        self.largest_body = max((app.limits.body_bytes for app in apps), default=Limits().body_bytes)
 
     def _close_all(self, hub: Hub[Socket], code: int, reason: str) -> None:
         for socket in tuple(hub.sockets.values()):
@@ -470,13 +476,13 @@ class Node:
 
     def send(self, deliveries: Sequence[Delivery[Socket]]) -> None:
         asked: dict[Socket, int] = {}
-        for delivery in deliveries:
-            put = self._outbox.hold if delivery.may_wait else self._outbox.put
-            frame = text_frame(delivery.text)
-            if type(delivery.sockets) is tuple:  # of the one that has asked for it
-                (socket,) = delivery.sockets
+        for text, sockets, excluded, may_wait in deliveries:
+            frame = text_frame(text)
+            if type(sockets) is tuple:  # of the one that has asked for it
+                (socket,) = sockets
                 asked[socket] = asked.get(socket, 0) + len(frame)
-            put(frame, delivery.sockets, delivery.excluded)
+            put = self._outbox.hold if may_wait else self._outbox.put
+            put(frame, sockets, excluded)
         for socket, size in asked.items():
             if size > LARGE:
                 self._outbox.settle()  # into its slot: `expect` holds until that is written

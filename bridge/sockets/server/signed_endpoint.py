@@ -169,8 +169,7 @@ def query_parameters(query: bytes) -> list[tuple[str, str]]:
         raise HTTPException(400, "the query string is not readable") from None
     if "%" in text or "+" in text:
         return parse_qsl(text, keep_blank_values=True)
-    pairs = (pair.partition("=") for pair in text.split("&") if pair)  # the same, and much quicker
-    return [(name, value) for name, _, value in pairs]
+    return [pair.partition("=")[::2] for pair in text.split("&") if pair]  # the same, and much quicker
 
 
 def to_json(value: object) -> bytes:
@@ -178,8 +177,13 @@ def to_json(value: object) -> bytes:
 
 
 def read_json(body: bytes) -> Mapping[str, Any]:
+    value, end = None, -1
     try:
-        value = json.loads(body.decode())
+        text = body.decode()
+        if text.startswith("{"):
+            value, end = _DECODER.raw_decode(text)
+        if end != len(text):  # what is no object alone; `loads` takes a third longer
+            value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -192,6 +196,7 @@ def _start(length: int) -> Message:
     return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
+_DECODER = json.JSONDecoder()
 EMPTY = b"{}"
 _EMPTY_START = _start(len(EMPTY))
 _EMPTY_BODY: Message = {"type": "http.response.body", "body": EMPTY}

@@ -29,7 +29,7 @@ from bridge.sockets.pusher.connection import Connection
 from bridge.sockets.pusher.hub_events import SlowClientClosed
 from bridge.sockets.pusher.resume import split_path
 from bridge.sockets.server import handshake
-from bridge.sockets.server.http_protocol import Request
+from bridge.sockets.server.http_request import Request
 from bridge.sockets.server.outbox import text_frame
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The vectors are those of Pusher's documentation, checked."""
 
 import hashlib
+import hmac
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,13 @@ def changed(**values: str) -> list[tuple[str, str]]:
 def test_the_documented_vectors(text: str, digest: str) -> None:
     assert signatures.sign(SECRET, text) == digest
     assert signatures.verify(APP, f"{KEY}:{digest}", text)
+
+
+@given(secret=st.text(max_size=100), text=st.text(max_size=300))
+def test_a_signature_is_the_hmac_of_the_standard_library(secret: str, text: str) -> None:
+    known = hmac.digest(secret.encode(), text.encode(), "sha256").hex()
+    assert signatures.sign(secret, text) == known
+    assert signatures.sign(secret, text.encode()) == known, "the key is as it was"
 
 
 @pytest.mark.parametrize(

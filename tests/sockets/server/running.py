@@ -24,7 +24,7 @@ from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import HubEvent
 from bridge.sockets.server.binding import bind
-from bridge.sockets.server.http_protocol import HttpOptions
+from bridge.sockets.server.http_server import HttpOptions
 from bridge.sockets.server.listener import Listener, ListenerOptions
 from bridge.sockets.server.node import Node, NodeLimits
 

@@ -18,7 +18,7 @@ from websockets.frames import Frame, Opcode
 from bridge.sockets.pusher import close_codes
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.server import api
-from bridge.sockets.server.http_protocol import MAX_HEAD
+from bridge.sockets.server.http_request import MAX_HEAD
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.signed_endpoint import REFUSALS
 from tests.sockets.server.running import APP, LIMIT, Client, Running, connect, running, signed

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bridge.sockets.server import acceptor, http_protocol, listener, node
+from bridge.sockets.server import acceptor, http_server, listener, node
 from bridge.sockets.server.certificate import Certificate
 from tests.certificates import self_signed
 from tests.sockets.server.running import APP, LIMIT, PING, UPGRADE, Raw, running, signed, until
@@ -186,7 +186,7 @@ def test_a_request_right_behind_the_handshake_is_answered(
 async def test_bodies_that_are_not_complete_take_no_more_than_their_share_of_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http_protocol, "MAX_UNFINISHED", 100_000)
+    monkeypatch.setattr(http_server, "MAX_UNFINISHED", 100_000)
     begun = b"POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 9001\r\n\r\n" + b"x" * 9_000
     async with running() as server:
         slow = [await connect(server.port, begun) for _ in range(30)]

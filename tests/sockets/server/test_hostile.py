@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bridge.sockets.server.http_protocol import MAX_HEAD
+from bridge.sockets.server.http_request import MAX_HEAD
 from tests.sockets.server.running import APP, LIMIT, Running, running, signed
 
 pytestmark = pytest.mark.anyio
