@@ -21,18 +21,19 @@ def is_handshake(request: Request) -> bool:
     return (
         request.method == "GET"
         and request.version == "1.1"
-        and _is_websocket(request.values(b"upgrade"))
-        and request.values(b"sec-websocket-version") == [VERSION]
-        and _key(request) is not None
-        and not request.values(b"transfer-encoding")
-        and request.values(b"content-length") in ([], [b"0"])
-        and len(request.values(b"host")) <= 1
+        and _is_websocket((known := request.by_name).get(b"upgrade", []))
+        and known.get(b"sec-websocket-version") == [VERSION]
+        and len(keys := known.get(b"sec-websocket-key", [])) == 1
+        and _KEY.fullmatch(keys[0]) is not None
+        and b"transfer-encoding" not in known
+        and known.get(b"content-length", [b"0"]) == [b"0"]
+        and len(known.get(b"host", ())) <= 1
     )
 
 
 def answer(request: Request) -> bytes:
-    """The 101; no extension and no subprotocol is agreed to."""
-    key = _key(request) or b""
+    """The 101 to a handshake; no extension and no subprotocol is agreed to."""
+    [key] = request.by_name[b"sec-websocket-key"]
     digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
     accepted = binascii.b2a_base64(digest, newline=False)
     return (
@@ -42,9 +43,6 @@ def answer(request: Request) -> bytes:
 
 
 def _is_websocket(upgrades: list[bytes]) -> bool:
+    if upgrades == [b"websocket"]:
+        return True
     return any(word.strip().lower() == b"websocket" for value in upgrades for word in value.split(b","))
-
-
-def _key(request: Request) -> bytes | None:
-    keys = request.values(b"sec-websocket-key")
-    return keys[0] if len(keys) == 1 and _KEY.fullmatch(keys[0]) else None

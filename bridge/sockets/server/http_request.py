@@ -3,7 +3,7 @@ what is larger than it may be, or could be read in two ways, is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import httptools
@@ -30,7 +30,7 @@ class Request:
     """
 
     __slots__ = (
-        "_values",
+        "_by_name",
         "body",
         "headers",
         "is_secure",
@@ -53,7 +53,7 @@ class Request:
         self.target = target
         self.version = version
         self.headers = headers
-        self._values: dict[bytes, list[bytes]] | None = None
+        self._by_name: dict[bytes, list[bytes]] | None = None
         self.keep_alive = keep_alive
         self.body = b""
         self.is_too_large = False
@@ -65,13 +65,18 @@ class Request:
             self.raw_path, self.query = _parts(target)
         self.path = paths.unquoted(paths.normal(self.raw_path.decode("ascii"), prefix))
 
-    def values(self, name: bytes) -> list[bytes]:
-        """Of every header of this name, in lower case."""
-        if self._values is None:
-            self._values = {}
-            for header, value in self.headers:
-                self._values.setdefault(header, []).append(value)
-        return self._values.get(name, [])
+    @property
+    def by_name(self) -> Mapping[bytes, list[bytes]]:
+        """The headers: name in lower case → values, in order."""
+        known = self._by_name
+        if known is None:
+            known = self._by_name = {}
+            for name, value in self.headers:
+                if name in known:
+                    known[name].append(value)
+                else:
+                    known[name] = [value]
+        return known
 
     def head_without_upgrade(self) -> bytes:
         lines = [b"%s %s HTTP/%s" % (self.method.encode(), self.target, self.version.encode())]

@@ -6,8 +6,8 @@ import asyncio
 import concurrent.futures
 import logging
 import math
+import os
 import random
-import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -345,7 +345,7 @@ class Node:
                 arrival,
                 hub.app if hub else None,
                 connections=self.connections_of(hub) if hub else 0,
-                from_address=self.addresses[place],
+                from_address=self.addresses[place] if address else 0,
             )
             if self.is_draining:
                 raise ProtocolError(self._drain_code, "the server is restarting", close=True)
@@ -593,5 +593,5 @@ def _owes_answer(socket: Socket) -> bool:
 
 def new_socket_id() -> str:
     """Two integers and a dot, as pusher-http-php checks it. Not a secret, but not to be guessed either."""
-    first, second = divmod(secrets.randbelow(10**18), 10**9)
+    first, second = divmod(int.from_bytes(os.urandom(16)) % 10**18, 10**9)
     return f"{first + 1}.{second + 1}"

@@ -189,12 +189,11 @@ class Socket(asyncio.Protocol):
         path, returning = split_path(request.path)
         key = path.removeprefix("/app/") if path.startswith("/app/") else ""
         query = _parameters(request.query.decode("latin-1"))
-        origins = request.values(b"origin")
-        address, is_secure = self._node.proxies.client(
-            request.peer[0],
-            ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers),
-            is_secure=request.is_secure,
-        )
+        origins = request.by_name.get(b"origin")
+        proxies, address, is_secure = self._node.proxies, request.peer[0], request.is_secure
+        if proxies:
+            headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers)
+            address, is_secure = proxies.client(address, headers, is_secure=is_secure)
         return UpgradeRequest(
             key=key if key and "/" not in key else None,
             protocol=query.get("protocol"),
