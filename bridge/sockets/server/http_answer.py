@@ -36,8 +36,8 @@ def text_answer(status: int, line: str, *, closes: bool) -> bytes:
 
 
 def address(known: object) -> tuple[str, int] | None:
-    """Of one end of a connection, as a transport knows it; None: it has none. An IPv4 client of a port of both
-    kinds, as systemd's `ListenStream=6001` is, has its IPv4 address."""
+    """Of one end of a connection, as a transport knows it; None: it has none. An IPv4 client of a port of
+    both kinds, as systemd's `ListenStream=6001` is, has its IPv4 address."""
     if not isinstance(known, tuple):
         return None
     host = str(known[0])
