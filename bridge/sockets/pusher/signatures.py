@@ -120,6 +120,8 @@ def _signed(app: App, signature: str, text: str) -> bool:
 
 
 def _same(given: str, known: str) -> bool:
+    if given.isascii() and known.isascii():
+        return hmac.compare_digest(given, known)
     return hmac.compare_digest(_octets(given), _octets(known))
 
 

@@ -169,7 +169,12 @@ def query_parameters(query: bytes) -> list[tuple[str, str]]:
         raise HTTPException(400, "the query string is not readable") from None
     if "%" in text or "+" in text:
         return parse_qsl(text, keep_blank_values=True)
-    return [pair.partition("=")[::2] for pair in text.split("&") if pair]  # the same, and much quicker
+    parameters: list[tuple[str, str]] = []
+    for pair in text.split("&"):  # the same, and much quicker
+        if pair:
+            name, _, value = pair.partition("=")
+            parameters.append((name, value))
+    return parameters
 
 
 def to_json(value: object) -> bytes:
