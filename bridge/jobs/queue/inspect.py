@@ -70,6 +70,10 @@ class _Known(Generic[K]):
     def unknown(self, keys: Iterable[K]) -> list[K]:
         return [key for key in keys if key not in self._known]
 
+    def known(self, is_there: Callable[[K], bool]) -> list[K]:
+        """Those of the last look that are still there, though this one does not read them."""
+        return [key for key in self._known if is_there(key)]
+
     def sight(self, keys: Sequence[K], payloads: Mapping[K, bytes]) -> Snapshot:
         """What lies there: `keys`, with the payloads of the unknown ones; a key without one is gone again."""
         for key, payload in payloads.items():
@@ -147,11 +151,13 @@ class DatabaseInspector:
 
     def _look(self, connection: sa.Connection) -> Snapshot:
         given: dict[str, object] = {"now": int(self._clock())}
+        large: Mapping[int, int] = {}
         if self._sql.dialect == "sqlite":
             given["unreadable"] = list(large := self._large.above(connection, self._readable()))
             if large:
                 self._readable.leaves_some()
         keys = list(connection.scalars(self._ids, given))
+        keys += self._known.known(large.__contains__)  # there was more memory when they were read
         wanted = self._wanted(connection, self._known.unknown(keys))
         rows = connection.execute(self._payloads, {"ids": wanted}) if wanted else ()
         payloads = {id: text if isinstance(text, bytes) else text.encode() for id, text in rows}
@@ -226,9 +232,12 @@ class RedisInspector:
         except RedisError as error:
             raise unavailable(error) from error
         read = [entry for entry in found if isinstance(entry, bytes)]
-        if len(read) < len(found):
+        there = list(read)
+        if starts := tuple(entry[1] for entry in found if not isinstance(entry, bytes)):
             self._readable.leaves_some()
-        return self._known.sight(read, {entry: entry for entry in self._known.unknown(read)})
+            # there was more memory when they were read; the attempts stand near the end
+            there += self._known.known(lambda entry: entry.startswith(starts))
+        return self._known.sight(there, {entry: entry for entry in self._known.unknown(read)})
 
     def close(self) -> None:
         self._client.close()

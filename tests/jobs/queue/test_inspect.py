@@ -11,20 +11,41 @@ from urllib.parse import quote
 import pytest
 
 from bridge.jobs.queue.inspect import DatabaseInspector, QueueInspector, RedisInspector
-from bridge.jobs.queue.portion import MOST_BYTES
+from bridge.jobs.queue.memory import Memory
+from bridge.jobs.queue.portion import LARGE, MOST_BYTES
 from tests.jobs.queue.stores import PREFIX, RedisStore, SqlStore, Store, broadcast, foreign, uuid_of, uuids
 
 
+class Changing(Memory):
+    """So many bytes can be read as the test says."""
+
+    most = 1 << 30
+
+    def largest(self) -> int:
+        return self.most
+
+
 @pytest.fixture
-def look(store: Store) -> Iterator[QueueInspector]:
+def memory() -> Changing:
+    return Changing()
+
+
+@pytest.fixture
+def look(store: Store, memory: Changing) -> Iterator[QueueInspector]:
     made: QueueInspector
     if isinstance(store, RedisStore):
         client = store.server.client()
-        made = RedisInspector(client, queues=["high", "default"], prefix=PREFIX, clock=store.clock)
+        made = RedisInspector(
+            client, queues=["high", "default"], prefix=PREFIX, clock=store.clock, memory=memory
+        )
     else:
         assert isinstance(store, SqlStore)
         made = DatabaseInspector(
-            store.database.engine(), queues=["high", "default"], table="jobs", clock=store.clock
+            store.database.engine(),
+            queues=["high", "default"],
+            table="jobs",
+            clock=store.clock,
+            memory=memory,
         )
     yield made
     made.close()
@@ -86,6 +107,40 @@ def test_looking_changes_nothing(store: Store, look: QueueInspector) -> None:
         look.look()
     assert (store.payloads(), store.rows() if isinstance(store, SqlStore) else None) == before
     assert len(store.queue().reserve(10)) == 2
+
+
+@pytest.mark.parametrize("is_reserved", [False, True])
+def test_a_large_job_is_present_although_the_memory_has_fallen_since(
+    store: Store, look: QueueInspector, memory: Changing, is_reserved: bool
+) -> None:
+    """Who is not told so takes it for one that was never posted."""
+    store.push(large := broadcast(note="x" * 2 * LARGE))
+    store.push(small := broadcast())
+    assert uuids(look.look().new) == [uuid_of(large), uuid_of(small)]
+    queue = store.queue()
+    jobs = queue.reserve(1) if is_reserved else ()
+    memory.most = LARGE
+    for _ in range(2):
+        sight = look.look()
+        assert sight.present == {uuid_of(large), uuid_of(small)}
+        assert not sight.new
+    memory.most = 1 << 30
+    assert not look.look().new
+    memory.most = LARGE
+    jobs = jobs or queue.reserve(1)
+    assert uuids(jobs) == [uuid_of(large)]
+    queue.delete(jobs)
+    assert look.look().present == {uuid_of(small)}
+
+
+def test_a_large_job_that_was_never_read_is_not_present(
+    store: Store, look: QueueInspector, memory: Changing
+) -> None:
+    memory.most = LARGE
+    store.push(broadcast(note="x" * 2 * LARGE))
+    assert look.look().present == frozenset()
+    memory.most = 1 << 30
+    assert len(look.look().new) == 1
 
 
 # Looks three times with so many MiB more than it has, and prints the uuids that are new, and present at last.
