@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bridge.jobs.other.php_lane import WORKER, LaneOptions, PhpWorkerLane
 from bridge.jobs.php_process.app_processes import AppProcesses
-from bridge.jobs.queue.redis.driver import TokenUse
+from bridge.jobs.queue.redis.tokens import TokenUse
 from bridge.jobs.queue.selection import Selection, others
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 from bridge.jobs.worker.progress import RunListener

@@ -14,7 +14,8 @@ from bridge.jobs.queue.listing import DatabaseListing, Listings, QueueListing, R
 from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
 from bridge.jobs.queue.queue import Queue, QueueOptions
 from bridge.jobs.queue.redis.cluster import ClusterQueue
-from bridge.jobs.queue.redis.driver import RedisQueue, TokenUse
+from bridge.jobs.queue.redis.driver import RedisQueue
+from bridge.jobs.queue.redis.tokens import TokenUse
 from bridge.jobs.queue.redis.horizon import Horizon, HorizonQueue, Trim
 from bridge.jobs.queue.redis.keys import Keys, has_hash_tag
 from bridge.jobs.queue.requeue import RecomputeFields

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import redis
 
@@ -16,7 +16,8 @@ from bridge.jobs.queue.memory import Memory
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES, Portion
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.queue.redis.keys import Keys
-from bridge.jobs.queue.redis.scripts import SCRIPTS, Entry, run_script, with_scripts
+from bridge.jobs.queue.redis.line import Command, Line, script
+from bridge.jobs.queue.redis.scripts import Entry, run_script
 from bridge.jobs.queue.selection import Selection, name_and_uuid, whole_number, with_attempts
 
 MIGRATED = 100  # members per call, as Laravel's chunks
@@ -60,6 +61,7 @@ class Found(NamedTuple):
 class Scan:
     """For one thread. Its calls may raise RedisError.
 
+    line      of the driver
     clock     unix seconds
     memory    what is too large for it is left in the queue, unread
     note_end  called with a queue's name, and the length and last entry of its list, at each look
@@ -69,12 +71,14 @@ class Scan:
     def __init__(
         self,
         client: redis.Redis,
+        line: Line,
         selection: Selection,
         clock: Callable[[], float],
         memory: Memory,
         note_end: Callable[[str, int, object], None],
     ) -> None:
         self._client = client
+        self._line = line
         self._selection = selection
         self._clock = clock
         self._memory = memory
@@ -131,20 +135,18 @@ class Scan:
     def _look(self, queue: str, keys: Keys, limit: int, now: int, uses_up: bool) -> tuple[list[Entry], int]:
         """Due members are migrated. Returns up to `limit` first entries of the list, and its length."""
 
-        def look() -> list[Any]:
-            pipeline = self._client.pipeline(transaction=False)
-            if uses_up:  # first: what they stand for is looked at next
-                pipeline.delete(keys.notify)
-            pipeline.evalsha(SCRIPTS["migrate"].sha1, 3, keys.delayed, keys.list, keys.notify, now, MIGRATED)
-            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.reserved, *self._expired(0, now))
-            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, 0, limit - 1, MOST_BYTES, self._readable())
-            pipeline.llen(keys.list)
-            pipeline.evalsha(SCRIPTS["head"].sha1, 1, keys.list, -1, -1, MOST_BYTES, LARGE)
-            return pipeline.execute()[uses_up:]
-
-        due, expired, head, length, last = with_scripts(self._client, look)
+        commands: tuple[Command, ...] = (
+            script("migrate", (keys.delayed, keys.list, keys.notify), now, MIGRATED),
+            script("head", (keys.reserved,), *self._expired(0, now)),
+            script("head", (keys.list,), 0, limit - 1, MOST_BYTES, self._readable()),
+            ("LLEN", keys.list),
+            script("head", (keys.list,), -1, -1, MOST_BYTES, LARGE),
+        )
+        if uses_up:  # first: what they stand for is looked at next
+            commands = (("DEL", keys.notify), *commands)
+        *_, due, expired, head, length, last = self._line.ask(*commands)
         if expired and self._take_back(queue, keys, expired, now):
-            due, expired, head, length, last = with_scripts(self._client, look)
+            *_, due, expired, head, length, last = self._line.ask(*commands)
         self._note_end(queue, length, last)
         self.has_more = self.has_more or due == MIGRATED
         return head, length
