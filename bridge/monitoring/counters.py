@@ -66,6 +66,8 @@ class Durations:
 
 # A reserved job: since when, how long it had waited, and by whom it was resolved.
 _UnderWay = tuple[float, float | None, str]
+# An attempt that ended: its last step, by whom it was resolved, how long it had waited, and ran.
+_End = tuple[JobProgress, str, float | None, float | None]
 
 
 class AppCounters:
@@ -141,39 +143,45 @@ class Counters:
                 app = self.apps[event.app_id] = AppCounters()
             count(self, app, event)
 
-    def step(self, step: JobProgress) -> None:
+    def step(self, *steps: JobProgress) -> None:
         now = self._clock()
         with self._lock:
-            self.steps[step.step] += 1
-            match step.step:
-                case "reserved":
-                    waited = None
-                    if step.queued_at is not None and step.attempts == 1:
-                        waited = max(0.0, now - step.queued_at)
-                        self.waited.add(waited)
-                    if len(self._reserved) < UNDER_WAY:
-                        self._reserved[step.job] = (now, waited, "")
-                    return
-                case "resolved":
-                    self.rungs[step.rung] += 1
-                    if (known := self._reserved.get(step.job)) is not None:
-                        self._reserved[step.job] = (known[0], known[1], step.rung)
-                    durations = self.resolved.get(step.rung)
-                    if durations is None:
-                        durations = self.resolved[step.rung] = Durations(WORK_BOUNDS)
-                    durations.add(step.seconds)
-                    return
-                case "failed" | "released":
-                    self.errors[step.error] += 1
-            at, waited, rung = self._reserved.pop(step.job, (None, None, ""))
-            ran = None
-            if step.step == "delivered" and at is not None:
-                ran = now - at
-                self.worked.add(ran)
-                self.recent.append(ran)
-        outcome = _OUTCOMES.get(step.step)
-        if outcome is not None:
-            self.jobs.add(JobKey(step.event, step.queue, rung), outcome, waited=waited, ran=ran)
+            ends = [end for step in steps if (end := self._count(step, now)) is not None]
+        for step, rung, waited, ran in ends:
+            key = JobKey(step.event, step.queue, rung)
+            self.jobs.add(key, _OUTCOMES[step.step], waited=waited, ran=ran)
+
+    def _count(self, step: JobProgress, now: float) -> _End | None:
+        """Counts a step, under the lock; of one with which an attempt ends, how that went."""
+        name = step.step
+        self.steps[name] += 1
+        match name:
+            case "reserved":
+                waited = None
+                if step.queued_at is not None and step.attempts == 1:
+                    waited = max(0.0, now - step.queued_at)
+                    self.waited.add(waited)
+                if len(self._reserved) < UNDER_WAY:
+                    self._reserved[step.job] = (now, waited, "")
+                return None
+            case "resolved":
+                self.rungs[step.rung] += 1
+                if (known := self._reserved.get(step.job)) is not None:
+                    self._reserved[step.job] = (known[0], known[1], step.rung)
+                durations = self.resolved.get(step.rung)
+                if durations is None:
+                    durations = self.resolved[step.rung] = Durations(WORK_BOUNDS)
+                durations.add(step.seconds)
+                return None
+            case "failed" | "released":
+                self.errors[step.error] += 1
+        at, waited, rung = self._reserved.pop(step.job, (None, None, ""))
+        ran = None
+        if name == "delivered" and at is not None:
+            ran = now - at
+            self.worked.add(ran)
+            self.recent.append(ran)
+        return (step, rung, waited, ran) if name in _OUTCOMES else None
 
     def ran(self, run: OtherJobRun) -> None:
         """Counts an attempt of a job that is no broadcast. In any thread."""

@@ -70,9 +70,11 @@ class Journal:
         if type(event) not in UNTOLD:
             self._keep(event)
 
-    def step(self, step: JobProgress) -> None:
-        ring = self._rare if step.step in RARE_STEPS else self._jobs
-        ring.append(_new(Entry, (next(self._numbers), self._clock(), step)))  # see `progress.step`
+    def step(self, *steps: JobProgress) -> None:
+        now = self._clock()
+        for step in steps:
+            ring = self._rare if step.step in RARE_STEPS else self._jobs
+            ring.append(_new(Entry, (next(self._numbers), now, step)))  # see `progress.step`
 
     def ran(self, run: OtherJobRun) -> None:
         self._keep(run)

@@ -14,7 +14,7 @@ from bridge.jobs.resolve.resolution import Answer, Resolution
 from bridge.jobs.resolve.rungs.php import Full, PhpRung, Slow, Try
 from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, NothingToSend, Result, Retry, TakesLong
-from bridge.jobs.worker.progress import ProgressListener, ignore_progress, step
+from bridge.jobs.worker.progress import JobProgress, ProgressListener, ignore_progress, step
 from bridge.jobs.worker.set_aside import Channels, SetAside
 from bridge.laravel.payload import BroadcastEvent
 from bridge.serve.destinations import Destination, addressed
@@ -72,6 +72,7 @@ class Attempt:
         self._publish = publish
         self._results: list[Result] = []
         self._ready: list[Broadcast] = []
+        self._resolved: list[JobProgress] = []  # steps not yet reported
         self._published = 0  # results up to here are final
         self.job: Job | None = None  # that is being resolved
 
@@ -122,6 +123,9 @@ class Attempt:
 
     def flush(self) -> None:
         """Publishes the broadcasts of the jobs resolved so far, or has their jobs tried again."""
+        if self._resolved:
+            self._on_step(*self._resolved)
+            self._resolved = []
         if self._ready:
             self._at_work.any()
             try:
@@ -144,7 +148,7 @@ class Attempt:
         try:
             resolution = resolve()
             took = time.perf_counter() - started
-            self._on_step(
+            self._resolved.append(
                 step(job, "resolved", event=resolution.event, rung=resolution.by or "", seconds=took)
             )
             if resolution.outcome == "broadcast":

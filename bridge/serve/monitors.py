@@ -151,9 +151,9 @@ class Monitors:
         self._journal.observe(event)
         self._counters.observe(event)
 
-    def step(self, step: JobProgress) -> None:
-        self._journal.step(step)
-        self._counters.step(step)
+    def step(self, *steps: JobProgress) -> None:
+        self._journal.step(*steps)
+        self._counters.step(*steps)
 
     def ran(self, run: OtherJobRun) -> None:
         """An attempt of a job that is no broadcast. The lanes count these themselves."""

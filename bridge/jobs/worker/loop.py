@@ -33,7 +33,7 @@ from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.worker.at_work import AtWork
 from bridge.jobs.worker.burial import KEPT_BACK, failed_job, no_job
-from bridge.jobs.worker.progress import ProgressListener, ignore_progress, step
+from bridge.jobs.worker.progress import ProgressListener, ignore_progress, step, steps
 from bridge.jobs.worker.quota import Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy, retry_until
 from bridge.jobs.worker.set_aside import Channels, SetAside, SlowJob
@@ -245,8 +245,7 @@ class Worker:
                 jobs = () if self._aside.is_full else self._reserved()
                 if jobs:
                     self.counts["reserved"] += len(jobs)
-                    for job in jobs:
-                        self._on_step(step(job, "reserved"))
+                    self._on_step(*steps(jobs, "reserved"))
                     self._work(jobs)
                 else:
                     self._beside()
@@ -350,8 +349,7 @@ class Worker:
     def _give_back(self, jobs: Sequence[Job]) -> None:
         self._retrying(lambda: self._queue.give_back(jobs))
         self.counts["given_back"] += len(jobs)
-        for job in jobs:
-            self._on_step(step(job, "given_back"))
+        self._on_step(*steps(jobs, "given_back"))
 
     def _is_enough(self) -> bool:
         return self._stopping.is_set() or self._pace.is_over
@@ -415,10 +413,8 @@ class Worker:
                     done.append(job)
                     unlocked += [] if keeps_lock else [job]
                 case Delivered(keeps_lock):
-                    self.counts["delivered"] += 1
                     if is_debugged:
                         log.debug("job delivered", extra=_about(job, "job_delivered"))
-                    self._on_step(step(job, "delivered"))
                     done.append(job)
                     sent.append(job)
                     unlocked += [] if keeps_lock else [job]
@@ -426,6 +422,9 @@ class Worker:
                     raise AssertionError("it has not come to an end")
                 case _:
                     assert_never(result)
+        if sent:
+            self.counts["delivered"] += len(sent)
+            self._on_step(*steps(sent, "delivered"))
         sent = [job for job in sent if _has_name(job)]
         self._marks.add(job.uuid for job in sent)
         if again := [job for job in sent if job.attempts > 1]:

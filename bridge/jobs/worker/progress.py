@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from bridge.jobs.queue.queue import Job
 
@@ -62,11 +62,16 @@ class OtherJobRun:
 
 _new = tuple.__new__
 
-ProgressListener = Callable[[JobProgress], object]
+
+class ProgressListener(Protocol):
+    def __call__(self, *steps: JobProgress) -> object:
+        """Gets steps as they happen, those of a batch together."""
+
+
 RunListener = Callable[[OtherJobRun], object]
 
 
-def ignore_progress(_: JobProgress | OtherJobRun) -> None:
+def ignore_progress(*_: JobProgress | OtherJobRun) -> None:
     """Does nothing: nobody listens."""
 
 
@@ -87,3 +92,14 @@ def step(
         JobProgress,
         (name, job.uuid, event, job.queue, job.attempts, job.queued_at, why, failure, rung, seconds),
     )
+
+
+def steps(jobs: Sequence[Job], name: Step) -> list[JobProgress]:
+    """`step` of each of these jobs, where there is no more to say of it."""
+    return [
+        _new(
+            JobProgress,
+            (name, job.uuid, job.display_name, job.queue, job.attempts, job.queued_at, "", "", "", 0.0),
+        )
+        for job in jobs
+    ]

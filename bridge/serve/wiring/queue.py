@@ -15,9 +15,9 @@ from bridge.jobs.queue.push import DatabasePush, Push, RedisPush
 from bridge.jobs.queue.queue import Queue, QueueOptions
 from bridge.jobs.queue.redis.cluster import ClusterQueue
 from bridge.jobs.queue.redis.driver import RedisQueue
-from bridge.jobs.queue.redis.tokens import TokenUse
 from bridge.jobs.queue.redis.horizon import Horizon, HorizonQueue, Trim
 from bridge.jobs.queue.redis.keys import Keys, has_hash_tag
+from bridge.jobs.queue.redis.tokens import TokenUse
 from bridge.jobs.queue.requeue import RecomputeFields
 from bridge.jobs.queue.selection import BROADCASTS, Selection
 from bridge.jobs.queue.sql.driver import DatabaseQueue

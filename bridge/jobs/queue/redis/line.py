@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
 import redis
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
 from bridge.jobs.queue.redis.scripts import SCRIPTS
 
-Command = Sequence[bytes | str | int]
+Command = tuple[bytes | str | int, ...]
+
+_packed: Any = hiredis.pack_command
 
 
 class Line:
@@ -43,7 +46,7 @@ class Line:
             self._connection = self._pool.get_connection()
         elif self._is_stale():
             self._connection.disconnect()  # connects again when it sends
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        self._connection.send_packed_command([b"".join(map(_packed, commands))])
 
     def receive(self) -> Any:
         """What Redis answered. ConnectionError where the connection was closed since `send`."""

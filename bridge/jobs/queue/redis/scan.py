@@ -64,7 +64,7 @@ class Scan:
     line      of the driver
     clock     unix seconds
     memory    what is too large for it is left in the queue, unread
-    note_end  called with a queue's name, and the length and last entry of its list, at each look
+    note_end  called at each look with a queue's name, the length and last entry of its list, and its tokens
     has_more  whether there may be more to find than was found since `begin`
     """
 
@@ -75,7 +75,7 @@ class Scan:
         selection: Selection,
         clock: Callable[[], float],
         memory: Memory,
-        note_end: Callable[[str, int, object], None],
+        note_end: Callable[[str, int, object, int], None],
     ) -> None:
         self._client = client
         self._line = line
@@ -141,13 +141,14 @@ class Scan:
             script("head", (keys.list,), 0, limit - 1, MOST_BYTES, self._readable()),
             ("LLEN", keys.list),
             script("head", (keys.list,), -1, -1, MOST_BYTES, LARGE),
+            ("LLEN", keys.notify),
         )
         if uses_up:  # first: what they stand for is looked at next
             commands = (("DEL", keys.notify), *commands)
-        *_, due, expired, head, length, last = self._line.ask(*commands)
+        *_, due, expired, head, length, last, tokens = self._line.ask(*commands)
         if expired and self._take_back(queue, keys, expired, now):
-            *_, due, expired, head, length, last = self._line.ask(*commands)
-        self._note_end(queue, length, last)
+            *_, due, expired, head, length, last, tokens = self._line.ask(*commands)
+        self._note_end(queue, length, last, tokens)
         self.has_more = self.has_more or due == MIGRATED
         return head, length
 

@@ -51,6 +51,7 @@ class Tokens:
         self._blocked_as: int | None = None  # client id of the connection inside BLPOP
         self._taken: set[str] = set()  # queues whose token woke us; it, or all of them, are to be used up
         self._seen: dict[str, object] = {}
+        self._lying: dict[str, int] = {}  # tokens that a look has seen since the last wait, by queue
 
     def wait(self, timeout: float, queues: Mapping[str, Keys]) -> None:
         """Returns when there may be something new in one of these, or after `timeout` or TICK seconds."""
@@ -58,18 +59,20 @@ class Tokens:
         if self._use == "none":
             self._woken.wait(min(timeout, self._interval))
         while self._use != "none" and not self._woken.is_set():
-            before = time.monotonic()
-            tokens, seen = self._state(queues)
-            self._looks.append(time.monotonic() - before)
-            if seen != self._seen:
-                self._seen = seen
-                return
+            tokens = self._seen_tokens(queues)
+            if tokens is None:
+                before = time.monotonic()
+                tokens, seen = self._state(queues)
+                self._looks.append(time.monotonic() - before)
+                if seen != self._seen:
+                    self._seen = seen
+                    return
             if (self._use == "all" or not tokens) and timeout >= TICK and queues:
                 self._block(queues)
                 return
             if (rest := until - time.monotonic()) <= 0:
                 return
-            self._woken.wait(min(rest, max(self._interval, RESTING_SHARE * min(self._looks))))
+            self._woken.wait(min(rest, max(self._interval, RESTING_SHARE * min(self._looks, default=0.0))))
         self._woken.clear()
 
     def skip_wait(self) -> None:
@@ -81,9 +84,10 @@ class Tokens:
         self._woken.set()
         self._unblock()
 
-    def note_end(self, queue: str, length: int, last: object) -> None:
-        """What a look at the queue has seen: the length and the last entry of its list."""
+    def note_end(self, queue: str, length: int, last: object, tokens: int) -> None:
+        """What a look at the queue has seen: the length and the last entry of its list, and its tokens."""
         self._seen[queue] = self._mark(length, last)
+        self._lying[queue] = tokens
 
     def uses_up(self, queue: str) -> bool:
         """Whether all tokens of this queue go, since one has woken us."""
@@ -98,10 +102,17 @@ class Tokens:
         if self._use == "share":
             for queue in self._taken.difference(served):
                 self._line.run(script("return_token", (keys[queue].list, keys[queue].notify)))
+                self._lying.pop(queue, None)
         self._taken.clear()
 
     def close(self) -> None:
         self._waiter.close()
+
+    def _seen_tokens(self, queues: Mapping[str, Keys]) -> bool | None:
+        """Whether any token lies about, where the look that found nothing has just told. A push since then
+        has left one, which ends `_block` at once."""
+        lying, self._lying = self._lying, {}
+        return any(lying.values()) if lying.keys() >= queues.keys() else None
 
     def _state(self, queues: Mapping[str, Keys]) -> tuple[bool, dict[str, object]]:
         """Whether any token lies about; and what a push to any of the lists would change."""
