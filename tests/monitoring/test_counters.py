@@ -73,8 +73,7 @@ def busy(clock: Clock) -> Counters:
     clock.now += 0.25
     tally.step(step("delivered"))
     tally.step(step("reserved"))
-    tally.step(step("resolved", seconds=0.001))
-    tally.step(step("failed", error="Refused"))
+    tally.step(step("resolved", seconds=0.001), step("failed", error="Refused"))
     return tally
 
 

@@ -122,8 +122,8 @@ def test_the_newest_are_what_is_rare_and_then_the_rest_and_the_others_are_counte
 
 def test_the_way_of_a_job_is_all_that_bears_its_id() -> None:
     journal = Journal()
-    for name, job in (("reserved", "7"), ("reserved", "8"), ("failed", "7")):
-        journal.step(step(name, job))
+    journal.step(step("reserved", "7"), step("reserved", "8"))
+    journal.step(step("failed", "7"))
     journal.observe(connected(1))
     assert [entry.what for entry in journal.trace("7")] == [step("reserved"), step("failed")]
 

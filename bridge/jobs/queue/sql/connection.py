@@ -220,7 +220,8 @@ def _begin_alone(connection: Connection) -> None:
 
     Another worker's transaction that has read and wants to write, as Laravel's do that delete a job, is ended
     by SQLite at once if a writer waits for it. So none of ours waits: each try ends as soon as it is not
-    alone, and comes again."""
+    alone, and comes again. A try itself locks for microseconds, since SQLite gives no way to look first: a
+    transaction that wants to write just then ends, as it may beside another of Laravel's workers."""
     deadline = time.monotonic() + LOCK_WAIT
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:

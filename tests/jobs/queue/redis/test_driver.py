@@ -162,6 +162,31 @@ def test_a_token_that_woke_us_counts_for_the_job_it_announced(redis_store: Redis
     assert redis_store.tokens() == 1
 
 
+def calls(store: RedisStore, command: str) -> int:
+    """How often the server has run this command."""
+    told: Any = store.client.info("commandstats")
+    return int(told.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
+def test_a_wait_after_a_look_that_found_nothing_blocks_at_once(redis_store: RedisStore) -> None:
+    queue = redis_store.queue()
+    assert not queue.reserve(1)
+    looked, blocked = calls(redis_store, "llen"), calls(redis_store, "blpop")
+    queue.wait(1)
+    assert calls(redis_store, "llen") == looked
+    assert calls(redis_store, "blpop") == blocked + 1
+
+
+def test_a_push_between_a_look_and_a_wait_ends_the_wait(redis_store: RedisStore) -> None:
+    queue = redis_store.queue()
+    assert not queue.reserve(1)
+    redis_store.push(payload := broadcast())
+    queue.wait(1)
+    assert redis_store.tokens() == 0  # it is what has ended it
+    assert uuids(queue.reserve(1)) == [uuid_of(payload)]
+    assert redis_store.tokens() == 0
+
+
 def test_a_push_ends_a_wait_while_tokens_of_others_lie_about(redis_store: RedisStore) -> None:
     redis_store.push(foreign())
     queue = redis_store.queue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import sqlite3
@@ -10,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from bridge.jobs.queue.queue import Job
+from bridge.jobs.queue.sql.connection import BEGIN
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 from tests.jobs.conftest import sqlite_store  # noqa: F401
@@ -112,37 +115,51 @@ def test_a_write_goes_on_where_somebody_has_removed_the_file() -> None:
 def test_no_transaction_of_another_worker_ends_because_a_write_of_ours_waits(
     sqlite_store: SqlStore,  # noqa: F811
 ) -> None:
-    """Laravel reads the job and then deletes it: SQLite ends that at once while somebody else writes, or waits
-    to write. A try of ours locks for microseconds, which nothing can avoid, and the machine may stop it there:
-    so one transaction in many may end, and none for the rest of our wait."""
-    pushed = push(sqlite_store, 20)
+    """Laravel reads the job and then deletes it: SQLite ends that at once while somebody else writes, or
+    waits with a lock to do so. Each try of ours holds one for microseconds, which nothing can avoid, and the
+    machine may stop it just there. So a few of these transactions may end; where ours waits with its lock,
+    all do."""
+    pushed = push(sqlite_store, 60)
     queue = sqlite_store.queue()
     taken: list[Job] = []
+    ran: collections.Counter[str] = collections.Counter()
+    sa.event.listen(
+        sqlite_store.engine,
+        "before_cursor_execute",
+        lambda connection, cursor, statement, *_: ran.update([statement]),
+    )
 
     def work() -> None:
         while jobs := queue.reserve(1):
             taken.extend(jobs)
             assert queue.delete(jobs) == 1
 
+    thread = threading.Thread(target=work)
+
+    def await_next(statement: str) -> None:
+        before = ran[statement]
+        while ran[statement] == before and thread.is_alive():
+            time.sleep(0.001)
+
     file = sqlite_store.engine.url.database
     assert file is not None
-    ended = 0
+    ended = rounds = 0
     with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as other:
-        thread = threading.Thread(target=work)
         thread.start()
-        while thread.is_alive():
+        while thread.is_alive() and rounds < 20:
             other.execute("begin")
             other.execute("select * from jobs where id = 0").fetchall()
-            time.sleep(0.02)  # a write of ours is under way
+            await_next(BEGIN["sqlite"])
+            time.sleep(0.01)
+            rounds += 1
             try:
                 other.execute("update jobs set queue = queue where id = 0")
                 other.execute("commit")
             except sqlite3.OperationalError:
                 ended += 1
                 other.execute("rollback")
-                other.execute("begin immediate")  # the same try of ours does not end the next one, too
-                other.execute("commit")
-            time.sleep(0.02)  # one of ours has its turn
+            await_next("COMMIT")
         thread.join()
-    assert ended <= 5
+    assert rounds >= 5
+    assert ended <= rounds / 2, f"{ended} of {rounds}"
     assert uuids(taken) == pushed
