@@ -31,7 +31,11 @@ local tries = {
 }
 for _, command in ipairs(tries) do
   local answer = redis.pcall(unpack(command))
-  if type(answer) == 'table' and answer.err then table.insert(refused, command[1]) end
+  if type(answer) == 'table' and answer.err then
+    local word = answer.err:match('^-?(%u+) ')
+    if word == 'OOM' or word == 'READONLY' or word == 'MISCONF' then return answer.err end
+    table.insert(refused, command[1])
+  end
 end
 return refused
 """  # every command of sockets/cluster
@@ -93,6 +97,13 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
         refused = client.eval(_PROBE, 1, probe, names.topics + b"doctor")
     except NoPermissionError as problem:
         yield _refused(server, where, _words(problem))
+        return
+    if isinstance(refused, bytes):
+        yield Finding(
+            what=f"Redis writes nothing now ({refused.decode(errors='replace')})",
+            where=where,
+            remedy="OOM: raise maxmemory; READONLY: name the primary; MISCONF: see why it cannot save",
+        )
         return
     if isinstance(refused, list) and refused:
         yield _refused(server, where, ", ".join(sorted({name.decode().lower() for name in refused})))

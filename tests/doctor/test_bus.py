@@ -93,6 +93,23 @@ def test_the_rights_that_are_lacking_are_named(
     assert all("&shop_bridge:1:*" in one.remedy for one in faults)
 
 
+def test_a_redis_that_writes_nothing_is_not_taken_for_a_lack_of_rights(
+    tmp_path: Path, server: services.Redis, client: redis.Redis
+) -> None:
+    client.config_set("maxmemory", "1")
+    [full] = found(tmp_path, server)
+    assert "writes nothing now" in full.what
+    assert "OOM" in full.what
+    client.config_set("maxmemory", "0")
+    client.replicaof("127.0.0.1", "1")
+    try:
+        [replica] = found(tmp_path, server)
+    finally:
+        client.replicaof("NO", "ONE")
+    assert "writes nothing now" in replica.what
+    assert "READONLY" in replica.what
+
+
 def test_a_wrong_password_and_a_redis_that_is_away_are_found_and_told_without_it(
     tmp_path: Path, server: services.Redis
 ) -> None:
