@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Scope
 
 from bridge.sockets.server.http_request import Request
-
-if TYPE_CHECKING:
-    from bridge.sockets.server.http_protocol import HttpConnection
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +58,34 @@ def _scope(request: Request, transport: asyncio.Transport) -> Scope:
     }
 
 
+class Answered(Protocol):
+    """The connection that an answer goes to."""
+
+    transport: asyncio.Transport
+
+    @property
+    def largest_body(self) -> int:
+        """Bytes that a body may have."""
+
+    async def writable(self) -> None:
+        """The client has taken enough of what was written."""
+
+    def closes_after(self, request: Request) -> bool:
+        """Whether the answer to this request is the connection's last."""
+
+    def answer(self, request: Request, body: bytes) -> None:
+        """Writes the JSON text that answers a request with a `Later`."""
+
+    def answered(self, request: Request) -> None:
+        """The answer is written."""
+
+
 class Later:
     """A request that needs no application, and whose answer is not there yet."""
 
     __slots__ = ("_connection", "_is_ended", "_request", "has_begun")
 
-    def __init__(self, connection: HttpConnection, request: Request) -> None:
+    def __init__(self, connection: Answered, request: Request) -> None:
         self._connection = connection
         self._request = request
         self._is_ended = False
@@ -98,7 +117,7 @@ class Exchange:
         "has_begun",
     )
 
-    def __init__(self, connection: HttpConnection, request: Request) -> None:
+    def __init__(self, connection: Answered, request: Request) -> None:
         self._connection = connection
         self._request = request
         self._gave_body = False
