@@ -49,6 +49,10 @@ class Description:
     default: tuple[tuple[int | bytes, Value], ...] | None = None
     default_key: bool | None = None
 
+    def __hash__(self) -> int:
+        """Of what usually tells two apart: each relation that is loaded asks for it."""
+        return hash((self.related, self.local, self.foreign))
+
 
 class Relation(PhpObject):
     """The object that a relation method returns."""

@@ -33,6 +33,7 @@ from bridge.phpeval.php.runtime.operators import identical, to_bool
 from bridge.phpeval.php.runtime.properties import locate
 from bridge.phpeval.php.runtime.values import CustomSerialized, PhpArray, PhpObject, Value, array_key
 
+_SEARCHES = 1024  # all are forgotten then
 _SETUPS = 4  # remembered for one class: a few objects of it have settings of their own
 ELOQUENT_COLLECTION = "Illuminate\\Database\\Eloquent\\Collection"
 Method = Callable[["ModelClass", Interpreter, PhpObject, Sequence[Value]], Value]
@@ -66,6 +67,7 @@ class ModelClass:
         self._prototypes: dict[str, ModelView] = {}
         self._setups: dict[str, tuple[ModelSettings, ...]] = {}  # of a class, newest first
         self._pivots: dict[tuple[str, bool], dict[int | bytes, Value]] = {}
+        self._searches: dict[int, relations.Search] = {}  # by the id of their description
 
     # ---- restoring --------------------------------------------------------------------------
 
@@ -201,10 +203,11 @@ class ModelClass:
         for name in names:
             if not name.isalnum():
                 raise Refused(f"the number of {name.decode('utf-8', 'replace')}")
-            relation = self.relation(model, name.decode(), php)
-            if relation is None:
+            view = self.view(model, php)
+            description = self.description(view, name.decode(), php)
+            if description is None:
                 raise Refused("the number of a relation that points nowhere")
-            number = relations.count(self, php, self.view(model, php), relation.description)
+            number = relations.count(self, php, view, description)
             counted[snake(name) + b"_count"] = number
         properties.put(model, "attributes", counted)
 
@@ -220,12 +223,13 @@ class ModelClass:
             nested.setdefault(first, []).extend([rest] if rest else [])
         if len({first.partition(":")[0] for first in nested}) < len(nested):
             raise Refused("loading the same relation in two ways")
+        views = [self.view(model, php) for model in models]
         for first, inner in nested.items():
             if not models:
                 continue
             relation, _, columns = first.partition(":")
             only = tuple(columns.split(",")) if columns else ()
-            relations.load(self, php, models, relation, columns=only, nested=inner)
+            relations.load(self, php, views, relation, columns=only, nested=inner)
 
     def load_missing(self, models: Sequence[PhpObject], name: str, php: Interpreter) -> None:
         """`loadMissing` of one relation, nested ones with dots, for models of one class together.
@@ -372,7 +376,7 @@ class ModelClass:
             if self._options.lazy is not None and view.model.get("preventsLazyLoading"):
                 raise self._options.lazy.anew()
             self.used_relations.setdefault(view.model.class_name, {})[name] = None
-            relations.load(self, php, [view.model], name, lazily=True)
+            relations.load(self, php, [view], name, lazily=True)
             return properties.array(view.model, "relations").get(key)
         method = name.lower()
         known = method in self._methods or method in _OTHER_METHODS or method in view.facts.trait_methods
@@ -396,30 +400,43 @@ class ModelClass:
 
     # ---- relations ---------------------------------------------------------------------------------
 
-    def relation(
-        self, model: PhpObject, name: str, php: Interpreter, *, lazily: bool = False
-    ) -> Relation | None:
-        """What the relation method of that name describes; None for a morphTo that points nowhere.
+    def description(
+        self, view: ModelView, name: str, php: Interpreter, *, lazily: bool = False
+    ) -> Description | None:
+        """What the relation method of that name says; None for a morphTo that points nowhere.
 
         Only `lazily` the model itself is asked: else Eloquent asks a new one, which has no attributes.
         Source: Eloquent/Builder.php getRelation.
         """
-        view = self.view(model, php)
-        bound = php.classes.method(model.class_name, name)
-        if bound is None:
-            raise Refused(f"{model.class_name} has no relation {name}()")
         known = view.setup.relations.get(name)
         if known is None:
-            asked = model if lazily else self.new(model.class_name, php)
+            class_name = view.model.class_name
+            bound = php.classes.method(class_name, name)
+            if bound is None:
+                raise Refused(f"{class_name} has no relation {name}()")
+            asked = view.model if lazily else self.new(class_name, php)
             made = php.call_method(asked, bound.method.name)
             if not isinstance(made, Relation):
-                raise Refused(f"{model.class_name}::{name}() gives no relation that is known here")
-            if relations.is_fixed(model.class_name, bound, php.classes):
-                view.setup.relations[name] = made.class_name, made.description
-        else:
-            made = Relation(known[0], model, known[1])
-        description = self.described(view, made.description, name, php)
-        return None if description is None else Relation(made.class_name, model, description)
+                raise Refused(f"{class_name}::{name}() gives no relation that is known here")
+            known = made.description
+            if relations.is_fixed(class_name, bound, php.classes):
+                view.setup.relations[name] = known
+        return self.described(view, known, name, php)
+
+    def search(self, description: Description, php: Interpreter) -> relations.Search:
+        """What the relation asks of the database. Raises as `relations.Search.of`."""
+        known = self._searches.get(id(description))
+        if known is not None:
+            return known
+        made = relations.Search.of(self, php, description)
+        asked = (description.related, *(description.through or ())[:1])
+        if all(name in self._prototypes for name in asked):
+            if len(self._searches) >= _SEARCHES:
+                self._searches.clear()
+            self._searches[id(description)] = (
+                made  # which holds the description, so that its id stays its own
+            )
+        return made
 
     def described(
         self, view: ModelView, description: Description, name: str, php: Interpreter

@@ -91,8 +91,8 @@ class ModelSettings:
         self._values = self._held(settings)
         self._classes = classes
         self._version = version
-        # Name → class and description of a relation that is the same for every object
-        self.relations: dict[str, tuple[str, Description]] = {}
+        # Name → description of a relation that is the same for every object
+        self.relations: dict[str, Description] = {}
         self._accessors: dict[str, Accessor | None] = {}
         self._columns: dict[tuple[int | bytes, ...], Columns] = {}
         said = facts.stated

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.errors import JobError
-from bridge.phpeval.laravel.eloquent import relations
 from bridge.phpeval.laravel.eloquent.model import ModelClass, by_key
 from bridge.phpeval.laravel.eloquent.prefetched_rows import plain_keys
 from bridge.phpeval.php.runtime.interpreter import Interpreter
@@ -82,17 +81,14 @@ def _relations(
     for first, inner in nested.items():
         try:
             parent = models.hydrate(class_name, rows[0].copy(), connection, php)
-            relation = models.relation(parent, first, php)
-            if relation is None or relation.class_name == relations.MORPH_TO:
-                continue
-            description = relation.description
-            if description.through or description.one_of:
+            description = models.description(models.view(parent, php), first, php)
+            if description is None or description.type or description.through or description.one_of:
                 continue
             keys = plain_keys(key for row in rows if (key := row.get(description.local.encode())) is not None)
             if not keys or (description.many and len(keys) > 1):
                 continue
-            place = relations.connection_of(models, php, description, connection)
-            query = relations.query_of(models, php, description, keys)
+            search = models.search(description, php)
+            place, query = search.connection or connection, search.query_for(keys)
             found = models.records.read_ahead(place, query, keys)
             used_relations = models.used_relations.pop(description.related, {})
             _relations(models, php, description.related, place, found, (*inner, *used_relations), depth + 1)

@@ -470,7 +470,7 @@ RELATION_CLASSES = tuple(RELATION_OF.values())
 def load(
     models: ModelClass,
     php: Interpreter,
-    parents: Sequence[PhpObject],
+    parents: Sequence[ModelView],
     name: str,
     *,
     columns: tuple[str, ...] = (),
@@ -480,19 +480,19 @@ def load(
     """The relation `name` of all parents (of one class) is loaded, with relations `nested` in it.
 
     `columns`: as in `load('user:id,name')`. `lazily`: by reading the property, see `ModelClass.relation`."""
-    by_description: dict[Description, list[PhpObject]] = {}
+    by_description: dict[Description, list[ModelView]] = {}
     for parent in parents:
-        relation = models.relation(parent, name, php, lazily=lazily)
-        if relation is None:
-            set_relation(parent, name, None)
+        description = models.description(parent, name, php, lazily=lazily)
+        if description is None:
+            set_relation(parent.model, name, None)
         else:
-            by_description.setdefault(relation.description, []).append(parent)
+            by_description.setdefault(description, []).append(
+                models.view(parent.model, php) if lazily else parent
+            )
     for description, group in by_description.items():
         if columns:
             description = replace(description, columns=columns)
-        if nested:
-            description = replace(description, eager=(*description.eager, *nested))
-        _load_group(models, php, group, name, description, lazily=lazily)
+        _load_group(models, php, group, name, description, nested, lazily=lazily)
 
 
 def count(models: ModelClass, php: Interpreter, parent: ModelView, description: Description) -> int:
@@ -503,8 +503,9 @@ def count(models: ModelClass, php: Interpreter, parent: ModelView, description: 
         return 0
     if description.one_of:
         raise Refused("the number of a relation to one of many")
-    query = replace(query_of(models, php, description, [key]), counts=True)
-    (row,) = models.records.select(connection_of(models, php, description, parent.connection), query)
+    search = models.search(description, php)
+    query = replace(search.query_for([key]), counts=True)
+    (row,) = models.records.select(search.connection or parent.connection, query)
     found = row.get(b"aggregate")
     if not isinstance(found, int):
         raise Refused("a count that is no number")
@@ -524,7 +525,10 @@ def found(
     _require_key(description, key)
     if key is None:
         return []
-    return [model for model, _ in _query(models, php, parent, description, [key], limit=limit)]
+    search = models.search(description, php)
+    found = _query(models, php, parent, search, [key], limit=limit)
+    models.eager_load([model for model, _ in found], php, description.eager)
+    return [model for model, _ in found]
 
 
 def set_relation(model: PhpObject, name: str, value: Value) -> None:
@@ -539,47 +543,60 @@ def set_relation(model: PhpObject, name: str, value: Value) -> None:
 def _load_group(
     models: ModelClass,
     php: Interpreter,
-    parents: Sequence[PhpObject],
+    parents: Sequence[ModelView],
     name: str,
     description: Description,
+    nested: Sequence[str],
     *,
     lazily: bool,
 ) -> None:
-    views = [models.view(parent, php) for parent in parents]
     local = description.local.encode()
-    keys = {id(view.model): view.attributes.get(local) for view in views}
-    wanted: list[Value] = list(dict.fromkeys(key for key in keys.values() if key is not None))
-    if len(wanted) < len({*keys.values()}) and not (lazily and description.many):
+    keys = [parent.attributes.get(local) for parent in parents]
+    wanted: list[Value] = list(dict.fromkeys(key for key in keys if key is not None))
+    if None in keys and not (lazily and description.many):
         _require_key(description, None)
     if not lazily:
-        require_whole_keys(views[0].setup, description.local, wanted)
+        require_whole_keys(parents[0].setup, description.local, wanted)
         if not description.pivot_table and not description.through:
             wanted = _looked_for(
                 models.prototype(description.related, php).setup, description.foreign, wanted
             )
-    groups = [[key] for key in wanted] if description.one_of else [wanted] if wanted else []
-    if description.one_of and len(groups) > _MOST_PARENTS:
-        raise Refused("one of many models for so many others")
-    found = [pair for group in groups for pair in _query(models, php, views[0], description, group)]
+    found: list[tuple[PhpObject, Value]] = []
+    if wanted:
+        found = _found_together(models, php, parents[0], description, wanted)
+        models.eager_load([model for model, _ in found], php, (*description.eager, *nested))
     matches: dict[Value, list[PhpObject]] = {}
     for model, key in found:
         matches.setdefault(_comparable(key), []).append(model)
-    if not lazily and b"" in matches and None in keys.values():
+    if not lazily and b"" in matches and None in keys:
         # Up to Laravel 10 null finds what belongs to an empty text: PHP's arrays have one key for both.
         raise Refused("a relation of models without a key beside one whose key is an empty text")
-    for parent in parents:
-        own = matches.get(_comparable(keys[id(parent)]), []) if keys[id(parent)] is not None else []
+    for parent, key in zip(parents, keys, strict=True):
+        own = matches.get(_comparable(key), []) if key is not None else []
         if (
             lazily
         ):  # for one parent Eloquent takes what the database finds, which may think 7 and "07" the same
             own = [model for model, _ in found]
         if description.many:
-            set_relation(parent, name, models.collection(own))
+            set_relation(parent.model, name, models.collection(own))
         else:
-            set_relation(parent, name, own[0] if own else _default(models, php, parent, description))
+            set_relation(parent.model, name, own[0] if own else _default(models, php, parent, description))
 
 
-def _default(models: ModelClass, php: Interpreter, parent: PhpObject, description: Description) -> Value:
+def _found_together(
+    models: ModelClass, php: Interpreter, parent: ModelView, description: Description, keys: Sequence[Value]
+) -> list[tuple[PhpObject, Value]]:
+    """What all parents with these keys are related to: by one query, or by one for each where it is one of
+    many."""
+    if not description.one_of:
+        return _query(models, php, parent, models.search(description, php), keys)
+    if len(keys) > _MOST_PARENTS:
+        raise Refused("one of many models for so many others")
+    search = models.search(description, php)
+    return [pair for key in keys for pair in _query(models, php, parent, search, [key], limit=1)]
+
+
+def _default(models: ModelClass, php: Interpreter, parent: ModelView, description: Description) -> Value:
     """The model that stands for none: never saved, with what `withDefault` was given."""
     if description.default is None:
         return None
@@ -588,7 +605,7 @@ def _default(models: ModelClass, php: Interpreter, parent: PhpObject, descriptio
     attributes = properties.array(made, "attributes").copy()
     values = dict(description.default)
     if description.default_key:
-        key = models.view(parent, php).attributes.get(description.local.encode())
+        key = parent.attributes.get(description.local.encode())
         values = {description.foreign.encode(): key, **values}
     for name, value in values.items():
         plain = isinstance(name, bytes) and name not in view.setup.casts and name not in view.setup.dates
@@ -596,8 +613,8 @@ def _default(models: ModelClass, php: Interpreter, parent: PhpObject, descriptio
             raise Refused(f"withDefault() of {description.related} with what its class changes")
         attributes[name] = value
     properties.put(made, "attributes", attributes)
-    place = connection_of(models, php, description, models.view(parent, php).connection)
-    properties.put(made, "connection", place.encode())
+    place = properties.text(models.prototype(description.related, php).model, "connection")
+    properties.put(made, "connection", (place or parent.connection).encode())
     return made
 
 
@@ -657,73 +674,113 @@ def _is_whole(key: Value) -> bool:
 _KEY_CASTS = ("int", "integer", "string")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What a relation asks of the database, whichever the parents.
+
+    connection  that the related class names; None: that of the parents
+    column      holds the key of the parent; in the rows found it is `key`
+    rest        the query but for the key
+    """
+
+    description: Description
+    connection: str | None
+    column: str
+    key: bytes
+    rest: Query
+
+    @classmethod
+    def of(cls, models: ModelClass, php: Interpreter, description: Description) -> Search:
+        """Refused where the related models have a global scope."""
+        prototype = models.prototype(description.related, php)
+        facts = prototype.facts
+        if facts.scope is not None:
+            raise facts.scope.anew()
+        if description.with_trashed and not facts.soft_deletes:
+            raise Refused(f"withTrashed() of {description.related}, which has no SoftDeletes")
+        table, pivot = prototype.setup.table, description.pivot_table
+        orders, conditions = description.orders, description.conditions
+        join, owner = None, pivot or table
+        if description.one_of:
+            orders, conditions = _one_of(models, prototype, description)
+        if description.through:
+            join, middle = _join_through(models, php, prototype, description)
+            owner = join.table
+            conditions += middle
+        else:
+            require_plain_key(prototype, description.related_key if pivot else description.foreign)
+        if pivot:
+            join = _join_pivot(table, description)
+        if facts.soft_deletes and not description.with_trashed:
+            conditions += (Condition(column=f"{table}.{facts.deleted_at}", operator="null"),)
+        column = f"{owner}.{description.foreign}"
+        return cls(
+            description=description,
+            connection=properties.text(prototype.model, "connection") or None,  # as newRelatedInstance
+            column=column,
+            key=THROUGH_KEY if description.through else description.foreign.encode(),
+            rest=Query(
+                table=table,
+                key=is_any_of(column, ()),
+                conditions=conditions,
+                orders=orders,
+                join=join,
+                columns=description.columns,
+            ),
+        )
+
+    def query_for(self, keys: Sequence[Value], limit: int | None = None) -> Query:
+        """What finds the related models of parents with these keys."""
+        rest = self.rest
+        return Query(
+            table=rest.table,
+            key=is_any_of(self.column, tuple(keys)),
+            conditions=rest.conditions,
+            orders=rest.orders,
+            join=rest.join,
+            limit=limit,
+            columns=rest.columns,
+        )
+
+
 def _query(
     models: ModelClass,
     php: Interpreter,
     parent: ModelView,
-    description: Description,
+    search: Search,
     keys: Sequence[Value],
     *,
     limit: int | None = None,
 ) -> list[tuple[PhpObject, Value]]:
     """The related models with the key of the parent that each belongs to."""
-    query = replace(query_of(models, php, description, keys), limit=1 if description.one_of else limit)
-    connection = connection_of(models, php, description, parent.connection)
+    description, key = search.description, search.key
+    connection = search.connection or parent.connection
     pivot = description.pivot_table
-    rows = models.records.select(connection, query)
+    rows = models.records.select(connection, search.query_for(keys, limit))
     result: list[tuple[PhpObject, Value]] = []
     for row in rows:
+        if not pivot:
+            model = models.hydrate(description.related, row, connection, php, row_count=len(rows))
+            result.append((model, row.get(key)))
+            continue
         pivots = PhpArray()
-        if pivot:
-            for key in list(row):
-                if isinstance(key, bytes) and key.startswith(b"pivot_"):
-                    pivots[key[len(b"pivot_") :]] = row.pop(key)
+        for name in [name for name in row if isinstance(name, bytes) and name.startswith(b"pivot_")]:
+            pivots[name[len(b"pivot_") :]] = row.pop(name)
         model = models.hydrate(description.related, row, connection, php, row_count=len(rows))
-        if pivot:
-            held = models.pivot(pivots, pivot, connection, timestamps=description.pivot_timestamps, php=php)
-            set_relation(model, description.accessor, held)
-        key = THROUGH_KEY if description.through else description.foreign.encode()
-        result.append((model, (pivots if pivot else row).get(key)))
-    models.eager_load([model for model, _ in result], php, description.eager)
+        held = models.pivot(pivots, pivot, connection, timestamps=description.pivot_timestamps, php=php)
+        set_relation(model, description.accessor, held)
+        result.append((model, pivots.get(key)))
     return result
 
 
-def query_of(models: ModelClass, php: Interpreter, description: Description, keys: Sequence[Value]) -> Query:
-    """What finds the related models of parents with these keys. Refused where they have a global scope."""
-    prototype = models.prototype(description.related, php)
-    facts = prototype.facts
-    if facts.scope is not None:
-        raise facts.scope.anew()
-    if description.with_trashed and not facts.soft_deletes:
-        raise Refused(f"withTrashed() of {description.related}, which has no SoftDeletes")
-    table, pivot = prototype.setup.table, description.pivot_table
-    orders, conditions = description.orders, description.conditions
-    join, owner = None, pivot or table
-    if description.one_of:
-        orders, conditions = _one_of(models, prototype, description)
-    if description.through:
-        join, middle = _join_through(models, php, prototype, description)
-        owner = join.table
-        conditions += middle
-    else:
-        require_plain_key(prototype, description.related_key if pivot else description.foreign)
-    if pivot:
-        columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
-        join = Join(
-            table=pivot,
-            first=f"{table}.{description.related_key}",
-            second=f"{pivot}.{description.pivot_related}",
-            columns=tuple(columns),
-        )
-    if facts.soft_deletes and not description.with_trashed:
-        conditions += (Condition(column=f"{table}.{facts.deleted_at}", operator="null"),)
-    return Query(
-        table=table,
-        key=is_any_of(f"{owner}.{description.foreign}", tuple(keys)),
-        conditions=conditions,
-        orders=orders,
-        join=join,
-        columns=description.columns,
+def _join_pivot(table: str, description: Description) -> Join:
+    pivot = description.pivot_table
+    columns = dict.fromkeys([description.foreign, description.pivot_related, *description.pivot_columns])
+    return Join(
+        table=pivot,
+        first=f"{table}.{description.related_key}",
+        second=f"{pivot}.{description.pivot_related}",
+        columns=tuple(columns),
     )
 
 
@@ -769,8 +826,3 @@ def _one_of(
         return ((name, way),), description.conditions
     there = Condition(column=name, operator="not null")
     return ((name, way), (setup.key_name, "desc")), (*description.conditions, there)
-
-
-def connection_of(models: ModelClass, php: Interpreter, description: Description, parents: str) -> str:
-    """As newRelatedInstance: that of the parents, unless the related class names one."""
-    return properties.text(models.prototype(description.related, php).model, "connection") or parents

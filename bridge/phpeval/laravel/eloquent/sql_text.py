@@ -44,10 +44,10 @@ class Join:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each statement
 class Query:
     """All columns of `table` (without the connection's prefix), or only some, where every condition holds,
-    `key` first; or, with `counts`, how many rows that are, as `aggregate`."""
+    `key` first; or, with `counts`, how many rows that are, as `aggregate`. Not to be changed."""
 
     table: str
     key: Condition

@@ -78,11 +78,12 @@ class PhpArray(dict[int | bytes, "Value"]):
     def copy(self) -> PhpArray:
         """A shallow copy, as an assignment makes. PHP would share an element between both that there is a
         reference to."""
-        if self.is_referred():
+        if getattr(self, "referred", None) and self.is_referred():
             raise Refused("a copy of an array while there is a reference to an element of it")
         twin = PhpArray(self)
-        if hasattr(self, "next_index"):
-            twin.next_index = self.next_index
+        index: int | None = getattr(self, "next_index", None)
+        if index is not None:
+            twin.next_index = index
         return twin
 
     @property
