@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -89,7 +90,7 @@ class Source:
         try:
             cursor = connection.cursor()
             cursor.execute(text, values)
-            names = [column[0].encode() for column in cursor.description or ()]
+            names = tuple(column[0] for column in cursor.description or ())
             rows = cursor.fetchall()
             filled = self._driver.filled(cursor)
             cursor.close()
@@ -101,16 +102,23 @@ class Source:
                 self._idle.append(connection)
             raise
         self._idle.append(connection)
-        if numbered := [name for name in names if isinstance(array_key(name), int)]:  # a key that is no text
-            raise Refused(f"a table with a column {numbered[0].decode()}")
+        keys = _keys(names)
         plain, convert = self._driver.plain, self._driver.convert
         found = [
-            PhpArray(zip(names, [v if type(v) in plain else convert(v) for v in row], strict=True))
+            PhpArray(
+                zip(
+                    keys,
+                    row
+                    if plain.issuperset(map(type, row))
+                    else [v if type(v) in plain else convert(v) for v in row],
+                    strict=True,
+                )
+            )
             for row in rows
         ]
         for at, width in filled.items():
             for row in found:
-                row[names[at]] = _filled(row[names[at]], width)
+                row[keys[at]] = _filled(row[keys[at]], width)
         return found
 
     def _is_lost(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
@@ -118,6 +126,16 @@ class Source:
         if not isinstance(error, self._errors):
             return True
         return self._engine.dialect.is_disconnect(error, connection, None)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1024)
+def _keys(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Columns as a row holds them. Refused where one would be a key that is no text."""
+    keys = tuple(name.encode() for name in names)
+    for key in keys:
+        if isinstance(array_key(key), int):
+            raise Refused(f"a table with a column {key.decode()}")
+    return keys
 
 
 def _is_missing(error: Exception) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from bridge.errors import MissingModel, Refused
 from bridge.phpeval.laravel.eloquent import attributes, cast_classes, casts, properties, relations
@@ -56,7 +57,8 @@ class ModelClass:
         self._options = options
         self._default_connection = default_connection
         self._values = AttributeValues(options)
-        self._arrays = ModelArrays(self._values, options, to_array)
+        self._array_of_object = to_array
+        self._arrays = ModelArrays(self._values, options, self._array_within)
         self.attributes = self._values.all
         self.attributes_to_array = self._arrays.attributes
         self.relations_to_array = self._arrays.relations
@@ -213,23 +215,11 @@ class ModelClass:
 
     def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Interpreter) -> None:
         """`load`: relations by name, nested ones with dots, for all models (of one class) at once."""
-        if not names:
-            return
-        nested: dict[str, list[str]] = {}
-        for name in names:
-            first, _, rest = name.partition(".")
-            if " " in name or (":" in name and "." in name.partition(":")[2]):
-                raise Refused(f"loading {name}")
-            nested.setdefault(first, []).extend([rest] if rest else [])
-        if len({first.partition(":")[0] for first in nested}) < len(nested):
-            raise Refused("loading the same relation in two ways")
-        views = [self.view(model, php) for model in models]
-        for first, inner in nested.items():
-            if not models:
-                continue
-            relation, _, columns = first.partition(":")
-            only = tuple(columns.split(",")) if columns else ()
-            relations.load(self, php, views, relation, columns=only, nested=inner)
+        wanted = _loads(tuple(names))
+        views = [self.view(model, php) for model in models] if wanted else []
+        if views:
+            for relation, columns, nested in wanted:
+                relations.load(self, php, views, relation, columns=columns, nested=nested)
 
     def load_missing(self, models: Sequence[PhpObject], name: str, php: Interpreter) -> None:
         """`loadMissing` of one relation, nested ones with dots, for models of one class together.
@@ -392,6 +382,14 @@ class ModelClass:
         """Laravel's own `toArray()`: attributes, then relations of the same names over them."""
         return self._arrays.array(self.view(model, php), php)
 
+    def _array_within(self, value: PhpObject, php: Interpreter) -> Value:
+        """What arrays show of an object that a model holds: most are models without their own toArray()."""
+        facts = self._facts.get(value.class_name)
+        if not isinstance(facts, ModelFacts) or facts.overrides_to_array:
+            return self._array_of_object(value, php)
+        php.strict = False  # as `call_method` leaves it
+        return self.to_array(value, php)
+
     def morph_class(self, class_name: str) -> str:
         """`getMorphClass()`."""
         if self._options.morphs is not None:
@@ -492,6 +490,24 @@ def by_key(setup: ModelSettings, keys: Sequence[int | bytes], *, limit: int | No
         keys = [str(key).encode() if isinstance(key, int) else key for key in keys]
     key = is_any_of(f"{setup.table}.{setup.key_name}", tuple(keys))
     return Query(table=setup.table, key=key, limit=limit)
+
+
+@lru_cache(maxsize=1024)
+def _loads(names: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
+    """What to load: each relation with its columns, all where none is named, and the relations in it."""
+    nested: dict[str, list[str]] = {}
+    for name in names:
+        first, _, rest = name.partition(".")
+        if " " in name or (":" in name and "." in name.partition(":")[2]):
+            raise Refused(f"loading {name}")
+        nested.setdefault(first, []).extend([rest] if rest else [])
+    parts = [(first.partition(":"), inner) for first, inner in nested.items()]
+    if len({relation for (relation, _, _), _ in parts}) < len(parts):
+        raise Refused("loading the same relation in two ways")
+    return tuple(
+        (relation, tuple(columns.split(",")) if columns else (), tuple(inner))
+        for (relation, _, columns), inner in parts
+    )
 
 
 def _cast_text(value: Value) -> Value:
