@@ -24,7 +24,7 @@ from bridge.jobs.php_process.process import OUTPUT_KEPT, Frame, PhpProcess, Proc
 from bridge.jobs.queue.failed_jobs import FailedJobs
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.queue.selection import whole_number
-from bridge.jobs.worker.burial import KEPT_BACK, failed_job, no_job
+from bridge.jobs.worker.failed_job_entry import KEPT_BACK, failed_job, no_job
 from bridge.jobs.worker.progress import OtherJobRun, RunListener, ignore_progress
 from bridge.jobs.worker.quota import Grant, Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy

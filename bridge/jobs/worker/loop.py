@@ -32,7 +32,7 @@ from bridge.jobs.queue.marks import Marks
 from bridge.jobs.queue.portion import Pace
 from bridge.jobs.queue.queue import Job, Queue
 from bridge.jobs.worker.at_work import AtWork
-from bridge.jobs.worker.burial import KEPT_BACK, failed_job, no_job
+from bridge.jobs.worker.failed_job_entry import KEPT_BACK, failed_job, no_job
 from bridge.jobs.worker.progress import ProgressListener, ignore_progress, step, steps
 from bridge.jobs.worker.quota import Quota
 from bridge.jobs.worker.retry_policy import RetryPolicy, retry_until

@@ -16,7 +16,7 @@ from bridge.errors import Refused, ServiceUnavailable, Unreadable
 from bridge.jobs.queue import failed_jobs
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs, StoredPayload, Unreserved
 from bridge.jobs.queue.sql.statements import jobs_table
-from bridge.jobs.worker.burial import failed_job
+from bridge.jobs.worker.failed_job_entry import failed_job
 from tests import services
 from tests.jobs.queue.stores import SqlStore, broadcast, foreign, uuid_of
 
@@ -30,7 +30,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy
 from bridge.errors import ServiceUnavailable, Unreadable
 from bridge.jobs.queue.failed_jobs import DatabaseFailedJobs
-from bridge.jobs.worker.burial import failed_job
+from bridge.jobs.worker.failed_job_entry import failed_job
 from bridge.jobs.queue.queue import QueueOptions
 from bridge.jobs.queue.sql.driver import DatabaseQueue
 now = 1_700_000_000

@@ -1,4 +1,4 @@
-"""What is kept of a job that fails, and what happens if it cannot be kept."""
+"""The entry of failed_jobs for a job that fails; `_bury` in loop.py writes it there."""
 
 from __future__ import annotations
 
