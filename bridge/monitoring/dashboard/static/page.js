@@ -7,7 +7,7 @@ import { setApps } from './apps.js';
 import './history.js';
 import './jobs.js';
 import { allowPayloads, countFailed } from './failed.js';
-import './lists.js';
+import './channels_connections.js';
 import './traces.js';
 import './webhooks.js';
 

@@ -1,7 +1,7 @@
 // The last requests to webhooks: what was sent, what was answered, and whether it is tried again.
 import { ask, at, clock, make, number, plural, span, whileShown } from './dom.js';
 import { onApp, shownApp } from './apps.js';
-import { sayMissing } from './lists.js';
+import { sayMissing } from './channels_connections.js';
 
 const OUTCOMES = { taken: ['taken', 'good'], again: ['tried again', 'warn'], lost: ['lost', 'bad'] };
 
