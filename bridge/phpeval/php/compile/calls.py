@@ -10,13 +10,13 @@ from typing import Any
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Compiler, ExprCode
 from bridge.phpeval.php.compile.places import argument_place, variable_name
+from bridge.phpeval.php.runtime.after_warning import is_missing
 from bridge.phpeval.php.runtime.arguments import ordered
 from bridge.phpeval.php.runtime.callables import as_closure, call_closure
 from bridge.phpeval.php.runtime.class_table import BoundMethod
 from bridge.phpeval.php.runtime.conversions import unpacked
 from bridge.phpeval.php.runtime.execution import apply, apply_reference
 from bridge.phpeval.php.runtime.frame import NullChain, PhpClosure, Reference, References, shared_reference
-from bridge.phpeval.php.runtime.going_on import is_missing
 from bridge.phpeval.php.runtime.interpreter import Interpreter, ReferenceFunction
 from bridge.phpeval.php.runtime.methods import (
     answers_nothing,

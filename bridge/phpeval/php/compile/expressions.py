@@ -9,6 +9,7 @@ from typing import Any
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile import calls, places
 from bridge.phpeval.php.compile.compiler import Compiler, ExprCode
+from bridge.phpeval.php.runtime.after_warning import go_on, is_missing, undefined, value_or_null
 from bridge.phpeval.php.runtime.callables import (
     as_closure,
     function_reference,
@@ -19,7 +20,6 @@ from bridge.phpeval.php.runtime.conversions import operate, unpacked
 from bridge.phpeval.php.runtime.conversions import to_object as _to_object
 from bridge.phpeval.php.runtime.execution import enter
 from bridge.phpeval.php.runtime.frame import MAX_STRING, Frame, PhpClosure, Reference, shared_reference
-from bridge.phpeval.php.runtime.going_on import go_on, is_missing, undefined, value_or_null
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import class_constant, name_of_class
 from bridge.phpeval.php.runtime.operators import (

@@ -8,9 +8,9 @@ from typing import Any
 
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Compiler, ExprCode, StoreCode
+from bridge.phpeval.php.runtime.after_warning import go_on, is_missing, undefined, value_or_null
 from bridge.phpeval.php.runtime.conversions import operate
 from bridge.phpeval.php.runtime.frame import MAX_STRING, NullChain, Reference
-from bridge.phpeval.php.runtime.going_on import go_on, is_missing, undefined, value_or_null
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.offsets import has_offset, quiet_offset, require_array_access
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool, warn

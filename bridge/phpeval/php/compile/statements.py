@@ -8,9 +8,9 @@ from typing import Any
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.compile.compiler import Compiler, StmtCode
 from bridge.phpeval.php.compile.places import argument_place, variable_name
+from bridge.phpeval.php.runtime.after_warning import is_missing
 from bridge.phpeval.php.runtime.conversions import pairs
 from bridge.phpeval.php.runtime.frame import Break, Completion, Reference, Return, ends_loop, left
-from bridge.phpeval.php.runtime.going_on import is_missing
 from bridge.phpeval.php.runtime.interpreter import Interpreter
 from bridge.phpeval.php.runtime.object_model import catches
 from bridge.phpeval.php.runtime.operators import Thrown, to_bool

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.phpeval.php import ast as n
+from bridge.phpeval.php.runtime.after_warning import after, is_missing, undefined
 from bridge.phpeval.php.runtime.copy_on_write import own_item
 from bridge.phpeval.php.runtime.frame import NullChain, Reference
-from bridge.phpeval.php.runtime.going_on import after, is_missing, undefined
 from bridge.phpeval.php.runtime.interpreter import ExprCode, Interpreter
 from bridge.phpeval.php.runtime.offsets import (
     quiet_offset,
