@@ -16,7 +16,7 @@ from bridge.sockets.pusher import signatures
 from bridge.sockets.pusher.app import App
 from bridge.sockets.webhooks.attempts import Outcome, WebhookAttempt
 from bridge.sockets.webhooks.events import Event, Webhook
-from bridge.sockets.webhooks.outward import PrivateAddress
+from bridge.sockets.webhooks.public_addresses import PrivateAddress
 
 logger = logging.getLogger(__name__)
 

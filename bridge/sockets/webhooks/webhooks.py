@@ -97,11 +97,11 @@ class Webhooks:
         return Sender(app, webhook, self._client(webhook), self._patience, self.attempts.append)
 
     def _client(self, webhook: Webhook) -> httpx.AsyncClient:
-        from bridge.sockets.webhooks.outward import outward_client, webhook_client
+        from bridge.sockets.webhooks.public_addresses import public_client, webhook_client
 
         if webhook.within not in self._http:
             self._http[webhook.within] = (
-                webhook_client() if webhook.within is None else outward_client(webhook.within)
+                webhook_client() if webhook.within is None else public_client(webhook.within)
             )
         return self._http[webhook.within]
 

@@ -1,4 +1,4 @@
-"""Outward: HTTP to public addresses only, for webhooks that somebody else than the operator has written down.
+"""HTTP to public addresses only, for webhooks that somebody else than the operator has written down.
 
 What counts is the address that is connected to, not the name: a name that leads to a public address when it
 is looked at, and to this machine when it is used, leads nowhere.
@@ -29,7 +29,7 @@ class PrivateAddress(BridgeError, httpcore.ConnectError):
     """The name leads to no address that may be connected to."""
 
 
-class OutwardBackend(httpcore.AsyncNetworkBackend):
+class PublicBackend(httpcore.AsyncNetworkBackend):
     """Looks the name up, and connects to the first of its addresses that may be and answers.
 
     networks  private ones that may be reached all the same
@@ -88,7 +88,7 @@ class OutwardBackend(httpcore.AsyncNetworkBackend):
 
 
 def webhook_client() -> httpx.AsyncClient:
-    """A client for many addresses that know nothing of each other; `outward_client` is one, too.
+    """A client for many addresses that know nothing of each other; `public_client` is one, too.
 
     An address that is slow takes no connection from the others, and no cookie is kept. Time limits are the
     caller's: those of httpx count anew with each byte. Raises ConfigurationError for a proxy of the
@@ -107,13 +107,13 @@ def webhook_client() -> httpx.AsyncClient:
     return _keeping_nothing(client)
 
 
-def outward_client(networks: Sequence[str]) -> httpx.AsyncClient:
+def public_client(networks: Sequence[str]) -> httpx.AsyncClient:
     """A client that goes by no proxy, and reaches public addresses and these networks."""
     transport = httpx.AsyncHTTPTransport()
     transport._pool = httpcore.AsyncConnectionPool(
         ssl_context=httpx.create_ssl_context(trust_env=False),
         max_connections=None,
-        network_backend=OutwardBackend(networks),
+        network_backend=PublicBackend(networks),
     )
     client = httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 (see above)
     return _keeping_nothing(client)

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.errors import ConfigurationError
 from bridge.sockets.webhooks.events import Webhook
-from bridge.sockets.webhooks.outward import OutwardBackend, outward_client, webhook_client
+from bridge.sockets.webhooks.public_addresses import PublicBackend, public_client, webhook_client
 from bridge.sockets.webhooks.sender import SenderLimits
 from tests.sockets.server.running import until
 from tests.sockets.webhooks.receiver import receiving
@@ -37,11 +37,11 @@ IMPATIENT = SenderLimits(first=0.02, longest=0.02, give_up=0.1, summary=0.0)
     ],
 )  # fmt: skip
 async def test_only_public_addresses_may_be_reached(address: str, is_allowed: bool) -> None:
-    assert OutwardBackend().allows(address) is is_allowed
+    assert PublicBackend().allows(address) is is_allowed
 
 
 async def test_networks_that_are_named_may_be_reached_too() -> None:
-    backend = OutwardBackend(["10.0.0.0/8", "::1/128"])
+    backend = PublicBackend(["10.0.0.0/8", "::1/128"])
     assert [backend.allows(one) for one in ("10.1.1.1", "::1", "::ffff:10.1.1.1", "127.0.0.1")] == [
         True, True, True, False,
     ]  # fmt: skip
@@ -87,7 +87,7 @@ async def test_a_name_that_leads_elsewhere_when_it_is_used_leads_nowhere(
 
     with receiving() as receiver:
         monkeypatch.setattr(type(loop), "getaddrinfo", lambda self, *a, **k: getaddrinfo(*a, **k))
-        async with outward_client(()) as client:
+        async with public_client(()) as client:
             for _ in answers:
                 with pytest.raises(httpx.ConnectError):
                     await client.post(receiver.url.replace("127.0.0.1", "rebound.example"), content=b"x")
@@ -99,7 +99,7 @@ async def test_it_goes_by_no_proxy_of_the_environment(monkeypatch: pytest.Monkey
     with receiving() as receiver:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, receiver.url)
-        async with outward_client(()) as client:
+        async with public_client(()) as client:
             with pytest.raises(httpx.ConnectError):
                 await client.post("http://169.254.169.254/latest/meta-data", content=b"x")
         assert receiver.bodies == []
