@@ -23,22 +23,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SenderLimits:
-    """How a lane waits; all in seconds, but for the numbers of events.
+    """How a sender waits; all in seconds, but for the numbers of events.
 
-    answer   that an address may take for the whole head of an answer
-    linger   gathers what comes together into one request
-    batch    events of one request
-    queue    events that may wait; then the oldest are lost
-    first    pause before a request is tried again, doubled each time
-    longest  pause at most
-    give_up  after which a batch is lost; as at Pusher
-    summary  between two lines in the log about what was lost
+    answer_timeout  that an address may take for the whole head of an answer
+    batch_delay     gathers what comes together into one request
+    batch           events of one request
+    max_waiting     events that may wait; then the oldest are lost
+    first           pause before a request is tried again, doubled each time
+    longest         pause at most
+    give_up         after which a batch is lost; as at Pusher
+    summary         between two lines in the log about what was lost
     """
 
-    answer: float = 10.0
+    answer_timeout: float = 10.0
     batch_delay: float = 0.05
     batch: int = 100
-    queue: int = 10_000
+    max_waiting: int = 10_000
     first: float = 1.0
     longest: float = 60.0
     give_up: float = 300.0
@@ -75,7 +75,7 @@ class Sender:
         """Queues the event, if the address wants it."""
         if not self._webhook.wants(event):
             return
-        if len(self._waiting) >= self._patience.queue:
+        if len(self._waiting) >= self._patience.max_waiting:
             self._waiting.popleft()
             self._lose(1)
         self._waiting.append(event)
@@ -155,14 +155,14 @@ class Sender:
         }
         try:
             async with (
-                asyncio.timeout(self._patience.answer),
+                asyncio.timeout(self._patience.answer_timeout),
                 self._http.stream(
                     "POST", self._webhook.url, content=body, headers=headers, follow_redirects=False
                 ) as answer,
             ):
                 self._last_problem = f"answered {answer.status_code}"
                 return answer.is_success
-        except Exception as problem:  # httpx lets some through: nothing that an address says ends its lane
+        except Exception as problem:  # httpx lets some through: nothing that an address says ends its sender
             ours = problem.__cause__
             self._last_problem = str(ours) if isinstance(ours, PrivateAddress) else type(problem).__name__
             return False

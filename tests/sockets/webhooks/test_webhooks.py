@@ -134,7 +134,7 @@ async def test_an_address_that_is_away_for_a_while_misses_nothing() -> None:
 async def test_an_address_that_never_takes_anything_loses_and_the_log_says_how_much(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    patience = replace(QUICK, give_up=0.0, queue=5, summary=0.0)
+    patience = replace(QUICK, give_up=0.0, max_waiting=5, summary=0.0)
     with receiving() as receiver:
         receiver.answers = [500] * 1_000
         hook = Webhook(url=receiver.url + "secret-path")
@@ -152,7 +152,7 @@ async def test_an_address_that_never_takes_anything_loses_and_the_log_says_how_m
 
 async def test_losses_are_summed_up_rather_than_told_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
     with receiving() as receiver:
-        async with posting(Webhook(url=receiver.url), patience=replace(QUICK, queue=1)) as hooks:
+        async with posting(Webhook(url=receiver.url), patience=replace(QUICK, max_waiting=1)) as hooks:
             for event in occupied(*map(str, range(50))):
                 hooks.observe(event)
     lost = [vars(record)["lost"] for record in caplog.records if record.msg == "webhook events were lost"]
@@ -277,7 +277,7 @@ async def endless_head(head: bytes, writer: asyncio.StreamWriter) -> None:
 async def test_an_answer_that_never_begins_is_none_however_much_comes(
     answer: Answer, within: tuple[str, ...] | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    patience = SenderLimits(answer=0.5, first=0.02, longest=0.02, give_up=0.1, summary=0.0)
+    patience = SenderLimits(answer_timeout=0.5, first=0.02, longest=0.02, give_up=0.1, summary=0.0)
     async with (
         speaking(answer) as url,
         posting(Webhook(url=url, within=within), patience=patience) as hooks,
