@@ -5,14 +5,14 @@ from __future__ import annotations
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher import close_codes
 from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.immutable import immutable
 from bridge.sockets.pusher.resume import Returning
-from bridge.sockets.pusher.value import value
 
 PROTOCOLS = ("4", "5", "6", "7")
 """Served alike: what came with 5 to 7 (pings, close codes alone, `activity_timeout`) harms no client."""
 
 
-@value
+@immutable
 class UpgradeRequest:
     """A client that asks to be let in.
 

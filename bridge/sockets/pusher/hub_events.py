@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from bridge.broadcast import Broadcast
-from bridge.sockets.pusher.value import value
+from bridge.sockets.pusher.immutable import immutable
 
 
-@value
+@immutable
 class Connected:
     app_id: str
     socket_id: str
 
 
-@value
+@immutable
 class Disconnected:
     """`code` is the close code that we sent or were sent; 1006 when the connection just ended."""
 
@@ -26,7 +26,7 @@ class Disconnected:
     code: int
 
 
-@value
+@immutable
 class ConnectionRefused:
     """`app_id` is empty when the key belongs to no app."""
 
@@ -34,7 +34,7 @@ class ConnectionRefused:
     code: int
 
 
-@value
+@immutable
 class Received:
     """A client's text message has been handled, whatever it was (pings too); `size` in characters."""
 
@@ -43,7 +43,7 @@ class Received:
     size: int = 0
 
 
-@value
+@immutable
 class Subscribed:
     """`subscriptions` counts the channel's connections after it. `user_id` is None unless presence."""
 
@@ -54,7 +54,7 @@ class Subscribed:
     subscriptions: int
 
 
-@value
+@immutable
 class Unsubscribed:
     """`subscriptions` counts the channel's connections after it. `user_id` is None unless presence."""
 
@@ -65,7 +65,7 @@ class Unsubscribed:
     subscriptions: int
 
 
-@value
+@immutable
 class SubscriptionRefused:
     """`status` as in `pusher:subscription_error`: 401 signature, 400 name or data, 403 a limit."""
 
@@ -76,7 +76,7 @@ class SubscriptionRefused:
     reason: str
 
 
-@value
+@immutable
 class MessageRefused:
     """A client's message had no effect; `code` as in `pusher:error`."""
 
@@ -86,7 +86,7 @@ class MessageRefused:
     reason: str
 
 
-@value
+@immutable
 class SlowClientClosed:
     """A client that reads too slowly is being closed; what waited for it is dropped."""
 
@@ -95,7 +95,7 @@ class SlowClientClosed:
     reason: str
 
 
-@value
+@immutable
 class ApiCalled:
     """A request to the HTTP API has been answered. `path` is what follows `/apps/{app_id}`; `reason` what a
     refused one was told."""
@@ -108,33 +108,33 @@ class ApiCalled:
     reason: str = ""
 
 
-@value
+@immutable
 class Occupied:
     app_id: str
     channel: str
 
 
-@value
+@immutable
 class Vacated:
     app_id: str
     channel: str
 
 
-@value
+@immutable
 class MemberAdded:
     app_id: str
     channel: str
     user_id: str
 
 
-@value
+@immutable
 class MemberRemoved:
     app_id: str
     channel: str
     user_id: str
 
 
-@value
+@immutable
 class CacheMissed:
     """Completion once, however many subscribers miss it, until the channel has had an event or is vacated."""
 
@@ -142,7 +142,7 @@ class CacheMissed:
     channel: str
 
 
-@value
+@immutable
 class SubscriptionCounted:
     """The channel's connections after a change; only where the app wants them counted, never presence."""
 
@@ -151,7 +151,7 @@ class SubscriptionCounted:
     subscriptions: int
 
 
-@value
+@immutable
 class SignedIn:
     app_id: str
     socket_id: str
@@ -185,7 +185,7 @@ def published(broadcast: Broadcast, origin: str, receivers: int) -> Published:
     return _new(Published, told)  # a third of the time that `Published(…)` takes
 
 
-@value
+@immutable
 class ClientEventSent:
     """`data` is JSON text. `user_id` is None unless presence."""
 
@@ -198,7 +198,7 @@ class ClientEventSent:
     receivers: int
 
 
-@value
+@immutable
 class Resumed:
     """A page has come back to a channel and got `events` that it missed; `has_gap`: perhaps not all."""
 

@@ -14,12 +14,12 @@ from typing import Any, NoReturn, TypeAlias
 
 from bridge.errors import ProtocolError
 from bridge.sockets.pusher.close_codes import MALFORMED
-from bridge.sockets.pusher.value import value
+from bridge.sockets.pusher.immutable import immutable
 
 quote: Callable[[str], str] = encode_basestring_ascii
 
 
-@value
+@immutable
 class Subscribe:
     """`channel_data` is the text as sent: it is what was signed."""
 
@@ -28,12 +28,12 @@ class Subscribe:
     channel_data: str | None
 
 
-@value
+@immutable
 class Unsubscribe:
     channel: str
 
 
-@value
+@immutable
 class Signin:
     """`user_data` is the text as sent: it is what was signed."""
 
@@ -41,7 +41,7 @@ class Signin:
     user_data: str
 
 
-@value
+@immutable
 class ClientEvent:
     """`data` is JSON text; `size` its bytes of UTF-8, or those of the string inside when it is one."""
 
@@ -51,12 +51,12 @@ class ClientEvent:
     size: int
 
 
-@value
+@immutable
 class Ping:
     pass
 
 
-@value
+@immutable
 class Pong:
     pass
 
