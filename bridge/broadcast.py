@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+CHANNEL_CHARACTERS = "-a-zA-Z0-9_=@,.;"
+"""Of a channel's name, as in a regular expression between brackets: pusher-http-php `Pusher::validate_channel`."""
+
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that makes it three times as dear, and each job has one
 class Broadcast:

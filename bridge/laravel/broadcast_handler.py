@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bridge.broadcast import CHANNEL_CHARACTERS
 from bridge.errors import CheckFailed, Refused
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.runtime.operators import to_string
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, Value
 
 CHANNELS_A_CALL = 100  # what the Pusher client accepts
-_CHANNEL = re.compile(r"#?[-a-zA-Z0-9_=@,.;]+\Z")
+_CHANNEL = re.compile(rf"#?[{CHANNEL_CHARACTERS}]+\Z")
 _SOCKET_ID = re.compile(r"\d+\.\d+\Z", re.ASCII)
 _SENDING = {"pusher", "reverb"}  # drivers that reach a Pusher server
 _SILENT = {"log", "null"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bridge.broadcast import CHANNEL_CHARACTERS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelKind:
@@ -45,7 +47,7 @@ _CACHE = tuple(kind.prefix for kind in KINDS if kind.is_cache)
 USER_CHANNEL = "#server-to-user-"
 """Published to, never subscribed to: reaches every connection that is signed in as the user."""
 
-_NAME = re.compile(r"[-a-zA-Z0-9_=@,.;]+")  # pusher-http-php Pusher::validate_channel, without its `#`
+_NAME = re.compile(f"[{CHANNEL_CHARACTERS}]+")
 
 
 def kind_of(name: str) -> ChannelKind:

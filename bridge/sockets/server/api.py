@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from bridge.broadcast import Broadcast
+from bridge.broadcast import CHANNEL_CHARACTERS, Broadcast
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.channels import is_publishable, kind_of
 from bridge.sockets.server import occupancy, openapi
@@ -203,13 +203,13 @@ CHANNEL: Schema = {
     "type": "string",
     "description": f"At most {_DEFAULTS.channel_name_length} characters; or `#server-to-user-` and an id.",
     "anyOf": [
-        {"pattern": "^[-a-zA-Z0-9_=@,.;]+$", "maxLength": _DEFAULTS.channel_name_length},
+        {"pattern": f"^[{CHANNEL_CHARACTERS}]+$", "maxLength": _DEFAULTS.channel_name_length},
         {"pattern": "^#server-to-user-.+$", "maxLength": _DEFAULTS.channel_name_length},
     ],
 }
 PRESENCE_CHANNEL: Schema = {
     "type": "string",
-    "pattern": "^presence-[-a-zA-Z0-9_=@,.;]*$",
+    "pattern": f"^presence-[{CHANNEL_CHARACTERS}]*$",
     "maxLength": _DEFAULTS.channel_name_length,
 }
 INFO: Schema = {"type": "string", "description": "Comma-separated: subscription_count, user_count, cache."}

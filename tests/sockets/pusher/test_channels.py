@@ -1,5 +1,9 @@
+from pathlib import Path
+
 import pytest
 
+import bridge
+from bridge.broadcast import CHANNEL_CHARACTERS
 from bridge.sockets.pusher.channels import KINDS, is_publishable, is_valid, kind_of
 
 
@@ -52,3 +56,8 @@ def test_a_users_own_channel_is_published_to_and_not_subscribed_to() -> None:
     assert not is_valid("#server-to-user-7", 164)
     assert not is_publishable("#server-to-user-", 164)
     assert not is_publishable("#other", 164)
+
+
+def test_php_is_told_the_same_characters() -> None:
+    php = Path(bridge.__file__).parent / "jobs/resolve/rungs/php.php"
+    assert f"'/\\A#?[{CHANNEL_CHARACTERS}]+\\z/'" in php.read_text()
