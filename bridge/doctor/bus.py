@@ -9,6 +9,7 @@ import os
 import redis
 from redis.exceptions import NoPermissionError
 
+from bridge.doctor.eviction import eviction, unseen_eviction
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.laravel.redis_client import redis_client
 from bridge.laravel.redis_connections import RedisConnection
@@ -84,7 +85,14 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
         yield unseen_eviction(where)
     else:
         yield from _version(info, where)
-        yield from _eviction(info, where)
+        yield from eviction(
+            info,
+            where,
+            user="the bus",
+            lasting="who is in which channel",
+            expiring="which jobs are done and what was sent last: then a job may go out twice, and events"
+            " are missed",
+        )
         if info.get("redis_mode") == "cluster":
             yield Finding(
                 what="this is a node of a Redis Cluster, where the keys of the bus lie in several slots",
@@ -115,41 +123,12 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
             yield _refused(server, where, _words(problem))
 
 
-def unseen_eviction(where: str) -> Finding:
-    return Finding(
-        what="whether Redis throws data away when its memory is full cannot be seen: this user may not INFO",
-        where=where,
-        remedy="give it +info, or look yourself: CONFIG GET maxmemory-policy must say noeviction",
-        hint=True,
-    )
-
-
 def _version(info: dict[str, object], where: str) -> Found:
     version = str(info.get("redis_version", ""))
     numbers = version.split(".")[:2]
     if all(part.isdecimal() for part in numbers) and tuple(map(int, numbers)) < OLDEST:
         yield Finding(
             what=f"Redis is {version}, and the bus needs 6.0 or newer", where=where, remedy="upgrade it"
-        )
-
-
-def _eviction(info: dict[str, object], where: str) -> Found:
-    policy = str(info.get("maxmemory_policy", "noeviction"))
-    if not info.get("maxmemory") or policy == "noeviction":
-        return
-    if policy.startswith("allkeys"):
-        yield Finding(
-            what=f"Redis may throw away who is in which channel, when its memory is full ({policy})",
-            where=where,
-            remedy="set maxmemory-policy to noeviction, or give the bus a Redis of its own",
-        )
-    else:
-        yield Finding(
-            what="Redis may throw away which jobs are done and what was sent last, when its memory is full"
-            f" ({policy}): then a job may go out twice, and events are missed",
-            where=where,
-            remedy="set maxmemory-policy to noeviction, or give the bus a Redis of its own",
-            hint=True,
         )
 
 

@@ -11,7 +11,7 @@ from typing import cast
 import redis
 import sqlalchemy as sa
 
-from bridge.doctor.bus import unseen_eviction
+from bridge.doctor.eviction import eviction, unseen_eviction
 from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES
@@ -202,13 +202,13 @@ def redis_server(subject: ExaminedApp) -> Found:
         except redis.ResponseError:
             yield unseen_eviction(server.place)
             memory = {}
-        policy = memory.get("maxmemory_policy", "noeviction")
-        if memory.get("maxmemory") and policy.startswith("allkeys"):
-            yield Finding(
-                what=f"Redis may throw jobs away when its memory is full (maxmemory-policy {policy})",
-                where=server.place,
-                remedy="set maxmemory-policy to noeviction, or give the queue a Redis of its own",
-            )
+        yield from eviction(
+            memory,
+            server.place,
+            user="the queue",
+            lasting="jobs",
+            expiring="which jobs are done: then a job may go out twice",
+        )
         first = _first_entries(client, queue_key(server, subject.settings.queue_names()[0]).encode(), 1)
         if first and not _is_json(first[0]):
             yield Finding(

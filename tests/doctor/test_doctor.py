@@ -509,6 +509,15 @@ def test_redis_that_may_throw_jobs_away_is_found(app: App) -> None:
     assert "noeviction" in found["mend"]
 
 
+def test_redis_that_may_forget_which_jobs_are_done_is_hinted_at(app: App) -> None:
+    options = {"maxmemory": "64mb", "maxmemory-policy": "volatile-lru"}
+    with services.redis_server(persistent=False, **options) as server:  # type: ignore[arg-type]
+        app.env(**server.env, QUEUE_CONNECTION="redis")
+        code, [hint] = app.doctor()
+    assert (code, hint["check"], hint["level"]) == (0, "redis", "hint")
+    assert "which jobs are done: then a job may go out twice" in hint["what"]
+
+
 def test_a_user_who_may_not_see_whether_redis_throws_away_is_hinted_at(
     on_redis: App, redis_server: services.Redis
 ) -> None:
