@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 CHANNEL_CHARACTERS = "-a-zA-Z0-9_=@,.;"
-"""Of a channel's name, as in a regular expression between brackets: pusher-http-php `Pusher::validate_channel`."""
+"""Of a channel's name, as between brackets of a pattern: pusher-http-php `Pusher::validate_channel`."""
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that makes it three times as dear, and each job has one

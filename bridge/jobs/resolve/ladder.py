@@ -1,4 +1,4 @@
-"""The ladder: mapping, framework, native, php; in this order, with the reason of each step.
+"""The ladder: mapping, framework, native, php; in this order (`RUNGS`), with the reason of each step.
 
 The first rung that knows decides. A rung that refuses passes to the next; where all refuse, so does the
 ladder, and the job ends in failed_jobs with all their reasons. Where the release of Laravel is not known,
@@ -50,7 +50,7 @@ from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.runtime.operators import Thrown
 from bridge.phpeval.php.serialization.templates import Template, TemplateMatch, Templates
 
-RUNGS = ("mapping", "framework", "native", "php")
+RUNGS = ("mapping", "framework", "native", "php")  # in the order in which they are asked
 _EVALUATING = ("framework", "native")
 PROOF_PAUSE = 15.0  # seconds that a job waits for PHP to be back
 MAX_FAST_PATHS = 1024  # all are forgotten then
@@ -80,7 +80,10 @@ class LadderParts:
 
 
 class Ladder:
-    """`only`: the names of the rungs that may answer; all by default."""
+    """`rungs` may come in any order, and are asked in that of `RUNGS`.
+
+    only  the names of the rungs that may answer; all by default
+    """
 
     def __init__(
         self,
@@ -95,7 +98,9 @@ class Ladder:
             raise ConfigurationError(
                 "only", f"names no rung: {unknown[0]}", remedy=f"choose from {', '.join(RUNGS)}"
             )
-        allowed = [rung for rung in rungs if rung.name in only]
+        allowed = sorted(
+            (rung for rung in rungs if rung.name in only), key=lambda rung: RUNGS.index(rung.name)
+        )
         self._rungs = [rung for rung in allowed if rung.name != "php"]
         self._php = next((rung for rung in allowed if rung.name == "php"), None)
         self._decrypt = decrypt
@@ -190,7 +195,7 @@ class Ladder:
             event = self._event_of(job.payload, job.fit)
         if isinstance(event, Resolution):
             return event
-        resolution = self._climb(event, job)
+        resolution = self._resolve_event(event, job)
         if job.fit is not None:
             self._learn(event, job.fit, resolution)
         if resolution.by in _EVALUATING:
@@ -249,7 +254,7 @@ class Ladder:
             read=self._templates.unserialize if fit is None else fit.read,
         )
 
-    def _climb(self, event: BroadcastEvent, job: _Job) -> Resolution:
+    def _resolve_event(self, event: BroadcastEvent, job: _Job) -> Resolution:
         """What the first rung says that knows. Raises ServiceUnavailable."""
         began = time.monotonic()
         resolution = self._without_php(event)
@@ -260,7 +265,7 @@ class Ladder:
         if self._php is None:
             return replace(resolution, why=resolution.why or f"no rung knows {event.class_name}")
         self._ready(())  # PHP takes its time, and may write
-        by_php = self._asked([self._php], event)
+        by_php = self._ask_rungs([self._php], event)
         if by_php.outcome != "refused":
             return by_php
         return replace(by_php, why="; ".join(filter(None, (resolution.why, by_php.why))))
@@ -283,7 +288,7 @@ class Ladder:
                 return native
         self._ready(())
         try:
-            by_php = self._asked([php], event)
+            by_php = self._ask_rungs([php], event)
         except ServiceUnavailable as problem:
             self._require_php(event, str(problem))
             raise
@@ -310,11 +315,11 @@ class Ladder:
         rungs = self._rungs
         if self._trust is not None and self._trust.distrusts(event):
             rungs = [rung for rung in rungs if rung.name not in _EVALUATING]
-        resolution = self._asked(rungs, event)
+        resolution = self._ask_rungs(rungs, event)
         if event.oldest == event.version or resolution.by is None:
             return resolution
         # Read anew: evaluation leaves its traces in the event's objects.
-        older = self._asked(rungs, replace(self.event(event.payload), version=event.oldest))
+        older = self._ask_rungs(rungs, replace(self.event(event.payload), version=event.oldest))
         if (older.outcome, older.broadcasts) == (resolution.outcome, resolution.broadcasts):
             return resolution
         why = (
@@ -323,7 +328,7 @@ class Ladder:
         )
         return Resolution(outcome="refused", event=event.class_name, why=why)
 
-    def _asked(self, rungs: Sequence[Rung], event: BroadcastEvent) -> Resolution:
+    def _ask_rungs(self, rungs: Sequence[Rung], event: BroadcastEvent) -> Resolution:
         """What the first of these rungs says that knows; refused where none does, with the reasons of those
         that had a say."""
         reasons: list[str] = []
@@ -338,7 +343,7 @@ class Ladder:
                 reasons.append(f"{rung.name}: the payload has {event.foreign}, which Laravel does not write")
                 continue
             try:
-                answer = self._answer(rung, event)
+                answer = self._ask_rung(rung, event)
             except Refused as refusal:
                 reasons.append(f"{rung.name}: {refusal}")
                 own = own or rung.name == "framework"
@@ -366,7 +371,7 @@ class Ladder:
             )
         return Resolution(outcome="refused", event=event.class_name, why="; ".join(reasons))
 
-    def _answer(self, rung: Rung, event: BroadcastEvent) -> Answer | None:
+    def _ask_rung(self, rung: Rung, event: BroadcastEvent) -> Answer | None:
         """The rung's answer. Raises Refused, WouldFail and ServiceUnavailable, and nothing else.
 
         Whether an event fails is PHP's to say: where evaluation ends with anything but an answer, it may be

@@ -60,7 +60,7 @@ def build_ladder(
     asked = report if "php" in only else None
     environments = EnvironmentCache(source, known, time.monotonic, app_report(laravel, asked))
     return Ladder(
-        [
+        [  # `RUNGS` is their order
             MappingRung(events, connections, locks),
             FrameworkRung(environments.of, connections),
             NativeRung(environments.of, connections, locks),

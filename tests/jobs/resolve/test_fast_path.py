@@ -98,7 +98,7 @@ def test_it_is_taken_from_the_third_event_on(case: Case, body: str, monkeypatch:
         for number in range(2):
             resolved(own, case, a=number, b=1)
         assert len(shortcuts(own)) == 1
-        monkeypatch.setattr(own, "_climb", None)  # the general way
+        monkeypatch.setattr(own, "_resolve_event", None)  # the general way
         (call,) = resolved(own, case, a=7, b=1).broadcasts
         assert "7" in call.data
 

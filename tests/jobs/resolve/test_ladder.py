@@ -62,6 +62,14 @@ def test_the_first_rung_that_knows_decides_and_no_other_is_asked() -> None:
     assert (found.outcome, found.by, found.broadcasts, later.asked) == ("broadcast", "framework", (CALL,), [])
 
 
+def test_they_are_asked_in_the_order_of_the_ladder_however_they_are_given() -> None:
+    php, native = Step("php", Refused("that")), Step("native", Refused("this"))
+    found = climb(php, native, Step("mapping", None))
+    assert found.why == "native: this; php: that"
+    first = Step("mapping", Answer(calls=(CALL,)))
+    assert climb(Step("native", Answer(calls=())), first).by == "mapping"
+
+
 def test_where_all_refuse_all_reasons_are_told() -> None:
     found = climb(Step("native", Refused("this")), Step("php", Refused("that", file="a.php", line=3)))
     assert (found.outcome, found.by) == ("refused", None)
