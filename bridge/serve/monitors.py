@@ -332,13 +332,13 @@ class Monitors:
             self._legacy_dashboard.counted(rows)
 
     async def _record_jobs(self, watched: MonitoredParts) -> None:
-        await self._job_history.write(tidies=watched.cluster is None or watched.cluster.has_duty)
+        await self._job_history.write(tidies=watched.cluster is None or watched.cluster.is_leader)
 
     async def _check_alerts(self, watched: MonitoredParts) -> None:
         if self._alert_sender is None:
             return
         tally = self._counters
-        tells_of_queue = watched.cluster is None or watched.cluster.has_duty  # one bridge of several
+        tells_of_queue = watched.cluster is None or watched.cluster.is_leader  # one bridge of several
         facts = Facts(
             oldest=self._time_series.oldest() if tells_of_queue else None,
             failed=tally.steps["failed"] + tally.others["failed"],

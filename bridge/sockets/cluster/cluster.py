@@ -326,9 +326,9 @@ class Cluster(Generic[S]):
         return self.nodes.others
 
     @property
-    def has_duty(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this node does what is done once on all nodes."""
-        return self.nodes.has_duty
+        return self.nodes.is_leader
 
     @property
     def rejected(self) -> Counter[str]:

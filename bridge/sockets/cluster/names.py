@@ -15,7 +15,7 @@
 | `{pfx}s:<app>` | hash | messages that were counted for the statistics and not written yet | when written |
 | `{pfx}dead:<node>` | string | the node was taken for dead | a day |
 | `{pfx}nodes` | hash | node → what it tells of itself with each beat | when it left or died |
-| `{pfx}duty`, `{pfx}born` | string | who does what is done once; which memory of Redis this is | 5 s, never |
+| `{pfx}duty`, `{pfx}born` | string | the leader, which does what is done once; which memory of Redis this is | 5 s, never |
 
 Topics are not part of a database, so theirs hold its number: `{pfx}d<db>:<app>:<channel>`.
 """  # noqa: E501
@@ -39,7 +39,7 @@ class Names:
         self.prefix = f"{prefix}bridge:1:".encode()
         self.topics = self.prefix + b"d%d:" % database
         self.nodes = self.prefix + b"nodes"
-        self.duty = self.prefix + b"duty"
+        self.leader = self.prefix + b"duty"
         self.born = self.prefix + b"born"
 
     def key(self, kind: str, rest: bytes) -> bytes:

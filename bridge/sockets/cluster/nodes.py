@@ -1,7 +1,8 @@
 """Nodes: who else is on the bus. Each sends a beat now and then; one that is silent for too long is dead.
 
 Any node takes back what a dead one had registered. If that was only slow, it learns so from its next command
-(`Bus.is_fenced`). One of all nodes has the duty: it does what is to be done once.
+(`Bus.is_fenced`). One of all nodes is the leader: it does what is to be done once, such as to write
+the statistics, and is the first to take a silent node for dead.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class Other:
 class Nodes(Generic[S]):
     """What this node knows of the others, by what their beats say.
 
-    others    name → node, without this one
-    has_duty  whether this node does what is done once on all nodes
-    heard     called whenever all others have been heard of
+    others     name → node, without this one
+    is_leader  whether this node does what is done once on all nodes
+    heard      called whenever all others have been heard of
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Nodes(Generic[S]):
         self._departures = departures
         self._heard = heard
         self.others: dict[str, Other] = {}
-        self.has_duty = False
+        self.is_leader = False
         self._beat = 0
         self._beaten_at = 0.0
         self._heard_from = 0.0  # when the present link was made: before that nobody could be heard
@@ -116,10 +117,10 @@ class Nodes(Generic[S]):
         names = bus.names
         link.run(
             scripts.BEAT,
-            [names.nodes, names.key("dead", bus.node.encode()), names.duty],
+            [names.nodes, names.key("dead", bus.node.encode()), names.leader],
             bus.node,
             json.dumps(record),
-            1 if bus.is_leaving else times.DUTY,
+            1 if bus.is_leaving else times.LEASE,
             then=partial(self._beaten, bus.node),
         )
 
@@ -128,7 +129,7 @@ class Nodes(Generic[S]):
         if bus.is_fenced(node, answer):
             return
         now = bus.now()
-        self.has_duty = bool(answer[0])
+        self.is_leader = bool(answer[0])
         self.others = self._read(flat(answer[1]), now)
         self._awaited -= self.others.keys()
         self._heard()
@@ -137,7 +138,7 @@ class Nodes(Generic[S]):
         if bus.link is not None:
             bus.link.send("GET", bus.names.born, then=partial(self._still_remembered, bus.link))
         for other, last in self.others.items():
-            patience = times.DEAD if self.has_duty else times.DEAD_FOR_ALL
+            patience = times.DEAD if self.is_leader else times.DEAD_FOR_ALL
             if last.record.get("leaving"):
                 patience = times.GRACE
             if now - last.at > patience:

@@ -40,7 +40,7 @@ class Statistics(Generic[S]):
         uncounted, self._uncounted = self._uncounted, Counter()
         for (app_id, word), count in uncounted.items():
             link.send("HINCRBY", self._key(app_id), word, count)
-        if not self._nodes.has_duty:
+        if not self._nodes.is_leader:
             self._peaks.clear()
             return {}
         peaks, self._peaks = self._peaks, {}

@@ -1,20 +1,21 @@
-"""All periods and limits of a cluster, in seconds unless another unit is named."""
+"""Periods and limits of a cluster, in seconds unless another unit is named. What only Redis counts is in the
+scripts: `common.lua`, `count.lua`, `reap.lua`."""
 
 from __future__ import annotations
 
 TICK = 0.5  # between looks at everything below
 BEAT = 2.0  # between signs of life
 DEAD = 8.0  # without one, of our own unbroken link, after which a node is dead
-DEAD_FOR_ALL = 11.0  # when also those take it for dead who do not have the duty
+DEAD_FOR_ALL = 11.0  # when also those take it for dead who are not the leader
 GRACE = 5.0  # for which a node that has stopped counts as there, for its clients to come back
-DUTY = 5_000  # ms
+LEASE = 5_000  # ms that a node remains the leader after a beat
 AWAY = 3.0  # that somebody may be away unnoticed, as for Pusher's webhooks
 COMPARE = 30.0  # between comparisons of each channel's last event with Redis
 COMPARED = 500  # channels in one tick
 SETTLE = 10.0  # after a fault in which every node has registered its clients again
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # between tries to reach Redis
 LOG_EVENTS, LOG_SECONDS = 1_000, 60
-KNOWN = 120  # that Redis knows a channel after it was vacated, as leave.lua has it
+KNOWN = 120  # that Redis knows a channel after it was vacated, as common.lua has it
 JOBS_WAIT = 8.0  # for jobs to go out, with all links that are lost; the worker waits for ten
 LOOK = 0.05  # between looks for a link
 SPOOL_SECONDS, SPOOL_BYTES = 60.0, 64 * 1024 * 1024
