@@ -1,8 +1,9 @@
 """Builds wheels into a folder: `python .ci/wheels.py [--out DIR] [phpeval] [sockets] [bridge]`, or all.
 
-`phpeval` and `sockets` are rooms of bridge that import nothing of it but its errors (and the door), which
-import-linter checks. As distributions of their own they lose the `bridge.` before their names, and bring a
-copy of these: each is laid out so in a temporary folder, with its own pyproject.toml and README.md.
+`phpeval` and `sockets` are packages of bridge that import nothing of it but the modules in `ALONG` and the
+version, which import-linter checks. As distributions of their own they lose the `bridge.` before their names,
+and bring a copy of these modules: each is laid out so in a temporary folder, with its own pyproject.toml and
+README.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`bridge reload`: a bridge that runs is replaced by a new one, or reads anew what it can."""
+"""`bridge reload`: asks a bridge that runs to reload (SIGUSR2), and waits until it has.
+
+What happens then is in `serve/parent.py` if it has several processes, else in `serve/reload.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A parent that becomes the program that is installed now: what it passes on to it, in PARENT_STATE."""
+"""The last step of a reload: the parent becomes the program that is installed now, by exec, with its state in
+PARENT_STATE.
+
+No client's connection is handed over. The reload before it, of the other processes, is in `parent.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reloader: apps, webhooks and certificate as they are now, without a restart."""
+"""Reloader: on SIGHUP, apps, webhooks and certificate as they are now, in the same process.
+
+New processes in place of the old ones, as `bridge reload` starts them, are the business of `parent.py`.
+"""
 
 from __future__ import annotations
 
