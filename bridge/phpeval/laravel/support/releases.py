@@ -2,8 +2,8 @@
 
 A row is a name and the first release whose own class or helpers.php has it; `name/2`: that takes two
 arguments, where older ones ignore the second. A method is written as Laravel writes it; a function, or a
-method of models, in lower case, as it is looked up. What Laravel 8.0 has stands in no row. Where the behaviour
-of a method has changed, the method itself asks for the release.
+method of models, in lower case, as it is looked up. What Laravel 8.0 has stands in no row. Where the
+behaviour of a method has changed, the method itself asks for the release.
 
 Source: all 392 minor releases of laravel/framework from 6.0 to 13.26, compared by their public methods.
 """
