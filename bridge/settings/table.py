@@ -398,8 +398,8 @@ _CLIENTS: tuple[Setting, ...] = (
             " [resume](resume.md); 0: off.",
             renewed=True),
     Setting("max_backlog", _whole(1024), MAX_BACKLOG,
-            "Bytes that may wait for a slow client before it is disconnected. What it has asked for, such as"
-            " lists of members, may be more: one answer of any size, several 16 times as large."),
+            "Bytes that may wait for a slow client before it is disconnected. Answers to its own messages,"
+            " such as lists of members, come on top: one of any size, or several of 16 times this in all."),
     Setting("stall_timeout", seconds, STALL_TIMEOUT,
             "Seconds without progress after which a slow client is disconnected."),
 )  # fmt: skip
