@@ -30,7 +30,7 @@ class Webhooks:
         self.attempts: deque[WebhookAttempt] = deque(maxlen=KEPT)
         self._patience = patience
         self._debounce = Debounce(delay)
-        self._lanes: dict[tuple[str, Webhook], tuple[Sender, asyncio.Task[None]]] = {}
+        self._senders: dict[tuple[str, Webhook], tuple[Sender, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._apps: Mapping[str, tuple[Sender, ...]] = {}
         self._http: dict[tuple[str, ...] | None, httpx.AsyncClient] = {}  # by `Webhook.within`
@@ -41,22 +41,22 @@ class Webhooks:
 
         ConfigurationError, with nothing changed, where there can be no client for them."""
         wanted = {(app.id, webhook): app for app, webhooks in apps for webhook in webhooks}
-        new = {key: self._lane(app, key[1]) for key, app in wanted.items() if key not in self._lanes}
-        for key in self._lanes.keys() - wanted.keys():
-            lane, task = self._lanes.pop(key)
+        new = {key: self._sender(app, key[1]) for key, app in wanted.items() if key not in self._senders}
+        for key in self._senders.keys() - wanted.keys():
+            sender, task = self._senders.pop(key)
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
             task.cancel()
-            lane.close()
+            sender.close()
         for key, app in wanted.items():
             if key in new:
-                self._lanes[key] = (new[key], asyncio.create_task(new[key].run()))
+                self._senders[key] = (new[key], asyncio.create_task(new[key].run()))
             else:
-                self._lanes[key][0].app = app
-        lanes: dict[str, tuple[Sender, ...]] = {}
-        for (app_id, _), (lane, _) in self._lanes.items():
-            lanes[app_id] = (*lanes.get(app_id, ()), lane)
-        self._apps = lanes
+                self._senders[key][0].app = app
+        by_app: dict[str, tuple[Sender, ...]] = {}
+        for (app_id, _), (sender, _) in self._senders.items():
+            by_app[app_id] = (*by_app.get(app_id, ()), sender)
+        self._apps = by_app
 
     def observe(self, hub_event: HubEvent) -> None:
         """Observes the node: is quick, and never raises for what an address does."""
@@ -81,8 +81,8 @@ class Webhooks:
             self._put(ready_event)
         try:
             async with asyncio.timeout(within):
-                for lane, _ in self._lanes.values():
-                    await lane.idle()
+                for sender, _ in self._senders.values():
+                    await sender.idle()
         except TimeoutError:
             pass
         self.serve([])
@@ -91,7 +91,7 @@ class Webhooks:
         for client in clients:
             await client.aclose()
 
-    def _lane(self, app: App, webhook: Webhook) -> Sender:
+    def _sender(self, app: App, webhook: Webhook) -> Sender:
         from bridge.sockets.webhooks.sender import Sender
 
         return Sender(app, webhook, self._client(webhook), self._patience, self.attempts.append)
@@ -106,8 +106,8 @@ class Webhooks:
         return self._http[webhook.within]
 
     def _put(self, ready_event: Event) -> None:
-        for lane in self._apps.get(ready_event.app_id, ()):
-            lane.put(ready_event)
+        for sender in self._apps.get(ready_event.app_id, ()):
+            sender.put(ready_event)
 
     def _wait(self) -> None:
         """Sets a timer for the next event that is held, if there is one."""

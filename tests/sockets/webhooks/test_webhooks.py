@@ -292,7 +292,7 @@ async def test_an_answer_that_never_begins_is_none_however_much_comes(
 @pytest.mark.parametrize(
     "location", [b"http://xn--0.xn--a/", b"http://[::1", b"http://\xff/", b"data:x", b"\x01", b"//"]
 )
-async def test_no_redirect_ends_the_lane(location: bytes) -> None:
+async def test_no_redirect_ends_the_sender(location: bytes) -> None:
     seen: list[bytes] = []
 
     async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:
