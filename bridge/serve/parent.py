@@ -1,7 +1,7 @@
 """Parent: holds the listening sockets, and starts, replaces and stops the processes that do the work.
 
-No event loop, no thread but that of the log, no connection to anything: what it does not do cannot hang. Its children
-are started by exec, so each is a program of its own, of the version that is installed at that moment.
+No event loop, no thread but that of the log, no connection to anything: what it does not do cannot hang. Its
+children are started by exec: each is a program of its own, of the version that is installed at that moment.
 
     sockets-1 … sockets-N   take clients from the sockets that the parent holds
     jobs                    takes jobs, and gives their broadcasts to the others over the bus
