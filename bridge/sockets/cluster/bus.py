@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -33,7 +34,7 @@ class Home(Protocol[S]):
 
     def tell(self, event: HubEvent) -> None: ...
 
-    def terminate(self, hub: SharedHub[S], user_id: str) -> None: ...
+    def terminate(self, hub: SharedHub[S], user_id: str, made_by: float = math.inf) -> None: ...
 
 
 class Bus(Generic[S]):
@@ -44,6 +45,8 @@ class Bus(Generic[S]):
     node        this node's name; another one when it was taken for dead
     is_synced   whether Redis knows all that is wanted here
     is_leaving  whether this node stops, and nobody leaves a channel any more
+
+    Moments that nodes tell each other are in milliseconds of Redis' clock: those of machines may differ.
     """
 
     home: Home[S]
@@ -55,11 +58,31 @@ class Bus(Generic[S]):
         self.link: Link | None = None
         self.is_synced = self.is_leaving = False
         self._begin_anew = begin_anew
+        self._ahead = (-math.inf, math.inf)  # seconds that Redis' clock is ahead of ours: at least, at most
 
     @property
     def is_up(self) -> bool:
         """Whether events go to other nodes now."""
         return self.link is not None and self.is_synced
+
+    def read_clock(self, link: Link) -> None:
+        """Asks Redis what time it is: it was that between the question and its answer."""
+        asked = self.now()
+
+        def then(answer: Any) -> None:
+            seconds = int(answer[0]) + int(answer[1]) / 1_000_000
+            self._ahead = (seconds - self.now(), seconds - asked)
+
+        link.send("TIME", then=then)
+
+    def latest_ms(self) -> int | None:
+        """The latest that it may be now, by Redis' clock; None where that was never read."""
+        at_most = self._ahead[1]
+        return None if at_most == math.inf else math.ceil((self.now() + at_most) * 1000)
+
+    def latest_here(self, at: int) -> float:
+        """The latest that our clock may show when Redis' shows `at`."""
+        return at / 1000 - self._ahead[0]
 
     def asking(self) -> Link:
         """The link. Raises ServiceUnavailable where there is none."""

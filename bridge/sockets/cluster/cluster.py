@@ -204,7 +204,7 @@ class Cluster(Generic[S]):
                 continue
             link.check(now)
             for hub in bus.home.hubs.values():
-                self.topics.listen(hub, [CONTROL_CHANNEL])
+                self._listen_to_orders(link, hub)
             self.nodes.look(now)
             self._counts.look(link, now)
             if bus.is_synced:
@@ -229,10 +229,9 @@ class Cluster(Generic[S]):
         self.topics.clear()
         hubs = self.bus.home.hubs.values()
         for hub in hubs:
-            names = [CONTROL_CHANNEL, *hub.channels, *hub.personal]
+            names = [*hub.channels, *hub.personal]
             self.topics.listen(hub, [*names, *(USER_CHANNEL + user for user in hub.watchers)])
-            orders = self.names.key("o", app_of(place_for(hub.app.id, CONTROL_CHANNEL)))
-            link.send("LRANGE", orders, 0, -1, then=partial(self._incoming.orders, hub))
+            self._listen_to_orders(link, hub)
         for hub in hubs:
             for channel in hub.all_shared():
                 self.registrations.ask_again(hub, channel)
@@ -244,6 +243,12 @@ class Cluster(Generic[S]):
         link.send("SMEMBERS", registered, then=self.registrations.take_back)
         self.nodes.beat()
         link.send("PING", then=self._synced)
+
+    def _listen_to_orders(self, link: Link, hub: SharedHub[S]) -> None:
+        """Those to all nodes; and those given before this one listened, to this app or on this link."""
+        if self.topics.listen(hub, [CONTROL_CHANNEL]):
+            orders = self.names.key("o", app_of(place_for(hub.app.id, CONTROL_CHANNEL)))
+            link.send("LRANGE", orders, 0, -1, then=partial(self._incoming.orders, hub))
 
     def _synced(self, _: Any) -> None:
         self.bus.is_synced = True

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, Generic
 
@@ -82,7 +83,8 @@ class Incoming(Generic[S]):
             self._records.reject("form")
 
     def orders(self, hub: SharedHub[S], envelopes: Sequence[bytes]) -> None:
-        """What was ordered lately, while this node may have heard nothing; what it has heard is left out."""
+        """What was ordered lately, while this node may have heard nothing; what it has heard is left out.
+        An order is not for connections that were made after it."""
         place = place_for(hub.app.id, CONTROL_CHANNEL)
         for envelope in envelopes:
             try:
@@ -111,7 +113,9 @@ class Incoming(Generic[S]):
         elif opened.kind == CONTROL and name == CONTROL_CHANNEL:
             order = json.loads(opened.text)
             if "terminate" in order:
-                self._bus.home.terminate(hub, order["terminate"])
+                at = order.get("at")  # 0.7.0 and those before it tell none, and keep no orders
+                made_by = math.inf if at is None else self._bus.latest_here(at)
+                self._bus.home.terminate(hub, order["terminate"], made_by)
         else:
             raise Forged("kind")
 

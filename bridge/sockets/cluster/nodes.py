@@ -66,6 +66,7 @@ class Nodes(Generic[S]):
         self._heard_from = self._bus.now()
         for other in self.others.values():  # what could not be heard says nothing
             other.at = self._heard_from
+        self._bus.read_clock(link)
         fresh = secrets.token_hex(8).encode()
         link.send("SET", self._bus.names.born, fresh, "NX")
         link.send("GET", self._bus.names.born, then=partial(self._remembered, self._memory))
@@ -105,6 +106,7 @@ class Nodes(Generic[S]):
         bus, link = self._bus, self._bus.link
         if link is None:
             return
+        bus.read_clock(link)
         self._beaten_at = bus.now()
         self._beat += 1
         record = {

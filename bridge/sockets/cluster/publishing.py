@@ -186,9 +186,9 @@ class Publishing(Generic[S]):
             self._spool.put(item)
 
     def terminate(self, hub: SharedHub[S], user_id: str) -> None:
-        """Ends all connections of the user, on all nodes."""
+        """Ends all connections that the user has now, on all nodes."""
         place = place_for(hub.app.id, CONTROL_CHANNEL)
-        text = json.dumps({"terminate": user_id})
+        text = json.dumps({"terminate": user_id, "at": self._bus.latest_ms()})
         envelope = self._records.sealer(hub).seal(place, CONTROL, text)
         item = Sealed(place, envelope, self._bus.now(), is_order=True)
         if self._bus.link is not None and self._bus.is_up:

@@ -21,9 +21,10 @@ class Topics(Generic[S]):
         self._bus = bus
         self.by_place: dict[bytes, tuple[SharedHub[S], str]] = {}
 
-    def listen(self, hub: SharedHub[S], names: Sequence[str]) -> None:
-        """Subscribes to the topics of these channels, where they are not subscribed yet."""
-        new = []
+    def listen(self, hub: SharedHub[S], names: Sequence[str]) -> bool:
+        """Subscribes to the topics of these channels, where they are not subscribed yet; whether one of them
+        has not been heard for this hub so far."""
+        new, is_new = [], False
         for name in names:
             place = place_for(hub.app.id, name)
             known = self.by_place.get(place)
@@ -31,9 +32,11 @@ class Topics(Generic[S]):
                 new.append(self._bus.names.topic(place))
             if known is None or known[0] is not hub:  # an app with a new key has a new hub
                 self.by_place[place] = (hub, name)
+                is_new = True
         if self._bus.link is not None:
             for at in range(0, len(new), SUBSCRIBED_AT_ONCE):
                 self._bus.link.subscribe(new[at : at + SUBSCRIBED_AT_ONCE])
+        return is_new
 
     def unlisten(self, hub: SharedHub[S], name: str) -> None:
         """Ends the subscription, unless the hub needs it for somebody else."""

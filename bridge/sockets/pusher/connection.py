@@ -45,7 +45,8 @@ class Connection(Generic[S]):
     channels   names of its subscriptions, in order; the hub holds the other half
     user       set once the client has signed in
     watchlist  users whose coming and going it is told; the hub holds the other half
-    seen       when anything last came from the client; monotonic seconds, like every `now` here
+    made       when the client connected; monotonic seconds, like every `now` here
+    seen       when anything last came from it
     answers    whether it answers `pusher:ping`: then the answer to a ping frame is no sign of life
     session    the page that it is one of the connections of, where the page resumes
     jitter     from 0 to 1: how much sooner than others it is pinged the next time
@@ -63,6 +64,7 @@ class Connection(Generic[S]):
         "channels",
         "hub",
         "jitter",
+        "made",
         "seen",
         "socket",
         "socket_id",
@@ -87,7 +89,7 @@ class Connection(Generic[S]):
         self.user: Member | None = None
         self.watchlist: tuple[str, ...] = ()
         self._session: Session[S] | None = None
-        self.seen = now
+        self.made = self.seen = now
         self.jitter = jitter
         self.answers = answers
         self._pinged_at: float | None = None  # and nothing has come since

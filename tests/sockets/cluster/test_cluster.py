@@ -16,8 +16,10 @@ import pytest
 
 from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster import times
+from bridge.sockets.cluster.bus import place_for
 from bridge.sockets.cluster.envelope import Sealer
 from bridge.sockets.cluster.link import PUBLISH
+from bridge.sockets.cluster.names import CONTROL_CHANNEL
 from bridge.sockets.cluster.outgoing import MOST
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import (
@@ -31,7 +33,7 @@ from bridge.sockets.pusher.hub_events import (
 )
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import Member, member
-from tests.sockets.server.running import APP, LIMIT, Client, broadcast, signed, until
+from tests.sockets.server.running import APP, LIMIT, Client, broadcast, connect, signed, until
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +327,103 @@ async def test_a_node_whose_link_was_cut_ends_the_connections_of_a_user_too(redi
             await other.back()
             async with other.server.client("a"):
                 await again.silence()  # it was not meant
+
+
+def an_hour_later(member: Member) -> None:
+    """Whoever connects to this node from now on is younger than whatever happened before."""
+    now = member.server.node.now
+    member.server.node.now = lambda: now() + 3600
+
+
+async def started_earlier(member: Member) -> None:
+    """The machine of this node runs for a day more than the others: so much more does its clock show."""
+    member.task.cancel()
+    bus, now = member.cluster.bus, member.server.node.now
+    member.server.node.now = bus.now = lambda: now() + 86_400
+    bus.read_clock(bus.asking())
+    await bus.asking().ask("PING")
+
+
+@pytest.mark.anyio
+async def test_who_connects_after_the_user_was_ended_stays_though_the_link_was_away(redis: Redis) -> None:
+    async with two(redis) as (one, other):
+        await started_earlier(one)
+        other.task.cancel()
+        other.cut()
+        one.cluster.terminate(one.server.node.hubs[APP.id], "u")  # type: ignore[arg-type]
+        await one.cluster.bus.asking().ask("PING")
+        an_hour_later(other)
+        async with other.server.client() as user:
+            await user.sign_in({"id": "u"})
+            other.task = asyncio.create_task(other.cluster.run())
+            await other.back()
+            await user.get("pusher:signin_success")
+            await user.silence()
+
+
+@pytest.mark.anyio
+async def test_who_connects_elsewhere_before_a_node_is_back_that_has_ended_the_user_stays(
+    redis: Redis,
+) -> None:
+    async with two(redis) as (one, other), other.server.client() as early:
+        await early.sign_in({"id": "u"})
+        await early.get("pusher:signin_success")
+        one.task.cancel()
+        one.cut()
+        one.cluster.terminate(one.server.node.hubs[APP.id], "u")  # type: ignore[arg-type]
+        an_hour_later(other)
+        async with other.server.client() as user:
+            await user.sign_in({"id": "u"})
+            await user.get("pusher:signin_success")
+            one.task = asyncio.create_task(one.cluster.run())
+            assert await early.close_code() == 4009
+            await user.silence()
+
+
+@asynccontextmanager
+async def app_added_to(other: Member, app: App) -> AsyncIterator[Client]:
+    """A user of an app that this node serves only now, and is not told of yet: its next look is to come."""
+    other.task.cancel()
+    other.server.node.serve([APP, app])
+    async with connect(other.server.url(app.key)) as websocket:
+        user = Client(websocket, app)
+        established = await user.get("pusher:connection_established")
+        user.socket_id = json.loads(established["data"])["socket_id"]
+        await user.sign_in({"id": "u"})
+        await user.get("pusher:signin_success")
+        yield user
+
+
+@pytest.mark.anyio
+async def test_users_of_an_app_that_was_added_are_ended_by_what_comes_after_them_only(redis: Redis) -> None:
+    new = replace(APP, id="second", key="second-key")
+    async with member(redis, apps=[APP, new]) as one, member(redis) as other:
+        hub = one.server.node.hubs[new.id]
+        one.cluster.terminate(hub, "u")  # type: ignore[arg-type]
+        await one.cluster.bus.asking().ask("PING")
+        an_hour_later(other)
+        async with app_added_to(other, new) as user:
+            other.task = asyncio.create_task(other.cluster.run())
+            control = place_for(new.id, CONTROL_CHANNEL)
+            await until(lambda: control in other.cluster.topics.by_place)
+            await other.cluster.flush(LIMIT)
+            other.cut()
+            await other.back()
+            await user.silence()
+
+
+@pytest.mark.anyio
+async def test_an_order_that_came_before_a_new_app_was_listened_to_is_obeyed(redis: Redis) -> None:
+    new = replace(APP, id="second", key="second-key")
+    async with (
+        member(redis, apps=[APP, new]) as one,
+        member(redis) as other,
+        app_added_to(other, new) as user,
+    ):
+        one.cluster.terminate(one.server.node.hubs[new.id], "u")  # type: ignore[arg-type]
+        await one.cluster.bus.asking().ask("PING")
+        other.task = asyncio.create_task(other.cluster.run())
+        assert await user.close_code() == 4009
 
 
 @pytest.mark.anyio

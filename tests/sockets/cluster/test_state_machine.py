@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -101,7 +102,7 @@ class Home:
     def tell(self, event: HubEvent) -> None:
         self.told.append(event)
 
-    def terminate(self, hub: SharedHub[str], user_id: str) -> None:
+    def terminate(self, hub: SharedHub[str], user_id: str, made_by: float = math.inf) -> None:
         raise NotImplementedError
 
     def answered(self, hub: SharedHub[str], answered: Answered[str]) -> None:
