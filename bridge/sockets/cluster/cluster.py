@@ -127,6 +127,7 @@ class Cluster(Generic[S]):
 
     async def end_departures(self) -> None:
         """Whoever has left here is reported now, before the webhooks end. After `leave`."""
+        await self.flush(1.0)  # of the last to leave Redis has still to say when that was
         if self.bus.link is not None:
             self.departures.end(self.bus.link)
             await self.flush(1.0)

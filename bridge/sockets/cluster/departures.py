@@ -37,10 +37,17 @@ class Departures(Generic[S]):
         self._ask(link, float("inf"))
 
     def _ask(self, link: Link, until: float) -> None:
+        due = []
         while self._due and self._due[0][0] <= until:
-            _, place, word, at = self._due.popleft()
-            then = partial(self.gone, place, word)
-            link.run(scripts.GONE, [self._bus.names.key("g", place)], word, at, then=then)
+            due.append(self._due.popleft())
+        for one in due:
+            _, place, word, at = one
+            then, lost = partial(self.gone, place, word), partial(self._lost, one)
+            link.run(scripts.GONE, [self._bus.names.key("g", place)], word, at, then=then, lost=lost)
+
+    def _lost(self, one: tuple[float, bytes, bytes, bytes], _why: str) -> None:
+        """The next link asks."""
+        self._due.appendleft(one)
 
     def gone(self, place: bytes, word: bytes, is_so: Any) -> None:
         try:

@@ -18,7 +18,7 @@ from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import place_for
 from bridge.sockets.cluster.envelope import Sealer
-from bridge.sockets.cluster.link import PUBLISH
+from bridge.sockets.cluster.link import GONE, LEAVE, PUBLISH, Script
 from bridge.sockets.cluster.names import CONTROL_CHANNEL
 from bridge.sockets.cluster.outgoing import MOST
 from bridge.sockets.pusher.app import App, Limits
@@ -440,6 +440,51 @@ async def test_who_has_left_a_node_that_stops_is_reported_as_gone(
         await one.cluster.end_departures()
         await until(lambda: bool(told(one, of=Vacated)))
         assert len(told(one, of=(Vacated, MemberRemoved))) == 2
+
+
+@pytest.mark.anyio
+async def test_who_is_just_leaving_a_node_that_stops_is_reported_as_gone(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "AWAY", 10 * LIMIT)
+    async with member(redis) as one:
+        run = one.cluster.bus.asking().run
+        stopping: list[asyncio.Task[None]] = []
+
+        def stop(script: Script, *arguments: Any, **options: Any) -> None:
+            run(script, *arguments, **options)
+            if script is LEAVE:
+                one.cluster.leave()
+                stopping.append(asyncio.create_task(one.cluster.end_departures()))
+
+        one.cluster.bus.asking().run = stop  # type: ignore[method-assign]
+        async with one.server.client() as client:
+            await join(client, "presence-r", "1")
+        await until(lambda: bool(stopping))
+        await stopping[0]
+        assert len(told(one, of=(Vacated, MemberRemoved))) == 2
+
+
+@pytest.mark.anyio
+async def test_who_has_left_is_reported_though_the_link_is_lost_with_the_question(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "AWAY", 0.2)
+    async with member(redis) as one:
+        run = one.cluster.bus.asking().run
+        questions: list[Script] = []
+
+        def cut(script: Script, *arguments: Any, **options: Any) -> None:
+            run(script, *arguments, **options)
+            if script is GONE:
+                questions.append(script)
+                one.cut()  # before it goes out
+
+        one.cluster.bus.asking().run = cut  # type: ignore[method-assign]
+        async with one.server.client() as client:
+            await join(client, "presence-r", "1")
+        await until(lambda: len(told(one, of=(Vacated, MemberRemoved))) == 2)
+        assert questions
 
 
 @pytest.mark.anyio
