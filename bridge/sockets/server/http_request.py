@@ -217,6 +217,8 @@ class RequestReader:
     # Called by the parser -------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._parser is None:  # it has ended within this segment, which is parsed to its end
+            return
         self.is_partial = True
         self._head = b""
         self._headers = []

@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.sockets.server.running import LIMIT, PING, running
+from bridge.sockets.server import http_protocol
+from tests.sockets.server.running import LIMIT, PING, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +45,23 @@ async def test_bytes_now_and_then_do_not_win_time() -> None:
                 await asyncio.sleep(0.05)
         with suppress(ConnectionError):  # bytes that came too late reset the connection
             assert b" 408 " in reading.result()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize("rest", [b"", b"GET /up HT", b"POST /up HTTP/1.1\r\nHost: x\r\n", GET + GET + b"G"])
+async def test_a_client_that_is_refused_may_linger_for_so_long_whatever_came_behind_its_request(
+    rest: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "LINGER", 0.2)
+    async with running(request_timeout=10 * LIMIT) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /up HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n" + rest)
+        answer = await asyncio.wait_for(reader.read(), LIMIT)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        await until(lambda: not server.listener.connections)
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
