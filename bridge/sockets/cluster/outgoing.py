@@ -28,10 +28,11 @@ class Route:
     """How events of a channel go to the bus: the words of `publish.lua` that are the same for all of them,
     packed once.
 
-    app  for whose settings that is; another one needs another route
+    app      for whose settings that is; another one needs another route
+    seconds  after the last event that the log is kept
     """
 
-    __slots__ = ("_about", "_unmarked", "app", "keys", "place")
+    __slots__ = ("_about", "_unmarked", "app", "keys", "place", "seconds")
 
     def __init__(self, app: App, name: str, names: Names) -> None:
         self.app = app
@@ -40,15 +41,19 @@ class Route:
         if app.resume_seconds:
             events = max(events, app.limits.resume_events)
             seconds = max(seconds, int(app.resume_seconds))
+        self.seconds = seconds
         kept_for = app.limits.cache_seconds if kind_of(name).is_cache else 0
         self.keys = words(*(names.key(kind, self.place) for kind in "clk"))
         self._about = words(names.topic(self.place), events, seconds, kept_for)
         self._unmarked = self._about + words(b"", 0)
 
-    def words(self, envelope: bytes, mark: bytes) -> bytes:
-        """Of one event; `mark` is empty where it is no job's."""
-        after = self._about + words(mark, int(mark) % 16) if mark else self._unmarked
-        return b"$%d\r\n%b\r\n%b" % (len(envelope), envelope, after)
+    def words(self, item: Sealed) -> bytes:
+        """Of one event."""
+        if item.mark:
+            after = self._about + words(item.mark, int(item.mark) % 16)
+        else:
+            after = self._about + words(b"", item.again) if item.again else self._unmarked
+        return b"$%d\r\n%b\r\n%b" % (len(item.envelope), item.envelope, after)
 
 
 @cache
@@ -61,7 +66,8 @@ def _head(events: int) -> bytes:
 class Sealed:
     """What goes to the bus. `route` is None for what is not an event of the channel's log; `mark`: of a job
     and this channel; `is_here`: who is here has it already; `is_brief`: of a client, worth nothing later;
-    `is_order`: to all nodes; `call`: of which it is a part, once it is on its way."""
+    `is_order`: to all nodes; `again`: where it may have gone out already, how `publish.lua` is told so;
+    `call`: of which it is a part, once it is on its way."""
 
     place: bytes
     envelope: bytes
@@ -71,6 +77,7 @@ class Sealed:
     is_here: bool = False
     is_brief: bool = False
     is_order: bool = False
+    again: bytes = b""
     call: Call = field(init=False)
 
 
@@ -155,7 +162,7 @@ class Outgoing:
         call = [_head(len(items))]
         call += [item.route.keys for item in items]  # type: ignore[union-attr]
         call.append(self._about)
-        call += [item.route.words(item.envelope, item.mark) for item in items]  # type: ignore[union-attr]
+        call += [item.route.words(item) for item in items]  # type: ignore[union-attr]
         link.put(
             b"".join(call),
             lambda answers: self._answered(link, items, answers),

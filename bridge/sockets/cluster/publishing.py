@@ -34,6 +34,8 @@ from bridge.sockets.pusher.shared_hub import SharedHub
 
 T = TypeVar("T")
 
+AGAIN, LATE = b"again", b"late"  # words of `publish.lua`
+
 
 class Spool:
     """What waits for the bus to be back, the oldest first, up to `SPOOL_BYTES`."""
@@ -158,6 +160,8 @@ class Publishing(Generic[S]):
                         self._outgoing.send(self._bus.asking(), items, answer, none)
                         if (found := await answers) is not None:
                             return found
+                        for item in items:
+                            item.again = AGAIN
                     await asyncio.sleep(times.LOOK)
         except TimeoutError:
             raise ServiceUnavailable("the bus is away: nothing is sure to be published") from None
@@ -236,6 +240,8 @@ class Publishing(Generic[S]):
             if item.route is None:
                 self._send_plain(link, item)
             else:
+                if item.again and self._bus.now() - item.at > item.route.seconds:
+                    item.again = LATE
                 self._outgoing.send(link, (item,), _ignore, partial(self._lost, item))
 
     def _send_plain(self, link: Link, item: Sealed) -> None:
@@ -249,7 +255,8 @@ class Publishing(Generic[S]):
         link.send("PUBLISH", self._bus.names.topic(item.place), item.envelope, lost=lost)
 
     def _lost(self, item: Sealed, _why: str) -> None:
-        """It waits for the next link; receivers know it by its tag where it had gone out."""
+        """It waits for the next link; receivers know it by its tag where it had gone out, and so does the log."""
+        item.again = AGAIN
         self._spool.put(item)
 
 
