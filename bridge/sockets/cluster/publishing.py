@@ -255,7 +255,7 @@ class Publishing(Generic[S]):
         link.send("PUBLISH", self._bus.names.topic(item.place), item.envelope, lost=lost)
 
     def _lost(self, item: Sealed, _why: str) -> None:
-        """It waits for the next link; receivers know it by its tag where it had gone out, and so does the log."""
+        """It waits for the next link; where it had gone out, receivers and the log know it by its tag."""
         item.again = AGAIN
         self._spool.put(item)
 
