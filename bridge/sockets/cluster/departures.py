@@ -25,7 +25,8 @@ class Departures(Generic[S]):
         self._due: deque[tuple[float, bytes, bytes, bytes]] = deque()
 
     def add(self, place: bytes, word: bytes, at: bytes) -> None:
-        """`word`: of the user, empty for the channel itself; `at`: Redis' own mark of this going."""
+        """`word`: of the user, empty for the channel itself; `at`: Redis' own mark of this going, empty where
+        its answer was lost. Then any mark counts: there is none if Redis never heard of this going."""
         self._due.append((self._bus.now() + times.AWAY, place, word, at))
 
     def look(self, link: Link, now: float) -> None:

@@ -6,7 +6,7 @@
 | `{pfx}m:<app>:<channel>` | hash | roster: user → `<nodes that have him>:<sealed info>` | with the last member |
 | `{pfx}l:<app>:<channel>` | list | the last events, as published | 60 s after the last |
 | `{pfx}k:<app>:<channel>` | string | last event of a cache channel | `limit_cache_seconds` |
-| `{pfx}g:<app>:<channel>` | hash | who went lately (user, or nothing for the channel) → when | 10 s |
+| `{pfx}g:<app>:<channel>` | hash | who went lately (user, or nothing for the channel) → when | when all are told; an hour after the last |
 | `{pfx}n:<node>` | set | what the node has told: `<app>:<channel>`, and `<app>:<channel> <user>` | when it left or died |
 | `{pfx}i:<app>` | hash | occupied channels → subscriptions | – |
 | `{pfx}r:<app>:<session>` | hash | a page that resumes: `w` its present socket_id, `s` that and those before, `p<channel>` → tag of the last event that it has | twice `resume_seconds` after it left |

@@ -159,15 +159,19 @@ class Registrations(Generic[S]):
             int(is_last),
             int(hub is not None and hub.app.subscription_count),
             then=partial(self._left, bus.node, place, word),
+            lost=lambda _: self._has_left(place, word, b"" if word else None, b"" if is_last else None),
         )
 
     def _left(self, node: str, place: bytes, word: bytes, answer: Any) -> None:
         if self._bus.is_fenced(node, answer):
             return
         removed, vacated = answer
-        if removed:
+        self._has_left(place, word, removed or None, vacated or None)
+
+    def _has_left(self, place: bytes, word: bytes, removed: bytes | None, vacated: bytes | None) -> None:
+        if removed is not None:
             self._departures.add(place, word, removed)
-        if vacated:
+        if vacated is not None:
             self._departures.add(place, b"", vacated)
 
     def take_back(self, registered: Any) -> None:

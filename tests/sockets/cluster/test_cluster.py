@@ -488,6 +488,34 @@ async def test_who_has_left_is_reported_though_the_link_is_lost_with_the_questio
 
 
 @pytest.mark.anyio
+async def test_who_has_left_is_reported_though_the_link_is_lost_with_the_answer_to_that(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "AWAY", 0.2)
+    async with member(redis) as one:
+        link = one.cluster.bus.asking()
+        run = link.run
+
+        def deaf(script: Script, *arguments: Any, **options: Any) -> None:
+            run(script, *arguments, **options)
+            if script is LEAVE:
+                link._take = lambda item: None  # type: ignore[method-assign]
+
+        link.run = deaf  # type: ignore[method-assign]
+        async with one.server.client() as client:
+            await join(client, "presence-r", "1")
+        key = one.cluster.names.key("g", place_for(APP.id, "presence-r"))
+        with redis.client() as asking:
+            await until(lambda: asking.hlen(key) == 2)
+            assert asking.ttl(key) > 60  # for nodes whose link is away for long
+        one.cut()
+        await until(lambda: len(told(one, of=(Vacated, MemberRemoved))) == 2)
+        await one.cluster.flush(LIMIT)
+        with redis.client() as asking:
+            assert not asking.exists(key)
+
+
+@pytest.mark.anyio
 async def test_a_user_whose_id_holds_half_a_character_is_a_user_like_any(redis: Redis) -> None:
     half = "\ud800"
     async with two(redis) as (one, other), one.server.client() as watcher, other.server.client() as user:

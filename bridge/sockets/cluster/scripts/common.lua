@@ -23,7 +23,7 @@ local function leave_user(c, m, n, g, topic, node, place, user)
   local version = redis.call('HINCRBY', c, 'v', 1)
   local at = string.format('%d', now_ms())
   redis.call('HSET', g, user, at)
-  redis.call('PEXPIRE', g, 10000)
+  redis.call('EXPIRE', g, 3600)
   redis.call('PUBLISH', topic, '-' .. version .. ' ' .. user)
   return at
 end
@@ -49,7 +49,7 @@ local function leave_channel(c, n, i, g, topic, node, place, channel, counted)
   redis.call('EXPIRE', c, redis.call('HGET', c, 'e') or 120)
   local at = string.format('%d', now_ms())
   redis.call('HSET', g, '', at)
-  redis.call('PEXPIRE', g, 10000)
+  redis.call('EXPIRE', g, 3600)
   if personal then redis.call('PUBLISH', topic, '^') end
   return at
 end
