@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.broadcast import Broadcast
-from bridge.errors import BridgeError, NotTried, Refused, ServiceUnavailable, WouldFail
+from bridge.errors import BridgeError, JobError, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.resolution import Answer, Resolution
 from bridge.jobs.resolve.rungs.php import Full, PhpRung, Slow, Try
@@ -71,7 +71,7 @@ class Attempt:
         self._destinations = destinations
         self._publish = publish
         self._results: list[Result] = []
-        self._ready: list[Broadcast] = []
+        self._ready: list[tuple[int, Sequence[Broadcast]]] = []  # of which result
         self._resolved: list[JobProgress] = []  # steps not yet reported
         self._published = 0  # results up to here are final
         self.job: Job | None = None  # that is being resolved
@@ -98,7 +98,8 @@ class Attempt:
                         self._block(job, channels)
                         continue
                 self._results.append(result)
-                self._ready += broadcasts
+                if broadcasts:
+                    self._ready.append((len(self._results) - 1, broadcasts))
         except Exception as fault:
             log.exception("a batch met a fault of bridge's own", extra={"action": "batch_fault"})
             self._results += [_after(fault) for _ in jobs[len(self._results) :]]
@@ -129,19 +130,35 @@ class Attempt:
         if self._ready:
             self._at_work.any()
             try:
-                self._publish(self._ready)
-            except Exception as raised:
-                problem = raised
-                if isinstance(problem, ServiceUnavailable):  # no job's fault, so it costs none a try
-                    problem = NotTried(str(problem))
-                else:
-                    log.exception("broadcasts cannot be published", extra={"action": "publish_fault"})
-                for at, result in enumerate(self._results[self._published :], self._published):
-                    if isinstance(result, Delivered):
-                        self._results[at] = Retry(problem)
+                self._publish([broadcast for _, broadcasts in self._ready for broadcast in broadcasts])
+            except JobError:
+                self._publish_each()
+            except Exception as problem:
+                self._not_published(problem, [at for at, _ in self._ready])
         self._ready, self._published = [], len(self._results)
         if self.job is not None:
             self._at_work.only(self.job)
+
+    def _publish_each(self) -> None:
+        """One of them cannot be published, which is no other's fault; what went out does not go out again."""
+        for number, (at, broadcasts) in enumerate(self._ready):
+            try:
+                self._publish(broadcasts)
+            except ServiceUnavailable as problem:
+                self._not_published(problem, [at for at, _ in self._ready[number:]])
+                return
+            except Exception as problem:
+                self._not_published(problem, [at])
+
+    def _not_published(self, problem: Exception, at: Sequence[int]) -> None:
+        """The jobs with these results are tried again."""
+        if isinstance(problem, ServiceUnavailable):  # no job's fault, so it costs none a try
+            problem = NotTried(str(problem))
+        else:
+            about = {"action": "publish_fault"}
+            log.error("broadcasts cannot be published", extra=about, exc_info=problem)
+        for number in at:
+            self._results[number] = Retry(problem)
 
     def _one(self, job: Job, resolve: Callable[[], Resolution]) -> tuple[Result, Sequence[Broadcast]]:
         started = time.perf_counter()

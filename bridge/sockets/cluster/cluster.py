@@ -343,7 +343,7 @@ class Cluster(Generic[S]):
 
     @property
     def gaps(self) -> int:
-        return self.registrations.gaps
+        return self.registrations.gaps + self._publishing.dropped
 
     @property
     def repairs(self) -> int:

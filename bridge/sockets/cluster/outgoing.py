@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +21,8 @@ from bridge.sockets.cluster.link import Link, words
 from bridge.sockets.cluster.names import Names
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.channels import kind_of
+
+log = logging.getLogger(__name__)
 
 ROUTES = 4_096  # channels whose words of the script are kept
 MOST, MOST_BYTES = 64, 65_536  # events of one call, for which Redis does nothing else
@@ -83,16 +87,24 @@ class Sealed:
 
 class Call:
     """Events that are published together: `then` gets what Redis answers to each, once all are answered; or
-    `lost` the reason why that does not come for one of them."""
+    `lost` the reason why that does not come for one of them; or `refused` what Redis has against one of them,
+    which would be the same at another time."""
 
-    __slots__ = ("answers", "last", "lost", "then", "why")
+    __slots__ = ("answers", "last", "lost", "refusal", "refused", "then", "why")
 
-    def __init__(self, last: Sealed, then: Callable[[list[int]], None], lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        last: Sealed,
+        then: Callable[[list[int]], None],
+        lost: Callable[[str], None],
+        refused: Callable[[str], None],
+    ) -> None:
         self.answers: list[int] = []
         self.last = last
         self.then = then
         self.lost = lost
-        self.why = ""  # one of them could not be published
+        self.refused = refused
+        self.why = self.refusal = ""
 
 
 class Outgoing:
@@ -135,14 +147,15 @@ class Outgoing:
         items: Sequence[Sealed],
         then: Callable[[list[int]], None],
         lost: Callable[[str], None],
+        refused: Callable[[str], None],
     ) -> None:
         """Events of logs; they go out with the others of this turn, before anything that is sent after them.
-        `then` and `lost` as in `Call`."""
+        `then`, `lost` and `refused` as in `Call`."""
         if not items:
             then([])
             return
         self._sent += 1
-        call = Call(items[-1], then, lost)
+        call = Call(items[-1], then, lost, refused)
         for item in items:
             item.call = call
             if len(self._items) >= MOST or self._size > MOST_BYTES:
@@ -173,27 +186,56 @@ class Outgoing:
         why = ""
         for item, answer in zip(items, answers, strict=True):
             call = item.call
-            if type(answer) is hiredis.ReplyError:
-                call.why = why = str(answer)
-            else:
+            if type(answer) is not hiredis.ReplyError:
                 call.answers.append(answer)
+            elif is_of_the_event(str(answer)):
+                call.refusal = f"{str(answer).partition(' script:')[0][:200]} ({item.place.decode()})"
+            else:
+                call.why = why = str(answer)
             if item is call.last:
-                self._is_back()
-                if call.why:
-                    call.lost(call.why)
-                else:
-                    call.then(call.answers)
+                self._end(call)
         if why:
             link.refuse(why)
 
     def _are_lost(self, items: Sequence[Sealed], why: str) -> None:
         for item in items:
+            item.call.why = why
             if item is item.call.last:
-                self._is_back()
-                item.call.lost(why)
+                self._end(item.call)
+
+    def _end(self, call: Call) -> None:
+        """All of it is answered, or will not be. A fault of who published it is no other's."""
+        self._is_back()
+        try:
+            if call.refusal:
+                call.refused(call.refusal)
+            elif call.why:
+                call.lost(call.why)
+            else:
+                call.then(call.answers)
+        except Exception:
+            log.exception("a published event met a fault of bridge's own", extra={"action": "publish_fault"})
 
     def _is_back(self) -> None:
         """Another call is over; they end in their order."""
         self._back += 1
         while self._once_back and self._once_back[0][0] <= self._back:
-            self._once_back.popleft()[1]()
+            _, call = self._once_back.popleft()
+            try:
+                call()
+            except Exception:
+                about = {"action": "publish_fault"}
+                log.exception("what waited for a published event met a fault of bridge's own", extra=about)
+
+
+def is_of_the_event(error: str) -> bool:
+    """Whether Redis refuses this event alone, as where a key of its channel is of another type, or holds what
+    the script stumbles over. All else (OOM, READONLY, NOPERM, MISCONF, …) says not now, or not here. Redis 6
+    names the place in the script first."""
+    if "The user executing the script" in error:  # a NOPERM of older releases
+        return False
+    found = _CODE.match(error)
+    return found is None or found[1] in ("ERR", "WRONGTYPE")
+
+
+_CODE = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{2,})\b")

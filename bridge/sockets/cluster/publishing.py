@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -34,11 +35,16 @@ from bridge.sockets.pusher.shared_hub import SharedHub
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 AGAIN, LATE = b"again", b"late"  # words of `publish.lua`
 
 
 class Spool:
     """What waits for the bus to be back, the oldest first, up to `SPOOL_BYTES`."""
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def __init__(self) -> None:
         self._items: deque[Sealed] = deque()
@@ -55,9 +61,18 @@ class Spool:
         self._items.append(item)
         self._size += len(item.envelope)
 
+    def sort(self) -> None:
+        """Also those that were lost under way have their place."""
+        self._items = deque(sorted(self._items, key=attrgetter("at")))
+
     def take(self) -> Iterator[Sealed]:
-        while self._items:
+        """The oldest, as many as may be under way: so few that their tags are known until they come back
+        (`SEEN`), and that the loop soon serves others."""
+        count = size = 0
+        while self._items and count < max(times.SEEN // 50, 1) and size < times.PORTION_BYTES:
             item = self._items.popleft()
+            count += 1
+            size += len(item.envelope)
             self._size -= len(item.envelope)
             yield item
 
@@ -81,13 +96,21 @@ class Publishing(Generic[S]):
         self._orders = orders
         self._nodes = nodes
         self._spool = Spool()
+        self.dropped = 0  # events that had waited, and that Redis then refused
+        self._emptying: Link | None = None  # where a part of the spool is under way, and more follows
+        self._warned_at = -60.0
         self._outgoing = Outgoing(bus.names, window)
         self.once_back = self._outgoing.once_back
         self.forget_routes = self._outgoing.forget_routes
 
     @property
     def is_open(self) -> bool:
-        """Whether events go out now. They do not while other nodes have still to register their clients."""
+        """Whether events go out now: not before those that have waited."""
+        return self._may_send and not self._spool
+
+    @property
+    def _may_send(self) -> bool:
+        """Not while other nodes have still to register their clients."""
         return self._bus.is_up and not self._nodes.is_awaiting
 
     async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
@@ -104,13 +127,17 @@ class Publishing(Generic[S]):
             return self._tell(broadcasts, origin, await self._send_jobs(self._sealed_jobs(broadcasts)))
         if not self.is_open:
             return self._publish_here(broadcasts, origin)
-        receivers: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.publish_soon(broadcasts, origin, partial(_answer, receivers))
-        return await receivers
+        answer: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.publish_soon(broadcasts, origin, partial(_answer, answer))
+        if (receivers := await answer) is None:
+            raise ServiceUnavailable("Redis refuses the event: see bridge's log")
+        return receivers
 
-    def publish_soon(self, broadcasts: Sequence[Broadcast], origin: str, then: Callable[[int], None]) -> None:
-        """`publish` of what is no job's, without waiting: `then` gets what that returns. Only while it
-        `is_open`, and for apps that there are."""
+    def publish_soon(
+        self, broadcasts: Sequence[Broadcast], origin: str, then: Callable[[int | None], None]
+    ) -> None:
+        """`publish` of what is no job's, without waiting: `then` gets what that returns, or None where Redis
+        refuses one of them. Only while it `is_open`, and for apps that there are."""
         items = [self._sealed(one, name) for one in broadcasts for name in one.channels]
 
         def lost(why: str) -> None:
@@ -121,7 +148,11 @@ class Publishing(Generic[S]):
         def answered(answers: Sequence[int]) -> None:
             then(self._tell(broadcasts, origin, answers))
 
-        self._outgoing.send(self._bus.asking(), items, answered, lost)
+        def refused(why: str) -> None:
+            self._warn(why)
+            then(None)
+
+        self._outgoing.send(self._bus.asking(), items, answered, lost, refused)
 
     def _sealed_jobs(self, broadcasts: Sequence[Broadcast]) -> list[Sealed]:
         """Each broadcast for each of its channels; a job may send to a channel several times."""
@@ -150,15 +181,20 @@ class Publishing(Generic[S]):
 
     async def _send_jobs(self, items: Sequence[Sealed]) -> list[int]:
         """What Redis answers to each; sent again after each link that is lost meanwhile: marks keep anything
-        from going out twice. Raises ServiceUnavailable."""
+        from going out twice. Raises ServiceUnavailable; JobError where Redis refuses one of them."""
         try:
             async with asyncio.timeout(times.JOBS_WAIT):
                 while True:
                     if self.is_open:
-                        answers: asyncio.Future[list[int] | None] = asyncio.get_running_loop().create_future()
+                        answers: asyncio.Future[list[int] | str | None]
+                        answers = asyncio.get_running_loop().create_future()
                         answer, none = partial(_answer, answers), partial(_answer, answers, None)
-                        self._outgoing.send(self._bus.asking(), items, answer, none)
-                        if (found := await answers) is not None:
+                        self._outgoing.send(self._bus.asking(), items, answer, none, answer)
+                        found = await answers
+                        if isinstance(found, str):
+                            self._warn(found)
+                            raise JobError(f"Redis refuses the event: {found}")
+                        if found is not None:
                             return found
                         for item in items:
                             item.again = AGAIN
@@ -208,7 +244,8 @@ class Publishing(Generic[S]):
         """What waits for the bus to be back; who is here gets it now."""
         items = [(one, name, self._sealed(one, name)) for one in broadcasts for name in one.channels]
         size = sum(len(item.envelope) for _, _, item in items)
-        if not self._spool.has_room(size) or self._spool.has_waited(self._bus.now()) > times.SPOOL_SECONDS:
+        is_late = not self._may_send and self._spool.has_waited(self._bus.now()) > times.SPOOL_SECONDS
+        if is_late or not self._spool.has_room(size):
             raise ServiceUnavailable("the bus is away for too long: nothing was published")
         receivers = 0
         for broadcast, name, item in items:
@@ -228,21 +265,30 @@ class Publishing(Generic[S]):
 
     def empty_spool(self) -> None:
         """What has waited goes out, however long it has: whoever published it was told that it will."""
-        link = self._bus.link
-        if link is None or not self.is_open:
+        if self._bus.link is None or self._bus.link is not self._emptying:
+            self._spool.sort()
+            self._send_portion()
+
+    def _send_portion(self, _: object = None) -> None:
+        """The next ones follow once these are answered."""
+        self._emptying, link = None, self._bus.link
+        if link is None or not self._may_send:
             return
-        oldest = self._bus.now() - 2 * times.SPOOL_SECONDS
-        for item in sorted(self._spool.take(), key=attrgetter("at")):  # also those that were lost under way
-            if item.is_brief and item.at < oldest:
+        now = self._bus.now()
+        for item in self._spool.take():
+            if item.is_brief and item.at < now - 2 * times.SPOOL_SECONDS:
                 continue
             if item.is_here:  # may have been forgotten in a long time
                 self._seen.add(item.envelope[2 : 2 + TAG])
             if item.route is None:
                 self._send_plain(link, item)
             else:
-                if item.again and self._bus.now() - item.at > item.route.seconds:
+                if item.again and now - item.at > item.route.seconds:
                     item.again = LATE
-                self._outgoing.send(link, (item,), _ignore, partial(self._lost, item))
+                self._outgoing.send(link, (item,), _ignore, partial(self._lost, item), self._drop)
+        if self._spool:
+            self._emptying = link
+            link.send("PING", then=self._send_portion)
 
     def _send_plain(self, link: Link, item: Sealed) -> None:
         """What is not an event of the channel's log. An order is kept for nodes whose link is away."""
@@ -253,6 +299,16 @@ class Publishing(Generic[S]):
             link.send("LTRIM", key, -times.ORDERS, -1)
             link.send("EXPIRE", key, times.ORDER_SECONDS)
         link.send("PUBLISH", self._bus.names.topic(item.place), item.envelope, lost=lost)
+
+    def _drop(self, why: str) -> None:
+        self.dropped += 1
+        self._warn(why)
+
+    def _warn(self, why: str) -> None:
+        """At most once a minute: there may be as many of them as events."""
+        if (now := self._bus.now()) - self._warned_at >= 60:
+            self._warned_at = now
+            log.error("Redis refuses an event", extra={"action": "bus_refused", "why": why})
 
     def _lost(self, item: Sealed, _why: str) -> None:
         """It waits for the next link; where it had gone out, receivers and the log know it by its tag."""

@@ -19,6 +19,7 @@ KNOWN = 120  # that Redis knows a channel after it was vacated, as common.lua ha
 JOBS_WAIT = 8.0  # for jobs to go out, with all links that are lost; the worker waits for ten
 LOOK = 0.05  # between looks for a link
 SPOOL_SECONDS, SPOOL_BYTES = 60.0, 64 * 1024 * 1024
+PORTION_BYTES = 1024 * 1024  # of what has waited, on its way at once
 ORDERS, ORDER_SECONDS = 1_000, 3_600  # kept for nodes whose link is away
 SEEN = 50_000  # tags that are remembered, twice
 REAPED = 200  # entries of a dead node in one step

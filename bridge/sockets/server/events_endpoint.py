@@ -71,14 +71,20 @@ class EventsEndpoint:
         peers.publish_soon(broadcasts, "api", then)
         return answer
 
-    def _published(self, app_id: str, path: str, started: float, answer: Later, _receivers: int) -> None:
-        self._notify(app_id, path, started)
-        answer.answer(EMPTY)
+    def _published(
+        self, app_id: str, path: str, started: float, answer: Later, receivers: int | None
+    ) -> None:
+        if receivers is None:
+            self._notify(app_id, path, started, 503)
+            answer.fail(503, "Redis refuses the event: see bridge's log")
+        else:
+            self._notify(app_id, path, started)
+            answer.answer(EMPTY)
 
-    def _notify(self, app_id: str, path: str, started: float) -> None:
+    def _notify(self, app_id: str, path: str, started: float, status: int = 200) -> None:
         if self._node.observers:
             seconds = time.perf_counter() - started
-            called = ApiCalled(app_id=app_id, method="POST", path=path, status=200, seconds=seconds)
+            called = ApiCalled(app_id=app_id, method="POST", path=path, status=status, seconds=seconds)
             self._node.tell(called)
 
 

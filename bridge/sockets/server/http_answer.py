@@ -76,6 +76,9 @@ class Answered(Protocol):
     def answer(self, request: Request, body: bytes) -> None:
         """Writes the JSON text that answers a request with a `Later`."""
 
+    def fail(self, request: Request, status: int, line: str) -> None:
+        """The same, with this status and text instead."""
+
     def answered(self, request: Request) -> None:
         """The answer is written."""
 
@@ -96,6 +99,12 @@ class Later:
         if not self._is_ended:
             self._is_ended = True
             self._connection.answer(self._request, body)
+
+    def fail(self, status: int, line: str) -> None:
+        """Instead of `answer`."""
+        if not self._is_ended:
+            self._is_ended = True
+            self._connection.fail(self._request, status, line)
 
     def end(self) -> None:
         """The client is gone."""

@@ -246,6 +246,11 @@ class HttpConnection(asyncio.Protocol):
         self.transport.write(json_answer(body, closes=self.closes_after(request)))
         self.answered(request)
 
+    def fail(self, request: Request, status: int, line: str) -> None:
+        """It has failed instead."""
+        self.transport.write(text_answer(status, line, closes=self.closes_after(request)))
+        self.answered(request)
+
     def closes_after(self, request: Request) -> bool:
         """Whether the answer to this request is the connection's last."""
         return self._reader is None and not (self._queue or self._upgrading or self._last_words)

@@ -66,9 +66,11 @@ class Peers(Protocol):
     async def publish(self, broadcasts: Sequence[Broadcast], origin: str) -> int:
         """As `Node.publish`, for the subscribers of all nodes. Raises ServiceUnavailable as well."""
 
-    def publish_soon(self, broadcasts: Sequence[Broadcast], origin: str, then: Callable[[int], None]) -> None:
-        """The same without waiting: `then` gets what that returns, later. Only while `is_publishing`, and for
-        apps that there are."""
+    def publish_soon(
+        self, broadcasts: Sequence[Broadcast], origin: str, then: Callable[[int | None], None]
+    ) -> None:
+        """The same without waiting: `then` gets what that returns, later, or None where it raises. Only while
+        `is_publishing`, and for apps that there are."""
 
     def once_back(self, call: Callable[[], None]) -> bool:
         """Whether something that this node has published has yet to come back to it, as to all others. Then

@@ -9,9 +9,13 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.errors import JobError, ServiceUnavailable
+from bridge.sockets.cluster import times
 from bridge.sockets.cluster.link import READ
+from bridge.sockets.cluster.outgoing import is_of_the_event
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import Member, member
+from tests.sockets.cluster.test_cluster import post
 from tests.sockets.server.running import APP, Client, broadcast, until
 
 RESUMING = replace(APP, resume_seconds=30.0)
@@ -137,11 +141,10 @@ async def test_a_job_whose_event_redis_did_not_keep_is_not_taken_for_published(r
     async with member(redis) as one, one.server.client("c") as page:
         with redis.client() as client:
             client.set(key("l"), "no list")
-            link = one.cluster.bus.link
-            published = asyncio.create_task(one.server.node.publish_to_all([job], origin="queue"))
-            await until(lambda: one.cluster.bus.link not in (link, None))
+            with pytest.raises(JobError, match="WRONGTYPE"):
+                await one.server.node.publish_to_all([job], origin="queue")
             client.delete(key("l"))
-        assert await published == 1
+        assert await one.server.node.publish_to_all([job], origin="queue") == 1
         assert await one.server.node.publish_to_all([job], origin="queue") == 0
         assert (await page.get("event"))["data"] == "1"
         await page.silence()
@@ -154,3 +157,117 @@ async def test_a_channel_whose_record_has_lost_its_count_is_published_to(redis: 
             client.hdel(key("c"), "z")
         assert await publish(one, "1") == 0
         assert (await page.get("event"))["data"] == "1"
+
+
+@pytest.mark.anyio
+async def test_an_event_that_redis_refuses_fails_for_its_sender_and_ends_no_link(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with member(redis) as one, one.server.client("c", "d") as page:
+        link, node = one.cluster.bus.link, one.server.node
+        with redis.client() as client:
+            client.set(key("l"), "no list")
+            for _ in range(2):
+                with pytest.raises(ServiceUnavailable, match="Redis refuses"):
+                    await publish(one, "1")
+                with pytest.raises(JobError, match=r"WRONGTYPE.*app-id:c"):
+                    await node.publish_to_all([broadcast("d"), broadcast("c")], origin="queue")
+                assert (await page.get("event"))["channel"] == "d"
+            reader, writer = await asyncio.open_connection("127.0.0.1", one.server.port)
+            writer.write(post(1))
+            assert (await reader.readline()).split()[1] == b"503"
+            writer.close()
+            client.delete(key("l"))
+            client.hset(key("c"), "o", "no number")
+            with pytest.raises(ServiceUnavailable, match="Redis refuses"):
+                await publish(one, "2")
+        assert one.cluster.bus.link is link
+        assert sum(record.message == "Redis refuses an event" for record in caplog.records) == 1
+
+
+@pytest.mark.anyio
+async def test_an_event_that_has_waited_and_that_redis_refuses_is_dropped_and_counted(redis: Redis) -> None:
+    async with member(redis) as one, one.server.client("c", "d") as page:
+        await leave_the_bus(one)
+        with redis.client() as client:
+            client.set(key("l"), "no list")
+            for channel in "cd":
+                await one.server.node.publish_to_all([broadcast(channel)], origin="api")
+                assert (await page.get("event"))["channel"] == channel
+            one.task = asyncio.create_task(one.cluster.run())
+            await one.back()
+            link = one.cluster.bus.link
+            await until(lambda: one.cluster.gaps == 1)
+            assert client.llen(key("l", "d")) == 1
+            assert one.cluster.bus.link is link
+            client.delete(key("l"))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            "WRONGTYPE Operation against a key holding the wrong kind of value script: 1, on @user_script:4.",
+            True,
+        ),
+        ("user_script:24: attempt to concatenate local 'last' (a boolean value)", True),
+        ("ERR hash value is not an integer", True),
+        ("OOM command not allowed when used memory > 'maxmemory'.", False),
+        ("@user_script: 18: -OOM command not allowed when used memory > 'maxmemory'.", False),
+        ("READONLY You can't write against a read only replica.", False),
+        ("MISCONF Redis is configured to save RDB snapshots", False),
+        ("NOPERM User u has no permissions to access the 't' channel", False),
+        ("@user_script: 18: The user executing the script can't run this command or subcommand", False),
+        ("NOREPLICAS Not enough good replicas to write.", False),
+    ],
+)
+def test_what_redis_has_against_an_event_is_told_from_not_now(error: str, expected: bool) -> None:
+    assert is_of_the_event(error) == expected
+
+
+@pytest.mark.anyio
+async def test_a_fault_of_who_published_is_no_harm_to_others(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(*_: object) -> None:
+        raise RuntimeError("stumbled")
+
+    async with member(redis) as one:
+        link, told = one.cluster.bus.link, list[object]()
+        for breaks in (False, True):
+            for then in (stumble, told.append):
+                one.cluster.publish_soon([broadcast("c")], "api", then)
+                one.cluster.once_back(stumble)
+            one.cluster.once_back(lambda: told.append("back"))
+            if breaks:
+                one.cut()
+            await until(lambda: len(told) == 2)
+            assert sorted(told, key=str) == [0, "back"]
+            assert (one.cluster.bus.link is link) != breaks
+            told.clear()
+        assert sum("fault of bridge's own" in record.message for record in caplog.records) == 6
+
+
+@pytest.mark.anyio
+async def test_more_events_that_have_waited_than_tags_are_known_come_once_and_before_later_ones(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "SEEN", 100)
+    async with AsyncExitStack() as stack:
+        one, other = [await stack.enter_async_context(member(redis)) for _ in range(2)]
+        pages = [await stack.enter_async_context(each.server.client("c")) for each in (one, other)]
+        await leave_the_bus(one)
+        for number in range(250):
+            await publish(one, str(number))
+        one.task = asyncio.create_task(one.cluster.run())
+        await until(lambda: one.cluster.is_up)
+        assert not one.cluster.is_publishing
+        job = asyncio.create_task(
+            one.server.node.publish_to_all([broadcast("c", data="job")], origin="queue")
+        )
+        await publish(one, "250")
+        await job
+        for page in pages:
+            found = [(await page.get("event"))["data"] for _ in range(252)]
+            assert found == [*map(str, range(251)), "job"]
+            await page.silence()
