@@ -19,7 +19,7 @@ import pytest
 from nacl.secret import SecretBox
 
 from bridge.broadcast import Broadcast
-from bridge.errors import NotTried, Refused, ServiceUnavailable, WouldFail
+from bridge.errors import JobError, NotTried, Refused, ServiceUnavailable, WouldFail
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.worker.loop import Delivered, Failed, NotBegun, NothingToSend, Result, Retry
@@ -132,6 +132,26 @@ def test_what_was_flushed_before_is_not_tried_again() -> None:
     assert first == Delivered()
     assert isinstance(second, Retry)
     assert len(batch.published) == 2
+
+
+def test_a_job_whose_broadcast_cannot_be_published_costs_no_other_a_try() -> None:
+    batch = Batch(sends(call(1)), sends(call(2)), NOTHING, sends(call(3)))
+
+    def publish(broadcasts: Sequence[Broadcast]) -> None:
+        batch._publish(broadcasts)
+        if any(one.channels == ("c2",) for one in broadcasts):
+            raise JobError("Redis refuses the event")
+
+    batch.attempt = Attempt(one_by_one(batch._resolve), TO, publish)
+    first, refused, _, last = batch.results()
+    assert (first, last) == (Delivered(), Delivered())
+    assert isinstance(refused, Retry)
+    assert isinstance(refused.error, JobError)
+    assert [[one.channels for one in calls] for calls in batch.published[1:]] == [
+        [("c1",)],
+        [("c2",)],
+        [("c3",)],
+    ]
 
 
 def test_a_fault_of_ours_is_one_jobs_and_nothing_goes_out_twice() -> None:
