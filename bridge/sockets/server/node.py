@@ -284,7 +284,8 @@ class Node:
     async def publish_to_all(self, broadcasts: Sequence[Broadcast], *, origin: str) -> int:
         """`publish`, for the subscribers of all nodes; returns when they are sure to get it.
 
-        Raises ServiceUnavailable where the other nodes cannot be told, with nothing published."""
+        Raises ServiceUnavailable where the other nodes cannot be told, with nothing published, or where Redis
+        refuses one of several; JobError as `publish`."""
         if self.peers is None:
             return self.publish(broadcasts, origin=origin)
         return await self.peers.publish(broadcasts, origin)
@@ -294,8 +295,8 @@ class Node:
         that are slow: what was sent is then on its way, whatever becomes of this process.
 
         Raises ServiceUnavailable when the loop is gone or does not answer in `timeout` seconds; JobError as
-        `publish` does. Nothing is published then, but for what the bus was given and did not confirm: the
-        job's mark keeps that from going out again.
+        `publish` does, or where Redis refuses one of them. Nothing is published then, but for what the bus
+        was given: the job's mark keeps that from going out again.
         """
         future: concurrent.futures.Future[int] = concurrent.futures.Future()
 
