@@ -17,8 +17,9 @@ ROWS = [
     Row(
         name="connect",
         unit="CPU-µs",
-        figures={"floor": 26.4, "bridge": 150.0, "Reverb": 300.0},
+        figures={"floor": 26.4, "before": 350.0, "bridge": 150.0, "Reverb": 300.0},
         goal=Goal(most=0.45, of="Reverb"),
+        missed="the kernel takes 120.",
     ),
     Row(name="start", unit="CPU-s", figures={"bridge": 0.29}, goal=Goal(most=0.3)),
 ]
@@ -51,11 +52,12 @@ def test_the_page_says_when_where_and_with_which_load_and_shows_every_figure(
         assert told in text
     assert " 6.18, Python" in text
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
-    assert ["connect", "CPU-µs", "26.4", "150", "300", "≤ 0.45 × Reverb", "missed: 0.5"] in cells
+    assert ["connect", "CPU-µs", "26.4", "350", "150", "300", "≤ 0.45 × Reverb", "missed: 0.5"] in cells
     verdict = "not judged" if run.is_busy else "met"
-    assert ["start", "CPU-s", "–", "0.29", "–", "≤ 0.3", verdict] in cells
+    assert ["start", "CPU-s", "–", "–", "0.29", "–", "≤ 0.3", verdict] in cells
     assert ["10,000", "5.00", "8.00"] in cells
     assert "REVERB" not in text
+    assert "- *connect*: the kernel takes 120." in text
     drawn = ElementTree.parse(tmp_path / "growth.svg").getroot()  # noqa: S314 (our own)
     assert len(drawn.findall(".//{*}polyline")) == 6
     corners = [float(one) for circle in drawn.iter() for one in (circle.get("cx"), circle.get("cy")) if one]
@@ -64,7 +66,7 @@ def test_the_page_says_when_where_and_with_which_load_and_shows_every_figure(
 
 def test_a_figure_without_a_goal_is_told_and_not_judged() -> None:
     row = Row(name="ready", unit="CPU-s", figures={"bridge": 0.9}, goal=None)
-    assert row.cells() == ("ready", "CPU-s", "–", "0.90", "–", "–", "")
+    assert row.cells() == ("ready", "CPU-s", "–", "–", "0.90", "–", "–", "")
 
 
 def test_seconds_are_not_judged_where_the_machine_was_busy() -> None:

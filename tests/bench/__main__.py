@@ -1,4 +1,4 @@
-"""bridge beside the floor and Reverb, with goals; how the figures grow. Writes docs/benchmarks.md.
+"""bridge beside the floor, an older bridge and PHP, with goals; how figures grow. Writes docs/benchmarks.md.
 
     python -m tests.bench [--quick] [--only WORD]
 
@@ -23,7 +23,8 @@ from pathlib import Path
 from tests.bench import crowd, queue_work
 from tests.bench.fanout import CASES, PER_CONNECTION, PER_DELIVERY, fanout
 from tests.bench.page import HEADS, PAGE, Circumstances, Curve, Goal, Row, curve_table, table, write
-from tests.bench.servers import Servers, resident, seconds_to_answer
+from tests.bench.queued import Queued, StoreName
+from tests.bench.servers import QUEUE_WORK_AND_REVERB, Servers, resident, seconds_to_answer
 from tests.bench.workers import cpu_seconds, listening, reached
 from tests.end_to_end.bridge import bridge_serve
 
@@ -43,12 +44,14 @@ class Measure:
     unit: str
     of: Callable[[Bench, str], float]
     goal: Goal | None
-    servers: tuple[str, ...] = ("floor", "bridge", "Reverb")
+    servers: tuple[str, ...] = ("floor", "before", "bridge", "Reverb")
+    missed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     servers: Servers
+    queued: Queued
     rounds: int
     scale: float
 
@@ -60,7 +63,9 @@ class Bench:
             for name in names:
                 found[name].append(measure.of(self, name))
         medians = {name: statistics.median(values) for name, values in found.items()}
-        return Row(name=measure.name, unit=measure.unit, figures=medians, goal=measure.goal)
+        return Row(
+            name=measure.name, unit=measure.unit, figures=medians, goal=measure.goal, missed=measure.missed
+        )
 
     @contextlib.contextmanager
     def cpu(self, pid: int) -> Iterator[Callable[[], float]]:
@@ -113,32 +118,43 @@ def wait_beside_list(bench: Bench, server: str) -> float:
         return crowd.run(load(port))
 
 
-def per_job(bench: Bench, server: str) -> float:
-    return backlog(bench, 5_000).worker
+def per_job(store: StoreName, kind: queue_work.Kind) -> Callable[[Bench, str], float]:
+    """CPU-µs of an event with one listener; PHP gets a fifth of the jobs."""
+
+    def of(bench: Bench, server: str) -> float:
+        jobs = 1_000 if server == QUEUE_WORK_AND_REVERB else 5_000
+        return bench.queued.cost(server, store, kind, jobs)
+
+    return of
+
+
+def per_relations(bench: Bench, server: str) -> float:
+    return bench.queued.relations(server, 1_000)
 
 
 def push_to_received(bench: Bench, server: str) -> float:
-    with listening(bench.servers.app, bench.servers.store) as (push, client):
+    entry = bench.servers.command(server)
+    with listening(bench.servers.app, bench.servers.store, entry=entry) as (push, client):
         return statistics.median(reached(push, client, int(100 * bench.scale), pause=(0.05, 0.15)))
 
 
 def version(bench: Bench, server: str) -> float:
-    return seconds_to_answer("--version")
+    return seconds_to_answer(*bench.servers.command(server), "--version")
 
 
 def port_listens(bench: Bench, server: str) -> float:
     """CPU seconds until the port of `bridge serve` accepts: who connects from then on is not refused."""
-    return bench.servers.seconds_to_listen()
+    return bench.servers.seconds_to_listen(server)
 
 
 def start(bench: Bench, server: str) -> float:
     """CPU seconds until `bridge serve` says that it listens: its store answers, and clients are served."""
-    with bridge_serve(bench.servers.app) as bridge:
+    with bridge_serve(bench.servers.app, name=server, entry=bench.servers.command(server)) as bridge:
         return cpu_seconds(bridge.process.pid)
 
 
 def memory(bench: Bench, server: str) -> float:
-    with bench.servers.serving("bridge") as (pid, _):
+    with bench.servers.serving(server) as (pid, _):
         return resident(pid)
 
 
@@ -154,11 +170,13 @@ def fanout_measures() -> Iterator[Measure]:
             unit="CPU-µs",
             of=of,
             goal=Goal(most=case.ratio, of="floor"),
-            servers=("floor", "bridge", *peers),
+            servers=("floor", "before", "bridge", *peers),
         )
 
 
-BRIDGE = ("bridge",)
+BRIDGE = ("before", "bridge")
+QUEUE = (*BRIDGE, QUEUE_WORK_AND_REVERB)
+A_FOURTEENTH = 0.0714
 MEASURES = (
     Measure(
         name="connect and subscribe, 900",
@@ -198,9 +216,30 @@ MEASURES = (
     Measure(
         name="a queued event, literal, Redis",
         unit="CPU-µs",
-        of=per_job,
+        of=per_job("redis", "line"),
         goal=Goal(most=45),
-        servers=BRIDGE,
+        servers=QUEUE,
+    ),
+    Measure(
+        name="a queued event, model, Redis",
+        unit="CPU-µs",
+        of=per_job("redis", "model"),
+        goal=Goal(most=A_FOURTEENTH, of=QUEUE_WORK_AND_REVERB),
+        servers=QUEUE,
+    ),
+    Measure(
+        name="a queued event, model, MariaDB",
+        unit="CPU-µs",
+        of=per_job("mariadb", "model"),
+        goal=Goal(most=A_FOURTEENTH, of=QUEUE_WORK_AND_REVERB),
+        servers=QUEUE,
+    ),
+    Measure(
+        name="a queued event, relations, Redis",
+        unit="CPU-µs",
+        of=per_relations,
+        goal=Goal(most=0.2, of="queue:work"),
+        servers=(*BRIDGE, "queue:work"),
     ),
     Measure(
         name="from push to client, Redis, median",
@@ -304,7 +343,12 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-bench-")))
         servers = Servers(stack, folder, compiler)
-        bench = Bench(servers=servers, rounds=circumstances.rounds, scale=0.2 if chosen.quick else 1.0)
+        bench = Bench(
+            servers=servers,
+            queued=Queued(servers=servers, stack=stack, folder=folder),
+            rounds=circumstances.rounds,
+            scale=0.2 if chosen.quick else 1.0,
+        )
         if "Reverb" not in servers.names:
             print("Reverb is skipped: REVERB does not name a Laravel app that has it\n")
         rows = list(measured(bench, chosen.only))

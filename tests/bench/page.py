@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, PICTURE = ROOT / "docs/benchmarks.md", ROOT / "docs/images/growth.svg"
-SERVERS = ("floor", "bridge", "Reverb")
+COLUMNS = ("floor", "before", "bridge")  # a server each; in the last column what of PHP does the same
+PHP = ("Reverb", "queue:work + Reverb", "queue:work")
 COLOURS = ("#8a8f98", "#4051b5", "#d9822b")
 
 
@@ -39,21 +40,30 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One thing that was measured: the median of each server. `goal` is None where there is none."""
+    """One thing that was measured: the median of each server. `goal` is None where there is none.
+
+    `missed` says why, where the goal is missed.
+    """
 
     name: str
     unit: str
     figures: Mapping[str, float]
     goal: Goal | None
+    missed: str = ""
 
     def cells(self, *, is_busy: bool = False) -> tuple[str, ...]:
         """`is_busy`: the machine had so much else to do that seconds say little of bridge."""
-        figures = (number(self.figures[name]) if name in self.figures else "–" for name in SERVERS)
+        of_php = next((self.figures[name] for name in PHP if name in self.figures), None)
+        found = (*map(self.figures.get, COLUMNS), of_php)
+        figures = ("–" if figure is None else number(figure) for figure in found)
         if self.goal is None:
             return (self.name, self.unit, *figures, "–", "")
         is_time = self.goal.of is None and self.unit.endswith("s") and self.unit != "bytes"
         verdict = "not judged" if is_busy and is_time else self.goal.verdict(self.figures)
         return (self.name, self.unit, *figures, str(self.goal), verdict)
+
+    def is_missed(self, *, is_busy: bool) -> bool:
+        return self.cells(is_busy=is_busy)[-1].startswith("missed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +100,19 @@ class Circumstances:
     def __str__(self) -> str:
         day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.began))
         minutes = (time.time() - self.began) / 60
-        commit = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-        of = subprocess.run(commit, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
         return (
-            f"Measured on {day} in {minutes:.0f} minutes, at commit {of}{', short' * self.is_quick}: "
-            f"medians of {self.rounds} rounds. {_processor()}, {os.cpu_count()} processors, "
-            f"{platform.system()} {_release()}, Python {platform.python_version()}. "
+            f"Measured on {day} in {minutes:.0f} minutes, at commit {commit(ROOT)}"
+            f"{', short' * self.is_quick}: medians of {self.rounds} rounds. "
+            f"{_processor()}, {os.cpu_count()} processors, {platform.system()} {_release()}, "
+            f"Python {platform.python_version()}. "
             f"Load before the run {self.load_before:.1f}, at its end {os.getloadavg()[0]:.1f}."
         )
+
+
+def commit(checkout: Path) -> str:
+    """Its name, with a mark where files differ from it."""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def _release() -> str:
@@ -118,7 +133,7 @@ def number(value: float) -> str:
     return f"{value:.{2 if value < 1 else 1 if value >= 10 else 2}f}"
 
 
-HEADS = ("what", "unit", *SERVERS, "goal", "")
+HEADS = ("what", "unit", *COLUMNS, "PHP", "goal", "")
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -145,10 +160,11 @@ The *floor* is a server in C that does the least possible: it reads, and calls `
 What it costs is what the kernel costs. *bridge* is the whole `bridge serve` on an idle Redis queue. Servers
 run in turn, on one processor, the load generator on another. CPU is the scheduler's own count for the
 server's process. A busy machine lengthens times in ms, and raises CPU too (1.3 to 2 times at a load of 30 on
-two processors), so compare figures of one run only.{busy}{reverb}
+two processors), so compare figures of one run only. *PHP* is what the goal names: Reverb, or Laravel's
+`queue:work`, which posts to Reverb or has the `null` broadcaster and sends nothing.{before}{busy}{reverb}
 
 {rows}
-
+{missed}
 ## Growth
 
 A flat line is what scales: each unit costs the same, however many there are.
@@ -161,6 +177,15 @@ BUSY = """
 
 **The machine was busy** during this run. So goals in seconds are not judged: only those in bytes, and those
 that are a part of what another server took in the same run."""
+BEFORE = """
+*before* is bridge at commit {commit}, in the same run."""
+MISSED = """
+## Where a goal is missed
+
+What was found to cost the rest, by instructions and profiles of the same code.
+
+{reasons}
+"""
 NO_REVERB = """
 
 Reverb was not measured: set `REVERB` to the folder of a Laravel app that has it
@@ -169,12 +194,19 @@ Reverb was not measured: set `REVERB` to the folder of a Laravel app that has it
 
 def write(rows: Sequence[Row], curves: Sequence[Curve], circumstances: Circumstances) -> None:
     has_reverb = any("Reverb" in row.figures for row in rows)
+    before = os.environ.get("BEFORE", "") if any("before" in row.figures for row in rows) else ""
+    is_busy = circumstances.is_busy
+    reasons = [
+        f"- *{row.name}*: {row.missed}" for row in rows if row.is_missed(is_busy=is_busy) and row.missed
+    ]
     PICTURE.write_text(picture(curves), encoding="utf-8")
     text = TEXT.format(
         circumstances=circumstances,
-        busy=BUSY if circumstances.is_busy else "",
+        before=BEFORE.format(commit=commit(Path(before))) if before else "",
+        busy=BUSY if is_busy else "",
         reverb="" if has_reverb else NO_REVERB,
-        rows=table(HEADS, (row.cells(is_busy=circumstances.is_busy) for row in rows)),
+        rows=table(HEADS, (row.cells(is_busy=is_busy) for row in rows)),
+        missed=MISSED.format(reasons="\n".join(reasons)) if reasons else "",
         curves="\n\n".join(map(curve_table, curves)),
     )
     PAGE.write_text(text, encoding="utf-8")

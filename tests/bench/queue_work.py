@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import sqlalchemy
 
@@ -125,7 +125,13 @@ def dispatch(app: Laravel, kind: Kind, jobs: int) -> None:
         app.dispatch(kind, tag="bench", count=jobs)
 
 
-def run(pid: int, app: Laravel, store: Store, server: services.Server, jobs: int, kind: Kind = "line") -> Run:
+class UsesCpu(Protocol):
+    """A server that works beside the worker."""
+
+    def cpu_seconds(self) -> float: ...
+
+
+def run(pid: int, app: Laravel, store: Store, server: UsesCpu, jobs: int, kind: Kind = "line") -> Run:
     """The running worker has emptied a queue of so many events."""
     dispatch(app, kind, WARM)
     wait_until("the first jobs are done", lambda: store.left() == NOTHING)

@@ -186,8 +186,8 @@ class Queue:
     is_empty: Callable[[], bool]
 
 
-def redis_queue(client: redis.Redis) -> Queue:
-    key = f"{PREFIX}queues:default"
+def redis_queue(client: redis.Redis, prefix: str = PREFIX) -> Queue:
+    key = f"{prefix}queues:default"
     return Queue(
         name="redis",
         push=lambda texts: client.rpush(key, *texts),

@@ -1,5 +1,6 @@
-"""The servers that `python -m tests.bench` compares, each started anew for a load: the floor, the whole
-daemon with an idle Redis queue, and Reverb where the variable REVERB names a Laravel app that has it.
+"""The servers that `python -m tests.bench` compares, each started anew for a load: the floor; the whole
+daemon with an idle Redis queue; the same of another checkout where the variable BEFORE names one; and Reverb
+where REVERB names a Laravel app that has it.
 """
 
 from __future__ import annotations
@@ -7,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +24,8 @@ from tests.services import free_port
 
 ON_FIRST = ("taskset", "-c", "0")  # servers; the generator is on the second processor
 LIMITS = {"BRIDGE_LIMIT_MEMBERS": "100000"}
+QUEUE_WORK_AND_REVERB = "queue:work + Reverb"
+SERVERS = ("floor", "before", "bridge", "Reverb", QUEUE_WORK_AND_REVERB, "queue:work")
 ACCOUNT = ("--key", APP_KEY, "--app-id", APP_ID, "--secret", APP_SECRET)
 
 
@@ -38,17 +40,32 @@ class Servers:
         self.app = Laravel.create(folder / "app", self.store.settings, port=free_port())
         self._folder = folder
         self._reverb = os.environ.get("REVERB")
-        self.names = ("floor", "bridge", "Reverb") if self._reverb else ("floor", "bridge")
+        self._before = os.environ.get("BEFORE")
+        there = {"before": self._before, "Reverb": self._reverb, QUEUE_WORK_AND_REVERB: self._reverb}
+        self.names = tuple(name for name in SERVERS if there.get(name, True))
+
+    def command(self, server: str) -> tuple[str, ...]:
+        """What `bridge` is on a command line: of this checkout, or of the one `before`."""
+        return (f"{self._before}/.venv/bin/python", *COMMAND[1:]) if server == "before" else COMMAND
 
     def load(self, server: str, *words: str) -> dict[str, Any]:
         """What the generator reports after this load on a fresh server. Raises when anything was lost."""
         with self.serving(server) as (pid, port):
             return self.generate(pid, port, *words)
 
-    def seconds_to_listen(self) -> float:
+    def seconds_to_listen(self, server: str) -> float:
         """CPU seconds of `bridge serve` until its port takes connections."""
         port = free_port()
-        command = [*COMMAND, "serve", "--app", str(self.app.path), "--host", "127.0.0.1", "--port", str(port)]
+        command = [
+            *self.command(server),
+            "serve",
+            "--app",
+            str(self.app.path),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         log = self._folder / "listens.txt"
         with running(command, cwd=self.app.path, log=log, env=environment()) as process:
             while not listens(port):
@@ -74,8 +91,9 @@ class Servers:
     @contextlib.contextmanager
     def serving(self, server: str) -> Iterator[tuple[int, int]]:
         """The process and its port; it has started up."""
-        if server == "bridge":
-            with bridge_serve(self.app, entry=(*ON_FIRST, *COMMAND), env=LIMITS) as bridge:
+        if server in ("bridge", "before"):
+            entry = (*ON_FIRST, *self.command(server))
+            with bridge_serve(self.app, name=server, entry=entry, env=LIMITS) as bridge:
                 settled(bridge.process.pid)
                 yield bridge.process.pid, bridge.port
             return
@@ -93,9 +111,9 @@ class Servers:
             yield process.pid, port
 
 
-def seconds_to_answer(*arguments: str) -> float:
-    """CPU seconds of a `bridge` command."""
-    process = subprocess.Popen([sys.executable, "-m", "bridge", *arguments], stdout=subprocess.DEVNULL)
+def seconds_to_answer(*command: str) -> float:
+    """CPU seconds of a command."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0

@@ -9,14 +9,14 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 import sqlalchemy
 
-from tests.end_to_end.bridge import bridge_serve
+from tests.end_to_end.bridge import COMMAND, bridge_serve
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import family, wait_until
 from tests.end_to_end.stores import NOTHING, Store
@@ -114,11 +114,13 @@ def pusher(app: Laravel, store: Store) -> Iterator[Callable[[int], None]]:
 
 
 @contextlib.contextmanager
-def listening(app: Laravel, store: Store) -> Iterator[tuple[Callable[[int], None], WireClient]]:
+def listening(
+    app: Laravel, store: Store, *, entry: Sequence[str] = COMMAND
+) -> Iterator[tuple[Callable[[int], None], WireClient]]:
     """A `bridge serve` that has started up, what pushes into its queue, and a client of it."""
     with (
         pusher(app, store) as push,
-        bridge_serve(app) as bridge,
+        bridge_serve(app, entry=entry) as bridge,
         wire_client(bridge.port, "lines") as client,
     ):
         settled(bridge.process.pid)

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.end_to_end.processes import environment, listens, running, wait_until
@@ -129,11 +130,13 @@ class Laravel:
             yield f"http://127.0.0.1:{port}"
 
     @contextlib.contextmanager
-    def queue_work(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Laravel's own worker runs."""
+    def queue_work(
+        self, *arguments: str, env: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Laravel's own worker runs; `env` counts before .env."""
         command = ["php", "artisan", "--no-ansi", "queue:work", *arguments]
         log = self.path / "storage/logs/work.txt"
-        with running(command, cwd=self.path, log=log, env=environment()) as process:
+        with running(command, cwd=self.path, log=log, env=environment(**env)) as process:
             yield process
 
 
