@@ -99,8 +99,8 @@ class Queued:
 
         def give(count: int) -> None:
             """In one step, each with an id of its own; the queue is empty again afterwards."""
-            documents = (json.loads(next(following)) | {"uuid": f"{n}", "id": f"{n}"} for n in range(count))
-            queue.push([json.dumps(document) for document in documents])
+            own = ({"uuid": f"{number}", "id": f"{number}", "attempts": 0} for number in range(count))
+            queue.push([json.dumps(json.loads(next(following)) | ids) for ids in own])
             wait_until("the queue is empty", queue.is_empty, timeout=300)
 
         entry = self.servers.command(server)
@@ -109,6 +109,7 @@ class Queued:
             settled(bridge.process.pid)
             began = cpu_seconds(bridge.process.pid)
             give(jobs)
+            assert "job failed" not in bridge.log.read_text()
             return (cpu_seconds(bridge.process.pid) - began) / jobs * 1e6
 
     def _relations(self, server: str) -> Relations:
