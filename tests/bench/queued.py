@@ -25,6 +25,7 @@ from tests.end_to_end.processes import wait_until
 from tests.end_to_end.stores import Store, open_store
 from tests.end_to_end.wire import wire_client
 from tests.services import free_port
+from tests.versions import laravel_version
 
 StoreName = Literal["redis", "mariadb"]
 RELATIONS = "model-relations"  # the recorded job
@@ -124,6 +125,8 @@ class Queued:
                 REDIS_PREFIX=prefix,
                 BROADCAST_CONNECTION=driver,
             )
+            lock = {"packages": [{"name": "laravel/framework", "version": f"v{laravel_version()}"}]}
+            (app / "composer.lock").write_text(json.dumps(lock))
             texts = resolve.with_other_models(resolve.recorded(RELATIONS), app)
             self._recorded[server] = app, texts, resolve.redis_queue(client, prefix)
         return self._recorded[server]
