@@ -9,7 +9,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -206,9 +205,7 @@ def test_a_queue_without_its_table_is_told_how_to_make_it(bridge: Command) -> No
 )
 def test_a_store_that_does_not_answer_exits_with_69_in_time(bridge: Command, env: str) -> None:
     bridge.env(env.format(port=services.free_port()))
-    began = time.monotonic()
-    bridge.problem(69, *serve(bridge))
-    assert time.monotonic() - began < 60  # it waits five seconds; the rest is for a busy machine
+    bridge.problem(69, *serve(bridge))  # within the two minutes of a command: it waits five seconds
 
 
 # ---- resolve ---------------------------------------------------------------------------------
