@@ -218,6 +218,7 @@ def queue_work(app: Path, queue: Queue, text: bytes) -> Iterator[Way]:
     """A `queue:work`, warm. Idle it looks once a second, which does not tell."""
     log = app / f"storage/logs/work-{queue.name}.txt"
     command = ["php", "artisan", "--no-ansi", "queue:work", queue.name, "--sleep=1", "--memory=1024"]
+    log.unlink(missing_ok=True)  # of a worker before
     document, given = json.loads(text), 0
     with running(command, cwd=app, log=log, env=environment()) as process:
 
