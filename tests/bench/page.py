@@ -199,9 +199,10 @@ def write(rows: Sequence[Row], curves: Sequence[Curve], circumstances: Circumsta
     reasons = [
         f"- *{row.name}*: {row.missed}" for row in rows if row.is_missed(is_busy=is_busy) and row.missed
     ]
+    told = str(circumstances)  # before a file is changed
     PICTURE.write_text(picture(curves), encoding="utf-8")
     text = TEXT.format(
-        circumstances=circumstances,
+        circumstances=told,
         before=BEFORE.format(commit=commit(Path(before))) if before else "",
         busy=BUSY if is_busy else "",
         reverb="" if has_reverb else NO_REVERB,

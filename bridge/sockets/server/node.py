@@ -41,6 +41,7 @@ LONG_SETTLE_TIMEOUT = 5.0  # the same where the drain is spread: nobody waits fo
 SETTLE_STEP = 0.01  # seconds between looks at who has said so
 CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
 SPREAD_STEP = 0.05  # seconds between slices of a drain that is spread
+SPREAD_DELAY = 0.25  # seconds before the first of them
 
 logger = logging.getLogger(__name__)
 
@@ -207,6 +208,8 @@ class Node:
         """
         self.is_draining = True
         self._drain_code = code
+        if spread:  # the processes that are replaced with this one get the same order: by then they take
+            await asyncio.sleep(SPREAD_DELAY)  # nobody who would have to move once more
         sockets = [socket for hub in self.hubs.values() for socket in hub.sockets.values()]
         steps = spread / SPREAD_STEP
         size = min(CLOSE_SLICE, math.ceil(len(sockets) / steps)) if steps >= 1 else CLOSE_SLICE
