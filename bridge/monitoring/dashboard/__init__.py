@@ -3,7 +3,7 @@
     session       who may look: a password, a link, or everybody on this machine's own demo
     rows          what happened, as the page gets it
     event_stream  four frames a second at most, each with its most important rows
-    tables        the lists that the page asks for
+    socket_lists  the lists that the page asks for
     routes        every address below `/{path}`, laravel-websockets' own among them
     static        the page: plain HTML, CSS and JavaScript
 

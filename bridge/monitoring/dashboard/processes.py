@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bridge.monitoring.dashboard import tables
+from bridge.monitoring.dashboard import socket_lists
 from bridge.monitoring.dashboard.responses import WritableJson
 from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.close_codes import UNAUTHORIZED
@@ -30,11 +30,11 @@ ENDED = "an administrator has ended this connection"
 class Others(Protocol):
     """The processes of this bridge besides the one that shows the page."""
 
-    async def lists(self, what: str, search: str, app_id: str) -> Mapping[str, tables.List | None]:
+    async def lists(self, what: str, search: str, app_id: str) -> Mapping[str, socket_lists.List | None]:
         """Process → its list `connections` or `webhooks`; None: it has not answered."""
         ...
 
-    async def channel(self, app_id: str, name: str) -> Sequence[tables.List]:
+    async def channel(self, app_id: str, name: str) -> Sequence[socket_lists.List]:
         """What each of them says of the channel, where somebody there is subscribed to it."""
         ...
 
@@ -43,7 +43,7 @@ class Others(Protocol):
         ...
 
 
-def joined(own: tables.List, others: Mapping[str, tables.List | None]) -> tables.List:
+def joined(own: socket_lists.List, others: Mapping[str, socket_lists.List | None]) -> socket_lists.List:
     """Lists as one, each row with its `process`; `missing`: who has not answered. A row of each in turn, or
     by time where rows have one."""
     found = {"": own, **{name: rows for name, rows in others.items() if rows is not None}}
@@ -53,16 +53,17 @@ def joined(own: tables.List, others: Mapping[str, tables.List | None]) -> tables
         rows.sort(key=lambda row: float(row["at"]), reverse=True)
     return {
         "total": sum(one["total"] for one in found.values()),
-        "rows": rows[: tables.MOST],
+        "rows": rows[: socket_lists.MOST],
         "missing": sorted(name for name, one in others.items() if one is None),
     }
 
 
-async def channel(node: Node, hub: Hub[Socket], name: str, others: Others | None) -> tables.List | None:
-    """As `tables.channel`, of all processes; subscribers are counted on all nodes. None where it is vacant.
+async def channel(node: Node, hub: Hub[Socket], name: str, others: Others | None) -> socket_lists.List | None:
+    """As `socket_lists.channel`, of all processes; subscribers are counted on all nodes.
 
+    None where it is vacant.
     Raises ServiceUnavailable where nodes cannot be asked."""
-    own = tables.channel(hub, name)
+    own = socket_lists.channel(hub, name)
     parts = [] if own is None else [own]
     if node.peers is None:
         return own
@@ -77,17 +78,17 @@ async def channel(node: Node, hub: Hub[Socket], name: str, others: Others | None
             known = members.get(member["id"])
             members[member["id"]] = {**member, **({} if known is None else _both(known, member))}
     if kind_of(name).has_members:
-        for id in (await occupancy.users(node, hub, name))[: tables.MOST]:
+        for id in (await occupancy.users(node, hub, name))[: socket_lists.MOST]:
             members.setdefault(id, {"id": id, "info": None, "connections": None})
     sockets = [socket for part in parts for socket in part["sockets"]]
     cached = await occupancy.last_event(node, hub, name) if kind_of(name).is_cache else None
     return {
         "name": name,
-        "kind": tables.kind(kind_of(name)),
+        "kind": socket_lists.kind(kind_of(name)),
         "subscribers": subscribers,
-        "sockets": sockets[: tables.MOST],
+        "sockets": sockets[: socket_lists.MOST],
         "cached": cached.data[:2_000] if cached else None,
-        "members": list(members.values())[: tables.MOST],
+        "members": list(members.values())[: socket_lists.MOST],
     }
 
 
@@ -112,16 +113,16 @@ def routes_for_others(node: Node, attempts: Collection[WebhookAttempt]) -> list[
 
     async def connections(request: Request) -> Response:
         asked = request.query_params
-        return WritableJson(tables.connections(node, asked.get("search", ""), asked.get("app", "")))
+        return WritableJson(socket_lists.connections(node, asked.get("search", ""), asked.get("app", "")))
 
     async def webhooks(request: Request) -> Response:
         asked = request.query_params
-        return WritableJson(tables.webhooks(attempts, asked.get("search", ""), asked.get("app", "")))
+        return WritableJson(socket_lists.webhooks(attempts, asked.get("search", ""), asked.get("app", "")))
 
     async def of_channel(request: Request) -> Response:
         asked = request.query_params
         hub = node.hubs.get(asked.get("app", ""))
-        found = None if hub is None else tables.channel(hub, asked.get("name", ""))
+        found = None if hub is None else socket_lists.channel(hub, asked.get("name", ""))
         if found is None:
             raise HTTPException(404)
         return WritableJson(found)

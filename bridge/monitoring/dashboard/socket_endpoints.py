@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from bridge.broadcast import Broadcast
 from bridge.errors import BridgeError, ServiceUnavailable
-from bridge.monitoring.dashboard import processes, tables
+from bridge.monitoring.dashboard import processes, socket_lists
 from bridge.monitoring.dashboard.requests import (
     app_of,
     channel_of,
@@ -43,7 +43,7 @@ class SocketEndpoints:
 
     async def channels(self, request: Request) -> Any:
         try:
-            return await tables.channels(self.node, *filters_of(request))
+            return await socket_lists.channels(self.node, *filters_of(request))
         except ServiceUnavailable as problem:
             raise HTTPException(503, str(problem)) from None
 
@@ -58,12 +58,16 @@ class SocketEndpoints:
         return found
 
     async def connections(self, request: Request) -> Any:
-        return await self._of_all("connections", tables.connections(self.node, *filters_of(request)), request)
+        return await self._of_all(
+            "connections", socket_lists.connections(self.node, *filters_of(request)), request
+        )
 
     async def webhooks(self, request: Request) -> Any:
-        return await self._of_all("webhooks", tables.webhooks(self.attempts, *filters_of(request)), request)
+        return await self._of_all(
+            "webhooks", socket_lists.webhooks(self.attempts, *filters_of(request)), request
+        )
 
-    async def _of_all(self, what: str, own: tables.List, request: Request) -> tables.List:
+    async def _of_all(self, what: str, own: socket_lists.List, request: Request) -> socket_lists.List:
         others = {} if self.others is None else await self.others.lists(what, *filters_of(request))
         return processes.joined(own, others)
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from bridge.broadcast import CHANNEL_CHARACTERS, Broadcast
 from bridge.sockets.pusher.app import App, Limits
-from bridge.sockets.pusher.channels import is_publishable, kind_of
+from bridge.sockets.pusher.channels import USER_CHANNEL, is_publishable, kind_of
 from bridge.sockets.server import occupancy, openapi
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.signed_endpoint import Call, Endpoint, Page, Schema, signed_route, to_json
@@ -201,10 +201,13 @@ async def _attributes(call: Call, name: str, words: Collection[str]) -> dict[str
 _DEFAULTS = Limits()
 CHANNEL: Schema = {
     "type": "string",
-    "description": f"At most {_DEFAULTS.channel_name_length} characters; or `#server-to-user-` and an id.",
+    "description": f"At most {_DEFAULTS.channel_name_length} characters; or `{USER_CHANNEL}` and an id.",
     "anyOf": [
         {"pattern": f"^[{CHANNEL_CHARACTERS}]+$", "maxLength": _DEFAULTS.channel_name_length},
-        {"pattern": "^#server-to-user-.+$", "maxLength": _DEFAULTS.channel_name_length},
+        {
+            "pattern": f"^{USER_CHANNEL}.+$",
+            "maxLength": _DEFAULTS.channel_name_length + len(USER_CHANNEL),
+        },
     ],
 }
 PRESENCE_CHANNEL: Schema = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge import __version__
 from bridge.sockets.pusher.signatures import CLOCK_SKEW
-from bridge.sockets.server.signed_endpoint import REFUSALS, Endpoint, Page, Schema
+from bridge.sockets.server.signed_endpoint import REFUSAL_MEANINGS, Endpoint, Page, Schema
 
 APP_ID: Schema = {"type": "string", "pattern": "^[^/]+$"}
 
@@ -61,7 +61,7 @@ def _signed(endpoint: Endpoint) -> dict[str, Any]:
         "security": [{name: [] for name in signed_with}],
         "responses": {
             "200": _answer("Done.", "application/json", endpoint.answer),
-            **{str(status): _answer(meaning, "text/plain") for status, meaning in REFUSALS.items()},
+            **{str(status): _answer(meaning, "text/plain") for status, meaning in REFUSAL_MEANINGS.items()},
         },
     }
     if endpoint.body is not None:

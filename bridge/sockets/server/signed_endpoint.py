@@ -70,7 +70,7 @@ class Page:
     answers: Mapping[int, tuple[str, str]]
 
 
-REFUSALS: Mapping[int, str] = {
+REFUSAL_MEANINGS: Mapping[int, str] = {
     400: "A field or parameter is missing or not valid; the line names it.",
     401: "The signature is missing, wrong or too old; the line says which.",
     403: "The app is switched off.",

@@ -20,7 +20,7 @@ from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.server import api
 from bridge.sockets.server.http_request import MAX_HEAD
 from bridge.sockets.server.node import Node
-from bridge.sockets.server.signed_endpoint import REFUSALS
+from bridge.sockets.server.signed_endpoint import REFUSAL_MEANINGS
 from tests.sockets.server.running import APP, LIMIT, Client, Running, connect, running, signed
 
 pytestmark = pytest.mark.anyio
@@ -240,7 +240,7 @@ async def test_a_request_that_is_refused_has_its_status_and_one_line(status: int
 
 def test_every_status_that_is_documented_is_in_the_table() -> None:
     pages = api.pages(Node([APP]), lambda: {})
-    documented = {*REFUSALS, *(status for page in pages for status in page.answers)} - {200}
+    documented = {*REFUSAL_MEANINGS, *(status for page in pages for status in page.answers)} - {200}
     assert documented <= STATUSES.keys()
 
 

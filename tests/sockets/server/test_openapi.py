@@ -7,7 +7,7 @@ import pytest
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server import api, openapi
 from bridge.sockets.server.node import Node
-from bridge.sockets.server.signed_endpoint import REFUSALS
+from bridge.sockets.server.signed_endpoint import REFUSAL_MEANINGS
 from tests.sockets.server.running import running
 
 NODE = Node([App(id="app-id", key="app-key", secret="app-secret")])
@@ -30,7 +30,7 @@ def test_every_operation_has_a_name_of_its_own_a_summary_and_the_refusals_of_sig
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for operation in operations:
         if "security" in operation:
-            assert {str(status) for status in REFUSALS} < operation["responses"].keys()
+            assert {str(status) for status in REFUSAL_MEANINGS} < operation["responses"].keys()
 
 
 @pytest.mark.anyio
