@@ -112,6 +112,9 @@ def test_a_write_goes_on_where_somebody_has_removed_the_file() -> None:
         assert nothing is None
 
 
+ROUNDS = 20
+
+
 def test_no_transaction_of_another_worker_ends_because_a_write_of_ours_waits(
     sqlite_store: SqlStore,  # noqa: F811
 ) -> None:
@@ -119,9 +122,10 @@ def test_no_transaction_of_another_worker_ends_because_a_write_of_ours_waits(
     waits with a lock to do so. Each try of ours holds one for microseconds, which nothing can avoid, and the
     machine may stop it just there. So a few of these transactions may end; where ours waits with its lock,
     all do."""
-    pushed = push(sqlite_store, 60)
+    pushed = push(sqlite_store, ROUNDS)
     queue = sqlite_store.queue()
     taken: list[Job] = []
+    turns = threading.Semaphore(0)
     ran: collections.Counter[str] = collections.Counter()
     sa.event.listen(
         sqlite_store.engine,
@@ -130,36 +134,36 @@ def test_no_transaction_of_another_worker_ends_because_a_write_of_ours_waits(
     )
 
     def work() -> None:
-        while jobs := queue.reserve(1):
+        while turns.acquire() and (jobs := queue.reserve(1)):
             taken.extend(jobs)
             assert queue.delete(jobs) == 1
 
     thread = threading.Thread(target=work)
 
-    def await_next(statement: str) -> None:
-        before = ran[statement]
+    def await_next(statement: str, before: int) -> None:
         while ran[statement] == before and thread.is_alive():
             time.sleep(0.001)
 
     file = sqlite_store.engine.url.database
     assert file is not None
-    ended = rounds = 0
+    ended = 0
     with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as other:
         thread.start()
-        while thread.is_alive() and rounds < 20:
+        for _ in range(ROUNDS):
             other.execute("begin")
             other.execute("select * from jobs where id = 0").fetchall()
-            await_next(BEGIN["sqlite"])
+            began, committed = ran[BEGIN["sqlite"]], ran["COMMIT"]
+            turns.release()
+            await_next(BEGIN["sqlite"], began)
             time.sleep(0.01)
-            rounds += 1
             try:
                 other.execute("update jobs set queue = queue where id = 0")
                 other.execute("commit")
             except sqlite3.OperationalError:
                 ended += 1
                 other.execute("rollback")
-            await_next("COMMIT")
+            await_next("COMMIT", committed)
+        turns.release()  # it finds nothing more
         thread.join()
-    assert rounds >= 5
-    assert ended <= rounds / 2, f"{ended} of {rounds}"
+    assert ended <= ROUNDS / 2, f"{ended} of {ROUNDS}"
     assert uuids(taken) == pushed
