@@ -267,7 +267,6 @@ MEASURES = (
         of=per_job("mariadb", "model"),
         goal=Goal(most=A_FOURTEENTH, of=QUEUE_WORK_AND_REVERB),
         servers=QUEUE,
-        missed=MODEL,
     ),
     Measure(
         name="a queued event, relations, Redis",
