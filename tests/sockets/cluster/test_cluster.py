@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -34,19 +34,6 @@ from bridge.sockets.pusher.hub_events import (
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import Member, member
 from tests.sockets.server.running import APP, LIMIT, Client, broadcast, connect, signed, until
-
-
-@pytest.fixture(scope="module")
-def bus() -> Iterator[Redis]:
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def redis(bus: Redis) -> Redis:
-    with bus.client() as client:
-        client.flushall()
-    return bus
 
 
 @asynccontextmanager

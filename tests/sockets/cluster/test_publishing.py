@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -13,25 +12,12 @@ from bridge.errors import JobError, ServiceUnavailable
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.link import READ
 from bridge.sockets.cluster.outgoing import is_of_the_event
-from tests.services import Redis, redis_server
+from tests.services import Redis
 from tests.sockets.cluster.nodes import Member, member
 from tests.sockets.cluster.test_cluster import post
 from tests.sockets.server.running import APP, Client, broadcast, until
 
 RESUMING = replace(APP, resume_seconds=30.0)
-
-
-@pytest.fixture(scope="module")
-def bus() -> Iterator[Redis]:
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def redis(bus: Redis) -> Redis:
-    with bus.client() as client:
-        client.flushall()
-    return bus
 
 
 def key(kind: str, channel: str = "c") -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Resumed
 from bridge.sockets.pusher.messages import GAP
 from bridge.sockets.server import node as node_module
 from tests.proxy import proxy
-from tests.services import Redis, redis_server
+from tests.services import Redis
 from tests.sockets.cluster.nodes import Member, member
 from tests.sockets.server.running import APP, LIMIT, Client, broadcast, connect, until
 from tests.sockets.server.test_resume import NAMES, cut, holes_and_repeats, numbered
@@ -31,19 +31,6 @@ pytestmark = pytest.mark.anyio
 
 RESUMING = replace(APP, resume_seconds=60.0)
 CONFIRMED = "pusher_internal:subscription_succeeded"
-
-
-@pytest.fixture(scope="module")
-def bus() -> Iterator[Redis]:
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def redis(bus: Redis) -> Redis:
-    with bus.client() as client:
-        client.flushall()
-    return bus
 
 
 @pytest.fixture
