@@ -300,11 +300,12 @@ class RedisStore:
 
     def payloads(self) -> list[bytes]:
         names = {str(key).split("queues:")[1].split(":")[0] for key in map(bytes.decode, self._keys())}
-        return [
-            payload
-            for name in sorted(names)
-            for payload in (*self.waiting(name), *self.delayed(name), *self.reserved(name))
-        ]
+        at_once = self.client.pipeline(transaction=True)  # or a job that a worker moves meanwhile is not seen
+        for name in sorted(names):
+            at_once.lrange(keys(name).list, 0, -1)
+            at_once.zrange(keys(name).delayed, 0, -1)
+            at_once.zrange(keys(name).reserved, 0, -1)
+        return [payload for found in at_once.execute() for payload in found]
 
     def _keys(self) -> list[bytes]:
         found: Any = self.client.keys(f"{PREFIX}queues:*")
