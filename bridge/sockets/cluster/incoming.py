@@ -84,7 +84,7 @@ class Incoming(Generic[S]):
 
     def orders(self, hub: SharedHub[S], envelopes: Sequence[bytes]) -> None:
         """What was ordered lately, while this node may have heard nothing; what it has heard is left out.
-        An order is not for connections that were made after it."""
+        An order is not for connections that became the user's after it."""
         place = place_for(hub.app.id, CONTROL_CHANNEL)
         for envelope in envelopes:
             try:
@@ -114,8 +114,8 @@ class Incoming(Generic[S]):
             order = json.loads(opened.text)
             if "terminate" in order:
                 at = order.get("at")  # 0.7.0 and those before it tell none, and keep no orders
-                made_by = math.inf if at is None else self._bus.latest_here(at)
-                self._bus.home.terminate(hub, order["terminate"], made_by)
+                given = math.inf if at is None else self._bus.latest_here(at)
+                self._bus.home.terminate(hub, order["terminate"], given)
         else:
             raise Forged("kind")
 

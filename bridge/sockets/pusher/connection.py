@@ -30,6 +30,7 @@ from bridge.sockets.pusher.outcome import Close, Outcome, S
 from bridge.sockets.pusher.resume import Returning, Session, channel_of, position_key
 
 _NOTHING: Outcome[Any] = Outcome()
+_NEVER: dict[str, float] = {}  # of most connections, never changed
 _PONG: Outcome[Any] = Outcome(replies=(messages.PONG,))
 # Both kinds: Pusher's SDK for iOS never answers the message, its WebSocket library always answers the frame.
 # A browser answers the frame for a page that it keeps out of sight (back/forward cache), the page does not.
@@ -45,8 +46,7 @@ class Connection(Generic[S]):
     channels   names of its subscriptions, in order; the hub holds the other half
     user       set once the client has signed in
     watchlist  users whose coming and going it is told; the hub holds the other half
-    made       when the client connected; monotonic seconds, like every `now` here
-    seen       when anything last came from it
+    seen       when anything last came from it; monotonic seconds, like every `now` here
     answers    whether it answers `pusher:ping`: then the answer to a ping frame is no sign of life
     session    the page that it is one of the connections of, where the page resumes
     jitter     from 0 to 1: how much sooner than others it is pinged the next time
@@ -60,11 +60,11 @@ class Connection(Generic[S]):
         "_pinged_at",
         "_second",
         "_session",
+        "_since",
         "answers",
         "channels",
         "hub",
         "jitter",
-        "made",
         "seen",
         "socket",
         "socket_id",
@@ -89,7 +89,8 @@ class Connection(Generic[S]):
         self.user: Member | None = None
         self.watchlist: tuple[str, ...] = ()
         self._session: Session[S] | None = None
-        self.made = self.seen = now
+        self._since: dict[str, float] = _NEVER  # presence channel, or "" for the sign-in → from when on
+        self.seen = now
         self.jitter = jitter
         self.answers = answers
         self._pinged_at: float | None = None  # and nothing has come since
@@ -233,7 +234,21 @@ class Connection(Generic[S]):
 
     def drop(self, channel: str) -> None:
         """Drops a subscription that is not made after all; the hub has forgotten it."""
+        self._forget(channel)
+
+    def _forget(self, channel: str) -> None:
         self.channels = tuple(name for name in self.channels if name != channel)
+        if channel in self._since:
+            del self._since[channel]
+
+    def was_of(self, user_id: str, at: float) -> bool:
+        """Whether it was this user's at that moment already, and is: signed in, or a member of a channel."""
+        if self.user is not None and self.user.user_id == user_id and self._since[""] <= at:
+            return True
+        return any(
+            since <= at and name and self.hub.channels[name].user_of(self.socket) == user_id
+            for name, since in self._since.items()
+        )
 
     # Messages -------------------------------------------------------------------------------------------
 
@@ -262,6 +277,8 @@ class Connection(Generic[S]):
         self._count_move(now)
         outcome = self.hub.subscribe(self.socket_id, self.socket, name, kind, member, now, self.session)
         self.channels += (self.hub.channels[name].name,)  # the hub's own string: one for all
+        if member is not None:
+            self._since = {**self._since, self.channels[-1]: now}
         return outcome
 
     def _unsubscribe(self, message: Unsubscribe, now: float) -> Outcome[S]:
@@ -269,7 +286,7 @@ class Connection(Generic[S]):
         if name not in self.channels:
             return _NOTHING
         self._count_move(now)
-        self.channels = tuple(channel for channel in self.channels if channel != name)
+        self._forget(name)
         kept: tuple[Ask, ...] = ()
         if (session := self.session) is not None:
             key = position_key(name, self.hub.channels[name].user_of(self.socket))
@@ -322,6 +339,7 @@ class Connection(Generic[S]):
             raise ProtocolError(MALFORMED, "user_data.watchlist is not a list of strings")
         info, limit = data.get("user_info"), self.hub.app.limits.watchlist
         self.user = Member(user_id=user_id, info=None if info is None else messages.to_json(info))
+        self._since = {**self._since, "": now}
         self.watchlist = tuple(dict.fromkeys(watchlist))[:limit]
         replies = [messages.signin_success(message.user_data)]
         if len(watchlist) > limit:

@@ -175,6 +175,14 @@ class SharedHub(Hub[S]):
         text = messages.watchlist_event("online", online)
         return Answered(deliveries=(Delivery(text=text, sockets=(socket,)),))
 
+    def sockets_of(self, user_id: str) -> set[S]:
+        found = super().sockets_of(user_id)
+        for channel in self.channels.values():
+            if user_id in channel.asked:  # type: ignore[attr-defined]
+                waiting = channel.waiting  # type: ignore[attr-defined]
+                found.update(socket for socket in waiting if channel.user_of(socket) == user_id)
+        return found
+
     # Subscriptions --------------------------------------------------------------------------------------
 
     def subscribe(

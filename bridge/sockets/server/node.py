@@ -461,10 +461,10 @@ class Node:
         for socket, close in answered.closes:
             socket.close(close.code, close.reason)
 
-    def terminate(self, hub: Hub[Socket], user_id: str, made_by: float = math.inf) -> None:
-        """Ends all connections of the user here, of those that were made by then; it must sign in again."""
+    def terminate(self, hub: Hub[Socket], user_id: str, at: float = math.inf) -> None:
+        """Ends all connections here that were the user's at that moment; it must sign in again."""
         for socket in hub.sockets_of(user_id):
-            if socket.connection is not None and socket.connection.made <= made_by:
+            if socket.connection is not None and socket.connection.was_of(user_id, at):
                 socket.close(UNAUTHORIZED, "the app has ended this user's connections")
 
     def tell(self, event: HubEvent) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -346,6 +346,42 @@ async def test_who_connects_after_the_user_was_ended_stays_though_the_link_was_a
             await other.back()
             await user.get("pusher:signin_success")
             await user.silence()
+
+
+@pytest.mark.anyio
+async def test_who_becomes_the_user_after_the_user_was_ended_stays_though_connected_before(
+    redis: Redis,
+) -> None:
+    async with two(redis) as (one, other), AsyncExitStack() as stack:
+        early, late, early_member, late_member = [
+            await stack.enter_async_context(other.server.client()) for _ in range(4)
+        ]
+        await early.sign_in({"id": "u"})
+        await early.get("pusher:signin_success")
+        await join(early_member, "presence-r", "u")
+        other.task.cancel()
+        other.cut()
+        one.cluster.terminate(one.server.node.hubs[APP.id], "u")  # type: ignore[arg-type]
+        await one.cluster.bus.asking().ask("PING")
+        an_hour_later(other)
+        await late.sign_in({"id": "u"})
+        await join(late_member, "presence-r", "u")
+        other.task = asyncio.create_task(other.cluster.run())
+        assert await early.close_code() == await early_member.close_code() == 4009
+        await late.get("pusher:signin_success")
+        await late.silence()
+        await late_member.silence()
+
+
+@pytest.mark.anyio
+async def test_a_member_who_waits_for_redis_is_ended_like_one_who_is_in(redis: Redis) -> None:
+    async with member(redis) as one, one.server.client() as client:
+        one.task.cancel()
+        one.cut()
+        await client.subscribe("presence-r", '{"user_id":"u"}')
+        await client.silence()
+        one.cluster.terminate(one.server.node.hubs[APP.id], "u")  # type: ignore[arg-type]
+        assert await client.close_code() == 4009
 
 
 @pytest.mark.anyio

@@ -102,7 +102,7 @@ class Home:
     def tell(self, event: HubEvent) -> None:
         self.told.append(event)
 
-    def terminate(self, hub: SharedHub[str], user_id: str, made_by: float = math.inf) -> None:
+    def terminate(self, hub: SharedHub[str], user_id: str, at: float = math.inf) -> None:
         raise NotImplementedError
 
     def answered(self, hub: SharedHub[str], answered: Answered[str]) -> None:
