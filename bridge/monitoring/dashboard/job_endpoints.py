@@ -16,25 +16,19 @@ from bridge.monitoring.dashboard import job_rows
 from bridge.monitoring.dashboard.backend import DashboardBackend
 from bridge.monitoring.dashboard.failures import LOOKED_AT, page_of
 from bridge.monitoring.dashboard.requests import (
+    JOB_RANGES,
     app_of,
     channel_of,
     data_of,
     fields_of,
     in_thread,
     name_of,
+    range_of,
 )
 from bridge.monitoring.dashboard.session import (
     audit,
 )
 from bridge.sockets.server.node import Node
-
-JOB_RANGES = {  # the same for jobs, of which there are minutes for a day and hours for a month
-    "1h": (3_600, 60),
-    "6h": (21_600, 600),
-    "24h": (86_400, 1_800),
-    "7d": (604_800, 10_800),
-    "30d": (2_592_000, 43_200),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +94,7 @@ class JobEndpoints:
     async def job_history(self, request: Request) -> Any:
         """Of the `range`: as `shown` says. `event` and `queue`: the spans are of this class only."""
         asked = request.query_params
-        seconds, width = JOB_RANGES.get(asked.get("range", ""), JOB_RANGES["1h"])
+        seconds, width = range_of(request, JOB_RANGES, "1h")
         event, queue = asked.get("event", ""), asked.get("queue", "")
         try:
             jobs, keeps = await asyncio.to_thread(self.backend.jobs, seconds, width, event, queue)

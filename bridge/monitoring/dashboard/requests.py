@@ -20,6 +20,14 @@ from bridge.sockets.server.socket import Socket
 
 LARGEST_REQUEST = 300_000  # bytes
 Fields = Mapping[str, Any]
+RANGES = {  # of time, in seconds: all of it, and one bar
+    "1h": (3_600, 120),
+    "6h": (21_600, 600),
+    "24h": (86_400, 1_800),
+    "7d": (604_800, 10_800),
+    "30d": (2_592_000, 43_200),
+}
+JOB_RANGES = RANGES | {"1h": (3_600, 60)}  # jobs are counted by the minute; statistics may miss one
 
 
 async def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -33,6 +41,11 @@ async def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
 def filters_of(request: Request) -> tuple[str, str]:
     """Returns the text to look for and the app's id; empty where everything is wanted."""
     return request.query_params.get("search", ""), request.query_params.get("app", "")
+
+
+def range_of(request: Request, ranges: Mapping[str, tuple[int, int]], usual: str) -> tuple[int, int]:
+    """Returns the seconds of the `range`, and of one bar; of the usual range where none of these is named."""
+    return ranges.get(request.query_params.get("range", ""), ranges[usual])
 
 
 async def fields_of(request: Request) -> Fields:

@@ -14,22 +14,16 @@ from starlette.responses import Response
 from bridge.errors import BridgeError
 from bridge.monitoring.dashboard.backend import DashboardBackend
 from bridge.monitoring.dashboard.requests import (
+    RANGES,
     fields_of,
     hub_of,
     in_thread,
+    range_of,
 )
 from bridge.monitoring.dashboard.responses import HEADERS
 from bridge.monitoring.statistics import Counts
 from bridge.sockets.pusher.app import App
 from bridge.sockets.server.node import Node
-
-RANGES = {  # of the history, in seconds: all of it, and one bar
-    "1h": (3_600, 120),
-    "6h": (21_600, 600),
-    "24h": (86_400, 1_800),
-    "7d": (604_800, 10_800),
-    "30d": (2_592_000, 43_200),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +36,7 @@ class StatisticsEndpoints:
 
         `problem` is why there are none, empty where nothing is wrong."""
         hub = hub_of(self.node, request.query_params.get("app", ""))
-        seconds, width = RANGES.get(request.query_params.get("range", ""), RANGES["24h"])
+        seconds, width = range_of(request, RANGES, "24h")
         try:
             found = await asyncio.to_thread(self.backend.history, hub.app.id, seconds, width)
         except BridgeError as problem:
