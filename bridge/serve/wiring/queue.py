@@ -55,19 +55,23 @@ def build_queue(
     `tokens` is for Redis, `write_lock` for SQLite. `interval`: seconds between looks; None: the driver's."""
     facts = settings.queue_connection()
     names = settings.queue_names()
+
+    def options(queues: Sequence[str]) -> QueueOptions:
+        return QueueOptions(
+            queues=queues,
+            retry_after=facts.retry_after,
+            connection_name=facts.name,
+            selection=selection,
+            interval=interval,
+        )
+
     if facts.driver == "redis":
         redis = _queue_redis(settings, facts.connection)
 
         def on_one_server(queues: Sequence[str]) -> RedisQueue:
             return RedisQueue(
                 redis_client(redis, key=queue_key(redis, queues[0])),
-                options=QueueOptions(
-                    queues=queues,
-                    retry_after=facts.retry_after,
-                    connection_name=facts.name,
-                    selection=selection,
-                    interval=interval,
-                ),
+                options=options(queues),
                 prefix=redis.prefix,
                 tagged=redis.tags_queues,
                 tokens=tokens,
@@ -83,13 +87,7 @@ def build_queue(
     database = settings.laravel.database(facts.connection)
     return DatabaseQueue(
         engine(database, timeout=QUEUE_TIMEOUT),
-        options=QueueOptions(
-            queues=names,
-            retry_after=facts.retry_after,
-            connection_name=facts.name,
-            selection=selection,
-            interval=interval,
-        ),
+        options=options(names),
         table=database.prefix + facts.table,
         write_lock=write_lock,
     )
