@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.chaos.rig import Figures, Rig
 from tests.chaos.rolls import CLIENTS, EVENT, VERY_MANY, allow_files, away, last_of, served
 from tests.end_to_end.bridge import Bridge, children
 from tests.end_to_end.laravel import APP_ID, APP_KEY, APP_SECRET
+from tests.threads import repeatedly
 
 LATEST, LATEST_SIGNED = 10.0, 15.0  # seconds in which all are subscribed again
 ROOM = 100  # clients that share a presence channel
@@ -141,21 +141,14 @@ def _somaxconn() -> int:
 @contextlib.contextmanager
 def _live(port: int) -> Iterator[None]:
     """LIVE events are posted all the time, on one connection for as long as that lasts."""
-    over = threading.Event()
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
 
-    def post() -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            while not over.wait(LIVE_PAUSE):
-                with contextlib.suppress(httpx.TransportError):  # whoever had it was killed
-                    _post(client)
+        def post() -> None:
+            with contextlib.suppress(httpx.TransportError):  # whoever had it was killed
+                _post(client)
 
-    thread = threading.Thread(target=post)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+        with repeatedly(post, LIVE_PAUSE):
+            yield
 
 
 def _post(client: httpx.Client) -> None:

@@ -31,6 +31,7 @@ from tests.end_to_end.laravel import ROOT, Laravel, Sent
 from tests.end_to_end.processes import environment, family, running, wait_until
 from tests.end_to_end.stores import NOTHING, Store, StoreName, open_store
 from tests.proxy import Proxy, proxy
+from tests.threads import repeatedly
 
 ENTRY = (sys.executable, "-m", "tests.chaos.entry")
 PATIENCE = 300.0  # seconds
@@ -171,29 +172,17 @@ class Rig:
     def flow(self, rate: float, *, kinds: tuple[Kind, ...] = MIXTURE) -> Iterator[None]:
         """So many jobs a second are pushed while the block runs, a third of them with one try; fewer where
         bridge does not keep up, so that all are done soon after it."""
-        over = threading.Event()
         chance = random.Random(self.chance.random())
-        problems: list[BaseException] = []
 
         def push() -> None:
-            try:
-                while not over.wait(0.1):
-                    with self._pushing:
-                        if self.store.left().waiting > BACKLOG:
-                            continue
-                    tries = 1 if chance.random() < 0.35 else None
-                    self.push(*chance.choices(kinds, k=max(1, int(rate / 10))), tries=tries)
-            except BaseException as problem:
-                problems.append(problem)
+            with self._pushing:
+                if self.store.left().waiting > BACKLOG:
+                    return
+            tries = 1 if chance.random() < 0.35 else None
+            self.push(*chance.choices(kinds, k=max(1, int(rate / 10))), tries=tries)
 
-        thread = threading.Thread(target=push, daemon=True)
-        thread.start()
-        try:
+        with repeatedly(push, 0.1):
             yield
-        finally:
-            over.set()
-            thread.join(timeout=PATIENCE)
-        assert not problems, f"the row could not push: {problems[0]!r}"
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:

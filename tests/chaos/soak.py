@@ -11,7 +11,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -23,6 +23,7 @@ from tests.chaos.rig import MIXTURE, Figures, Kind
 from tests.end_to_end.laravel import APP_ID, APP_KEY, APP_SECRET
 from tests.end_to_end.processes import wait_until
 from tests.sockets.webhooks.receiver import Receiver, receiving
+from tests.threads import repeatedly
 
 FLOW = 20  # events a second
 OTHERS = 2  # jobs a second that are no broadcasts
@@ -53,9 +54,9 @@ def soak(ground: Ground) -> Figures:
             visitors = Visitors(bridge.port)
             with (
                 rig.flow(FLOW),
-                each(1 / OTHERS, rig.push_other),
-                each(1 / FAILING, lambda: rig.push("throws", tries=1, fails=True)),
-                each(1 / VISITS, visitors.visit),
+                repeatedly(rig.push_other, 1 / OTHERS),
+                repeatedly(lambda: rig.push("throws", tries=1, fails=True), 1 / FAILING),
+                repeatedly(visitors.visit, 1 / VISITS),
                 watching(bridge.port),
             ):
                 sizes = measured(bridge.process.pid, ground.trials * MINUTE)
@@ -74,29 +75,6 @@ def soak(ground: Ground) -> Figures:
             note += f", {growth:+.2f} MiB an hour after the first {WARM} minutes ({late[0][1]:.1f} then)"
             rig.must(growth <= GROWTH, f"it grows by {growth:.2f} MiB an hour")
         return rig.figures(ground.trials, note=f"minutes; {note}; {descriptors} descriptors")
-
-
-@contextlib.contextmanager
-def each(seconds: float, work: Callable[[], object]) -> Iterator[None]:
-    """`work` is done so often while the block runs; what it raises is raised at its end."""
-    over = threading.Event()
-    problems: list[BaseException] = []
-
-    def go_on() -> None:
-        try:
-            while not over.wait(seconds):
-                work()
-        except BaseException as problem:
-            problems.append(problem)
-
-    thread = threading.Thread(target=go_on, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(timeout=MINUTE)
-    assert not problems, f"a part of the soak failed: {problems[0]!r}"
 
 
 class Visitors:
@@ -168,7 +146,7 @@ def watching(port: int) -> Iterator[None]:
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
-        with each(1 / LOOKS, look):
+        with repeatedly(look, 1 / LOOKS):
             yield
         assert reader.is_alive(), "the dashboard's stream has ended"
         over.set()

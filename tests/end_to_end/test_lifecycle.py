@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import PATIENCE, listens, wait_until
 from tests.end_to_end.stores import NOTHING, Left, Store
 from tests.end_to_end.wire import wire_client
+from tests.threads import repeatedly
 
 
 def test_the_text_on_the_wire_is_laravels_byte_for_byte(app: Laravel, bridge: Bridge, tag: str) -> None:
@@ -43,26 +43,20 @@ def test_jobs_that_waited_before_the_start_are_delivered(app: Laravel, store: St
 def being_pushed(store: Store, pattern: str, tag: str) -> Iterator[list[int]]:
     """Jobs come while the block runs, each an event of its own, however slow the machine; how many so far."""
     known = json.loads(pattern)["uuid"]
-    over, pushed = threading.Event(), [0]
+    pushed = [0]
 
     def name(number: int) -> str:
         return f"{number:0{len(tag)}d}"  # as long as the tag, whose length stands in the payload
 
     def push() -> None:
-        while not over.wait(0.01):
-            numbers = range(pushed[0], pushed[0] + 50)
-            store.push(
-                [pattern.replace(tag, name(number)).replace(known, str(uuid.uuid4())) for number in numbers]
-            )
-            pushed[0] += 50
+        numbers = range(pushed[0], pushed[0] + 50)
+        store.push(
+            [pattern.replace(tag, name(number)).replace(known, str(uuid.uuid4())) for number in numbers]
+        )
+        pushed[0] += 50
 
-    thread = threading.Thread(target=push)
-    thread.start()
-    try:
+    with repeatedly(push, 0.01):
         yield pushed
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

@@ -11,7 +11,6 @@ import json
 import signal
 import socket
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.end_to_end.processes import environment, running, wait_until
 from tests.end_to_end.stores import NOTHING, Store
 from tests.end_to_end.swarm import Swarm, swarm
 from tests.end_to_end.wire import wire_client
+from tests.threads import repeatedly
 
 CLIENTS = 20
 EVENT = "App\\Events\\LineSaid"
@@ -101,42 +101,23 @@ class Jobs:
                 )
             self.written += 1
 
-    @contextlib.contextmanager
-    def being_written(self) -> Iterator[None]:
-        over = threading.Event()
-
-        def write() -> None:
-            while not over.wait(0.05):
-                self.write()
-
-        thread = threading.Thread(target=write)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+    def being_written(self) -> contextlib.AbstractContextManager[None]:
+        return repeatedly(self.write, 0.05)
 
 
 @contextlib.contextmanager
 def knocking(port: int) -> Iterator[list[OSError]]:
     """Connects again and again; the errors met."""
-    over, met = threading.Event(), list[OSError]()
+    met: list[OSError] = []
 
     def knock() -> None:
-        while not over.wait(0.01):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=60).close()
-            except OSError as problem:
-                met.append(problem)
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        except OSError as problem:
+            met.append(problem)
 
-    thread = threading.Thread(target=knock)
-    thread.start()
-    try:
+    with repeatedly(knock, 0.01):
         yield met
-    finally:
-        over.set()
-        thread.join()
 
 
 def received(clients: Swarm, number: int) -> list[str]:

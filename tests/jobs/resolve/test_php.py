@@ -31,6 +31,7 @@ from bridge.laravel.payload import BroadcastEvent
 from tests.jobs.resolve import recorded_app
 from tests.jobs.resolve.recorded_app import behaving
 from tests.services import MariaDB, wait_until
+from tests.threads import repeatedly
 from tests.versions import php_release, recorded
 
 ROOT = Path(__file__).parents[3]
@@ -323,17 +324,13 @@ def test_a_process_killed_between_jobs_costs_no_job(rung: PhpRung) -> None:
 def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[..., PhpRung]) -> None:
     rung = make(fatal=1000)
     current = [pid(rung)]
-    done = threading.Event()
 
     def strike() -> None:
-        while not done.wait(0.05):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(current[0], signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(current[0], signal.SIGKILL)
 
-    striker = threading.Thread(target=strike)
-    striker.start()
     lost = 0
-    try:
+    with repeatedly(strike, 0.05):
         for number in range(60):
             while True:
                 try:
@@ -345,9 +342,6 @@ def test_processes_killed_at_random_lose_no_job_and_mix_none_up(make: Callable[.
                 assert data["token"] == str(number)
                 current[0] = data["pid"]
                 break
-    finally:
-        done.set()
-        striker.join()
     assert lost < 60
 
 
@@ -565,19 +559,10 @@ def test_a_class_that_is_half_written_empty_or_away_keeps_its_jobs(
     else:
         file.write_text(text)
     touched = file.parent if text is None else file
-    over = threading.Event()
-
-    def touch() -> None:
-        while not over.wait(0.1):  # however slow the machine, it was a moment ago
-            os.utime(touched)
-
-    touching = threading.Thread(target=touch)
-    touching.start()
-    for tried in (None, Try(number=1, queue="default", tries=1, backoff="0")):
-        with pytest.raises(NotTried, match="being written"):
-            rung.resolve(behaving("pid"), tried)
-    over.set()
-    touching.join()
+    with repeatedly(lambda: os.utime(touched), 0.1):  # however slow the machine, it was a moment ago
+        for tried in (None, Try(number=1, queue="default", tries=1, backoff="0")):
+            with pytest.raises(NotTried, match="being written"):
+                rung.resolve(behaving("pid"), tried)
     long_ago = time.time() - 60
     os.utime(touched, (long_ago, long_ago))
     with pytest.raises(WouldFail):
