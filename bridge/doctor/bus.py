@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 
 import redis
 from redis.exceptions import NoPermissionError
@@ -16,6 +17,9 @@ from bridge.laravel.redis_connections import RedisConnection
 from bridge.serve.wiring.sockets import build_cluster
 from bridge.sockets.cluster.names import Names
 
+SCANNED, MOST_KEYS = 1_000, 1_000_000  # keys of the database that are looked at: at once, and in all
+MOST_FINDINGS = 10
+_GLOB = re.compile(rb"[*?\[\]\\^-]")
 OLDEST = (6, 0)  # RESP3, in which commands, answers and messages share a connection
 _PROBE = """
 local refused = {}
@@ -24,6 +28,7 @@ local tries = {
   {'SET', key, '1', 'PX', '5000'}, {'GET', key}, {'EXISTS', key}, {'PTTL', key}, {'DEL', key},
   {'HSET', key, 'a', '1'}, {'HSETNX', key, 'b', '1'}, {'HINCRBY', key, 'a', '1'}, {'HGET', key, 'a'},
   {'HMGET', key, 'a', 'b'}, {'HGETALL', key}, {'HKEYS', key}, {'HLEN', key}, {'HEXISTS', key, 'a'},
+  {'TYPE', key},
   {'EXPIRE', key, '5'}, {'PEXPIRE', key, '5000'}, {'PERSIST', key}, {'HDEL', key, 'b'}, {'DEL', key},
   {'SADD', key, '1'}, {'SISMEMBER', key, '1'}, {'SCARD', key}, {'SMEMBERS', key},
   {'SRANDMEMBER', key, '1'}, {'SREM', key, '1'}, {'DEL', key},
@@ -115,12 +120,41 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
         return
     if isinstance(refused, list) and refused:
         yield _refused(server, where, ", ".join(sorted({name.decode().lower() for name in refused})))
+    yield from _types(client, names, where)
     with contextlib.closing(client.pubsub()) as topics:  # type: ignore[no-untyped-call]
         try:
             topics.subscribe((names.topics + b"doctor").decode())
             topics.get_message(timeout=5)
         except NoPermissionError as problem:
             yield _refused(server, where, _words(problem))
+
+
+def _types(client: redis.Redis, names: Names, where: str) -> Found:
+    """A key of the bus that something else has written."""
+    cursor, found, seen = 0, 0, 0
+    pattern = _GLOB.sub(rb"\\\g<0>", names.prefix) + b"*"
+    while seen < MOST_KEYS and found < MOST_FINDINGS:
+        try:
+            cursor, keys = client.scan(cursor, match=pattern, count=SCANNED)
+        except NoPermissionError:  # not needed to serve
+            return
+        seen += SCANNED
+        with client.pipeline(transaction=False) as asked:
+            for key in keys:
+                asked.type(key)
+            types = asked.execute()
+        for key, kind in zip(keys, types, strict=True):
+            name, expected = bytes(key), names.type_of(bytes(key))  # type: ignore[arg-type]
+            if expected is not None and kind not in (b"none", expected.encode()):
+                found += 1
+                yield Finding(
+                    what=f"the key {name.decode(errors='replace')} is a {kind.decode()} where the bus has a"
+                    f" {expected}: all that needs it is refused",
+                    where=where,
+                    remedy="delete it, and see what has written it",
+                )
+        if cursor == 0:
+            return
 
 
 def _version(info: dict[str, object], where: str) -> Found:

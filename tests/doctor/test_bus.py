@@ -120,6 +120,23 @@ def test_a_wrong_password_and_a_redis_that_is_away_are_found_and_told_without_it
     assert SECRET not in f"{one}{other}"
 
 
+def test_a_key_of_another_type_is_found(tmp_path: Path, server: services.Redis, client: redis.Redis) -> None:
+    for prefix in ("shop_", "sh[o]*p_"):
+        names = [f"{prefix}bridge:1:{rest}" for rest in ("c:1:news", "o:1", "nodes")]
+        client.hset(names[2], "node", "{}")
+        client.set(f"{prefix}bridge:1:unknown", "")
+        client.set(f"{prefix}queues:c:1:x", "")
+        client.rpush(names[0], "no hash")
+        client.hset(names[1], "no", "list")
+        spoiled = found(tmp_path, server, REDIS_PREFIX=prefix)
+        client.flushall()
+        assert sorted(one.what.partition(" where")[0] for one in spoiled) == [
+            f"the key {names[0]} is a list",
+            f"the key {names[1]} is a hash",
+        ]
+        assert all("delete it" in one.remedy for one in spoiled)
+
+
 def test_braces_in_the_prefix_are_a_hint(tmp_path: Path, server: services.Redis) -> None:
     [one] = found(tmp_path, server, REDIS_PREFIX="{shop}_")
     assert one.hint

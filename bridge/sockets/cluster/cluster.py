@@ -11,7 +11,7 @@ Its parts, each in the file of its name: `Topics` are subscribed to, `Incoming` 
 `Registrations` registers who is here, `Counts` how many, `Departures` says who has left, `Watches` who is
 signed in, `Comparison` finds what was missed, `Pages` serves clients that resume, `Publishing` decides what
 goes out when, `Outgoing` sends it, `Nodes` knows the others, `Statistics` and `Questions` are about all of
-them.
+them, `Refusals` says which key is spoiled.
 
 Happenings of a channel (occupied, vacated, members) are told by the node whose call made them so: once on all
 nodes.
@@ -42,6 +42,7 @@ from bridge.sockets.cluster.pages import Pages
 from bridge.sockets.cluster.publishing import Publishing
 from bridge.sockets.cluster.questions import Questions
 from bridge.sockets.cluster.records import Records, SeenTags
+from bridge.sockets.cluster.refusals import Refusals
 from bridge.sockets.cluster.registrations import Registrations
 from bridge.sockets.cluster.statistics import Statistics
 from bridge.sockets.cluster.topics import Topics
@@ -75,6 +76,7 @@ class Cluster(Generic[S]):
         bus, records, seen, orders = self.bus, Records[S](), SeenTags(), SeenTags()
         self._records = records
         self.topics = Topics(bus)
+        self._refusals = Refusals(bus)
         self.departures = Departures(bus, records)
         self.nodes = Nodes(bus, records, self.departures, self._heard)
         self.registrations = Registrations(bus, records, seen, self.departures)
@@ -150,7 +152,7 @@ class Cluster(Generic[S]):
         return False
 
     async def _connect(self) -> None:
-        link = Link(self._incoming.pushed, self._lose)
+        link = Link(self._incoming.pushed, self._lose, self._refusals.refused)
         await link.open(self.address, f"bridge-{self.bus.node}")
         self._lost.clear()
         self.bus.link = link

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ ANSWER_TIMEOUT = 5.0  # seconds of silence, where an answer is due, after which 
 
 Then = Callable[[Any], None]
 Lost = Callable[[str], None]
+Refused = Callable[[str], None]
 Word = bytes | str | int
 
 
@@ -70,21 +72,32 @@ SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, LOAD, KEEP, READ
 
 @dataclass(slots=True)
 class _Waits:
-    """For an answer (`then`, or `lost` where none comes any more), or for the pushes of so many names."""
+    """For the answer to a command (`then`, or `refused`, or `lost` where none comes any more), or for the
+    pushes of so many names."""
 
+    command: bytes
     then: Then | None
     lost: Lost | None = None
+    refused: Refused | None = None
     names: int = 0
 
 
 class Link(asyncio.Protocol):
-    """`pushed` gets topic and message; `lost` is called once, with the reason, and nothing is afterwards.
+    """`pushed` gets topic and message; `refused` each command that Redis refuses because of what its keys
+    hold, and why; `lost` is called once, with the reason, and nothing is afterwards.
 
     To be made on the loop that it lives on."""
 
-    def __init__(self, pushed: Callable[[bytes, bytes], None], lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        pushed: Callable[[bytes, bytes], None],
+        lost: Callable[[str], None],
+        refused: Callable[[bytes, str], None],
+    ) -> None:
         self._pushed = pushed
         self._lost = lost
+        self._refused = refused
+        self._is_open = False
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waits] = deque()
         self._out: list[bytes] = []
@@ -106,6 +119,7 @@ class Link(asyncio.Protocol):
                     await self._loop.create_connection(lambda: self, address.host, address.port, ssl=context)
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._greet(address, name)
+            self._is_open = True
         except (OSError, TimeoutError, ServiceUnavailable) as problem:
             self.end(str(problem) or type(problem).__name__)
             raise ServiceUnavailable(f"Redis at {address.place}: {problem or 'does not answer'}") from None
@@ -125,15 +139,25 @@ class Link(asyncio.Protocol):
 
     # Commands -------------------------------------------------------------------------------------------
 
-    def send(self, *words: Word, then: Then | None = None, lost: Lost | None = None) -> None:
-        """`then` gets the answer, or `lost` the reason why none comes: the link is lost, or Redis says no."""
-        self.put(packed(*words), then, lost)
+    def send(
+        self,
+        *words: Word,
+        then: Then | None = None,
+        lost: Lost | None = None,
+        refused: Refused | None = None,
+    ) -> None:
+        """`then` gets the answer, or `lost` the reason why none comes: the link is lost, or ends since Redis
+        says no; or `refused` what Redis has against this command alone, where one of its keys is not what it
+        should be."""
+        self.put(packed(*words), then, lost, refused)
 
-    def put(self, command: bytes, then: Then | None, lost: Lost | None) -> None:
+    def put(
+        self, command: bytes, then: Then | None, lost: Lost | None, refused: Refused | None = None
+    ) -> None:
         """`send`, of a command that is packed."""
         if self._is_over and lost is not None:
             lost("it has ended")
-        self._put(command, _Waits(then, lost))
+        self._put(_Waits(command, then, lost, refused))
 
     def gather(self, close: Callable[[], None]) -> None:
         """`close` is called to put a command that was not complete yet: before another is put, or else at the
@@ -154,10 +178,10 @@ class Link(asyncio.Protocol):
 
         def lost(why: str) -> None:
             if not future.done():
-                future.set_exception(ServiceUnavailable(f"the link to Redis is lost: {why}"))
+                future.set_exception(ServiceUnavailable(f"Redis does not answer: {why}"))
                 future.exception()  # whoever asked may be gone
 
-        self.send(*words, then=then, lost=lost)
+        self.send(*words, then=then, lost=lost, refused=lost)
         return future
 
     def run(
@@ -167,19 +191,20 @@ class Link(asyncio.Protocol):
         *words: Word,
         then: Then | None = None,
         lost: Lost | None = None,
+        refused: Refused | None = None,
     ) -> None:
-        self.send("EVALSHA", script.sha, len(keys), *keys, *words, then=then, lost=lost)
+        self.send("EVALSHA", script.sha, len(keys), *keys, *words, then=then, lost=lost, refused=refused)
 
     def ask_script(self, script: Script, keys: Sequence[Word], *words: Word) -> asyncio.Future[Any]:
         return self.ask("EVALSHA", script.sha, len(keys), *keys, *words)
 
     def subscribe(self, topics: Sequence[bytes]) -> None:
         if topics:
-            self._put(packed("SUBSCRIBE", *topics), _Waits(None, names=len(topics)))
+            self._put(_Waits(packed("SUBSCRIBE", *topics), None, names=len(topics)))
 
     def unsubscribe(self, topics: Sequence[bytes]) -> None:
         if topics:
-            self._put(packed("UNSUBSCRIBE", *topics), _Waits(None, names=len(topics)))
+            self._put(_Waits(packed("UNSUBSCRIBE", *topics), None, names=len(topics)))
 
     def check(self, now: float) -> None:
         """To be called every second or so: a link that owes an answer and brings nothing for too long
@@ -205,7 +230,7 @@ class Link(asyncio.Protocol):
     def refuse(self, error: str) -> None:
         """Redis has answered with this error. The link ends: READONLY, LOADING, NOPERM, OOM, NOSCRIPT, … mean
         not now, or not here."""
-        self.end(error.partition("script:")[0].strip()[:200])  # no payload is there
+        self.end(without_place(error))
 
     # Called by the transport ----------------------------------------------------------------------------
 
@@ -230,14 +255,14 @@ class Link(asyncio.Protocol):
 
     # Parts ----------------------------------------------------------------------------------------------
 
-    def _put(self, command: bytes, waits: _Waits) -> None:
+    def _put(self, waits: _Waits) -> None:
         if self._is_over:
             return
         self._close_gathered()
         self._flush_soon()
         if not self._waiting:
             self._asked_at = self._loop.time()
-        self._out.append(command)
+        self._out.append(waits.command)
         self._waiting.append(waits)
 
     def _close_gathered(self) -> None:
@@ -270,11 +295,41 @@ class Link(asyncio.Protocol):
             self.end("Redis answers what was not asked")
             return
         if what is hiredis.ReplyError:
-            self.refuse(str(item))
+            self._take_error(str(item))
             return
         waits = self._waiting.popleft()
         if waits.then is not None:
             waits.then(item)
+
+    def _take_error(self, error: str) -> None:
+        if not self._is_open or self._waiting[0].names or not is_of_a_key(error):
+            self.refuse(error)
+            return
+        waits, why = self._waiting.popleft(), without_place(error)
+        self._refused(waits.command, why)
+        if waits.refused is not None:
+            waits.refused(why)
+
+
+def is_of_a_key(error: str) -> bool:
+    """Whether Redis refuses this command alone: a key is of another type, or holds what the script stumbles
+    over. All else (OOM, READONLY, NOPERM, MISCONF, …) says not now, or not here. Redis 6 names the place in
+    the script first."""
+    if _NEVER.search(error):
+        return False
+    found = _CODE.match(error)
+    return found is None or found[1] in ("ERR", "WRONGTYPE")
+
+
+def without_place(error: str) -> str:
+    """What Redis says, without the place in the script. No payload is there."""
+    return error.partition(" script:")[0].strip()[:200]
+
+
+_CODE = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{2,})\b")
+_NEVER = re.compile(
+    r"The user executing the script|[Uu]nknown (?:Redis )?command"
+)  # NOPERM in older releases
 
 
 def packed(*words: Word) -> bytes:
@@ -282,6 +337,16 @@ def packed(*words: Word) -> bytes:
     command: Any = words
     together: bytes = hiredis.pack_command(command)
     return together
+
+
+def keys_of(command: bytes) -> tuple[bytes, list[bytes]]:
+    """Of a packed command: its name, or its script's hash, and its keys."""
+    reader = hiredis.Reader()
+    reader.feed(command)
+    what, *rest = reader.gets()
+    if what == b"EVALSHA":
+        return rest[0], rest[2 : 2 + int(rest[1])]
+    return what, rest[:1]
 
 
 def words(*some: Word) -> bytes:

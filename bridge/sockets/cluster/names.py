@@ -29,6 +29,14 @@ from bridge.sockets.pusher.channels import USER_CHANNEL
 CONTROL_CHANNEL = "#app"
 """No client can subscribe to it: what nodes tell each other about an app."""
 
+TYPES = {
+    **dict.fromkeys(("c", "m", "g", "i", "r", "s", "nodes"), "hash"),
+    **dict.fromkeys(("l", "o"), "list"),
+    **dict.fromkeys(("n", "j"), "set"),
+    **dict.fromkeys(("k", "dead", "duty", "born"), "string"),
+}
+"""As in the table above."""
+
 _SAFE = "-_=@,.;"
 
 
@@ -44,6 +52,11 @@ class Names:
 
     def key(self, kind: str, rest: bytes) -> bytes:
         return b"%s%s:%s" % (self.prefix, kind.encode(), rest)
+
+    def type_of(self, key: bytes) -> str | None:
+        """Of what type this key is, None where it is not the bus's."""
+        kind = key.removeprefix(self.prefix).partition(b":")[0] if key.startswith(self.prefix) else b""
+        return TYPES.get(kind.decode(errors="replace"))
 
     def topic(self, place: bytes) -> bytes:
         return self.topics + place

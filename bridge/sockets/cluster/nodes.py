@@ -124,7 +124,12 @@ class Nodes(Generic[S]):
             json.dumps(record),
             1 if bus.is_leaving else times.LEASE,
             then=partial(self._beaten, bus.node),
+            refused=self._unheard,
         )
+
+    def _unheard(self, _why: str) -> None:
+        """Nobody can tell who leads."""
+        self.is_leader = False
 
     def _beaten(self, node: str, answer: Any) -> None:
         bus = self._bus

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import hiredis
 from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import place_for
-from bridge.sockets.cluster.link import Link, words
+from bridge.sockets.cluster.link import Link, is_of_a_key, without_place, words
 from bridge.sockets.cluster.names import Names
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.channels import kind_of
@@ -63,7 +62,7 @@ class Route:
 @cache
 def _head(events: int) -> bytes:
     """What a call of so many begins with."""
-    return b"*%d\r\n%b" % (5 + 10 * events, words("EVALSHA", scripts.PUBLISH.sha, 3 * events))
+    return b"*%d\r\n%b" % (6 + 10 * events, words("EVALSHA", scripts.PUBLISH.sha, 3 * events))
 
 
 @dataclass(slots=True)  # not frozen, which takes three times as long to make
@@ -115,9 +114,11 @@ class Outgoing:
         self._names = names
         self._routes: dict[tuple[str, str], Route] = {}  # app id and channel →
         self._about = words(window, names.key("j", b""))
+        self._alone = words("")
         self._link: Link | None = None
         self._items: list[Sealed] = []  # that go with the next call of the script,
-        self._size = 0  # and the bytes of their envelopes
+        self._size = 0  # and the bytes of their envelopes,
+        self._wholes: list[int] = []  # and of those that go out together or not at all: first and number
         self._sent = self._back = 0  # calls of `send`, and how many of them are over
         self._once_back: deque[tuple[int, Callable[[], None]]] = deque()  # by the last that each waits for
 
@@ -150,15 +151,22 @@ class Outgoing:
         refused: Callable[[str], None],
     ) -> None:
         """Events of logs; they go out with the others of this turn, before anything that is sent after them.
-        `then`, `lost` and `refused` as in `Call`."""
+        `then`, `lost` and `refused` as in `Call`. Where Redis refuses one of several, none goes out, for who
+        is told so may publish all of them again; unless each has a mark, which keeps it from going out twice.
+        """
         if not items:
             then([])
             return
         self._sent += 1
         call = Call(items[-1], then, lost, refused)
+        is_whole = len(items) > 1 and not all(item.mark for item in items)
+        if is_whole:
+            if len(self._items) + len(items) > MOST:
+                self._close()
+            self._wholes += (len(self._items) + 1, len(items))
         for item in items:
             item.call = call
-            if len(self._items) >= MOST or self._size > MOST_BYTES:
+            if not is_whole and (len(self._items) >= MOST or self._size > MOST_BYTES):
                 self._close()
             self._items.append(item)
             self._size += len(item.envelope)
@@ -171,10 +179,11 @@ class Outgoing:
         items, link = self._items, self._link
         if not items or link is None:
             return
-        self._items, self._size = [], 0
+        wholes, self._items, self._size, self._wholes = self._wholes, [], 0, []
         call = [_head(len(items))]
         call += [item.route.keys for item in items]  # type: ignore[union-attr]
         call.append(self._about)
+        call.append(words(" ".join(map(str, wholes))) if wholes else self._alone)
         call += [item.route.words(item) for item in items]  # type: ignore[union-attr]
         link.put(
             b"".join(call),
@@ -188,8 +197,8 @@ class Outgoing:
             call = item.call
             if type(answer) is not hiredis.ReplyError:
                 call.answers.append(answer)
-            elif is_of_the_event(str(answer)):
-                call.refusal = f"{str(answer).partition(' script:')[0][:200]} ({item.place.decode()})"
+            elif is_of_a_key(str(answer)):
+                call.refusal = f"{without_place(str(answer))} ({item.place.decode()})"
             else:
                 call.why = why = str(answer)
             if item is call.last:
@@ -226,16 +235,3 @@ class Outgoing:
             except Exception:
                 about = {"action": "publish_fault"}
                 log.exception("what waited for a published event met a fault of bridge's own", extra=about)
-
-
-def is_of_the_event(error: str) -> bool:
-    """Whether Redis refuses this event alone, as where a key of its channel is of another type, or holds what
-    the script stumbles over. All else (OOM, READONLY, NOPERM, MISCONF, …) says not now, or not here. Redis 6
-    names the place in the script first."""
-    if "The user executing the script" in error:  # a NOPERM of older releases
-        return False
-    found = _CODE.match(error)
-    return found is None or found[1] in ("ERR", "WRONGTYPE")
-
-
-_CODE = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{2,})\b")

@@ -46,7 +46,13 @@ class Pages(Generic[S]):
 
         most = max(MOST_BEFORE, 2 * hub.app.limits.subscriptions)
         words = (ask.socket_id, _seconds(hub), EARLIER, most)
-        link.run(scripts.LOAD, [self._key(hub, ask.session_id)], *words, then=then)
+        link.run(
+            scripts.LOAD,
+            [self._key(hub, ask.session_id)],
+            *words,
+            then=then,
+            refused=lambda _: then((0, b"", ())),  # as one that is not known
+        )
 
     def keep(self, link: Link, hub: SharedHub[S], ask: Keep) -> None:
         def then(is_kept: Any) -> None:
@@ -69,6 +75,9 @@ class Pages(Generic[S]):
             ",".join(ask.earlier),
             *words,
             then=None if ask.awaited is None else then,
+            refused=None
+            if ask.awaited is None
+            else lambda _: then(1),  # nor is a gap missed: it is not known
         )
 
     def read(self, link: Link, hub: SharedHub[S], ask: Read) -> None:
@@ -86,7 +95,8 @@ class Pages(Generic[S]):
             )
 
         key = self._bus.names.key
-        link.run(scripts.READ, [key("c", place), key("l", place)], ask.tag, then=then)
+        keys = [key("c", place), key("l", place)]
+        link.run(scripts.READ, keys, ask.tag, then=then, refused=lambda _: then((1, ())))
 
     def _key(self, hub: SharedHub[S], session_id: str) -> bytes:
         return self._bus.names.key("r", place_for(hub.app.id, session_id))

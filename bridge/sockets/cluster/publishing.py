@@ -119,7 +119,7 @@ class Publishing(Generic[S]):
         Jobs wait up to `JOBS_WAIT` for the bus, so that those which come after them do not overtake them;
         then ServiceUnavailable. All else is delivered here at once, and elsewhere once it is back; for so
         long, and so much. JobError as `Node.publish`. Where Redis refuses an event for good, JobError for a
-        job's, else ServiceUnavailable; those beside it may be out.
+        job's, else ServiceUnavailable; nothing is published then but what has a job's mark.
         """
         for broadcast in broadcasts:
             if broadcast.app_id not in self._bus.home.hubs:

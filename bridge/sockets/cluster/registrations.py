@@ -36,6 +36,7 @@ class Registrations(Generic[S]):
         self.repairs = self.gaps = 0
         self._repairing: set[bytes] = set()
         self._stale: dict[bytes, float] = {}  # places whose roster is to be read again → when
+        self._refused: dict[bytes, float] = {}  # places of which nothing could be had → when to ask again
 
     # Who comes -----------------------------------------------------------------------------------------
 
@@ -84,7 +85,22 @@ class Registrations(Generic[S]):
             flags,
             *words,
             then=partial(self._joined, bus.node, hub, name, channel.generation, tuple(users), flags),
+            refused=partial(self._join_refused, hub, name, channel.generation, tuple(users)),
         )
+
+    def _join_refused(
+        self, hub: SharedHub[S], name: str, generation: int, users: Sequence[str], _why: str
+    ) -> None:
+        """A key of the channel is not what it should be: nobody can come. Who is here stays, and gets what is
+        missed meanwhile, or hears of a gap, once that is mended."""
+        place, channel = place_for(hub.app.id, name), hub.shared(name)
+        self._repairing.discard(place)
+        if channel is None or channel.generation != generation:
+            return
+        if channel.is_joined:
+            self._refused.setdefault(place, self._bus.now() + times.SETTLE)
+        self._bus.home.settle()
+        self._bus.home.answered(hub, hub.refused(name, users))
 
     def _joined(
         self,
@@ -217,14 +233,22 @@ class Registrations(Generic[S]):
     def look(self, link: Link, now: float) -> None:
         """To be called with each tick. Who seemed to have left when Redis was read after a fault may only
         have had to be registered again: that is looked at once more."""
+        for place in [place for place, due in self._refused.items() if due <= now]:
+            del self._refused[place]
+            hub, name, channel = self._find(place)
+            if hub is not None and channel is not None:
+                self.ask_again(hub, channel)
         for place in [place for place, due in self._stale.items() if due <= now]:
             del self._stale[place]
-            app_id, name = split_place(place)
-            hub = self._bus.home.hubs.get(app_id)
-            channel = None if hub is None else hub.shared(name)
+            hub, name, channel = self._find(place)
             if hub is not None and channel is not None:
                 then = partial(self._settled, hub, name, channel.generation)
                 link.send("HGETALL", self._bus.names.key("m", place), then=then)
+
+    def _find(self, place: bytes) -> tuple[SharedHub[S] | None, str, SharedChannel[S] | None]:
+        app_id, name = split_place(place)
+        hub = self._bus.home.hubs.get(app_id)
+        return hub, name, None if hub is None else hub.shared(name)
 
     def _settled(self, hub: SharedHub[S], name: str, generation: int, answer: Any) -> None:
         roster = self._records.roster(hub, place_for(hub.app.id, name), flat(answer))

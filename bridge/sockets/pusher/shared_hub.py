@@ -358,21 +358,11 @@ class SharedHub(Hub[S]):
         for socket, waiting in tuple(channel.waiting.items()):
             user_id = waiting.member.user_id if waiting.member else None
             if user_id is not None and user_id in full:
-                problem = "the channel has too many members"
-                text = messages.subscription_error(channel.name, "LimitReached", problem, 403)
-                deliveries.append(Delivery(text=text, sockets=(socket,)))
-                hub_events.append(
-                    SubscriptionRefused(
-                        app_id=self.app.id,
-                        channel=channel.name,
-                        socket_id=waiting.socket_id,
-                        status=403,
-                        reason=problem,
-                    )
-                )
-                left = self.unsubscribe(waiting.socket_id, socket, channel.name)
+                left = self._refuse(channel, socket, "LimitReached", 403, "the channel has too many members")
+                deliveries += left.deliveries
+                hub_events += left.hub_events
                 asks += left.asks
-                dropped.append((socket, channel.name))
+                dropped += left.dropped
             elif user_id is None or user_id in channel.confirmed:
                 missed = NOTHING_MISSED
                 if waiting.session is not None:
@@ -391,6 +381,42 @@ class SharedHub(Hub[S]):
             hub_events=tuple(hub_events),
             asks=tuple(asks),
             dropped=tuple(dropped),
+        )
+
+    def _refuse(
+        self, channel: SharedChannel[S], socket: S, kind: str, status: int, problem: str
+    ) -> Answered[S]:
+        """Who waits for the channel is not let in."""
+        socket_id = channel.waiting[socket].socket_id
+        event = SubscriptionRefused(
+            app_id=self.app.id, channel=channel.name, socket_id=socket_id, status=status, reason=problem
+        )
+        left = self.unsubscribe(socket_id, socket, channel.name)
+        text = messages.subscription_error(channel.name, kind, problem, status)
+        return Answered(
+            deliveries=(Delivery(text=text, sockets=(socket,)),),
+            hub_events=(event, *left.hub_events),
+            asks=left.asks,
+            dropped=((socket, channel.name),),
+        )
+
+    def refused(self, name: str, users: Collection[str]) -> Answered[S]:
+        """Redis cannot register the channel, or these users in it. Who waits for that is refused; who signs
+        in goes on waiting, for there is no such answer to that."""
+        channel = self.shared(name)
+        if channel is None:
+            return Answered()
+        problem = "Redis refuses the channel: see bridge's log"
+        answers = [
+            self._refuse(channel, socket, "ServiceUnavailable", 503, problem)
+            for socket, waiting in tuple(channel.waiting.items())
+            if waiting.replies is None and (waiting.member.user_id in users if waiting.member else not users)
+        ]
+        return Answered(
+            deliveries=tuple(delivery for answer in answers for delivery in answer.deliveries),
+            hub_events=tuple(event for answer in answers for event in answer.hub_events),
+            asks=tuple(ask for answer in answers for ask in answer.asks),
+            dropped=tuple(one for answer in answers for one in answer.dropped),
         )
 
     # Pages that come back ---------------------------------------------------------------------------------

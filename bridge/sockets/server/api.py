@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bridge.broadcast import CHANNEL_CHARACTERS, Broadcast
+from bridge.errors import ServiceUnavailable
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.channels import USER_CHANNEL, is_publishable, kind_of
 from bridge.sockets.server import occupancy, openapi
@@ -37,11 +38,11 @@ def routes(node: Node, ready: Callable[[], Mapping[str, object]]) -> list[Route]
 async def post_event(call: Call) -> dict[str, Any]:
     """One event to up to 100 channels. The answer holds what `info` asked of them."""
     broadcast = event_of(call.hub.app, call.body)
+    words = _info(call.body["info"]) if "info" in call.body else frozenset()
     await call.node.publish_to_all([broadcast], origin="api")
     if "info" not in call.body:
         return {}
-    words = _info(call.body["info"])
-    return {"channels": {name: await _attributes(call, name, words) for name in broadcast.channels}}
+    return {"channels": {name: await _attributes_now(call, name, words) for name in broadcast.channels}}
 
 
 async def post_batch(call: Call) -> dict[str, Any]:
@@ -52,7 +53,7 @@ async def post_batch(call: Call) -> dict[str, Any]:
     if not any(asked):
         return {}
     infos = zip(broadcasts, asked, strict=True)
-    return {"batch": [await _attributes(call, broadcast.channels[0], words) for broadcast, words in infos]}
+    return {"batch": [await _attributes_now(call, one.channels[0], words) for one, words in infos]}
 
 
 async def get_channels(call: Call) -> bytes:
@@ -184,6 +185,14 @@ def _info(value: object) -> frozenset[str]:
     if not isinstance(value, str):
         raise HTTPException(400, "info is not a string")
     return frozenset(word.strip() for word in value.split(",") if word.strip())
+
+
+async def _attributes_now(call: Call, name: str, words: Collection[str]) -> dict[str, Any]:
+    """Those that are known: what was published would be published again after another answer than 200."""
+    try:
+        return await _attributes(call, name, words)
+    except ServiceUnavailable:
+        return {}
 
 
 async def _attributes(call: Call, name: str, words: Collection[str]) -> dict[str, Any]:

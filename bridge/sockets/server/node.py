@@ -287,8 +287,8 @@ class Node:
     async def publish_to_all(self, broadcasts: Sequence[Broadcast], *, origin: str) -> int:
         """`publish`, for the subscribers of all nodes; returns when they are sure to get it.
 
-        Raises ServiceUnavailable where the other nodes cannot be told, with nothing published, or where Redis
-        refuses one of several; JobError as `publish`."""
+        Raises ServiceUnavailable where the other nodes cannot be told, or Redis refuses one of them; nothing
+        is published then. JobError as `publish`."""
         if self.peers is None:
             return self.publish(broadcasts, origin=origin)
         return await self.peers.publish(broadcasts, origin)

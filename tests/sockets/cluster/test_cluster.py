@@ -1107,7 +1107,7 @@ async def test_what_is_published_in_one_turn_goes_out_in_one_call_before_all_tha
         link = one.cluster.bus.link
         assert link is not None
         put, sent, receivers = link._put, list[bytes](), list[int | None]()
-        link._put = lambda command, waits: (put(command, waits), sent.append(command))  # type: ignore[assignment,func-returns-value]
+        link._put = lambda waits: (put(waits), sent.append(waits.command))  # type: ignore[assignment,func-returns-value]
         for number in range(MOST + 10):
             one.cluster.publish_soon([broadcast("ab"[number % 2], data=str(number))], "api", receivers.append)
         link.send("ECHO", "behind")

@@ -16,7 +16,7 @@ from tests.sockets.server.running import until
 async def test_a_link_whose_answers_take_long_together_is_not_taken_for_dead() -> None:
     now, why = asyncio.get_running_loop().time, list[str]()
     with redis_server() as redis, redis.client() as other:
-        link = Link(lambda topic, data: None, why.append)
+        link = Link(lambda topic, data: None, why.append, lambda command, why: None)
         await link.open(address(redis), "bridge-x")
         first, second = link.ask("BLPOP", "first", 0), link.ask("BLPOP", "second", 0)
         asked_at = now()

@@ -10,8 +10,9 @@ import pytest
 
 from bridge.errors import JobError, ServiceUnavailable
 from bridge.sockets.cluster import times
-from bridge.sockets.cluster.link import READ
-from bridge.sockets.cluster.outgoing import is_of_the_event
+from bridge.sockets.cluster.link import READ, is_of_a_key
+from bridge.sockets.cluster.outgoing import MOST
+from bridge.sockets.pusher.hub_events import Published
 from tests.services import Redis
 from tests.sockets.cluster.nodes import Member, member
 from tests.sockets.cluster.test_cluster import post
@@ -158,7 +159,6 @@ async def test_an_event_that_redis_refuses_fails_for_its_sender_and_ends_no_link
                     await publish(one, "1")
                 with pytest.raises(JobError, match=r"WRONGTYPE.*app-id:c"):
                     await node.publish_to_all([broadcast("d"), broadcast("c")], origin="queue")
-                assert (await page.get("event"))["channel"] == "d"
             reader, writer = await asyncio.open_connection("127.0.0.1", one.server.port)
             writer.write(post(1))
             assert (await reader.readline()).split()[1] == b"503"
@@ -167,8 +167,114 @@ async def test_an_event_that_redis_refuses_fails_for_its_sender_and_ends_no_link
             client.hset(key("c"), "o", "no number")
             with pytest.raises(ServiceUnavailable, match="Redis refuses"):
                 await publish(one, "2")
+        await page.silence()
         assert one.cluster.bus.link is link
         assert sum(record.message == "Redis refuses an event" for record in caplog.records) == 1
+
+
+def state(redis: Redis) -> dict[bytes, object]:
+    """All that Redis holds of channels, their logs and last events."""
+    with redis.client() as client:
+        found: dict[bytes, object] = {}
+        for name in sorted(client.keys("*bridge:1:[clkj]:*")):
+            kind = client.type(name)
+            if kind == b"hash":
+                found[name] = client.hgetall(name)
+            elif kind == b"list":
+                found[name] = (client.lrange(name, 0, -1), client.ttl(name) > 0)
+            elif kind == b"set":
+                found[name] = client.smembers(name)
+            else:
+                found[name] = client.get(name)
+        return found
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spoiled", ["c:app-id:bad", "l:app-id:bad", "o of c:app-id:bad"])
+@pytest.mark.parametrize("has_log", [False, True])
+@pytest.mark.parametrize("mark", ["none", "some"])
+async def test_what_is_published_together_goes_out_whole_or_not_at_all(
+    redis: Redis, spoiled: str, has_log: bool, mark: str
+) -> None:
+    names = ("a", "cache-b", "a", "bad", "nobody", "cache-nobody", "a")
+    async with member(redis) as one, one.server.client("a", "bad", "cache-b") as page:
+        await page.get("pusher:cache_miss")
+        node = one.server.node
+        if has_log:
+            for channel in ("a", "cache-b"):
+                await node.publish_to_all([broadcast(channel, data="before")], origin="api")
+                await page.get("event")
+        with redis.client() as client:
+            if spoiled.startswith("o of"):
+                record = client.dump(key("c", "bad"))
+                client.hset(key("c", "bad"), "o", "no number")
+            else:
+                record = client.dump(key(spoiled[0], "bad"))
+                client.set(key(spoiled[0], "bad"), "text")
+            before = state(redis)
+            together = [broadcast(name, data=str(number)) for number, name in enumerate(names)]
+            if mark == "some":
+                together[1] = replace(together[1], job="uuid-1")
+                with pytest.raises(JobError):
+                    await node.publish_to_all(together, origin="queue")
+            else:
+                with pytest.raises(ServiceUnavailable, match="Redis refuses"):
+                    await node.publish_to_all(together, origin="api")
+                many = tuple(f"n-{number}" for number in range(MOST + 30))
+                with pytest.raises(ServiceUnavailable, match="Redis refuses"):
+                    await node.publish_to_all([broadcast("a", *many, "bad")], origin="api")
+            assert state(redis) == before
+            name = key("c" if spoiled.startswith("o of") else spoiled[0], "bad")
+            client.delete(name)
+            if record is not None:
+                client.restore(name, 0, record)
+        await node.publish_to_all(together, origin="queue" if mark == "some" else "api")
+        got = [(await page.get("event"))["data"] for _ in range(5)]
+        assert got == ["0", "1", "2", "3", "6"]
+        await page.silence()
+
+
+@pytest.mark.anyio
+async def test_what_was_published_with_a_question_is_not_published_again(redis: Redis) -> None:
+    async with member(redis) as one, one.server.client("c") as page:
+        body = {"name": "event", "channels": ["c"], "data": "1", "info": "subscription_count"}
+        told = one.server.node.observers
+
+        def cut(event: object) -> None:
+            if type(event) is Published:
+                one.cut()
+
+        one.server.node.observers = (*told, cut)
+        answer = await one.server.request("POST", "/apps/app-id/events", body)
+        assert (answer.status_code, answer.json()) == (200, {"channels": {"c": {}}})
+        one.server.node.observers = told
+        await one.back()
+        answer = await one.server.request("POST", "/apps/app-id/events", {**body, "info": 7})
+        assert answer.status_code == 400
+        assert (await page.get("event"))["data"] == "1"
+        await page.silence()
+
+
+@pytest.mark.anyio
+async def test_an_event_without_an_answer_that_a_full_log_has_dropped_ends_in_a_gap_not_in_silence(
+    redis: Redis,
+) -> None:
+    async with AsyncExitStack() as stack:
+        one, other, third = [await stack.enter_async_context(member(redis, RESUMING)) for _ in range(3)]
+        page = await stack.enter_async_context(other.server.client("c"))
+        await publish_unanswered(redis, one, "A")
+        assert (await page.get("event"))["data"] == "A"
+        with redis.client() as client:
+            tag = client.hget(key("c"), "t")
+        await leave_the_bus(other)
+        for _ in range(10):
+            await third.server.node.publish_to_all([broadcast("c")] * 100, origin="queue")
+        await come_back(one)
+        gap, _ = await third.cluster.bus.asking().ask_script(READ, [key("c"), key("l")], tag)
+        assert gap
+        await come_back(other)
+        await publish(third, "last")
+        assert await events(page) == ["bridge:gap"]
 
 
 @pytest.mark.anyio
@@ -205,10 +311,12 @@ async def test_an_event_that_has_waited_and_that_redis_refuses_is_dropped_and_co
         ("NOPERM User u has no permissions to access the 't' channel", False),
         ("@user_script: 18: The user executing the script can't run this command or subcommand", False),
         ("NOREPLICAS Not enough good replicas to write.", False),
+        ("ERR unknown command 'EVALSHA', with args beginning with: ", False),
+        ("ERR Unknown Redis command called from script script: 1, on @user_script:4.", False),
     ],
 )
-def test_what_redis_has_against_an_event_is_told_from_not_now(error: str, expected: bool) -> None:
-    assert is_of_the_event(error) == expected
+def test_what_redis_has_against_a_key_is_told_from_not_now(error: str, expected: bool) -> None:
+    assert is_of_a_key(error) == expected
 
 
 @pytest.mark.anyio

@@ -5,7 +5,7 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 local leads = 0
 if redis.call('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[3]) then
   leads = 1
-elseif redis.call('GET', KEYS[3]) == ARGV[1] then
+elseif redis.pcall('GET', KEYS[3]) == ARGV[1] then
   redis.call('PEXPIRE', KEYS[3], ARGV[3])
   leads = 1
 end

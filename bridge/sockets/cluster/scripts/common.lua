@@ -5,6 +5,15 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- Whether a key is not what it should be: then only what depends on it fails. All else is to be tried again.
+local function is_of_a_key(problem)
+  local text = type(problem) == 'table' and problem.err or tostring(problem)
+  for _, word in ipairs({'WRONGTYPE', 'not an integer', 'attempt to'}) do
+    if text:find(word, 1, true) then return true end
+  end
+  return false
+end
+
 -- The user has left the node's channel. When that was his last node: the moment, as text.
 local function leave_user(c, m, n, g, topic, node, place, user)
   if redis.call('SREM', n, place .. ' ' .. user) == 0 then return false end

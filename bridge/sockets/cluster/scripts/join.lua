@@ -54,13 +54,15 @@ end
 local missed = {}
 local record = redis.call('HMGET', c, 'o', 't', 'v', 'z')
 if mine ~= '' and mine ~= record[2] then
-  local found, is_whole = entries_after(redis.call('LRANGE', l, 0, -1), mine, record[2])
+  local log = redis.pcall('LRANGE', l, 0, -1)  -- of another type: nothing can be had
+  local found, is_whole = entries_after(log.err and {} or log, mine, record[2])
   missed = is_whole and found or 'GAP'
 end
 local roster, cached, ttl = {}, false, 0
 if flags:find('r', 1, true) then roster = redis.call('HGETALL', m) end
 if flags:find('k', 1, true) then
-  cached = redis.call('GET', k)
+  cached = redis.pcall('GET', k)
+  if type(cached) == 'table' then cached = false end
   ttl = redis.call('PTTL', k)
 end
 return {record[1], record[2], record[3], record[4], came, added, full, roster, cached, ttl, missed}

@@ -4,7 +4,8 @@
 local n, node, prefix, topics = KEYS[1], ARGV[1], ARGV[3], ARGV[4]
 redis.call('SET', KEYS[2], '1', 'EX', 86400)
 local left = {0}
-for _, entry in ipairs(redis.call('SRANDMEMBER', n, ARGV[2])) do
+
+local function take_out(entry)
   local space = entry:find(' ', 1, true)
   local place = space and entry:sub(1, space - 1) or entry
   local user = space and entry:sub(space + 1) or ''
@@ -17,12 +18,17 @@ for _, entry in ipairs(redis.call('SRANDMEMBER', n, ARGV[2])) do
   else
     at = leave_channel(c, n, prefix .. 'i:' .. app, g, topics .. place, node, place, channel, true)
   end
-  redis.call('SREM', n, entry)
   if at then
     left[#left + 1] = place
     left[#left + 1] = user
     left[#left + 1] = at
   end
+end
+
+for _, entry in ipairs(redis.call('SRANDMEMBER', n, ARGV[2])) do
+  local went, problem = pcall(take_out, entry)
+  if not went and not is_of_a_key(problem) then error(problem) end
+  redis.call('SREM', n, entry)
 end
 left[1] = redis.call('SCARD', n)
 if left[1] == 0 then redis.call('HDEL', KEYS[3], node) end

@@ -1,0 +1,145 @@
+"""A key of the bus that is of another type: what depends on it is refused, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+
+from bridge.errors import ServiceUnavailable
+from bridge.sockets.cluster import times
+from bridge.sockets.pusher.hub_events import MemberRemoved
+from tests.services import Redis
+from tests.sockets.cluster.nodes import PREFIX, Member, member
+from tests.sockets.cluster.test_cluster import join, told, two
+from tests.sockets.cluster.test_resume import CONFIRMED, page
+from tests.sockets.server.running import APP, Client, broadcast, until
+
+pytestmark = pytest.mark.anyio
+
+RESUMING = replace(APP, resume_seconds=30.0)
+
+
+def key(rest: str) -> str:
+    return f"{PREFIX}bridge:1:{rest}"
+
+
+async def subscribe(client: Client, channel: str) -> str:
+    data = json.dumps({"user_id": "1"}) if channel.startswith("presence-") else None
+    await client.subscribe(channel, data)
+    while (message := await client.get()).get("channel") != channel:
+        pass
+    return str(message["event"])
+
+
+async def publish(at: Member, channel: str, data: str) -> None:
+    with contextlib.suppress(ServiceUnavailable):
+        await at.server.node.publish_to_all([broadcast(channel, data=data)], origin="api")
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "refuses"),
+    [
+        ("c:app-id:presence-a", True),
+        ("m:app-id:presence-a", True),
+        ("g:app-id:presence-a", True),
+        ("l:app-id:presence-a", False),
+        ("k:app-id:cache-b", False),
+        ("r:app-id:a-page-of-its-own", False),
+        ("o:app-id", False),
+        ("s:app-id", False),
+        ("nodes", False),
+        ("duty", False),
+        ("born", False),
+    ],
+)
+async def test_only_what_depends_on_a_spoiled_key_is_refused(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, spoiled: str, refuses: bool
+) -> None:
+    for name, value in {"TICK": 0.05, "BEAT": 0.1, "COMPARE": 0.1, "AWAY": 0.1, "SETTLE": 0.1}.items():
+        monkeypatch.setattr(times, name, value)
+    with redis.client() as store:
+        async with member(redis, RESUMING) as one, one.server.client("d") as client:
+            store.delete(key(spoiled))
+            if spoiled.startswith("k"):
+                store.rpush(key(spoiled), "no text")
+            elif spoiled in ("duty", "born"):
+                store.hset(key(spoiled), "no", "text")
+            else:
+                store.set(key(spoiled), "no collection")
+            link = one.cluster.bus.asking()
+            async with page(one, 3) as other:
+                got = await subscribe(other, "presence-a")
+                assert got == ("pusher:subscription_error" if refuses else CONFIRMED)
+                assert await subscribe(other, "cache-b") == CONFIRMED
+                await publish(one, "presence-a", "1")
+                one.cluster.terminate(one.server.node.hubs[APP.id], "nobody")  # type: ignore[arg-type]
+                with contextlib.suppress(ServiceUnavailable):
+                    await one.cluster.share({APP.id: (1, 1, 1)})
+            await one.cluster.bus.asking().ask("PING")
+            await asyncio.sleep(0.5)  # many beats, comparisons, departures
+            await publish(one, "d", "2")
+            assert (await client.get("event"))["data"] == "2"
+            assert one.cluster.bus.link is link
+            one.cut()
+            await one.back()
+            link = one.cluster.bus.asking()
+            await asyncio.sleep(0.5)
+            await publish(one, "d", "3")
+            assert (await client.get("event"))["data"] == "3"
+            assert one.cluster.bus.link is link
+            store.delete(key(spoiled))
+            async with one.server.client() as other:
+                assert await subscribe(other, "presence-a") == CONFIRMED
+
+
+async def test_a_channel_whose_key_was_spoiled_goes_on_once_that_is_mended(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(times, "TICK", 0.05)
+    monkeypatch.setattr(times, "SETTLE", 0.1)
+    with redis.client() as store:
+        async with two(redis) as (one, other), one.server.client("a") as client:
+            await publish(other, "a", "1")
+            assert (await client.get("event"))["data"] == "1"
+            one.task.cancel()
+            one.cut()
+            await publish(other, "a", "2")
+            record = store.dump(key("c:app-id:a"))
+            store.set(key("c:app-id:a"), "no hash")
+            one.task = asyncio.create_task(one.cluster.run())
+            await one.back()
+            with pytest.raises(ServiceUnavailable, match="Redis refuses"):
+                await other.server.node.publish_to_all([broadcast("a", data="3")], origin="api")
+            await client.silence()
+            store.restore(key("c:app-id:a"), 0, record, replace=True)
+            assert (await client.get("event"))["data"] == "2"
+            await publish(other, "a", "4")
+            assert (await client.get("event"))["data"] == "4"
+    (found,) = {one.key for one in caplog.records if hasattr(one, "key")}
+    assert found == key("c:app-id:a")
+
+
+async def test_the_members_of_a_dead_node_are_gone_though_a_key_is_spoiled(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "AWAY", 0.1)
+    with redis.client() as store:
+        async with member(redis) as one, member(redis) as dying, AsyncExitStack() as stack:
+            for number in range(9):
+                client = await stack.enter_async_context(dying.server.client())
+                await join(client, f"presence-{number}", "1")
+            store.sadd(key(f"n:{dying.cluster.node}"), "no place")
+            for number in range(3):
+                store.set(key(f"{'cmg'[number]}:app-id:presence-{number}"), "no hash")
+            link = one.cluster.bus.asking()
+            dying.vanish()
+            one.cluster.nodes.reap(dying.cluster.node)
+            await until(lambda: len(told(one, of=MemberRemoved)) == 6)
+            assert one.cluster.bus.link is link
+            assert not store.exists(key(f"n:{dying.cluster.node}"))
+            assert not store.hexists(key("nodes"), dying.cluster.node)
