@@ -188,8 +188,8 @@ ONE_AT_A_TIME = (
     "would take 550 fewer, which is worth 0.07 µs."
 )
 UNDER_WAY = (
-    "a `send` carries 8 of the 16 events (108,000 deliveries in 13,500 calls, by strace), and the "
-    "kernel takes 6 µs for it, where it takes 3 to 4 for a single event."
+    "a flush waits for those who publish at the same time, and nearly all sends carry all 16 events; the "
+    "kernel takes more for such a `send` than for that of one event."
 )
 LITERAL = (
     "69 of 89 µs are the queue's thread, spread over about 280 calls of Python functions for a job, "

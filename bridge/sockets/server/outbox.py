@@ -19,6 +19,9 @@ HOLD = 0.05
 WORTH_WAITING = 0.001
 """Seconds that a flush must have taken, for the next to wait for what is on its way."""
 
+SHARE = 0.2
+"""Of the time that the last flush took: how long the next waits for those who publish at the same time."""
+
 PING_FRAME = b"\x89\x00"
 
 
@@ -69,6 +72,7 @@ class Outbox:
     __slots__ = (
         "_audience",
         "_dirty",
+        "_ended",
         "_has_waited",
         "_held",
         "_is_scheduled",
@@ -93,6 +97,7 @@ class Outbox:
         self._loop = loop
         self._once_back = once_back
         self._took = self._spent = 0.0  # seconds of the last flush, and of this one so far
+        self._ended = 0.0  # the last flush, by the loop's clock
         self._has_waited = False  # this flush
         self._patience: asyncio.TimerHandle | None = None  # while it does
         self._run: list[bytes] = []
@@ -188,14 +193,19 @@ class Outbox:
         self._schedule()
 
     def _waits(self) -> bool:
-        """Whether the flush waits for what was published here and is on its way, so that both are written
-        together: at most for as long as the last flush took."""
+        """Whether the flush waits for more to write together. Either something that was published here is on
+        its way: then at most for as long as the last flush took. Or several events came during the last
+        flush, so their publishers are about to send the next ones: then for SHARE of that time."""
         if self._has_waited or self._spent or self._took < WORTH_WAITING:
             return False
-        if not self._once_back(self._arrived):
+        if self._once_back(self._arrived):
+            longest = self._took
+        elif len(self._run) > 1 and self._loop.time() - self._ended < self._took:
+            longest = self._took * SHARE
+        else:
             return False
         self._has_waited = True
-        self._patience = self._loop.call_later(min(self._took, HOLD), self._arrived)
+        self._patience = self._loop.call_later(min(longest, HOLD), self._arrived)
         return True
 
     def _arrived(self) -> None:
@@ -215,6 +225,7 @@ class Outbox:
             self._loop.call_soon(self._flush)
         else:
             self._took, self._spent, self._has_waited = self._spent, 0.0, False
+            self._ended = self._loop.time()
         if self._waiting:
             self._call_those_written()
 

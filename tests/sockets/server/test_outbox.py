@@ -10,7 +10,7 @@ import pytest
 from bridge.sockets.server import outbox
 from bridge.sockets.server.outbox import text_frame
 from bridge.sockets.server.socket import Socket
-from tests.sockets.server.running import LIMIT, PING, Raw, Running, running
+from tests.sockets.server.running import LIMIT, PING, Raw, Running, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +108,34 @@ async def test_a_flush_waits_for_what_is_on_its_way_at_most_for_as_long_as_the_l
             assert [(await client.message())["event"] for _ in range(2)] == ["2", "3"]
             assert len(writes) == 2
             assert len(calls) == 1
+        await client.aclose()
+
+
+async def test_a_flush_waits_for_those_who_publish_at_the_same_time_but_not_for_one_alone() -> None:
+    async with running() as server:
+        ((socket, client),) = (await clients_of(server, 1)).items()
+        writes: list[bytes] = []
+        send = socket.send
+
+        def counted(data: bytes) -> int:
+            writes.append(data)
+            return send(data)
+
+        socket.send = counted
+        out, audience = server.node._outbox, (socket,)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(outbox, "HOLD", 10 * LIMIT)  # longer than `message` waits
+            out._took, out._ended = 50 * LIMIT, asyncio.get_running_loop().time()
+            out.put(text_frame('{"event":"1"}'), audience)
+            assert (await client.message())["event"] == "1"
+            out._took, out._ended = 50 * LIMIT, asyncio.get_running_loop().time()
+            out.put(text_frame('{"event":"2"}'), audience)
+            out.put(text_frame('{"event":"3"}'), audience)
+            await until(lambda: out._patience is not None)
+            out.put(text_frame('{"event":"4"}'), audience)
+            out._arrived()  # the time is over
+            assert [(await client.message())["event"] for _ in range(3)] == ["2", "3", "4"]
+            assert len(writes) == 2
         await client.aclose()
 
 
