@@ -10,6 +10,13 @@ from tests import services
 from tests.jobs.queue.stores import RedisStore, SqlStore, Store
 
 
+@pytest.fixture(autouse=True)
+def looks_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at all rows that takes long is followed by a rest, of the seconds of the stores' clock: which
+    stands still here, however slow the machine is."""
+    monkeypatch.setattr("bridge.jobs.queue.sql.scan.RESTING_SHARE", 0)
+
+
 @pytest.fixture
 def sql_store(database: services.Database) -> Iterator[SqlStore]:
     store = SqlStore(database)

@@ -7,6 +7,7 @@ are gone and not yet cleared away, cost no more than a look a second.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -24,7 +25,8 @@ from bridge.jobs.queue.sql.statements import LAST, NEWEST, Statements
 from bridge.jobs.queue.sql.unread_rows import UnreadRows
 
 SCAN_INTERVAL = 1.0  # seconds between looks at all rows
-RESTING_SHARE = 10  # a look at all rows that took t seconds is followed by 10 t without one
+RESTING_SHARE = 10  # a look at all rows that takes t seconds is followed by 10 t without one
+LONGEST_REST = 60.0  # seconds without one at most: whatever a look took, delayed jobs are waited for
 SPAN = 250  # ids of one statement of a look, where a server might read all rows to sort them
 FOREIGN_LIMIT = 10_000  # ids remembered of rows that look like ours and are not
 
@@ -248,10 +250,12 @@ class Scan:
 class _ScanPosition:
     """Where a look for free rows of a queue goes on: those up to `after` were not free, or not ours."""
 
-    __slots__ = ("_looked_at", "_rest", "after")
+    __slots__ = ("_looked_at", "_looks", "_rest", "after")
 
     def __init__(self) -> None:
         self.after = 0
+        # the quickest of the last looks is what the server needs; the rest is a machine that stood still
+        self._looks: collections.deque[float] = collections.deque(maxlen=8)
         self._looked_at = float("-inf")  # unix seconds; when all rows were looked at
         self._rest = 0.0
 
@@ -261,7 +265,9 @@ class _ScanPosition:
 
     def rest(self, now: float, seconds: float) -> None:
         """Notes that a look at all rows began `now`, and how long it took."""
-        self._looked_at, self._rest = now, max(SCAN_INTERVAL, RESTING_SHARE * seconds)
+        self._looks.append(seconds)
+        self._looked_at = now
+        self._rest = min(max(SCAN_INTERVAL, RESTING_SHARE * min(self._looks)), LONGEST_REST)
 
     def forget(self) -> None:
         self._looked_at = float("-inf")

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from bridge.jobs.queue.sql.driver import DatabaseQueue
+from bridge.jobs.queue.sql.scan import LONGEST_REST, RESTING_SHARE, SCAN_INTERVAL, _ScanPosition
 from bridge.jobs.queue.sql.statements import NEWEST
 from tests.jobs.queue.stores import RETRY_AFTER, SqlStore, broadcast, drain, foreign, push, uuid_of, uuids
 
@@ -140,6 +141,30 @@ def test_what_becomes_free_behind_the_position_is_found_within_a_second(sql_stor
     assert uuids(drain(queue)) == [late]
     sql_store.clock.now += RETRY_AFTER
     assert expired in uuids(drain(queue))
+
+
+@pytest.fixture
+def slow_looks_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.jobs.queue.sql.scan.RESTING_SHARE", RESTING_SHARE)
+
+
+@pytest.mark.usefixtures("slow_looks_rest")
+def test_looks_that_take_long_are_followed_by_a_rest_and_one_that_stood_still_is_not() -> None:
+    position = _ScanPosition()
+    for _ in range(20):
+        position.rest(100.0, 0.5)
+    assert not position.is_due(100 + 0.4 * RESTING_SHARE)
+    assert position.is_due(100 + 0.5 * RESTING_SHARE)
+    position.rest(200.0, 0.001)
+    position.rest(300.0, 600.0)  # as after SIGSTOP and SIGCONT, or behind a lock
+    assert position.is_due(300 + SCAN_INTERVAL)
+
+
+@pytest.mark.usefixtures("slow_looks_rest")
+def test_delayed_jobs_are_looked_for_again_soon_whatever_the_first_look_took() -> None:
+    position = _ScanPosition()
+    position.rest(100.0, 600.0)
+    assert position.is_due(100 + LONGEST_REST)
 
 
 def test_a_row_that_appears_late_is_found_at_once(sql_store: SqlStore) -> None:
