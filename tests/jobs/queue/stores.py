@@ -119,7 +119,7 @@ def in_threads(store: Store, count: int, work: Callable[[Queue], list[str]]) -> 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert not failures
     assert not any(thread.is_alive() for thread in threads)
     return taken

@@ -278,7 +278,7 @@ require 'Illuminate/autoload.php';
 [, $file, $cache, $count] = $argv;
 $store = new Illuminate\\Cache\\FileStore(new Illuminate\\Filesystem\\Filesystem, $cache);
 for ($n = 0; $n < $count; $n++) {
-    $store->lock('laravel-failed-jobs', 5)->block(60, function () use ($file, $n) {
+    $store->lock('laravel-failed-jobs', 60)->block(60, function () use ($file, $n) {
         $jobs = file_exists($file) ? json_decode(file_get_contents($file)) : [];
         array_unshift($jobs, ['id' => "php $n", 'connection' => 'database', 'queue' => 'default',
             'payload' => '{}', 'exception' => '', 'failed_at' => '', 'failed_at_timestamp' => 0]);
@@ -317,7 +317,7 @@ def test_laravel_and_bridge_lose_nothing_when_both_write_the_file(tmp_path: Path
         path,
         timezone=BERLIN,
         limit=100_000,  # however many bridge writes while PHP waits for the lock
-        lock=lambda: store.hold("laravel-failed-jobs", (8, 83), seconds=5, patience=60),
+        lock=lambda: store.hold("laravel-failed-jobs", (8, 83), seconds=60, patience=60),
     )
     command = ["php", "-r", PHP_WRITER, str(path), str(cache), "15"]
     ours: list[FailedJob] = []

@@ -117,7 +117,7 @@ def test_a_job_that_cannot_be_read_goes_to_failed_jobs_as_it_stands(
     worker = delivering(queue, failed, attempted, store.clock)
     worker.start()
     wait_until(lambda: not store.payloads(), "the queue is empty")
-    assert worker.stop(30)
+    assert worker.stop(60)
     kept = list(failed.kept())
     failed.close()
     assert attempted == pushed
@@ -178,7 +178,7 @@ def test_what_can_never_be_kept_is_left_in_the_queue_and_told_once(
         push(store, 1)
         wait_until(lambda: len(store.payloads()) == 1, "the other job is done")
         store.clock.now += 3600
-    assert worker.stop(30)
+    assert worker.stop(60)
     assert len(attempted) == 3
     assert not list(failed.kept())
     [row] = store.rows()

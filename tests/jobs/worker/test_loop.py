@@ -83,7 +83,7 @@ class Bench:
 
     def close(self) -> None:
         for worker in self._workers:
-            assert worker.stop(5)
+            assert worker.stop(60)
         self.failed.close()
 
 
@@ -282,6 +282,7 @@ def test_stop_finishes_the_batch_at_hand(bench: Bench) -> None:
     assert begun.wait(60)
     stopping = threading.Thread(target=worker.stop, args=(60,))
     stopping.start()
+    eventually(worker._stopping.is_set)
     finish.set()
     stopping.join(60)
     assert not worker.is_alive
@@ -505,8 +506,10 @@ def test_jobs_without_a_uuid_are_told_apart(bench: Bench) -> None:
     bench.store.push(json.dumps(payload).encode())
     assert bench.store.queue().reserve(1)  # by somebody who dies
     bench.store.clock.now += RETRY_AFTER
-    again = bench.start(always(Delivered()))
+    paused = {"default"}
+    again = bench.start(always(Delivered()), paused=lambda: set(paused))
     again._marks = worker._marks
+    paused.clear()
     eventually(lambda: again.counts["delivered"] == 1)
 
 

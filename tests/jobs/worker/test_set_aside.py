@@ -95,7 +95,7 @@ def bench(store: Store) -> Iterator[Bench]:
     for answer in made.slow.values():
         with contextlib.suppress(Exception):
             answer.set_result(None)
-    assert made.worker.stop(20)
+    assert made.worker.stop(60)
 
 
 def test_others_go_on_and_the_slow_one_comes_when_it_is_done(bench: Bench) -> None:
@@ -186,6 +186,7 @@ def test_its_reservation_lasts_however_long_it_takes(bench: Bench, monkeypatch: 
 def test_one_that_somebody_else_has_meanwhile_is_left_to_them(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bridge.jobs.worker.loop, "RENEWED", 1e9)  # never
     bench.push("slow", "a", slow=True)
     bench.worker.start()
     eventually(lambda: bench.aside)

@@ -192,8 +192,8 @@ def test_a_push_ends_a_wait_while_tokens_of_others_lie_about(redis_store: RedisS
     queue = redis_store.queue()
     assert not queue.reserve(10)
     pusher = threading.Timer(0.2, redis_store.push, (broadcast(),))
-    pusher.start()
     started = time.monotonic()
+    pusher.start()
     queue.wait(60)
     assert 0.15 < time.monotonic() - started < 50
     pusher.join()
