@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from bridge.sockets.cluster.link import ANSWER_TIMEOUT, Link
+from bridge.sockets.cluster import link as module
+from bridge.sockets.cluster.link import Link
 from tests.services import redis_server
 from tests.sockets.cluster.nodes import address
 from tests.sockets.server.running import until
@@ -24,8 +25,8 @@ async def test_a_link_whose_answers_take_long_together_is_not_taken_for_dead() -
         still_at_work = now()
         other.rpush("first", "x")
         await first
-        link.check(still_at_work + ANSWER_TIMEOUT)
+        link.check(still_at_work + module.ANSWER_TIMEOUT)
         assert why == []
-        link.check(now() + 2 * ANSWER_TIMEOUT)
+        link.check(now() + 2 * module.ANSWER_TIMEOUT)
         assert why == ["Redis does not answer"]
         assert second.done()
