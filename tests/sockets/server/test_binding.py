@@ -95,8 +95,9 @@ def test_only_a_listening_stream_socket_will_do(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> str:
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The path of a keeper of a listening socket, which ends with the test run."""
+    monkeypatch.setattr(binding, "KEEPER_TIMEOUT", 60.0)
     path, ready = str(tmp_path / "keeper"), threading.Event()
 
     def run() -> None:
@@ -145,7 +146,7 @@ while True:
 
 
 def test_a_socket_that_a_stranger_gives_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binding, "KEEPER_TIMEOUT", 0.2)
+    monkeypatch.setattr(binding, "KEEPER_TIMEOUT", 5.0)
     path, user = str(tmp_path / "keeper"), os.geteuid()
     with subprocess.Popen([sys.executable, "-c", STRANGER, path], stdout=subprocess.PIPE) as stranger:
         try:

@@ -115,6 +115,7 @@ async def test_a_tls_handshake_that_hangs_has_an_end(tmp_path: Path, monkeypatch
         with suppress(ConnectionError):
             assert await asyncio.wait_for(hanging.reader.read(), LIMIT) == b""
         await hanging.aclose()
+        monkeypatch.setattr(listener, "HANDSHAKE_TIMEOUT", LIMIT)
         context = ssl.create_default_context(cafile=chain)
         reader, writer = await asyncio.open_connection("localhost", server.port, ssl=context)
         await get(Raw(reader, writer))

@@ -68,7 +68,7 @@ async def test_a_client_that_is_refused_may_linger_for_so_long_whatever_came_beh
 
 
 async def test_between_requests_and_after_an_upgrade_there_is_all_the_time() -> None:
-    async with running(request_timeout=3.0) as server:
+    async with running(request_timeout=20.0) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
 
         async def get() -> None:
