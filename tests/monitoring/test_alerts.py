@@ -165,7 +165,7 @@ def mail_server_running(**options: Any) -> Iterator[tuple[int, Taken]]:
     """aiosmtpd's server, which lets in the user u with the password p only."""
     taken = Taken()
     options = {"authenticator": _knows, "auth_required": True, "auth_require_tls": False, **options}
-    controller = Controller(taken, hostname="127.0.0.1", port=free_port(), **options)
+    controller = Controller(taken, hostname="127.0.0.1", port=free_port(), ready_timeout=60, **options)
     controller.start()
     try:
         yield controller.port, taken

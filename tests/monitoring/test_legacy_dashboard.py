@@ -69,7 +69,7 @@ class Client:
 @contextlib.contextmanager
 def client(served: Served) -> Iterator[Client]:
     url = f"{served.address}/app/{served.app.key}?protocol=7&client=js&version=8.4.0"
-    with connect(url.replace("http", "ws", 1), open_timeout=PATIENCE) as socket:
+    with connect(url.replace("http", "ws", 1), open_timeout=PATIENCE, ping_interval=None) as socket:
         yield Client(served.app, socket)
 
 
@@ -91,11 +91,13 @@ def visit(served: Served) -> tuple[str, str]:
     return ids
 
 
-def seen(page: Client, last: str) -> list[dict[str, Any]]:
-    """What the page is told until it is told that this socket is gone."""
+def seen(page: Client, *sockets: str) -> list[dict[str, Any]]:
+    """What the page is told until it is told that these sockets are gone."""
     told: list[dict[str, Any]] = []
-    while not any(one["type"].startswith("disconnect") and last in str(one) for one in told):
+    gone = ""
+    while not all(socket in gone for socket in sockets):
         told += page.told()
+        gone = str([one for one in told if one["type"].startswith("disconnect")])
     return told
 
 
@@ -114,7 +116,7 @@ def test_the_page_of_release_1_is_told(tmp_path: Path) -> None:
                 page.subscribe(PREFIX + channel)
             page.told()
             first, second = visit(served)
-            told = seen(page, second)
+            told = seen(page, first, second)
             by_type = {kind: [one for one in told if one["type"] == kind] for kind in RELEASE_1}
             assert by_type == {
                 "connection": [{"type": "connection", "socketId": one} for one in (first, second)],
@@ -176,7 +178,7 @@ def test_the_page_of_release_2_is_told(tmp_path: Path) -> None:
             page.subscribe(PREFIX + channel)
         page.told()
         first, second = visit(served)
-        told = {one["type"]: one["details"] for one in seen(page, second)}
+        told = {one["type"]: one["details"] for one in seen(page, first, second)}
         assert set(told) == set(RELEASE_2)
         assert told["connected"] == {"socketId": second}
         assert told["subscribed"] == {"socketId": second, "channel": "private-room"}

@@ -20,6 +20,7 @@ from bridge.monitoring.counters import Counters
 from bridge.monitoring.dashboard.processes import joined as joined_lists
 from bridge.monitoring.dashboard.processes import routes_for_others
 from bridge.monitoring.journal import Journal
+from bridge.serve import siblings as siblings_module
 from bridge.serve.counts import SharedCounts
 from bridge.serve.siblings import Siblings, forwarding_routes, joined, numbers_route
 from bridge.sockets.pusher.app import App
@@ -76,6 +77,12 @@ def test_whoever_has_more_clients_than_another_lets_it_go_first() -> None:
 
 
 # ---- what has happened in the others -------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers late does not count as silent: the machine may be slow."""
+    monkeypatch.setattr(siblings_module, "PATIENCE", 60.0)
 
 
 class Told:

@@ -14,9 +14,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from bridge.sockets.pusher.signatures import sign, subscription_text
 from tests.end_to_end.laravel import BROWSER
-from tests.monitoring.dashboard.serving import PASSWORD, Served, serving, until
+from tests.monitoring.dashboard.serving import PASSWORD, PATIENCE, Served, serving, until
 from tests.sockets.webhooks.receiver import receiving
 
+PATIENT: dict[str, Any] = {"open_timeout": PATIENCE, "ping_interval": None}
 MARKUP = "<img src=x onerror=ran=1><script>ran=2</script>\"'><svg/onload=ran=3>"
 
 
@@ -25,8 +26,8 @@ def test_markup_is_text_in_every_panel(tmp_path: Path) -> None:
     with (
         receiving() as receiver,
         serving(tmp_path, webhooks=json.dumps([{"url": receiver.url}])) as served,
-        connect(served.address.replace("http", "ws") + f"/app/{served.app.key}") as client,
-        connect(served.address.replace("http", "ws") + f"/app/{served.app.key}") as other,
+        connect(served.address.replace("http", "ws") + f"/app/{served.app.key}", **PATIENT) as client,
+        connect(served.address.replace("http", "ws") + f"/app/{served.app.key}", **PATIENT) as other,
     ):
         for one in (client, other):
             _enter(served, one)

@@ -490,7 +490,7 @@ def test_what_utf_8_and_stores_cannot_take_breaks_no_page_no_history_and_no_stop
         document["data"]["command"] = 'O:3:"bad'
         served.queue(json.dumps(document))
         address = served.address.replace("http", "ws")
-        with connect(f"{address}/app/{served.app.key}") as client:
+        with connect(f"{address}/app/{served.app.key}", open_timeout=PATIENCE, ping_interval=None) as client:
             socket_id = json.loads(json.loads(client.recv())["data"])["socket_id"]
             shown = json.dumps({"user_id": name, "user_info": {"name": name}})
             text = subscription_text(socket_id, "presence-x", shown)
