@@ -70,10 +70,15 @@ class Watched:
     second: Redis
     sentinel: Redis
 
+    def notices_soon(self) -> None:
+        """From now on, and not before, a server that stands still for half a second counts as gone."""
+        with contextlib.closing(self.sentinel.client()) as client:
+            command(client, "SENTINEL", "SET", SERVICE, "down-after-milliseconds", 500)
+
 
 @contextlib.contextmanager
 def watched_redis() -> Iterator[Watched]:
-    """A failover is decided by the one Sentinel, half a second after the primary is gone."""
+    """A failover is decided by the one Sentinel, once `notices_soon` was called and the primary is gone."""
     with services.redis_server(masterauth=PASSWORD) as first, contextlib.ExitStack() as stack:
         replica = {"masterauth": PASSWORD, "replicaof": f"127.0.0.1 {first.port}"}
         second = stack.enter_context(services.redis_server(**replica))  # type: ignore[arg-type]
@@ -83,7 +88,7 @@ def watched_redis() -> Iterator[Watched]:
         (folder / "sentinel.conf").write_text(
             f'port {port}\nbind 127.0.0.1\nrequirepass "{PASSWORD}"\nsentinel resolve-hostnames no\n'
             f"sentinel monitor {SERVICE} 127.0.0.1 {first.port} 1\n"
-            f'sentinel auth-pass {SERVICE} "{PASSWORD}"\nsentinel down-after-milliseconds {SERVICE} 500\n'
+            f'sentinel auth-pass {SERVICE} "{PASSWORD}"\nsentinel down-after-milliseconds {SERVICE} 600000\n'
             f"sentinel failover-timeout {SERVICE} 2000\n"
         )
         command = [program("redis-server", "redis-server"), str(folder / "sentinel.conf"), "--sentinel"]

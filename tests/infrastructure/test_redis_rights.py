@@ -84,8 +84,8 @@ def _waits(queue: RedisQueue) -> None:
     while queue.reserve(10):
         pass
     waking = threading.Timer(0.2, queue.wake)
-    waking.start()
     started = time.monotonic()
+    waking.start()
     queue.wait(1)
     assert time.monotonic() - started > 0.1
     waking.join()

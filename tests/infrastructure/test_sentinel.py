@@ -187,7 +187,7 @@ def _is_replicated(primary: redis.Redis) -> bool:
 
 def test_a_failover_is_followed_and_no_job_is_lost(app: MakeApp, watched: Watched) -> None:
     facts = app(_predis(watched)).redis()
-    with redis_client(facts, socket_timeout=2) as client:
+    with redis_client(facts, socket_timeout=60) as client:
         queue = RedisQueue(client, prefix="app:", options=QueueOptions(retry_after=1))
         queue.check()
         payloads = [broadcast(id=str(number), attempts=0) for number in range(3)]
@@ -197,6 +197,7 @@ def test_a_failover_is_followed_and_no_job_is_lost(app: MakeApp, watched: Watche
         with watched.first.client() as direct:
             wait_until(lambda: _is_replicated(direct), "the replica has them")
         watched.first.stop(signal.SIGKILL)
+        watched.notices_soon()
         found: list[Job] = [*first]
 
         def all_found() -> bool:

@@ -50,11 +50,23 @@ def secure_postgres(
     settings = {"ssl": "on", "ssl_cert_file": f"{folder}/server.crt", "ssl_key_file": f"{folder}/server.key"}
     for name, value in settings.items():
         postgres._administer(f"alter system set {name} = '{value}'")
-    postgres._administer("select pg_reload_conf()")
+    _reload(postgres, "on")
     yield postgres_database
     for name in settings:
         postgres._administer(f"alter system reset {name}")
+    _reload(postgres, "off")
+
+
+def _reload(postgres: services.PostgreSQL, ssl: str) -> None:
+    """The server has read its configuration anew, which it does after it has said so."""
     postgres._administer("select pg_reload_conf()")
+
+    def is_read() -> bool:
+        made = sa.create_engine(postgres.url(postgres.home), poolclass=sa.NullPool)
+        with made.connect() as connection:
+            return bool(connection.scalar(sa.text("show ssl")) == ssl)
+
+    services.wait_until(is_read, f"ssl is {ssl}")
 
 
 def _laravel(database: services.Database, options: str, **changes: str) -> str:
