@@ -234,9 +234,16 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
 def _held(port: int) -> Iterator[int]:
     """The port is taken, by us unless by somebody else already."""
     with socket.socket() as holder:
-        with contextlib.suppress(OSError):
-            holder.bind(("127.0.0.1", port))
-            holder.listen()
+
+        def is_ours() -> bool:
+            with contextlib.suppress(OSError):
+                holder.bind(("127.0.0.1", port))
+                holder.listen()
+                return True
+            return False
+
+        with contextlib.suppress(AssertionError):  # whoever has it may have it for good, or give it up soon
+            wait_until("the port is free", is_ours, 20)
             port = holder.getsockname()[1]
         yield port
 

@@ -180,8 +180,9 @@ def test_bridge_serve_shows_it_on_a_terminal_and_leaves_the_log_whole(tmp_path: 
                 return screen(written.decode(errors="replace"))
 
             wait_until("the line is there", lambda: "0 connections" in shown()[-1], 60)
-            assert f"listening on http://127.0.0.1:{port}" in shown()
-            with connect(f"ws://127.0.0.1:{port}/app/key?protocol=7", open_timeout=60):
+            wait_until("it says where", lambda: f"listening on http://127.0.0.1:{port}" in shown(), 60)
+            url = f"ws://127.0.0.1:{port}/app/key?protocol=7"
+            with connect(url, open_timeout=60, ping_interval=None):
                 wait_until("the connection is counted", lambda: "· 1 connection" in shown()[-1], 60)
             wait_until("the queue is counted", lambda: "0 waiting · 0 jobs/s" in shown()[-1], 60)
             process.terminate()

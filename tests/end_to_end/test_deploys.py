@@ -18,7 +18,7 @@ from tests.end_to_end.processes import wait_until
 from tests.end_to_end.stores import NOTHING, Store
 from tests.end_to_end.wire import WireClient, wire_client
 
-EVENTS = 40  # of 0.2 s each
+EVENTS = 80  # of 0.2 s each: they last until the fault is there, though the test stands still for a while
 
 pytestmark = pytest.mark.parametrize("store", ["sqlite", "redis"], indirect=True)
 
