@@ -86,8 +86,8 @@ class Cluster(Generic[S]):
         self._pages = Pages(bus, records)
         self._statistics = Statistics(bus, self.nodes)
         window = int(max(600.0, 2 * retry_after))
-        self._publishing = Publishing(bus, records, seen, orders, self.nodes, window)
         self._incoming = Incoming(bus, self.topics, records, seen, orders, self.registrations, self._watches)
+        self._publishing = Publishing(bus, records, seen, orders, self.nodes, self._incoming.own, window)
 
         # What `Peers` asks of this and one of the parts does; bound here, so that it costs no call more.
         self.publish = self._publishing.publish

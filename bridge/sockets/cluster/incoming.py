@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import Any, Generic
 
 from bridge.sockets.cluster.bus import Bus, place_for
-from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, Forged
-from bridge.sockets.cluster.names import CONTROL_CHANNEL, word_user
+from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, Forged
+from bridge.sockets.cluster.names import CONTROL_CHANNEL, split_place, word_user
 from bridge.sockets.cluster.records import Records, SeenTags, split_event
 from bridge.sockets.cluster.registrations import Registrations
 from bridge.sockets.cluster.topics import Topics
@@ -93,6 +93,20 @@ class Incoming(Generic[S]):
                 self._records.reject(str(problem))
             except ValueError:
                 self._records.reject("form")
+
+    def own(self, place: bytes, envelope: bytes) -> None:
+        """What this node has sent to a link that is lost, for who is here, unless they have it already: it
+        comes before what they get next, which waits for no link."""
+        app_id, name = split_place(place)
+        hub = self._bus.home.hubs.get(app_id)
+        if hub is None:  # the app is not served any more
+            return
+        if envelope[1] != EVENT:
+            self._message(hub, name, place, envelope)
+            return
+        message = self._records.sealer(hub).event(place, envelope)
+        if self._seen.add(message.tag):
+            self._bus.home.answered(hub, hub.deliver_here(name, message))
 
     def _event(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
         previous, envelope = split_event(data)

@@ -87,10 +87,13 @@ class Publishing(Generic[S]):
         seen: SeenTags,
         orders: SeenTags,
         nodes: Nodes[S],
+        deliver: Callable[[bytes, bytes], None],
         window: int,
     ) -> None:
-        """`window`: seconds for which the marks of jobs are kept, and then as long again."""
+        """`window`: seconds for which the marks of jobs are kept, and then as long again; `deliver` gives what
+        is for a place to who is here, if they have it not."""
         self._bus = bus
+        self._deliver = deliver
         self._records = records
         self._seen = seen
         self._orders = orders
@@ -312,9 +315,13 @@ class Publishing(Generic[S]):
             log.error("Redis refuses an event", extra={"action": "bus_refused", "why": why})
 
     def _lost(self, item: Sealed, _why: str) -> None:
-        """It waits for the next link; where it had gone out, receivers and the log know it by its tag."""
+        """It waits for the next link; where it had gone out, receivers and the log know it by its tag. Who is
+        here gets it now: what is published next waits for no link."""
         item.again = AGAIN
         self._spool.put(item)
+        if not item.is_here:
+            item.is_here = True
+            self._deliver(item.place, item.envelope)
 
 
 def _ignore(_: object) -> None:

@@ -25,8 +25,8 @@ def key(kind: str, channel: str = "c") -> bytes:
     return b"laravel_database_bridge:1:" + f"{kind}:{APP.id}:{channel}".encode()
 
 
-async def publish(at: Member, data: str) -> int:
-    return await at.server.node.publish_to_all([broadcast("c", data=data)], origin="api")
+async def publish(at: Member, data: str, channel: str = "c") -> int:
+    return await at.server.node.publish_to_all([broadcast(channel, data=data)], origin="api")
 
 
 async def leave_the_bus(one: Member) -> None:
@@ -365,3 +365,65 @@ async def test_more_events_that_have_waited_than_tags_are_known_come_once_and_be
             found = [(await page.get("event"))["data"] for _ in range(252)]
             assert found == [*map(str, range(251)), "job"]
             await page.silence()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("reached", [False, True])
+async def test_what_was_under_way_when_the_link_broke_comes_here_before_what_is_published_next(
+    redis: Redis, reached: bool
+) -> None:
+    async with AsyncExitStack() as stack:
+        one, other = [await stack.enter_async_context(member(redis)) for _ in range(2)]
+        pages = [await stack.enter_async_context(each.server.client("c")) for each in (one, other)]
+        if reached:
+            await publish_unanswered(redis, one, "A")
+        else:
+            one.cluster.publish_soon([broadcast("c", data="A")], "api", lambda receivers: None)
+            await leave_the_bus(one)
+        await publish(one, "B")
+        await come_back(one)
+        await publish(one, "last")
+        for page in pages:
+            assert await events(page) == ["A", "B"]
+
+
+@pytest.mark.anyio
+async def test_clients_events_under_way_when_the_link_broke_come_here_before_the_next(redis: Redis) -> None:
+    async with AsyncExitStack() as stack:
+        one, other = [await stack.enter_async_context(member(redis)) for _ in range(2)]
+        sender = await stack.enter_async_context(one.server.client("private-c"))
+        pages = [await stack.enter_async_context(each.server.client("private-c")) for each in (one, other)]
+        one.task.cancel()  # else the link might be given up before the second is under way
+        link = one.cluster.bus.link
+        assert link is not None
+        link._flush = lambda: None  # type: ignore[method-assign]  # what is sent does not arrive
+        for number in range(2):
+            await sender.send("client-x", {"n": number}, channel="private-c")
+            await until(lambda number=number: len(link._out) > number)  # type: ignore[misc]
+        await leave_the_bus(one)
+        await sender.send("client-x", {"n": 2}, channel="private-c")
+        await come_back(one)
+        await publish(one, "last", "private-c")
+        for page in pages:
+            found = []
+            while (message := await page.get())["event"] != "event":
+                found.append(message["data"])
+            assert found == [{"n": number} for number in range(3)]
+
+
+@pytest.mark.anyio
+async def test_an_order_that_was_under_way_when_the_link_broke_is_carried_out_here_at_once(
+    redis: Redis,
+) -> None:
+    async with member(redis) as one:
+        hub, ended = one.server.node.hubs[APP.id], list[str]()
+        one.server.node.terminate = lambda hub, user_id, made_by: ended.append(user_id)  # type: ignore[method-assign,assignment,misc]
+        link = one.cluster.bus.link
+        assert link is not None
+        link._flush = lambda: None  # type: ignore[method-assign]  # what is sent does not arrive
+        one.cluster.terminate(hub, "u")  # type: ignore[arg-type]
+        assert not ended
+        await leave_the_bus(one)
+        assert ended == ["u"]
+        await come_back(one)
+        assert ended == ["u"]
