@@ -101,10 +101,13 @@ class Incoming(Generic[S]):
         hub = self._bus.home.hubs.get(app_id)
         if hub is None:  # the app is not served any more
             return
-        if envelope[1] != EVENT:
-            self._message(hub, name, place, envelope)
+        try:
+            if envelope[1] != EVENT:
+                self._message(hub, name, place, envelope)
+                return
+            message = self._records.sealer(hub).event(place, envelope)
+        except Forged:  # the app's secret or limits are others since: whoever listens will say the same
             return
-        message = self._records.sealer(hub).event(place, envelope)
         if self._seen.add(message.tag):
             self._bus.home.answered(hub, hub.deliver_here(name, message))
 

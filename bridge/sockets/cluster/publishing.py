@@ -90,8 +90,8 @@ class Publishing(Generic[S]):
         deliver: Callable[[bytes, bytes], None],
         window: int,
     ) -> None:
-        """`window`: seconds for which the marks of jobs are kept, and then as long again; `deliver` gives what
-        is for a place to who is here, if they have it not."""
+        """`window`: seconds for which the marks of jobs are kept, and then as long again; `deliver` gives
+        what is for a place to who is here, if they have it not."""
         self._bus = bus
         self._deliver = deliver
         self._records = records

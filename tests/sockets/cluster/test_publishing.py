@@ -427,3 +427,17 @@ async def test_an_order_that_was_under_way_when_the_link_broke_is_carried_out_he
         assert ended == ["u"]
         await come_back(one)
         assert ended == ["u"]
+
+
+@pytest.mark.anyio
+async def test_what_was_under_way_for_an_app_whose_secret_has_changed_holds_nothing_up(redis: Redis) -> None:
+    async with member(redis) as one:
+        told: list[object] = []
+        one.server.node.terminate = lambda hub, user_id, made_by: None  # type: ignore[method-assign,assignment,misc]
+        one.cluster.terminate(one.server.node.hubs[APP.id], "u")  # type: ignore[arg-type]
+        for _ in range(2):
+            one.cluster.publish_soon([broadcast("c")], "api", told.append)
+        one.server.node.serve([replace(APP, secret="another")])
+        one.cut()
+        assert told == [0, 0]
+        await one.back()
