@@ -69,10 +69,12 @@ def _is_alive(path: Path) -> bool:
 
 
 def _over(path: Path, before: Running, deadline: float) -> Running:
+    """What became of our reload; of one that was under way before, what it began with may be old."""
+    ours = before.reloads + (2 if before.is_reloading else 1)
     while time.monotonic() < deadline:
         time.sleep(LOOK)
         now = read(path)
-        if now is not None and now.reloads > before.reloads and not now.is_reloading:
+        if now is not None and now.reloads >= ours and not now.is_reloading:
             return now
         if not before.is_alive:
             raise ServiceUnavailable("the bridge has ended: see its log")

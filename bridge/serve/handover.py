@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.serve.inheritance import PARENT_STATE
@@ -21,10 +21,16 @@ from bridge.sockets.server.binding import Listening
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 
 
-def replace_program(command: list[str], state: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+def replace_program(
+    command: list[str],
+    state: Mapping[str, Any],
+    environ: Mapping[str, str],
+    unread_signals: Callable[[], bytes],
+) -> str:
     """Replaces this process's program by `command`, which reads `state`. Returns only where that fails: why.
 
-    The descriptors that `state` names stay open. Signals that come meanwhile wait for the new program."""
+    The descriptors that `state` names stay open. Signals that come meanwhile wait for the new program, and
+    so do those that had come and that nobody has acted upon."""
     kept = [*state["sockets"], state["counts"], *(one["line"] for one in state["processes"])]
     for descriptor in kept:
         os.set_inheritable(descriptor, True)
@@ -33,6 +39,8 @@ def replace_program(command: list[str], state: Mapping[str, Any], environ: Mappi
         if hasattr(handler, "finish"):
             handler.finish()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for number in set(unread_signals()):
+        os.kill(os.getpid(), number)
     try:
         os.execve(  # noqa: S606 - this program again
             command[0], command, {**os.environ, **environ, PARENT_STATE: json.dumps(state)}

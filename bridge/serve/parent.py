@@ -88,6 +88,7 @@ class Parent:
         self._processes: dict[int, Process] = {}
         self._deaths: dict[str, tuple[int, float]] = {}  # name → deaths in a row, when it may start again
         self._reload: Reload | None = None
+        self._reloads_again = False  # asked for while one was under way, which may have read what was before
         self._is_rereading = False
         self._has_served = False
         self._is_stopping = False
@@ -96,6 +97,9 @@ class Parent:
         self._status_at = self._shared_at = 0.0
         self._spawner = Spawner(command, listening)
         self._selector = selectors.DefaultSelector()
+        self._woken: tuple[socket.socket, socket.socket] | None = (
+            None  # by signals: reads them, and gets them
+        )
         self._file = RunningFile(
             Path(plan.running_file) if plan.running_file else None, processes=plan.processes
         )
@@ -125,7 +129,7 @@ class Parent:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         """Signals wake the loop by a byte; what they ask for is done there."""
-        receives, sends = socket.socketpair()
+        receives, sends = self._woken = socket.socketpair()
         receives.setblocking(False)
         sends.setblocking(False)
         before = {number: signal.signal(number, lambda number, frame: None) for number in SIGNALS}
@@ -142,6 +146,13 @@ class Parent:
             receives.close()
             sends.close()
 
+    def _unread_signals(self) -> bytes:
+        """Those that have come and were not acted upon."""
+        try:
+            return b"" if self._woken is None else self._woken[0].recv(4096)
+        except BlockingIOError:
+            return b""
+
     def _signalled(self, numbers: bytes) -> None:
         for number in numbers:
             if number in (signal.SIGTERM, signal.SIGINT):
@@ -151,8 +162,8 @@ class Parent:
                 self._stop(0)
             elif number == signal.SIGHUP:
                 self._hang_up()
-            elif number == signal.SIGUSR2:
-                self._begin_reload()
+        if signal.SIGUSR2 in numbers:  # however often at once
+            self._ask_for_reload()
         self._reap()
 
     # Every so often -------------------------------------------------------------------------------------
@@ -385,10 +396,17 @@ class Parent:
 
     # A reload -------------------------------------------------------------------------------------------
 
+    def _ask_for_reload(self) -> None:
+        if self._is_stopping or not self._has_served:
+            log.info("this is no time for a reload", extra={"action": "reload"})
+        elif self._reload is not None:
+            self._reloads_again = True
+            log.info("a reload is under way, and another follows it", extra={"action": "reload"})
+        else:
+            self._begin_reload()
+
     def _begin_reload(self) -> None:
-        if self._is_stopping or self._reload is not None or not self._has_served:
-            log.info("a reload is under way already, or this is no time for one", extra={"action": "reload"})
-            return
+        self._reloads_again = False
         self._manager.reloading()
         self._file.begin()
         if ending := sum(one.is_ending for one in self._processes.values()):
@@ -413,12 +431,14 @@ class Parent:
         for pid in () if reload is None else reload.new & self._processes.keys():
             self._end(self._processes[pid], RECONNECT, 0.0)
         log.error("the reload has failed, the old processes stay", extra={"action": "reload", "why": why})
-        self._file.end(code, f"{why}; the old processes stay")
+        self._file.end(code, f"{why}; the old processes stay", more=self._reloads_again)
         self._manager.ready()
 
     def _proceed_reload(self) -> None:
         reload = self._reload
         if reload is None:
+            if self._reloads_again and not any(one.is_ending for one in self._processes.values()):
+                self._begin_reload()
             return
         if not reload.is_swapped:
             if not all(pid in self._processes and self._processes[pid].serves for pid in reload.new):
@@ -434,7 +454,8 @@ class Parent:
             self._file.running.processes = self._plan.processes
             count = len(reload.new)
             log.info("all processes are replaced", extra={"action": "reload", "processes": count})
-            self._file.end(0, f"{count} processes are replaced, and no client was refused")
+            outcome = f"{count} processes are replaced, and no client was refused"
+            self._file.end(0, outcome, more=self._reloads_again)
             self._manager.ready()
             self._replace_program()
 
@@ -448,6 +469,7 @@ class Parent:
             "numbers": self._spawner.numbers,
             "reloads": self._file.running.reloads,
             "outcome": self._file.running.outcome,
+            "reloads_again": self._reloads_again,
             "processes": [
                 {
                     **{
@@ -462,7 +484,7 @@ class Parent:
         }
         if len(state["processes"]) != len(self._processes):
             return  # one has just died; this program is good enough until the next reload
-        why = replace_program(self._command, state, self._manager.environ())
+        why = replace_program(self._command, state, self._manager.environ(), self._unread_signals)
         if why:
             about = {"action": "reload", "why": why}
             log.warning("this process could not become the new version: its children are", extra=about)
@@ -472,6 +494,7 @@ class Parent:
         self._spawner.adopt(state["counts"], state["folder"], state["numbers"])
         self._has_served = True
         self._file.running.reloads, self._file.running.outcome = state["reloads"], state["outcome"]
+        self._file.running.is_reloading = self._reloads_again = state.get("reloads_again", False)
         now = time.monotonic()
         for one in state["processes"]:
             line = socket.socket(fileno=one.pop("line"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import socket
 from collections.abc import Iterator
@@ -73,6 +74,70 @@ def test_a_reload_waits_until_the_processes_of_a_failed_one_have_ended() -> None
         parent._begin_reload()
         assert len(parent._processes) == 65
     assert "65 processes of an earlier reload have not ended yet; the old processes stay" in outcome
+
+
+def test_a_reload_that_is_asked_for_during_another_follows_it() -> None:
+    """The other may have read settings and code from before."""
+    with parent_of(2) as parent:
+        running = parent._file.running
+        parent._signalled(bytes([signal.SIGUSR2, signal.SIGUSR2]))  # at once: this is one
+        first = set(parent._processes)
+        assert not parent._reloads_again
+        parent._signalled(bytes([signal.SIGUSR2]))
+        assert set(parent._processes) == first
+        parent._give_up_reload(1, "a new process did not serve in time")
+        parent._proceed()
+        assert set(parent._processes) == first  # they have still to end
+        assert (running.reloads, running.is_reloading) == (1, True)
+        end_all(parent)
+        parent._proceed()
+        assert len(parent._processes) == len(first)
+        parent._give_up_reload(1, "a new process did not serve in time")
+        end_all(parent)
+        parent._proceed()
+        assert (running.reloads, running.is_reloading) == (2, False)
+        assert not parent._processes
+
+
+def test_a_reload_that_is_asked_for_during_another_follows_it_in_the_new_program() -> None:
+    handed_on: list[str] = []
+    with parent_of(2) as parent, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "execve", lambda file, command, env: handed_on.append(env[PARENT_STATE]))
+        parent._signalled(bytes([signal.SIGUSR2]))
+        parent._signalled(bytes([signal.SIGUSR2]))
+        end_all(parent)
+        assert parent._reload is not None
+        parent._reload.is_swapped = True
+        parent._proceed()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        adopting = Parent(
+            parent._plan,
+            parent._listening,
+            command=STUBBORN,
+            reread=lambda: parent._plan,
+            announce=lambda address: None,
+            manager=ServiceManager(),
+        )
+        state = json.loads(handed_on[0])
+        state["counts"] = os.dup(state["counts"])
+        adopting._adopt(state)
+        assert (adopting._file.running.reloads, adopting._file.running.is_reloading) == (1, True)
+        adopting._proceed()
+        assert len(adopting._processes) == 3
+        end_all(adopting)
+        adopting._selector.close()
+
+
+def test_a_signal_that_comes_just_before_the_new_program_is_not_lost() -> None:
+    waiting: list[set[int]] = []
+    with parent_of(1) as parent, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "execve", lambda *_: waiting.append(set(signal.sigpending())))
+        with parent._signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            parent._replace_program()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        parent._selector = selectors.DefaultSelector()
+    assert signal.SIGTERM in waiting[0]
 
 
 def test_clients_are_counted_until_the_process_that_has_them_has_ended() -> None:

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from bridge.cli.reload import _over
+from bridge.errors import ServiceUnavailable
 from bridge.serve import running
 from bridge.serve.running import Running, RunningFile, began, read
 
@@ -30,6 +33,23 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     assert (after.reloads, after.is_reloading, after.code, after.outcome) == (1, False, 78, "zzz is unknown")
     file.remove()
     assert read(path) is None
+
+
+def test_a_reload_that_was_asked_for_during_another_is_over_with_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "serving.json"
+    file = RunningFile(path, 3)
+    file.begin()
+    before = read(path)
+    assert before is not None
+    file.end(0, "that of the other", more=True)
+    known = read(path)
+    assert known is not None
+    assert known.is_reloading
+    file.end(0, "ours")
+    assert _over(path, before, time.monotonic() + 60).outcome == "ours"
+    before.reloads += 1
+    with pytest.raises(ServiceUnavailable, match="longer than --wait"):
+        _over(path, before, time.monotonic() + 0.2)
 
 
 def test_a_process_that_has_ended_or_another_of_its_number_is_not_alive() -> None:
