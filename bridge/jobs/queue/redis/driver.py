@@ -70,6 +70,7 @@ class RedisQueue:
         self._keys = {name: Keys.of(prefix, name, tagged=tagged) for name in queues}
         self._active = self._keys  # but for those that are paused
         self._retry_after = options.retry_after
+        self._limit = 1  # of the last reservation
         self._clock = options.clock
         self._lookahead = Lookahead(self._look_ahead, group_key=lambda seen: seen[0], fresh=fresh(queues))
         self._line = Line(client)
@@ -97,6 +98,7 @@ class RedisQueue:
     def reserve(self, limit: int) -> Sequence[Job]:
         jobs: list[Job] = []
         portion = Portion(limit)
+        self._limit = limit
         with self._translated():
             self._scan.begin()
             for queue, keys in self._active.items():
@@ -116,7 +118,7 @@ class RedisQueue:
             self._tokens.skip_wait()
             return
         with self._translated():
-            self._tokens.wait(timeout, self._active)
+            self._scan.bring(self._active, self._tokens.wait(timeout, self._active, self._look))
 
     def wake(self) -> None:
         self._tokens.wake()
@@ -220,6 +222,9 @@ class RedisQueue:
         self._line.close()
         self._exchange.close()
         self._tokens.close()
+
+    def _look(self) -> Sequence[Command]:
+        return self._scan.look(self._active, self._limit, uses_up_tokens=self._tokens.uses_all)
 
     def _reserve_from(self, queue: str, keys: Keys, portion: Portion) -> list[Job]:
         found, at_head = self._scan.find(queue, keys, portion, uses_up_tokens=self._tokens.uses_up(queue))

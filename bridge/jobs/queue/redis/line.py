@@ -54,6 +54,16 @@ class Line:
             raise ConnectionError("the connection was closed before the answer was read")
         return self._connection.read_response()
 
+    def receive_each(self, count: int) -> list[Any]:
+        """What Redis answered to so many commands; a refusal is among the answers, not raised."""
+        answers: list[Any] = []
+        for _ in range(count):
+            try:
+                answers.append(self.receive())
+            except ResponseError as refusal:
+                answers.append(refusal)
+        return answers
+
     def close(self) -> None:
         """Closes the connection; a later command opens another."""
         connection, self._connection = self._connection, None
@@ -63,15 +73,10 @@ class Line:
 
     def _asked(self, commands: Sequence[Command]) -> list[Any]:
         self.send(*commands)
-        answers: list[Any] = []
-        error: ResponseError | None = None
-        for _ in commands:
-            try:
-                answers.append(self.receive())
-            except ResponseError as refusal:
-                error = error or refusal
-        if error is not None:
-            raise error
+        answers = self.receive_each(len(commands))
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
         return answers
 
     def _is_stale(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
@@ -90,10 +90,30 @@ class Scan:
         self._logged: set[tuple[int, bytes]] = set()  # length and beginning of unread entries
         self._skipped: set[bytes] = set()
         self._last_skipped: dict[str, bytes] = {}  # by queue
+        self._brought: dict[str, Sequence[Any]] = {}  # answers of a look, for the calls of `find` after next
+        self._answers: dict[str, Sequence[Any]] = {}  # … for those that belong together now
 
     def begin(self) -> None:
         """Comes before the calls of `find` that belong together, one for each queue."""
         self.has_more = False
+        self._answers, self._brought = self._brought, {}
+
+    def look(self, queues: Mapping[str, Keys], limit: int, *, uses_up_tokens: bool) -> list[Command]:
+        """What `find` would ask each of these queues now, for who sends it together with other commands."""
+        now = int(self._clock())
+        return [
+            command
+            for keys in queues.values()
+            for command in self._commands(keys, limit, now, uses_up_tokens)
+        ]
+
+    def bring(self, queues: Collection[str], answers: Sequence[Any]) -> None:
+        """Gives the answers to `look`, if there are any: the next `find` of each queue asks no more."""
+        each = len(answers) // max(1, len(queues))
+        self._brought = {
+            queue: answers[number * each : (number + 1) * each]
+            for number, queue in enumerate(queues if each else ())
+        }
 
     def taken(self, queue: str, count: int, at_head: int) -> None:
         """Notes how many of those found last have left the list, and how many of them at its head."""
@@ -134,23 +154,26 @@ class Scan:
 
     def _look(self, queue: str, keys: Keys, limit: int, now: int, uses_up: bool) -> tuple[list[Entry], int]:
         """Due members are migrated. Returns up to `limit` first entries of the list, and its length."""
+        commands = self._commands(keys, limit, now, uses_up)
+        answers = self._answers.pop(queue, None) or self._line.ask(*commands)
+        *_, due, expired, head, length, last, tokens = answers
+        if expired and self._take_back(queue, keys, expired, now):
+            *_, due, expired, head, length, last, tokens = self._line.ask(*commands)
+        self._note_end(queue, length, last, tokens)
+        self.has_more = self.has_more or due == MIGRATED
+        return head, length
 
-        commands: tuple[Command, ...] = (
+    def _commands(self, keys: Keys, limit: int, now: int, uses_up: bool) -> list[Command]:
+        # the tokens first: what they stand for is looked at next
+        return [
+            *([("DEL", keys.notify)] if uses_up else ()),
             script("migrate", (keys.delayed, keys.list, keys.notify), now, MIGRATED),
             script("head", (keys.reserved,), *self._expired(0, now)),
             script("head", (keys.list,), 0, limit - 1, MOST_BYTES, self._readable()),
             ("LLEN", keys.list),
             script("head", (keys.list,), -1, -1, MOST_BYTES, LARGE),
             ("LLEN", keys.notify),
-        )
-        if uses_up:  # first: what they stand for is looked at next
-            commands = (("DEL", keys.notify), *commands)
-        *_, due, expired, head, length, last, tokens = self._line.ask(*commands)
-        if expired and self._take_back(queue, keys, expired, now):
-            *_, due, expired, head, length, last, tokens = self._line.ask(*commands)
-        self._note_end(queue, length, last, tokens)
-        self.has_more = self.has_more or due == MIGRATED
-        return head, length
+        ]
 
     def _take_back(self, queue: str, keys: Keys, expired: Sequence[Entry], now: int) -> bool:
         """Whether reservations of our kind had expired, which are in the list again. Those of other jobs stay

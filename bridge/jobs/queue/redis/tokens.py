@@ -11,15 +11,15 @@ import collections
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Mapping
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
 
 import redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bridge.jobs.queue.portion import LARGE, MOST_BYTES
 from bridge.jobs.queue.redis.keys import Keys
-from bridge.jobs.queue.redis.line import Line, script
+from bridge.jobs.queue.redis.line import Command, Line, script
 
 POLL_INTERVAL = 0.025  # seconds between looks where no token wakes us
 SHARED_INTERVAL = 0.005  # the same while tokens of others lie about
@@ -53,8 +53,12 @@ class Tokens:
         self._seen: dict[str, object] = {}
         self._lying: dict[str, int] = {}  # tokens that a look has seen since the last wait, by queue
 
-    def wait(self, timeout: float, queues: Mapping[str, Keys]) -> None:
-        """Returns when there may be something new in one of these, or after `timeout` or TICK seconds."""
+    def wait(
+        self, timeout: float, queues: Mapping[str, Keys], look: Callable[[], Sequence[Command]]
+    ) -> Sequence[Any]:
+        """Returns when there may be something new in one of these, or after `timeout` or TICK seconds.
+
+        Where a token has woken us, what the commands of `look` have answered since; else nothing."""
         until = time.monotonic() + min(timeout, TICK)
         if self._use == "none":
             self._woken.wait(min(timeout, self._interval))
@@ -66,14 +70,14 @@ class Tokens:
                 self._looks.append(time.monotonic() - before)
                 if seen != self._seen:
                     self._seen = seen
-                    return
+                    return ()
             if (self._use == "all" or not tokens) and timeout >= TICK and queues:
-                self._block(queues)
-                return
+                return self._block(queues, look())
             if (rest := until - time.monotonic()) <= 0:
-                return
+                return ()
             self._woken.wait(min(rest, max(self._interval, RESTING_SHARE * min(self._looks, default=0.0))))
         self._woken.clear()
+        return ()
 
     def skip_wait(self) -> None:
         """In place of a wait, where there is more to do at once."""
@@ -89,9 +93,14 @@ class Tokens:
         self._seen[queue] = self._mark(length, last)
         self._lying[queue] = tokens
 
+    @property
+    def uses_all(self) -> bool:
+        """Whether all tokens go once one has woken us."""
+        return self._use == "all"
+
     def uses_up(self, queue: str) -> bool:
         """Whether all tokens of this queue go, since one has woken us."""
-        return self._use == "all" and queue in self._taken
+        return self.uses_all and queue in self._taken
 
     def spent(self, queue: str, jobs: int) -> int:
         """How many tokens of so many jobs are out of the list already, or shall stay there."""
@@ -137,22 +146,27 @@ class Tokens:
         """What changes when there may be something new in a list of that length and last entry."""
         return last if self._use == "all" else (length, last)
 
-    def _block(self, queues: Mapping[str, Keys]) -> None:
-        """Waits for a token, at most TICK seconds."""
+    def _block(self, queues: Mapping[str, Keys], look: Sequence[Command]) -> Sequence[Any]:
+        """Waits for a token, at most TICK seconds. The look is sent along, and Redis begins it once the wait
+        is over: a trip less for each event that comes to an idle queue."""
         notify = {keys.notify: queue for queue, keys in queues.items()}
         try:
-            self._waiter.send(("CLIENT", "ID"), ("BLPOP", *notify, TICK))
+            self._waiter.send(("CLIENT", "ID"), ("BLPOP", *notify, TICK), *look)
             self._blocked_as = self._waiter.receive()
             if self._woken.is_set():  # before it could be told whom to unblock
                 self._unblock()
-            woken_by = self._waiter.receive()
+            [woken_by] = self._waiter.receive_each(1)
         finally:
             self._blocked_as = None
-        if woken_by:
-            queue = notify[woken_by[0]]
-            if self.uses_up(queue):  # nobody has looked since the last one
-                self._line.run(("DEL", woken_by[0]))
-            self._taken.add(queue)
+        is_woken = bool(woken_by) and not isinstance(woken_by, ResponseError)
+        if is_woken:
+            self._taken.add(notify[woken_by[0]])
+        answers = self._waiter.receive_each(len(look))
+        if isinstance(woken_by, ResponseError):
+            raise woken_by
+        if not is_woken or any(isinstance(answer, ResponseError) for answer in answers):
+            return ()  # to be looked at anew: more may be due by now, and a refusal is met again
+        return answers
 
     def _unblock(self) -> None:
         with contextlib.suppress(RedisError):  # then BLPOP ends by itself, within a second

@@ -173,8 +173,66 @@ def test_a_wait_after_a_look_that_found_nothing_blocks_at_once(redis_store: Redi
     assert not queue.reserve(1)
     looked, blocked = calls(redis_store, "llen"), calls(redis_store, "blpop")
     queue.wait(1)
-    assert calls(redis_store, "llen") == looked
+    assert calls(redis_store, "llen") == looked + 2  # of the look that is sent along
     assert calls(redis_store, "blpop") == blocked + 1
+
+
+def test_the_wait_for_a_token_brings_the_look_along(redis_store: RedisStore) -> None:
+    queue = redis_store.queue()
+    assert not queue.reserve(2)
+    pushed = [broadcast(), broadcast()]
+    for payload in pushed:
+        redis_store.push(payload)
+    queue.wait(1)
+    looked, ran = calls(redis_store, "llen"), calls(redis_store, "evalsha")
+    assert uuids(queue.reserve(2)) == list(map(uuid_of, pushed))
+    assert calls(redis_store, "llen") == looked
+    assert calls(redis_store, "evalsha") == ran + 1  # they are claimed, and no more
+    assert redis_store.tokens() == 0
+
+
+def test_a_look_that_came_along_counts_for_the_next_reservation_only(redis_store: RedisStore) -> None:
+    queue = redis_store.queue("high", "low")
+    assert not queue.reserve(1)
+    redis_store.push(broadcast(), "low")
+    redis_store.push(high := broadcast(), "high")
+    queue.wait(1)
+    assert uuids(queue.reserve(1)) == [uuid_of(high)]  # the other queue is not asked
+    redis_store.client.lpop(keys("low").list)
+    redis_store.push(low := broadcast(), "low")
+    assert uuids(queue.reserve(1)) == [uuid_of(low)]
+
+
+def test_a_look_that_came_along_is_of_no_use_to_a_queue_that_pauses(redis_store: RedisStore) -> None:
+    queue = redis_store.queue("high", "low")
+    assert not queue.reserve(1)
+    redis_store.push(broadcast(), "high")
+    redis_store.push(low := broadcast(), "low")
+    queue.wait(1)
+    queue.pause({"high"})
+    assert uuids(queue.reserve(2)) == [uuid_of(low)]
+    assert len(redis_store.waiting("high")) == 1
+
+
+def test_a_look_that_came_along_takes_back_what_has_expired(redis_store: RedisStore) -> None:
+    queue = redis_store.queue()
+    assert not queue.reserve(1)
+    expired = broadcast(attempts=1)
+    redis_store.client.zadd(keys().reserved, {expired: redis_store.clock.now - 1})
+    redis_store.push(payload := broadcast())
+    queue.wait(1)
+    jobs = [job for _ in range(2) for job in queue.reserve(1)]
+    assert uuids(jobs) == [uuid_of(payload), uuid_of(expired)]
+
+
+def test_a_server_that_forgets_the_scripts_while_we_wait_is_asked_anew(redis_store: RedisStore) -> None:
+    queue = redis_store.queue()
+    assert not queue.reserve(1)
+    redis_store.client.script_flush()
+    redis_store.push(payload := broadcast())
+    queue.wait(1)
+    assert redis_store.tokens() == 0
+    assert uuids(queue.reserve(1)) == [uuid_of(payload)]
 
 
 def test_a_push_between_a_look_and_a_wait_ends_the_wait(redis_store: RedisStore) -> None:
@@ -225,8 +283,7 @@ def test_who_uses_up_all_tokens_is_woken_once_for_what_was_pushed_together(
     for _ in range(3):
         redis_store.push(foreign())
     queue.wait(60)  # the list has changed
-    queue.wait(60)  # a token
-    assert redis_store.tokens() == 2
+    queue.wait(60)  # a token, and the others go with the look
     if looks:
         assert not queue.reserve(10)
     else:
