@@ -30,7 +30,7 @@ from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import family, wait_until
 from tests.end_to_end.stores import NOTHING, Store, StoreName, open_store
 
-RETRY_AFTER = 10  # seconds; more than a machine may stand still
+RETRY_AFTER = 20  # seconds; twice as much as a machine may stand still between a reservation and its job
 PATIENCE = 300.0  # seconds
 LONGEST = 0.6  # seconds between two kills, at most
 WAVE = 40  # jobs queued at once

@@ -202,9 +202,10 @@ def test_what_is_done_at_the_dashboard_is_in_the_log_with_the_address(served: Se
 def test_a_body_that_is_cut_off_is_no_fault_of_ours(served: Served) -> None:
     url = httpx.URL(served.address)
     with socket.create_connection((url.host, url.port or 0), timeout=PATIENCE) as client:
-        head = f"POST {BASE}/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{{"
+        head = f"POST {BASE}/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\nExpect: 100-continue\r\n\r\n"
         client.sendall(head.encode())
-        time.sleep(0.1)
+        assert client.recv(100).split()[1] == b"100"  # the head has been read
+        client.sendall(b"{")
     assert served.client().get("/up").status_code == 200
     assert "Traceback" not in served.log.read_text()
 
