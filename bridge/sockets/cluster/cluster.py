@@ -69,7 +69,7 @@ class Cluster(Generic[S]):
         self.address = address
         self.names = Names(prefix, address.database)
         self.bus: Bus[S] = Bus(self.names, self._begin_anew)
-        self._has_synced = asyncio.Event()
+        self._has_synced = asyncio.Event()  # or the link that was to be is lost
         self._lost = asyncio.Event()
         self._served: set[str] = set()  # ids of the apps
 
@@ -155,6 +155,7 @@ class Cluster(Generic[S]):
         link = Link(self._incoming.pushed, self._lose, self._refusals.refused)
         await link.open(self.address, f"bridge-{self.bus.node}")
         self._lost.clear()
+        self._has_synced.clear()
         self.bus.link = link
         self.nodes.linked(link)
         self._sync(link)
@@ -164,7 +165,7 @@ class Cluster(Generic[S]):
         if bus.link is None:
             return
         was_up, bus.link, bus.is_synced = bus.is_synced, None, False
-        self._has_synced.clear()
+        self._has_synced.set()
         self.registrations.lost()
         self.nodes.lost()
         for hub in bus.home.hubs.values():

@@ -5,6 +5,9 @@ SUBSCRIBE comes after it. redis-py keeps commands and subscriptions on connectio
 order holds between them, and costs three times as much. Here are the protocol's framing (hiredis) and the
 order of answers, nothing else: commands go out once per turn of the loop, answers come in their order.
 
+Redis ends a link with subscriptions once so many bytes wait for it. So a command with a large answer says how
+large, and waits, with all behind it, while too many of these are due.
+
 In RESP3 a SUBSCRIBE has no answer but one push for each name, and a refused one has a single error answer; so
 it has its place among those who wait, and leaves it with the last name's push, or with the error.
 """
@@ -24,6 +27,7 @@ from typing import Any
 import hiredis
 
 from bridge.errors import ServiceUnavailable
+from bridge.sockets.cluster import times
 
 CONNECT_TIMEOUT = 5.0  # seconds, for the connection and its greeting each
 ANSWER_TIMEOUT = 5.0  # seconds of silence, where an answer is due, after which the link is taken for dead
@@ -72,14 +76,15 @@ SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, LOAD, KEEP, READ
 
 @dataclass(slots=True)
 class _Waits:
-    """For the answer to a command (`then`, or `refused`, or `lost` where none comes any more), or for the
-    pushes of so many names."""
+    """For the answer to a command (`then`, or `refused`, or `lost` where none comes any more) of about so
+    many bytes, 0 where these are few; or for the pushes of so many names."""
 
     command: bytes
     then: Then | None
     lost: Lost | None = None
     refused: Refused | None = None
     names: int = 0
+    size: int = 0
 
 
 class Link(asyncio.Protocol):
@@ -101,6 +106,8 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waits] = deque()
         self._out: list[bytes] = []
+        self._held: deque[_Waits] = deque()  # behind `_out`: those whose answers are too much at once
+        self._due = 0  # bytes of the answers to all others
         self._gathered: Callable[[], None] | None = None  # puts what comes before anything else
         self._will_flush = False
         self._asked_at = self._heard_at = 0.0  # when an answer came to be due, and when anything came
@@ -145,19 +152,23 @@ class Link(asyncio.Protocol):
         then: Then | None = None,
         lost: Lost | None = None,
         refused: Refused | None = None,
+        size: int = 0,
     ) -> None:
         """`then` gets the answer, or `lost` the reason why none comes: the link is lost, or ends since Redis
         says no; or `refused` what Redis has against this command alone, where one of its keys is not what it
-        should be."""
-        self.put(packed(*words), then, lost, refused)
+        should be. `size`: of the answer, in bytes, where it may be large."""
+        self._send(_Waits(packed(*words), then, lost, refused, size=size))
 
     def put(
         self, command: bytes, then: Then | None, lost: Lost | None, refused: Refused | None = None
     ) -> None:
         """`send`, of a command that is packed."""
-        if self._is_over and lost is not None:
-            lost("it has ended")
-        self._put(_Waits(command, then, lost, refused))
+        self._send(_Waits(command, then, lost, refused))
+
+    def _send(self, waits: _Waits) -> None:
+        if self._is_over and waits.lost is not None:
+            waits.lost("it has ended")
+        self._put(waits)
 
     def gather(self, close: Callable[[], None]) -> None:
         """`close` is called to put a command that was not complete yet: before another is put, or else at the
@@ -192,8 +203,10 @@ class Link(asyncio.Protocol):
         then: Then | None = None,
         lost: Lost | None = None,
         refused: Refused | None = None,
+        size: int = 0,
     ) -> None:
-        self.send("EVALSHA", script.sha, len(keys), *keys, *words, then=then, lost=lost, refused=refused)
+        command = ("EVALSHA", script.sha, len(keys), *keys, *words)
+        self.send(*command, then=then, lost=lost, refused=refused, size=size)
 
     def ask_script(self, script: Script, keys: Sequence[Word], *words: Word) -> asyncio.Future[Any]:
         return self.ask("EVALSHA", script.sha, len(keys), *keys, *words)
@@ -221,6 +234,7 @@ class Link(asyncio.Protocol):
             self._transport.abort()
         waiting, self._waiting = self._waiting, deque()
         self._out.clear()
+        self._held.clear()
         self._lost(why)
         for waits in waiting:
             if waits.lost is not None:
@@ -262,8 +276,28 @@ class Link(asyncio.Protocol):
         self._flush_soon()
         if not self._waiting:
             self._asked_at = self._loop.time()
-        self._out.append(waits.command)
         self._waiting.append(waits)
+        if self._held or waits.size:
+            self._held.append(waits)
+            self._release()
+        else:
+            self._out.append(waits.command)
+
+    def _release(self) -> None:
+        """What need not be held any more goes out. One answer at least is always due, however large it is."""
+        while self._held and (not self._due or self._due + self._held[0].size <= times.ANSWER_BYTES):
+            waits = self._held.popleft()
+            self._due += waits.size
+            self._out.append(waits.command)
+            self._flush_soon()
+
+    def _first(self) -> _Waits:
+        """Who has waited for longest, and does not any more."""
+        waits = self._waiting.popleft()
+        if waits.size:
+            self._due -= waits.size
+            self._release()
+        return waits
 
     def _close_gathered(self) -> None:
         if self._gathered is not None:
@@ -297,7 +331,7 @@ class Link(asyncio.Protocol):
         if what is hiredis.ReplyError:
             self._take_error(str(item))
             return
-        waits = self._waiting.popleft()
+        waits = self._first()
         if waits.then is not None:
             waits.then(item)
 
@@ -305,7 +339,7 @@ class Link(asyncio.Protocol):
         if not self._is_open or self._waiting[0].names or not is_of_a_key(error):
             self.refuse(error)
             return
-        waits, why = self._waiting.popleft(), without_place(error)
+        waits, why = self._first(), without_place(error)
         self._refused(waits.command, why)
         if waits.refused is not None:
             waits.refused(why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic
 
 from bridge.sockets.cluster import link as scripts
+from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, place_for
 from bridge.sockets.cluster.envelope import TAG
 from bridge.sockets.cluster.link import Link
@@ -13,6 +14,8 @@ from bridge.sockets.pusher.asks import Keep, Load, Read
 from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.resume import EARLIER, MOST_BEFORE
 from bridge.sockets.pusher.shared_hub import SharedHub
+
+_MORE = 2  # as read.lua has it
 
 
 class Pages(Generic[S]):
@@ -80,11 +83,15 @@ class Pages(Generic[S]):
             else lambda _: then(1),  # nor is a gap missed: it is not known
         )
 
-    def read(self, link: Link, hub: SharedHub[S], ask: Read) -> None:
+    def read(self, link: Link, hub: SharedHub[S], ask: Read, most: int = times.FEW_BYTES) -> None:
+        """`most`: bytes of what is brought; where that is not enough, it is asked for again."""
         place = place_for(hub.app.id, ask.channel)
 
         def then(answer: Any) -> None:
             has_gap, entries = answer
+            if has_gap == _MORE and most < times.MISSED_BYTES:
+                self.read(link, hub, ask, times.MISSED_BYTES)
+                return
             events = self._records.messages(hub, place, entries)
             is_short = len(events) < len(entries)
             self._bus.home.settle()
@@ -96,7 +103,7 @@ class Pages(Generic[S]):
 
         key = self._bus.names.key
         keys = [key("c", place), key("l", place)]
-        link.run(scripts.READ, keys, ask.tag, then=then, refused=lambda _: then((1, ())))
+        link.run(scripts.READ, keys, ask.tag, most, then=then, refused=lambda _: then((1, ())), size=most)
 
     def _key(self, hub: SharedHub[S], session_id: str) -> bytes:
         return self._bus.names.key("r", place_for(hub.app.id, session_id))

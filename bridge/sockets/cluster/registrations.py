@@ -20,6 +20,9 @@ from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.shared_channel import Joined, Message, SharedChannel
 from bridge.sockets.pusher.shared_hub import SharedHub
 
+_PER_MEMBER = 256  # bytes of an entry of a roster beside the member's data: its user's id, nodes and seal
+_UNKNOWN = 256 * 1024  # bytes at most of an answer of which nothing is known yet: few are so large
+
 
 class Registrations(Generic[S]):
     """Every answer of Redis goes to the hub that asked, if it still wants it.
@@ -47,9 +50,11 @@ class Registrations(Generic[S]):
         users: Mapping[str, str | None],
         *,
         again: bool = False,
+        most: int = times.FEW_BYTES,
     ) -> None:
         """Registers the channel, and these users (→ info) as members through this node. The hub gets the
-        answer. `again`: with all that came since the last event here."""
+        answer. `again`: with all that came since the last event here; where that is more than `most` bytes,
+        it is asked for once more."""
         bus, link = self._bus, self._bus.link
         if link is None:
             return
@@ -83,9 +88,11 @@ class Registrations(Generic[S]):
             0 if again else hub.app.limits.members,
             channel.tag if again else b"",
             flags,
+            most,
             *words,
-            then=partial(self._joined, bus.node, hub, name, channel.generation, tuple(users), flags),
+            then=partial(self._joined, bus.node, hub, name, channel.generation, tuple(users), flags, most),
             refused=partial(self._join_refused, hub, name, channel.generation, tuple(users)),
+            size=_size(hub, channel, flags, most),
         )
 
     def _join_refused(
@@ -110,6 +117,7 @@ class Registrations(Generic[S]):
         generation: int,
         users: Sequence[str],
         flags: str,
+        most: int,
         answer: Any,
     ) -> None:
         bus, records = self._bus, self._records
@@ -123,22 +131,31 @@ class Registrations(Generic[S]):
         for word in added:
             bus.home.tell(MemberAdded(app_id=app_id, channel=name, user_id=word_user(word)))
         refused = {word_user(word) for word in full}
+        admitted = [user for user in users if user not in refused]
+        channel = hub.shared(name)
+        is_wanted = channel is not None and channel.generation == generation
+        is_first = "a" not in flags or (missed == b"MORE" and most < times.MISSED_BYTES)
+        if channel is not None and is_wanted and channel.needs_resync and is_first:
+            # what was missed comes before anything that this answer says
+            known = {user: channel.asked[user] for user in admitted if user in channel.asked}
+            self.join(hub, channel, known, again=True, most=times.MISSED_BYTES)
+            return
+        has_gap = missed in (b"GAP", b"MORE")
         bus.home.settle()
         joined = Joined(
             channel=name,
             generation=generation,
-            users=[user for user in users if user not in refused],
+            users=admitted,
             full=refused,
             tag=tag,
             version=int(version),
             roster=records.roster(hub, place, members) if "r" in flags else None,
             cached=records.cached(hub, place, cached, ttl, now),
-            missed=None if missed == b"GAP" else self._new_messages(hub, place, missed),
+            missed=None if has_gap else self._new_messages(hub, place, missed),
         )
         if "a" in flags:
             self._repairing.discard(place)
-            channel = hub.shared(name)
-            if missed == b"GAP" and channel is not None and channel.generation == generation:
+            if has_gap and is_wanted:
                 self.gaps += 1
         bus.home.answered(hub, hub.joined(joined, now))
         channel = hub.shared(name)
@@ -243,7 +260,7 @@ class Registrations(Generic[S]):
             hub, name, channel = self._find(place)
             if hub is not None and channel is not None:
                 then = partial(self._settled, hub, name, channel.generation)
-                link.send("HGETALL", self._bus.names.key("m", place), then=then)
+                link.send("HGETALL", self._bus.names.key("m", place), then=then, size=_roster_bytes(channel))
 
     def _find(self, place: bytes) -> tuple[SharedHub[S] | None, str, SharedChannel[S] | None]:
         app_id, name = split_place(place)
@@ -254,3 +271,20 @@ class Registrations(Generic[S]):
         roster = self._records.roster(hub, place_for(hub.app.id, name), flat(answer))
         self._bus.home.settle()
         self._bus.home.answered(hub, hub.settled(name, generation, roster))
+
+
+def _size(hub: SharedHub[S], channel: SharedChannel[S], flags: str, most: int) -> int:
+    """About how many bytes the answer to a `join` has."""
+    limits = hub.app.limits
+    size = most if "a" in flags else 0
+    if "r" in flags and channel.is_joined:
+        size += _roster_bytes(channel)
+    elif "r" in flags:
+        size += min(limits.members * (limits.member_bytes + _PER_MEMBER), _UNKNOWN)
+    if "k" in flags:
+        size += min(limits.event_bytes, _UNKNOWN)
+    return size
+
+
+def _roster_bytes(channel: SharedChannel[S]) -> int:
+    return sum(len(info or "") + _PER_MEMBER for info in channel.members_on_all_nodes.values())

@@ -665,6 +665,7 @@ async def test_a_node_that_is_stopped_at_the_moment_when_its_link_is_back_ends(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with member(redis) as one:
+        one.cut()
         is_back, has_synced = one.cluster._has_synced.set, one.cluster._has_synced
 
         def stop() -> None:
@@ -672,7 +673,6 @@ async def test_a_node_that_is_stopped_at_the_moment_when_its_link_is_back_ends(
             one.task.cancel()
 
         monkeypatch.setattr(has_synced, "set", stop)
-        one.cut()
         ended, _ = await asyncio.wait([one.task], timeout=LIMIT)
         assert ended
 

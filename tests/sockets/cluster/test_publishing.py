@@ -89,7 +89,7 @@ async def test_an_event_whose_answer_was_lost_hides_no_other_from_a_page_that_re
         await publish(third, "C")
         await come_back(one)
         await publish(third, "D")
-        gap, found = await third.cluster.bus.asking().ask_script(READ, [key("c"), key("l")], tag)
+        gap, found = await third.cluster.bus.asking().ask_script(READ, [key("c"), key("l")], tag, 1_000_000)
         assert not gap
         assert [entry.count(b'"data":"C"') - entry.count(b'"data":"D"') for entry in found] == [1, -1]
 
@@ -270,7 +270,7 @@ async def test_an_event_without_an_answer_that_a_full_log_has_dropped_ends_in_a_
         for _ in range(10):
             await third.server.node.publish_to_all([broadcast("c")] * 100, origin="queue")
         await come_back(one)
-        gap, _ = await third.cluster.bus.asking().ask_script(READ, [key("c"), key("l")], tag)
+        gap, _ = await third.cluster.bus.asking().ask_script(READ, [key("c"), key("l")], tag, 1_000_000)
         assert gap
         await come_back(other)
         await publish(third, "last")

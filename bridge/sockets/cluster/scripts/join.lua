@@ -1,11 +1,11 @@
 -- The node has subscribers of the channel, and these users in it. A call twice is a call once.
 -- KEYS: c m n i g dead l k
--- ARGV: node place topic channel connections fresh-tag most-members my-tag flags, then user and info by turns
+-- ARGV: node place topic channel connections fresh-tag most-members my-tag flags bytes, then user and info by turns
 --   flags: a  told again after a fault, nothing of it is news   r  the roster is wanted   k  the last event is
 --          a number: seconds for which the channel is known after it was vacated, where that is not 120
 -- Answer: 'FENCED', or o t v z came added full roster cached ttl missed
 --   came: the channel is occupied, and had not been just before; added: so are these users
---   missed: the messages after my-tag, or 'GAP'
+--   missed: the messages after my-tag; 'GAP', or 'MORE' where these are more than so many bytes
 local c, m, n, i, g, l, k = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8]
 local node, place, topic, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local connections, most, mine, flags = tonumber(ARGV[5]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -31,7 +31,7 @@ if change ~= 0 then
 end
 
 local added, full = {}, {}
-for at = 10, #ARGV, 2 do
+for at = 11, #ARGV, 2 do
   local user, info = ARGV[at], ARGV[at + 1]
   local held = redis.call('HGET', m, user)
   if held then
@@ -55,8 +55,8 @@ local missed = {}
 local record = redis.call('HMGET', c, 'o', 't', 'v', 'z')
 if mine ~= '' and mine ~= record[2] then
   local log = redis.pcall('LRANGE', l, 0, -1)  -- of another type: nothing can be had
-  local found, is_whole = entries_after(log.err and {} or log, mine, record[2])
-  missed = is_whole and found or 'GAP'
+  local found, is_whole, is_more = entries_after(log.err and {} or log, mine, record[2], tonumber(ARGV[10]))
+  missed = is_whole and found or is_more and 'MORE' or 'GAP'
 end
 local roster, cached, ttl = {}, false, 0
 if flags:find('r', 1, true) then roster = redis.call('HGETALL', m) end

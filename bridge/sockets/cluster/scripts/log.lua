@@ -1,8 +1,9 @@
 -- What join and read share. An entry of a log is `number:`, the tag of the event before, and its envelope.
 
--- The entries behind the event with the tag `mine`, and whether these are all up to the one with the tag `last`:
--- a channel that Redis has forgotten meanwhile begins anew, with a log that may be older.
-local function entries_after(log, mine, last)
+-- The entries behind the event with the tag `mine`; whether these are all up to the one with the tag `last`, for
+-- a channel that Redis has forgotten meanwhile begins anew, with a log that may be older; and whether that is only
+-- so because they are more than so many bytes.
+local function entries_after(log, mine, last, bytes)
   local is_whole, expected, from = true, last, 1
   for at = #log, 1, -1 do
     local start = log[at]:find(':', 1, true)
@@ -14,9 +15,14 @@ local function entries_after(log, mine, last)
       mine = nil
       break
     end
+    bytes = bytes - #log[at]
+    if bytes < 0 then
+      from = at + 1
+      break
+    end
     expected = before
   end
   local found = {}
   for at = from, #log do found[#found + 1] = log[at] end
-  return found, is_whole and not mine
+  return found, is_whole and not mine, bytes < 0
 end
