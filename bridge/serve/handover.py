@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def replace_program(
             handler.finish()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for number in set(unread_signals()):
-        os.kill(os.getpid(), number)
+        signal.pthread_kill(threading.get_ident(), number)  # to no other thread, which would take it
     try:
         os.execve(  # noqa: S606 - this program again
             command[0], command, {**os.environ, **environ, PARENT_STATE: json.dumps(state)}

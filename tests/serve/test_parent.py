@@ -7,6 +7,8 @@ import os
 import selectors
 import signal
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,12 +130,30 @@ def test_a_reload_that_is_asked_for_during_another_follows_it_in_the_new_program
         adopting._selector.close()
 
 
+@contextmanager
+def other_thread() -> Iterator[None]:
+    """One that takes the signals which the thread of the test blocks."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_a_signal_that_comes_just_before_the_new_program_is_not_lost() -> None:
     waiting: list[set[int]] = []
+
+    def execve(*_: object) -> None:
+        time.sleep(0.2)  # in which the other thread would have taken it
+        waiting.append(set(signal.sigpending()))
+
     with parent_of(1) as parent, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(os, "execve", lambda *_: waiting.append(set(signal.sigpending())))
-        with parent._signals():
-            os.kill(os.getpid(), signal.SIGTERM)
+        patched.setattr(os, "execve", execve)
+        with parent._signals(), other_thread():
+            signal.raise_signal(signal.SIGTERM)
             parent._replace_program()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         parent._selector = selectors.DefaultSelector()
