@@ -648,6 +648,20 @@ async def test_subscribers_are_counted_over_all_nodes(redis: Redis) -> None:
 
 
 @pytest.mark.anyio
+async def test_subscribers_are_counted_though_the_clock_of_redis_was_put_back(redis: Redis) -> None:
+    app = replace(APP, subscription_count=True)
+    async with member(redis, app) as one, one.server.client("c") as a:
+        await a.get("pusher_internal:subscription_count")
+        with redis.client() as client:
+            (key,) = client.keys("*:c:app-id:c")
+            in_an_hour = client.time()[0] + 3600  # when it was last told, by the clock of then
+            client.hset(key, mapping={"z": 200, "q": in_an_hour})
+        async with one.server.client("c"):
+            message = await a.get("pusher_internal:subscription_count")
+            assert json.loads(message["data"])["subscription_count"] == 201
+
+
+@pytest.mark.anyio
 async def test_an_app_has_so_many_connections_on_all_nodes(redis: Redis) -> None:
     app = replace(APP, max_connections=1)
     async with member(redis, app) as one, member(redis, app) as other, one.server.client():
