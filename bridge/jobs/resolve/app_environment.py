@@ -13,7 +13,6 @@ from bridge.laravel.app_report import AppReport, Reason
 from bridge.laravel.boot_source import report_from_source
 from bridge.laravel.config_values import Array
 from bridge.laravel.language_files import LanguageFiles
-from bridge.laravel.payload import BroadcastEvent
 from bridge.phpeval.laravel import object_conversions as objects
 from bridge.phpeval.laravel.app_source import AppSource
 from bridge.phpeval.laravel.eloquent.casts import EloquentOptions
@@ -23,7 +22,6 @@ from bridge.phpeval.laravel.eloquent.prefetch import read_ahead
 from bridge.phpeval.laravel.eloquent.reader import Records
 from bridge.phpeval.laravel.eloquent.relations import BUILDER, RELATION_CLASSES, RelationClass
 from bridge.phpeval.laravel.framework_classes import EXCEPTIONS, MODEL, framework_class
-from bridge.phpeval.laravel.object_conversions import MODEL_IDENTIFIER
 from bridge.phpeval.laravel.support.attribute import ATTRIBUTE, AttributeClass
 from bridge.phpeval.laravel.support.channel import CHANNEL, CHANNELS, ChannelClass
 from bridge.phpeval.laravel.support.exception import ExceptionClass
@@ -193,10 +191,9 @@ class AppEnvironment:
         """See `ModelClass.restore`."""
         return self._models.restore(identifier, php)
 
-    def prepare(self, events: Iterable[BroadcastEvent]) -> None:
-        """Reads what the models of these events have in common at once. Raises ServiceUnavailable."""
-        objects = (one for event in events for one in event.objects if one.class_name == MODEL_IDENTIFIER)
-        read_ahead(self._models, new_evaluator(self), objects)
+    def prepare(self, identifiers: Iterable[PhpObject]) -> None:
+        """Reads what these models have in common at once. Raises ServiceUnavailable."""
+        read_ahead(self._models, new_evaluator(self), identifiers)
 
     def keeps_default(self, static_property: str) -> bool:
         """Whether nothing in the app could have changed a static property of that name."""
@@ -293,17 +290,17 @@ class EnvironmentCache:
                     about = {"action": "app_report", "concerns": what, "why": str(reason)}
                     log.warning("not evaluated natively", extra=about)
 
-    def prepare(self, events: Sequence[BroadcastEvent]) -> None:
-        """What the models of these events have in common is read at once, for a second at most; what was
-        read for others before is forgotten."""
+    def prepare(self, events: Sequence[tuple[Version, Sequence[PhpObject]]]) -> None:
+        """What the models of these events (release, identifiers) have in common is read at once, for a second
+        at most; what was read for others before is forgotten."""
         records = self._known.records
         records.end_batch()
         if len(events) < 2:
             return
         records.begin_batch()
-        by_version: dict[Version, list[BroadcastEvent]] = {}
-        for event in events:
-            by_version.setdefault(event.version, []).append(event)
-        for version, group in by_version.items():
+        by_version: dict[Version, list[PhpObject]] = {}
+        for version, identifiers in events:
+            by_version.setdefault(version, []).extend(identifiers)
+        for version, found in by_version.items():
             with contextlib.suppress(BridgeError):  # each event will meet it by itself
-                self.of(version).prepare(group)
+                self.of(version).prepare(found)

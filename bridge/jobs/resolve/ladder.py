@@ -46,8 +46,10 @@ from bridge.laravel.payload import (
     foreign,
     read_document,
 )
+from bridge.phpeval.laravel.object_conversions import MODEL_IDENTIFIER
 from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.runtime.operators import Thrown
+from bridge.phpeval.php.runtime.values import PhpObject
 from bridge.phpeval.php.serialization.templates import Template, TemplateMatch, Templates
 
 RUNGS = ("mapping", "framework", "native", "php")  # in the order in which they are asked
@@ -57,13 +59,16 @@ MAX_FAST_PATHS = 1024  # all are forgotten then
 
 log = logging.getLogger(__name__)
 
+Models = tuple[Version, Sequence[PhpObject]]  # the identifiers in one event, and its release
+
 
 @dataclass(frozen=True, kw_only=True)
 class LadderParts:
     """
     version    of the app's Laravel
     derives    whether a class derives from Laravel's event; None: not known
-    prepare    gets the events that come next, to read what they have in common; without any, forgets it
+    prepare    gets the models of each event that comes next, to read what they have in common; without any,
+               forgets it
     fast_path  the short way of events like one that the native rung has broadcast; raises Refused for none
     trust      what evaluation has to earn beside PHP, None for nothing
     check      gets the answers that are to be checked
@@ -72,7 +77,7 @@ class LadderParts:
 
     version: Version | None = None
     derives: Callable[[str], bool | None] = lambda _: False
-    prepare: Callable[[Sequence[BroadcastEvent]], None] = lambda _: None
+    prepare: Callable[[Sequence[Models]], None] = lambda _: None
     fast_path: Callable[[BroadcastEvent, TemplateMatch], FastPath] | None = None
     trust: Trust | None = None
     check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None
@@ -126,10 +131,7 @@ class Ladder:
         """For each job a call that resolves it, to be made before the next is taken; what the jobs have in
         common is read once for all. The call raises as `read_document` and `resolve` do."""
         jobs = [self._job(document) for document in documents]
-        found = (job.content for job in jobs if isinstance(job, _Job))
-        events = (event for event in found if isinstance(event, BroadcastEvent))
-        ours = (event for event in events if not event.only_php and not event.foreign)
-        self._ready([event for event in ours if event.class_name not in self._not_evaluated])
+        self._ready([models for job in jobs if isinstance(job, _Job) and (models := self._models(job))])
         try:
             for job in jobs:
                 yield partial(self._decide, job)
@@ -155,9 +157,20 @@ class Ladder:
         except Exception:  # whatever it is, it is said where the event itself is resolved
             return None
 
-    def _ready(self, events: Sequence[BroadcastEvent]) -> None:
+    def _models(self, job: _Job) -> Models | None:
+        """Of an event that will be evaluated."""
+        event = job.content
+        if isinstance(event, FastPath):
+            return (event.version, job.identifiers) if job.identifiers else None
+        if isinstance(event, Resolution) or event.only_php or event.foreign:
+            return None
+        if event.class_name in self._not_evaluated:
+            return None
+        return event.version, [one for one in event.objects if one.class_name == MODEL_IDENTIFIER]
+
+    def _ready(self, models: Sequence[Models]) -> None:
         with contextlib.suppress(Exception):  # each event will meet it by itself
-            self._prepare(events)
+            self._prepare(models)
 
     def _job(self, document: Mapping[str, object]) -> _Job | BridgeError:
         try:
@@ -169,7 +182,10 @@ class Ladder:
         fit = self._templates.fit(payload.command) if payload.handler == HANDLER else None
         known = fit is not None and not foreign(payload.document)
         fast_path = self._fast_paths.get(fit.template) if fit is not None and known else None
-        return _Job(payload, fit, fast_path or self._event_of(payload, fit))
+        identifiers = None if fast_path is None or fit is None else fast_path.identifiers(fit.groups)
+        if fast_path is None or identifiers is None:
+            return _Job(payload, fit, self._event_of(payload, fit))
+        return _Job(payload, fit, fast_path, identifiers)
 
     def _event_of(self, payload: Payload, fit: TemplateMatch | None) -> BroadcastEvent | Resolution:
         """The event, or what becomes of a job that holds none. Raises ServiceUnavailable."""
@@ -209,7 +225,7 @@ class Ladder:
         if job.fit is None:
             return None
         try:
-            resolution = fast_path.resolve(job.fit.groups)
+            resolution = fast_path.resolve(job.fit.groups, job.identifiers)
         except (ServiceUnavailable, MemoryError):
             raise
         except Exception:  # the general way meets it too, or does better
@@ -232,8 +248,9 @@ class Ladder:
         native = resolution.by == "native" and resolution.outcome == "broadcast"
         if self._fast_path is None or not native or event.oldest != event.version:
             return
-        if self._fast_paths.get(fit.template, self) is None:
-            return
+        known = self._fast_paths.get(fit.template, self)
+        if known is None or (isinstance(known, FastPath) and known.is_current()):
+            return  # there is none, or that one is of other classes of models
         if self._trust is not None:
             self._records[fit.template] = self._trust.record(event, fit, "broadcast")
         if len(self._fast_paths) >= MAX_FAST_PATHS:
@@ -241,7 +258,7 @@ class Ladder:
         self._fast_paths[fit.template] = None
         with contextlib.suppress(Exception):  # the answer is there already
             made = self._fast_path(event, fit)
-            if made.resolve(fit.groups) == resolution:
+            if made.resolve(fit.groups, made.identifiers(fit.groups) or ()) == resolution:
                 self._fast_paths[fit.template] = made
 
     def event(self, payload: Payload, fit: TemplateMatch | None = None) -> BroadcastEvent:
@@ -390,11 +407,13 @@ class Ladder:
 
 
 class _Job(NamedTuple):
-    """A job, how its command was read where the template is known, and what was found in it."""
+    """A job, how its command was read where the template is known, and what was found in it; with a fast path
+    also `identifiers` of the models."""
 
     payload: Payload
     fit: TemplateMatch | None
     content: BroadcastEvent | Resolution | FastPath
+    identifiers: Sequence[PhpObject] = ()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import pytest
@@ -14,6 +15,8 @@ from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
+from bridge.phpeval.laravel.eloquent.connection import Source
+from bridge.phpeval.laravel.eloquent.sql_text import Query
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 from bridge.serve.wiring.ladder import build_ladder
 from tests.phpeval.laravel.eloquent.app import App, Case, app, job
@@ -198,4 +201,145 @@ def test_without_a_release_both_that_fit_are_asked(case: Case) -> None:
     with closing(build_ladder(load(case.app.path, {}, None), {}, version=None, only=("native",))) as own:
         for _ in range(3):
             resolved(own, case, a=1)
+        assert not shortcuts(own)
+
+
+# Events that hold models -----------------------------------------------------------------------------
+
+READER = "public $a; public $post; public $other; protected $hidden; public $c = 'a 100% default';"
+OF_POST = "public function broadcastOn() { return new PrivateChannel('posts.' . $this->post->id); }"
+TOUCHES = (  # the relation is part of the payload from then on
+    "public function broadcastOn() { return new Channel('authors.' . $this->post->author->id); }"
+)
+PLAIN = "protected $casts = ['meta' => 'array', 'user_id' => 'string']; protected $hidden = ['secret'];"
+AUTHOR = "public function author() { return $this->belongsTo(Author::class, 'user_id'); }"
+APPENDED = (
+    "protected $appends = ['loud', 'by']; public function getLoudAttribute() { return $this->id . '!'; } "
+    "public function getByAttribute() { return $this->author->name; }" + AUTHOR
+)
+FORMED = "public function toArray() { return ['n' => $this->id, 'of' => [$this->title => $this->secret]]; }"
+
+
+def posts(case: Case, body: str) -> None:
+    """Posts 1 to 5, of which 3 is gone; authors 7 and 8."""
+    case.post(body, columns="meta text")
+    case.add("Author", "class Author extends Model { protected $hidden = ['secret']; }")
+    case.app.sql(
+        "drop table if exists authors; create table authors (id integer primary key, name, secret);"
+        "insert into authors values (7, 'Ada /\u007f \\', 'x'), (8, '100%s', 'y');"
+        "insert into posts (id, title, secret, user_id, created_at, meta) values"
+        " (2, char(0) || '5' || char(0), '%s', 8, '2024-02-29 12:00:00',"
+        ' \'{"a": [1.50, {}, {"b/": null}]}\'),'
+        " (4, x'ff', 'no UTF-8', 7, null, null), (5, 'fine', null, 9, '2024-01-01 00:00:00', '[]');"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "model"),
+    [
+        (READER, PLAIN),
+        (READER + OF_POST, PLAIN),
+        (READER + NAMED, APPENDED),
+        (READER + TOUCHES, PLAIN + AUTHOR),
+        (READER + TOUCHES, APPENDED),
+        (READER, FORMED),
+        (READER, PLAIN + AUTHOR + "protected $with = ['author'];"),
+        (
+            READER + "public function broadcastWith() { return ['id' => $this->post->id, 'a' => $this->a]; }",
+            PLAIN,
+        ),
+        (READER + "public function broadcastOn() { $this->a = $this->post->title; return 'c'; }", PLAIN),
+        (READER.replace("public $post", "private $post"), PLAIN),
+        (READER.replace("public $post", "public Post $post"), PLAIN),
+    ],
+)
+def test_with_models_it_leads_where_the_general_way_leads(case: Case, body: str, model: str) -> None:
+    posts(case, model)
+    case.event(body)
+    own = b"\0" + case.name("Sent").encode() + b"\0post" if "private $post" in body else b"post"
+    with ladder(case) as short, ladder(case) as general:
+        general._fast_path = None
+        for key, more in ((1, 2), (2, 1), (2, 5), (5, 2), (1, 1), (3, 1), (1, 3), (4, 1), (2, 4), (5, 5)):
+            held: dict[int | bytes, Value] = {
+                b"a": b"%d" % key, own: case.model(key=key), b"other": case.model(key=more, relations=()),
+            }  # fmt: skip
+            payload = read_payload(job(PhpObject(case.name("Sent"), held)))
+            assert short.resolve(payload) == general.resolve(payload), key
+        (path,) = shortcuts(short)
+        assert (path.known.text is None) == ("With" in body or "a =" in body)
+
+
+def batch(ladder: Ladder, payloads: Sequence[bytes]) -> list[Resolution]:
+    return [attempt() for attempt in ladder.batch([json.loads(payload) for payload in payloads])]
+
+
+def test_models_of_a_batch_are_read_together(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    posts(case, PLAIN + AUTHOR)
+    case.event(READER + TOUCHES)
+    queries: list[Query] = []
+    select = Source.select
+    payloads = [case.payload(a=key, post=case.model(key=key), other=None) for key in (1, 2, 1, 2)]
+    with ladder(case) as own:
+        for _ in range(2):
+            expected = batch(own, payloads)
+        assert shortcuts(own)
+        monkeypatch.setattr(own, "_resolve_event", None)  # the general way
+
+        def recorded(source: Source, query: Query) -> list[PhpArray]:
+            queries.append(query)
+            return select(source, query)
+
+        monkeypatch.setattr(Source, "select", recorded)
+        assert batch(own, payloads) == expected
+    assert [query.table for query in queries] == ["posts", "authors"]
+
+
+def test_relations_that_the_job_names_are_loaded(case: Case) -> None:
+    posts(case, PLAIN + AUTHOR)
+    case.event(READER)
+    with ladder(case) as short, ladder(case) as general:
+        general._fast_path = None
+        for key in (1, 2, 1):
+            held = {"post": case.model(key=key, relations=["author"]), "other": None}
+            payload = read_payload(case.payload(**held))
+            assert short.resolve(payload) == general.resolve(payload)
+        assert shortcuts(short)
+        other = read_payload(case.payload(post=case.model(key=1, relations=["nobody"]), other=None))
+        assert short.resolve(other) == general.resolve(other)
+
+
+def test_a_model_of_another_class_goes_the_general_way(case: Case) -> None:
+    """The template is the same: the class is a text in it."""
+    posts(case, PLAIN)
+    case.event(READER)
+    with ladder(case) as short, ladder(case) as general:
+        general._fast_path = None
+        for short_name, key in (("Post", 1), ("Post", 2), ("Author", 7), ("Author", 8), ("Post", 1)):
+            payload = read_payload(case.payload(post=case.model(short_name, key), other=None))
+            assert short.resolve(payload) == general.resolve(payload)
+        before = shortcuts(short)
+        for short_name, key in (("Author", 7), ("Post", 1)):
+            short.resolve(read_payload(case.payload(post=case.model(short_name, key), other=None)))
+        assert shortcuts(short) == before != []
+
+
+@pytest.mark.parametrize("depth", [508, 509, 510, 511, 512])
+def test_a_model_is_as_deep_as_php_lets_it_be(case: Case, depth: int) -> None:
+    posts(case, PLAIN)
+    case.app.sql(f"update posts set meta = '{'[' * depth}{']' * depth}' where id = 2")
+    case.event(READER)
+    with ladder(case) as short, ladder(case) as general:
+        general._fast_path = None
+        for key in (1, 5, 2):
+            payload = read_payload(case.payload(post=case.model(key=key), other=None))
+            assert short.resolve(payload) == general.resolve(payload)
+        assert shortcuts(short)
+
+
+def test_an_event_that_does_not_restore_models_has_none(case: Case) -> None:
+    posts(case, PLAIN)
+    case.event(READER, traits="InteractsWithSockets")
+    with ladder(case) as own:
+        for _ in range(3):
+            resolved(own, case, post=case.model(), other=None)
         assert not shortcuts(own)

@@ -19,7 +19,7 @@ from bridge.errors import (
     ServiceUnavailable,
     WouldFail,
 )
-from bridge.jobs.resolve.ladder import Ladder, LadderParts
+from bridge.jobs.resolve.ladder import Ladder, LadderParts, Models
 from bridge.jobs.resolve.resolution import Answer, Resolution
 from bridge.laravel.broadcast_handler import Call
 from bridge.laravel.payload import BroadcastEvent, read_payload
@@ -148,7 +148,7 @@ def test_one_jobs_fault_leaves_the_others_of_its_batch_alone() -> None:
                 raise OSError(errno.EMFILE, "Too many open files")
             return super().resolve(event)
 
-    def prepare(events: Sequence[BroadcastEvent]) -> None:
+    def prepare(events: Sequence[Models]) -> None:
         raise ZeroDivisionError
 
     ladder = Ladder(

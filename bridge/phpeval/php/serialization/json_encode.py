@@ -35,13 +35,14 @@ def refuse_objects(value: PhpObject | EnumCase) -> Value:
     raise Refused(f"how {value.class_name} becomes JSON is not known")
 
 
-def json_encode(value: Value, jsonable: Jsonable = refuse_objects) -> str:
-    """The text. `jsonable` is asked for every object but stdClass, and for every enum case.
+def json_encode(value: Value, jsonable: Jsonable = refuse_objects, *, within: int = 0) -> str:
+    """The text. `jsonable` is asked for every object but stdClass, and for every enum case. `within` so many
+    arrays the value stands.
 
     Raises WouldFail as json_encode would fail, and whatever `jsonable` raises.
     """
     try:
-        text = _python_json(value, jsonable)
+        text = _python_json(value, jsonable, within)
     except UnicodeDecodeError as error:
         raise WouldFail("a string is not valid UTF-8, so it has no JSON form") from error
     return _as_php(text)
@@ -66,7 +67,7 @@ def _as_php(text: str) -> str:
     return text.replace("/", "\\/") if "/" in text else text
 
 
-def _python_json(value: Value, jsonable: Jsonable) -> str:
+def _python_json(value: Value, jsonable: Jsonable, within: int = 0) -> str:
     """The text but for slashes and DEL, which Python writes `/` and `\\u007f`."""
     parts: list[str] = []
     write = parts.append
@@ -100,7 +101,7 @@ def _python_json(value: Value, jsonable: Jsonable) -> str:
                     write(lead + _python_json(entry, jsonable))
                     lead = ","
                     continue
-                if len(stack) >= MAX_DEPTH:
+                if len(stack) + within >= MAX_DEPTH:
                     raise WouldFail("the payload is nested deeper than json_encode allows, or holds itself")
                 stack.append((entries, named))
                 named = not (isinstance(entry, PhpArray) and entry.is_list)
