@@ -21,7 +21,7 @@ BROADCAST_EVENT = "Illuminate\\Broadcasting\\BroadcastEvent"
 UNIQUE_BROADCAST_EVENT = "Illuminate\\Broadcasting\\UniqueBroadcastEvent"
 
 # Properties of the job that are empty for a plain broadcast.
-_ONLY_PHP = (("middleware", "job middleware"), ("chained", "a chain"), ("debounceOwner", "debouncing"))
+ONLY_PHP = (("middleware", "job middleware"), ("chained", "a chain"), ("debounceOwner", "debouncing"))
 _EMPTY = (None, b"", PhpArray())
 # What stands in the payload of a broadcast, by whom: Laravel 8 to 13 (Queue::createPayload, the drivers,
 # Log/Context), Horizon's JobPayload, Telescope, and tracers, which put the job among what caused it.
@@ -213,7 +213,7 @@ def broadcast_event(
 
 def only_php(command: PhpObject) -> str:
     """What the job has that only Laravel itself can run; empty for nothing."""
-    return ", ".join([what for name, what in _ONLY_PHP if command.get(name) not in _EMPTY])
+    return ", ".join([what for name, what in ONLY_PHP if command.get(name) not in _EMPTY])
 
 
 def foreign(document: Mapping[str, object]) -> str:

@@ -22,7 +22,7 @@ from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.resolution import Resolution
 from bridge.jobs.resolve.rungs.native import NO_CONNECTION, EvaluatedEvent
 from bridge.laravel.broadcast_handler import Call, Connections, handle, socket_id
-from bridge.laravel.payload import BROADCAST_EVENT, BroadcastEvent, only_php
+from bridge.laravel.payload import BROADCAST_EVENT, ONLY_PHP, BroadcastEvent, only_php
 from bridge.phpeval.laravel import object_conversions
 from bridge.phpeval.laravel.framework_classes import SERIALIZES_MODELS
 from bridge.phpeval.laravel.object_conversions import MODEL_IDENTIFIER
@@ -139,6 +139,7 @@ class FastPath:
         self._template = fit.template
         self._connections = connections
         own, self._models = _event_and_models(fit)
+        self._same = _same_of_job(fit)
         held = {model.property for model in self._models}
         names = [*own.properties]
         object_conversions.restore([own], new_evaluator(environment), environment.restore_model)
@@ -161,6 +162,9 @@ class FastPath:
     def identifiers(self, groups: Groups) -> Sequence[PhpObject] | None:
         """Of the models that the event with these scalars holds, to be given to `resolve`; None where the
         rungs have to resolve it."""
+        for group, text in self._same:
+            if groups[group] != text:
+                return None
         found = []
         for model in self._models:
             identifier = model.identifier(groups)
@@ -339,13 +343,12 @@ def _event_and_models(fit: TemplateMatch) -> tuple[PhpObject, tuple[_HeldModel, 
     """The event of a plain broadcast job, and the models in its properties. Refused for other objects."""
     template = fit.template
     found = template.objects(fit.groups)
-    job = template.marked(_Placeholder.of)[0]  # what Laravel alone runs must be absent from all such jobs
     containers = template.containers
     places = [at for at, container in enumerate(containers) if container.class_name is not None]
     event = containers[places[1]] if len(places) > 1 else None
     if event is None or (event.parent, event.key) != (0, b"event"):
         raise Refused("more than a job with an event")
-    if job.class_name != BROADCAST_EVENT or only_php(job):
+    if found[0].class_name != BROADCAST_EVENT or only_php(found[0]):
         raise Refused("more than a plain job")
     for place in places[2:]:
         container = containers[place]
@@ -353,6 +356,14 @@ def _event_and_models(fit: TemplateMatch) -> tuple[PhpObject, tuple[_HeldModel, 
             raise Refused("another object than a model")
     pairs = zip(places[2:], found[2:], strict=True)
     return found[1], tuple(_HeldModel.of(fit, place, identifier) for place, identifier in pairs)
+
+
+def _same_of_job(fit: TemplateMatch) -> tuple[tuple[int, bytes], ...]:
+    """The groups, with their texts, that say that there is nothing which Laravel alone runs."""
+    names = {name.encode() for name, _ in ONLY_PHP}
+    texts = [(place, key, group) for place, key, group in fit.template.texts]
+    texts += [(place, key, group) for place, key, group, _, _ in fit.template.scalars]
+    return tuple((group, fit.groups[group]) for place, key, group in texts if place == 0 and key in names)
 
 
 def _require_types(event: str, names: Collection[int | bytes], held: Set[bytes], classes: ClassTable) -> None:
