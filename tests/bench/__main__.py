@@ -218,8 +218,11 @@ WAITS = (
     "lock after the switch interval at the latest. `--processes 2` gives the jobs a process of their own."
 )
 LATENCY = (
-    "the push itself, made in Python, is in it with about 0.5 ms; then there are three trips to Redis "
-    "(the wake-up, the look at the queue, the claim), since nothing is taken before it is understood."
+    "measured apart on a busy machine, with real-time priority, it is 1.4 to 1.6 ms (1.7 before the look "
+    "came with the wake-up), of which the push itself, made in Python, is 0.6. From the wake-up to the "
+    "client it is 1.0 with time stamps in it: 0.16 are the claim, a trip of its own since nothing is "
+    "taken before it is understood; 0.5 reading, evaluating and noting the job; 0.3 the way to the loop's "
+    "thread, through the socket and into the client."
 )
 MEMORY = (
     "67 MB are there once the modules are imported: 11 are Python's, 20 the Redis client's and 26 "

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import Refused, Unreadable
 from bridge.laravel.encryption import Encrypter
-from bridge.laravel.payload import BroadcastEvent, NotABroadcast, broadcast_event, read_payload
+from bridge.laravel.payload import BroadcastEvent, NotABroadcast, broadcast_event, json_object, read_payload
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 from bridge.secret import Secret
 from tests.phpeval.laravel.eloquent.app import job
@@ -41,6 +41,14 @@ def test_the_label_does_not_decide() -> None:
 def test_what_is_no_job_is_unreadable(raw: bytes) -> None:
     with pytest.raises(Unreadable):
         read_payload(raw)
+
+
+@pytest.mark.parametrize("before", [b"", b" \r\n\t", b"\xef\xbb\xbf", b"\x0b", b"x"])
+@pytest.mark.parametrize("after", [b"", b" \r\n\t", b"\0", b"}", b"{}", b"\xa0", b",", b"x"])
+def test_white_space_may_stand_around_an_object_and_nothing_else(before: bytes, after: bytes) -> None:
+    white = (b"", b" \r\n\t")
+    is_read = before in white and after in white
+    assert json_object(before + b'{"a": [1]}' + after) == ({"a": [1]} if is_read else None)
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,8 @@ class Worker:
                 untried = len(jobs)
             else:
                 known = [(job, None if are_begun else self._known(job)) for job in jobs]
-                self._settle([(job, result) for job, result in known if result is not None])
+                if ended := [(job, result) for job, result in known if result is not None]:
+                    self._settle(ended)
                 if begun := [job for job, result in known if result is None]:
                     untried, slow = self._attempt_all(begun)
         finally:
