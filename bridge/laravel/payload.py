@@ -37,7 +37,7 @@ _KEYS = frozenset(
     }
 )  # fmt: skip
 _DATA = frozenset({"commandName", "command", "batchId"})
-_scan = json.JSONDecoder().scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _LONG_NUMBER = 640  # digits; Python may be told to refuse any number that is longer
 
 Decrypt = Callable[[bytes], bytes]  # the text of data.command → the serialized command inside
