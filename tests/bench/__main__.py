@@ -201,8 +201,10 @@ UNDER_WAY = (
     "kernel takes more for such a `send` than for that of one event."
 )
 LITERAL = (
-    "69 of 89 µs are the queue's thread, spread over about 280 calls of Python functions for a job, "
-    "from Redis to the hub; no function takes more than 7 % by itself."
+    "by callgrind, a job takes some 340,000 instructions of the queue's thread, in 240 calls of Python and "
+    "C functions, and 70,000 of the loop's. Of a recorded job's, 85,000 read the payload (50,000 are "
+    "Python's own reader of JSON), 60,000 fit its template and write the JSON of its values, 80,000 note "
+    "its steps and marks and look whether it may be tried; nothing else takes more than 5 %."
 )
 MODEL = (
     "a flat profile. Of the queue's thread, reserving takes 15 %, reading the job 7, the model from the"
