@@ -140,7 +140,7 @@ class Cluster(Generic[S]):
         link = self.bus.link
         if link is not None:
             self._lost.set()
-            link.end("bridge ends")
+            link.end("bridge ends", in_order=True)
 
     async def flush(self, within: float) -> bool:
         """Whether what was sent is with Redis, if that answers in so many seconds."""

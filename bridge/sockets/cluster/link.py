@@ -15,9 +15,12 @@ it has its place among those who wait, and leaves it with the last name's push, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
+import socket
 import ssl
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -225,12 +228,17 @@ class Link(asyncio.Protocol):
         if self._waiting and now - max(self._asked_at, self._heard_at) > ANSWER_TIMEOUT:
             self.end("Redis does not answer")
 
-    def end(self, why: str) -> None:
-        """Nothing goes or comes any more."""
+    def end(self, why: str, *, in_order: bool = False) -> None:
+        """Nothing goes or comes any more. What was sent may still reach Redis only where it ends `in_order`:
+        the kernel tries to bring it there for minutes, so it might come after what the next link has sent."""
         if self._is_over:
             return
         self._is_over = True
         if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None and not in_order:
+                with contextlib.suppress(OSError):  # it is closed already
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
         waiting, self._waiting = self._waiting, deque()
         self._out.clear()
@@ -389,3 +397,4 @@ def words(*some: Word) -> bytes:
 
 
 _NOTHING = object()
+_RESET = struct.pack("ii", 1, 0)  # lingers for 0 s

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 
 import pytest
 
@@ -30,3 +32,24 @@ async def test_a_link_whose_answers_take_long_together_is_not_taken_for_dead() -
         link.check(now() + 2 * module.ANSWER_TIMEOUT)
         assert why == ["Redis does not answer"]
         assert second.done()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_order", [True, False])
+async def test_what_was_sent_to_a_link_that_is_lost_does_not_arrive_later(in_order: bool) -> None:
+    """The network is away: the kernel would try for minutes."""
+
+    def read_all() -> None:
+        while peer.recv(1 << 20):
+            pass
+
+    link = Link(lambda topic, data: None, lambda why: None, lambda command, why: None)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        await asyncio.get_running_loop().create_connection(lambda: link, *listening.getsockname())
+        peer, _ = listening.accept()
+        with peer, contextlib.nullcontext() if in_order else pytest.raises(ConnectionResetError):
+            peer.settimeout(60)
+            link.send("SET", "late", b"x" * 20_000_000)  # more than the kernel holds
+            await until(lambda: not link._out)
+            link.end("Redis does not answer", in_order=in_order)
+            await asyncio.to_thread(read_all)
