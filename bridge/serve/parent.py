@@ -312,7 +312,8 @@ class Parent:
                 log.warning("a process did not end well", extra=_about(process, code))
         elif reload is not None and not reload.is_swapped and process.pid in reload.new:
             log.error("a new process did not start", extra=_about(process, code))
-            self._give_up_reload(code if code in FATAL else 1, f"the new process {process.name} {_how(code)}")
+            why = f"the new process {process.name} {_how(code)} (see bridge's log)"
+            self._give_up_reload(code if code in FATAL else 1, why)
         elif code == 0 and process.role == "jobs" and self._plan.ends_by_itself:
             self._stop(0)
         elif code in FATAL and not self._has_others(process):

@@ -56,6 +56,7 @@ class RunningFile:
 
     def __init__(self, path: Path | None, processes: int) -> None:
         self._path = path
+        self._is_written = True  # or the log says that it cannot be
         self.running = Running(os.getpid(), began(os.getpid()), processes)
 
     def write(self) -> None:
@@ -63,11 +64,14 @@ class RunningFile:
             return
         try:
             files.write(self._path, json.dumps(asdict(self.running)))
-        except OSError as problem:
-            self._path = None
+        except OSError as problem:  # a disk that is full may have room again at the next write
             about = {"action": "reload", "why": problem.strerror or type(problem).__name__}
             about["do"] = "see state_path; SIGUSR2 works without it"
-            log.info("`bridge reload` will not find this process", extra=about)
+            if self._is_written:
+                log.info("`bridge reload` does not learn what becomes of this process", extra=about)
+            self._is_written = False
+        else:
+            self._is_written = True
 
     def begin(self) -> None:
         """Notes that a reload has begun."""
@@ -82,7 +86,10 @@ class RunningFile:
         self.write()
 
     def remove(self) -> None:
-        if self._path is not None and read(self._path) in (None, self.running):
+        if self._path is None:
+            return
+        known, ours = read(self._path), self.running
+        if known is None or (known.pid, known.began) == (ours.pid, ours.began):
             with contextlib.suppress(OSError):
                 self._path.unlink()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -93,6 +94,24 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) ->
     file.write()
     file.end(0, "done")
     file.remove()
+
+
+def test_a_folder_that_could_not_be_written_for_a_while_is_written_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    folder.mkdir()
+    file = RunningFile(folder / "serving.json", 1)
+    for _ in range(2):
+        file.write()
+        folder.rename(elsewhere)
+        file.begin()
+        file.end(1, "not told")
+        elsewhere.rename(folder)
+    assert len(caplog.records) == 2
+    file.remove()  # though it tells what was before
+    assert not list(folder.iterdir())
 
 
 def test_root_signals_no_process_of_another_user_than_the_files(
