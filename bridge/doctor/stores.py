@@ -67,7 +67,9 @@ def other_queues(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"broadcasts wait in the queue {name}, and bridge works on {', '.join(names)}",
                 where=subject.settings.origins.get("queue", "the connection's own queue"),
-                remedy=f"start it with --queue {','.join([*names, name])}, or set BRIDGE_QUEUE",
+                remedy=f"start it with --queue {','.join([*names, name])}, or set BRIDGE_QUEUE"
+                + (", unless another server takes them" if subject.settings.bus else ""),
+                hint=bool(subject.settings.bus),
             )
 
 

@@ -30,7 +30,7 @@ from bridge.cli import main
 from bridge.doctor import javascript
 from bridge.doctor.examine import examine
 from bridge.doctor.listening import accept_queue
-from bridge.doctor.stores import too_old
+from bridge.doctor.stores import other_queues, too_old
 from bridge.doctor.subject import ExaminedApp
 from bridge.jobs.queue.portion import LARGE
 from bridge.jobs.queue.redis.driver import RedisQueue
@@ -440,6 +440,15 @@ def test_a_planted_fault_is_found_and_its_mend_is_named(app: App, fault: Fault) 
     assert fault.what in found["what"]
     assert fault.remedy in found["mend"]
     assert SECRET not in json.dumps(found)
+
+
+def test_broadcasts_in_another_queue_are_a_hint_where_another_server_may_take_them(app: App) -> None:
+    """docs/processes.md: where order matters, one server takes the jobs."""
+    _wait_elsewhere(app)
+    app.toml('bus = "default"\nqueue = ["unused"]')
+    [found] = other_queues(ExaminedApp(settings=load_settings({}, {}, app.path)))
+    assert found.hint
+    assert "unless another server takes them" in found.remedy
 
 
 def test_thirty_faults_are_planted_at_least() -> None:
