@@ -205,7 +205,8 @@ def test_a_failover_is_followed_and_no_job_is_lost(app: MakeApp, watched: Watche
                 found.extend(queue.reserve(3))
             return len({job.uuid for job in found}) == 3
 
-        wait_until(all_found, "the queue is served by the other server")
+        # a Sentinel that stood still for two seconds does nothing for 30
+        wait_until(all_found, "the queue is served by the other server", 240)
         assert {job.uuid for job in found} == {uuid_of(payload) for payload in payloads}
         assert queue.delete(found[-1:]) == 1
         queue.close()
