@@ -23,6 +23,7 @@ from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
 from bridge.sockets.server.binding import Listening
 
 STATE_INTERVAL = 1.0  # seconds
+ALONE = 5.0  # after a SIGTERM in which the parent says whether it has got one too
 
 
 class Child:
@@ -46,6 +47,7 @@ class Child:
         self._place = given.place
         self._line = socket.socket(fileno=given.line)
         self._is_ending = False
+        self._is_parent_stopping = False
         self._received = b""
 
     def start(
@@ -67,8 +69,20 @@ class Child:
 
     def serves(self) -> None:
         """Clients are taken, or jobs could be."""
+        if self.role == "sockets":
+            self._loop.add_signal_handler(signal.SIGTERM, self._terminated)
         self.share()
         self._send({"serves": True})
+
+    def _terminated(self) -> None:
+        """A SIGTERM to all processes means the parent, which ends the jobs before the clients; one to this
+        process alone ends it a while later. The next ends it as if there were no handler."""
+        self._loop.remove_signal_handler(signal.SIGTERM)
+        self._loop.call_later(ALONE, self._end_alone)
+
+    def _end_alone(self) -> None:
+        if not self._is_parent_stopping:
+            self._stopping.set()
 
     def rereads(self, is_done: bool) -> None:
         """Tells the parent that what SIGHUP asks for is done, or has failed."""
@@ -132,6 +146,7 @@ class Child:
             message = json.loads(line)
             self.others = message.get("others", self.others)
             self.clients = message.get("clients", self.clients)
+            self._is_parent_stopping = message.get("stopping", self._is_parent_stopping)
             if message.get("take_jobs"):
                 self.may_take_jobs.set()
             if "stop" in message:

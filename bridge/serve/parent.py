@@ -368,6 +368,8 @@ class Parent:
         self._code = code
         self._manager.stopping()
         log.info("stopping", extra={"action": "drain"})
+        for process in self._processes.values():
+            _send(process, {"stopping": True})
         self._proceed_stop()
 
     def _proceed_stop(self) -> None:

@@ -194,6 +194,24 @@ def _uses_the_page_of_all(
     clients.remove(ended)
 
 
+def test_a_stop_of_all_processes_at_once_ends_the_jobs_before_the_clients(
+    app: Laravel, store: Store, bridge: Bridge, tag: str
+) -> None:
+    """As service managers do that signal a whole group."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(wire_client(bridge.port, "lines")) for _ in range(4)]
+        app.dispatch("line", tag=tag, count=300)
+        wait_until("jobs are under way", lambda: len(clients[0].events()) >= 20)
+        for process in (pid for pids in children(bridge).values() for pid in pids):
+            os.kill(process, signal.SIGTERM)
+        assert bridge.terminate() == 0
+        for client in clients:
+            client.join()
+        left = store.left()
+        assert left.reserved == 0
+        assert [len(client.events()) for client in clients] == [300 - left.waiting] * 4
+
+
 def test_a_reload_refuses_nobody_moves_each_client_once_and_loses_no_job(
     app: Laravel, store: Store, bridge: Bridge, tag: str, tmp_path: Path
 ) -> None:
