@@ -224,7 +224,7 @@ LIMIT = "limit_"  # begins the name of every row of `Limits`
 
 _LISTENING: tuple[Setting, ...] = (
     Setting("host", text, "0.0.0.0",  # noqa: S104
-            "Address to listen on."),
+            "Address to listen on; `::` is every address, of IPv6 and IPv4."),
     Setting("port", _whole(0, 65535), 6001,
             "Port for WebSocket and HTTP; 0 takes any free port.",
             app_variables=("LARAVEL_WEBSOCKETS_PORT",), app_keys=("websockets.dashboard.port",)),
