@@ -8,7 +8,8 @@ for every channel, who is here and which event was the last (`_sync`). Redis ans
 What Redis holds of this node and nobody here wants is taken back.
 
 Its parts, each in the file of its name: `Topics` are subscribed to, `Incoming` reads what they bring,
-`Registrations` registers who is here, `Counts` how many, `Departures` says who has left, `Watches` who is
+`Registrations` registers who is here, `Counts` how many, `Departures` says who has left, `Happenings` what
+an answer that was lost would have told, `Watches` who is
 signed in, `Comparison` finds what was missed, `Pages` serves clients that resume, `Publishing` decides what
 goes out when, `Outgoing` sends it, `Nodes` knows the others, `Statistics` and `Questions` are about all of
 them, `Refusals` says which key is spoiled.
@@ -34,6 +35,7 @@ from bridge.sockets.cluster.bus import Bus, Home, app_of, place_for
 from bridge.sockets.cluster.comparison import Comparison
 from bridge.sockets.cluster.counts import Counts
 from bridge.sockets.cluster.departures import Departures
+from bridge.sockets.cluster.happenings import Happenings
 from bridge.sockets.cluster.incoming import Incoming
 from bridge.sockets.cluster.link import Address, Link
 from bridge.sockets.cluster.names import CONTROL_CHANNEL, Names
@@ -77,9 +79,18 @@ class Cluster(Generic[S]):
         self._records = records
         self.topics = Topics(bus)
         self._refusals = Refusals(bus)
-        self.departures = Departures(bus, records)
-        self.nodes = Nodes(bus, records, self.departures, self._heard)
-        self.registrations = Registrations(bus, records, seen, self.departures)
+        self._happenings = Happenings(bus, records)
+        self.departures = Departures(bus, records, self._happenings)
+        self.nodes = Nodes(
+            bus,
+            records,
+            self.departures,
+            self._happenings,
+            heard=self._heard,
+            register_again=self._register_again,
+        )
+        self.registrations = Registrations(bus, records, seen, self.departures, self._happenings)
+        self._happenings.take = self.registrations.take
         self._counts = Counts(bus)
         self._watches = Watches(bus, self.topics)
         self._comparison = Comparison(bus, self.registrations)
@@ -131,7 +142,7 @@ class Cluster(Generic[S]):
         """Whoever has left here is reported now, before the webhooks end. After `leave`."""
         await self.flush(1.0)  # of the last to leave Redis has still to say when that was
         if self.bus.link is not None:
-            self.departures.end(self.bus.link)
+            self.departures.end()
             await self.flush(1.0)
 
     async def stop(self) -> None:
@@ -157,6 +168,7 @@ class Cluster(Generic[S]):
         self._lost.clear()
         self._has_synced.clear()
         self.bus.link = link
+        self._happenings.recall(link)
         self.nodes.linked(link)
         self._sync(link)
 
@@ -215,7 +227,7 @@ class Cluster(Generic[S]):
                 self.registrations.look(link, now)
                 self._watches.look(now)
             self._comparison.look(link, now)
-            self.departures.look(link, now)
+            self.departures.look(now)
 
     def _forget_removed(self) -> None:
         """Nothing is kept of apps that are not served any more."""
@@ -230,6 +242,8 @@ class Cluster(Generic[S]):
 
     def _sync(self, link: Link) -> None:
         """Everything that is wanted here is asked for again, and sent before anything else is."""
+        self.nodes.registers()
+        self.departures.ask_again()
         self.topics.clear()
         hubs = self.bus.home.hubs.values()
         for hub in hubs:
@@ -262,6 +276,9 @@ class Cluster(Generic[S]):
     def _begin_anew(self) -> None:
         """This node was taken for dead: it is another from now on."""
         log.warning("this node was taken for dead and begins anew", extra={"action": "bus_fenced"})
+        self._register_again()
+
+    def _register_again(self) -> None:
         for hub in self.bus.home.hubs.values():
             hub.lost()
         self.registrations.lost()

@@ -1,11 +1,13 @@
-"""Comparison: notices a message that was lost with none after it, and a record that Redis has evicted."""
+"""Comparison: notices a message that was lost with none after it, and what Redis has evicted of a channel."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic
 
+from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, place_for
 from bridge.sockets.cluster.link import Link
@@ -32,10 +34,20 @@ class Comparison(Generic[S]):
                 self._to_compare += ((hub, channel) for channel in hub.all_shared())
         for _ in range(min(len(self._to_compare), times.COMPARED)):
             hub, channel = self._to_compare.popleft()
-            key = self._bus.names.key("c", place_for(hub.app.id, channel.name))
-            link.send("HGET", key, "t", then=partial(self._compared, hub, channel))
+            place, then = place_for(hub.app.id, channel.name), partial(self._compared, hub, channel)
+            keys = [self._bus.names.key(kind, place) for kind in "cm"]
+            if channel.kind.has_members:
+                link.run(scripts.COMPARE, keys, then=partial(_spread, then))
+            else:
+                link.send("HGET", keys[0], "t", then=then)
 
-    def _compared(self, hub: SharedHub[S], channel: SharedChannel[S], tag: Any) -> None:
-        if hub.shared(channel.name) is channel and channel.is_current and tag != channel.tag:
+    def _compared(self, hub: SharedHub[S], channel: SharedChannel[S], tag: Any, is_whole: int = 1) -> None:
+        if hub.shared(channel.name) is not channel or not channel.is_current:
+            return
+        if tag != channel.tag or not is_whole:
             channel.is_current = False
             self._registrations.repair(hub, channel.name)
+
+
+def _spread(then: Callable[..., None], answer: Sequence[Any]) -> None:
+    then(*answer)

@@ -53,13 +53,19 @@ class Counts(Generic[S]):
             channel.connections,
             int(is_to_be_sent),
             then=partial(self._counted, bus.node, hub, name),
+            lost=lambda _: hub.changed.add(name),
         )
 
     def _counted(self, node: str, hub: SharedHub[S], name: str, answer: Any) -> None:
         if self._bus.is_fenced(node, answer):
             return
         subscriptions, sent = answer
-        if sent == 1:
+        channel = hub.shared(name)
+        if sent == 0 and channel is not None and channel.count not in (None, subscriptions):
+            self._bus.home.answered(
+                hub, hub.counted(name, subscriptions)
+            )  # it was told while the link was away
+        elif sent == 1:
             event = SubscriptionCounted(app_id=hub.app.id, channel=name, subscriptions=subscriptions)
             self._bus.home.tell(event)
         elif sent == 2:

@@ -68,13 +68,14 @@ class Script:
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
-JOIN = Script("join", "log")
-LEAVE = Script("leave", "common")
-REAP = Script("reap", "common")
-PUBLISH, COUNT, BEAT, GONE = Script("publish"), Script("count"), Script("beat"), Script("gone")
-TAKE = Script("take")
+JOIN = Script("join", "log", "note")
+LEAVE = Script("leave", "common", "note")
+REAP = Script("reap", "common", "note")
+GONE = Script("gone", "note")
+PUBLISH, COUNT, BEAT, TAKE = Script("publish"), Script("count"), Script("beat"), Script("take")
+COMPARE = Script("compare")
 LOAD, KEEP, READ = Script("load"), Script("keep"), Script("read", "log")
-SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, LOAD, KEEP, READ)
+SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, COMPARE, LOAD, KEEP, READ)
 
 
 @dataclass(slots=True)

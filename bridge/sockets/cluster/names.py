@@ -2,14 +2,15 @@
 
 | key | type | holds | goes |
 |---|---|---|---|
-| `{pfx}c:<app>:<channel>` | hash | `o` number and `t` tag of the last event, `v` version of the roster, `z` subscriptions in all, `<node>` → its own; `x`: its cache miss is told; `p`, `q`: the count that was told last, and when; `e`: seconds after which it goes, where that is not 120 | 120 s after vacated, or twice `resume_seconds` if that is longer |
+| `{pfx}c:<app>:<channel>` | hash | `o` number and `t` tag of the last event, `v` version of the roster, `u` its members, `z` subscriptions in all, `<node>` → its own; `x`: its cache miss is told; `p`, `q`: the count that was told last, and when; `e`: seconds after which it goes, where that is not 120 | 120 s after vacated, or twice `resume_seconds` if that is longer |
 | `{pfx}m:<app>:<channel>` | hash | roster: user → `<nodes that have him>:<sealed info>` | with the last member |
 | `{pfx}l:<app>:<channel>` | list | the last events, as published | 60 s after the last |
 | `{pfx}k:<app>:<channel>` | string | last event of a cache channel | `limit_cache_seconds` |
 | `{pfx}g:<app>:<channel>` | hash | who went lately (user, or nothing for the channel) → when | when all are told; an hour after the last |
 | `{pfx}n:<node>` | set | what the node has told: `<app>:<channel>`, and `<app>:<channel> <user>` | when it left or died |
+| `{pfx}h:<node>` | list | what calls of the node have brought about and it may not know yet | with its next beat |
 | `{pfx}i:<app>` | hash | occupied channels → subscriptions | – |
-| `{pfx}r:<app>:<session>` | hash | a page that resumes: `w` its present socket_id, `s` that and those before, `p<channel>` → tag of the last event that it has | twice `resume_seconds` after it left |
+| `{pfx}r:<app>:<session>` | hash | a page that resumes: `w` its present socket_id, `s` that and those before, `n` the number of its connection, `p<channel>` → tag of the last event that it has | twice `resume_seconds` after it left |
 | `{pfx}o:<app>` | list | orders to all nodes, such as to end the connections of a user, as published | an hour after the last |
 | `{pfx}j:<window>:<0..15>` | set | marks of the jobs whose broadcasts went out | after two windows |
 | `{pfx}s:<app>` | hash | messages that were counted for the statistics and not written yet | when written |
@@ -31,11 +32,14 @@ CONTROL_CHANNEL = "#app"
 
 TYPES = {
     **dict.fromkeys(("c", "m", "g", "i", "r", "s", "nodes"), "hash"),
-    **dict.fromkeys(("l", "o"), "list"),
+    **dict.fromkeys(("l", "o", "h"), "list"),
     **dict.fromkeys(("n", "j"), "set"),
     **dict.fromkeys(("k", "dead", "duty", "born"), "string"),
 }
 """As in the table above."""
+
+WITNESS = b":#"
+"""In the set of what a node has told, unless Redis has evicted that: then the next beat tells."""
 
 _SAFE = "-_=@,.;"
 

@@ -20,7 +20,9 @@ from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, flat
 from bridge.sockets.cluster.departures import Departures
+from bridge.sockets.cluster.happenings import Happenings
 from bridge.sockets.cluster.link import Link
+from bridge.sockets.cluster.names import WITNESS
 from bridge.sockets.cluster.records import Records
 from bridge.sockets.pusher.outcome import S
 
@@ -41,25 +43,41 @@ class Nodes(Generic[S]):
 
     others     name → node, without this one
     is_leader  whether this node does what is done once on all nodes
-    heard      called whenever all others have been heard of
     """
 
     def __init__(
-        self, bus: Bus[S], records: Records[S], departures: Departures[S], heard: Callable[[], None]
+        self,
+        bus: Bus[S],
+        records: Records[S],
+        departures: Departures[S],
+        happenings: Happenings[S],
+        *,
+        heard: Callable[[], None],
+        register_again: Callable[[], None],
     ) -> None:
+        """`heard` is called whenever all others have been heard of, `register_again` where Redis has evicted
+        what this node had registered."""
         self._bus = bus
+        self._happenings = happenings
         self._records = records
         self._departures = departures
         self._heard = heard
+        self._register_again = register_again
         self.others: dict[str, Other] = {}
         self.is_leader = False
         self._beat = 0
         self._beaten_at = 0.0
         self._heard_from = 0.0  # when the present link was made: before that nobody could be heard
+        self._has_witness = False  # whether a beat has come since all was registered last
         self._memory = b""  # the name of what Redis holds in memory
         self._awaited: set[str] = set()  # nodes that have to register again before anything is published
         self._await_until = 0.0
         self._reaping: set[str] = set()
+        self._missing: dict[str, float] = {}  # nodes of which Redis tells nothing any more → since when
+
+    def registers(self) -> None:
+        """All that is wanted here is about to be registered again."""
+        self._has_witness = False
 
     def linked(self, link: Link) -> None:
         """There is a new link."""
@@ -79,6 +97,7 @@ class Nodes(Generic[S]):
         """Which memory of Redis this is. Another one than before has lost everything: nothing is published
         until every node that was there has registered its clients again."""
         self._memory = memory
+        self._departures.linked(is_emptied=bool(before) and memory != before)
         if before and memory != before:
             log.warning("Redis has lost what it held", extra={"action": "bus_emptied"})
             self._awaited = {node for node in self.others if node != self._bus.node}
@@ -116,13 +135,15 @@ class Nodes(Generic[S]):
             "connections": {app_id: len(hub.sockets) for app_id, hub in bus.home.hubs.items()},
             "leaving": bus.is_leaving,
         }
-        names = bus.names
+        names, node = bus.names, bus.node.encode()
         link.run(
             scripts.BEAT,
-            [names.nodes, names.key("dead", bus.node.encode()), names.leader],
+            [names.nodes, names.key("dead", node), names.leader, self._happenings.key, names.key("n", node)],
             bus.node,
             json.dumps(record),
             1 if bus.is_leaving else times.LEASE,
+            self._happenings.known(),
+            WITNESS,
             then=partial(self._beaten, bus.node),
             refused=self._unheard,
         )
@@ -135,9 +156,13 @@ class Nodes(Generic[S]):
         bus = self._bus
         if bus.is_fenced(node, answer):
             return
+        had_witness, self._has_witness = self._has_witness, True
+        if answer[2] and had_witness and bus.link is not None:
+            log.warning("Redis has evicted what it held of this node", extra={"action": "bus_evicted"})
+            self._register_again()
         now = bus.now()
         self.is_leader = bool(answer[0])
-        self.others = self._read(flat(answer[1]), now)
+        before, self.others = self.others, self._read(flat(answer[1]), now)
         self._awaited -= self.others.keys()
         self._heard()
         if bus.is_leaving:
@@ -150,6 +175,19 @@ class Nodes(Generic[S]):
                 patience = times.GRACE
             if now - last.at > patience:
                 self.reap(other)
+        self._look_for_missing(before, now)
+
+    def _look_for_missing(self, before: Mapping[str, Other], now: float) -> None:
+        """Mostly somebody has taken out whoever is not there any more; or Redis has evicted that it was, and
+        it lives, or died since."""
+        for other in before.keys() - self.others.keys():
+            self._missing[other] = now
+        for other, since in tuple(self._missing.items()):
+            if other in self.others:
+                del self._missing[other]
+            elif now - max(since, self._heard_from) > times.DEAD_FOR_ALL:
+                del self._missing[other]
+                self.reap(other, is_missing=True)
 
     def _read(self, records: list[bytes], now: float) -> dict[str, Other]:
         known: dict[str, Other] = {}
@@ -170,7 +208,7 @@ class Nodes(Generic[S]):
             known[other] = Other(number, at, record)
         return known
 
-    def reap(self, node: str) -> None:
+    def reap(self, node: str, *, is_missing: bool = False) -> None:
         """Takes back what a dead node had registered, some entries at a time."""
         bus, link = self._bus, self._bus.link
         if link is None or node in self._reaping:
@@ -178,7 +216,9 @@ class Nodes(Generic[S]):
         self._reaping.add(node)
         record = self.others[node].record if node in self.others else {}
         about = {"action": "bus_reap", "node": node, "machine": str(record.get("machine", ""))}
-        if record.get("leaving"):
+        if is_missing:
+            log.debug("a node that is not there any more is looked for", extra=about)
+        elif record.get("leaving"):
             log.info("a node has stopped and is taken out", extra=about)
         else:
             log.warning("a node is gone, its clients are taken out", extra=about)
@@ -194,7 +234,8 @@ class Nodes(Generic[S]):
         def step() -> None:
             names = bus.names
             keys = [names.key("n", node.encode()), names.key("dead", node.encode()), names.nodes]
-            link.run(scripts.REAP, keys, node, times.REAPED, names.prefix, names.topics, then=then)
+            words = (node, times.REAPED, names.prefix, names.topics)
+            self._happenings.run(scripts.REAP, keys, *words, then=then)
 
         step()
 

@@ -48,7 +48,7 @@ class Pages(Generic[S]):
             )
 
         most = max(MOST_BEFORE, 2 * hub.app.limits.subscriptions)
-        words = (ask.socket_id, _seconds(hub), EARLIER, most)
+        words = (ask.socket_id, _seconds(hub), EARLIER, most, ask.number)
         link.run(
             scripts.LOAD,
             [self._key(hub, ask.session_id)],
@@ -76,6 +76,7 @@ class Pages(Generic[S]):
             _seconds(hub),
             int(ask.is_whole),
             ",".join(ask.earlier),
+            ask.number,
             *words,
             then=None if ask.awaited is None else then,
             refused=None

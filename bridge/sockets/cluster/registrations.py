@@ -12,8 +12,9 @@ from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, app_of, flat, place_for
 from bridge.sockets.cluster.departures import Departures
 from bridge.sockets.cluster.envelope import MEMBER, TAG
+from bridge.sockets.cluster.happenings import Happenings
 from bridge.sockets.cluster.link import Link
-from bridge.sockets.cluster.names import split_place, user_word, word_user
+from bridge.sockets.cluster.names import WITNESS, split_place, user_word, word_user
 from bridge.sockets.cluster.records import Records, SeenTags
 from bridge.sockets.pusher.hub_events import MemberAdded, Occupied
 from bridge.sockets.pusher.outcome import S
@@ -31,8 +32,16 @@ class Registrations(Generic[S]):
     gaps     how often events could not be had any more
     """
 
-    def __init__(self, bus: Bus[S], records: Records[S], seen: SeenTags, departures: Departures[S]) -> None:
+    def __init__(
+        self,
+        bus: Bus[S],
+        records: Records[S],
+        seen: SeenTags,
+        departures: Departures[S],
+        happenings: Happenings[S],
+    ) -> None:
         self._bus = bus
+        self._happenings = happenings
         self._records = records
         self._seen = seen
         self._departures = departures
@@ -55,8 +64,8 @@ class Registrations(Generic[S]):
         """Registers the channel, and these users (→ info) as members through this node. The hub gets the
         answer. `again`: with all that came since the last event here; where that is more than `most` bytes,
         it is asked for once more."""
-        bus, link = self._bus, self._bus.link
-        if link is None:
+        bus = self._bus
+        if bus.link is None:
             return
         name = channel.name
         place = place_for(hub.app.id, name)
@@ -76,7 +85,7 @@ class Registrations(Generic[S]):
         for user_id, info in users.items():
             word = user_word(user_id)
             words += [word, sealer.seal(place + b" " + word, MEMBER, info or "")]
-        link.run(
+        self._happenings.run(
             scripts.JOIN,
             keys,
             bus.node,
@@ -153,8 +162,12 @@ class Registrations(Generic[S]):
             cached=records.cached(hub, place, cached, ttl, now),
             missed=None if has_gap else self._new_messages(hub, place, missed),
         )
+        if "r" in flags:
+            self._take_back_members(hub, name, members)
         if "a" in flags:
             self._repairing.discard(place)
+            if hub.app.subscription_count and name in hub.channels:
+                hub.changed.add(name)  # what was told of it meanwhile
             if has_gap and is_wanted:
                 self.gaps += 1
         bus.home.answered(hub, hub.joined(joined, now))
@@ -173,15 +186,15 @@ class Registrations(Generic[S]):
         self, app_id: str, name: str, user_id: str | None, *, is_last: bool, hub: SharedHub[S] | None
     ) -> None:
         """Takes back the user, or with `is_last` the channel. `hub` is None for an app that is not here."""
-        bus, link = self._bus, self._bus.link
-        if link is None or bus.is_leaving:
+        bus = self._bus
+        if bus.link is None or bus.is_leaving:
             return
         place = place_for(app_id, name)
         key = bus.names.key
         keys = [key("c", place), key("m", place), key("n", bus.node.encode())]
         keys += [key("i", app_of(place)), key("g", place), key("dead", bus.node.encode())]
         word = b"" if user_id is None else user_word(user_id)
-        link.run(
+        self._happenings.run(
             scripts.LEAVE,
             keys,
             bus.node,
@@ -192,24 +205,60 @@ class Registrations(Generic[S]):
             int(is_last),
             int(hub is not None and hub.app.subscription_count),
             then=partial(self._left, bus.node, place, word),
-            lost=lambda _: self._has_left(place, word, b"" if word else None, b"" if is_last else None),
+            lost=partial(self._leave_lost, place, [word] * bool(word) + [b""] * is_last),
         )
+
+    def _leave_lost(self, place: bytes, words: Sequence[bytes], _why: str) -> None:
+        for word in words:
+            self._departures.unanswered(place, word)
 
     def _left(self, node: str, place: bytes, word: bytes, answer: Any) -> None:
         if self._bus.is_fenced(node, answer):
             return
         removed, vacated = answer
-        self._has_left(place, word, removed or None, vacated or None)
-
-    def _has_left(self, place: bytes, word: bytes, removed: bytes | None, vacated: bytes | None) -> None:
-        if removed is not None:
+        if removed:
             self._departures.add(place, word, removed)
-        if vacated is not None:
+        if vacated:
             self._departures.add(place, b"", vacated)
+
+    def take(self, kind: bytes, place: bytes, word: bytes, at: bytes) -> None:
+        """A happening whose answer was lost."""
+        try:
+            app_id, name = split_place(place)
+            user_id = word_user(word)
+        except ValueError:
+            self._records.reject("note")
+            return
+        match kind:
+            case b"o":
+                self._bus.home.tell(Occupied(app_id=app_id, channel=name))
+            case b"a":
+                self._bus.home.tell(MemberAdded(app_id=app_id, channel=name, user_id=user_id))
+            case b"l":
+                self._departures.add(place, word, at)
+            case b"g":
+                self._departures.gone(place, word, 1)
+            case _:
+                self._records.reject("note")
+
+    def _take_back_members(self, hub: SharedHub[S], name: str, members: Sequence[bytes]) -> None:
+        """Who is in the roster through this node, and nobody here wants: Redis has evicted what this node had
+        told, so that `take_back` cannot know."""
+        channel, node = hub.shared(name), self._bus.node.encode()
+        for word, value in zip(members[::2], members[1::2], strict=True):
+            if node in value.partition(b":")[0].split(b","):
+                try:
+                    user_id = word_user(word)
+                except ValueError:  # no user's, as `roster` says
+                    continue
+                if channel is None or user_id not in channel.asked:
+                    self.leave(hub.app.id, name, user_id, is_last=False, hub=hub)
 
     def take_back(self, registered: Any) -> None:
         """What Redis holds of this node and nobody here wants: who left while that could not be said."""
         for entry in registered or ():
+            if entry == WITNESS:
+                continue
             place, _, word = entry.partition(b" ")
             try:
                 app_id, name = split_place(place)

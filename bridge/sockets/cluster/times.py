@@ -12,6 +12,7 @@ LEASE = 5_000  # ms that a node remains the leader after a beat
 AWAY = 3.0  # that somebody may be away unnoticed, as for Pusher's webhooks
 COMPARE = 30.0  # between comparisons of each channel's last event with Redis
 COMPARED = 500  # channels in one tick
+LOST_WRITES = 10.0  # before a link was lost, of which Redis may have lost the last
 SETTLE = 10.0  # after a fault in which every node has registered its clients again
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # between tries to reach Redis
 LOG_EVENTS, LOG_SECONDS = 1_000, 60

@@ -67,16 +67,18 @@ class Missed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is known of a page, which has a new connection."""
+    """What is known of a page, which has a new connection: its `number`th, 0 where it does not count."""
 
     session_id: str
     socket_id: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
     """What a page has: key of a position → tag, empty where it has left the channel.
 
+    number    of its connection, as in `Load`
     is_whole  these are all of its positions
     earlier   its socket_ids, the newest last
     awaited   channel and generation, where the page is confirmed in the channel once that is kept
@@ -85,6 +87,7 @@ class Keep:
     session_id: str
     socket_id: str
     positions: Mapping[str, bytes]
+    number: int = 0
     is_whole: bool = False
     earlier: tuple[str, ...] = ()
     awaited: tuple[str, int] | None = None

@@ -45,10 +45,16 @@ _PATH = re.compile(r"(?:/app)?/r/([\w-]{16,64})(?:\.(\d{1,9}))?(/app/[^/]+)", re
 
 @dataclass(frozen=True, slots=True)
 class Returning:
-    """Who connects, as the path tells. `is_first`: this page has never tried to connect before."""
+    """Who connects, as the path tells. `number`: of the page's try to connect, from 0; None where it does not
+    count."""
 
     session_id: str
-    is_first: bool
+    number: int | None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this page has never tried to connect before."""
+        return self.number == 0
 
 
 def split_path(path: str) -> tuple[str, Returning | None]:
@@ -57,7 +63,7 @@ def split_path(path: str) -> tuple[str, Returning | None]:
     if found is None:
         return path, None
     session_id, number, rest = found.groups()
-    return rest, Returning(session_id, is_first=number is not None and int(number) == 0)
+    return rest, Returning(session_id, None if number is None else int(number))
 
 
 # Logs ---------------------------------------------------------------------------------------------------
@@ -203,6 +209,7 @@ class Session(Generic[S]):
 
     socket      its present connection; None while it is away
     socket_id   of that one, or of the last
+    number      of the page's try that made this connection, 0 where it does not count
     earlier     socket_ids of those before, the newest last
     positions   of what it is subscribed to now
     beginning   of what it has subscribed to and is not confirmed in yet, where nodes share the app
@@ -216,6 +223,7 @@ class Session(Generic[S]):
     id: str
     socket: S | None = None
     socket_id: str = ""
+    number: int = 0
     earlier: tuple[str, ...] = ()
     positions: dict[str, Position] = field(default_factory=dict)
     beginning: dict[str, Position] = field(default_factory=dict)
@@ -333,6 +341,7 @@ class Sessions(Generic[S]):
         for earlier in session.socket_ids:
             self.by_socket.pop(earlier, None)
         session.begin(socket, socket_id, now, seconds)
+        session.number = returning.number or 0
         for earlier in session.earlier:
             self.by_socket[earlier] = session
         return session, had

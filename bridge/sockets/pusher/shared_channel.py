@@ -74,6 +74,7 @@ class SharedChannel(Channel[S]):
     asked       users here who are in it, or have been asked for
     confirmed   users here who are in it
     members_on_all_nodes  those of the roster: user_id → info
+    count       of subscriptions on all nodes, as those here were told last
     is_joined   whether the first answer has come
     is_current  whether what comes next continues what came last
     is_stale    whether the roster holds somebody who seems to have left while nothing could be heard
@@ -82,6 +83,7 @@ class SharedChannel(Channel[S]):
     __slots__ = (
         "asked",
         "confirmed",
+        "count",
         "generation",
         "is_current",
         "is_joined",
@@ -102,6 +104,7 @@ class SharedChannel(Channel[S]):
         self.is_joined = self.is_current = self.is_stale = False
         self.tag = b""
         self.version = 0
+        self.count: int | None = None
 
     @property
     def connections(self) -> int:

@@ -596,6 +596,7 @@ class SharedHub(Hub[S]):
         channel = self.shared(name)
         if channel is None or not channel.sockets or channel.kind.has_members:
             return Answered()
+        channel.count = subscriptions
         text = messages.subscription_count(name, subscriptions)
         return Answered(deliveries=(Delivery(text=text, sockets=channel.sockets),))
 

@@ -41,7 +41,7 @@ class SharedSessions(Sessions[S]):
         return session, had
 
     def load(self, session: Session[S]) -> tuple[Ask, ...]:
-        return (Load(session_id=session.id, socket_id=session.socket_id),)
+        return (Load(session_id=session.id, socket_id=session.socket_id, number=session.number),)
 
     def loaded(
         self,
@@ -171,6 +171,7 @@ class SharedSessions(Sessions[S]):
                 session_id=session.id,
                 socket_id=session.socket_id,
                 positions=positions,
+                number=session.number,
                 is_whole=True,
                 earlier=session.socket_ids,
                 awaited=awaited,

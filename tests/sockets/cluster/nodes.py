@@ -59,7 +59,8 @@ async def member(
         try:
             yield one
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for each in {task, one.task}:  # a test may have made another
+                each.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await each
             await cluster.stop()

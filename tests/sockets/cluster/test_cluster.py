@@ -232,7 +232,7 @@ async def test_who_leaves_here_and_enters_there_was_never_away(
             await join(a, "presence-r", "1")
         await until(lambda: len(one.cluster.departures._due) == 2)  # of the member and the channel
         await join(b, "presence-r", "1")
-        one.cluster.departures.look(one.cluster.bus.asking(), math.inf)  # the time is up
+        one.cluster.departures.look(math.inf)  # the time is up
         await one.cluster.bus.asking().ask("PING")
         assert not told(one, other, of=(Vacated, MemberRemoved))
         assert len(told(one, other, of=Occupied)) == len(told(one, other, of=MemberAdded)) == 1

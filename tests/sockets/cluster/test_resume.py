@@ -398,6 +398,76 @@ async def test_over_a_lost_link_nothing_is_lost_and_nothing_is_silent(redis: Red
             assert got == [CONFIRMED, "2", "3"]
 
 
+async def test_a_connection_whose_browser_is_gone_does_not_take_the_page_back(redis: Redis) -> None:
+    async with two(redis) as (one, other):
+        async with page(one, 0) as client:
+            await come(client)
+        await gone(one)
+        one.task.cancel()
+        one.cut()
+        async with page(one, 1, answers=False) as left_behind:
+            await left_behind.subscribe("a")
+            async with page(other, 2) as client:
+                assert await come(client) == [CONFIRMED]
+                one.task = asyncio.create_task(one.cluster.run())
+                await one.back()
+                await one.cluster.flush(LIMIT)
+                await publish(other, "a", 1)
+                assert (await client.get())["data"] == "1"
+                await acknowledged(other)
+            await gone(other)
+            async with page(other, 3) as client:
+                assert await come(client) == [CONFIRMED]
+
+
+async def test_a_page_that_redis_has_forgotten_is_made_again_by_its_last_connection(redis: Redis) -> None:
+    async with two(redis) as (one, other):
+        one.task.cancel()
+        one.cut()
+        async with page(one, 1, answers=False), page(other, 2) as client:
+            await come(client, has_forgotten=True)
+            with redis.client() as store:
+                key = one.cluster.names.key("r", b"app-id:a-page-of-its-own")
+                store.delete(key)
+                one.task = asyncio.create_task(one.cluster.run())
+                await one.back()
+                await one.cluster.flush(LIMIT)
+                other.cut()
+                await other.back()
+                await other.cluster.flush(LIMIT)
+                assert store.hget(key, "w") == client.socket_id.encode()
+                assert b"pa" in store.hkeys(key)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_a_gap_is_told_after_an_outage_with_more_events_than_are_kept(
+    redis: Redis, stays: bool
+) -> None:
+    async with two(redis) as (one, other), other.server.client("a"):
+        async with page(one, 0) as client:
+            await come(client)
+            await publish(other, "a", 1)
+            assert (await client.get())["data"] == "1"
+            await acknowledged(one)
+            one.task.cancel()
+            one.cut()
+            for first in range(2, 1102, 100):
+                some = [broadcast("a", data=str(number)) for number in range(first, first + 100)]
+                await other.server.node.publish_to_all(some, origin="queue")
+            if stays:
+                one.task = asyncio.create_task(one.cluster.run())
+                await one.back()
+                assert (await client.get())["event"] == GAP
+                await publish(other, "a", 1102)
+                assert (await client.get())["data"] == "1102"
+        if not stays:
+            await until(lambda: not one.server.node.hubs[APP.id].sockets)
+            async with page(other, 1) as client:
+                assert await come(client) == [CONFIRMED, GAP, *map(str, range(102, 1102))]
+            one.task = asyncio.create_task(one.cluster.run())
+            await one.back()
+
+
 async def test_a_sender_stays_excluded_over_nodes(redis: Redis) -> None:
     async with two(redis) as (one, other):
         async with page(one, 0) as client:
@@ -783,7 +853,7 @@ async def test_a_page_that_comes_with_other_channels_each_time_is_forgotten(
                 assert message["event"] in (CONFIRMED, GAP)
             await gone(one)
             with redis.client() as other:
-                assert other.hlen(key) <= 2 + 20 + 10
+                assert other.hlen(key) <= 3 + 20 + 10
 
 
 async def test_a_client_event_is_no_last_event_of_a_cache_channel(redis: Redis) -> None:

@@ -375,7 +375,7 @@ def leave_behind(nodes: Nodes) -> None:
 
 MISTAKES: dict[str, tuple[Any, type[Any], str, Any]] = {
     "missed events are not fetched": (publish_behind, Registrations, "_new_messages", lambda *_: []),
-    "who left during a cut stays": (leave_behind, Registrations, "take_back", lambda *_: None),
+    "who left during a cut stays": (leave_behind, Registrations, "leave", lambda *_, **__: None),
     "who was taken for dead does not notice": (
         lambda nodes: nodes.take_for_dead(0, 1),
         Bus,

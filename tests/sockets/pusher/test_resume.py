@@ -23,7 +23,7 @@ CONFIRMED = "pusher_internal:subscription_succeeded"
 
 
 def page(number: int = 0, name: str = "a-page-of-its-own") -> Returning:
-    return Returning(name, is_first=number == 0)
+    return Returning(name, number)
 
 
 def events(messages: list[dict[str, Any]]) -> list[str]:
@@ -42,9 +42,9 @@ def publish(room: Room, channel: str, *numbers: int, socket_id: str | None = Non
 @pytest.mark.parametrize(
     ("path", "rest", "session"),
     [
-        ("/app/r/0123456789abcdef.0/app/key", "/app/key", Returning("0123456789abcdef", is_first=True)),
-        ("/app/r/0123456789abcdef.12/app/key", "/app/key", Returning("0123456789abcdef", is_first=False)),
-        ("/r/0123456789-abc_def/app/key", "/app/key", Returning("0123456789-abc_def", is_first=False)),
+        ("/app/r/0123456789abcdef.0/app/key", "/app/key", Returning("0123456789abcdef", 0)),
+        ("/app/r/0123456789abcdef.12/app/key", "/app/key", Returning("0123456789abcdef", 12)),
+        ("/r/0123456789-abc_def/app/key", "/app/key", Returning("0123456789-abc_def", None)),
         ("/app/key", "/app/key", None),
         ("/app/r/short.0/app/key", "/app/r/short.0/app/key", None),
         ("/app/r/0123456789abcde\u0664.0/app/key", "/app/r/0123456789abcde\u0664.0/app/key", None),
@@ -494,7 +494,7 @@ class Steps(RuleBasedStateMachine):
         one = self.who(number)
         if one.client is not None:
             return
-        one.client = self.room.join(Returning(one.name, is_first=one.tries == 0))
+        one.client = self.room.join(Returning(one.name, one.tries))
         one.tries += 1
         one.ids.add(one.client.connection.socket_id)
         one.client.take()

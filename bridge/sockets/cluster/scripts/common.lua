@@ -16,19 +16,25 @@ end
 
 -- The user has left the node's channel. When that was his last node: the moment, as text.
 local function leave_user(c, m, n, g, topic, node, place, user)
-  if redis.call('SREM', n, place .. ' ' .. user) == 0 then return false end
+  local was_told = redis.call('SREM', n, place .. ' ' .. user) == 1
   local held = redis.call('HGET', m, user)
-  if not held then return false end
-  local colon = held:find(':', 1, true)
-  local others = {}
-  for other in held:sub(1, colon - 1):gmatch('[^,]+') do
-    if other ~= node then others[#others + 1] = other end
-  end
-  if #others > 0 then
-    redis.call('HSET', m, user, table.concat(others, ',') .. held:sub(colon))
+  if held then
+    local colon, is_in, others = held:find(':', 1, true), false, {}
+    for other in held:sub(1, colon - 1):gmatch('[^,]+') do
+      if other == node then is_in = true else others[#others + 1] = other end
+    end
+    if not is_in then return false end
+    if #others > 0 then
+      redis.call('HSET', m, user, table.concat(others, ',') .. held:sub(colon))
+      return false
+    end
+    redis.call('HDEL', m, user)
+    redis.call('HINCRBY', c, 'u', -1)
+  elseif was_told then  -- the roster was evicted: with a version that is not the next, all register again
+    redis.call('HINCRBY', c, 'v', 1)
+  else
     return false
   end
-  redis.call('HDEL', m, user)
   local version = redis.call('HINCRBY', c, 'v', 1)
   local at = string.format('%d', now_ms())
   redis.call('HSET', g, user, at)
@@ -39,8 +45,10 @@ end
 
 -- The node has no subscriber of the channel any more. When it was the last node: the moment, as text.
 local function leave_channel(c, n, i, g, topic, node, place, channel, counted)
-  if redis.call('SREM', n, place) == 0 then return false end
-  local had = tonumber(redis.call('HGET', c, node) or '0')
+  local was_told = redis.call('SREM', n, place) == 1
+  local had = redis.call('HGET', c, node)
+  if not had and not was_told then return false end
+  had = tonumber(had or 0)
   redis.call('HDEL', c, node)
   local z = redis.call('HINCRBY', c, 'z', -had)
   local personal = channel:sub(1, 1) == '#'

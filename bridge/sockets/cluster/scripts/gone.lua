@@ -1,6 +1,15 @@
 -- Whether somebody who went at this moment is still away; only the first who asks is told so.
--- KEYS: g      ARGV: user ('' for the channel) moment ('' for whichever it was)
-local at = redis.call('HGET', KEYS[1], ARGV[1])
-if not at or (ARGV[2] ~= '' and ARGV[2] ~= at) then return 0 end
-redis.call('HDEL', KEYS[1], ARGV[1])
+-- KEYS: g c m h ARGV: user ('' for the channel) moment place call
+--   moment: '' where Redis has lost it, with all that it held
+local g, c, m, h = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local user, moment = ARGV[1], ARGV[2]
+local at = redis.call('HGET', g, user)
+if moment ~= '' then
+  if at ~= moment then return 0 end
+  redis.call('HDEL', g, user)
+elseif at or (user ~= '' and redis.call('HEXISTS', m, user) == 1)
+    or (user == '' and tonumber(redis.call('HGET', c, 'z') or 0) > 0) then
+  return 0
+end
+note(h, ARGV[4], 'g', ARGV[3], user)
 return 1

@@ -1,12 +1,14 @@
 -- The node has subscribers of the channel, and these users in it. A call twice is a call once.
--- KEYS: c m n i g dead l k
--- ARGV: node place topic channel connections fresh-tag most-members my-tag flags bytes, then user and info by turns
+-- KEYS: c m n i g dead l k h
+-- ARGV: node place topic channel connections fresh-tag most-members my-tag flags bytes, then user and info by turns,
+--   then call
 --   flags: a  told again after a fault, nothing of it is news   r  the roster is wanted   k  the last event is
 --          a number: seconds for which the channel is known after it was vacated, where that is not 120
 -- Answer: 'FENCED', or o t v z came added full roster cached ttl missed
 --   came: the channel is occupied, and had not been just before; added: so are these users
 --   missed: the messages after my-tag; 'GAP', or 'MORE' where these are more than so many bytes
-local c, m, n, i, g, l, k = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8]
+local c, m, n, i, g, l, k, h = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8], KEYS[9]
+local call = ARGV[#ARGV]
 local node, place, topic, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local connections, most, mine, flags = tonumber(ARGV[5]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
 if redis.call('EXISTS', KEYS[6]) == 1 then return 'FENCED' end
@@ -25,13 +27,20 @@ if change ~= 0 then
   if not personal then redis.call('HSET', i, channel, z) end
   if z == change then
     redis.call('PERSIST', c)
-    if redis.call('HDEL', g, '') == 0 and not again then came = 1 end
+    if redis.call('HDEL', g, '') == 0 and not again and not personal then
+      came = 1
+      note(h, call, 'o', place)
+    end
     if personal then redis.call('PUBLISH', topic, '^') end
   end
 end
 
 local added, full = {}, {}
-for at = 11, #ARGV, 2 do
+local members = #ARGV > 11 and redis.call('HLEN', m)
+if members and members ~= tonumber(redis.call('HGET', c, 'u') or members) then
+  redis.call('HINCRBY', c, 'v', 1)  -- the roster was evicted: with a version that is not the next, all register again
+end
+for at = 11, #ARGV - 1, 2 do
   local user, info = ARGV[at], ARGV[at + 1]
   local held = redis.call('HGET', m, user)
   if held then
@@ -47,9 +56,14 @@ for at = 11, #ARGV, 2 do
     redis.call('HSET', m, user, node .. ':' .. info)
     local version = redis.call('HINCRBY', c, 'v', 1)
     redis.call('PUBLISH', topic, '+' .. version .. ' ' .. user .. ' ' .. info)
-    if redis.call('HDEL', g, user) == 0 and not again then added[#added + 1] = user end
+    if redis.call('HDEL', g, user) == 0 and not again then
+      added[#added + 1] = user
+      note(h, call, 'a', place, user)
+    end
   end
 end
+
+if members then redis.call('HSET', c, 'u', redis.call('HLEN', m)) end
 
 local missed = {}
 local record = redis.call('HMGET', c, 'o', 't', 'v', 'z')

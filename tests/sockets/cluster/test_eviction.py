@@ -1,0 +1,142 @@
+"""Redis throws single keys of the bus away, as with maxmemory and allkeys-lru: nobody is told what is not so,
+and what was lost is registered again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from bridge.sockets.cluster import times
+from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Occupied
+from tests.services import Redis
+from tests.sockets.cluster.nodes import PREFIX
+from tests.sockets.cluster.test_cluster import join, told, two
+from tests.sockets.server.running import Client, until
+
+pytestmark = pytest.mark.anyio
+
+ROSTER = f"{PREFIX}bridge:1:m:app-id:presence-r"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TICK": 0.05, "BEAT": 1e9, "COMPARE": 1e9, "SETTLE": 6.0}.items():
+        monkeypatch.setattr(times, name, value)
+
+
+async def removed(watcher: Client, user: str) -> None:
+    message = await watcher.get("pusher_internal:member_removed")
+    assert json.loads(message["data"])["user_id"] == user
+
+
+@pytest.mark.parametrize("noticed_by", ["a new link", "the comparison", "who comes"])
+async def test_a_roster_that_is_evicted_is_made_again_and_nobody_seems_to_leave(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, noticed_by: str
+) -> None:
+    async with two(redis) as (one, other), one.server.client() as watcher, other.server.client() as user:
+        await join(watcher, "presence-r", "w")
+        await join(user, "presence-r", "1")
+        await watcher.get("pusher_internal:member_added")
+        with redis.client() as store:
+            store.delete(ROSTER)
+            if noticed_by == "a new link":
+                one.cut()
+                await one.back()
+            elif noticed_by == "the comparison":
+                monkeypatch.setattr(times, "COMPARE", 0.1)
+            expected = {b"w", b"1"}
+            if noticed_by == "who comes":
+                expected.add(b"2")
+                async with one.server.client() as third:
+                    await join(third, "presence-r", "2")
+                    await watcher.get("pusher_internal:member_added")
+                    await until(lambda: set(store.hkeys(ROSTER)) == expected)
+                await user.get("pusher_internal:member_added")
+                for page in (watcher, user):
+                    await removed(page, "2")
+                expected.remove(b"2")
+            await until(lambda: set(store.hkeys(ROSTER)) == expected)
+        await asyncio.sleep(8)  # longer than `SETTLE`
+        await watcher.silence()
+        await user.silence()
+        assert {event.user_id for event in told(one, other, of=MemberRemoved)} <= {"2"}
+        users = [event.user_id for event in told(one, other, of=MemberAdded)]
+        assert sorted(users) == ["1", "2", "w"] if noticed_by == "who comes" else ["1", "w"]
+
+
+async def test_a_dead_node_is_taken_out_though_redis_has_evicted_that_it_was_there(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"DEAD": 6.0, "DEAD_FOR_ALL": 8.0, "BEAT": 0.3}.items():
+        monkeypatch.setattr(times, name, value)
+    async with two(redis) as (one, dying), one.server.client() as watcher, dying.server.client() as user:
+        await join(watcher, "presence-r", "w")
+        await join(user, "presence-r", "1")
+        await watcher.get("pusher_internal:member_added")
+        await until(lambda: bool(one.cluster.others))
+        dying.vanish()
+        with redis.client() as store:
+            store.delete(f"{PREFIX}bridge:1:nodes")
+        await removed(watcher, "1")
+
+
+async def test_who_leaves_after_the_roster_was_evicted_is_gone_for_all(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client() as watcher:
+        await join(watcher, "presence-r", "w")
+        async with other.server.client() as user, other.server.client() as stays:
+            await join(stays, "presence-r", "2")
+            await join(user, "presence-r", "1")
+            for _ in range(2):
+                await watcher.get("pusher_internal:member_added")
+            with redis.client() as store:
+                store.delete(ROSTER)
+            await user.send("pusher:unsubscribe", {"channel": "presence-r"})
+            await removed(watcher, "1")
+            with redis.client() as store:
+                await until(lambda: set(store.hkeys(ROSTER)) == {b"w", b"2"})
+            await watcher.silence()
+
+
+@pytest.mark.parametrize("leaves", ["at once", "later", "while the link is away"])
+async def test_what_a_node_has_told_is_told_again_where_it_is_evicted(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, leaves: str
+) -> None:
+    async with two(redis) as (one, other), one.server.client() as watcher:
+        await join(watcher, "presence-r", "w")
+        async with other.server.client("c") as user, other.server.client() as stays:
+            await join(stays, "presence-r", "2")
+            await join(user, "presence-r", "1")
+            for _ in range(2):
+                await watcher.get("pusher_internal:member_added")
+            other.cluster.nodes.beat()
+            await other.cluster.flush(60)
+            with redis.client() as store:
+                key = f"{PREFIX}bridge:1:n:{other.cluster.node}"
+                before = store.smembers(key)
+                store.delete(key)
+                if leaves == "while the link is away":
+                    other.task.cancel()
+                    other.cut()
+                elif leaves == "later":
+                    other.cluster.nodes.beat()
+                    await until(lambda: store.smembers(key) == before)
+                await user.send("pusher:unsubscribe", {"channel": "presence-r"})
+                if leaves == "while the link is away":
+                    await until(
+                        lambda: len(other.server.node.hubs["app-id"].channels["presence-r"].sockets) == 1
+                    )
+                    other.task = asyncio.create_task(other.cluster.run())
+                    await other.back()
+                await removed(watcher, "1")
+                other.cluster.nodes.beat()
+                await until(lambda: store.smembers(key) == before - {b"app-id:presence-r 1"})
+                counts = f"{PREFIX}bridge:1:i:app-id"
+                await until(lambda: store.hgetall(counts) == {b"presence-r": b"2", b"c": b"1"})
+                assert set(store.hkeys(ROSTER)) == {b"w", b"2"}
+            await watcher.silence()
+            await stays.get("pusher_internal:member_added")
+            await removed(stays, "1")
+            await stays.silence()
+        assert len(told(one, other, of=Occupied)) == 2
