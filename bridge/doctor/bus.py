@@ -32,7 +32,7 @@ local tries = {
   {'EXPIRE', key, '5'}, {'PEXPIRE', key, '5000'}, {'PERSIST', key}, {'HDEL', key, 'b'}, {'DEL', key},
   {'SADD', key, '1'}, {'SISMEMBER', key, '1'}, {'SCARD', key}, {'SMEMBERS', key},
   {'SRANDMEMBER', key, '1'}, {'SREM', key, '1'}, {'DEL', key},
-  {'RPUSH', key, '1'}, {'LTRIM', key, '0', '1'}, {'LRANGE', key, '0', '1'}, {'DEL', key},
+  {'RPUSH', key, '1'}, {'LTRIM', key, '0', '1'}, {'LRANGE', key, '0', '1'}, {'RPOP', key}, {'DEL', key},
   {'TIME'}, {'PUBLISH', ARGV[1], ''},
 }
 for _, command in ipairs(tries) do
