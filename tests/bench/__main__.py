@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import crowd, gil, queue_work
+from tests.bench import crowd, queue_work
 from tests.bench.fanout import CASES, PER_CONNECTION, PER_DELIVERY, fanout
 from tests.bench.page import HEADS, PAGE, Circumstances, Curve, Goal, Row, curve_table, table, write
 from tests.bench.queued import Queued, StoreName
@@ -138,15 +138,6 @@ def per_relations(bench: Bench, server: str) -> float:
     return bench.queued.relations(server, 1_000)
 
 
-def waiting(**env: str) -> Callable[[Bench, str], float]:
-    """Percent of its waking time that the loop waits for Python's lock, beside 2,000 model jobs a second."""
-
-    def of(bench: Bench, server: str) -> float:
-        return bench.queued.waiting(server, env, max(3.0, 10 * bench.scale))
-
-    return of
-
-
 def push_to_received(bench: Bench, server: str) -> float:
     entry = bench.servers.command(server)
     with listening(bench.servers.app, bench.servers.store, entry=entry) as (push, client):
@@ -214,10 +205,6 @@ MODEL = (
 RELATIONS = (
     "nearly half makes the arrays of eight models; a fifth of all evaluates four accessors as PHP "
     "would; under a tenth reads from the database."
-)
-WAITS = (
-    "jobs and loop share the lock in one process: the loop wakes while a job is resolved, and gets the "
-    "lock after the switch interval at the latest. `--processes 2` gives the jobs a process of their own."
 )
 LATENCY = (
     "measured apart on a busy machine, with real-time priority, it is 1.4 to 1.6 ms (1.7 before the look "
@@ -301,21 +288,6 @@ MEASURES = (
         goal=Goal(most=0.2, of="queue:work"),
         servers=(*BRIDGE, "queue:work"),
         missed=RELATIONS,
-    ),
-    Measure(
-        name="the loop waits for the GIL, 2,000 model jobs/s",
-        unit="%",
-        of=waiting(),
-        goal=Goal(most=5),
-        servers=BRIDGE,
-        missed=WAITS,
-    ),
-    Measure(
-        name="the same with --processes 2",
-        unit="%",
-        of=waiting(**gil.BUS),
-        goal=Goal(most=5),
-        servers=("bridge",),
     ),
     Measure(
         name="from push to client, Redis, median",

@@ -9,7 +9,7 @@ of its waking time, which is the time that it waits for the lock or is on a proc
 machine who has the lock is off the processor at times, and the loop waits longer.
 
 With several processes the jobs have one of their own, and so a lock of their own: measured is that process
-with sockets whose loop waits longest.
+with sockets whose loop waits longest. The goal is at most 5 %.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ RATE = 2_000  # jobs a second
 CHUNK = 20  # jobs that are pushed together, as a busy app does
 LOOK = 0.001  # seconds between two looks
 SECONDS = 10.0
+MOST = 5.0  # percent
 FUTEX = {"x86_64": "202", "aarch64": "98"}  # its number in /proc/…/syscall
 BUS = {"BRIDGE_PROCESSES": "2", "BRIDGE_BUS": "default"}
 
@@ -138,7 +139,8 @@ def main() -> None:
         queue_work.add_users(store)
         for name, env in (("one process", {}), ("--processes 2", BUS)):
             found = waiting(app, store, seconds=seconds, env=env)
-            print(f"{name:15} {found:5.1f} % of its waking time", flush=True)
+            verdict = "met" if found <= MOST else "missed"
+            print(f"{name:15} {found:5.1f} % of its waking time, {verdict}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tests import services
-from tests.bench import gil, queue_work, resolve
+from tests.bench import queue_work, resolve
 from tests.bench.servers import QUEUE_WORK_AND_REVERB, Servers
 from tests.bench.workers import cpu_seconds, settled
 from tests.end_to_end.bridge import bridge_serve
@@ -90,11 +89,6 @@ class Queued:
             queue_work.add_users(store)
             self._apps[name] = app, store
         return self._apps[name]
-
-    def waiting(self, server: str, env: Mapping[str, str], seconds: float) -> float:
-        """Percent of its waking time that the loop waits for Python's lock; `env` for bridge."""
-        app, store = self._app("redis")
-        return gil.waiting(app, store, seconds=seconds, entry=self.servers.command(server), env=env)
 
     def relations(self, server: str, jobs: int) -> float:
         """CPU-µs for each of so many recorded events that hold a model and read its relations, from Redis."""
