@@ -624,6 +624,30 @@ async def test_nothing_is_kept_of_an_app_that_is_not_served_any_more(redis: Redi
 
 
 @pytest.mark.anyio
+async def test_a_node_without_a_subscriber_of_the_channel_hears_nothing_of_it(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two(redis) as (one, other), other.server.client("d") as there:
+        link, heard = other.cluster.bus.link, list[bytes]()
+        assert link is not None
+        pushed = link._pushed
+
+        def hear(topic: bytes, data: bytes) -> None:
+            heard.append(topic.rpartition(b":")[2])
+            pushed(topic, data)
+
+        monkeypatch.setattr(link, "_pushed", hear)
+        for channel in (*"c" * 100, "d"):
+            await one.server.node.publish_to_all([broadcast(channel)], origin="api")
+        assert (await there.get("event"))["channel"] == "d"
+        assert heard == [b"d"]
+        async with other.server.client("c") as also:
+            await one.server.node.publish_to_all([broadcast("c")], origin="api")
+            assert (await also.get("event"))["channel"] == "c"
+            assert heard.count(b"c") == 1
+
+
+@pytest.mark.anyio
 async def test_an_app_with_other_limits_publishes_by_them(redis: Redis) -> None:
     with redis.client() as client:
         async with member(redis) as one:
