@@ -119,7 +119,7 @@ def waiting(
                 store.push([next(texts) for _ in range(CHUNK)])
                 pushed += CHUNK
             time.sleep(LOOK)
-        assert pushed >= seconds * RATE - CHUNK, "this machine is too busy to push as many"
+        assert pushed > 0.9 * seconds * RATE, "this machine is too busy to push as many"
         found = max(loop.share() for loop in loops)
         assert store.left().waiting < RATE, "the jobs come faster than they are done"
         return found

@@ -45,20 +45,22 @@ def build_ladder(
     trust: MakeTrust | None = None,
     check: Callable[[Record, Payload, Resolution], object] = lambda record, payload, sent: None,
     elsewhere: Mapping[str, str] = MappingProxyType({}),
+    clock: Callable[[], float] = time.monotonic,
 ) -> Ladder:
     """The ladder for the app; nothing is connected, evaluated or started yet.
 
     `php` stays the caller's; the ladder's own connections end with its `close`. `report`: how the booted app
     says that it is set up, `PhpRung.report`; not asked where `only` leaves out `php`. `trust`: see
     `earned_trust`; without it native evaluation stands on its own proof. `check` gets what is to be checked.
-    `elsewhere`: as `Settings.elsewhere`, where such events are left to PHP as a whole.
+    `elsewhere`: as `Settings.elsewhere`, where such events are left to PHP as a whole. `clock`: seconds; the
+    app's files are looked at once a second.
     """
     connections = replace(broadcast_connections(laravel), elsewhere=elsewhere)
     locks = locks or unique_locks(laravel)
     source = AppSource(laravel.path)
     known = shared_environment(laravel)
     asked = report if "php" in only else None
-    environments = EnvironmentCache(source, known, time.monotonic, app_report(laravel, asked))
+    environments = EnvironmentCache(source, known, clock, app_report(laravel, asked))
     return Ladder(
         [  # `RUNGS` is their order
             MappingRung(events, connections, locks),
