@@ -8,7 +8,7 @@
     │   └── NotTried             what passes by itself kept the job from being tried: that costs it no attempt
     ├── JobError                 this job cannot be broadcast (never retried by itself: see `jobs.worker`)
     │   ├── Refused              the allowed rungs cannot know what Laravel would do
-    │   │   └── Unsettled        because a source file is amid a change: in a moment they may
+    │   │   └── SourceChanging   because a source file is amid a change: in a moment they may
     │   └── WouldFail            Laravel itself would throw: bad channel, exception in a method, …
     │       ├── Judged           the app threw, and its own Laravel has dealt with it: tried again, or failed
     │       ├── CheckFailed      a check of Laravel's own broadcasting, or of its Pusher client, fails
@@ -91,7 +91,7 @@ class Refused(JobError):
         return type(self)(self.reason, file=self.file, line=self.line)
 
 
-class Unsettled(Refused):
+class SourceChanging(Refused):
     """A source file is away, or half written."""
 
 

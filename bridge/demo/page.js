@@ -136,7 +136,7 @@ at('whisper-channel').value = CHANNELS.at(-1);
 
 const latencies = [];
 let received = 0;
-let held = null; // rows that wait while the stream is paused
+let waiting = null; // rows that wait while the stream is paused
 
 pusher.onevent = (message) => {
   if (message.event === 'pusher:error') {
@@ -195,9 +195,9 @@ function show({ title, channel, data, latency, look }) {
   row.querySelector('pre').textContent = JSON.stringify(data, null, 2);
   if (look) row.classList.add(look);
   row.querySelector('details').open = Boolean(look);
-  if (held) {
-    held.push(row);
-    at('pause').textContent = `Resume (${held.length})`;
+  if (waiting) {
+    waiting.push(row);
+    at('pause').textContent = `Resume (${waiting.length})`;
   } else {
     put([row]);
   }
@@ -213,11 +213,11 @@ function put(rows) {
 }
 
 at('pause').addEventListener('click', ({ currentTarget: button }) => {
-  const rows = held;
-  held = rows ? null : [];
+  const rows = waiting;
+  waiting = rows ? null : [];
   if (rows) put(rows);
-  button.textContent = held ? 'Resume' : 'Pause';
-  button.setAttribute('aria-pressed', String(Boolean(held)));
+  button.textContent = waiting ? 'Resume' : 'Pause';
+  button.setAttribute('aria-pressed', String(Boolean(waiting)));
 });
 
 at('clear').addEventListener('click', () => at('events').replaceChildren());

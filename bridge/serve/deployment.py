@@ -141,7 +141,7 @@ class Deployment:
                 lacks=lambda event: ladder.lacks(event),
                 elsewhere=settings.elsewhere(),
             )
-        held: list[Check] = []
+        pending: list[Check] = []
         ladder = build_ladder(
             settings.laravel,
             event_mappings(settings),
@@ -149,7 +149,7 @@ class Deployment:
             report=None if self._php is None else self._php.report,
             locks=locks,
             trust=earned_trust(settings, self._php, self._on_disagree),
-            check=lambda *check: held.append(check),
+            check=lambda *check: pending.append(check),
             elsewhere=settings.elsewhere(),
         )
         checks = None
@@ -158,9 +158,9 @@ class Deployment:
             checks.start()
 
         def after() -> None:
-            if held and checks is not None:
-                checks.add(held)
-                held.clear()
+            if pending and checks is not None:
+                checks.add(pending)
+                pending.clear()
 
         attempt = Attempt(
             ladder.batch,

@@ -25,7 +25,7 @@ from tests.bench.fanout import CASES, PER_CONNECTION, PER_DELIVERY, fanout
 from tests.bench.page import HEADS, PAGE, Circumstances, Curve, Goal, Row, curve_table, table, write
 from tests.bench.queued import Queued, StoreName
 from tests.bench.servers import QUEUE_WORK_AND_REVERB, Servers, resident, seconds_to_answer
-from tests.bench.workers import cpu_seconds, listening, reached, settled
+from tests.bench.workers import cpu_seconds, listening, reached, wait_until_idle
 from tests.end_to_end.bridge import bridge_serve
 
 PER_CONNECT = "cpu_us_per_connect"
@@ -83,7 +83,7 @@ def per_connect(bench: Bench, server: str) -> float:
         for connections in ("50", "900"):
             words = ("--connections", connections, "--hold", "0")
             found = bench.servers.generate(pid, port, "idle", *words)
-            settled(pid)
+            wait_until_idle(pid)
         return float(found[PER_CONNECT])
 
 

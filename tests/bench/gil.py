@@ -28,7 +28,7 @@ from types import MappingProxyType
 
 from tests import services
 from tests.bench import queue_work
-from tests.bench.workers import settled
+from tests.bench.workers import wait_until_idle
 from tests.end_to_end.bridge import COMMAND, bridge_serve, children
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import wait_until
@@ -104,7 +104,7 @@ def waiting(
     with bridge_serve(app, entry=entry, env=env, patience=240) as bridge, wire_client(bridge.port, "lines"):
         store.push([next(texts) for _ in range(queue_work.WARM)])
         wait_until("the first jobs are done", lambda: store.left() == NOTHING)
-        settled(bridge.process.pid)
+        wait_until_idle(bridge.process.pid)
         sockets = [pid for name, pids in children(bridge).items() if name != "jobs" for pid in pids]
         loops = [Loop(pid) for pid in sockets or [bridge.process.pid]]
         for loop in loops:

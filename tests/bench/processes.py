@@ -37,7 +37,7 @@ from typing import Any
 import httpx
 
 from tests import services
-from tests.bench.workers import settled
+from tests.bench.workers import wait_until_idle
 from tests.end_to_end.bridge import bridge_serve, children
 from tests.end_to_end.laravel import APP_ID, APP_KEY, APP_SECRET, Laravel
 from tests.end_to_end.processes import wait_until
@@ -137,7 +137,7 @@ class Bench:
             found = children(bridge)
             pids = [pid for those in found.values() for pid in those]
             wait_until("it is ready", lambda: _is_ready(bridge.port))
-            settled(bridge.process.pid)
+            wait_until_idle(bridge.process.pid)
             figures = self._load(bridge.port, load, [bridge.process.pid, *pids])
         spent = figures["server_cpu_s_each" if load.words[0] == "fanout" else "connect_cpu_s_each"]
         units = figures[load.unit]

@@ -27,7 +27,7 @@ from typing import Literal, Protocol
 import sqlalchemy
 
 from tests import services
-from tests.bench.workers import drained, listening, quantiles, reached, settled
+from tests.bench.workers import drained, listening, quantiles, reached, wait_until_idle
 from tests.end_to_end.bridge import bridge_serve
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import wait_until
@@ -135,7 +135,7 @@ def run(pid: int, app: Laravel, store: Store, server: UsesCpu, jobs: int, kind: 
     """The running worker has emptied a queue of so many events."""
     dispatch(app, kind, WARM)
     wait_until("the first jobs are done", lambda: store.left() == NOTHING)
-    settled(pid)
+    wait_until_idle(pid)
     began = 0.0
 
     def fill() -> None:

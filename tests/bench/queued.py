@@ -18,7 +18,7 @@ from typing import Literal
 from tests import services
 from tests.bench import queue_work, resolve
 from tests.bench.servers import QUEUE_WORK_AND_REVERB, Servers
-from tests.bench.workers import cpu_seconds, settled
+from tests.bench.workers import cpu_seconds, wait_until_idle
 from tests.end_to_end.bridge import bridge_serve
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import wait_until
@@ -107,7 +107,7 @@ class Queued:
         entry = self.servers.command(server)
         with bridge_serve(Laravel(path=app, port=free_port()), name=server, entry=entry) as bridge:
             give(resolve.WARM)
-            settled(bridge.process.pid)
+            wait_until_idle(bridge.process.pid)
             began = cpu_seconds(bridge.process.pid)
             give(jobs)
             assert "job failed" not in bridge.log.read_text()

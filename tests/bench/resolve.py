@@ -40,7 +40,7 @@ from bridge.laravel.application import load
 from bridge.laravel.payload import read_payload
 from bridge.serve.wiring.ladder import build_ladder
 from tests import services
-from tests.bench.workers import cpu_seconds, settled
+from tests.bench.workers import cpu_seconds, wait_until_idle
 from tests.conformance.corpus import rows
 from tests.end_to_end.processes import environment, running, wait_until
 from tests.jobs.resolve import recorded_app
@@ -240,7 +240,7 @@ def queue_work(app: Path, queue: Queue, text: bytes) -> Iterator[Way]:
             return (cpu_seconds(process.pid) - began) / jobs * 1e6
 
         work(WARM)
-        settled(process.pid)
+        wait_until_idle(process.pid)
         yield work
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests import services
 from tests.bench.fanout import Tools, wait_for
-from tests.bench.workers import cpu_seconds, settled
+from tests.bench.workers import cpu_seconds, wait_until_idle
 from tests.end_to_end.bridge import COMMAND, bridge_serve
 from tests.end_to_end.laravel import APP_ID, APP_KEY, APP_SECRET, Laravel
 from tests.end_to_end.processes import environment, listens, running, wait_until
@@ -83,7 +83,7 @@ class Servers:
         with subprocess.Popen(self._tools.command(*words, *ACCOUNT), stdout=subprocess.DEVNULL) as generator:
             try:
                 wait_until("all are connected", lambda: len(os.listdir(f"/proc/{pid}/fd")) > connections)
-                settled(pid)
+                wait_until_idle(pid)
                 yield
             finally:
                 generator.terminate()
@@ -94,7 +94,7 @@ class Servers:
         if server in ("bridge", "before"):
             entry = (*ON_FIRST, *self.command(server))
             with bridge_serve(self.app, name=server, entry=entry, env=LIMITS) as bridge:
-                settled(bridge.process.pid)
+                wait_until_idle(bridge.process.pid)
                 yield bridge.process.pid, bridge.port
             return
         port = free_port()
@@ -107,7 +107,7 @@ class Servers:
         log = self._folder / f"{server}.txt"
         with running([*ON_FIRST, *command], cwd=cwd, log=log, env=env) as process:
             wait_for(port)
-            settled(process.pid)
+            wait_until_idle(process.pid)
             yield process.pid, port
 
 

@@ -43,8 +43,8 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def settled(pid: int) -> None:
-    """The worker has started up: it has used hardly any CPU for half a second."""
+def wait_until_idle(pid: int) -> None:
+    """The process has started up: it has used hardly any CPU for half a second."""
     before = cpu_seconds(pid)
     while True:
         time.sleep(0.5)
@@ -123,7 +123,7 @@ def listening(
         bridge_serve(app, entry=entry) as bridge,
         wire_client(bridge.port, "lines") as client,
     ):
-        settled(bridge.process.pid)
+        wait_until_idle(bridge.process.pid)
         yield push, client
 
 

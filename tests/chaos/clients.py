@@ -42,10 +42,10 @@ class Client:
         """Whether it is subscribed to everything at this moment."""
         return self._connection is not None and len(self.sockets[-1].subscribed) == len(CHANNELS)
 
-    def settle(self) -> None:
+    def catch_up(self) -> None:
         """It is subscribed, and everything that was sent to it before is here."""
 
-        def settled() -> bool:
+        def caught_up() -> bool:
             wait_until("the client is there", lambda: self.is_there)
             connection, socket = self._connection, self.sockets[-1]
             answered, asked = self._answered, time.monotonic()
@@ -58,10 +58,10 @@ class Client:
                 lambda: self._answered > answered or socket.closed is not None,
             )
             if self._answered > answered and socket.closed is None:
-                socket.settled = asked
-            return socket.settled == asked
+                socket.caught_up = asked
+            return socket.caught_up == asked
 
-        wait_until("the client has read everything", settled)
+        wait_until("the client has read everything", caught_up)
 
     def close(self) -> None:
         self._over.set()

@@ -67,14 +67,14 @@ class Socket:
     """One connection of a client.
 
     subscribed  channel → when the client knew of it
-    settled     when the last ping was sent that the server has answered: what was sent before is here
+    caught_up   when the last ping was sent that the server has answered: what was sent before is here
     closed      None while it is open
     """
 
     bridge: str
     subscribed: dict[str, float] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
-    settled: float | None = None
+    caught_up: float | None = None
     closed: float | None = None
 
 
@@ -243,10 +243,10 @@ def _of_sockets(history: History) -> Iterator[Fault]:
                 yield Fault("out of order", job)
             last[message.channel] = max(place[job], last.get(message.channel, -1))
         seen |= got
-        # What it must have: all that its bridge sent until the last of what it has, or until it was settled.
+        # What it must have: all that its bridge sent to the last of what it has, or until it had caught up.
         until = max((sent.get((socket.bridge, job), -1.0) for job in got), default=-1.0)
-        if socket.settled is not None:
-            until = max(until, socket.settled)
+        if socket.caught_up is not None:
+            until = max(until, socket.caught_up)
         for (bridge, job), at in sent.items():
             if bridge != socket.bridge or job not in pushed:
                 continue

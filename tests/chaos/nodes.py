@@ -139,7 +139,7 @@ def present(clients: list[Page]) -> bool:
     return all(page.is_there and page.members == users for page in clients)
 
 
-def settle(rig: Rig, clients: list[Page]) -> float:
+def until_right(rig: Rig, clients: list[Page]) -> float:
     """All has been done and presence is right; seconds until it was."""
     began = time.monotonic()
     all_there(clients)
@@ -193,7 +193,7 @@ def random_kills(ground: Ground) -> Figures:
                     for _ in range(3):
                         time.sleep(rig.chance.uniform(0, 1))  # the moment is random
                         _hurt(rig, nodes)
-                took = settle(rig, clients)
+                took = until_right(rig, clients)
                 longest = max(longest, took)
                 rig.must(took <= PRESENCE, f"trial {trial}: presence was wrong for {took:.1f} s")
             note = f"presence right after {longest:.1f} s at most"
@@ -261,7 +261,7 @@ def bus_cut(ground: Ground) -> Figures:
                 node.way.refuse()
                 time.sleep(seconds)
                 node.way.accept()
-            settle(rig, clients)
+            until_right(rig, clients)
             gaps = _gaps(clients)
             rig.must(not gaps, f"{gaps} gaps where the bus was away for {seconds:g} s")
             rig.must(_closed(clients) == before, "clients were closed")
@@ -286,7 +286,7 @@ def bus_cut_for_long(ground: Ground) -> Figures:
                 )
                 time.sleep(5.0)  # and for longer than a moment
                 node.way.accept()
-            settle(rig, clients)
+            until_right(rig, clients)
         gaps = _gaps(clients)
         least = ground.trials * len(clients) // 2
         rig.must(gaps >= least, f"{gaps} gaps announced, {least} were due")
@@ -313,7 +313,7 @@ def cut_for_slowness(ground: Ground) -> Figures:
                 while closed() < until:
                     _post_large(other)
                 slow.way.resume()
-            settle(rig, clients)
+            until_right(rig, clients)
         rig.must(not _gaps(clients), f"{_gaps(clients)} gaps")
         return figures(
             rig, clients, ground.trials, note=f"after {BUFFER >> 20} MiB that were not read", may_be_gone=True
@@ -346,7 +346,7 @@ def deaf(ground: Ground) -> Figures:
                 node.way.silence(only="replies" if trial % 4 < 2 else "requests")
                 time.sleep(rig.chance.uniform(0, 12))
                 node.way.reset()
-            longest = max(longest, settle(rig, clients))
+            longest = max(longest, until_right(rig, clients))
             rig.must(longest <= PRESENCE, f"presence was wrong for {longest:.1f} s")
         return figures(rig, clients, ground.trials, note=f"presence right after {longest:.1f} s at most")
 
@@ -378,7 +378,7 @@ def node_dies(ground: Ground) -> Figures:
             nodes.start(node)
             for page in lost:
                 page.resume()
-            settle(rig, clients)
+            until_right(rig, clients)
         rig.must(slowest <= PRESENCE, f"members were gone after {slowest:.1f} s")
         return figures(rig, clients, ground.trials, note=f"members gone after {slowest:.1f} s at most")
 
@@ -396,7 +396,7 @@ def upgrade(ground: Ground) -> Figures:
                             nodes.stop(node)
                             nodes.start(node, source)
                             all_there(clients)
-                        settle(rig, clients)
+                        until_right(rig, clients)
             rig.must(not _gaps(clients), f"{_gaps(clients)} gaps")
             return figures(rig, clients, ground.trials, note=f"with {version}")
 

@@ -290,7 +290,7 @@ class Rig:
         wait_until("the queue is empty", lambda: self.store.left() == NOTHING, timeout=PATIENCE)
         for one in self.clients:
             if not one._over.is_set():
-                one.settle()
+                one.catch_up()
 
     def kill_php(self) -> None:
         """kill -9 of every PHP process that bridge has for the app at this moment."""

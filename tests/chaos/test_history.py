@@ -22,7 +22,7 @@ def good() -> History:
         for job, channel in zip(JOBS, channels, strict=True)
     ]
     first = Socket(bridge="one", subscribed={"lines": 2.0, "orders": 2.0}, closed=6.0)
-    second = Socket(bridge="two", subscribed={"lines": 8.0, "orders": 8.0}, settled=30.0)
+    second = Socket(bridge="two", subscribed={"lines": 8.0, "orders": 8.0}, caught_up=30.0)
     done = [Done(job=job, at=3.0 + n / 100, bridge="one", deed="reserved") for n, job in enumerate(JOBS[:4])]
     done += [Done(job=job, at=4.0 + n / 100, bridge="one", deed="sent") for n, job in enumerate(JOBS[:4])]
     done += [Done(job=job, at=5.0 + n / 100, bridge="one", deed="deleting") for n, job in enumerate(JOBS[:3])]

@@ -153,8 +153,8 @@ class Delivery:
     ) -> None:
         for channel in ("orders.7", "room.4"):
             stage.ann.whisper(channel, "typing", {"tag": tag, "text": "ä/\U0001f680"})
-        stage.ann.settle()  # the server has read both
-        stage.ben.settle()  # and what it wrote then is here
+        stage.ann.catch_up()  # the server has read both
+        stage.ben.catch_up()  # and what it wrote then is here
         assert [(it["channel"], it["event"], it["data"]) for it in stage.ben.received(tag)] == [
             ("orders.7", "typing", {"tag": tag, "text": "ä/\U0001f680"}),
             ("room.4", "typing", {"tag": tag, "text": "ä/\U0001f680"}),

@@ -53,9 +53,9 @@ class Client:
     def leave(self, channel: str) -> None:
         self.do("leave", channel=channel)
 
-    def settle(self) -> None:
+    def catch_up(self) -> None:
         """All that the server wrote to this client before now is in `happened`."""
-        self.do("settle")
+        self.do("catchUp")
 
     def close(self) -> None:
         self.do("close")

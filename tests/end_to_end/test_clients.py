@@ -71,7 +71,7 @@ def test_after_unsubscribing_nothing_comes_any_more(open_client: Opener, server:
     publish(server, "news")
     wait_until("the event", lambda: "event" in seen(ann, "news"))
     ann.do("unsubscribe", channel="news")
-    ann.settle()
+    ann.catch_up()
     assert publish(server, "news") == 0
 
 
@@ -106,7 +106,7 @@ def test_a_cache_channel_gives_the_last_event_or_tells_that_there_is_none(
     publish(server, channel, '{"n":2}')
     bob.do("subscribe", channel=channel)
     wait_until("the last event", lambda: bob.saw("raw", channel=channel, event="event", data={"n": 2}))
-    bob.settle()
+    bob.catch_up()
     assert not bob.saw("raw", channel=channel, event="event", data={"n": 1})
     assert "pusher:cache_miss" not in seen(bob, channel)
 
@@ -181,6 +181,6 @@ def test_an_error_message_leaves_the_connection_as_it_is(open_client: Opener) ->
         ann.listen("private", "a")
         ann.whisper("a", "typing", {})
         wait_until("the error", lambda: ann.saw("error", code=close_codes.CLIENT_EVENT_REFUSED))
-        ann.settle()
+        ann.catch_up()
         assert len(ann.saw("state", state="connected")) == 1
         ann.do("disconnect")

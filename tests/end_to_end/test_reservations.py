@@ -123,7 +123,7 @@ def test_what_kills_its_worker_takes_nobody_along(impatient: Laravel, store: Sto
                     timeout=PATIENCE,
                 )
                 if store.left() == NOTHING:
-                    watcher.settle()
+                    watcher.catch_up()
                     assert bridge.terminate() == 0
                     break
                 deaths += 1

@@ -17,8 +17,8 @@ from bridge.jobs.worker.quota import Grant, Quota
 from bridge.jobs.worker.store_retry import StoreRetry
 
 MOST = 8  # jobs that wait for their turn
-WORTH = 0.05  # seconds that these may take together, as far as the last one tells; slow ones are not held
-HELD = 0.2  # seconds that they may wait while another is at work; then others may have them
+WORTH = 0.05  # seconds that these may take together, as far as the last tells; slow ones are not prefetched
+LONGEST_WAIT = 0.2  # seconds that they may wait while another is at work; then others may have them
 SOON = 0.005  # seconds of silence after which a job that has ended is deleted, whatever comes next
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Prefetcher:
         self._quota = quota
         self._counts = counts
         self._most = 0
-        self._held: collections.deque[Job] = collections.deque()  # reserved, and not begun
+        self._prefetched: collections.deque[Job] = collections.deque()  # reserved, and not begun
         self._ended: list[Job] = []  # Laravel has deleted them; the queue has them still
         self._under_way: Callable[[], None] | None = None  # an exchange; brings what came of it
 
@@ -53,24 +53,24 @@ class Prefetcher:
     def due(self) -> float:
         """Seconds until `tick` is wanted, if PHP says nothing."""
         if self._ended or self._under_way is not None:
-            return HELD if self._queue.is_single_writer else SOON
-        return HELD if self._held else float("inf")
+            return LONGEST_WAIT if self._queue.is_single_writer else SOON
+        return LONGEST_WAIT if self._prefetched else float("inf")
 
     def next(self) -> Job | None:
         """The job whose turn it is, if there is one; if there is none, all that have ended are deleted."""
-        if not self._held:
+        if not self._prefetched:
             self._arrive()
-        if not self._held:
+        if not self._prefetched:
             self._delete_and_reserve(max(1, self._most))
             self._arrive()
-        return self._held.popleft() if self._held else None
+        return self._prefetched.popleft() if self._prefetched else None
 
     def ahead(self) -> None:
-        """Begins to reserve the next jobs while PHP works, if jobs are quick; else gives back those held."""
-        if not self._most and self._held:
+        """Begins to prefetch jobs while PHP works, if jobs are quick; else gives back what it has."""
+        if not self._most and self._prefetched:
             self.give_back_all()
-        elif self._most and len(self._held) <= self._most // 2 and self._under_way is None:
-            self._delete_and_reserve(self._most - len(self._held))
+        elif self._most and len(self._prefetched) <= self._most // 2 and self._under_way is None:
+            self._delete_and_reserve(self._most - len(self._prefetched))
 
     def end(self, job: Job) -> None:
         """Deletes the job, as Laravel has."""
@@ -84,22 +84,22 @@ class Prefetcher:
         """What is due is done; False if nothing was."""
         if self._under_way is not None:
             self._arrive()
-        elif self._ended and not self._held and not self._queue.is_single_writer:  # Laravel tidies up
+        elif self._ended and not self._prefetched and not self._queue.is_single_writer:  # Laravel tidies up
             self._delete_and_reserve(max(1, self._most))
         elif self._ended:
             self._delete_ended()
-        elif self._held:
+        elif self._prefetched:
             self.give_back_all()
         else:
             return False
         return True
 
     def give_back_all(self) -> None:
-        """Gives back all jobs held and deletes ended ones; jobs count as slow until one was quick."""
+        """Gives back all prefetched jobs and deletes ended ones; jobs count as slow until one was quick."""
         self._arrive()
         self._most = 0
         self._delete_ended()
-        jobs, self._held = list(self._held), collections.deque()
+        jobs, self._prefetched = list(self._prefetched), collections.deque()
         if jobs:
             self.give_back(jobs)
             self._quota.finished(0, given_back=len(jobs))
@@ -115,12 +115,12 @@ class Prefetcher:
         self._counts["released"] += 1
 
     def _delete_and_reserve(self, limit: int) -> None:
-        """Jobs are held, if there are any to be had, or will be once the exchange has arrived."""
+        """Jobs are prefetched, if there are any to be had, or will be once the exchange has arrived."""
         turn = self._leave(limit)
         if turn is None or not turn.jobs:
             self._delete_ended()
             if turn is not None:
-                self._hold(turn, ())
+                self._note_reserved(turn, ())
             return
         ended, self._ended = self._ended, []
         try:
@@ -144,13 +144,13 @@ class Prefetcher:
         try:
             deleted, jobs = self._retrying(outcome)
         finally:
-            self._hold(turn, jobs)
+            self._note_reserved(turn, jobs)
         self._note_deleted(ended, deleted)
 
-    def _hold(self, turn: Grant, jobs: Sequence[Job]) -> None:
+    def _note_reserved(self, turn: Grant, jobs: Sequence[Job]) -> None:
         self._quota.took(turn, len(jobs))
         self._counts["reserved"] += len(jobs)
-        self._held += jobs
+        self._prefetched += jobs
 
     def _delete_ended(self) -> None:
         ended, self._ended = self._ended, []

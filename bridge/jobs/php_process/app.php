@@ -201,7 +201,7 @@ function unavailable(\Throwable $e): bool
  * Whether the error comes of a file of the app that is being written, or was away just now: it does not parse,
  * or does not have its class. Seconds as in phpeval/laravel/app_source.py.
  */
-function unsettled(\Throwable $e, string $base): bool
+function being_changed(\Throwable $e, string $base): bool
 {
     $missing = '/\A(?:Class|Interface|Trait) ["\'](\S+)["\'] not found|class definition (?:"|&quot;)(\S+?)(?:"|&quot;)/';
 

@@ -26,8 +26,8 @@ from bridge.errors import (
     NotTried,
     Refused,
     ServiceUnavailable,
+    SourceChanging,
     Unreadable,
-    Unsettled,
     WouldFail,
 )
 from bridge.jobs.resolve.comparison import verdict
@@ -396,7 +396,7 @@ class Ladder:
         try:
             with _faults(event.class_name):
                 return rung.resolve(event)
-        except Unsettled as change:
+        except SourceChanging as change:
             raise NotTried(str(change)) from change
         except WouldFail as failure:
             judged = isinstance(failure, CheckFailed) and self._php is None

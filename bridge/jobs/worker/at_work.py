@@ -27,14 +27,14 @@ from pathlib import Path
 
 from bridge.jobs.queue.queue import Job
 
-HELD, COUNTED = 1 << 16, 1 << 18  # bytes of the two texts, at most
+RESERVED, COUNTED = 1 << 16, 1 << 18  # bytes of the two texts, at most
 REMEMBERED = 3_000  # jobs that were at work at a crash
 
 _HEAD = struct.Struct("=4sIII")
 _MAGIC = b"BAW1"
 # Any of them may be at work; none is; from there on: the first is, the second …
 _ANY, _NONE, _FIRST = 0, 1, 2
-_STOPPING = _HEAD.size + HELD + COUNTED
+_STOPPING = _HEAD.size + RESERVED + COUNTED
 _SIZE = _STOPPING + 1
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,9 @@ class AtWork:
         self._descriptor = -1
         self._is_stopping = False
         self._crashes: dict[str, int] = {}
-        self._places: dict[int, int] = {}  # of the jobs that are held, by identity
+        self._places: dict[int, int] = {}  # of the reserved jobs, by identity
 
-    def hold(self, jobs: Sequence[Job]) -> None:
+    def reserved(self, jobs: Sequence[Job]) -> None:
         """Records that these are reserved, no others, and that none is at work."""
         if self._map is None and not self._open():
             return
@@ -62,7 +62,7 @@ class AtWork:
         self._say(_ANY)
         self._places.clear()
         self._write(_HEAD.size, 8, b"")
-        if len(text) > HELD or text.count(b"\n") != max(0, len(jobs) - 1):
+        if len(text) > RESERVED or text.count(b"\n") != max(0, len(jobs) - 1):
             return
         self._write(_HEAD.size, 8, text)
         self._places.update((id(job), number) for number, job in enumerate(jobs))
@@ -101,7 +101,7 @@ class AtWork:
     def close(self) -> None:
         """Notes that nothing is reserved, and frees the file for another process."""
         if self._map is not None:
-            self.hold(())
+            self.reserved(())
             self._map.close()
             self._map = None
             os.close(self._descriptor)
@@ -146,7 +146,7 @@ class AtWork:
         while len(self._crashes) > REMEMBERED:
             del self._crashes[next(iter(self._crashes))]
         text = json.dumps(self._crashes).encode()
-        self._write(_HEAD.size + HELD, 12, text if len(text) <= COUNTED else b"")
+        self._write(_HEAD.size + RESERVED, 12, text if len(text) <= COUNTED else b"")
 
     def _write(self, at: int, length: int, text: bytes) -> None:
         """A kill meanwhile leaves no text there."""
@@ -158,15 +158,15 @@ class AtWork:
 
 def _read(data: bytes) -> tuple[Sequence[str], dict[str, int]]:
     """The jobs that are at work, and at how many crashes before this one others were."""
-    magic, at_work, held, counted = _HEAD.unpack_from(data)
-    if magic != _MAGIC or held > HELD or counted > COUNTED:
+    magic, at_work, reserved, counted = _HEAD.unpack_from(data)
+    if magic != _MAGIC or reserved > RESERVED or counted > COUNTED:
         return (), {}
     known: dict[str, int] = {}
     with contextlib.suppress(ValueError, RecursionError):
-        found = json.loads(_text(data, _HEAD.size + HELD, counted) or "{}")
+        found = json.loads(_text(data, _HEAD.size + RESERVED, counted) or "{}")
         if isinstance(found, dict):
             known = {uuid: times for uuid, times in found.items() if type(times) is int and times > 0}
-    text = _text(data, _HEAD.size, held)
+    text = _text(data, _HEAD.size, reserved)
     uuids = text.split("\n") if text and at_work != _NONE and not data[_STOPPING] else ()
     return uuids if at_work == _ANY else uuids[at_work - _FIRST :][:1], known
 

@@ -281,7 +281,7 @@ class Worker:
         """Brings every job to its end, gives it back untried, or sets it aside. `are_begun`: they were."""
         untried = slow = 0
         try:
-            self._at_work.hold(jobs)
+            self._at_work.reserved(jobs)
             if not are_begun and (self._stopping.is_set() or self._pace.has_ended):
                 self._give_back(jobs)
                 untried = len(jobs)

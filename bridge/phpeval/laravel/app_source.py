@@ -2,7 +2,7 @@
 
 Parsed files are kept by path, mtime and size. Whoever holds a ClassTable made from here asks `changed` now
 and then, and makes a new one after a deploy. A file that is not there has nothing to say; one that was there
-a moment ago, or that is being written, is Unsettled, and what the machine lacks for a while is NotTried.
+a moment ago, or that is being written, is SourceChanging, and what the machine lacks for a while is NotTried.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bridge.errors import NotTried, Refused, Unsettled
+from bridge.errors import NotTried, Refused, SourceChanging
 from bridge.phpeval.laravel.files import NoFile, read_file
 from bridge.phpeval.php import ast as n
 from bridge.phpeval.php.parse.declarations import declarations
@@ -71,7 +71,7 @@ class AppSource:
     def load(self, class_name: str) -> n.ClassDeclaration | None:
         """The declaration of a class of the app, else of a package in vendor/; None if no file has it.
 
-        Refused where its file cannot be parsed; Unsettled where it was changed just now and has none.
+        Refused where its file cannot be parsed; SourceChanging where it was changed just now and has none.
         """
         for prefix, folder in (*self._roots, *self._packages):
             if not class_name.startswith(prefix):
@@ -81,7 +81,7 @@ class AppSource:
             if class_name in there:
                 return there[class_name]
             if not there and self._is_fresh(self._looked[relative]):
-                raise Unsettled("the file is being written, perhaps: no class is in it", file=relative)
+                raise SourceChanging("the file is being written, perhaps: no class is in it", file=relative)
         return None
 
     def is_own(self, class_name: str) -> bool:
@@ -98,7 +98,7 @@ class AppSource:
                 kept is not None
                 and time.monotonic() - self._gone.setdefault(relative, time.monotonic()) < AWAY
             ):
-                raise Unsettled("the file was there a moment ago, and is away", file=relative)
+                raise SourceChanging("the file was there a moment ago, and is away", file=relative)
             return {}
         self._gone.pop(relative, None)
         if kept is None or kept[0] != stamp:
@@ -106,7 +106,7 @@ class AppSource:
             self._parsed[relative] = kept
         if isinstance(kept[1], Refused):
             if self._is_fresh(stamp):
-                raise Unsettled(f"the file is being written, perhaps: {kept[1]}")
+                raise SourceChanging(f"the file is being written, perhaps: {kept[1]}")
             raise kept[1]
         return kept[1]
 

@@ -107,7 +107,7 @@ class Reading(Protocol):
     is_ending: bool
     largest_body: Callable[[], int]
 
-    def hold(self, size: int) -> None:
+    def count_unfinished(self, size: int) -> None:
         """`size` bytes more of a body that is not complete; negative for one that is, or is given up."""
 
 
@@ -140,10 +140,10 @@ class RequestReader:
 
     __slots__ = (
         "_body",
+        "_counted",
         "_fed",
         "_head",
         "_headers",
-        "_held",
         "_limits",
         "_most",
         "_parser",
@@ -163,7 +163,7 @@ class RequestReader:
         self._headers: Headers = []
         self._request: Request | None = None
         self._body: list[bytes] = []
-        self._size = self._held = 0  # bytes of the body, and those of them that the server holds
+        self._size = self._counted = 0  # bytes of the body, and those of them that the server has counted
         self._most = 0  # that it may have
 
     @property
@@ -195,9 +195,9 @@ class RequestReader:
                 self._taker.refuse(431, f"the headers are larger than {MAX_HEAD} bytes")
         elif self._fed > MAX_HEAD + 8 * self._most:  # chunks of one byte, and no more
             self._taker.refuse(413, "the chunks are much larger than what they carry")
-        elif self._held < self._size:
-            grown, self._held = self._size - self._held, self._size
-            self._limits.hold(grown)
+        elif self._counted < self._size:
+            grown, self._counted = self._size - self._counted, self._size
+            self._limits.count_unfinished(grown)
 
     def _upgrade(self, rest: bytes) -> bytes:
         """The parser has stopped behind a head with an upgrade. What it shall read next."""
@@ -210,9 +210,9 @@ class RequestReader:
 
     def _let_body_go(self) -> None:
         self._body = []
-        if self._held:
-            self._limits.hold(-self._held)
-            self._held = 0
+        if self._counted:
+            self._limits.count_unfinished(-self._counted)
+            self._counted = 0
 
     # Called by the parser -------------------------------------------------------------------------------
 

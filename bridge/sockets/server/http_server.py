@@ -138,7 +138,7 @@ class HttpServer:
         self.remove(oldest)
         oldest.abort()
 
-    def hold(self, size: int) -> None:
+    def count_unfinished(self, size: int) -> None:
         """`size` bytes more of a body that is not complete; negative for one that is, or is given up."""
         self._unfinished += size
         if self._unfinished > MAX_UNFINISHED and size > 0 and self._deadlines:

@@ -36,9 +36,9 @@ SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing socket
 PING_SLICE = 100  # sockets pinged before the loop may do something else
 CLOSING_SHARE = 4  # a quarter of max_connections may be closing beyond it,
 LEAST_CLOSING = 16  # and so many in any case
-SETTLE_TIMEOUT = 1.0  # seconds in which a page that resumes may say what has arrived before it is closed
-LONG_SETTLE_TIMEOUT = 5.0  # the same where the drain is spread: nobody waits for its end
-SETTLE_STEP = 0.01  # seconds between looks at who has said so
+ACK_TIMEOUT = 1.0  # seconds in which a page that resumes may say what has arrived before it is closed
+LONG_ACK_TIMEOUT = 5.0  # the same where the drain is spread: nobody waits for its end
+ACK_STEP = 0.01  # seconds between looks at who has said so
 CLOSE_SLICE = 200  # sockets closed by a drain before the loop may do something else
 SPREAD_STEP = 0.05  # seconds between slices of a drain that is spread
 SPREAD_DELAY = 0.25  # seconds before the first of them
@@ -214,7 +214,7 @@ class Node:
         steps = spread / SPREAD_STEP
         size = min(CLOSE_SLICE, math.ceil(len(sockets) / steps)) if steps >= 1 else CLOSE_SLICE
         started, slices = self.now(), math.ceil(len(sockets) / max(size, 1))
-        patience = LONG_SETTLE_TIMEOUT if spread else SETTLE_TIMEOUT
+        patience = LONG_ACK_TIMEOUT if spread else ACK_TIMEOUT
         waiting: dict[Socket, float] = {}
         for number in range(slices):
             for socket in sockets[number * size : (number + 1) * size]:
@@ -224,13 +224,13 @@ class Node:
             due = started + spread * (number + 1) / slices
             is_due = False
             while not is_due:
-                await self._close_settled(waiting, code)
+                await self._close_acknowledged(waiting, code)
                 left = max(due - self.now(), 0.0)
-                await asyncio.sleep(min(left, SETTLE_STEP) if waiting else left)
+                await asyncio.sleep(min(left, ACK_STEP) if waiting else left)
                 is_due = self.now() >= due
         while waiting:
-            await asyncio.sleep(SETTLE_STEP)
-            await self._close_settled(waiting, code)
+            await asyncio.sleep(ACK_STEP)
+            await self._close_acknowledged(waiting, code)
         deadline = self.now() + within
         if self.closing:
             self._all_closed.clear()
@@ -242,18 +242,18 @@ class Node:
         for socket in tuple(self.closing):
             socket.transport.abort()
 
-    async def _close_settled(self, waiting: dict[Socket, float], code: int) -> None:
+    async def _close_acknowledged(self, waiting: dict[Socket, float], code: int) -> None:
         """Closes those that have said what has arrived, so that exactly the rest comes from the node that
         they go to, once that is known there; and those for which nobody waits any more."""
         now, peers = self.now(), self.peers
-        settled = [
+        ready = [
             one for one, until in waiting.items() if now >= until or peers is None or not _owes_answer(one)
         ]
-        has_pages = any(_session(one) is not None for one in settled)
-        if peers is not None and has_pages and not await peers.flush(SETTLE_TIMEOUT):
+        has_pages = any(_session(one) is not None for one in ready)
+        if peers is not None and has_pages and not await peers.flush(ACK_TIMEOUT):
             now = self.now()
-            settled = [one for one in settled if now >= waiting[one] or _session(one) is None]
-        for socket in settled:
+            ready = [one for one in ready if now >= waiting[one] or _session(one) is None]
+        for socket in ready:
             del waiting[socket]
             if socket.connection is not None:  # not gone meanwhile
                 socket.close(code, "the server is restarting")
@@ -488,7 +488,7 @@ class Node:
             if type(sockets) is tuple:  # of the one that has asked for it
                 (socket,) = sockets
                 asked[socket] = asked.get(socket, 0) + len(frame)
-            put = self._outbox.hold if may_wait else self._outbox.put
+            put = self._outbox.put_delayed if may_wait else self._outbox.put
             put(frame, sockets, excluded)
         for socket, size in asked.items():
             if size > LARGE:

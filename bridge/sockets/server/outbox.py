@@ -13,8 +13,8 @@ from typing import Protocol
 SLICE = 1_000
 """Sockets written before the loop may do something else: some 5 to 8 ms."""
 
-HOLD = 0.05
-"""Seconds that members who come and go wait for others, see `Outbox.hold`."""
+DELAY = 0.05
+"""Seconds that members who come and go wait for others, see `Outbox.put_delayed`."""
 
 WORTH_WAITING = 0.001
 """Seconds that a flush must have taken, for the next to wait for what is on its way."""
@@ -71,10 +71,10 @@ class Outbox:
 
     __slots__ = (
         "_audience",
+        "_delayed",
         "_dirty",
         "_ended",
         "_has_waited",
-        "_held",
         "_is_scheduled",
         "_joined",
         "_loop",
@@ -105,7 +105,7 @@ class Outbox:
         self._joined = b""  # the run that is being written,
         self._rest: list[Receiver] = []  # and who has yet to get it
         self._dirty: list[Receiver] = []  # sockets with something in their slots, or that had: to be written,
-        self._held: list[Receiver] = []  # or only when HOLD is over
+        self._delayed: list[Receiver] = []  # or only when DELAY is over
         self._is_scheduled = False
         self._waiting: list[tuple[int, Callable[[], object]]] = []  # flushes to come before each is called
 
@@ -120,14 +120,16 @@ class Outbox:
             self._run.append(frame)
         self._schedule()
 
-    def hold(self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None = None) -> None:
-        """As `put`, but it may wait up to HOLD seconds for others like it: who joins a large channel brings a
-        frame for each of its members, and they are written together."""
+    def put_delayed(
+        self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None = None
+    ) -> None:
+        """As `put`, but it may wait up to DELAY seconds for others like it: who joins a large channel brings
+        a frame for each of its members, and they are written together."""
         self.settle()
-        was_held = bool(self._held)
-        self._distribute(frame, sockets, excluded, self._held)
-        if self._held and not was_held:
-            self._loop.call_later(HOLD, self._release)
+        was_delayed = bool(self._delayed)
+        self._distribute(frame, sockets, excluded, self._delayed)
+        if self._delayed and not was_delayed:
+            self._loop.call_later(DELAY, self._release)
 
     def reply(self, frame: bytes, socket: Receiver) -> None:
         """As `put`, written at once with all that waits for this socket: an answer does not queue behind a
@@ -164,7 +166,7 @@ class Outbox:
     def _distribute(
         self, frame: bytes, sockets: Collection[Receiver], excluded: Receiver | None, waiting: list[Receiver]
     ) -> None:
-        is_due = waiting is self._dirty and bool(self._held)  # a slot that is held is to be written after all
+        is_due = waiting is self._dirty and bool(self._delayed)  # a delayed slot is to be written after all
         for socket in sockets:
             if socket is not excluded:
                 out = socket.out
@@ -188,8 +190,8 @@ class Outbox:
 
     def _release(self) -> None:
         self.settle()
-        self._dirty += self._held
-        self._held = []
+        self._dirty += self._delayed
+        self._delayed = []
         self._schedule()
 
     def _waits(self) -> bool:
@@ -205,7 +207,7 @@ class Outbox:
         else:
             return False
         self._has_waited = True
-        self._patience = self._loop.call_later(min(longest, HOLD), self._arrived)
+        self._patience = self._loop.call_later(min(longest, DELAY), self._arrived)
         return True
 
     def _arrived(self) -> None:
@@ -230,7 +232,7 @@ class Outbox:
             self._call_those_written()
 
     def _write(self) -> None:
-        if self._dirty or self._held:
+        if self._dirty or self._delayed:
             self.settle()
             self._write_slots()
         else:

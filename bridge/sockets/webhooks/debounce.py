@@ -13,38 +13,38 @@ _COMING = {coming: going for going, coming in _GOING.items()}
 
 
 class Debounce:
-    """Holds each going back for `delay` seconds. If its coming happens meanwhile, neither is posted."""
+    """Delays each going by `delay` seconds. If its coming happens meanwhile, neither is posted."""
 
     def __init__(self, delay: float = DELAY) -> None:
         self._delay = delay
-        self._held: dict[tuple[object, ...], tuple[float, Event]] = {}  # in order of time
+        self._pending: dict[tuple[object, ...], tuple[float, Event]] = {}  # in order of time
 
     def take(self, event: Event, now: float) -> Event | None:
         """The event, if it is to be posted now."""
         if event.name in _GOING:
-            self._held[_key(event.name, event)] = (now + self._delay, event)
+            self._pending[_key(event.name, event)] = (now + self._delay, event)
             return None
         going = _COMING.get(event.name)
-        if going is not None and self._held.pop(_key(going, event), None) is not None:
+        if going is not None and self._pending.pop(_key(going, event), None) is not None:
             return None
         return event
 
     def due(self, now: float) -> Sequence[Event]:
         """Those whose time has come, in their order; they are forgotten."""
         due: list[Event] = []
-        while self._held:
-            key = next(iter(self._held))
-            at, event = self._held[key]
+        while self._pending:
+            key = next(iter(self._pending))
+            at, event = self._pending[key]
             if at > now:
                 break
-            del self._held[key]
+            del self._pending[key]
             due.append(event)
         return due
 
     @property
     def next_at(self) -> float | None:
-        """When the next is due; None: nothing is held."""
-        return next(iter(self._held.values()))[0] if self._held else None
+        """When the next is due; None: nothing is pending."""
+        return next(iter(self._pending.values()))[0] if self._pending else None
 
 
 def _key(going: str, event: Event) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.jobs.other.prefetch import HELD, MOST, Prefetcher
+from bridge.jobs.other.prefetch import LONGEST_WAIT, MOST, Prefetcher
 from bridge.jobs.queue.queue import Job
 from bridge.jobs.worker.quota import Quota
 from bridge.jobs.worker.store_retry import StoreRetry
@@ -86,9 +86,11 @@ def test_quick_jobs_come_in_order_and_are_deleted_when_the_next_is_at_work(
 
 
 @reserves_ahead
-@pytest.mark.parametrize(("seconds", "held"), [(0.0, MOST), (0.0005, MOST), (0.02, 2), (0.04, 1), (0.2, 0)])
+@pytest.mark.parametrize(
+    ("seconds", "prefetched"), [(0.0, MOST), (0.0005, MOST), (0.02, 2), (0.04, 1), (0.2, 0)]
+)
 def test_the_quicker_jobs_are_the_more_are_reserved_before_their_turn(
-    store: Store, supply: Made, seconds: float, held: int
+    store: Store, supply: Made, seconds: float, prefetched: int
 ) -> None:
     pushed = push(store, 12)
     jobs = supply()
@@ -97,9 +99,9 @@ def test_the_quicker_jobs_are_the_more_are_reserved_before_their_turn(
     the_next(jobs)
     jobs.pace(seconds)
     jobs.ahead()
-    while jobs.due < HELD:
+    while jobs.due < LONGEST_WAIT:
         assert jobs.tick()
-    assert free(store) == pushed[2 + held :]
+    assert free(store) == pushed[2 + prefetched :]
 
 
 @reserves_ahead
@@ -137,7 +139,7 @@ def test_one_that_ended_is_deleted_soon_and_the_next_reserved_while_laravel_tidi
     pushed = push(store, 3)
     jobs = supply()
     jobs.end(the_next(jobs))
-    while jobs.due < HELD:
+    while jobs.due < LONGEST_WAIT:
         assert jobs.tick()
     assert left(store) == set(pushed[1:])
     assert free(store) == pushed[2:]
@@ -145,7 +147,7 @@ def test_one_that_ended_is_deleted_soon_and_the_next_reserved_while_laravel_tidi
     assert free(store) == pushed[1:]
 
 
-def test_after_let_go_nothing_is_held_and_nothing_is_left_undeleted(store: Store, supply: Made) -> None:
+def test_after_let_go_nothing_is_prefetched_and_nothing_is_left_undeleted(store: Store, supply: Made) -> None:
     pushed = push(store, 12)
     jobs = supply()
     for number in range(1, 4):
@@ -209,7 +211,7 @@ def test_where_it_would_disturb_the_job_at_work_nothing_is_written_until_that_is
         jobs.ahead()
         assert free(store) == pushed[number + 1 :]
         jobs.end(job)
-        assert jobs.due == HELD  # Laravel may tidy up
+        assert jobs.due == LONGEST_WAIT  # Laravel may tidy up
         jobs.pace(0.0005)
     assert jobs.tick()
     assert not left(store)

@@ -38,7 +38,7 @@ def killed(file: Path, deeds: str) -> None:
 def crashes(file: Path) -> list[int | None]:
     """Of each of the three, as the next process sees it, which then ends well."""
     work = AtWork(file)
-    work.hold(())
+    work.reserved(())
     found = [work.crashes(job(name)) for name in ("one", "two", "three")]
     work.close()
     return found
@@ -53,20 +53,20 @@ def file(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("deeds", "expected"),
     [
-        ("work.hold(jobs)", [0, 0, 0]),
-        ("work.hold(jobs); work.any()", [1, 1, 1]),
-        ("work.hold(jobs); work.any(); work.only(two)", [0, 1, 0]),
-        ("work.hold(jobs); work.only(one); work.only(three)", [0, 0, 1]),
-        ("work.hold(jobs); work.only(one); work.none()", [0, 0, 0]),
-        ("work.hold(jobs); work.only(job('four'))", [1, 1, 1]),
-        ("work.hold(jobs); work.only(one); work.hold([two]); work.only(two)", [0, 1, 0]),
-        ("work.hold(jobs); work.only(one); work.hold([])", [0, 0, 0]),
-        ("work.hold([job('a\\nb'), one]); work.only(one)", [0, 0, 0]),
-        ("work.hold([job('x' * 70_000), one]); work.only(one)", [0, 0, 0]),
-        ("work.hold(jobs); work.only(one); work.close()", [0, 0, 0]),
-        ("work.hold(jobs); work.only(one); work.stop_begins()", [0, 0, 0]),
-        ("work.hold(jobs); work.stop_begins(); work.hold([two]); work.only(two)", [0, 0, 0]),
-        ("work.stop_begins(); work.hold(jobs); work.only(one)", [0, 0, 0]),
+        ("work.reserved(jobs)", [0, 0, 0]),
+        ("work.reserved(jobs); work.any()", [1, 1, 1]),
+        ("work.reserved(jobs); work.any(); work.only(two)", [0, 1, 0]),
+        ("work.reserved(jobs); work.only(one); work.only(three)", [0, 0, 1]),
+        ("work.reserved(jobs); work.only(one); work.none()", [0, 0, 0]),
+        ("work.reserved(jobs); work.only(job('four'))", [1, 1, 1]),
+        ("work.reserved(jobs); work.only(one); work.reserved([two]); work.only(two)", [0, 1, 0]),
+        ("work.reserved(jobs); work.only(one); work.reserved([])", [0, 0, 0]),
+        ("work.reserved([job('a\\nb'), one]); work.only(one)", [0, 0, 0]),
+        ("work.reserved([job('x' * 70_000), one]); work.only(one)", [0, 0, 0]),
+        ("work.reserved(jobs); work.only(one); work.close()", [0, 0, 0]),
+        ("work.reserved(jobs); work.only(one); work.stop_begins()", [0, 0, 0]),
+        ("work.reserved(jobs); work.stop_begins(); work.reserved([two]); work.only(two)", [0, 0, 0]),
+        ("work.stop_begins(); work.reserved(jobs); work.only(one)", [0, 0, 0]),
         ("", [0, 0, 0]),
     ],
 )
@@ -78,39 +78,39 @@ def test_a_crash_counts_for_what_was_at_work_alone(file: Path, deeds: str, expec
 
 def test_crashes_add_up_until_the_job_has_failed(file: Path) -> None:
     for _ in range(3):
-        killed(file, "work.hold(jobs); work.only(one)")
-    killed(file, "work.hold(jobs); work.any()")
+        killed(file, "work.reserved(jobs); work.only(one)")
+    killed(file, "work.reserved(jobs); work.any()")
     assert crashes(file) == [4, 1, 1]
     work = AtWork(file)
-    work.hold([job("one")])
+    work.reserved([job("one")])
     work.forget(job("one"))
     work.close()
     assert crashes(file) == [0, 1, 1]
 
 
 def test_a_stop_ends_with_its_process(file: Path) -> None:
-    killed(file, "work.hold(jobs); work.only(one)")
-    killed(file, "work.hold(jobs); work.only(one); work.stop_begins()")
-    killed(file, "work.hold(jobs); work.only(one)")
+    killed(file, "work.reserved(jobs); work.only(one)")
+    killed(file, "work.reserved(jobs); work.only(one); work.stop_begins()")
+    killed(file, "work.reserved(jobs); work.only(one)")
     assert crashes(file) == [2, 0, 0]
 
 
 def test_only_so_many_are_remembered(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    killed(file, "work.hold([one]); work.any()")
-    killed(file, "work.hold([two, three]); work.any()")
+    killed(file, "work.reserved([one]); work.any()")
+    killed(file, "work.reserved([two, three]); work.any()")
     monkeypatch.setattr("bridge.jobs.worker.at_work.REMEMBERED", 2)
     assert crashes(file) == [0, 1, 1]
 
 
 def test_two_processes_do_not_write_over_each_other(file: Path) -> None:
     first, second = AtWork(file), AtWork(file)
-    first.hold([job("one")])
+    first.reserved([job("one")])
     first.only(job("one"))
-    second.hold([job("two")])
+    second.reserved([job("two")])
     second.only(job("two"))
     assert second.crashes(job("two")) is None
     first.close()
-    second.hold([job("two")])  # it is its own now
+    second.reserved([job("two")])  # it is its own now
     assert second.crashes(job("two")) == 0
     second.close()
     assert crashes(file) == [0, 0, 0]
@@ -125,7 +125,7 @@ def test_a_damaged_file_tells_nothing(file: Path, content: bytes) -> None:
 def test_where_no_file_can_be_written_nothing_is_known(tmp_path: Path) -> None:
     for file in (None, tmp_path / "missing" / "file", tmp_path):
         work = AtWork(file)
-        work.hold([job("one")])
+        work.reserved([job("one")])
         work.only(job("one"))
         work.none()
         work.forget(job("one"))

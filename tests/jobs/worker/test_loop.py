@@ -189,7 +189,7 @@ def test_a_crash_counts_for_the_job_at_work_alone(
         jobs = [*crashing.reserve(1), *crashing.reserve(1)]
         assert {job.uuid for job in jobs} == {innocent, killer}
         work = AtWork(file)
-        work.hold(jobs)
+        work.reserved(jobs)
         work.only(next(job for job in jobs if job.uuid == killer))
         left = file.read_bytes()
         work.close()
@@ -223,7 +223,7 @@ def test_a_stop_that_cuts_a_job_off_is_no_crash_of_it(bench: Bench, tmp_path: Pa
     for left, crashes in ((crashed, 1), (cut_off, 0)):
         file.write_bytes(left)
         work = AtWork(file)
-        work.hold(())
+        work.reserved(())
         assert work.crashes(job) == crashes
         work.close()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import NotTried, Refused, Unsettled
+from bridge.errors import NotTried, Refused, SourceChanging
 from bridge.phpeval.laravel import app_source as source_module
 from bridge.phpeval.laravel.app_source import AppSource
 
@@ -137,12 +137,12 @@ def test_a_file_that_is_away_for_a_moment_is_no_missing_class(
     source = AppSource(tmp_path)
     assert source.load("App\\One") is not None
     file.rename(tmp_path / "aside")
-    with pytest.raises(Unsettled, match=r"away \(app/One\.php\)"):
+    with pytest.raises(SourceChanging, match=r"away \(app/One\.php\)"):
         source.load("App\\One")
     (tmp_path / "aside").rename(file)
     assert source.load("App\\One") is not None
     file.unlink()
-    with pytest.raises(Unsettled):
+    with pytest.raises(SourceChanging):
         source.load("App\\One")
     monkeypatch.setattr(source_module, "AWAY", 0.0)
     assert source.load("App\\One") is None
@@ -153,7 +153,7 @@ def test_a_file_that_is_empty_so_far_is_waited_for(tmp_path: Path, text: str) ->
     file = tmp_path / "app/One.php"
     write(tmp_path, "app/One.php", text)
     source = AppSource(tmp_path)
-    with pytest.raises(Unsettled, match="being written"):
+    with pytest.raises(SourceChanging, match="being written"):
         source.load("App\\One")
     os.utime(file, (time.time() - 60, time.time() - 60))
     with contextlib.suppress(Refused):  # what was half written, and stays so
@@ -166,12 +166,12 @@ def test_a_file_that_is_empty_so_far_is_waited_for(tmp_path: Path, text: str) ->
 def test_a_file_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
     file = tmp_path / "app/One.php"
     write(tmp_path, "app/One.php", "<?php namespace App; class One {")
-    with pytest.raises(Unsettled, match="being written"):
+    with pytest.raises(SourceChanging, match="being written"):
         AppSource(tmp_path).load("App\\One")
     os.utime(file, (time.time() - 60, time.time() - 60))
     with pytest.raises(Refused) as refusal:
         AppSource(tmp_path).load("App\\One")
-    assert not isinstance(refusal.value, Unsettled)
+    assert not isinstance(refusal.value, SourceChanging)
 
 
 def test_where_no_descriptor_is_left_the_machine_is_at_fault(tmp_path: Path) -> None:

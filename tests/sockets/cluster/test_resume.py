@@ -669,7 +669,7 @@ async def test_echo_as_it_is_moves_between_nodes_without_a_hole(redis: Redis) ->
 
 
 async def test_a_clean_stop_repeats_nothing(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", LIMIT)
+    monkeypatch.setattr(node_module, "ACK_TIMEOUT", LIMIT)
     async with two(redis) as nodes, moving(nodes) as (port, to), echo_page(port) as one:
         for number in range(1, 21):
             await publish_numbered(nodes[0], number)
@@ -688,7 +688,7 @@ async def test_a_clean_stop_repeats_nothing_that_is_published_meanwhile(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, is_asked: bool
 ) -> None:
     """A page that does not answer keeps the drain waiting, while another, which does, would get events."""
-    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", LIMIT)
+    monkeypatch.setattr(node_module, "ACK_TIMEOUT", LIMIT)
     last, running = 0, True
     got: list[int] = []
 
@@ -734,7 +734,7 @@ async def test_a_clean_stop_repeats_nothing_that_is_published_meanwhile(
 async def test_a_page_that_takes_its_time_to_answer_delays_no_other_and_gets_nothing_twice(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_module, "LONG_SETTLE_TIMEOUT", LIMIT)
+    monkeypatch.setattr(node_module, "LONG_ACK_TIMEOUT", LIMIT)
     pings: list[Any] = []
     async with two(redis) as (one, other):
         async with page(one, 0, session="takes-its-own-time") as slow, page(one, 0) as quick:
@@ -786,7 +786,7 @@ async def test_a_page_that_subscribes_while_it_is_about_to_be_closed_is_told_els
 async def test_what_a_page_has_said_while_the_bus_was_away_counts(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", LIMIT)
+    monkeypatch.setattr(node_module, "ACK_TIMEOUT", LIMIT)
     async with two(redis) as (one, other):
         hub = one.server.node.hubs[APP.id]
         async with page(one, 0) as client:
@@ -808,7 +808,7 @@ async def test_what_a_page_has_said_while_the_bus_was_away_counts(
 async def test_a_client_that_does_not_resume_is_closed_without_a_word_of_redis(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", 10 * LIMIT)
+    monkeypatch.setattr(node_module, "ACK_TIMEOUT", 10 * LIMIT)
     async with member(redis, RESUMING) as one, one.server.client("a") as client:
         one.task.cancel()  # nobody gives the link up
         redis.pause()

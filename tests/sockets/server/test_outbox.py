@@ -25,7 +25,7 @@ async def clients_of(server: Running, count: int) -> dict[Socket, Raw]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_frames_put_held_and_replied_arrive_in_the_order_in_which_they_came(seed: int) -> None:
+async def test_frames_put_delayed_and_replied_arrive_in_the_order_in_which_they_came(seed: int) -> None:
     choice = random.Random(seed)
     async with running() as server:
         clients = await clients_of(server, 7)
@@ -42,7 +42,7 @@ async def test_frames_put_held_and_replied_arrive_in_the_order_in_which_they_cam
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(outbox, "SLICE", 2)
-            patch.setattr(outbox, "HOLD", 0.002)
+            patch.setattr(outbox, "DELAY", 0.002)
             patch.setattr(outbox, "WORTH_WAITING", 0.0)
             patch.setattr(out, "_once_back", once_back)
             for number in range(400):
@@ -57,7 +57,7 @@ async def test_frames_put_held_and_replied_arrive_in_the_order_in_which_they_cam
                         out.put(frame, audience, excluded)
                         told = [socket for socket in audience if socket is not excluded]
                     case 4 | 5:
-                        out.hold(frame, audience)
+                        out.put_delayed(frame, audience)
                         told = list(audience)
                     case 6:
                         told = [choice.choice(sockets)]
@@ -98,7 +98,7 @@ async def test_a_flush_waits_for_what_is_on_its_way_at_most_for_as_long_as_the_l
 
         out, took = server.node._outbox, LIMIT if comes else 0.01
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(outbox, "HOLD", LIMIT)
+            patch.setattr(outbox, "DELAY", LIMIT)
             patch.setattr(out, "_once_back", once_back)
             out._took = 0.0  # the greeting may have taken long
             out.put(text_frame('{"event":"1"}'), (socket,))
@@ -125,7 +125,7 @@ async def test_a_flush_waits_for_those_who_publish_at_the_same_time_but_not_for_
         socket.send = counted
         out, audience = server.node._outbox, (socket,)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(outbox, "HOLD", 10 * LIMIT)  # longer than `message` waits
+            patch.setattr(outbox, "DELAY", 10 * LIMIT)  # longer than `message` waits
             out._took, out._ended = 50 * LIMIT, asyncio.get_running_loop().time()
             out.put(text_frame('{"event":"1"}'), audience)
             assert (await client.message())["event"] == "1"
@@ -182,7 +182,7 @@ async def test_members_who_come_at_once_are_told_in_one_write_and_before_what_fo
         hub = server.node.hubs["app-id"]
         (watching,) = hub.sockets.values()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(outbox, "HOLD", LIMIT)  # until something else goes to the watcher
+            patch.setattr(outbox, "DELAY", LIMIT)  # until something else goes to the watcher
             async with server.client("presence-x") as one, server.client("presence-x") as two:
                 assert type(watching.out) is list
                 assert len(watching.out) == 2

@@ -150,7 +150,7 @@ async def test_the_fast_reader_stays_with_a_client_that_answers() -> None:
 async def test_a_server_that_is_alone_waits_for_no_answer_when_it_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(node_module, "SETTLE_TIMEOUT", 10 * LIMIT)
+    monkeypatch.setattr(node_module, "ACK_TIMEOUT", 10 * LIMIT)
     async with running(RESUMING) as server:
         client = await raw(server, 0)
         await subscribe(client)

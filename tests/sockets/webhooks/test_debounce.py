@@ -20,31 +20,31 @@ def member(name: str, user_id: str = "7") -> Event:
 
 
 def test_a_coming_is_told_at_once_and_a_going_after_its_delay() -> None:
-    settling = Debounce(3.0)
-    assert settling.take(occupied(), 10.0) == occupied()
-    assert settling.take(vacated(), 11.0) is None
-    assert settling.next_at == 14.0
-    assert settling.due(13.9) == []
-    assert settling.due(14.0) == [vacated()]
-    assert settling.next_at is None
+    debounce = Debounce(3.0)
+    assert debounce.take(occupied(), 10.0) == occupied()
+    assert debounce.take(vacated(), 11.0) is None
+    assert debounce.next_at == 14.0
+    assert debounce.due(13.9) == []
+    assert debounce.due(14.0) == [vacated()]
+    assert debounce.next_at is None
 
 
 def test_a_page_that_is_loaded_again_tells_nothing() -> None:
-    settling = Debounce(3.0)
-    assert settling.take(member("member_removed"), 10.0) is None
-    assert settling.take(vacated(), 10.0) is None
-    assert settling.take(occupied(), 12.9) is None
-    assert settling.take(member("member_added"), 12.9) is None
-    assert settling.due(100.0) == []
+    debounce = Debounce(3.0)
+    assert debounce.take(member("member_removed"), 10.0) is None
+    assert debounce.take(vacated(), 10.0) is None
+    assert debounce.take(occupied(), 12.9) is None
+    assert debounce.take(member("member_added"), 12.9) is None
+    assert debounce.due(100.0) == []
 
 
 def test_another_user_or_channel_is_another_matter() -> None:
-    settling = Debounce(3.0)
-    settling.take(member("member_removed", "7"), 10.0)
-    settling.take(vacated("a"), 10.0)
-    assert settling.take(member("member_added", "8"), 11.0) == member("member_added", "8")
-    assert settling.take(occupied("b"), 11.0) == occupied("b")
-    assert settling.due(13.0) == [member("member_removed", "7"), vacated("a")]
+    debounce = Debounce(3.0)
+    debounce.take(member("member_removed", "7"), 10.0)
+    debounce.take(vacated("a"), 10.0)
+    assert debounce.take(member("member_added", "8"), 11.0) == member("member_added", "8")
+    assert debounce.take(occupied("b"), 11.0) == occupied("b")
+    assert debounce.due(13.0) == [member("member_removed", "7"), vacated("a")]
 
 
 def test_everything_else_passes_at_once() -> None:
@@ -54,7 +54,7 @@ def test_everything_else_passes_at_once() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 4)), max_size=60))
 def test_comings_and_goings_alternate_whatever_happens(steps: list[tuple[str, float]]) -> None:
-    settling, now, told = Debounce(3.0), 0.0, dict[str, list[str]](a=[], b=[])
+    debounce, now, told = Debounce(3.0), 0.0, dict[str, list[str]](a=[], b=[])
     inside: set[str] = set()
 
     def tell(event: Event) -> None:
@@ -62,14 +62,14 @@ def test_comings_and_goings_alternate_whatever_happens(steps: list[tuple[str, fl
 
     for channel, pause in steps:
         now += pause
-        for event in settling.due(now):
+        for event in debounce.due(now):
             tell(event)
         event = vacated(channel) if channel in inside else occupied(channel)
         inside ^= {channel}
-        ready = settling.take(event, now)
+        ready = debounce.take(event, now)
         if ready:
             tell(ready)
-    for event in settling.due(float("inf")):
+    for event in debounce.due(float("inf")):
         tell(event)
     for channel, names in told.items():
         expected = ["channel_occupied", "channel_vacated"] * (len(names) // 2 + 1)

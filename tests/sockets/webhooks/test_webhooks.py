@@ -160,7 +160,7 @@ async def test_losses_are_summed_up_rather_than_told_one_by_one(caplog: pytest.L
     assert len(lost) == 2
 
 
-async def test_a_stop_posts_what_is_held_and_does_not_wait_for_ever() -> None:
+async def test_a_stop_posts_what_is_pending_and_does_not_wait_for_ever() -> None:
     with receiving() as receiver:
         hooks = Webhooks(patience=QUICK, delay=LIMIT)
         hooks.serve([(APP, [Webhook(url=receiver.url)])])

@@ -104,7 +104,7 @@ class RedisQueue:
             for queue, keys in self._active.items():
                 if portion.left > 0:
                     jobs += self._reserve_from(queue, keys, portion)
-            self._tokens.settle({job.queue for job in jobs}, self._keys)
+            self._tokens.return_unused({job.queue for job in jobs}, self._keys)
         return jobs
 
     def pause(self, queues: Collection[str]) -> None:

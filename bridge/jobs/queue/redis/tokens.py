@@ -106,7 +106,7 @@ class Tokens:
         """How many tokens of so many jobs are out of the list already, or shall stay there."""
         return jobs if self._use == "none" else int(queue in self._taken)
 
-    def settle(self, served: Collection[str], keys: Mapping[str, Keys]) -> None:
+    def return_unused(self, served: Collection[str], keys: Mapping[str, Keys]) -> None:
         """Puts the tokens back that woke us for jobs of others: none was taken from any but these queues."""
         if self._use == "share":
             for queue in self._taken.difference(served):

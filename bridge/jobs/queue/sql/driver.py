@@ -163,7 +163,7 @@ class DatabaseQueue:
     def release(self, job: Job, delay: float, *, tried: bool = True) -> None:
         """Deletes the row and adds a new one with the same payload at the end, as Laravel does."""
         receipt = receipt_of(job)
-        if not receipt.is_held:
+        if not receipt.is_marked:
             self._scan.fail_from(receipt.id, self._clock() + delay)
             return
         now = int(self._clock())
@@ -178,8 +178,8 @@ class DatabaseQueue:
     def give_back(self, jobs: Sequence[Job]) -> None:
         self._lookahead.forget()
         self._scan.restart()
-        held = [job for job in jobs if receipt_of(job).is_held]
-        statements = [self._statements.give_back(group) for group in by_fence(held)]
+        marked = [job for job in jobs if receipt_of(job).is_marked]
+        statements = [self._statements.give_back(group) for group in by_fence(marked)]
         self._write(lambda connection: sum(connection.execute(sql).rowcount for sql in statements))
 
     def leave(self, job: Job) -> None:
@@ -218,11 +218,11 @@ class DatabaseQueue:
     def depth(self) -> dict[str, Depth]:
         counts = self._statements.depth(self._queues, int(self._clock()))
         depths = dict.fromkeys(self._queues, Depth(pending=0, delayed=0, reserved=0))
-        for index, pending, held, total, oldest_at in self._sql.aside(
+        for index, pending, reserved, total, oldest_at in self._sql.aside(
             lambda connection: connection.execute(counts).all()
         ):
             depths[self._queues[index]] = Depth(
-                pending=pending, delayed=total - pending - held, reserved=held, oldest_at=oldest_at
+                pending=pending, delayed=total - pending - reserved, reserved=reserved, oldest_at=oldest_at
             )
         return depths
 
@@ -252,11 +252,11 @@ class DatabaseQueue:
     def _claim(self, connection: sa.Connection, ids: Sequence[int], now: int) -> dict[int, int] | None:
         """Id → attempts of those rows that were still free and are now ours."""
         free = self._statements.lock(ids, skip_locked=self._skips_locked(connection))
-        held = {id: attempts for id, attempts in connection.execute(free, self._statements.times(now))}
-        if not held:
+        claimed = {id: attempts for id, attempts in connection.execute(free, self._statements.times(now))}
+        if not claimed:
             return None
-        connection.execute(self._statements.reserve(list(held), now))
-        return {id: attempts + (attempts < MOST_ATTEMPTS) for id, attempts in held.items()}
+        connection.execute(self._statements.reserve(list(claimed), now))
+        return {id: attempts + (attempts < MOST_ATTEMPTS) for id, attempts in claimed.items()}
 
     def _skips_locked(self, connection: sa.Connection) -> bool:
         if self._skip_locked is None:

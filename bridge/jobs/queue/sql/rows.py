@@ -14,14 +14,14 @@ from bridge.jobs.queue.queue import Job
 class Reservation:
     """The receipt of a row: it is ours as long as it still shows these numbers.
 
-    is_held    False: it could not be marked as reserved, and nobody has touched it since
+    is_marked  False: it could not be marked as reserved, and nobody has touched it since
     copied_at  reserved then instead, once it has been copied to failed_jobs
     """
 
     id: int
     attempts: int
     reserved_at: int | None
-    is_held: bool = True
+    is_marked: bool = True
     copied_at: int | None = None
 
 

@@ -136,7 +136,7 @@ class UnreadRows:
             found = self.candidate(connection, queue, id, attempts, due_at, size, seen)
             if found is not None:
                 receipt = Reservation(
-                    id=id, attempts=attempts, reserved_at=reserved_at, is_held=False, copied_at=now
+                    id=id, attempts=attempts, reserved_at=reserved_at, is_marked=False, copied_at=now
                 )
                 return found.job(attempts, receipt)
         for id in set(due).difference(id for id, *_ in connection.execute(left).all()):

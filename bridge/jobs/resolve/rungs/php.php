@@ -369,7 +369,7 @@ final class EventResolver
         gc_collect_cycles();
     }
 
-    /** What the error says of the job: failed, refused, released, unsettled or unavailable. */
+    /** What the error says of the job: failed, refused, released, changing or unavailable. */
     private function kind(\Throwable $e): string
     {
         if ($e instanceof Refused) {
@@ -380,8 +380,8 @@ final class EventResolver
             return 'released';
         }
 
-        if (unsettled($e, $this->app->basePath())) {
-            return 'unsettled';
+        if (being_changed($e, $this->app->basePath())) {
+            return 'changing';
         }
 
         return unavailable($e) ? 'unavailable' : 'failed';

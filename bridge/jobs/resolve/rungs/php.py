@@ -317,7 +317,7 @@ class PhpRung:
                 if "stale" in answer:
                     process.retired = True
                     continue
-                if isinstance(error := answer.get("error"), dict) and error.get("kind") == "unsettled":
+                if isinstance(error := answer.get("error"), dict) and error.get("kind") == "changing":
                     process.retired = True  # Composer remembers which classes it has not found
                 result, process.memory = self._read(answer)
                 self._processes.breaker.close()
@@ -339,7 +339,7 @@ class PhpRung:
                 return Refused(str(error.get("message")))
             case "released":
                 return Released(text(error))
-            case "unsettled":
+            case "changing":
                 return NotTried(f"a file of the app is being written, perhaps: {text(error)}")
             case "unavailable":
                 return ServiceUnavailable(text(error))

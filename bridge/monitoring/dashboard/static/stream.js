@@ -18,7 +18,7 @@ const DETAILS = {
 const counts = {};
 const toggles = {};
 let kept = []; // newest last, for a filter that changes
-let held = null; // rows that wait while the stream is paused
+let waiting = null; // rows that wait while the stream is paused
 let numbered = null; // since when the server counts its rows
 let newest = 0; // the number of the last row
 
@@ -50,9 +50,9 @@ export function addRows(all, missed) {
     if (row.tone === 'bad' || row.tone === 'warn') addTrouble(row);
   }
   for (const kind of new Set(rows.map((row) => row.kind))) toggles[kind].count.textContent = number(counts[kind]);
-  if (held) {
-    held = [...held, ...rows].slice(-MOST_ROWS);
-    at('pause').textContent = `Resume (${held.length})`;
+  if (waiting) {
+    waiting = [...waiting, ...rows].slice(-MOST_ROWS);
+    at('pause').textContent = `Resume (${waiting.length})`;
     return;
   }
   keep(rows);
@@ -114,14 +114,14 @@ const body = (row, known) => make('div', { class: 'body' },
   row.data ? make('pre', { tabindex: 0, role: 'group', 'aria-label': 'Data' }, pretty(row.data)) : null);
 
 export function togglePause() {
-  const rows = held;
-  held = rows ? null : [];
+  const rows = waiting;
+  waiting = rows ? null : [];
   if (rows) {
     keep(rows);
     put(rows.filter(isShown), true);
   }
-  at('pause').textContent = held ? 'Resume' : 'Pause';
-  at('pause').setAttribute('aria-pressed', String(Boolean(held)));
+  at('pause').textContent = waiting ? 'Resume' : 'Pause';
+  at('pause').setAttribute('aria-pressed', String(Boolean(waiting)));
 }
 
 at('pause').addEventListener('click', togglePause);
@@ -131,4 +131,4 @@ at('clear').addEventListener('click', () => {
 });
 at('live-search').addEventListener('input', redraw);
 onApp(redraw);
-addEventListener('panel', ({ detail }) => detail === 'live' && !held && redraw());
+addEventListener('panel', ({ detail }) => detail === 'live' && !waiting && redraw());
