@@ -67,7 +67,7 @@ test-roots: packages .venv/.installed-dev
 test-lowest: packages .venv/.installed-dev $(NODE_MODULES)
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade --resolution lowest-direct --extra doctor \
 		pyproject.toml --output-file build/lowest.txt
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/lowest
+	$(BIN)/uv venv --quiet --clear --seed --python $(BIN)/python build/lowest
 	$(BIN)/uv pip install --quiet --python build/lowest/bin/python -c build/lowest.txt -e '.[dev]'
 	build/lowest/bin/$(PYTEST)
 
