@@ -73,7 +73,7 @@ class Webhooks:
             self._wait()
 
     async def stop(self, within: float) -> None:
-        """Posts what is held or waits, as far as `within` seconds allow; nothing runs any more."""
+        """Posts what is delayed or waits, as far as `within` seconds allow; nothing runs any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -110,7 +110,7 @@ class Webhooks:
             sender.put(ready_event)
 
     def _wait(self) -> None:
-        """Sets a timer for the next event that is held, if there is one."""
+        """Sets a timer for the next event that is delayed, if there is one."""
         at = self._debounce.next_at
         self._timer = None if at is None else asyncio.get_running_loop().call_at(at, self._come_due)
 
