@@ -124,15 +124,20 @@ def _postgres(facts: DatabaseConnection, timeout: int) -> _Dialect:
 
     def prepare(connection: Any, record: Any) -> None:
         """Set by hand: a pooler refuses them among the start-up options."""
-        autocommit, connection.autocommit = connection.autocommit, True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            if cursor.fetchone()[0] == connection.info.backend_pid:
-                cursor.execute(set_all(settings, local=False))
-            else:  # who greeted us was not the server
-                # % doubled: SQLAlchemy's driver reads the text as one with placeholders
-                record.info[LOCAL] = set_all(settings, local=True).as_string(connection).replace("%", "%%")
-        connection.autocommit = autocommit
+        try:
+            autocommit, connection.autocommit = connection.autocommit, True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                if cursor.fetchone()[0] == connection.info.backend_pid:
+                    cursor.execute(set_all(settings, local=False))
+                else:  # who greeted us was not the server
+                    # % doubled: SQLAlchemy's driver reads the text as one with placeholders
+                    local = set_all(settings, local=True).as_string(connection)
+                    record.info[LOCAL] = local.replace("%", "%%")
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()  # not every SQLAlchemy does
+            raise
 
     arguments = {
         "connect_timeout": CONNECT_TIMEOUT,

@@ -252,6 +252,24 @@ def test_the_time_zone_that_a_connection_names_counts(
             assert source.select(POST)[0][b"at"] == shown
 
 
+def test_a_session_that_cannot_be_set_up_is_ended(
+    tmp_path: Path, postgres_database: services.Database
+) -> None:
+    source_of(tmp_path, postgres_database).close()
+    facts = replace(load(tmp_path / "app", {}, "11.0").database(), timezone="it's")
+    sessions = (
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and backend_type = 'client backend' and pid <> pg_backend_pid()"
+    )
+    other = postgres_database.engine().execution_options(isolation_level="AUTOCOMMIT")
+    with other.connect() as connection, closing(Source("main", engine(facts), "")) as source:
+        with pytest.raises((Refused, ServiceUnavailable)) as caught:
+            source.select(POST)
+        services.wait_until(lambda: connection.exec_driver_sql(sessions).scalar() == 0, "it is over")
+        assert caught.traceback  # which kept the client's connection from the garbage collection
+    other.dispose()
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("kind", "written", "read"),
