@@ -14,6 +14,7 @@ from bridge.jobs.resolve.ladder import Ladder
 from bridge.jobs.resolve.resolution import Answer, Resolution
 from bridge.laravel.application import load
 from bridge.laravel.payload import BroadcastEvent, read_document
+from bridge.phpeval.laravel.eloquent import reader
 from bridge.phpeval.laravel.version import parse_version
 from bridge.phpeval.php.runtime.values import PhpArray, PhpObject, Value
 from bridge.serve.wiring.ladder import build_ladder
@@ -141,7 +142,10 @@ class Blog:
 
 
 @pytest.fixture
-def blog(tmp_path: Path, mariadb_database: services.Database) -> Iterator[Blog]:
+def blog(
+    tmp_path: Path, mariadb_database: services.Database, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Blog]:
+    monkeypatch.setattr(reader, "FRESH", 3_600.0)  # however slow the machine: a batch asks once
     made = Blog(tmp_path / "app", mariadb_database)
     with closing(made):
         yield made
