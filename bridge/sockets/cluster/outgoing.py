@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -69,8 +69,7 @@ def _head(events: int) -> bytes:
 class Sealed:
     """What goes to the bus. `route` is None for what is not an event of the channel's log; `mark`: of a job
     and this channel; `is_here`: who is here has it already; `is_brief`: of a client, worth nothing later;
-    `is_order`: to all nodes; `again`: where it may have gone out already, how `publish.lua` is told so;
-    `call`: of which it is a part, once it is on its way."""
+    `is_order`: to all nodes; `again`: where it may have gone out already, how `publish.lua` is told so."""
 
     place: bytes
     envelope: bytes
@@ -81,25 +80,25 @@ class Sealed:
     is_brief: bool = False
     is_order: bool = False
     again: bytes = b""
-    call: Call = field(init=False)
 
 
 class Call:
     """Events that are published together: `then` gets what Redis answers to each, once all are answered; or
     `lost` the reason why that does not come for one of them; or `refused` what Redis has against one of them,
-    which would be the same at another time."""
+    which would be the same at another time. They do not know it: without a circle, what was published is
+    freed at once, with no work for the collector."""
 
-    __slots__ = ("answers", "last", "lost", "refusal", "refused", "then", "why")
+    __slots__ = ("answers", "due", "lost", "refusal", "refused", "then", "why")
 
     def __init__(
         self,
-        last: Sealed,
+        due: int,
         then: Callable[[list[int]], None],
         lost: Callable[[str], None],
         refused: Callable[[str], None],
     ) -> None:
         self.answers: list[int] = []
-        self.last = last
+        self.due = due  # events that have no answer yet
         self.then = then
         self.lost = lost
         self.refused = refused
@@ -117,6 +116,7 @@ class Outgoing:
         self._alone = words("")
         self._link: Link | None = None
         self._items: list[Sealed] = []  # that go with the next call of the script,
+        self._calls: list[Call] = []  # of which each of them is a part,
         self._size = 0  # and the bytes of their envelopes,
         self._wholes: list[int] = []  # and of those that go out together or not at all: first and number
         self._sent = self._back = 0  # calls of `send`, and how many of them are over
@@ -158,17 +158,17 @@ class Outgoing:
             then([])
             return
         self._sent += 1
-        call = Call(items[-1], then, lost, refused)
+        call = Call(len(items), then, lost, refused)
         is_whole = len(items) > 1 and not all(item.mark for item in items)
         if is_whole:
             if len(self._items) + len(items) > MOST:
                 self._close()
             self._wholes += (len(self._items) + 1, len(items))
         for item in items:
-            item.call = call
             if not is_whole and (len(self._items) >= MOST or self._size > MOST_BYTES):
                 self._close()
             self._items.append(item)
+            self._calls.append(call)
             self._size += len(item.envelope)
             if len(self._items) == 1:
                 self._link = link
@@ -176,10 +176,10 @@ class Outgoing:
 
     def _close(self) -> None:
         """What was gathered is with its link."""
-        items, link = self._items, self._link
+        items, calls, link = self._items, self._calls, self._link
         if not items or link is None:
             return
-        wholes, self._items, self._size, self._wholes = self._wholes, [], 0, []
+        wholes, self._items, self._calls, self._size, self._wholes = self._wholes, [], [], 0, []
         call = [_head(len(items))]
         call += [item.route.keys for item in items]  # type: ignore[union-attr]
         call.append(self._about)
@@ -187,30 +187,31 @@ class Outgoing:
         call += [item.route.words(item) for item in items]  # type: ignore[union-attr]
         link.put(
             b"".join(call),
-            lambda answers: self._answered(link, items, answers),
-            lambda why: self._are_lost(items, why),
+            lambda answers: self._answered(link, items, calls, answers),
+            lambda why: self._are_lost(calls, why),
         )
 
-    def _answered(self, link: Link, items: Sequence[Sealed], answers: Any) -> None:
+    def _answered(self, link: Link, items: Sequence[Sealed], calls: Sequence[Call], answers: Any) -> None:
         why = ""
-        for item, answer in zip(items, answers, strict=True):
-            call = item.call
+        for item, call, answer in zip(items, calls, answers, strict=True):
             if type(answer) is not hiredis.ReplyError:
                 call.answers.append(answer)
             elif is_of_a_key(str(answer)):
                 call.refusal = f"{without_place(str(answer))} ({item.place.decode()})"
             else:
                 call.why = why = str(answer)
-            if item is call.last:
+            call.due -= 1
+            if not call.due:
                 self._end(call)
         if why:
             link.refuse(why)
 
-    def _are_lost(self, items: Sequence[Sealed], why: str) -> None:
-        for item in items:
-            item.call.why = why
-            if item is item.call.last:
-                self._end(item.call)
+    def _are_lost(self, calls: Sequence[Call], why: str) -> None:
+        for call in calls:
+            call.why = why
+            call.due -= 1
+            if not call.due:
+                self._end(call)
 
     def _end(self, call: Call) -> None:
         """All of it is answered, or will not be. A fault of who published it is no other's."""

@@ -21,7 +21,7 @@ from bridge.sockets.cluster.bus import place_for
 from bridge.sockets.cluster.envelope import Sealer
 from bridge.sockets.cluster.link import GONE, LEAVE, PUBLISH, Script
 from bridge.sockets.cluster.names import CONTROL_CHANNEL
-from bridge.sockets.cluster.outgoing import MOST
+from bridge.sockets.cluster.outgoing import MOST, Call, Sealed
 from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.hub_events import (
     CacheMissed,
@@ -621,6 +621,25 @@ async def test_nothing_is_kept_of_an_app_that_is_not_served_any_more(redis: Redi
         await until(lambda: sealers() == before + 1 and b"d0:other:#app" not in topics())
         await one.server.node.publish_to_all([broadcast("c", data="2")], origin="api")
         assert [(await here.get("event"))["data"] for _ in range(2)] == ["{}", "2"]
+
+
+@pytest.mark.anyio
+async def test_what_was_published_is_freed_without_the_garbage_collector(redis: Redis) -> None:
+    def sealed() -> int:
+        return sum(isinstance(one, Sealed | Call) for one in gc.get_objects())
+
+    async with member(redis) as one, one.server.client("c") as here:
+        gc.collect()  # other tests' nodes
+        before = sealed()
+        gc.disable()
+        try:
+            job = replace(broadcast("c"), job="uuid-1")
+            for events, origin in (([job], "queue"), ([broadcast("c"), broadcast("d")], "api")):
+                await one.server.node.publish_to_all(events, origin=origin)
+                assert (await here.get("event"))["channel"] == "c"
+            await until(lambda: sealed() == before)
+        finally:
+            gc.enable()
 
 
 @pytest.mark.anyio
