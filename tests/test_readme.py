@@ -1,8 +1,11 @@
-"""README, docs/, ARCHITECTURE and CONTRIBUTING say what is there: settings, commands, codes, files."""
+"""README, docs/, ARCHITECTURE, CONTRIBUTING and the docstrings of packages say what is there: settings,
+commands, codes, files.
+"""
 
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shlex
 import tomllib
@@ -98,6 +101,11 @@ def test_every_endpoint_stands_with_its_method() -> None:
     assert set(rows) == served
 
 
+PACKAGES = [
+    str(file.parent.relative_to(ROOT))
+    for file in sorted((ROOT / "bridge").rglob("__init__.py"))
+    if file.stat().st_size
+]
 OF_THE_CODE = ("ARCHITECTURE.md", "CONTRIBUTING.md")
 INSIDE = {name: (ROOT / name).read_text(encoding="utf-8") for name in (*OF_THE_CODE, "SECURITY.md")}
 # Not docs/: pages link each other, and tests/test_site.py follows the links.
@@ -132,7 +140,11 @@ def test_every_thread_of_the_daemon_stands_in_the_architecture() -> None:
 
 @pytest.mark.parametrize("page", OF_THE_CODE)
 def test_every_name_in_code_that_they_name_beside_a_file_is_in_it(page: str) -> None:
-    beside = re.findall(r"`((?:bridge|tests)/[\w./-]+\.py)` \(`(\w+)`\)", INSIDE[page])
+    beside = [
+        (file, name)
+        for file, names in re.findall(r"`((?:bridge|tests)/[\w./-]+\.py)` \(([^)]+)\)", INSIDE[page])
+        for name in re.findall(r"`(\w+)`", names)
+    ]
     before = re.findall(r"`(\w+)`(?: of| in|s in) `((?:bridge|tests)/[\w./-]+\.\w+)`", INSIDE[page])
     beside += [(file, name) for name, file in before]
     assert beside
@@ -146,6 +158,24 @@ def test_every_class_and_method_that_they_name_is_there(page: str) -> None:
     for class_name, method in re.findall(r"`([A-Z]\w+)\.([a-z_]+)`", INSIDE[page]):
         assert re.search(rf"^class {class_name}\b", code, re.MULTILINE), class_name
         assert f"def {method}(" in code, method
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_that_a_package_names_is_there(package: str) -> None:
+    folder = ROOT / package
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+    modules = {one.stem for one in folder.iterdir()}
+    listed = set(re.findall(r"^    (\w+) {2,}\S", text, re.MULTILINE))
+    assert sorted(listed - modules) == []
+    files = set(re.findall(r"`([\w-]+\.(?:py|php|lua))`", text))
+    assert [file for file in sorted(files) if not (folder / file).exists()] == []
+    # Other words between backticks are modules, folders elsewhere, or words of the package's own code.
+    folders = {one.name for one in (ROOT / "bridge").rglob("*") if one.is_dir()}
+    code = "\n".join(file.read_text(encoding="utf-8") for file in folder.glob("*.py"))
+    words = set(re.findall(r"`([a-z]\w*)`", text)) - modules - folders
+    assert [word for word in sorted(words) if not re.search(rf"def {word}\b|['\"]{word}['\"]", code)] == []
+    paths = [path.replace(".", "/") for path in re.findall(r"`((?:jobs|sockets|phpeval)\.[a-z_.]+)`", text)]
+    assert [path for path in paths if not (ROOT / "bridge" / path).exists()] == []
 
 
 def test_every_folder_with_code_stands_in_the_architecture() -> None:

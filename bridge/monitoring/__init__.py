@@ -7,6 +7,6 @@
     metrics     the counters as Prometheus reads them
     statistics  the counters in the app's table `websockets_statistics_entries`
 
-Happenings come on the loop, steps in the worker's thread. Nobody waits for an observer, and none of them
+Hub events come on the loop, steps in the worker's thread. Nobody waits for an observer, and none of them
 waits: memory is bounded, the oldest goes first.
 """

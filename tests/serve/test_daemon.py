@@ -236,7 +236,7 @@ def test_an_encrypted_channel_is_sealed_for_its_key() -> None:
         (call(7, connection="nowhere"), "the broadcast connection nowhere has no app"),
     ],
 )
-def test_what_cannot_be_addressed_fails_alone_and_names_the_mend(broken: Call, remedy: str) -> None:
+def test_what_cannot_be_addressed_fails_alone_and_names_the_remedy(broken: Call, remedy: str) -> None:
     batch = Batch(sends(call(1)), sends(broken), sends(call(2)))
     first, failed, last = batch.results()
     assert (first, last) == (Delivered(), Delivered())

@@ -143,7 +143,7 @@ def test_every_setting_may_stand_in_each_of_the_places(read: Load) -> None:
      ("dashboard_gate", "javascript:x"), ("dashboard_gate", "https://a.example@b.example"),
      ("alert_to", "ops@a.example"), ("alert_to", "https://a.example,slack:ops"), ("alert_wait", "-1")],
 )  # fmt: skip
-def test_a_wrong_value_names_the_setting_its_place_and_the_mend(read: Load, name: str, wrong: str) -> None:
+def test_a_wrong_value_names_the_setting_its_place_and_the_remedy(read: Load, name: str, wrong: str) -> None:
     variable = f"BRIDGE_{name.upper()}"
     place = rf"\({variable} in the environment\)"
     with pytest.raises(ConfigurationError, match=rf"^{name} {place} is wrong: write "):

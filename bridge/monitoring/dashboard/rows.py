@@ -56,7 +56,7 @@ def shortened(data: str) -> str:
 
 
 def _of(kind: str, text: str, tone: str = "") -> Callable[[Any], Row]:
-    """Happenings whose fields are shown as they are, under the page's names."""
+    """Hub events whose fields are shown as they are, under the page's names."""
 
     def make(event: Any) -> Row:
         shown = {ours: getattr(event, name, None) for name, ours in _NAMES.items()}

@@ -1,4 +1,6 @@
-"""The kinds of channels and the rule for their names. The others ask a kind's properties, never a prefix."""
+"""The kinds of channels, and which names clients may subscribe to and servers publish to; the characters of
+names are in `broadcast.py`. Others ask for a kind's properties, never for a prefix.
+"""
 
 from __future__ import annotations
 

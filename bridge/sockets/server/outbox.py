@@ -1,4 +1,5 @@
-"""Outbox: what waits to be written, and the flush that writes it, two turns of the loop later at the latest.
+"""Outbox: what waits to be written, and the flush that writes it, two turns of the loop later, or up to DELAY
+seconds after that where it waits for more (`_waits`).
 
 A frame is made once and the same bytes go to every socket. All frames that a socket gets until the flush are
 written together, in order: with a backlog of events that is several times cheaper than a write each.

@@ -1,6 +1,6 @@
 """Webhooks: what happens on the server, posted to addresses of the app's choice, as Pusher does.
 
-    Happening ──► events: what is posted of it ──► debounce: comings and goings that cancel out
+    hub event ──► events: what is posted of it ──► debounce: comings and goings that cancel out
                                                       └──► sender: queue, batch, signature, retries ──► HTTP
 
 Webhooks out of `[apps_table]` go through `public_addresses`. `Webhooks.observe` is an observer of the node.

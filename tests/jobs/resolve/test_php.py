@@ -493,7 +493,7 @@ def test_a_deploy_by_symbolic_link_is_seen(own_app: Path, tmp_path: Path) -> Non
 # ---- where there is no app to ask ---------------------------------------------------------------------
 
 
-def test_without_php_the_refusal_names_the_mend(own_app: Path) -> None:
+def test_without_php_the_refusal_names_the_remedy(own_app: Path) -> None:
     with pytest.raises(Refused, match="no PHP program `php-of-old`: install php-cli"):
         PhpRung(own_app, pool=PhpPool(php="php-of-old")).resolve(behaving("pid"))
 
