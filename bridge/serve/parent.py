@@ -402,7 +402,7 @@ class Parent:
     def _ask_for_reload(self) -> None:
         if self._is_stopping or not self._has_served:
             log.info("this is no time for a reload", extra={"action": "reload"})
-        elif self._reload is not None:
+        elif self._reload is not None or self._reloads_again:
             self._reloads_again = True
             log.info("a reload is under way, and another follows it", extra={"action": "reload"})
         else:
@@ -434,7 +434,7 @@ class Parent:
         for pid in () if reload is None else reload.new & self._processes.keys():
             self._end(self._processes[pid], RECONNECT, 0.0)
         log.error("the reload has failed, the old processes stay", extra={"action": "reload", "why": why})
-        self._file.end(code, f"{why}; the old processes stay", more=self._reloads_again)
+        self._file.end(code, f"{why}; the old processes stay")
         self._manager.ready()
 
     def _proceed_reload(self) -> None:
@@ -458,7 +458,7 @@ class Parent:
             count = len(reload.new)
             log.info("all processes are replaced", extra={"action": "reload", "processes": count})
             outcome = f"{count} processes are replaced, and no client was refused"
-            self._file.end(0, outcome, more=self._reloads_again)
+            self._file.end(0, outcome)
             self._manager.ready()
             self._replace_program()
 
@@ -497,7 +497,7 @@ class Parent:
         self._spawner.adopt(state["counts"], state["folder"], state["numbers"])
         self._has_served = True
         self._file.running.reloads, self._file.running.outcome = state["reloads"], state["outcome"]
-        self._file.running.is_reloading = self._reloads_again = state.get("reloads_again", False)
+        self._reloads_again = state.get("reloads_again", False)
         now = time.monotonic()
         for one in state["processes"]:
             line = socket.socket(fileno=one.pop("line"))

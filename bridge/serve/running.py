@@ -78,9 +78,9 @@ class RunningFile:
         self.running.is_reloading = True
         self.write()
 
-    def end(self, code: int, outcome: str, *, more: bool = False) -> None:
-        """Notes that the reload is over; `more`: another one follows at once."""
-        self.running.is_reloading = more
+    def end(self, code: int, outcome: str) -> None:
+        """Notes that the reload is over."""
+        self.running.is_reloading = False
         self.running.reloads += 1
         self.running.code, self.running.outcome = code, outcome
         self.write()

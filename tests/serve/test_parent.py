@@ -90,9 +90,12 @@ def test_a_reload_that_is_asked_for_during_another_follows_it() -> None:
         parent._give_up_reload(1, "a new process did not serve in time")
         parent._proceed()
         assert set(parent._processes) == first  # they have still to end
-        assert (running.reloads, running.is_reloading) == (1, True)
+        assert (running.reloads, running.is_reloading) == (1, False)
+        parent._signalled(bytes([signal.SIGUSR2]))  # this is the one that waits
+        assert running.reloads == 1
         end_all(parent)
         parent._proceed()
+        assert running.is_reloading
         assert len(parent._processes) == len(first)
         parent._give_up_reload(1, "a new process did not serve in time")
         end_all(parent)
@@ -123,7 +126,7 @@ def test_a_reload_that_is_asked_for_during_another_follows_it_in_the_new_program
         state = json.loads(handed_on[0])
         state["counts"] = os.dup(state["counts"])
         adopting._adopt(state)
-        assert (adopting._file.running.reloads, adopting._file.running.is_reloading) == (1, True)
+        assert (adopting._file.running.reloads, adopting._file.running.is_reloading) == (1, False)
         adopting._proceed()
         assert len(adopting._processes) == 3
         end_all(adopting)

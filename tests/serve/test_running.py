@@ -42,11 +42,12 @@ def test_a_reload_that_was_asked_for_during_another_is_over_with_the_next(tmp_pa
     file.begin()
     before = read(path)
     assert before is not None
-    file.end(0, "that of the other", more=True)
-    known = read(path)
-    assert known is not None
-    assert known.is_reloading
+    file.end(0, "that of the other")
+    between = read(path)
+    assert between is not None
+    file.begin()
     file.end(0, "ours")
+    assert _over(path, between, time.monotonic() + 60).outcome == "ours"
     assert _over(path, before, time.monotonic() + 60).outcome == "ours"
     before.reloads += 1
     with pytest.raises(ServiceUnavailable, match="longer than --wait"):

@@ -360,16 +360,17 @@ def is_of_a_key(error: str) -> bool:
     the script first."""
     if _NEVER.search(error):
         return False
-    found = _CODE.match(error)
+    found = _CODE.match(_WRAPPED.sub("", error))
     return found is None or found[1] in ("ERR", "WRONGTYPE")
 
 
 def without_place(error: str) -> str:
     """What Redis says, without the place in the script. No payload is there."""
-    return error.partition(" script:")[0].strip()[:200]
+    return _WRAPPED.sub("", error).partition(" script:")[0].strip()[:200]
 
 
-_CODE = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{2,})\b")
+_WRAPPED = re.compile(r"^ERR Error running script \(call to \w+\): ")  # before Redis 7
+_CODE = re.compile(r"(?:@?user_script: ?\d+: )*-?([A-Z]{2,})\b")
 _NEVER = re.compile(
     r"The user executing the script|[Uu]nknown (?:Redis )?command"
 )  # NOPERM in older releases

@@ -306,6 +306,16 @@ async def test_an_event_that_has_waited_and_that_redis_refuses_is_dropped_and_co
         ("ERR hash value is not an integer", True),
         ("OOM command not allowed when used memory > 'maxmemory'.", False),
         ("@user_script: 18: -OOM command not allowed when used memory > 'maxmemory'.", False),
+        *(  # as Redis before 7 says it
+            (f"ERR Error running script (call to f_0a1b2c): @user_script:5: {error}", expected)
+            for error, expected in (
+                ("@user_script: 5: -OOM command not allowed when used memory > 'maxmemory'.", False),
+                ("@user_script: 5: -READONLY You can't write against a read only replica.", False),
+                ("@user_script: 5: -MISCONF Redis is configured to save RDB snapshots", False),
+                ("@user_script: 5: WRONGTYPE Operation against a key holding the wrong kind of value", True),
+                ("user_script:5: attempt to compare number with nil", True),
+            )
+        ),
         ("READONLY You can't write against a read only replica.", False),
         ("MISCONF Redis is configured to save RDB snapshots", False),
         ("NOPERM User u has no permissions to access the 't' channel", False),
