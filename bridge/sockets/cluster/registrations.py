@@ -148,6 +148,9 @@ class Registrations(Generic[S]):
             # what was missed comes before anything that this answer says
             known = {user: channel.asked[user] for user in admitted if user in channel.asked}
             self.join(hub, channel, known, again=True, most=times.MISSED_BYTES)
+            # for whom there was no room: asked once more, and answered once the channel is current
+            if outside := {user: channel.asked[user] for user in refused if user in channel.asked}:
+                self.join(hub, channel, outside)
             return
         has_gap = missed in (b"GAP", b"MORE")
         bus.home.settle()

@@ -1218,3 +1218,22 @@ async def test_an_event_that_redis_cannot_keep_is_no_harm_to_those_beside_it(red
         assert one.cluster.bus.link is link
         assert [(await client.get("event"))["channel"] for _ in range(2)] == ["a", "a"]
         await client.silence()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [10, 8_000])  # bytes of each that is missed: in one answer, or in two
+async def test_a_user_for_whom_there_is_no_room_hears_so_after_what_was_missed(
+    redis: Redis, size: int
+) -> None:
+    app = replace(APP, limits=replace(APP.limits, members=1))
+    async with two(redis, app) as (one, other), one.server.client() as first, one.server.client() as second:
+        await join(first, "presence-r", "1")
+        one.task.cancel()
+        one.cut()
+        for _ in range(10):
+            await other.server.node.publish_to_all([broadcast("presence-r", data="x" * size)], origin="api")
+        await second.subscribe("presence-r", '{"user_id":"2"}')
+        one.task = asyncio.create_task(one.cluster.run())
+        await one.back()
+        refusal = await second.get()
+        assert (refusal["event"], refusal["data"]["type"]) == ("pusher:subscription_error", "LimitReached")
