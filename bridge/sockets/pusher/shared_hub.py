@@ -44,7 +44,7 @@ class SharedHub(Hub[S]):
 
     personal   the channels of users who are signed in here, by name
     online     users that are watched here → whether they are signed in anywhere
-    changed    names of channels whose number of subscribers here has changed
+    changed    names of channels whose number of subscribers here has changed, and is not told by a `Join`
     """
 
     __slots__ = ("_generation", "changed", "now", "online", "personal")
@@ -202,7 +202,6 @@ class SharedHub(Hub[S]):
         if channel is None:
             channel = self._new(name, kind)
             self.channels[name] = channel
-        self.changed.add(name)
         waiting = Waiting(socket_id=socket_id, member=member, since=now, session=session)
         user_id = member.user_id if member else None
         if is_new or (user_id is not None and user_id not in channel.asked):
@@ -210,6 +209,8 @@ class SharedHub(Hub[S]):
                 channel.asked[member.user_id] = member.info
             info = member.info if member else None
             asks.append(Join(channel=name, generation=channel.generation, user_id=user_id, info=info))
+        if not asks or (self.app.subscription_count and not kind.has_members):
+            self.changed.add(name)  # else `Join` says how many there are, and nobody else is told
         if not channel.is_joined or (user_id is not None and user_id not in channel.confirmed):
             channel.waiting[socket] = waiting
             return Outcome(asks=tuple(asks))
