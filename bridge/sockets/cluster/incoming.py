@@ -105,7 +105,7 @@ class Incoming(Generic[S]):
             if envelope[1] != EVENT:
                 self._message(hub, name, place, envelope)
                 return
-            message = self._records.sealer(hub).event(place, envelope)
+            message = self._records.sealer(hub.app).event(place, envelope)
         except Forged:  # the app's secret or limits are others since: whoever listens will say the same
             return
         if self._seen.add(message.tag):
@@ -113,7 +113,7 @@ class Incoming(Generic[S]):
 
     def _event(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
         previous, envelope = split_event(data)
-        message = self._records.sealer(hub).event(place, envelope)
+        message = self._records.sealer(hub.app).event(place, envelope)
         deliveries = hub.event(name, previous, message, self._bus.now(), self._seen.add)
         if deliveries is None:
             self._registrations.repair(hub, name)
@@ -121,7 +121,7 @@ class Incoming(Generic[S]):
             self._bus.home.send(deliveries)
 
     def _message(self, hub: SharedHub[S], name: str, place: bytes, data: bytes) -> None:
-        opened = self._records.sealer(hub).open(place, data)
+        opened = self._records.sealer(hub.app).open(place, data)
         seen = self._orders if opened.kind == CONTROL else self._seen
         if not seen.add(opened.tag):
             return

@@ -16,6 +16,7 @@ import hiredis
 from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import place_for
+from bridge.sockets.cluster.envelope import Sealer
 from bridge.sockets.cluster.link import Link, is_of_a_key, without_place, words
 from bridge.sockets.cluster.names import Names
 from bridge.sockets.pusher.app import App
@@ -32,13 +33,15 @@ class Route:
     packed once.
 
     app      for whose settings that is; another one needs another route
+    sealer   of that app
     seconds  after the last event that the log is kept
     """
 
-    __slots__ = ("_about", "_unmarked", "app", "keys", "place", "seconds")
+    __slots__ = ("_about", "_unmarked", "app", "keys", "place", "sealer", "seconds")
 
-    def __init__(self, app: App, name: str, names: Names) -> None:
+    def __init__(self, app: App, name: str, names: Names, sealer: Sealer) -> None:
         self.app = app
+        self.sealer = sealer
         self.place = place_for(app.id, name)
         events, seconds = times.LOG_EVENTS, times.LOG_SECONDS
         if app.resume_seconds:
@@ -108,9 +111,10 @@ class Call:
 class Outgoing:
     """For one process, in the order in which it publishes."""
 
-    def __init__(self, names: Names, window: int) -> None:
+    def __init__(self, names: Names, window: int, sealer: Callable[[App], Sealer]) -> None:
         """`window`: seconds for which the marks of jobs are kept, and then as long again."""
         self._names = names
+        self._sealer = sealer
         self._routes: dict[tuple[str, str], Route] = {}  # app id and channel →
         self._about = words(window, names.key("j", b""))
         self._alone = words("")
@@ -128,7 +132,7 @@ class Outgoing:
         if route is None or route.app is not app:
             if len(self._routes) >= ROUTES:
                 self._routes.clear()
-            route = self._routes[app.id, name] = Route(app, name, self._names)
+            route = self._routes[app.id, name] = Route(app, name, self._names, self._sealer(app))
         return route
 
     def forget_routes(self) -> None:
@@ -215,7 +219,9 @@ class Outgoing:
 
     def _end(self, call: Call) -> None:
         """All of it is answered, or will not be. A fault of who published it is no other's."""
-        self._is_back()
+        self._back += 1
+        if self._once_back:
+            self._are_back()
         try:
             if call.refusal:
                 call.refused(call.refusal)
@@ -226,9 +232,8 @@ class Outgoing:
         except Exception:
             log.exception("a published event met a fault of bridge's own", extra={"action": "publish_fault"})
 
-    def _is_back(self) -> None:
-        """Another call is over; they end in their order."""
-        self._back += 1
+    def _are_back(self) -> None:
+        """Those that wait for calls that are over; these end in their order."""
         while self._once_back and self._once_back[0][0] <= self._back:
             _, call = self._once_back.popleft()
             try:

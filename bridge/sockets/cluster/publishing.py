@@ -44,10 +44,10 @@ class Spool:
     """What waits for the bus to be back, the oldest first, up to `SPOOL_BYTES`."""
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def __init__(self) -> None:
-        self._items: deque[Sealed] = deque()
+        self.items: deque[Sealed] = deque()
         self._size = 0
 
     def has_room(self, size: int) -> bool:
@@ -55,22 +55,22 @@ class Spool:
 
     def has_waited(self, now: float) -> float:
         """Seconds, of the oldest."""
-        return now - self._items[0].at if self._items else 0.0
+        return now - self.items[0].at if self.items else 0.0
 
     def put(self, item: Sealed) -> None:
-        self._items.append(item)
+        self.items.append(item)
         self._size += len(item.envelope)
 
     def sort(self) -> None:
         """Also those that were lost under way have their place."""
-        self._items = deque(sorted(self._items, key=attrgetter("at")))
+        self.items = deque(sorted(self.items, key=attrgetter("at")))
 
     def take(self) -> Iterator[Sealed]:
         """The oldest, as many as may be under way: so few that their tags are known until they come back
         (`SEEN`), and that the loop soon serves others."""
         count = size = 0
-        while self._items and count < max(times.SEEN // 50, 1) and size < times.PORTION_BYTES:
-            item = self._items.popleft()
+        while self.items and count < max(times.SEEN // 50, 1) and size < times.PORTION_BYTES:
+            item = self.items.popleft()
             count += 1
             size += len(item.envelope)
             self._size -= len(item.envelope)
@@ -102,14 +102,18 @@ class Publishing(Generic[S]):
         self.dropped = 0  # events that had waited, and that Redis then refused
         self._emptying: Link | None = None  # where a part of the spool is under way, and more follows
         self._warned_at = -60.0
-        self._outgoing = Outgoing(bus.names, window)
+        self._outgoing = Outgoing(bus.names, window, records.sealer)
         self.once_back = self._outgoing.once_back
         self.forget_routes = self._outgoing.forget_routes
 
     @property
     def is_open(self) -> bool:
-        """Whether events go out now: not before those that have waited."""
-        return self._may_send and not self._spool
+        """Whether events go out now: not before those that have waited. `_may_send` is written out, for this
+        is asked for each event."""
+        bus = self._bus
+        return (
+            bus.link is not None and bus.is_synced and not self._spool.items and not self._nodes.is_awaiting
+        )
 
     @property
     def _may_send(self) -> bool:
@@ -210,7 +214,7 @@ class Publishing(Generic[S]):
         hub = self._bus.home.hubs[broadcast.app_id]
         route = self._outgoing.route(hub.app, name)
         text = messages.event(broadcast.name, name, broadcast.data)
-        envelope = self._records.sealer(hub).seal(route.place, EVENT, text, broadcast.socket_id or "")
+        envelope = route.sealer.seal(route.place, EVENT, text, broadcast.socket_id or "")
         return Sealed(route.place, envelope, self._bus.now(), route)
 
     # Of clients, and to nodes --------------------------------------------------------------------------
@@ -218,7 +222,7 @@ class Publishing(Generic[S]):
     def pass_on(self, hub: SharedHub[S], ask: PassOn) -> None:
         """A client's event. Those who are here get it at once where the bus is away."""
         place = place_for(hub.app.id, ask.channel)
-        envelope = self._records.sealer(hub).seal(place, CLIENT_EVENT, ask.text, ask.socket_id)
+        envelope = self._records.sealer(hub.app).seal(place, CLIENT_EVENT, ask.text, ask.socket_id)
         item = Sealed(place, envelope, self._bus.now(), is_brief=True)
         if self._bus.link is not None and self.is_open:
             self._send_plain(self._bus.link, item)
@@ -233,7 +237,7 @@ class Publishing(Generic[S]):
         """Ends all connections that the user has now, on all nodes."""
         place = place_for(hub.app.id, CONTROL_CHANNEL)
         text = json.dumps({"terminate": user_id, "at": self._bus.latest_ms()})
-        envelope = self._records.sealer(hub).seal(place, CONTROL, text)
+        envelope = self._records.sealer(hub.app).seal(place, CONTROL, text)
         item = Sealed(place, envelope, self._bus.now(), is_order=True)
         if self._bus.link is not None and self._bus.is_up:
             self._send_plain(self._bus.link, item)

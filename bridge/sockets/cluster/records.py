@@ -30,10 +30,10 @@ class Records(Generic[S]):
         self._own = Own()
         self._warned_at = 0.0
 
-    def sealer(self, hub: SharedHub[S]) -> Sealer:
-        known = self._sealers.get(hub.app.id)
-        if known is None or known[0] is not hub.app:
-            known = self._sealers[hub.app.id] = (hub.app, Sealer(hub.app, self._own))
+    def sealer(self, app: App) -> Sealer:
+        known = self._sealers.get(app.id)
+        if known is None or known[0] is not app:
+            known = self._sealers[app.id] = (app, Sealer(app, self._own))
         return known[1]
 
     def keep(self, app_ids: Collection[str]) -> None:
@@ -55,7 +55,7 @@ class Records(Generic[S]):
         found = []
         for entry in entries:
             try:
-                found.append(self.sealer(hub).event(place, split_event(entry)[1]))
+                found.append(self.sealer(hub.app).event(place, split_event(entry)[1]))
             except (Forged, ValueError):
                 self.reject("log")
         return found
@@ -72,7 +72,7 @@ class Records(Generic[S]):
 
     def info(self, hub: SharedHub[S], place: bytes, word: bytes, sealed: bytes) -> str | None:
         """A member's info. Raises Forged."""
-        opened = self.sealer(hub).open(place + b" " + word, sealed)
+        opened = self.sealer(hub.app).open(place + b" " + word, sealed)
         if opened.kind != MEMBER:
             raise Forged("kind")
         return opened.text or None
@@ -84,7 +84,7 @@ class Records(Generic[S]):
         if not envelope:
             return None
         try:
-            opened = self.sealer(hub).event(place, envelope)
+            opened = self.sealer(hub.app).event(place, envelope)
         except Forged as problem:
             self.reject(str(problem))
             return None

@@ -81,7 +81,7 @@ class Registrations(Generic[S]):
         if (again or not channel.is_joined) and 2 * hub.app.resume_seconds > times.KNOWN:
             flags += str(int(2 * hub.app.resume_seconds))  # as long as a page that was in it
         words: list[bytes | str | int] = []
-        sealer = self._records.sealer(hub)
+        sealer = self._records.sealer(hub.app)
         for user_id, info in users.items():
             word = user_word(user_id)
             words += [word, sealer.seal(place + b" " + word, MEMBER, info or "")]

@@ -9,7 +9,7 @@ other nodes now is left to it, untouched, so that there is one place where a req
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from bridge.broadcast import Broadcast
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import ApiCalled
 from bridge.sockets.server import api
-from bridge.sockets.server.http_answer import Later
+from bridge.sockets.server.http_answer import Answered, Later
 from bridge.sockets.server.http_request import Request
 from bridge.sockets.server.node import Node
 from bridge.sockets.server.signed_endpoint import EMPTY, believed, read_json, spend
@@ -33,7 +33,7 @@ class EventsEndpoint:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def __call__(self, request: Request, later: Callable[[Request], Later]) -> bytes | Later | None:
+    def __call__(self, request: Request, connection: Answered) -> bytes | Later | None:
         """The body of the answer, 200 and JSON, with all of it published; or what that is given to once other
         nodes have it. None: nothing has happened."""
         node, path = self._node, request.path
@@ -66,7 +66,7 @@ class EventsEndpoint:
             node.publish(broadcasts, origin="api")
             self._notify(app_id, slash + after, started)
             return EMPTY
-        answer = later(request)
+        answer = Later(connection, request)
         then = partial(self._published, app_id, slash + after, started, answer)
         peers.publish_soon(broadcasts, "api", then)
         return answer

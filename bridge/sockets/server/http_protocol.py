@@ -222,7 +222,7 @@ class HttpConnection(asyncio.Protocol):
         if server.at_once is None or self._writable is not None:
             return False
         try:
-            body = server.at_once(request, self._later)
+            body = server.at_once(request, self)
         except Exception:
             about = {"action": "http", "method": request.method, "path": request.path}
             logger.exception("HTTP request failed", extra=about)
@@ -237,9 +237,6 @@ class HttpConnection(asyncio.Protocol):
         self.transport.write(answer)
         self._answered += 1
         return True
-
-    def _later(self, request: Request) -> Later:
-        return Later(self, request)
 
     def answer(self, request: Request, body: bytes) -> None:
         """The request that was to be answered later is answered."""

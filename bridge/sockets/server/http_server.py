@@ -13,7 +13,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp
 
-from bridge.sockets.server.http_answer import Later
+from bridge.sockets.server.http_answer import Answered, Later
 from bridge.sockets.server.http_protocol import HttpConnection
 from bridge.sockets.server.http_request import Request
 from bridge.sockets.server.proxy_protocol import Origin
@@ -56,8 +56,8 @@ class HttpServer:
     """All HTTP connections of a listener: what they serve, and their limits.
 
     app              the ASGI application
-    at_once          what is asked before it, with a maker of a `Later`: the JSON text of an answer with
-                     status 200, or the `Later` that will be given it; None: ask the app
+    at_once          what is asked before it, with the connection: the JSON text of an answer with status 200,
+                     or a `Later` of that connection that will be given it; None: ask the app
     is_handshake     whether a request is a WebSocket handshake, and not a plain request
     upgrade          answers a handshake and returns who speaks on the transport from then on
     largest_body     bytes that a body may have now
@@ -67,7 +67,7 @@ class HttpServer:
         self,
         app: ASGIApp,
         *,
-        at_once: Callable[[Request, Callable[[Request], Later]], bytes | Later | None] | None = None,
+        at_once: Callable[[Request, Answered], bytes | Later | None] | None = None,
         is_handshake: Callable[[Request], bool],
         upgrade: Callable[[asyncio.Transport, Request], asyncio.Protocol],
         largest_body: Callable[[], int] = lambda: MAX_BODY,

@@ -114,7 +114,7 @@ async def test_an_event_without_an_answer_that_a_log_may_have_dropped_ends_in_a_
         await publish(third, "C")
         with redis.client() as client:
             client.delete(key("l"))  # as its time has passed
-        for item in one.cluster._publishing._spool._items:
+        for item in one.cluster._publishing._spool.items:
             item.at -= 61
         await come_back(one)
         await come_back(other)
