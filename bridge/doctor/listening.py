@@ -12,6 +12,7 @@ from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.sockets.server.binding import BACKLOG, bind
 from bridge.sockets.server.listener import SPARE_DESCRIPTORS
+from bridge.sockets.server.open_files import REMEDY
 
 ENDING = 14  # days before its end at which a certificate is spoken of
 FEW_FILES = 4096  # open files that are little for a server of clients
@@ -130,20 +131,19 @@ def descriptors(subject: ExaminedApp) -> Found:
     """Checks that this process may open a file for each client."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = subject.settings.max_connections
-    remedy = "raise it: LimitNOFILE in systemd, minfds in supervisord, ulimit -Hn in a shell"
     if limit == resource.RLIM_INFINITY:
         return
     if most is not None and most + SPARE_DESCRIPTORS > limit:
         yield Finding(
             what=f"max_connections is {most}, and the system allows {limit} open files",
             where=subject.settings.origins.get("max_connections", ""),
-            remedy=remedy,
+            remedy=REMEDY,
         )
     elif most is None and limit < FEW_FILES:
         yield Finding(
             what=f"the system allows {limit} open files, so as many clients less {SPARE_DESCRIPTORS}",
             where="ulimit -Hn",
-            remedy=remedy,
+            remedy=REMEDY,
             hint=True,
         )
 

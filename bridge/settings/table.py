@@ -372,7 +372,7 @@ _CLIENTS: tuple[Setting, ...] = (
             "every origin", renewed=True),
     Setting("max_connections", COUNT, None,
             "WebSocket connections at once.",
-            "no limit"),
+            "as many as the limit of open files allows each process"),
     Setting("trusted_proxies", networks, (),
             "Addresses or networks (`10.0.0.0/8`) of [proxies](tls.md#a-proxy) whose"
             " `X-Forwarded-For` and `X-Forwarded-Proto` count.",

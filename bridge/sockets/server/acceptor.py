@@ -16,6 +16,7 @@ from functools import partial
 
 from bridge.sockets.server import proxy_protocol
 from bridge.sockets.server.http_server import HttpServer
+from bridge.sockets.server.open_files import lack
 from bridge.sockets.server.proxy_protocol import Malformed, Origin
 from bridge.sockets.server.trusted_proxies import Proxies
 
@@ -33,6 +34,7 @@ class Acceptor:
     proxies  those that begin with a header of the PROXY protocol, and no others; None: nobody does
     timeout  seconds for a handshake
     yields   whether another process should have the next connection; it has DEFERENCE seconds to take it
+    warn     says why no connection is taken
     """
 
     def __init__(
@@ -43,14 +45,16 @@ class Acceptor:
         timeout: float,
         proxies: Proxies | None = None,
         yields: Callable[[], bool] = lambda: False,
+        warn: Callable[[str], None] = lambda why: None,
     ) -> None:
         self.server = server
         self.context = context
         self.timeout = timeout
         self.proxies = proxies
         self._yields = yields
+        self._warn = warn
         self._sock = sock
-        self._warned = self._is_short = self._has_yielded = False
+        self._warned = self._has_yielded = False
         self._retry: asyncio.TimerHandle | None = None
         sock.setblocking(False)
         server.loop.add_reader(sock, self._accept)
@@ -88,13 +92,9 @@ class Acceptor:
         except (BlockingIOError, ConnectionAbortedError):  # another process was faster, or it is gone
             return False
         except OSError as problem:
-            if not self._is_short:
-                why = problem.strerror or type(problem).__name__
-                logger.error("no connection is taken", extra={"action": "http", "why": why})
-            self._is_short = True
+            self._warn(lack(problem) or problem.strerror or type(problem).__name__)
             self._pause(RETRY)
             return False
-        self._is_short = False
         accepted.setblocking(False)
         Arriving(self, accepted, str(peer[0]) if isinstance(peer, tuple) else "")
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from bridge.sockets.server.handshake import is_handshake
 from bridge.sockets.server.http_request import Request
 from bridge.sockets.server.http_server import HttpOptions, HttpServer
 from bridge.sockets.server.node import CLOSING_SHARE, Node
+from bridge.sockets.server.open_files import REMEDY, raise_limit
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Forwarded
 
@@ -41,14 +41,6 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-def raise_descriptor_limit() -> int:
-    """As many open files as the system lets this process have; how many that are."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 async def _root(request: requests.Request) -> Response:
@@ -143,11 +135,12 @@ class Listener:
     async def run(self) -> None:
         """Serves until `stop`; `started` is set once the node may be used, `listening` once connections are
         taken."""
-        descriptors = raise_descriptor_limit()
+        descriptors = raise_limit()
         self._http.max_connections = max(min(HTTP_CONNECTIONS, descriptors // 4), 1)
         if self._node.max_connections is None:
             free = descriptors - self._http.max_connections - SPARE_DESCRIPTORS
-            self._node.max_connections = max(free * CLOSING_SHARE // (CLOSING_SHARE + 1), 1)
+            most = max(free * CLOSING_SHARE // (CLOSING_SHARE + 1), 1)
+            self._node.limit(most, f"{descriptors} open files allow {most} clients: {REMEDY}")
         self._node.start()
         self._http.start()
         self._private_http.start()
@@ -161,7 +154,13 @@ class Listener:
                     context = None if self._certificate is None else self._certificate.context
                     proxies = self._node.proxies if self._proxy_protocol else None
                     acceptor = Acceptor(
-                        self._http, sock, context, HANDSHAKE_TIMEOUT, proxies, self._should_yield
+                        self._http,
+                        sock,
+                        context,
+                        HANDSHAKE_TIMEOUT,
+                        proxies,
+                        self._should_yield,
+                        self._node.warn_full,
                     )
                     self._servers.append(acceptor)
                 else:

@@ -27,11 +27,13 @@ from bridge.sockets.pusher.hub import Cached, Hub
 from bridge.sockets.pusher.hub_events import ConnectionRefused, HubEvent, Received
 from bridge.sockets.pusher.outcome import Answered, Delivery, Outcome
 from bridge.sockets.pusher.resume import Session
+from bridge.sockets.server.open_files import shortage
 from bridge.sockets.server.outbox import PING_FRAME, Outbox, numbered_ping, text_frame
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Proxies, sender
 
 LARGE = 16_384  # bytes from which an answer matters to a client's backlog
+FULL_INTERVAL = 60.0  # seconds at least between warnings that clients are refused
 SWEEP_INTERVAL = 1.0  # seconds between looks at silent, slow and closing sockets
 PING_SLICE = 100  # sockets pinged before the loop may do something else
 CLOSING_SHARE = 4  # a quarter of max_connections may be closing beyond it,
@@ -97,7 +99,7 @@ class Peers(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLimits:
     """
-    max_connections  over all apps, None: no limit; beyond it clients are told to come back (4100)
+    max_connections  over all apps, None: what `limit` says; beyond it clients are told to come back (4100)
     beside           connections of the processes that share this limit
     max_backlog      bytes a slow client may owe before it is cut
     stall_timeout    seconds without progress after which a slow client is cut
@@ -140,6 +142,8 @@ class Node:
         self.observers = tuple(observers)
         self.max_connections = limits.max_connections
         self._beside = limits.beside
+        self._full = f"max_connections is {limits.max_connections}"  # what limits them
+        self._full_at = -math.inf
         self.max_backlog = limits.max_backlog
         self.stall_timeout = limits.stall_timeout
         self.close_timeout = limits.close_timeout
@@ -161,6 +165,10 @@ class Node:
     def connections_of(self, hub: Hub[Socket]) -> int:
         """The app's, on all nodes."""
         return len(hub.sockets) + (0 if self.peers is None else self.peers.elsewhere(hub.app.id))
+
+    def limit(self, most: int, why: str) -> None:
+        """Where none is set: so many connections of this process, whatever others have."""
+        self.max_connections, self._beside, self._full = most, lambda: 0, why
 
     # Life -----------------------------------------------------------------------------------------------
 
@@ -356,6 +364,7 @@ class Node:
             if self.is_draining:
                 raise ProtocolError(self._drain_code, "the server is restarting", close=True)
             if self.max_connections and self.connections + self._beside() >= self.max_connections:
+                self.warn_full(self._full)
                 raise ProtocolError(OVER_CAPACITY, "the server takes no more connections now", close=True)
         except ProtocolError as refusal:
             self.tell(ConnectionRefused(app_id=hub.app.id if hub else "", code=refusal.code))
@@ -434,6 +443,13 @@ class Node:
         """What the outcome asks of other nodes is on its way."""
         if outcome.asks and self.peers is not None:
             self.peers.ask(connection.hub, outcome.asks)
+
+    def warn_full(self, why: str) -> None:
+        """Says in the log that clients are refused: rarely, for each of them comes back again and again."""
+        now = self.now()
+        if now - self._full_at >= FULL_INTERVAL:
+            self._full_at = now
+            logger.error("clients are refused", extra={"action": "full", "why": why})
 
     def terminate_everywhere(self, hub: Hub[Socket], user_id: str) -> None:
         """Ends all connections of the user, on all nodes."""
@@ -542,6 +558,8 @@ class Node:
         self._swept_at = now
         if self._loop is not None:
             self._timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+        if lack := shortage():
+            self.warn_full(lack)
         if was_stopped:  # the process slept; what clients sent meanwhile is to be read first
             return
         is_checking = bool(self._silent)  # those of the second before, since the loop is busy

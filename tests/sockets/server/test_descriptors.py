@@ -227,8 +227,9 @@ async def test_a_tls_connection_that_cannot_be_taken_is_said_once(
         reader, writer = await asyncio.open_connection("localhost", server.port, ssl=context)
         await get(Raw(reader, writer))
         writer.close()
-    said = [record for record in caplog.records if record.message == "no connection is taken"]
-    assert [record.why for record in said] == [os.strerror(errno.EMFILE)]  # type: ignore[attr-defined]
+    said = [record for record in caplog.records if record.message == "clients are refused"]
+    [record] = said
+    assert "open files that this process may have are in use: raise it" in record.why  # type: ignore[attr-defined]
 
 
 def test_a_tls_handshake_has_far_less_than_a_minute() -> None:
@@ -236,7 +237,7 @@ def test_a_tls_handshake_has_far_less_than_a_minute() -> None:
 
 
 async def test_of_few_descriptors_most_are_left_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "raise_descriptor_limit", lambda: 256)
+    monkeypatch.setattr(listener, "raise_limit", lambda: 256)
     async with running() as server:
         await until(lambda: server.node.max_connections is not None)
         assert server.node.max_connections == (256 - 64 - 64) * 4 // 5  # plain HTTP's, the files, who closes

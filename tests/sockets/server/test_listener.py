@@ -15,7 +15,8 @@ from starlette.routing import Route
 from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.sockets.server.binding import bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.listener import new_event_loop, raise_descriptor_limit
+from bridge.sockets.server.listener import new_event_loop
+from bridge.sockets.server.open_files import raise_limit
 from tests.certificates import self_signed
 from tests.sockets.server.running import LIMIT, Client, broadcast, connect, running
 
@@ -62,7 +63,7 @@ def low_descriptor_limit() -> Iterator[int]:
 
 
 def test_the_descriptor_limit_is_raised_to_the_hard_one(low_descriptor_limit: int) -> None:
-    assert raise_descriptor_limit() == low_descriptor_limit
+    assert raise_limit() == low_descriptor_limit
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == low_descriptor_limit
 
 
