@@ -61,7 +61,9 @@ class Counts(Generic[S]):
             return
         subscriptions, sent = answer
         channel = hub.shared(name)
-        if sent == 0 and channel is not None and channel.count not in (None, subscriptions):
+        if subscriptions < 0:
+            hub.changed.add(name)  # once the channel is registered again
+        elif sent == 0 and channel is not None and channel.count not in (None, subscriptions):
             self._bus.home.answered(
                 hub, hub.counted(name, subscriptions)
             )  # it was told while the link was away

@@ -55,7 +55,7 @@ class Departures(Generic[S]):
         since = self._bus.now() - times.LOST_WRITES
         for at, place, word, moment in self._asked:
             if at >= since and moment:
-                self._run(place, word, moment, then=_ignore)
+                self._run(place, word, moment, then=_ignore, is_told=True)
 
     def look(self, now: float) -> None:
         """Asks Redis about those whose time has come. To be called while there is a link."""
@@ -80,9 +80,11 @@ class Departures(Generic[S]):
         at: bytes,
         then: Callable[[Any], None],
         lost: Callable[[str], None] | None = None,
+        *,
+        is_told: bool = False,
     ) -> None:
         keys = [self._bus.names.key(kind, place) for kind in "gcm"]
-        self._happenings.run(scripts.GONE, keys, word, at, place, then=then, lost=lost)
+        self._happenings.run(scripts.GONE, keys, word, at, place, then=then, lost=lost, is_told=is_told)
 
     def _answered(self, one: tuple[float, bytes, bytes, bytes], is_so: Any) -> None:
         _, place, word, at = one

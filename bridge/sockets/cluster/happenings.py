@@ -53,17 +53,18 @@ class Happenings(Generic[S]):
         lost: Callable[[str], None] | None = None,
         refused: Callable[[str], None] | None = None,
         size: int = 0,
+        is_told: bool = False,
     ) -> None:
         """As `Link.run`, of a script that notes. It gets its notes' key as the last, and its call's number as
-        the last word."""
-        link, call = self._bus.link, next(self._calls)
+        the last word: 0 with `is_told`, where nothing is to be noted."""
+        link, call = self._bus.link, 0 if is_told else next(self._calls)
         if link is None:
             if lost is not None:
                 lost("there is no link")
             return
 
         def answered(answer: Any) -> None:
-            self._answered = call
+            self._answered = call or self._answered
             then(answer)
 
         link.run(

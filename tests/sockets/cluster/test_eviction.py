@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from bridge.sockets.cluster import times
+from bridge.sockets.cluster.counts import Counts
 from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Occupied
 from tests.services import Redis
-from tests.sockets.cluster.nodes import PREFIX
+from tests.sockets.cluster.nodes import PREFIX, member
 from tests.sockets.cluster.test_cluster import join, told, two
-from tests.sockets.server.running import Client, until
+from tests.sockets.server.running import APP, Client, until
 
 pytestmark = pytest.mark.anyio
 
@@ -140,3 +142,23 @@ async def test_what_a_node_has_told_is_told_again_where_it_is_evicted(
             await removed(stays, "1")
             await stays.silence()
         assert len(told(one, other, of=Occupied)) == 2
+
+
+async def test_a_count_of_what_is_evicted_is_not_told(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The set of what this node is subscribed to: found by the next beat, which is still to come."""
+    answers: list[list[int]] = []
+    counted = Counts._counted
+    monkeypatch.setattr(
+        Counts, "_counted", lambda self, *given: (answers.append(given[-1]), counted(self, *given))
+    )
+    app = replace(APP, subscription_count=True)
+    async with member(redis, app) as one, one.server.client("a") as client:
+        await client.get("pusher_internal:subscription_count")
+        with redis.client() as store:
+            store.delete(f"{PREFIX}bridge:1:n:{one.cluster.node}")
+        async with one.server.client("a"):
+            await until(lambda: answers[-1][0] < 0)
+            await client.silence()
+            one.cluster.nodes.beat()
+            message = await client.get("pusher_internal:subscription_count")
+            assert json.loads(message["data"]) == {"subscription_count": 2}

@@ -19,13 +19,14 @@ from bridge.sockets.cluster.link import Script, _Waits
 from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Occupied, Vacated
 from tests.proxy import Proxy, proxy
 from tests.services import Redis
-from tests.sockets.cluster.nodes import Member, member
+from tests.sockets.cluster.nodes import PREFIX, Member, member
 from tests.sockets.cluster.test_cluster import join, told, two
 from tests.sockets.server.running import APP, Client, until
 
 pytestmark = pytest.mark.anyio
 
 COUNTING = replace(APP, subscription_count=True, presence_grace=0.0)
+G = f"{PREFIX}bridge:1:g:app-id:presence-r"
 HOW = ["before it runs", "before its answer"]
 
 
@@ -316,3 +317,22 @@ async def test_who_left_a_node_just_before_it_died_is_told(
         monkeypatch.setattr(times, "AWAY", 0.1)
         one.cluster.nodes.reap(dying.cluster.node)
         await until(lambda: len(told(one, of=(MemberRemoved, Vacated))) == 2)
+
+
+async def test_what_is_asked_again_for_a_redis_that_may_have_lost_it_is_no_news(redis: Redis) -> None:
+    async with nodes(redis) as (one, other, between), other.server.client() as watcher:
+        await join(watcher, "presence-r", "w")
+        with redis.client() as store:
+            async with one.server.client() as client:
+                await join(client, "presence-r", "1")
+            await until(lambda: store.exists(G) == 1)
+            lost = store.dump(G)
+            await until(lambda: all_told(one, other)["MemberRemoved", "presence-r", "1"] == 1)
+            await one.cluster.flush(60)
+            store.restore(G, 0, lost)  # as a replica has it that did not get the last writes
+            departed = one.cluster.departures
+            fault = Fault(one, between, scripts.GONE, 1, HOW[1])
+            departed.ask_again()
+            await fault.over()
+            assert store.exists(G) == 0
+        assert all_told(one, other)["MemberRemoved", "presence-r", "1"] == 1

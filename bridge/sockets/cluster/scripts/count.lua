@@ -1,9 +1,9 @@
 -- So many connections of the node are subscribed now. Told to all, if wanted: at most every 5 s above 100.
 -- KEYS: c i n dead     ARGV: node place topic channel connections told
--- Answer: 'FENCED', or subscriptions in all, and 1 where that was told now, 2 where it is to be told later
+-- Answer: 'FENCED', or subscriptions in all (-1: Redis has lost that the node is subscribed), and 1 where that was told now, 2 where it is to be told later
 local c, channel = KEYS[1], ARGV[4]
 if redis.call('EXISTS', KEYS[4]) == 1 then return 'FENCED' end
-if redis.call('SISMEMBER', KEYS[3], ARGV[2]) == 0 then return {0, 0} end
+if redis.call('SISMEMBER', KEYS[3], ARGV[2]) == 0 then return {-1, 0} end
 local change = tonumber(ARGV[5]) - tonumber(redis.call('HGET', c, ARGV[1]) or '0')
 local z = tonumber(redis.call('HGET', c, 'z') or '0')
 if change ~= 0 then

@@ -1,5 +1,5 @@
 -- Whether somebody who went at this moment is still away; only the first who asks is told so.
--- KEYS: g c m h ARGV: user ('' for the channel) moment place call
+-- KEYS: g c m h ARGV: user ('' for the channel) moment place call (0: it is told already, and not noted)
 --   moment: '' where Redis has lost it, with all that it held
 local g, c, m, h = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local user, moment = ARGV[1], ARGV[2]
@@ -11,5 +11,5 @@ elseif at or (user ~= '' and redis.call('HEXISTS', m, user) == 1)
     or (user == '' and tonumber(redis.call('HGET', c, 'z') or 0) > 0) then
   return 0
 end
-note(h, ARGV[4], 'g', ARGV[3], user)
+if ARGV[4] ~= '0' then note(h, ARGV[4], 'g', ARGV[3], user) end
 return 1
