@@ -30,7 +30,7 @@ local tries = {
   {'HMGET', key, 'a', 'b'}, {'HGETALL', key}, {'HKEYS', key}, {'HLEN', key}, {'HEXISTS', key, 'a'},
   {'TYPE', key},
   {'EXPIRE', key, '5'}, {'PEXPIRE', key, '5000'}, {'PERSIST', key}, {'HDEL', key, 'b'}, {'DEL', key},
-  {'SADD', key, '1'}, {'SISMEMBER', key, '1'}, {'SCARD', key}, {'SMEMBERS', key},
+  {'SADD', key, '1'}, {'SISMEMBER', key, '1'}, {'SCARD', key}, {'SSCAN', key, '0'},
   {'SRANDMEMBER', key, '1'}, {'SREM', key, '1'}, {'DEL', key},
   {'RPUSH', key, '1'}, {'LTRIM', key, '0', '1'}, {'LRANGE', key, '0', '1'}, {'RPOP', key}, {'DEL', key},
   {'TIME'}, {'PUBLISH', ARGV[1], ''},

@@ -257,8 +257,7 @@ class Cluster(Generic[S]):
                 self._watches.ask(hub, user_id, settles=True)
             for session in tuple(hub.sessions.by_id.values()):
                 self.ask(hub, hub.sessions.keep_all(session))
-        registered = self.names.key("n", self.bus.node.encode())
-        link.send("SMEMBERS", registered, then=self.registrations.take_back)
+        self.registrations.take_back(link)
         self.nodes.beat()
         link.send("PING", then=self._synced)
 

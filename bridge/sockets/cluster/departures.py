@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -71,7 +72,14 @@ class Departures(Generic[S]):
             due.append(self._due.popleft())
         for one in due:
             _, place, word, at = one
-            self._run(place, word, at, then=partial(self._answered, one), lost=partial(self._lost, one))
+            self._run(
+                place,
+                word,
+                at,
+                then=partial(self._answered, one),
+                lost=partial(self._lost, one),
+                refused=partial(self._refused, one),
+            )
 
     def _run(
         self,
@@ -81,10 +89,13 @@ class Departures(Generic[S]):
         then: Callable[[Any], None],
         lost: Callable[[str], None] | None = None,
         *,
+        refused: Callable[[str], None] | None = None,
         is_told: bool = False,
     ) -> None:
         keys = [self._bus.names.key(kind, place) for kind in "gcm"]
-        self._happenings.run(scripts.GONE, keys, word, at, place, then=then, lost=lost, is_told=is_told)
+        self._happenings.run(
+            scripts.GONE, keys, word, at, place, then=then, lost=lost, refused=refused, is_told=is_told
+        )
 
     def _answered(self, one: tuple[float, bytes, bytes, bytes], is_so: Any) -> None:
         _, place, word, at = one
@@ -94,6 +105,11 @@ class Departures(Generic[S]):
     def _lost(self, one: tuple[float, bytes, bytes, bytes], _why: str) -> None:
         """The next link asks: it is told then, or was noted."""
         self._due.appendleft(one)
+
+    def _refused(self, one: tuple[float, bytes, bytes, bytes], _why: str) -> None:
+        """A key of the channel is not what it should be: asked again later."""
+        _, place, word, at = one
+        bisect.insort(self._due, (self._bus.now() + times.SETTLE, place, word, at))
 
     def gone(self, place: bytes, word: bytes, is_so: Any) -> None:
         try:

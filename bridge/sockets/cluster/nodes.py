@@ -231,11 +231,15 @@ class Nodes(Generic[S]):
             else:
                 self._reaping.discard(node)
 
+        def refused(_why: str) -> None:
+            """A key is not what it should be: tried again, as nothing says that the node was taken out."""
+            self._reaping.discard(node)
+
         def step() -> None:
             names = bus.names
             keys = [names.key("n", node.encode()), names.key("dead", node.encode()), names.nodes]
             words = (node, times.REAPED, names.prefix, names.topics)
-            self._happenings.run(scripts.REAP, keys, *words, then=then)
+            self._happenings.run(scripts.REAP, keys, *words, then=then, refused=refused)
 
         step()
 

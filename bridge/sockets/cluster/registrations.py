@@ -23,6 +23,7 @@ from bridge.sockets.pusher.shared_hub import SharedHub
 
 _PER_MEMBER = 256  # bytes of an entry of a roster beside the member's data: its user's id, nodes and seal
 _UNKNOWN = 256 * 1024  # bytes at most of an answer of which nothing is known yet: few are so large
+_PART = 1_000  # of this node's registrations that are read at once
 
 
 class Registrations(Generic[S]):
@@ -257,9 +258,21 @@ class Registrations(Generic[S]):
                 if channel is None or user_id not in channel.asked:
                     self.leave(hub.app.id, name, user_id, is_last=False, hub=hub)
 
-    def take_back(self, registered: Any) -> None:
-        """What Redis holds of this node and nobody here wants: who left while that could not be said."""
-        for entry in registered or ():
+    def take_back(self, link: Link, cursor: bytes | int = 0) -> None:
+        """What Redis holds of this node and nobody here wants: who left while that could not be said. It is
+        read in parts, since Redis ends a link for which too much waits."""
+        registered = self._bus.names.key("n", self._bus.node.encode())
+
+        def then(answer: Any) -> None:
+            following, entries = answer
+            self._take_back(entries)
+            if following != b"0" and self._bus.link is link:
+                self.take_back(link, following)
+
+        link.send("SSCAN", registered, cursor, "COUNT", _PART, then=then, size=_UNKNOWN)
+
+    def _take_back(self, entries: Sequence[bytes]) -> None:
+        for entry in entries:
             if entry == WITNESS:
                 continue
             place, _, word = entry.partition(b" ")

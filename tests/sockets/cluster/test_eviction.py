@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -148,9 +149,12 @@ async def test_a_count_of_what_is_evicted_is_not_told(redis: Redis, monkeypatch:
     """The set of what this node is subscribed to: found by the next beat, which is still to come."""
     answers: list[list[int]] = []
     counted = Counts._counted
-    monkeypatch.setattr(
-        Counts, "_counted", lambda self, *given: (answers.append(given[-1]), counted(self, *given))
-    )
+
+    def watched(self: Any, *given: Any) -> None:
+        answers.append(given[-1])
+        counted(self, *given)
+
+    monkeypatch.setattr(Counts, "_counted", watched)
     app = replace(APP, subscription_count=True)
     async with member(redis, app) as one, one.server.client("a") as client:
         await client.get("pusher_internal:subscription_count")

@@ -17,7 +17,7 @@ from bridge.sockets.pusher import shared_hub
 from bridge.sockets.pusher.messages import GAP
 from tests.proxy import Proxy, proxy
 from tests.services import Redis
-from tests.sockets.cluster.nodes import Member, member
+from tests.sockets.cluster.nodes import PREFIX, Member, member
 from tests.sockets.cluster.test_resume import CONFIRMED, gone, page
 from tests.sockets.server.running import APP, LIMIT, Client, broadcast, until
 
@@ -194,3 +194,14 @@ async def test_a_link_that_is_lost_before_it_is_of_use_is_made_anew_at_once(
         one.cut()
         await one.back()
         assert len(calls) == 2
+
+
+async def test_what_nobody_here_wants_any_more_is_taken_back_however_much_it_is(redis: Redis) -> None:
+    async with member(redis) as one, one.server.client("c"):
+        with redis.client() as store:
+            registered = f"{PREFIX}bridge:1:n:{one.cluster.node}"
+            wanted = store.smembers(registered)
+            store.sadd(registered, *(f"app-id:gone-{number}" for number in range(5_000)))
+            one.cut()
+            await one.back()
+            await until(lambda: store.smembers(registered) == wanted)

@@ -7,11 +7,13 @@ import contextlib
 import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster import times
+from bridge.sockets.cluster.departures import Departures
 from bridge.sockets.pusher.hub_events import MemberRemoved
 from tests.services import Redis
 from tests.sockets.cluster.nodes import PREFIX, Member, member
@@ -145,3 +147,55 @@ async def test_the_members_of_a_dead_node_are_gone_though_a_key_is_spoiled(
             assert one.cluster.bus.link is link
             assert not store.exists(key(f"n:{dying.cluster.node}"))
             assert not store.hexists(key("nodes"), dying.cluster.node)
+
+
+async def test_a_dead_node_is_taken_out_once_the_key_that_hinders_it_is_mended(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TICK": 0.05, "BEAT": 0.1, "AWAY": 0.1, "SETTLE": 0.1}.items():
+        monkeypatch.setattr(times, name, value)
+    with redis.client() as store:
+        async with member(redis) as one, member(redis) as dying, dying.server.client() as client:
+            await join(client, "presence-1", "1")
+            registered = key(f"n:{dying.cluster.node}")
+            dying.vanish()
+            with store.pipeline(transaction=True) as both:
+                both.rename(registered, "aside")
+                both.set(registered, "no set")
+                both.execute()
+            one.cluster.nodes.reap(dying.cluster.node)
+            await until(lambda: not one.cluster.nodes._reaping)
+            store.rename("aside", registered)
+            one.cluster.nodes.reap(dying.cluster.node)
+            await until(lambda: len(told(one, of=MemberRemoved)) == 1)
+
+
+async def test_a_departure_is_told_once_the_key_that_hinders_it_is_mended(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TICK": 0.05, "AWAY": 0.1, "SETTLE": 0.1}.items():
+        monkeypatch.setattr(times, name, value)
+    refused: list[str] = []
+    ask_later = Departures._refused
+
+    def watched(self: Any, one: Any, why: str) -> None:
+        refused.append(why)
+        ask_later(self, one, why)
+
+    monkeypatch.setattr(Departures, "_refused", watched)
+    gone = key("g:app-id:presence-1")
+    with redis.client() as store:
+        async with member(redis, replace(APP, presence_grace=0.0)) as one:
+            monkeypatch.setattr(times, "AWAY", 1e9)
+            async with one.server.client() as client:
+                await join(client, "presence-1", "1")
+            await until(lambda: store.exists(gone) == 1)
+            await one.cluster.flush(60)
+            with store.pipeline(transaction=True) as both:
+                both.rename(gone, "aside")
+                both.set(gone, "no hash")
+                both.execute()
+            one.cluster.departures.end()
+            await until(lambda: bool(refused))
+            store.rename("aside", gone)
+            await until(lambda: len(told(one, of=MemberRemoved)) == 1)
