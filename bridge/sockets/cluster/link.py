@@ -75,6 +75,7 @@ GONE = Script("gone", "note")
 PUBLISH, COUNT, BEAT, TAKE = Script("publish"), Script("count"), Script("beat"), Script("take")
 COMPARE = Script("compare")
 LOAD, KEEP, READ = Script("load"), Script("keep"), Script("read", "log")
+MORE = 2  # as join.lua and read.lua have it
 SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, COMPARE, LOAD, KEEP, READ)
 
 

@@ -16,7 +16,7 @@ import hiredis
 from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import place_for
-from bridge.sockets.cluster.envelope import Sealer
+from bridge.sockets.cluster.envelope import TAG, Sealer
 from bridge.sockets.cluster.link import Link, is_of_a_key, without_place, words
 from bridge.sockets.cluster.names import Names
 from bridge.sockets.pusher.app import App
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 ROUTES = 4_096  # channels whose words of the script are kept
 MOST, MOST_BYTES = 64, 65_536  # events of one call, for which Redis does nothing else
+_TAG_END = 2 + TAG
 
 
 class Route:
@@ -35,9 +36,10 @@ class Route:
     app      for whose settings that is; another one needs another route
     sealer   of that app
     seconds  after the last event that the log is kept
+    last     tag of the last event of this node that Redis has answered, or nothing
     """
 
-    __slots__ = ("_about", "_unmarked", "app", "keys", "place", "sealer", "seconds")
+    __slots__ = ("_about", "_unmarked", "app", "keys", "last", "place", "sealer", "seconds")
 
     def __init__(self, app: App, name: str, names: Names, sealer: Sealer) -> None:
         self.app = app
@@ -48,6 +50,7 @@ class Route:
             events = max(events, app.limits.resume_events)
             seconds = max(seconds, int(app.resume_seconds))
         self.seconds = seconds
+        self.last = b""
         kept_for = app.limits.cache_seconds if kind_of(name).is_cache else 0
         self.keys = words(*(names.key(kind, self.place) for kind in "clk"))
         self._about = words(names.topic(self.place), events, seconds, kept_for)
@@ -200,6 +203,7 @@ class Outgoing:
         for item, call, answer in zip(items, calls, answers, strict=True):
             if type(answer) is not hiredis.ReplyError:
                 call.answers.append(answer)
+                item.route.last = item.envelope[2:_TAG_END]  # type: ignore[union-attr]
             elif is_of_a_key(str(answer)):
                 call.refusal = f"{without_place(str(answer))} ({item.place.decode()})"
             else:

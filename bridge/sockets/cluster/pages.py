@@ -15,8 +15,6 @@ from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.resume import EARLIER, MOST_BEFORE
 from bridge.sockets.pusher.shared_hub import SharedHub
 
-_MORE = 2  # as read.lua has it
-
 
 class Pages(Generic[S]):
     """Carries out what `SharedSessions` asks, and gives the hub the answers."""
@@ -90,7 +88,7 @@ class Pages(Generic[S]):
 
         def then(answer: Any) -> None:
             has_gap, entries = answer
-            if has_gap == _MORE and most < times.MISSED_BYTES:
+            if has_gap == scripts.MORE and most < times.MISSED_BYTES:
                 self.read(link, hub, ask, times.MISSED_BYTES)
                 return
             events = self._records.messages(hub, place, entries)

@@ -22,7 +22,7 @@ from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, app_of, place_for
 from bridge.sockets.cluster.envelope import CLIENT_EVENT, CONTROL, EVENT, TAG
 from bridge.sockets.cluster.link import Link
-from bridge.sockets.cluster.names import CONTROL_CHANNEL
+from bridge.sockets.cluster.names import CONTROL_CHANNEL, split_place
 from bridge.sockets.cluster.nodes import Nodes
 from bridge.sockets.cluster.outgoing import Outgoing, Sealed
 from bridge.sockets.cluster.records import Records, SeenTags
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-AGAIN, LATE = b"again", b"late"  # words of `publish.lua`
+AGAIN, LATE = b"again ", b"late "  # words of `publish.lua`
 
 
 class Spool:
@@ -196,19 +196,24 @@ class Publishing(Generic[S]):
                     if self.is_open:
                         answers: asyncio.Future[list[int] | str | None]
                         answers = asyncio.get_running_loop().create_future()
-                        answer, none = partial(_answer, answers), partial(_answer, answers, None)
-                        self._outgoing.send(self._bus.asking(), items, answer, none, answer)
+                        answer, lost = partial(_answer, answers), partial(self._jobs_lost, items, answers)
+                        self._outgoing.send(self._bus.asking(), items, answer, lost, answer)
                         found = await answers
                         if isinstance(found, str):
                             self._warn(found)
                             raise JobError(f"Redis refuses the event: {found}")
                         if found is not None:
                             return found
-                        for item in items:
-                            item.again = AGAIN
                     await asyncio.sleep(times.LOOK)
         except TimeoutError:
             raise ServiceUnavailable("the bus is away: nothing is sure to be published") from None
+
+    def _jobs_lost(
+        self, items: Sequence[Sealed], answers: asyncio.Future[list[int] | str | None], _why: str
+    ) -> None:
+        for item in items:
+            self._unanswered(item)
+        _answer(answers, None)
 
     def _sealed(self, broadcast: Broadcast, name: str) -> Sealed:
         hub = self._bus.home.hubs[broadcast.app_id]
@@ -292,8 +297,9 @@ class Publishing(Generic[S]):
                 self._send_plain(link, item)
             else:
                 if item.again and now - item.at > item.route.seconds:
-                    item.again = LATE
-                self._outgoing.send(link, (item,), _ignore, partial(self._lost, item), self._drop)
+                    item.again = LATE + item.again.partition(b" ")[2]
+                lost = partial(self._lost, item, before=self._latest(item))
+                self._outgoing.send(link, (item,), _ignore, lost, self._drop)
         if self._spool:
             self._emptying = link
             link.send("PING", then=self._send_portion)
@@ -318,14 +324,34 @@ class Publishing(Generic[S]):
             self._warned_at = now
             log.error("Redis refuses an event", extra={"action": "bus_refused", "why": why})
 
-    def _lost(self, item: Sealed, _why: str) -> None:
+    def _lost(self, item: Sealed, _why: str, before: bytes | None = None) -> None:
         """It waits for the next link; where it had gone out, receivers and the log know it by its tag. Who is
         here gets it now: what is published next waits for no link."""
-        item.again = AGAIN
+        self._unanswered(item, before)
         self._spool.put(item)
         if not item.is_here:
             item.is_here = True
             self._deliver(item.place, item.envelope)
+
+    def _unanswered(self, item: Sealed, before: bytes | None = None) -> None:
+        """It may have gone out; if so, it is in the log behind the event with the tag `before`, known when it
+        was sent. Where that was not noted, it is the last one known now: all that came on the link before the
+        answer is older, but for the event itself and those sent together with it."""
+        if item.route is None or item.again:
+            return
+        if before is None:
+            tag = item.envelope[2 : 2 + TAG]
+            before = tag if tag in self._seen else self._latest(item)  # seen: it has come itself
+        item.again = AGAIN + before
+
+    def _latest(self, item: Sealed) -> bytes:
+        """The tag of the last event of its channel that is known here, if there is one."""
+        app_id, name = split_place(item.place)
+        hub = self._bus.home.hubs.get(app_id)
+        channel = None if hub is None else hub.shared(name)
+        if channel is not None and channel.is_joined:
+            return channel.tag
+        return b"" if item.route is None else item.route.last
 
 
 def _ignore(_: object) -> None:

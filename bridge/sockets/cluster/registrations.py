@@ -133,7 +133,7 @@ class Registrations(Generic[S]):
         bus, records = self._bus, self._records
         if bus.is_fenced(node, answer):
             return
-        _, tag, version, _, came, added, full, members, cached, ttl, missed = answer
+        _, tag, version, _, came, added, full, members, cached, ttl, missed, gap = answer
         now, app_id = bus.now(), hub.app.id
         place = place_for(app_id, name)
         if came and not name.startswith("#"):
@@ -144,7 +144,7 @@ class Registrations(Generic[S]):
         admitted = [user for user in users if user not in refused]
         channel = hub.shared(name)
         is_wanted = channel is not None and channel.generation == generation
-        is_first = "a" not in flags or (missed == b"MORE" and most < times.MISSED_BYTES)
+        is_first = "a" not in flags or (gap == scripts.MORE and most < times.MISSED_BYTES)
         if channel is not None and is_wanted and channel.needs_resync and is_first:
             # what was missed comes before anything that this answer says
             known = {user: channel.asked[user] for user in admitted if user in channel.asked}
@@ -153,7 +153,7 @@ class Registrations(Generic[S]):
             if outside := {user: channel.asked[user] for user in refused if user in channel.asked}:
                 self.join(hub, channel, outside)
             return
-        has_gap = missed in (b"GAP", b"MORE")
+        has_gap = bool(gap)
         bus.home.settle()
         joined = Joined(
             channel=name,
@@ -164,7 +164,8 @@ class Registrations(Generic[S]):
             version=int(version),
             roster=records.roster(hub, place, members) if "r" in flags else None,
             cached=records.cached(hub, place, cached, ttl, now),
-            missed=None if has_gap else self._new_messages(hub, place, missed),
+            missed=self._new_messages(hub, place, missed),
+            has_gap=has_gap,
         )
         if "r" in flags:
             self._take_back_members(hub, name, members)

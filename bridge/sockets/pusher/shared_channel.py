@@ -53,7 +53,8 @@ class Joined:
     version  of its roster
     roster   user_id → info, None unless presence
     cached   of cache channels: the last event
-    missed   events after the one that was the last here, in order; None: they cannot be had any more
+    missed   events after the one that was the last here, in order
+    has_gap  whether others may be missing before these, which cannot be had any more
     """
 
     channel: str
@@ -64,7 +65,8 @@ class Joined:
     version: int = 0
     roster: Mapping[str, str | None] | None = None
     cached: Cached | None = None
-    missed: Sequence[Message] | None = ()
+    missed: Sequence[Message] = ()
+    has_gap: bool = False
 
 
 class SharedChannel(Channel[S]):

@@ -515,14 +515,14 @@ class SharedHub(Hub[S]):
         """What was missed while nothing could be heard. Who seems to have left is kept for now: after a fault
         of the bus itself, others may only have to be heard of again."""
         deliveries: list[Delivery[S]] = []
-        if answer.missed is None:
+        if answer.has_gap:
             deliveries.append(
                 Delivery(
                     text=messages.gap(channel.name, is_encrypted=channel.kind.is_encrypted),
                     sockets=channel.sockets,
                 )
             )
-        for message in answer.missed or ():
+        for message in answer.missed:
             deliveries += self._deliver(channel, message)
         channel.version, channel.tag, channel.is_current = answer.version, answer.tag, True
         if answer.roster is not None:

@@ -267,7 +267,7 @@ async def test_an_event_without_an_answer_that_a_full_log_has_dropped_ends_in_a_
         with redis.client() as client:
             tag = client.hget(key("c"), "t")
         await leave_the_bus(other)
-        for _ in range(10):
+        for _ in range(11):
             await third.server.node.publish_to_all([broadcast("c")] * 100, origin="queue")
         await come_back(one)
         gap, _ = await third.cluster.bus.asking().ask_script(READ, [key("c"), key("l")], tag, 1_000_000)

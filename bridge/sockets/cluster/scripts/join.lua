@@ -4,9 +4,10 @@
 --   then call
 --   flags: a  told again after a fault, nothing of it is news   r  the roster is wanted   k  the last event is
 --          a number: seconds for which the channel is known after it was vacated, where that is not 120
--- Answer: 'FENCED', or o t v z came added full roster cached ttl missed
+-- Answer: 'FENCED', or o t v z came added full roster cached ttl missed gap
 --   came: the channel is occupied, and had not been just before; added: so are these users
---   missed: the messages after my-tag; 'GAP', or 'MORE' where these are more than so many bytes
+--   missed: the messages after my-tag; gap: 1 where others may be missing before them, 2 where these are more than
+--   so many bytes, else 0
 local c, m, n, i, g, l, k, h = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8], KEYS[9]
 local call = ARGV[#ARGV]
 local node, place, topic, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -65,12 +66,14 @@ end
 
 if members then redis.call('HSET', c, 'u', redis.call('HLEN', m)) end
 
-local missed = {}
+local missed, gap = {}, 0
 local record = redis.call('HMGET', c, 'o', 't', 'v', 'z')
 if mine ~= '' and mine ~= record[2] then
   local log = redis.pcall('LRANGE', l, 0, -1)  -- of another type: nothing can be had
-  local found, is_whole, is_more = entries_after(log.err and {} or log, mine, record[2], tonumber(ARGV[10]))
-  missed = is_whole and found or is_more and 'MORE' or 'GAP'
+  local found, is_whole, is_more, is_known =
+    entries_after(log.err and {} or log, mine, record[2], tonumber(ARGV[10]))
+  gap = is_whole and 0 or is_more and 2 or 1
+  if is_known then missed = found end
 end
 local roster, cached, ttl = {}, false, 0
 if flags:find('r', 1, true) then roster = redis.call('HGETALL', m) end
@@ -79,4 +82,4 @@ if flags:find('k', 1, true) then
   if type(cached) == 'table' then cached = false end
   ttl = redis.call('PTTL', k)
 end
-return {record[1], record[2], record[3], record[4], came, added, full, roster, cached, ttl, missed}
+return {record[1], record[2], record[3], record[4], came, added, full, roster, cached, ttl, missed, gap}

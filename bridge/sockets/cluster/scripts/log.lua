@@ -1,8 +1,8 @@
 -- What join and read share. An entry of a log is `number:`, the tag of the event before, and its envelope.
 
 -- The entries behind the event with the tag `mine`; whether these are all up to the one with the tag `last`, for
--- a channel that Redis has forgotten meanwhile begins anew, with a log that may be older; and whether that is only
--- so because they are more than so many bytes.
+-- a channel that Redis has forgotten meanwhile begins anew, with a log that may be older; whether that is only
+-- so because they are more than so many bytes; and whether that with the tag `mine` was found.
 local function entries_after(log, mine, last, bytes)
   local is_whole, expected, from = true, last, 1
   for at = #log, 1, -1 do
@@ -24,5 +24,5 @@ local function entries_after(log, mine, last, bytes)
   end
   local found = {}
   for at = from, #log do found[#found + 1] = log[at] end
-  return found, is_whole and not mine, bytes < 0
+  return found, is_whole and not mine, bytes < 0, not mine
 end

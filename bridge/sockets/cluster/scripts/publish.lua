@@ -3,19 +3,20 @@
 --   envelope topic most seconds cache-seconds mark bucket
 --   wholes: first and number of those that go out together or not at all, by turns; '' where there are none
 --   bucket, where there is no mark: 'again' where it may have gone out already, 'late' where that is so long
---   ago that the log has not kept it
+--   ago that the log may not have kept it; behind a space the tag of an event before it, where one is known
 -- Answer, for each: -1 where it went out already, an error where it could not, else how many are subscribed
 local window = tonumber(ARGV[1])
 local now = math.floor(redis.call('TIME')[1] / window)
 local marks_now = ARGV[2] .. string.format('%d', now) .. ':'
 local marks_before = ARGV[2] .. string.format('%d', now - 1) .. ':'
-local logs = {}  -- the tags in each log that was searched
+local logs = {}  -- the tags in each log that was searched, and of the event before each of its events
 
 local function is_in(l, tag)
   if not logs[l] then
     logs[l] = {}
     for _, entry in ipairs(redis.call('LRANGE', l, 0, -1)) do
       local start = entry:find(':', 1, true) or 0
+      logs[l][entry:sub(start + 1, start + 8)] = true
       logs[l][entry:sub(start + 11, start + 18)] = true
     end
   end
@@ -28,23 +29,26 @@ local function keep(key, at)
   local envelope, _, most, _, _, mark, bucket = unpack(ARGV, at, at + 6)
   local record = redis.call('HMGET', c, 'o', 't', 'z')
   local tag, last = envelope:sub(3, 10), record[2]
+  local is_late, is_again = bucket:sub(1, 4) == 'late', bucket:sub(1, 5) == 'again'
   if mark ~= '' and record[1] then
     if redis.call('SISMEMBER', marks_before .. bucket, mark) == 1
         or redis.call('SISMEMBER', marks_now .. bucket, mark) == 1 then
       return -1
     end
-  elseif (bucket == 'again' or bucket == 'late') and (last == tag or is_in(l, tag)) then
+  elseif (is_late or is_again) and (last == tag or is_in(l, tag)) then
     return -1
   end
   if not record[1] then return 0 end
   local number = string.format('%d', record[1] + 1)
   local message = number .. ':' .. last .. envelope
   local length = redis.call('RPUSH', l, message)  -- the first that can fail: nothing was changed before
-  -- The log may have dropped it since. Who has it from before must not take it for the last now: no event has
-  -- this tag, so all look for a gap.
-  if record[1] ~= '0' and (bucket == 'late' or bucket == 'again' and length > tonumber(most)) then
-    tag = envelope:sub(11, 18)
+  -- The log may have dropped it since, unless it holds what came before it. Who has it from before must not take
+  -- it for the last now: no event has this tag, so all look for a gap.
+  if record[1] ~= '0' and (is_late or is_again and length > tonumber(most)) then
+    local before = bucket:sub(is_late and 6 or 7)
+    if before == '' or last ~= before and not is_in(l, before) then tag = envelope:sub(11, 18) end
   end
+  if logs[l] then logs[l][last], logs[l][envelope:sub(3, 10)] = true, true end
   redis.call('HSET', c, 'o', number, 't', tag)
   if mark ~= '' then
     local marks = marks_now .. bucket
@@ -56,6 +60,7 @@ end
 
 local function undo(key, at, record)
   redis.call('RPOP', KEYS[key + 1])
+  logs[KEYS[key + 1]] = nil
   redis.call('HSET', KEYS[key], 'o', record[1], 't', record[2])
   if ARGV[at + 5] ~= '' then redis.call('SREM', marks_now .. ARGV[at + 6], ARGV[at + 5]) end
 end
@@ -63,7 +68,8 @@ end
 local function tell(key, at, message)
   local l, envelope, cache_seconds = KEYS[key + 1], ARGV[at], ARGV[at + 4]
   if message then
-    redis.call('LTRIM', l, -tonumber(ARGV[at + 2]), -1)
+    -- What may have gone out already drops nothing: the next of that kind looks for an event before it.
+    if tonumber(ARGV[at + 6]) then redis.call('LTRIM', l, -tonumber(ARGV[at + 2]), -1) end
     redis.call('EXPIRE', l, ARGV[at + 3])
   end
   if cache_seconds ~= '0' then
