@@ -30,6 +30,19 @@ STUBBORN = [
 ]  # it never serves, and does not end when it should
 
 
+@pytest.fixture(autouse=True)
+def only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parent reaps whatever child has ended: here that might be PHP of another test."""
+
+    def reap(parent: Parent) -> None:
+        for pid in list(parent._processes):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                parent._ended(parent._processes.pop(pid), os.waitstatus_to_exitcode(status))
+
+    monkeypatch.setattr(Parent, "_reap", reap)
+
+
 @contextmanager
 def parent_of(processes: int) -> Iterator[Parent]:
     """It has served, and nothing runs."""

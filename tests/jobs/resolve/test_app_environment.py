@@ -305,12 +305,12 @@ def test_each_release_has_an_environment_of_its_own(own: App) -> None:
     assert deploy.environments.of((8, 83)) is not deploy.environments.of((11, 0))
 
 
-def test_a_running_ladder_follows_the_source(own: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_ladder_follows_the_source(own: App) -> None:
     case = Case(own)
     whole(case, "1")
     now = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    ladder = build_ladder(load(own.path, {}, "8.83"), {}, version=(8, 83), only=("native",))
+    app = load(own.path, {}, "8.83")
+    ladder = build_ladder(app, {}, version=(8, 83), only=("native",), clock=lambda: now)
     try:
         payload = read_payload(case.payload())
         assert json.loads(ladder.resolve(payload).broadcasts[0].data) == {"it": 1}

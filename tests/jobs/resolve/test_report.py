@@ -443,13 +443,13 @@ def test_the_report_is_asked_once_and_again_after_a_restart_or_a_change(
         assert "serializer" in str(report_from_php(second, config).everything[0])
 
 
-def test_a_running_ladder_hears_of_a_provider_that_changes(own: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_ladder_hears_of_a_provider_that_changes(own: App) -> None:
     case = posts(own)
     in_domain(own, "")
     now = 0.0
-    monkeypatch.setattr("bridge.serve.wiring.ladder.time.monotonic", lambda: now)
     with contextlib.closing(PhpRung(own.path)) as php:
-        ladder = build_ladder(load(own.path, {}, "8.83"), {}, version=(8, 83), php=php, report=php.report)
+        app = load(own.path, {}, "8.83")
+        ladder = build_ladder(app, {}, version=(8, 83), php=php, report=php.report, clock=lambda: now)
         with contextlib.closing(ladder):
             assert ladder.resolve(read_payload(case.payload())).by == "native"
             in_domain(own, "Carbon::serializeUsing(fn ($date) => 'a date');")

@@ -181,15 +181,13 @@ def test_what_an_app_changes_in_translations_is_right_or_refused(
         assert alone.outcome == "refused" or alone.broadcasts == real.broadcasts
 
 
-def test_language_files_are_read_anew_when_they_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_language_files_are_read_anew_when_they_change(tmp_path: Path) -> None:
     now = 0.0
-    monkeypatch.setattr("bridge.serve.wiring.ladder.time.monotonic", lambda: now)
     with app(tmp_path / "app") as made:
         _speaks(made)
         payload = read_payload(_payload(made, ["__('messages.only')", "__('new.key')"]))
-        with closing(build_ladder(load(made.path, {}, laravel_version()), {}, only=("native",))) as ladder:
+        laravel = load(made.path, {}, laravel_version())
+        with closing(build_ladder(laravel, {}, only=("native",), clock=lambda: now)) as ladder:
             for change, new in (("", "new.key"), ("<?php return ['key' => 'New'];", "New")):
                 if change:
                     (made.path / "lang/en/new.php").write_text(change)
