@@ -198,9 +198,8 @@ LITERAL = (
     "its steps and marks and look whether it may be tried; nothing else takes more than 5 %."
 )
 MODEL = (
-    "since such events take the short way, the queue's thread takes 119 to 126 µs a job where it took 196. "
-    "Half of it is resolving: of that, the model's array takes 35 %, restoring it 21, reading the rows of a "
-    "batch ahead 14, JSON 8."
+    "most of it is the queue's thread, and half of that is resolving: of this, the model's array takes 35 %, "
+    "restoring it 21, reading the rows of a batch ahead 14, JSON 8."
 )
 RELATIONS = (
     "nearly half makes the arrays of eight models; a fifth of all evaluates four accessors as PHP "
