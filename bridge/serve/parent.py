@@ -97,9 +97,7 @@ class Parent:
         self._status_at = self._shared_at = 0.0
         self._spawner = Spawner(command, listening)
         self._selector = selectors.DefaultSelector()
-        self._woken: tuple[socket.socket, socket.socket] | None = (
-            None  # by signals: reads them, and gets them
-        )
+        self._woken: tuple[socket.socket, socket.socket] | None = None  # reads signals, and gets them
         self._file = RunningFile(
             Path(plan.running_file) if plan.running_file else None, processes=plan.processes
         )

@@ -24,6 +24,19 @@ async def clients_of(server: Running, count: int) -> dict[Socket, Raw]:
     return clients
 
 
+def writes_to(socket: Socket) -> list[bytes]:
+    """What is written to it from now on, as it comes."""
+    writes: list[bytes] = []
+    send = socket.send
+
+    def noted(data: bytes) -> int:
+        writes.append(data)
+        return send(data)
+
+    socket.send = noted
+    return writes
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_frames_put_delayed_and_replied_arrive_in_the_order_in_which_they_came(seed: int) -> None:
     choice = random.Random(seed)
@@ -79,14 +92,7 @@ async def test_a_flush_waits_for_what_is_on_its_way_at_most_for_as_long_as_the_l
 ) -> None:
     async with running() as server:
         ((socket, client),) = (await clients_of(server, 1)).items()
-        writes: list[bytes] = []
-        send = socket.send
-
-        def counted(data: bytes) -> int:
-            writes.append(data)
-            return send(data)
-
-        socket.send = counted
+        writes = writes_to(socket)
         calls: list[Callable[[], None]] = []
 
         def once_back(call: Callable[[], None]) -> bool:
@@ -115,14 +121,7 @@ async def test_a_flush_waits_for_what_is_on_its_way_at_most_for_as_long_as_the_l
 async def test_a_flush_waits_for_those_who_publish_at_the_same_time_but_not_for_one_alone() -> None:
     async with running() as server:
         ((socket, client),) = (await clients_of(server, 1)).items()
-        writes: list[bytes] = []
-        send = socket.send
-
-        def counted(data: bytes) -> int:
-            writes.append(data)
-            return send(data)
-
-        socket.send = counted
+        writes = writes_to(socket)
         out, audience = server.node._outbox, (socket,)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(outbox, "DELAY", 10 * LIMIT)  # longer than `message` waits
@@ -162,14 +161,7 @@ async def test_an_answer_does_not_wait_behind_a_fan_out_to_others() -> None:
 async def test_answers_to_messages_that_came_together_leave_in_one_write() -> None:
     async with running() as server:
         (socket, client), *_ = (await clients_of(server, 1)).items()
-        writes: list[bytes] = []
-        send = socket.send
-
-        def counted(data: bytes) -> int:
-            writes.append(data)
-            return send(data)
-
-        socket.send = counted
+        writes = writes_to(socket)
         client.send(PING * 3)
         for _ in range(3):
             assert (await client.message())["event"] == "pusher:pong"
