@@ -30,6 +30,7 @@ class _Link:
     ]
     silent: frozenset[bool] = frozenset()  # of what nothing comes through: True for replies
     loses_reply: bool = False
+    held: bytearray | None = None
     passing: list[asyncio.Task[None]] = field(default_factory=list)
 
     def end(self, *, reset: bool) -> None:
@@ -103,6 +104,39 @@ class Proxy:
 
         self._on_loop(lose)
 
+    def hold(self) -> None:
+        """What a client sends is kept, also when the client is gone, until `release`; it gets no reply."""
+
+        def hold() -> None:
+            for link in self._links:
+                link.held = bytearray()
+
+        self._on_loop(hold)
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept."""
+        found = 0
+
+        def look() -> None:
+            nonlocal found
+            found = sum(len(link.held or b"") for link in self._links)
+
+        self._on_loop(look)
+        return found
+
+    def release(self) -> None:
+        """The server gets what was kept, as far as it still listens, and then the end of the connection."""
+
+        def release() -> None:
+            for link in list(self._links):
+                if link.held is not None:
+                    link.streams[1][1].write(bytes(link.held))
+                    self._links.discard(link)
+                    link.end(reset=False)
+
+        self._on_loop(release)
+
     # What is done to all connections until further notice.
 
     def stall(self) -> None:
@@ -173,7 +207,7 @@ class Proxy:
             asyncio.create_task(self._pass(link, server[0], writer, is_reply=True)),
         ]
         await asyncio.wait(link.passing)
-        if not link.silent:
+        if not link.silent and link.held is None:
             self._links.discard(link)
             link.end(reset=False)
 
@@ -185,15 +219,19 @@ class Proxy:
                 await self._flowing.wait()
                 if is_reply in link.silent:
                     continue
+                if link.held is not None:
+                    if not is_reply:
+                        link.held += data
+                    continue
                 if is_reply and link.loses_reply:
                     self._links.discard(link)
                     link.end(reset=True)
                     return
                 await self._send(target, data)
-            if not link.silent and target.can_write_eof():
+            if not link.silent and link.held is None and target.can_write_eof():
                 target.write_eof()
         except OSError:  # one side was reset, and the other hears of it
-            if not link.silent:
+            if not link.silent and link.held is None:
                 self._links.discard(link)
                 link.end(reset=True)
 

@@ -120,6 +120,7 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
         return
     if isinstance(refused, list) and refused:
         yield _refused(server, where, ", ".join(sorted({name.decode().lower() for name in refused})))
+    yield from _former_links(client, where)
     yield from _types(client, names, where)
     with contextlib.closing(client.pubsub()) as topics:  # type: ignore[no-untyped-call]
         try:
@@ -127,6 +128,22 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
             topics.get_message(timeout=5)
         except NoPermissionError as problem:
             yield _refused(server, where, _words(problem))
+
+
+def _former_links(client: redis.Redis, where: str) -> Found:
+    """Whether bridge may have Redis end a connection that was lost. The bus works without that."""
+    try:  # nobody has this address
+        client.execute_command("CLIENT", "KILL", "ID", "1", "ADDR", "0.0.0.0:0")  # type: ignore[no-untyped-call]
+        client.execute_command("CLIENT", "INFO")  # type: ignore[no-untyped-call]
+    except redis.ResponseError as problem:
+        yield Finding(
+            what="bridge cannot end its own lost connections to Redis: behind a proxy, what it had sent over"
+            f" one may arrive later ({_words(problem)})",
+            where=where,
+            remedy="give the Redis user +client|kill and +client|info, which are part of +@connection, or"
+            " upgrade a Redis that is older than 6.2",
+            hint=True,
+        )
 
 
 def _types(client: redis.Redis, names: Names, where: str) -> Found:

@@ -137,6 +137,18 @@ def test_a_key_of_another_type_is_found(tmp_path: Path, server: services.Redis, 
         assert all("delete it" in one.remedy for one in spoiled)
 
 
+@pytest.mark.parametrize("lacks", ["client|kill", "client|info"])
+def test_a_user_who_may_not_end_lost_connections_is_a_hint(
+    tmp_path: Path, server: services.Redis, client: redis.Redis, lacks: str
+) -> None:
+    granted = [*RIGHTS, "+time", "+info", "~shop_bridge:1:*", "&shop_bridge:1:*", f"-{lacks}"]
+    client.execute_command("ACL", "SETUSER", "few", "reset", "on", f">{SECRET}", *granted)  # type: ignore[no-untyped-call]
+    [one] = found(tmp_path, server, REDIS_URL=f"redis://few:{SECRET}@{server.host}:{server.port}")
+    assert one.hint
+    assert "lost connections" in one.what
+    assert lacks in one.what
+
+
 def test_braces_in_the_prefix_are_a_hint(tmp_path: Path, server: services.Redis) -> None:
     [one] = found(tmp_path, server, REDIS_PREFIX="{shop}_")
     assert one.hint

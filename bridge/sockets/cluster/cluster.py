@@ -35,6 +35,7 @@ from bridge.sockets.cluster.bus import Bus, Home, app_of, place_for
 from bridge.sockets.cluster.comparison import Comparison
 from bridge.sockets.cluster.counts import Counts
 from bridge.sockets.cluster.departures import Departures
+from bridge.sockets.cluster.former import FormerLinks
 from bridge.sockets.cluster.happenings import Happenings
 from bridge.sockets.cluster.incoming import Incoming
 from bridge.sockets.cluster.link import Address, Link
@@ -73,6 +74,7 @@ class Cluster(Generic[S]):
         self.bus: Bus[S] = Bus(self.names, self._begin_anew)
         self._has_synced = asyncio.Event()  # or the link that was to be is lost
         self._lost = asyncio.Event()
+        self._former_links = FormerLinks()
         self._served: set[str] = set()  # ids of the apps
 
         bus, records, seen, orders = self.bus, Records[S](), SeenTags(), SeenTags()
@@ -164,7 +166,7 @@ class Cluster(Generic[S]):
 
     async def _connect(self) -> None:
         link = Link(self._incoming.pushed, self._lose, self._refusals.refused)
-        await link.open(self.address, f"bridge-{self.bus.node}")
+        await link.open(self.address, f"bridge-{self.bus.node}", self._former_links.end)
         self._lost.clear()
         self._has_synced.clear()
         self.bus.link = link

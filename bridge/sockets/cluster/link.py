@@ -82,7 +82,8 @@ SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, COMPARE, LOAD, K
 @dataclass(slots=True)
 class _Waits:
     """For the answer to a command (`then`, or `refused`, or `lost` where none comes any more) of about so
-    many bytes, 0 where these are few; or for the pushes of so many names."""
+    many bytes, 0 where these are few; or for the pushes of so many names. `is_optional`: the link goes on
+    whatever Redis has against it."""
 
     command: bytes
     then: Then | None
@@ -90,6 +91,7 @@ class _Waits:
     refused: Refused | None = None
     names: int = 0
     size: int = 0
+    is_optional: bool = False
 
 
 class Link(asyncio.Protocol):
@@ -120,8 +122,9 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
 
-    async def open(self, address: Address, name: str) -> None:
-        """Authenticates the connection and loads the scripts. Raises ServiceUnavailable."""
+    async def open(self, address: Address, name: str, begin: Callable[[Link], None] | None = None) -> None:
+        """Authenticates the connection and loads the scripts. `begin` sends what is to come before all else.
+        Raises ServiceUnavailable."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 if address.unix_socket:
@@ -130,7 +133,7 @@ class Link(asyncio.Protocol):
                     context = address.tls
                     await self._loop.create_connection(lambda: self, address.host, address.port, ssl=context)
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                await self._greet(address, name)
+                await self._greet(address, name, begin)
             self._is_open = True
         except (OSError, TimeoutError, ServiceUnavailable) as problem:
             self.end(str(problem) or type(problem).__name__)
@@ -139,11 +142,13 @@ class Link(asyncio.Protocol):
             self.end("bridge ends")
             raise
 
-    async def _greet(self, address: Address, name: str) -> None:
+    async def _greet(self, address: Address, name: str, begin: Callable[[Link], None] | None) -> None:
         hello: list[Word] = ["HELLO", 3]
         if address.password is not None:
             hello += ["AUTH", address.username or "default", address.password]
         asked = [self.ask(*hello, "SETNAME", name)]
+        if begin is not None:
+            begin(self)
         if address.database:
             asked.append(self.ask("SELECT", address.database))
         asked += [self.ask("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
@@ -163,6 +168,10 @@ class Link(asyncio.Protocol):
         says no; or `refused` what Redis has against this command alone, where one of its keys is not what it
         should be. `size`: of the answer, in bytes, where it may be large."""
         self._send(_Waits(packed(*words), then, lost, refused, size=size))
+
+    def try_to(self, *words: Word, then: Callable[[Any | None], None]) -> None:
+        """`send`, of what Redis may refuse: then `then` gets None."""
+        self._send(_Waits(packed(*words), then, refused=lambda _: then(None), is_optional=True))
 
     def put(
         self, command: bytes, then: Then | None, lost: Lost | None, refused: Refused | None = None
@@ -231,8 +240,8 @@ class Link(asyncio.Protocol):
             self.end("Redis does not answer")
 
     def end(self, why: str, *, in_order: bool = False) -> None:
-        """Nothing goes or comes any more. What was sent may still reach Redis only where it ends `in_order`:
-        the kernel tries to bring it there for minutes, so it might come after what the next link has sent."""
+        """Nothing goes or comes any more. Where it ends `in_order`, what was sent may still reach Redis: the
+        kernel tries for minutes to bring it there. Else only what is beyond our end may (`FormerLinks`)."""
         if self._is_over:
             return
         self._is_over = True
@@ -346,11 +355,13 @@ class Link(asyncio.Protocol):
             waits.then(item)
 
     def _take_error(self, error: str) -> None:
-        if not self._is_open or self._waiting[0].names or not is_of_a_key(error):
-            self.refuse(error)
-            return
-        waits, why = self._first(), without_place(error)
-        self._refused(waits.command, why)
+        first, why = self._waiting[0], without_place(error)
+        if not first.is_optional:
+            if not self._is_open or first.names or not is_of_a_key(error):
+                self.refuse(error)
+                return
+            self._refused(first.command, why)
+        waits = self._first()
         if waits.refused is not None:
             waits.refused(why)
 
