@@ -42,6 +42,10 @@ class Counts(Generic[S]):
         place = place_for(hub.app.id, name)
         key = bus.names.key
         node = bus.node.encode()
+
+        def again(_why: str) -> None:
+            hub.changed.add(name)
+
         is_to_be_sent = hub.app.subscription_count and not channel.kind.has_members
         link.run(
             scripts.COUNT,
@@ -53,7 +57,8 @@ class Counts(Generic[S]):
             channel.connections,
             int(is_to_be_sent),
             then=partial(self._counted, bus.node, hub, name),
-            lost=lambda _: hub.changed.add(name),
+            lost=again,
+            refused=again,
         )
 
     def _counted(self, node: str, hub: SharedHub[S], name: str, answer: Any) -> None:

@@ -9,7 +9,7 @@
 | `{pfx}g:<app>:<channel>` | hash | who went lately (user, or nothing for the channel) → when | when all are told; an hour after the last |
 | `{pfx}n:<node>` | set | what the node has told: `<app>:<channel>`, and `<app>:<channel> <user>` | when it left or died |
 | `{pfx}h:<node>` | list | what calls of the node have brought about and it may not know yet | with its next beat |
-| `{pfx}i:<app>` | hash | occupied channels → subscriptions | – |
+| `{pfx}i:<app>` | hash | occupied channels → subscriptions; `#`: a number below 0, by which a new list is known | – |
 | `{pfx}r:<app>:<session>` | hash | a page that resumes: `w` its present socket_id, `s` that and those before, `n` the number of its connection, `p<channel>` → tag of the last event that it has | twice `resume_seconds` after it left |
 | `{pfx}o:<app>` | list | orders to all nodes, such as to end the connections of a user, as published | an hour after the last |
 | `{pfx}j:<window>:<0..15>` | set | marks of the jobs whose broadcasts went out | after two windows |
@@ -40,6 +40,9 @@ TYPES = {
 
 WITNESS = b":#"
 """In the set of what a node has told, unless Redis has evicted that: then the next beat tells."""
+
+LIST = "#"
+"""In the list of an app's channels: no channel's name."""
 
 _SAFE = "-_=@,.;"
 

@@ -11,10 +11,11 @@ import pytest
 from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.link import COUNT, Link, Script
+from bridge.sockets.pusher.hub_events import MemberRemoved, Vacated
 from tests.proxy import proxy
 from tests.services import Redis
 from tests.sockets.cluster.nodes import member
-from tests.sockets.cluster.test_cluster import join
+from tests.sockets.cluster.test_cluster import join, told
 from tests.sockets.cluster.test_lost_answers import HOW, Fault
 from tests.sockets.cluster.test_refusals import key
 from tests.sockets.cluster.test_resume import CONFIRMED
@@ -139,3 +140,35 @@ async def test_who_is_refused_is_not_counted_and_counts_when_he_comes_again(redi
         await second.subscribe("presence-r", '{"user_id":"2"}')
         await second.get(CONFIRMED)
         await subscribed(redis, 2, "presence-r")
+
+
+async def test_a_count_that_is_refused_is_told_once_that_is_mended(redis: Redis) -> None:
+    refused: list[str] = []
+    async with member(redis) as one, one.server.client("c"):
+        await subscribed(redis, 1)
+        link = one.cluster.bus.asking()
+        link._refused = lambda _, why: refused.append(why)
+        with redis.client() as store, store.pipeline(transaction=True) as both:
+            both.rename(key("c:app-id:c"), "aside")
+            both.set(key("c:app-id:c"), "no hash")
+            both.execute()
+            async with one.server.client("c"):
+                await until(lambda: bool(refused))
+                store.rename("aside", key("c:app-id:c"))
+                await subscribed(redis, 2)
+            await subscribed(redis, 1)
+
+
+async def test_a_channel_is_left_by_a_member_who_was_counted_as_away(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He had lost his connection, and stayed for `presence_grace`."""
+    monkeypatch.setattr(times, "AWAY", 0.1)
+    app = replace(APP, presence_grace=1e9)
+    async with member(redis, app) as one:
+        hub: Any = one.server.node.hubs[APP.id]
+        async with one.server.client() as client:
+            await join(client, "presence-r", "1")
+        await subscribed(redis, 0, "presence-r")
+        one.cluster.ask(hub, hub.remove_absent(2e9).asks)
+        await until(lambda: len(told(one, of=(MemberRemoved, Vacated))) == 2)

@@ -12,11 +12,11 @@ import pytest
 
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.counts import Counts
-from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Occupied
+from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Occupied, Vacated
 from tests.services import Redis
-from tests.sockets.cluster.nodes import PREFIX, member
+from tests.sockets.cluster.nodes import PREFIX, Member, member
 from tests.sockets.cluster.test_cluster import join, told, two
-from tests.sockets.server.running import APP, Client, until
+from tests.sockets.server.running import APP, LIMIT, Client, until
 
 pytestmark = pytest.mark.anyio
 
@@ -166,3 +166,78 @@ async def test_a_count_of_what_is_evicted_is_not_told(redis: Redis, monkeypatch:
             one.cluster.nodes.beat()
             message = await client.get("pusher_internal:subscription_count")
             assert json.loads(message["data"]) == {"subscription_count": 2}
+
+
+CHANNELS = f"{PREFIX}bridge:1:i:app-id"
+
+
+async def listed(one: Member) -> dict[str, int]:
+    """As `GET /channels` gives them."""
+    hub: Any = one.server.node.hubs["app-id"]
+    return await one.cluster.channels(hub)
+
+
+async def until_listed(one: Member, expected: dict[str, int]) -> None:
+    while await listed(one) != expected:  # noqa: ASYNC110 - there is no event
+        await asyncio.sleep(0.02)
+
+
+async def test_the_list_of_channels_is_made_again_where_it_is_evicted(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = replace(APP, subscription_count=True)
+    async with (
+        two(redis, app) as (one, other),
+        one.server.client() as here,
+        other.server.client() as there,
+        other.server.client() as member,
+    ):
+        for client, channel in ((here, "c"), (here, "d"), (there, "d"), (there, "e")):
+            await client.subscribe(channel)
+            while (await client.get())["event"] != "pusher_internal:subscription_succeeded":
+                pass
+        await join(member, "presence-r", "1")
+        expected = {"c": 1, "d": 2, "e": 1, "presence-r": 1}
+        async with asyncio.timeout(LIMIT):
+            await until_listed(one, expected)
+            monkeypatch.setattr(times, "COMPARE", 0.1)
+            for _ in range(2):
+                with redis.client() as store:
+                    store.delete(CHANNELS)
+                await until_listed(other, expected)
+        await member.silence()
+        assert len(told(one, other, of=Occupied)) == 4
+
+
+@pytest.mark.parametrize("is_last", [False, True], ids=["others stay", "nobody stays"])
+async def test_who_leaves_a_channel_whose_record_is_evicted(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, is_last: bool
+) -> None:
+    """What others have registered is evicted too: nobody can say that all have left. Those who have not are
+    registered again."""
+    monkeypatch.setattr(times, "AWAY", 0.1)
+    async with two(redis) as (one, other), one.server.client() as client, other.server.client("d"):
+        if not is_last:
+            await client.subscribe("c")
+            await client.get("pusher_internal:subscription_succeeded")
+        async with other.server.client("c") as leaves:
+            with redis.client() as store:
+                store.delete(f"{PREFIX}bridge:1:c:app-id:c")
+            await leaves.send("pusher:unsubscribe", {"channel": "c"})
+            await leaves.silence()
+        await other.cluster.flush(60)
+        await until(lambda: not other.cluster.departures._due)
+        await other.cluster.flush(60)
+        assert not told(one, other, of=Vacated)
+        assert await listed(one) == {"d": 1}
+        monkeypatch.setattr(times, "COMPARE", 0.1)
+        async with asyncio.timeout(LIMIT):
+            await until_listed(one, {"d": 1} if is_last else {"c": 1, "d": 1})
+
+
+async def test_a_channel_whose_record_is_evicted_is_not_occupied_once_more(redis: Redis) -> None:
+    async with two(redis) as (one, other), one.server.client("c"):
+        with redis.client() as store:
+            store.delete(f"{PREFIX}bridge:1:c:app-id:c")
+        async with other.server.client("c"):
+            assert len(told(one, other, of=Occupied)) == 1

@@ -14,7 +14,7 @@ import pytest
 from bridge.errors import ServiceUnavailable
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.departures import Departures
-from bridge.sockets.pusher.hub_events import MemberRemoved
+from bridge.sockets.pusher.hub_events import MemberRemoved, Occupied, Vacated
 from tests.services import Redis
 from tests.sockets.cluster.nodes import PREFIX, Member, member
 from tests.sockets.cluster.test_cluster import join, told, two
@@ -199,3 +199,60 @@ async def test_a_departure_is_told_once_the_key_that_hinders_it_is_mended(
             await until(lambda: bool(refused))
             store.rename("aside", gone)
             await until(lambda: len(told(one, of=MemberRemoved)) == 1)
+
+
+async def test_channels_are_joined_and_left_though_the_list_of_them_is_spoiled(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TICK": 0.05, "COMPARE": 0.1, "AWAY": 0.1}.items():
+        monkeypatch.setattr(times, name, value)
+    path = "/apps/app-id/channels"
+    with redis.client() as store:
+        async with member(redis) as one, one.server.client("a"):
+            store.delete(key("i:app-id"))
+            store.set(key("i:app-id"), "no hash")
+            async with one.server.client("b") as client, one.server.client() as third:
+                await join(third, "presence-c", "1")
+                await third.send("pusher:unsubscribe", {"channel": "presence-c"})
+                await third.silence()
+                await until(lambda: {one.channel for one in told(one, of=Vacated)} == {"presence-c"})
+                assert (await one.server.request("GET", path)).status_code == 503
+                await publish(one, "b", "1")
+                assert (await client.get("event"))["data"] == "1"
+                store.delete(key("i:app-id"))
+                await until(lambda: store.hgetall(key("i:app-id")).keys() >= {b"a", b"b"})
+                assert set((await one.server.request("GET", path)).json()["channels"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize("spoiled", ["m", "g"])
+async def test_a_channel_that_nobody_could_enter_is_not_occupied(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, spoiled: str
+) -> None:
+    for name, value in {"TICK": 0.05, "AWAY": 0.1}.items():
+        monkeypatch.setattr(times, name, value)
+    with redis.client() as store:
+        async with member(redis) as one, one.server.client() as client:
+            store.set(key(f"{spoiled}:app-id:presence-a"), "no hash")
+            assert await subscribe(client, "presence-a") == "pusher:subscription_error"
+            await one.cluster.flush(60)
+            assert (await one.server.request("GET", "/apps/app-id/channels")).json() == {"channels": {}}
+            store.delete(key(f"{spoiled}:app-id:presence-a"))
+            await client.subscribe("presence-a", '{"user_id":"1"}')
+            await client.get(CONFIRMED)
+            await client.send("pusher:unsubscribe", {"channel": "presence-a"})
+            await until(lambda: len(told(one, of=Vacated)) == 1)
+            assert len(told(one, of=Occupied)) == 1
+
+
+async def test_a_channel_is_left_though_its_roster_is_spoiled(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TICK": 0.05, "AWAY": 0.1}.items():
+        monkeypatch.setattr(times, name, value)
+    with redis.client() as store:
+        async with member(redis) as one, one.server.client() as client:
+            await join(client, "presence-a", "1")
+            store.set(key("m:app-id:presence-a"), "no hash")
+            await client.send("pusher:unsubscribe", {"channel": "presence-a"})
+            await until(lambda: len(told(one, of=Vacated)) == 1)
+            assert (await one.server.request("GET", "/apps/app-id/channels")).json() == {"channels": {}}

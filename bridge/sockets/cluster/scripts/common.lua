@@ -43,17 +43,17 @@ local function leave_user(c, m, n, g, topic, node, place, user)
   return at
 end
 
--- The node has no subscriber of the channel any more. When it was the last node: the moment, as text.
+-- The node has no subscriber of the channel any more. When it was the last node: the moment, as text. Nobody says
+-- so where the channel's record was evicted: who else is there registers again.
 local function leave_channel(c, n, i, g, topic, node, place, channel, counted)
   local was_told = redis.call('SREM', n, place) == 1
   local had = redis.call('HGET', c, node)
   if not had and not was_told then return false end
-  had = tonumber(had or 0)
   redis.call('HDEL', c, node)
-  local z = redis.call('HINCRBY', c, 'z', -had)
+  local z = redis.call('HINCRBY', c, 'z', 0 - tonumber(had or 0))  -- not -0, which Redis refuses
   local personal = channel:sub(1, 1) == '#'
   if z > 0 then
-    if not personal then redis.call('HSET', i, channel, z) end
+    if not personal then redis.pcall('HSET', i, channel, z) end
     if counted and not personal then
       redis.call('HSET', c, 'p', z)
       redis.call('PUBLISH', topic, '#' .. z)
@@ -62,11 +62,12 @@ local function leave_channel(c, n, i, g, topic, node, place, channel, counted)
   end
   redis.call('HSET', c, 'z', 0)
   redis.call('HDEL', c, 'x', 'p')
-  redis.call('HDEL', i, channel)
+  redis.pcall('HDEL', i, channel)
   redis.call('EXPIRE', c, redis.call('HGET', c, 'e') or 120)
+  if personal then redis.call('PUBLISH', topic, '^') end
+  if not had then return false end
   local at = string.format('%d', now_ms())
   redis.call('HSET', g, '', at)
   redis.call('EXPIRE', g, 3600)
-  if personal then redis.call('PUBLISH', topic, '^') end
   return at
 end

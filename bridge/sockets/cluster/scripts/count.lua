@@ -9,8 +9,8 @@ local z = tonumber(redis.call('HGET', c, 'z') or '0')
 if change ~= 0 then
   redis.call('HSET', c, ARGV[1], ARGV[5])
   z = redis.call('HINCRBY', c, 'z', change)
-  redis.call('HSET', KEYS[2], channel, z)
 end
+redis.pcall('HSET', KEYS[2], channel, z)  -- also where that is no change: the list of channels may have been evicted
 if ARGV[6] == '0' then return {z, 0} end
 local told = redis.call('HMGET', c, 'p', 'q')
 if told[1] and tonumber(told[1]) == z then return {z, 0} end

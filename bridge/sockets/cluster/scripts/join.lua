@@ -15,20 +15,26 @@ local connections, most, mine, flags = tonumber(ARGV[5]), tonumber(ARGV[7]), ARG
 if redis.call('EXISTS', KEYS[6]) == 1 then return 'FENCED' end
 local again = flags:find('a', 1, true)
 
+-- A key of another type is found before anything is changed: who is refused has left nothing behind.
+local members = (#ARGV > 11 or flags:find('r', 1, true)) and redis.call('HLEN', m)
+local had = tonumber(redis.call('HGET', c, node) or '0')
+redis.call('HEXISTS', g, '')
+
+redis.call('SADD', n, place)
 if redis.call('HSETNX', c, 'o', 0) == 1 then redis.call('HSET', c, 't', ARGV[6], 'v', 0, 'z', 0) end
 local kept_for = flags:match('%d+')
 if kept_for then redis.call('HSET', c, 'e', kept_for) end
-redis.call('SADD', n, place)
 local came = 0
-local change = connections - tonumber(redis.call('HGET', c, node) or '0')
+local change = connections - had
 if change ~= 0 then
   redis.call('HSET', c, node, connections)
   local z = redis.call('HINCRBY', c, 'z', change)
   local personal = channel:sub(1, 1) == '#'
-  if not personal then redis.call('HSET', i, channel, z) end
+  -- 0: it is listed already, so nobody was the first; who else is there was evicted
+  local is_new = personal and 0 or redis.pcall('HSET', i, channel, z)
   if z == change then
     redis.call('PERSIST', c)
-    if redis.call('HDEL', g, '') == 0 and not again and not personal then
+    if redis.call('HDEL', g, '') == 0 and not again and is_new ~= 0 then
       came = 1
       note(h, call, 'o', place)
     end
@@ -37,7 +43,6 @@ if change ~= 0 then
 end
 
 local added, full = {}, {}
-local members = #ARGV > 11 and redis.call('HLEN', m)
 if members and members ~= tonumber(redis.call('HGET', c, 'u') or members) then
   redis.call('HINCRBY', c, 'v', 1)  -- the roster was evicted: with a version that is not the next, all register again
 end
