@@ -43,6 +43,7 @@ need "Caddy, as a proxy" caddy -- one_of caddy
 need "Apache, as a proxy" apache2 -- one_of apache2
 need "HAProxy, as a proxy" haproxy -- one_of haproxy
 need "supervisor" supervisor -- one_of supervisord
+need "ip, for networks of faults" iproute2 -- one_of ip
 need "buildah, to build the images" buildah -- one_of buildah
 need "debootstrap, for their base" debootstrap debian-archive-keyring -- one_of debootstrap
 need "systemd, to verify its unit" systemd -- one_of systemd-analyze

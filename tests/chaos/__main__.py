@@ -68,7 +68,7 @@ def main() -> int:
     given = parser.parse_args()
     if not given.row:
         for row in ROWS:
-            print(f"{row.id:5} {row.tier}  {row.does}")
+            print(f"{row.id:5} {row.tier}  {row.does}{f', {row.takes}' if row.takes else ''}")
         return 0
     held = True
     for id in given.row:

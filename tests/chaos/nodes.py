@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from bridge.sockets.pusher import signatures
 from tests import services
 from tests.chaos.ground import Ground
 from tests.chaos.history import Fault, told
-from tests.chaos.pages import FILLER, Page, faults_of, pages
+from tests.chaos.pages import FILLER, Page, Visitor, faults_of, pages
 from tests.chaos.rig import PATIENCE, Figures, Rig
 from tests.end_to_end.bridge import Bridge, bridge_serve
 from tests.end_to_end.laravel import APP_ID, APP_KEY, APP_SECRET, ROOT
@@ -129,17 +129,17 @@ def cluster(ground: Ground, number: int) -> Iterator[tuple[Rig, Nodes]]:
         yield rig, Nodes(rig, redis, stack, number)
 
 
-def all_there(clients: list[Page]) -> None:
+def all_there(clients: Sequence[Visitor]) -> None:
     wait_until("everybody is there", lambda: all(page.is_there for page in clients), timeout=PATIENCE)
 
 
-def present(clients: list[Page]) -> bool:
+def present(clients: Sequence[Visitor]) -> bool:
     """Whether every page sees just those who are there."""
     users = {page.user for page in clients}
     return all(page.is_there and page.members == users for page in clients)
 
 
-def until_right(rig: Rig, clients: list[Page]) -> float:
+def until_right(rig: Rig, clients: Sequence[Visitor]) -> float:
     """All has been done and presence is right; seconds until it was."""
     began = time.monotonic()
     all_there(clients)
@@ -153,12 +153,12 @@ def until_right(rig: Rig, clients: list[Page]) -> float:
     return took
 
 
-def _has(page: Page, number: int) -> bool:
+def _has(page: Visitor, number: int) -> bool:
     return bool(page.visits) and number in page.visits[-1].heard[-50:]
 
 
 def figures(
-    rig: Rig, clients: list[Page], trials: int, *, note: str = "", may_be_gone: bool = False
+    rig: Rig, clients: Sequence[Visitor], trials: int, *, note: str = "", may_be_gone: bool = False
 ) -> Figures:
     """`may_be_gone`: nodes were away for so long that others took them for dead."""
     found: list[Fault] = []
@@ -169,12 +169,12 @@ def figures(
         _false_removals(rig, clients)
     if found:
         print(told(found))
-    gaps = sum(number is None for page in clients for visit in page.visits for number in visit.heard)
+    gaps = gaps_of(clients)
     note = "; ".join(filter(None, [note, f"{gaps} gaps announced to {len(clients)} clients"]))
     return Figures(trials=trials, jobs=rig.jobs, found=tuple(found), broken=tuple(rig.broken), note=note)
 
 
-def _false_removals(rig: Rig, clients: list[Page]) -> None:
+def _false_removals(rig: Rig, clients: Sequence[Visitor]) -> None:
     """Nobody who had one connection all the time was said to be gone."""
     steady = {page.user for page in clients if len(page.visits) == 1}
     wrong = {user for page in clients for visit in page.visits for _, user in visit.removed if user in steady}
@@ -262,7 +262,7 @@ def bus_cut(ground: Ground) -> Figures:
                 time.sleep(seconds)
                 node.way.accept()
             until_right(rig, clients)
-            gaps = _gaps(clients)
+            gaps = gaps_of(clients)
             rig.must(not gaps, f"{gaps} gaps where the bus was away for {seconds:g} s")
             rig.must(_closed(clients) == before, "clients were closed")
         return figures(
@@ -287,7 +287,7 @@ def bus_cut_for_long(ground: Ground) -> Figures:
                 time.sleep(5.0)  # and for longer than a moment
                 node.way.accept()
             until_right(rig, clients)
-        gaps = _gaps(clients)
+        gaps = gaps_of(clients)
         least = ground.trials * len(clients) // 2
         rig.must(gaps >= least, f"{gaps} gaps announced, {least} were due")
         return figures(
@@ -314,7 +314,7 @@ def cut_for_slowness(ground: Ground) -> Figures:
                     _post_large(other)
                 slow.way.resume()
             until_right(rig, clients)
-        rig.must(not _gaps(clients), f"{_gaps(clients)} gaps")
+        rig.must(not gaps_of(clients), f"{gaps_of(clients)} gaps")
         return figures(
             rig, clients, ground.trials, note=f"after {BUFFER >> 20} MiB that were not read", may_be_gone=True
         )
@@ -397,7 +397,7 @@ def upgrade(ground: Ground) -> Figures:
                             nodes.start(node, source)
                             all_there(clients)
                         until_right(rig, clients)
-            rig.must(not _gaps(clients), f"{_gaps(clients)} gaps")
+            rig.must(not gaps_of(clients), f"{gaps_of(clients)} gaps")
             return figures(rig, clients, ground.trials, note=f"with {version}")
 
 
@@ -419,7 +419,7 @@ def _released(folder: Path) -> str:
     return subject.partition(":")[0]
 
 
-def _gaps(clients: list[Page]) -> int:
+def gaps_of(clients: Sequence[Visitor]) -> int:
     return sum(number is None for page in clients for visit in page.visits for number in visit.heard)
 
 

@@ -8,20 +8,24 @@ import contextlib
 import hashlib
 import hmac
 import json
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from tests.chaos.clients import TAG
 from tests.chaos.history import Fault
-from tests.end_to_end.laravel import APP_KEY, APP_SECRET
+from tests.end_to_end.laravel import APP_KEY, APP_SECRET, BROWSER
+from tests.end_to_end.processes import environment, running
 
-LINES, ROOM, FILLER = "lines", "presence-room", "filler"
+LINES, ROOM, FILLER = CHANNELS = ("lines", "presence-room", "filler")
 GAP = "bridge:gap"
 CONFIRMED = "pusher_internal:subscription_succeeded"
 BACK = 0.1  # seconds until a page tries again
@@ -30,7 +34,11 @@ TURN = 20.0  # seconds in which a connection must be made
 
 @dataclass(slots=True, kw_only=True)
 class Visit:
-    """One connection of a page. `heard`: numbers of events in order, and None for a gap."""
+    """One connection of a page.
+
+    heard  numbers of events in order, and None for a gap
+    amiss  what it was told of members who were there, or gone, already
+    """
 
     code: int = 0
     port: int
@@ -40,18 +48,34 @@ class Visit:
     members: set[str] = field(default_factory=set)
     removed: list[tuple[float, str]] = field(default_factory=list)
     confirmed: set[str] = field(default_factory=set)
+    amiss: list[str] = field(default_factory=list)
 
 
-class Page:
-    """A client that comes back, to the first of the ports where it can; it resumes or does not."""
+class Visitor:
+    """What a page has seen, which resumes or does not."""
 
-    def __init__(self, number: int, ports: Sequence[int], *, resumes: bool) -> None:
-        self.user = f"u{number}"
+    def __init__(self, user: str, *, resumes: bool) -> None:
+        self.user = user
         self.resumes = resumes
         self.visits: list[Visit] = []
+
+    @property
+    def is_there(self) -> bool:
+        last = self.visits[-1] if self.visits else None
+        return last is not None and last.closed is None and len(last.confirmed) == len(CHANNELS)
+
+    @property
+    def members(self) -> set[str]:
+        return set(self.visits[-1].members) if self.is_there else set()
+
+
+class Page(Visitor):
+    """A client that comes back, to the first of the ports where it can."""
+
+    def __init__(self, number: int, ports: Sequence[int], *, resumes: bool) -> None:
+        super().__init__(f"u{number}", resumes=resumes)
         self._number, self._ports = number, ports
         self._tries = 0  # since it was last there
-        self._connection: ClientConnection | None = None
         self._paused = threading.Event()
 
     def pause(self) -> None:
@@ -63,14 +87,6 @@ class Page:
 
     def is_at(self, port: int) -> bool:
         return self.is_there and self.visits[-1].port == port
-
-    @property
-    def is_there(self) -> bool:
-        return self._connection is not None and len(self.visits[-1].confirmed) == 3
-
-    @property
-    def members(self) -> set[str]:
-        return set(self.visits[-1].members) if self.is_there else set()
 
     async def run(self) -> None:
         while True:
@@ -93,7 +109,7 @@ class Page:
                 return
             visit = Visit(port=port, opened=time.monotonic())
             self.visits.append(visit)
-            self._connection, self._tries = connection, 0
+            self._tries = 0
             try:
                 socket_id = json.loads(first["data"])["socket_id"]
                 for message in (_public(LINES), _public(FILLER), _presence(socket_id, self.user)):
@@ -105,7 +121,6 @@ class Page:
                     else:
                         _take(visit, message)
             finally:
-                self._connection = None
                 visit.closed, visit.code = time.monotonic(), connection.close_code or 0
 
 
@@ -116,15 +131,58 @@ def _take(visit: Visit, message: dict[str, str]) -> None:
         if channel == ROOM:
             visit.members = set(json.loads(message["data"])["presence"]["ids"])
     elif event == "pusher_internal:member_added":
-        visit.members.add(json.loads(message["data"])["user_id"])
+        user = json.loads(message["data"])["user_id"]
+        if user in visit.members:
+            visit.amiss.append(f"{user} came")
+        visit.members.add(user)
     elif event == "pusher_internal:member_removed":
         user = json.loads(message["data"])["user_id"]
+        if user not in visit.members:
+            visit.amiss.append(f"{user} left")
         visit.members.discard(user)
         visit.removed.append((time.monotonic(), user))
     elif event == GAP and channel == LINES:
         visit.heard.append(None)
     elif not event.startswith(("pusher", "bridge:")) and (found := TAG.search(message["data"])):
         visit.heard.append(int(found[0].removeprefix("job-"), 16))
+
+
+@contextlib.contextmanager
+def pusher_js(ports: Sequence[int], number: int, log: Path) -> Iterator[list[Visitor]]:
+    """So many pages of real pusher-js, over TLS, by turns at each port, and one after the other resumes; they
+    are there, or on their way back, while the block runs."""
+    made = [Visitor(f"u{at}", resumes=at // len(ports) % 2 == 0) for at in range(number)]
+    options = [
+        {
+            "user": one.user,
+            "port": ports[at % len(ports)],
+            "resume": f"chaos-page-{at:08d}" if one.resumes else None,
+        }
+        for at, one in enumerate(made)
+    ]
+    given = {"key": APP_KEY, "secret": APP_SECRET, "channels": CHANNELS, "pages": options}
+    with running(
+        ["node", "pages.mjs", json.dumps(given)],
+        cwd=BROWSER, log=log, env=environment(NODE_TLS_REJECT_UNAUTHORIZED="0", NODE_NO_WARNINGS="1"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        reader = threading.Thread(target=_see, args=(process.stdout, made, ports), daemon=True)
+        reader.start()
+        yield made
+
+
+def _see(lines: IO[str], made: Sequence[Visitor], ports: Sequence[int]) -> None:
+    for line in lines:
+        told = json.loads(line)
+        visits = made[told["page"]].visits
+        if "message" in told:
+            _take(visits[-1], told["message"])
+            continue
+        if visits and visits[-1].closed is None:
+            visits[-1].closed = time.monotonic()
+        if told["state"] == "connected":
+            visits.append(Visit(port=ports[told["page"] % len(ports)], opened=time.monotonic()))
 
 
 def _public(channel: str) -> str:
@@ -163,7 +221,7 @@ def pages(made: Sequence[Page]) -> Iterator[Sequence[Page]]:
         loop.close()
 
 
-def faults_of(page: Page, last: int) -> Iterator[Fault]:
+def faults_of(page: Visitor, last: int) -> Iterator[Fault]:
     """What the page may not have seen or missed, of the events up to number `last`."""
     known: list[int | None] = []
     for visit in page.visits:
@@ -180,6 +238,8 @@ def _faults_of(visit: Visit) -> Iterator[Fault]:
     for number, times in Counter(heard).items():
         if times > 1:
             yield Fault("twice", f"job-{number:012x}")
+    for told in visit.amiss:
+        yield Fault("twice", told)
     highest = 0
     for number in heard:
         if number < highest:

@@ -14,6 +14,7 @@ from typing import Literal
 from tests.chaos import (
     crashes,
     deploys,
+    lab,
     nodes,
     returns,
     rolls,
@@ -42,6 +43,7 @@ class Row:
     trials  on each store, by `make chaos` unless it says another number
     small   store → trials of `make test`
     tests   node ids of pytest
+    takes   about how long, where that is long
     """
 
     id: str
@@ -52,6 +54,7 @@ class Row:
     trials: int = 20
     small: Sequence[tuple[StoreName, int]] = ()
     tests: tuple[str, ...] = ()
+    takes: str = ""
 
 
 QUEUE = "tests/jobs/queue/test_queue.py::test_"
@@ -399,6 +402,70 @@ ROWS: tuple[Row, ...] = (
         run=swarm.swarm,
         stores=SERVERS,
     ),
+    # ---- machines, and the network between them
+    Row(
+        id="M-01",
+        tier="N",
+        does="one of two machines is cut from Redis for 10 s: both ways, one way, the other way (as root)",
+        run=lab.cut_for_a_moment,
+        stores=BUS,
+        trials=6,
+        takes="3 minutes",
+    ),
+    Row(
+        id="M-02",
+        tier="N",
+        does="the same for 130 s, longer than the kernel waits (as root)",
+        run=lab.cut_for_long,
+        stores=BUS,
+        trials=3,
+        takes="8 minutes",
+    ),
+    Row(
+        id="M-03",
+        tier="N",
+        does="a machine loses its power, or its network, without a word to anyone, and comes back (as root)",
+        run=lab.power,
+        stores=BUS,
+        trials=4,
+        takes="8 minutes",
+    ),
+    Row(
+        id="M-04",
+        tier="N",
+        does="the way to Redis takes 30 to 70 ms and loses 1 % of all packets (as root)",
+        run=lab.slow_way,
+        stores=BUS,
+        trials=1,
+        takes="2 minutes",
+    ),
+    Row(
+        id="M-05",
+        tier="N",
+        does="one machine is killed while the other reloads (as root)",
+        run=lab.kill_in_a_reload,
+        stores=BUS,
+        trials=3,
+        takes="2 minutes",
+    ),
+    Row(
+        id="M-06",
+        tier="N",
+        does="Redis stands still for 20 s under two machines (as root)",
+        run=lab.redis_stands_still,
+        stores=BUS,
+        trials=3,
+        takes="3 minutes",
+    ),
+    Row(
+        id="M-07",
+        tier="N",
+        does="Redis is restarted without its data, or emptied, under two machines (as root)",
+        run=lab.redis_is_empty,
+        stores=BUS,
+        trials=4,
+        takes="2 minutes",
+    ),
     # ---- load
     Row(
         id="L-01",
@@ -673,7 +740,12 @@ ROWS: tuple[Row, ...] = (
         id="T-00",
         tier="C",
         does="the checker fails on doctored histories; the proxy does what it says",
-        tests=("tests/chaos/test_history.py", "tests/test_proxy.py"),
+        tests=(
+            "tests/chaos/test_history.py",
+            "tests/chaos/test_pages.py",
+            "tests/test_proxy.py",
+            "tests/chaos/test_network.py",
+        ),
     ),
 )
 

@@ -36,6 +36,7 @@ def bridge_serve(
     app: Laravel,
     *flags: str,
     port: int | None = None,
+    host: str = "127.0.0.1",
     name: str = "bridge",
     scheme: str = "http",
     entry: Sequence[str] = COMMAND,
@@ -45,7 +46,7 @@ def bridge_serve(
     """bridge serves the app, on the port its Pusher client posts to unless another is given."""
     port = app.port if port is None else port
     log = app.path / "storage/logs" / f"{name}.txt"
-    command = [*entry, "serve", "--app", str(app.path), "--host", "127.0.0.1", "--port", str(port)]
+    command = [*entry, "serve", "--app", str(app.path), "--host", host, "--port", str(port)]
     command += flags
     variables = environment(PYTHONUNBUFFERED="1", **env)
     written_before = log.stat().st_size if log.exists() else 0  # by another of this name
@@ -54,7 +55,7 @@ def bridge_serve(
         def ready() -> bool:
             written = log.read_bytes()[written_before:].decode()
             assert process.poll() is None, f"bridge ended with {process.returncode}: {written}"
-            return f"listening on {scheme}://127.0.0.1:{port}\n" in written
+            return f"listening on {scheme}://{host}:{port}\n" in written
 
         wait_until("bridge says that it listens", ready, timeout=patience)
         yield Bridge(process=process, port=port, log=log)
