@@ -15,6 +15,7 @@ of it for every channel that has subscribers here. The rules:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bridge.sockets.pusher import messages
@@ -47,7 +48,7 @@ class SharedHub(Hub[S]):
     changed    names of channels whose number of subscribers here has changed, and is not told by a `Join`
     """
 
-    __slots__ = ("_generation", "changed", "now", "online", "personal")
+    __slots__ = ("_generation", "_waiting", "changed", "now", "online", "personal")
 
     sessions: SharedSessions[S]
 
@@ -58,6 +59,9 @@ class SharedHub(Hub[S]):
         self.online: dict[str, bool] = {}
         self.changed: set[str] = set()
         self._generation = 0
+        self._waiting: deque[tuple[SharedChannel[S], S, Waiting]] = (
+            deque()
+        )  # the oldest first; or they did wait
         self.now = 0.0  # of the last call that told it
 
     def shared(self, name: str) -> SharedChannel[S] | None:
@@ -130,9 +134,8 @@ class SharedHub(Hub[S]):
         if channel.is_joined and session is None:
             channel.sockets[socket] = None
         else:
-            channel.waiting[socket] = Waiting(
-                socket_id=socket_id, member=None, since=now, replies=replies, session=session
-            )
+            waiting = Waiting(socket_id=socket_id, member=None, since=now, replies=replies, session=session)
+            self._wait(channel, socket, waiting)
             replies = ()
             let_in = self._let_in(channel)
         if watchlist:
@@ -212,10 +215,10 @@ class SharedHub(Hub[S]):
         if not asks or (self.app.subscription_count and not kind.has_members):
             self.changed.add(name)  # else `Join` says how many there are, and nobody else is told
         if not channel.is_joined or (user_id is not None and user_id not in channel.confirmed):
-            channel.waiting[socket] = waiting
+            self._wait(channel, socket, waiting)
             return Outcome(asks=tuple(asks))
         if session is not None:
-            channel.waiting[socket] = waiting
+            self._wait(channel, socket, waiting)
             let_in = self._let_in(channel)
             return Outcome(
                 deliveries=let_in.deliveries, hub_events=let_in.hub_events, asks=(*asks, *let_in.asks)
@@ -305,21 +308,29 @@ class SharedHub(Hub[S]):
                 asks += self._leave(channel, gone)
         return Outcome(asks=tuple(asks))
 
+    def _wait(self, channel: SharedChannel[S], socket: S, waiting: Waiting) -> None:
+        channel.waiting[socket] = waiting
+        self._waiting.append((channel, socket, waiting))
+
     def give_up(self, now: float) -> Answered[S]:
         """Subscriptions that have waited for too long are refused, their connections told to come back."""
         self.now = now
         deliveries: list[Delivery[S]] = []
         closes: list[tuple[S, Close]] = []
-        for channel in self.all_shared():
-            for socket, waiting in channel.waiting.items():
-                if now - waiting.since < PATIENCE:
-                    continue
-                if waiting.replies is None:
-                    text = messages.subscription_error(
-                        channel.name, "ServiceUnavailable", "the server cannot reach its peers now", 503
-                    )
-                    deliveries.append(Delivery(text=text, sockets=(socket,)))
-                closes.append((socket, Close(code=OVER_CAPACITY, reason="the server cannot reach its peers")))
+        while self._waiting:
+            channel, socket, waiting = self._waiting[0]
+            is_over = channel.waiting.get(socket) is not waiting
+            if not is_over and now - waiting.since < PATIENCE:
+                break
+            self._waiting.popleft()
+            if is_over:
+                continue
+            if waiting.replies is None:
+                text = messages.subscription_error(
+                    channel.name, "ServiceUnavailable", "the server cannot reach its peers now", 503
+                )
+                deliveries.append(Delivery(text=text, sockets=(socket,)))
+            closes.append((socket, Close(code=OVER_CAPACITY, reason="the server cannot reach its peers")))
         return Answered(deliveries=tuple(deliveries), closes=tuple(closes))
 
     # Answers --------------------------------------------------------------------------------------------
