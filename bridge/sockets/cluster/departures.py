@@ -12,7 +12,6 @@ from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus
 from bridge.sockets.cluster.happenings import Happenings
-from bridge.sockets.cluster.names import split_place, word_user
 from bridge.sockets.cluster.records import Records
 from bridge.sockets.pusher.hub_events import MemberRemoved, Vacated
 from bridge.sockets.pusher.outcome import S
@@ -112,13 +111,11 @@ class Departures(Generic[S]):
         bisect.insort(self._due, (self._bus.now() + times.SETTLE, place, word, at))
 
     def gone(self, place: bytes, word: bytes, is_so: Any) -> None:
-        try:
-            app_id, name = split_place(place)
-            user_id = word_user(word)
-        except ValueError:
-            self._records.reject("place")
+        who = self._records.who(place, word, "place")
+        if who is None or not is_so:
             return
-        if not is_so or name.startswith("#"):
+        app_id, name, user_id = who
+        if name.startswith("#"):
             return
         if word:
             self._bus.home.tell(MemberRemoved(app_id=app_id, channel=name, user_id=user_id))

@@ -11,7 +11,7 @@ from typing import Generic
 
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.envelope import MEMBER, TAG, Forged, Own, Sealer
-from bridge.sockets.cluster.names import word_user
+from bridge.sockets.cluster.names import split_place, word_user
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub import Cached
 from bridge.sockets.pusher.outcome import S
@@ -49,6 +49,15 @@ class Records(Generic[S]):
             self._warned_at = now
             about = {"action": "bus_reject", "why": reason, "messages": self.rejected.total()}
             log.warning("messages on the bus are not ours and are dropped", extra=about)
+
+    def who(self, place: bytes, word: bytes, reason: str) -> tuple[str, str, str] | None:
+        """App id, channel and user_id, which is empty for the channel itself. None where nobody of ours has
+        written that, which is rejected for this reason."""
+        try:
+            return (*split_place(place), word_user(word))
+        except ValueError:
+            self.reject(reason)
+            return None
 
     def messages(self, hub: SharedHub[S], place: bytes, entries: Sequence[bytes]) -> list[Message]:
         """The events in a channel's log, but for those that are not ours."""

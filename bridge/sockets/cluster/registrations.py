@@ -228,12 +228,10 @@ class Registrations(Generic[S]):
 
     def take(self, kind: bytes, place: bytes, word: bytes, at: bytes) -> None:
         """A happening whose answer was lost."""
-        try:
-            app_id, name = split_place(place)
-            user_id = word_user(word)
-        except ValueError:
-            self._records.reject("note")
+        who = self._records.who(place, word, "note")
+        if who is None:
             return
+        app_id, name, user_id = who
         match kind:
             case b"o":
                 self._bus.home.tell(Occupied(app_id=app_id, channel=name))
@@ -277,16 +275,15 @@ class Registrations(Generic[S]):
             if entry == WITNESS:
                 continue
             place, _, word = entry.partition(b" ")
-            try:
-                app_id, name = split_place(place)
-                user_id = word_user(word) if word else None
-            except ValueError:
-                self._records.reject("place")
+            who = self._records.who(place, word, "place")
+            if who is None:
                 continue
+            app_id, name, user_id = who
             hub = self._bus.home.hubs.get(app_id)
             channel = hub.shared(name) if hub else None
-            if channel is None or (user_id is not None and user_id not in channel.asked):
-                self.leave(app_id, name, user_id, is_last=channel is None and not word, hub=hub)
+            if channel is None or (word and user_id not in channel.asked):
+                is_last = channel is None and not word
+                self.leave(app_id, name, user_id if word else None, is_last=is_last, hub=hub)
 
     # Where that is in doubt ----------------------------------------------------------------------------
 

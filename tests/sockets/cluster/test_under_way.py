@@ -45,6 +45,19 @@ async def fill(one: Member, *pages: Client) -> None:
             assert (await page.get("event"))["data"] == f"before {number}"
 
 
+@asynccontextmanager
+async def full_log(
+    redis: Redis, *, is_subscribed: bool
+) -> AsyncIterator[tuple[Member, Member, Proxy, list[Client]]]:
+    """A page at the other node, and one at the first if that `is_subscribed`."""
+    async with AsyncExitStack() as stack:
+        one, other, between = await stack.enter_async_context(nodes(redis))
+        subscribed = (other, one) if is_subscribed else (other,)
+        pages = [await stack.enter_async_context(each.server.client("c")) for each in subscribed]
+        await fill(one, *pages)
+        yield one, other, between, pages
+
+
 async def break_with(redis: Redis, one: Member, between: Proxy, how: str, *events: str) -> None:
     """The node's link breaks while these are under way."""
     link = one.cluster.bus.link
@@ -84,12 +97,7 @@ async def all_until_last(page: Client) -> list[str]:
 async def test_what_a_full_log_still_tells_makes_no_gap(
     redis: Redis, how: str, is_subscribed: bool, meanwhile: int
 ) -> None:
-    async with AsyncExitStack() as stack:
-        one, other, between = await stack.enter_async_context(nodes(redis))
-        pages = [await stack.enter_async_context(other.server.client("c"))]
-        if is_subscribed:
-            pages.append(await stack.enter_async_context(one.server.client("c")))
-        await fill(one, *pages)
+    async with full_log(redis, is_subscribed=is_subscribed) as (one, other, between, pages):
         await break_with(redis, one, between, how, "A", "B")
         theirs = [f"theirs {number}" for number in range(meanwhile)]
         ours = [f"ours {number}" for number in range(20)]
@@ -118,12 +126,7 @@ async def test_what_a_full_log_still_tells_makes_no_gap(
 async def test_what_had_waited_may_be_under_way_when_the_next_link_breaks(
     redis: Redis, how: str, is_subscribed: bool
 ) -> None:
-    async with AsyncExitStack() as stack:
-        one, other, between = await stack.enter_async_context(nodes(redis))
-        pages = [await stack.enter_async_context(other.server.client("c"))]
-        if is_subscribed:
-            pages.append(await stack.enter_async_context(one.server.client("c")))
-        await fill(one, *pages)
+    async with full_log(redis, is_subscribed=is_subscribed) as (one, other, between, pages):
         await leave_the_bus(one)
         waiting = one.cluster._publishing
         events = [f"A {number}" for number in range(5)]
