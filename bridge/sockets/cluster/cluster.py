@@ -8,11 +8,11 @@ for every channel, who is here and which event was the last (`_sync`). Redis ans
 What Redis holds of this node and nobody here wants is taken back.
 
 Its parts, each in the file of its name: `Topics` are subscribed to, `Incoming` reads what they bring,
-`Registrations` registers who is here, `Counts` how many, `Departures` says who has left, `Happenings` what
-an answer that was lost would have told, `Watches` who is
+`Registrations` registers who is here, `Counts` how many, `Departures` says who has left, `Misses` who found
+no event in a cache channel, `Happenings` what an answer that was lost would have told, `Watches` who is
 signed in, `Comparison` finds what was missed, `Pages` serves clients that resume, `Publishing` decides what
-goes out when, `Outgoing` sends it, `Nodes` knows the others, `Statistics` and `Questions` are about all of
-them, `Refusals` says which key is spoiled.
+goes out when, `Outgoing` sends it, `FormerLinks` keeps what a lost link had sent from coming late, `Nodes`
+knows the others, `Statistics` and `Questions` are about all of them, `Refusals` says which key is spoiled.
 
 Happenings of a channel (occupied, vacated, members) are told by the node whose call made them so: once on all
 nodes.
@@ -39,6 +39,7 @@ from bridge.sockets.cluster.former import FormerLinks
 from bridge.sockets.cluster.happenings import Happenings
 from bridge.sockets.cluster.incoming import Incoming
 from bridge.sockets.cluster.link import Address, Link
+from bridge.sockets.cluster.misses import Misses
 from bridge.sockets.cluster.names import CONTROL_CHANNEL, Names
 from bridge.sockets.cluster.nodes import Nodes, Other
 from bridge.sockets.cluster.pages import Pages
@@ -53,7 +54,6 @@ from bridge.sockets.cluster.watches import Watches
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.asks import Ask, Join, Keep, Leave, Load, Missed, PassOn, Read, Unwatch, Watch
 from bridge.sockets.pusher.channels import USER_CHANNEL
-from bridge.sockets.pusher.hub_events import CacheMissed
 from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.shared_hub import SharedHub
 
@@ -93,6 +93,7 @@ class Cluster(Generic[S]):
         )
         self.registrations = Registrations(bus, records, seen, self.departures, self._happenings)
         self._happenings.take = self.registrations.take
+        self._misses = Misses(bus, self._happenings)
         self._counts = Counts(bus)
         self._watches = Watches(bus, self.topics)
         self._comparison = Comparison(bus, self.registrations)
@@ -272,6 +273,7 @@ class Cluster(Generic[S]):
     def _synced(self, _: Any) -> None:
         self.bus.is_synced = True
         self._has_synced.set()
+        self._misses.synced()
         self._publishing.empty_spool()
 
     def _begin_anew(self) -> None:
@@ -293,11 +295,13 @@ class Cluster(Generic[S]):
     # What hubs ask ------------------------------------------------------------------------------------
 
     def ask(self, hub: SharedHub[S], asks: Sequence[Ask]) -> None:
-        """Carries these out. Without a link they are dropped, but for client events: the next link's
-        `_sync` asks for whatever is wanted then."""
+        """Carries these out. Without a link they are dropped, but for client events and cache misses: the
+        next link's `_sync` asks for whatever is wanted then."""
         for ask in asks:
             if isinstance(ask, PassOn):
                 self._publishing.pass_on(hub, ask)
+            elif isinstance(ask, Missed):
+                self._misses.ask(hub.app.id, ask.channel)
             elif self.bus.link is not None:
                 self._ask(self.bus.link, hub, ask)
 
@@ -318,19 +322,12 @@ class Cluster(Generic[S]):
                 self._watches.watch(link, hub, ask)
             case Unwatch():
                 self._watches.unwatch(hub, ask)
-            case Missed():
-                key = self.names.key("c", place_for(hub.app.id, ask.channel))
-                link.send("HSETNX", key, "x", 1, then=partial(self._missed, hub.app.id, ask.channel))
             case Load():
                 self._pages.load(link, hub, ask)
             case Keep():
                 self._pages.keep(link, hub, ask)
             case Read():
                 self._pages.read(link, hub, ask)
-
-    def _missed(self, app_id: str, name: str, is_first: Any) -> None:
-        if is_first:
-            self.bus.home.tell(CacheMissed(app_id=app_id, channel=name))
 
     # For readiness and metrics ------------------------------------------------------------------------
 

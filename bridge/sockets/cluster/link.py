@@ -72,11 +72,12 @@ JOIN = Script("join", "log", "note")
 LEAVE = Script("leave", "common", "note")
 REAP = Script("reap", "common", "note")
 GONE = Script("gone", "note")
+MISS = Script("miss", "note")
 PUBLISH, COUNT, BEAT, TAKE = Script("publish"), Script("count"), Script("beat"), Script("take")
 COMPARE = Script("compare")
 LOAD, KEEP, READ = Script("load"), Script("keep"), Script("read", "log")
 MORE = 2  # as join.lua and read.lua have it
-SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, TAKE, COMPARE, LOAD, KEEP, READ)
+SCRIPTS = (JOIN, LEAVE, REAP, PUBLISH, COUNT, BEAT, GONE, MISS, TAKE, COMPARE, LOAD, KEEP, READ)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 | key | type | holds | goes |
 |---|---|---|---|
-| `{pfx}c:<app>:<channel>` | hash | `o` number and `t` tag of the last event, `v` version of the roster, `u` its members, `z` subscriptions in all, `<node>` → its own; `x`: its cache miss is told; `p`, `q`: the count that was told last, and when; `e`: seconds after which it goes, where that is not 120 | 120 s after vacated, or twice `resume_seconds` if that is longer |
+| `{pfx}c:<app>:<channel>` | hash | `o` number and `t` tag of the last event, `v` version of the roster, `u` its members, `z` subscriptions in all, `<node>` → its own; `x`: its cache miss is told, until an event comes; `p`, `q`: the count that was told last, and when; `e`: seconds after which it goes, where that is not 120 | 120 s after vacated, or twice `resume_seconds` if that is longer |
 | `{pfx}m:<app>:<channel>` | hash | roster: user → `<nodes that have him>:<sealed info>` | with the last member |
 | `{pfx}l:<app>:<channel>` | list | the last events, as published | 60 s after the last |
 | `{pfx}k:<app>:<channel>` | string | last event of a cache channel | `limit_cache_seconds` |

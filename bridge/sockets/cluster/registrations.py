@@ -16,7 +16,7 @@ from bridge.sockets.cluster.happenings import Happenings
 from bridge.sockets.cluster.link import Link
 from bridge.sockets.cluster.names import WITNESS, split_place, user_word, word_user
 from bridge.sockets.cluster.records import Records, SeenTags
-from bridge.sockets.pusher.hub_events import MemberAdded, Occupied
+from bridge.sockets.pusher.hub_events import CacheMissed, MemberAdded, Occupied
 from bridge.sockets.pusher.outcome import S
 from bridge.sockets.pusher.shared_channel import Joined, Message, SharedChannel
 from bridge.sockets.pusher.shared_hub import SharedHub
@@ -241,6 +241,8 @@ class Registrations(Generic[S]):
                 self._departures.add(place, word, at)
             case b"g":
                 self._departures.gone(place, word, 1)
+            case b"m":
+                self._bus.home.tell(CacheMissed(app_id=app_id, channel=name))
             case _:
                 self._records.reject("note")
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,11 +17,14 @@ import pytest
 from bridge.sockets.cluster import link as scripts
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.link import Script, _Waits
-from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved, Occupied, Vacated
+from bridge.sockets.pusher.app import App
+from bridge.sockets.pusher.asks import Missed
+from bridge.sockets.pusher.hub_events import CacheMissed, MemberAdded, MemberRemoved, Occupied, Vacated
 from tests.proxy import Proxy, proxy
 from tests.services import Redis
 from tests.sockets.cluster.nodes import PREFIX, Member, member
 from tests.sockets.cluster.test_cluster import join, told, two
+from tests.sockets.cluster.test_publishing import come_back, key, leave_the_bus, publish
 from tests.sockets.server.running import APP, Client, until
 
 pytestmark = pytest.mark.anyio
@@ -73,12 +77,9 @@ class Fault:
 
 
 @asynccontextmanager
-async def nodes(redis: Redis) -> AsyncIterator[tuple[Member, Member, Proxy]]:
+async def nodes(redis: Redis, app: App = COUNTING) -> AsyncIterator[tuple[Member, Member, Proxy]]:
     with proxy(redis.port) as between:
-        async with (
-            member(redis, COUNTING, port=between.port) as one,
-            member(redis, COUNTING) as other,
-        ):
+        async with member(redis, app, port=between.port) as one, member(redis, app) as other:
             yield one, other, between
 
 
@@ -139,6 +140,70 @@ async def test_who_comes_and_goes_is_told_once(redis: Redis, script: Script, num
             assert client.hkeys(client.keys("*bridge:1:m:*")[0]) == [b"w"]
             assert client.hgetall(client.keys("*bridge:1:i:*")[0]) == {b"presence-r": b"1"}
             assert not client.keys("*bridge:1:g:*")
+
+
+CACHE = "cache-c"
+AWAY = "the link is away"
+
+
+@pytest.mark.parametrize("how", [*HOW, AWAY])
+async def test_a_cache_miss_is_told_once(redis: Redis, how: str) -> None:
+    async with nodes(redis, APP) as (one, other, between), one.server.client(CACHE) as first:
+        await first.get("pusher:cache_miss")
+        await until(lambda: len(told(one, other, of=CacheMissed)) == 1)
+        with redis.client() as store:
+            await publish(one, "1", CACHE)
+            await first.get("event")
+            store.delete(key("k", CACHE))  # as its time has passed
+        one.server.node.hubs["app-id"].cached.clear()
+        if how == AWAY:
+            await leave_the_bus(one)
+        else:
+            fault = Fault(one, between, scripts.MISS, 1, how)
+        async with one.server.client(CACHE) as second:
+            await second.get("pusher:cache_miss")
+            if how == AWAY:
+                await come_back(one)
+            else:
+                await fault.over()
+            await until(lambda: len(told(one, other, of=CacheMissed)) == 2)
+            async with other.server.client(CACHE) as third:
+                await third.get("pusher:cache_miss")
+                await third.silence()
+            for each in (one, other):
+                await each.cluster.flush(60)
+        assert len(told(one, other, of=CacheMissed)) == 2
+
+
+def miss(one: Member) -> None:
+    """A subscriber was told so just before."""
+    hub = one.server.node.hubs["app-id"]
+    one.cluster.ask(hub, [Missed(channel=CACHE)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("meanwhile", ["an event", "vacated"])
+async def test_a_cache_miss_that_is_told_late_hides_no_later_one(redis: Redis, meanwhile: str) -> None:
+    async with nodes(redis, APP) as (one, other, _), AsyncExitStack() as stack:
+        misses = partial(told, one, other, of=CacheMissed)
+        async with one.server.client(CACHE) as first:
+            await first.get("pusher:cache_miss")
+            await until(lambda: len(misses()) == 1)
+        if meanwhile == "an event":
+            first = await stack.enter_async_context(one.server.client(CACHE))
+            await first.get("pusher:cache_miss")
+            await until(lambda: len(misses()) == 2)
+            await publish(one, "1", CACHE)
+            await first.get("event")
+        else:
+            miss(one)
+            await until(lambda: len(misses()) == 2)
+        miss(one)
+        await until(lambda: len(misses()) == 3)
+        with redis.client() as store:
+            store.delete(key("k", CACHE))  # as its time has passed
+        later = await stack.enter_async_context(other.server.client(CACHE))
+        await later.get("pusher:cache_miss")
+        await until(lambda: len(misses()) == 4)
 
 
 MORE = ["it runs twice", "Redis loses its last writes", "Redis loses everything"]
