@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from bridge.sockets.cluster import times
 from bridge.sockets.pusher.hub_events import MemberAdded, MemberRemoved
 from tests.proxy import Proxy, proxy
 from tests.services import Redis
@@ -58,7 +59,10 @@ async def data(page: Client) -> list[str]:
     return found
 
 
-async def test_who_is_back_does_not_leave_by_what_an_old_link_had_sent(redis: Redis) -> None:
+async def test_who_is_back_does_not_leave_by_what_an_old_link_had_sent(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "AWAY", 1e9)  # however long it takes until the user is back
     async with nodes(redis) as (one, other, between), other.server.client() as watcher:
         await join(watcher, "presence-r", "w")
         async with one.server.client() as page:
