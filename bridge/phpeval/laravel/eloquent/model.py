@@ -73,8 +73,10 @@ class ModelClass:
 
     # ---- restoring --------------------------------------------------------------------------
 
-    def restore(self, identifier: PhpObject, php: Interpreter) -> Value:
-        """The model or collection of a ModelIdentifier. Raises MissingModel, Refused, ServiceUnavailable."""
+    def restore(self, identifier: PhpObject, php: Interpreter, *, at_once: bool = False) -> Value:
+        """The model or collection of a ModelIdentifier. Raises MissingModel, Refused, ServiceUnavailable.
+
+        `at_once`: by one query `with` the relations named, as `fresh` has it."""
         class_name, key = identifier.get("class"), identifier.get("id")
         named = identifier.get("relations")
         connection = identifier.get("connection")
@@ -89,9 +91,20 @@ class ModelClass:
         if not rows:
             raise MissingModel(f"no query results for model [{name}]")
         model = self.hydrate(name, rows[0], place, php)
-        self.eager_load([model], php)
-        self.load([model], names, php)
+        self.eager_load([model], php, names if at_once else ())
+        if not at_once:
+            self._restore_relations([model], names, php)
         return model
+
+    def _restore_relations(self, models: Sequence[PhpObject], names: Sequence[str], php: Interpreter) -> None:
+        """What the identifier names, of models that have what their class always loads (`$with`).
+
+        Source: Queue/SerializesAndRestoresModelIdentifiers.php restoreModel."""
+        if self._options.version < (12, 11):  # `load` once more, not `loadMissing`
+            self.load(models, names, php)
+            return
+        for name in names if models else ():
+            self.load_missing(models, name, php)
 
     def _restore_collection(
         self,
@@ -118,7 +131,7 @@ class ModelClass:
         models = [self.hydrate(name, row, place, php, row_count=len(rows)) for row in rows]
         self.eager_load(models, php)
         if self._options.version >= (13, 0):  # releases before restore no relations of a collection
-            self.load(models, names, php)
+            self._restore_relations(models, names, php)
         found_by = {self.key_text(self.key(model, php)): model for model in models}
         found = PhpArray()
         for place_of, key in keys.items():  # those of the collection that was dispatched

@@ -51,7 +51,7 @@ def _fresh(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Se
         b"connection": models.view(model, php).connection.encode(),
     }
     try:
-        return models.restore(PhpObject(object_conversions.MODEL_IDENTIFIER, identifier), php)
+        return models.restore(PhpObject(object_conversions.MODEL_IDENTIFIER, identifier), php, at_once=True)
     except MissingModel:
         return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bridge.phpeval.php.runtime.values import PhpArray
@@ -62,6 +64,44 @@ def test_what_a_model_always_loads_shows_and_hides_as_in_laravel(blog: Case, bod
     blog.post(body + RELATIONS)
     blog.sends("$this->post")
     assert "pw" not in str(blog.data())
+
+
+@pytest.mark.parametrize(
+    "always", ["'user:id,name'", "'user.posts'", "'user:id,name', 'comments.post'", "'user.posts:id,user_id'"]
+)
+@pytest.mark.parametrize("names", [["user"], ["user", "user.posts"], ["user", "comments", "comments.post"]])
+def test_what_an_identifier_names_and_the_model_always_loads(
+    blog: Case, always: str, names: list[str]
+) -> None:
+    blog.post(f"protected $with = [{always}];" + RELATIONS)
+    blog.add("User", USER.format("function posts() { return $this->hasMany(Post::class)->without('user'); }"))
+    blog.add(
+        "Comment", "class Comment extends Model { function post() { return $this->belongsTo(Tag::class); } }"
+    )
+    blog.sends("$this->post")
+    payload = blog.payload(post=blog.model(relations=names))
+    ours, theirs = blog.app.native(payload), blog.app.laravel(payload)
+    assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts
+
+
+@pytest.mark.parametrize(("version", "whole"), [("12.10", True), ("12.11", False), ("13.31", False)])
+def test_since_12_11_what_is_always_loaded_is_not_loaded_again(blog: Case, version: str, whole: bool) -> None:
+    blog.post("protected $with = ['user:id,name'];" + RELATIONS)
+    blog.sends("$this->post")
+    (call,) = blog.native(version=version, post=blog.model(relations=["user"])).broadcasts
+    assert ("deleted_at" in json.loads(call.data)["it"]["user"]) is whole
+
+
+@pytest.mark.parametrize("always", ["'user.old'", "'user:id,name'"])
+def test_a_fresh_model_has_what_it_always_loads_and_what_is_asked_for(blog: Case, always: str) -> None:
+    blog.post(f"protected $with = [{always}];" + RELATIONS)
+    blog.add("User", USER.format("function old() { return $this->hasMany(Comment::class, 'post_id'); }"))
+    blog.sends("[$this->post->fresh(), $this->post->fresh('comments')]")
+    blog.data()
+    blog.sends("$this->post->fresh('user')")
+    payload = blog.payload()
+    ours, theirs = blog.app.native(payload), blog.app.laravel(payload)
+    assert ours.outcome == "refused" or ours.broadcasts == theirs.broadcasts
 
 
 @pytest.mark.parametrize(
