@@ -170,7 +170,7 @@ class Attempt:
             )
             if resolution.outcome == "broadcast":
                 broadcasts = [addressed(call, self._destinations, job.uuid) for call in resolution.broadcasts]
-                return Delivered(resolution.keeps_lock), broadcasts
+                return _DELIVERED[resolution.keeps_lock], broadcasts
         except Slow as slow:
             channels = self._channels(job.document)
             self._aside.block(job, channels)
@@ -208,6 +208,7 @@ class Behind(BridgeError):
         self.channels = channels
 
 
+_DELIVERED = {keeps_lock: Delivered(keeps_lock) for keeps_lock in (False, True)}
 _NO_ROOM = NotBegun(lacks_memory=True)
 _BEHIND = NotBegun(is_behind=True)
 

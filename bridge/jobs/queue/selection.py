@@ -21,10 +21,31 @@ COMMANDS = frozenset(
 )
 
 
-def like(patterns: Sequence[str]) -> re.Pattern[bytes]:
-    """What finds the same as any of these SQL patterns, which begin and end with `%`."""
-    parts = [re.escape(look.strip("%")).replace("_", ".").replace("%", ".*?") for look in patterns]
-    return re.compile("|".join(parts).encode(), re.DOTALL)
+def like(patterns: Sequence[str]) -> Callable[[bytes], bool]:
+    """Whether a text is like any of these SQL patterns, which begin and end with `%`."""
+    # Each part is looked for behind the one before: Python finds the beginning of a pattern much sooner than
+    # it gets over what `.*?` stands for.
+    looks = [
+        [
+            re.compile(re.escape(part).replace("_", ".").encode(), re.DOTALL).search
+            for part in pattern.strip("%").split("%")
+        ]
+        for pattern in patterns
+    ]
+
+    def is_like(text: bytes) -> bool:
+        for look in looks:
+            at = 0
+            for search in look:
+                found = search(text, at)
+                if found is None:
+                    break
+                at = found.end()
+            else:
+                return True
+        return False
+
+    return is_like
 
 
 MARK = b"BroadcastEvent"  # stands in every broadcast payload; json_encode never escapes letters
@@ -33,7 +54,7 @@ CERTAIN = tuple(
     f'%"job":"Illuminate__Queue__CallQueuedHandler@call"%"command":"O:__:_"Illuminate__Broadcasting__{name}_":%'
     for name in ("BroadcastEvent", "UniqueBroadcastEvent")
 )
-_CERTAIN = like(CERTAIN)
+_is_certain = like(CERTAIN)
 _SERIALIZED_CLASS = re.compile(r'O:\d+:"([^"]+)":')
 _TEXT = r'"((?:[^"\\]|\\.){0,1000})"'
 _NAME = re.compile(rf'"displayName":\s*{_TEXT}')
@@ -59,14 +80,14 @@ def broadcast_document(payload: bytes) -> Mapping[str, object] | None:
 
 def is_damaged_broadcast(payload: bytes) -> bool:
     """Whether it was once a broadcast job's JSON, and PHP's json_decode gives null for it now."""
-    return payload.startswith(b"{") and bool(_CERTAIN.search(payload)) and json_object(payload) is None
+    return payload.startswith(b"{") and _is_certain(payload) and json_object(payload) is None
 
 
 def other_document(payload: bytes) -> Mapping[str, object] | None:
     """The decoded payload if this is a job and no broadcast; empty for text that is no job at all, which
     Laravel's worker would drop without a word. None for what is left: broadcasts, and bytes that are no text.
     """
-    if _CERTAIN.search(payload):
+    if _is_certain(payload):
         return None
     document = json_object(payload)
     if document is None or "job" not in document:
@@ -98,8 +119,7 @@ class Selection:
 
     def may_take(self, start: bytes) -> bool:
         """Whether a job whose payload begins so may be one of them."""
-        found = self.like is None or like([self.like]).search(start)
-        return bool(found) and not (self.unlike and like(self.unlike).search(start))
+        return (self.like is None or like([self.like])(start)) and not like(self.unlike)(start)
 
 
 def _broadcast(queue: str, payload: bytes) -> Mapping[str, object] | None:
@@ -167,7 +187,7 @@ def _text_after(pattern: re.Pattern[str], text: str) -> str:
 def whole_number(document: Mapping[str, object], key: str) -> int | None:
     """The value of `key` where it is a whole number (PHP and Lua may write 3 as 3.0), else None."""
     number = document.get(key)
-    if type(number) is int:
+    if number is None or type(number) is int:
         return number
     return int(number) if isinstance(number, float) and number.is_integer() else None
 

@@ -179,7 +179,7 @@ class Ladder:
             return problem
 
     def _read(self, payload: Payload) -> _Job:
-        fit = self._templates.fit(payload.command) if payload.handler == HANDLER else None
+        fit = self._templates.fit(payload.command) if payload.document.get("job") == HANDLER else None
         known = fit is not None and not foreign(payload.document)
         fast_path = self._fast_paths.get(fit.template) if fit is not None and known else None
         identifiers = None if fast_path is None or fit is None else fast_path.identifiers(fit.groups)

@@ -31,6 +31,7 @@ RESERVED, COUNTED = 1 << 16, 1 << 18  # bytes of the two texts, at most
 REMEMBERED = 3_000  # jobs that were at work at a crash
 
 _HEAD = struct.Struct("=4sIII")
+_WORD = struct.Struct("=I")
 _MAGIC = b"BAW1"
 # Any of them may be at work; none is; from there on: the first is, the second …
 _ANY, _NONE, _FIRST = 0, 1, 2
@@ -140,7 +141,7 @@ class AtWork:
 
     def _say(self, what: int) -> None:
         if self._map is not None:
-            struct.pack_into("=I", self._map, 4, what)
+            _WORD.pack_into(self._map, 4, what)
 
     def _keep(self) -> None:
         while len(self._crashes) > REMEMBERED:
@@ -151,9 +152,9 @@ class AtWork:
     def _write(self, at: int, length: int, text: bytes) -> None:
         """A kill meanwhile leaves no text there."""
         if self._map is not None:
-            struct.pack_into("=I", self._map, length, 0)
+            _WORD.pack_into(self._map, length, 0)
             self._map[at : at + len(text)] = text
-            struct.pack_into("=I", self._map, length, len(text))
+            _WORD.pack_into(self._map, length, len(text))
 
 
 def _read(data: bytes) -> tuple[Sequence[str], dict[str, int]]:

@@ -395,6 +395,12 @@ class Worker:
         is_debugged = log.isEnabledFor(logging.DEBUG)
         for job, result in results:
             match result:
+                case Delivered(keeps_lock):
+                    if is_debugged:
+                        log.debug("job delivered", extra=_about(job, "job_delivered"))
+                    done.append(job)
+                    sent.append(job)
+                    unlocked += [] if keeps_lock else [job]
                 case Retry(error, float() | int() as delay):
                     self._release(job, delay, error)
                 case Retry(NotTried() as error):
@@ -412,12 +418,6 @@ class Worker:
                         log.debug("nothing to broadcast", extra={**_about(job, "job_nothing"), "why": why})
                     self._on_step(step(job, "nothing", why=why))
                     done.append(job)
-                    unlocked += [] if keeps_lock else [job]
-                case Delivered(keeps_lock):
-                    if is_debugged:
-                        log.debug("job delivered", extra=_about(job, "job_delivered"))
-                    done.append(job)
-                    sent.append(job)
                     unlocked += [] if keeps_lock else [job]
                 case NotBegun() | TakesLong():
                     raise AssertionError("it has not come to an end")

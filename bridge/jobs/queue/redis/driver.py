@@ -25,7 +25,7 @@ from bridge.jobs.queue.queue import DEFAULTS, Depth, Exchange, Job, QueueOptions
 from bridge.jobs.queue.redis.errors import ELSEWHERE, reason, unavailable
 from bridge.jobs.queue.redis.keys import Keys
 from bridge.jobs.queue.redis.line import Command, Line, script
-from bridge.jobs.queue.redis.scan import Found, Scan
+from bridge.jobs.queue.redis.scan import Scan
 from bridge.jobs.queue.redis.scripts import SCRIPTS, Entry, run_script, with_scripts
 from bridge.jobs.queue.redis.tokens import Tokens, TokenUse
 from bridge.jobs.queue.redis.usable import check_keys
@@ -72,7 +72,7 @@ class RedisQueue:
         self._retry_after = options.retry_after
         self._limit = 1  # of the last reservation
         self._clock = options.clock
-        self._lookahead = Lookahead(self._look_ahead, group_key=lambda seen: seen[0], fresh=fresh(queues))
+        self._lookahead = Lookahead(self._look_ahead, group_key=lambda job: job.queue, fresh=fresh(queues))
         self._line = Line(client)
         self._exchange = Line(client)  # where an answer may be awaited while the other is used
         self._tokens = Tokens(client, self._line, tokens, options.interval)
@@ -133,7 +133,7 @@ class RedisQueue:
     def delete_and_reserve(self, done: Sequence[Job], limit: int) -> Exchange:
         with self._translated():
             seen = self._lookahead.pop(limit)
-            queue = seen[0][0] if seen else ""
+            queue = seen[0].queue if seen else ""
             # only those of one queue together: in a cluster, another one may live elsewhere
             together = [job for job in done if job.queue == queue]
             apart = [job for job in done if job.queue != queue]
@@ -232,33 +232,31 @@ class RedisQueue:
             return []
         _, *taken = self._line.run(self._claim(keys, found, self._tokens.spent(queue, len(found))))
         self._scan.taken(queue, len(taken), sum(number <= at_head for number in taken))
-        return [found[number - 1].job(queue) for number in taken]
+        return [found[number - 1] for number in taken]
 
-    def _look_ahead(self, limit: int) -> list[tuple[str, Found]]:
+    def _look_ahead(self, limit: int) -> list[Job]:
         self._scan.begin()
         portion = Portion(limit, alone=False)
-        seen: list[tuple[str, Found]] = []
+        seen: list[Job] = []
         for queue, keys in self._active.items():
             if portion.left > 0:
-                found, _ = self._scan.find(queue, keys, portion, uses_up_tokens=self._tokens.uses_up(queue))
-                seen += [(queue, one) for one in found]
+                seen += self._scan.find(queue, keys, portion, uses_up_tokens=self._tokens.uses_up(queue))[0]
         return seen
 
-    def _claim(self, keys: Keys, found: Sequence[Found], tokens: int, done: Sequence[Job] = ()) -> Command:
+    def _claim(self, keys: Keys, found: Sequence[Job], tokens: int, done: Sequence[Job] = ()) -> Command:
         """What reserves jobs that were found and deletes others."""
         until = int(self._clock()) + self._retry_after
         # one argument for all: of many, redis-py would send each few KB apart
-        packed = b"".join(_sized(one.entry) + _sized(one.reserved) for one in found)
+        texts = [text for job in found for text in (job.payload, _member(job))]
+        packed = b"".join([part for text in texts for part in (len(text).to_bytes(4, "big"), text)])
         where = (keys.list, keys.reserved, keys.notify)
         return script("claim", where, until, tokens, packed, *map(_member, done))
 
-    def _claim_seen(self, seen: Sequence[tuple[str, Found]], done: Sequence[Job] = ()) -> Command:
+    def _claim_seen(self, seen: Sequence[Job], done: Sequence[Job] = ()) -> Command:
         """The same for jobs of one queue out of a look ahead, for which no token is taken."""
-        return self._claim(self._keys[seen[0][0]], [one for _, one in seen], len(seen), done)
+        return self._claim(self._keys[seen[0].queue], seen, len(seen), done)
 
-    def _exchanged(
-        self, seen: Sequence[tuple[str, Found]], done: Sequence[Job], deleted: int
-    ) -> tuple[int, Sequence[Job]]:
+    def _exchanged(self, seen: Sequence[Job], done: Sequence[Job], deleted: int) -> tuple[int, Sequence[Job]]:
         with self._translated():
             try:
                 removed, *taken = self._exchange.receive()
@@ -267,7 +265,7 @@ class RedisQueue:
             limit = len(seen)
             while not taken and (seen := self._lookahead.pop(limit)):  # others were quicker
                 _, *taken = self._line.run(self._claim_seen(seen))
-        return deleted + removed, [seen[number - 1][1].job(seen[number - 1][0]) for number in taken]
+        return deleted + removed, [seen[number - 1] for number in taken]
 
     def _script(self, name: str, keys: Sequence[bytes], arguments: Iterable[object] = ()) -> Any:
         return run_script(self._client, name, keys, arguments)
@@ -288,10 +286,6 @@ class RedisQueue:
             self._client.connection_pool.disconnect()
             self._scan.read_less()
             raise
-
-
-def _sized(text: bytes) -> bytes:
-    return len(text).to_bytes(4, "big") + text
 
 
 def _member(job: Job) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 
@@ -38,24 +38,6 @@ class _ScanPosition:
     position: int
     entry: Entry
     length: int
-
-
-class Found(NamedTuple):
-    """A job of ours in the list: the entry's bytes, and what they become when it is reserved."""
-
-    entry: bytes
-    reserved: bytes
-    document: Mapping[str, object]
-    attempts: int
-
-    def job(self, queue: str) -> Job:
-        return Job(
-            queue=queue,
-            payload=self.entry,
-            document=self.document,
-            attempts=self.attempts,
-            receipt=self.reserved,
-        )
 
 
 class Scan:
@@ -142,9 +124,10 @@ class Scan:
 
     def find(
         self, queue: str, keys: Keys, portion: Portion, *, uses_up_tokens: bool
-    ) -> tuple[list[Found], int]:
-        """Jobs of ours that wait, as many as fit into the portion; how many of them stand at the head of the
-        list. What is due is moved there first; `uses_up_tokens`: the list of tokens is emptied before."""
+    ) -> tuple[list[Job], int]:
+        """Jobs of ours that wait, as they are once reserved, and as many as fit into the portion; how many of
+        them stand at the head of the list. What is due is moved there first; `uses_up_tokens`: the list of
+        tokens is emptied before."""
         head, length = self._look(queue, keys, portion.left, int(self._clock()), uses_up_tokens)
         found = self._ours(queue, head, portion)
         at_head = len(found)
@@ -197,7 +180,7 @@ class Scan:
         """What to ask a reserved set for: members whose reservation has ended, from a position on."""
         return start, start + MIGRATED - 1, MOST_BYTES, self._readable(), now
 
-    def _look_behind(self, queue: str, keys: Keys, start: int, length: int, portion: Portion) -> list[Found]:
+    def _look_behind(self, queue: str, keys: Keys, start: int, length: int, portion: Portion) -> list[Job]:
         """Jobs of ours among the next entries after those known to be others', never before `start`."""
         if self._readable() > self._least_unread:  # there is more memory than when they were passed
             self._least_unread = LONGEST_ENTRY
@@ -217,7 +200,7 @@ class Scan:
             self.has_more = self.has_more or position + len(entries) < length
         return found
 
-    def _ours(self, queue: str, entries: Iterable[Entry], portion: Portion) -> list[Found]:
+    def _ours(self, queue: str, entries: Iterable[Entry], portion: Portion) -> list[Job]:
         found = []
         for entry in self._read(queue, entries):
             document = self._selection.document(queue, entry)
@@ -231,7 +214,9 @@ class Scan:
             if not portion.takes(len(entry), attempts):
                 break
             reserved = with_attempts(entry, document, attempts + 1) if document else entry
-            found.append(Found(entry=entry, reserved=reserved, document=document, attempts=attempts + 1))
+            found.append(
+                Job(queue=queue, payload=entry, document=document, attempts=attempts + 1, receipt=reserved)
+            )
         return found
 
     def _find_place(self, queue: str, keys: Keys, start: int, length: int) -> int:

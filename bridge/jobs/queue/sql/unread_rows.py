@@ -199,7 +199,7 @@ class UnreadRows:
         elif self._selection.certain and has_rowid(connection, self._jobs, id):
             with blob(connection, self._jobs, id) as payload:
                 start = payload.read(SURE_WITHIN)
-            start = start[:UUID_WITHIN] if self._is_certain.search(start) else None
+            start = start[:UUID_WITHIN] if self._is_certain(start) else None
         else:
             start = None
         return start.decode(errors="replace") if isinstance(start, bytes) else start
