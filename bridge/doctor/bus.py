@@ -58,7 +58,7 @@ def bus(subject: ExaminedApp) -> Found:
                 remedy="set bus (BRIDGE_BUS) to a Redis connection of the app, such as default",
             )
         return
-    build_cluster(settings)  # raises for Sentinels and clusters
+    build_cluster(settings)  # raises for clusters
     server = settings.redis(settings.bus)
     where = f"the bus, {server.place}"
     with contextlib.closing(redis_client(server)) as client:
@@ -76,7 +76,7 @@ def bus(subject: ExaminedApp) -> Found:
             yield Finding(
                 what=f"Redis cannot be asked ({_words(problem)})",
                 where=where,
-                remedy="start it, or correct its host and port in .env",
+                remedy="start it, or correct where it is in .env",
             )
 
 

@@ -1,4 +1,5 @@
-"""From a Redis connection's facts to a redis-py client: of a server, a Sentinels' primary, a cluster's node.
+"""From a Redis connection's facts to a redis-py client: of a server, a Sentinels' primary, a cluster's node;
+or to the address of that primary.
 
 No client connects before its first command.
 """
@@ -46,6 +47,22 @@ def cluster_client(facts: RedisConnection, *, socket_timeout: float = 8.0) -> Re
     return _cluster(facts, _options(facts, socket_timeout))
 
 
+def primary_finder(sentinels: Sentinels) -> Callable[[], Server]:
+    """What asks the Sentinels for the address of the primary, each time it is called: it blocks for up to
+    `SENTINEL_TIMEOUT` with each, and may raise RedisError."""
+    service, sentinel = sentinels.service, _sentinel(sentinels)
+
+    def find() -> Server:
+        try:
+            host, port = sentinel.discover_master(service)  # type: ignore[no-untyped-call]
+        finally:
+            for one in sentinel.sentinels:  # the next question may come days later
+                one.close()
+        return host, port
+
+    return find
+
+
 def _cluster(facts: RedisConnection, options: dict[str, Any]) -> RedisCluster:
     nodes = [ClusterNode(*server) for server in facts.cluster]  # type: ignore[no-untyped-call]
     try:
@@ -90,6 +107,11 @@ def _ssl(tls: Tls | None) -> dict[str, Any]:
 
 
 def _primary_client(sentinels: Sentinels, options: dict[str, Any]) -> redis.Redis:
+    client: redis.Redis = _sentinel(sentinels).master_for(sentinels.service, **options)  # type: ignore[no-untyped-call]
+    return client
+
+
+def _sentinel(sentinels: Sentinels) -> Sentinel:
     own = {
         "username": sentinels.username,
         "password": sentinels.password.reveal() if sentinels.password else None,
@@ -98,9 +120,7 @@ def _primary_client(sentinels: Sentinels, options: dict[str, Any]) -> redis.Redi
         "retry": Retry(NoBackoff(), 0),
         **_ssl(sentinels.tls),
     }
-    sentinel = Sentinel(list(sentinels.servers), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
-    client: redis.Redis = sentinel.master_for(sentinels.service, **options)  # type: ignore[no-untyped-call]
-    return client
+    return Sentinel(list(sentinels.servers), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
 
 
 def _node_client(facts: RedisConnection, key: str, options: dict[str, Any]) -> redis.Redis:

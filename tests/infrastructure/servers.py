@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,45 +64,66 @@ def command(client: redis.Redis, *words: object) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Two Redis servers, of which the second replicates the first, and a Sentinel that watches them."""
+    """Two Redis servers, of which the second replicates the first, and the Sentinels that watch them."""
 
     first: Redis
     second: Redis
-    sentinel: Redis
+    sentinels: Sequence[Redis]
+
+    @property
+    def sentinel(self) -> Redis:
+        return self.sentinels[0]
 
     def notices_soon(self) -> None:
         """From now on, and not before, a server that stands still for half a second counts as gone."""
-        with contextlib.closing(self.sentinel.client()) as client:
-            command(client, "SENTINEL", "SET", SERVICE, "down-after-milliseconds", 500)
+        for sentinel in self.sentinels:
+            with contextlib.closing(sentinel.client()) as client:
+                command(client, "SENTINEL", "SET", SERVICE, "down-after-milliseconds", 500)
 
 
 @contextlib.contextmanager
-def watched_redis() -> Iterator[Watched]:
-    """A failover is decided by the one Sentinel, once `notices_soon` was called and the primary is gone."""
-    with services.redis_server(masterauth=PASSWORD) as first, contextlib.ExitStack() as stack:
+def watched_redis(sentinels: int = 1) -> Iterator[Watched]:
+    """A failover is decided by most Sentinels, once `notices_soon` was called and the primary is gone."""
+    at_once = {"masterauth": PASSWORD, "repl-diskless-sync-delay": "0"}
+    with services.redis_server(**at_once) as first, contextlib.ExitStack() as stack:  # type: ignore[arg-type]
         replica = {"masterauth": PASSWORD, "replicaof": f"127.0.0.1 {first.port}"}
         second = stack.enter_context(services.redis_server(**replica))  # type: ignore[arg-type]
-        folder = second.folder / "sentinel"
-        folder.mkdir()
-        port = free_port()
-        (folder / "sentinel.conf").write_text(
-            f'port {port}\nbind 127.0.0.1\nrequirepass "{PASSWORD}"\nsentinel resolve-hostnames no\n'
-            f"sentinel monitor {SERVICE} 127.0.0.1 {first.port} 1\n"
-            f'sentinel auth-pass {SERVICE} "{PASSWORD}"\nsentinel down-after-milliseconds {SERVICE} 600000\n'
-            f"sentinel failover-timeout {SERVICE} 2000\n"
-        )
-        command = [program("redis-server", "redis-server"), str(folder / "sentinel.conf"), "--sentinel"]
-        sentinel = Redis(command, folder, port, services._redis_answers)
-        sentinel.start()
-        stack.callback(sentinel.stop)
-        with contextlib.closing(sentinel.client()) as client:
+        watching: list[Redis] = []
+        for number in range(sentinels):
+            folder = second.folder / f"sentinel-{number}"
+            folder.mkdir()
+            port = free_port()
+            (folder / "sentinel.conf").write_text(
+                f'port {port}\nbind 127.0.0.1\nrequirepass "{PASSWORD}"\nsentinel resolve-hostnames no\n'
+                f'sentinel sentinel-pass "{PASSWORD}"\n'
+                f"sentinel monitor {SERVICE} 127.0.0.1 {first.port} {sentinels // 2 + 1}\n"
+                f'sentinel auth-pass {SERVICE} "{PASSWORD}"\n'
+                f"sentinel down-after-milliseconds {SERVICE} 600000\n"
+                f"sentinel failover-timeout {SERVICE} 2000\n"
+            )
+            command = [program("redis-server", "redis-server"), str(folder / "sentinel.conf"), "--sentinel"]
+            sentinel = Redis(command, folder, port, services._redis_answers)
+            sentinel.start()
+            stack.callback(sentinel.stop)
+            watching.append(sentinel)
+        for sentinel in watching:
+            with contextlib.closing(sentinel.client()) as client:
 
-            def knows_both() -> bool:
-                known: Any = client.sentinel_masters()
-                return bool(known[SERVICE]["num-slaves"])
+                def knows_all(client: redis.Redis = client) -> bool:
+                    known: Any = client.sentinel_masters()
+                    found = known[SERVICE]
+                    return bool(found["num-slaves"]) and found["num-other-sentinels"] == sentinels - 1
 
-            wait_until(knows_both, "the Sentinel knows the replica")
-        yield Watched(first, second, sentinel)
+                wait_until(knows_all, "the Sentinel knows the replica and the other Sentinels")
+        with contextlib.closing(second.client()) as client:
+            wait_until(lambda: is_in_step(client), "the replica holds what the primary does")
+        yield Watched(first, second, watching)
+
+
+def is_in_step(replica: redis.Redis) -> bool:
+    """Whether it gets all that its primary writes."""
+    info: Any = replica.info("replication")
+    return bool(info["master_link_status"] == "up")
 
 
 @contextlib.contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.errors import ConfigurationError
+from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.laravel.redis_connections import RedisConnection
 from bridge.settings.apps import AppSettings
 from bridge.settings.load import Settings
 from bridge.sockets.pusher.app import App, Limits
@@ -12,6 +15,7 @@ from bridge.sockets.server.socket import Socket
 
 if TYPE_CHECKING:
     from bridge.sockets.cluster.cluster import Cluster
+    from bridge.sockets.cluster.link import Address, Find
 
 LONGEST_AWAY = 120
 """Seconds that Redis holds the record of a channel that nobody is in: `scripts/common.lua`."""
@@ -31,25 +35,47 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
             remedy="what is known of an empty channel is kept for so long",
         )
     facts = settings.redis(settings.bus)
-    if facts.sentinels is not None or facts.cluster:
+    if facts.cluster:
         raise ConfigurationError(
             f"bus, the Redis connection {settings.bus},",
             f"is {facts.place}, where processes cannot meet",
-            remedy="name a connection with one host and port, such as an address that leads to the primary",
+            remedy="name a connection with one host and port, or with Sentinels",
         )
+    address = Address(
+        host=facts.host,
+        port=facts.port,
+        unix_socket=facts.unix_socket,
+        tls=None if facts.tls is None else facts.tls.context(),
+        username=facts.username,
+        password=facts.password.reveal() if facts.password else None,
+        database=facts.database,
+    )
     return Cluster(
-        Address(
-            host=facts.host,
-            port=facts.port,
-            unix_socket=facts.unix_socket,
-            tls=None if facts.tls is None else facts.tls.context(),
-            username=facts.username,
-            password=facts.password.reveal() if facts.password else None,
-            database=facts.database,
-        ),
+        address,
         prefix=facts.prefix,
         retry_after=settings.queue_connection().retry_after,
+        find=_finder(facts, address),
     )
+
+
+def _finder(facts: RedisConnection, address: Address) -> Find | None:
+    """What gives `address` with the host and port of the primary; None where these never change."""
+    if facts.sentinels is None:
+        return None
+    import redis  # as much memory as above
+
+    from bridge.laravel.redis_client import primary_finder
+
+    primary = primary_finder(facts.sentinels)
+
+    async def find() -> Address:
+        try:
+            host, port = await asyncio.to_thread(primary)
+        except redis.RedisError as problem:
+            raise ServiceUnavailable(f"{facts.place}: {problem}") from None
+        return replace(address, host=host, port=port, unix_socket=None)
+
+    return find
 
 
 def pusher_app(app: AppSettings, settings: Settings) -> App:

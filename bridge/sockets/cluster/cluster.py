@@ -38,7 +38,7 @@ from bridge.sockets.cluster.departures import Departures
 from bridge.sockets.cluster.former import FormerLinks
 from bridge.sockets.cluster.happenings import Happenings
 from bridge.sockets.cluster.incoming import Incoming
-from bridge.sockets.cluster.link import Address, Link
+from bridge.sockets.cluster.link import Address, Find, Link
 from bridge.sockets.cluster.misses import Misses
 from bridge.sockets.cluster.names import CONTROL_CHANNEL, Names
 from bridge.sockets.cluster.nodes import Nodes, Other
@@ -64,12 +64,17 @@ class Cluster(Generic[S]):
     """One per process. `start`, then `run` for as long as it serves, then `leave` before its clients are
     closed, `end_departures` after that, and `stop`.
 
+    address      of Redis, and what it lets us in with
+    find         gives the address of the primary, before each link; None: it is always `address`
     prefix       of the Redis connection
     retry_after  seconds after which a job may come again: its marks are kept for longer
     """
 
-    def __init__(self, address: Address, *, prefix: str, retry_after: float = 90.0) -> None:
-        self.address = address
+    def __init__(
+        self, address: Address, *, prefix: str, retry_after: float = 90.0, find: Find | None = None
+    ) -> None:
+        self._address = address
+        self._find = find
         self.names = Names(prefix, address.database)
         self.bus: Bus[S] = Bus(self.names, self._begin_anew)
         self._has_synced = asyncio.Event()  # or the link that was to be is lost
@@ -166,8 +171,9 @@ class Cluster(Generic[S]):
         return False
 
     async def _connect(self) -> None:
+        address = self._address if self._find is None else await self._find()
         link = Link(self._incoming.pushed, self._lose, self._refusals.refused)
-        await link.open(self.address, f"bridge-{self.bus.node}", self._former_links.end)
+        await link.open(address, f"bridge-{self.bus.node}", self._former_links.end)
         self._lost.clear()
         self._has_synced.clear()
         self.bus.link = link

@@ -22,7 +22,7 @@ import socket
 import ssl
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class Address:
     @property
     def place(self) -> str:
         return self.unix_socket or f"{self.host}:{self.port}"
+
+
+Find = Callable[[], Awaitable[Address]]
+"""Asks where the primary is now. May raise ServiceUnavailable."""
 
 
 class Script:
@@ -125,7 +129,7 @@ class Link(asyncio.Protocol):
 
     async def open(self, address: Address, name: str, begin: Callable[[Link], None] | None = None) -> None:
         """Authenticates the connection and loads the scripts. `begin` sends what is to come before all else.
-        Raises ServiceUnavailable."""
+        Raises ServiceUnavailable, also where this is a replica."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 if address.unix_socket:
@@ -153,7 +157,9 @@ class Link(asyncio.Protocol):
         if address.database:
             asked.append(self.ask("SELECT", address.database))
         asked += [self.ask("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
-        await asyncio.gather(*asked)
+        greeting, *_ = await asyncio.gather(*asked)
+        if greeting.get(b"role") == b"replica":  # whoever named it does not know yet of a failover
+            raise ServiceUnavailable("it is a replica")
 
     # Commands -------------------------------------------------------------------------------------------
 

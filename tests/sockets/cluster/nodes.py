@@ -50,7 +50,12 @@ class Member:
 async def member(
     redis: Redis, app: App = APP, port: int | None = None, **options: Any
 ) -> AsyncIterator[Member]:
-    cluster: Cluster[Socket] = Cluster(address(redis, port), prefix=PREFIX)
+    async with joined(Cluster(address(redis, port), prefix=PREFIX), app, **options) as one:
+        yield one
+
+
+@asynccontextmanager
+async def joined(cluster: Cluster[Socket], app: App = APP, **options: Any) -> AsyncIterator[Member]:
     async with running(app, peers=cluster, **options) as server:
         await cluster.start(server.node)  # type: ignore[arg-type]
         task = asyncio.create_task(cluster.run())
