@@ -11,8 +11,8 @@
 # make wheels  laravel-bridge, and its parts phpeval and sockets, as wheels in dist
 # make docs    the documentation as a site, in build/site
 # make bench   bridge beside a server in C and its goals, written to docs/benchmarks.md; QUICK=1 for a short
-#              run; REVERB=… the folder of a Laravel app with Reverb; BEFORE=… another checkout with its .venv;
-#              BENCH=queue_work another measurement
+#              run, ROUNDS=6 for more rounds; REVERB=… the folder of a Laravel app with Reverb; BEFORE=… another
+#              checkout with its .venv; BENCH=queue_work another measurement
 # make chaos   faults on purpose, docs/chaos.md: ROW=F-06, or several; none: lists them; FLAGS="--store redis"
 # make oracle  generated PHP programs, by PHP and natively: COUNT=20000; SEED=…, PHP=… for another PHP, FLAGS=…
 # make fuzz    mutated input: TARGET=reader or source; SECONDS=600; installs atheris
@@ -25,6 +25,7 @@ BENCH ?=
 REVERB ?=
 BEFORE ?=
 QUICK ?=
+ROUNDS ?=
 COUNT ?= 2000
 WORKERS ?= 6
 
@@ -97,7 +98,7 @@ wheels: .venv/.installed-dev
 	$(BIN)/python .ci/wheels.py
 
 bench: packages .venv/.installed-dev
-	REVERB=$(REVERB) BEFORE=$(BEFORE) $(BIN)/python -m tests.bench$(if $(BENCH),.$(BENCH)) $(if $(QUICK),--quick)
+	REVERB=$(REVERB) BEFORE=$(BEFORE) $(BIN)/python -m tests.bench$(if $(BENCH),.$(BENCH)) $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 chaos: packages .venv/.installed-dev
 	$(BIN)/python -m tests.chaos$(if $(filter kill,$(ROW)),.kill, $(ROW)) $(FLAGS)

@@ -69,9 +69,11 @@ def test_a_figure_without_a_goal_is_told_and_not_judged() -> None:
     assert row.cells() == ("ready", "CPU-s", "–", "–", "0.90", "–", "–", "")
 
 
-def test_seconds_are_not_judged_where_the_machine_was_busy() -> None:
-    connect, start = (row.cells(is_busy=True)[-1] for row in ROWS)
-    assert (connect, start) == ("missed: 0.5", "not judged")
+def test_seconds_and_waits_are_not_judged_where_the_machine_was_busy() -> None:
+    waits = Row(name="waits", unit="%", figures={"bridge": 9.0}, goal=Goal(most=5))
+    memory = Row(name="memory", unit="MB", figures={"bridge": 69.0}, goal=Goal(most=70))
+    verdicts = [row.cells(is_busy=True)[-1] for row in (*ROWS, waits, memory)]
+    assert verdicts == ["missed: 0.5", "not judged", "not judged", "met"]
 
 
 def test_a_run_without_reverb_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

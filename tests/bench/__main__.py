@@ -1,6 +1,6 @@
 """bridge beside the floor, an older bridge and PHP, with goals; how figures grow. Writes docs/benchmarks.md.
 
-    python -m tests.bench [--quick] [--only WORD]
+    python -m tests.bench [--quick] [--rounds N] [--only WORD]
 
 Needs Linux, two processors and a C compiler. `--only` measures the rows whose names hold the word, and writes
 nothing. Ends with 1 when a goal is missed.
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import crowd, queue_work
+from tests.bench import crowd, gil, queue_work
 from tests.bench.fanout import CASES, PER_CONNECTION, PER_DELIVERY, fanout
 from tests.bench.page import HEADS, PAGE, Circumstances, Curve, Goal, Row, curve_table, table, write
 from tests.bench.queued import Queued, StoreName
@@ -136,6 +136,15 @@ def per_job(store: StoreName, kind: queue_work.Kind) -> Callable[[Bench, str], f
 
 def per_relations(bench: Bench, server: str) -> float:
     return bench.queued.relations(server, 1_000)
+
+
+def waits(env: Mapping[str, str]) -> Callable[[Bench, str], float]:
+    """Percent of its waking time that the loop waits for Python's lock."""
+
+    def of(bench: Bench, server: str) -> float:
+        return bench.queued.waiting(server, env, max(3.0, gil.SECONDS * bench.scale))
+
+    return of
 
 
 def push_to_received(bench: Bench, server: str) -> float:
@@ -289,6 +298,20 @@ MEASURES = (
         missed=RELATIONS,
     ),
     Measure(
+        name="the loop waits for Python's lock, one process",
+        unit="%",
+        of=waits({}),
+        goal=None,
+        servers=BRIDGE,
+    ),
+    Measure(
+        name="the loop waits for Python's lock, --processes 2",
+        unit="%",
+        of=waits(gil.BUS),
+        goal=Goal(most=5),
+        servers=("bridge",),
+    ),
+    Measure(
         name="from push to client, Redis, median",
         unit="ms",
         of=push_to_received,
@@ -383,13 +406,16 @@ def by_backlog(bench: Bench) -> Curve:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--quick", action="store_true", help="three short rounds instead of six")
+    arguments.add_argument("--rounds", type=int, help="so many rounds instead")
     arguments.add_argument("--only", default="", help="a word in the names of the rows to measure")
     chosen = arguments.parse_args()
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or (os.cpu_count() or 1) < 2:
         print("bench: needs a C compiler and two processors", file=sys.stderr)
         return 2
-    circumstances = Circumstances.now(rounds=3 if chosen.quick else 6, is_quick=chosen.quick)
+    circumstances = Circumstances.now(
+        rounds=chosen.rounds or (3 if chosen.quick else 6), is_quick=chosen.quick
+    )
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-bench-")))
         servers = Servers(stack, folder, compiler)

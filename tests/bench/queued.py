@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tests import services
-from tests.bench import queue_work, resolve
+from tests.bench import gil, queue_work, resolve
 from tests.bench.servers import QUEUE_WORK_AND_REVERB, Servers
 from tests.bench.workers import cpu_seconds, wait_until_idle
 from tests.end_to_end.bridge import bridge_serve
@@ -51,6 +52,7 @@ class Queued:
     folder: Path
     _apps: dict[str, tuple[Laravel, Store]] = field(default_factory=dict)
     _recorded: dict[str, Relations] = field(default_factory=dict)
+    _models: list[Iterator[str]] = field(default_factory=list)  # one, once it is made
 
     def cost(self, server: str, store: StoreName, kind: queue_work.Kind, jobs: int) -> float:
         """CPU-µs for each of so many events with one listener."""
@@ -63,6 +65,15 @@ class Queued:
         ):
             pid = bridge.process.pid
             return queue_work.run(pid, app, opened, OfProcess(pid=pid), jobs, kind).worker
+
+    def waiting(self, server: str, env: Mapping[str, str], seconds: float) -> float:
+        """Percent of its waking time that the loop of a process with sockets waits for Python's lock, while
+        `gil.RATE` events of a model come each second from Redis."""
+        app, opened = self._app("redis")
+        if not self._models:
+            self._models.append(gil.numbered(gil.payloads(app, opened)))
+        entry = self.servers.command(server)
+        return gil.waiting(app, opened, self._models[0], seconds=seconds, entry=entry, env=env).sockets
 
     def _by_php(self, app: Laravel, store: Store, kind: queue_work.Kind, jobs: int) -> float:
         with (
