@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from bridge.errors import BridgeError, ConfigurationError
-from bridge.jobs.resolve.survey.survey import EventReport as Event
 from bridge.laravel.application import LaravelApp
-from bridge.serve.wiring.survey import Survey, survey_app
 from bridge.settings.load import Settings
+
+if TYPE_CHECKING:
+    from bridge.jobs.resolve.survey.survey import EventReport as Event
+    from bridge.serve.wiring.survey import Survey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ class ExaminedApp:
     @cached_property
     def survey(self) -> Survey | None:
         """Every class that broadcasts, and how the app is set up; None where there is no source."""
+        from bridge.serve.wiring.survey import survey_app  # no check of a start needs it
+
         return survey_app(self.settings)
 
     @property

@@ -8,19 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import smtplib
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from bridge.errors import ConfigurationError
 from bridge.laravel.application import LaravelApp
 from bridge.monitoring.alerts import Alert
 from bridge.secret import Secret
+
+if TYPE_CHECKING:
+    import smtplib
 
 TIMEOUT = 10.0  # seconds that an address has to answer
 PAUSES = (2.0, 20.0)  # seconds before it is tried again
@@ -112,6 +114,8 @@ def mail_server(laravel: LaravelApp) -> MailServer:
 @contextlib.contextmanager
 def connected(server: MailServer) -> Iterator[smtplib.SMTP]:
     """The server, which has let us in. Raises OSError and smtplib's errors, which are such."""
+    import smtplib  # only who wants mail needs it
+
     context = ssl.create_default_context()
     if server.is_tls:
         opened: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=context)

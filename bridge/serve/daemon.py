@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
@@ -56,7 +55,7 @@ from bridge.sockets.pusher.close_codes import OVER_CAPACITY, RECONNECT
 from bridge.sockets.server.binding import Listening, bind
 from bridge.sockets.server.certificate import Certificate
 from bridge.sockets.server.http_server import HttpOptions
-from bridge.sockets.server.listener import Listener, ListenerOptions, Sharing, new_event_loop
+from bridge.sockets.server.listener import Listener, ListenerOptions, Sharing, application, new_event_loop
 from bridge.sockets.server.node import Node, NodeLimits, Peers
 from bridge.sockets.server.socket import Socket
 from bridge.sockets.server.trusted_proxies import Forwarded, Proxies
@@ -411,7 +410,7 @@ def _private(instruments: Monitors, watched: MonitoredParts, child: Child, webho
     """What other processes of this bridge may ask; they name the client."""
     siblings = Siblings(child.folder, child.name) if child.role == "jobs" else None
     routes = instruments.private_routes(watched, webhooks.attempts, siblings)
-    return Forwarded(Starlette(routes=routes), Proxies(on_unix=True))
+    return Forwarded(application(routes), Proxies(on_unix=True))
 
 
 async def _stores_answer(workers: WorkerThreads) -> None:

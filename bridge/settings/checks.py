@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +24,8 @@ def reject_unknown(found: Iterable[str], known: list[str], prefix: str, where: s
     for name in found:
         if name in known:
             continue
+        import difflib  # only for whoever mistypes
+
         near = difflib.get_close_matches(name.removeprefix(common), names, n=1)
         if near:
             remedy = f"did you mean {common}{near[0]}?"

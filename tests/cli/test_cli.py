@@ -452,6 +452,11 @@ def test_serve_imports_nothing_that_an_app_may_not_need() -> None:
         "bridge.sockets.cluster.cluster",
         "bridge.doctor.examine",
         "bridge.doctor.stores",
+        "bridge.jobs.resolve.survey.survey",
+        "bridge.jobs.queue.sql.driver",
+        "difflib",
+        "html.entities",
+        "smtplib",
     )
     code = (
         "import sys, bridge.cli.serve, bridge.cli.banner, bridge.serve.daemon\n"

@@ -20,7 +20,6 @@ from bridge.jobs.queue.redis.keys import Keys, has_hash_tag
 from bridge.jobs.queue.redis.tokens import TokenUse
 from bridge.jobs.queue.requeue import RecomputeFields
 from bridge.jobs.queue.selection import BROADCASTS, Selection
-from bridge.jobs.queue.sql.driver import DatabaseQueue
 from bridge.jobs.queue.sql.write_lock import SqliteWriteLock
 from bridge.jobs.resolve.app_environment import AppEnvironment
 from bridge.jobs.resolve.retry_until import refreshed
@@ -84,6 +83,8 @@ def build_queue(
         )
         horizon = build_horizon(settings.laravel)
         return queue if horizon is None else HorizonQueue(queue, horizon)
+    from bridge.jobs.queue.sql.driver import DatabaseQueue  # not for a queue in Redis
+
     database = settings.laravel.database(facts.connection)
     return DatabaseQueue(
         engine(database, timeout=QUEUE_TIMEOUT),

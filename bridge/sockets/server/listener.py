@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from starlette import requests
-from starlette.applications import Starlette
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY
@@ -41,6 +41,12 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def application(routes: Sequence[BaseRoute]) -> ASGIApp:
+    """Serves the routes. Starlette's own application adds a page for errors, which `http` answers itself."""
+    # A redirect to or from a final slash would go where the Host header says.
+    return ExceptionMiddleware(Router(routes, redirect_slashes=False))
 
 
 async def _root(request: requests.Request) -> Response:
@@ -105,8 +111,7 @@ class Listener:
         self._private = private
         self._may_listen = sharing.may_listen
         self._largest_body = options.largest_body
-        pages = Starlette(routes=[*override_routes, *api.routes(node, ready), *routes, Route("/", _root)])
-        pages.router.redirect_slashes = False  # where to would come from the Host header
+        pages = application([*override_routes, *api.routes(node, ready), *routes, Route("/", _root)])
         app: ASGIApp = ApiObserver(pages, node)
         if node.proxies:
             app = Forwarded(app, node.proxies)
