@@ -59,10 +59,12 @@ class Comparison(Generic[S]):
             self._lists[hub.app.id] = which
             hub.changed.update(hub.channels)
 
-    def _compared(self, hub: SharedHub[S], channel: SharedChannel[S], tag: Any, is_whole: int = 1) -> None:
+    def _compared(
+        self, hub: SharedHub[S], channel: SharedChannel[S], tag: Any, version: Any = None, is_whole: int = 1
+    ) -> None:
         if hub.shared(channel.name) is not channel or not channel.is_current:
             return
-        if tag != channel.tag or not is_whole:
+        if tag != channel.tag or not is_whole or (version is not None and int(version) != channel.version):
             channel.is_current = False
             self._registrations.repair(hub, channel.name)
 

@@ -241,3 +241,17 @@ async def test_a_channel_whose_record_is_evicted_is_not_occupied_once_more(redis
             store.delete(f"{PREFIX}bridge:1:c:app-id:c")
         async with other.server.client("c"):
             assert len(told(one, other, of=Occupied)) == 1
+
+
+async def test_who_comes_after_a_record_is_evicted_is_counted_with_those_who_were_there(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two(redis) as (one, other), one.server.client("c"), other.server.client("c"):
+        record = f"{PREFIX}bridge:1:c:app-id:c"
+        with redis.client() as store:
+            store.delete(record)
+            async with one.server.client("c"):
+                await until(lambda: store.hget(record, "z") == b"2")  # counted, and not registered again
+                monkeypatch.setattr(times, "COMPARE", 0.1)
+                await until(lambda: store.hget(record, "z") == b"3")
+                await until(lambda: store.hget(CHANNELS, "c") == b"3")

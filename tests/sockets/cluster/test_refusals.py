@@ -256,3 +256,14 @@ async def test_a_channel_is_left_though_its_roster_is_spoiled(
             await client.send("pusher:unsubscribe", {"channel": "presence-a"})
             await until(lambda: len(told(one, of=Vacated)) == 1)
             assert (await one.server.request("GET", "/apps/app-id/channels")).json() == {"channels": {}}
+
+
+async def test_members_hear_of_who_leaves_though_departures_cannot_be_noted(redis: Redis) -> None:
+    with redis.client() as store:
+        async with two(redis) as (one, other), one.server.client() as watcher, other.server.client() as user:
+            await join(watcher, "presence-a", "w")
+            await join(user, "presence-a", "1")
+            await watcher.get("pusher_internal:member_added")
+            store.set(key("g:app-id:presence-a"), "no hash")
+            await user.send("pusher:unsubscribe", {"channel": "presence-a"})
+            await watcher.get("pusher_internal:member_removed")

@@ -1,8 +1,11 @@
 """The steps of a cluster in any order, on a real Redis: what each page has seen is compared to a plain model.
 
-Nodes come, die, are taken for dead and lose their links; Redis loses everything; users come, go and are on
-several nodes at once; events are published at any time. When all is quiet, every page knows exactly who is
-there, nobody was told of anybody twice, and every event came once, in order, unless a gap was announced.
+Nodes come, die, are taken for dead and lose their links; Redis loses everything, or single keys, or
+something else writes over them; users come, go, stay for `presence_grace`, are on several nodes at once,
+and find no room; events are published at any time. When all is quiet, every page knows exactly who is
+there, nobody was told of anybody twice, nor that somebody left who never did, every event came once, in
+order, unless a gap was announced, and the channel is counted and listed as it is. Where no node died and
+Redis lost nothing, observers were told once on all nodes of each who came and went.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -26,14 +31,16 @@ from hypothesis.stateful import (
 
 from bridge.broadcast import Broadcast
 from bridge.errors import ServiceUnavailable
-from bridge.sockets.cluster import times
+from bridge.sockets.cluster import counts, times
 from bridge.sockets.cluster.bus import Bus
 from bridge.sockets.cluster.cluster import Cluster
+from bridge.sockets.cluster.names import LIST
 from bridge.sockets.cluster.registrations import Registrations
 from bridge.sockets.pusher import messages
+from bridge.sockets.pusher.app import App, Limits
 from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.hub import Member
-from bridge.sockets.pusher.hub_events import HubEvent
+from bridge.sockets.pusher.hub_events import HubEvent, MemberAdded, MemberRemoved, Occupied, Vacated
 from bridge.sockets.pusher.outcome import Answered, Delivery, Outcome
 from bridge.sockets.pusher.shared_channel import SharedChannel
 from bridge.sockets.pusher.shared_hub import SharedHub
@@ -53,14 +60,16 @@ class Page:
         self.confirmed_after = 0  # events that were out then, or on their way
         self.name = name
         self.user = user
-        self.is_in = False
+        self.is_in = self.is_refused = False
         self.members: set[str] = set()
+        self.removals: Counter[str] = Counter()
         self.events: list[int] = []
         self.gaps = 0
 
     def take(self, text: str) -> None:
         message = json.loads(text)
-        data = json.loads(message["data"])
+        data: Any = message["data"]
+        data = data if isinstance(data, dict) else json.loads(data)
         match message["event"]:
             case "pusher_internal:subscription_succeeded":
                 assert not self.is_in, "confirmed twice"
@@ -74,6 +83,13 @@ class Page:
                 assert data["user_id"] in self.members, f"{self.name} is told that {data} went twice"
                 assert data["user_id"] != self.user
                 self.members.remove(data["user_id"])
+                self.removals[data["user_id"]] += 1
+                assert self.removals[data["user_id"]] <= self.world.departures[data["user_id"]], (
+                    f"{self.name} is told that {data} went, who never did"
+                )
+            case "pusher:subscription_error":
+                assert data["status"] in self.world.refusals
+                self.is_refused = True
             case "bridge:gap":
                 self.gaps += 1
             case "event":
@@ -87,9 +103,9 @@ class Page:
 class Home:
     """A node without sockets: frames go to pages by their names."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, app: App) -> None:
         self.cluster: Cluster[str] = Cluster(address(redis), prefix=PREFIX)
-        self.hub: SharedHub[str] = self.cluster.hub(APP)
+        self.hub: SharedHub[str] = self.cluster.hub(app)
         self.hubs = {APP.id: self.hub}
         self.pages: dict[str, Page] = {}
         self.told: list[HubEvent] = []
@@ -107,8 +123,10 @@ class Home:
 
     def answered(self, hub: SharedHub[str], answered: Answered[str]) -> None:
         assert not answered.closes
-        assert not answered.dropped
         self._deliver(answered)
+        for name, _ in answered.dropped:
+            assert self.pages[name].is_refused
+            del self.pages[name], hub.sockets[name]
         self.cluster.ask(hub, answered.asks)
 
     def send(self, deliveries: Sequence[Delivery[str]]) -> None:
@@ -149,7 +167,12 @@ class Nodes(RuleBasedStateMachine):
         self.homes: list[Home] = []
         self.dead: list[Home] = []
         self.published = self.made = 0
-        self.may_be_emptied = self.was_emptied = False
+        self.app = APP
+        self.trouble = ""
+        self.was_emptied = self.has_lost_nodes = False
+        self.spoiled = ""  # kind of the key
+        self.refusals: set[int] = set()
+        self.departures: Counter[str] = Counter()  # of users, or what may look like one
 
     def wait(self, what: Awaitable[Any]) -> Any:
         async def limited() -> Any:
@@ -158,16 +181,26 @@ class Nodes(RuleBasedStateMachine):
 
         return self.loop.run_until_complete(limited())
 
-    @initialize(may_be_emptied=st.sampled_from([False, False, False, True]))
-    def begin(self, may_be_emptied: bool) -> None:
-        self.may_be_emptied = may_be_emptied  # which mends much, and hides as much
+    @initialize(
+        trouble=st.sampled_from(["", "", "emptied", "evicts", "spoils"]),
+        members=st.sampled_from([100, 100, 2]),
+        grace=st.sampled_from([0.0, 0.0, 0.05]),
+    )
+    def begin(self, trouble: str = "", members: int = 100, grace: float = 0.0) -> None:
+        """`trouble`: one kind, since each mends much, and hides as much."""
+        self.trouble = trouble
+        self.app = replace(APP, limits=Limits(members=members), presence_grace=grace)
+        if members < 100:
+            self.refusals.add(403)
+        if trouble == "spoils":
+            self.refusals.add(503)
         self.new_node()
         self.new_node()
 
     # What may happen --------------------------------------------------------------------------------------
 
     def new_node(self) -> None:
-        home = Home(self.redis)
+        home = Home(self.redis, self.app)
 
         async def start() -> None:
             await home.cluster.start(home)
@@ -186,21 +219,31 @@ class Nodes(RuleBasedStateMachine):
         now = self.loop.time()
         home.done(page, home.hub.subscribe(page.name, page.name, CHANNEL, kind_of(CHANNEL), member, now))
 
-    @precondition(lambda self: any(home.pages for home in self.homes))
-    @rule(pick=st.randoms(use_true_random=False))
-    def leave(self, pick: Any) -> None:
-        home = pick.choice([home for home in self.homes if home.pages])
-        self.leave_page(home, home.pages[pick.choice(list(home.pages))])
+    @rule(pick=st.integers(0, 99))
+    def leave(self, pick: int) -> None:
+        pages = [(home, page) for home in self.homes for page in home.pages.values()]
+        if pages:
+            self.leave_page(*pages[pick % len(pages)])
 
     def leave_page(self, home: Home, page: Page) -> None:
         outcome = home.hub.disconnect(page.name, page.name, [CHANNEL], None, [], 1000, self.loop.time())
         del home.pages[page.name]
+        if page.user not in self.present():
+            self.departures[page.user] += 1
         home.done(page, outcome)
+
+    def present(self) -> set[str]:
+        return {page.user for home in self.homes for page in home.pages.values()}
+
+    @rule()
+    def remove_absent(self) -> None:
+        for home in self.homes:
+            home.cluster.ask(home.hub, home.hub.remove_absent(self.loop.time()).asks)
 
     @rule(at=st.integers(0, 2))
     def publish(self, at: int) -> None:
         home = self.homes[at % len(self.homes)]
-        if not home.cluster.is_publishing:
+        if not home.cluster.is_publishing or self.spoiled == "c":
             return
         self.published += 1
         one = Broadcast(
@@ -238,12 +281,16 @@ class Nodes(RuleBasedStateMachine):
     def take_for_dead(self, at: int, by: int) -> None:
         home, other = self.homes[at % len(self.homes)], self.homes[by % len(self.homes)]
         if home is not other:
+            self.has_lost_nodes = True
+            self.departures.update(page.user for page in home.pages.values())
             other.cluster.nodes.reap(home.cluster.node)
 
-    @precondition(lambda self: len(self.homes) > 1)
+    @precondition(lambda self: len(self.homes) > 1 and self.trouble != "evicts")
     @rule(at=st.integers(0, 2))
     def die(self, at: int) -> None:
         home = self.homes.pop(at % len(self.homes))
+        self.has_lost_nodes = True
+        self.departures.update(page.user for page in home.pages.values())
         assert home.task is not None
         home.task.cancel()
         home.cluster.bus.is_leaving = True
@@ -255,7 +302,33 @@ class Nodes(RuleBasedStateMachine):
     def come(self) -> None:
         self.new_node()
 
-    @precondition(lambda self: self.may_be_emptied)
+    @precondition(lambda self: self.trouble == "evicts")
+    @rule(kind=st.sampled_from(["c", "m", "g", "i", "l", "n", "h", "nodes", "duty"]), at=st.integers(0, 2))
+    def evict(self, kind: str, at: int) -> None:
+        self.was_emptied = True
+        with self.redis.client() as client:
+            client.delete(self.key(kind, self.homes[at % len(self.homes)].cluster.node))
+
+    @precondition(lambda self: self.trouble == "spoils" and not self.spoiled)
+    @rule(kind=st.sampled_from(["c", "m", "g", "i", "l"]))
+    def spoil(self, kind: str) -> None:
+        """Something else writes over it."""
+        self.was_emptied, self.spoiled = True, kind
+        with self.redis.client() as client:
+            client.set(self.key(kind), "no collection")
+
+    @precondition(lambda self: self.spoiled)
+    @rule()
+    def mend(self) -> None:
+        with self.redis.client() as client:
+            client.delete(self.key(self.spoiled))
+        self.spoiled = ""
+
+    def key(self, kind: str, node: str = "") -> str:
+        rest = {"i": ":app-id", "n": f":{node}", "h": f":{node}", "nodes": "", "duty": ""}
+        return f"{PREFIX}bridge:1:{kind}{rest.get(kind, f':app-id:{CHANNEL}')}"
+
+    @precondition(lambda self: self.trouble == "emptied")
     @rule()
     def empty(self) -> None:
         """Redis is started again, and empty."""
@@ -276,12 +349,15 @@ class Nodes(RuleBasedStateMachine):
 
     async def quiet(self) -> None:
         """Every node is linked, everybody dead is taken out, who seemed to be away was looked at again."""
+        if self.spoiled:
+            self.mend()
         while not all(home.cluster.is_publishing for home in self.homes):  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.02)
         for home in self.dead:
             self.homes[0].cluster.nodes.reap(home.cluster.node)
         deadline = self.loop.time() + self.patience
         while True:
+            self.remove_absent()
             for home in self.homes:
                 await self._answered(home)
             await asyncio.sleep(2.5 * times.SETTLE)
@@ -312,11 +388,18 @@ class Nodes(RuleBasedStateMachine):
         await asyncio.sleep(0)
 
     def _check(self) -> None:
-        real = {page.user for home in self.homes for page in home.pages.values()}
+        real = self.present()
+        pages = sum(len(home.pages) for home in self.homes)
         with self.redis.client() as client:
-            keys = client.keys("*bridge:1:m:*")
-            held = {user.decode() for key in keys for user in client.hkeys(key)}
+            held = {user.decode() for user in client.hkeys(self.key("m"))}
+            subscriptions = int(client.hget(self.key("c"), "z") or 0)
+            listed = client.hgetall(self.key("i"))
         assert held == real
+        assert subscriptions == pages
+        listed.pop(LIST.encode(), None)
+        assert listed == ({CHANNEL.encode(): b"%d" % pages} if pages else {})
+        if not self.has_lost_nodes and not self.was_emptied:
+            self._check_told(real)
         for home in self.homes:
             for page in home.pages.values():
                 assert page.is_in, page.name
@@ -328,6 +411,15 @@ class Nodes(RuleBasedStateMachine):
                 assert first <= page.confirmed_after + 1, (page.name, page.confirmed_after, page.events)
                 assert page.events == list(range(first, self.published + 1)), (page.name, page.events)
 
+    def _check_told(self, real: set[str]) -> None:
+        told = [event for home in self.homes for event in home.told]
+        change = {MemberAdded: 1, MemberRemoved: -1, Occupied: 1, Vacated: -1}
+        sums: Counter[str | None] = Counter()
+        for event in told:
+            sums[getattr(event, "user_id", None)] += change.get(type(event), 0)
+        there: list[str | None] = [*real, None] if real else []
+        assert sums == Counter(there), told
+
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Redis]:
@@ -337,8 +429,10 @@ def redis() -> Iterator[Redis]:
 
 def speed_up(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = {"SETTLE": 0.05, "TICK": 0.02, "BEAT": 0.03, "FIRST_PAUSE": 0.005, "LONGEST_PAUSE": 0.05}
+    quick |= {"AWAY": 0.05, "COMPARE": 0.1}
     for name, value in quick.items():
         monkeypatch.setattr(times, name, value)
+    monkeypatch.setattr(counts, "INTERVAL", 0.02)
     monkeypatch.setattr(Nodes, "redis", redis, raising=False)
 
 
@@ -410,7 +504,7 @@ def test_mistakes_are_caught(redis: Redis, monkeypatch: pytest.MonkeyPatch, mist
 def run_through(happens: Callable[[Nodes], None]) -> None:
     nodes = Nodes()
     try:
-        nodes.begin(may_be_emptied=False)
+        nodes.begin()
         for at, user in ((0, "1"), (0, "2"), (1, "3")):
             nodes.connect(at, user)
         nodes.wait(nodes.quiet())

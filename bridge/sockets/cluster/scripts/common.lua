@@ -36,10 +36,10 @@ local function leave_user(c, m, n, g, topic, node, place, user)
     return false
   end
   local version = redis.call('HINCRBY', c, 'v', 1)
+  redis.call('PUBLISH', topic, '-' .. version .. ' ' .. user)
   local at = string.format('%d', now_ms())
   redis.call('HSET', g, user, at)
   redis.call('EXPIRE', g, 3600)
-  redis.call('PUBLISH', topic, '-' .. version .. ' ' .. user)
   return at
 end
 

@@ -1,4 +1,6 @@
--- The last event of a presence channel, and whether its roster is whole: Redis may have evicted that alone.
+-- The last event of a presence channel, the version of its roster, and whether that is whole: Redis may have evicted
+-- it alone.
 -- KEYS: c m
-local record = redis.call('HMGET', KEYS[1], 't', 'u')
-return {record[1], not record[2] and 1 or (tonumber(record[2]) == redis.call('HLEN', KEYS[2]) and 1 or 0)}
+local record = redis.call('HMGET', KEYS[1], 't', 'v', 'u')
+local is_whole = not record[3] or tonumber(record[3]) == redis.call('HLEN', KEYS[2])
+return {record[1], record[2], is_whole and 1 or 0}

@@ -21,7 +21,11 @@ local had = tonumber(redis.call('HGET', c, node) or '0')
 redis.call('HEXISTS', g, '')
 
 redis.call('SADD', n, place)
-if redis.call('HSETNX', c, 'o', 0) == 1 then redis.call('HSET', c, 't', ARGV[6], 'v', 0, 'z', 0) end
+if redis.call('HSETNX', c, 'o', 0) == 1 then
+  redis.call('HSET', c, 't', ARGV[6])
+  redis.call('HINCRBY', c, 'v', 0)  -- after an eviction some may have been counted already
+  redis.call('HINCRBY', c, 'z', 0)
+end
 local kept_for = flags:match('%d+')
 if kept_for then redis.call('HSET', c, 'e', kept_for) end
 local came = 0
