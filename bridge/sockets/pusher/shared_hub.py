@@ -360,10 +360,13 @@ class SharedHub(Hub[S]):
     def _let_in(
         self, channel: SharedChannel[S], full: Collection[str] = (), before: Sequence[Delivery[S]] = ()
     ) -> Answered[S]:
-        """Who waits and need not any more is confirmed, and gets what it missed."""
+        """Who waits and need not any more is confirmed, and gets what it missed. What is told `before` is for
+        those who are in the channel already."""
         if not channel.is_joined:
             return Answered()
         deliveries = list(before)
+        if channel.waiting:
+            deliveries = [delivery._replace(sockets=list(delivery.sockets)) for delivery in before]
         hub_events: list[HubEvent] = []
         asks: list[Ask] = []
         dropped: list[tuple[S, str]] = []

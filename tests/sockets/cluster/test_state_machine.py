@@ -329,13 +329,13 @@ class Nodes(RuleBasedStateMachine):
         return f"{PREFIX}bridge:1:{kind}{rest.get(kind, f':app-id:{CHANNEL}')}"
 
     @precondition(lambda self: self.trouble == "emptied")
-    @rule()
-    def empty(self) -> None:
-        """Redis is started again, and empty."""
+    @rule(is_restarted=st.booleans())
+    def empty(self, is_restarted: bool) -> None:
+        """Redis is started again, and empty; or emptied while all links stand."""
         self.was_emptied = True
         with self.redis.client() as client:
             client.flushall()
-        for home in self.homes:
+        for home in self.homes if is_restarted else ():
             home.cut()
 
     # What must hold -----------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from typing import Any
 
 from bridge.sockets.pusher.channels import kind_of
 from bridge.sockets.pusher.close_codes import OVER_CAPACITY
+from bridge.sockets.pusher.hub import Member
 from bridge.sockets.pusher.outcome import Answered
-from bridge.sockets.pusher.shared_channel import Joined
+from bridge.sockets.pusher.shared_channel import Joined, Message
 from bridge.sockets.pusher.shared_hub import PATIENCE, SharedHub
 from tests.sockets.server.running import APP
 
@@ -53,6 +54,35 @@ def test_who_is_let_in_is_not_told_to_come_back() -> None:
     subscribe(hub, "b", "2", 0.0)
     answer(hub, "b", 1.0)
     assert refused(hub.give_up(PATIENCE)) == [("1", "a")]
+
+
+def test_who_is_let_in_with_what_others_missed_gets_only_what_comes_then() -> None:
+    hub: SharedHub[str] = SharedHub(APP)
+    name = "presence-r"
+    for user in "12":
+        member = Member(user_id=user, info=None)
+        hub.sockets[user] = user
+        hub.subscribe(user, user, name, kind_of(name), member, 0.0)
+        channel = hub.shared(name)
+        assert channel is not None
+        generation = channel.generation
+        if user == "1":
+            first = Joined(channel=name, generation=generation, users=["1"], roster={"1": None})
+            hub.joined(first, 0.0)
+            hub.lost()
+    again = Joined(
+        channel=name,
+        generation=generation,
+        users=["1", "2"],
+        roster={"1": None, "2": None, "3": None},
+        missed=[Message("{}", b"tag")],
+        has_gap=True,
+    )
+    *before, confirmation = hub.joined(again, 1.0).deliveries
+    assert {tuple(one.sockets) for one in before} == {("1",)}
+    assert len(before) == 4  # the gap, the event, two members
+    assert tuple(confirmation.sockets) == ("2",)
+    assert "pusher_internal:subscription_succeeded" in confirmation.text
 
 
 def test_channels_in_which_nobody_waits_cost_nothing() -> None:
