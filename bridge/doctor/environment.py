@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 
@@ -81,6 +80,8 @@ def names(subject: ExaminedApp) -> Found:
             )
         if name in KNOWN or name.startswith(("MIX_", "VITE_")):
             continue
+        import difflib  # a start makes checks of this file, not this one
+
         [near] = difflib.get_close_matches(name, KNOWN - lines.keys(), 1, ALIKE) or [""]
         if near:
             yield Finding(

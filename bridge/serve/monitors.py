@@ -34,14 +34,7 @@ from bridge.monitoring.dashboard.session import SessionGuard
 from bridge.monitoring.job_recorder import JobRecorder
 from bridge.monitoring.journal import Journal
 from bridge.monitoring.legacy_dashboard import ORIGIN, LegacyDashboard
-from bridge.monitoring.metrics import (
-    BridgeCollector,
-    Bus,
-    MetricsAccess,
-    ScrapeState,
-    metrics_route,
-    metrics_text,
-)
+from bridge.monitoring.metrics import Bus, MetricsAccess, ScrapeState, metrics_route, metrics_text
 from bridge.monitoring.statistics import Counts
 from bridge.monitoring.summary import SUMMARY_INTERVAL, Summary
 from bridge.monitoring.timeseries import NONE_BESIDE, POINT_INTERVAL, Beside, Sample, TimeSeries
@@ -219,12 +212,12 @@ class Monitors:
 
     def _metrics(self, watched: MonitoredParts) -> Callable[[], Awaitable[bytes]]:
         worker = watched.worker
-        collector = BridgeCollector(
+        return metrics_text(
             self._counters,
             lambda: self._now(watched),
-            (lambda: 0) if worker is None else lambda: worker.counts["store_faults"],
+            store_faults=(lambda: 0) if worker is None else lambda: worker.counts["store_faults"],
+            look=lambda: self._depths.refresh_within(SCRAPE_PATIENCE, watched.queue),
         )
-        return metrics_text(collector, lambda: self._depths.refresh_within(SCRAPE_PATIENCE, watched.queue))
 
     def _metrics_access(self) -> MetricsAccess:
         return MetricsAccess(self._settings.metrics_addresses, self._settings.metrics_token)

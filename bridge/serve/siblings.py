@@ -12,15 +12,11 @@ import functools
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import Metric
-from prometheus_client.exposition import generate_latest
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -162,31 +158,9 @@ async def metrics_of_all(folder: Path, name: str, own: Callable[[], Awaitable[by
     """The metrics of all processes, as text; those of one that does not answer are not in it."""
     others = {other: path for other, path in addresses(folder).items() if other != name}
     texts = await asyncio.gather(own(), *(_metrics(path) for path in others.values()))
+    from bridge.monitoring.prometheus import joined  # which `own` has imported in a thread
+
     return joined(dict(zip([name, *others], texts, strict=True)))
-
-
-def joined(texts: Mapping[str, bytes | None]) -> bytes:
-    """Metrics of several processes as those of one; None: a process has not answered."""
-    families: dict[str, Metric] = {}
-    up = Metric("bridge_process_up", "1 for each process that answers for its metrics.", "gauge")
-    for process, text in texts.items():
-        up.add_sample("bridge_process_up", {"process": process}, 0.0 if text is None else 1.0)
-        for family in text_string_to_metric_families((text or b"").decode()):
-            known = families.setdefault(
-                family.name, Metric(family.name, family.documentation, family.type, family.unit)
-            )
-            for sample in family.samples:
-                labels = {**sample.labels, "process": process}
-                known.add_sample(sample.name, labels, sample.value, sample.timestamp, sample.exemplar)
-    return generate_latest(_Collected([up, *families.values()]))
-
-
-class _Collected(Collector):
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
 
 
 async def _metrics(path: Path) -> bytes | None:

@@ -456,6 +456,7 @@ def test_serve_imports_nothing_that_an_app_may_not_need() -> None:
         "bridge.jobs.queue.sql.driver",
         "difflib",
         "html.entities",
+        "prometheus_client",
         "smtplib",
     )
     code = (

@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge.jobs.queue.queue import Depth
 from bridge.jobs.worker.progress import JobProgress
 from bridge.monitoring.counters import Counters, Durations
-from bridge.monitoring.metrics import BridgeCollector, ScrapeState
+from bridge.monitoring.metrics import ScrapeState
+from bridge.monitoring.prometheus import BridgeCollector
 from bridge.monitoring.statistics import Counts, StatisticsWindow
 from bridge.monitoring.timeseries import TimeSeries
 from bridge.sockets.pusher.hub_events import (

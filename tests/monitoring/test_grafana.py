@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.jobs.queue.queue import Depth
 from bridge.monitoring.alerts import AlertRules
-from bridge.monitoring.metrics import BridgeCollector, ScrapeState
+from bridge.monitoring.metrics import ScrapeState
+from bridge.monitoring.prometheus import BridgeCollector
 from bridge.settings.table import SETTINGS
 from tests.monitoring.test_counters import Clock, busy
 

@@ -20,9 +20,10 @@ from bridge.monitoring.counters import Counters
 from bridge.monitoring.dashboard.processes import joined as joined_lists
 from bridge.monitoring.dashboard.processes import routes_for_others
 from bridge.monitoring.journal import Journal
+from bridge.monitoring.prometheus import joined
 from bridge.serve import siblings as siblings_module
 from bridge.serve.counts import SharedCounts
-from bridge.serve.siblings import Siblings, forwarding_routes, joined, numbers_route
+from bridge.serve.siblings import Siblings, forwarding_routes, numbers_route
 from bridge.sockets.pusher.app import App
 from bridge.sockets.pusher.hub_events import Connected, HubEvent, SlowClientClosed, SubscriptionRefused
 from bridge.sockets.server.listener import Listener, Sharing
