@@ -62,6 +62,7 @@ def _serve(given: argparse.Namespace, stack: contextlib.ExitStack) -> int:
     from bridge.settings.load import load_settings
 
     settings = load_settings(vars(given), os.environ, given.app, given.config)
+    gc.collect()  # what reading them has left: the imports that follow take its place
     if listening is None:
         listening = listen(os.environ, settings.host, settings.port, settings.listen_from)
     stack.callback(listening.close)

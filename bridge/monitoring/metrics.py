@@ -118,7 +118,7 @@ def metrics_text(
     """Gives the metrics of this process. `look` is done before: what `now` gives is of then. `store_faults`:
     the times that the queue's store did not answer.
 
-    Prometheus's client comes with the first question: it takes 1 MB, and not everybody asks."""
+    Prometheus's client comes with the first question: it takes 2 MB, and not everybody asks."""
     made: Callable[[], bytes] | None = None
 
     def make() -> Callable[[], bytes]:

@@ -223,9 +223,7 @@ LATENCY = (
 )
 MEMORY = (
     "by the pages that each import adds: bridge itself takes 26 MB, SQLAlchemy with what it needs 14, the "
-    "Redis client 4, APScheduler 0.9, the Prometheus client 0.7. 0.7 are garbage of the imports, which "
-    "collecting it right after the settings are read gives to the imports that follow. Fewer or trimmed "
-    "arenas of malloc give nothing."
+    "Redis client 4, APScheduler 0.9. Fewer or trimmed arenas of malloc give nothing."
 )
 BRIDGE = ("before", "bridge")
 QUEUE = (*BRIDGE, QUEUE_WORK_AND_REVERB)

@@ -419,7 +419,7 @@ def test_no_secret_is_written_while_it_serves(bridge: Command, tmp_path: Path) -
         assert "Shipped" in bridge.written
 
 
-def test_no_garbage_is_looked_for_while_serve_starts_and_what_is_there_by_then_is_left_out(
+def test_garbage_is_looked_for_once_while_serve_starts_and_what_is_there_by_then_is_left_out(
     tmp_path: Path,
 ) -> None:
     app = tmp_path / "app"
@@ -430,7 +430,9 @@ def test_no_garbage_is_looked_for_while_serve_starts_and_what_is_there_by_then_i
         "from bridge.cli import main\n"
         "early = []\n"
         "def look(phase, about):\n"
-        "    if 'bridge.settings.load' in sys.modules and not gc.get_freeze_count(): early.append(about)\n"
+        "    if phase == 'stop' and 'bridge.settings.load' in sys.modules and not gc.get_freeze_count():\n"
+        "        found = about['collected'] > 0\n"
+        "        early.append((about['generation'], found, 'bridge.serve.daemon' in sys.modules))\n"
         "gc.callbacks.append(look)\n"
         "print(main(sys.argv[1:]), early, gc.get_freeze_count() > 10_000, gc.isenabled())\n"
     )
@@ -438,7 +440,7 @@ def test_no_garbage_is_looked_for_while_serve_starts_and_what_is_there_by_then_i
     done = subprocess.run(
         [sys.executable, "-c", code, "serve", *flags], capture_output=True, text=True, env=environment()
     )
-    assert done.stdout.splitlines()[-1:] == ["0 [] True True"], done
+    assert done.stdout.splitlines()[-1:] == ["0 [(2, True, False)] True True"], done
 
 
 def test_serve_imports_nothing_that_an_app_may_not_need() -> None:
