@@ -38,9 +38,15 @@ class SharedCounts:
 
     def beside(self, place: int) -> int:
         """Clients of all the others."""
-        return sum(number - 1 for at, number in enumerate(self._numbers) if number and at != place)
+        others = self._others(place)
+        return sum(others) - len(others)
 
     def has_fewer(self, place: int, count: int) -> bool:
         """Whether any other has fewer than so many, by more than is tolerated."""
-        most = count - count // _TOLERATED
-        return any(0 < number <= most and at != place for at, number in enumerate(self._numbers))
+        return min(self._others(place), default=count + 1) <= count - count // _TOLERATED
+
+    def _others(self, place: int) -> list[int]:
+        """Their clients, each plus one. Asked for in a rush of clients: no Python is run for each place."""
+        numbers = self._numbers.tolist()
+        numbers[place] = 0
+        return list(filter(None, numbers))

@@ -76,12 +76,12 @@ class Acceptor:
 
     def _accept(self) -> None:
         """Accepts a few connections in each turn of the loop, so that other processes get some of a rush."""
+        if not self._has_yielded and self._yields():
+            self._has_yielded = True
+            self._pause(DEFERENCE)
+            return
+        self._has_yielded = False
         for _ in range(AT_ONCE):
-            if not self._has_yielded and self._yields():
-                self._has_yielded = True
-                self._pause(DEFERENCE)
-                return
-            self._has_yielded = False
             if not self._take():
                 return
 
@@ -96,8 +96,23 @@ class Acceptor:
             self._pause(RETRY)
             return False
         accepted.setblocking(False)
-        Arriving(self, accepted, str(peer[0]) if isinstance(peer, tuple) else "")
+        if self.context is not None or self.proxies is not None:
+            Arriving(self, accepted, str(peer[0]) if isinstance(peer, tuple) else "")
+        else:
+            task = self.server.loop.create_task(self._serve(accepted))
+            self.server.tasks.add(task)
+            task.add_done_callback(self.server.tasks.discard)
         return True
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        """Nothing comes before HTTP: the connection counts from the next turn of the loop."""
+        try:
+            await self.server.loop.connect_accepted_socket(self.server.connection, accepted)
+        except OSError:  # it is gone
+            accepted.close()
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
 
     def _pause(self, seconds: float) -> None:
         self.server.loop.remove_reader(self._sock)

@@ -13,12 +13,14 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from bridge.errors import ConfigurationError, ServiceUnavailable
+from bridge.sockets.server.acceptor import AT_ONCE
 from bridge.sockets.server.binding import bind
 from bridge.sockets.server.certificate import Certificate
-from bridge.sockets.server.listener import new_event_loop
+from bridge.sockets.server.listener import Listener, Sharing, new_event_loop
+from bridge.sockets.server.node import Node
 from bridge.sockets.server.open_files import raise_limit
 from tests.certificates import self_signed
-from tests.sockets.server.running import LIMIT, Client, broadcast, connect, running
+from tests.sockets.server.running import LIMIT, Client, broadcast, connect, running, until
 
 anyio = pytest.mark.anyio
 
@@ -110,3 +112,27 @@ async def test_tls_carries_the_same_protocol(tmp_path: Path) -> None:
             stopping = asyncio.create_task(server.listener.stop(LIMIT))
             assert await client.close_code() == 4100
             await stopping
+
+
+@anyio
+async def test_whether_another_process_should_take_clients_is_asked_once_for_several_that_wait() -> None:
+    asked = 0
+
+    def yields(connections: int) -> bool:
+        nonlocal asked
+        asked += 1
+        return False
+
+    may_listen = asyncio.Event()
+    sock = bind("127.0.0.1", 0)
+    listener = Listener(Node([]), [sock], sharing=Sharing(yields=yields, may_listen=may_listen))
+    task = asyncio.create_task(listener.run())
+    await listener.started.wait()
+    waiting = [socket.create_connection(sock.getsockname(), timeout=LIMIT) for _ in range(3 * AT_ONCE)]
+    may_listen.set()
+    await until(lambda: listener.connections == len(waiting))
+    assert asked < len(waiting)
+    for one in waiting:
+        one.close()
+    await listener.stop()
+    await task
