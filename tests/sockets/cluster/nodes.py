@@ -39,6 +39,27 @@ class Member:
     async def back(self) -> None:
         await until(lambda: self.cluster.is_publishing)
 
+    def pass_time(self, seconds: float) -> None:
+        """So much passes at once, for all that has its time."""
+        bus = self.cluster.bus
+        now = bus.now
+        bus.now = lambda: now() + seconds
+
+    async def quiet(self) -> None:
+        """Nothing waits for its time any more, and Redis has answered whatever was asked."""
+        cluster = self.cluster
+        registrations, departures = cluster.registrations, cluster.departures
+        hubs = cluster.bus.home.hubs.values()
+
+        def waits() -> bool:
+            if registrations._stale or registrations._refused or departures._due or departures._unanswered:
+                return True
+            return not cluster.is_publishing or any(hub.changed for hub in hubs)
+
+        for _ in range(2):  # an answer may bring more
+            await until(lambda: not waits())
+            await cluster.flush(60)
+
     def vanish(self) -> None:
         """The node dies: nothing of it is told to anybody any more."""
         self.task.cancel()
