@@ -33,6 +33,11 @@ RELATIONS = "model-relations"  # the recorded job
 Relations = tuple[Path, list[bytes], resolve.Queue]  # the app, jobs with a model each, its queue
 
 
+def _as_laravel(document: dict[str, object]) -> str:
+    """The JSON as Laravel writes it: bridge tells such a broadcast from other jobs without parsing it."""
+    return json.dumps(document, separators=(",", ":")).replace("/", "\\/")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfProcess:
     """What `queue_work.run` reads of a store's server, of any process: Reverb's."""
@@ -112,7 +117,7 @@ class Queued:
         def give(count: int) -> None:
             """In one step, each with an id of its own; the queue is empty again afterwards."""
             own = ({"uuid": f"{number}", "id": f"{number}", "attempts": 0} for number in range(count))
-            queue.push([json.dumps(json.loads(next(following)) | ids) for ids in own])
+            queue.push([_as_laravel(json.loads(next(following)) | ids) for ids in own])
             wait_until("the queue is empty", queue.is_empty, timeout=300)
 
         entry = self.servers.command(server)
