@@ -278,6 +278,7 @@ class Cluster(Generic[S]):
 
     def _synced(self, _: Any) -> None:
         self.bus.is_synced = True
+        self.registrations.was_dead = False
         self._has_synced.set()
         self._misses.synced()
         self._publishing.empty_spool()
@@ -285,6 +286,7 @@ class Cluster(Generic[S]):
     def _begin_anew(self) -> None:
         """This node was taken for dead: it is another from now on."""
         log.warning("this node was taken for dead and begins anew", extra={"action": "bus_fenced"})
+        self.registrations.was_dead = True
         self._register_again()
 
     def _register_again(self) -> None:

@@ -29,8 +29,9 @@ _PART = 1_000  # of this node's registrations that are read at once
 class Registrations(Generic[S]):
     """Every answer of Redis goes to the hub that asked, if it still wants it.
 
-    repairs  how often a channel was asked for again, because something was missed on a link that stands
-    gaps     how often events could not be had any more
+    repairs   how often a channel was asked for again, because something was missed on a link that stands
+    gaps      how often events could not be had any more
+    was_dead  this node was taken for dead, and registers all again: who was said to have left comes back
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Registrations(Generic[S]):
         self._seen = seen
         self._departures = departures
         self.repairs = self.gaps = 0
+        self.was_dead = False
         self._repairing: set[bytes] = set()
         self._stale: dict[bytes, float] = {}  # places whose roster is to be read again → when
         self._refused: dict[bytes, float] = {}  # places of which nothing could be had → when to ask again
@@ -74,7 +76,7 @@ class Registrations(Generic[S]):
         keys = [key("c", place), key("m", place), key("n", bus.node.encode())]
         keys += [key("i", app_of(place)), key("g", place)]
         keys += [key("dead", bus.node.encode()), key("l", place), key("k", place)]
-        flags = "a" if again else ""
+        flags = ("ad" if self.was_dead else "a") if again else ""
         if channel.kind.has_members and (again or not channel.is_joined):
             flags += "r"
         if channel.kind.is_cache and (again or not channel.is_joined):

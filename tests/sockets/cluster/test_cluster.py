@@ -32,6 +32,7 @@ from bridge.sockets.pusher.hub_events import (
     SubscriptionCounted,
     Vacated,
 )
+from tests.proxy import proxy
 from tests.services import Redis, redis_server
 from tests.sockets.cluster.nodes import Member, member
 from tests.sockets.server.running import APP, LIMIT, Client, broadcast, connect, signed, until
@@ -916,6 +917,27 @@ async def test_a_node_that_was_only_slow_begins_anew_and_its_pages_notice_nothin
         assert other.cluster.node != name
         await one.server.node.publish_to_all([broadcast("c")], origin="api")
         await user.get("event")
+
+
+@pytest.mark.anyio
+async def test_of_a_node_that_was_taken_for_dead_it_is_told_that_all_left_and_came_again(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(times, "AWAY", 0.0)
+    with proxy(redis.port) as way:
+        async with member(redis) as one, member(redis, port=way.port) as other, other.server.client() as user:
+            await join(user, "presence-r", "1")
+            way.refuse()
+            one.cluster.nodes.reap(other.cluster.node)
+            await until(lambda: len(told(one, other, of=(MemberRemoved, Vacated))) == 2)
+            way.accept()
+            await until(lambda: len(told(one, other, of=(MemberAdded, Occupied))) == 4)
+            other.cut()
+            await other.back()  # from now on nothing of it is news
+            other.cluster.registrations.repair(other.server.node.hubs["app-id"], "presence-r")  # type: ignore[arg-type]
+            await other.cluster.bus.asking().ask("PING")
+            kinds = (MemberAdded, MemberRemoved, Occupied, Vacated)
+            assert [len(told(one, other, of=kind)) for kind in kinds] == [2, 1, 2, 1]
 
 
 @pytest.mark.anyio

@@ -2,7 +2,9 @@
 -- KEYS: c m n i g dead l k h
 -- ARGV: node place topic channel connections fresh-tag most-members my-tag flags bytes, then user and info by turns,
 --   then call
---   flags: a  told again after a fault, nothing of it is news   r  the roster is wanted   k  the last event is
+--   flags: a  told again after a fault, nothing of it is news
+--          d  with a, from a node that was taken for dead: it is news of all that were taken out
+--          r  the roster is wanted   k  the last event is
 --          a number: seconds for which the channel is known after it was vacated, where that is not 120
 -- Answer: 'FENCED', or o t v z came added full roster cached ttl missed gap
 --   came: the channel is occupied, and had not been just before; added: so are these users
@@ -13,7 +15,7 @@ local call = ARGV[#ARGV]
 local node, place, topic, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local connections, most, mine, flags = tonumber(ARGV[5]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
 if redis.call('EXISTS', KEYS[6]) == 1 then return 'FENCED' end
-local again = flags:find('a', 1, true)
+local is_news = not flags:find('a', 1, true) or flags:find('d', 1, true)
 
 -- A key of another type is found before anything is changed: who is refused has left nothing behind.
 local members = (#ARGV > 11 or flags:find('r', 1, true)) and redis.call('HLEN', m)
@@ -38,7 +40,7 @@ if change ~= 0 then
   local is_new = personal and 0 or redis.pcall('HSET', i, channel, z)
   if z == change then
     redis.call('PERSIST', c)
-    if redis.call('HDEL', g, '') == 0 and not again and is_new ~= 0 then
+    if redis.call('HDEL', g, '') == 0 and is_news and is_new ~= 0 then
       came = 1
       note(h, call, 'o', place)
     end
@@ -66,7 +68,7 @@ for at = 11, #ARGV - 1, 2 do
     redis.call('HSET', m, user, node .. ':' .. info)
     local version = redis.call('HINCRBY', c, 'v', 1)
     redis.call('PUBLISH', topic, '+' .. version .. ' ' .. user .. ' ' .. info)
-    if redis.call('HDEL', g, user) == 0 and not again then
+    if redis.call('HDEL', g, user) == 0 and is_news then
       added[#added + 1] = user
       note(h, call, 'a', place, user)
     end
