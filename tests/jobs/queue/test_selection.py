@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from bridge.jobs.queue.selection import (
     broadcast_document,
     job_uuid,
+    like,
     other_document,
     whole_number,
     with_attempts,
@@ -103,3 +106,14 @@ def test_a_job_without_uuid_keeps_its_identity_when_it_is_tried_again() -> None:
 )
 def test_only_whole_numbers_are_numbers(value: object, number: int | None) -> None:
     assert whole_number({"maxTries": value}, "maxTries") == number
+
+
+@given(
+    st.lists(st.text("ab_%", max_size=6), max_size=3),
+    st.text("ab\n", max_size=10),
+)
+def test_text_is_like_patterns_as_a_database_says(patterns: list[str], text: str) -> None:
+    patterns = [f"%{pattern}%" for pattern in patterns]
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        said = [database.execute("select ? like ?", (text, one)).fetchone()[0] for one in patterns]
+    assert like(patterns)(text.encode()) == any(said)
