@@ -61,7 +61,12 @@ async def test_a_roster_that_is_evicted_is_made_again_and_nobody_seems_to_leave(
                     await removed(page, "2")
                 expected.remove(b"2")
             await until(lambda: set(store.hkeys(ROSTER)) == expected)
-        await asyncio.sleep(8)  # longer than `SETTLE`
+        for each in (one, other):
+            await each.back()
+            await each.cluster.flush(60)
+        for each in (one, other):
+            each.pass_time(times.SETTLE)
+            await each.quiet()
         await watcher.silence()
         await user.silence()
         assert {event.user_id for event in told(one, other, of=MemberRemoved)} <= {"2"}

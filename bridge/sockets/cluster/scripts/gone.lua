@@ -1,5 +1,6 @@
 -- Whether somebody who went at this moment is still away; only the first who asks is told so.
 -- KEYS: g c m h ARGV: user ('' for the channel) moment place call (0: it is told already, and not noted)
+--   A g that was evicted looks like one of which all is told: nothing is said then, rather than said twice.
 --   moment: '' where Redis has lost it, with all that it held
 local g, c, m, h = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local user, moment = ARGV[1], ARGV[2]
