@@ -95,13 +95,13 @@ class Nodes(Generic[S]):
 
     def _remembered(self, before: bytes, memory: Any) -> None:
         """Which memory of Redis this is. Another one than before has lost everything: nothing is published
-        until every node that was there has registered its clients again."""
+        until every node that was there has registered its clients again, or had the time to."""
         self._memory = memory
         self._departures.linked(is_emptied=bool(before) and memory != before)
         if before and memory != before:
             log.warning("Redis has lost what it held", extra={"action": "bus_emptied"})
             self._awaited = {node for node in self.others if node != self._bus.node}
-            self._await_until = self._bus.now() + times.SETTLE
+            self._await_until = self._bus.now() + times.AWAITED
 
     def _still_remembered(self, link: Link, memory: Any) -> None:
         """Redis that was emptied (FLUSHALL) has another memory though the link stands. All is registered

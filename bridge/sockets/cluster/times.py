@@ -14,6 +14,7 @@ COMPARE = 30.0  # between comparisons of each channel's last event with Redis
 COMPARED = 500  # channels in one tick
 LOST_WRITES = 10.0  # before a link was lost, of which Redis may have lost the last
 SETTLE = 10.0  # after a fault in which every node has registered its clients again
+AWAITED = 5.0  # that an emptied Redis gets no event, for all nodes to register again: well within `JOBS_WAIT`
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # between tries to reach Redis
 LOG_EVENTS, LOG_SECONDS = 1_000, 60
 KNOWN = 120  # that Redis knows a channel after it was vacated, as common.lua has it

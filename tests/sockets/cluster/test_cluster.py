@@ -970,6 +970,23 @@ async def test_redis_that_lost_everything_floods_nobody(
 
 
 @pytest.mark.anyio
+async def test_jobs_do_not_wait_in_vain_for_a_node_that_died_before_redis_lost_everything(
+    redis: Redis,
+) -> None:
+    async with member(redis) as one, one.server.client("c") as client, member(redis) as dying:
+        await until(lambda: dying.cluster.node in one.cluster.others)
+        dying.vanish()
+        with redis.client() as emptied:
+            emptied.flushall()
+        one.cut()
+        await until(lambda: one.cluster.nodes.is_awaiting)
+        one.pass_time(6.0)  # of the 8 for which jobs wait
+        assert not one.cluster.nodes.is_awaiting
+        await one.server.node.publish_to_all([broadcast("c")], origin="queue")
+        assert {(await client.get())["event"] for _ in range(2)} == {"bridge:gap", "event"}
+
+
+@pytest.mark.anyio
 async def test_redis_that_is_emptied_while_the_links_stand_is_noticed_with_the_next_beat(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
