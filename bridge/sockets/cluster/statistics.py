@@ -14,7 +14,7 @@ from bridge.sockets.pusher.outcome import S
 
 class Statistics(Generic[S]):
     """Peaks of all nodes as this node sees them, and its own counts until Redis has them. What was under way
-    when a link broke is not sent or asked for again: it may have been counted, and that row lacks it."""
+    when a link broke is not sent or asked for again, since it may have been counted: a row may lack it."""
 
     def __init__(self, bus: Bus[S], nodes: Nodes[S]) -> None:
         self._bus = bus
