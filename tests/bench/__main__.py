@@ -201,7 +201,7 @@ UNDER_WAY = (
     "kernel takes more for such a `send` than for that of one event."
 )
 LITERAL = (
-    "by callgrind, a job takes some 335,000 instructions of the queue's thread and 60,000 of the loop's. Of "
+    "by callgrind, a job takes some 330,000 instructions of the queue's thread and 60,000 of the loop's. Of "
     "a recorded job's, 85,000 read the payload (50,000 are Python's own reader of JSON), 60,000 fit its "
     "template and write the JSON of its values, 80,000 note its steps and marks and look whether it may be "
     "tried; nothing else takes more than 5 %."

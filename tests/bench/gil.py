@@ -31,7 +31,7 @@ from types import MappingProxyType
 
 from tests import services
 from tests.bench import queue_work
-from tests.bench.workers import wait_until_idle
+from tests.bench.workers import as_laravel, wait_until_idle
 from tests.end_to_end.bridge import COMMAND, Bridge, bridge_serve, children
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import wait_until
@@ -113,7 +113,7 @@ def numbered(documents: Sequence[dict[str, object]]) -> Iterator[str]:
     while True:
         for document in documents:
             id = str(uuid.uuid4())
-            yield json.dumps({**document, "uuid": id, "id": id.replace("-", "")})
+            yield as_laravel({**document, "uuid": id, "id": id.replace("-", "")})
 
 
 def waiting(

@@ -19,7 +19,7 @@ from typing import Literal
 from tests import services
 from tests.bench import gil, queue_work, resolve
 from tests.bench.servers import QUEUE_WORK_AND_REVERB, Servers
-from tests.bench.workers import cpu_seconds, wait_until_idle
+from tests.bench.workers import as_laravel, cpu_seconds, wait_until_idle
 from tests.end_to_end.bridge import bridge_serve
 from tests.end_to_end.laravel import Laravel
 from tests.end_to_end.processes import wait_until
@@ -31,11 +31,6 @@ from tests.versions import laravel_version
 StoreName = Literal["redis", "mariadb"]
 RELATIONS = "model-relations"  # the recorded job
 Relations = tuple[Path, list[bytes], resolve.Queue]  # the app, jobs with a model each, its queue
-
-
-def _as_laravel(document: dict[str, object]) -> str:
-    """The JSON as Laravel writes it: bridge tells such a broadcast from other jobs without parsing it."""
-    return json.dumps(document, separators=(",", ":")).replace("/", "\\/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +112,7 @@ class Queued:
         def give(count: int) -> None:
             """In one step, each with an id of its own; the queue is empty again afterwards."""
             own = ({"uuid": f"{number}", "id": f"{number}", "attempts": 0} for number in range(count))
-            queue.push([_as_laravel(json.loads(next(following)) | ids) for ids in own])
+            queue.push([as_laravel(json.loads(next(following)) | ids) for ids in own])
             wait_until("the queue is empty", queue.is_empty, timeout=300)
 
         entry = self.servers.command(server)

@@ -20,6 +20,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tests import services
+from tests.bench.workers import as_laravel
 from tests.chaos.rig import Rig, rig
 from tests.end_to_end.processes import wait_until
 from tests.end_to_end.stores import STORES
@@ -38,7 +39,7 @@ def fill(rig: Rig, count: int, *, delayed: bool) -> None:
     document = json.loads(rig.payload("line")) | ({} if delayed else FOREIGN)
     for at in range(0, count, 1000):
         numbers = range(at, min(count, at + 1000))
-        payloads = [json.dumps({**document, "uuid": str(uuid.uuid4()), "id": f"{it}"}) for it in numbers]
+        payloads = [as_laravel({**document, "uuid": str(uuid.uuid4()), "id": f"{it}"}) for it in numbers]
         rig.store.push(payloads) if not delayed else for_tomorrow(rig, payloads)
 
 
