@@ -91,7 +91,7 @@ class ModelClass:
         if not rows:
             raise MissingModel(f"no query results for model [{name}]")
         model = self.hydrate(name, rows[0], place, php)
-        self.eager_load([model], php, names if at_once else ())
+        self.eager_load([model], php, together=names if at_once else ())
         if not at_once:
             self._restore_relations([model], names, php)
         return model
@@ -103,8 +103,8 @@ class ModelClass:
         if self._options.version < (12, 11):  # `load` once more, not `loadMissing`
             self.load(models, names, php)
             return
-        for name in names if models else ():
-            self.load_missing(models, name, php)
+        if models:
+            self.load_missing(models, names, php)
 
     def _restore_collection(
         self,
@@ -203,12 +203,21 @@ class ModelClass:
         """An Eloquent collection."""
         return PhpObject(ELOQUENT_COLLECTION, {b"\0*\0items": PhpArray.of(models)})
 
-    def eager_load(self, models: Sequence[PhpObject], php: Interpreter, more: Sequence[str] = ()) -> None:
-        """What the class of these models, just hydrated, always loads (`$with`), and `more` that their query
-        has: one after the other, the second would lose what the first has loaded deeper."""
+    def eager_load(
+        self,
+        models: Sequence[PhpObject],
+        php: Interpreter,
+        *,
+        each: Sequence[str] = (),
+        together: Sequence[str] = (),
+    ) -> None:
+        """What the class of these models, just hydrated, always loads (`$with`), and what their query adds:
+        `each` by a call of `with`, and `together` by one. All of it at once: what is loaded second would lose
+        what the first has loaded deeper."""
         if models:
             view = self._prototypes.get(models[0].class_name) or self.view(models[0], php)
-            self.load(models, (*view.setup.always_loaded, *more), php)
+            calls = (view.setup.always_loaded, *((name,) for name in each), tuple(together))
+            self._load(models, calls, php)
             for model in models if view.setup.always_counted else ():
                 self.count(model, view.setup.always_counted, php)
 
@@ -228,25 +237,40 @@ class ModelClass:
 
     def load(self, models: Sequence[PhpObject], names: Sequence[str], php: Interpreter) -> None:
         """`load`: relations by name, nested ones with dots, for all models (of one class) at once."""
-        wanted = _loads(tuple(names))
+        self._load(models, (tuple(names),), php)
+
+    def _load(
+        self, models: Sequence[PhpObject], calls: tuple[tuple[str, ...], ...], php: Interpreter
+    ) -> None:
+        """What several calls of `with` name; of one relation a later one would lose the columns."""
+        wanted = _loads(calls)
         views = [self.view(model, php) for model in models] if wanted else []
         if views:
             for relation, columns, nested in wanted:
                 relations.load(self, php, views, relation, columns=columns, nested=nested)
 
-    def load_missing(self, models: Sequence[PhpObject], name: str, php: Interpreter) -> None:
-        """`loadMissing` of one relation, nested ones with dots, for models of one class together.
+    def load_missing(self, models: Sequence[PhpObject], names: Sequence[str], php: Interpreter) -> None:
+        """`loadMissing` of relations, nested ones with dots, for models of one class together.
 
-        Source: Eloquent/Collection.php loadMissingRelation."""
-        first, dot, rest = name.partition(".")
+        Source: Eloquent/Collection.php loadMissing."""
+        together = self._options.version >= (12, 27)  # releases before take one after the other
+        calls = [tuple(names)] if together else [(name,) for name in names]
+        for call in calls:
+            paths = _paths(call)
+            for path, columns in paths if together else paths[-1:]:
+                self._load_missing(models, path, columns, php)
+
+    def _load_missing(
+        self, models: Sequence[PhpObject], path: Sequence[str], columns: str, php: Interpreter
+    ) -> None:
+        """`loadMissingRelation`: `columns` are those of the last relation of the path."""
         if any(one.class_name != models[0].class_name for one in models):
             raise Refused("loadMissing() of models of several classes")
-        if dot and ":" in first:
-            raise Refused(f"loading {name}")
-        relation = first.partition(":")[0].encode()
+        first, *rest = path
+        relation = first.encode()
         missing = [one for one in models if not to_bool(php.call_method(one, "relationLoaded", (relation,)))]
-        self.load(missing, [first], php)
-        if not dot:
+        self.load(missing, [f"{first}:{columns}" if columns and not rest else first], php)
+        if not rest:
             return
         related: list[PhpObject] = []
         for model in models:
@@ -254,10 +278,10 @@ class ModelClass:
             inner = items_of(php, held).values() if is_items(held) else [] if held is None else [held]
             for one in inner:
                 if not is_model(php, one):
-                    raise Refused(f"loadMissing() of {name}, where there is no model")
+                    raise Refused(f"loadMissing() of {'.'.join(path)}, where there is no model")
                 related.append(one)  # type: ignore[arg-type]  # a model is an object
         if related:
-            self.load_missing(related, rest, php)
+            self._load_missing(related, rest, columns, php)
 
     @staticmethod
     def names(arguments: Sequence[Value]) -> list[str]:
@@ -506,20 +530,44 @@ def by_key(setup: ModelSettings, keys: Sequence[int | bytes], *, limit: int | No
 
 
 @lru_cache(maxsize=1024)
-def _loads(names: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
-    """What to load: each relation with its columns, all where none is named, and the relations in it."""
-    nested: dict[str, list[str]] = {}
+def _paths(names: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """What one call of `with` names: the path of each relation, behind that of the relation which has it, and
+    its columns, empty where none is named.
+
+    Source: Eloquent/Builder.php parseWithRelations."""
+    found: dict[tuple[str, ...], str] = {}
+    said: dict[tuple[str, ...], str] = {}
     for name in names:
-        first, _, rest = name.partition(".")
-        if " " in name or (":" in name and "." in name.partition(":")[2]):
+        joined, _, columns = name.partition(":")
+        if " " in name or "." in columns:
             raise Refused(f"loading {name}")
-        nested.setdefault(first, []).extend([rest] if rest else [])
-    parts = [(first.partition(":"), inner) for first, inner in nested.items()]
-    if len({relation for (relation, _, _), _ in parts}) < len(parts):
-        raise Refused("loading the same relation in two ways")
+        path = tuple(joined.split("."))
+        for length in range(1, len(path)):
+            found.setdefault(path[:length], "")
+        if said.setdefault(path, columns) != columns:
+            raise Refused("loading the same relation in two ways")
+        found[path] = columns
+    return tuple(found.items())
+
+
+@lru_cache(maxsize=1024)
+def _loads(
+    calls: tuple[tuple[str, ...], ...],
+) -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
+    """What to load: each relation with its columns, all where none is named, and the relations in it."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for names in calls:
+        parsed = _paths(names)
+        for path, columns in parsed:
+            if len(path) == 1 and found.setdefault(path[0], (columns, []))[0] != columns:
+                raise Refused("loading the same relation in two ways")
+        for path, columns in parsed:
+            if len(path) > 1:
+                inner = ".".join(path[1:]) + (f":{columns}" if columns else "")
+                found[path[0]][1].append(inner)
     return tuple(
         (relation, tuple(columns.split(",")) if columns else (), tuple(inner))
-        for (relation, _, columns), inner in parts
+        for relation, (columns, inner) in found.items()
     )
 
 

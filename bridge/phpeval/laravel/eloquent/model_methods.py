@@ -59,8 +59,7 @@ def _fresh(models: ModelClass, php: Interpreter, model: PhpObject, arguments: Se
 def _load_missing(
     models: ModelClass, php: Interpreter, model: PhpObject, arguments: Sequence[Value]
 ) -> Value:
-    for name in properties.names_in(arguments):
-        models.load_missing([model], name.decode(), php)
+    models.load_missing([model], models.names(arguments), php)
     return model
 
 

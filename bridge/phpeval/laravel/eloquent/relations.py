@@ -527,7 +527,7 @@ def found(
         return []
     search = models.search(description, php)
     found = _query(models, php, parent, search, [key], limit=limit)
-    models.eager_load([model for model, _ in found], php, description.eager)
+    models.eager_load([model for model, _ in found], php, each=description.eager)
     return [model for model, _ in found]
 
 
@@ -564,7 +564,8 @@ def _load_group(
     found: list[tuple[PhpObject, Value]] = []
     if wanted:
         found = _found_together(models, php, parents[0], description, wanted)
-        models.eager_load([model for model, _ in found], php, (*description.eager, *nested))
+        held = [model for model, _ in found]
+        models.eager_load(held, php, each=description.eager, together=nested)
     matches: dict[Value, list[PhpObject]] = {}
     for model, key in found:
         matches.setdefault(_comparable(key), []).append(model)

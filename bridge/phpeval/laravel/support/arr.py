@@ -12,9 +12,10 @@ from bridge.phpeval.laravel.framework_classes import MODEL
 from bridge.phpeval.laravel.support import releases
 from bridge.phpeval.laravel.support.json_forms import COLLECTIONS
 from bridge.phpeval.laravel.support.native_class import Act, NativeClass, array, text, whole
+from bridge.phpeval.laravel.version import Version
 from bridge.phpeval.php.runtime.class_table import BoundProperty
 from bridge.phpeval.php.runtime.interpreter import Interpreter, PhpClosure, ReferenceFunction
-from bridge.phpeval.php.runtime.operators import to_bool
+from bridge.phpeval.php.runtime.operators import Thrown, to_bool
 from bridge.phpeval.php.runtime.properties import has_property
 from bridge.phpeval.php.runtime.values import EnumCase, PhpArray, PhpObject, Value
 from bridge.phpeval.php.runtime.visibility import may_not_reach
@@ -38,6 +39,20 @@ def callback(php: Interpreter, given: Value) -> Callback:
     if not isinstance(given, PhpClosure):
         php.refuse("a callback that is not a closure")
     return lambda *arguments: php.call(given, arguments)
+
+
+def mapped(php: Interpreter, act: Value, items: PhpArray) -> PhpArray:
+    """`Arr::map`, which `Collection::map` calls. From 9.18 on a callback that takes no key, as PHP's own
+    functions of one argument, is called once more without it."""
+    change = callback(php, act)
+    pairs = list(items.items())
+    try:
+        return PhpArray((key, change(item, key)) for key, item in pairs)
+    except Thrown as thrown:
+        version: Version | None = getattr(php.environment, "version", None)
+        if thrown.exception.class_name != "ArgumentCountError" or version is None or version < (9, 18):
+            raise
+    return PhpArray((key, change(item)) for key, item in pairs)
 
 
 def array_function(php: Interpreter, name: str, *arguments: Value) -> PhpArray:
@@ -370,8 +385,7 @@ def _wrap(php: Interpreter, name: str, value: Value) -> PhpArray:
 
 
 def _map(php: Interpreter, name: str, holder: Value, act: Value) -> PhpArray:
-    change = callback(php, act)
-    return PhpArray((key, change(one, key)) for key, one in list(array(php, holder).items()))
+    return mapped(php, act, array(php, holder))
 
 
 def _divide(php: Interpreter, name: str, holder: Value) -> PhpArray:

@@ -57,9 +57,7 @@ def _mapped(php: Interpreter, subject: PhpObject, items: PhpArray) -> PhpObject:
 
 
 def _map(php: Interpreter, subject: PhpObject, act: Value) -> PhpObject:
-    change = callback(php, act)
-    items = held_items(php, subject)
-    return _mapped(php, subject, PhpArray((key, change(item, key)) for key, item in list(items.items())))
+    return _mapped(php, subject, arr.mapped(php, act, held_items(php, subject)))
 
 
 def _map_into(php: Interpreter, subject: PhpObject, name: Value) -> PhpObject:
@@ -538,9 +536,9 @@ def _load(php: Interpreter, subject: PhpObject, *names: Value) -> PhpObject:
 
 def _load_missing(php: Interpreter, subject: PhpObject, *names: Value) -> PhpObject:
     models = _on_models(php, subject)
-    for name in names if models else ():
+    if models:
         native: Any = php.environment.native(models[0].class_name)
-        native.load_missing(models, text(php, name).decode("utf-8", "replace"), php)
+        native.load_missing(models, native.names(names), php)
     return subject
 
 
