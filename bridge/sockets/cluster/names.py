@@ -23,6 +23,8 @@ Topics are not part of a database, so theirs hold its number: `{pfx}d<db>:<app>:
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from bridge.sockets.pusher.channels import USER_CHANNEL
@@ -45,6 +47,7 @@ LIST = "#"
 """In the list of an app's channels: no channel's name."""
 
 _SAFE = "-_=@,.;"
+_needs_no_quotes = re.compile(rf"[A-Za-z0-9~{re.escape(_SAFE)}]*").fullmatch  # quicker than `quote` sees that
 
 
 class Names:
@@ -56,9 +59,11 @@ class Names:
         self.nodes = self.prefix + b"nodes"
         self.leader = self.prefix + b"duty"
         self.born = self.prefix + b"born"
+        # ready, for a client that opens a channel needs some sixteen keys; the last kind is bridge doctor's
+        self._heads = {kind: self.prefix + kind.encode() + b":" for kind in (*TYPES, "doctor")}
 
     def key(self, kind: str, rest: bytes) -> bytes:
-        return b"%s%s:%s" % (self.prefix, kind.encode(), rest)
+        return self._heads[kind] + rest
 
     def type_of(self, key: bytes) -> str | None:
         """Of what type this key is, None where it is not the bus's."""
@@ -73,9 +78,16 @@ def place_of(app_id: str, channel: str) -> bytes:
     """The channel of the app, as keys and topics name it: no space, no brace, and one colon."""
     if channel.startswith(USER_CHANNEL):
         encoded = USER_CHANNEL + user_word(channel.removeprefix(USER_CHANNEL)).decode()
+    elif channel == CONTROL_CHANNEL or _needs_no_quotes(channel):
+        encoded = channel
     else:
-        encoded = channel if channel == CONTROL_CHANNEL else quote(channel, safe=_SAFE)
-    return f"{quote(app_id, safe='')}:{encoded}".encode()
+        encoded = quote(channel, safe=_SAFE)
+    return f"{_quoted_id(app_id)}:{encoded}".encode()
+
+
+@lru_cache
+def _quoted_id(app_id: str) -> str:
+    return quote(app_id, safe="")
 
 
 def split_place(place: bytes) -> tuple[str, str]:
