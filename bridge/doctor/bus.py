@@ -15,11 +15,12 @@ from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.laravel.redis_client import redis_client
 from bridge.laravel.redis_connections import RedisConnection
 from bridge.serve.wiring.sockets import build_cluster
-from bridge.sockets.cluster.names import Names
+from bridge.sockets.cluster.names import Names, has_hash_tag
 
 SCANNED, MOST_KEYS = 1_000, 1_000_000  # keys of the database that are looked at: at once, and in all
 MOST_FINDINGS = 10
 _GLOB = re.compile(rb"[*?\[\]\\^-]")
+CLUSTER_SINCE = (7, 0)  # topics that belong to a slot
 OLDEST = (6, 0)  # RESP3, in which commands, answers and messages share a connection
 _PROBE = """
 local refused = {}
@@ -33,7 +34,7 @@ local tries = {
   {'SADD', key, '1'}, {'SISMEMBER', key, '1'}, {'SCARD', key}, {'SSCAN', key, '0'},
   {'SRANDMEMBER', key, '1'}, {'SREM', key, '1'}, {'DEL', key},
   {'RPUSH', key, '1'}, {'LTRIM', key, '0', '1'}, {'LRANGE', key, '0', '1'}, {'RPOP', key}, {'DEL', key},
-  {'TIME'}, {'PUBLISH', ARGV[1], ''},
+  {'TIME'}, {ARGV[2], ARGV[1], ''},
 }
 for _, command in ipairs(tries) do
   local answer = redis.pcall(unpack(command))
@@ -58,12 +59,13 @@ def bus(subject: ExaminedApp) -> Found:
                 remedy="set bus (BRIDGE_BUS) to a Redis connection of the app, such as default",
             )
         return
-    build_cluster(settings)  # raises for clusters
+    build_cluster(settings)  # raises for a prefix that is not fit for a cluster
     server = settings.redis(settings.bus)
     where = f"the bus, {server.place}"
-    with contextlib.closing(redis_client(server)) as client:
+    names = Names(server.prefix, server.database, is_sharded=bool(server.cluster))
+    with contextlib.closing(redis_client(server, key=names.prefix.decode())) as client:
         try:
-            yield from _looked_at(client, server, where)
+            yield from _looked_at(client, server, names, where)
         except redis.AuthenticationError as problem:
             yield Finding(
                 what=f"Redis does not let bridge in ({_words(problem)})",
@@ -80,8 +82,8 @@ def bus(subject: ExaminedApp) -> Found:
             )
 
 
-def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Found:
-    names = Names(server.prefix, server.database)
+def _looked_at(client: redis.Redis, server: RedisConnection, names: Names, where: str) -> Found:
+    is_sharded = bool(server.cluster)
     yield from _prefix(server, where)
     client.ping()
     try:
@@ -89,7 +91,7 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
     except redis.ResponseError:  # not needed to serve
         yield unseen_eviction(where)
     else:
-        yield from _version(info, where)
+        yield from _version(info, CLUSTER_SINCE if is_sharded else OLDEST, where)
         yield from eviction(
             info,
             where,
@@ -98,16 +100,18 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
             expiring="which jobs are done and what was sent last: then a job may go out twice, and events"
             " are missed",
         )
-        if info.get("redis_mode") == "cluster":
+        if info.get("redis_mode") == "cluster" and not is_sharded:
             yield Finding(
                 what="this is a node of a Redis Cluster, where the keys of the bus lie in several slots",
                 where=where,
-                remedy="set bus to a connection of a Redis that is no cluster",
+                remedy="describe the cluster in database.redis.clusters, and set bus to its name there",
             )
             return
     probe = names.key("doctor", os.urandom(8).hex().encode())
     try:
-        refused = client.eval(_PROBE, 1, probe, names.topics + b"doctor")
+        refused = client.eval(
+            _PROBE, 1, probe, names.topics + b"doctor", "SPUBLISH" if is_sharded else "PUBLISH"
+        )
     except NoPermissionError as problem:
         yield _refused(server, where, _words(problem))
         return
@@ -124,7 +128,8 @@ def _looked_at(client: redis.Redis, server: RedisConnection, where: str) -> Foun
     yield from _types(client, names, where)
     with contextlib.closing(client.pubsub()) as topics:  # type: ignore[no-untyped-call]
         try:
-            topics.subscribe((names.topics + b"doctor").decode())
+            subscribe = topics.ssubscribe if is_sharded else topics.subscribe
+            subscribe((names.topics + b"doctor").decode())
             topics.get_message(timeout=5)
         except NoPermissionError as problem:
             yield _refused(server, where, _words(problem))
@@ -174,18 +179,19 @@ def _types(client: redis.Redis, names: Names, where: str) -> Found:
             return
 
 
-def _version(info: dict[str, object], where: str) -> Found:
+def _version(info: dict[str, object], oldest: tuple[int, int], where: str) -> Found:
     version = str(info.get("redis_version", ""))
     numbers = version.split(".")[:2]
-    if all(part.isdecimal() for part in numbers) and tuple(map(int, numbers)) < OLDEST:
+    if all(part.isdecimal() for part in numbers) and tuple(map(int, numbers)) < oldest:
         yield Finding(
-            what=f"Redis is {version}, and the bus needs 6.0 or newer", where=where, remedy="upgrade it"
+            what=f"Redis is {version}, and the bus needs {oldest[0]}.{oldest[1]} or newer",
+            where=where,
+            remedy="upgrade it",
         )
 
 
 def _prefix(server: RedisConnection, where: str) -> Found:
-    _, brace, rest = server.prefix.partition("{")
-    if brace and "}" in rest and not rest.startswith("}"):
+    if has_hash_tag(server.prefix) and not server.cluster:
         yield Finding(
             what=f"the prefix {server.prefix} holds braces: in a Redis Cluster all keys of the bus would lie"
             " on one node",

@@ -1,5 +1,5 @@
 """From a Redis connection's facts to a redis-py client: of a server, a Sentinels' primary, a cluster's node;
-or to the address of that primary.
+or to the address of that primary or node.
 
 No client connects before its first command.
 """
@@ -7,7 +7,9 @@ No client connects before its first command.
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
@@ -47,10 +49,16 @@ def cluster_client(facts: RedisConnection, *, socket_timeout: float = 8.0) -> Re
     return _cluster(facts, _options(facts, socket_timeout))
 
 
-def primary_finder(sentinels: Sentinels) -> Callable[[], Server]:
-    """What asks the Sentinels for the address of the primary, each time it is called: it blocks for up to
-    `SENTINEL_TIMEOUT` with each, and may raise RedisError."""
-    service, sentinel = sentinels.service, _sentinel(sentinels)
+def primary_finder(facts: RedisConnection, key: str) -> Callable[[], Server] | None:
+    """What asks the Sentinels for the address of the primary, or a cluster for that of the node that holds
+    `key`, each time it is called: it blocks for up to `SENTINEL_TIMEOUT` with each server that is asked, and
+    may raise RedisError. None where the address never changes."""
+    if facts.cluster:
+        options = _options(facts, SENTINEL_TIMEOUT) | {"socket_connect_timeout": SENTINEL_TIMEOUT}
+        return partial(_owner, facts, key, options)
+    if facts.sentinels is None:
+        return None
+    service, sentinel = facts.sentinels.service, _sentinel(facts.sentinels)
 
     def find() -> Server:
         try:
@@ -64,7 +72,9 @@ def primary_finder(sentinels: Sentinels) -> Callable[[], Server]:
 
 
 def _cluster(facts: RedisConnection, options: dict[str, Any]) -> RedisCluster:
-    nodes = [ClusterNode(*server) for server in facts.cluster]  # type: ignore[no-untyped-call]
+    # Whichever is asked first may be cut off from the others.
+    servers = random.sample(facts.cluster, len(facts.cluster))
+    nodes = [ClusterNode(*server) for server in servers]  # type: ignore[no-untyped-call]
     try:
         return RedisCluster(startup_nodes=nodes, **options)
     except RedisClusterException as error:
@@ -123,17 +133,18 @@ def _sentinel(sentinels: Sentinels) -> Sentinel:
     return Sentinel(list(sentinels.servers), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
 
 
-def _node_client(facts: RedisConnection, key: str, options: dict[str, Any]) -> redis.Redis:
-    def owner() -> Server:
-        with contextlib.closing(_cluster(facts, options)) as cluster:
-            node = cluster.get_node_from_key(key)  # type: ignore[no-untyped-call]
-        if node is None:
-            raise redis.ConnectionError("no node of the cluster serves the key's slot")
-        return node.host, node.port
+def _owner(facts: RedisConnection, key: str, options: dict[str, Any]) -> Server:
+    with contextlib.closing(_cluster(facts, options)) as cluster:
+        node = cluster.get_node_from_key(key)  # type: ignore[no-untyped-call]
+    if node is None:
+        raise redis.ConnectionError("no node of the cluster serves the key's slot")
+    return node.host, node.port
 
+
+def _node_client(facts: RedisConnection, key: str, options: dict[str, Any]) -> redis.Redis:
     kind = _NodeTlsConnection if facts.tls is not None else _NodeConnection
     own = {name: value for name, value in options.items() if name != "ssl"}
-    pool = redis.ConnectionPool(connection_class=kind, owner=owner, **own)
+    pool = redis.ConnectionPool(connection_class=kind, owner=partial(_owner, facts, key, options), **own)
     return redis.Redis.from_pool(pool)
 
 

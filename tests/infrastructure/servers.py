@@ -127,8 +127,8 @@ def is_in_step(replica: redis.Redis) -> bool:
 
 
 @contextlib.contextmanager
-def redis_cluster(nodes: int = 2) -> Iterator[list[Redis]]:
-    """A Redis Cluster of so many nodes, which share the slots evenly, without replicas."""
+def redis_cluster(nodes: int = 2, **more: str) -> Iterator[list[Redis]]:
+    """A Redis Cluster of so many nodes, which share the slots evenly, without replicas; `more`: settings."""
     with contextlib.ExitStack() as stack:
         buses = [free_port() for _ in range(nodes)]  # the usual ones, 10,000 above, may be too high
         running: list[Redis] = []
@@ -138,6 +138,8 @@ def redis_cluster(nodes: int = 2) -> Iterator[list[Redis]]:
                 "cluster-port": str(bus),
                 "cluster-require-full-coverage": "no",
                 "masterauth": PASSWORD,
+                "repl-diskless-sync-delay": "0",
+                **more,
             }
             running.append(stack.enter_context(services.redis_server(**settings)))  # type: ignore[arg-type]
         clients = [stack.enter_context(contextlib.closing(server.client())) for server in running]

@@ -1,4 +1,4 @@
-"""The bus of several processes behind Sentinels."""
+"""The bus of several processes behind Sentinels, and in a Redis Cluster."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import redis
 
-from bridge.errors import ServiceUnavailable
+from bridge.doctor.bus import bus
+from bridge.doctor.subject import ExaminedApp
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.serve.wiring.sockets import build_cluster
 from bridge.settings.load import Settings, load_settings
+from bridge.sockets.cluster.link import SCRIPTS, Address, Link
+from tests import services
 from tests.infrastructure.conftest import MakeApp
-from tests.infrastructure.servers import SERVICE, Watched, command, watched_redis
-from tests.services import PASSWORD
+from tests.infrastructure.servers import SERVICE, Watched, command, is_in_step, redis_cluster, watched_redis
+from tests.services import PASSWORD, wait_until
 from tests.sockets.cluster.conftest import anyio_backend, patient  # noqa: F401
 from tests.sockets.cluster.nodes import Member, joined
 from tests.sockets.server.running import Client, broadcast, until
@@ -190,3 +195,143 @@ async def test_without_sentinels_the_bus_is_unavailable_and_names_them(
         assert one.cluster._find is not None
         with pytest.raises(ServiceUnavailable, match=f"{SERVICE} of the Sentinels .*{watched.sentinel.port}"):
             await one.cluster._find()
+
+
+CLUSTER = """['redis' => ['client' => 'phpredis', 'options' => ['cluster' => 'redis', 'prefix' => '%s',
+    'password' => '%s'], 'clusters' => ['default' => [%s]]]]"""
+
+
+@pytest.fixture
+def nodes() -> Iterator[list[services.Redis]]:
+    """Three primaries; `replicated` makes a fourth server the replica of one of them."""
+    with redis_cluster(3, **{"cluster-node-timeout": "2000"}) as running:
+        yield running
+
+
+def clustered(app: MakeApp, nodes: list[services.Redis], prefix: str = "app:") -> Settings:
+    listed = ", ".join(f"['host' => '127.0.0.1', 'port' => {node.port}]" for node in nodes)
+    return settings_of(app, CLUSTER % (prefix, PASSWORD, listed))
+
+
+def move(nodes: list[services.Redis], slot: int, source: services.Redis) -> services.Redis:
+    """To another node, with all keys; as `redis-cli --cluster reshard` does."""
+    target = next(node for node in nodes if node is not source)
+    with contextlib.ExitStack() as stack:
+        clients = {node.port: stack.enter_context(contextlib.closing(node.client())) for node in nodes}
+        here, there = clients[source.port], clients[target.port]
+        ids = [command(client, "CLUSTER", "MYID").decode() for client in (here, there)]
+        command(there, "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+        command(here, "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+        while keys := command(here, "CLUSTER", "GETKEYSINSLOT", slot, 100):
+            where = ("127.0.0.1", target.port, "", 0, 5000, "AUTH", PASSWORD, "KEYS")
+            command(here, "MIGRATE", *where, *keys)
+        for client in (there, here, *clients.values()):
+            command(client, "CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+    return target
+
+
+def slot_of(members: tuple[Member, Member], node: services.Redis) -> int:
+    with contextlib.closing(node.client()) as client:
+        return int(command(client, "CLUSTER", "KEYSLOT", members[0].cluster.names.nodes))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("prefix", ["app:", "{app}:", ""])
+async def test_in_a_cluster_the_bus_lies_in_one_slot_and_follows_it(
+    app: MakeApp, nodes: list[services.Redis], prefix: str
+) -> None:
+    async with two(clustered(app, nodes, prefix)) as members:
+        source = next(node for node in nodes if node.port == port_of(members[0]))
+        slot = slot_of(members, source)
+        with contextlib.closing(source.client()) as client:
+            keys: Any = client.keys("*")
+            assert keys
+            assert all(key.startswith(f"{prefix}bridge:1:".encode()) for key in keys)
+            assert {command(client, "CLUSTER", "KEYSLOT", key) for key in keys} == {slot}
+        found: list[services.Redis] = []
+
+        async def happens() -> None:
+            found.append(await asyncio.to_thread(move, nodes, slot, source))
+            await until(lambda: all(port_of(member) == found[0].port for member in members))
+
+        got = await run_in_presence(members, happens)
+        assert all("bridge:gap" not in one for one in got)
+
+
+@pytest.mark.anyio
+async def test_a_failover_in_a_cluster_is_followed(app: MakeApp, nodes: list[services.Redis]) -> None:
+    async with AsyncExitStack() as stack:
+        one, other = await stack.enter_async_context(two(clustered(app, nodes)))
+        primary = next(node for node in nodes if node.port == port_of(one))
+        replica = stack.enter_context(replica_of(primary, nodes))
+
+        async def happens() -> None:
+            primary.stop(signal.SIGKILL)
+            for _ in range(4):
+                with contextlib.suppress(TimeoutError):
+                    await until(lambda: {port_of(one), port_of(other)} == {replica.port})
+                    return
+            raise TimeoutError("nobody has followed")
+
+        await run_in_presence((one, other), happens)
+
+
+@contextlib.contextmanager
+def replica_of(primary: services.Redis, nodes: list[services.Redis]) -> Iterator[services.Redis]:
+    settings = {
+        "cluster-enabled": "yes",
+        "cluster-port": str(services.free_port()),
+        "cluster-node-timeout": "2000",
+        "cluster-require-full-coverage": "no",
+        "masterauth": PASSWORD,
+    }
+    with services.redis_server(**settings) as replica, contextlib.ExitStack() as stack:  # type: ignore[arg-type]
+        client = stack.enter_context(contextlib.closing(replica.client()))
+        first = stack.enter_context(contextlib.closing(primary.client()))
+        own = command(first, "CLUSTER", "MYID").decode()
+        found = command(first, "CONFIG", "GET", "cluster-port")
+        port = found[b"cluster-port"] if isinstance(found, dict) else found[1]
+        command(client, "CLUSTER", "MEET", "127.0.0.1", primary.port, int(port))
+
+        def is_made() -> bool:
+            try:
+                command(client, "CLUSTER", "REPLICATE", own)
+            except redis.ResponseError:  # it does not know the primary yet
+                return False
+            return True
+
+        wait_until(is_made, "the replica knows its primary")
+        wait_until(lambda: is_in_step(client), "the replica holds what the primary does")
+        for node in nodes:  # those that do not know it give it no vote
+            voter = stack.enter_context(contextlib.closing(node.client()))
+            wait_until(lambda voter=voter: _knows_replica(voter), "all know the replica")  # type: ignore[misc]
+        yield replica
+
+
+def _knows_replica(client: redis.Redis) -> bool:
+    return "slave" in str(command(client, "CLUSTER", "NODES"))
+
+
+def test_braces_that_scatter_the_bus_are_refused(app: MakeApp, nodes: list[services.Redis]) -> None:
+    with pytest.raises(ConfigurationError, match="take the braces out"):
+        build_cluster(clustered(app, nodes, "{}app:"))
+
+
+def test_the_doctor_tries_the_bus_of_a_cluster(app: MakeApp, nodes: list[services.Redis]) -> None:
+    assert list(bus(ExaminedApp(settings=clustered(app, nodes)))) == []
+
+
+@pytest.mark.anyio
+async def test_a_cluster_without_topics_of_slots_is_refused() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(b"%2\r\n+version\r\n+6.2.14\r\n+role\r\n+master\r\n+OK\r\n" + b"+OK\r\n" * len(SCRIPTS))
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        link = Link(lambda topic, data: None, lambda why: None, lambda command, why: None)
+        address = Address(port=server.sockets[0].getsockname()[1], is_sharded=True)
+        with pytest.raises(ConfigurationError, match=r"is 6\.2\.14, .* the bus needs 7\.0"):
+            await link.open(address, "bridge-x")

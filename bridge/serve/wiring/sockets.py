@@ -27,6 +27,7 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
         return None
     from bridge.sockets.cluster.cluster import Cluster  # takes 2 MB, which one node alone spares
     from bridge.sockets.cluster.link import Address
+    from bridge.sockets.cluster.names import Names, has_hash_tag
 
     if settings.resume_seconds > LONGEST_AWAY:
         raise ConfigurationError(
@@ -35,11 +36,11 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
             remedy="what is known of an empty channel is kept for so long",
         )
     facts = settings.redis(settings.bus)
-    if facts.cluster:
+    if facts.cluster and "{" in facts.prefix and not has_hash_tag(facts.prefix):
         raise ConfigurationError(
             f"bus, the Redis connection {settings.bus},",
-            f"is {facts.place}, where processes cannot meet",
-            remedy="name a connection with one host and port, or with Sentinels",
+            f"has the prefix {facts.prefix}, with which a Redis Cluster keeps each key of the bus elsewhere",
+            remedy="take the braces out of the prefix, or write a name between them",
         )
     address = Address(
         host=facts.host,
@@ -49,24 +50,26 @@ def build_cluster(settings: Settings) -> Cluster[Socket] | None:
         username=facts.username,
         password=facts.password.reveal() if facts.password else None,
         database=facts.database,
+        is_sharded=bool(facts.cluster),
     )
+    key = Names(facts.prefix, facts.database, is_sharded=address.is_sharded).prefix.decode()
     return Cluster(
         address,
         prefix=facts.prefix,
         retry_after=settings.queue_connection().retry_after,
-        find=_finder(facts, address),
+        find=_finder(facts, address, key),
     )
 
 
-def _finder(facts: RedisConnection, address: Address) -> Find | None:
+def _finder(facts: RedisConnection, address: Address, key: str) -> Find | None:
     """What gives `address` with the host and port of the primary; None where these never change."""
-    if facts.sentinels is None:
-        return None
-    import redis  # as much memory as above
+    import redis  # which the app's connections need anyway
 
     from bridge.laravel.redis_client import primary_finder
 
-    primary = primary_finder(facts.sentinels)
+    primary = primary_finder(facts, key)
+    if primary is None:
+        return None
 
     async def find() -> Address:
         try:

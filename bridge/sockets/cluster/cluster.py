@@ -75,7 +75,7 @@ class Cluster(Generic[S]):
     ) -> None:
         self._address = address
         self._find = find
-        self.names = Names(prefix, address.database)
+        self.names = Names(prefix, address.database, is_sharded=address.is_sharded)
         self.bus: Bus[S] = Bus(self.names, self._begin_anew)
         self._has_synced = asyncio.Event()  # or the link that was to be is lost
         self._lost = asyncio.Event()

@@ -29,10 +29,11 @@ from typing import Any
 
 import hiredis
 
-from bridge.errors import ServiceUnavailable
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.sockets.cluster import times
 
 CONNECT_TIMEOUT = 5.0  # seconds, for the connection and its greeting each
+CLUSTER_SINCE = 7  # the first release of Redis in which topics belong to a slot
 ANSWER_TIMEOUT = 5.0  # seconds of silence, where an answer is due, after which the link is taken for dead
 
 Then = Callable[[Any], None]
@@ -43,7 +44,8 @@ Word = bytes | str | int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where Redis is, and with what it lets us in; `tls`: None where the connection is plain."""
+    """Where Redis is, and with what it lets us in; `tls`: None where the connection is plain; `is_sharded`:
+    it is a node of a Redis Cluster, where topics belong to a slot, as keys do."""
 
     host: str = "127.0.0.1"
     port: int = 6379
@@ -52,6 +54,7 @@ class Address:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     database: int = 0
+    is_sharded: bool = False
 
     @property
     def place(self) -> str:
@@ -63,13 +66,20 @@ Find = Callable[[], Awaitable[Address]]
 
 
 class Script:
-    """One file of `scripts/`, behind those whose functions it calls."""
+    """One file of `scripts/`, behind those whose functions it calls. `sharded_…`: the same for a node of a
+    Redis Cluster, where PUBLISH would send a message to all nodes."""
 
     def __init__(self, name: str, *before: str) -> None:
         folder = Path(__file__).parent / "scripts"
         self.name = name
         self.text = b"".join((folder / f"{one}.lua").read_bytes() for one in (*before, name))
-        self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        self.sha = _sha(self.text)
+        self.sharded_text = self.text.replace(b"'PUBLISH'", b"'SPUBLISH'")
+        self.sharded_sha = _sha(self.sharded_text)
+
+
+def _sha(text: bytes) -> bytes:
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
 
 
 JOIN = Script("join", "log", "note")
@@ -114,7 +124,8 @@ class Link(asyncio.Protocol):
         self._pushed = pushed
         self._lost = lost
         self._refused = refused
-        self._is_open = False
+        self._is_open = self._is_sharded = False
+        self._message = b"message"
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waits] = deque()
         self._out: list[bytes] = []
@@ -130,6 +141,9 @@ class Link(asyncio.Protocol):
     async def open(self, address: Address, name: str, begin: Callable[[Link], None] | None = None) -> None:
         """Authenticates the connection and loads the scripts. `begin` sends what is to come before all else.
         Raises ServiceUnavailable, also where this is a replica."""
+        self._is_sharded = address.is_sharded
+        if self._is_sharded:
+            self._message = b"smessage"
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 if address.unix_socket:
@@ -156,8 +170,16 @@ class Link(asyncio.Protocol):
             begin(self)
         if address.database:
             asked.append(self.ask("SELECT", address.database))
-        asked += [self.ask("SCRIPT", "LOAD", script.text) for script in SCRIPTS]
+        for script in SCRIPTS:
+            asked.append(self.ask("SCRIPT", "LOAD", script.sharded_text if self._is_sharded else script.text))
         greeting, *_ = await asyncio.gather(*asked)
+        version = greeting.get(b"version", b"").decode()
+        if self._is_sharded and int(version.partition(".")[0] or 0) < CLUSTER_SINCE:
+            raise ConfigurationError(
+                f"Redis at {address.place}",
+                f"is {version}, and in a Redis Cluster the bus needs {CLUSTER_SINCE}.0 or newer",
+                remedy="upgrade it, or name another connection as bus",
+            )
         if greeting.get(b"role") == b"replica":  # whoever named it does not know yet of a failover
             raise ServiceUnavailable("it is a replica")
 
@@ -226,19 +248,38 @@ class Link(asyncio.Protocol):
         refused: Refused | None = None,
         size: int = 0,
     ) -> None:
-        command = ("EVALSHA", script.sha, len(keys), *keys, *words)
+        command = ("EVALSHA", self.sha(script), len(keys), *keys, *words)
         self.send(*command, then=then, lost=lost, refused=refused, size=size)
 
     def ask_script(self, script: Script, keys: Sequence[Word], *words: Word) -> asyncio.Future[Any]:
-        return self.ask("EVALSHA", script.sha, len(keys), *keys, *words)
+        return self.ask("EVALSHA", self.sha(script), len(keys), *keys, *words)
+
+    def sha(self, script: Script) -> bytes:
+        """The name by which this Redis knows the script."""
+        return script.sharded_sha if self._is_sharded else script.sha
+
+    def publish(self, topic: bytes, message: bytes, lost: Lost) -> None:
+        self.send("SPUBLISH" if self._is_sharded else "PUBLISH", topic, message, lost=lost)
 
     def subscribe(self, topics: Sequence[bytes]) -> None:
         if topics:
-            self._put(_Waits(packed("SUBSCRIBE", *topics), None, names=len(topics)))
+            self._put(
+                _Waits(
+                    packed("SSUBSCRIBE" if self._is_sharded else "SUBSCRIBE", *topics),
+                    None,
+                    names=len(topics),
+                )
+            )
 
     def unsubscribe(self, topics: Sequence[bytes]) -> None:
         if topics:
-            self._put(_Waits(packed("UNSUBSCRIBE", *topics), None, names=len(topics)))
+            self._put(
+                _Waits(
+                    packed("SUNSUBSCRIBE" if self._is_sharded else "UNSUBSCRIBE", *topics),
+                    None,
+                    names=len(topics),
+                )
+            )
 
     def check(self, now: float) -> None:
         """To be called every second or so: a link that owes an answer and brings nothing for too long
@@ -286,7 +327,7 @@ class Link(asyncio.Protocol):
             self._reader.feed(data)
             gets = self._reader.gets
             while not self._is_over and (item := gets()) is not _NOTHING:
-                if type(item) is hiredis.PushNotification and item[0] == b"message":
+                if type(item) is hiredis.PushNotification and item[0] == self._message:
                     self._pushed(item[1], item[2])
                 else:
                     self._take(item)
@@ -345,11 +386,8 @@ class Link(asyncio.Protocol):
     def _take(self, item: Any) -> None:
         what = type(item)
         if what is hiredis.PushNotification:
-            if item[0] in (b"subscribe", b"unsubscribe") and self._waiting:
-                first = self._waiting[0]
-                first.names -= 1
-                if first.names == 0:
-                    self._waiting.popleft()
+            if item[0] in _CONFIRMS:
+                self._confirm()
             return
         if not self._waiting:
             self.end("Redis answers what was not asked")
@@ -360,6 +398,16 @@ class Link(asyncio.Protocol):
         waits = self._first()
         if waits.then is not None:
             waits.then(item)
+
+    def _confirm(self) -> None:
+        """One name of a subscription. A node of a Cluster that loses the slot ends all of them unasked."""
+        first = self._waiting[0] if self._waiting else None
+        if first is None or not first.names:
+            self.end("the slot of the bus has moved")
+            return
+        first.names -= 1
+        if first.names == 0:
+            self._waiting.popleft()
 
     def _take_error(self, error: str) -> None:
         first, why = self._waiting[0], without_place(error)
@@ -390,9 +438,9 @@ def without_place(error: str) -> str:
 
 _WRAPPED = re.compile(r"^ERR Error running script \(call to \w+\): ")  # before Redis 7
 _CODE = re.compile(r"(?:@?user_script: ?\d+: )*-?([A-Z]{2,})\b")
-_NEVER = re.compile(
-    r"The user executing the script|[Uu]nknown (?:Redis )?command"
-)  # NOPERM in older releases
+_NEVER = re.compile(  # NOPERM in older releases; and in a Cluster a slot that moves, or that nobody serves
+    r"The user executing the script|[Uu]nknown (?:Redis )?command|Script attempted to "
+)
 
 
 def packed(*words: Word) -> bytes:
@@ -417,5 +465,6 @@ def words(*some: Word) -> bytes:
     return packed(*some).partition(b"\r\n")[2]
 
 
+_CONFIRMS = (b"subscribe", b"unsubscribe", b"ssubscribe", b"sunsubscribe")
 _NOTHING = object()
 _RESET = struct.pack("ii", 1, 0)  # lingers for 0 s

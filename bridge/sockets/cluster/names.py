@@ -18,6 +18,7 @@
 | `{pfx}nodes` | hash | node → what it tells of itself with each beat | when it left or died |
 | `{pfx}duty`, `{pfx}born` | string | the leader, which does what is done once; which memory of Redis this is | 5 s, never |
 
+In a Redis Cluster all lies in one slot: where the connection's prefix has no hash tag, `{pfx}` ends with one.
 Topics are not part of a database, so theirs hold its number: `{pfx}d<db>:<app>:<channel>`.
 """  # noqa: E501
 
@@ -51,10 +52,13 @@ _needs_no_quotes = re.compile(rf"[A-Za-z0-9~{re.escape(_SAFE)}]*").fullmatch  # 
 
 
 class Names:
-    """`prefix` is that of the Redis connection, `database` its number."""
+    """`prefix` is that of the Redis connection, `database` its number; `is_sharded`: in a Redis Cluster."""
 
-    def __init__(self, prefix: str, database: int) -> None:
-        self.prefix = f"{prefix}bridge:1:".encode()
+    def __init__(self, prefix: str, database: int, *, is_sharded: bool = False) -> None:
+        tag = ""
+        if is_sharded and not has_hash_tag(prefix):  # other apps have other slots
+            tag = "{%s}" % (prefix.replace("{", "").replace("}", "") or "bridge")
+        self.prefix = f"{prefix}bridge:1:{tag}".encode()
         self.topics = self.prefix + b"d%d:" % database
         self.nodes = self.prefix + b"nodes"
         self.leader = self.prefix + b"duty"
@@ -72,6 +76,12 @@ class Names:
 
     def topic(self, place: bytes) -> bytes:
         return self.topics + place
+
+
+def has_hash_tag(prefix: str) -> bool:
+    """Whether a Redis Cluster keeps all keys with this prefix in one slot."""
+    _, _, behind = prefix.partition("{")
+    return behind.find("}") > 0
 
 
 def place_of(app_id: str, channel: str) -> bytes:

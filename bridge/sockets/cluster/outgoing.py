@@ -66,9 +66,9 @@ class Route:
 
 
 @cache
-def _head(events: int) -> bytes:
+def _head(sha: bytes, events: int) -> bytes:
     """What a call of so many begins with."""
-    return b"*%d\r\n%b" % (6 + 10 * events, words("EVALSHA", scripts.PUBLISH.sha, 3 * events))
+    return b"*%d\r\n%b" % (6 + 10 * events, words("EVALSHA", sha, 3 * events))
 
 
 @dataclass(slots=True)  # not frozen, which takes three times as long to make
@@ -187,7 +187,7 @@ class Outgoing:
         if not items or link is None:
             return
         wholes, self._items, self._calls, self._size, self._wholes = self._wholes, [], [], 0, []
-        call = [_head(len(items))]
+        call = [_head(link.sha(scripts.PUBLISH), len(items))]
         call += [item.route.keys for item in items]  # type: ignore[union-attr]
         call.append(self._about)
         call.append(words(" ".join(map(str, wholes))) if wholes else self._alone)

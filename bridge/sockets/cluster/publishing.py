@@ -312,7 +312,7 @@ class Publishing(Generic[S]):
             link.send("RPUSH", key, item.envelope)
             link.send("LTRIM", key, -times.ORDERS, -1)
             link.send("EXPIRE", key, times.ORDER_SECONDS)
-        link.send("PUBLISH", self._bus.names.topic(item.place), item.envelope, lost=lost)
+        link.publish(self._bus.names.topic(item.place), item.envelope, lost)
 
     def _drop(self, why: str) -> None:
         self.dropped += 1

@@ -26,7 +26,7 @@ class Refusals(Generic[S]):
             return
         self._warned_at = now
         what, keys = keys_of(command)
-        names = {script.sha: script.name for script in SCRIPTS}
+        names = {sha: script.name for script in SCRIPTS for sha in (script.sha, script.sharded_sha)}
         about = {
             "action": "bus_refused",
             "command": names.get(what, what.decode(errors="replace")),
