@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def ordinary(row: Row) -> Figures:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a row has started ends with it
     parser = argparse.ArgumentParser(
         prog="make chaos ROW=…", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

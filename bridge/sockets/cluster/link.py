@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import re
 import socket
 import ssl
 import struct
+import termios
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -133,7 +135,8 @@ class Link(asyncio.Protocol):
         self._due = 0  # bytes of the answers to all others
         self._gathered: Callable[[], None] | None = None  # puts what comes before anything else
         self._will_flush = False
-        self._asked_at = self._heard_at = 0.0  # when an answer came to be due, and when anything came
+        self._asked_at = 0.0  # when an answer came to be due
+        self._heard_at = 0.0  # when one came, or a part of it
         self._is_over = False
         self._transport: asyncio.Transport | None = None
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
@@ -282,9 +285,11 @@ class Link(asyncio.Protocol):
             )
 
     def check(self, now: float) -> None:
-        """To be called every second or so: a link that owes an answer and brings nothing for too long
-        is lost. However much was sent at once: what comes shows that Redis is at work."""
-        if self._waiting and now - max(self._asked_at, self._heard_at) > ANSWER_TIMEOUT:
+        """To be called every second or so: a link that owes an answer and brings none for too long is lost.
+        However much was sent at once: each that comes shows that Redis is at work. Messages do not show that
+        Redis hears us. But answers come after messages, so what has not been read may hold one."""
+        is_late = self._waiting and now - max(self._asked_at, self._heard_at) > ANSWER_TIMEOUT
+        if is_late and not self._has_unread():
             self.end("Redis does not answer")
 
     def end(self, why: str, *, in_order: bool = False) -> None:
@@ -322,19 +327,32 @@ class Link(asyncio.Protocol):
         self.end("Redis has closed the connection" if exc is None else str(exc))
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = self._loop.time()
+        now = self._loop.time()
         try:
             self._reader.feed(data)
             gets = self._reader.gets
-            while not self._is_over and (item := gets()) is not _NOTHING:
+            item = gets()
+            if item is _NOTHING:  # a part of something large
+                self._heard_at = now
+            while not self._is_over and item is not _NOTHING:
                 if type(item) is hiredis.PushNotification and item[0] == self._message:
                     self._pushed(item[1], item[2])
                 else:
+                    self._heard_at = now
                     self._take(item)
+                item = gets()
         except hiredis.ProtocolError:
             self.end("what comes is not Redis' protocol")
 
     # Parts ----------------------------------------------------------------------------------------------
+
+    def _has_unread(self) -> bool:
+        """Whether the kernel holds what the loop has not had the time to read."""
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        size = fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(struct.calcsize("i")))
+        return size != bytes(len(size))
 
     def _put(self, waits: _Waits) -> None:
         if self._is_over:

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.sockets.cluster import link as module
 from bridge.sockets.cluster.link import Link
+from tests.proxy import proxy
 from tests.services import redis_server
 from tests.sockets.cluster.nodes import address
 from tests.sockets.server.running import until
@@ -32,6 +33,34 @@ async def test_a_link_whose_answers_take_long_together_is_not_taken_for_dead() -
         link.check(now() + 2 * module.ANSWER_TIMEOUT)
         assert why == ["Redis does not answer"]
         assert second.done()
+
+
+@pytest.mark.anyio
+async def test_a_link_that_is_not_heard_is_taken_for_dead_though_messages_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """But not while some of what came is not read: the answer may be in it."""
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT", 0.2)
+    now, why, messages = asyncio.get_running_loop().time, list[str](), list[bytes]()
+    with redis_server() as redis, redis.client() as other, proxy(redis.port) as between:
+        link = Link(lambda topic, data: messages.append(data), why.append, lambda command, why: None)
+        await link.open(address(redis, between.port), "bridge-x")
+        link.subscribe([b"topic"])
+        await link.ask("PING")
+        between.silence(only="requests")
+        asked_at = now()
+        link.send("PING")
+        await until(lambda: now() > asked_at + 0.3)
+        assert link._transport is not None
+        link._transport.pause_reading()
+        other.publish("topic", "one")
+        await until(link._has_unread)
+        link.check(now())
+        assert why == []
+        link._transport.resume_reading()
+        await until(lambda: messages == [b"one"])
+        link.check(now())
+        assert why == ["Redis does not answer"]
 
 
 @pytest.mark.anyio

@@ -128,7 +128,11 @@ class Client:
         await self.websocket.send(json.dumps({"event": event, "data": data, **extra}))
 
     async def get(self, event: str | None = None) -> dict[str, Any]:
+        """The next message. A ping is answered unless it is waited for: a test may take long."""
         message: dict[str, Any] = json.loads(await asyncio.wait_for(self.websocket.recv(), LIMIT))
+        while message["event"] == "pusher:ping" != event:
+            await self.send("pusher:pong", {})
+            message = json.loads(await asyncio.wait_for(self.websocket.recv(), LIMIT))
         assert event is None or message["event"] == event, message
         return message
 

@@ -119,8 +119,8 @@ async def test_what_goes_wrong_later_is_told_with_its_code(kind: str, code: int)
         if kind == "close":
             told = set()
             with suppress(ConnectionClosed):
-                while True:
-                    message = await client.get()
+                async for text in client.websocket:
+                    message = json.loads(text)
                     if message["event"] != "pusher:ping":  # there may be one more
                         assert message["event"] == "pusher:error", message
                         told.add(message["data"]["code"])
