@@ -35,8 +35,7 @@ class Comparison(Generic[S]):
             self._began_at = now
             for hub in self._bus.home.hubs.values():
                 self._to_compare += ((hub, channel) for channel in hub.all_shared())
-                if hub.channels:
-                    self._look_for_list(link, hub)
+                self._look_for_list(link, hub)
         for _ in range(min(len(self._to_compare), times.COMPARED)):
             hub, channel = self._to_compare.popleft()
             place, then = place_for(hub.app.id, channel.name), partial(self._compared, hub, channel)

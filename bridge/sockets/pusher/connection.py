@@ -241,6 +241,11 @@ class Connection(Generic[S]):
         if channel in self._since:
             del self._since[channel]
 
+    def _note_since(self, key: str, now: float) -> None:
+        if self._since is _NEVER:
+            self._since = {}
+        self._since[key] = now
+
     def was_of(self, user_id: str, at: float) -> bool:
         """Whether it was this user's at that moment already, and is: signed in, or a member of a channel."""
         if self.user is not None and self.user.user_id == user_id and self._since[""] <= at:
@@ -278,7 +283,7 @@ class Connection(Generic[S]):
         outcome = self.hub.subscribe(self.socket_id, self.socket, name, kind, member, now, self.session)
         self.channels += (self.hub.channels[name].name,)  # the hub's own string: one for all
         if member is not None:
-            self._since = {**self._since, self.channels[-1]: now}
+            self._note_since(self.channels[-1], now)
         return outcome
 
     def _unsubscribe(self, message: Unsubscribe, now: float) -> Outcome[S]:
@@ -339,7 +344,7 @@ class Connection(Generic[S]):
             raise ProtocolError(MALFORMED, "user_data.watchlist is not a list of strings")
         info, limit = data.get("user_info"), self.hub.app.limits.watchlist
         self.user = Member(user_id=user_id, info=None if info is None else messages.to_json(info))
-        self._since = {**self._since, "": now}
+        self._note_since("", now)
         self.watchlist = tuple(dict.fromkeys(watchlist))[:limit]
         replies = [messages.signin_success(message.user_data)]
         if len(watchlist) > limit:

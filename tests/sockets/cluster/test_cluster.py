@@ -378,6 +378,26 @@ async def test_who_becomes_the_user_after_the_user_was_ended_stays_though_connec
 
 
 @pytest.mark.anyio
+async def test_who_has_left_before_the_order_comes_is_ended_where_it_is_signed_in(redis: Redis) -> None:
+    async with two(redis) as (one, other), AsyncExitStack() as stack:
+        user, member_alone = [await stack.enter_async_context(other.server.client()) for _ in range(2)]
+        await user.sign_in({"id": "u"})
+        await user.get("pusher:signin_success")
+        for client in (user, member_alone):
+            await join(client, "presence-r", "u")
+        other.task.cancel()
+        other.cut()
+        one.cluster.terminate(one.server.node.hubs[APP.id], "u")  # type: ignore[arg-type]
+        await one.cluster.bus.asking().ask("PING")
+        for client in (user, member_alone):
+            await client.send("pusher:unsubscribe", {"channel": "presence-r"})
+            await client.silence()
+        other.task = asyncio.create_task(other.cluster.run())
+        assert await user.close_code() == 4009
+        await member_alone.silence()  # nothing says any more whose connection it is
+
+
+@pytest.mark.anyio
 async def test_a_member_who_waits_for_redis_is_ended_like_one_who_is_in(redis: Redis) -> None:
     async with member(redis) as one, one.server.client() as client:
         one.task.cancel()
