@@ -260,3 +260,28 @@ async def test_who_comes_after_a_record_is_evicted_is_counted_with_those_who_wer
                 monkeypatch.setattr(times, "COMPARE", 0.1)
                 await until(lambda: store.hget(record, "z") == b"3")
                 await until(lambda: store.hget(CHANNELS, "c") == b"3")
+
+
+@pytest.mark.parametrize("channel", ["c", "presence-r"])
+async def test_a_channel_of_which_all_is_evicted_but_the_list_does_not_stay_in_that(
+    redis: Redis, channel: str
+) -> None:
+    """Else nobody takes it out, and who comes next does not seem to be the first."""
+    record = f"{PREFIX}bridge:1:c:app-id:{channel}"
+    async with two(redis) as (one, other), other.server.client("d"):
+        async with other.server.client() as leaves:
+            await leaves.subscribe(channel, '{"user_id":"1"}')
+            await leaves.get("pusher_internal:subscription_succeeded")
+            with redis.client() as store:
+                store.delete(record, f"{PREFIX}bridge:1:n:{other.cluster.node}")
+                await leaves.send("pusher:unsubscribe", {"channel": channel})
+                await leaves.silence()
+                await other.cluster.flush(60)
+                assert await listed(one) == {"d": 1}
+                assert store.ttl(record) > 0
+        async with one.server.client() as comes:
+            await comes.subscribe(channel, '{"user_id":"2"}')
+            await comes.get("pusher_internal:subscription_succeeded")
+            assert sorted(event.channel for event in told(one, other, of=Occupied)) == sorted(
+                [channel, channel, "d"]
+            )

@@ -48,7 +48,8 @@ end
 local function leave_channel(c, n, i, g, topic, node, place, channel, counted)
   local was_told = redis.call('SREM', n, place) == 1
   local had = redis.call('HGET', c, node)
-  if not had and not was_told then return false end
+  -- Where there is no record either, the list of channels may still hold it.
+  if not had and not was_told and redis.call('HEXISTS', c, 'o') == 1 then return false end
   redis.call('HDEL', c, node)
   local z = redis.call('HINCRBY', c, 'z', 0 - tonumber(had or 0))  -- not -0, which Redis refuses
   local personal = channel:sub(1, 1) == '#'
