@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Generic
 
-from bridge.errors import ServiceUnavailable
+from bridge.errors import ConfigurationError, ServiceUnavailable
 from bridge.sockets.cluster import times
 from bridge.sockets.cluster.bus import Bus, Home, app_of, place_for
 from bridge.sockets.cluster.comparison import Comparison
@@ -207,7 +207,7 @@ class Cluster(Generic[S]):
                     await self._connect()
                     async with asyncio.timeout(times.SETTLE):  # `wait_for` of Python 3.11 can lose a cancel
                         await self._has_synced.wait()
-                except (ServiceUnavailable, TimeoutError) as problem:
+                except (ServiceUnavailable, ConfigurationError, TimeoutError) as problem:
                     log.debug("the bus is away", extra={"action": "bus_lost", "why": str(problem)})
                 pause = min(2 * pause, times.LONGEST_PAUSE)
             pause = times.FIRST_PAUSE

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.errors import ServiceUnavailable
+from bridge.sockets.cluster import link
 from bridge.sockets.cluster.cluster import Cluster
 from bridge.sockets.cluster.link import Address, Link
 from bridge.sockets.server.socket import Socket
@@ -47,3 +50,25 @@ async def test_a_demoted_primary_is_left_and_a_replica_is_none(redis: Redis) -> 
             finally:
                 first.replicaof("NO", "ONE")
         assert set(asked) == {redis.port, second.port}
+
+
+@pytest.mark.anyio
+async def test_a_node_that_is_too_old_for_the_bus_ends_nobody_who_serves(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the nodes of a Redis Cluster are upgraded one by one."""
+    found: list[Address] = []
+
+    async def find() -> Address:
+        found.append(replace(address(redis), is_sharded=True))
+        return found[-1]
+
+    cluster: Cluster[Socket] = Cluster(await find(), prefix=PREFIX, find=find)
+    async with joined(cluster) as one:
+        with monkeypatch.context() as older:
+            older.setattr(link, "CLUSTER_SINCE", 99)
+            tries = len(found) + 2
+            one.cut()
+            await until(lambda: len(found) >= tries or one.task.done())
+            assert not one.task.done()
+        await one.back()
