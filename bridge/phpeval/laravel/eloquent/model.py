@@ -253,12 +253,16 @@ class ModelClass:
         """`loadMissing` of relations, nested ones with dots, for models of one class together.
 
         Source: Eloquent/Collection.php loadMissing."""
-        together = self._options.version >= (12, 27)  # releases before take one after the other
-        calls = [tuple(names)] if together else [(name,) for name in names]
-        for call in calls:
-            paths = _paths(call)
-            for path, columns in paths if together else paths[-1:]:
-                self._load_missing(models, path, columns, php)
+        version = self._options.version
+        apart: dict[tuple[str, ...], str] = {}
+        for name in names:
+            for path, columns in _paths((name,)):
+                apart.setdefault(path, columns)  # what an earlier name has loaded stays
+        found = apart if version < (12, 26) else dict(_paths(tuple(names)))
+        if version == (12, 26) and found != apart:
+            raise Refused("loadMissing() whose columns depend on the patch release of 12.26")
+        for path, columns in found.items():
+            self._load_missing(models, path, columns, php)
 
     def _load_missing(
         self, models: Sequence[PhpObject], path: Sequence[str], columns: str, php: Interpreter

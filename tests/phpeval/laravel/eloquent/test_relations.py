@@ -92,6 +92,20 @@ def test_since_12_11_what_is_always_loaded_is_not_loaded_again(blog: Case, versi
     assert ("deleted_at" in json.loads(call.data)["it"]["user"]) is whole
 
 
+def test_columns_that_12_26_loads_by_its_patch_release_are_refused(blog: Case) -> None:
+    blog.sends("$this->post->loadMissing(['comments.post', 'comments:id,post_id'])")
+
+    def has_bodies(version: str) -> bool:
+        (call,) = blog.native(version=version).broadcasts
+        return "body" in json.loads(call.data)["it"]["comments"][0]
+
+    assert has_bodies("12.25.0")
+    assert not has_bodies("12.27.0")
+    assert "patch release of 12.26" in blog.refused(version="12.26.4")
+    blog.sends("$this->post->loadMissing(['comments:id,post_id', 'comments.post'])")
+    assert not has_bodies("12.26.0")
+
+
 @pytest.mark.parametrize("always", ["'user.old'", "'user:id,name'"])
 def test_a_fresh_model_has_what_it_always_loads_and_what_is_asked_for(blog: Case, always: str) -> None:
     blog.post(f"protected $with = [{always}];" + RELATIONS)
