@@ -5,4 +5,4 @@
 `serve` builds both halves from `settings`; `cli` is the command line. ARCHITECTURE.md says the rest.
 """
 
-__version__ = "0.9.0"
+__version__ = "0.10.0"
