@@ -15,7 +15,7 @@ from bridge.doctor.subject import ExaminedApp, Finding, Found
 from bridge.laravel.redis_client import redis_client
 from bridge.laravel.redis_connections import RedisConnection
 from bridge.serve.wiring.sockets import build_cluster
-from bridge.sockets.cluster.names import Names, has_hash_tag
+from bridge.sockets.cluster.names import Names
 
 SCANNED, MOST_KEYS = 1_000, 1_000_000  # keys of the database that are looked at: at once, and in all
 MOST_FINDINGS = 10
@@ -84,7 +84,6 @@ def bus(subject: ExaminedApp) -> Found:
 
 def _looked_at(client: redis.Redis, server: RedisConnection, names: Names, where: str) -> Found:
     is_sharded = bool(server.cluster)
-    yield from _prefix(server, where)
     client.ping()
     try:
         info = client.info()
@@ -187,17 +186,6 @@ def _version(info: dict[str, object], oldest: tuple[int, int], where: str) -> Fo
             what=f"Redis is {version}, and the bus needs {oldest[0]}.{oldest[1]} or newer",
             where=where,
             remedy="upgrade it",
-        )
-
-
-def _prefix(server: RedisConnection, where: str) -> Found:
-    if has_hash_tag(server.prefix) and not server.cluster:
-        yield Finding(
-            what=f"the prefix {server.prefix} holds braces: in a Redis Cluster all keys of the bus would lie"
-            " on one node",
-            where=where,
-            remedy="take them out of the connection's prefix, if it is to move to a cluster",
-            hint=True,
         )
 
 

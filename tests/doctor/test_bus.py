@@ -147,9 +147,3 @@ def test_a_user_who_may_not_end_lost_connections_is_a_hint(
     assert one.hint
     assert "lost connections" in one.what
     assert lacks in one.what
-
-
-def test_braces_in_the_prefix_are_a_hint(tmp_path: Path, server: services.Redis) -> None:
-    [one] = found(tmp_path, server, REDIS_PREFIX="{shop}_")
-    assert one.hint
-    assert found(tmp_path, server, REDIS_PREFIX="{}shop_") == []
